@@ -1,0 +1,81 @@
+"""The only place where outside frameworks are known. One module per framework, loaded when named.
+
+An adapter is a function `open_xxx(rest, options) -> Source`. It imports its framework at the top of its own module;
+nobody else imports that module. Third parties add addresses with an entry point in the group `classlens.adapters`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from classlens.errors import MissingDependency, NotFound
+from classlens.source import Source
+
+ADAPTERS: Mapping[str, str] = {
+    "demo": "classlens.adapters.openmm:open_demo",
+    "mm": "classlens.adapters.openmm:open_config",
+}
+EXTRAS: Mapping[str, str] = {"mm": "cam", "demo": "demo"}
+"""Which extra brings what an adapter imports; the others have an extra of their own name."""
+
+DEFAULT = "mm"
+"""What an address without a scheme is: the path of an OpenMMLab-style config."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says besides the address: overrides of a config, and which code may be run."""
+
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    trust_config: bool = False
+    trust_checkpoint: bool = False
+
+
+Opener = Callable[[str, Options], Source]
+
+
+def open_source(address: str, *, options: Options | None = None) -> Source:
+    """Open a training setup by its address, e.g. `configs/resnet/resnet50_8xb32_in1k.py` or `demo`.
+
+    Raises:
+        NotFound: the scheme before the colon is unknown.
+        MissingDependency: the framework behind it is not installed.
+        ConfigError: the config file is missing or cannot be read.
+    """
+    scheme, rest = split_address(address)
+    opener = opener_of(scheme)
+    return opener(rest, options or Options())
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """`timm:resnet50` is ("timm", "resnet50"); a path, also one with a drive letter, belongs to the default scheme."""
+    scheme, colon, rest = address.partition(":")
+    if address == "demo":
+        return "demo", ""
+    if not colon or len(scheme) < 2 or "/" in scheme or "\\" in scheme or "." in scheme:
+        return DEFAULT, address
+    return scheme, rest
+
+
+def opener_of(scheme: str) -> Opener:
+    """The function that opens addresses of `scheme`.
+
+    Raises:
+        NotFound: nobody registered the scheme.
+        MissingDependency: its module needs a package that is not installed.
+    """
+    known = dict(ADAPTERS)
+    if scheme not in known:
+        known |= {found.name: found.value for found in entry_points(group="classlens.adapters")}
+    if scheme not in known:
+        raise NotFound("kind of source", scheme, known)
+    module, _, function = known[scheme].partition(":")
+    try:
+        opener: Opener = getattr(import_module(module), function)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("classlens."):
+            raise
+        raise MissingDependency(error.name, extra=EXTRAS.get(scheme, scheme)) from error
+    return opener

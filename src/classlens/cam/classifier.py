@@ -1,0 +1,35 @@
+"""The record that the CAM engine reads: a model, how to feed it, and where to look inside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from classlens.image import Encoding, Image
+
+
+def as_it_is(image: Image) -> Image:
+    """The test pipeline of a classifier that takes pictures of any size."""
+    return image
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """An image classifier, whichever framework built it.
+
+    `prepare` is the test pipeline without its normalisation (resize, crop): picture as read -> picture as fed, of
+    `size` (height, width). `encoding` is the normalisation. `logits` maps an encoded batch to raw class scores
+    (before softmax). `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say
+    what the engine would otherwise find by probing the model.
+    """
+
+    name: str
+    module: nn.Module
+    logits: Callable[[Float[Tensor, "batch 3 height width"]], Float[Tensor, "batch classes"]]
+    encoding: Encoding
+    size: tuple[int, int]
+    prepare: Callable[[Image], Image] = as_it_is
+    classes: tuple[str, ...] | None = None
+    default_layer: str | None = None
+    extra_tokens: int | None = None

@@ -1,0 +1,65 @@
+"""The `classlens` command, and the documented scripts in `tools/visualizations`, which are its subcommands alone."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import ModuleType
+
+from classlens.cli.parsing import Parser
+from classlens.errors import ClasslensError
+
+COMMANDS: Mapping[str, str] = {
+    "browse": "show a dataset: original, transformed, side by side, or after every stage of its pipeline",
+    "lr": "draw the learning rate and the other scheduled values, before training",
+    "cam": "draw where a trained classifier looks (class activation maps)",
+    "config": "print a config as it is understood, or what differs between two",
+    "demo": "run all three tools on shipped photos with a really trained network",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `classlens COMMAND ...` and return the exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0] in COMMANDS:
+        return run_command(words[0], words[1:], prog=f"classlens {words[0]}")
+    parser = Parser(prog="classlens", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--version", action="version", version=f"classlens {version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary)
+    parser.parse_args(words)
+    return 0
+
+
+def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
+    """Parse the words of one command and run it; errors meant for the user become two lines and exit status 2."""
+    command = command_module(name)
+    parser = Parser(prog=prog, description=command.__doc__)
+    command.add_arguments(parser)
+    arguments = parser.parse_args(words)
+    try:
+        return int(command.run(arguments))
+    except ClasslensError as error:
+        print(f"error: {error}" + (f"\nhint:  {error.hint}" if error.hint else ""), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+
+
+def command_module(name: str) -> ModuleType:
+    """The module of a command; importing it costs next to nothing."""
+    return import_module(f"classlens.cli.{name}")
+
+
+def version() -> str:
+    """The version of this package."""
+    import classlens
+
+    return str(classlens.__version__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""What the commands' parsers share: `_` and `-` are the same in option names, and config overrides.
+
+Nothing heavy is imported here: `--help` and a wrong flag must cost no more than argparse itself.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with the documented habits: `--eigen_smooth` is `--eigen-smooth`, and errors carry a usage hint."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        settings.setdefault("allow_abbrev", False)
+        super().__init__(**settings)
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """Parse with every option name written with dashes."""
+        import sys
+
+        given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args([dashed(word) for word in given], namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """One line that says what is wrong, one that says where to read more; exit status 2."""
+        self.exit(2, f"error: {message}\nhint:  {self.prog} --help lists every option\n")
+
+
+def dashed(word: str) -> str:
+    """`--aug_smooth=x_y` is `--aug-smooth=x_y`; anything that is not an option stays as it is."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that opens a config."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override settings of the config: a.b=1 a.list.0.c=x k=a,b k='[(a,b),(c,d)]'",
+    )
+    parser.add_argument("--trust-config", action="store_true", help="run the config and its custom_imports as Python")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Every command can give its result as data."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+
+
+def positive_int(text: str) -> int:
+    """An argument that counts something: 1, 2, 3, ..."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return number
+
+
+def positive_float(text: str) -> float:
+    """An argument that scales something: above 0 and finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def existing_file(text: str) -> Path:
+    """An argument that names a file which must be there before anything heavy is imported."""
+    path = Path(text)
+    if not path.is_file():
+        what = "a folder, not a file" if path.is_dir() else "no such file"
+        raise argparse.ArgumentTypeError(f"{what}: {text}")
+    return path

@@ -1,0 +1,71 @@
+"""Errors that a user can act on. One class per actor, so a caller knows who must move.
+
+ClasslensError
+├── ConfigError        the file the user wrote is wrong            (says file, line and key)
+├── DataError          a picture, list or checkpoint is unusable   (says which file and why)
+├── NotFound           the user named something that is absent     (says what exists instead)
+├── NotOffered         this source has no such part                (says what it does offer)
+├── ModelError         the model cannot be looked at this way      (says what was seen)
+└── MissingDependency  a package must be installed                 (says the exact command)
+
+Each carries one line (what, where, what was seen) and a `hint` (what to do next); the command line prints both and
+exits with status 2. Wrong calls from Python code raise TypeError or ValueError, as Python does.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+LISTED = 12
+"""How many existing names an error lists before it stops and counts the rest."""
+
+
+class ClasslensError(Exception):
+    """Base of all errors meant for the user. `hint` is one sentence on what to do next."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(ClasslensError):
+    """A config file says something that classlens cannot follow."""
+
+
+class DataError(ClasslensError):
+    """A picture, an annotation list or a checkpoint is missing, unreadable or not what it claims to be."""
+
+
+class NotOffered(ClasslensError):
+    """The source exists but has no such part, e.g. a timm model has no schedule."""
+
+
+class ModelError(ClasslensError):
+    """The model's structure or output does not allow the requested look."""
+
+
+class NotFound(ClasslensError):
+    """A name that does not exist, reported with the nearest ones that do."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
+        place = f" in {where}" if where else ""
+        super().__init__(f"no {kind} named {name!r}{place}", hint=suggestion(name, known))
+
+
+class MissingDependency(ClasslensError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, *, extra: str) -> None:
+        super().__init__(f"{package} is not installed", hint=f"pip install 'classlens[{extra}]'")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The nearest known names as a question, or the first few that exist."""
+    names = sorted(known)
+    folded = {candidate.casefold(): candidate for candidate in names}
+    near = [folded[match] for match in get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    if not names:
+        return "there is none"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"there is: {', '.join(names[:LISTED])}{more}"

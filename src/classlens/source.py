@@ -1,0 +1,93 @@
+"""What an adapter returns: up to three ways into one training setup, each built only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from classlens.errors import NotOffered
+
+if TYPE_CHECKING:
+    from classlens.cam.classifier import Classifier
+    from classlens.dataset.dataset import Dataset
+    from classlens.schedule.clock import Clock
+    from classlens.schedule.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a source knows about the length of its training run; None where only the user can say.
+
+    `clock(dataset_size, gpus)` turns it into the clock that training would follow.
+    """
+
+    clock: Callable[[int | None, int], Clock]
+    dataset_size: Callable[[], int] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A training setup, opened but not yet built.
+
+    A part that the framework cannot give is None: a timm model name has no schedule, and says so here rather than
+    by failing later. `open_classifier` takes the address of a checkpoint, or None for the source's own weights.
+    """
+
+    origin: str
+    open_dataset: Callable[[str], Dataset] | None = None
+    open_schedule: Callable[[], Schedule] | None = None
+    open_classifier: Callable[[str | None], Classifier] | None = None
+    plan: Plan | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts on offer, in the order dataset, schedule, classifier."""
+        offers = {"dataset": self.open_dataset, "schedule": self.open_schedule, "classifier": self.open_classifier}
+        return tuple(name for name, opener in offers.items() if opener is not None)
+
+    def dataset(self, split: str = "train") -> Dataset:
+        """Open one split: train, val or test.
+
+        Raises:
+            NotOffered: the source has no dataset.
+        """
+        if self.open_dataset is None:
+            raise self._lacks("dataset")
+        return self.open_dataset(split)
+
+    def schedule(self) -> Schedule:
+        """Open the schedule.
+
+        Raises:
+            NotOffered: the source has no schedule.
+        """
+        if self.open_schedule is None:
+            raise self._lacks("schedule")
+        return self.open_schedule()
+
+    def clock(self, *, dataset_size: int | None = None, gpus: int = 1) -> Clock:
+        """How long training runs, given the number of samples (the dataset is counted if it is not given).
+
+        Raises:
+            NotOffered: the source does not know how long it trains.
+        """
+        if self.plan is None:
+            raise self._lacks("training length")
+        if dataset_size is None and self.plan.dataset_size is not None:
+            dataset_size = self.plan.dataset_size()
+        return self.plan.clock(dataset_size, gpus)
+
+    def classifier(self, checkpoint: str | None = None) -> Classifier:
+        """Build the model with the weights at `checkpoint`, or with the source's own.
+
+        Raises:
+            NotOffered: the source has no model.
+        """
+        if self.open_classifier is None:
+            raise self._lacks("classifier")
+        return self.open_classifier(checkpoint)
+
+    def _lacks(self, part: str) -> NotOffered:
+        offers = ", ".join(self.parts) or "nothing"
+        return NotOffered(f"{self.origin} has no {part}", hint=f"it offers: {offers}")

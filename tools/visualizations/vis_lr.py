@@ -1,0 +1,8 @@
+"""The documented `vis_lr.py`: the same arguments as `classlens lr`."""
+
+import sys
+
+from classlens.cli.main import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("lr", sys.argv[1:], prog="vis_lr.py"))
