@@ -1,0 +1,113 @@
+"""OpenMMLab-style configs of both generations, opened without OpenMMLab.
+
+`open_config` reads a config and offers its dataset, schedule and classifier; each is built only when asked for, so
+that drawing a schedule never imports torch and browsing never builds a network.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classlens.adapters.openmm.read_setup import read_setup
+from classlens.config import read_config
+from classlens.errors import ConfigError, suggestion
+from classlens.shipped import shipped_config
+from classlens.source import Plan, Source
+
+if TYPE_CHECKING:
+    from classlens.adapters import Options
+    from classlens.adapters.openmm.setup import Setup, Split
+    from classlens.cam.classifier import Classifier
+    from classlens.dataset.dataset import Dataset
+    from classlens.schedule.clock import Clock
+    from classlens.schedule.schedule import Schedule
+
+
+def open_config(path: str, options: Options) -> Source:
+    """Offer what the config at `path` describes.
+
+    Raises:
+        ConfigError: the file is missing, or says something that cannot be read without running it.
+    """
+    config = read_config(found_config(path), overrides=options.overrides, trust=options.trust_config)
+    return source_of(read_setup(config, Path(path)), options)
+
+
+def open_demo(rest: str, options: Options) -> Source:
+    """Offer the shipped network and photos; the dataset is made in the cache folder when it is first asked for."""
+    from classlens.adapters.openmm.demo import demo_data_root
+
+    path = shipped_config("demo/efficientnet-lite0_photos.py")
+    config = read_config(path, overrides=options.overrides, trust=options.trust_config)
+    for split in ("train", "val", "test"):
+        config[f"{split}_dataloader"]["dataset"]["data_root"] = str(demo_data_root())
+    return source_of(read_setup(config, path), options)
+
+
+def found_config(path: str) -> Path:
+    """The file itself, or, where there is none, the shipped config of that documented name."""
+    given = Path(path)
+    if given.exists() or not path.removeprefix("./").startswith("configs/"):
+        return given
+    shipped = shipped_config(path.removeprefix("./").removeprefix("configs/"))
+    return shipped if shipped.exists() else given
+
+
+def source_of(setup: Setup, options: Options) -> Source:
+    """The parts that the setup has; the others stay None."""
+    trains = setup.optimization.optimizer is not None
+    return Source(
+        origin=str(setup.path),
+        open_dataset=partial(open_dataset, setup) if setup.splits else None,
+        open_schedule=partial(open_schedule, setup) if trains else None,
+        open_classifier=partial(open_classifier, setup, options) if setup.model else None,
+        plan=Plan(partial(clock, setup), partial(count, setup) if "train" in setup.splits else None),
+    )
+
+
+def split_of(setup: Setup, name: str) -> Split:
+    """One split of the setup.
+
+    Raises:
+        ConfigError: the config has no such split.
+    """
+    if name not in setup.splits:
+        raise ConfigError(f"{setup.path} has no {name} split", hint=suggestion(name, setup.splits))
+    return setup.splits[name]
+
+
+def open_dataset(setup: Setup, name: str) -> Dataset:
+    """The samples and stages of one split."""
+    from classlens.adapters.openmm.samples import open_split
+
+    return open_split(split_of(setup, name), name=name, classes=setup.classes)
+
+
+def count(setup: Setup) -> int:
+    """How many samples training sees in an epoch, without decoding one."""
+    from classlens.adapters.openmm import samples
+
+    return samples.count(split_of(setup, "train"))
+
+
+def open_schedule(setup: Setup) -> Schedule:
+    """The rules of every parameter group."""
+    from classlens.adapters.openmm import schedule
+
+    return schedule.open_schedule(setup)
+
+
+def clock(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
+    """The length of the run, counted as training counts it."""
+    from classlens.adapters.openmm import schedule
+
+    return schedule.clock_of(setup, dataset_size, gpus)
+
+
+def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> Classifier:
+    """The network with the weights at `checkpoint`, or with those that the config loads from."""
+    from classlens.adapters.openmm import classifier
+
+    return classifier.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)

@@ -1,0 +1,149 @@
+"""The words of 0.x (mmcls) and what they are called in 1.x (mmpretrain): a table that a reader can check.
+
+Only names and spellings are translated here, and only where the meaning is the same. Schedules are not: the two
+generations draw different curves from the same numbers.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Settings = Mapping[str, Any]
+Rename = Mapping[str, str]
+
+RENAMED: Mapping[str, Rename] = {
+    "RandomCrop": {"size": "crop_size"},
+    "RandomResizedCrop": {"size": "scale", "scale": "crop_ratio_range", "ratio": "aspect_ratio_range"},
+    "RandomFlip": {"flip_prob": "prob"},
+    "RandomGrayscale": {"gray_prob": "prob"},
+    "Albu": {},
+    "ToPIL": {},
+    "ToNumpy": {},
+}
+"""Transform -> argument in 0.x -> argument in 1.x. Arguments that are not named keep their name."""
+
+TYPES: Mapping[str, str] = {"Albu": "Albumentations", "ToPIL": "NumpyToPIL", "ToNumpy": "PILToNumpy"}
+"""Transform in 0.x -> transform in 1.x, where the name itself changed."""
+
+FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "Transpose", "WrapFieldsToLists"})
+"""Array bookkeeping of 0.x that one PackInputs does in 1.x."""
+
+BATCH_AUGMENTS: Mapping[str, str] = {"BatchMixup": "Mixup", "BatchCutMix": "CutMix", "BatchResizeMix": "ResizeMix"}
+
+BY_TEST_MODE = frozenset({"CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "CUB", "StanfordCars"})
+"""Datasets whose split is `test_mode` in 0.x and `split` in 1.x."""
+
+
+def stage(old: Settings) -> dict[str, Any] | None:
+    """One transform of 0.x in the words of 1.x; None where 1.x has no stage for it."""
+    kind = str(old.get("type", ""))
+    if kind in FOLDED:
+        return None
+    special = SPECIAL.get(kind)
+    if special is not None:
+        return special(old)
+    renamed = rename(old, RENAMED.get(kind, {}))
+    return {**renamed, "type": TYPES.get(kind, kind)}
+
+
+def rename(old: Settings, names: Rename) -> dict[str, Any]:
+    """`old` with its keys called as `names` says."""
+    return {names.get(key, key): value for key, value in old.items()}
+
+
+def resize(old: Settings) -> dict[str, Any]:
+    """`Resize(size=(256, -1))` is ResizeEdge; `size=256` is a square; `size=(h, w)` is `scale=(w, h)`."""
+    rest = {key: value for key, value in old.items() if key not in {"type", "size", "adaptive_side"}}
+    size = old.get("size")
+    if isinstance(size, int):
+        return {"type": "Resize", "scale": (size, size), **rest}
+    if isinstance(size, tuple | list) and len(size) == 2:
+        if size[1] == -1:
+            return {"type": "ResizeEdge", "scale": size[0], "edge": old.get("adaptive_side", "short"), **rest}
+        return {"type": "Resize", "scale": (size[1], size[0]), **rest}
+    return dict(old)
+
+
+def random_resized_crop(old: Settings) -> dict[str, Any]:
+    """EfficientNet's crop was an argument in 0.x (bilinear by default) and is a type in 1.x (bicubic by default)."""
+    own = {"efficientnet_style", "min_covered", "crop_padding"}
+    if not old.get("efficientnet_style", False):
+        kept = {key: value for key, value in old.items() if key not in own}
+        return rename(kept, RENAMED["RandomResizedCrop"])
+    kept = {key: value for key, value in old.items() if key != "efficientnet_style"}
+    crop = rename(kept, RENAMED["RandomResizedCrop"])
+    return {**crop, "type": "EfficientNetRandomCrop", "interpolation": old.get("interpolation", "bilinear")}
+
+
+def center_crop(old: Settings) -> dict[str, Any]:
+    """As `random_resized_crop`; a pair is (height, width) in 0.x and (width, height) in 1.x."""
+    size = old.get("crop_size")
+    if old.get("efficientnet_style", False):
+        kept = {key: value for key, value in old.items() if key != "efficientnet_style"}
+        style = {"type": "EfficientNetCenterCrop", "interpolation": old.get("interpolation", "bilinear")}
+        return {**kept, **style}
+    crop_size = tuple(reversed(size)) if isinstance(size, tuple | list) else size
+    return {"type": "CenterCrop", "crop_size": crop_size}
+
+
+def pad(old: Settings) -> dict[str, Any]:
+    """A size is (height, width) in 0.x and (width, height) in 1.x; `pad_val` may be one number in both."""
+    size = old.get("size")
+    return {**old, "size": tuple(reversed(size))} if isinstance(size, tuple | list) else dict(old)
+
+
+def lighting(old: Settings) -> dict[str, Any]:
+    """`to_rgb` is on by default in 0.x and off in 1.x."""
+    return {"to_rgb": True, **old}
+
+
+def color_jitter(old: Settings) -> dict[str, Any]:
+    """0.x adjusts with OpenCV's arithmetic, 1.x with Pillow's unless told otherwise; the factors are spread alike."""
+    return {"backend": "cv2", **old}
+
+
+def collect(old: Settings) -> dict[str, Any]:
+    """The stage that hands the sample over is called PackInputs in 1.x."""
+    return {"type": "PackInputs"}
+
+
+SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
+    "CenterCrop": center_crop,
+    "Collect": collect,
+    "ColorJitter": color_jitter,
+    "Lighting": lighting,
+    "Pad": pad,
+    "RandomResizedCrop": random_resized_crop,
+    "Resize": resize,
+}
+"""Transforms for which renaming arguments is not enough."""
+
+
+def dataset(old: Settings) -> dict[str, Any]:
+    """A dataset of 0.x, with its pipeline and everything it wraps, in the words of 1.x."""
+    new = dict(old)
+    if isinstance(old.get("dataset"), Mapping):
+        new["dataset"] = dataset(old["dataset"])
+    if isinstance(old.get("datasets"), list | tuple):
+        new["datasets"] = [dataset(part) for part in old["datasets"]]
+    if isinstance(old.get("pipeline"), list | tuple):
+        new["pipeline"] = pipeline(old["pipeline"])
+    if old.get("classes") is not None:
+        new["metainfo"] = {**old.get("metainfo", {}), "classes": new.pop("classes")}
+    test_mode = bool(new.pop("test_mode", False))
+    if old.get("type") in BY_TEST_MODE:
+        new.setdefault("split", "test" if test_mode else "train")
+        if "data_prefix" in new:
+            new["data_root"] = new.pop("data_prefix")
+    return new
+
+
+def pipeline(old: list[Settings] | tuple[Settings, ...]) -> list[dict[str, Any]]:
+    """A pipeline of 0.x in the words of 1.x; entries that are no dict are left for the reader of stages to refuse."""
+    stages = [stage(entry) if isinstance(entry, Mapping) else entry for entry in old]
+    return [entry for entry in stages if entry is not None]
+
+
+def batch_augment(old: Settings) -> dict[str, Any]:
+    """`BatchMixup(alpha, num_classes, prob)` is `Mixup(alpha)`; its probability is read by the caller."""
+    kept = {key: value for key, value in old.items() if key not in {"prob", "num_classes"}}
+    return {**kept, "type": BATCH_AUGMENTS.get(str(old.get("type")), old.get("type"))}

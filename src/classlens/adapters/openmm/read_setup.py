@@ -1,0 +1,196 @@
+"""Read a `Setup` out of a config of either generation. Nothing is built and nothing is imported here."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from classlens.adapters.openmm import bridge
+from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Settings, Setup, Split
+from classlens.errors import ConfigError
+
+SPLITS = ("train", "val", "test")
+OLD_KEYS = frozenset({"data", "lr_config", "optimizer", "optimizer_config", "runner", "total_epochs"})
+NEW_KEYS = frozenset({"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "param_scheduler"})
+
+
+def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
+    """The training setup that `config`, read from `path`, describes.
+
+    Raises:
+        ConfigError: a section is not of the form that its generation gives it.
+    """
+    generation = generation_of(config)
+    splits = old_splits(config, path) if generation == "0.x" else new_splits(config, path)
+    return Setup(
+        path=path,
+        generation=generation,
+        model=section(config, "model", path),
+        splits=splits,
+        preprocessing=preprocessing(config, splits, path),
+        batch_augments=batch_augments(config, generation),
+        optimization=old_optimization(config, path) if generation == "0.x" else new_optimization(config, path),
+        classes=class_names(splits),
+        hooks=tuple(hook for hook in config.get("custom_hooks") or () if isinstance(hook, Mapping)),
+        load_from=config.get("load_from"),
+    )
+
+
+def generation_of(config: Mapping[str, Any]) -> Literal["0.x", "1.x"]:
+    """0.x if the config speaks its words and none of the later ones."""
+    return "0.x" if OLD_KEYS & config.keys() and not NEW_KEYS & config.keys() else "1.x"
+
+
+def section(config: Mapping[str, Any], key: str, path: Path) -> Settings | None:
+    """The dict under `key`; None where the config has none."""
+    found = config.get(key)
+    if found is None or isinstance(found, Mapping):
+        return found
+    raise ConfigError(f"{path}: `{key}` is of type {type(found).__name__}, not dict", hint=f"write {key} = dict(...)")
+
+
+def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
+    """The splits of 1.x: one dataloader each."""
+    splits = {}
+    for name in SPLITS:
+        loader = section(config, f"{name}_dataloader", path)
+        dataset = section(loader, "dataset", path) if loader else None
+        if loader is None or dataset is None:
+            continue
+        splits[name] = Split(
+            dataset=dataset,
+            pipeline=pipeline_of(dataset),
+            batch_size=loader.get("batch_size"),
+            drop_last=bool(loader.get("drop_last", False)),
+            sampler=loader.get("sampler") or {},
+        )
+    return splits
+
+
+def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
+    """The splits of 0.x: one dict for all, with the loaders' settings beside the datasets."""
+    data = section(config, "data", path) or {}
+    splits = {}
+    for name in SPLITS:
+        found = data.get(name)
+        if found is None:
+            continue
+        if isinstance(found, list | tuple):
+            found = {"type": "ConcatDataset", "datasets": list(found)}
+        if not isinstance(found, Mapping):
+            raise ConfigError(f"{path}: `data.{name}` is of type {type(found).__name__}, not dict")
+        loader = {**data, **(data.get(f"{name}_dataloader") or {})}
+        dataset = bridge.dataset(found)
+        splits[name] = Split(
+            dataset=dataset,
+            pipeline=pipeline_of(dataset),
+            batch_size=loader.get("samples_per_gpu"),
+            drop_last=bool(loader.get("drop_last", False)),
+            sampler=loader.get("sampler") or {},
+        )
+    return splits
+
+
+def pipeline_of(dataset: Settings) -> tuple[Settings, ...]:
+    """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
+    if "pipeline" in dataset:
+        return tuple(dataset["pipeline"] or ())
+    inner = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)
+    return pipeline_of(inner) if isinstance(inner, Mapping) else ()
+
+
+def preprocessing(config: Mapping[str, Any], splits: Mapping[str, Split], path: Path) -> Preprocessing:
+    """The normalisation: a section of its own in 1.x, the Normalize stage of the test pipeline in 0.x."""
+    model = section(config, "model", path) or {}
+    given = model.get("data_preprocessor") or section(config, "data_preprocessor", path)
+    if given is None:
+        given = next((stage for stage in stages_to_feed(splits) if stage.get("type") == "Normalize"), None)
+        given = {"to_rgb": True, **given} if given else {}
+    return Preprocessing(
+        mean=triple(given.get("mean")), std=triple(given.get("std")), to_rgb=bool(given.get("to_rgb", False))
+    )
+
+
+def stages_to_feed(splits: Mapping[str, Split]) -> tuple[Settings, ...]:
+    """The pipeline that feeds the trained network: that of test, else of val, else of train."""
+    return next((splits[name].pipeline for name in ("test", "val", "train") if name in splits), ())
+
+
+def triple(values: object) -> tuple[float, ...] | None:
+    """Numbers of a config as a tuple."""
+    return tuple(float(value) for value in values) if isinstance(values, Sequence) else None
+
+
+def batch_augments(config: Mapping[str, Any], generation: str) -> BatchAugments:
+    """Mixup and its kin. In 0.x each has its `prob`; in 1.x `probs` lies beside them, or all are equally likely."""
+    model = config.get("model") or {}
+    given = model.get("train_cfg") or {}
+    inner = model.get("data_preprocessor") or config.get("data_preprocessor") or {}
+    given = given if given.get("augments") else (inner.get("batch_augments") or {})
+    augments = given.get("augments") or []
+    augments = [augments] if isinstance(augments, Mapping) else list(augments)
+    if generation == "0.x":
+        real = [augment for augment in augments if augment.get("type") != "Identity"]
+        chances = tuple(float(augment.get("prob", 1.0)) for augment in real)
+        return BatchAugments(tuple(bridge.batch_augment(augment) for augment in real), chances)
+    equal = [1 / len(augments)] * len(augments)
+    return BatchAugments(tuple(augments), tuple(float(chance) for chance in given.get("probs") or equal))
+
+
+def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
+    """Optimizer, schedule and length as 1.x writes them."""
+    wrapper = section(config, "optim_wrapper", path) or {}
+    loop = section(config, "train_cfg", path) or {}
+    scaling = section(config, "auto_scale_lr", path) or {}
+    by_steps = str(loop.get("type", "")).endswith("IterBasedTrainLoop") or "max_epochs" not in loop
+    return Optimization(
+        optimizer=wrapper.get("optimizer"),
+        paramwise=wrapper.get("paramwise_cfg") or {},
+        constructor=wrapper.get("constructor"),
+        accumulation=wrapper.get("accumulative_counts") or 1,
+        epochs=None if by_steps else loop.get("max_epochs"),
+        steps=loop.get("max_iters") if by_steps else None,
+        param_scheduler=schedulers(config, path),
+        base_batch_size=scaling.get("base_batch_size"),
+        auto_scale=bool(scaling.get("enable", False)),
+    )
+
+
+def schedulers(config: Mapping[str, Any], path: Path) -> tuple[Settings, ...]:
+    """`param_scheduler` as a list: it may be one dict, a list, or absent."""
+    given = config.get("param_scheduler")
+    entries = [given] if isinstance(given, Mapping) else given or []
+    for entry in entries:
+        if not isinstance(entry, Mapping) or "type" not in entry:
+            raise ConfigError(
+                f"{path}: `param_scheduler` holds {entry!r:.60}, which is no scheduler",
+                hint="write it as dict(type='CosineAnnealingLR', ...), or a list of those",
+            )
+    return tuple(entries)
+
+
+def old_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
+    """Optimizer, schedule and length as 0.x writes them."""
+    optimizer = dict(section(config, "optimizer", path) or {})
+    paramwise = optimizer.pop("paramwise_cfg", None) or {}
+    constructor = optimizer.pop("constructor", None)
+    runner = section(config, "runner", path) or {}
+    hook = section(config, "optimizer_config", path) or {}
+    return Optimization(
+        optimizer=optimizer or None,
+        paramwise=paramwise,
+        constructor=constructor,
+        accumulation=hook.get("cumulative_iters") or 1,
+        epochs=runner.get("max_epochs", config.get("total_epochs")),
+        steps=runner.get("max_iters"),
+        lr_config=section(config, "lr_config", path),
+        momentum_config=section(config, "momentum_config", path),
+    )
+
+
+def class_names(splits: Mapping[str, Split]) -> tuple[str, ...] | None:
+    """Class names that the config itself spells out; a file of names is left to the dataset."""
+    for split in splits.values():
+        names = (split.dataset.get("metainfo") or {}).get("classes")
+        if isinstance(names, list | tuple):
+            return tuple(str(name) for name in names)
+    return None

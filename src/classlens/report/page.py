@@ -1,0 +1,85 @@
+"""One HTML page of pictures with captions, beside the picture files it shows.
+
+Links are relative, so that the folder can be moved, zipped or served as it is.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fbfbf9; --card: #fff; --line: #dcdcd6; --dim: #63686e; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e4; --paper: #16181b; --card: #1f2226; --line: #363a40; --dim: #a0a5ab; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 76rem; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, sans-serif; }
+h1 { font-size: 1.7rem; margin: 0 0 .4rem; } h2 { font-size: 1.2rem; margin: 2.6rem 0 .3rem; }
+p { margin: .3rem 0 1rem; max-width: 46rem; color: var(--dim); }
+code { font: .88em ui-monospace, monospace; background: var(--card); border: 1px solid var(--line); border-radius: 4px;
+  padding: .1em .35em; overflow-wrap: anywhere; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; align-items: start; }
+.wide { grid-template-columns: 1fr; }
+figure { margin: 0; padding: .6rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
+img { display: block; max-width: 100%; height: auto; margin: 0 auto; border-radius: 4px; }
+figcaption { margin-top: .5rem; font-size: .85rem; color: var(--dim); overflow-wrap: anywhere; }
+"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file and what it shows."""
+
+    path: Path
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, the command that makes its pictures, and the pictures; `wide` gives each the whole width."""
+
+    title: str
+    text: str
+    command: str
+    pictures: tuple[Picture, ...]
+    wide: bool = False
+
+
+def write_page(path: Path, title: str, introduction: str, sections: Sequence[Section]) -> Path:
+    """Write the page in one go; return where it is."""
+    body = "\n".join(section_html(section, path.parent) for section in sections)
+    page = (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(introduction)}</p>\n{body}\n</body>\n</html>\n"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(page, encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def section_html(section: Section, folder: Path) -> str:
+    """One section; pictures are linked relative to `folder`."""
+    figures = "\n".join(picture_html(picture, folder) for picture in section.pictures)
+    layout = "pictures wide" if section.wide else "pictures"
+    return (
+        f"<section>\n<h2>{escape(section.title)}</h2>\n<p>{escape(section.text)}<br>"
+        f'<code>{escape(section.command)}</code></p>\n<div class="{layout}">\n{figures}\n</div>\n</section>'
+    )
+
+
+def picture_html(picture: Picture, folder: Path) -> str:
+    """A picture with its caption; it is loaded when it comes near the screen."""
+    link = quote(Path(os.path.relpath(picture.path, folder)).as_posix())
+    caption = escape(picture.caption)
+    return (
+        f'<figure><a href="{link}"><img src="{link}" alt="{caption}" loading="lazy"></a>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )

@@ -1,0 +1,57 @@
+"""0.x in the words of 1.x, row by row of the table in the documentation."""
+
+import pytest
+
+from classlens.adapters.openmm import bridge
+
+ROWS = [
+    (dict(type="Resize", size=(256, -1)), dict(type="ResizeEdge", scale=256, edge="short")),
+    (dict(type="Resize", size=(64, -1), adaptive_side="long"), dict(type="ResizeEdge", scale=64, edge="long")),
+    (dict(type="Resize", size=224, backend="pillow"), dict(type="Resize", scale=(224, 224), backend="pillow")),
+    (dict(type="Resize", size=(200, 300)), dict(type="Resize", scale=(300, 200))),
+    (
+        dict(type="RandomResizedCrop", size=224, scale=(0.1, 1), ratio=(0.5, 2)),
+        dict(type="RandomResizedCrop", scale=224, crop_ratio_range=(0.1, 1), aspect_ratio_range=(0.5, 2)),
+    ),
+    (
+        dict(type="RandomResizedCrop", size=224, efficientnet_style=True, min_covered=0.2),
+        dict(type="EfficientNetRandomCrop", scale=224, min_covered=0.2, interpolation="bilinear"),
+    ),
+    (
+        dict(type="RandomResizedCrop", size=224, efficientnet_style=False, crop_padding=32),
+        dict(type="RandomResizedCrop", scale=224),
+    ),
+    (
+        dict(type="CenterCrop", crop_size=224, efficientnet_style=True, interpolation="bicubic"),
+        dict(type="EfficientNetCenterCrop", crop_size=224, interpolation="bicubic"),
+    ),
+    (dict(type="CenterCrop", crop_size=(200, 300)), dict(type="CenterCrop", crop_size=(300, 200))),
+    (dict(type="RandomCrop", size=32, padding=4), dict(type="RandomCrop", crop_size=32, padding=4)),
+    (dict(type="RandomFlip", flip_prob=0.5), dict(type="RandomFlip", prob=0.5)),
+    (dict(type="RandomGrayscale", gray_prob=0.2), dict(type="RandomGrayscale", prob=0.2)),
+    (dict(type="Lighting", eigval=[1.0]), dict(type="Lighting", eigval=[1.0], to_rgb=True)),
+    (dict(type="Collect", keys=["img"]), dict(type="PackInputs")),
+    (dict(type="ImageToTensor", keys=["img"]), None),
+    (dict(type="ToTensor", keys=["gt_label"]), None),
+    (dict(type="Normalize", mean=[1], std=[2]), dict(type="Normalize", mean=[1], std=[2])),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), ROWS, ids=lambda row: row["type"] if row else "None")
+def test_a_transform_is_called_what_1x_calls_it(old, new):
+    assert bridge.stage(old) == new
+
+
+def test_wrapped_datasets_are_bridged_all_the_way_down():
+    inner = dict(type="CIFAR10", data_prefix="data", test_mode=True, pipeline=[dict(type="RandomFlip", flip_prob=1)])
+    wrapped = bridge.dataset(dict(type="RepeatDataset", times=2, dataset=dict(type="Wrap", datasets=[inner])))
+
+    assert wrapped["dataset"]["datasets"] == [
+        dict(type="CIFAR10", data_root="data", split="test", pipeline=[dict(type="RandomFlip", prob=1)])
+    ]
+
+
+def test_class_names_move_into_the_meta_information():
+    assert bridge.dataset(dict(type="CustomDataset", classes=["a", "b"])) == dict(
+        type="CustomDataset", metainfo=dict(classes=["a", "b"])
+    )

@@ -1,0 +1,46 @@
+import hashlib
+
+import pytest
+from PIL import Image
+
+from classlens.adapters.openmm.demo import CLASSES, make_photos
+
+
+def digests(folder):
+    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*.jpg")}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("demo") / "photos")
+
+
+def test_the_demo_dataset_has_hundreds_of_real_pictures_in_several_classes(photos):
+    pictures = list(photos.rglob("*.jpg"))
+
+    assert len(pictures) >= 200
+    assert {path.parent.name for path in pictures} == set(CLASSES)
+    assert all(min(Image.open(path).size) >= 100 for path in pictures)
+
+
+def test_no_two_crops_are_the_same(photos):
+    found = digests(photos)
+
+    assert len(set(found.values())) == len(found)
+
+
+def test_the_same_photos_are_made_every_time(photos, tmp_path):
+    assert digests(make_photos(tmp_path / "photos")) == digests(photos)
+
+
+def test_an_interrupted_folder_is_made_again_and_a_complete_one_is_left_alone(tmp_path):
+    broken = tmp_path / "photos"
+    (broken / "train" / "cat").mkdir(parents=True)
+    make_photos(broken)
+    added = broken / "train" / "cat" / "mine.jpg"
+    added.touch()
+
+    make_photos(broken)
+
+    assert added.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.setup import BatchAugments, Preprocessing
+from classlens.errors import ConfigError
+
+PATH = Path("config.py")
+OLD = dict(
+    model=dict(
+        type="ImageClassifier",
+        train_cfg=dict(
+            augments=[dict(type="BatchMixup", alpha=0.8, num_classes=10, prob=0.3), dict(type="Identity", prob=0.7)]
+        ),
+    ),
+    data=dict(
+        samples_per_gpu=16,
+        train_dataloader=dict(drop_last=True),
+        train=dict(type="CustomDataset", data_prefix="data/train", classes=["a", "b"], pipeline=[]),
+        test=dict(
+            type="CustomDataset",
+            data_prefix="data/val",
+            pipeline=[dict(type="Normalize", mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])],
+        ),
+    ),
+    optimizer=dict(type="SGD", lr=0.1, paramwise_cfg=dict(bias_decay_mult=0.0)),
+    optimizer_config=dict(type="GradientCumulativeOptimizerHook", cumulative_iters=4),
+    lr_config=dict(policy="step", step=[3]),
+    runner=dict(type="EpochBasedRunner", max_epochs=5),
+)
+NEW = dict(
+    model=dict(type="ImageClassifier", train_cfg=dict(augments=[dict(type="Mixup"), dict(type="CutMix")])),
+    train_dataloader=dict(
+        batch_size=32,
+        drop_last=True,
+        sampler=dict(type="DefaultSampler"),
+        dataset=dict(type="RepeatDataset", times=3, dataset=dict(type="CIFAR10", pipeline=[dict(type="RandomFlip")])),
+    ),
+    val_dataloader=None,
+    data_preprocessor=dict(mean=[1, 2, 3], std=[4, 5, 6], to_rgb=True),
+    optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1), accumulative_counts=2, constructor="LayerDecay"),
+    param_scheduler=dict(type="StepLR", step_size=1),
+    train_cfg=dict(by_epoch=True, max_epochs=7),
+    auto_scale_lr=dict(base_batch_size=256, enable=True),
+)
+
+
+def test_0x_is_read_into_the_neutral_setup():
+    setup = read_setup(OLD, PATH)
+
+    assert (setup.generation, setup.classes) == ("0.x", ("a", "b"))
+    assert setup.batch_augments == BatchAugments((dict(type="Mixup", alpha=0.8),), (0.3,))
+    assert setup.preprocessing == Preprocessing((1, 2, 3), (4, 5, 6), to_rgb=True)
+    assert (setup.splits["train"].batch_size, setup.splits["train"].drop_last) == (16, True)
+    assert setup.optimization.optimizer == dict(type="SGD", lr=0.1)
+    assert setup.optimization.paramwise == dict(bias_decay_mult=0.0)
+    assert (setup.optimization.accumulation, setup.optimization.epochs) == (4, 5)
+    assert setup.optimization.lr_config == dict(policy="step", step=[3])
+    assert setup.optimization.param_scheduler is None
+
+
+def test_1x_is_read_into_the_neutral_setup():
+    setup = read_setup(NEW, PATH)
+
+    assert setup.generation == "1.x"
+    assert list(setup.splits) == ["train"]
+    assert setup.splits["train"].pipeline == (dict(type="RandomFlip"),)
+    assert (setup.splits["train"].batch_size, setup.splits["train"].drop_last) == (32, True)
+    assert setup.batch_augments.probabilities == (0.5, 0.5)
+    assert setup.preprocessing == Preprocessing((1, 2, 3), (4, 5, 6), to_rgb=True)
+    assert setup.optimization.param_scheduler == (dict(type="StepLR", step_size=1),)
+    assert (setup.optimization.epochs, setup.optimization.accumulation) == (7, 2)
+    assert (setup.optimization.base_batch_size, setup.optimization.auto_scale) == (256, True)
+
+
+def test_a_run_counted_in_iterations_has_steps_and_no_epochs():
+    setup = read_setup(NEW | dict(train_cfg=dict(type="mmengine.runner.IterBasedTrainLoop", max_iters=90)), PATH)
+
+    assert (setup.optimization.epochs, setup.optimization.steps) == (None, 90)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (NEW | dict(model=[1]), "config.py: `model` is of type list, not dict"),
+        (NEW | dict(param_scheduler=[dict(step_size=1)]), "`param_scheduler` holds {'step_size': 1}"),
+        (OLD | dict(data=dict(train=3)), "`data.train` is of type int, not dict"),
+    ],
+)
+def test_a_section_of_the_wrong_form_is_named(config, message):
+    with pytest.raises(ConfigError) as caught:
+        read_setup(config, PATH)
+
+    assert message in str(caught.value)
