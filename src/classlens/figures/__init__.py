@@ -1,0 +1,41 @@
+"""Turn results into pictures. `draw` is the one verb; it picks the drawer by the type of the result.
+
+Drawers are named in a table and imported when first used: drawing a curve never loads what colours a heatmap, and
+importing `classlens.figures` loads neither matplotlib nor numpy. A new kind of result is one line in `DRAWERS`, or
+`draw.register(Kind, function)` from outside.
+"""
+
+from collections.abc import Mapping
+from functools import singledispatch
+from importlib import import_module
+from typing import Any
+
+DRAWERS: Mapping[str, str] = {
+    "classlens.cam.saliency.Explanation": "classlens.figures.overlay:draw_explanation",
+    "classlens.cam.saliency.Heatmap": "classlens.figures.overlay:draw_heatmap",
+    "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_saliency",
+    "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",
+    "classlens.schedule.replay.Curve": "classlens.figures.curves:draw_curve",
+    "classlens.schedule.replay.Curves": "classlens.figures.curves:draw_curves",
+}
+"""Type of a result -> the function that draws it, as `module:function`."""
+
+
+@singledispatch
+def draw(result: object, **options: Any) -> Any:
+    """Draw what `trace`, `replay` or `explain` returned.
+
+    Curves become a matplotlib `Figure`; a trace, an explanation, a saliency or a heatmap becomes an `Image`. The
+    options are those of the drawer, e.g. `draw(curves, log=True)`; `DRAWERS` says where each one is documented.
+
+    Raises:
+        TypeError: nothing is known that draws this type.
+    """
+    for kind in type(result).__mro__:
+        address = DRAWERS.get(f"{kind.__module__}.{kind.__qualname__}")
+        if address is not None:
+            module, _, name = address.partition(":")
+            drawer = getattr(import_module(module), name)
+            draw.register(kind, drawer)
+            return drawer(result, **options)
+    raise TypeError(f"cannot draw a {type(result).__name__}")
