@@ -33,3 +33,11 @@ class Classifier:
     classes: tuple[str, ...] | None = None
     default_layer: str | None = None
     extra_tokens: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A place inside the model: its full name, as in `module.named_modules()`, and the module itself."""
+
+    name: str
+    module: nn.Module

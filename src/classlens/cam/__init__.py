@@ -1,0 +1,1 @@
+"""Where a classifier looked: Classifier -> explain -> Saliency -> Heatmap. Needs torch, except `saliency`."""

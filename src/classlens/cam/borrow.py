@@ -1,0 +1,56 @@
+"""Borrow the caller's model: use it in a known state, then give it back exactly as it was.
+
+Modes, `requires_grad` and the global random states are written down first and put back last, also after an error.
+Modes are set attribute by attribute: calling `eval()` would run the overrides that some models put there.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@contextmanager
+def borrowed(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no parameter wants a gradient, and autograd records, whatever the caller's own state is.
+
+    With no parameter in the graph, what runs before the first cut records nothing and costs no memory, and what
+    runs behind it records only what the gradient of the cut needs.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    try:
+        for part, _ in modes:
+            part.training = False
+        for parameter in trainable:
+            parameter.requires_grad = False
+        with randomness_kept(module), torch.inference_mode(mode=False), torch.enable_grad():
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training
+        for parameter in trainable:
+            parameter.requires_grad = True
+
+
+@contextmanager
+def randomness_kept(module: nn.Module) -> Iterator[None]:
+    """Give back the global generators of Python, NumPy and torch (on the devices of the model) as they were."""
+    devices = {parameter.device for parameter in module.parameters() if parameter.device.type == "cuda"}
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=list(devices)):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where the model lives: the device of its first parameter or buffer."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor.device
+    return torch.device("cpu")

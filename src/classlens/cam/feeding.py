@@ -1,0 +1,36 @@
+"""How a picture is fed: through the classifier's own test pipeline, or whole, at the scale the model expects."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image as Pillow
+from torch import Tensor
+
+from classlens.cam.classifier import Classifier
+from classlens.image import Image
+
+
+def prepared(classifier: Classifier, image: Image) -> Image:
+    """The picture after the test pipeline: resized and cropped as in testing."""
+    return classifier.prepare(image)
+
+
+def scaled_whole(classifier: Classifier, image: Image) -> Image:
+    """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for."""
+    scale = min(classifier.size) / min(image.size)
+    height, width = (max(1, round(side * scale)) for side in image.size)
+    if (height, width) == image.size:
+        return image
+    resized = Pillow.fromarray(image.pixels).resize((width, height), Pillow.Resampling.BICUBIC)
+    return Image(np.asarray(resized))
+
+
+def encoded(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "batch 3 height width"]:
+    """Pictures of one size as the batch that the model reads, on the CPU.
+
+    Raises:
+        ValueError: the record's encoding does not put channels first.
+    """
+    if classifier.encoding.layout != "CHW":
+        raise ValueError(f"{classifier.name}: a model reads channels first, its encoding says {classifier.encoding}")
+    return torch.from_numpy(np.stack([classifier.encoding.encode(picture) for picture in pictures]))

@@ -1,0 +1,144 @@
+"""How to read the output of any layer as a feature map: (batch, channels, height, width).
+
+A layer may give channels first (convolutions), channels last (Swin in timm) or a row of tokens (transformers), with
+class tokens in front. The reading is decided by the shape of the picture that was fed: a feature map covers the
+picture, so its height and width are those of the picture divided by one stride. A shape that allows no reading, or
+two, is refused with a reason; a wrong map is never drawn.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from classlens.errors import ModelError
+
+CHANNELS_FIRST = (
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.BatchNorm2d,
+    nn.InstanceNorm2d,
+    nn.GroupNorm,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+)
+"""Modules whose four-dimensional output can be nothing else."""
+
+MOST_EXTRA_TOKENS = 16
+"""Class, distillation and register tokens that a model may put in front without telling."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One reading of a layer's output; `extra` tokens in front of a row of `height * width` tokens are left out."""
+
+    kind: Literal["channels first", "channels last", "tokens"]
+    height: int
+    width: int
+    extra: int = 0
+
+    def __str__(self) -> str:
+        extra = f", {self.extra} extra" if self.kind == "tokens" else ""
+        return f"{self.kind}, {self.height} x {self.width}{extra}"
+
+    @property
+    def positions(self) -> int:
+        """How many places the map tells apart."""
+        return self.height * self.width
+
+    def grid(self, output: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "batch channels height width"]:
+        """The output as a feature map; a view, no copy."""
+        if self.kind == "tokens":
+            patches = output[:, self.extra :].mT
+            return patches.reshape(len(output), -1, self.height, self.width)
+        return output.permute(0, 3, 1, 2) if self.kind == "channels last" else output
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is known besides the output's shape: the layer, the size of the picture fed, and tokens in front."""
+
+    name: str
+    module: nn.Module
+    picture: tuple[int, int]
+    extra_tokens: int | None = None
+
+
+def layout_of(output: Float[Tensor, "batch ..."], place: Place) -> Layout:
+    """Decide how to read `output`.
+
+    Raises:
+        ModelError: the shape allows no reading, or more than one.
+    """
+    shape = tuple(output.shape)
+    if len(shape) == 4 and isinstance(place.module, CHANNELS_FIRST):
+        return Layout("channels first", shape[2], shape[3])
+    readings = {3: token_readings, 4: map_readings}.get(len(shape), no_readings)(shape, place)
+    if len(readings) == 1:
+        return readings[0]
+    seen = " x ".join(map(str, shape))
+    if readings:
+        both = " or ".join(str(reading) for reading in readings)
+        raise ModelError(f"the output of layer {place.name!r}, {seen}, can be read as {both}", hint=AMBIGUOUS)
+    height, width = place.picture
+    raise ModelError(
+        f"the output of layer {place.name!r}, {seen}, is no feature map of a {height} x {width} picture",
+        hint="choose a layer before the pooling; --preview-model lists the layers that can be read",
+    )
+
+
+AMBIGUOUS = "feed a picture that is not square (--whole), or choose the convolution or norm layer beside it"
+
+
+def no_readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
+    """Neither a map nor a row of tokens: nothing to read."""
+    return []
+
+
+def map_readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
+    """Readings of a four-dimensional output; where both fit, the norm layer itself decides by its channel count."""
+    _, first, second, third = shape
+    readings = []
+    if covers(second, third, place.picture):
+        readings.append(Layout("channels first", second, third))
+    if covers(first, second, place.picture):
+        readings.append(Layout("channels last", first, second))
+    if len(readings) == 2 and type(place.module) is nn.LayerNorm:
+        return readings[1:]
+    return readings
+
+
+def token_readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
+    """The reading of a row of tokens with the fewest extra tokens, or with as many as are known to be there."""
+    tokens = shape[1]
+    known = place.extra_tokens
+    for extra in range(MOST_EXTRA_TOKENS + 1) if known is None else (known,):
+        sides = [(height, (tokens - extra) // height) for height in divisors(tokens - extra)]
+        fitting = [side for side in sides if covers(side[0], side[1], place.picture)]
+        if fitting:
+            height, width = min(fitting, key=lambda side: distortion(side[0], side[1], place.picture))
+            return [Layout("tokens", height, width, extra)]
+    return []
+
+
+def covers(height: int, width: int, picture: tuple[int, int]) -> bool:
+    """Whether one stride turns the picture's sides into these, give or take the rounding at the border."""
+    if height > picture[0] or width > picture[1]:
+        return False
+    least = max((height - 1) / picture[0], (width - 1) / picture[1])
+    most = min((height + 1) / picture[0], (width + 1) / picture[1])
+    return least < most
+
+
+def distortion(height: int, width: int, picture: tuple[int, int]) -> float:
+    """How far the aspect ratio is from the picture's; 1 is not at all."""
+    ratio = (height * picture[1]) / (width * picture[0])
+    return max(ratio, 1 / ratio)
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors of a positive number, none of others."""
+    return [candidate for candidate in range(1, number + 1) if number % candidate == 0]

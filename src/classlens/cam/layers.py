@@ -1,0 +1,180 @@
+"""Layers by name: exact, with indices, with wildcards; and the one that is looked at if none is named.
+
+A name is a dotted path as in `module.named_modules()`. `[i]` counts the members of a sequence, also from its end:
+`backbone.layer4[-1]` is `backbone.layer4.2`. `*` stands for one step of the path.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from classlens.cam.borrow import borrowed, device_of
+from classlens.cam.classifier import Classifier, Layer
+from classlens.cam.evidence import extra_tokens, hooked, logits_of, observe
+from classlens.cam.grids import Layout, Place, layout_of
+from classlens.errors import ModelError, NotFound
+
+NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+)
+INDEX = re.compile(r"\[(-?\d+)\]")
+SIDE_PATHS = {"downsample", "shortcut"}
+"""Steps of a name that lead to a norm beside a block, which may run after the block's last one."""
+
+AT_ONCE = 4
+"""How many candidates one backward pass looks at, from the end: a class-token head hides the last two or three."""
+
+
+def find_layers(classifier: Classifier, names: Sequence[str] | None) -> tuple[Layer, ...]:
+    """The layers of those names, in that order and each once; the default one if no name is given.
+
+    Raises:
+        NotFound: a name fits no layer.
+        ModelError: no name is given, and the model has no layer that can be drawn.
+    """
+    if names is None:
+        return (default_layer(classifier),)
+    found = {layer.name: layer for name in names for layer in matching(classifier, name)}
+    return tuple(found.values())
+
+
+def matching(classifier: Classifier, name: str) -> list[Layer]:
+    """The one layer of that name, or all that fit its wildcards.
+
+    Raises:
+        NotFound: there is none.
+    """
+    modules = {path: module for path, module in classifier.module.named_modules() if path}
+    path = counted(name, classifier)
+    if path in modules:
+        return [Layer(path, modules[path])]
+    fitting = [Layer(known, module) for known, module in modules.items() if fits(known, path)]
+    if not fitting:
+        raise NotFound("layer", name, modules, where=classifier.name)
+    return fitting
+
+
+def counted(name: str, classifier: Classifier) -> str:
+    """The name with its `[i]` replaced by the name of the member they point at.
+
+    Raises:
+        NotFound: the part in front of `[i]` does not exist or has fewer members.
+    """
+    path = name
+    while index := INDEX.search(path):
+        before, position = path[: index.start()], int(index[1])
+        parents = {known: module for known, module in classifier.module.named_modules() if known}
+        if before not in parents:
+            raise NotFound("layer", before, parents, where=classifier.name)
+        members = [child for child, _ in parents[before].named_children()]
+        if not -len(members) <= position < len(members):
+            raise NotFound(f"member {position} of layer", before, [f"{before}.{member}" for member in members])
+        path = f"{before}.{members[position]}{path[index.end() :]}"
+    return path
+
+
+def fits(path: str, pattern: str) -> bool:
+    """Whether the steps of a path fit those of a pattern one by one."""
+    steps, wanted = path.split("."), pattern.split(".")
+    return len(steps) == len(wanted) and all(map(fnmatchcase, steps, wanted))
+
+
+def default_layer(classifier: Classifier) -> Layer:
+    """The record's own default, or the last norm layer that still decides the class and covers the picture.
+
+    That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
+    after the last attention, it is the norm in front of that attention. A model without norm layers is looked at
+    behind its last module that puts out a map. Found by one forward and backward pass on noise.
+
+    Raises:
+        ModelError: no layer of the model can be drawn.
+    """
+    if classifier.default_layer is not None:
+        return matching(classifier, classifier.default_layer)[0]
+    modules = dict(classifier.module.named_modules())
+    norms = [Layer(name, module) for name, module in modules.items() if is_norm(module, name)]
+    leaves = [Layer(name, module) for name, module in modules.items() if not any(True for _ in module.children())]
+    for candidates in (norms, leaves):
+        chosen = last_telling(classifier, candidates)
+        if chosen is not None:
+            return chosen
+    raise ModelError(f"no layer of {classifier.name} can be read as a map", hint="name one with --target-layers")
+
+
+def is_norm(module: nn.Module, name: str) -> bool:
+    """Whether a module normalises on the main path; classes of other people are known by the name of their type."""
+    if SIDE_PATHS & set(name.split(".")):
+        return False
+    return isinstance(module, NORMS) or type(module).__name__.casefold().endswith(("norm", "norm2d"))
+
+
+def last_telling(classifier: Classifier, candidates: Sequence[Layer]) -> Layer | None:
+    """The candidate that runs last among those that show more than one position and have a gradient there."""
+    readable = [seen.layer for seen in survey(classifier, candidates) if seen.layout and seen.layout.positions > 1]
+    while readable:
+        readable, last = readable[:-AT_ONCE], readable[-AT_ONCE:]
+        with borrowed(classifier.module):
+            seen = observe(classifier, noise(classifier), last)
+            if seen.logits is None:
+                return None
+            gradients = torch.autograd.grad(seen.logits.amax(dim=1).sum(), seen.outputs, allow_unused=True)
+        for layer, layout, gradient in reversed(list(zip(last, seen.layouts, gradients, strict=True))):
+            if gradient is not None and layout.grid(gradient).any():
+                return layer
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Surveyed:
+    """What a layer put out in one forward pass: its shape, and how it is read, None where it is no map."""
+
+    layer: Layer
+    shape: tuple[int, ...]
+    layout: Layout | None
+
+
+def survey(classifier: Classifier, layers: Sequence[Layer]) -> list[Surveyed]:
+    """Layers that run once and put out a tensor, in the order in which they ran on one picture of noise."""
+    ran: list[tuple[Layer, Tensor]] = []
+
+    def noting(layer: Layer) -> Callable[[nn.Module, object, object], None]:
+        def note(module: nn.Module, inputs: object, output: object) -> None:
+            first = output[0] if isinstance(output, (tuple, list)) and output else output
+            if isinstance(first, Tensor):
+                ran.append((layer, first))
+
+        return note
+
+    with borrowed(classifier.module), torch.no_grad():
+        with hooked([(layer.module, noting(layer)) for layer in layers]):
+            logits_of(classifier, noise(classifier))
+        extra = extra_tokens(classifier)
+    times = Counter(layer.name for layer, _ in ran)
+    return [
+        Surveyed(layer, tuple(output.shape), readable(output, Place(layer.name, layer.module, classifier.size, extra)))
+        for layer, output in ran
+        if times[layer.name] == 1
+    ]
+
+
+def readable(output: Tensor, place: Place) -> Layout | None:
+    """How an output is read, or None."""
+    try:
+        return layout_of(output, place)
+    except ModelError:
+        return None
+
+
+def noise(classifier: Classifier) -> Float[Tensor, "1 3 height width"]:
+    """One encoded picture of noise, always the same, on the model's device."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn((1, 3, *classifier.size), generator=generator).to(device_of(classifier.module))

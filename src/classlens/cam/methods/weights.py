@@ -1,0 +1,83 @@
+"""CAM methods that weigh activations with gradients: evidence -> weighted activations, one pure function each.
+
+What they return still has its channels; summed over them, it is the raw map. Every formula is the one that the most
+used implementation (grad-cam on PyPI) computes, its small constants included; where that differs from the paper,
+the docstring says so. Notation: A activations, G gradients, c channel, i, j position.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from classlens.cam.evidence import Evidence
+
+Weighted = Float[Tensor, "batch channels height width"]
+
+POSITIONS = (2, 3)
+
+
+def grad_cam(evidence: Evidence) -> Weighted:
+    """mean_ij(G_c) A_c.
+
+    Source: Selvaraju et al., Grad-CAM, ICCV 2017, eqs. 1-2.
+    """
+    return evidence.gradients.mean(POSITIONS, keepdim=True) * evidence.activations
+
+
+def grad_cam_plus_plus(evidence: Evidence) -> Weighted:
+    """sum_ij(alpha relu(G)) A_c, alpha = G^2 / (2 G^2 + sum_ij(A_c) G^3 + 1e-6), zero where G is zero.
+
+    The paper differentiates exp(score), whose factor cancels, and has no 1e-6; gradients of deep networks are so
+    small that this constant rules the denominator, as it does in the reference.
+
+    Source: Chattopadhay et al., Grad-CAM++, WACV 2018, eqs. 10, 19.
+    """
+    gradients = evidence.gradients
+    squared = gradients * gradients
+    total = evidence.activations.sum(POSITIONS, keepdim=True)
+    alpha = squared / (2 * squared + total * (squared * gradients) + 1e-6)
+    alpha = torch.where(gradients != 0, alpha, 0)
+    return (alpha * gradients.relu()).sum(POSITIONS, keepdim=True) * evidence.activations
+
+
+def x_grad_cam(evidence: Evidence) -> Weighted:
+    """sum_ij(G A / (sum_ij(A_c) + 1e-7)) A_c.
+
+    Ill-conditioned where the activations are signed and their sum is near zero (norm layers).
+
+    Source: Fu et al., Axiom-based Grad-CAM, BMVC 2020, eq. 8.
+    """
+    total = evidence.activations.sum(POSITIONS, keepdim=True)
+    shares = evidence.gradients * evidence.activations / (total + 1e-7)
+    return shares.sum(POSITIONS, keepdim=True) * evidence.activations
+
+
+def layer_cam(evidence: Evidence) -> Weighted:
+    """relu(G) A, position by position.
+
+    The paper also bends shallow layers' maps with tanh before it fuses them; the reference does not, nor do we.
+
+    Source: Jiang et al., LayerCAM, TIP 2021, eqs. 5-7.
+    """
+    return evidence.gradients.relu() * evidence.activations
+
+
+def hi_res_cam(evidence: Evidence) -> Weighted:
+    """G A, position by position.
+
+    Source: Draelos & Carin, Use HiResCAM instead of Grad-CAM, 2020, eq. 4.
+    """
+    return evidence.gradients * evidence.activations
+
+
+def grad_cam_element_wise(evidence: Evidence) -> Weighted:
+    """relu(G A), position by position.
+
+    Source: Pillai & Pirsiavash, Explainable models with consistent interpretations, AAAI 2021.
+    """
+    return (evidence.gradients * evidence.activations).relu()
+
+
+def activations_only(evidence: Evidence) -> Weighted:
+    """A, unweighted: what Eigen-CAM looks at."""
+    return evidence.activations

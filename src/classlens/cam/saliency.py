@@ -1,0 +1,211 @@
+"""What the CAM engine returns. Raw numbers and displayable numbers are different types; no torch in here.
+
+`Saliency` is what a method says, in its own unit, at the layer's resolution. `Heatmap` lies in 0..1 at the size of the
+picture that was fed, and only it can be coloured. `Fused` is several layers seen as one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from classlens.errors import NotFound
+from classlens.image import Image
+
+EPSILON = 1e-7
+"""Added to a map's maximum before it divides, as in the reference: a hottest pixel is 1 - 1e-7."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap:
+    """A map ready for a colour scale: 0 is cold, 1 is hot, nothing is outside."""
+
+    values: Float32[np.ndarray, "height width"]
+
+    def __post_init__(self) -> None:
+        low, high = self.values.min(), self.values.max()
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"a heatmap lies in [0, 1], this one in [{low:.3g}, {high:.3g}]")
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to see: no position speaks for the class."""
+        return not self.values.any()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Which class a map speaks about. `against` is the class it is contrasted with, if any.
+
+    `logit` is the raw score (for a contrast, the difference), `probability` the softmax of the target class.
+    """
+
+    target: int
+    logit: float
+    probability: float
+    class_name: str
+    against: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Saliency:
+    """How much each position of a layer speaks for a class, in the method's own unit, at the layer's resolution.
+
+    `variants` holds one map, or with aug-smooth one for each variant of the input, each turned back to the picture's
+    own orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run
+    alone, has no subject.
+    """
+
+    image: Image
+    variants: Float32[np.ndarray, "variants height width"]
+    method: str
+    layer: str
+    subject: Subject | None
+    index: int = 0
+
+    @property
+    def values(self) -> Float32[np.ndarray, "height width"]:
+        """The raw map; the mean of the variants' if there are several."""
+        return np.asarray(self.variants.mean(axis=0, dtype=np.float32))
+
+    @property
+    def target(self) -> int | None:
+        """Index of the class explained."""
+        return self.subject.target if self.subject else None
+
+    @property
+    def logit(self) -> float | None:
+        """Raw score of the class explained."""
+        return self.subject.logit if self.subject else None
+
+    @property
+    def probability(self) -> float | None:
+        """Softmax probability of the class explained."""
+        return self.subject.probability if self.subject else None
+
+    @property
+    def class_name(self) -> str:
+        """Name of the class explained, its number if it has none, empty if the method knows no class."""
+        return self.subject.class_name if self.subject else ""
+
+    def heatmap(self) -> Heatmap:
+        """Negative values cut, scaled to 0..1, enlarged to the picture; a map that is negative everywhere is zero."""
+        return fuse([self])
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """Several layers seen as one: same picture, method and class."""
+
+    parts: tuple[Saliency, ...]
+
+    @property
+    def image(self) -> Image:
+        """The picture as fed."""
+        return self.parts[0].image
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.parts[0].method
+
+    @property
+    def layer(self) -> str:
+        """Names of the layers."""
+        return " + ".join(part.layer for part in self.parts)
+
+    @property
+    def subject(self) -> Subject | None:
+        """Which class the map speaks about."""
+        return self.parts[0].subject
+
+    @property
+    def index(self) -> int:
+        """The picture's place in the call."""
+        return self.parts[0].index
+
+    def heatmap(self) -> Heatmap:
+        """The mean of the layers' normalised maps, normalised again."""
+        return fuse(self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation(Sequence[Saliency]):
+    """All maps of one call, picture by picture, then class by class, method by method, layer by layer."""
+
+    saliencies: tuple[Saliency, ...]
+
+    def __len__(self) -> int:
+        return len(self.saliencies)
+
+    def __iter__(self) -> Iterator[Saliency]:
+        return iter(self.saliencies)
+
+    @overload
+    def __getitem__(self, position: int) -> Saliency: ...
+    @overload
+    def __getitem__(self, position: slice) -> "Explanation": ...
+    def __getitem__(self, position: int | slice) -> "Saliency | Explanation":
+        found = self.saliencies[position]
+        return found if isinstance(found, Saliency) else Explanation(found)
+
+    def where(
+        self,
+        *,
+        image: int | None = None,
+        method: str | None = None,
+        layer: str | None = None,
+        target: int | str | None = None,
+    ) -> "Explanation":
+        """The maps of one picture (by its place in the call), method, layer or class (index or name).
+
+        Raises:
+            NotFound: no map is left.
+        """
+        tests: list[tuple[str, object, Callable[[Saliency], object]]] = [
+            ("image", image, lambda saliency: saliency.index),
+            ("method", method, lambda saliency: saliency.method),
+            ("layer", layer, lambda saliency: saliency.layer),
+            ("class", target, lambda saliency: saliency.class_name if isinstance(target, str) else saliency.target),
+        ]
+        left = self.saliencies
+        for kind, wanted, of in tests:
+            if wanted is not None:
+                known = {str(of(saliency)) for saliency in left}
+                left = tuple(saliency for saliency in left if str(of(saliency)).casefold() == str(wanted).casefold())
+                if not left:
+                    raise NotFound(kind, str(wanted), known, where="this explanation")
+        return Explanation(left)
+
+    def fused(self) -> tuple[Fused, ...]:
+        """One map over all layers for each picture, class and method, in the order of the explanation."""
+        groups: dict[tuple[object, ...], list[Saliency]] = {}
+        for saliency in self.saliencies:
+            groups.setdefault((saliency.index, saliency.subject, saliency.method), []).append(saliency)
+        return tuple(Fused(tuple(parts)) for parts in groups.values())
+
+
+def fuse(saliencies: Sequence[Saliency]) -> Heatmap:
+    """Mean over layers of the normalised maps, normalised again; then the mean over variants, left as it is.
+
+    This is what several target layers, and aug-smooth, mean in the reference.
+    """
+    height, width = saliencies[0].image.size
+    variants = len(saliencies[0].variants)
+    total = np.zeros((height, width), np.float32)
+    for variant in range(variants):
+        layers = np.zeros((height, width), np.float32)
+        for saliency in saliencies:
+            low = normalised(np.maximum(saliency.variants[variant], 0))
+            layers += np.maximum(cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR), 0)
+        total += normalised(layers / len(saliencies))
+    return Heatmap((total / variants).clip(0, 1))
+
+
+def normalised(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
+    """Shifted and scaled to 0..1; a flat map becomes zero."""
+    shifted = values - values.min()
+    return np.asarray(shifted / (np.float32(EPSILON) + shifted.max()), np.float32)

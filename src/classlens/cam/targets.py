@@ -1,0 +1,107 @@
+"""Which class is explained, as the user says it: a number, a name, `top5`, `predicted`, or a contrast `a - b`.
+
+A wish is read against the logits of a batch, because "predicted" and "top5" differ from picture to picture.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from classlens.errors import NotFound
+
+Wish: TypeAlias = int | str | tuple[int, ...]
+"""One wish about every picture of a call; a tuple names one class for each picture."""
+
+PREDICTED = "predicted"
+TOP = re.compile(r"top[ -]?(\d+)", re.IGNORECASE)
+CONTRAST = re.compile(r"\s+-\s+")
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The score that is explained: the logit of `target`, one per picture, less that of `against` if there is one."""
+
+    target: Int[Tensor, " batch"]
+    against: Int[Tensor, " batch"] | None = None
+
+    def score(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
+        """One number per picture."""
+        wanted = logits.gather(1, self.target[:, None])[:, 0]
+        return wanted if self.against is None else wanted - logits.gather(1, self.against[:, None])[:, 0]
+
+
+def objectives(
+    wishes: tuple[Wish, ...], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
+) -> list[Objective]:
+    """Read every wish against the logits of a batch; `top5` becomes five objectives.
+
+    Raises:
+        NotFound: a class is unknown, or a name belongs to several.
+        ValueError: a tuple does not hold one class for each picture.
+    """
+    found: list[Objective] = []
+    for wish in wishes:
+        top = TOP.fullmatch(wish.strip()) if isinstance(wish, str) else None
+        if top:
+            count = min(int(top[1]), logits.shape[1])
+            found += [Objective(target) for target in logits.topk(count, dim=1).indices.unbind(1)]
+        elif isinstance(wish, str) and len(sides := CONTRAST.split(wish.strip())) == 2 and not known(wish, classes):
+            first, second = (indices(side, logits, classes) for side in sides)
+            found.append(Objective(first, second))
+        else:
+            found.append(Objective(indices(wish, logits, classes)))
+    return found
+
+
+def indices(
+    wish: Wish, logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
+) -> Int[Tensor, " batch"]:
+    """The class index of each picture."""
+    batch, count = logits.shape
+    if isinstance(wish, str) and wish.strip().casefold() == PREDICTED:
+        return logits.argmax(dim=1)
+    if isinstance(wish, tuple):
+        if len(wish) != batch:
+            raise ValueError(f"{len(wish)} target classes for {batch} pictures")
+        chosen = [class_index(one, count, classes) for one in wish]
+    else:
+        chosen = [class_index(wish, count, classes)] * batch
+    return torch.tensor(chosen, dtype=torch.int64, device=logits.device)
+
+
+def class_index(wish: int | str, count: int, classes: tuple[str, ...] | None) -> int:
+    """The index of one class, given by number or by name.
+
+    Raises:
+        NotFound: there is no such class, or the name belongs to several.
+    """
+    number = int(wish) if isinstance(wish, int) or re.fullmatch(r"-?\d+", wish.strip()) else None
+    if number is not None:
+        if 0 <= number < count:
+            return number
+        raise NotFound("class", str(number), [f"0 to {count - 1}"])
+    matches = named(str(wish), classes or ())
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise NotFound("single class", str(wish), [str(match) for match in matches])
+    known_names = list(classes) if classes else [f"0 to {count - 1}, by number only"]
+    raise NotFound("class", str(wish), known_names)
+
+
+def known(wish: str, classes: tuple[str, ...] | None) -> bool:
+    """Whether the whole wish is the name of a class, e.g. one that holds a dash."""
+    return bool(named(wish, classes or ()))
+
+
+def named(wish: str, classes: tuple[str, ...]) -> list[int]:
+    """Classes of that name, any case; failing that, classes with that name among several, as in `tench, Tinca tinca`."""
+    folded = wish.strip().casefold()
+    whole = [index for index, name in enumerate(classes) if name.casefold() == folded]
+    return whole or [
+        index for index, name in enumerate(classes) if folded in (part.strip().casefold() for part in name.split(","))
+    ]
