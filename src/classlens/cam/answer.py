@@ -12,6 +12,7 @@ from classlens.cam.evidence import Seen, observe
 from classlens.cam.feeding import encoded
 from classlens.cam.methods import Method
 from classlens.cam.methods.collapse import first_component
+from classlens.cam.methods.loading import functions
 from classlens.cam.saliency import Saliency, Subject
 from classlens.cam.targets import PREDICTED, Objective, Wish, objectives
 from classlens.cam.variants import AS_IT_IS, VARIANTS, turned_back, varied
@@ -113,9 +114,10 @@ def all_maps(question: Question, seen: Seen, indices: list[int]) -> Iterator[Map
                 gradients = seen.gradients(score, keep=number + 1 < len(wanted))
         evidence = [seen.evidence(place, gradient) for place, gradient in enumerate(gradients)]
         for method in question.methods:
-            collapse = first_component if question.manner.eigen_smooth else method.collapse
+            weigh, collapse = functions(method)
+            collapse = first_component if question.manner.eigen_smooth else collapse
             for layer, shown in zip(seen.layers, evidence, strict=True):
-                values = collapse(method.weigh(shown))
+                values = collapse(weigh(shown))
                 yield Maps(method, layer, subjects, turned_back(values.reshape(variants, -1, *values.shape[1:])))
 
 

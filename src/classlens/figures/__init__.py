@@ -12,6 +12,7 @@ from typing import Any
 
 DRAWERS: Mapping[str, str] = {
     "classlens.cam.saliency.Explanation": "classlens.figures.overlay:draw_explanation",
+    "classlens.cam.saliency.Fused": "classlens.figures.overlay:draw_saliency",
     "classlens.cam.saliency.Heatmap": "classlens.figures.overlay:draw_heatmap",
     "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_saliency",
     "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",

@@ -1,48 +1,43 @@
-"""The methods, in one table. To add one: write a pure function, enter it in `METHODS` with its paper.
+"""The methods, in one table. To add one: write a pure function in this folder, enter it in `METHODS` with its paper.
 
-Nothing outside this folder knows a method by name. Names are found whatever their case, with or without dashes.
+Nothing outside this folder knows a method by name. The table itself loads no torch, so that a misspelt method is
+refused at once; functions are named as `module.function` and loaded when they are used.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxtyping import Float
-from torch import Tensor
-
-from classlens.cam.evidence import Evidence
-from classlens.cam.methods import weights
-from classlens.cam.methods.collapse import channel_sum, first_component
 from classlens.errors import NotFound
 
 
 @dataclass(frozen=True)
 class Method:
-    """One method: how it weighs the activations, how the channels become one map, and what it has to be told.
+    """One method: the function that weighs the activations, the one that makes one map of the channels, its paper.
 
-    `needs` is "gradients" (of the target class) or "activations" (the same map for every class).
+    `needs` is what it has to be told: "gradients" of the target class, or "activations" only (the same map for every
+    class).
     """
 
     name: str
+    weigh: str
     paper: str
-    weigh: Callable[[Evidence], Float[Tensor, "batch channels height width"]]
-    collapse: Callable[[Float[Tensor, "batch channels height width"]], Float[Tensor, "batch height width"]] = (
-        channel_sum
-    )
+    collapse: str = "collapse.channel_sum"
     needs: Literal["gradients", "activations"] = "gradients"
 
 
+PCA = "collapse.first_component"
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
-        Method("GradCAM", "Selvaraju et al., ICCV 2017", weights.grad_cam),
-        Method("GradCAM++", "Chattopadhay et al., WACV 2018", weights.grad_cam_plus_plus),
-        Method("XGradCAM", "Fu et al., BMVC 2020", weights.x_grad_cam),
-        Method("EigenCAM", "Muhammad & Yeasin, IJCNN 2020", weights.activations_only, first_component, "activations"),
-        Method("EigenGradCAM", "Muhammad & Yeasin, IJCNN 2020, on G A", weights.hi_res_cam, first_component),
-        Method("LayerCAM", "Jiang et al., TIP 2021", weights.layer_cam),
-        Method("HiResCAM", "Draelos & Carin, 2020", weights.hi_res_cam),
-        Method("GradCAMElementWise", "Pillai & Pirsiavash, AAAI 2021", weights.grad_cam_element_wise),
+        Method("GradCAM", "weights.grad_cam", "Selvaraju et al., ICCV 2017"),
+        Method("GradCAM++", "weights.grad_cam_plus_plus", "Chattopadhay et al., WACV 2018"),
+        Method("XGradCAM", "weights.x_grad_cam", "Fu et al., BMVC 2020"),
+        Method("EigenCAM", "weights.activations_only", "Muhammad & Yeasin, IJCNN 2020", PCA, "activations"),
+        Method("EigenGradCAM", "weights.hi_res_cam", "Muhammad & Yeasin, IJCNN 2020, of G A", PCA),
+        Method("LayerCAM", "weights.layer_cam", "Jiang et al., TIP 2021"),
+        Method("HiResCAM", "weights.hi_res_cam", "Draelos & Carin, 2020"),
+        Method("GradCAMElementWise", "weights.grad_cam_element_wise", "Pillai & Pirsiavash, AAAI 2021"),
     )
 }
 """Every method by its name, the six documented ones first."""

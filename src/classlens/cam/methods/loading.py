@@ -1,0 +1,25 @@
+"""The functions behind the table of methods."""
+
+from collections.abc import Callable
+from importlib import import_module
+
+from jaxtyping import Float
+from torch import Tensor
+
+from classlens.cam.evidence import Evidence
+from classlens.cam.methods import Method
+
+Weigh = Callable[[Evidence], Float[Tensor, "batch channels height width"]]
+Collapse = Callable[[Float[Tensor, "batch channels height width"]], Float[Tensor, "batch height width"]]
+
+
+def functions(method: Method) -> tuple[Weigh, Collapse]:
+    """How a method weighs the activations, and how it makes one map of the channels."""
+    return loaded(method.weigh), loaded(method.collapse)
+
+
+def loaded(address: str) -> Callable[..., Tensor]:
+    """The function at `module.function` in this folder."""
+    module, _, function = address.partition(".")
+    found: Callable[..., Tensor] = getattr(import_module(f"classlens.cam.methods.{module}"), function)
+    return found

@@ -1,0 +1,85 @@
+"""Pictures in rows and columns, each with two lines of title, and one colour bar for all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+
+from classlens.figures.colour import table
+from classlens.image import Image
+
+CELL = 2.2
+"""Height of a picture in inches."""
+
+WIDEST = 6
+"""A single row of more pictures than this is broken into several."""
+
+LONGEST = 26
+"""Characters of a title that fit over a picture as wide as it is high."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of the grid, with the two lines above it; the second is small."""
+
+    image: Image
+    title: tuple[str, str]
+
+
+def grid_figure(rows: Sequence[Sequence[Cell]], labels: Sequence[str], colormap: str) -> Figure:
+    """Rows of pictures. `labels` stand left of the rows, or above if there is only one row."""
+    shown, heading = [list(row) for row in rows], ""
+    if len(shown) == 1:
+        heading, labels = labels[0], [""]
+        if len(shown[0]) > WIDEST:
+            shown = wrapped(shown[0])
+            labels = [""] * len(shown)
+    columns = max(map(len, shown))
+    aspect = max(cell.image.size[1] / cell.image.size[0] for row in shown for cell in row)
+    size = (columns * (CELL * aspect + 0.1) + 1.2, len(shown) * (CELL + 0.5) + 0.4)
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    axes = figure.subplots(len(shown), columns, squeeze=False)
+    for place in axes.flat:
+        place.set_axis_off()
+    for places, row, label in zip(axes, shown, labels, strict=True):
+        for place, cell in zip(places, row, strict=False):
+            show(place, cell, round(LONGEST * aspect))
+        if label:
+            name_row(places[0], label)
+    scale = ScalarMappable(Normalize(0, 1), ListedColormap(table(colormap) / 255))
+    bar = figure.colorbar(scale, ax=list(axes.flat), shrink=0.8 if len(shown) == 1 else 0.5, pad=0.01, aspect=25)
+    bar.set_label("share of the map's maximum", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    if heading:
+        figure.suptitle(heading, fontsize=11)
+    return figure
+
+
+def wrapped(row: list[Cell]) -> list[list[Cell]]:
+    """One long row as several of nearly the same length."""
+    count = -(-len(row) // WIDEST)
+    length = -(-len(row) // count)
+    return [row[start : start + length] for start in range(0, len(row), length)]
+
+
+def show(axes: Axes, cell: Cell, longest: int) -> None:
+    """One picture with its title."""
+    axes.imshow(cell.image.pixels, interpolation="antialiased")
+    main, small = cell.title
+    axes.set_title(main, fontsize=9, pad=14)
+    axes.text(0.5, 1.02, shortened(small, longest), transform=axes.transAxes, ha="center", va="bottom", fontsize=7)
+
+
+def name_row(axes: Axes, label: str) -> None:
+    """The label of a row, upright beside its first picture."""
+    axes.text(
+        -0.04, 0.5, shortened(label, 32), transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=9
+    )
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text, or its end, which says most of a layer's name."""
+    return text if len(text) <= longest else "…" + text[1 - longest :]
