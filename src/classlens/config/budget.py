@@ -1,0 +1,76 @@
+"""How much work one config may ask for, so that no file can hang the reader or fill the memory.
+
+Everything is paid from one purse: a step of the evaluator costs 1, and so does every character and every item that
+is read, copied or made. The rule of this folder: pay first, then make. What is made is therefore never larger than
+what is left, and no loop runs longer.
+"""
+
+from classlens.config.value import Value
+
+ALLOWANCE = 1_000_000
+"""Units of work for one config with all its bases; the largest upstream config needs about 60,000."""
+
+DEEPEST = 64
+"""How many lists and dicts may lie inside one another; upstream configs reach 14."""
+
+WIDEST_NUMBER = 4096
+"""Bits of the largest whole number."""
+
+
+class Refused(Exception):
+    """Something that the safe subset of Python leaves out; `--trust-config` would run it."""
+
+
+class TooMuch(Exception):
+    """A value or a computation beyond the bounds above."""
+
+
+class Budget:
+    """The purse. The one object here that changes: it is what all parts of one reading have in common."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, allowance: int = ALLOWANCE) -> None:
+        self.left = allowance
+
+    def spend(self, units: int) -> None:
+        """Pay before the work is done.
+
+        Raises:
+            TooMuch: not so much is left.
+        """
+        self.left -= units
+        if self.left < 0:
+            raise TooMuch(f"needs more than {ALLOWANCE:,} steps, characters or items")
+
+    def walk(self, value: Value, depth: int = 0) -> None:
+        """Pay for looking at every part of `value`, as comparing, hashing, printing or copying it does.
+
+        A part that is shared is paid for each time it is reached: `a = [a, a]`, repeated, grows without using memory.
+
+        Raises:
+            TooMuch: the value is too large, too deep, or contains itself.
+        """
+        kind = type(value)
+        if kind is str or kind is bytes or kind is range:
+            self.spend(len(value))
+        elif kind in (list, tuple, set, frozenset):
+            self.spend(len(value))
+            for item in value:
+                self.walk(item, deeper(depth))
+        elif isinstance(value, dict):
+            self.spend(len(value))
+            for key, item in value.items():
+                self.walk(key, deeper(depth))
+                self.walk(item, deeper(depth))
+
+
+def deeper(depth: int) -> int:
+    """One level further in.
+
+    Raises:
+        TooMuch: that is too deep.
+    """
+    if depth >= DEEPEST:
+        raise TooMuch(f"is nested more than {DEEPEST} levels deep, or contains itself")
+    return depth + 1

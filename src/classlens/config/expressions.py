@@ -1,0 +1,315 @@
+"""The expressions that configs are written in: what each kind means.
+
+The rule of this file: `EXPRESSIONS` lists every kind of expression there is; any other is refused. Nothing here calls
+what a config names: calls go through the tables of `functions.py` and `methods.py`.
+"""
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+
+from classlens.config.budget import Refused
+from classlens.config.formatting import formatted
+from classlens.config.functions import CONSTANTS, FUNCTIONS, function_named, items_of
+from classlens.config.inherited import Inherited, copied
+from classlens.config.methods import call_method
+from classlens.config.operators import UNARY, compare, compute
+from classlens.config.scope import FAULTS, Scope, complaint
+from classlens.config.value import Symbol, Value
+
+BASE = "_base_"
+
+
+def evaluate(node: ast.expr, scope: Scope) -> Value:
+    """The value of an expression.
+
+    Raises:
+        ConfigError: it is outside the subset, too large, or wrong; the message names file, line and expression.
+    """
+    kind = type(node)
+    if kind is ast.Constant:
+        return node.value  # type: ignore[attr-defined]
+    try:
+        if kind not in EXPRESSIONS:
+            raise Refused(f"{kind.__name__} is not read")
+        scope.budget.spend(1)
+        return EXPRESSIONS[kind](node, scope)
+    except FAULTS as fault:
+        raise complaint(fault, node, scope) from None
+
+
+def variable(node: ast.Name, scope: Scope) -> Value:
+    """A variable of this file, `_base_`, or what Python defines in every module."""
+    if node.id in scope.names:
+        return scope.names[node.id]
+    if node.id == BASE and scope.base is not None:
+        return scope.base
+    if node.id == "__file__":
+        return str(scope.path)
+    if node.id == "__name__":
+        return scope.path.stem
+    if node.id in FUNCTIONS:
+        raise Refused("a function as a value is not read")
+    raise NameError(node.id)
+
+
+def elements(nodes: list[ast.expr], scope: Scope) -> list[Value]:
+    """The items of a list, of a tuple or of a call; `*items` are put in place."""
+    scope.budget.spend(len(nodes))
+    values = []
+    for node in nodes:
+        if type(node) is ast.Starred:
+            values.extend(items_of(evaluate(node.value, scope), scope.budget))
+        else:
+            values.append(evaluate(node, scope))
+    return values
+
+
+def set_display(node: ast.Set, scope: Scope) -> Value:
+    """A set; but `{{_base_.a.b}}`, which Python sees as a set of a set, is a copy of the inherited value."""
+    inner = node.elts[0]
+    if len(node.elts) == 1 and type(inner) is ast.Set and len(inner.elts) == 1 and rooted_in_base(inner.elts[0]):
+        return copied(evaluate(inner.elts[0], scope), scope.budget)
+    values = elements(node.elts, scope)
+    scope.budget.walk(values)
+    return set(values)
+
+
+def rooted_in_base(node: ast.expr) -> bool:
+    """Whether the expression is `_base_.a.b`."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return isinstance(node, ast.Name) and node.id == BASE
+
+
+def dict_display(node: ast.Dict, scope: Scope) -> dict[Value, Value]:
+    """`{key: value, **other}`."""
+    made = {}
+    for key_node, value_node in zip(node.keys, node.values, strict=True):
+        value = evaluate(value_node, scope)
+        if key_node is None:
+            scope.budget.spend(len(value))
+            made.update(value)
+        else:
+            key = evaluate(key_node, scope)
+            scope.budget.walk(key)
+            made[key] = value
+    return made
+
+
+def attribute(node: ast.Attribute, scope: Scope) -> Value:
+    """A key of an inherited dict, or a part of an imported name."""
+    value = evaluate(node.value, scope)
+    if type(value) is Symbol:
+        full = f"{value.name}.{node.attr}"
+        scope.budget.spend(len(full))
+        return CONSTANTS[full] if full in CONSTANTS else Symbol(full)
+    if type(value) is Inherited:
+        return value[node.attr]
+    if type(value) is dict:
+        raise AttributeError(f"only inherited dicts have attributes, write [{node.attr!r}]")
+    raise Refused(f"an attribute of a {type(value).__name__} is not read")
+
+
+def subscript(node: ast.Subscript, scope: Scope) -> Value:
+    """An item or a slice."""
+    value = evaluate(node.value, scope)
+    if type(node.slice) is ast.Slice:
+        scope.budget.spend(len(value))
+    return value[position(node.slice, scope)]
+
+
+def position(node: ast.expr, scope: Scope) -> Value:
+    """The key, the index or the slice in the brackets."""
+    if isinstance(node, ast.Slice):
+        return slice(*(part and evaluate(part, scope) for part in (node.lower, node.upper, node.step)))
+    key = evaluate(node, scope)
+    scope.budget.walk(key)
+    return key
+
+
+def call(node: ast.Call, scope: Scope) -> Value:
+    """A call of a known function, or of a known method of a value."""
+    callee = node.func
+    if isinstance(callee, ast.Name):
+        return function_named(function_name(callee, scope))(*call_arguments(node, scope), scope.budget)
+    if not isinstance(callee, ast.Attribute):
+        raise Refused("a call of a value is not read")
+    owner = evaluate(callee.value, scope)
+    if type(owner) is Symbol:
+        return function_named(f"{owner.name}.{callee.attr}")(*call_arguments(node, scope), scope.budget)
+    arguments, keywords = call_arguments(node, scope)
+    return call_method(owner, callee.attr, arguments, keywords, scope.budget)
+
+
+def function_name(callee: ast.Name, scope: Scope) -> str:
+    """The full name of the function: imported ones under the name they were imported by."""
+    if callee.id not in scope.names:
+        return callee.id
+    value = scope.names[callee.id]
+    if type(value) is not Symbol:
+        raise Refused("a call of a value is not read")
+    return value.name
+
+
+def call_arguments(node: ast.Call, scope: Scope) -> tuple[list[Value], dict[str, Value]]:
+    """The values in the parentheses of a call."""
+    keywords: dict[str, Value] = {}
+    for keyword in node.keywords:
+        value = evaluate(keyword.value, scope)
+        if keyword.arg is not None:
+            keywords[keyword.arg] = value
+            continue
+        scope.budget.spend(len(value))
+        if twice := keywords.keys() & value.keys():
+            raise TypeError(f"{min(twice)} is given twice")
+        keywords.update(value)
+    return elements(node.args, scope) if node.args else [], keywords
+
+
+def binary(node: ast.BinOp, scope: Scope) -> Value:
+    """`left OP right`."""
+    return compute(type(node.op), evaluate(node.left, scope), evaluate(node.right, scope), scope.budget)
+
+
+def unary(node: ast.UnaryOp, scope: Scope) -> Value:
+    """`-x`, `not x`."""
+    return UNARY[type(node.op)](evaluate(node.operand, scope))
+
+
+def boolean(node: ast.BoolOp, scope: Scope) -> Value:
+    """`and`, `or`: the value that decides."""
+    value = None
+    for part in node.values:
+        value = evaluate(part, scope)
+        if bool(value) is isinstance(node.op, ast.Or):
+            break
+    return value
+
+
+def comparison(node: ast.Compare, scope: Scope) -> Value:
+    """A chain such as `0 < x <= 1`."""
+    left = evaluate(node.left, scope)
+    for operation, part in zip(node.ops, node.comparators, strict=True):
+        right = evaluate(part, scope)
+        if not compare(type(operation), left, right, scope.budget):
+            return False
+        left = right
+    return True
+
+
+def conditional(node: ast.IfExp, scope: Scope) -> Value:
+    """`a if condition else b`."""
+    return evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope)
+
+
+def joined_text(node: ast.JoinedStr, scope: Scope) -> str:
+    """An f-string."""
+    pieces = [str(evaluate(part, scope)) for part in node.values]
+    scope.budget.spend(sum(map(len, pieces)))
+    return "".join(pieces)
+
+
+def text_field(node: ast.FormattedValue, scope: Scope) -> str:
+    """One `{value!r:form}` of an f-string."""
+    conversion = chr(node.conversion) if node.conversion > 0 else None
+    form = str(evaluate(node.format_spec, scope)) if node.format_spec else ""
+    return formatted(evaluate(node.value, scope), conversion, form, scope.budget)
+
+
+def list_comprehension(node: ast.ListComp | ast.GeneratorExp, scope: Scope) -> list[Value]:
+    """`[... for ...]`; a generator expression is a list too."""
+    return [evaluate(node.elt, scope) for _ in rounds(node.generators, scope)]
+
+
+def set_comprehension(node: ast.SetComp, scope: Scope) -> set[Value]:
+    """`{... for ...}`."""
+    values = [evaluate(node.elt, scope) for _ in rounds(node.generators, scope)]
+    scope.budget.walk(values)
+    return set(values)
+
+
+def dict_comprehension(node: ast.DictComp, scope: Scope) -> dict[Value, Value]:
+    """`{key: ... for ...}`."""
+    return {position(node.key, scope): evaluate(node.value, scope) for _ in rounds(node.generators, scope)}
+
+
+def rounds(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
+    """Go through the loops of a comprehension; its variables are gone afterwards."""
+    targets = {part.id for loop in generators for part in ast.walk(loop.target) if isinstance(part, ast.Name)}
+    covered = {target: scope.names[target] for target in targets if target in scope.names}
+    yield from turns(generators, scope)
+    for target in targets:
+        scope.names.pop(target, None)
+    scope.names.update(covered)
+
+
+def turns(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
+    """Yield once for each combination of items that passes the conditions, with the variables bound."""
+    loop, *inner = generators
+    for item in items_of(evaluate(loop.iter, scope), scope.budget):
+        scope.budget.spend(1)
+        bind(loop.target, item, scope)
+        if not all(evaluate(condition, scope) for condition in loop.ifs):
+            continue
+        if inner:
+            yield from turns(inner, scope)
+        else:
+            yield
+
+
+def bind(target: ast.expr, value: Value, scope: Scope) -> None:
+    """Assign to a name, to several names, to a key or to an attribute."""
+    if isinstance(target, ast.Name):
+        scope.names[target.id] = value
+    elif isinstance(target, ast.Tuple | ast.List):
+        unpack(target.elts, items_of(value, scope.budget), scope)
+    elif isinstance(target, ast.Subscript):
+        owner = evaluate(target.value, scope)
+        scope.budget.walk(value)
+        owner[position(target.slice, scope)] = items_of(value, scope.budget) if sliced(target) else value
+    elif isinstance(target, ast.Attribute):
+        owner = evaluate(target.value, scope)
+        if type(owner) is not Inherited:
+            raise AttributeError(f"only inherited dicts have attributes, write [{target.attr!r}]")
+        scope.budget.walk(value)
+        owner[target.attr] = value
+
+
+def sliced(target: ast.Subscript) -> bool:
+    """Whether the target is a slice, such as `x[1:3]`."""
+    return isinstance(target.slice, ast.Slice)
+
+
+def unpack(targets: list[ast.expr], values: list[Value], scope: Scope) -> None:
+    """`a, *b = values`."""
+    starred = [index for index, target in enumerate(targets) if isinstance(target, ast.Starred)]
+    if starred:
+        first, last = starred[0], len(values) - (len(targets) - starred[0] - 1)
+        values = [*values[:first], values[first:last], *values[last:]] if last >= first else []
+    if len(values) != len(targets):
+        raise ValueError(f"{len(values)} values for {len(targets)} names")
+    for target, value in zip(targets, values, strict=True):
+        bind(target.value if isinstance(target, ast.Starred) else target, value, scope)
+
+
+EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {
+    ast.Name: variable,
+    ast.List: lambda node, scope: elements(node.elts, scope),
+    ast.Tuple: lambda node, scope: tuple(elements(node.elts, scope)),
+    ast.Set: set_display,
+    ast.Dict: dict_display,
+    ast.Attribute: attribute,
+    ast.Subscript: subscript,
+    ast.Call: call,
+    ast.BinOp: binary,
+    ast.UnaryOp: unary,
+    ast.BoolOp: boolean,
+    ast.Compare: comparison,
+    ast.IfExp: conditional,
+    ast.JoinedStr: joined_text,
+    ast.FormattedValue: text_field,
+    ast.ListComp: list_comprehension,
+    ast.GeneratorExp: list_comprehension,
+    ast.SetComp: set_comprehension,
+    ast.DictComp: dict_comprehension,
+}

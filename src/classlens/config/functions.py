@@ -1,0 +1,163 @@
+"""The functions that a config may call: pure ones, on values, with bounded work.
+
+The rule of this file: a function is known by its full name (`len`, `math.sqrt`, `copy.deepcopy`) and looked up in
+`FUNCTIONS`; what is not there cannot be called. No iterator exists as a value: whatever Python gives lazily
+(`zip`, `enumerate`) is a list here, paid for item by item.
+"""
+
+import ast
+import math
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+
+from classlens.config.budget import Budget, Refused
+from classlens.config.formatting import formatted
+from classlens.config.inherited import Inherited, copied
+from classlens.config.operators import compute
+from classlens.config.value import Value
+
+Arguments = Sequence[Value]
+Keywords = Mapping[str, Value]
+Function = Callable[[Arguments, Keywords, Budget], Value]
+
+
+def function_named(name: str) -> Function:
+    """The function that a config means by `name`.
+
+    Raises:
+        Refused: it is not one of `FUNCTIONS`.
+    """
+    if name not in FUNCTIONS:
+        raise Refused(f"a call of {name}() is not read")
+    return FUNCTIONS[name]
+
+
+def items_of(value: Value, budget: Budget) -> list[Value]:
+    """What a loop over `value` sees, as a list.
+
+    Raises:
+        TooMuch: there are too many items.
+    """
+    if not isinstance(value, list | tuple | set | frozenset | dict | str | range):
+        raise TypeError(f"a {type(value).__name__} has no items to go through")
+    budget.spend(len(value))
+    return list(value)
+
+
+def make_dict(arguments: Arguments, keywords: Keywords, budget: Budget) -> dict[Value, Value]:
+    """`dict(...)` of another dict, of pairs, or of keywords."""
+    made: dict[Value, Value] = {}
+    for argument in arguments:
+        budget.walk(argument)
+        made.update(argument)
+    budget.spend(len(keywords))
+    made.update(keywords)
+    return made
+
+
+def make_range(arguments: Arguments, keywords: Keywords, budget: Budget) -> range:
+    """`range(...)`, which holds no items until somebody goes through it; `len` must fit into a machine word."""
+    made = range(*arguments, **keywords)
+    len(made)
+    return made
+
+
+def make_text(arguments: Arguments, keywords: Keywords, budget: Budget) -> str:
+    """`str(value)`."""
+    (value,) = arguments or ("",)
+    return formatted(value, "s", "", budget)
+
+
+def make_copy(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+    """`copy.deepcopy(value)`."""
+    (value,) = arguments
+    return copied(value, budget)
+
+
+def make_shallow_copy(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+    """`copy.copy(value)`."""
+    (value,) = arguments
+    if not isinstance(value, list | dict | set):
+        return value
+    budget.spend(len(value))
+    return Inherited(value) if isinstance(value, Inherited) else value.copy()
+
+
+def add_up(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+    """`sum(items, start)`, each addition being bounded like any other."""
+    items, *rest = arguments
+    total = rest[0] if rest else keywords.get("start", 0)
+    for item in items_of(items, budget):
+        total = compute(ast.Add, total, item, budget)
+    return total
+
+
+def power(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+    """`pow(x, y)`, bounded like `x ** y`."""
+    left, right = arguments
+    return compute(ast.Pow, left, right, budget)
+
+
+def extremum(choose: Callable[..., Value]) -> Function:
+    """`min` and `max`, of one collection or of several values."""
+
+    def call(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+        candidates = items_of(arguments[0], budget) if len(arguments) == 1 else list(arguments)
+        budget.walk(candidates)
+        return choose(candidates, **keywords)
+
+    return call
+
+
+def collected(make: Callable[..., Value]) -> Function:
+    """A function of collections, e.g. `tuple` or `zip`; what it gives lazily becomes a list."""
+
+    def call(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+        lists = [items_of(argument, budget) if not isinstance(argument, int) else argument for argument in arguments]
+        budget.walk(lists)
+        made = make(*lists, **keywords)
+        return made if isinstance(made, list | tuple | set | frozenset | bool) else list(made)
+
+    return call
+
+
+def scalar(function: Callable[..., Value]) -> Function:
+    """A function whose work and result are as small as its arguments."""
+
+    def call(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+        for argument in arguments:
+            if isinstance(argument, str):
+                budget.spend(len(argument))
+        return function(*arguments, **keywords)
+
+    return call
+
+
+CONSTANTS: Mapping[str, float] = {
+    "math.pi": math.pi,
+    "math.tau": math.tau,
+    "math.e": math.e,
+    "math.inf": math.inf,
+    "math.nan": math.nan,
+}
+
+MATHEMATICS = ("sqrt", "ceil", "floor", "exp", "log", "log2", "log10", "pow", "sin", "cos", "tan", "isclose", "gcd")
+PATHS = ("join", "basename", "dirname", "splitext", "normpath")
+
+FUNCTIONS: Mapping[str, Function] = {
+    "dict": make_dict,
+    "collections.OrderedDict": make_dict,
+    "range": make_range,
+    "str": make_text,
+    "sum": add_up,
+    "pow": power,
+    "min": extremum(min),
+    "max": extremum(max),
+    "copy.copy": make_shallow_copy,
+    "copy.deepcopy": make_copy,
+    **{made.__name__: collected(made) for made in (list, tuple, set, frozenset, zip, enumerate, reversed)},
+    **{made.__name__: collected(made) for made in (sorted, any, all)},
+    **{function.__name__: scalar(function) for function in (int, float, bool, len, round, abs, divmod)},
+    **{f"math.{name}": scalar(getattr(math, name)) for name in MATHEMATICS},
+    **{f"os.path.{name}": scalar(getattr(posixpath, name)) for name in PATHS},
+}

@@ -1,0 +1,171 @@
+"""`--cfg-options KEY=VALUE ...`: settings of a config, changed from outside.
+
+The rule of this file: values are spelled as upstream spells them: numbers, true/false, None, `a,b`, `[a,b]`, `(a,b)`,
+nested, and anything else is text; quotes around a value and all blanks in it are dropped.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from difflib import get_close_matches
+
+from classlens.config.budget import DEEPEST
+from classlens.config.inherited import DELETE
+from classlens.config.value import Value
+from classlens.errors import ConfigError
+
+OPTION = "--cfg-options"
+INDEX = re.compile(r"-?[0-9]{1,9}")
+
+NEAR = 0.75
+"""How alike two keys are, of 0 to 1, if one is probably a slip of the other."""
+
+
+def parse_overrides(words: Sequence[str]) -> dict[str, Value]:
+    """Dotted keys and their values, from words such as `a.b=1`, `k=[a,b]`, `k=[(a,b),(c,d)]`; the last one wins.
+
+    Raises:
+        ConfigError: a word has no `=`, no key, or brackets that do not match.
+    """
+    overrides: dict[str, Value] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not all(key.split(".")):
+            raise ConfigError(f"{OPTION} {word!r} is not KEY=VALUE", hint="e.g. model.backbone.depth=18")
+        overrides.pop(key, None)
+        overrides[key] = parse_value(text, word)
+    return overrides
+
+
+def parse_value(text: str, word: str, depth: int = 0) -> Value:
+    """One value; `word` is the whole option, for errors.
+
+    Raises:
+        ConfigError: brackets do not match, or are nested too deeply.
+    """
+    if depth > DEEPEST:
+        raise ConfigError(f"{OPTION} {word[:60]!r} is nested too deeply")
+    text = text.strip("'\"").replace(" ", "")
+    for opening, closing, kind in (("(", ")", tuple), ("[", "]", list)):
+        if text.startswith(opening) and text.endswith(closing) and len(split(text, word)) == 1:
+            return kind([parse_value(part, word, depth + 1) for part in split(text[1:-1], word)])
+    if "," not in text:
+        return parse_scalar(text)
+    parts = split(text, word)
+    if parts == [text]:
+        raise ConfigError(f"{OPTION} {word[:60]!r}: the brackets do not match")
+    return [parse_value(part, word, depth + 1) for part in parts]
+
+
+def split(text: str, word: str) -> list[str]:
+    """The parts between the commas that lie outside all brackets; a comma at the end adds nothing.
+
+    Raises:
+        ConfigError: the brackets do not match.
+    """
+    parts = [""]
+    open_round = open_square = 0
+    for letter in text:
+        open_round += (letter == "(") - (letter == ")")
+        open_square += (letter == "[") - (letter == "]")
+        if letter == "," and not open_round and not open_square:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if open_round or open_square:
+        raise ConfigError(f"{OPTION} {word[:60]!r}: the brackets do not match")
+    return parts if parts[-1] else parts[:-1]
+
+
+def parse_scalar(text: str) -> int | float | bool | str | None:
+    """A number, true or false in any case, None, or else the text itself."""
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return None if text == "None" else text
+
+
+def apply_overrides(config: dict[str, Value], overrides: Mapping[str, Value]) -> dict[str, Value]:
+    """The config with the overrides laid over it; the config itself is not changed.
+
+    Numbers in a key choose items of lists, from the end if negative. A dict is merged, or replaces what is there if
+    it has `_delete_=True`.
+
+    Raises:
+        ConfigError: a key leads into something that has no keys, or to an item that is not there.
+    """
+    changes: dict[str, Value] = {}
+    for key, value in overrides.items():
+        *way, last = key.split(".")
+        branch = changes
+        for part in way:
+            branch = branch.setdefault(part, {})
+            if not isinstance(branch, dict):
+                raise ConfigError(f"{OPTION} {key}: {part} is set to {branch!r} by another option")
+        branch[last] = deepcopy(value)
+    result: dict[str, Value] = changed(config, changes, "")
+    return result
+
+
+def changed(value: Value, change: Value, where: str) -> Value:
+    """`value` with `change` laid over it; `where` is its key in the config.
+
+    Raises:
+        ConfigError: the change does not fit the value.
+    """
+    if not isinstance(change, dict):
+        return change
+    settings = {key: item for key, item in change.items() if key != DELETE}
+    if change.get(DELETE, False):
+        return settings
+    if isinstance(value, dict):
+        new = {
+            key: changed(value[key], item, f"{where}.{key}") if key in value else item for key, item in settings.items()
+        }
+        return value | new
+    if isinstance(value, list | tuple):
+        items = list(value)
+        for key, item in settings.items():
+            index = item_index(key, len(items), where)
+            items[index] = changed(items[index], item, f"{where}.{key}")
+        return type(value)(items)
+    raise ConfigError(
+        f"{OPTION} {where[1:]}.{next(iter(settings), '')}: {where[1:]} is {value!r}, which has no keys"[:200],
+        hint=f"{where[1:]}=VALUE replaces it",
+    )
+
+
+def item_index(key: str, length: int, where: str) -> int:
+    """The index that part of a key means in a list.
+
+    Raises:
+        ConfigError: it is no number, or there is no such item.
+    """
+    if not INDEX.fullmatch(key) or not -length <= int(key) < length:
+        last = f"0 to {length - 1}, or -{length} to -1" if length else "none, it is empty"
+        raise ConfigError(
+            f"{OPTION} {where[1:]}.{key}: {where[1:]} is a list of {length}", hint=f"its items are {last}"
+        )
+    return int(key)
+
+
+def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> list[str]:
+    """Hints about overrides that create a key which nearly equals one that `config`, without them, has."""
+    hints = []
+    for key in overrides:
+        value: Value = config
+        for part in key.split("."):
+            if isinstance(value, list | tuple) and INDEX.fullmatch(part) and -len(value) <= int(part) < len(value):
+                value = value[int(part)]
+            elif isinstance(value, Mapping) and part in value:
+                value = value[part]
+            else:
+                known = [str(name) for name in value] if isinstance(value, Mapping) else []
+                if near := get_close_matches(part, known, n=1, cutoff=NEAR):
+                    hints.append(f"{key} creates {part}; did you mean {near[0]}?")
+                break
+    return hints

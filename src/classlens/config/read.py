@@ -1,0 +1,38 @@
+"""Open an OpenMMLab-style config: `read_config` gives what the file and its bases mean, without running them.
+
+Python configs of both styles (`_base_ = [...]` and `with read_base():`), JSON and YAML. The rule of this file: one
+reading has one budget, whatever number of files it opens.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from classlens.config.bases import Reading, read_file
+from classlens.config.budget import TooMuch
+from classlens.config.inherited import copied
+from classlens.config.locating import config_file
+from classlens.config.overrides import apply_overrides
+from classlens.config.value import Value
+from classlens.config.whereabouts import Config
+from classlens.errors import ConfigError
+
+
+def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = None, trust: bool = False) -> Config:
+    """Read a config and its bases; the result is made of plain dicts, lists, tuples, numbers and texts.
+
+    Imported names (`type=ResNet` after `from mmpretrain.models import ResNet`) become text: `mmpretrain.models.ResNet`.
+    `overrides` are what `parse_overrides` gives: dotted keys and their values. With `trust`, Python configs are run
+    as Python instead of being evaluated; only for files whose author is trusted.
+
+    Raises:
+        ConfigError: the file is missing, cannot be read, or asks for something outside the safe subset.
+    """
+    file = config_file(path)
+    reading = Reading(trust=trust)
+    contents = read_file(file, reading)
+    try:
+        values = copied(contents.settings(), reading.budget, dict)
+    except TooMuch as fault:
+        raise ConfigError(f"{file}: a value {fault}") from None
+    settings = apply_overrides(values, overrides) if overrides else values
+    return Config(settings, path=file, assignments=contents.assignments)
