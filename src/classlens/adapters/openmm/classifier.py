@@ -1,0 +1,101 @@
+"""From a setup and a checkpoint to the record that the CAM engine reads.
+
+The picture is fed as the config's test pipeline and its normalisation say; the class names are the checkpoint's, else
+the config's, else ImageNet-1k's where the network has 1000 classes.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from classlens.adapters.openmm.checkpoints.address import find_checkpoint
+from classlens.adapters.openmm.checkpoints.loading import load_weights
+from classlens.adapters.openmm.checkpoints.reading import read_weights
+from classlens.adapters.openmm.class_names.imagenet import imagenet_names
+from classlens.adapters.openmm.setup import Preprocessing, Settings, Setup
+from classlens.adapters.openmm.stages import test_pipeline
+from classlens.adapters.openmm.zoo.build import build_network
+from classlens.cam.classifier import Classifier
+from classlens.errors import ConfigError, NotOffered
+from classlens.image import Encoding, Image
+
+USUAL_PIPELINE: tuple[Settings, ...] = (
+    {"type": "ResizeEdge", "scale": 256, "edge": "short"},
+    {"type": "CenterCrop", "crop_size": 224},
+)
+"""For configs without a test pipeline: the most frequent one."""
+
+PROBE = Image(np.zeros((512, 512, 3), np.uint8))
+"""A picture that shows to which size a pipeline brings pictures."""
+
+
+def open_classifier(setup: Setup, checkpoint: str | None, *, trust_checkpoint: bool = False) -> Classifier:
+    """Build the config's network with the weights at `checkpoint`, or with those that its `load_from` names.
+
+    Raises:
+        NotOffered: the config has no model or no head, or there are no weights.
+        ConfigError: the model's settings cannot be followed.
+        DataError: the checkpoint is missing, unreadable or does not fit.
+        MissingDependency: a package that ships the weights is not installed.
+    """
+    address = checkpoint or setup.load_from
+    if address is None:
+        raise NotOffered(f"{setup.path.name} names no weights", hint="give a checkpoint: a path or an https URL")
+    path = find_checkpoint(address)
+    network = build_module(setup, device="meta")
+    weights = read_weights(path, trust=trust_checkpoint)
+    load_weights(network, weights.tensors, where=path.name)
+    network.eval().requires_grad_(False)
+    prepare = test_pipeline(feeding_pipeline(setup), where=f"{setup.path.name}, test pipeline")
+    return Classifier(
+        name=setup.path.stem,
+        module=network,
+        logits=network,
+        encoding=encoding_of(setup.preprocessing),
+        size=prepare(PROBE).size,
+        prepare=prepare,
+        classes=weights.classes or setup.classes or imagenet_names(class_count(setup)),
+    )
+
+
+def build_module(setup: Setup, *, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
+    """The config's network with random weights, or on "meta" with names and shapes only.
+
+    Raises:
+        NotOffered: the config has no model, or a model without a head.
+        ConfigError: the model's settings cannot be followed.
+    """
+    if setup.model is None:
+        raise NotOffered(f"{setup.path.name} has no model", hint="choose a config with model = dict(...)")
+    with torch.device(device):
+        return build_network(setup.model).eval()
+
+
+def encoding_of(preprocessing: Preprocessing) -> Encoding:
+    """How the network wants its pixels: without a mean and std they stay 0..255.
+
+    Raises:
+        ConfigError: mean or std is not one number per channel.
+    """
+    mean, std = preprocessing.mean or (0.0, 0.0, 0.0), preprocessing.std or (1.0, 1.0, 1.0)
+    if len(mean) != 3 or len(std) != 3:
+        raise ConfigError(f"mean {mean} and std {std} are not three numbers each", hint="pictures have three channels")
+    order: Literal["RGB", "BGR"] = "RGB" if preprocessing.to_rgb else "BGR"
+    return Encoding(order, "CHW", 255.0, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+
+
+def feeding_pipeline(setup: Setup) -> tuple[Settings, ...]:
+    """What pictures pass before they are classified: the pipeline of the test split, else of validation."""
+    for name in ("test", "val"):
+        if name in setup.splits and setup.splits[name].pipeline:
+            return setup.splits[name].pipeline
+    return USUAL_PIPELINE
+
+
+def class_count(setup: Setup) -> int:
+    """How many classes the head tells apart; 0 where the config does not say."""
+    head = (setup.model or {}).get("head") or {}
+    count = head.get("num_classes", 0)
+    return count if isinstance(count, int) else 0

