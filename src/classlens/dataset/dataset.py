@@ -17,23 +17,26 @@ Drawn: TypeAlias = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The sample after a stage, and what the stage drew to make it."""
+    """The sample after a stage, what the stage drew to make it, and why it left the sample alone if it did."""
 
     state: State
     drawn: Drawn = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Stage:
     """One transform of the pipeline, by the name its framework gives it.
 
-    `apply` gets a generator of its own for this sample and stage; frameworks that draw from global generators ignore
-    it, because `trace` seeds those too. `settings` are the stage's arguments as configured.
+    `apply` gets a generator of its own for this sample and stage. Stages of frameworks that draw from the global
+    generators ignore it and say so in `draws_globally`: `trace` then seeds those too. `settings` are the stage's
+    arguments as configured.
     """
 
     name: str
     apply: Callable[[State, np.random.Generator], Outcome]
     settings: Mapping[str, object] = field(default_factory=dict)
+    draws_globally: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,18 @@ class Sample:
     labels: tuple[int, ...] = ()
 
 
+def nothing_to_say(state: State) -> tuple[str, ...]:
+    """The remarks of a dataset that has none."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A split of a dataset, with its pipeline laid open.
 
-    `load` reads sample `index` as the framework's first stage gets it; `look` turns any state along the pipeline into
-    a picture for human eyes.
+    `load` reads sample `index` as the framework's first stage gives it, and `loader` is that stage's name; `look`
+    turns any state along the pipeline into a picture for human eyes; `remarks` says what is unusual about a loaded
+    file, e.g. an alpha channel that other loaders treat differently. `warnings` are about the dataset as a whole.
     """
 
     name: str
@@ -59,3 +68,20 @@ class Dataset:
     look: Callable[[State], Image]
     sample: Callable[[int], Sample] = lambda index: Sample()
     classes: tuple[str, ...] | None = None
+    loader: str = "original"
+    remarks: Callable[[State], tuple[str, ...]] = nothing_to_say
+    warnings: tuple[str, ...] = ()
+
+    def class_names(self, index: int) -> tuple[str, ...]:
+        """The names of the labels of a sample; a label without a name is its number, marked where it has no class.
+
+        A negative label is never counted from the end: that would name the wrong class.
+        """
+        return tuple(self._class_name(label) for label in self.sample(index).labels)
+
+    def _class_name(self, label: int) -> str:
+        if self.classes is None:
+            return str(label)
+        if 0 <= label < len(self.classes):
+            return self.classes[label]
+        return f"{label} (no such class)"

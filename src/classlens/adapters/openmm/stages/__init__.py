@@ -1,0 +1,150 @@
+"""The pipelines of OpenMMLab configs, without OpenMMLab: from settings to stages.
+
+Deterministic stages give the pixels of mmpretrain 1.2; random ones give them for the same drawn parameters.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.stages.colour import ColorJitter, Lighting, RandomGrayscale
+from classlens.adapters.openmm.stages.crops import (
+    EfficientNetCenterCrop,
+    EfficientNetRandomCrop,
+    RandomCrop,
+    RandomResizedCrop,
+)
+from classlens.adapters.openmm.stages.erasing import RandomErasing
+from classlens.adapters.openmm.stages.foreign import albumentations_stage, registered_stage, torchvision_stage
+from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, format_stage
+from classlens.adapters.openmm.stages.geometry import CenterCrop, Pad, RandomFlip, Resize, ResizeEdge
+from classlens.adapters.openmm.stages.nesting import multi_view, random_apply, random_choice
+from classlens.adapters.openmm.stages.operations import KINDS, operation
+from classlens.adapters.openmm.stages.policies import auto_augment, rand_augment
+from classlens.adapters.openmm.stages.state import look
+from classlens.adapters.openmm.stages.transform import NOTHING, Transform, record_of, stage_of
+from classlens.dataset.dataset import Stage
+from classlens.errors import ConfigError, suggestion
+from classlens.image import Encoding, Image
+
+__all__ = ["build_stages", "look", "test_pipeline", "transform"]
+
+DETERMINISTIC: Mapping[str, type[Any]] = {
+    "Resize": Resize,
+    "ResizeEdge": ResizeEdge,
+    "CenterCrop": CenterCrop,
+    "EfficientNetCenterCrop": EfficientNetCenterCrop,
+    "Pad": Pad,
+}
+RANDOM: Mapping[str, type[Any]] = {
+    "RandomFlip": RandomFlip,
+    "RandomCrop": RandomCrop,
+    "RandomResizedCrop": RandomResizedCrop,
+    "EfficientNetRandomCrop": EfficientNetRandomCrop,
+    "ColorJitter": ColorJitter,
+    "Lighting": Lighting,
+    "RandomGrayscale": RandomGrayscale,
+    "RandomErasing": RandomErasing,
+}
+POLICIES: Mapping[str, Callable[[Settings, str], Transform]] = {
+    "RandAugment": rand_augment,
+    "AutoAugment": auto_augment,
+}
+NESTED = {"RandomApply": random_apply, "RandomChoice": random_choice, "MultiView": multi_view}
+LOADER = "LoadImageFromFile"
+
+
+def build_stages(pipeline: Sequence[Settings], *, where: str, trusted: bool = False) -> tuple[Stage, ...]:
+    """The stages of a pipeline that change the picture: loading comes before them, packing shows nothing.
+
+    With `trusted`, transforms that are not native are looked for in mmpretrain's registry.
+
+    Raises:
+        ConfigError: a transform or one of its settings is unknown, or a value makes no sense.
+        MissingDependency: a transform belongs to a package that is not installed.
+    """
+    built = partial(build_nested, trusted=trusted)
+    stages = []
+    for position, settings in enumerate(pipeline):
+        if not isinstance(settings, Mapping) or "type" not in settings:
+            raise ConfigError(f"{where}: stage {position + 1} is not a dict with a type: {settings!r}")
+        if settings["type"] not in FOLDED and settings["type"] != LOADER:
+            stages.append(build_stage(settings, f"{where}: stage {position + 1}", built))
+    return tuple(stages)
+
+
+def build_nested(pipeline: Sequence[Settings], where: str, *, trusted: bool) -> tuple[Stage, ...]:
+    """`build_stages` as nesting stages call it."""
+    return build_stages(pipeline, where=where, trusted=trusted)
+
+
+def build_stage(settings: Settings, where: str, build: partial[tuple[Stage, ...]]) -> Stage:
+    """One transform as a stage."""
+    name = str(settings["type"])
+    if name in FORMATS:
+        return format_stage(settings, where)
+    if name in NESTED:
+        needed = "transforms"
+        if needed not in settings:
+            raise ConfigError(f"{where}: {name} needs the setting {needed!r}")
+        return NESTED[name](settings, where, build)
+    if name.startswith("torchvision/"):
+        return torchvision_stage(settings, where)
+    if name in ("Albumentations", "Albu"):
+        return albumentations_stage(settings, where)
+    native = transform(settings, where)
+    if native is not None:
+        return stage_of(name, native, settings)
+    if build.keywords["trusted"]:
+        return registered_stage(settings, where)
+    known = [*DETERMINISTIC, *RANDOM, *POLICIES, *NESTED, *FORMATS, *KINDS, LOADER, *FOLDED]
+    near = suggestion(name, known)
+    hint = near if near.startswith("did you mean") else "transforms of your own need --trust-config"
+    raise ConfigError(f"{where}: no transform named {name!r}", hint=hint)
+
+
+def transform(settings: Settings, where: str) -> Transform | None:
+    """The native transform of that type, or None.
+
+    Raises:
+        ConfigError: a setting is unknown, missing, or makes no sense.
+    """
+    name = str(settings["type"])
+    kind = DETERMINISTIC.get(name) or RANDOM.get(name)
+    if kind is not None:
+        record: Transform = record_of(kind, settings, where)
+        return record
+    if name in POLICIES:
+        return POLICIES[name](settings, where)
+    return operation(settings, where) if name in KINDS else None
+
+
+def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:
+    """What a test pipeline does to a picture before normalisation, pixel by pixel as upstream.
+
+    Raises:
+        ConfigError: it has a random or unknown stage.
+    """
+    steps: list[Transform] = []
+    for position, settings in enumerate(pipeline):
+        name = str(settings.get("type"))
+        if name in FOLDED or name in FORMATS or name == LOADER:
+            continue
+        if name not in DETERMINISTIC:
+            kind = "a random stage" if name in RANDOM or name in POLICIES else "no deterministic stage known here"
+            raise ConfigError(f"{where}: stage {position + 1}: {name} is {kind}")
+        steps.append(record_of(DETERMINISTIC[name], settings, f"{where}: stage {position + 1}"))
+
+    def prepare(image: Image) -> Image:
+        pixels = np.ascontiguousarray(image.pixels[..., ::-1])
+        for step in steps:
+            pixels = step.apply(pixels, NOTHING)
+        return Encoding("BGR").decode(pixels)
+
+    return prepare
+
+
+test_pipeline.__test__ = False  # type: ignore[attr-defined]

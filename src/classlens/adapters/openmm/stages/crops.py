@@ -1,0 +1,212 @@
+"""Crops at random places, and EfficientNet's crops.
+
+Drawn boxes are (x, y, width, height) in pixels of the picture that the stage gets.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from classlens.adapters.openmm.stages.geometry import BORDERS, bordered
+from classlens.adapters.openmm.stages.resampling import check, resize
+from classlens.adapters.openmm.stages.transform import NOTHING, Draws, pair, positive
+from classlens.dataset.reading import Pixels
+
+Box = tuple[int, int, int, int]
+Span = tuple[float, float]
+
+
+def cut(pixels: Pixels, box: Box) -> Pixels:
+    """The part of the picture inside the box; what lies outside the picture is left out."""
+    x, y, width, height = box
+    return pixels[max(y, 0) : y + height, max(x, 0) : x + width]
+
+
+def efficientnet_box(width: int, height: int, *, size: int, padding: int) -> Box:
+    """The centre square of EfficientNet: size / (size + padding) of the short edge.
+
+    Source: the TPU reference preprocessing of Tan & Le, EfficientNet, ICML 2019. Corners are truncated to pixels.
+    """
+    side = size / (size + padding) * min(width, height)
+    left, top = max(0, round((width - side) / 2.0)), max(0, round((height - side) / 2.0))
+    right, bottom = min(int(left + side - 1), width - 1), min(int(top + side - 1), height - 1)
+    return left, top, max(right, 0) - left + 1, max(bottom, 0) - top + 1
+
+
+@dataclass(frozen=True)
+class EfficientNetCenterCrop:
+    """EfficientNet's test-time crop: a centre square of the picture's own scale, resized to `crop_size`."""
+
+    crop_size: int
+    crop_padding: int = 32
+    interpolation: str = "bicubic"
+    backend: str = "cv2"
+
+    def __post_init__(self) -> None:
+        check(self.backend, self.interpolation)
+        positive("crop_size", self.crop_size)
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """Nothing is random here."""
+        return NOTHING
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Cut and resample."""
+        box = efficientnet_box(pixels.shape[1], pixels.shape[0], size=self.crop_size, padding=self.crop_padding)
+        side = self.crop_size
+        return resize(cut(pixels, box), side, side, interpolation=self.interpolation, backend=self.backend)
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """A window of (height, width) at a random place, after padding."""
+
+    crop_size: int | Sequence[int]
+    padding: int | Sequence[int] | None = None
+    pad_if_needed: bool = False
+    pad_val: float | Sequence[float] = 0
+    padding_mode: str = "constant"
+
+    def __post_init__(self) -> None:
+        positive("crop_size", *pair(self.crop_size))
+        if self.padding_mode not in BORDERS:
+            raise ValueError(f"padding_mode is one of {', '.join(BORDERS)}, not {self.padding_mode!r}")
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """The window, in the padded picture."""
+        height, width = self.padded(pixels).shape[:2]
+        wanted_height, wanted_width = pair(self.crop_size)
+        crop_width, crop_height = min(width, wanted_width), min(height, wanted_height)
+        y = int(random.integers(0, height - crop_height + 1))
+        x = int(random.integers(0, width - crop_width + 1))
+        return {"box": (x, y, crop_width, crop_height)}
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Pad and cut."""
+        return cut(self.padded(pixels), drawn["box"])
+
+    def padded(self, pixels: Pixels) -> Pixels:
+        """The picture with its border; `padding_mode` counts for `pad_if_needed` only, as upstream has it."""
+        if self.padding is not None:
+            margins = [self.padding] * 4 if isinstance(self.padding, int) else list(self.padding)
+            pixels = bordered(pixels, margins if len(margins) == 4 else margins * 2, self.pad_val)
+        if self.pad_if_needed:
+            wanted_height, wanted_width = pair(self.crop_size)
+            y = math.ceil(max(0, wanted_height - pixels.shape[0]) / 2)
+            x = math.ceil(max(0, wanted_width - pixels.shape[1]) / 2)
+            pixels = bordered(pixels, (x, y, x, y), self.pad_val, self.padding_mode)
+        return pixels
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop:
+    """A part of random area and shape, resized to `scale` = (height, width).
+
+    Source: Szegedy et al., Going deeper with convolutions, CVPR 2015, section 6; the shape is log-uniform.
+    """
+
+    scale: int | Sequence[int]
+    crop_ratio_range: Span = (0.08, 1.0)
+    aspect_ratio_range: Span = (3 / 4, 4 / 3)
+    max_attempts: int = 10
+    interpolation: str = "bilinear"
+    backend: str = "cv2"
+
+    def __post_init__(self) -> None:
+        check(self.backend, self.interpolation)
+        positive("scale", *pair(self.scale))
+        check_spans(self.crop_ratio_range, self.aspect_ratio_range)
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """The box; after `max_attempts` misses the largest centre box of an allowed shape."""
+        height, width = pixels.shape[:2]
+        low, high = (math.log(ratio) for ratio in self.aspect_ratio_range)
+        for _ in range(self.max_attempts):
+            area = random.uniform(*self.crop_ratio_range) * width * height
+            aspect = math.exp(random.uniform(low, high))
+            box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < box_width <= width and 0 < box_height <= height:
+                return {"box": placed(width, height, box_width, box_height, random)}
+        return {"box": self.fallback(width, height)}
+
+    def fallback(self, width: int, height: int) -> Box:
+        """The centre box for pictures too long or too thin for the allowed shapes."""
+        narrow, wide = min(self.aspect_ratio_range), max(self.aspect_ratio_range)
+        box_width, box_height = width, height
+        if width / height < narrow:
+            box_height = round(width / narrow)
+        elif width / height > wide:
+            box_width = round(height * wide)
+        return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Cut and resample."""
+        height, width = pair(self.scale)
+        part = cut(pixels, drawn["box"])
+        return resize(part, width, height, interpolation=self.interpolation, backend=self.backend)
+
+
+@dataclass(frozen=True)
+class EfficientNetRandomCrop:
+    """EfficientNet's random crop: uniform shape, uniform height between the allowed areas, then resized.
+
+    Source: the TPU reference preprocessing of Tan & Le, EfficientNet, ICML 2019.
+    """
+
+    scale: int
+    min_covered: float = 0.1
+    crop_padding: int = 32
+    interpolation: str = "bicubic"
+    crop_ratio_range: Span = (0.08, 1.0)
+    aspect_ratio_range: Span = (3 / 4, 4 / 3)
+    max_attempts: int = 10
+    backend: str = "cv2"
+
+    def __post_init__(self) -> None:
+        check(self.backend, self.interpolation)
+        positive("scale", self.scale)
+        check_spans(self.crop_ratio_range, self.aspect_ratio_range)
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """The box; after `max_attempts` misses the centre crop of the test pipeline."""
+        height, width = pixels.shape[:2]
+        for _ in range(self.max_attempts):
+            box_width, box_height = self.attempt(width, height, random)
+            covered = box_width * box_height / (width * height)
+            low, high = self.crop_ratio_range
+            if box_width > width or box_height > height or not max(low, self.min_covered) <= covered <= high:
+                continue
+            return {"box": placed(width, height, box_width, box_height, random)}
+        return {"box": efficientnet_box(width, height, size=self.scale, padding=self.crop_padding)}
+
+    def attempt(self, width: int, height: int, random: np.random.Generator) -> tuple[int, int]:
+        """A (width, height) that may still be too large or too small."""
+        aspect = random.uniform(*self.aspect_ratio_range)
+        smallest, largest = (round(math.sqrt(ratio * width * height / aspect)) for ratio in self.crop_ratio_range)
+        if largest * aspect > width:
+            largest = int((width + 0.5 - 1e-7) / aspect)
+            largest -= largest * aspect > width
+        largest = min(largest, height)
+        box_height = round(random.uniform(min(largest, smallest), largest))
+        return round(box_height * aspect), box_height
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Cut and resample."""
+        part = cut(pixels, drawn["box"])
+        return resize(part, self.scale, self.scale, interpolation=self.interpolation, backend=self.backend)
+
+
+def placed(width: int, height: int, box_width: int, box_height: int, random: np.random.Generator) -> Box:
+    """A box of the given size at a random place inside the picture."""
+    y = int(random.integers(0, height - box_height + 1))
+    x = int(random.integers(0, width - box_width + 1))
+    return x, y, box_width, box_height
+
+
+def check_spans(*spans: Span) -> None:
+    """Ranges are (low, high)."""
+    for low, high in spans:
+        if low > high or low < 0:
+            raise ValueError(f"a range is (low, high), not ({low}, {high})")

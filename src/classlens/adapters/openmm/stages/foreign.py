@@ -1,0 +1,131 @@
+"""Stages that other packages implement: `torchvision/...`, Albumentations, and mmpretrain's own registry.
+
+They are imported only when a pipeline names them, and draw from the global generators, which `trace` seeds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.stages.state import State
+from classlens.adapters.openmm.stages.transform import arguments
+from classlens.dataset.dataset import Outcome, Stage
+from classlens.errors import ConfigError, MissingDependency, suggestion
+from classlens.image import Encoding
+
+Foreign: TypeAlias = Any
+"""A module or object of another package."""
+
+
+def package(name: str, extra: str) -> Foreign:
+    """An optional package.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingDependency(str(error.name), extra=extra) from error
+
+
+def torchvision_stage(settings: Settings, where: str) -> Stage:
+    """One of torchvision's transforms, which take what the stage before them left (mostly a Pillow picture).
+
+    Raises:
+        MissingDependency: torchvision is not installed.
+        ConfigError: there is no such transform, or it refuses its settings.
+    """
+    module = package("torchvision.transforms", "torchvision")
+    name = str(settings["type"]).removeprefix("torchvision/")
+    kind = getattr(module, name, None)
+    if kind is None or not name[:1].isupper():
+        hint = suggestion(name, [known for known in dir(module) if known[:1].isupper()])
+        raise ConfigError(f"{where}: torchvision has no transform named {name!r}", hint=hint)
+    given = dict(arguments(settings))
+    if isinstance(given.get("interpolation"), str):
+        given["interpolation"] = module.InterpolationMode(given["interpolation"].lower())
+    if isinstance(given.get("dtype"), str):
+        given["dtype"] = getattr(import_module("torch"), given["dtype"])
+    try:
+        transform = kind(**given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {settings['type']}: {error}") from error
+
+    def apply(state: State, random: np.random.Generator) -> Outcome:
+        value = transform(state.value)
+        return Outcome(replace(state, value=value, encoding=torch_encoding(state.encoding, value, transform)))
+
+    return Stage(str(settings["type"]), apply, arguments(settings))
+
+
+def torch_encoding(before: Encoding, value: Foreign, transform: Foreign) -> Encoding:
+    """How the result of a torchvision transform is encoded: tensors are channels first, floats are in 0..1."""
+    if not hasattr(value, "is_floating_point"):
+        return before
+    white = 1.0 if value.is_floating_point() else 255.0
+    if type(transform).__name__ == "Normalize":
+        mean, std = tuple(map(float, transform.mean)), tuple(map(float, transform.std))
+        return Encoding(before.order, "CHW", white, mean, std)  # type: ignore[arg-type]
+    return replace(before, layout="CHW", white=white)
+
+
+def albumentations_stage(settings: Settings, where: str) -> Stage:
+    """A composition of Albumentations' transforms; what each of them drew is shown where the package tells.
+
+    Raises:
+        MissingDependency: albumentations is not installed.
+        ConfigError: there is no such transform, or it refuses its settings.
+    """
+    module = package("albumentations", "albumentations")
+    composed = module.Compose([albumentation(module, one, where) for one in settings["transforms"]])
+
+    def apply(state: State, random: np.random.Generator) -> Outcome:
+        if hasattr(composed, "set_random_seed"):
+            composed.set_random_seed(int(random.integers(2**31)))
+        result = composed(image=np.ascontiguousarray(state.pixels))
+        drawn = {str(name): "" for name, _ in result.get("applied_transforms", ())}
+        return Outcome(state.with_pixels(result["image"]), drawn)
+
+    return Stage(str(settings["type"]), apply, arguments(settings))
+
+
+def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
+    """One of Albumentations' transforms, with those nested in it."""
+    kind = getattr(module, str(settings.get("type")), None)
+    if kind is None:
+        raise ConfigError(f"{where}: albumentations has no transform named {settings.get('type')!r}")
+    given = dict(arguments(settings))
+    if "transforms" in given:
+        given["transforms"] = [albumentation(module, one, where) for one in given["transforms"]]
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {settings['type']}: {error}") from error
+
+
+def registered_stage(settings: Settings, where: str) -> Stage:
+    """A transform of mmpretrain, or of the user's own code that registered itself there; for trusted configs only.
+
+    Raises:
+        MissingDependency: mmpretrain is not installed.
+        ConfigError: its registry has no such transform, or it refuses its settings.
+    """
+    package("mmpretrain.datasets", "mm")
+    registry = import_module("mmpretrain.registry").TRANSFORMS
+    try:
+        transform = registry.build(dict(settings))
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"{where}: {settings['type']}: {str(error).splitlines()[0]}") from error
+
+    def apply(state: State, random: np.random.Generator) -> Outcome:
+        shape = np.shape(state.value)[:2]
+        result = transform({"img": state.value, "img_shape": shape, "ori_shape": shape, "img_path": state.path})
+        value = result.get("img") if isinstance(result, Mapping) else None
+        return Outcome(state if value is None else replace(state, value=value))
+
+    return Stage(str(settings["type"]), apply, arguments(settings))

@@ -1,0 +1,97 @@
+"""Stages that change how the picture is held: normalised, as a Pillow picture, or packed for the network.
+
+Normalisation is undone for the eye by the `Encoding` that the state carries; packing changes nothing to be seen and
+is left out of the pipeline.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.stages.state import State
+from classlens.adapters.openmm.stages.transform import arguments, record_of
+from classlens.dataset.dataset import Outcome, Stage
+from classlens.image import Encoding
+
+FOLDED = frozenset(
+    ("PackInputs", "PackClsInputs", "PackMultiTaskInputs", "Collect", "ToTensor", "ImageToTensor", "ToHalf")
+)
+"""Stages that pack what is there; they make no new picture."""
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """(picture - mean) / std, with red and blue swapped first if `to_rgb`."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    to_rgb: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != 3 or len(self.std) != 3 or 0 in self.std:
+            raise ValueError(f"mean and std are three numbers each, std without 0: {self.mean}, {self.std}")
+
+    def state(self, state: State) -> State:
+        """The normalised sample, which remembers how to undo it."""
+        first, second, third = (float(part) for part in self.mean)
+        one, two, three = (float(part) for part in self.std)
+        encoding = Encoding("RGB" if self.to_rgb else "BGR", mean=(first, second, third), std=(one, two, three))
+        array = cv2.cvtColor(state.pixels, cv2.COLOR_BGR2RGB) if self.to_rgb else state.pixels
+        scaled = (array.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return replace(state, value=scaled, encoding=encoding)
+
+
+@dataclass(frozen=True)
+class ToPillow:
+    """An array becomes a Pillow picture, for the torchvision stages that follow."""
+
+    to_rgb: bool = False
+
+    def state(self, state: State) -> State:
+        """The sample as Pillow holds it."""
+        array = cv2.cvtColor(state.pixels, cv2.COLOR_BGR2RGB) if self.to_rgb else state.pixels
+        encoding = Encoding("RGB") if self.to_rgb else state.encoding
+        return replace(state, value=Pillow.fromarray(array), encoding=encoding)
+
+
+@dataclass(frozen=True)
+class ToArray:
+    """A Pillow picture becomes an array again."""
+
+    to_bgr: bool = False
+    dtype: str | None = None
+
+    def state(self, state: State) -> State:
+        """The sample as an array."""
+        array = np.array(state.value, dtype=self.dtype)
+        if not self.to_bgr:
+            return replace(state, value=array)
+        return replace(state, value=cv2.cvtColor(array, cv2.COLOR_RGB2BGR), encoding=Encoding("BGR"))
+
+
+FORMATS: dict[str, type[Normalize] | type[ToPillow] | type[ToArray]] = {
+    "Normalize": Normalize,
+    "NumpyToPIL": ToPillow,
+    "ToPIL": ToPillow,
+    "PILToNumpy": ToArray,
+    "ToNumpy": ToArray,
+}
+
+
+def format_stage(settings: Settings, where: str) -> Stage:
+    """One of `FORMATS` as a stage.
+
+    Raises:
+        ConfigError: a setting is unknown or makes no sense.
+    """
+    name = str(settings["type"])
+    kind = record_of(FORMATS[name], settings, where)
+
+    def apply(state: State, random: np.random.Generator) -> Outcome:
+        return Outcome(kind.state(state))
+
+    return Stage(name, apply, arguments(settings), draws_globally=False)

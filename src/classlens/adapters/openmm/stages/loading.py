@@ -1,0 +1,57 @@
+"""How a config says its pictures are loaded: the loader's settings, and one picture loaded by them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.stages.state import State
+from classlens.adapters.openmm.stages.transform import record_of
+from classlens.dataset.complaints import damage, heard
+from classlens.dataset.headers import remarks_on
+from classlens.dataset.reading import CV2_FLAGS, checked_header, decode
+
+
+@dataclass(frozen=True)
+class LoadImageFromFile:
+    """The settings of OpenMMLab's loader."""
+
+    to_float32: bool = False
+    color_type: str = "color"
+    imdecode_backend: str = "cv2"
+    file_client_args: Mapping[str, Any] | None = None
+    ignore_empty: bool = False
+    backend_args: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.color_type not in CV2_FLAGS:
+            raise ValueError(f"color_type is one of {', '.join(CV2_FLAGS)}, not {self.color_type!r}")
+        if self.imdecode_backend not in ("cv2", "pillow"):
+            raise ValueError(f"imdecode_backend is cv2 or pillow here, not {self.imdecode_backend!r}")
+
+    def state(self, data: bytes, path: str) -> State:
+        """The picture in `data` as training would load it, with what is unusual about the file.
+
+        Raises:
+            DataError: it cannot be decoded by the configured backend, or is too large.
+        """
+        header = checked_header(data, path)
+        backend = cast(Literal["cv2", "pillow"], self.imdecode_backend)
+        with heard() as lines:
+            pixels = decode(data, backend=backend, color=self.color_type, where=path)
+        remarks = remarks_on(header, path) if header else ()
+        if found := damage(lines):
+            remarks = (f"damaged data, shown as decoded: {found}", *remarks)
+        return State(pixels.astype("float32") if self.to_float32 else pixels, path=path, remarks=remarks)
+
+
+def loader_of(pipeline: tuple[Settings, ...], where: str) -> LoadImageFromFile | None:
+    """The loader that a pipeline starts with, or None for datasets that hold their pictures in memory.
+
+    Raises:
+        ConfigError: the loader has an unknown setting or value.
+    """
+    for position, settings in enumerate(pipeline):
+        if settings.get("type") == "LoadImageFromFile":
+            return record_of(LoadImageFromFile, settings, f"{where}: stage {position + 1}")
+    return None

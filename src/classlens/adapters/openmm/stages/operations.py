@@ -1,0 +1,199 @@
+"""The operations of AutoAugment and RandAugment: one table row each, all working in the same way.
+
+An operation happens with a probability. Its amount is fixed, or follows from a magnitude level in a range, with noise
+and a random sign where that makes sense. Levels, noise and sign are as in timm and mmpretrain.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from types import MappingProxyType
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageFilter
+
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.stages import enhance
+from classlens.adapters.openmm.stages.resampling import CV2
+from classlens.adapters.openmm.stages.transform import Draws, Setting, probability
+from classlens.dataset.reading import Pixels
+from classlens.errors import ConfigError, suggestion
+
+Extras = Mapping[str, Any]
+NONE: Extras = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an operation does with its amount; `amount` is the name of that setting, None for those without."""
+
+    change: Callable[[Pixels, Draws, Extras], Pixels]
+    amount: str | None = "magnitude"
+    signed: bool = True
+    extras: Extras = field(default=NONE)
+
+
+def border(pixels: Pixels, value: Setting) -> list[float]:
+    """The fill of what comes from outside the picture, one number per channel."""
+    return [float(value)] * pixels.shape[2] if isinstance(value, (int, float)) else [float(part) for part in value]
+
+
+def warped(pixels: Pixels, matrix: Pixels, extras: Extras) -> Pixels:
+    """An affine map with the configured border and interpolation."""
+    return cv2.warpAffine(
+        pixels,
+        matrix,
+        (pixels.shape[1], pixels.shape[0]),
+        flags=CV2[extras["interpolation"]],
+        borderValue=border(pixels, extras["pad_val"])[:3],
+    )
+
+
+def shear(pixels: Pixels, drawn: Draws, extras: Extras) -> Pixels:
+    """Slant along x or y by `magnitude` pixels per pixel."""
+    amount = drawn["magnitude"]
+    level = extras["direction"] == "horizontal"
+    return warped(pixels, np.array([[1, amount * level, 0], [amount * (not level), 1, 0]], np.float32), extras)
+
+
+def translate(pixels: Pixels, drawn: Draws, extras: Extras) -> Pixels:
+    """Move along x or y by `magnitude` of the picture's size."""
+    level = extras["direction"] == "horizontal"
+    offset = drawn["magnitude"] * pixels.shape[1 if level else 0]
+    return warped(pixels, np.array([[1, 0, offset * level], [0, 1, offset * (not level)]], np.float32), extras)
+
+
+def rotate(pixels: Pixels, drawn: Draws, extras: Extras) -> Pixels:
+    """Turn clockwise by `angle` degrees."""
+    height, width = pixels.shape[:2]
+    centre = extras["center"] or ((width - 1) * 0.5, (height - 1) * 0.5)
+    return warped(pixels, cv2.getRotationMatrix2D(tuple(centre), -drawn["angle"], extras["scale"]), extras)
+
+
+def cutout(pixels: Pixels, drawn: Draws, extras: Extras) -> Pixels:
+    """Fill a box whose centre was drawn."""
+    x, y, width, height = drawn["box"]
+    filled = pixels.copy()
+    filled[y : y + height, x : x + width] = np.array(border(pixels, extras["pad_val"])).astype(pixels.dtype)
+    return filled
+
+
+def blur(pixels: Pixels, drawn: Draws, extras: Extras) -> Pixels:
+    """Pillow's Gaussian blur."""
+    return np.array(Pillow.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius=drawn["radius"])))
+
+
+MOVE = {"pad_val": 128, "direction": "horizontal"}
+KINDS: Mapping[str, Kind] = {
+    "AutoContrast": Kind(lambda pixels, drawn, extras: enhance.auto_contrast(pixels), None),
+    "Equalize": Kind(lambda pixels, drawn, extras: enhance.equalize(pixels), None),
+    "Invert": Kind(lambda pixels, drawn, extras: enhance.invert(pixels), None),
+    "Rotate": Kind(rotate, "angle", extras={"pad_val": 128, "center": None, "scale": 1.0, "interpolation": "nearest"}),
+    "Posterize": Kind(lambda pixels, drawn, _: enhance.posterize(pixels, drawn["bits"]), "bits", signed=False),
+    "Solarize": Kind(lambda pixels, drawn, _: enhance.solarize(pixels, drawn["thr"]), "thr", signed=False),
+    "SolarizeAdd": Kind(
+        lambda pixels, drawn, extras: enhance.solarize_add(pixels, drawn["magnitude"], extras["thr"]),
+        signed=False,
+        extras={"thr": 128},
+    ),
+    "ColorTransform": Kind(lambda pixels, drawn, _: enhance.colour(pixels, 1 + drawn["magnitude"])),
+    "Contrast": Kind(lambda pixels, drawn, _: enhance.contrast(pixels, 1 + drawn["magnitude"])),
+    "Brightness": Kind(lambda pixels, drawn, _: enhance.brightness(pixels, 1 + drawn["magnitude"])),
+    "Sharpness": Kind(lambda pixels, drawn, _: enhance.sharpness(pixels, 1 + drawn["magnitude"])),
+    "Shear": Kind(shear, extras={**MOVE, "interpolation": "bicubic"}),
+    "Translate": Kind(translate, extras={**MOVE, "interpolation": "nearest"}),
+    "Cutout": Kind(cutout, "shape", signed=False, extras={"pad_val": 128}),
+    "GaussianBlur": Kind(blur, "radius", signed=False),
+}
+SHARED = ("prob", "random_negative_prob", "magnitude_level", "magnitude_range", "magnitude_std", "total_level")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation as configured. `amount` is the fixed one; None means that `magnitude_range` gives it."""
+
+    name: str
+    amount: Any = None
+    extras: Extras = field(default=NONE)
+    prob: float = 0.5
+    random_negative_prob: float = 0.5
+    magnitude_level: float = 10
+    magnitude_range: tuple[float, float] | None = None
+    magnitude_std: float | str = 0.0
+    total_level: float = 10
+
+    def __post_init__(self) -> None:
+        probability("prob", self.prob)
+        probability("random_negative_prob", self.random_negative_prob)
+        if KINDS[self.name].amount and (self.amount is None) == (self.magnitude_range is None):
+            raise ValueError(f"one of {KINDS[self.name].amount} and magnitude_range must be given")
+        if isinstance(self.magnitude_std, str) and self.magnitude_std != "inf":
+            raise ValueError(f"magnitude_std is a number or 'inf', not {self.magnitude_std!r}")
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """Whether it happens, and how strongly."""
+        if random.random() > self.prob:
+            return {"skipped": True}
+        kind = KINDS[self.name]
+        if kind.amount is None:
+            return {}
+        amount = self.amount if self.amount is not None else self.level(random)
+        if self.name == "Cutout":
+            return {"box": cutout_box(pixels, amount, random)}
+        if self.name == "Posterize":
+            return {"bits": ceil(amount)}
+        negative = kind.signed and random.random() < self.random_negative_prob
+        return {kind.amount: float(-amount if negative else amount)}
+
+    def level(self, random: np.random.Generator) -> float:
+        """The amount that follows from the magnitude level, noise included."""
+        level = float(self.magnitude_level)
+        if self.magnitude_std == "inf":
+            level = random.uniform(0, level)
+        elif float(self.magnitude_std) > 0:
+            level = min(max(random.normal(level, float(self.magnitude_std)), 0.0), float(self.total_level))
+        first, last = self.magnitude_range or (0.0, 0.0)
+        return level / self.total_level * (last - first) + first
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Do it, unless it was skipped."""
+        return pixels if "skipped" in drawn else KINDS[self.name].change(pixels, drawn, self.extras)
+
+
+def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> tuple[int, int, int, int]:
+    """A box around a random centre, cut at the left and top border and then moved to fit."""
+    cut_height, cut_width = (int(shape), int(shape)) if isinstance(shape, (int, float)) else shape
+    height, width = pixels.shape[:2]
+    y = int(max(0, random.uniform(0, height) - cut_height / 2.0))
+    x = int(max(0, random.uniform(0, width) - cut_width / 2.0))
+    return x, y, min(width, x + cut_width) - x, min(height, y + cut_height) - y
+
+
+def operation(settings: Settings, where: str) -> Operation:
+    """The operation that the settings describe.
+
+    Raises:
+        ConfigError: its name or one of its settings is unknown, or a value makes no sense.
+    """
+    name = str(settings.get("type"))
+    if name not in KINDS:
+        raise ConfigError(f"{where}: no operation named {name!r}", hint=suggestion(name, KINDS))
+    kind = KINDS[name]
+    given = {key: value for key, value in settings.items() if key not in ("type", "_scope_", "magnitude_key")}
+    known = [*SHARED, *kind.extras, *([kind.amount] if kind.amount else [])]
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise ConfigError(f"{where}: {name} has no setting {unknown[0]!r}", hint=suggestion(unknown[0], known))
+    extras = {key: given.get(key, default) for key, default in kind.extras.items()}
+    if extras.get("direction", "horizontal") not in ("horizontal", "vertical"):
+        raise ConfigError(f"{where}: {name}: the direction is horizontal or vertical, not {extras['direction']!r}")
+    if extras.get("interpolation", "nearest") not in CV2:
+        raise ConfigError(f"{where}: {name}: no interpolation {extras['interpolation']!r}")
+    shared = {key: given[key] for key in SHARED if key in given}
+    try:
+        return Operation(name, given.get(kind.amount) if kind.amount else None, extras, **shared)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {name}: {error}") from error

@@ -1,0 +1,67 @@
+"""What flows through a native pipeline: one picture, with the way it is encoded.
+
+States are never changed in place; every stage makes a new one, or hands the same one on when it does nothing.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+
+from classlens.dataset.reading import Pixels, displayable
+from classlens.image import Encoding, Image
+
+BGR = Encoding(order="BGR")
+GAP = 4
+"""Pixels between the views of a multi-view sample."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """`value` is what OpenMMLab keeps under `img`: an array, a Pillow picture or a tensor; `views` replaces it."""
+
+    value: Any
+    encoding: Encoding = BGR
+    path: str | None = None
+    remarks: tuple[str, ...] = ()
+    views: tuple["State", ...] = field(default=())
+
+    @property
+    def pixels(self) -> Pixels:
+        """The picture as an array, as native transforms want it."""
+        if not isinstance(self.value, np.ndarray):
+            raise TypeError(f"this stage needs an array, the stage before it left a {type(self.value).__name__}")
+        return self.value
+
+    def with_pixels(self, pixels: Pixels) -> "State":
+        """The same sample with another picture."""
+        return self if pixels is self.value else replace(self, value=pixels)
+
+
+def look(state: State) -> Image:
+    """Any state as a picture for human eyes: normalisation undone, grey as grey, views side by side."""
+    if state.views:
+        return Image(side_by_side([look(view).pixels for view in state.views]))
+    if isinstance(state.value, Pillow.Image):
+        shown = np.array(state.value.convert("RGB"))
+        return Image(shown if state.encoding.order == "RGB" else np.ascontiguousarray(shown[..., ::-1]))
+    array = np.asarray(state.value)
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and state.encoding == BGR:
+        return Image(cv2.cvtColor(array, cv2.COLOR_BGR2RGB))
+    if state.encoding == BGR or array.ndim == 2:
+        return Image(cv2.cvtColor(displayable(array), cv2.COLOR_BGR2RGB))
+    return state.encoding.decode(array)
+
+
+def side_by_side(pictures: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Pictures of any height next to each other on white."""
+    height = max(picture.shape[0] for picture in pictures)
+    width = sum(picture.shape[1] + GAP for picture in pictures) - GAP
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    left = 0
+    for picture in pictures:
+        sheet[: picture.shape[0], left : left + picture.shape[1]] = picture
+        left += picture.shape[1] + GAP
+    return sheet

@@ -1,0 +1,58 @@
+"""What C libraries print about a damaged file while they decode it.
+
+libjpeg and libpng repair what they can, return a wrong picture without an error, and only mention it on the
+process's standard error. Here that text is caught and becomes a remark on the file instead of noise on the terminal.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
+
+
+@cache
+def sink() -> int:
+    """A nameless file for this process's native complaints."""
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """Collect the lines that native code writes to file descriptor 2 inside the block.
+
+    One block at a time in a process: the descriptor belongs to the whole process. Where there is none to redirect
+    (some services have no standard error), nothing is collected.
+    """
+    lines: list[str] = []
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield lines
+        return
+    os.dup2(sink(), 2)
+    try:
+        yield lines
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        lines += written()
+
+
+def written() -> list[str]:
+    """What arrived in the sink since the last look."""
+    size = os.fstat(sink()).st_size
+    if size == 0:
+        return []
+    text = os.pread(sink(), size, 0).decode("utf-8", "replace")
+    os.ftruncate(sink(), 0)
+    os.lseek(sink(), 0, os.SEEK_SET)
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def damage(lines: list[str]) -> str:
+    """The first line that speaks of damaged data, or nothing."""
+    return next((line for line in lines if any(word in line.lower() for word in COMPLAINTS)), "")

@@ -1,0 +1,129 @@
+"""What a picture file says about itself before it is decoded: size, kind, and what loaders disagree about.
+
+Reading a header costs some 30 microseconds; a file that claims more pixels than the limit is refused here, before
+any decoder allocates memory for it.
+"""
+
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import ExifTags, ImageFile, UnidentifiedImageError
+from PIL import Image as Pillow
+
+MAX_PIXELS = 200_000_000
+"""Larger pictures are refused; 14,000 x 14,000 take 0.6 GB once decoded."""
+
+PILLOW_TROUBLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+    Pillow.DecompressionBombError,
+)
+"""What Pillow's readers raise on broken files."""
+
+ORIENTATION = ExifTags.Base.Orientation
+EXTENSIONS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "WEBP": (".webp",),
+    "AVIF": (".avif", ".avifs"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the file claims. `size` is (height, width) as stored, before any EXIF rotation."""
+
+    size: tuple[int, int]
+    format: str
+    mode: str
+    orientation: int = 1
+    frames: int = 1
+    profile: bool = False
+    transparent: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels a decoder would have to hold."""
+        return self.size[0] * self.size[1]
+
+
+def read_header(data: bytes) -> Header | None:
+    """The header as Pillow reads it, or None where Pillow knows no such format."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Pillow.open(BytesIO(data)) as picture:
+                return header_of(picture)
+        except UnidentifiedImageError:
+            return None
+        except PILLOW_TROUBLE:
+            return None
+
+
+def header_of(picture: ImageFile.ImageFile) -> Header:
+    """The header of an opened, not yet decoded picture."""
+    width, height = picture.size
+    orientation = int(picture.getexif().get(ORIENTATION, 1) or 1) if "exif" in picture.info or has_tags(picture) else 1
+    return Header(
+        size=(height, width),
+        format=picture.format or "?",
+        mode=picture.mode,
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        frames=int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1,
+        profile=bool(picture.info.get("icc_profile")) and not is_srgb(picture.info["icc_profile"]),
+        transparent="transparency" in picture.info,
+    )
+
+
+def has_tags(picture: ImageFile.ImageFile) -> bool:
+    """TIFF keeps the orientation among its own tags."""
+    return picture.format in ("TIFF", "MPO")
+
+
+def is_srgb(profile: bytes) -> bool:
+    """Whether a colour profile names itself sRGB; such a profile changes nothing."""
+    return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
+
+
+def remarks_on(header: Header, path: str | None) -> tuple[str, ...]:
+    """What makes the same file another picture under another common loader (cv2, Pillow, torchvision)."""
+    found: list[str] = []
+    if header.orientation != 1:
+        found.append(f"EXIF orientation {header.orientation}: rotated here, not by Pillow or torchvision loaders")
+    if header.mode.startswith(("I", "F")):
+        found.append("more than 8 bits: cv2 keeps the high byte, Pillow clips at 255")
+    if header.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        found.append("alpha: dropped by most loaders, blended by some")
+    elif header.transparent:
+        found.append("a transparent colour: ignored by most loaders")
+    if header.mode == "CMYK":
+        found.append("CMYK: every loader converts it in its own way")
+    if header.mode == "LAB":
+        found.append("Lab colours: few loaders convert them")
+    if header.profile:
+        found.append("colour profile other than sRGB: ignored by cv2, Pillow and torchvision")
+    if header.frames > 1:
+        found.append(f"{header.frames} frames: only the first is used")
+    expected = EXTENSIONS.get(header.format)
+    if path and expected and not path.lower().endswith(expected):
+        found.append(f"{header.format} data under another extension")
+    return tuple(found)

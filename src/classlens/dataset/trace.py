@@ -1,0 +1,115 @@
+"""Follow one sample through its pipeline and keep what every stage made of it.
+
+The same dataset, index and seed give the same pixels: in any order, in any process, alone or among others.
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from classlens.dataset.chance import generator, seeded_globals
+from classlens.dataset.dataset import Dataset, Drawn, Outcome
+from classlens.image import Image
+
+Extent = Literal["all", "ends", "first"]
+"""Which snapshots are kept: after every stage, the first and the last, or only the picture as loaded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The sample as it left `stage`, what was drawn there, and whether its pixels or size changed.
+
+    `note` says why a stage left the sample alone, where the stage knows.
+    """
+
+    stage: str
+    image: Image
+    drawn: Drawn = field(default_factory=dict)
+    changed: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One draw of one sample: the same dataset, index and seed give the same trace.
+
+    The first snapshot is the picture as loaded. `class_names` has several entries for a multi-label sample.
+    """
+
+    dataset: str
+    index: int
+    seed: int
+    class_names: tuple[str, ...]
+    snapshots: tuple[Snapshot, ...]
+    path: str | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def original(self) -> Snapshot:
+        """The picture as loaded."""
+        return self.snapshots[0]
+
+    @property
+    def transformed(self) -> Snapshot:
+        """The picture as the network gets it."""
+        return self.snapshots[-1]
+
+
+def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all") -> Trace:
+    """Run sample `index` through every stage, once, with chance fixed by `seed`.
+
+    The caller's global random state is as it was afterwards.
+
+    Raises:
+        IndexError: `index` is not in [0, dataset.length).
+        DataError: the sample's file cannot be read.
+    """
+    if not 0 <= index < dataset.length:
+        raise IndexError(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
+    foreign = any(stage.draws_globally for stage in dataset.stages)
+    with seeded_globals(mixed(seed, index)) if foreign else nullcontext():
+        loaded = dataset.load(index)
+        first = Snapshot(dataset.loader, dataset.look(loaded))
+        rest: tuple[Snapshot, ...] = ()
+        if keep == "all":
+            rest = tuple(every_snapshot(dataset, first.image, follow(dataset, loaded, index, seed)))
+        elif keep == "ends" and dataset.stages:
+            *_, (name, outcome) = follow(dataset, loaded, index, seed)
+            rest = (Snapshot(name, dataset.look(outcome.state), outcome.drawn),)
+    sample = dataset.sample(index)
+    return Trace(
+        dataset=dataset.name,
+        index=index,
+        seed=seed,
+        class_names=dataset.class_names(index),
+        snapshots=(first, *rest),
+        path=sample.path,
+        remarks=dataset.remarks(loaded),
+    )
+
+
+def follow(dataset: Dataset, loaded: object, index: int, seed: int) -> Iterator[tuple[str, Outcome]]:
+    """The outcome of every stage, one after the other."""
+    state = loaded
+    for position, stage in enumerate(dataset.stages):
+        outcome = stage.apply(state, generator(seed, index, position))
+        yield stage.name, outcome
+        state = outcome.state
+
+
+def every_snapshot(dataset: Dataset, first: Image, outcomes: Iterator[tuple[str, Outcome]]) -> Iterator[Snapshot]:
+    """Look at every outcome at once: frameworks may change a state in place later."""
+    before = first
+    for name, outcome in outcomes:
+        image = dataset.look(outcome.state)
+        changed = not np.array_equal(before.pixels, image.pixels)
+        yield Snapshot(name, image, outcome.drawn, changed, outcome.note)
+        before = image
+
+
+def mixed(seed: int, index: int) -> int:
+    """One number for the global generators, different for every sample of a run."""
+    return int(np.random.SeedSequence([abs(seed), index]).generate_state(1, np.uint64)[0])
