@@ -7,7 +7,6 @@ and a random sign where that makes sense. Levels, noise and sign are as in timm 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -23,7 +22,6 @@ from classlens.dataset.reading import Pixels
 from classlens.errors import ConfigError, suggestion
 
 Extras = Mapping[str, Any]
-NONE: Extras = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Kind:
     change: Callable[[Pixels, Draws, Extras], Pixels]
     amount: str | None = "magnitude"
     signed: bool = True
-    extras: Extras = field(default=NONE)
+    extras: Extras = field(default_factory=dict)
 
 
 def border(pixels: Pixels, value: Setting) -> list[float]:
@@ -117,7 +115,7 @@ class Operation:
 
     name: str
     amount: Any = None
-    extras: Extras = field(default=NONE)
+    extras: Extras = field(default_factory=dict)
     prob: float = 0.5
     random_negative_prob: float = 0.5
     magnitude_level: float = 10
