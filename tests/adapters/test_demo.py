@@ -20,7 +20,9 @@ def test_the_demo_dataset_has_hundreds_of_real_pictures_in_several_classes(photo
 
     assert len(pictures) >= 200
     assert {path.parent.name for path in pictures} == set(CLASSES)
-    assert all(min(Image.open(path).size) >= 100 for path in pictures)
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert min(picture.size) >= 100
 
 
 def test_no_two_crops_are_the_same(photos):

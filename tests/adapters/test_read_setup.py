@@ -80,6 +80,13 @@ def test_a_run_counted_in_iterations_has_steps_and_no_epochs():
     assert (setup.optimization.epochs, setup.optimization.steps) == (None, 90)
 
 
+def test_a_config_of_one_part_is_enough():
+    setup = read_setup(dict(model=dict(type="ImageClassifier")), PATH)
+
+    assert setup.model == dict(type="ImageClassifier")
+    assert (setup.splits, setup.batch_augments, setup.optimization.optimizer) == ({}, BatchAugments(), None)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -132,7 +132,7 @@ def batch_augments(config: Mapping[str, Any], generation: str) -> BatchAugments:
         real = [augment for augment in augments if augment.get("type") != "Identity"]
         chances = tuple(float(augment.get("prob", 1.0)) for augment in real)
         return BatchAugments(tuple(bridge.batch_augment(augment) for augment in real), chances)
-    equal = [1 / len(augments)] * len(augments)
+    equal = [1 / max(len(augments), 1)] * len(augments)
     return BatchAugments(tuple(augments), tuple(float(chance) for chance in given.get("probs") or equal))
 
 
