@@ -23,7 +23,7 @@ DRAWERS: Mapping[str, str] = {
 
 
 @singledispatch
-def draw(result: object, **options: Any) -> Any:
+def draw(result: object, **options: Any) -> Any:  # noqa: ANN401 - each drawer has its own
     """Draw what `trace`, `replay` or `explain` returned.
 
     Curves become a matplotlib `Figure`; a trace, an explanation, a saliency or a heatmap becomes an `Image`. The

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from classlens.dataset.trace import Snapshot, Trace
-from classlens.figures.lettering import Canvas, Colour, line_height, shortened, wrapped, write
+from classlens.figures.lettering import PAPER, Canvas, Colour, line_height, shortened, wrapped, write
 from classlens.image import Image
 
 Mode = Literal["original", "transformed", "concat", "pipeline"]
@@ -29,7 +29,6 @@ WIDEST = 1600
 """A strip wider than this continues in the next row."""
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-PAPER: Colour = (255, 255, 255)
 INK: Colour = (32, 33, 36)
 FAINT: Colour = (110, 113, 118)
 WARNING: Colour = (176, 48, 32)
@@ -50,11 +49,6 @@ class Tile:
     def width(self) -> int:
         """Its width in the strip."""
         return max(int(self.pixels.shape[1]), SMALLEST)
-
-    @property
-    def height(self) -> int:
-        """Its height in the strip, caption included."""
-        return int(self.pixels.shape[0]) + 4 + len(self.lines) * line_height(CAPTION)
 
 
 def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float = 1.0) -> Image:
@@ -150,6 +144,8 @@ def resized(pixels: Pixels, factor: float) -> Pixels:
     size = max(1, round(width * factor)), max(1, round(height * factor))
     if factor > 1:
         return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    if factor >= 0.5:
+        return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     if factor < 0.25:
         halfway = max(size[0] * 2, 1), max(size[1] * 2, 1)
         pixels = np.asarray(cv2.resize(pixels, halfway, interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -162,17 +158,22 @@ def sheet(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Canvas:
     width = max(sum(one.width + MARGIN for one in row) + MARGIN for row in rows)
     notes = [line for remark in remarks for line in wrapped(remark, CAPTION, width - 2 * MARGIN)]
     top = MARGIN + line_height(TITLE) + len(notes) * line_height(CAPTION) + MARGIN // 2
-    height = top + sum(max(one.height for one in row) + MARGIN for row in rows)
-    canvas = np.empty((height, width, 3), np.uint8)
-    canvas[:] = PAPER
+    height = top + sum(height_of(row) for row in rows)
+    canvas = np.full((height, width, 3), PAPER[0], np.uint8)
     write(canvas, shortened(title, TITLE, width - 2 * MARGIN), (MARGIN, MARGIN // 2), size=TITLE, colour=INK)
     for number, note in enumerate(notes):
         place = (MARGIN, MARGIN // 2 + line_height(TITLE) + number * line_height(CAPTION))
         write(canvas, note, place, size=CAPTION, colour=WARNING)
     for row in rows:
         paste_row(canvas, row, top)
-        top += max(one.height for one in row) + MARGIN
+        top += height_of(row)
     return canvas
+
+
+def height_of(row: Sequence[Tile]) -> int:
+    """The tallest picture, the longest caption, and a margin."""
+    lines = max(len(one.lines) for one in row)
+    return max(int(one.pixels.shape[0]) for one in row) + 4 + lines * line_height(CAPTION) + MARGIN
 
 
 def in_rows(tiles: Sequence[Tile]) -> list[list[Tile]]:

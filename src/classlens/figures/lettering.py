@@ -4,7 +4,6 @@ One font, DejaVu Sans as matplotlib ships it (matplotlib itself is not imported)
 """
 
 import unicodedata
-from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,12 +13,11 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-Coverage: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
-"""How much of every pixel the ink covers, 0..1."""
-
 Colour = tuple[int, int, int]
 Canvas: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+PAPER: Colour = (255, 255, 255)
 ELLIPSIS = "…"
+BOX = "\N{WHITE SQUARE}"
 
 
 @cache
@@ -40,27 +38,31 @@ def line_height(size: int) -> int:
 
 
 @cache
-def glyph(letter: str, size: int, *, bold: bool = False) -> Coverage:
-    """One letter on its own strip of the line, as wide as it advances."""
+def glyph(letter: str, size: int, colour: Colour, *, bold: bool = False) -> Canvas:
+    """One letter in a colour on its own strip of white paper, as wide as it advances."""
     face = font(size, bold=bold)
-    width = max(1, round(face.getlength(letter)))
-    strip = Pillow.new("L", (width, line_height(size)), 0)
-    ImageDraw.Draw(strip).text((0, size * 0.08), letter, fill=255, font=face)
-    return np.asarray(strip, np.float32) / np.float32(255)
+    strip = Pillow.new("RGB", (advance(letter, size, bold=bold), line_height(size)), PAPER)
+    ImageDraw.Draw(strip).text((0, size * 0.08), letter, fill=colour, font=face)
+    return np.asarray(strip)
+
+
+@cache
+def advance(letter: str, size: int, *, bold: bool = False) -> int:
+    """How many pixels a letter takes."""
+    return max(1, round(font(size, bold=bold).getlength(letter)))
 
 
 @lru_cache(maxsize=4096)
-def written(text: str, size: int, *, bold: bool = False) -> Coverage:
-    """A line of text; control characters are shown as boxes, unpaired surrogates as question marks."""
-    clean = [letter if letter.isprintable() else "\N{WHITE SQUARE}" for letter in unicodedata.normalize("NFC", text)]
-    if not clean:
-        return np.zeros((line_height(size), 1), np.float32)
-    return np.hstack([glyph(letter, size, bold=bold) for letter in clean])
+def clean(text: str) -> str:
+    """The text with every letter that cannot be shown as a box."""
+    composed = unicodedata.normalize("NFC", text)
+    return composed if composed.isprintable() else "".join(one if one.isprintable() else BOX for one in composed)
 
 
+@lru_cache(maxsize=4096)
 def width_of(text: str, size: int, *, bold: bool = False) -> int:
     """The width of a line in pixels."""
-    return written(text, size, bold=bold).shape[1] if text else 0
+    return sum(advance(letter, size, bold=bold) for letter in clean(text))
 
 
 @lru_cache(maxsize=4096)
@@ -87,17 +89,11 @@ def wrapped(text: str, size: int, width: int) -> tuple[str, ...]:
 
 
 def write(canvas: Canvas, text: str, at: tuple[int, int], *, size: int, colour: Colour, bold: bool = False) -> None:
-    """Put a line on the canvas with its top left corner `at` (x, y); what does not fit is cut off."""
+    """Put a line on white paper with its top left corner `at` (x, y); what does not fit is cut off."""
     x, y = at
-    ink = written(text, size, bold=bold)[: max(canvas.shape[0] - y, 0), : max(canvas.shape[1] - x, 0)]
-    if not ink.size:
+    letters = clean(text)
+    if not letters:
         return
-    place = canvas[y : y + ink.shape[0], x : x + ink.shape[1]]
-    cover = ink[..., None]
-    place[:] = (place * (1 - cover) + np.array(colour, np.float32) * cover + 0.5).astype(np.uint8)
-
-
-def write_lines(canvas: Canvas, lines: Sequence[str], at: tuple[int, int], *, size: int, colour: Colour) -> None:
-    """Several lines below each other."""
-    for number, line in enumerate(lines):
-        write(canvas, line, (at[0], at[1] + number * line_height(size)), size=size, colour=colour)
+    line = np.hstack([glyph(letter, size, colour, bold=bold) for letter in letters])
+    line = line[: max(canvas.shape[0] - y, 0), : max(canvas.shape[1] - x, 0)]
+    canvas[y : y + line.shape[0], x : x + line.shape[1]] = line

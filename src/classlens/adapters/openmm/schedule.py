@@ -1,0 +1,149 @@
+"""The schedule and the clock of an OpenMMLab config, of either generation.
+
+1.x chains its schedulers (`schedules/chained.py`); 0.x computes each value afresh from its policy and warm-up
+(`schedules/policies.py`). They mean different curves, so neither is translated into the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from math import ceil
+from types import MappingProxyType
+
+from classlens.adapters.openmm.schedules import chained, policies
+from classlens.adapters.openmm.schedules.groups import Parameter, groups_of
+from classlens.adapters.openmm.setup import Optimization, Setup, Split
+from classlens.errors import ConfigError
+from classlens.schedule.clock import Clock
+from classlens.schedule.schedule import Rule, Schedule
+
+
+def open_schedule(setup: Setup, parameters: Sequence[Parameter] | None = None) -> Schedule:
+    """What sets the hyper-parameters of a config's training run.
+
+    Args:
+        parameters: those of the model; without them the groups of `paramwise_cfg` are shown as rules, uncounted.
+
+    Raises:
+        ConfigError: the config has no optimizer, or a scheduler is wrong.
+        NotFound: the type of a scheduler is unknown.
+    """
+    optimization = setup.optimization
+    groups = groups_of(setup, parameters)
+    rules = rules_1x(optimization) if setup.generation == "1.x" else rules_0x(optimization)
+    known = {name for group in groups for name in group.initial}
+    notes = [f"{name} is scheduled, but the optimizer has none" for name in rules if name not in known]
+    if not rules:
+        notes.append("the config has no scheduler: every value stays as it starts")
+    if optimization.accumulation > 1:
+        notes.append(f"gradients of {optimization.accumulation} steps are summed before each update")
+    notes += chained.notes_of(optimization.param_scheduler or ())
+    return Schedule(groups, MappingProxyType(rules), tuple(notes))
+
+
+def rules_1x(optimization: Optimization) -> dict[str, Rule]:
+    """The rules of `param_scheduler`, by hyper-parameter."""
+    written = optimization.param_scheduler or ()
+    several = len(written) > 1
+    schedulers = [
+        chained.checked(settings, f"param_scheduler[{index}]" if several else "param_scheduler")
+        for index, settings in enumerate(written)
+    ]
+    names = dict.fromkeys(scheduler.name for scheduler in schedulers)
+    return {name: partial(chained.course_of, tuple(each for each in schedulers if each.name == name)) for name in names}
+
+
+def rules_0x(optimization: Optimization) -> dict[str, Rule]:
+    """The rules of `lr_config` and `momentum_config`, by hyper-parameter."""
+    written: Mapping[str, Mapping[str, object] | None] = {
+        "lr": optimization.lr_config,
+        "momentum": optimization.momentum_config,
+    }
+    by_epoch = optimization.epochs is not None
+    return {
+        name: partial(policies.course_of, policies.checked(settings, name, by_epoch=by_epoch))
+        for name, settings in written.items()
+        if settings
+    }
+
+
+def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
+    """The clock of training: every GPU gets its share of the samples, rounded up, in batches.
+
+    Raises:
+        ConfigError: the size of the dataset is needed and unknown, or too small for one batch, or the config does not
+            say how long it trains.
+    """
+    optimization, train = setup.optimization, setup.splits.get("train")
+    if dataset_size is not None and dataset_size < 1:
+        raise ConfigError(f"a dataset has 1 sample or more, not {dataset_size}")
+    if gpus < 1:
+        raise ConfigError(f"training needs 1 GPU or more, not {gpus}")
+    if optimization.epochs is None and optimization.steps is None:
+        raise ConfigError(
+            f"{setup.path}: the config does not say how long it trains",
+            hint="train_cfg.max_epochs or train_cfg.max_iters (0.x: runner.max_epochs) does",
+        )
+    per_epoch = None
+    if train is not None and train.batch_size is not None and dataset_size is not None:
+        per_epoch = steps_per_epoch(train, dataset_size, gpus)
+    note = "" if per_epoch is None or train is None else counted(train, dataset_size, gpus, per_epoch)
+    if optimization.steps is not None:
+        return Clock.of_steps(optimization.steps, per_epoch, note=note)
+    if per_epoch is None:
+        raise unknown_length(setup, train)
+    return Clock(optimization.epochs, per_epoch, note=note)
+
+
+def steps_per_epoch(train: Split, dataset_size: int, gpus: int) -> int:
+    """Batches of one pass over the data on one GPU, as the sampler counts them.
+
+    An InfiniteSampler does not share the samples out; RepeatAugSampler shows as many as there are, some repeatedly.
+
+    Raises:
+        ConfigError: the dataset does not fill a single batch, and the incomplete one is dropped.
+    """
+    infinite = str(train.sampler.get("type", "")).rsplit(".", 1)[-1] == "InfiniteSampler"
+    share = dataset_size if infinite else ceil(dataset_size / gpus)
+    batch = train.batch_size or 1
+    steps = share // batch if train.drop_last else ceil(share / batch)
+    if steps == 0:
+        raise ConfigError(
+            f"{dataset_size:,} samples on {gpus} GPUs do not fill one batch of {batch}, and drop_last drops it",
+            hint="an epoch would have no step; lower batch_size or set drop_last=False",
+        )
+    return steps
+
+
+def counted(train: Split, dataset_size: int | None, gpus: int, steps: int) -> str:
+    """In words, how the steps of an epoch were counted."""
+    batch = f"{dataset_size:,} samples / ({gpus} GPU{'s' if gpus > 1 else ''} x {train.batch_size})"
+    return f"{batch}, the last batch {'dropped' if train.drop_last else 'kept'}: {steps:,} steps per epoch"
+
+
+KNOWN_SIZES: Mapping[str, int] = {
+    "ImageNet": 1_281_167,
+    "CIFAR10": 50_000,
+    "CIFAR100": 50_000,
+    "MNIST": 60_000,
+    "FashionMNIST": 60_000,
+    "CUB": 5_994,
+    "StanfordCars": 8_144,
+    "VOC": 5_011,
+    "ImageNet21k": 14_197_122,
+}
+"""Training samples of public datasets; a suggestion to the user, never used unasked."""
+
+
+def unknown_length(setup: Setup, train: Split | None) -> ConfigError:
+    """The error that asks for the size of the dataset."""
+    if train is None or train.batch_size is None:
+        return ConfigError(
+            f"{setup.path}: the config has no training batch size, so the steps of an epoch are unknown",
+            hint="set train_dataloader.batch_size (0.x: data.samples_per_gpu)",
+        )
+    kind = str(train.dataset.get("type", "")).rsplit(".", 1)[-1]
+    known = KNOWN_SIZES.get(kind)
+    hint = f"--dataset-size {known} is the size of {kind}" if known else "give it with --dataset-size N"
+    return ConfigError("the number of training samples is unknown: the data are not here", hint=hint)

@@ -1,0 +1,1 @@
+"""Hyper-parameters over training time, before training: Schedule -> replay -> Curves."""

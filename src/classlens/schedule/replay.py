@@ -1,0 +1,183 @@
+"""Run a training clock without training: Schedule -> replay -> Curves.
+
+A curve holds no list of values. It gives the value at any steps, so a run of a billion steps costs as much as one of
+a hundred; `points` are the steps a plot needs: both sides of every break and stair, and even samples between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import overload
+
+import numpy as np
+
+from classlens.schedule.clock import Clock
+from classlens.schedule.schedule import Course, Group, Mark, Schedule, Setting, Stairs, Steps, Values
+
+EVEN_SAMPLES = 2048
+"""Even samples per curve; a smooth schedule is then drawn to 1e-6 of its peak."""
+
+MOST_STAIRS = 4096
+"""Stairs drawn exactly; beyond them neighbours fall on the same pixel, and evenly chosen ones are drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One hyper-parameter of one parameter group over a whole run. The value at step i is in force during step i."""
+
+    group: Group
+    name: str
+    clock: Clock
+    course: Course
+
+    def at(self, steps: Steps | Sequence[int]) -> Values:
+        """The values at the given steps, in any order.
+
+        Raises:
+            IndexError: a step is outside the run.
+        """
+        asked = np.asarray(steps, np.int64)
+        if asked.size and not 0 <= asked.min() <= asked.max() < self.clock.steps:
+            raise IndexError(f"the run has steps 0 to {self.clock.steps - 1:,}, not {asked.min():,} to {asked.max():,}")
+        return self.course.values(asked, self.group.initial[self.name])
+
+    @property
+    def values(self) -> Values:
+        """Every value of the run: 8 bytes a step."""
+        return self.at(np.arange(self.clock.steps))
+
+    @cached_property
+    def points(self) -> tuple[Steps, Values]:
+        """The steps to draw, in order, and their values. Straight lines between them lie on the curve."""
+        steps = drawn_steps(self.course, self.clock.steps)
+        return steps, self.at(steps)
+
+    @property
+    def peak(self) -> tuple[int, float]:
+        """The first step of the highest value, and that value (NaN is not a value)."""
+        steps, values = self.points
+        index = int(np.argmax(np.nan_to_num(values, nan=-np.inf)))
+        return int(steps[index]), float(values[index])
+
+    @property
+    def final(self) -> float:
+        """The value of the last step."""
+        return float(self.at([self.clock.steps - 1])[0])
+
+    def __repr__(self) -> str:
+        step, value = self.peak
+        return f"<Curve {self.name} of {self.group.name!r}: peak {value:.6g} at step {step:,}, final {self.final:.6g}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Curves(Sequence[Curve]):
+    """What `replay` gives: one curve per group and hyper-parameter, on one clock.
+
+    `title` names the run where several are drawn together.
+    """
+
+    curves: tuple[Curve, ...]
+    clock: Clock
+    title: str = ""
+    notes: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = field(default=())
+
+    @overload
+    def __getitem__(self, index: int) -> Curve: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Curve, ...]: ...
+    def __getitem__(self, index: int | slice) -> Curve | tuple[Curve, ...]:
+        return self.curves[index]
+
+    def __len__(self) -> int:
+        return len(self.curves)
+
+    def __iter__(self) -> Iterator[Curve]:
+        return iter(self.curves)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hyper-parameters, in the order in which the groups name them."""
+        return tuple(dict.fromkeys(curve.name for curve in self.curves))
+
+    def named(self, name: str) -> tuple[Curve, ...]:
+        """The curves of one hyper-parameter, one per group."""
+        return tuple(curve for curve in self.curves if curve.name == name)
+
+    @property
+    def settings(self) -> dict[str, tuple[Setting, ...]]:
+        """What the user wrote for each hyper-parameter."""
+        return {curve.name: curve.course.settings for curve in self.curves}
+
+    def __repr__(self) -> str:
+        lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
+        return "\n".join(lines)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """A table for notebooks; `classlens.draw(curves)` is the picture."""
+        rows = "".join(
+            f"<tr><td>{escaped(curve.name)}</td><td>{escaped(curve.group.name)}</td><td>{curve.peak[1]:.6g}</td>"
+            f"<td>{curve.peak[0]:,}</td><td>{curve.final:.6g}</td></tr>"
+            for curve in self.curves
+        )
+        head = "<tr><th>value</th><th>group</th><th>peak</th><th>at step</th><th>final</th></tr>"
+        caption = f"<caption>{escaped(self.title)} {self.clock}</caption>"
+        return {"text/plain": repr(self), "text/html": f"<table>{caption}{head}{rows}</table>"}
+
+
+def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = None, title: str = "") -> Curves:
+    """Lay out every value that `schedule` sets during `clock`; training is neither run nor simulated.
+
+    Args:
+        names: the hyper-parameters wanted, e.g. ["lr"]; all that the groups have, if None.
+
+    Returns:
+        One curve per group and hyper-parameter, in the order of the groups.
+
+    Raises:
+        ConfigError: a rule does not fit the clock, e.g. a span that ends before it begins.
+        KeyError: no group has a hyper-parameter of that name.
+    """
+    known = tuple(dict.fromkeys(name for group in schedule.groups for name in group.initial))
+    wanted = known if names is None else tuple(names)
+    for name in wanted:
+        if name not in known:
+            raise KeyError(f"no group has {name!r}; there is: {', '.join(known)}")
+    courses = {name: schedule.rules[name](clock) if name in schedule.rules else still() for name in wanted}
+    curves = tuple(
+        Curve(group, name, clock, courses[name])
+        for name in wanted
+        for group in schedule.groups
+        if name in group.initial
+    )
+    marks = tuple(dict.fromkeys(mark for course in courses.values() for mark in course.marks))
+    return Curves(curves, clock, title, schedule.notes, marks)
+
+
+def still() -> Course:
+    """The course of a hyper-parameter that nothing moves."""
+    return Course(lambda steps, initial: np.full(steps.shape, float(initial)), np.zeros(1, np.int64))
+
+
+def drawn_steps(course: Course, steps: int) -> Steps:
+    """The steps a plot needs: both sides of every break and stair, and even samples."""
+    stairs = [edges_of(stair) for stair in course.stairs]
+    share = max(1, sum(edges.size for edges in stairs) // MOST_STAIRS)
+    edges = np.concatenate([course.breaks, *(each[::share] for each in stairs), [mark.step for mark in course.marks]])
+    even = np.linspace(0, steps - 1, min(EVEN_SAMPLES, steps)).round()
+    found = np.unique(np.concatenate([edges, edges - 1, even]).astype(np.int64))
+    return found[(found >= 0) & (found < steps)]
+
+
+def edges_of(stairs: Stairs) -> Steps:
+    """The steps at which a stair moves, evenly thinned if they are far too many."""
+    count = max(0, -((stairs.origin - stairs.stop) // stairs.width))
+    chosen = np.arange(count) if count <= 4 * MOST_STAIRS else np.linspace(0, count - 1, MOST_STAIRS).round()
+    return stairs.origin + chosen.astype(np.int64) * stairs.width
+
+
+def escaped(text: str) -> str:
+    """Text for HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,255 @@
+"""The shapes a hyper-parameter can take: constant, linear, steps, cosine, one-cycle, ...
+
+Every shape is a chain of affine moves of the current value, one move per local step, so that several shapes may act
+on the same value: x <- floor + (x - floor) * gain + lift. A `Piece` holds many moves in closed form. Local steps
+count from 0 where the shape begins; x is in force before step 0. Because the moves are affine, a value is kept as
+`Affine`: scale * initial + shift, and one evaluation serves all parameter groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import cos, inf, pi
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classlens.schedule import formulas
+
+Numbers: TypeAlias = NDArray[np.float64]
+
+
+class Affine(NamedTuple):
+    """`scale` * initial value + `shift`; both may be arrays over steps."""
+
+    scale: Any
+    shift: Any
+
+    def times(self, factor: float) -> Affine:
+        """The value multiplied by a number."""
+        return Affine(self.scale * factor, self.shift * factor)
+
+    def plus(self, other: Affine) -> Affine:
+        """The sum of two values."""
+        return Affine(self.scale + other.scale, self.shift + other.shift)
+
+
+ZERO = Affine(0.0, 0.0)
+INITIAL = Affine(1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Local steps from where it was asked for up to `stop` (excluded), in closed form.
+
+    `gain(before, steps)` is by how much the distance to `floor` shrinks from the value after step `before` to that
+    after each of `steps`; `lift(steps)` is added on top.
+    """
+
+    gain: Callable[[Numbers, Numbers], Numbers]
+    stop: float = inf
+    floor: Affine = ZERO
+    lift: Callable[[Numbers], Affine] | None = None
+
+    @property
+    def only_scales(self) -> bool:
+        """Whether it multiplies and does nothing else, so that it commutes with others that do."""
+        return self.lift is None and self.floor == ZERO
+
+    def after(self, value: Affine, before: Numbers, steps: Numbers) -> Affine:
+        """The value after each of `steps`, given the one after step `before` (-1: on entry)."""
+        gain = self.gain(before, steps)
+        moved = value if self.floor == ZERO else value.plus(self.floor.times(-1))
+        moved = Affine(moved.scale * gain, moved.shift * gain).plus(self.floor)
+        return moved if self.lift is None else moved.plus(self.lift(steps))
+
+
+class Shape(Protocol):
+    """What all shapes below can do."""
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """The moves from local step `first` on; `base` is what the shape takes for the undecayed value."""
+
+
+def following(level: Callable[[Numbers], Numbers]) -> Callable[[Numbers, Numbers], Numbers]:
+    """The gain of a shape whose factor after step s is `level(s)`; on entry (step -1) that factor is 1."""
+
+    def gain(before: Numbers, steps: Numbers) -> Numbers:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return level(steps) / np.where(before < 0, 1.0, level(before))
+
+    return gain
+
+
+def nothing(before: Numbers, steps: Numbers) -> Numbers:
+    """The gain of a shape that forgets the value it found."""
+    return np.zeros(np.shape(steps))
+
+
+def everything(before: Numbers, steps: Numbers) -> Numbers:
+    """The gain of a shape that keeps the value it found."""
+    return np.ones(np.shape(steps))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """x * `factor`, until local step `last` gives the factor back."""
+
+    factor: float
+    last: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """Held at `factor` up to `last`, if there is a step before it."""
+        stop = self.last if first < self.last else inf
+        return Piece(following(lambda s: np.where((s < self.last) | (self.last < 1), self.factor, 1.0)), stop)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x * `start` at local step 0, x * `end` at local step `last`, a straight line between."""
+
+    start: float
+    end: float
+    last: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """One straight line; a single step stays at `start`."""
+        if self.last < 1:
+            return Piece(following(lambda s: np.full(np.shape(s), self.start)))
+        stop = self.last + 1 if first <= self.last else inf
+        return Piece(
+            following(lambda s: formulas.line(np.minimum(s, self.last) / self.last, self.start, self.end)), stop
+        )
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """x * `gamma` at every local step but the first."""
+
+    gamma: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """Powers of gamma, taken over the distance so that long runs do not underflow to 0 / 0."""
+        return Piece(lambda before, s: np.power(self.gamma, s - np.maximum(before, 0)))
+
+
+@dataclass(frozen=True)
+class Step:
+    """x * `gamma` at every `size` local steps."""
+
+    size: int
+    gamma: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """One power of gamma per full `size`."""
+        return Piece(lambda before, s: np.power(self.gamma, s // self.size - np.maximum(before, 0) // self.size))
+
+
+@dataclass(frozen=True)
+class MultiStep:
+    """x * `gamma` at each of the `milestones`; a milestone that is no whole number is never met."""
+
+    milestones: tuple[float, ...]
+    gamma: float
+
+    @property
+    def met(self) -> Numbers:
+        """The milestones that can be met, in order; one that is given twice counts twice."""
+        return np.sort(np.array([m for m in self.milestones if m >= 0 and m == int(m)], np.float64))
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """Flat up to the next milestone."""
+        met = self.met
+        later = met[met > first]
+        return Piece(
+            lambda before, s: np.float_power(
+                self.gamma, np.searchsorted(met, s, "right") - np.searchsorted(met, before, "right")
+            ),
+            float(later[0]) if later.size else inf,
+        )
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """From x down to `minimum` at local step `last`, as (1 - progress) ** `power`."""
+
+    power: float
+    minimum: float
+    last: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """One power of the remaining part of the way."""
+        last = max(self.last, 1)
+        stop = last + 1 if first <= last else inf
+        level = following(lambda s: (1 - np.clip(s, 0, last) / last) ** self.power)
+        return Piece(everything if first > last else level, stop, Affine(0.0, self.minimum))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from x down to a floor over `period` local steps; past it, up again to the base, and so on.
+
+    The floor is `minimum` + `minimum_ratio` * base. Source: Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5.
+    """
+
+    period: float
+    minimum: float = 0.0
+    minimum_ratio: float = 0.0
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """Down or up to the next trough; the step after a trough lifts the value off the floor."""
+        period, floor = self.period, base.times(self.minimum_ratio).plus(Affine(0.0, self.minimum))
+        since = (first - 1 - period) % (2 * period)
+        if first > 0 and since == 0:
+            rise = base.plus(floor.times(-1)).times((1 - cos(pi / period)) / 2)
+            return Piece(everything, first + 1, lift=lambda s: rise)
+        lifted = period + 1 if first <= period else first + 2 * period - since
+        return Piece(following(lambda s: formulas.half_cosine(s / period)), float(np.ceil(lifted)), floor)
+
+
+@dataclass(frozen=True)
+class CosineRestart:
+    """One half cosine after the other, each from base * weight down to the floor; the value stays after the last.
+
+    Source: Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5.
+    """
+
+    periods: tuple[float, ...]
+    weights: tuple[float, ...]
+    minimum: float = 0.0
+    minimum_ratio: float = 0.0
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """The start of a period sets the value, the rest of it follows the cosine."""
+        starts = np.concatenate([[0], np.cumsum(self.periods)])
+        index = int(np.searchsorted(starts, first, "right")) - 1
+        if index >= len(self.periods):
+            return Piece(everything)
+        start, period = float(starts[index]), self.periods[index]
+        if first == start:
+            top = base.times(self.weights[index])
+            return Piece(nothing, first + 1, lift=lambda s: top)
+        floor = base.times(self.minimum_ratio).plus(Affine(0.0, self.minimum))
+        stop = float(np.ceil(starts[index + 1]))
+        return Piece(following(lambda s: formulas.half_cosine((s - start) / period)), stop, floor)
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Up to `peak` and down again, whatever the value was before.
+
+    Source: Smith & Topin, Super-Convergence, 2017; phases as in torch.
+    """
+
+    phases: tuple[formulas.Phase, ...]
+    annealing: formulas.Annealing
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """One phase of the cycle."""
+        ends = [phase.end for phase in self.phases[:-1] if phase.end >= first]
+        stop = float(np.floor(ends[0])) + 1 if ends else inf
+        return Piece(
+            nothing, stop, lift=lambda s: Affine(np.zeros(np.shape(s)), formulas.cycle(s, self.phases, self.annealing))
+        )
