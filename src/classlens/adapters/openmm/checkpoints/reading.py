@@ -1,19 +1,18 @@
-"""Reading weights out of a file, without ever running what the file says.
+"""Reading weights out of a file: which of its tensors are the network's, and what it says about the classes.
 
-`.pth` files are pickles, and a pickle can name any function. torch's restricted reader ("weights only") refuses all
-but tensors and plain containers. What OpenMMLab's trainers add beside the weights (log buffers, numpy numbers) is
-swallowed by an inert stand-in; whatever else a file names makes it refused.
+OpenMMLab's files hold the weights under `state_dict`, the averaged ones first where training kept an average
+(mmengine swaps them in before it saves). How a file is opened without running it is in `unpickling.py`.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from torch import Tensor
 
+from classlens.adapters.openmm.checkpoints.safetensors import read_safetensors
+from classlens.adapters.openmm.checkpoints.unpickling import unpickle_trusted, unpickle_weights
 from classlens.adapters.openmm.weights import KNOWN_SHA256, is_lite0_port, lite0_names
 from classlens.errors import DataError
 
@@ -36,7 +35,7 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
         DataError: the file is damaged, is no checkpoint, or wants to run code.
     """
     verify(path)
-    content = unpickle(path, trust=trust)
+    content = content_of(path, trust=trust)
     if not isinstance(content, Mapping):
         raise DataError(f"{path} holds a {type(content).__name__}, not weights by name")
     state: Mapping[str, object] = next(
@@ -68,26 +67,15 @@ def verify(path: Path) -> None:
         )
 
 
-def unpickle(path: Path, *, trust: bool) -> object:
+def content_of(path: Path, *, trust: bool) -> object:
     """The object in the file.
 
     Raises:
         DataError: it cannot be read, or wants to run code.
     """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=not trust)
-    except UnpicklingError as error:
-        raise DataError(
-            f"{path} was refused: it is damaged, or holds more than weights ({first_line(error)})",
-            hint="if you know who wrote it, --trust-checkpoint lets it run",
-        ) from error
-    except (EOFError, OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a message that may be a page long."""
-    return (str(error).splitlines() or [type(error).__name__])[0].strip()
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    return unpickle_trusted(path) if trust else unpickle_weights(path)
 
 
 def without_wrapper(name: str) -> str:

@@ -1,0 +1,137 @@
+"""Unpickling weights only: nothing that a file names is imported or called.
+
+torch's restricted reader knows tensors and plain containers and stops at any other name. Training leaves such names
+beside the weights: log buffers, numpy numbers, paths. The ones listed here are read as `Inert`, an object that takes
+everything and does nothing; every other name makes the file refused.
+"""
+
+import pickletools
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import IO
+
+import torch
+from torch.serialization import safe_globals
+
+from classlens.errors import DataError
+
+HARMLESS = frozenset(
+    (
+        *("mmengine", "mmcv", "mmcls", "mmpretrain", "mmdet", "mmselfsup", "addict", "yacs", "omegaconf"),
+        *("numpy", "pathlib", "datetime", "argparse", "collections", "_codecs"),
+    )
+)
+"""Packages whose objects stand in checkpoints beside the weights, never in them."""
+
+HARMLESS_BUILTINS = frozenset(
+    ("getattr", "dict", "list", "tuple", "set", "slice", "range", "int", "float", "bool", "str")
+)
+"""Built-in names of the same kind; as stand-ins they do nothing either (`getattr` comes with bound methods)."""
+
+LEGACY_PICKLES = 5
+"""Before its zip files torch wrote five pickles in a row: magic number, protocol, system, content, storage keys."""
+
+
+class Inert:
+    """Takes any arguments and any state, keeps nothing, does nothing."""
+
+    def __new__(cls, *arguments: object) -> "Inert":
+        """Make one, whatever it is made of."""
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        """Forget the state."""
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def unpickle_weights(path: Path) -> object:
+    """What torch wrote into `path`, with stand-ins for what is known to be harmless.
+
+    Raises:
+        DataError: the file is damaged, is no checkpoint, or names anything else.
+    """
+    try:
+        with suppress(UnpicklingError):
+            return torch.load(path, map_location="cpu", weights_only=True)
+        names = foreign_names(path)
+        refused = sorted(name for name in names if not harmless(name))
+        if refused:
+            raise DataError(
+                f"{path} was refused: it wants to load {', '.join(refused)}",
+                hint="weights need no code; if you know who wrote it, --trust-checkpoint lets it run",
+            )
+        with safe_globals([(Inert, name) for name in sorted(names)]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        last = str(error).strip().splitlines()[-1:]
+        raise DataError(f"{path} was refused: it is no checkpoint, or a damaged one", hint="".join(last)) from error
+    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        # A damaged pickle makes torch stumble in all these ways.
+        raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
+
+
+def unpickle_trusted(path: Path) -> object:
+    """What is in `path`, run as Python's pickle runs it: only for files whose author the user vouches for.
+
+    Raises:
+        DataError: it cannot be read, or needs a package that is not installed.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except ImportError as error:
+        raise DataError(
+            f"{path} needs a package that is not installed: {error}", hint=f"pip install {error.name}"
+        ) from error
+    except (UnpicklingError, EOFError, OSError, RuntimeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a message that may be a page long."""
+    return (str(error).splitlines() or [type(error).__name__])[0].strip()
+
+
+def harmless(name: str) -> bool:
+    """Whether a stand-in may take the place of `module.name`."""
+    package, _, rest = name.partition(".")
+    if package == "builtins":
+        return rest in HARMLESS_BUILTINS
+    return package in HARMLESS
+
+
+def foreign_names(path: Path) -> set[str]:
+    """Every `module.name` in the pickles of `path` that does not belong to torch, found without running them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            found = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            with archive.open(found[0]) as file:
+                return set(names_in(file, pickles=1))
+    with path.open("rb") as file:
+        return set(names_in(file, pickles=LEGACY_PICKLES))
+
+
+def names_in(file: IO[bytes], *, pickles: int) -> Iterator[str]:
+    """The names that a row of pickles would import."""
+    for _ in range(pickles):
+        for opcode, argument, _ in pickletools.genops(file):
+            if opcode.name == "GLOBAL":
+                module, _, name = str(argument).partition(" ")
+                module = "builtins" if module == "__builtin__" else module  # its name in Python 2, and in protocol 2
+                if not (module == "torch" or module.startswith("torch.") or f"{module}.{name}" in PLAIN):
+                    yield f"{module}.{name}"
+            elif opcode.name in ("STACK_GLOBAL", "INST"):
+                yield f"{opcode.name.lower()}.anything"
+
+
+PLAIN = frozenset(
+    ("collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter")
+)
+"""What torch's reader takes by itself, beside its own names."""

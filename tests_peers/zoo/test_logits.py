@@ -1,0 +1,68 @@
+"""mmpretrain builds each network with random weights and saves it in its own format; ours must give its logits."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmpretrain.registry import MODELS
+from torch import nn
+
+import mmpretrain.models  # noqa: F401  (registers the models)
+from classlens.adapters.openmm.checkpoints.loading import load_weights
+from classlens.adapters.openmm.checkpoints.reading import read_weights
+from classlens.adapters.openmm.zoo.build import build_network
+from tests_peers.zoo.families import CASES
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_logits_are_those_of_mmpretrain(name, tmp_path):
+    torch.set_num_threads(1)
+    model, size = CASES[name]
+    peer = randomised(MODELS.build(model)).eval()
+    saved = save_like_mmengine(peer, tmp_path / "epoch_1.pth")
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+    ours = opened(model, saved)
+
+    with torch.no_grad():
+        expected = peer(images, mode="tensor")
+        seen = ours(images)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-4)
+    assert seen.argmax(1).tolist() == expected.argmax(1).tolist()
+
+
+def opened(model: dict[str, object], path: Path) -> nn.Module:
+    with torch.device("meta"):
+        network = build_network(model)
+    load_weights(network, read_weights(path).tensors, where=path.name)
+    return network.eval()
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """Random numbers everywhere, also where training would start with ones or zeros, but of a size that keeps signals."""
+    chance = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            noise = torch.randn(tensor.shape, generator=chance)
+            if name.endswith("running_var"):
+                tensor.copy_(noise.abs() + 0.5)
+            elif tensor.ndim >= 2:
+                tensor.copy_(noise / tensor[0].numel() ** 0.5)
+            elif name.endswith("weight"):
+                tensor.copy_(1 + 0.2 * noise)
+            else:
+                tensor.copy_(0.1 * noise)
+    return network
+
+
+def save_like_mmengine(network: nn.Module, path: Path) -> Path:
+    """What a training run leaves: weights, meta, and a log of numpy numbers in mmengine's own classes."""
+    hub = MessageHub.get_instance(path.parent.name)
+    hub.update_scalar("train/loss", 0.5)
+    meta = {"epoch": 1, "dataset_meta": {"classes": tuple(f"class {index}" for index in range(10))}}
+    torch.save({"meta": meta, "state_dict": network.state_dict(), "message_hub": hub.state_dict()}, path)
+    return path
