@@ -1,0 +1,134 @@
+"""What the user asks of `classlens cam`, checked as far as it can be without torch.
+
+Pictures, config, checkpoint, methods and colours are looked at here, so that a slip costs no import of a framework.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import glob
+from importlib.util import find_spec
+from pathlib import Path
+
+from classlens.adapters import DEFAULT, Options, open_source, split_address
+from classlens.cam.methods import METHODS, find_method
+from classlens.config.overrides import parse_overrides
+from classlens.errors import ClasslensError, DataError, MissingDependency
+from classlens.figures.colour import DEFAULT as DEFAULT_COLORMAP
+from classlens.figures.colour import table
+from classlens.figures.overlay import Style
+from classlens.source import Source
+
+PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+"""Endings of what is taken from a folder; a picture named by itself may have any."""
+
+CONFIGS = {".py", ".json", ".yml", ".yaml"}
+WRITABLE = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".pdf", ".svg"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of `classlens cam`, with everything found that can be found without torch."""
+
+    pictures: tuple[Path, ...]
+    source: Source
+    checkpoint: str | None
+    methods: tuple[str, ...]
+    style: Style
+    arguments: argparse.Namespace
+
+
+def read_request(arguments: argparse.Namespace) -> Request:
+    """Find the pictures, open the config, check names and files; torch is looked for, not imported.
+
+    Raises:
+        DataError: a picture or the checkpoint is missing, or a file could not be written where it is wanted.
+        NotFound: no such method or colour map.
+        MissingDependency: torch is not installed.
+    """
+    words, address, checkpoint = split_words(arguments.words)
+    pictures = found_pictures(words)
+    if not pictures and not arguments.preview_model:
+        raise DataError(
+            f"no picture is named in front of {address}", hint="the order is IMG [IMG ...] CONFIG [CHECKPOINT]"
+        )
+    if checkpoint is not None and ":" not in checkpoint and not Path(checkpoint).expanduser().is_file():
+        raise DataError(f"no such checkpoint: {checkpoint}", hint="the last word is a path or a URL")
+    methods = tuple(dict.fromkeys(chosen_methods(arguments.method)))
+    table(arguments.colormap)
+    style = Style(arguments.colormap or DEFAULT_COLORMAP, arguments.opacity, arguments.contour or None)
+    check_outputs(arguments)
+    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
+    if find_spec("torch") is None:
+        raise MissingDependency("torch", extra="cam")
+    return Request(pictures, open_source(address, options=options), checkpoint, methods, style, arguments)
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
+    """Pictures, config and checkpoint: the config is the first word that looks like one.
+
+    Raises:
+        ClasslensError: no word, or too many words behind it, can be told apart.
+    """
+    for place, word in enumerate(words):
+        if split_address(word)[0] != DEFAULT or Path(word).suffix in CONFIGS:
+            rest = words[place + 1 :]
+            if len(rest) > 1:
+                raise ClasslensError(
+                    f"behind the config {word} stand {len(rest)} words: {' '.join(rest)}",
+                    hint="the order is IMG [IMG ...] CONFIG [CHECKPOINT]; options follow",
+                )
+            return list(words[:place]), word, rest[0] if rest else None
+    raise ClasslensError(
+        f"no config among: {' '.join(words)}", hint="the order is IMG [IMG ...] CONFIG [CHECKPOINT]; `demo` is a config"
+    )
+
+
+def found_pictures(words: Sequence[str]) -> tuple[Path, ...]:
+    """Every picture that the words name, each once, in their order; the pictures of a folder by name.
+
+    Raises:
+        DataError: a word names nothing, or a folder without pictures.
+    """
+    found: dict[Path, None] = {}
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_file():
+            found[path] = None
+            continue
+        inside = path.rglob("*") if path.is_dir() else map(Path, glob(word, recursive=True))  # noqa: PTH207 - may be absolute
+        several = sorted(one for one in inside if one.is_file() and one.suffix.casefold() in PICTURES)
+        if not several:
+            raise DataError(
+                f"no picture in folder {word}" if path.is_dir() else f"no such picture: {word}",
+                hint="name picture files, folders, or patterns such as 'photos/*.jpg'",
+            )
+        found |= dict.fromkeys(several)
+    return tuple(found)
+
+
+def chosen_methods(names: Sequence[str] | None) -> list[str]:
+    """The methods by their own names; `all` stands for all of them.
+
+    Raises:
+        NotFound: there is no such method.
+    """
+    chosen: list[str] = []
+    for name in names or ["GradCAM"]:
+        chosen += METHODS if name.casefold() == "all" else [find_method(name).name]
+    return chosen
+
+
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuse at once what could not be written at the end.
+
+    Raises:
+        DataError: the ending of a file is not one that can be written.
+    """
+    path: Path | None = arguments.save_path
+    if path is not None and path.suffix and path.suffix.casefold() not in WRITABLE and not path.is_dir():
+        raise DataError(
+            f"cannot write a {path.suffix} picture: {path}", hint=f"endings that work: {', '.join(sorted(WRITABLE))}"
+        )
+    if arguments.npz is not None and arguments.npz.suffix != ".npz":
+        raise DataError(f"--npz writes .npz files, not {arguments.npz}", hint="end the name in .npz")
