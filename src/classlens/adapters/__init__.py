@@ -15,6 +15,7 @@ from classlens.source import Source
 
 ADAPTERS: Mapping[str, str] = {
     "demo": "classlens.adapters.openmm:open_demo",
+    "folder": "classlens.adapters.folder:open_folder",
     "mm": "classlens.adapters.openmm:open_config",
 }
 EXTRAS: Mapping[str, str] = {"mm": "cam", "demo": "demo"}

@@ -95,7 +95,8 @@ def stretched(histogram: Pixels) -> Pixels:
     if low >= high:
         return LEVELS
     scale = 255.0 / (high - low)
-    return np.clip(np.arange(256) * scale - low * scale, 0, 255).astype(np.uint8)
+    curve: Pixels = np.clip(np.arange(256) * scale - low * scale, 0, 255)
+    return curve.astype(np.uint8)
 
 
 def equalize(pixels: Pixels) -> Pixels:
@@ -110,7 +111,8 @@ def flattened(histogram: Pixels) -> Pixels:
     if step == 0:
         return LEVELS
     curve = (np.cumsum(histogram) + step // 2) // step
-    return np.minimum(np.concatenate([[0], curve[:-1]]), 255).astype(np.uint8)
+    moved: Pixels = np.minimum(np.concatenate([[0], curve[:-1]]), 255)
+    return moved.astype(np.uint8)
 
 
 def histograms(pixels: Pixels) -> list[Pixels]:

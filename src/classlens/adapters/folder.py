@@ -1,0 +1,64 @@
+"""Pictures without a config: a folder of class folders, a folder of pictures, or an annotation list."""
+
+from functools import partial
+from pathlib import Path
+
+from classlens.adapters import Options
+from classlens.adapters.openmm.samples.files import annotated
+from classlens.adapters.openmm.samples.listing import Listing
+from classlens.adapters.openmm.stages.loading import LoadImageFromFile
+from classlens.adapters.openmm.stages.state import State, look
+from classlens.dataset.dataset import Dataset
+from classlens.dataset.folder import EVERY_EXTENSION, scan
+from classlens.errors import DataError
+from classlens.source import Source
+
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+LISTS = (".txt", ".csv", ".json")
+
+
+def open_folder(path: str, options: Options) -> Source:
+    """Offer the pictures at `path`; a folder with `train` and `val` in it has these splits, others have one.
+
+    Raises:
+        DataError: there is nothing at `path`.
+    """
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such folder or list")
+    return Source(origin=f"folder:{path}", open_dataset=partial(open_split, path))
+
+
+def open_split(path: str, name: str) -> Dataset:
+    """The pictures of one split, without a pipeline.
+
+    Raises:
+        DataError: it holds no picture.
+    """
+    listing = listed(path, name)
+    loader = LoadImageFromFile()
+
+    def load(index: int) -> State:
+        where = listing.sample(index).path or ""
+        return loader.state(listing.content(where), where)
+
+    return Dataset(
+        name=Path(path).name or path,
+        length=listing.length,
+        load=load,
+        stages=(),
+        look=look,
+        sample=listing.sample,
+        classes=listing.classes,
+        remarks=lambda state: state.remarks,
+        warnings=listing.warnings,
+    )
+
+
+def listed(path: str, name: str) -> Listing:
+    """The samples of a list, of the folder of that split, of class folders, or of a flat folder."""
+    if Path(path).suffix.lower() in LISTS and Path(path).is_file():
+        return annotated(path, str(Path(path).parent), None)
+    root = next((str(Path(path) / part) for part in SPLITS[name] if (Path(path) / part).is_dir()), path)
+    inside = [entry for entry in Path(root).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    found = scan(root, labelled=bool(inside), extensions=EVERY_EXTENSION)
+    return Listing(len(found), found.sample, found.classes or None, warnings=found.warnings)

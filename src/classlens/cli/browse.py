@@ -1,0 +1,66 @@
+"""Browse a dataset: pictures as loaded, as the network gets them, side by side, or after every stage.
+
+Bad pictures never end a run: each becomes a marked tile with its reason and is listed at the end.
+"""
+
+import argparse
+import sys
+
+from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int
+
+MODES = ("original", "transformed", "concat", "pipeline")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The documented options of browse_dataset.py in both generations' spelling, and our own."""
+    parser.add_argument("config", metavar="TARGET", help="a config file, folder:PATH, or demo")
+    parser.add_argument(
+        "--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures; none: not saved"
+    )
+    parser.add_argument("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split")
+    parser.add_argument("--show-number", "-n", type=positive_int, metavar="N", help="how many samples; none: all")
+    parser.add_argument("--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays")
+    parser.add_argument("--mode", "-m", choices=MODES, default="transformed", help="what is shown of a sample")
+    parser.add_argument(
+        "--rescale-factor", "-r", type=positive_float, default=1.0, metavar="F", help="enlarge or shrink what is shown"
+    )
+    parser.add_argument("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")
+    parser.add_argument(
+        "--channel-order", "-c", choices=("BGR", "RGB"), default="BGR", help="RGB is the same as --bgr2rgb"
+    )
+    parser.add_argument("--not-show", action="store_true", help="no window and no preview")
+    parser.add_argument("--show", action="store_true", help="show the pictures even if they are saved")
+    add_selection(parser)
+    add_results(parser)
+    add_overrides(parser)
+    add_json(parser)
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Which samples, and which draws of them."""
+    chosen = parser.add_argument_group("selection")
+    chosen.add_argument("--seed", type=int, default=0, metavar="N", help="fixes what is chosen and what is drawn")
+    chosen.add_argument("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
+    chosen.add_argument("--class", nargs="+", dest="classes", metavar="NAME", help="only these classes")
+    chosen.add_argument("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
+    chosen.add_argument("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
+    chosen.add_argument("--repeat", type=positive_int, default=1, metavar="N", help="so many draws of every sample")
+    chosen.add_argument("--epoch", type=positive_int, metavar="N", help="with the pipeline in force in that epoch")
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """What comes out, and how it is made."""
+    results = parser.add_argument_group("results")
+    results.add_argument("--grid", metavar="ROWSxCOLUMNS", help="several samples on one sheet, e.g. 4x6")
+    results.add_argument("--batch", type=positive_int, nargs="?", const=0, metavar="N", help="mixed training batches")
+    results.add_argument("--html", metavar="FILE", help="one page with all pictures, in one file")
+    results.add_argument("--stats", action="store_true", help="numbers about the samples instead of pictures")
+    results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
+    results.add_argument("--workers", type=int, metavar="N", help="processes; 0: this one; none: as many as it takes")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open the dataset, choose samples, draw them, say where they are."""
+    from classlens.cli.browse_run import browse
+
+    return browse(arguments, out=sys.stdout)

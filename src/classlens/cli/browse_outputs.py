@@ -1,0 +1,176 @@
+"""Where the pictures of a run go: files, sheets, a page, a window or the terminal; and the last lines of the run."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from classlens.cli.browse_job import Row, write_whole
+from classlens.dataset.dataset import Dataset
+from classlens.errors import ConfigError
+
+LISTED = 20
+"""So many bad pictures are named at the end; the rest are counted."""
+
+Show = Callable[[Row, float], None]
+
+
+@dataclass
+class Outputs:
+    """Takes the rows of a run one after the other. It is the one thing that remembers what happened."""
+
+    out: TextIO
+    arguments: argparse.Namespace
+    dataset: Dataset
+    show: Show | None = None
+    grid: tuple[int, int] | None = None
+    good: int = 0
+    bad: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    waiting: list[Row] = field(default_factory=list)
+    remarks: Counter[str] = field(default_factory=Counter)
+    sheets: int = 0
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, dataset: Dataset, out: TextIO) -> "Outputs":
+        """The outputs that the options ask for.
+
+        Raises:
+            ConfigError: `--grid` is not of the form 4x6, or has nowhere to go.
+        """
+        grid = grid_of(arguments.grid) if arguments.grid else None
+        if grid and not (arguments.output_dir or arguments.html):
+            raise ConfigError("--grid makes files", hint="say where they go with --output-dir")
+        saved = arguments.output_dir or arguments.html
+        show = None if arguments.not_show or arguments.json or (saved and not arguments.show) else shower()
+        return cls(out, arguments, dataset, show, grid)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether pictures are put together instead of written one by one."""
+        return self.grid is not None or bool(self.arguments.html)
+
+    @property
+    def previews(self) -> bool:
+        """Whether the pictures are shown as they come."""
+        return self.show is not None
+
+    def take(self, row: Row) -> None:
+        """One more picture."""
+        if row.error:
+            self.bad.append(row)
+        else:
+            self.good += 1
+        self.remarks.update(row.remarks)
+        if self.show is not None:
+            self.show(row, self.arguments.show_interval)
+        if self.gathers:
+            self.waiting.append(row)
+            self.gather(last=False)
+        if self.arguments.json:
+            self.rows.append(row)
+
+    def gather(self, *, last: bool) -> None:
+        """Write a sheet when there are enough pictures for one, the page at the end."""
+        if self.grid is not None and self.waiting:
+            rows, columns = self.grid
+            if last or len(self.waiting) == rows * columns:
+                from classlens.cli.browse_sheets import sheet_of
+
+                self.sheets += 1
+                place = Path(self.arguments.output_dir) / f"grid_{self.sheets:03d}.jpg"
+                write_whole(place, sheet_of(self.waiting, columns))
+                self.waiting.clear()
+        elif last and self.arguments.html:
+            from classlens.cli.browse_gallery import page_of
+
+            write_whole(Path(self.arguments.html), page_of(self.waiting, self.dataset, self.arguments).encode())
+
+    def finish(self) -> None:
+        """Write what is still waiting, and say what happened."""
+        self.gather(last=True)
+        if self.arguments.json:
+            json.dump(self.summary(), self.out, indent=1)
+            self.out.write("\n")
+            return
+        place = self.arguments.html or self.arguments.output_dir
+        total = self.good + len(self.bad)
+        what = f"{self.sheets} sheets of {total} pictures" if self.sheets else f"{total} pictures"
+        print(f"{what} of {self.dataset.name}" + (f" in {place}" if place else ""), file=self.out)
+        for line in (*self.dataset.warnings, *(f"{times} x {remark}" for remark, times in self.remarks.most_common())):
+            print(f"note: {line}", file=sys.stderr)
+        if self.bad:
+            print(f"{len(self.bad)} of them could not be read:", file=sys.stderr)
+            for row in self.bad[:LISTED]:
+                print(f"  #{row.index}  {row.error}", file=sys.stderr)
+            if len(self.bad) > LISTED:
+                print(f"  and {len(self.bad) - LISTED} more", file=sys.stderr)
+
+    def summary(self) -> Mapping[str, Any]:
+        """The run as data."""
+        return {
+            "dataset": self.dataset.name,
+            "length": self.dataset.length,
+            "classes": list(self.dataset.classes or ()),
+            "mode": self.arguments.mode,
+            "shown": self.good,
+            "bad": len(self.bad),
+            "warnings": list(self.dataset.warnings),
+            "samples": [as_data(row) for row in self.rows],
+        }
+
+
+def as_data(row: Row) -> Mapping[str, Any]:
+    """A row for JSON; paths that are no text are escaped."""
+    return {
+        "index": row.index,
+        "seed": row.seed,
+        "path": row.path and os.fsencode(row.path).decode("utf-8", "backslashreplace"),
+        "classes": list(row.class_names),
+        "size": row.size and list(row.size),
+        "file": row.file,
+        "remarks": list(row.remarks),
+        "stages": list(row.stages),
+        "error": row.error or None,
+    }
+
+
+def grid_of(text: str) -> tuple[int, int]:
+    """`4x6` as rows and columns.
+
+    Raises:
+        ConfigError: it is not of that form.
+    """
+    rows, _, columns = text.lower().partition("x")
+    if not (rows.isdigit() and columns.isdigit() and int(rows) and int(columns)):
+        raise ConfigError(f"--grid is rows x columns, e.g. 4x6, not {text!r}")
+    return int(rows), int(columns)
+
+
+def shower() -> Show | None:
+    """A window where there is a display, half blocks on a terminal, else nothing."""
+    if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        from classlens.cli.browse_window import open_window
+
+        window = open_window()
+        if window is not None:
+            return window
+    return in_terminal if sys.stdout.isatty() else None
+
+
+def in_terminal(row: Row, interval: float) -> None:
+    """A preview on the terminal."""
+    from classlens.cli.browse_sheets import pixels_of
+    from classlens.figures.terminal import preview
+
+    if row.jpeg is not None:
+        columns = os.get_terminal_size().columns
+        print(preview(pixels_of(row.jpeg), columns))
+        print(f"#{row.index}  {', '.join(row.class_names)}  {row.error or row.path or ''}", flush=True)
+        time.sleep(max(interval, 0))

@@ -1,0 +1,35 @@
+"""Contact sheets: the drawn pictures of several samples on one page."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from classlens.cli.browse_job import Row, encoded
+from classlens.image import Image
+
+GAP = 6
+
+
+def pixels_of(jpeg: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A drawn picture as RGB."""
+    found = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.cvtColor(np.asarray(found), cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def sheet_of(rows: Sequence[Row], columns: int) -> bytes:
+    """The pictures in rows of `columns`, each column as wide as its widest, as one JPEG."""
+    pictures = [pixels_of(row.jpeg) for row in rows if row.jpeg is not None]
+    lines = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    widths = [max(line[place].shape[1] for line in lines if place < len(line)) for place in range(len(lines[0]))]
+    heights = [max(picture.shape[0] for picture in line) for line in lines]
+    canvas = np.full((sum(heights) + GAP * len(heights), sum(widths) + GAP * len(widths), 3), 255, np.uint8)
+    top = 0
+    for line, height in zip(lines, heights, strict=True):
+        left = 0
+        for picture, width in zip(line, widths, strict=False):
+            canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+            left += width + GAP
+        top += height + GAP
+    return encoded(Image(canvas))

@@ -1,0 +1,46 @@
+"""A window for the pictures of a run, where there is a display."""
+
+import io
+from collections.abc import Callable
+from importlib import import_module
+
+from PIL import Image as Pillow
+
+from classlens.cli.browse_job import Row
+
+
+def open_window() -> Callable[[Row, float], None] | None:
+    """A function that shows one picture for some seconds; None where no window can be opened.
+
+    Any key or click goes on to the next picture; closing the window ends the run.
+    """
+    try:
+        tkinter = import_module("tkinter")
+        root = tkinter.Tk()
+    except (ImportError, RuntimeError, OSError):
+        return None
+    except tkinter.TclError:
+        return None
+    label = tkinter.Label(root)
+    label.pack()
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    root.protocol("WM_DELETE_WINDOW", stop)
+
+    def show(row: Row, interval: float) -> None:
+        if row.jpeg is None:
+            return
+        content = io.BytesIO()
+        Pillow.open(io.BytesIO(row.jpeg)).save(content, "PNG")
+        picture = tkinter.PhotoImage(data=content.getvalue())
+        label.configure(image=picture)
+        root.title(f"#{row.index} {', '.join(row.class_names)}")
+        waited = tkinter.IntVar()
+        root.after(max(1, int(interval * 1000)), lambda: waited.set(1))
+        root.bind("<Key>", lambda event: waited.set(1))
+        root.bind("<Button>", lambda event: waited.set(1))
+        root.wait_variable(waited)
+
+    return show

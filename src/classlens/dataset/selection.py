@@ -1,0 +1,75 @@
+"""Which samples to show: given ones, those of some classes, the first, or a fair spread over all classes.
+
+The first N of a sorted dataset are N pictures of one class; so without other wishes every class gets its turn.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from classlens.dataset.dataset import Dataset
+from classlens.errors import DataError, NotFound
+
+EXACT = 20_000
+"""Up to so many samples every label is looked up; beyond, a random part stands for all."""
+
+
+def given(dataset: Dataset, indices: Sequence[int]) -> list[int]:
+    """The given indices, checked.
+
+    Raises:
+        DataError: there is no such sample.
+    """
+    for index in indices:
+        if not 0 <= index < dataset.length:
+            raise DataError(f"no sample {index} in {dataset.name}", hint=f"they are numbered 0..{dataset.length - 1}")
+    return list(indices)
+
+
+def of_classes(dataset: Dataset, names: Sequence[str]) -> list[int]:
+    """The samples that carry one of the labels, named or numbered, in order.
+
+    Raises:
+        NotFound: no class has that name or number.
+    """
+    wanted = {class_number(dataset, name) for name in names}
+    found = [index for index in range(dataset.length) if wanted.intersection(dataset.sample(index).labels)]
+    if not found:
+        raise DataError(f"no sample of {dataset.name} belongs to {', '.join(names)}")
+    return found
+
+
+def class_number(dataset: Dataset, name: str) -> int:
+    """The label of a class."""
+    names = dataset.classes or ()
+    if name in names:
+        return names.index(name)
+    if name.isdigit() and (dataset.classes is None or int(name) < len(names)):
+        return int(name)
+    raise NotFound("class", name, names, where=dataset.name)
+
+
+def spread(dataset: Dataset, number: int, seed: int, among: Sequence[int] | None = None) -> list[int]:
+    """`number` samples, every class in its turn; order and choice follow from the seed."""
+    random = np.random.default_rng([abs(seed), 0x5EED])
+    total = dataset.length if among is None else len(among)
+    size = total if total <= EXACT else min(total, max(EXACT, 10 * number))
+    picked = random.permutation(total) if size == total else random.choice(total, size, replace=False, shuffle=True)
+    candidates = picked.tolist() if among is None else [among[place] for place in picked.tolist()]
+    if number >= total:
+        return sorted(candidates)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index in candidates:
+        groups.setdefault(dataset.sample(index).labels[:1], []).append(index)
+    turns = sorted(
+        ((turn, place, index) for place, group in enumerate(groups.values()) for turn, index in enumerate(group))
+    )
+    return [index for _, _, index in turns[:number]]
+
+
+def shuffled(dataset: Dataset, number: int, seed: int, among: Sequence[int] | None = None) -> list[int]:
+    """`number` samples, each as likely as any other."""
+    random = np.random.default_rng([abs(seed), 0x0DD5])
+    total = dataset.length if among is None else len(among)
+    picked = random.choice(total, min(number, total), replace=False, shuffle=True).tolist()
+    return picked if among is None else [among[place] for place in picked]
