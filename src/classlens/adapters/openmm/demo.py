@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL import ImageOps
 from platformdirs import user_cache_path
 
 from classlens.shipped import shipped_photos
@@ -58,6 +59,20 @@ def make_photos(folder: Path) -> Path:
             if not (folder / COMPLETE).is_file():  # else another process made the same photos meanwhile
                 raise
     return folder
+
+
+def make_pair(path: Path, *, side: int = 448) -> Path:
+    """A cat on the left and a cup of espresso on the right, in one picture twice as wide as high."""
+    pair = Pillow.new("RGB", (2 * side, side))
+    for place, name in enumerate(("cat", "espresso")):
+        with Pillow.open(shipped_photos() / CLASSES[name]) as opened:
+            square = ImageOps.fit(opened.convert("RGB"), (side, side), Pillow.Resampling.LANCZOS)
+        pair.paste(square, (place * side, 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}")
+    pair.save(part, "PNG")
+    part.replace(path)
+    return path
 
 
 def cut(photo: Pillow.Image, name: str, folder: Path, chance: np.random.Generator) -> None:

@@ -1,0 +1,76 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from classlens.cli.main import COMMANDS, command_module, main
+from classlens.cli.parsing import Parser, dashed
+
+TOOLS = Path(__file__).parents[2] / "tools" / "visualizations"
+
+
+def output_of(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    return stop.value.code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("--eigen_smooth", "--eigen-smooth"),
+        ("--aug_smooth=a_b", "--aug-smooth=a_b"),
+        ("model_a.py", "model_a.py"),
+        ("-n_1", "-n_1"),
+    ],
+)
+def test_underscores_in_option_names_are_dashes(word, expected):
+    assert dashed(word) == expected
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_a_help_text(command):
+    parser = Parser()
+    command_module(command).add_arguments(parser)
+
+    assert [action.dest for action in parser._actions if not action.help] == []
+
+
+def test_commands_are_listed_with_what_they_do(capsys):
+    code, out, _ = output_of(["--help"], capsys)
+
+    assert code == 0
+    assert all(name in out for name in COMMANDS)
+
+
+def test_an_unknown_command_is_one_error_with_a_hint(capsys):
+    code, _, err = output_of(["brows"], capsys)
+
+    assert code == 2
+    assert err.startswith("error: argument COMMAND: invalid choice: 'brows'")
+    assert err.splitlines()[-1] == "hint:  classlens --help lists every option"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_option_is_refused_with_a_hint(command, capsys):
+    code, _, err = output_of([command, "--no-such-option"], capsys)
+
+    assert code == 2
+    assert err.startswith("error: ")
+    assert f"hint:  classlens {command} --help" in err
+
+
+@pytest.mark.parametrize(
+    ("script", "command"),
+    [("browse_dataset", "browse"), ("vis_lr", "lr"), ("vis_scheduler", "lr"), ("vis_cam", "cam")],
+)
+def test_the_documented_scripts_take_the_arguments_of_the_commands(script, command):
+    words = [sys.executable, str(TOOLS / f"{script}.py"), "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    parser = Parser(prog=f"{script}.py")
+    command_module(command).add_arguments(parser)
+
+    assert f"usage: {script}.py" in done.stdout
+    options = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+    assert [name for name in options if name not in done.stdout] == []
