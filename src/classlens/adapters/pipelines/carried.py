@@ -1,0 +1,197 @@
+"""What flows through a foreign pipeline: whatever its transforms pass on, with the way its numbers are encoded.
+
+A picture may be a Pillow image, a tensor or an array, alone or inside a tuple or a dict. How it is encoded is read off
+the step from one stage to the next, so that a normalised tensor is shown as the picture that it encodes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image as Pillow
+
+from classlens.errors import DataError
+from classlens.image import Encoding, Image, Triple
+
+Foreign: TypeAlias = Any
+"""An object of a framework: a transform, or what it takes and gives."""
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+KEYS = ("image", "img", "pixel_values", "images", "input", "x")
+"""Where a sample that is a dict keeps its picture."""
+
+AFFINE_ERROR = 1e-4
+"""How far a normalisation may be from scale and shift, as a part of its range, by rounding alone."""
+
+
+PLAIN = Encoding()
+"""A picture of whole numbers, 0..255."""
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """`value` as the transforms see it; `encoding` is how the picture in it reads once it is an array."""
+
+    value: Foreign
+    encoding: Encoding = PLAIN
+
+
+def picture_in(value: Foreign) -> Foreign:
+    """The picture in a sample: the sample itself, the value of a usual key, or the first picture of a tuple.
+
+    Raises:
+        DataError: there is none.
+    """
+    if isinstance(value, Pillow.Image) or hasattr(value, "shape"):
+        return value
+    inside: Sequence[Foreign] = ()
+    if isinstance(value, Mapping):
+        inside = [value[key] for key in KEYS if key in value]
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        inside = value
+    for part in inside:
+        if isinstance(part, Pillow.Image) or getattr(part, "ndim", 0) >= 2:
+            return part
+        if isinstance(part, (Mapping, Sequence)) and not isinstance(part, str):
+            return picture_in(part)
+    raise DataError(
+        f"a sample of type {type(value).__name__} holds no picture",
+        hint="a picture is a Pillow image, a tensor or an array, alone, in a tuple, or in a dict under 'image'",
+    )
+
+
+def array_of(picture: Foreign) -> tuple[Array, str]:
+    """A picture as an array of three dimensions, and its layout; of a batch, the first one.
+
+    Raises:
+        DataError: it has another number of dimensions or channels.
+    """
+    if isinstance(picture, Pillow.Image):
+        return np.array(picture.convert("RGB")), "HWC"
+    tensor = hasattr(picture, "detach")
+    array = np.asarray(picture.detach().cpu() if tensor else picture)
+    array = array[0] if array.ndim == 4 else array
+    if array.ndim == 2:
+        return np.repeat(array[:, :, None], 3, axis=2), "HWC"
+    if array.ndim == 3:
+        first, last = array.shape[0] in (1, 3, 4), array.shape[2] in (1, 3, 4)
+        if first and (tensor or not last):
+            return three_channels(array, axis=0), "CHW"
+        if last:
+            return three_channels(array, axis=2), "HWC"
+    raise DataError(f"an array of shape {array.shape} is no picture", hint="a picture has 1, 3 or 4 channels")
+
+
+def three_channels(array: Array, *, axis: int) -> Array:
+    """Grey three times; colour without its alpha channel."""
+    if array.shape[axis] == 1:
+        return np.repeat(array, 3, axis=axis)
+    return array.take(range(3), axis=axis)
+
+
+def look(carried: Carried) -> Image:
+    """The picture for human eyes, its normalisation undone."""
+    array, layout = array_of(picture_in(carried.value))
+    if array.dtype == np.uint8:
+        return Encoding("RGB", layout).decode(array)  # type: ignore[arg-type]
+    return replace(carried.encoding, layout=layout).decode(array.astype(np.float32))  # type: ignore[arg-type]
+
+
+def remarks(carried: Carried) -> tuple[str, ...]:
+    """What is unusual about a sample as loaded: numbers that no picture has."""
+    array, _ = array_of(picture_in(carried.value))
+    low, high = float(array.min()), float(array.max())
+    white = carried.encoding.white
+    if array.dtype != np.uint8 and (low < -1e-3 or high > white * 1.001):
+        return (f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off",)
+    return ()
+
+
+def loaded(value: Foreign) -> Carried:
+    """A sample as a dataset gives it; floats up to 1 are taken as 0..1, larger ones as 0..255."""
+    array, layout = array_of(picture_in(value))
+    white = 1.0 if array.dtype.kind == "f" and array.max(initial=0) <= 2 else 255.0
+    return Carried(value, Encoding("RGB", layout, white))  # type: ignore[arg-type]
+
+
+def encoding_after(transform: Foreign, before: Carried, value: Foreign) -> Encoding:
+    """How the picture is encoded after a transform.
+
+    A change from whole numbers to floats sets the range; a class named Normalize tells its mean and std; any other
+    change that takes a picture out of its range by one scale and shift per channel is a normalisation, too, whoever
+    wrote it.
+    """
+    picture = picture_in(value)
+    if isinstance(picture, Pillow.Image):
+        return PLAIN
+    if value is before.value:
+        return before.encoding
+    new, layout = array_of(picture)
+    encoding: Encoding = replace(before.encoding, layout=layout)  # type: ignore[arg-type]
+    if new.dtype.kind != "f":
+        return Encoding("RGB", layout)  # type: ignore[arg-type]
+    old, old_layout = array_of(picture_in(before.value))
+    if old.dtype.kind != "f":
+        scaled = new.max() <= 1.001 and new.max() <= old.max() / 2
+        encoding = Encoding("RGB", layout, 1.0 if scaled else 255.0)  # type: ignore[arg-type]
+    known = told(transform, encoding)
+    if known is not None or (new.min() >= -1e-3 and new.max() <= encoding.white * 1.001):
+        return known or encoding
+    values = channels(decoded(old, before.encoding), old_layout)
+    return fitted(values, channels(new, layout), encoding) or guessed(new, encoding)
+
+
+def told(transform: Foreign, encoding: Encoding) -> Encoding | None:
+    """The encoding after a transform that carries mean and std; None for others."""
+    mean, std = getattr(transform, "mean", None), getattr(transform, "std", None)
+    if "normalize" not in type(transform).__name__.casefold() or mean is None or std is None:
+        return None
+    if getattr(transform, "normalization", "standard") != "standard":
+        return None
+    unit = float(getattr(transform, "max_pixel_value", None) or 1.0)
+    means, stds = triple(mean), triple(std)
+    shift = tuple(old + scale * new * unit for old, scale, new in zip(encoding.mean, encoding.std, means, strict=True))
+    scale = tuple(old * new * unit for old, new in zip(encoding.std, stds, strict=True))
+    return replace(encoding, white=unit if unit > 1 else encoding.white, mean=shift, std=scale)  # type: ignore[arg-type]
+
+
+def triple(values: Foreign) -> Triple:
+    """Three numbers from one or three, given as a number, a sequence or a tensor."""
+    flat = [float(f"{value:.6g}") for value in np.asarray(values, dtype=np.float64).reshape(-1)]
+    first, second, third = flat if len(flat) == 3 else flat[:1] * 3
+    return first, second, third
+
+
+def decoded(array: Array, encoding: Encoding) -> Array:
+    """The values of an array before its normalisation, in whatever layout it has."""
+    if array.dtype.kind != "f":
+        return array.astype(np.float64)
+    shape = (3, 1, 1) if encoding.layout == "CHW" else (3,)
+    return np.asarray(array * np.reshape(encoding.std, shape) + np.reshape(encoding.mean, shape))
+
+
+def channels(array: Array, layout: str) -> Array:
+    """One row of values per channel."""
+    return np.asarray(array.reshape(3, -1) if layout == "CHW" else array.reshape(-1, 3).T, np.float64)
+
+
+def fitted(old: Array, new: Array, encoding: Encoding) -> Encoding | None:
+    """The encoding that makes `new` out of `old` by a scale and a shift for each channel; None if there is none."""
+    if old.shape != new.shape or (np.ptp(old, axis=1) == 0).any():
+        return None
+    scale = np.ptp(new, axis=1) / np.ptp(old, axis=1)
+    shift = new.min(axis=1) - scale * old.min(axis=1)
+    error = np.abs(old * scale[:, None] + shift[:, None] - new).max(axis=1)
+    if (scale <= 0).any() or (error > AFFINE_ERROR * np.ptp(new, axis=1)).any():
+        return None
+    white = 255.0 if old.max() > 1.001 else 1.0
+    return replace(encoding, white=white, mean=triple(-shift / scale), std=triple(1 / scale))
+
+
+def guessed(new: Array, encoding: Encoding) -> Encoding:
+    """Values on both sides of 0 and within -1..1 are what is left of 0..1 after mean 0.5 and std 0.5."""
+    if encoding.white == 1 and encoding.mean == (0, 0, 0) and -1.001 <= new.min() < -0.1:
+        return replace(encoding, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return encoding
