@@ -5,10 +5,14 @@ is read, copied or made. The rule of this folder: pay first, then make. What is 
 what is left, and no loop runs longer.
 """
 
+from collections.abc import Sized
+
 from classlens.config.value import Value
 
 ALLOWANCE = 1_000_000
 """Units of work for one config with all its bases; the largest upstream config needs about 60,000."""
+
+EXHAUSTED = f"needs more than {ALLOWANCE:,} steps, characters or items"
 
 DEEPEST = 64
 """How many lists and dicts may lie inside one another; upstream configs reach 14."""
@@ -41,7 +45,20 @@ class Budget:
         """
         self.left -= units
         if self.left < 0:
-            raise TooMuch(f"needs more than {ALLOWANCE:,} steps, characters or items")
+            raise TooMuch(EXHAUSTED)
+
+    def enter(self, items: Sized, depth: int) -> int:
+        """Pay for the items of a collection that lies at `depth`; the depth at which they lie.
+
+        Raises:
+            TooMuch: there are too many, or they lie too deep.
+        """
+        if depth >= DEEPEST:
+            raise TooMuch(f"is nested more than {DEEPEST} levels deep, or contains itself")
+        self.left -= len(items)
+        if self.left < 0:
+            raise TooMuch(EXHAUSTED)
+        return depth + 1
 
     def walk(self, value: Value, depth: int = 0) -> None:
         """Pay for looking at every part of `value`, as comparing, hashing, printing or copying it does.
@@ -52,25 +69,14 @@ class Budget:
             TooMuch: the value is too large, too deep, or contains itself.
         """
         kind = type(value)
-        if kind is str or kind is bytes or kind is range:
+        if kind in (str, bytes, range):
             self.spend(len(value))
         elif kind in (list, tuple, set, frozenset):
-            self.spend(len(value))
+            below = self.enter(value, depth)
             for item in value:
-                self.walk(item, deeper(depth))
+                self.walk(item, below)
         elif isinstance(value, dict):
-            self.spend(len(value))
+            below = self.enter(value, depth)
             for key, item in value.items():
-                self.walk(key, deeper(depth))
-                self.walk(item, deeper(depth))
-
-
-def deeper(depth: int) -> int:
-    """One level further in.
-
-    Raises:
-        TooMuch: that is too deep.
-    """
-    if depth >= DEEPEST:
-        raise TooMuch(f"is nested more than {DEEPEST} levels deep, or contains itself")
-    return depth + 1
+                self.walk(key, below)
+                self.walk(item, below)

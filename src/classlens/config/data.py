@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.config.budget import WIDEST_NUMBER, Budget, TooMuch, deeper
+from classlens.config.budget import WIDEST_NUMBER, Budget, TooMuch
 from classlens.config.templates import BASE_REFERENCE, quoted_references
 from classlens.config.value import Value
 from classlens.errors import ConfigError
@@ -63,13 +63,13 @@ def load_yaml(text: str, budget: Budget) -> Value:
     Loader.add_constructor("tag:yaml.org,2002:python/tuple", Loader.construct_tuple)
     budget.spend(YAML_COST * len(text))
     try:
-        bound_yaml(yaml.parse(text, Loader=Loader))
+        bound_yaml(yaml.parse(text, Loader=Loader), budget)
         return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as fault:
         raise ValueError(str(fault)) from None
 
 
-def bound_yaml(events: Iterable["yaml.Event"]) -> None:
+def bound_yaml(events: Iterable["yaml.Event"], budget: Budget) -> None:
     """Refuse what the loader would follow for too long, or too deep into the C stack.
 
     Raises:
@@ -80,7 +80,7 @@ def bound_yaml(events: Iterable["yaml.Event"]) -> None:
     depth = 0
     for event in events:
         if isinstance(event, yaml.CollectionStartEvent):
-            depth = deeper(depth)
+            depth = budget.enter((), depth)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > WIDEST_NUMBER:

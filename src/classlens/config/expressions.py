@@ -14,6 +14,7 @@ from classlens.config.inherited import Inherited, copied
 from classlens.config.methods import call_method
 from classlens.config.operators import UNARY, compare, compute
 from classlens.config.scope import FAULTS, Scope, complaint
+from classlens.config.targets import shared_out
 from classlens.config.value import Symbol, Value
 
 BASE = "_base_"
@@ -29,10 +30,11 @@ def evaluate(node: ast.expr, scope: Scope) -> Value:
     if kind is ast.Constant:
         return node.value  # type: ignore[attr-defined]
     try:
-        if kind not in EXPRESSIONS:
+        meaning = EXPRESSIONS.get(kind)
+        if meaning is None:
             raise Refused(f"{kind.__name__} is not read")
         scope.budget.spend(1)
-        return EXPRESSIONS[kind](node, scope)
+        return meaning(node, scope)
     except FAULTS as fault:
         raise complaint(fault, node, scope) from None
 
@@ -248,48 +250,16 @@ def turns(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
     loop, *inner = generators
     for item in items_of(evaluate(loop.iter, scope), scope.budget):
         scope.budget.spend(1)
-        bind(loop.target, item, scope)
+        for target, value in shared_out(loop.target, item, scope.budget):
+            if not isinstance(target, ast.Name):
+                raise Refused("a loop over anything but variables is not read")
+            scope.names[target.id] = value
         if not all(evaluate(condition, scope) for condition in loop.ifs):
             continue
         if inner:
             yield from turns(inner, scope)
         else:
             yield
-
-
-def bind(target: ast.expr, value: Value, scope: Scope) -> None:
-    """Assign to a name, to several names, to a key or to an attribute."""
-    if isinstance(target, ast.Name):
-        scope.names[target.id] = value
-    elif isinstance(target, ast.Tuple | ast.List):
-        unpack(target.elts, items_of(value, scope.budget), scope)
-    elif isinstance(target, ast.Subscript):
-        owner = evaluate(target.value, scope)
-        scope.budget.walk(value)
-        owner[position(target.slice, scope)] = items_of(value, scope.budget) if sliced(target) else value
-    elif isinstance(target, ast.Attribute):
-        owner = evaluate(target.value, scope)
-        if type(owner) is not Inherited:
-            raise AttributeError(f"only inherited dicts have attributes, write [{target.attr!r}]")
-        scope.budget.walk(value)
-        owner[target.attr] = value
-
-
-def sliced(target: ast.Subscript) -> bool:
-    """Whether the target is a slice, such as `x[1:3]`."""
-    return isinstance(target.slice, ast.Slice)
-
-
-def unpack(targets: list[ast.expr], values: list[Value], scope: Scope) -> None:
-    """`a, *b = values`."""
-    starred = [index for index, target in enumerate(targets) if isinstance(target, ast.Starred)]
-    if starred:
-        first, last = starred[0], len(values) - (len(targets) - starred[0] - 1)
-        values = [*values[:first], values[first:last], *values[last:]] if last >= first else []
-    if len(values) != len(targets):
-        raise ValueError(f"{len(values)} values for {len(targets)} names")
-    for target, value in zip(targets, values, strict=True):
-        bind(target.value if isinstance(target, ast.Starred) else target, value, scope)
 
 
 EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {

@@ -4,7 +4,9 @@ Upstream, a dict written in a file is a plain dict, and one that came from a bas
 attributes, and `update` and `merge` go into nested dicts. Both kinds keep their own behaviour here.
 """
 
-from classlens.config.budget import Budget, deeper
+from types import NoneType
+
+from classlens.config.budget import WIDEST_NUMBER, Budget, TooMuch
 from classlens.config.value import Symbol, Value
 
 DELETE = "_delete_"
@@ -89,6 +91,9 @@ def rebuilt(value: Value) -> Value:
     return value
 
 
+SCALARS = frozenset((str, bool, float, NoneType))
+
+
 def copied(value: Value, budget: Budget, kind: type[dict[Value, Value]] | None = None, depth: int = 0) -> Value:
     """A copy that shares nothing with `value`; every dict in it becomes a `kind`, or stays what it is.
 
@@ -98,17 +103,19 @@ def copied(value: Value, budget: Budget, kind: type[dict[Value, Value]] | None =
         TooMuch: the value is too large, too deep, or contains itself.
     """
     own = type(value)
+    if own in SCALARS:
+        return value
     if own is dict or own is Inherited:
-        budget.spend(len(value))
-        below = deeper(depth)
-        copy: dict[Value, Value] = (kind or own)()
-        for key, item in value.items():
-            dict.__setitem__(copy, key, copied(item, budget, kind, below))
-        return copy
+        below = budget.enter(value, depth)
+        items = {
+            key: item if type(item) in SCALARS else copied(item, budget, kind, below) for key, item in value.items()
+        }
+        return items if (kind or own) is dict else Inherited(items)
     if own is list or own is tuple:
-        budget.spend(len(value))
-        below = deeper(depth)
-        return own([copied(item, budget, kind, below) for item in value])
+        below = budget.enter(value, depth)
+        return own([item if type(item) in SCALARS else copied(item, budget, kind, below) for item in value])
+    if own is int and value.bit_length() > WIDEST_NUMBER:
+        raise TooMuch(f"is a number of more than {WIDEST_NUMBER} bits")
     if own is set:
         budget.spend(len(value))
         return set(value)

@@ -24,13 +24,11 @@ def config_file(address: str | Path) -> Path:
     """
     if "::" in str(address):
         return packaged_config(str(address))
-    path = absolute(Path(address).expanduser())
+    path = absolute(Path(address).expanduser() if str(address).startswith("~") else Path(address))
+    if path.is_file():
+        return path
     if path.is_dir():
         raise folder_named(path, str(address))
-    if path.is_file():
-        if path.suffix not in SUFFIXES:
-            raise ConfigError(f"{address} is no config", hint=f"a config is a file in {', '.join(SUFFIXES)}")
-        return path
     shipped = shipped_config(Path(address))
     if shipped is None:
         raise ConfigError(f"no such config: {address}", hint=nearest(path))
@@ -39,9 +37,11 @@ def config_file(address: str | Path) -> Path:
     return shipped
 
 
-def absolute(path: Path) -> Path:
-    """The path from the root, without `..`; links are not followed, so that a base is found beside its link."""
-    return Path(os.path.normpath(path.absolute()))
+def absolute(path: Path, folder: Path | None = None) -> Path:
+    """The path as seen from a folder, without `..`; links are not followed, so that a base is found beside its link."""
+    if path.is_absolute():
+        return Path(os.path.normpath(path))
+    return Path(os.path.normpath((folder or Path.cwd()) / path))
 
 
 def shipped_config(path: Path) -> Path | None:

@@ -7,10 +7,11 @@ reading has one budget, whatever number of files it opens.
 from collections.abc import Mapping
 from pathlib import Path
 
-from classlens.config.bases import Reading, read_file
+from classlens.config.bases import read_file
 from classlens.config.budget import TooMuch
 from classlens.config.inherited import copied
 from classlens.config.locating import config_file
+from classlens.config.opening import Reading
 from classlens.config.overrides import apply_overrides
 from classlens.config.value import Value
 from classlens.config.whereabouts import Config

@@ -9,11 +9,12 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 
 from classlens.config.budget import Refused
-from classlens.config.expressions import BASE, bind, evaluate, position
+from classlens.config.expressions import BASE, evaluate, position
 from classlens.config.functions import CONSTANTS, items_of
 from classlens.config.inherited import Inherited
 from classlens.config.operators import compute_in_place
 from classlens.config.scope import FAULTS, Scope, complaint
+from classlens.config.targets import shared_out
 from classlens.config.value import Symbol, Value
 
 
@@ -31,6 +32,24 @@ def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
             STATEMENTS[type(node)](node, scope)
         except FAULTS as fault:
             raise complaint(fault, node, scope) from None
+
+
+def bind(target: ast.expr, value: Value, scope: Scope) -> None:
+    """Assign to a name, to several names, to an item or to an inherited key."""
+    for single, part in shared_out(target, value, scope.budget):
+        if isinstance(single, ast.Name):
+            scope.names[single.id] = part
+        elif isinstance(single, ast.Subscript):
+            owner = evaluate(single.value, scope)
+            scope.budget.walk(part)
+            sliced = isinstance(single.slice, ast.Slice)
+            owner[position(single.slice, scope)] = items_of(part, scope.budget) if sliced else part
+        elif isinstance(single, ast.Attribute):
+            owner = evaluate(single.value, scope)
+            if type(owner) is not Inherited:
+                raise AttributeError(f"only inherited dicts have attributes, write [{single.attr!r}]")
+            scope.budget.walk(part)
+            owner[single.attr] = part
 
 
 def assign(node: ast.Assign, scope: Scope) -> None:

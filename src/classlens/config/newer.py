@@ -1,0 +1,107 @@
+"""The newer style of config: bases are imported under `with read_base():`, and the file changes what it has got.
+
+The rule of this file: it is handed what the bases hold, and opens no file.
+"""
+
+import ast
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from classlens.config.budget import Refused
+from classlens.config.inherited import Inherited, copied
+from classlens.config.locating import absolute, nearest, package_folder
+from classlens.config.older import assigns_base
+from classlens.config.opening import Contents
+from classlens.config.scope import Scope, complaint
+from classlens.config.whereabouts import Assignment
+from classlens.errors import ConfigError, suggestion
+
+
+def is_newer(statements: Sequence[ast.stmt]) -> bool:
+    """Whether a file is of the newer style: it reads bases with `with`, or imports what is not part of Python.
+
+    A file that assigns `_base_` is of the older style, whatever it imports.
+    """
+    if any(assigns_base(node) for node in statements):
+        return False
+    for node in statements:
+        if isinstance(node, ast.With) or (isinstance(node, ast.ImportFrom) and (node.level or foreign(node.module))):
+            return True
+        if isinstance(node, ast.Import) and any(foreign(module.name) for module in node.names):
+            return True
+    return False
+
+
+def foreign(module: str | None) -> bool:
+    """Whether a module comes from somebody other than Python."""
+    return (module or "").partition(".")[0] not in sys.stdlib_module_names
+
+
+def base_imports(statements: Sequence[ast.stmt], scope: Scope) -> list[ast.ImportFrom]:
+    """The imports under `with read_base():`.
+
+    Raises:
+        ConfigError: there is another `with`, or something else under it.
+    """
+    imports = []
+    for node in statements:
+        if not isinstance(node, ast.With):
+            continue
+        found = [statement for statement in node.body if isinstance(statement, ast.ImportFrom)]
+        if not reads_base(node.items[0].context_expr) or len(found) < len(node.body):
+            raise complaint(Refused("only imports of configs under `with read_base():` are read"), node, scope)
+        imports += found
+    return imports
+
+
+def reads_base(context: ast.expr) -> bool:
+    """Whether the expression is `read_base()`."""
+    return isinstance(context, ast.Call) and isinstance(context.func, ast.Name) and context.func.id == "read_base"
+
+
+def module_file(node: ast.ImportFrom, path: Path) -> Path:
+    """The config file that a module name means; dots at its start count folders upwards.
+
+    Raises:
+        ConfigError: it is missing.
+    """
+    where = f"{path}:{node.lineno}"
+    parts = (node.module or "").split(".")
+    if node.level:
+        candidates = [Path(path.parent, *[".."] * (node.level - 1), *parts)]
+    else:
+        folder = package_folder(parts[0], where)
+        candidates = [folder.joinpath(*parts[1:]), folder.joinpath(".mim", *parts[1:])]
+    files = [absolute(candidate.with_name(f"{candidate.name}.py")) for candidate in candidates]
+    for file in files:
+        if file.is_file():
+            return file
+    raise ConfigError(f"{where}: no such base config: {files[0]}", hint=nearest(files[0]))
+
+
+def take_names(node: ast.ImportFrom, contents: Contents, scope: Scope) -> None:
+    """`from .base import *` makes all names of the base variables of this file, its imported ones included.
+
+    Raises:
+        ConfigError: the base has no such name.
+    """
+    names = copied(contents.names, scope.budget, Inherited)
+    scope.imported.update(contents.imported)
+    for imported in node.names:
+        if imported.name == "*":
+            scope.names.update((name, value) for name, value in names.items() if not name.startswith("__"))
+        elif imported.name in names:
+            scope.names[imported.asname or imported.name] = names[imported.name]
+        else:
+            raise ConfigError(
+                f"{scope.path}:{node.lineno}: no {imported.name} in {'.' * node.level}{node.module}",
+                hint=suggestion(imported.name, names),
+            )
+
+
+def changed_bases(scope: Scope, bases: Sequence[Contents]) -> Contents:
+    """What an evaluated file means: its variables, most of which came from its bases."""
+    own = (Assignment(name, scope.path, line) for name, line in scope.lines.items())
+    inherited = (assignment for base in bases for assignment in base.assignments)
+    return Contents(scope.names, frozenset(scope.imported), (*inherited, *own))
