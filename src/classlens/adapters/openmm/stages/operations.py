@@ -65,8 +65,14 @@ def translate(pixels: Pixels, drawn: Draws, extras: Extras) -> Pixels:
 
 
 def rotate(pixels: Pixels, drawn: Draws, extras: Extras) -> Pixels:
-    """Turn clockwise by `angle` degrees."""
+    """Turn clockwise by `angle` degrees.
+
+    Upstream hands a single number to OpenCV, which takes it for the first channel and 0 for the others: the corners
+    of a BGR picture become blue, here as there.
+    """
     height, width = pixels.shape[:2]
+    if isinstance(extras["pad_val"], (int, float)):
+        extras = {**extras, "pad_val": (extras["pad_val"], 0, 0)}
     centre = extras["center"] or ((width - 1) * 0.5, (height - 1) * 0.5)
     return warped(pixels, cv2.getRotationMatrix2D(tuple(centre), -drawn["angle"], extras["scale"]), extras)
 
