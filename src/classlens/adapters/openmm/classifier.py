@@ -12,13 +12,13 @@ from torch import nn
 
 from classlens.adapters.openmm.checkpoints.address import find_checkpoint
 from classlens.adapters.openmm.checkpoints.loading import load_weights
-from classlens.adapters.openmm.checkpoints.reading import read_weights
+from classlens.adapters.openmm.checkpoints.reading import Weights, read_weights
 from classlens.adapters.openmm.class_names.imagenet import imagenet_names
 from classlens.adapters.openmm.setup import Preprocessing, Settings, Setup
 from classlens.adapters.openmm.stages import test_pipeline
 from classlens.adapters.openmm.zoo.build import build_network
 from classlens.cam.classifier import Classifier
-from classlens.errors import ConfigError, NotOffered
+from classlens.errors import ConfigError, DataError, NotOffered
 from classlens.image import Encoding, Image
 
 USUAL_PIPELINE: tuple[Settings, ...] = (
@@ -56,7 +56,9 @@ def open_classifier(setup: Setup, checkpoint: str | None, *, trust_checkpoint: b
         encoding=encoding_of(setup.preprocessing),
         size=prepare(PROBE).size,
         prepare=prepare,
-        classes=weights.classes or setup.classes or imagenet_names(class_count(setup)),
+        classes=class_names(weights, setup),
+        default_layer=default_layer(network),
+        extra_tokens=getattr(network.get_submodule("backbone"), "extra_tokens", None),
     )
 
 
@@ -92,6 +94,30 @@ def feeding_pipeline(setup: Setup) -> tuple[Settings, ...]:
         if name in setup.splits and setup.splits[name].pipeline:
             return setup.splits[name].pipeline
     return USUAL_PIPELINE
+
+
+def default_layer(network: nn.Module) -> str | None:
+    """The layer to look at where the family knows it better than probing would find it; None elsewhere."""
+    name = getattr(network.get_submodule("backbone"), "default_layer", None)
+    return f"backbone.{name}" if name is not None else None
+
+
+def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
+    """The names of the classes, one for each logit; None where nobody says.
+
+    Raises:
+        DataError: the checkpoint or the config names another number of classes than the network tells apart.
+    """
+    count = class_count(setup)
+    for names, origin in ((weights.classes, "the checkpoint"), (setup.classes, setup.path.name)):
+        if names and count and len(names) != count:
+            raise DataError(
+                f"{origin} names {len(names)} classes, but the network tells {count} apart",
+                hint="set model.head.num_classes, or name the classes in the dataset's metainfo",
+            )
+        if names:
+            return names
+    return imagenet_names(count)
 
 
 def class_count(setup: Setup) -> int:

@@ -16,8 +16,13 @@ from classlens.errors import ConfigError, NotOffered, suggestion
 Builder = Callable[[Settings], nn.Module]
 
 RESNET = "resnet:resnet"
+VIT = "vision_transformer:vision_transformer"
 BACKBONES: Mapping[str, str] = {
+    "DeiT3": VIT,
+    "DistilledVisionTransformer": VIT,
     "EfficientNet": "efficientnet:efficientnet",
+    "MobileNetV3": "mobilenet_v3:mobilenet_v3",
+    "RepVGG": "repvgg:repvgg",
     "ResNeXt": RESNET,
     "ResNet": RESNET,
     "ResNetV1c": RESNET,
@@ -25,14 +30,20 @@ BACKBONES: Mapping[str, str] = {
     "ResNet_CIFAR": RESNET,
     "SEResNeXt": RESNET,
     "SEResNet": RESNET,
+    "VisionTransformer": VIT,
 }
 NECKS: Mapping[str, str] = {
     "GeneralizedMeanPooling": "necks:generalized_mean_pooling",
     "GlobalAveragePooling": "necks:average_pooling",
 }
 HEADS: Mapping[str, str] = {
+    "ClsHead": "heads:no_head",
+    "DeiTClsHead": "token_heads:deit_head",
     "LinearClsHead": "heads:linear_head",
+    "MultiLabelClsHead": "heads:no_head",
     "MultiLabelLinearClsHead": "heads:linear_head",
+    "StackedLinearClsHead": "heads:stacked_head",
+    "VisionTransformerClsHead": "token_heads:vit_head",
 }
 PARTS: Mapping[str, Mapping[str, str]] = {"backbone": BACKBONES, "neck": NECKS, "head": HEADS}
 

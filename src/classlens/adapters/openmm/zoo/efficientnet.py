@@ -14,17 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.zoo.inverted import SIGMOID, FusedResidual, InvertedResidual, Parts, Shape
 from classlens.adapters.openmm.zoo.options import chosen_arch, read_options
-from classlens.adapters.openmm.zoo.units import (
-    ACTIVATIONS,
-    Activation,
-    SamePadConv2d,
-    SqueezeExcite,
-    activation,
-    batch_norm,
-    conv_unit,
-    divisible,
-)
+from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SamePadConv2d, activation, divisible
 
 
 class Stage(NamedTuple):
@@ -111,61 +103,6 @@ class EfficientNetOptions:
     conv_cfg: Settings = field(default_factory=lambda: {"type": "Conv2dAdaptivePadding"})
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What every unit of one network is made of."""
-
-    conv: type[nn.Conv2d]
-    norm: Settings
-    act: Activation
-
-    def unit(
-        self, channels: tuple[int, int], kernel: int, *, stride: int = 1, groups: int = 1, act: bool = True
-    ) -> nn.Sequential:
-        """Convolution, norm and activation; `channels` is (in, out)."""
-        padding = kernel // 2 if self.conv is nn.Conv2d else 0
-        conv = self.conv(*channels, kernel, stride, padding, groups=groups, bias=False)
-        return conv_unit(conv, batch_norm(channels[1], self.norm), self.act if act else None)
-
-
-class InvertedResidual(nn.Module):
-    """Expand, convolve each channel, gate, project; the shortcut joins ends of equal shape."""
-
-    def __init__(self, channels: tuple[int, int], stage: Stage, parts: Parts) -> None:
-        super().__init__()
-        inside = channels[0] * stage.expansion
-        self.shortcut = stage.stride == 1 and channels[0] == channels[1]
-        if stage.expansion != 1:
-            self.expand_conv = parts.unit((channels[0], inside), 1)
-        self.depthwise_conv = parts.unit((inside, inside), stage.kernel, stride=stage.stride, groups=inside)
-        if stage.squeeze:
-            self.se = SqueezeExcite(inside, channels[0] // 4, (parts.act, ACTIVATIONS["Sigmoid"]))
-        self.linear_conv = parts.unit((inside, channels[1]), 1, act=False)
-
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
-        inside = features
-        for part in self.children():
-            inside = part(inside)
-        return features + inside if self.shortcut else inside
-
-
-class EdgeResidual(nn.Module):
-    """Expand by a full spatial convolution, then project."""
-
-    def __init__(self, channels: tuple[int, int], stage: Stage, parts: Parts, *, inside: int) -> None:
-        super().__init__()
-        self.shortcut = stage.residual and stage.stride == 1 and channels[0] == channels[1]
-        self.conv1 = parts.unit((channels[0], inside), stage.kernel, stride=stage.stride)
-        project = nn.Conv2d(inside, channels[1], 1, bias=False)
-        self.conv2 = conv_unit(project, batch_norm(channels[1], parts.norm), None)
-
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
-        inside: Tensor = self.conv2(self.conv1(features))
-        return features + inside if self.shortcut else inside
-
-
 def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[nn.Module]], int]:
     """The blocks, grouped by resolution, and the channels that leave the last one."""
     groups: list[list[nn.Module]] = [[]]
@@ -174,13 +111,15 @@ def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[
         if row.stride == 2:
             groups.append([])
         for repeat in range(scaling.repeats(index)):
-            stage = row if repeat == 0 else row._replace(stride=1)
-            if stage.fused:
-                # The first EdgeTPU block expands as if it came from its table's 24 channels, not from the stem's 32.
-                inside = channels * (3 if index == repeat == 0 else stage.expansion)
-                groups[-1].append(EdgeResidual((channels, width), stage, parts, inside=inside))
+            stride = row.stride if repeat == 0 else 1
+            # The first EdgeTPU block expands as if it came from its table's 24 channels, not from the stem's 32.
+            expansion = 3 if row.fused and index == repeat == 0 else row.expansion
+            squeezed = channels // 4 if row.squeeze else None
+            shape = Shape(channels, channels * expansion, width, row.kernel, stride, squeezed)
+            if row.fused:
+                groups[-1].append(FusedResidual(shape, parts, shortcut=row.residual))
             else:
-                groups[-1].append(InvertedResidual((channels, width), stage, parts))
+                groups[-1].append(InvertedResidual(shape, parts))
             channels = width
     return groups, channels
 
@@ -193,7 +132,7 @@ class EfficientNet(nn.Module):
         scaling = chosen_arch("EfficientNet", options.arch, ARCHES)
         act = activation(options.act_cfg) if options.act_cfg else ACTIVATIONS["ReLU6" if scaling.lite else "Swish"]
         same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
-        parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act)
+        parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
         stem = 32 if scaling.lite else scaling.channels(32)
         groups, channels = blocks_of(scaling, parts, stem)
         head = 1280 if scaling.lite else scaling.channels(1280)

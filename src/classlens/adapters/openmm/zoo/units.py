@@ -15,9 +15,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.zoo.options import plain_type
 from classlens.errors import ConfigError, suggestion
 
 Activation = Callable[[], nn.Module]
+
+
+class QuickGELU(nn.Module):
+    """GELU as CLIP's networks approximate it: x * sigmoid(1.702 x) (Hendrycks & Gimpel, 2016, section 2)."""
+
+    def forward(self, features: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Each number by itself."""
+        return features * torch.sigmoid(1.702 * features)
+
 
 ACTIVATIONS: Mapping[str, Activation] = {
     "ReLU": partial(nn.ReLU, inplace=True),
@@ -29,6 +39,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "HSigmoid": nn.Hardsigmoid,
     "Sigmoid": nn.Sigmoid,
     "GELU": nn.GELU,
+    "QuickGELU": QuickGELU,
     "Tanh": nn.Tanh,
 }
 """Activations by OpenMMLab's names."""
@@ -40,7 +51,7 @@ def activation(settings: Settings) -> Activation:
     Raises:
         ConfigError: the name is unknown.
     """
-    name = str(settings.get("type"))
+    name = plain_type(settings)
     if name not in ACTIVATIONS:
         raise ConfigError(f"no activation named {name!r}", hint=suggestion(name, ACTIVATIONS))
     return ACTIVATIONS[name]

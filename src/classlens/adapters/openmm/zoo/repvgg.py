@@ -1,0 +1,162 @@
+"""RepVGG in its training form (three branches per block) and its deploy form (one convolution per block).
+
+Source: Ding et al., RepVGG, CVPR 2021, table 2 and section 3; groups g2 and g4 sit in every second block. D2se adds
+squeeze-and-excitation behind the sum. No single branch is what the block computes, and the deploy form has no norm
+layer at all, so the layer to look at is the last block itself.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.zoo.options import chosen_arch, only, read_options
+from classlens.adapters.openmm.zoo.units import (
+    ACTIVATIONS,
+    Activation,
+    SqueezeExcite,
+    activation,
+    batch_norm,
+    padded_conv,
+)
+
+BASES = (64, 128, 256, 512)
+"""Channels of the four stages before they are widened."""
+
+
+class Arch(NamedTuple):
+    """Blocks and widening of each stage, groups of every second block, and the reduction of D2se's gate."""
+
+    blocks: tuple[int, ...]
+    widen: tuple[float, ...]
+    groups: int = 1
+    se_ratio: int | None = None
+
+
+A, B = (2, 4, 14, 1), (4, 6, 16, 1)
+ARCHES: Mapping[str, Arch] = {
+    "A0": Arch(A, (0.75, 0.75, 0.75, 2.5)),
+    "A1": Arch(A, (1, 1, 1, 2.5)),
+    "A2": Arch(A, (1.5, 1.5, 1.5, 2.75)),
+    "B0": Arch(B, (1, 1, 1, 2.5)),
+    **{f"B1{name}": Arch(B, (2, 2, 2, 4), groups) for name, groups in (("", 1), ("g2", 2), ("g4", 4))},
+    **{f"B2{name}": Arch(B, (2.5, 2.5, 2.5, 5), groups) for name, groups in (("", 1), ("g2", 2), ("g4", 4))},
+    **{f"B3{name}": Arch(B, (3, 3, 3, 5), groups) for name, groups in (("", 1), ("g2", 2), ("g4", 4))},
+    "D2se": Arch((8, 14, 24, 1), (2.5, 2.5, 2.5, 5), se_ratio=16),
+}
+
+
+@dataclass(frozen=True)
+class RepVGGOptions:
+    """What a config can say; `deploy` asks for the form with one convolution per block."""
+
+    arch: str
+    in_channels: int = 3
+    base_channels: int = 64
+    out_indices: tuple[int, ...] = (3,)
+    strides: tuple[int, ...] = (2, 2, 2, 2)
+    dilations: tuple[int, ...] = (1, 1, 1, 1)
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
+    act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU"})
+    conv_cfg: None = None
+    deploy: bool = False
+    add_ppf: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a block sits: channels in and out, stride, groups."""
+
+    entering: int
+    leaving: int
+    stride: int
+    groups: int = 1
+
+
+class RepVGGBlock(nn.Module):
+    """The activation of the (gated) sum of its branches."""
+
+    def __init__(self, place: Place, options: RepVGGOptions, se_ratio: int | None) -> None:
+        super().__init__()
+        branches = deploy_branch(place) if options.deploy else training_branches(place, options.norm_cfg)
+        for name, branch in branches.items():
+            self.add_module(name, branch)
+        self.branches = tuple(branches)
+        if se_ratio is not None:
+            gate: tuple[Activation, Activation] = (ACTIVATIONS["ReLU"], ACTIVATIONS["Sigmoid"])
+            self.se_layer = SqueezeExcite(place.leaving, place.leaving // se_ratio, gate)
+        self.gated = se_ratio is not None
+        self.act = activation(options.act_cfg)()
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        """Features of the next block."""
+        branches: list[Tensor] = [self.get_submodule(name)(features) for name in self.branches]
+        summed = torch.stack(branches).sum(0)
+        activated: Tensor = self.act(self.se_layer(summed) if self.gated else summed)
+        return activated
+
+
+def training_branches(place: Place, norm: Settings) -> Mapping[str, nn.Module]:
+    """3x3 and 1x1 with their norms, and a bare norm where input and output have one shape."""
+    branches: dict[str, nn.Module] = {}
+    if place.stride == 1 and place.entering == place.leaving:
+        branches["branch_norm"] = batch_norm(place.leaving, norm)
+    for kernel in (3, 1):
+        pair = (place.entering, place.leaving)
+        conv = padded_conv(pair, kernel, stride=place.stride, groups=place.groups)
+        named = OrderedDict(conv=conv, norm=batch_norm(place.leaving, norm))
+        branches[f"branch_{kernel}x{kernel}"] = nn.Sequential(named)
+    return branches
+
+
+def deploy_branch(place: Place) -> Mapping[str, nn.Module]:
+    """The one 3x3 convolution that the branches were folded into."""
+    conv = nn.Conv2d(place.entering, place.leaving, 3, place.stride, 1, groups=place.groups)
+    return {"branch_reparam": conv}
+
+
+class RepVGG(nn.Module):
+    """`stem`, then `stage_1` ... `stage_4`; returns the last stage of `out_indices`."""
+
+    def __init__(self, options: RepVGGOptions) -> None:
+        super().__init__()
+        arch = chosen_arch("RepVGG", options.arch, ARCHES)
+        entering = min(64, int(options.base_channels * arch.widen[0]))
+        self.stem = RepVGGBlock(Place(options.in_channels, entering, 2), options, arch.se_ratio)
+        place = 1
+        for stage, blocks in enumerate(arch.blocks):
+            leaving = int(BASES[stage] * options.base_channels / BASES[0] * arch.widen[stage])
+            rows = []
+            for block in range(blocks):
+                groups = arch.groups if place % 2 == 0 else 1
+                stride = options.strides[stage] if block == 0 else 1
+                rows.append(RepVGGBlock(Place(entering, leaving, stride, groups), options, arch.se_ratio))
+                entering = leaving
+                place += 1
+            self.add_module(f"stage_{stage + 1}", nn.Sequential(*rows))
+        self.last = options.out_indices[-1] + 1
+        self.default_layer = f"stage_{self.last}.{arch.blocks[self.last - 1] - 1}"
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Features of the stage asked for."""
+        features: Tensor = self.stem(images)
+        for stage in range(1, self.last + 1):
+            features = self.get_submodule(f"stage_{stage}")(features)
+        return features
+
+
+def repvgg(settings: Settings) -> RepVGG:
+    """The backbone of a config's `dict(type='RepVGG', arch='A0')`."""
+    options = read_options(RepVGGOptions, settings)
+    only(
+        "RepVGG",
+        conv_cfg=(options.conv_cfg, None),
+        add_ppf=(options.add_ppf, False),
+        dilations=(options.dilations, (1,) * 4),
+    )
+    return RepVGG(options)

@@ -1,0 +1,175 @@
+"""VisionTransformer, DeiT with its distillation token, and DeiT III.
+
+Source: Dosovitskiy et al., ICLR 2021; Touvron et al., DeiT, ICML 2021, figure 2 (distillation token); Touvron et al.,
+DeiT III, ECCV 2022 (scaled residual branches, no position for the class token).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.zoo.options import only, plain_type, read_options
+from classlens.adapters.openmm.zoo.transformer import (
+    EncoderLayer,
+    Grid,
+    LayerOptions,
+    PatchEmbed,
+    Tokens,
+    Width,
+    layer_norm,
+    layer_options,
+    resized_positions,
+    width_of,
+)
+from classlens.errors import ConfigError
+
+BASE, LARGE, HUGE = Width(768, 12, 12, 3072), Width(1024, 24, 16, 4096), Width(1280, 32, 16, 5120)
+DEIT_SMALL = Width(384, 12, 6, 1536)
+ARCHES: Mapping[str, Width] = {
+    **dict.fromkeys(("s", "small"), Width(768, 8, 8, 2304)),
+    **dict.fromkeys(("b", "base", "deit-b", "deit-base"), BASE),
+    **dict.fromkeys(("l", "large"), LARGE),
+    **dict.fromkeys(("h", "huge"), HUGE),
+    **dict.fromkeys(("eva-g", "eva-giant"), Width(1408, 40, 16, 6144)),
+    **dict.fromkeys(("deit-t", "deit-tiny"), Width(192, 12, 3, 768)),
+    **dict.fromkeys(("deit-s", "deit-small", "dinov2-s", "dinov2-small"), DEIT_SMALL),
+    **dict.fromkeys(("dinov2-g", "dinov2-giant"), Width(1536, 40, 24, 6144)),
+}
+DEIT3_ARCHES: Mapping[str, Width] = {
+    **dict.fromkeys(("s", "small"), DEIT_SMALL),
+    **dict.fromkeys(("m", "medium"), Width(512, 12, 8, 2048)),
+    **dict.fromkeys(("b", "base"), BASE),
+    **dict.fromkeys(("l", "large"), LARGE),
+    **dict.fromkeys(("h", "huge"), HUGE),
+}
+OUT_TYPES = ("cls_token", "raw", "featmap", "avg_featmap")
+
+
+@dataclass(frozen=True)
+class ViTOptions:
+    """What a config can say; `out_type` is what the head gets."""
+
+    arch: Any = "base"
+    img_size: int | tuple[int, int] = 224
+    patch_size: int = 16
+    in_channels: int = 3
+    out_indices: int | tuple[int, ...] = -1
+    qkv_bias: bool = True
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "LN", "eps": 1e-6})
+    final_norm: bool = True
+    out_type: str = "cls_token"
+    with_cls_token: bool = True
+    output_cls_token: bool = True
+    avg_token: bool = False
+    interpolate_mode: str = "bicubic"
+    layer_scale_init_value: float = 0.0
+    use_layer_scale: bool = True
+    patch_cfg: Settings = field(default_factory=dict)
+    layer_cfgs: Settings = field(default_factory=dict)
+    pre_norm: bool = False
+
+    @property
+    def grid(self) -> Grid:
+        """Rows and columns of patches of a picture of `img_size`."""
+        sides = (self.img_size, self.img_size) if isinstance(self.img_size, int) else self.img_size
+        return sides[0] // self.patch_size, sides[1] // self.patch_size
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What sets the three types apart: extra tokens, and whether the class token has a position."""
+
+    extra: int
+    placed: int
+    scaled: bool
+
+
+class VisionTransformer(nn.Module):
+    """Patches and extra tokens through the encoder; returns what `out_type` names."""
+
+    def __init__(self, options: ViTOptions, width: Width, kind: Kind) -> None:
+        super().__init__()
+        self.options, self.placed = options, kind.placed
+        self.extra_tokens = kind.extra
+        norm = layer_norm(options.norm_cfg)
+        bias = options.patch_cfg.get("bias", not options.pre_norm)
+        self.patch_embed = PatchEmbed(options.in_channels, width.channels, options.patch_size, bias=bias)
+        if kind.extra:
+            self.cls_token = nn.Parameter(torch.zeros(1, 1, width.channels))
+        count = options.grid[0] * options.grid[1] + kind.placed
+        self.pos_embed = nn.Parameter(torch.zeros(1, count, width.channels))
+        if kind.extra == 2:
+            self.dist_token = nn.Parameter(torch.zeros(1, 1, width.channels))
+        self.pre_norm = norm(width.channels) if options.pre_norm else nn.Identity()
+        plain = LayerOptions(options.qkv_bias, options.norm_cfg.get("eps", 1e-5), kind.scaled)
+        layer = layer_options(plain, options.layer_cfgs)
+        self.layers = nn.ModuleList(EncoderLayer(width, layer) for _ in range(width.layers))
+        self.last = last_layer(options.out_indices, width.layers)
+        if options.final_norm:
+            self.ln1 = norm(width.channels)
+        if options.out_type == "avg_featmap":
+            self.ln2 = norm(width.channels)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Tensor | tuple[Tensor, Tensor]:
+        """A vector, a row of tokens, a map, or the vectors of class and distillation token."""
+        tokens, grid = self.patch_embed(images)
+        tokens = self.pre_norm(self.with_extras(tokens, grid))
+        for layer in self.layers[: self.last + 1]:
+            tokens = layer(tokens)
+        if self.options.final_norm and self.last == len(self.layers) - 1:
+            tokens = self.ln1(tokens)
+        return self.given(tokens, grid)
+
+    def with_extras(self, tokens: Tokens, grid: Grid) -> Tokens:
+        """The patch tokens with their positions, and the extra tokens in front."""
+        batch = len(tokens)
+        names = ("cls_token", "dist_token")[: self.extra_tokens]
+        extras = [self.get_parameter(name).expand(batch, -1, -1) for name in names]
+        mode = self.options.interpolate_mode
+        positions = resized_positions(self.pos_embed, grid, extra=self.placed, before=self.options.grid, mode=mode)
+        if self.placed == self.extra_tokens:
+            return torch.cat((*extras, tokens), dim=1) + positions
+        return torch.cat((*extras, tokens + positions), dim=1)
+
+    def given(self, tokens: Tokens, grid: Grid) -> Tensor | tuple[Tensor, Tensor]:
+        """What the head gets."""
+        patches = tokens[:, self.extra_tokens :]
+        if self.options.out_type == "raw":
+            return tokens
+        if self.options.out_type == "featmap":
+            return patches.transpose(1, 2).reshape(len(tokens), -1, *grid)
+        if self.options.out_type == "avg_featmap":
+            pooled: Tensor = self.ln2(patches.mean(1))
+            return pooled
+        return (tokens[:, 0], tokens[:, 1]) if self.extra_tokens == 2 else tokens[:, 0]
+
+
+def last_layer(out_indices: int | tuple[int, ...], layers: int) -> int:
+    """The layer behind which the encoder is left."""
+    last = out_indices if isinstance(out_indices, int) else out_indices[-1]
+    return last % layers
+
+
+def vision_transformer(settings: Settings) -> VisionTransformer:
+    """The backbone of `dict(type='VisionTransformer', arch='b')`, of DistilledVisionTransformer or of DeiT3.
+
+    Raises:
+        ConfigError: the arch or the output type is unknown.
+    """
+    family = plain_type(settings)
+    options = read_options(ViTOptions, {"arch": "deit-base", **settings} if family.startswith("Dist") else settings)
+    if options.out_type not in OUT_TYPES:
+        raise ConfigError(f"{family} has no out_type {options.out_type!r}", hint=f"there is: {', '.join(OUT_TYPES)}")
+    only(family, patch_cfg=(sorted(set(options.patch_cfg) - {"bias"}), []))
+    width = width_of(family, options.arch, DEIT3_ARCHES if family == "DeiT3" else ARCHES)
+    if family == "DeiT3":
+        return VisionTransformer(options, width, Kind(extra=1, placed=0, scaled=options.use_layer_scale))
+    if family == "DistilledVisionTransformer":
+        return VisionTransformer(options, width, Kind(extra=2, placed=2, scaled=False))
+    extra = int(options.with_cls_token)
+    return VisionTransformer(options, width, Kind(extra, extra, scaled=options.layer_scale_init_value > 0))
