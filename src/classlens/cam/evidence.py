@@ -51,15 +51,20 @@ class Seen:
         Raises:
             ModelError: the score does not depend on a layer, or not on any position that can be drawn.
         """
+        if not score.requires_grad:
+            raise unconnected(self.layers[0])
         found = torch.autograd.grad(score.sum(), self.outputs, retain_graph=keep, allow_unused=True)
         for layer, layout, gradient in zip(self.layers, self.layouts, found, strict=True):
             if gradient is None:
-                raise ModelError(
-                    f"the logits do not depend on layer {layer.name!r}", hint="choose a layer before the head"
-                )
+                raise unconnected(layer)
             if not layout.grid(gradient).any():
                 raise blind(layer, layout)
         return found
+
+
+def unconnected(layer: Layer) -> ModelError:
+    """The error for a layer from which no path leads to the logits."""
+    return ModelError(f"the logits do not depend on layer {layer.name!r}", hint="choose a layer before the head")
 
 
 def blind(layer: Layer, layout: Layout) -> ModelError:

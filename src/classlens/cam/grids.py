@@ -86,7 +86,8 @@ def layout_of(output: Float[Tensor, "batch ..."], place: Place) -> Layout:
     height, width = place.picture
     raise ModelError(
         f"the output of layer {place.name!r}, {seen}, is no feature map of a {height} x {width} picture",
-        hint="choose a layer before the pooling; --preview-model lists the layers that can be read",
+        hint="choose a layer before the pooling, or say how many tokens stand in front (--num-extra-tokens); "
+        "--preview-model lists the layers that can be read",
     )
 
 
@@ -112,12 +113,19 @@ def map_readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
 
 
 def token_readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
-    """The reading of a row of tokens with the fewest extra tokens, or with as many as are known to be there."""
+    """The reading of a row of tokens with the fewest extra tokens, or with as many as are known to be there.
+
+    Unknown ones are believed to be no more than a side of the map is long: with enough of them any number would fit.
+    """
     tokens = shape[1]
     known = place.extra_tokens
     for extra in range(MOST_EXTRA_TOKENS + 1) if known is None else (known,):
         sides = [(height, (tokens - extra) // height) for height in divisors(tokens - extra)]
-        fitting = [side for side in sides if covers(side[0], side[1], place.picture)]
+        fitting = [
+            side
+            for side in sides
+            if covers(side[0], side[1], place.picture) and (known is not None or extra <= min(side))
+        ]
         if fitting:
             height, width = min(fitting, key=lambda side: distortion(side[0], side[1], place.picture))
             return [Layout("tokens", height, width, extra)]
@@ -125,12 +133,13 @@ def token_readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
 
 
 def covers(height: int, width: int, picture: tuple[int, int]) -> bool:
-    """Whether one stride turns the picture's sides into these, give or take the rounding at the border."""
+    """Whether one stride turns the picture's sides into these, both rounded up or both rounded down."""
     if height > picture[0] or width > picture[1]:
         return False
-    least = max((height - 1) / picture[0], (width - 1) / picture[1])
-    most = min((height + 1) / picture[0], (width + 1) / picture[1])
-    return least < most
+    above = min((height + 1) / picture[0], (width + 1) / picture[1])
+    exact = (height / picture[0], width / picture[1])
+    below = max((height - 1) / picture[0], (width - 1) / picture[1])
+    return below < min(exact) or max(exact) < above
 
 
 def distortion(height: int, width: int, picture: tuple[int, int]) -> float:

@@ -89,8 +89,8 @@ def class_index(wish: int | str, count: int, classes: tuple[str, ...] | None) ->
         return matches[0]
     if matches:
         raise NotFound("single class", str(wish), [str(match) for match in matches])
-    known_names = list(classes) if classes else [f"0 to {count - 1}, by number only"]
-    raise NotFound("class", str(wish), known_names)
+    names = {part.strip() for name in classes or () for part in name.split(",")}
+    raise NotFound("class", str(wish), names or [f"0 to {count - 1}, by number only"])
 
 
 def known(wish: str, classes: tuple[str, ...] | None) -> bool:

@@ -1,0 +1,40 @@
+import random
+
+import numpy as np
+import torch
+from torch import nn
+
+from classlens.cam.borrow import borrowed
+
+
+def test_global_random_states_are_given_back():
+    with borrowed(nn.Linear(2, 2)):
+        before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+        random.random(), np.random.random(), torch.rand(3)
+
+    assert random.getstate() == before[0]
+    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_a_mode_is_set_without_running_the_model_s_own_override():
+    class Merging(nn.Linear):
+        merged = 0
+
+        def train(self, mode=True):
+            self.merged += 1
+            return super().train(mode)
+
+    module = Merging(2, 2)
+    with borrowed(module):
+        assert not module.training
+
+    assert (module.merged, module.training) == (0, True)
+
+
+def test_nothing_is_recorded_before_the_first_cut():
+    module = nn.Linear(2, 2)
+    with borrowed(module):
+        assert torch.is_grad_enabled()
+        assert not module(torch.ones(1, 2)).requires_grad
+    assert module(torch.ones(1, 2)).requires_grad

@@ -1,0 +1,125 @@
+import pytest
+import timm
+import torch
+from torch import nn
+
+from classlens.cam.classifier import Classifier
+from classlens.cam.layers import default_layer, find_layers
+from classlens.cam.preview import preview
+from classlens.errors import ModelError, NotFound
+from classlens.image import Encoding
+from tests.cam.conftest import classifier_of
+
+
+def network(name: str, **settings) -> Classifier:
+    torch.manual_seed(0)
+    model = timm.create_model(name, **settings)
+    return Classifier(name, model, model, Encoding(layout="CHW", white=1.0), model.default_cfg["input_size"][1:])
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Classifier:
+    return network("resnet18", num_classes=10, zero_init_last=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("layer4", ["layer4"]),
+        ("layer4[-1]", ["layer4.1"]),
+        ("layer4[0].conv1", ["layer4.0.conv1"]),
+        ("layer4.1.bn2", ["layer4.1.bn2"]),
+        ("layer?", ["layer1", "layer2", "layer3", "layer4"]),
+        ("layer[!12].*.bn2", ["layer3.0.bn2", "layer3.1.bn2", "layer4.0.bn2", "layer4.1.bn2"]),
+    ],
+)
+def test_layers_are_found_by_name_index_and_wildcard(resnet, name, found):
+    assert [layer.name for layer in find_layers(resnet, [name])] == found
+
+
+def test_layers_keep_the_order_they_are_named_in_and_come_once(resnet):
+    names = [layer.name for layer in find_layers(resnet, ["layer4", "layer2", "layer4"])]
+
+    assert names == ["layer4", "layer2"]
+
+
+def test_a_misspelt_layer_suggests_the_nearest(resnet):
+    with pytest.raises(NotFound, match=r"no layer named 'layer4\.1\.bm2' in resnet18") as caught:
+        find_layers(resnet, ["layer4.1.bm2"])
+    assert "layer4.1.bn2" in caught.value.hint
+
+
+def test_an_index_beyond_the_members_lists_them(resnet):
+    with pytest.raises(NotFound, match="no member 2 of layer named 'layer4'") as caught:
+        find_layers(resnet, ["layer4[2]"])
+    assert "layer4.1" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "layer"),
+    [
+        ("resnet18", {"zero_init_last": False}, "layer4.1.bn2"),
+        ("mobilenetv3_small_050", {}, "blocks.5.0.bn1"),
+        ("vit_tiny_patch16_224", {"depth": 2}, "blocks.1.norm1"),
+        ("vit_tiny_patch16_224", {"depth": 2, "global_pool": "avg", "class_token": False, "fc_norm": False}, "norm"),
+        ("deit_tiny_distilled_patch16_224", {"depth": 2}, "blocks.1.norm1"),
+        ("swin_tiny_patch4_window7_224", {"depths": (1, 1, 1, 1), "embed_dim": 24}, "norm"),
+        ("convnext_atto", {}, "stages.3.blocks.1.norm"),
+    ],
+)
+def test_the_default_is_the_last_norm_that_decides_the_class(name, settings, layer):
+    assert default_layer(network(name, num_classes=10, **settings)).name == layer
+
+
+def test_the_record_knows_its_default_better():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    assert default_layer(classifier_of(model)).name == "1"
+    assert default_layer(classifier_of(model, default_layer="0")).name == "0"
+
+
+def test_without_norm_layers_the_default_is_the_last_map():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    assert default_layer(classifier_of(model)).name == "1"
+
+
+def test_a_model_without_maps_says_so():
+    with pytest.raises(ModelError, match="no layer of toy can be read as a map"):
+        default_layer(classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(192, 3))))
+
+
+def test_a_layer_behind_the_last_attention_is_refused_with_the_reason():
+    from classlens.cam.explain import explain
+    from tests.cam.conftest import noise_image
+
+    classifier = network("vit_tiny_patch16_224", depth=2, num_classes=10)
+
+    with pytest.raises(ModelError, match=r"gradient of the score at layer 'blocks\.1\.norm2' is zero") as caught:
+        explain(classifier, noise_image(224, 224), layers="blocks.1.norm2")
+    assert "in front of the last attention" in caught.value.hint
+
+
+def test_the_preview_tells_shapes_layouts_and_the_default(resnet):
+    text = preview(resnet).text()
+
+    (starred,) = [line for line in text.splitlines() if line.startswith("* layer")]
+    assert starred.split() == [
+        "*",
+        "layer4.1.bn2",
+        "BatchNorm2d",
+        "1",
+        "x",
+        "512",
+        "x",
+        "7",
+        "x",
+        "7",
+        "1,024",
+        "channels",
+        "first,",
+        "7",
+        "x",
+        "7",
+    ]
+    assert "fc" in text

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from classlens.cam.saliency import Explanation, Fused, Heatmap, Saliency, Subject
+from classlens.errors import NotFound
+from tests.cam.conftest import noise_image
+
+CAT = Subject(0, 2.0, 0.7, "cat")
+DOG = Subject(1, 1.0, 0.2, "dog")
+
+
+def saliency(values, *, layer="a", method="GradCAM", subject=CAT, index=0, size=(4, 4)) -> Saliency:
+    variants = np.asarray(values, np.float32)
+    variants = variants[None] if variants.ndim == 2 else variants
+    return Saliency(noise_image(*size), variants, method, layer, subject, index)
+
+
+def test_a_heatmap_lies_in_0_to_1_at_the_size_of_the_picture():
+    heat = saliency([[-5.0, 1.0], [2.0, 4.0]], size=(6, 10)).heatmap().values
+
+    assert (heat.shape, heat.dtype) == ((6, 10), np.float32)
+    assert heat[0, 0] == 0
+    assert heat.max() == pytest.approx(1)
+
+
+def test_a_heatmap_refuses_numbers_that_are_not_a_heatmap():
+    with pytest.raises(ValueError, match=r"lies in \[0, 1\], this one in \[0, 255\]"):
+        Heatmap(np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8))
+
+
+def test_a_heatmap_refuses_nan():
+    with pytest.raises(ValueError, match="this one in"):
+        Heatmap(np.full((2, 2), np.nan, np.float32))
+
+
+def test_a_map_that_is_negative_everywhere_is_empty():
+    assert saliency([[-1.0, -2.0], [-3.0, -4.0]]).heatmap().empty
+    assert not saliency([[-1.0, 2.0], [-3.0, -4.0]]).heatmap().empty
+
+
+def test_fused_layers_are_the_mean_of_normalised_maps_normalised_again():
+    large, small = np.array([[8.0, 4.0, 0.0, 0.0]]), np.array([[0.0, 0.25, 0.5, 0.0]])
+    fused = Fused((saliency(large, size=(1, 4)), saliency(small, layer="b", size=(1, 4)))).heatmap()
+
+    # Each counts the same, although one is sixteen times the other.
+    np.testing.assert_allclose(fused.values, [[1, 1, 1, 0]], atol=1e-5)
+
+
+def test_variants_are_averaged_as_heatmaps_and_not_scaled_again():
+    two = np.array([[[4.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 9.0]]])
+
+    heat = saliency(two, size=(2, 2)).heatmap().values
+
+    np.testing.assert_allclose(heat, [[0.5, 0], [0, 0.5]], atol=1e-6)
+
+
+def test_an_explanation_is_searched_by_image_method_layer_and_class():
+    maps = [
+        saliency([[0.0, 1.0], [0.0, 1.0]], layer=layer, method=method, subject=subject, index=index)
+        for index in (0, 1)
+        for subject in (CAT, DOG)
+        for method in ("GradCAM", "LayerCAM")
+        for layer in ("a", "b")
+    ]
+    explanation = Explanation(tuple(maps))
+
+    (found,) = explanation.where(image=1, method="layercam", layer="b", target="dog")
+
+    assert found is maps[-1]
+    assert list(explanation.where(target=0, image=0, method="GradCAM")) == maps[:2]
+    assert len(explanation.fused()) == 8
+    with pytest.raises(NotFound, match="no layer named 'c' in this explanation") as caught:
+        explanation.where(layer="c")
+    assert caught.value.hint == "there is: a, b"

@@ -1,0 +1,214 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from classlens.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = ROOT / "demo" / "photos"
+CAT, CUP = str(PHOTOS / "chelsea.png"), str(PHOTOS / "coffee.png")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def test_one_map_is_saved_as_a_plain_overlay_of_the_size_as_fed(tmp_path, capsys):
+    path = tmp_path / "new" / "cam.png"
+
+    assert main(["cam", CAT, "demo", "--save-path", str(path)]) == 0
+
+    with Pillow.open(path) as picture:
+        assert picture.size == (224, 224)
+    said = capsys.readouterr().out
+    assert "282 tiger cat" in said
+    assert "GradCAM at backbone.layers.6.bn" in said
+    assert f"written: {path}" in said
+    assert [entry.name for entry in path.parent.iterdir()] == ["cam.png"]
+
+
+def test_json_tells_everything_about_every_map(capsys):
+    words = ["cam", CAT, CUP, "demo", "--method", "gradcam", "LayerCAM", "--target-category", "tabby", "967", "--json"]
+
+    assert main(words) == 0
+
+    maps = json.loads(capsys.readouterr().out)["maps"]
+    assert [(Path(one["picture"]).stem, one["target"], one["method"]) for one in maps] == [
+        (photo, target, method)
+        for photo in ("chelsea", "coffee")
+        for target in (281, 967)
+        for method in ("GradCAM", "LayerCAM")
+    ]
+    assert maps[-1]["class_name"] == "espresso"
+    assert maps[-1]["probability"] > 0.9
+    assert maps[-1]["layers"] == ["backbone.layers.6.bn"]
+    assert maps[-1]["size_as_fed"] == [224, 224]
+
+
+def test_the_numbers_are_kept_on_request(tmp_path):
+    path = tmp_path / "map.npz"
+
+    main(["cam", CAT, "demo", "--target-layers", "backbone.layers[-1]", "backbone.layers[3]", "--npz", str(path)])
+
+    with np.load(path, allow_pickle=False) as kept:
+        assert set(kept) == {"heatmap", "saliency_0", "saliency_1", "meta"}
+        assert (kept["heatmap"].shape, kept["heatmap"].dtype) == ((224, 224), np.float32)
+        assert 0 <= kept["heatmap"].min() <= kept["heatmap"].max() <= 1
+        assert [kept[name].shape for name in ("saliency_0", "saliency_1")] == [(7, 7), (28, 28)]
+        (meta,) = json.loads(str(kept["meta"]))
+    assert meta["layers"] == ["backbone.layers.6", "backbone.layers.3"]
+
+
+def test_several_layers_are_one_map_unless_each_is_wanted(capsys):
+    layers = ["--target-layers", "backbone.layers.5", "backbone.layers.6"]
+
+    main(["cam", CAT, "demo", *layers, "--json"])
+    together = json.loads(capsys.readouterr().out)["maps"]
+    main(["cam", CAT, "demo", *layers, "--each-layer", "--json"])
+    apart = json.loads(capsys.readouterr().out)["maps"]
+
+    assert [one["layers"] for one in together] == [["backbone.layers.5", "backbone.layers.6"]]
+    assert [one["layers"] for one in apart] == [["backbone.layers.5"], ["backbone.layers.6"]]
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Pillow.open(CAT).resize((60, 50)).save(tmp_path / folder / "same.jpg")
+    out = tmp_path / "out"
+
+    assert main(["cam", str(tmp_path / "a"), str(tmp_path / "b" / "*.jpg"), "demo", "--save-path", str(out)]) == 0
+
+    assert sorted(path.name for path in out.iterdir()) == ["same.png", "same_2.png"]
+
+
+@pytest.mark.parametrize("ending", ["jpg", "pdf", "svg", "webp"])
+def test_pictures_are_written_in_the_format_of_their_ending(tmp_path, ending):
+    path = tmp_path / f"cam.{ending}"
+
+    assert main(["cam", CAT, "demo", "--save-path", str(path), "--method", "GradCAM", "LayerCAM"]) == 0
+
+    starts = {"jpg": b"\xff\xd8", "pdf": b"%PDF", "svg": b"<?xml", "webp": b"RIFF"}
+    assert path.read_bytes().startswith(starts[ending])
+
+
+def test_a_whole_picture_is_not_cropped(tmp_path, capsys):
+    both = tmp_path / "both.png"
+    pixels = [np.asarray(Pillow.open(path).convert("RGB").resize((200, 200))) for path in (CAT, CUP)]
+    Pillow.fromarray(np.concatenate(pixels, axis=1)).save(both)
+    out = tmp_path / "cup.npz"
+
+    main(["cam", str(both), "demo", "--whole", "--target-category", "espresso", "--npz", str(out)])
+
+    heat = np.load(out)["heatmap"]
+    assert heat.shape == (224, 448)
+    assert heat[:, 224:].sum() > 0.8 * heat.sum()
+
+
+def test_preview_lists_the_layers_and_stars_the_default(capsys):
+    assert main(["cam", CAT, "demo", "--preview-model"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    (starred,) = [line for line in lines if line.startswith("* backbone")]
+    assert starred.split()[1] == "backbone.layers.6.bn"
+    assert any("head.fc" in line for line in lines)
+
+
+def test_every_documented_word_is_understood(tmp_path, capsys):
+    words = "--target-layers backbone.layers[-1] --method LayerCAM --target-category 281 --eigen_smooth --aug_smooth"
+    more = "--vit-like --num-extra-tokens 0 --device cpu --cfg-options model.head.topk=(1,)"
+
+    assert main(["cam", CAT, "demo", *words.split(), *more.split(), "--save-path", str(tmp_path / "x.jpg")]) == 0
+
+    assert "281 tabby" in capsys.readouterr().out
+
+
+def test_the_script_takes_the_documented_words(tmp_path):
+    script = ROOT / "tools" / "visualizations" / "vis_cam.py"
+    path = tmp_path / "cam.png"
+
+    done = subprocess.run([sys.executable, script, CAT, "demo", "--save-path", path], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert path.is_file()
+
+
+SLIPS = [
+    (["nothere.png", "demo"], "no such picture: nothere.png"),
+    (["demo"], "no picture is named in front of demo"),
+    ([CAT], "no config among"),
+    ([CAT, "demo", "a.pth", "b.pth"], "behind the config demo stand 2 words"),
+    ([CAT, "demo", "nothere.pth"], "no such checkpoint: nothere.pth"),
+    ([CAT, "nothere.py"], "nothere.py"),
+    ([CAT, "demo", "--method", "GradCAN"], "no method named 'GradCAN'"),
+    ([CAT, "demo", "--colormap", "jat"], "no colour map named 'jat'"),
+    ([CAT, "demo", "--save-path", "x.docx"], "cannot write a .docx picture"),
+    ([CAT, "demo", "--npz", "x.npy"], "--npz writes .npz files"),
+    ([CAT, "demo", "--opacity", "2"], "is not a number from 0 to 1"),
+    ([CAT, "demo", "--num-extra-tokens", "-1"], "num-extra-tokens"),
+    ([CAT, "demo", "--cfg-options", "nonsense"], "'nonsense' is not KEY=VALUE"),
+]
+PROBE = """
+import sys
+from classlens.cli.main import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as stop:
+    status = stop.code
+print("torch" in sys.modules)
+sys.exit(status)
+"""
+
+
+def test_slips_fail_with_one_clear_error_before_torch_is_imported():
+    for words, message in SLIPS:
+        done = subprocess.run([sys.executable, "-c", PROBE, "cam", *words], capture_output=True, text=True)
+
+        assert done.returncode == 2, words
+        assert done.stdout == "False\n", words
+        assert message in done.stderr
+        assert done.stderr.startswith("error: ")
+        assert "\nhint:  " in done.stderr
+
+
+def test_without_torch_the_error_says_what_to_install():
+    code = "import sys; sys.modules['torch'] = None; from classlens.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+    done = subprocess.run([sys.executable, "-c", code, "cam", CAT, "demo"], capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert done.stderr == "error: torch is not installed\nhint:  pip install 'classlens[cam]'\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--target-layers", "backbone.layer4"], "no layer named 'backbone.layer4'"),
+        (["--target-category", "tabbi"], "no class named 'tabbi'"),
+        (["--target-category", "1000"], "no class named '1000'"),
+        (["--target-layers", "head.fc"], "is no feature map"),
+        (["--device", "moon"], "cannot compute on 'moon'"),
+    ],
+)
+def test_what_only_the_model_can_refuse_is_one_clear_error_and_writes_nothing(words, message, tmp_path, capsys):
+    assert main(["cam", CAT, "demo", *words, "--save-path", str(tmp_path / "x.png")]) == 2
+
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_picture_is_one_clear_error(tmp_path, capsys):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+
+    assert main(["cam", str(broken), "demo"]) == 2
+
+    assert "broken.png" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from classlens.cam.saliency import Explanation, Fused, Heatmap, Saliency, Subject
+from classlens.errors import NotFound
+from classlens.figures import draw
+from classlens.figures.colour import COLORMAPS, coloured, table
+from classlens.figures.overlay import Style, overlay
+from classlens.image import Image
+from tests.cam.conftest import noise_image
+
+GREY = Image(np.full((32, 48, 3), 100, np.uint8))
+
+
+def ramp(height=32, width=48) -> Heatmap:
+    return Heatmap(np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1)))
+
+
+def saliency(*, index=0, subject=None, method="GradCAM", layer="layer4") -> Saliency:
+    values = np.random.default_rng(index).random((1, 4, 6), dtype=np.float32)
+    return Saliency(noise_image(32, 48), values, method, layer, subject or Subject(281, 3.0, 0.5, "tabby, cat"), index)
+
+
+def test_the_opacity_goes_from_the_picture_alone_to_the_colours_alone():
+    np.testing.assert_array_equal(overlay(GREY, ramp(), Style(opacity=0)).pixels, GREY.pixels)
+    np.testing.assert_array_equal(overlay(GREY, ramp(), Style(opacity=1)).pixels, coloured(ramp()))
+
+
+def test_half_opacity_is_the_mean():
+    mixed = overlay(GREY, ramp()).pixels.astype(int)
+
+    assert np.abs(mixed * 2 - coloured(ramp()).astype(int) - 100).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["inferno", "magma", "plasma", "viridis", "cividis"])
+def test_uniform_colour_maps_get_lighter_all_the_way(name):
+    light = table(name) @ np.array([0.2126, 0.7152, 0.0722])
+
+    assert (np.diff(light) > -2).all()
+    assert light[-1] - light[0] > 100
+
+
+def test_colours_are_red_green_blue():
+    assert table("jet")[0].argmax() == 2
+    assert table("jet")[-1].argmax() == 0
+
+
+def test_an_unknown_colour_map_names_the_known_ones():
+    with pytest.raises(NotFound, match="no colour map named 'jat'") as caught:
+        overlay(GREY, ramp(), Style("jat"))
+    assert "jet" in caught.value.hint
+    assert "jet" in COLORMAPS
+
+
+def test_a_contour_surrounds_what_is_hot():
+    plain, lined = (overlay(GREY, ramp(), Style(contour=share)).pixels for share in (None, 0.5))
+
+    changed = np.flatnonzero((plain != lined).any(axis=(0, 2)))
+    assert changed.min() in range(20, 25)
+    assert (plain[:, :18] == lined[:, :18]).all()
+
+
+def test_a_heatmap_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="does not lie on a picture"):
+        overlay(GREY, ramp(16, 24))
+
+
+@pytest.mark.parametrize("style", [{"opacity": 1.5}, {"opacity": -0.1}, {"contour": 0.0}, {"contour": 1.0}])
+def test_a_style_out_of_range_is_refused(style):
+    with pytest.raises(ValueError, match="lies"):
+        Style(**style)
+
+
+def test_everything_that_explain_gives_can_be_drawn():
+    one, other = saliency(), saliency(layer="layer3")
+    for result in (one, Fused((one, other)), Explanation((one, other)), one.heatmap()):
+        picture = draw(result)
+        assert isinstance(picture, Image)
+        assert picture.pixels.std() > 5
+
+
+def test_a_drawing_grows_by_rows_for_classes_and_columns_for_methods():
+    cat, dog = Subject(0, 1.0, 0.5, "cat"), Subject(1, 1.0, 0.5, "dog")
+    one = draw(Explanation((saliency(subject=cat),))).size
+    wide = draw(Explanation((saliency(subject=cat), saliency(subject=cat, method="LayerCAM")))).size
+    high = draw(Explanation((saliency(subject=cat), saliency(subject=dog)))).size
+
+    assert wide[1] > one[1]
+    assert wide[0] == one[0]
+    assert high[0] > one[0]
+    assert high[1] == one[1]
+
+
+def test_a_long_row_is_broken():
+    many = Explanation(tuple(saliency(method=f"method {number}") for number in range(9)))
+
+    height, width = draw(many).size
+    assert width < 2200
+    assert height > 500
