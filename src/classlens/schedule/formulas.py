@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers: TypeAlias = NDArray[np.float64]
-Annealing: TypeAlias = Callable[[Numbers, float, float], Numbers]
+Level: TypeAlias = "float | Numbers"
+Annealing: TypeAlias = Callable[[Numbers, Level, Level], Numbers]
 """(progress, start, end) -> values."""
 
 
-def line(progress: Numbers, start: float, end: float) -> Numbers:
+def line(progress: Numbers, start: Level, end: Level) -> Numbers:
     """A straight line from `start` to `end`."""
     return start + (end - start) * progress
 
@@ -25,7 +26,7 @@ def half_cosine(progress: Numbers) -> Numbers:
     return (1 + np.cos(np.pi * progress)) / 2
 
 
-def cosine(progress: Numbers, start: float, end: float) -> Numbers:
+def cosine(progress: Numbers, start: Level, end: Level) -> Numbers:
     """Half a cosine from `start` to `end`."""
     return end + (start - end) * half_cosine(progress)
 

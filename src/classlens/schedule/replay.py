@@ -7,14 +7,15 @@ a hundred; `points` are the steps a plot needs: both sides of every break and st
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import overload
 
 import numpy as np
 
 from classlens.schedule.clock import Clock
-from classlens.schedule.schedule import Course, Group, Mark, Schedule, Setting, Stairs, Steps, Values
+from classlens.schedule.lint import Finding, lint
+from classlens.schedule.schedule import Course, Group, Schedule, Stairs, Steps, Values
 
 EVEN_SAMPLES = 2048
 """Even samples per curve; a smooth schedule is then drawn to 1e-6 of its peak."""
@@ -82,7 +83,6 @@ class Curves(Sequence[Curve]):
     clock: Clock
     title: str = ""
     notes: tuple[str, ...] = ()
-    marks: tuple[Mark, ...] = field(default=())
 
     @overload
     def __getitem__(self, index: int) -> Curve: ...
@@ -106,10 +106,14 @@ class Curves(Sequence[Curve]):
         """The curves of one hyper-parameter, one per group."""
         return tuple(curve for curve in self.curves if curve.name == name)
 
-    @property
-    def settings(self) -> dict[str, tuple[Setting, ...]]:
-        """What the user wrote for each hyper-parameter."""
-        return {curve.name: curve.course.settings for curve in self.curves}
+    def only(self, *names: str) -> Curves:
+        """The curves of some hyper-parameters."""
+        return replace(self, curves=tuple(curve for curve in self.curves if curve.name in names))
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """Probable mistakes in the schedule."""
+        return lint(self)
 
     def __repr__(self) -> str:
         lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
@@ -152,8 +156,7 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         for group in schedule.groups
         if name in group.initial
     )
-    marks = tuple(dict.fromkeys(mark for course in courses.values() for mark in course.marks))
-    return Curves(curves, clock, title, schedule.notes, marks)
+    return Curves(curves, clock, title, schedule.notes)
 
 
 def still() -> Course:

@@ -6,7 +6,6 @@ group's initial value to the values in force during those steps. All groups of a
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -89,7 +88,7 @@ class Schedule:
     """
 
     groups: tuple[Group, ...]
-    rules: Mapping[str, Rule] = MappingProxyType({})
+    rules: Mapping[str, Rule] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 from classlens.adapters.openmm.schedules.kinds import FOREVER, KINDS
 from classlens.adapters.openmm.schedules.scheduler import Placed, Scheduler
@@ -87,7 +87,7 @@ def placed(scheduler: Scheduler, clock: Clock) -> Placed:
     begin, end, arguments = scheduler.begin, scheduler.end, dict(scheduler.arguments)
     if end is None:
         end = (clock.epochs or 1) if scheduler.by_epoch else clock.steps
-    unit = "epoch" if scheduler.by_epoch and not scheduler.converts else "step"
+    unit: Literal["step", "epoch"] = "epoch" if scheduler.by_epoch and not scheduler.converts else "step"
     if scheduler.converts:
         epoch = clock.steps_per_epoch
         if epoch is None:

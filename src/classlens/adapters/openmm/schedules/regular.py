@@ -39,6 +39,11 @@ class Run:
         return float(self.given("min_{name}", 0.0)) if ratio is None else initial * float(ratio)
 
 
+def power(base: Any, exponents: Any) -> Numbers:  # noqa: ANN401 - numbers of a config
+    """`base` to each exponent."""
+    return np.asarray(np.float_power(base, exponents))
+
+
 def fixed(run: Run, initial: float, p: Numbers) -> Numbers:
     """The initial value."""
     return np.full(p.shape, float(initial))
@@ -47,7 +52,7 @@ def fixed(run: Run, initial: float, p: Numbers) -> Numbers:
 def step(run: Run, initial: float, p: Numbers) -> Numbers:
     """Gamma at every `step`, or at each of a list of them; never below the minimum."""
     drops = p // run.given("step") if isinstance(run.given("step"), int) else np.searchsorted(met(run), p, "right")
-    values = initial * np.float_power(run.given("gamma", 0.1 if run.name == "lr" else 0.5), drops)
+    values = initial * power(run.given("gamma", 0.1 if run.name == "lr" else 0.5), drops)
     lowest = run.given("min_{name}")
     return values if lowest is None else np.maximum(values, lowest)
 
@@ -59,18 +64,18 @@ def met(run: Run) -> Numbers:
 
 def exponential(run: Run, initial: float, p: Numbers) -> Numbers:
     """Gamma to the power of the progress."""
-    return initial * np.float_power(run.given("gamma"), p)
+    return initial * power(run.given("gamma"), p)
 
 
 def polynomial(run: Run, initial: float, p: Numbers) -> Numbers:
     """(1 - progress / total) to a power, down to the minimum."""
-    lowest = run.given("min_{name}", 0.0)
-    return (initial - lowest) * np.float_power(1 - p / run.total, run.given("power", 1.0)) + lowest
+    lowest = float(run.given("min_{name}", 0.0))
+    return (initial - lowest) * power(1 - p / run.total, run.given("power", 1.0)) + lowest
 
 
 def inverse(run: Run, initial: float, p: Numbers) -> Numbers:
     """(1 + gamma * progress) to a negative power."""
-    return initial * np.float_power(1 + run.given("gamma") * p, -run.given("power", 1.0))
+    return initial * power(1 + run.given("gamma") * p, -run.given("power", 1.0))
 
 
 def cosine(run: Run, initial: float, p: Numbers) -> Numbers:
@@ -121,13 +126,13 @@ def cyclic(run: Run, initial: float, p: Numbers) -> Numbers:
     """Up to target_ratio[0] and down to target_ratio[1], `cyclic_times` over; gamma shrinks the height."""
     high, low = targets(run)
     period, up = cycle_of(run)
-    within, shrink = p % period, np.float_power(run.given("gamma", 1), p // period)
+    within, shrink = p % period, power(run.given("gamma", 1), p // period)
     top, bottom = initial * (1 - shrink + high * shrink), initial * (1 - shrink + low * shrink)
     annealing = formulas.ANNEALINGS[run.given("anneal_strategy", "cos")]
     if up == 0:
-        return annealing(within / period, initial * high, bottom)  # type: ignore[arg-type]
-    falling = annealing((within - up) / (period - up), top, bottom)  # type: ignore[arg-type]
-    return np.where(within < up, annealing(within / up, initial, top), falling)  # type: ignore[arg-type]
+        return annealing(within / period, initial * high, bottom)
+    falling = annealing((within - up) / (period - up), top, bottom)
+    return np.where(within < up, annealing(within / up, initial, top), falling)
 
 
 def targets(run: Run) -> tuple[float, float]:

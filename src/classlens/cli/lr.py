@@ -1,0 +1,81 @@
+"""Draw the learning rate, and every other scheduled value, before training.
+
+For example:
+
+  classlens lr configs/resnet/resnet50_8xb32_in1k.py --dataset-size 1281167 --ngpus 8 --save-path lr.png
+  classlens lr a.py b.py --label old new -d 50000 --log --save-path compare.svg
+  classlens lr configs/swin_transformer/swin-small_16xb64_in1k.py -d 1281167 -n 16 --csv lr.csv --strict
+
+CONFIG is an OpenMMLab-style config or another address. Without a file to write and without a display, the plot is
+drawn in the terminal.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from classlens.cli.parsing import add_json, add_overrides, positive_int
+
+LARGEST = 100.0
+"""Inches; a larger picture is a slip of the pen."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The documented arguments of both generations, then ours."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("config", nargs="+", metavar="CONFIG", help="config, or another address; several are compared")
+    parser.add_argument(
+        "-p", "--parameter", default="lr", metavar="NAME", help="lr (default), momentum, wd, another name, or all"
+    )
+    parser.add_argument(
+        "-d", "--dataset-size", type=positive_int, metavar="N", help="training samples; the dataset is not looked at"
+    )
+    parser.add_argument("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default 1)")
+    parser.add_argument(
+        "-s", "--save-path", type=Path, metavar="FILE", help="picture: .png .jpg .pdf .svg .webp, or page: .html"
+    )
+    parser.add_argument("--title", default="", help="title of the picture (default: the name of the config)")
+    parser.add_argument(
+        "--style", default="whitegrid", help="whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
+    )
+    parser.add_argument(
+        "--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help="inches (default 12*7)"
+    )
+    add_overrides(parser)
+    parser.add_argument("--log-level", default="WARNING", help=argparse.SUPPRESS)
+    parser.add_argument("--not-show", action="store_true", help="draw nothing in the terminal")
+    add_extras(parser)
+    add_json(parser)
+
+
+def add_extras(parser: argparse.ArgumentParser) -> None:
+    """The arguments that are ours."""
+    group = parser.add_argument_group("more")
+    group.add_argument("--label", nargs="+", action="extend", metavar="NAME", help="what to call each config")
+    group.add_argument("--log", action="store_true", help="logarithmic values")
+    group.add_argument("--groups", action="store_true", help="build the model (needs torch) to count parameter groups")
+    group.add_argument(
+        "--auto-scale-lr", action="store_true", help="scale the learning rate by batch size, as training can"
+    )
+    group.add_argument("--csv", type=Path, metavar="FILE", help="table: one row for every step and group")
+    group.add_argument("--html", type=Path, metavar="FILE", help="page to zoom and read values in")
+    group.add_argument("--strict", action="store_true", help="exit with status 1 if the schedule looks mistaken")
+
+
+def window_size(text: str) -> tuple[float, float]:
+    """`12*7` or `12x7`: width and height in inches."""
+    match = re.fullmatch(r"\s*([0-9.]+)\s*[*xX]\s*([0-9.]+)\s*", text)
+    try:
+        width, height = (float(part) for part in match.groups()) if match else (0.0, 0.0)
+    except ValueError:
+        width = height = 0.0
+    if not (1 <= width <= LARGEST and 1 <= height <= LARGEST):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 12*7, each from 1 to {LARGEST:g} inches")
+    return width, height
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open, replay, write; the findings decide the exit status only with --strict."""
+    from classlens.cli.lr_answer import answer
+
+    return answer(arguments)

@@ -1,0 +1,118 @@
+"""What `classlens lr` does with its arguments: open each target, replay its schedule, write what was asked for.
+
+Everything that can be wrong with the arguments is told before a target is opened.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from classlens.adapters import Options, open_source
+from classlens.config.overrides import parse_overrides
+from classlens.errors import DataError, NotFound
+from classlens.figures.saving import check_target, save_csv, save_curves
+from classlens.figures.style import check_style
+from classlens.schedule.data import summary
+from classlens.schedule.replay import Curves, replay
+
+NAMES = {"wd": "weight_decay", "weight-decay": "weight_decay"}
+
+
+def answer(arguments: argparse.Namespace) -> int:
+    """Do what the arguments ask for; the exit status."""
+    labels = names_of(arguments)
+    check_style(arguments.style)
+    for path in (arguments.save_path, arguments.html):
+        if path is not None:
+            check_target(path)
+    every = [replayed(address, label, arguments) for address, label in zip(arguments.config, labels, strict=True)]
+    runs = [chosen(run, arguments.parameter) for run in every]
+    wrote = write_pictures(runs, arguments)
+    if arguments.csv is not None:
+        save_csv(arguments.csv, every)
+        wrote.append(arguments.csv)
+    if arguments.json:
+        print(json.dumps({"runs": [summary(run) for run in runs], "files": [str(path) for path in wrote]}, indent=2))
+    else:
+        tell(runs, wrote, arguments)
+    mistaken = any(run.findings for run in runs)
+    return 1 if arguments.strict and mistaken else 0
+
+
+def names_of(arguments: argparse.Namespace) -> list[str]:
+    """What each config is called: its label, or its file's name.
+
+    Raises:
+        DataError: there are not as many labels as configs.
+    """
+    if arguments.label is None:
+        return [Path(address).stem if "/" in address else address for address in arguments.config]
+    if len(arguments.label) != len(arguments.config):
+        raise DataError(
+            f"{len(arguments.label)} labels for {len(arguments.config)} configs", hint="give --label one name for each"
+        )
+    return list(arguments.label)
+
+
+def replayed(address: str, label: str, arguments: argparse.Namespace) -> Curves:
+    """All curves of one target."""
+    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config)
+    source = open_source(address, options=options)
+    schedule = source.schedule()
+    clock = source.clock(dataset_size=arguments.dataset_size, gpus=arguments.ngpus)
+    return replay(schedule, clock, title=label)
+
+
+def chosen(run: Curves, parameter: str) -> Curves:
+    """The curves of the hyper-parameter that was asked for.
+
+    Raises:
+        NotFound: no group has it.
+    """
+    name = NAMES.get(parameter, parameter)
+    if name == "all":
+        return run
+    if name not in run.names:
+        raise NotFound("hyper-parameter", name, run.names, where=f"the optimizer of {run.title}")
+    return run.only(name)
+
+
+def write_pictures(runs: list[Curves], arguments: argparse.Namespace) -> list[Path]:
+    """Write the picture and the page that were asked for."""
+    wrote = []
+    for path in (arguments.save_path, arguments.html):
+        if path is not None:
+            save_curves(
+                path,
+                runs,
+                title=arguments.title,
+                style=arguments.style,
+                size=arguments.window_size,
+                log=arguments.log,
+            )
+            wrote.append(path)
+    return wrote
+
+
+def tell(runs: list[Curves], wrote: list[Path], arguments: argparse.Namespace) -> None:
+    """Print what a reader wants to know at once: lengths, peaks, mistakes, files; or the plot itself."""
+    if not wrote and not arguments.not_show:
+        from classlens.figures.terminal_plot import terminal_plot
+
+        columns, lines = shutil.get_terminal_size((100, 30))
+        print(terminal_plot(runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=arguments.log))
+    for run in runs:
+        print(f"{run.title}: {run.clock}" + (f" ({run.clock.note})" if run.clock.note else ""))
+        for curve in run:
+            step, value = curve.peak
+            group = f" of {curve.group.name}" if len(run.named(curve.name)) > 1 else ""
+            print(
+                f"  {curve.name}{group}: starts {curve.at([0])[0]:.6g}, peaks {value:.6g} at step {step:,}, ends {curve.final:.6g}"
+            )
+        for note in run.notes:
+            print(f"  note: {note}")
+        for finding in run.findings:
+            print(f"  warning: {finding}")
+    for path in wrote:
+        print(f"wrote {path}")

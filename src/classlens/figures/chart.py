@@ -1,0 +1,203 @@
+"""What a plot of curves shows, before anything is drawn: panels, lines, marks, words.
+
+matplotlib, SVG, HTML and the terminal all draw the same `Chart`, so they show the same thing. Groups whose values
+are equal share one line; the horizontal axis counts steps, or epochs where runs of different batch sizes meet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classlens.figures.style import colours
+from classlens.schedule.lint import Finding
+from classlens.schedule.replay import Curve, Curves
+
+TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
+LONGEST_LABEL = 46
+MOST_FINDINGS = 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its points in the chart's units, what to call it, and its value at the end."""
+
+    label: str
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    colour: str
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A place on the horizontal axis with a word to it; `y` pins it to a point."""
+
+    x: float
+    text: str
+    y: float | None = None
+    warns: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One hyper-parameter."""
+
+    name: str
+    lines: tuple[Line, ...]
+    pins: tuple[Pin, ...]
+
+    @property
+    def title(self) -> str:
+        """Its name in words."""
+        return TITLES.get(self.name, self.name.replace("_", " "))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The lowest and the highest value that is drawn."""
+        values = np.concatenate([line.y[np.isfinite(line.y)] for line in self.lines])
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+
+    @property
+    def lowest_positive(self) -> float:
+        """The lowest value that a logarithmic axis can show."""
+        values = np.concatenate([line.y[np.isfinite(line.y) & (line.y > 0)] for line in self.lines])
+        return float(values.min()) if values.size else 1e-6
+
+
+@dataclass(frozen=True)
+class Chart:
+    """All that is drawn. `per_epoch` is how many x units make an epoch, None if there is no second axis."""
+
+    title: str
+    subtitle: str
+    x_label: str
+    x_end: float
+    per_epoch: float | None
+    panels: tuple[Panel, ...]
+    findings: tuple[str, ...] = ()
+    log: bool = False
+
+
+def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool = False) -> Chart:
+    """Lay out one run, or several in one plot.
+
+    Raises:
+        ValueError: there is no run, or nothing in it.
+    """
+    if not runs or not any(len(run) for run in runs):
+        raise ValueError("there is no curve to draw")
+    lengths = {run.clock.steps_per_epoch for run in runs}
+    in_epochs = len(lengths) > 1 and None not in lengths
+    names = tuple(dict.fromkeys(name for run in runs for name in run.names))
+    (per_epoch,) = lengths if len(lengths) == 1 else (None,)
+    return Chart(
+        title=title or ", ".join(run.title for run in runs if run.title),
+        subtitle=subtitle(runs),
+        x_label="epoch" if in_epochs else "step",
+        x_end=max(position(run, run.clock.steps, in_epochs=in_epochs) for run in runs),
+        per_epoch=per_epoch,
+        panels=tuple(panel(name, runs, in_epochs=in_epochs) for name in names),
+        findings=told([finding for run in runs for finding in run.findings]),
+        log=log,
+    )
+
+
+def subtitle(runs: Sequence[Curves]) -> str:
+    """The length of the run, and how its steps were counted."""
+    if len(runs) > 1:
+        return ""
+    (run,) = runs
+    return f"{run.clock}" + (f"   ({run.clock.note})" if run.clock.note else "")
+
+
+def told(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """The first few findings, and how many more there are."""
+    lines = [finding.what for finding in findings[:MOST_FINDINGS]]
+    more = len(findings) - len(lines)
+    return (*lines, f"and {more} more") if more > 0 else tuple(lines)
+
+
+def position(run: Curves, step: float, *, in_epochs: bool) -> float:
+    """A step in the units of the horizontal axis."""
+    return step / (run.clock.steps_per_epoch or 1) if in_epochs else float(step)
+
+
+def panel(name: str, runs: Sequence[Curves], *, in_epochs: bool) -> Panel:
+    """The lines of one hyper-parameter; a single run's marks are pinned to it."""
+    found = [(run, group) for run in runs for group in merged(run.named(name))]
+    lines = []
+    for (run, curves), colour in zip(found, colours(len(found)), strict=True):
+        steps, values = curves[0].points
+        x = np.array([position(run, step, in_epochs=in_epochs) for step in steps]) if in_epochs else steps.astype(float)
+        label = label_of(run, curves, alone=len(merged(run.named(name))) == 1, several=len(runs) > 1)
+        lines.append(Line(label, x, values, colour))
+    single = runs[0] if len(runs) == 1 and runs[0].named(name) else None
+    return Panel(name, tuple(lines), () if single is None else pins(single, name))
+
+
+def merged(curves: Sequence[Curve]) -> list[list[Curve]]:
+    """Curves with the same values together: groups that differ in something else."""
+    together: dict[float, list[Curve]] = {}
+    for curve in curves:
+        together.setdefault(curve.group.initial[curve.name], []).append(curve)
+    return [together[initial] for initial in sorted(together, reverse=True)]
+
+
+def label_of(run: Curves, curves: Sequence[Curve], *, alone: bool, several: bool) -> str:
+    """What a line is called: the run where there are several, the group where there are several."""
+    tensors = [curve.group.tensors for curve in curves]
+    names = list(dict.fromkeys(curve.group.name for curve in curves))
+    group = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    known = [count for count in tensors if count is not None]
+    count = f" · {sum(known)} tensors" if known else ""
+    parts = [run.title] if several else []
+    parts += [] if alone and (several or len(names) == 1) else [shortened(group) + count]
+    return "  ".join(parts) if parts else shortened(group)
+
+
+def shortened(text: str) -> str:
+    """A label that fits beside a plot."""
+    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+
+
+def pins(run: Curves, name: str) -> tuple[Pin, ...]:
+    """Peak, marks and findings of one run."""
+    curve = max(run.named(name), key=lambda each: each.group.initial[each.name])
+    step, value = curve.peak
+    low, high = float(np.nanmin(curve.points[1])), float(np.nanmax(curve.points[1]))
+    found = [Pin(step, f"peak {value:.4g}", value)] if high > low else []
+    epoch = run.clock.steps_per_epoch
+    for mark in curve.course.marks:
+        exact = run.clock.by_epoch and epoch and mark.step % epoch == 0
+        found.append(Pin(mark.step, f"{mark.what}" + (f" {mark.step // epoch}" if exact and epoch else "")))
+    found += [Pin(finding.step, finding.kind, warns=True) for finding in run.findings if finding.step is not None]
+    return tuple(found)
+
+
+def rows(pins: Sequence[tuple[float, float]], *, most: int = 3, gap: float = 0.0) -> list[int | None]:
+    """A row for each label (left edge, right edge) so that none overlap; None where no row has room.
+
+    Labels are placed from left to right, each in the lowest row that is free.
+    """
+    free = [-np.inf] * most
+    placed: list[int | None] = [None] * len(pins)
+    for index in sorted(range(len(pins)), key=lambda each: pins[each][0]):
+        left, right = pins[index]
+        row = next((row for row, edge in enumerate(free) if edge + gap <= left), None)
+        if row is not None:
+            free[row], placed[index] = right, row
+    return placed
+
+
+def number(value: float) -> str:
+    """A value as people write it: 0.1, 1e-05, 0.0316."""
+    return f"{value:.4g}"
+
+
+def short(value: float) -> str:
+    """Steps for an axis: 0, 500, 20k, 1.5M."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.4g}{letter}"
+    return f"{value:.4g}"

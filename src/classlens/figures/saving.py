@@ -1,0 +1,129 @@
+"""Curves into files. The ending of the name says what is written; a file is there whole, or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from classlens.errors import DataError
+from classlens.figures.style import STYLES, check_style
+from classlens.schedule.data import table
+from classlens.schedule.replay import Curves
+
+RASTER = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+BY_MATPLOTLIB = (*RASTER, ".pdf", ".eps")
+FORMATS = (*BY_MATPLOTLIB, ".svg", ".html")
+
+MOST_PIXELS = 10**8
+MOST_ROWS = 200_000_000
+
+
+def check_target(path: Path) -> None:
+    """Find out before any work whether `path` can be written in the format its ending names.
+
+    Raises:
+        DataError: the ending is missing or unknown, or the place cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a file", hint=f"add a name, e.g. {path / 'lr.png'}")
+    if suffix not in FORMATS:
+        what = f"ending {suffix!r}" if suffix else "name without ending"
+        raise DataError(f"{path}: cannot write a picture with the {what}", hint=f"use one of {' '.join(FORMATS)}")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Make the folder of a file, and see that it can be written.
+
+    Raises:
+        DataError: it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: the folder cannot be made: {error.strerror}") from error
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise DataError(f"{path} cannot be written: permission denied")
+
+
+def save_curves(
+    path: Path,
+    runs: Sequence[Curves],
+    *,
+    title: str = "",
+    style: str = "whitegrid",
+    size: tuple[float, float] = (12.0, 7.0),
+    log: bool = False,
+) -> None:
+    """Draw the runs into one file.
+
+    SVG and HTML in one of our own styles are written without matplotlib, which takes longer to load than they take.
+
+    Raises:
+        DataError: the format is unknown, the picture too large, or the file cannot be written.
+        NotFound: there is no such style.
+    """
+    check_style(style)
+    check_target(path)
+    suffix = path.suffix.lower()
+    if suffix == ".html":
+        from classlens.figures.curves_html import html_of
+
+        page = html_of(runs, title=title, log=log)
+        write_whole(path, lambda file: file.write(page.encode()))
+    elif suffix == ".svg" and style in STYLES:
+        from classlens.figures.curves_svg import svg_of
+
+        picture = svg_of(runs, title=title, style=style, size=size, log=log)
+        write_whole(path, lambda file: file.write(picture.encode()))
+    else:
+        from classlens.figures.curves import draw_curves
+
+        if size[0] * size[1] * 100**2 > MOST_PIXELS and suffix in RASTER:
+            raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
+        figure = draw_curves(runs[0], others=runs[1:], title=title, style=style, size=size, log=log)
+        write_whole(path, lambda file: figure.savefig(file, format=suffix[1:]))
+
+
+def save_csv(path: Path, runs: Sequence[Curves]) -> None:
+    """Write every value of every step and group as a table.
+
+    Raises:
+        DataError: the table would have more than 200 million rows, or the file cannot be written.
+    """
+    rows = sum(run.clock.steps * len({id(curve.group) for curve in run}) for run in runs)
+    if rows > MOST_ROWS:
+        raise DataError(f"{path}: a table of every step would have {rows:,} rows", hint="--json gives the drawn points")
+    check_folder(path)
+    write_whole(path, lambda file: file.writelines(line.encode() for line in table(runs)))
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write beside the file, then put it in its place.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+    unfinished = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        unfinished.chmod(0o666 & ~current_mask())
+        unfinished.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def current_mask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

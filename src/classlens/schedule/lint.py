@@ -1,0 +1,201 @@
+"""Mistakes that a schedule's plot can show but its reader may miss. Every check is a function of the curves.
+
+A finding says what happens in training, at which step, and what was probably meant. None of them stops a plot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classlens.schedule.clock import Clock
+from classlens.schedule.schedule import Setting
+
+if TYPE_CHECKING:
+    from classlens.schedule.replay import Curve, Curves
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One probable mistake: its kind, what happens, at which step (None: everywhere), and what to do."""
+
+    kind: str
+    what: str
+    step: int | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return self.what + (f" ({self.hint})" if self.hint else "")
+
+
+def lint(curves: Curves) -> tuple[Finding, ...]:
+    """All findings about a replayed schedule, each once."""
+    found: dict[str, Finding] = {}
+    for name in curves.names:
+        first, *_ = curves.named(name)
+        for setting in first.course.settings:
+            for check in SETTING_CHECKS:
+                for finding in check(setting, curves.clock):
+                    found.setdefault(finding.what, finding)
+        for curve in curves.named(name):
+            for check_values in CURVE_CHECKS:
+                for finding in check_values(curve):
+                    found.setdefault(finding.kind + name, finding)
+    return tuple(found.values())
+
+
+def where(setting: Setting) -> str:
+    """How a finding names the setting."""
+    return f"{setting.arguments.get('where', '')} {setting.arguments.get('type', setting.kind)}".strip()
+
+
+def milestones(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """Milestones that never fire: fractions, and those at or after the end."""
+    steps = setting.arguments.get("step") if setting.kind == "Policy" else setting.arguments.get("milestones")
+    if not isinstance(steps, list | tuple):
+        return
+    last = min(setting.end, length(setting, clock)) - setting.begin
+    for milestone in steps:
+        if milestone != int(milestone):
+            yield Finding(
+                "dead milestone",
+                f"{where(setting)}: milestone {milestone:g} is no whole number of {setting.unit}s, so it never fires",
+            )
+        elif milestone >= last:
+            yield Finding(
+                "dead milestone",
+                f"{where(setting)}: milestone {milestone:g} never fires, the last {setting.unit} is {last - 1:g}",
+            )
+
+
+def length(setting: Setting, clock: Clock) -> float:
+    """The length of the run in the setting's unit."""
+    return clock.steps if setting.unit == "step" else (clock.epochs or 1)
+
+
+def stuck_warmup(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """A linear or constant warm-up over a single unit: it applies its start and never gets to give it back."""
+    if setting.kind not in {"Linear", "Constant"} or setting.end - setting.begin != 1:
+        return
+    start = setting.arguments.get("start_factor" if setting.kind == "Linear" else "factor", 1 / 3)
+    if start != 1 and setting.end <= length(setting, clock):
+        hint = "set convert_to_iter_based=True" if setting.unit == "epoch" else "give it more steps"
+        yield Finding(
+            "stuck warm-up",
+            f"{where(setting)}: lasts one {setting.unit}, so the value stays at {start:g} of what it was for good",
+            hint=hint,
+        )
+
+
+def zero_start(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """A factor of 0, which training divides by one step later."""
+    name = {"Linear": "start_factor", "Constant": "factor"}.get(setting.kind)
+    if name is not None and setting.arguments.get(name) == 0 and setting.end - setting.begin > 1:
+        yield Finding(
+            "zero start", f"{where(setting)}: {name}=0 makes training stop with a division by zero", hint="use 1e-6"
+        )
+
+
+def frozen(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """A scheduler that counts epochs in a run that counts steps: no epoch ever ends."""
+    if setting.unit == "epoch" and not clock.by_epoch and setting.kind != "Policy":
+        yield Finding(
+            "frozen",
+            f"{where(setting)}: counts epochs, but the run counts steps and no epoch ever ends: it stays at its start",
+            hint="set by_epoch=False",
+        )
+
+
+def converted_gamma(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """An exponential decay converted to steps keeps its gamma, which then acts at every step."""
+    if setting.kind == "Exponential" and setting.converted:
+        gamma = setting.arguments.get("gamma")
+        yield Finding(
+            "converted gamma",
+            f"{where(setting)}: converted to steps, gamma={gamma} acts at every step, not every epoch",
+            hint=f"use gamma={gamma} ** (1 / {clock.steps_per_epoch})",
+        )
+
+
+def cosine_length(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """A cosine whose trough is not where it, or the run, ends; or whose period is in the wrong unit."""
+    if setting.kind != "CosineAnnealing":
+        return
+    end = min(setting.end, length(setting, clock))
+    span, period = end - setting.begin, float(setting.arguments.get("T_max") or setting.end - setting.begin)  # type: ignore[arg-type]
+    if abs(period - span) <= max(1, 0.001 * span):
+        return
+    told = f"{where(setting)}: falls for {period:g} {setting.unit}s, but acts for {span:g}"
+    if setting.unit == "step" and clock.epochs is not None and period <= clock.epochs < span:
+        yield Finding("wrong unit", f"{told} and swings up and down: T_max looks like epochs", hint="count steps")
+    elif period < span:
+        yield Finding("short cosine", f"{told}: it rises again after its end", at(setting, period, clock))
+    else:
+        yield Finding("long cosine", f"{told}: it never reaches its minimum", at(setting, span - 1, clock))
+
+
+def at(setting: Setting, local: float, clock: Clock) -> int:
+    """A local step of a setting as a step of the run."""
+    width = 1 if setting.unit == "step" else clock.steps_per_epoch or 1
+    return min(int((setting.begin + local) * width), clock.steps - 1)
+
+
+def restored(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """A constant factor that is given back on the last unit of the run, which trains at the undecayed value."""
+    if setting.kind != "Constant" or setting.begin == 0 or setting.end - setting.begin <= 1:
+        return
+    factor = float(setting.arguments.get("factor", 1 / 3))  # type: ignore[arg-type]
+    if factor and setting.end == length(setting, clock):
+        yield Finding(
+            "restored",
+            f"{where(setting)}: gives its factor back one {setting.unit} early, "
+            f"so the last {setting.unit} trains at {1 / factor:g} x the value before",
+            at(setting, setting.end - setting.begin - 1, clock),
+            hint=f"end={setting.end + 1:g}",
+        )
+
+
+def long_warmup(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """A warm-up that is longer than the run."""
+    if setting.kind == "Warmup" and setting.end >= clock.steps:
+        yield Finding(
+            "long warm-up", f"{where(setting)}: the warm-up takes {setting.end:,g} steps, the run has {clock.steps:,}"
+        )
+
+
+def not_a_number(curve: Curve) -> Iterator[Finding]:
+    """Values that are no numbers."""
+    steps, values = curve.points
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        what = f"{curve.name} of {curve.group.name} is {values[bad[0]]} from step {steps[bad[0]]:,} on"
+        yield Finding("not a number", what, int(steps[bad[0]]))
+
+
+def raised_by_minimum(curve: Curve) -> Iterator[Finding]:
+    """An absolute minimum that is above the initial value of a group: its value rises instead of decaying."""
+    for setting in curve.course.settings:
+        lowest = setting.arguments.get("eta_min", setting.arguments.get("min_lr"))
+        initial = curve.group.initial[curve.name]
+        if isinstance(lowest, int | float) and 0 < initial < lowest:
+            yield Finding(
+                "minimum above start",
+                f"{where(setting)}: the minimum {lowest:g} is above the {initial:g} of {curve.group.name}, which rises",
+                hint="use a minimum relative to each group (eta_min_ratio)",
+            )
+
+
+SETTING_CHECKS: tuple[Callable[[Setting, Clock], Iterator[Finding]], ...] = (
+    milestones,
+    stuck_warmup,
+    zero_start,
+    frozen,
+    converted_gamma,
+    cosine_length,
+    restored,
+    long_warmup,
+)
+CURVE_CHECKS: tuple[Callable[[Curve], Iterator[Finding]], ...] = (not_a_number, raised_by_minimum)
