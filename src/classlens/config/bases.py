@@ -16,7 +16,7 @@ from classlens.config.budget import TooMuch
 from classlens.config.data import load_data
 from classlens.config.expressions import BASE
 from classlens.config.locating import SUFFIXES, absolute, config_file, nearest
-from classlens.config.newer import base_imports, changed_bases, is_newer, module_file, take_names
+from classlens.config.newer import base_imports, changed_bases, imports_types, is_newer, module_file, take_names
 from classlens.config.older import (
     base_list,
     data_laid_over,
@@ -30,6 +30,7 @@ from classlens.config.opening import Contents, Reading, file_text, stamp, statem
 from classlens.config.scope import Scope
 from classlens.config.statements import run
 from classlens.config.templates import filled_in
+from classlens.config.trusted import run_trusted
 from classlens.errors import ConfigError
 
 SETTLED = 2_000_000_000
@@ -84,7 +85,10 @@ def read_older(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -
     base = put_together(bases, scope.path, scope.budget)
     forbid_quoted_references(statements, scope)
     scope = with_base(scope, base)
-    run(statements, scope)
+    if reading.trust:
+        run_trusted(statements, scope)
+    else:
+        run(statements, scope)
     return laid_over(scope, base)
 
 
@@ -94,7 +98,12 @@ def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -
     for node in base_imports(statements, scope):
         bases.append(kept_or_read(module_file(node, scope.path), reading))
         take_names(node, bases[-1], scope)
-    run([node for node in statements if not isinstance(node, ast.With)], scope)
+    rest = [node for node in statements if not isinstance(node, ast.With)]
+    if reading.trust:
+        imports = [node for node in rest if imports_types(node)]
+        run_trusted([node for node in rest if node not in imports], scope, imports)
+    else:
+        run(rest, scope)
     return changed_bases(scope, bases)
 
 

@@ -13,7 +13,7 @@ from classlens.config.functions import CONSTANTS, FUNCTIONS, function_named, ite
 from classlens.config.inherited import Inherited, copied
 from classlens.config.methods import call_method
 from classlens.config.operators import UNARY, compare, compute
-from classlens.config.scope import FAULTS, Scope, complaint
+from classlens.config.scope import FAULTS, Scope, complaint, unread
 from classlens.config.targets import shared_out
 from classlens.config.value import Symbol, Value
 
@@ -32,7 +32,7 @@ def evaluate(node: ast.expr, scope: Scope) -> Value:
     try:
         meaning = EXPRESSIONS.get(kind)
         if meaning is None:
-            raise Refused(f"{kind.__name__} is not read")
+            raise unread(node)
         scope.budget.spend(1)
         return meaning(node, scope)
     except FAULTS as fault:

@@ -25,12 +25,14 @@ def is_newer(statements: Sequence[ast.stmt]) -> bool:
     """
     if any(assigns_base(node) for node in statements):
         return False
-    for node in statements:
-        if isinstance(node, ast.With) or (isinstance(node, ast.ImportFrom) and (node.level or foreign(node.module))):
-            return True
-        if isinstance(node, ast.Import) and any(foreign(module.name) for module in node.names):
-            return True
-    return False
+    return any(isinstance(node, ast.With) or imports_types(node) for node in statements)
+
+
+def imports_types(node: ast.stmt) -> bool:
+    """Whether the statement imports what is not part of Python."""
+    if isinstance(node, ast.ImportFrom):
+        return node.level > 0 or foreign(node.module)
+    return isinstance(node, ast.Import) and any(foreign(module.name) for module in node.names)
 
 
 def foreign(module: str | None) -> bool:

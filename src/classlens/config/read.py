@@ -4,11 +4,12 @@ Python configs of both styles (`_base_ = [...]` and `with read_base():`), JSON a
 reading has one budget, whatever number of files it opens.
 """
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from classlens.config.bases import read_file
-from classlens.config.budget import TooMuch
+from classlens.config.budget import ALLOWANCE, Budget, TooMuch
 from classlens.config.inherited import copied
 from classlens.config.locating import config_file
 from classlens.config.opening import Reading
@@ -29,7 +30,7 @@ def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = Non
         ConfigError: the file is missing, cannot be read, or asks for something outside the safe subset.
     """
     file = config_file(path)
-    reading = Reading(trust=trust)
+    reading = Reading(trust, Budget(sys.maxsize if trust else ALLOWANCE))
     contents = read_file(file, reading)
     try:
         values = copied(contents.settings(), reading.budget, dict)

@@ -46,6 +46,26 @@ class Scope:
     lines: dict[str, int] = field(default_factory=dict)
 
 
+SPELLED = {
+    ast.FunctionDef: "def",
+    ast.AsyncFunctionDef: "async def",
+    ast.ClassDef: "class",
+    ast.Lambda: "lambda",
+    ast.NamedExpr: ":=",
+    ast.While: "while",
+    ast.Try: "try",
+    ast.With: "with",
+    ast.Starred: "*",
+    ast.Global: "global",
+    ast.Raise: "raise",
+}
+
+
+def unread(node: ast.AST) -> Refused:
+    """The refusal of a kind of statement or expression."""
+    return Refused(f"{SPELLED.get(type(node), type(node).__name__)} is not read")
+
+
 def complaint(fault: Exception, node: ast.AST, scope: Scope) -> ConfigError:
     """The error that tells a user which expression of which file is at fault, and what to do."""
     where = f"{scope.path}:{getattr(node, 'lineno', 1)}"

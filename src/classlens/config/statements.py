@@ -13,7 +13,7 @@ from classlens.config.expressions import BASE, evaluate, position
 from classlens.config.functions import CONSTANTS, items_of
 from classlens.config.inherited import Inherited
 from classlens.config.operators import compute_in_place
-from classlens.config.scope import FAULTS, Scope, complaint
+from classlens.config.scope import FAULTS, Scope, complaint, unread
 from classlens.config.targets import shared_out
 from classlens.config.value import Symbol, Value
 
@@ -27,7 +27,7 @@ def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
     for node in statements:
         try:
             if type(node) not in STATEMENTS:
-                raise Refused(f"{type(node).__name__} is not read")
+                raise unread(node)
             scope.budget.spend(1)
             STATEMENTS[type(node)](node, scope)
         except FAULTS as fault:
