@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from classlens.cli.parsing import add_json
 
 if TYPE_CHECKING:
-    from classlens.report.page import Section
+    from classlens.report.page import Layout, Section
 
 METHODS = ("GradCAM", "GradCAM++", "XGradCAM", "EigenCAM", "EigenGradCAM", "LayerCAM")
 PAGE = "index.html"
@@ -33,7 +33,7 @@ class Step:
     text: str
     words: tuple[str, ...]
     made: str
-    wide: bool = False
+    layout: Layout = "tiles"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,21 +82,20 @@ def steps(folder: Path, pair: Path) -> tuple[Step, ...]:
 
 def browse_steps(folder: Path) -> list[Step]:
     """The four modes of the dataset browser."""
-    texts = {
-        "original": "The pictures as they lie on disk.",
-        "transformed": "What the network is fed in training: cropped, flipped, with colours jittered.",
-        "concat": "Both, side by side.",
-        "pipeline": "The picture after every stage, with its size and what was drawn at random.",
-    }
-    made = []
-    for mode, text in texts.items():
-        count = 4 if mode == "pipeline" else 7
-        words = ("browse", "demo", "--mode", mode, "--show-number", str(count))
-        target = folder / "browse" / mode
-        made.append(
-            Step(f"Data: {mode}", text, (*words, "--output-dir", str(target)), f"browse/{mode}", mode == "pipeline")
-        )
-    return made
+    return [
+        browse_step(folder, "original", "The pictures as they lie on disk.", "tiles"),
+        browse_step(folder, "transformed", "What training feeds the network: cropped, flipped, recoloured.", "tiles"),
+        browse_step(folder, "concat", "Both, side by side.", "pairs"),
+        browse_step(folder, "pipeline", "After every stage, with what was drawn at random.", "strips"),
+    ]
+
+
+def browse_step(folder: Path, mode: str, text: str, layout: Layout) -> Step:
+    """One mode: a sample of each class, or a few where every sample fills a row."""
+    count = "4" if layout == "strips" else "7"
+    words = ("browse", "demo", "--mode", mode, "--show-number", count)
+    made = f"browse/{mode}"
+    return Step(f"Data: {mode}", text, (*words, "--output-dir", str(folder / made)), made, layout)
 
 
 def schedule_steps(folder: Path) -> list[Step]:
@@ -108,14 +107,14 @@ def schedule_steps(folder: Path) -> list[Step]:
             "The learning rate of every step of the run, before training.",
             ("lr", "demo", "--save-path", str(folder / "lr.png")),
             "lr.png",
-            wide=True,
+            layout="strips",
         ),
         Step(
             "Schedule: a documented config",
             "ResNet-50 on ImageNet-1k, eight GPUs: 500,500 steps, exact, in no time.",
             (*resnet, "--save-path", str(folder / "lr-resnet50.png")),
             "lr-resnet50.png",
-            wide=True,
+            layout="strips",
         ),
     ]
 
@@ -130,14 +129,14 @@ def cam_steps(folder: Path, pair: Path) -> list[Step]:
             "Asked for `tabby` the network looks at the cat, asked for `espresso` at the cup.",
             ("cam", str(pair), "demo", "--whole", "--target-category", "tabby", "espresso", "--save-path", save),
             "cam-two-classes.png",
-            wide=True,
+            layout="strips",
         ),
         Step(
             "Model: the six documented methods",
             "All from one forward and one backward pass.",
             ("cam", str(folder / "photos/val/cat/photo_00.jpg"), "demo", "--method", *METHODS, "--save-path", six),
             "cam-six-methods.png",
-            wide=True,
+            layout="strips",
         ),
     ]
 
@@ -165,5 +164,5 @@ def section_of(step: Step, folder: Path) -> Section:
 
     place = folder / step.made
     files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
-    pictures = tuple(Picture(path, path.relative_to(folder).as_posix()) for path in files)
-    return Section(step.title, step.text, typed(step.words), pictures, wide=step.wide)
+    pictures = tuple(Picture(path, " · ".join(path.relative_to(folder).parts[-2:])) for path in files)
+    return Section(step.title, step.text, typed(step.words), pictures, layout=step.layout)

@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
+
+Layout = Literal["tiles", "pairs", "strips"]
+"""How wide a picture is shown: four to a row, two to a row, or alone."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fbfbf9; --card: #fff; --line: #dcdcd6; --dim: #63686e; }
@@ -23,7 +27,8 @@ p { margin: .3rem 0 1rem; max-width: 46rem; color: var(--dim); }
 code { font: .88em ui-monospace, monospace; background: var(--card); border: 1px solid var(--line); border-radius: 4px;
   padding: .1em .35em; overflow-wrap: anywhere; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; align-items: start; }
-.wide { grid-template-columns: 1fr; }
+.pairs { grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
+.strips { grid-template-columns: 1fr; }
 figure { margin: 0; padding: .6rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; border-radius: 4px; }
 figcaption { margin-top: .5rem; font-size: .85rem; color: var(--dim); overflow-wrap: anywhere; }
@@ -40,13 +45,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, the command that makes its pictures, and the pictures; `wide` gives each the whole width."""
+    """A heading, the command that makes its pictures, and the pictures, each as wide as `layout` says."""
 
     title: str
     text: str
     command: str
     pictures: tuple[Picture, ...]
-    wide: bool = False
+    layout: Layout = "tiles"
 
 
 def write_page(path: Path, title: str, introduction: str, sections: Sequence[Section]) -> Path:
@@ -68,10 +73,9 @@ def write_page(path: Path, title: str, introduction: str, sections: Sequence[Sec
 def section_html(section: Section, folder: Path) -> str:
     """One section; pictures are linked relative to `folder`."""
     figures = "\n".join(picture_html(picture, folder) for picture in section.pictures)
-    layout = "pictures wide" if section.wide else "pictures"
     return (
         f"<section>\n<h2>{escape(section.title)}</h2>\n<p>{escape(section.text)}<br>"
-        f'<code>{escape(section.command)}</code></p>\n<div class="{layout}">\n{figures}\n</div>\n</section>'
+        f'<code>{escape(section.command)}</code></p>\n<div class="pictures {section.layout}">\n{figures}\n</div>\n</section>'
     )
 
 
