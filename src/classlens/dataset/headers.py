@@ -7,10 +7,12 @@ any decoder allocates memory for it.
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import ExifTags, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, ImageFile
 from PIL import Image as Pillow
 
 MAX_PIXELS = 200_000_000
@@ -68,15 +70,24 @@ class Header:
 
 def read_header(data: bytes) -> Header | None:
     """The header as Pillow reads it, or None where Pillow knows no such format."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), any_size():
         warnings.simplefilter("ignore")
         try:
             with Pillow.open(BytesIO(data)) as picture:
                 return header_of(picture)
-        except UnidentifiedImageError:
-            return None
         except PILLOW_TROUBLE:
             return None
+
+
+@contextmanager
+def any_size() -> Iterator[None]:
+    """Let Pillow read headers of any size; nothing is decoded inside."""
+    limit = Pillow.MAX_IMAGE_PIXELS
+    Pillow.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Pillow.MAX_IMAGE_PIXELS = limit
 
 
 def header_of(picture: ImageFile.ImageFile) -> Header:

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from classlens.adapters.openmm.stages.loading import LoadImageFromFile
+from classlens.dataset.reading import read_bytes, read_image, salvage
+from classlens.errors import DataError
+from tests.dataset.bad_pictures import CASES, HEIGHT, JPEG, WIDTH, make, turned
+
+GOOD = [case for case in CASES if case.size]
+BAD = [case for case in CASES if not case.size]
+
+
+def test_there_are_at_least_forty_kinds_of_files():
+    assert len(CASES) >= 40
+
+
+@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+def test_a_readable_file_of_any_kind_becomes_an_upright_rgb_picture(case, tmp_path):
+    image = read_image(make(case, tmp_path))
+
+    assert image.size == case.size
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: case.name)
+def test_an_unreadable_file_is_named_with_its_reason(case, tmp_path):
+    path = make(case, tmp_path)
+
+    with pytest.raises(DataError, match=case.reason) as caught:
+        read_image(path)
+
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("case", [case for case in GOOD if case.remark], ids=lambda case: case.name)
+@pytest.mark.parametrize("backend", ["cv2", "pillow"])
+def test_what_other_loaders_would_see_differently_is_said(case, backend, tmp_path):
+    if backend == "pillow" and case.name == "flipped bytes":
+        pytest.skip("Pillow hears no warnings from its JPEG decoder")
+    path = make(case, tmp_path)
+
+    state = LoadImageFromFile(imdecode_backend=backend).state(read_bytes(str(path)), str(path))
+
+    assert any(case.remark in remark for remark in state.remarks), state.remarks
+
+
+@pytest.mark.parametrize("case", [case for case in GOOD if not case.remark], ids=lambda case: case.name)
+def test_nothing_is_said_about_ordinary_files(case, tmp_path):
+    path = make(case, tmp_path)
+
+    assert LoadImageFromFile().state(read_bytes(str(path)), str(path)).remarks == ()
+
+
+def test_the_red_corner_is_where_exif_says(tmp_path):
+    (tmp_path / "turned.jpg").write_bytes(turned(6))
+
+    image = read_image(tmp_path / "turned.jpg")
+
+    red, green, blue = image.pixels[5, HEIGHT - 6].astype(int)
+    assert red > 200
+    assert green < 60
+    assert blue < 60
+
+
+def test_an_unreadable_file_is_reported_without_permission(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+
+    with pytest.raises(DataError, match="no permission"):
+        read_bytes(str(tmp_path / "a.jpg"))
+
+
+def test_the_pixel_limit_can_be_set(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+
+    with pytest.raises(DataError, match=f"claims {WIDTH} x {HEIGHT}"):
+        read_image(tmp_path / "a.jpg", max_pixels=100)
+
+
+def test_the_upper_half_of_a_truncated_picture_can_be_salvaged(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    Pillow.fromarray(noise).save(tmp_path / "a.jpg", quality=95)
+    data = (tmp_path / "a.jpg").read_bytes()
+
+    rescued = salvage(data[: len(data) // 2])
+
+    assert rescued is not None
+    np.testing.assert_array_equal(rescued.pixels[:100], np.array(Pillow.open(tmp_path / "a.jpg"))[:100])
+
+
+def test_nothing_is_salvaged_from_what_is_no_picture():
+    assert salvage(b"nothing") is None
