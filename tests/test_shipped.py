@@ -1,0 +1,33 @@
+import re
+from pathlib import Path
+
+from classlens.shipped import shipped_config, shipped_photos
+
+ROOT = Path(__file__).parents[1]
+TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".html", ".yml", ""}
+MACHINE_PATHS = re.compile(r"/(?:work|root|home/\w+|Users/\w+)/\w")
+
+
+def text_files():
+    for folder in ("src", "docs", "configs", "tools", "benchmarks", "examples", ".ci"):
+        yield from (path for path in (ROOT / folder).rglob("*") if path.suffix in TEXT and path.is_file())
+    yield from (path for path in ROOT.iterdir() if path.suffix in TEXT and path.is_file() and path.name != ".git")
+
+
+def test_every_shipped_photo_has_an_author_and_a_licence():
+    photos = shipped_photos()
+    attribution = (photos / "ATTRIBUTION.md").read_text(encoding="utf-8")
+
+    missing = [path.name for path in photos.iterdir() if path.name != "ATTRIBUTION.md" and path.name not in attribution]
+    assert missing == []
+
+
+def test_the_documented_configs_are_shipped():
+    assert shipped_config("resnet/resnet50_8xb32_in1k.py").is_file()
+    assert shipped_config("resnet/resnet18_8xb16_cifar10.py").is_file()
+
+
+def test_no_file_names_a_place_on_somebodys_machine():
+    named = [path for path in text_files() if MACHINE_PATHS.search(path.read_text(encoding="utf-8", errors="replace"))]
+
+    assert named == []
