@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from classlens.errors import ModelError
+
 
 @contextmanager
 def borrowed(module: nn.Module) -> Iterator[None]:
@@ -47,6 +49,21 @@ def randomness_kept(module: nn.Module) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
+
+
+def place(module: nn.Module, device: str) -> None:
+    """Move a model that is ours to a device, e.g. `cuda:1`.
+
+    Raises:
+        ModelError: there is no such device, or the model does not fit on it.
+    """
+    try:
+        module.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise ModelError(
+            f"cannot compute on {device!r}: {reason}", hint="leave out --device to compute on cpu"
+        ) from error
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -35,6 +35,12 @@ class Heatmap:
         """Whether there is nothing to see: no position speaks for the class."""
         return not self.values.any()
 
+    @property
+    def hottest(self) -> tuple[int, int]:
+        """Row and column of the hottest pixel, the first of several."""
+        row, column = np.unravel_index(int(self.values.argmax()), self.values.shape)
+        return int(row), int(column)
+
 
 @dataclass(frozen=True)
 class Subject:

@@ -19,6 +19,7 @@ from classlens.cli.parsing import add_json, add_overrides, positive_int
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented arguments, then ours."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.usage = "%(prog)s IMG [IMG ...] CONFIG [CHECKPOINT] [options]"
     parser.add_argument(
         "words",
         nargs="+",
@@ -48,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="class numbers or names, top5, or 'a - b' (default: the predicted class)",
     )
+    add_places(parser)
+    add_looks(parser)
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Where the result goes, and how it is computed."""
     parser.add_argument(
         "--save-path", type=Path, metavar="FILE", help="picture to write, or a folder for one picture each"
     )
@@ -62,7 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="where to compute, e.g. cuda (default: cpu)")
     add_overrides(parser)
-    add_looks(parser)
     add_json(parser)
 
 

@@ -6,20 +6,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from classlens.cam.answer import Manner
+from classlens.cam.borrow import place
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
+from classlens.cam.facts import facts
 from classlens.cam.layers import find_layers
 from classlens.cam.preview import preview
 from classlens.cam.saliency import Explanation, Fused, Saliency
-from classlens.cli.cam_files import save_numbers, save_pictures
 from classlens.cli.cam_request import Request
-from classlens.cli.cam_text import describe, facts
 from classlens.dataset.reading import read_image
-from classlens.errors import ClasslensError
+from classlens.figures.overlay import caption
+from classlens.figures.overlay_files import save_maps, save_overlay
 
 
 def give_answer(request: Request) -> int:
@@ -40,37 +40,16 @@ def give_answer(request: Request) -> int:
         manner=Manner(arguments.whole, arguments.eigen_smooth, arguments.aug_smooth, arguments.batch_size),
     )
     shown = maps_of(explanation, arguments)
-    written = save_pictures(shown, request) if arguments.save_path else []
-    if arguments.npz:
-        written.append(save_numbers(shown, request))
-    if arguments.json:
-        print(
-            json.dumps({"maps": facts(shown, request.pictures), "written": [str(path) for path in written]}, indent=1)
-        )
-    else:
-        print("\n".join(describe(shown, request.pictures) + [f"written: {path}" for path in written]))
-    complain(shown, request.pictures)
-    if not written and not arguments.json:
-        print("nothing is written: name a picture with --save-path", file=sys.stderr)
+    tell(shown, write_files(shown, request), request)
     return 0
 
 
 def built(request: Request) -> Classifier:
-    """The classifier on the wanted device, with the number of extra tokens that the user knows better.
-
-    Raises:
-        ClasslensError: there is no such device.
-    """
+    """The classifier on the wanted device, with the number of extra tokens that the user knows better."""
     classifier = request.source.classifier(request.checkpoint)
     if request.arguments.num_extra_tokens is not None:
         classifier = replace(classifier, extra_tokens=request.arguments.num_extra_tokens)
-    try:
-        classifier.module.to(torch.device(request.arguments.device))
-    except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or ["unknown"])[0]
-        raise ClasslensError(
-            f"cannot compute on {request.arguments.device!r}: {reason}", hint="try --device cpu"
-        ) from error
+    place(classifier.module, request.arguments.device)
     return classifier
 
 
@@ -79,12 +58,52 @@ def maps_of(explanation: Explanation, arguments: argparse.Namespace) -> Sequence
     return list(explanation) if arguments.each_layer else list(explanation.fused())
 
 
-def complain(shown: Sequence[Saliency | Fused], pictures: Sequence[Path]) -> None:
-    """Say on standard error which maps have nothing to show."""
-    for found in shown:
-        if found.heatmap().empty:
-            print(
-                f"warning: {pictures[found.index]}: the {found.method} map at {found.layer} is empty: "
-                "no position speaks for the class",
-                file=sys.stderr,
-            )
+def write_files(shown: Sequence[Saliency | Fused], request: Request) -> list[Path]:
+    """The picture or pictures, and the numbers, as far as they are wanted; what was written."""
+    arguments = request.arguments
+    written: dict[Path, Sequence[Saliency | Fused]] = {}
+    if arguments.save_path and request.to_folder:
+        for index, name in enumerate(unique_names([picture.stem for picture in request.pictures])):
+            written[arguments.save_path / f"{name}.png"] = [found for found in shown if found.index == index]
+    elif arguments.save_path:
+        written[arguments.save_path] = shown
+    for path, maps in written.items():
+        save_overlay(path, maps, style=request.style, titled=arguments.titled)
+    if arguments.npz:
+        save_maps(arguments.npz, shown, [str(picture) for picture in request.pictures])
+        return [*written, arguments.npz]
+    return list(written)
+
+
+def unique_names(stems: Sequence[str]) -> list[str]:
+    """The same names, those that come again with a number: a, b, a_2."""
+    names: dict[str, None] = {}
+    for stem in stems:
+        name, count = stem, 1
+        while name in names:
+            count += 1
+            name = f"{stem}_{count}"
+        names[name] = None
+    return list(names)
+
+
+def tell(shown: Sequence[Saliency | Fused], written: Sequence[Path], request: Request) -> None:
+    """Say what was seen and written, as data or in words; maps that show nothing are complained of on the side."""
+    told = [{"picture": str(request.pictures[found.index])} | facts(found) for found in shown]
+    if request.arguments.json:
+        print(json.dumps({"maps": told, "written": [str(path) for path in written]}, indent=1))
+    else:
+        print("\n".join(map(sentence, shown, told)))
+        print("\n".join(f"written: {path}" for path in written) or "nothing written: --save-path names a picture")
+    for one in told:
+        if one["empty"]:
+            where = f"{one['picture']}: the {one['method']} map at {' + '.join(one['layers'])}"
+            print(f"warning: {where} is empty: no position speaks for the class", file=sys.stderr)
+
+
+def sentence(found: Saliency | Fused, told: dict[str, Any]) -> str:
+    """One line about one map: picture, class, method, layer, and where it is hottest."""
+    number = "" if found.subject is None else f"{found.subject.target} "
+    row, column = told["hottest"]
+    where = f"{found.method} at {found.layer}, hottest at row {row}, column {column}"
+    return f"{told['picture']}: {number}{caption(found.subject)}, {where}"

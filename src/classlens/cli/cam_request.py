@@ -17,13 +17,13 @@ from classlens.errors import ClasslensError, DataError, MissingDependency
 from classlens.figures.colour import DEFAULT as DEFAULT_COLORMAP
 from classlens.figures.colour import table
 from classlens.figures.overlay import Style
+from classlens.figures.overlay_files import check_picture
 from classlens.source import Source
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 """Endings of what is taken from a folder; a picture named by itself may have any."""
 
 CONFIGS = {".py", ".json", ".yml", ".yaml"}
-WRITABLE = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".pdf", ".svg"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Request:
     methods: tuple[str, ...]
     style: Style
     arguments: argparse.Namespace
+
+    @property
+    def to_folder(self) -> bool:
+        """Whether each picture goes into a file of its own."""
+        return is_folder(self.arguments.save_path)
 
 
 def read_request(arguments: argparse.Namespace) -> Request:
@@ -119,6 +124,11 @@ def chosen_methods(names: Sequence[str] | None) -> list[str]:
     return chosen
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a place to write to is a folder: one that exists, or a name without an ending."""
+    return path.is_dir() or not path.suffix
+
+
 def check_outputs(arguments: argparse.Namespace) -> None:
     """Refuse at once what could not be written at the end.
 
@@ -126,9 +136,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
         DataError: the ending of a file is not one that can be written.
     """
     path: Path | None = arguments.save_path
-    if path is not None and path.suffix and path.suffix.casefold() not in WRITABLE and not path.is_dir():
-        raise DataError(
-            f"cannot write a {path.suffix} picture: {path}", hint=f"endings that work: {', '.join(sorted(WRITABLE))}"
-        )
+    if path is not None and not is_folder(path):
+        check_picture(path)
     if arguments.npz is not None and arguments.npz.suffix != ".npz":
         raise DataError(f"--npz writes .npz files, not {arguments.npz}", hint="end the name in .npz")

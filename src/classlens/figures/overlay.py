@@ -3,6 +3,7 @@
 Only a `Heatmap` can be coloured, never a raw map.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,10 +78,10 @@ def draw_saliency(saliency: Saliency | Fused, *, style: Style = PLAIN) -> Image:
 
 def draw_explanation(explanation: Explanation, *, style: Style = PLAIN) -> Image:
     """All maps of a call: a row for every picture and class, a column for every method and layer."""
-    return rendered(figure_of(list(explanation), style))
+    return rendered(figure_of(explanation, style))
 
 
-def figure_of(saliencies: "list[Saliency | Fused] | list[Saliency]", style: Style = PLAIN) -> "Figure":
+def figure_of(saliencies: Sequence[Saliency | Fused], style: Style = PLAIN) -> "Figure":
     """The figure behind `draw`, to be saved in any format that matplotlib writes."""
     from classlens.figures.grid import Cell, grid_figure
 
