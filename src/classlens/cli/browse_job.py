@@ -16,7 +16,7 @@ from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes, salvage
 from classlens.dataset.trace import Extent, Trace, trace
 from classlens.errors import ClasslensError
-from classlens.figures.filmstrip import Mode, bad_tile, draw_trace
+from classlens.figures.filmstrip import Mode, bad_tile, draw_trace, resized
 from classlens.image import Image
 
 EXTENTS: Mapping[str, Extent] = {"original": "first", "transformed": "ends", "concat": "ends", "pipeline": "all"}
@@ -35,13 +35,18 @@ class Opening:
 
 @dataclass(frozen=True)
 class Look:
-    """What to make of every sample; `folder` is None where nothing is written, `wanted` asks for the bytes back."""
+    """What to make of every sample.
+
+    `folder` is None where nothing is written, `wanted` asks for the bytes
+    back, `bare` for the picture without text, `drawn` for what every stage drew.
+    """
 
     mode: Mode
     rescale: float = 1.0
     flipped: bool = False
     folder: str | None = None
     wanted: bool = False
+    bare: bool = False
     drawn: bool = False
     repeats: int = 1
 
@@ -73,7 +78,8 @@ def make(dataset: Dataset, index: int, seed: int, look: Look) -> Row:
     """Trace, draw and write one sample; whatever is wrong with it is told in the row."""
     try:
         result = trace(dataset, index, seed, keep=EXTENTS[look.mode])
-        image = draw_trace(flipped(result) if look.flipped else result, mode=look.mode, rescale=look.rescale)
+        result = flipped(result) if look.flipped else result
+        image = plain_picture(result, look) if look.bare else draw_trace(result, mode=look.mode, rescale=look.rescale)
         row = described(result, look)
     except (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError) as error:
         row = failed(dataset, index, seed, error)
@@ -82,6 +88,12 @@ def make(dataset: Dataset, index: int, seed: int, look: Look) -> Row:
     if look.folder is not None:
         row = replace(row, file=written(jpeg, Path(look.folder), row, dataset.length, look.repeats))
     return replace(row, jpeg=jpeg if look.wanted else None)
+
+
+def plain_picture(result: Trace, look: Look) -> Image:
+    """The one picture of `original` or `transformed`, without a heading."""
+    snapshot = result.original if look.mode == "original" else result.transformed
+    return Image(resized(snapshot.image.pixels, look.rescale))
 
 
 def failed(dataset: Dataset, index: int, seed: int, error: Exception) -> Row:
@@ -163,10 +175,10 @@ def write_whole(place: Path, data: bytes) -> None:
         part.replace(place)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise UnwritableError(f"cannot write {place}: {(error.strerror or str(error)).lower()}") from error
+        raise Unwritable(f"cannot write {place}: {(error.strerror or str(error)).lower()}") from error
 
 
-class UnwritableError(ClasslensError):
+class Unwritable(ClasslensError):
     """The output folder does not take a file: the run ends, unlike for a bad picture."""
 
 

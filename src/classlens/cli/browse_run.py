@@ -8,6 +8,7 @@ from typing import TextIO
 from classlens.adapters import Options, open_source
 from classlens.cli.browse_job import Look, Opening, Row
 from classlens.cli.browse_outputs import Outputs
+from classlens.cli.browse_stats import print_stats
 from classlens.cli.browse_workers import rows
 from classlens.config import parse_overrides
 from classlens.dataset.dataset import Dataset
@@ -26,6 +27,9 @@ def browse(arguments: argparse.Namespace, out: TextIO) -> int:
         raise DataError(f"{dataset.name} has no samples")
     opening = Opening(arguments.config, arguments.phase, options)
     indices = selection(dataset, arguments)
+    if arguments.stats:
+        bad = print_stats(dataset, indices, out, as_json=arguments.json)
+        return 1 if arguments.strict and bad else 0
     draws = [(index, arguments.seed + turn) for index in indices for turn in range(arguments.repeat)]
     outputs = Outputs.of(arguments, dataset, out)
     made = rows(dataset, opening, draws, look_of(arguments, outputs), arguments.workers)
@@ -63,6 +67,7 @@ def look_of(arguments: argparse.Namespace, outputs: Outputs) -> Look:
         flipped=arguments.bgr2rgb or arguments.channel_order == "RGB",
         folder=arguments.output_dir if separate else None,
         wanted=outputs.gathers or outputs.previews,
+        bare=bool(arguments.html) and not arguments.grid and arguments.mode in ("original", "transformed"),
         drawn=arguments.json,
         repeats=arguments.repeat,
     )

@@ -60,7 +60,7 @@ def read_bytes(path: str) -> bytes:
         DataError: there is no such file, or it cannot be read, or it is empty.
     """
     try:
-        with open(path, "rb", opener=without_waiting) as file:  # noqa: PTH123 - Path.open is slower and has no opener
+        with open(path, "rb", opener=without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise DataError(f"{path}: not a regular file")
             data = file.read()

@@ -6,7 +6,7 @@ large ones are shrunk and tiny ones are enlarged without smoothing, and the capt
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import cv2
@@ -67,7 +67,7 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float = 1.0) 
         tiles = [Tile(resized(snapshot.image.pixels, rescale), ())]
     elif mode == "concat":
         ends = (("original", result.original), ("transformed", result.transformed))
-        tiles = [tile(end, rescale, name) for name, end in ends]
+        tiles = [tile(replace(end, drawn={}, note=""), rescale, name) for name, end in ends]
     elif mode == "pipeline":
         tiles = [tile(snapshot, rescale, snapshot.stage) for snapshot in result.snapshots]
     else:
