@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
+from os import PathLike, fspath
 from typing import Any
 
 from classlens.errors import MissingDependency, NotFound
@@ -16,9 +17,13 @@ from classlens.source import Source
 ADAPTERS: Mapping[str, str] = {
     "demo": "classlens.adapters.openmm:open_demo",
     "folder": "classlens.adapters.folder:open_folder",
+    "hf": "classlens.adapters.huggingface:open_model",
     "mm": "classlens.adapters.openmm:open_config",
+    "py": "classlens.adapters.python:open_target",
+    "timm": "classlens.adapters.timm:open_model",
+    "torchvision": "classlens.adapters.torchvision:open_model",
 }
-EXTRAS: Mapping[str, str] = {"mm": "cam", "demo": "demo"}
+EXTRAS: Mapping[str, str] = {"mm": "cam", "demo": "demo", "py": "cam"}
 """Which extra brings what an adapter imports; the others have an extra of their own name."""
 
 DEFAULT = "mm"
@@ -32,20 +37,28 @@ class Options:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     trust_config: bool = False
     trust_checkpoint: bool = False
+    count_groups: bool = False
 
 
 Opener = Callable[[str, Options], Source]
 
 
-def open_source(address: str, *, options: Options | None = None) -> Source:
-    """Open a training setup by its address, e.g. `configs/resnet/resnet50_8xb32_in1k.py` or `demo`.
+def open_source(address: object, *, options: Options | None = None) -> Source:
+    """Open a training setup by its address, e.g. `configs/resnet/resnet50_8xb32_in1k.py`, `timm:resnet50` or `demo`.
+
+    Anything but a string or a path is taken for what `py:` addresses lead to: a module of torch, a Dataset or
+    DataLoader, an optimizer with its scheduler, a classlens record, or a tuple or dict of these.
 
     Raises:
         NotFound: the scheme before the colon is unknown.
         MissingDependency: the framework behind it is not installed.
-        ConfigError: the config file is missing or cannot be read.
+        ConfigError: the config file is missing or cannot be read, or the object is of no known kind.
     """
-    scheme, rest = split_address(address)
+    if not isinstance(address, (str, PathLike)):
+        from classlens.adapters.python import open_object
+
+        return open_object(address, options or Options())
+    scheme, rest = split_address(fspath(address))
     opener = opener_of(scheme)
     return opener(rest, options or Options())
 

@@ -11,10 +11,15 @@ from pathlib import Path
 from classlens.adapters import Options, open_source
 from classlens.config.overrides import parse_overrides
 from classlens.errors import DataError, NotFound
+from classlens.figures.chart import label_of, merged
 from classlens.figures.saving import check_target, save_csv, save_curves
 from classlens.figures.style import check_style
 from classlens.schedule.data import summary
 from classlens.schedule.replay import Curves, replay
+from classlens.schedule.schedule import scaled_by_batch
+
+MOST_LINES = 16
+"""Curves that are told in words."""
 
 NAMES = {"wd": "weight_decay", "weight-decay": "weight_decay"}
 
@@ -57,9 +62,11 @@ def names_of(arguments: argparse.Namespace) -> list[str]:
 
 def replayed(address: str, label: str, arguments: argparse.Namespace) -> Curves:
     """All curves of one target."""
-    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config)
+    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, count_groups=arguments.groups)
     source = open_source(address, options=options)
     schedule = source.schedule()
+    if arguments.auto_scale_lr or (schedule.batches is not None and schedule.batches.applied):
+        schedule = scaled_by_batch(schedule, arguments.ngpus)
     clock = source.clock(dataset_size=arguments.dataset_size, gpus=arguments.ngpus)
     return replay(schedule, clock, title=label)
 
@@ -104,15 +111,23 @@ def tell(runs: list[Curves], wrote: list[Path], arguments: argparse.Namespace) -
         print(terminal_plot(runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=arguments.log))
     for run in runs:
         print(f"{run.title}: {run.clock}" + (f" ({run.clock.note})" if run.clock.note else ""))
-        for curve in run:
-            step, value = curve.peak
-            group = f" of {curve.group.name}" if len(run.named(curve.name)) > 1 else ""
-            print(
-                f"  {curve.name}{group}: starts {curve.at([0])[0]:.6g}, peaks {value:.6g} at step {step:,}, ends {curve.final:.6g}"
-            )
+        for name in run.names:
+            tell_curves(run, name)
         for note in run.notes:
             print(f"  note: {note}")
         for finding in run.findings:
             print(f"  warning: {finding}")
     for path in wrote:
         print(f"wrote {path}")
+
+
+def tell_curves(run: Curves, name: str) -> None:
+    """One line for each distinct curve of a hyper-parameter."""
+    lines = merged(run.named(name))
+    for curves in lines[:MOST_LINES]:
+        first, (step, value) = curves[0], curves[0].peak
+        group = f" of {label_of(run, curves, alone=False, several=False)}" if len(lines) > 1 else ""
+        start = first.at([0])[0]
+        print(f"  {name}{group}: starts {start:.6g}, peaks {value:.6g} at step {step:,}, ends {first.final:.6g}")
+    if len(lines) > MOST_LINES:
+        print(f"  and {len(lines) - MOST_LINES} more (--json lists all)")

@@ -148,12 +148,18 @@ def label_of(run: Curves, curves: Sequence[Curve], *, alone: bool, several: bool
     """What a line is called: the run where there are several, the group where there are several."""
     tensors = [curve.group.tensors for curve in curves]
     names = list(dict.fromkeys(curve.group.name for curve in curves))
-    group = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    group = names[0] if len(names) == 1 else together(names)
     known = [count for count in tensors if count is not None]
     count = f" · {sum(known)} tensors" if known else ""
     parts = [run.title] if several else []
     parts += [] if alone and (several or len(names) == 1) else [shortened(group) + count]
     return "  ".join(parts) if parts else shortened(group)
+
+
+def together(names: Sequence[str]) -> str:
+    """What several groups of one line are called: what their names begin with, or the first and how many more."""
+    heads = {name.partition(",")[0] for name in names}
+    return heads.pop() if len(heads) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def shortened(text: str) -> str:
@@ -170,7 +176,7 @@ def pins(run: Curves, name: str) -> tuple[Pin, ...]:
     epoch = run.clock.steps_per_epoch
     for mark in curve.course.marks:
         exact = run.clock.by_epoch and epoch and mark.step % epoch == 0
-        found.append(Pin(mark.step, f"{mark.what}" + (f" {mark.step // epoch}" if exact and epoch else "")))
+        found.append(Pin(mark.step, mark.what + (f" (epoch {mark.step // epoch})" if exact and epoch else "")))
     found += [Pin(finding.step, finding.kind, warns=True) for finding in run.findings if finding.step is not None]
     return tuple(found)
 

@@ -85,7 +85,7 @@ def svg_of(
     top, bottom = 12 + 17 * len(head) + axis, height - 44 - 13 * len(foot)
     share = (bottom - top) / len(chart.panels)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}pt" height="{height:.0f}pt" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0] * 96:.0f}" height="{size[1] * 96:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="{FONT}">',
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         *(text((width / 2, 20 + 17 * index), line, kind, "middle") for index, (line, kind) in enumerate(head)),

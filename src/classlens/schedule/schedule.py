@@ -5,12 +5,13 @@ group's initial value to the values in force during those steps. All groups of a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from classlens.errors import NotOffered
 from classlens.schedule.clock import Clock
 
 Steps: TypeAlias = Int64[np.ndarray, " steps"]
@@ -75,6 +76,18 @@ class Course:
     settings: tuple[Setting, ...] = ()
 
 
+@dataclass(frozen=True)
+class Batches:
+    """The batch size of one GPU, and the total one for which the learning rate was chosen.
+
+    `applied` says that training scales the rate by itself.
+    """
+
+    per_gpu: int
+    chosen_for: int
+    applied: bool = False
+
+
 Rule: TypeAlias = Callable[[Clock], Course]
 """What sets one hyper-parameter: given the length of the run, its course."""
 
@@ -84,13 +97,41 @@ class Schedule:
     """What sets the hyper-parameters of every parameter group.
 
     `rules` is by hyper-parameter; one without a rule keeps its initial value. `notes` are sentences for the reader of
-    the plot: what the source says that no curve shows.
+    the plot: what the source says that no curve shows. `batches` is there if the rate can be scaled by batch size.
     """
 
     groups: tuple[Group, ...]
     rules: Mapping[str, Rule] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    batches: Batches | None = None
 
     def __post_init__(self) -> None:
         if not self.groups:
             raise ValueError("a schedule needs at least one parameter group")
+
+
+def scaled_by_batch(schedule: Schedule, gpus: int) -> Schedule:
+    """The schedule with its learning rates scaled linearly to the batch size of `gpus` GPUs.
+
+    Absolute minima and peaks of the rules (eta_min, eta_max) are not scaled, as in training. Source: Goyal et al.,
+    Accurate, Large Minibatch SGD, 2017, section 2.1 (linear scaling rule).
+
+    Raises:
+        NotOffered: the source does not say for which batch size its rates were chosen.
+    """
+    batches = schedule.batches
+    if batches is None:
+        raise NotOffered(
+            "the learning rate cannot be scaled: the batch size it was chosen for is unknown",
+            hint="auto_scale_lr.base_batch_size says it",
+        )
+    factor = batches.per_gpu * gpus / batches.chosen_for
+    groups = tuple(
+        replace(group, initial={**group.initial, "lr": group.initial["lr"] * factor})
+        if "lr" in group.initial
+        else group
+        for group in schedule.groups
+    )
+    total = f"{gpus} x {batches.per_gpu} = {gpus * batches.per_gpu}"
+    note = f"learning rates are scaled by {factor:g}: batches of {total}, chosen for {batches.chosen_for}"
+    return replace(schedule, groups=groups, notes=(*schedule.notes, note))

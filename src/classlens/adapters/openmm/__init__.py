@@ -61,7 +61,7 @@ def source_of(setup: Setup, options: Options) -> Source:
     return Source(
         origin=str(setup.path),
         open_dataset=partial(open_dataset, setup) if setup.splits else None,
-        open_schedule=partial(open_schedule, setup) if trains else None,
+        open_schedule=partial(open_schedule, setup, options) if trains else None,
         open_classifier=partial(open_classifier, setup, options) if setup.model else None,
         plan=Plan(partial(clock, setup), partial(count, setup) if "train" in setup.splits else None),
     )
@@ -92,11 +92,11 @@ def count(setup: Setup) -> int:
     return samples.count(split_of(setup, "train"))
 
 
-def open_schedule(setup: Setup) -> Schedule:
-    """The rules of every parameter group."""
+def open_schedule(setup: Setup, options: Options) -> Schedule:
+    """The rules of every parameter group; the network is built only if its groups are to be counted."""
     from classlens.adapters.openmm import schedule
 
-    return schedule.open_schedule(setup)
+    return schedule.open_schedule(setup, count_groups=options.count_groups)
 
 
 def clock(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:

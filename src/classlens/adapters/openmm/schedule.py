@@ -12,34 +12,54 @@ from math import ceil
 from types import MappingProxyType
 
 from classlens.adapters.openmm.schedules import chained, policies
-from classlens.adapters.openmm.schedules.groups import Parameter, groups_of
+from classlens.adapters.openmm.schedules.averaging import NAME, average_of
+from classlens.adapters.openmm.schedules.groups import Parameter, groups_of, layer_decay
 from classlens.adapters.openmm.setup import Optimization, Setup, Split
 from classlens.errors import ConfigError
 from classlens.schedule.clock import Clock
-from classlens.schedule.schedule import Rule, Schedule
+from classlens.schedule.schedule import Batches, Rule, Schedule
 
 
-def open_schedule(setup: Setup, parameters: Sequence[Parameter] | None = None) -> Schedule:
+def open_schedule(
+    setup: Setup, parameters: Sequence[Parameter] | None = None, *, count_groups: bool = False
+) -> Schedule:
     """What sets the hyper-parameters of a config's training run.
 
     Args:
-        parameters: those of the model; without them the groups of `paramwise_cfg` are shown as rules, uncounted.
+        parameters: those of the model, for its parameter groups. If they are not given, the model is built on torch's
+            "meta" device where layer-wise decay or `count_groups` needs it; otherwise the rules of `paramwise_cfg`
+            are shown as groups of unknown size, and torch is not loaded.
 
     Raises:
         ConfigError: the config has no optimizer, or a scheduler is wrong.
         NotFound: the type of a scheduler is unknown.
     """
     optimization = setup.optimization
-    groups = groups_of(setup, parameters)
+    if parameters is None and (count_groups or layer_decay(optimization) is not None):
+        from classlens.adapters.openmm.schedules.parameters import parameters_of
+
+        parameters = parameters_of(setup)
+    groups = groups_of(optimization, parameters)
     rules = rules_1x(optimization) if setup.generation == "1.x" else rules_0x(optimization)
+    average = average_of(setup)
+    if average is not None:
+        groups, rules = (*groups, average[0]), {**rules, NAME: average[1]}
     known = {name for group in groups for name in group.initial}
     notes = [f"{name} is scheduled, but the optimizer has none" for name in rules if name not in known]
-    if not rules:
+    if not set(rules) - {NAME}:
         notes.append("the config has no scheduler: every value stays as it starts")
     if optimization.accumulation > 1:
         notes.append(f"gradients of {optimization.accumulation} steps are summed before each update")
     notes += chained.notes_of(optimization.param_scheduler or ())
-    return Schedule(groups, MappingProxyType(rules), tuple(notes))
+    return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup))
+
+
+def batches_of(setup: Setup) -> Batches | None:
+    """The batch sizes by which the learning rate can be scaled; None where the config does not say."""
+    train, base = setup.splits.get("train"), setup.optimization.base_batch_size
+    if train is None or train.batch_size is None or base is None:
+        return None
+    return Batches(train.batch_size, base, applied=setup.optimization.auto_scale)
 
 
 def rules_1x(optimization: Optimization) -> dict[str, Rule]:

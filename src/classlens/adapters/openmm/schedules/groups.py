@@ -1,11 +1,18 @@
-"""Parameter groups of OpenMMLab configs: what the optimizer starts with, for which parameters."""
+"""Parameter groups of OpenMMLab configs: which parameters start with which values.
+
+`paramwise_cfg` makes a group of every single tensor. Those that start with the same values are one group here, named
+after the rules that made them. Without a model the rules themselves are shown, each as a group of unknown size.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
-from classlens.adapters.openmm.setup import Optimization, Setup
+from classlens.adapters.openmm.schedules.depths import depth_of
+from classlens.adapters.openmm.setup import Optimization, Settings
 from classlens.errors import ConfigError
 from classlens.schedule.schedule import Group
 
@@ -13,23 +20,146 @@ DEFAULT_LR: Mapping[str, float] = {"SGD": 1e-3, "Adam": 1e-3, "AdamW": 1e-3, "RM
 DEFAULT_DECAY: Mapping[str, float] = {"AdamW": 1e-2}
 """What torch takes where the config says nothing."""
 
+REST = "all other parameters"
+MOST_RULES = 3
+"""Rules that a group's name lists before it counts the rest."""
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """One tensor of the model: its name, its shape, and the type of the module that owns it."""
+    """One tensor of the model: its name, its shape, and what kind of module owns it ("norm", "depthwise", "")."""
 
     name: str
     shape: tuple[int, ...]
-    module: str
+    module: str = ""
 
 
-def groups_of(setup: Setup, parameters: Sequence[Parameter] | None) -> tuple[Group, ...]:
-    """The parameter groups, those with equal values put together.
+@dataclass(frozen=True)
+class Rule:
+    """What one line of `paramwise_cfg` does: its name on the plot, and factors on lr and weight decay.
+
+    `values` are set as they are, whatever the optimizer says.
+    """
+
+    name: str
+    lr: float = 1.0
+    decay: float = 1.0
+    values: Mapping[str, float] | None = None
+
+    def applied(self, initial: Mapping[str, float], *, decays: bool) -> dict[str, float]:
+        """The initial values of a parameter under this rule; without `decays` the optimizer's decay stays."""
+        found = dict(initial)
+        found["lr"] = found["lr"] * self.lr
+        found["weight_decay"] = found["weight_decay"] * (self.decay if decays else 1.0)
+        return found | {name: value for name, value in (self.values or {}).items() if name in found}
+
+
+def groups_of(optimization: Optimization, parameters: Sequence[Parameter] | None) -> tuple[Group, ...]:
+    """The parameter groups, those that start alike put together, in the order of the model.
 
     Raises:
-        ConfigError: the config has no optimizer, or the optimizer has no learning rate.
+        ConfigError: there is no optimizer or learning rate, or the layers of the model cannot be told apart.
     """
-    return (Group("all parameters", initial_values(setup.optimization)),)
+    initial, paramwise = initial_values(optimization), optimization.paramwise
+    if not paramwise:
+        return (counted("all parameters", initial, parameters),)
+    decays = "weight_decay" in (optimization.optimizer or {})
+    if parameters is None:
+        return rule_groups(paramwise, initial, decays=decays)
+    together: dict[tuple[tuple[str, float], ...], list[tuple[Rule, Parameter]]] = {}
+    for parameter in parameters:
+        rule = rule_for(parameter, optimization, parameters)
+        key = tuple(rule.applied(initial, decays=decays).items())
+        together.setdefault(key, []).append((rule, parameter))
+    return tuple(
+        counted(name_of([rule for rule, _ in members]), dict(key), [parameter for _, parameter in members])
+        for key, members in together.items()
+    )
+
+
+def counted(name: str, initial: Mapping[str, float], parameters: Sequence[Parameter] | None) -> Group:
+    """A group with its size, where it is known."""
+    if parameters is None:
+        return Group(name, initial)
+    return Group(name, initial, len(parameters), sum(prod(parameter.shape) for parameter in parameters))
+
+
+def name_of(rules: Sequence[Rule]) -> str:
+    """The rules of a group, the most frequent first."""
+    names = [name for name, _ in Counter(rule.name for rule in rules).most_common()]
+    more = f" and {len(names) - MOST_RULES} more rules" if len(names) > MOST_RULES else ""
+    return ", ".join(names[:MOST_RULES]) + more
+
+
+def layer_decay(optimization: Optimization) -> float | None:
+    """The factor from layer to layer, if the rates decay layer by layer."""
+    if "LearningRateDecay" not in str(optimization.constructor) and "LayerDecay" not in str(optimization.constructor):
+        return None
+    return float(optimization.paramwise.get("layer_decay_rate", 1.0))
+
+
+def rule_for(parameter: Parameter, optimization: Optimization, parameters: Sequence[Parameter]) -> Rule:
+    """The rule that sets a parameter: a custom key beats all others; then norm, bias, depthwise, one-dimensional."""
+    paramwise, rate = optimization.paramwise, layer_decay(optimization)
+    rule = custom_rule(parameter.name, paramwise) or plain_rule(parameter, paramwise)
+    if rate is None:
+        return rule
+    layer, layers = depth_of(parameter.name, [each.name for each in parameters])
+    scale = rate ** (layers - layer - 1)
+    name = f"layer {layer} (x{scale:.3g})" + (", no decay" if rule.decay == 0 else "")
+    return Rule(name, scale, rule.decay)
+
+
+def custom_rule(name: str, paramwise: Settings) -> Rule | None:
+    """The longest custom key that the name holds; of equally long ones the first in the alphabet."""
+    custom = paramwise.get("custom_keys") or {}
+    for key in sorted(sorted(custom), key=len, reverse=True):
+        if key in name:
+            return rule_of(key, custom[key])
+    return None
+
+
+def rule_of(key: str, settings: Settings) -> Rule:
+    """A custom key as a rule."""
+    values = {name: value for name, value in settings.items() if name not in {"lr_mult", "decay_mult"}}
+    return Rule(key, float(settings.get("lr_mult", 1.0)), float(settings.get("decay_mult", 1.0)), values)
+
+
+def plain_rule(parameter: Parameter, paramwise: Settings) -> Rule:
+    """The rule by kind of module and of tensor, as the optimizer's constructor decides."""
+    is_norm, is_bias = parameter.module == "norm", parameter.name.rsplit(".", 1)[-1] == "bias"
+    rate = paramwise.get("bias_lr_mult") if is_bias and not is_norm else None
+    for applies, name, key in (
+        (is_norm, "norm layers", "norm_decay_mult"),
+        (is_bias, "biases", "bias_decay_mult"),
+        (parameter.module == "depthwise", "depthwise convolutions", "dwconv_decay_mult"),
+        (len(parameter.shape) == 1, "one-dimensional", "flat_decay_mult"),
+    ):
+        if applies and paramwise.get(key) is not None:
+            return Rule(name, 1.0 if rate is None else float(rate), float(paramwise[key]))
+    return Rule(REST) if rate is None else Rule("biases", float(rate))
+
+
+PLAIN_RULES: Mapping[str, Callable[[float], Rule]] = {
+    "bias_lr_mult": lambda factor: Rule("biases (rate)", lr=factor),
+    "bias_decay_mult": lambda factor: Rule("biases", decay=factor),
+    "norm_decay_mult": lambda factor: Rule("norm layers", decay=factor),
+    "dwconv_decay_mult": lambda factor: Rule("depthwise convolutions", decay=factor),
+    "flat_decay_mult": lambda factor: Rule("one-dimensional", decay=factor),
+}
+
+
+def rule_groups(paramwise: Settings, initial: Mapping[str, float], *, decays: bool) -> tuple[Group, ...]:
+    """One group for every set of rules that start alike, and one for what no rule names."""
+    rules = [Rule(REST)]
+    rules += [
+        Rule(name, **{what: float(paramwise[key])}) for key, (name, what) in PLAIN_RULES.items() if key in paramwise
+    ]
+    rules += [rule_of(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
+    together: dict[tuple[tuple[str, float], ...], list[Rule]] = {}
+    for rule in rules:
+        together.setdefault(tuple(rule.applied(initial, decays=decays).items()), []).append(rule)
+    return tuple(Group(name_of(members), dict(key)) for key, members in together.items())
 
 
 def initial_values(optimization: Optimization) -> dict[str, float]:
