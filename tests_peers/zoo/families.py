@@ -104,3 +104,32 @@ add(
     neck=None,
     size=100,
 )
+
+for arch, width in {"tiny": 768, "small": 768, "base": 1024}.items():
+    add(
+        f"Swin-{arch}",
+        {"type": "SwinTransformer", "arch": arch, "img_size": 224, "drop_path_rate": 0.2},
+        width,
+        size=224,
+    )
+windows = {"type": "SwinTransformer", "arch": "tiny", "stage_cfgs": {"block_cfgs": {"window_size": 4}}}
+add("Swin-tiny with windows of 4", windows, 768, size=150)
+add(
+    "Swin-tiny to stage 2",
+    {"type": "SwinTransformer", "arch": "tiny", "window_size": 4, "out_indices": (1, 2)},
+    384,
+    size=130,
+)
+for layers, width, heads in ((14, 384, 6), (19, 448, 7)):
+    encoder = {"num_heads": heads, "feedforward_channels": 3 * width}
+    maker = {"token_dims": 64, "use_performer": False}
+    backbone = {
+        "type": "T2T_ViT",
+        "img_size": 64,
+        "embed_dims": width,
+        "num_layers": layers,
+        "t2t_cfg": maker,
+        "layer_cfgs": encoder,
+    }
+    head = {"type": "VisionTransformerClsHead", "in_channels": width}
+    add(f"T2T-ViT-t-{layers}", backbone, head, neck=None, size=64 if layers == 14 else 90)

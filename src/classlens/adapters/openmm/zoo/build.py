@@ -30,6 +30,8 @@ BACKBONES: Mapping[str, str] = {
     "ResNet_CIFAR": RESNET,
     "SEResNeXt": RESNET,
     "SEResNet": RESNET,
+    "SwinTransformer": "swin:swin",
+    "T2T_ViT": "t2t_vit:t2t_vit",
     "VisionTransformer": VIT,
 }
 NECKS: Mapping[str, str] = {
