@@ -137,10 +137,10 @@ def encoding_after(transform: Foreign, before: Carried, value: Foreign) -> Encod
         scaled = new.max() <= 1.001 and new.max() <= old.max() / 2
         encoding = Encoding("RGB", layout, 1.0 if scaled else 255.0)  # type: ignore[arg-type]
     known = told(transform, encoding)
-    if known is not None or (new.min() >= -1e-3 and new.max() <= encoding.white * 1.001):
+    plain = (encoding.mean, encoding.std) == (PLAIN.mean, PLAIN.std)
+    if known is not None or not plain or (new.min() >= -1e-3 and new.max() <= encoding.white * 1.001):
         return known or encoding
-    values = channels(decoded(old, before.encoding), old_layout)
-    return fitted(values, channels(new, layout), encoding) or guessed(new, encoding)
+    return fitted(channels(old, old_layout), channels(new, layout), encoding) or guessed(new, encoding)
 
 
 def told(transform: Foreign, encoding: Encoding) -> Encoding | None:
@@ -162,14 +162,6 @@ def triple(values: Foreign) -> Triple:
     flat = [float(f"{value:.6g}") for value in np.asarray(values, dtype=np.float64).reshape(-1)]
     first, second, third = flat if len(flat) == 3 else flat[:1] * 3
     return first, second, third
-
-
-def decoded(array: Array, encoding: Encoding) -> Array:
-    """The values of an array before its normalisation, in whatever layout it has."""
-    if array.dtype.kind != "f":
-        return array.astype(np.float64)
-    shape = (3, 1, 1) if encoding.layout == "CHW" else (3,)
-    return np.asarray(array * np.reshape(encoding.std, shape) + np.reshape(encoding.mean, shape))
 
 
 def channels(array: Array, layout: str) -> Array:

@@ -20,7 +20,7 @@ TUPLES: Mapping[str, tuple[str, ...]] = {
 }
 """How the tuples of torchvision's first generation are read; the rest of a tuple is left out."""
 
-HIDDEN = {"needs_crop", "needs_pad", "shape", "rows", "cols", "interpolation", "fill", "seed"}
+HIDDEN = {"needs_crop", "needs_pad", "shape", "rows", "cols", "interpolation", "fill", "fill_mask", "seed"}
 """Parameters that follow from the picture or the settings, or mean nothing to the eye."""
 
 SINGLE: Mapping[str, str] = {"RandomRotation": "angle", "GaussianBlur": "sigma"}
@@ -72,8 +72,8 @@ def kept(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def is_default(value: Value) -> bool:
-    """False and an empty list say that something was not needed."""
-    return value is None or value is False or (isinstance(value, (list, tuple, dict)) and not value)
+    """False, an empty list and a list of zeros (a padding) say that something was not needed."""
+    return value is None or value is False or (isinstance(value, (list, tuple, dict)) and not any(value))
 
 
 def plain(value: Value) -> object:

@@ -1,0 +1,42 @@
+"""Published weights: found in the local cache, or downloaded where there is a network; else refused at once.
+
+Clients of hubs retry a missing network for a minute before they give up; here the question is asked first.
+"""
+
+import socket
+from urllib.parse import urlsplit
+
+from classlens.errors import DataError
+
+
+def reachable(url: str) -> bool:
+    """Whether the name of a server can be resolved: fails within milliseconds on a machine without a network."""
+    host = urlsplit(url).hostname
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        return False
+    return True
+
+
+def cached(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
+    """Whether any of the files of a repository is in the cache of the Hugging Face Hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(isinstance(try_to_load_from_cache(repository, name, revision=revision), str) for name in names)
+
+
+def hub_at_hand(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
+    """Whether files of a repository are in the cache, or the Hugging Face Hub can be asked for them."""
+    from huggingface_hub import constants
+
+    if cached(repository, names, revision):
+        return True
+    return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)
+
+
+def out_of_reach(address: str, hint: str) -> DataError:
+    """The error for published weights that are neither cached nor to be had."""
+    return DataError(
+        f"the weights of {address} are not on this machine, and there is no network to get them", hint=hint
+    )

@@ -1,0 +1,61 @@
+"""What an object is, told by the names of its classes, so that no framework is imported to find out."""
+
+from collections.abc import Mapping
+from types import FunctionType
+from typing import Any, TypeAlias
+
+from classlens.adapters.pipelines.watching import is_sequence
+
+Thing: TypeAlias = Any
+"""An object of the user."""
+
+MODULE = "torch.nn.modules.module.Module"
+LOADER = "torch.utils.data.dataloader.DataLoader"
+ITERABLE = "torch.utils.data.dataset.IterableDataset"
+OPTIMIZER = "torch.optim.optimizer.Optimizer"
+TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data")
+
+
+def kinds(thing: Thing) -> set[str]:
+    """The full names of an object's class and of all classes that it inherits from."""
+    return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(thing).__mro__}
+
+
+def is_transform(thing: Thing) -> bool:
+    """A transform, or a composition of them, of a known framework."""
+    if any(name.startswith(TRANSFORMS) for name in kinds(thing)) and callable(thing):
+        return True
+    inner = getattr(thing, "transforms", None)
+    return callable(thing) and is_sequence(inner) and not is_dataset(thing)
+
+
+def is_module(thing: Thing) -> bool:
+    """A network of torch; torchvision's transforms are modules, too, but no networks."""
+    return MODULE in kinds(thing) and not any(name.startswith(TRANSFORMS) for name in kinds(thing))
+
+
+def is_optimizer(thing: Thing) -> bool:
+    """An optimizer of torch."""
+    return OPTIMIZER in kinds(thing)
+
+
+def is_scheduler(thing: Thing) -> bool:
+    """A scheduler of torch, timm or transformers: it holds an optimizer and takes steps."""
+    return hasattr(thing, "optimizer") and callable(getattr(thing, "step", None)) and not is_module(thing)
+
+
+def is_loader(thing: Thing) -> bool:
+    """A DataLoader."""
+    return LOADER in kinds(thing)
+
+
+def is_dataset(thing: Thing) -> bool:
+    """Anything with samples by number: a Dataset of torch, of Hugging Face, or a class of the user's own."""
+    if isinstance(thing, (str, bytes, tuple, list, Mapping, FunctionType)) or MODULE in kinds(thing):
+        return False
+    return hasattr(thing, "__getitem__") and hasattr(thing, "__len__")
+
+
+def is_lightning(thing: Thing) -> bool:
+    """A Lightning module, or anything else that brings its own optimizers."""
+    return is_module(thing) and callable(getattr(thing, "configure_optimizers", None))

@@ -1,0 +1,87 @@
+"""A network of the user as a classifier: how it is fed is read off its test transform, or off what built it.
+
+Without a transform, timm's and transformers' own records are used where the network carries them, and ImageNet's
+usual encoding at 224 x 224 where it does not.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from classlens.adapters.fitting import load_checkpoint
+from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, feeding, square
+from classlens.adapters.python.kinds import Thing
+from classlens.cam.classifier import Classifier
+from classlens.errors import ModelError
+from classlens.image import Encoding
+
+SIDE = 224
+"""The side of the picture that a network is fed where nothing says otherwise."""
+
+
+def classifier_of(given: Thing, transform: Thing, name: str, checkpoint: str | None, *, trust: bool) -> Classifier:
+    """The user's record as it is, or a record of the user's module.
+
+    Raises:
+        DataError: the checkpoint does not fit.
+    """
+    module = given.module if isinstance(given, Classifier) else given
+    if checkpoint is not None:
+        load_checkpoint(module, checkpoint, trust=trust)
+    if isinstance(given, Classifier):
+        return given if transform is None else replace(given, **vars(feeding(transform)))
+    fed = feeding(transform) if transform is not None else told_by(module)
+    return Classifier(
+        name=name,
+        module=module,
+        logits=partial(scores, module),
+        encoding=fed.encoding,
+        size=fed.size,
+        prepare=fed.prepare,
+        classes=classes_of(module),
+    )
+
+
+def scores(module: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+    """The class scores in whatever the module returns: a tensor, a named output, or the first tensor of a tuple.
+
+    Raises:
+        ModelError: there is no tensor in it.
+    """
+    output: Any = module(batch)
+    if isinstance(output, dict) and not hasattr(output, "logits"):
+        output = output.get("logits", output.get("out"))
+    output = getattr(output, "logits", output)
+    if isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
+        raise ModelError(
+            f"{type(module).__name__} returns a {type(output).__name__}, not class scores",
+            hint="wrap it in a module that returns a tensor of batch x classes",
+        )
+    return output
+
+
+def told_by(module: nn.Module) -> Feeding:
+    """What a network says about its own pictures: timm's `pretrained_cfg`, else the usual."""
+    told = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
+    if isinstance(told, dict) and "input_size" in told:
+        size = tuple(told["input_size"])[-2:]
+        encoding = Encoding("RGB", "CHW", 1.0, tuple(told["mean"]), tuple(told["std"]))
+        return Feeding(square(max(size)), encoding, (size[0], size[1]))
+    side = getattr(getattr(module, "config", None), "image_size", None)
+    side = side if isinstance(side, int) else SIDE
+    return Feeding(square(side), IMAGENET, (side, side))
+
+
+def classes_of(module: nn.Module) -> tuple[str, ...] | None:
+    """Class names that a network carries: `classes`, `class_names`, or `config.id2label`."""
+    for name in ("classes", "class_names"):
+        given = getattr(module, name, None)
+        if isinstance(given, (list, tuple)) and all(isinstance(one, str) for one in given):
+            return tuple(given)
+    labels = getattr(getattr(module, "config", None), "id2label", None)
+    return tuple(labels[index] for index in range(len(labels))) if labels else None

@@ -1,0 +1,102 @@
+"""Classifiers of timm, by name: `timm:resnet50`, `timm:vit_base_patch16_224.augreg_in1k`, `timm:hf-hub:USER/MODEL`.
+
+Published weights are the default, as a map of an untrained network says nothing. A checkpoint replaces them;
+`?pretrained=false` leaves the network untrained, and other settings go to `timm.create_model`.
+"""
+
+from functools import partial
+
+import timm
+from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_model_data_config
+from torch import nn
+
+from classlens.adapters import Options
+from classlens.adapters.fitting import load_checkpoint
+from classlens.adapters.hub import hub_at_hand, out_of_reach, reachable
+from classlens.adapters.pipelines.feeding import feeding
+from classlens.adapters.settings import Setting, split_settings
+from classlens.cam.classifier import Classifier
+from classlens.errors import ConfigError, NotFound
+from classlens.source import Source
+
+FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""Under which names timm publishes weights."""
+
+
+def open_model(rest: str, options: Options) -> Source:
+    """Offer the classifier only; timm's names carry no data and no schedule.
+
+    Raises:
+        NotFound: timm has no model of that name.
+        ConfigError: the settings behind the name cannot be read.
+    """
+    name, settings = split_settings(rest)
+    if not name.startswith("hf-hub:") and not timm.is_model(name.partition(".")[0]):
+        raise NotFound("timm model", name, timm.list_models())
+    return Source(f"timm:{rest}", open_classifier=partial(build, name, settings, options))
+
+
+def build(name: str, settings: dict[str, Setting], options: Options, checkpoint: str | None) -> Classifier:
+    """The network with the weights at `checkpoint`, or with the published ones.
+
+    Raises:
+        DataError: the checkpoint does not fit, or the published weights are out of reach.
+        ConfigError: timm refuses a setting.
+    """
+    wanted = dict(settings)
+    pretrained = bool(wanted.pop("pretrained", True)) and checkpoint is None
+    if pretrained:
+        require_weights(name)
+    try:
+        network = timm.create_model(name, pretrained=pretrained, **wanted)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"timm:{name} cannot be built: {reason}", hint="settings go to timm.create_model") from error
+    if checkpoint is not None:
+        load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
+    return classifier_of(network.eval(), f"timm:{name}")
+
+
+def require_weights(name: str) -> None:
+    """Say at once that published weights cannot be had, or were never published.
+
+    Raises:
+        DataError: neither cached nor reachable.
+    """
+    config = None if name.startswith("hf-hub:") else timm.get_pretrained_cfg(name)
+    repository = name.removeprefix("hf-hub:") if config is None else config.hf_hub_id
+    hint = f"give a checkpoint (--checkpoint FILE), or look at an untrained network with timm:{name}?pretrained=false"
+    if config is not None and not config.has_weights:
+        raise out_of_reach(f"timm:{name} (none were published)", hint)
+    at_hand = hub_at_hand(repository, FILES) if repository else reachable(str(config and config.url))
+    if not at_hand:
+        raise out_of_reach(f"timm:{name}", hint)
+
+
+def classifier_of(network: nn.Module, name: str) -> Classifier:
+    """A network built by timm, with the test pipeline and the class names that belong to its weights."""
+    data = resolve_model_data_config(network)
+    fed = feeding(create_transform(**data, is_training=False))
+    return Classifier(
+        name=name,
+        module=network,
+        logits=network,
+        encoding=fed.encoding,
+        size=fed.size,
+        prepare=fed.prepare,
+        classes=class_names(network),
+    )
+
+
+def class_names(network: nn.Module) -> tuple[str, ...] | None:
+    """Names as the weights carry them, or those of the ImageNet subset that they were trained on."""
+    config = getattr(network, "pretrained_cfg", None) or {}
+    count = getattr(network, "num_classes", None)
+    names = config.get("label_names")
+    if names is None:
+        subset = infer_imagenet_subset(network)
+        if subset is None:
+            return None
+        info = ImageNetInfo(subset)
+        names = [info.index_to_description(index) for index in range(info.num_classes())]
+    return tuple(names) if len(names) == count else None

@@ -1,0 +1,95 @@
+"""Classifiers of torchvision, by name and weights: `torchvision:resnet50`, `torchvision:resnet50:IMAGENET1K_V1`.
+
+Without weights the recommended ones are meant; `torchvision:resnet50:none` is the untrained network. A checkpoint
+replaces them. Settings behind a question mark go to the function that builds the model.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from torchvision import models
+
+from classlens.adapters import Options
+from classlens.adapters.fitting import load_checkpoint
+from classlens.adapters.hub import out_of_reach, reachable
+from classlens.adapters.pipelines.carried import Foreign
+from classlens.adapters.pipelines.feeding import feeding
+from classlens.adapters.settings import Setting, split_settings
+from classlens.cam.classifier import Classifier
+from classlens.errors import ConfigError, NotFound
+from classlens.source import Source
+
+
+def open_model(rest: str, options: Options) -> Source:
+    """Offer the classifier only; torchvision's names carry no data and no schedule.
+
+    Raises:
+        NotFound: torchvision has no classifier, or no weights, of that name.
+        ConfigError: the settings behind the name cannot be read.
+    """
+    address, settings = split_settings(rest)
+    name, _, wanted = address.partition(":")
+    if name not in (known := models.list_models(module=models)):
+        raise NotFound("torchvision classifier", name, known)
+    weights = weights_of(name, wanted if settings.pop("pretrained", True) else "none")
+    return Source(f"torchvision:{rest}", open_classifier=partial(build, name, weights, settings, options))
+
+
+def weights_of(name: str, wanted: str) -> Foreign:
+    """The member of torchvision's enumeration, or None for an untrained network.
+
+    Raises:
+        NotFound: the model has no such weights.
+    """
+    published = models.get_model_weights(name)
+    if wanted.casefold() == "none":
+        return None
+    if not wanted or wanted.upper() == "DEFAULT":
+        return published.DEFAULT
+    if wanted not in published.__members__:
+        raise NotFound("weights", wanted, [*published.__members__, "none"], where=f"torchvision:{name}")
+    return published[wanted]
+
+
+def build(
+    name: str, weights: Foreign, settings: dict[str, Setting], options: Options, checkpoint: str | None
+) -> Classifier:
+    """The network with the weights at `checkpoint`, or with the published ones; fed as the weights want it.
+
+    Raises:
+        DataError: the checkpoint does not fit, or the published weights are out of reach.
+        ConfigError: torchvision refuses a setting.
+    """
+    chosen = weights if checkpoint is None else None
+    if chosen is not None and not on_disk(chosen.url) and not reachable(chosen.url):
+        raise out_of_reach(
+            f"torchvision:{name}",
+            f"give a checkpoint (--checkpoint FILE), or look at an untrained network with torchvision:{name}:none",
+        )
+    quiet = {"init_weights": True} if name in ("googlenet", "inception_v3") and chosen is None else {}
+    try:
+        network = models.get_model(name, weights=chosen, **(quiet | settings))
+    except (TypeError, ValueError) as error:
+        hint = "settings go to the function of that name in torchvision.models"
+        raise ConfigError(f"torchvision:{name} cannot be built: {error}", hint=hint) from error
+    if checkpoint is not None:
+        load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
+    told = weights or models.get_model_weights(name).DEFAULT
+    fed = feeding(told.transforms())
+    names = tuple(told.meta["categories"])
+    count = settings.get("num_classes", len(names))
+    return Classifier(
+        name=f"torchvision:{name}",
+        module=network.eval(),
+        logits=network,
+        encoding=fed.encoding,
+        size=fed.size,
+        prepare=fed.prepare,
+        classes=names if count == len(names) else None,
+    )
+
+
+def on_disk(url: str) -> bool:
+    """Whether torch's download cache holds the file."""
+    return (Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]).is_file()
