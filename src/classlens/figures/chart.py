@@ -92,7 +92,7 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool = False) -> C
     names = tuple(dict.fromkeys(name for run in runs for name in run.names))
     (per_epoch,) = lengths if len(lengths) == 1 else (None,)
     return Chart(
-        title=title or ", ".join(run.title for run in runs if run.title),
+        title=title or (runs[0].title if len(runs) == 1 else f"{len(runs)} schedules compared"),
         subtitle=subtitle(runs),
         x_label="epoch" if in_epochs else "step",
         x_end=max(position(run, run.clock.steps, in_epochs=in_epochs) for run in runs),
@@ -194,6 +194,14 @@ def rows(pins: Sequence[tuple[float, float]], *, most: int = 3, gap: float = 0.0
         if row is not None:
             free[row], placed[index] = right, row
     return placed
+
+
+def entry(line: Line, *, brief: bool = False) -> str:
+    """A line of the legend: what it is, and, unless it has to be brief, its highest and its last value."""
+    finite = line.y[np.isfinite(line.y)]
+    if brief or not finite.size:
+        return line.label
+    return f"{line.label}   {finite.max():.3g} → {finite[-1]:.3g}"
 
 
 def number(value: float) -> str:

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from classlens.figures.chart import Chart, Panel, Pin, chart_of, number, rows, short
+from classlens.figures.chart import Chart, Panel, Pin, chart_of, entry, number, rows, short
 from classlens.figures.style import DEFAULT, FAINT, STYLES, WARNING, check_style
 from classlens.schedule.replay import Curve, Curves
 
@@ -105,8 +105,7 @@ def fill_panel(axes: Axes, panel: Panel, chart: Chart, size: Size) -> None:
     """Lines, marks, axes and legend of one hyper-parameter."""
     width, height = plot_points(panel, chart, size)
     for line in panel.lines:
-        label = f"{line.label}   {number(line.y[0])} → {number(line.y[-1])}" if len(panel.lines) > 1 else line.label
-        axes.plot(line.x, line.y, color=line.colour, linewidth=1.8, label=label)
+        axes.plot(line.x, line.y, color=line.colour, linewidth=1.8, label=entry(line, brief=size[0] < 9))
     axes.set_ylabel(panel.title)
     axes.set_xlim(0, chart.x_end)
     axes.margins(x=0)
@@ -123,7 +122,7 @@ def fill_panel(axes: Axes, panel: Panel, chart: Chart, size: Size) -> None:
         second.set_xlabel("epoch")
         second.xaxis.set_major_locator(MaxNLocator(nbins=max(3, int(width // 60))))
     if len(panel.lines) > 1:
-        small = 7.5 if width < 500 or len(panel.lines) > 12 else 9
+        small = min(9.0, height / len(panel.lines) / 1.6, size[0])
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize=small, frameon=False)
     else:
         last = panel.lines[0].y[-1]
@@ -141,7 +140,8 @@ def fill_panel(axes: Axes, panel: Panel, chart: Chart, size: Size) -> None:
 
 def plot_points(panel: Panel, chart: Chart, size: Size) -> tuple[float, float]:
     """About how wide and high the plot itself is, in points: what words may take."""
-    legend = max((len(line.label) + 20 for line in panel.lines), default=0) * 9 * LETTER if len(panel.lines) > 1 else 40
+    letters = max((len(entry(line, brief=size[0] < 9)) for line in panel.lines), default=0) + 6
+    legend = letters * min(9.0, size[0]) * LETTER if len(panel.lines) > 1 else 40
     width = size[0] * POINTS_PER_INCH - 75 - legend
     height = (size[1] * POINTS_PER_INCH - 110 - 14 * len(chart.findings)) / len(chart.panels) - 20
     return max(width, 80.0), max(height, 40.0)

@@ -13,7 +13,7 @@ from textwrap import wrap
 
 import numpy as np
 
-from classlens.figures.chart import Chart, Line, Panel, chart_of, number, rows, short
+from classlens.figures.chart import Chart, Line, Panel, chart_of, entry, number, rows, short
 from classlens.figures.style import DEFAULT, FAINT, STYLES, WARNING, Style
 from classlens.schedule.replay import Curves
 
@@ -39,7 +39,7 @@ SMALL, SMALL_DARK, ALARM = Type(9.0, FAINT), Type(9.0), Type(9.0, WARNING)
 
 @dataclass(frozen=True)
 class Frame:
-    """Where one panel is, and what its edges mean: x from 0 to `x_end`, y from `low` to `high`."""
+    """Where one panel is, and what its edges mean: x from 0 to `x_end`, y from `low` to `high`; `room` is what is left beside it."""
 
     left: float
     top: float
@@ -49,6 +49,7 @@ class Frame:
     low: float
     high: float
     log: bool
+    room: float
 
     def x(self, value: float) -> float:
         """Points from the left edge of the picture."""
@@ -133,24 +134,22 @@ def segment(start: tuple[float, float], end: tuple[float, float], colour: str, e
 def frame_of(chart: Chart, panel: Panel, width: float, rows_at: tuple[float, float]) -> Frame:
     """The frame of a panel between its legend and its axis; `rows_at` is (top, height)."""
     top, height = rows_at
-    legend = min(legend_width(panel), width * 0.45)
-    inner = max(width - 70 - legend, 60.0)
+    inner = max(width - 70 - min(legend_width(panel), width * 0.45), 60.0)
     used = max((row + 1 for row in places(panel, chart.x_end, inner) if row is not None), default=0)
     room = min((used * ROW + 8) / height, 0.7)
     low, high = panel.span
     if chart.log and high > 0:
         low = max(low, panel.lowest_positive)
         decades = max(high / low, 10.0)
-        return Frame(
-            62, top, inner, height, chart.x_end, low / decades**0.04, high * decades ** (room / (1 - room) + 0.02), True
-        )
-    low = 0.0 if 0 <= low < 0.5 * high else low
-    reach = (high - low) or abs(high) or 1.0
-    if high == low:
-        low, high = low - reach / 2, high + reach / 2
-    return Frame(
-        62, top, inner, height, chart.x_end, low - 0.03 * reach, high + reach * (room / (1 - room) + 0.02), False
-    )
+        low, high = low / decades**0.04, high * decades ** (room / (1 - room) + 0.02)
+    else:
+        low = 0.0 if 0 <= low < 0.5 * high else low
+        reach = (high - low) or abs(high) or 1.0
+        if high == low:
+            low, high = low - reach / 2, high + reach / 2
+        low, high = low - 0.03 * reach, high + reach * (room / (1 - room) + 0.02)
+    beside = width - 70 - inner
+    return Frame(62, top, inner, height, chart.x_end, low, high, chart.log and low > 0, beside)
 
 
 def legend_width(panel: Panel) -> float:
@@ -158,11 +157,6 @@ def legend_width(panel: Panel) -> float:
     if len(panel.lines) == 1:
         return 62.0
     return max(len(entry(line)) for line in panel.lines) * 9 * LETTER + 34
-
-
-def entry(line: Line) -> str:
-    """A line of the legend: what it is, where it starts and ends."""
-    return f"{line.label}   {number(line.y[0])} → {number(line.y[-1])}"
 
 
 def places(panel: Panel, end: float, width: float) -> list[int | None]:
@@ -233,11 +227,16 @@ def legend(panel: Panel, frame: Frame) -> Iterator[str]:
         yield text((x, y + 12), number(last), SMALL)
         return
     spacing = min(14.0, frame.height / len(panel.lines))
-    kind = Type(min(9.0, spacing * 0.8))
+    room = frame.room - 34
+    fitting = room / LETTER / max(len(entry(line)) for line in panel.lines)
+    brief = fitting < 6
+    if brief:
+        fitting = room / LETTER / max(len(line.label) for line in panel.lines)
+    kind = Type(min(9.0, spacing * 0.8, fitting))
     for index, line in enumerate(panel.lines):
         y = frame.top + spacing * (index + 0.7)
         yield segment((x, y - 3), (x + 16, y - 3), line.colour, ' stroke-width="2"')
-        yield text((x + 21, y), entry(line), kind)
+        yield text((x + 21, y), entry(line, brief=brief), kind)
 
 
 def x_axis(chart: Chart, frame: Frame, look: Style, *, named: bool) -> Iterator[str]:
@@ -264,7 +263,7 @@ def epoch_axis(per_epoch: float, frame: Frame) -> Iterator[str]:
 def value_ticks(frame: Frame) -> list[tuple[float, str]]:
     """Values to label on the vertical axis."""
     if not frame.log:
-        return [(value, number(value)) for value in ticks(frame.low, frame.high, max(2, int(frame.height // 36)))]
+        return [(value, number(value)) for value in ticks(frame.low, frame.high, max(2, int(frame.height // 26)))]
     low, high = ceil(log10(frame.low)), floor(log10(frame.high))
     stride = max(1, ceil((high - low + 1) / max(2, frame.height // 24)))
     return [(10.0**power, f"1e{power}") for power in range(low, high + 1, stride)]

@@ -152,9 +152,7 @@ PLAIN_RULES: Mapping[str, Callable[[float], Rule]] = {
 def rule_groups(paramwise: Settings, initial: Mapping[str, float], *, decays: bool) -> tuple[Group, ...]:
     """One group for every set of rules that start alike, and one for what no rule names."""
     rules = [Rule(REST)]
-    rules += [
-        Rule(name, **{what: float(paramwise[key])}) for key, (name, what) in PLAIN_RULES.items() if key in paramwise
-    ]
+    rules += [named(float(paramwise[key])) for key, named in PLAIN_RULES.items() if paramwise.get(key) is not None]
     rules += [rule_of(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
     together: dict[tuple[tuple[str, float], ...], list[Rule]] = {}
     for rule in rules:
