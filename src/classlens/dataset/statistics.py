@@ -85,5 +85,5 @@ def triple(values: np.ndarray[Any, np.dtype[np.float64]] | None) -> Values | Non
 def fingerprint(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
     """The same for the same pixels in the same shape, whatever the file."""
     digest = hashlib.blake2b(repr(picture.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(picture))
+    digest.update(np.ascontiguousarray(picture).data)
     return digest.digest()

@@ -102,7 +102,8 @@ def build_stage(settings: Settings, where: str, build: partial[tuple[Stage, ...]
         return registered_stage(settings, where)
     known = [*DETERMINISTIC, *RANDOM, *POLICIES, *NESTED, *FORMATS, *KINDS, LOADER, *FOLDED]
     near = suggestion(name, known)
-    hint = near if near.startswith("did you mean") else "transforms of your own need --trust-config"
+    own = "transforms of your own need --trust-config"
+    hint = f"{near} {own}" if near.startswith("did you mean") else own
     raise ConfigError(f"{where}: no transform named {name!r}", hint=hint)
 
 

@@ -1,0 +1,221 @@
+import numpy as np
+import pytest
+
+from classlens.adapters.openmm.stages import build_stages, look, test_pipeline, transform
+from classlens.adapters.openmm.stages.state import State
+from classlens.dataset.chance import generator
+from classlens.errors import ConfigError
+from classlens.image import Image
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+
+
+def stage(**settings):
+    (built,) = build_stages([settings], where="train pipeline")
+    return built
+
+
+def drawn_often(times=400, picture=PICTURE, **settings):
+    record = transform(settings, "test")
+    return [record.draw(picture, generator(0, number, 0)) for number in range(times)]
+
+
+def run(picture=PICTURE, seed=0, **settings):
+    return stage(**settings).apply(State(picture), generator(seed, 0, 0))
+
+
+EVERY_TYPE = [
+    {"type": "Resize", "scale": 32},
+    {"type": "ResizeEdge", "scale": 32},
+    {"type": "CenterCrop", "crop_size": 32},
+    {"type": "EfficientNetCenterCrop", "crop_size": 32},
+    {"type": "Pad", "size": (100, 100)},
+    {"type": "RandomFlip", "prob": 0.5},
+    {"type": "RandomCrop", "crop_size": 32},
+    {"type": "RandomResizedCrop", "scale": 32},
+    {"type": "EfficientNetRandomCrop", "scale": 32},
+    {"type": "ColorJitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.5},
+    {"type": "ColorJitter", "brightness": 0.4, "hue": 0.5, "backend": "cv2"},
+    {"type": "Lighting", "eigval": [55.0, 4.8, 1.1], "eigvec": np.eye(3).tolist()},
+    {"type": "RandomGrayscale", "prob": 0.5},
+    {"type": "RandomErasing", "erase_prob": 0.9, "mode": "rand", "fill_std": 20},
+    {"type": "RandAugment", "policies": "timm_increasing", "num_policies": 3, "magnitude_level": 9},
+    {"type": "AutoAugment", "policies": "imagenet"},
+    {"type": "GaussianBlur", "radius": 1.5, "prob": 0.9},
+    {"type": "Cutout", "magnitude_range": (0, 40), "prob": 0.9},
+    {"type": "Normalize", "mean": [1, 2, 3], "std": [4, 5, 6]},
+    {"type": "RandomApply", "transforms": [{"type": "RandomFlip", "prob": 1.0}], "prob": 0.5},
+    {"type": "RandomChoice", "transforms": [[{"type": "RandomFlip", "prob": 1.0}], [{"type": "Invert", "prob": 1.0}]]},
+    {"type": "MultiView", "transforms": [[{"type": "RandomResizedCrop", "scale": 20}]], "num_views": [2]},
+]
+
+
+@pytest.mark.parametrize("settings", EVERY_TYPE, ids=lambda settings: settings["type"])
+def test_a_stage_repeats_itself_and_leaves_its_input_alone(settings):
+    before = PICTURE.copy()
+
+    first, second = run(**settings), run(**settings)
+
+    np.testing.assert_array_equal(look(first.state).pixels, look(second.state).pixels)
+    np.testing.assert_array_equal(PICTURE, before)
+    assert first.drawn.keys() == second.drawn.keys()
+
+
+@pytest.mark.parametrize("settings", EVERY_TYPE, ids=lambda settings: settings["type"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 300), (300, 2), (28, 28)])
+def test_a_stage_takes_pictures_of_any_shape(settings, size):
+    picture = np.full((*size, 3), 100, np.uint8)
+
+    shown = look(run(picture, **settings).state)
+
+    assert shown.pixels.dtype == np.uint8
+
+
+def test_packing_and_loading_are_no_stages_of_their_own():
+    pipeline = [{"type": name} for name in ("LoadImageFromFile", "PackInputs", "Collect", "ToTensor", "ImageToTensor")]
+
+    assert build_stages(pipeline, where="train") == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "hint"),
+    [
+        ({"type": "RandomFlap"}, "stage 1: no transform named 'RandomFlap'", "RandomFlip"),
+        ({"type": "RandomFlip", "probb": 1}, "RandomFlip has no setting 'probb'", "prob"),
+        ({"type": "RandomFlip"}, "RandomFlip needs the setting 'prob'", ""),
+        ({"type": "RandomFlip", "prob": 2.0}, r"prob must lie in \[0, 1\]", ""),
+        ({"type": "RandomFlip", "prob": 0.5, "direction": "up"}, "the direction is one of", ""),
+        ({"type": "Resize", "scale": 0}, "scale must be above 0", ""),
+        ({"type": "Resize", "scale": 9, "backend": "PIL"}, "the backend is cv2 or pillow", ""),
+        ({"type": "Resize", "scale": 9, "interpolation": "bicubik"}, "cv2 has no interpolation 'bicubik'", ""),
+        ({"type": "Resize", "scale": 9, "interpolation": "area", "backend": "pillow"}, "pillow has no", ""),
+        (
+            {"type": "RandAugment", "policies": "timm", "num_policies": 1, "magnitude_level": 1},
+            "policies named",
+            "timm",
+        ),
+        ({"type": "RandAugment", "policies": "timm_increasing"}, "needs the setting 'num_policies'", ""),
+        ({"type": "AutoAugment", "policies": [[{"type": "Rotat"}]]}, "no operation named 'Rotat'", "Rotate"),
+        ({"type": "Rotate", "prob": 1.0}, "one of angle and magnitude_range", ""),
+        ({"type": "Shear", "magnitude": 1, "direction": "up"}, "horizontal or vertical", ""),
+        ({"type": "RandomChoice", "transforms": [[]], "prob": [0.5]}, "RandomChoice: 1 pipelines", ""),
+        ({"type": "RandomApply"}, "needs the setting 'transforms'", ""),
+        ({"type": "Normalize", "mean": [0], "std": [1]}, "three numbers", ""),
+        ({"type": "MyTransform"}, "no transform named 'MyTransform'", "--trust-config"),
+        ("Resize", "stage 1 is not a dict with a type", ""),
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_named_with_its_stage_before_any_picture_is_read(settings, message, hint):
+    with pytest.raises(ConfigError, match=message) as caught:
+        build_stages([settings], where="train pipeline")
+
+    assert str(caught.value).startswith("train pipeline: stage 1")
+    assert hint in caught.value.hint
+
+
+def test_flips_come_as_often_as_their_probabilities_say():
+    flips = [
+        draw["flip"] for draw in drawn_often(type="RandomFlip", prob=[0.3, 0.5], direction=["horizontal", "vertical"])
+    ]
+
+    assert flips.count("horizontal") == pytest.approx(120, abs=35)
+    assert flips.count("vertical") == pytest.approx(200, abs=35)
+
+
+def test_crop_boxes_lie_inside_the_picture_and_within_the_ratios():
+    draws = drawn_often(type="RandomResizedCrop", scale=32, crop_ratio_range=(0.2, 0.5), aspect_ratio_range=(0.5, 2.0))
+
+    for draw in draws:
+        x, y, width, height = draw["box"]
+        assert 0 <= x <= 90 - width
+        assert 0 <= y <= 60 - height
+        assert 0.18 < width * height / 5400 < 0.52
+        assert 0.47 < width / height < 2.1
+
+
+def test_a_picture_without_room_for_a_crop_is_cut_at_the_centre():
+    (draw,) = drawn_often(1, np.zeros((10, 500, 3), np.uint8), type="RandomResizedCrop", scale=8)
+
+    assert draw["box"] == (243, 0, 13, 10)
+
+
+def test_erased_boxes_and_jitter_factors_keep_to_their_ranges():
+    boxes = [draw["erase"] for draw in drawn_often(type="RandomErasing", erase_prob=1.0, max_area_ratio=0.2)]
+    factors = drawn_often(type="ColorJitter", brightness=0.4, contrast=(0.5, 0.6), hue=0.1)
+
+    assert all(x + width <= 90 and y + height <= 60 and width * height <= 0.23 * 5400 for x, y, width, height in boxes)
+    assert all(0.6 <= draw["brightness"] <= 1.4 and 0.5 <= draw["contrast"] <= 0.6 for draw in factors)
+    assert all(-0.1 <= draw["hue"] <= 0.1 and "saturation" not in draw for draw in factors)
+    assert len({tuple(draw) for draw in factors}) == 6
+
+
+def test_a_chosen_operation_is_told_with_its_amount():
+    settings = {"type": "RandAugment", "num_policies": 1, "magnitude_level": 5}
+    policies = [{"type": "Rotate", "magnitude_range": (0, 30), "prob": 1.0}]
+
+    outcome = run(policies=policies, **settings)
+
+    assert abs(outcome.drawn["1 Rotate"]["angle"]) == 15
+
+
+@pytest.mark.parametrize("std", [0.0, 0.5, "inf"])
+def test_magnitude_levels_follow_their_noise(std):
+    settings = {
+        "type": "Solarize",
+        "magnitude_range": (256, 0),
+        "magnitude_level": 9,
+        "magnitude_std": std,
+        "prob": 1.0,
+    }
+
+    thresholds = [draw["thr"] for draw in drawn_often(**settings)]
+
+    assert all(0 <= threshold <= 256 for threshold in thresholds)
+    assert len(set(thresholds)) == 1 if std == 0.0 else len(set(thresholds)) > 100
+
+
+def test_normalised_pictures_look_as_before():
+    outcome = run(type="Normalize", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+
+    assert outcome.state.value.dtype == np.float32
+    np.testing.assert_array_equal(look(outcome.state).pixels, PICTURE[..., ::-1])
+
+
+def test_nested_stages_tell_what_they_drew():
+    flip = {"type": "RandomFlip", "prob": 1.0}
+
+    applied = run(type="RandomApply", transforms=flip, prob=1.0)
+    skipped = run(type="RandomApply", transforms=flip, prob=0.0)
+
+    assert applied.drawn == {"applied": "yes", "1 RandomFlip": {"flip": "horizontal"}}
+    assert skipped.state.value is PICTURE
+    assert skipped.note == "not drawn"
+
+
+def test_views_are_drawn_apart_and_shown_side_by_side():
+    outcome = run(type="MultiView", transforms=[[{"type": "RandomResizedCrop", "scale": 20}]], num_views=[3])
+
+    boxes = [str(drawn) for drawn in outcome.drawn.values()]
+    assert len(set(boxes)) == 3
+    assert look(outcome.state).size == (20, 68)
+
+
+def test_a_test_pipeline_refuses_chance():
+    with pytest.raises(ConfigError, match="RandomFlip is a random stage"):
+        test_pipeline([{"type": "RandomFlip", "prob": 0.5}], where="test pipeline")
+
+
+def test_a_test_pipeline_leaves_normalising_and_packing_to_others():
+    pipeline = [
+        {"type": "LoadImageFromFile"},
+        {"type": "ResizeEdge", "scale": 30},
+        {"type": "CenterCrop", "crop_size": 30},
+        {"type": "Normalize", "mean": [0, 0, 0], "std": [1, 1, 1]},
+        {"type": "Collect", "keys": ["img"]},
+    ]
+
+    fed = test_pipeline(pipeline, where="test pipeline")(Image(PICTURE))
+
+    assert fed.size == (30, 30)
+    assert fed.pixels.dtype == np.uint8
