@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from argparse import SUPPRESS
 from pathlib import Path
 
 import pytest
@@ -72,5 +73,6 @@ def test_the_documented_scripts_take_the_arguments_of_the_commands(script, comma
     command_module(command).add_arguments(parser)
 
     assert f"usage: {script}.py" in done.stdout
-    options = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+    shown = [action for action in parser._actions if action.help != SUPPRESS]
+    options = [name for action in shown for name in action.option_strings if name.startswith("--")]
     assert [name for name in options if name not in done.stdout] == []

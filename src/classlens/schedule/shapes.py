@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, inf, pi
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,7 @@ class Piece:
         return moved if self.lift is None else moved.plus(self.lift(steps))
 
 
+@runtime_checkable
 class Shape(Protocol):
     """What all shapes below can do."""
 
