@@ -1,0 +1,302 @@
+import gzip
+import json
+import os
+import pickle
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from classlens.adapters import open_source
+from classlens.adapters.openmm.samples import count, open_split
+from classlens.adapters.openmm.setup import Split
+from classlens.dataset.trace import trace
+from classlens.errors import ConfigError, DataError
+
+LOAD = ({"type": "LoadImageFromFile"},)
+
+
+def write(path, shade=100, size=(8, 10)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((*size, 3), shade, np.uint8))
+    return path
+
+
+def opened(*, classes=None, pipeline=LOAD, **dataset):
+    return open_split(Split(dataset, pipeline), name="train", classes=classes)
+
+
+def listed(dataset):
+    return [(Path(sample.path).name, *sample.labels) for sample in map(dataset.sample, range(dataset.length))]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b/2.jpg", "b/1.JPG", "a/x.png", "a/deep/er.png", "c/z.bmp"):
+        write(tmp_path / "data" / name)
+    return tmp_path / "data"
+
+
+def test_classes_and_files_come_in_the_order_of_training(folder):
+    dataset = opened(type="CustomDataset", data_root=str(folder))
+
+    assert dataset.classes == ("a", "b", "c")
+    assert listed(dataset) == [("er.png", 0), ("x.png", 0), ("1.JPG", 1), ("2.jpg", 1), ("z.bmp", 2)]
+    assert dataset.warnings == ()
+    assert count(Split({"type": "CustomDataset", "data_root": str(folder)}, LOAD)) == 5
+
+
+def test_prefix_and_root_are_joined(folder):
+    for settings in (
+        {"data_root": str(folder.parent), "data_prefix": "data"},
+        {"data_root": str(folder.parent), "data_prefix": {"img_path": "data"}},
+        {"data_prefix": str(folder)},
+        {"data_root": "elsewhere", "data_prefix": str(folder)},
+    ):
+        assert opened(type="CustomDataset", **settings).length == 5
+
+
+def test_hidden_folders_never_become_classes_and_nothing_is_left_out_in_silence(folder):
+    write(folder / ".ipynb_checkpoints" / "x.jpg")
+    write(folder / "a" / "._m.jpg")
+    (folder / "a" / "notes.txt").write_text("x")
+    (folder / "a" / "new.webp").write_text("x")
+    (folder / "a" / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "a" / "loop").symlink_to(folder / "a")
+    (folder / "b" / "self").symlink_to(folder / "b" / "self")
+    (folder / "empty").mkdir()
+
+    dataset = opened(type="CustomDataset", data_root=str(folder))
+
+    assert dataset.classes == ("a", "b", "c", "empty")
+    assert dataset.length == 5
+    told = "\n".join(dataset.warnings)
+    for part in (".ipynb_checkpoints", "hidden files", "*.txt", "*.webp", "broken link", "circular", "empty"):
+        assert part in told
+
+
+def test_an_unreadable_class_folder_does_not_end_the_listing(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    dataset = opened(type="CustomDataset", data_root=str(folder))
+
+    assert dataset.length == 3
+    assert any("permission denied" in warning for warning in dataset.warnings)
+
+
+def test_a_missing_or_empty_folder_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere: no such folder"):
+        opened(type="CustomDataset", data_root=str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="no picture in the folders of"):
+        opened(type="CustomDataset", data_root=str(tmp_path))
+    with pytest.raises(ConfigError, match="one of data_root"):
+        opened(type="CustomDataset")
+
+
+def test_class_names_of_the_config_win_and_a_wrong_number_is_said(folder, tmp_path):
+    (tmp_path / "names.txt").write_text("ant\nbee\ncat\n")
+
+    by_list = opened(type="CustomDataset", data_root=str(folder), metainfo={"classes": ["ant", "bee"]})
+    by_file = opened(
+        type="CustomDataset", data_root=str(folder), classes=None, metainfo={"classes": str(tmp_path / "names.txt")}
+    )
+
+    assert by_list.class_names(4) == ("2 (no such class)",)
+    assert any("3 class folders, but 2 class names" in warning for warning in by_list.warnings)
+    assert by_file.class_names(4) == ("cat",)
+
+
+def test_an_unlabelled_folder_has_no_classes(folder):
+    dataset = opened(type="CustomDataset", data_root=str(folder), with_label=False)
+
+    assert dataset.length == 5
+    assert dataset.classes is None
+    assert dataset.class_names(0) == ()
+
+
+LISTS = {
+    "plain": ("a.jpg 0\nb c.jpg 1\n", [("a.jpg", 0), ("b c.jpg", 1)], ""),
+    "windows line ends and a mark": ("\ufeffa.jpg 0\r\nb.jpg 1\r\n", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "blank lines": ("a.jpg 0\n\n  \nb.jpg 1\n", [("a.jpg", 0), ("b.jpg", 1)], "blank line: list.txt:2, list.txt:3"),
+    "no label": ("a.jpg 0\nb.jpg\n", [("a.jpg", 0), ("b.jpg",)], "no label: list.txt:2"),
+    "text label": ("a.jpg 0\nb.jpg dog\n", [("a.jpg", 0), ("b.jpg",)], "label is not a number: list.txt:2 ('dog')"),
+    "known name": ("a.jpg zero\nb.jpg one\n", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "out of range": ("a.jpg 0\nb.jpg 7\n", [("a.jpg", 0), ("b.jpg", 7)], "label outside 0..1: list.txt:2 (7)"),
+    "negative": ("a.jpg 0\nb.jpg -1\n", [("a.jpg", 0), ("b.jpg", -1)], "label outside 0..1: list.txt:2 (-1)"),
+    "twice": ("a.jpg 0\na.jpg 0\n", [("a.jpg", 0), ("a.jpg", 0)], "listed again: list.txt:2 (first in line 1)"),
+    "other label": ("a.jpg 0\na.jpg 1\n", [("a.jpg", 0), ("a.jpg", 1)], "listed again with another label: list.txt:2"),
+    "tabs": ("a.jpg\t0\nb.jpg\t1\n", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "several labels": ("a.jpg 0,1\n", [("a.jpg", 0, 1)], ""),
+}
+
+
+@pytest.mark.parametrize(("content", "samples", "warning"), LISTS.values(), ids=LISTS.keys())
+def test_trouble_in_an_annotation_list_is_told_with_file_and_line(content, samples, warning, tmp_path):
+    (tmp_path / "list.txt").write_bytes(content.encode())
+
+    dataset = opened(
+        type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt", metainfo={"classes": ["zero", "one"]}
+    )
+
+    assert listed(dataset) == samples
+    assert warning in "\n".join(dataset.warnings).replace(f"{tmp_path}/", "")
+    assert bool(dataset.warnings) == bool(warning)
+
+
+def test_csv_and_json_lists_are_read(tmp_path):
+    (tmp_path / "list.csv").write_text('filename,label\n"a, b.jpg",0\nc.jpg,1\n')
+    rows = {"metainfo": {"classes": ["x", "y"]}, "data_list": [{"img_path": "a.jpg", "gt_label": [0, 1]}]}
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+
+    by_csv = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.csv")
+    by_json = opened(type="MultiLabelDataset", data_root=str(tmp_path), ann_file="list.json")
+
+    assert listed(by_csv) == [("a, b.jpg", 0), ("c.jpg", 1)]
+    assert by_json.class_names(0) == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", ":1: not JSON"), ("{}", "no data_list"), ("[]", "no data_list")]
+)
+def test_a_broken_json_list_is_named(content, message, tmp_path):
+    (tmp_path / "list.json").write_text(content)
+
+    with pytest.raises(DataError, match=message):
+        opened(type="BaseDataset", data_root=str(tmp_path), ann_file="list.json")
+
+
+def test_imagenet_finds_its_split_and_its_list(tmp_path):
+    write(tmp_path / "train" / "n01" / "a.JPEG.jpg")
+    write(tmp_path / "val" / "b.jpg")
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "val.txt").write_text("b.jpg 281\n")
+
+    train = opened(type="ImageNet", data_root=str(tmp_path), split="train")
+    val = opened(type="ImageNet", data_root=str(tmp_path), split="val")
+
+    assert train.classes == ("n01",)
+    assert Path(val.sample(0).path) == tmp_path / "val" / "b.jpg"
+    assert "tabby" in val.class_names(0)[0]
+    with pytest.raises(ConfigError, match="the split is train, val or test"):
+        opened(type="ImageNet", data_root=str(tmp_path), split="trian")
+
+
+def test_cifar_is_read_as_rgb_and_nothing_in_it_is_run(tmp_path):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    red = np.zeros((2, 3072), np.uint8)
+    red[:, :1024] = 255
+    for number in range(1, 6):
+        (folder / f"data_batch_{number}").write_bytes(pickle.dumps({"data": red, "labels": [0, 9]}))
+    (folder / "test_batch").write_bytes(pickle.dumps({"data": Path("x"), "labels": []}))
+
+    dataset = opened(type="CIFAR10", data_root=str(tmp_path), pipeline=({"type": "RandomFlip", "prob": 1.0},))
+
+    assert dataset.length == 10
+    assert dataset.class_names(1) == ("truck",)
+    np.testing.assert_array_equal(trace(dataset, 0).transformed.image.pixels, np.full((32, 32, 3), (255, 0, 0)))
+    with pytest.raises(DataError, match="is no part of an array"):
+        opened(type="CIFAR10", data_root=str(tmp_path), split="test")
+
+
+def test_mnist_is_read_packed_or_not_and_shown_grey(tmp_path):
+    pictures = np.arange(2 * 28 * 28, dtype=np.uint32).astype(np.uint8)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(
+        b"\0\0\x08\3" + struct.pack(">III", 2, 28, 28) + pictures.tobytes()
+    )
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(b"\0\0\x08\1" + struct.pack(">I", 2) + b"\x07\x01")
+    )
+
+    dataset = opened(type="MNIST", data_root=str(tmp_path), pipeline=({"type": "Resize", "scale": 32},))
+    result = trace(dataset, 0)
+
+    assert result.class_names == ("7 - seven",)
+    assert result.original.image.size == (28, 28)
+    assert result.transformed.image.size == (32, 32)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + struct.pack(">III", 2, 28, 28))
+    with pytest.raises(DataError, match="cut short"):
+        opened(type="MNIST", data_root=str(tmp_path))
+
+
+def test_cub_is_split_by_its_lists(tmp_path):
+    (tmp_path / "images.txt").write_text("1 001.Crow/a.jpg\n2 002.Owl/b.jpg\n")
+    (tmp_path / "image_class_labels.txt").write_text("1 1\n2 2\n")
+    (tmp_path / "train_test_split.txt").write_text("1 1\n2 0\n")
+
+    assert listed(opened(type="CUB", data_root=str(tmp_path), split="train")) == [("a.jpg", 0)]
+    assert opened(type="CUB", data_root=str(tmp_path), split="test").class_names(0) == ("002.Owl",)
+
+
+def test_voc_pictures_have_the_labels_of_their_objects(tmp_path):
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("000001\n000002\n")
+    (tmp_path / "Annotations").mkdir()
+    objects = "".join(
+        f"<object><name>{name}</name><difficult>{hard}</difficult></object>"
+        for name, hard in (("dog", 0), ("cat", 0), ("dog", 0), ("car", 1), ("unicorn", 0))
+    )
+    (tmp_path / "Annotations" / "000001.xml").write_text(f"<annotation>{objects}</annotation>")
+
+    dataset = opened(type="VOC", data_root=str(tmp_path))
+
+    assert dataset.class_names(0) == ("cat", "dog")
+    assert dataset.class_names(1) == ()
+
+
+def test_wrappers_change_how_often_samples_come(folder):
+    inner = {"type": "CustomDataset", "data_root": str(folder)}
+    other = {"type": "CustomDataset", "data_root": str(folder), "with_label": False}
+
+    repeated = opened(type="RepeatDataset", dataset=inner, times=3)
+    joined = opened(type="ConcatDataset", datasets=[inner, other])
+    balanced = opened(type="ClassBalancedDataset", dataset=inner, oversample_thr=0.8)
+    kept = opened(type="KFoldDataset", dataset=inner, fold=1, num_splits=5)
+    tested = opened(type="KFoldDataset", dataset=inner, fold=1, num_splits=5, test_mode=True, seed=3)
+
+    assert repeated.length == 15
+    assert repeated.sample(7) == repeated.sample(2)
+    assert joined.length == 10
+    assert joined.sample(5).labels == ()
+    assert any("different class names" in warning for warning in joined.warnings)
+    assert [name for name, _ in listed(balanced)].count("z.bmp") == 2
+    assert kept.length == 4
+    assert tested.length == 1
+
+
+def test_an_unknown_dataset_is_named_with_the_nearest(folder):
+    with pytest.raises(ConfigError, match="no dataset named 'ImageNett'") as caught:
+        opened(type="ImageNett", data_root=str(folder))
+
+    assert "ImageNet" in caught.value.hint
+
+
+def test_a_folder_needs_no_config(folder):
+    source = open_source(f"folder:{folder}")
+
+    dataset = source.dataset("train")
+
+    assert source.parts == ("dataset",)
+    assert dataset.length == 5
+    assert dataset.class_names(0) == ("a",)
+    assert trace(dataset, 0).original.image.size == (8, 10)
+
+
+def test_a_folder_with_splits_and_a_flat_one_are_understood(tmp_path):
+    write(tmp_path / "split" / "train" / "a" / "1.png")
+    write(tmp_path / "split" / "val" / "a" / "2.png")
+    write(tmp_path / "flat" / "3.webp")
+
+    assert Path(open_source(f"folder:{tmp_path / 'split'}").dataset("val").sample(0).path).name == "2.png"
+    assert open_source(f"folder:{tmp_path / 'flat'}").dataset("train").classes is None
+    with pytest.raises(DataError, match="no such folder or list"):
+        open_source(f"folder:{tmp_path / 'none'}")
