@@ -41,6 +41,9 @@ NEVER = sys.maxsize
 
 MOST_KEPT = 512
 
+LARGEST_KEPT = 50_000
+"""Budget beyond which a base is read anew each time."""
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -141,8 +144,10 @@ def kept_or_read(path: Path, reading: Reading) -> Contents:
         return kept.contents
     now, before = stamp(path) and time_ns(), reading.budget.left
     contents = read_file(path, reading)
-    if not reading.trust and all(now - changed > SETTLED for _, changed, _, _ in contents.stamps):
+    cost = before - reading.budget.left
+    settled = all(now - changed > SETTLED for _, changed, _, _ in contents.stamps)
+    if settled and cost <= LARGEST_KEPT and not reading.trust:
         if len(KEPT) >= MOST_KEPT:
             KEPT.clear()
-        KEPT[path] = Kept(contents, before - reading.budget.left)
+        KEPT[path] = Kept(contents, cost)
     return contents

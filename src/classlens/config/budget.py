@@ -6,6 +6,7 @@ what is left, and no loop runs longer.
 """
 
 from collections.abc import Sized
+from types import NoneType
 
 from classlens.config.value import Value
 
@@ -19,6 +20,12 @@ DEEPEST = 64
 
 WIDEST_NUMBER = 4096
 """Bits of the largest whole number."""
+
+WIDEST_KEY = 60
+"""Bits of the largest whole number as a key: beyond, Python gives many numbers the same hash."""
+
+COMPOUND_KEY = 5000
+"""What a tuple costs as a key: tuples with the same hash can be made at will, and are compared one by one."""
 
 
 class Refused(Exception):
@@ -59,6 +66,20 @@ class Budget:
         if self.left < 0:
             raise TooMuch(EXHAUSTED)
         return depth + 1
+
+    def key(self, value: Value) -> None:
+        """Pay for using a value as a key of a dict or a member of a set.
+
+        Raises:
+            TooMuch: it is a very large number, or there are very many tuples.
+        """
+        kind = type(value)
+        if kind is int:
+            if value.bit_length() > WIDEST_KEY:
+                raise TooMuch(f"has a key of more than {WIDEST_KEY} bits")
+        elif kind not in (str, bytes, float, bool, NoneType):
+            self.walk(value)
+            self.spend(COMPOUND_KEY)
 
     def walk(self, value: Value, depth: int = 0) -> None:
         """Pay for looking at every part of `value`, as comparing, hashing, printing or copying it does.

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 YAML_COST = 4
 """Parsing a character of YAML takes several times the work of other text."""
 
+LONGEST_KEY = 200
+
+MERGE = "tag:yaml.org,2002:merge"
+WHOLE_NUMBER = "tag:yaml.org,2002:int"
+
 
 def load_data(text: str, path: Path, budget: Budget) -> dict[str, Value]:
     """The settings in a JSON or YAML file; references to the base are still text.
@@ -39,7 +44,7 @@ def load_data(text: str, path: Path, budget: Budget) -> dict[str, Value]:
 
 
 def load_yaml(text: str, budget: Budget) -> Value:
-    """What a YAML text says, in plain values; of the tags for Python only `!!python/tuple` is known.
+    """What a YAML text says, in plain values.
 
     Raises:
         ValueError: it is no YAML.
@@ -47,26 +52,43 @@ def load_yaml(text: str, budget: Budget) -> Value:
     """
     import yaml
 
+    budget.spend(YAML_COST * len(text))
+    loader = yaml_loader(budget)
+    try:
+        bound_yaml(yaml.parse(text, Loader=loader), budget)
+        return yaml.load(text, Loader=loader)
+    except yaml.YAMLError as fault:
+        raise ValueError(str(fault)) from None
+
+
+def yaml_loader(budget: Budget) -> "type[yaml.SafeLoader]":
+    """PyYAML's safe loader, with what it puts together paid for; of the tags for Python it knows `!!python/tuple`."""
+    import yaml
+
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
             """Pay for `<<: [*a, *a]` before the mappings are put together."""
             for key, value in node.value:
-                if key.tag == "tag:yaml.org,2002:merge":
+                if key.tag == MERGE:
                     for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                         self.flatten_mapping(part)
                         budget.spend(len(part.value))
             super().flatten_mapping(node)
 
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Value, Value]:  # noqa: FBT001
+            """Pay for the keys before they are put together."""
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode) or len(key.value) > LONGEST_KEY:
+                    raise TooMuch(f"has a key that is no text or number of at most {LONGEST_KEY} characters")
+                if key.tag == WHOLE_NUMBER:
+                    budget.key(self.construct_object(key))
+            return dict(super().construct_mapping(node, deep))
+
         def construct_tuple(self, node: yaml.SequenceNode) -> tuple[Value, ...]:
             return tuple(self.construct_sequence(node, deep=True))
 
     Loader.add_constructor("tag:yaml.org,2002:python/tuple", Loader.construct_tuple)
-    budget.spend(YAML_COST * len(text))
-    try:
-        bound_yaml(yaml.parse(text, Loader=Loader), budget)
-        return yaml.load(text, Loader=Loader)
-    except yaml.YAMLError as fault:
-        raise ValueError(str(fault)) from None
+    return Loader
 
 
 def bound_yaml(events: Iterable["yaml.Event"], budget: Budget) -> None:

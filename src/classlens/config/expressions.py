@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from classlens.config.budget import Refused
 from classlens.config.formatting import formatted
-from classlens.config.functions import CONSTANTS, FUNCTIONS, function_named, items_of
+from classlens.config.functions import CONSTANTS, FUNCTIONS, function_named, items_of, members
 from classlens.config.inherited import Inherited, copied
 from classlens.config.methods import call_method
 from classlens.config.operators import UNARY, compare, compute
@@ -71,9 +71,7 @@ def set_display(node: ast.Set, scope: Scope) -> Value:
     inner = node.elts[0]
     if len(node.elts) == 1 and type(inner) is ast.Set and len(inner.elts) == 1 and rooted_in_base(inner.elts[0]):
         return copied(evaluate(inner.elts[0], scope), scope.budget)
-    values = elements(node.elts, scope)
-    scope.budget.walk(values)
-    return set(values)
+    return members(elements(node.elts, scope), scope.budget)
 
 
 def rooted_in_base(node: ast.expr) -> bool:
@@ -92,9 +90,7 @@ def dict_display(node: ast.Dict, scope: Scope) -> dict[Value, Value]:
             scope.budget.spend(len(value))
             made.update(value)
         else:
-            key = evaluate(key_node, scope)
-            scope.budget.walk(key)
-            made[key] = value
+            made[position(key_node, scope)] = value
     return made
 
 
@@ -125,7 +121,7 @@ def position(node: ast.expr, scope: Scope) -> Value:
     if isinstance(node, ast.Slice):
         return slice(*(part and evaluate(part, scope) for part in (node.lower, node.upper, node.step)))
     key = evaluate(node, scope)
-    scope.budget.walk(key)
+    scope.budget.key(key)
     return key
 
 
@@ -225,9 +221,7 @@ def list_comprehension(node: ast.ListComp | ast.GeneratorExp, scope: Scope) -> l
 
 def set_comprehension(node: ast.SetComp, scope: Scope) -> set[Value]:
     """`{... for ...}`."""
-    values = [evaluate(node.elt, scope) for _ in rounds(node.generators, scope)]
-    scope.budget.walk(values)
-    return set(values)
+    return members([evaluate(node.elt, scope) for _ in rounds(node.generators, scope)], scope.budget)
 
 
 def dict_comprehension(node: ast.DictComp, scope: Scope) -> dict[Value, Value]:

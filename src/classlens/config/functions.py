@@ -8,9 +8,9 @@ The rule of this file: a function is known by its full name (`len`, `math.sqrt`,
 import ast
 import math
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from classlens.config.budget import Budget, Refused
+from classlens.config.budget import WIDEST_NUMBER, Budget, Refused, TooMuch
 from classlens.config.formatting import formatted
 from classlens.config.inherited import Inherited, copied
 from classlens.config.operators import compute
@@ -48,11 +48,37 @@ def make_dict(arguments: Arguments, keywords: Keywords, budget: Budget) -> dict[
     """`dict(...)` of another dict, of pairs, or of keywords."""
     made: dict[Value, Value] = {}
     for argument in arguments:
-        budget.walk(argument)
-        made.update(argument)
+        budget.spend(len(argument))
+        pairs = argument.items() if isinstance(argument, dict) else argument
+        for key, value in pairs:
+            budget.key(key)
+            made[key] = value
     budget.spend(len(keywords))
     made.update(keywords)
     return made
+
+
+def members(values: Iterable[Value], budget: Budget) -> set[Value]:
+    """The values as a set."""
+    made = set()
+    for value in values:
+        budget.key(value)
+        made.add(value)
+    return made
+
+
+def make_set(arguments: Arguments, keywords: Keywords, budget: Budget) -> set[Value]:
+    """`set(...)`, and `frozenset(...)`, which is no different here."""
+    (values,) = arguments or ([],)
+    return members(items_of(values, budget), budget)
+
+
+def make_round(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+    """`round(number, digits)`; digits that reach far beyond any number would take as long as they are many."""
+    digits = arguments[1] if len(arguments) > 1 else keywords.get("ndigits")
+    if isinstance(digits, int) and abs(digits) > WIDEST_NUMBER:
+        raise TooMuch(f"rounds to more than {WIDEST_NUMBER} digits")
+    return round(*arguments, **keywords)
 
 
 def make_range(arguments: Arguments, keywords: Keywords, budget: Budget) -> range:
@@ -116,7 +142,7 @@ def collected(make: Callable[..., Value]) -> Function:
         lists = [items_of(argument, budget) if not isinstance(argument, int) else argument for argument in arguments]
         budget.walk(lists)
         made = make(*lists, **keywords)
-        return made if isinstance(made, list | tuple | set | frozenset | bool) else list(made)
+        return made if isinstance(made, list | tuple | bool) else list(made)
 
     return call
 
@@ -147,7 +173,10 @@ PATHS = ("join", "basename", "dirname", "splitext", "normpath")
 FUNCTIONS: Mapping[str, Function] = {
     "dict": make_dict,
     "collections.OrderedDict": make_dict,
+    "set": make_set,
+    "frozenset": make_set,
     "range": make_range,
+    "round": make_round,
     "str": make_text,
     "sum": add_up,
     "pow": power,
@@ -155,9 +184,9 @@ FUNCTIONS: Mapping[str, Function] = {
     "max": extremum(max),
     "copy.copy": make_shallow_copy,
     "copy.deepcopy": make_copy,
-    **{made.__name__: collected(made) for made in (list, tuple, set, frozenset, zip, enumerate, reversed)},
+    **{made.__name__: collected(made) for made in (list, tuple, zip, enumerate, reversed)},
     **{made.__name__: collected(made) for made in (sorted, any, all)},
-    **{function.__name__: scalar(function) for function in (int, float, bool, len, round, abs, divmod)},
+    **{function.__name__: scalar(function) for function in (int, float, bool, len, abs, divmod)},
     **{f"math.{name}": scalar(getattr(math, name)) for name in MATHEMATICS},
     **{f"os.path.{name}": scalar(getattr(posixpath, name)) for name in PATHS},
 }

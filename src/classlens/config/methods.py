@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from classlens.config.budget import Budget, Refused
 from classlens.config.formatting import fill_braces
-from classlens.config.functions import Arguments, Keywords, items_of
+from classlens.config.functions import Arguments, Keywords, items_of, make_dict, make_set
 from classlens.config.inherited import Inherited
 from classlens.config.value import Value
 
@@ -27,11 +27,18 @@ def call_method(value: Value, name: str, arguments: Arguments, keywords: Keyword
         raise Refused(f"a call of .{name}() on a {type(value).__name__} is not read")
     if name == "format":
         return fill_braces(value, arguments, keywords, budget)
-    if name == "join" or (name == "extend" and arguments):
-        arguments = [items_of(arguments[0], budget), *arguments[1:]]
+    if name in ("join", "extend"):
+        arguments = [items_of(argument, budget) for argument in arguments]
+    elif name in ("update", "union", "intersection", "difference"):
+        arguments = [keyed(argument, value, budget) for argument in arguments]
     pay(value, [*arguments, *keywords.values()], budget)
     result = getattr(value, name)(*arguments, **keywords)
     return list(result) if name in VIEWS else result
+
+
+def keyed(argument: Value, owner: Value, budget: Budget) -> Value:
+    """What is added to a dict or a set, with all its keys paid for."""
+    return make_dict([argument], {}, budget) if isinstance(owner, dict) else make_set([argument], {}, budget)
 
 
 VIEWS = ("keys", "values", "items")
@@ -52,9 +59,16 @@ def everything(value: Value, arguments: Arguments, budget: Budget) -> None:
     budget.walk(list(arguments))
 
 
-def others(value: Value, arguments: Arguments, budget: Budget) -> None:
-    """For every part of the arguments."""
-    budget.walk(list(arguments))
+def searching(value: str, arguments: Arguments, budget: Budget) -> None:
+    """As many comparisons as the text and what is looked for have letters: Python looks from the end step by step."""
+    budget.spend(len(value) * max([1, *(len(wanted) for wanted in arguments if isinstance(wanted, str))]))
+
+
+def looking_up(value: Value, arguments: Arguments, budget: Budget) -> None:
+    """For the key; and for every part of what is put under it."""
+    if arguments:
+        budget.key(arguments[0])
+        budget.walk(list(arguments[1:]))
 
 
 def popping(value: Value, arguments: Arguments, budget: Budget) -> None:
@@ -93,19 +107,21 @@ TEXT: Mapping[str, Payment] = {
     "join": joining,
     "replace": replacing,
     **dict.fromkeys(("zfill", "ljust", "rjust", "center"), width),
-    **dict.fromkeys(("lower", "upper", "title", "capitalize", "strip", "lstrip", "rstrip", "casefold"), length),
-    **dict.fromkeys(("split", "rsplit", "splitlines", "partition", "rpartition"), length),
-    **dict.fromkeys(("startswith", "endswith", "find", "rfind", "index", "count"), length),
+    **dict.fromkeys(("lower", "upper", "title", "capitalize", "casefold"), length),
+    **dict.fromkeys(("split", "splitlines", "partition"), length),
+    **dict.fromkeys(("strip", "lstrip", "rstrip", "rsplit", "rpartition", "rfind"), searching),
+    **dict.fromkeys(("startswith", "endswith", "find", "index", "count"), length),
     **dict.fromkeys(("removeprefix", "removesuffix", "isdigit", "isalpha", "isdecimal", "isidentifier"), length),
 }
 
 DICT: Mapping[str, Payment] = {
-    **dict.fromkeys(("get", "pop", "setdefault", "update"), others),
+    "update": everything,
+    **dict.fromkeys(("get", "pop", "setdefault"), looking_up),
     **dict.fromkeys(("keys", "values", "items", "copy", "clear"), length),
 }
 
 SET: Mapping[str, Payment] = {
-    **dict.fromkeys(("add", "discard", "remove"), others),
+    **dict.fromkeys(("add", "discard", "remove"), looking_up),
     **dict.fromkeys(("update", "union", "intersection", "difference", "copy"), everything),
 }
 
@@ -114,7 +130,6 @@ METHODS: Mapping[type, Mapping[str, Payment]] = {
     tuple: dict.fromkeys(("index", "count"), everything),
     str: TEXT,
     dict: DICT,
-    Inherited: {**DICT, "update": everything, "merge": everything},
+    Inherited: {**DICT, "merge": everything},
     set: SET,
-    frozenset: SET,
 }

@@ -94,5 +94,7 @@ def statements_of(source: str, path: Path) -> list[ast.stmt]:
     except SyntaxError as fault:
         shown = (fault.text or "").strip()[:60]
         raise ConfigError(f"{path}:{fault.lineno or 1}: {fault.msg}: `{shown}`") from None
-    except (RecursionError, MemoryError, ValueError) as fault:
-        raise ConfigError(f"{path} cannot be parsed: {fault or 'it is nested too deeply'}") from None
+    except (RecursionError, MemoryError):
+        raise ConfigError(f"{path} cannot be parsed: it is nested too deeply") from None
+    except ValueError as fault:
+        raise ConfigError(f"{path} cannot be parsed: {fault}") from None

@@ -27,6 +27,8 @@ def compute(kind: type[ast.operator], left: Value, right: Value, budget: Budget)
         raise Refused(f"the operator {kind.__name__} is not read")
     if kind is ast.Mod and isinstance(left, str):
         return fill_percent(left, right, budget)
+    if kind is ast.Mod and isinstance(left, bytes):
+        raise Refused("% on bytes is not read")
     bound_binary(kind, left, right, budget)
     return BINARY[kind](left, right)
 

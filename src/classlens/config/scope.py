@@ -5,6 +5,7 @@ line and expression.
 """
 
 import ast
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,10 +86,11 @@ def complaint(fault: Exception, node: ast.AST, scope: Scope) -> ConfigError:
 
 def excerpt(node: ast.AST, text: str, longest: int = 60) -> str:
     """The first line of what the node was parsed from, cut to `longest` characters."""
-    if not isinstance(node, ast.expr | ast.stmt):
+    lines = re.split(r"\r\n?|\n", text)
+    if not isinstance(node, ast.expr | ast.stmt) or node.lineno > len(lines):
         return ""
-    first = text.splitlines()[node.lineno - 1].encode()
+    first = lines[node.lineno - 1].encode()
     end = node.end_col_offset if node.end_lineno == node.lineno else len(first)
-    shown = first[node.col_offset : end].decode()
+    shown = first[node.col_offset : end].decode(errors="replace")
     cut = len(shown) > longest or node.end_lineno != node.lineno
     return shown[:longest] + ("…" if cut else "")

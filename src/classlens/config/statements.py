@@ -42,8 +42,10 @@ def bind(target: ast.expr, value: Value, scope: Scope) -> None:
         elif isinstance(single, ast.Subscript):
             owner = evaluate(single.value, scope)
             scope.budget.walk(part)
-            sliced = isinstance(single.slice, ast.Slice)
-            owner[position(single.slice, scope)] = items_of(part, scope.budget) if sliced else part
+            if isinstance(single.slice, ast.Slice):
+                scope.budget.spend(len(owner))
+                part = items_of(part, scope.budget)
+            owner[position(single.slice, scope)] = part
         elif isinstance(single, ast.Attribute):
             owner = evaluate(single.value, scope)
             if type(owner) is not Inherited:
