@@ -51,12 +51,22 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def add_results(parser: argparse.ArgumentParser) -> None:
     """What comes out, and how it is made."""
     results = parser.add_argument_group("results")
-    results.add_argument("--grid", metavar="ROWSxCOLUMNS", help="several samples on one sheet, e.g. 4x6")
+    results.add_argument(
+        "--grid", type=rows_and_columns, metavar="ROWSxCOLUMNS", help="several samples on one sheet, e.g. 4x6"
+    )
     results.add_argument("--batch", type=positive_int, nargs="?", const=0, metavar="N", help="mixed training batches")
     results.add_argument("--html", metavar="FILE", help="one page with all pictures, in one file")
     results.add_argument("--stats", action="store_true", help="numbers about the samples instead of pictures")
     results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
     results.add_argument("--workers", type=int, metavar="N", help="processes; 0: this one; none: as many as it takes")
+
+
+def rows_and_columns(text: str) -> tuple[int, int]:
+    """`4x6` as rows and columns."""
+    rows, _, columns = text.lower().partition("x")
+    if not (rows.isdigit() and columns.isdigit() and int(rows) and int(columns)):
+        raise argparse.ArgumentTypeError(f"rows x columns, e.g. 4x6, not {text!r}")
+    return int(rows), int(columns)
 
 
 def run(arguments: argparse.Namespace) -> int:

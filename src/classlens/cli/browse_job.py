@@ -3,6 +3,7 @@
 import os
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -15,7 +16,7 @@ from classlens.adapters import Options, open_source
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes, salvage
 from classlens.dataset.trace import Extent, Trace, trace
-from classlens.errors import ClasslensError
+from classlens.errors import ClasslensError, DataError
 from classlens.figures.filmstrip import Mode, bad_tile, draw_trace, resized
 from classlens.image import Image
 
@@ -164,7 +165,11 @@ def written(jpeg: bytes, folder: Path, row: Row, length: int, repeats: int) -> s
 
 
 def write_whole(place: Path, data: bytes) -> None:
-    """A file appears under its name only when it is complete."""
+    """A file appears under its name only when it is complete.
+
+    Raises:
+        DataError: the folder takes no files; unlike a bad picture, this ends a run.
+    """
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         try:
@@ -174,12 +179,9 @@ def write_whole(place: Path, data: bytes) -> None:
             part.write_bytes(data)
         part.replace(place)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise Unwritable(f"cannot write {place}: {(error.strerror or str(error)).lower()}") from error
-
-
-class Unwritable(ClasslensError):
-    """The output folder does not take a file: the run ends, unlike for a bad picture."""
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise DataError(f"cannot write {place}: {(error.strerror or str(error)).lower()}") from error
 
 
 @lru_cache(maxsize=4096)

@@ -42,14 +42,13 @@ class Outputs:
         """The outputs that the options ask for.
 
         Raises:
-            ConfigError: `--grid` is not of the form 4x6, or has nowhere to go.
+            ConfigError: `--grid` has nowhere to go.
         """
-        grid = grid_of(arguments.grid) if arguments.grid else None
-        if grid and not (arguments.output_dir or arguments.html):
+        if arguments.grid and not (arguments.output_dir or arguments.html):
             raise ConfigError("--grid makes files", hint="say where they go with --output-dir")
         saved = arguments.output_dir or arguments.html
         show = None if arguments.not_show or arguments.json or (saved and not arguments.show) else shower()
-        return cls(out, arguments, dataset, show, grid)
+        return cls(out, arguments, dataset, show, arguments.grid)
 
     @property
     def gathers(self) -> bool:
@@ -139,18 +138,6 @@ def as_data(row: Row) -> Mapping[str, Any]:
         "stages": list(row.stages),
         "error": row.error or None,
     }
-
-
-def grid_of(text: str) -> tuple[int, int]:
-    """`4x6` as rows and columns.
-
-    Raises:
-        ConfigError: it is not of that form.
-    """
-    rows, _, columns = text.lower().partition("x")
-    if not (rows.isdigit() and columns.isdigit() and int(rows) and int(columns)):
-        raise ConfigError(f"--grid is rows x columns, e.g. 4x6, not {text!r}")
-    return int(rows), int(columns)
 
 
 def shower() -> Show | None:

@@ -1,0 +1,272 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from classlens.adapters import Options, open_source
+from classlens.cli.browse_job import Look, Opening, make
+from classlens.cli.browse_workers import rows
+from classlens.cli.main import main
+from tests.dataset.bad_pictures import CASES
+from tests.dataset.bad_pictures import make as make_case
+
+CONFIG = """
+pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='RandomResizedCrop', scale=32),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(batch_size=4, dataset=dict(type='CustomDataset', data_root={root!r}, pipeline=pipeline))
+val_dataloader = dict(batch_size=4, dataset=dict(type='CustomDataset', data_root={root!r}, pipeline=pipeline[:1]))
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    random = np.random.default_rng(0)
+    for group in ("cat", "dog"):
+        for number in range(3):
+            path = tmp_path / "data" / group / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), random.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def config(data, tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.format(root=str(data)))
+    return str(path)
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("mode", ["original", "transformed", "concat", "pipeline"])
+def test_every_mode_writes_one_file_per_sample_and_equal_names_stay_apart(mode, config, tmp_path, capsys):
+    out = tmp_path / "out"
+
+    status = main(["browse", config, "--mode", mode, "--output-dir", str(out)])
+
+    assert status == 0
+    assert files(out) == ["cat/0_0.jpg", "cat/1_1.jpg", "cat/2_2.jpg", "dog/3_0.jpg", "dog/4_1.jpg", "dog/5_2.jpg"]
+    assert f"6 pictures of train in {out}" in capsys.readouterr().out
+
+
+DOCUMENTED = [
+    ["--phase", "val", "--output-dir", "OUT", "--mode", "original", "--show-number", "4", "--rescale-factor", "10"],
+    ["--show-number", "4", "--rescale-factor", "2", "--bgr2rgb", "--show-interval", "0"],
+    ["--show-number", "4", "--output-dir", "OUT", "--mode", "concat"],
+    ["--mode", "pipeline"],
+    ["-o", "OUT", "-p", "val", "-n", "4", "-i", "0", "-m", "transformed", "-r", "2", "-c", "RGB", "--not-show"],
+    ["--output_dir", "OUT", "--show_number", "4", "--cfg-options", "val_dataloader.batch_size=2"],
+]
+
+
+@pytest.mark.parametrize("words", DOCUMENTED, ids=" ".join)
+def test_the_documented_options_work_as_written(words, config, tmp_path, capsys):
+    out = tmp_path / "out"
+
+    status = main(["browse", config, *(str(out) if word == "OUT" else word for word in words)])
+
+    assert status == 0
+    assert len(files(out)) == (4 if "OUT" in words else 0)
+
+
+def test_the_same_seed_gives_the_same_files_with_any_number_of_workers(config, tmp_path):
+    for name, more in (("one", ["--workers", "0"]), ("two", ["--workers", "2"]), ("other", ["--seed", "5"])):
+        main(["browse", config, "--mode", "pipeline", "-o", str(tmp_path / name), *more])
+
+    contents = {
+        name: [(tmp_path / name / file).read_bytes() for file in files(tmp_path / name)]
+        for name in ("one", "two", "other")
+    }
+    assert contents["one"] == contents["two"]
+    assert contents["one"] != contents["other"]
+
+
+def test_a_folder_of_bad_pictures_is_browsed_to_its_end(tmp_path, capsys):
+    for number, case in enumerate(CASES):
+        folder = tmp_path / "data" / f"{number:02d} {case.name}"
+        folder.mkdir(parents=True)
+        make_case(case, folder)
+    out = tmp_path / "out"
+
+    status = main(["browse", f"folder:{tmp_path / 'data'}", "-o", str(out), "--strict"])
+
+    said = capsys.readouterr()
+    bad = sum(1 for case in CASES if case.reason and case.name not in LEFT_OUT)
+    assert status == 1
+    assert len(files(out)) == len(CASES) - len(LEFT_OUT)
+    assert f"{bad} of them could not be read" in said.err
+    assert "broken link" in said.err
+    assert not [name for name in files(out) if name.endswith(".part")]
+
+
+LEFT_OUT = {"missing", "folder", "broken link", "looping link"}
+"""What a listing of pictures does not hold."""
+
+
+def test_a_bad_picture_in_a_list_is_a_marked_tile_with_its_reason(data, tmp_path, capsys):
+    (data / "list.txt").write_text("cat/0.jpg 0\ncat/gone.jpg 0\n")
+
+    status = main(["browse", f"folder:{data / 'list.txt'}", "-o", str(tmp_path / "out")])
+
+    assert status == 0
+    assert files(tmp_path / "out") == ["0/0_0.jpg", "0/1_gone.jpg"]
+    assert "#1" in (said := capsys.readouterr().err)
+    assert "gone.jpg: no such file" in said
+
+
+def test_samples_are_spread_over_the_classes_unless_asked_otherwise(config, capsys):
+    def shown(*words):
+        main(["browse", config, "--json", "-n", "2", *words])
+        return [sample["index"] for sample in json.loads(capsys.readouterr().out)["samples"]]
+
+    assert sorted(index // 3 for index in shown()) == [0, 1]
+    assert shown("--in-order") == [0, 1]
+    assert shown("--index", "4", "2") == [4, 2]
+    assert all(index >= 3 for index in shown("--class", "dog"))
+    assert shown("--shuffle") == shown("--shuffle")
+
+
+def test_the_result_can_be_had_as_data(config, capsys):
+    main(["browse", config, "--json", "--mode", "pipeline", "--index", "4", "--repeat", "2"])
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"] == ["cat", "dog"]
+    assert [sample["seed"] for sample in found["samples"]] == [0, 1]
+    stages = found["samples"][0]["stages"]
+    assert [stage["stage"] for stage in stages] == ["LoadImageFromFile", "RandomResizedCrop", "RandomFlip"]
+    assert len(stages[1]["drawn"]["box"]) == 4
+    assert found["samples"][0]["classes"] == ["dog"]
+
+
+def test_several_samples_fit_on_one_sheet(config, tmp_path):
+    main(["browse", config, "--grid", "2x2", "-o", str(tmp_path / "out")])
+
+    assert files(tmp_path / "out") == ["grid_001.jpg", "grid_002.jpg"]
+
+
+def test_a_page_holds_every_picture_and_needs_nothing_else(config, tmp_path):
+    page = tmp_path / "page.html"
+
+    main(["browse", config, "--html", str(page)])
+
+    text = page.read_text(encoding="utf-8")
+    rows = json.loads(text.partition('type="application/json">')[2].partition("</script>")[0])
+    assert len(rows) == 6
+    assert all(row["image"].startswith("UklGR") for row in rows)
+    assert "http" not in text.replace("data:image", "")
+
+
+def test_numbers_about_the_samples(config, capsys):
+    main(["browse", config, "--stats", "--json"])
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"] == {"cat": 3, "dog": 3}
+    assert found["width"] == {"min": 64, "median": 64, "max": 64}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--mode", "all"], "invalid choice"),
+        (["--show-number", "0"], "whole number of 1 or more"),
+        (["--rescale-factor", "-1"], "not a number above 0"),
+        (["--grid", "4by4", "-o", "x"], "rows x columns"),
+        (["--grid", "2x2"], "--grid makes files"),
+        (["--class", "bird"], "no class named 'bird'"),
+        (["--index", "99"], "no sample 99"),
+        (["--phase", "test"], "no test split"),
+        (["--cfg-options", "train_dataloader.dataset.type=Nothing"], "no dataset named 'Nothing'"),
+    ],
+    ids=str,
+)
+def test_wrong_words_end_with_one_clear_error(words, message, config, capsys):
+    try:
+        status = main(["browse", config, *words])
+    except SystemExit as leaving:
+        status = leaving.code
+
+    said = capsys.readouterr().err
+    assert status == 2
+    assert message in said
+    assert said.startswith("error: ")
+    assert "hint:" in said
+
+
+def test_an_output_folder_that_takes_no_files_ends_the_run(config, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+
+    assert main(["browse", config, "-o", str(tmp_path / "out")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+DEADLY = """
+import os
+from classlens.adapters.folder import open_folder
+from classlens.dataset.dataset import Dataset
+from dataclasses import replace
+
+
+def open_deadly(path, options):
+    source = open_folder(path, options)
+
+    def open_dataset(name):
+        dataset = source.dataset(name)
+        return replace(dataset, load=lambda index: os._exit(139) if index == 2 else dataset.load(index))
+
+    return replace(source, open_dataset=open_dataset)
+"""
+
+
+def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monkeypatch):
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("classlens.adapters.ADAPTERS", {"deadly": "deadly:open_deadly"})
+    dataset = open_source(f"deadly:{data}").dataset("train")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    opening = Opening(f"deadly:{data}", "train", Options())
+    monkeypatch.setattr("classlens.cli.browse_workers.work", work_with_deadly)
+
+    found = list(rows(dataset, opening, [(index, 0) for index in range(6)], Look("original"), workers=2))
+
+    assert [row.index for row in found] == list(range(6))
+    assert [bool(row.error) for row in found] == [False, False, True, False, False, False]
+    assert "the process that decoded it died" in found[2].error
+
+
+def work_with_deadly(packed, index, seed, look):
+    """What a worker does, with the scheme known there too."""
+    import pickle
+
+    from classlens import adapters
+
+    adapters.ADAPTERS = {"deadly": "deadly:open_deadly"}
+    opening = pickle.loads(packed)
+    return make(adapters.open_source(opening.target, options=opening.options).dataset("train"), index, seed, look)
+
+
+def test_browsing_imports_neither_torch_nor_matplotlib(config, tmp_path):
+    code = (
+        "import sys; from classlens.cli.main import main; main(sys.argv[1:]);"
+        "print(sorted({'torch', 'matplotlib', 'pandas', 'scipy'} & set(sys.modules)))"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", code, "browse", config, "-o", str(tmp_path / "out"), "--mode", "pipeline"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+
+    assert result.stdout.splitlines()[-1] == "[]"
