@@ -12,7 +12,7 @@ test: .venv/test.done
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 test-peers: .venv-peers/done
-	.venv-peers/bin/python -m pytest tests_peers -o addopts=--strict-markers -n 2 --dist loadfile
+	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile
 
 check: .venv/test.done
 	.venv/bin/ruff format --check .
