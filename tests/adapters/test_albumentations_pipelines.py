@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+
+from classlens.adapters.pipelines import lay_open
+from classlens.adapters.pipelines.carried import look
+from classlens.dataset.trace import trace
+from tests.adapters.foreign import dataset_of, outcomes, photo
+
+A = pytest.importorskip("albumentations")
+
+
+def pipeline():
+    return A.Compose(
+        [
+            A.RandomResizedCrop((64, 64)),
+            A.HorizontalFlip(p=0.5),
+            A.OneOf([A.GaussianBlur(p=1), A.RandomBrightnessContrast(p=1)], p=0.9),
+            A.SomeOf([A.CoarseDropout(p=1), A.Rotate(p=1), A.HueSaturationValue(p=1)], n=2),
+            A.Normalize(),
+            A.ToTensorV2(),
+        ]
+    )
+
+
+def test_a_composition_becomes_its_members_and_its_picture_is_shown_through_the_normalisation():
+    result = trace(dataset_of(pipeline()), 0, seed=4)
+
+    names = [snapshot.stage for snapshot in result.snapshots[1:]]
+    assert names == ["RandomResizedCrop", "HorizontalFlip", "OneOf", "SomeOf", "Normalize", "ToTensorV2"]
+    assert (result.snapshots[-3].image.pixels == result.transformed.image.pixels).all()
+
+
+def test_the_same_seed_gives_the_same_pixels_and_another_seed_others():
+    dataset = dataset_of(pipeline())
+
+    first, again, other = (trace(dataset, 0, seed=seed).transformed.image.pixels for seed in (1, 1, 2))
+
+    assert (first == again).all()
+    assert not np.array_equal(first, other)
+
+
+def test_generators_of_the_transforms_are_given_back():
+    crop = A.RandomCrop(32, 32)
+    generator, python = crop.random_generator, crop.py_random
+    state = python.getstate()
+
+    outcomes(crop)
+
+    assert crop.random_generator is generator
+    assert crop.py_random is python
+    assert python.getstate() == state
+
+
+def test_the_box_that_is_told_is_the_one_that_was_cut():
+    ((_, outcome),) = outcomes(A.RandomCrop(32, 40), seed=5)
+    left, top, width, height = outcome.drawn["box"]
+
+    expected = np.asarray(photo())[top : top + height, left : left + width]
+
+    assert (width, height) == (40, 32)
+    assert (outcome.state.value["image"] == expected).all()
+
+
+def test_choices_tell_what_was_chosen_and_idle_stages_why():
+    never = outcomes(A.OneOf([A.GaussianBlur(p=1), A.Rotate(p=1)], p=1e-9))[0][1]
+    once = outcomes(A.OneOf([A.Rotate(limit=(30, 30), p=1), A.Rotate(limit=(30, 30), p=1)], p=1.0))[0][1]
+    flip = outcomes(A.HorizontalFlip(p=1e-9))[0][1]
+
+    assert never.note == "not drawn (p = 1e-09)"
+    assert list(once.drawn) == ["1 Rotate"]
+    assert flip.drawn == {"flip": "no"}
+
+
+def test_a_composition_that_may_be_skipped_as_a_whole_stays_one_stage():
+    names = [stage.name for stage in lay_open(A.Compose([A.Compose([A.Rotate(), A.HorizontalFlip()], p=0.3)]))]
+
+    assert names == ["Compose"]
+
+
+@pytest.mark.parametrize("normalize", [A.Normalize(), A.Normalize(mean=0.5, std=0.25), A.ToFloat(max_value=255)])
+def test_every_normalisation_is_undone_for_the_eye(normalize):
+    *_, (_, last) = outcomes(A.Compose([normalize, A.ToTensorV2()]))
+
+    assert isinstance(last.state.value["image"], torch.Tensor)
+    assert np.abs(look(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1

@@ -1,0 +1,96 @@
+"""Plain functions as transforms: what they are called, and what is read off their results."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from classlens.adapters.pipelines import lay_open
+from classlens.adapters.pipelines.carried import Carried, look, remarks
+from classlens.errors import DataError
+from tests.adapters.foreign import outcomes, photo
+
+
+def turned(picture, angle=90):
+    return picture.rotate(angle, expand=True)
+
+
+class Brighten:
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, picture):
+        return picture.point(lambda value: value + self.by)
+
+
+def test_functions_objects_and_partials_have_the_names_that_their_authors_gave_them():
+    names = [stage.name for stage in lay_open([turned, Brighten(3), partial(turned, angle=3), np.array, lambda x: x])]
+
+    assert names == ["turned", "Brighten", "turned", "array", "lambda"]
+
+
+def test_a_module_list_in_sequence_is_laid_open():
+    sequence = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Identity())
+
+    assert [stage.name for stage in lay_open(sequence)] == ["Identity", "Identity"]
+
+
+def to_unit(picture):
+    return np.asarray(picture, np.float32) / 255
+
+
+def to_both_sides(picture):
+    return np.asarray(picture, np.float32) / 127.5 - 1
+
+
+def to_first(array):
+    return torch.from_numpy(array).permute(2, 0, 1)
+
+
+def standardised(array):
+    mean, std = array.mean((0, 1), keepdims=True), array.std((0, 1), keepdims=True)
+    return (array - mean) / std
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [[to_unit], [to_both_sides], [to_unit, to_first], [to_both_sides, to_first], [to_unit, standardised, to_first]],
+)
+def test_home_made_normalisations_are_recognised_by_their_effect(functions):
+    *_, (_, last) = outcomes(functions)
+
+    assert np.abs(look(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
+
+
+def test_a_brighter_picture_is_not_taken_for_a_normalised_one():
+    *_, (_, last) = outcomes([to_unit, lambda array: (array * 1.3).clip(0, 1)])
+
+    assert look(last.state).pixels.mean() > np.asarray(photo()).mean() * 1.1
+
+
+def test_samples_that_are_dicts_or_pairs_show_the_picture_in_them():
+    picture = photo()
+
+    for value in ({"label": 3, "image": picture}, (picture, 3), [{"img": picture}, 0]):
+        assert (look(Carried(value)).pixels == np.asarray(picture)).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"label": 3}, "holds no picture"),
+        (np.zeros((5, 7, 9)), r"shape \(5, 7, 9\) is no picture"),
+        ("text", "no picture"),
+    ],
+)
+def test_a_sample_without_a_picture_is_refused(value, message):
+    with pytest.raises(DataError, match=message):
+        look(Carried(value))
+
+
+def test_values_that_no_picture_has_are_remarked_upon():
+    wild = Carried(np.full((4, 4, 3), -3.0, np.float32))
+
+    assert "outside 0..255" in remarks(wild)[0]
+    assert remarks(Carried(photo())) == ()
