@@ -101,7 +101,7 @@ def zero_start(setting: Setting, clock: Clock) -> Iterator[Finding]:
 
 def frozen(setting: Setting, clock: Clock) -> Iterator[Finding]:
     """A scheduler that counts epochs in a run that counts steps: no epoch ever ends."""
-    if setting.unit == "epoch" and not clock.by_epoch and setting.kind != "Policy":
+    if setting.unit == "epoch" and not clock.by_epoch:
         yield Finding(
             "frozen",
             f"{where(setting)}: counts epochs, but the run counts steps and no epoch ever ends: it stays at its start",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -111,7 +110,14 @@ def course_of(policy: Policy, clock: Clock) -> Course:
     Raises:
         ConfigError: the run is too short or too long for the policy.
     """
-    width = (clock.steps_per_epoch or inf) if policy.by_epoch else 1
+    if policy.by_epoch and not clock.by_epoch:
+        # A run over steps never announces an epoch, and a policy by epoch waits for that to set anything at all.
+        return Course(
+            lambda steps, initial: np.full(steps.shape, float(initial)),
+            np.zeros(1, np.int64),
+            settings=settings_of(policy, clock),
+        )
+    width = (clock.steps_per_epoch or 1) if policy.by_epoch else 1
     total = (clock.epochs or 1) if policy.by_epoch else clock.steps
     run = Run(policy.name, policy.arguments, total, policy.where)
     regular = POLICIES[policy.kind]
@@ -126,11 +132,10 @@ def course_of(policy: Policy, clock: Clock) -> Course:
             factors = policy.warmup.factors(steps / warm)
             return np.where(steps < warm, found * factors if policy.name == "lr" else found / factors, found)
 
-    unit = int(width) if width < clock.steps else clock.steps
-    jumps = np.array([0, warm, *(jump * unit for jump in regular.jumps(run))], np.float64)
+    jumps = np.array([0, warm, *(jump * width for jump in regular.jumps(run))], np.float64)
     breaks = np.unique(np.ceil(jumps[jumps < clock.steps])).astype(np.int64)
-    stairs = (Stairs(unit, unit, clock.steps),) if unit > 1 and policy.kind != "fixed" else ()
-    marks = [Mark(round(step * unit), what) for step, what in regular.marks(run)]
+    stairs = (Stairs(width, width, clock.steps),) if width > 1 and policy.kind != "fixed" else ()
+    marks = [Mark(round(step * width), what) for step, what in regular.marks(run)]
     marks += [Mark(int(np.ceil(warm)), "warm-up ends")] if warm else []
     return Course(
         values, breaks, stairs, tuple(mark for mark in marks if 0 < mark.step < clock.steps), settings_of(policy, clock)

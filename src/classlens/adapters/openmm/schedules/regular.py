@@ -123,15 +123,18 @@ def restarts(run: Run) -> Numbers:
 
 
 def cyclic(run: Run, initial: float, p: Numbers) -> Numbers:
-    """Up to target_ratio[0] and down to target_ratio[1], `cyclic_times` over; gamma shrinks the height."""
+    """Up to target_ratio[0] and down to target_ratio[1], `cyclic_times` over; gamma shrinks the height.
+
+    Only the leg that starts a cycle has its end shrunk, the other its start: that is how training computes it.
+    """
     high, low = targets(run)
     period, up = cycle_of(run)
     within, shrink = p % period, power(run.given("gamma", 1), p // period)
-    top, bottom = initial * (1 - shrink + high * shrink), initial * (1 - shrink + low * shrink)
     annealing = formulas.ANNEALINGS[run.given("anneal_strategy", "cos")]
     if up == 0:
-        return annealing(within / period, initial * high, bottom)
-    falling = annealing((within - up) / (period - up), top, bottom)
+        return annealing(within / period, initial * high, initial * (1 - shrink + low * shrink))
+    top = initial * (1 - shrink + high * shrink)
+    falling = annealing((within - up) / (period - up), top, initial * low)
     return np.where(within < up, annealing(within / up, initial, top), falling)
 
 
