@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from classlens.cam.evidence import Evidence
 from classlens.cam.methods import METHODS, find_method
 from classlens.cam.methods.collapse import first_component
 from classlens.cam.methods.loading import functions
+from classlens.cam.probe import Evidence
 from classlens.errors import NotFound
 
 

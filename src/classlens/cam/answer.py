@@ -13,6 +13,7 @@ from classlens.cam.feeding import encoded
 from classlens.cam.methods import Method
 from classlens.cam.methods.collapse import first_component
 from classlens.cam.methods.loading import functions
+from classlens.cam.probe import Evidence, Probe
 from classlens.cam.saliency import Saliency, Subject
 from classlens.cam.targets import PREDICTED, Objective, Wish, objectives
 from classlens.cam.variants import AS_IT_IS, VARIANTS, turned_back, varied
@@ -56,7 +57,7 @@ class Question:
     @property
     def classless(self) -> bool:
         """Whether nothing asked for depends on a class, so that the model can be left at the last layer."""
-        return not self.wishes and not self.wants_gradients
+        return not self.wishes and all(method.needs == "activations" for method in self.methods)
 
     @property
     def wants_gradients(self) -> bool:
@@ -68,8 +69,8 @@ class Question:
 class Maps:
     """The maps of one method at one layer for one class: variants x pictures of the batch."""
 
-    method: Method
-    layer: Layer
+    method: str
+    layer: str
     subjects: tuple[Subject | None, ...]
     values: Float[Tensor, "variants batch height width"]
 
@@ -83,14 +84,14 @@ def answer(question: Question, pictures: list[Image], indices: list[int]) -> lis
     batch = encoded(classifier, [pictures[index] for index in indices]).to(device_of(classifier.module))
     inputs = varied(batch) if manner.aug_smooth else batch
     seen = observe(classifier, inputs, question.layers, stop=question.classless)
-    maps = list(all_maps(question, seen, indices))
+    maps = list(all_maps(question, inputs, seen, indices))
     return [
         [
             Saliency(
                 pictures[index],
                 found.values[:, place].cpu().numpy(),
-                found.method.name,
-                found.layer.name,
+                found.method,
+                found.layer,
                 found.subjects[place],
                 index,
             )
@@ -100,25 +101,57 @@ def answer(question: Question, pictures: list[Image], indices: list[int]) -> lis
     ]
 
 
-def all_maps(question: Question, seen: Seen, indices: list[int]) -> Iterator[Maps]:
+def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) -> Iterator[Maps]:
     """Every class, method and layer; the gradients of one class are dropped before the next one's are made."""
     variants = question.manner.variants
     wanted = asked(question, seen, indices)
-    for number, objective in enumerate(wanted):
-        gradients: tuple[Tensor | None, ...] = (None,) * len(seen.layers)
+    for objective in wanted:
         subjects: tuple[Subject | None, ...] = (None,) * len(indices)
         if seen.logits is not None and objective is not None:
             subjects = subjects_of(objective, as_fed(seen.logits, variants), question.classifier.classes)
-            if question.wants_gradients:
-                score = repeated(objective, variants).score(seen.logits)
-                gradients = seen.gradients(score, keep=number + 1 < len(wanted))
-        evidence = [seen.evidence(place, gradient) for place, gradient in enumerate(gradients)]
+        evidence = collect(question, batch, seen, objective, last=objective is wanted[-1])
         for method in question.methods:
             weigh, collapse = functions(method)
-            collapse = first_component if question.manner.eigen_smooth else collapse
-            for layer, shown in zip(seen.layers, evidence, strict=True):
-                values = collapse(weigh(shown))
-                yield Maps(method, layer, subjects, turned_back(values.reshape(variants, -1, *values.shape[1:])))
+            if question.manner.eigen_smooth and method.at == "layer":
+                collapse = first_component
+            for layer, shown in zip(seen.layers, evidence[method.score], strict=True):
+                values = collapse(weigh(shown)).detach()
+                values = turned_back(values.reshape(variants, -1, *values.shape[1:]))
+                yield Maps(method.name, "input" if method.at == "input" else layer.name, subjects, values)
+                if method.at == "input":
+                    break
+
+
+def collect(
+    question: Question, batch: Tensor, seen: Seen, objective: Objective | None, *, last: bool
+) -> dict[str, list[Evidence]]:
+    """The evidence of every layer about one class, for each score that methods differentiate; `last` frees the graph."""
+    variants = question.manner.variants
+    kinds = sorted({method.score for method in question.methods})
+    found: dict[str, list[Evidence]] = {}
+    for kind in kinds:
+        gradients: tuple[Tensor | None, ...] = (None,) * len(seen.layers)
+        probes: list[Probe | None] = [None] * len(seen.layers)
+        if seen.logits is not None and objective is not None:
+            full = repeated(objective, variants)
+            probes = [
+                Probe(question.classifier, batch, full, layer, layout, question.manner.batch_size)
+                for layer, layout in zip(seen.layers, seen.layouts, strict=True)
+            ]
+            if question.wants_gradients:
+                score = full.finer(seen.logits) if kind == "finer" else full.score(seen.logits)
+                gradients = seen.gradients(score, keep=not last or kind != kinds[-1])
+        found[kind] = [evidence_of(seen, place, gradients[place], probes[place]) for place in range(len(seen.layers))]
+    return found
+
+
+def evidence_of(seen: Seen, place: int, gradient: Tensor | None, probe: Probe | None) -> Evidence:
+    """What was seen of one layer, read as feature maps in float32; without a gradient, zeros stand for it."""
+    grid = seen.layouts[place].grid
+    activations = grid(seen.outputs[place].detach()).float()
+    if gradient is None:
+        return Evidence(activations, activations.new_zeros(()).expand_as(activations), probe)
+    return Evidence(activations, grid(gradient).float(), probe)
 
 
 def asked(question: Question, seen: Seen, indices: list[int]) -> list[Objective | None]:

@@ -18,17 +18,6 @@ from classlens.errors import ModelError
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """What the model showed of one layer, for one batch and one class per picture. Numbers are float32.
-
-    `gradients` are those of the objective's score with respect to `activations`; zeros where no method asked for them.
-    """
-
-    activations: Float[Tensor, "batch channels height width"]
-    gradients: Float[Tensor, "batch channels height width"]
-
-
-@dataclass(frozen=True, eq=False)
 class Seen:
     """One forward pass: the output of every layer, as nodes of the graph from the first of them to the logits."""
 
@@ -36,14 +25,6 @@ class Seen:
     outputs: tuple[Float[Tensor, "batch ..."], ...]
     layouts: tuple[Layout, ...]
     logits: Float[Tensor, "batch classes"] | None
-
-    def evidence(self, place: int, gradient: Tensor | None) -> Evidence:
-        """What was seen of one layer, read as feature maps in float32; without a gradient, zeros stand for it."""
-        grid = self.layouts[place].grid
-        activations = grid(self.outputs[place].detach()).float()
-        if gradient is None:
-            return Evidence(activations, activations.new_zeros(()).expand_as(activations))
-        return Evidence(activations, grid(gradient).float())
 
     def gradients(self, score: Float[Tensor, " batch"], *, keep: bool) -> tuple[Float[Tensor, "batch ..."], ...]:
         """Gradients of each picture's score with respect to every layer's output; `keep` the graph for another one.

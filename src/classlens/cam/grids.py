@@ -9,6 +9,7 @@ two, is refused with a reason; a wrong map is never drawn.
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
@@ -55,6 +56,14 @@ class Layout:
             patches = output[:, self.extra :].mT
             return patches.reshape(len(output), -1, self.height, self.width)
         return output.permute(0, 3, 1, 2) if self.kind == "channels last" else output
+
+    def filled(
+        self, output: Shaped[Tensor, "batch ..."], grid: Shaped[Tensor, "batch channels height width"]
+    ) -> Shaped[Tensor, "batch ..."]:
+        """The output with its feature map replaced; extra tokens stay as they are."""
+        if self.kind == "tokens":
+            return torch.cat([output[:, : self.extra], grid.flatten(2).mT], dim=1)
+        return grid.permute(0, 2, 3, 1) if self.kind == "channels last" else grid
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ Wish: TypeAlias = int | str | tuple[int, ...]
 
 PREDICTED = "predicted"
 TOP = re.compile(r"top[ -]?(\d+)", re.IGNORECASE)
+SIMILAR = 3
+"""How many classes Finer-CAM tells the target from."""
+
 CONTRAST = re.compile(r"\s+-\s+")
 
 
@@ -32,6 +35,21 @@ class Objective:
         """One number per picture."""
         wanted = logits.gather(1, self.target[:, None])[:, 0]
         return wanted if self.against is None else wanted - logits.gather(1, self.against[:, None])[:, 0]
+
+    def picked(self, rows: Int[Tensor, " n"]) -> "Objective":
+        """The objective of some pictures, in any order and number."""
+        return Objective(self.target[rows], None if self.against is None else self.against[rows])
+
+    def finer(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
+        """The logit of the class less those of the three classes with the nearest logits, weighted by probability.
+
+        Source: Zhang et al., Finer-CAM, CVPR 2025, eqs. 6-7, with the comparison strength 1.
+        """
+        wanted = logits.gather(1, self.target[:, None])
+        distance = (logits.detach() - wanted.detach()).abs().scatter(1, self.target[:, None], float("-inf"))
+        near = distance.argsort(dim=1, stable=True)[:, 1 : 1 + SIMILAR]
+        weights = logits.softmax(dim=1).gather(1, near)
+        return (weights * (wanted - logits.gather(1, near))).sum(dim=1) / (weights.sum(dim=1) + 1e-9)
 
 
 def objectives(

@@ -113,14 +113,17 @@ def found_pictures(words: Sequence[str]) -> tuple[Path, ...]:
 
 
 def chosen_methods(names: Sequence[str] | None) -> list[str]:
-    """The methods by their own names; `all` stands for all of them.
+    """The methods by their own names; `all` stands for those that share one pass, `every` for the slow ones too.
 
     Raises:
         NotFound: there is no such method.
     """
     chosen: list[str] = []
     for name in names or ["GradCAM"]:
-        chosen += METHODS if name.casefold() == "all" else [find_method(name).name]
+        if name.casefold() in ("all", "every"):
+            chosen += [method.name for method in METHODS.values() if method.quick or name.casefold() == "every"]
+        else:
+            chosen.append(find_method(name).name)
     return chosen
 
 

@@ -15,15 +15,24 @@ from classlens.errors import NotFound
 class Method:
     """One method: the function that weighs the activations, the one that makes one map of the channels, its paper.
 
-    `needs` is what it has to be told: "gradients" of the target class, or "activations" only (the same map for every
-    class).
+    `needs` is what it has to be told: "gradients" of the target class; "activations" only, so that the map is the same
+    for every class; or "scores", for which it runs the model again and again. `at` is
+    where its map lies: at a layer, or at the pixels of the input. `score` is what the gradients are those of: the
+    class, or the class against those most like it.
     """
 
     name: str
     weigh: str
     paper: str
     collapse: str = "collapse.channel_sum"
-    needs: Literal["gradients", "activations"] = "gradients"
+    needs: Literal["gradients", "activations", "scores"] = "gradients"
+    at: Literal["layer", "input"] = "layer"
+    score: Literal["class", "finer"] = "class"
+
+    @property
+    def quick(self) -> bool:
+        """Whether the one pass that all methods share is enough, or nearly."""
+        return self.needs != "scores"
 
 
 PCA = "collapse.first_component"
@@ -38,6 +47,32 @@ METHODS: Mapping[str, Method] = {
         Method("LayerCAM", "weights.layer_cam", "Jiang et al., TIP 2021"),
         Method("HiResCAM", "weights.hi_res_cam", "Draelos & Carin, 2020"),
         Method("GradCAMElementWise", "weights.grad_cam_element_wise", "Pillai & Pirsiavash, AAAI 2021"),
+        Method("ShapleyCAM", "weights.shapley_cam", "Cai, 2025"),
+        Method("FinerCAM", "weights.grad_cam", "Zhang et al., CVPR 2025", score="finer"),
+        Method("FEM", "weights.fem", "Fuad et al., IPTA 2020", needs="activations"),
+        Method(
+            "KPCA-CAM",
+            "weights.activations_only",
+            "Karmani et al., 2024",
+            "collapse.first_kernel_component",
+            "activations",
+        ),
+        Method("RandomCAM", "weights.random_cam", "a control", needs="activations"),
+        Method("FullGrad", "fullgrad.full_grad", "Srinivas & Fleuret, NeurIPS 2019", at="input"),
+        Method("ScoreCAM", "masking.score_cam", "Wang et al., CVPRW 2020", needs="scores"),
+        Method("SS-CAM", "masking.ss_cam", "Wang et al., 2020", needs="scores"),
+        Method("IS-CAM", "masking.is_cam", "Naidu et al., 2020", needs="scores"),
+        Method("AblationCAM", "masking.ablation_cam", "Desai & Ramaswamy, WACV 2020", needs="scores"),
+        Method("RISE", "pictures.rise", "Petsiuk et al., BMVC 2018", needs="scores", at="input"),
+        Method("Occlusion", "pictures.occlusion", "Zeiler & Fergus, ECCV 2014", needs="scores", at="input"),
+        Method(
+            "IntegratedGradients",
+            "pictures.integrated_gradients",
+            "Sundararajan et al., ICML 2017",
+            needs="scores",
+            at="input",
+        ),
+        Method("SmoothGrad", "pictures.smooth_grad", "Smilkov et al., 2017", needs="scores", at="input"),
     )
 }
 """Every method by its name, the six documented ones first."""

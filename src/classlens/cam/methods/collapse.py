@@ -35,6 +35,30 @@ def first_component(weighted: Weighted) -> Map:
         _, vectors = torch.linalg.eigh(centred.mT @ centred)
         projected = (centred @ vectors[..., -1:]).squeeze(2)
     strength = energy.double().square().sum(dim=2)
-    strength -= strength.mean(dim=1, keepdim=True)
-    agrees = (strength * projected).sum(dim=1, keepdim=True) >= 0
-    return torch.where(agrees, projected, -projected).to(weighted.dtype).reshape(batch, height, width)
+    return upright(projected, strength).to(weighted.dtype).reshape(batch, height, width)
+
+
+def first_kernel_component(weighted: Weighted) -> Map:
+    """First component of a kernel PCA of the positions, with the kernel tanh(x y / channels + 1); sign as above.
+
+    Source: Karmani et al., KPCA-CAM, 2024; the sigmoid kernel and its settings are the reference's.
+    """
+    batch, channels, height, width = weighted.shape
+    rows = weighted.nan_to_num(nan=0.0).flatten(2).mT.double()
+    strength = rows.square().sum(dim=2)
+    rows = rows - rows.mean(dim=1, keepdim=True)
+    kernel = torch.tanh(rows @ rows.mT / channels + 1)
+    across = kernel.mean(dim=1, keepdim=True)
+    kernel = kernel - across - across.mT + across.mean(dim=2, keepdim=True)
+    values, vectors = torch.linalg.eigh(kernel)
+    projected = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
+    return upright(projected, strength).to(weighted.dtype).reshape(batch, height, width)
+
+
+def upright(
+    projected: Float[Tensor, "batch positions"], strength: Float[Tensor, "batch positions"]
+) -> Float[Tensor, "batch positions"]:
+    """A component with the sign that makes it correlate with the strength of the positions."""
+    centred = strength - strength.mean(dim=1, keepdim=True)
+    agrees = (centred * projected).sum(dim=1, keepdim=True) >= 0
+    return torch.where(agrees, projected, -projected)

@@ -6,8 +6,8 @@ from importlib import import_module
 from jaxtyping import Float
 from torch import Tensor
 
-from classlens.cam.evidence import Evidence
 from classlens.cam.methods import Method
+from classlens.cam.probe import Evidence
 
 Weigh = Callable[[Evidence], Float[Tensor, "batch channels height width"]]
 Collapse = Callable[[Float[Tensor, "batch channels height width"]], Float[Tensor, "batch height width"]]

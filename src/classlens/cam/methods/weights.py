@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from classlens.cam.evidence import Evidence
+from classlens.cam.probe import Evidence
 
 Weighted = Float[Tensor, "batch channels height width"]
 
@@ -81,3 +81,31 @@ def grad_cam_element_wise(evidence: Evidence) -> Weighted:
 def activations_only(evidence: Evidence) -> Weighted:
     """A, unweighted: what Eigen-CAM looks at."""
     return evidence.activations
+
+
+def shapley_cam(evidence: Evidence) -> Weighted:
+    """mean_ij(G_c - (H A)_c / 2) A_c, H the Hessian of the score: Grad-CAM with the second term of Taylor's series.
+
+    Source: Cai, CAMs as Shapley value-based explainers, 2025, eq. 14.
+    """
+    slope = evidence.gradients - 0.5 * evidence.model.curvature()
+    return slope.mean(POSITIONS, keepdim=True) * evidence.activations
+
+
+def fem(evidence: Evidence) -> Weighted:
+    """Share of the positions where A_c is rare, more than two standard deviations above its mean, times A_c.
+
+    Source: Fuad et al., Features understanding in 3D CNNs, IPTA 2020, section III-B.
+    """
+    activations = evidence.activations
+    mean = activations.mean(POSITIONS, keepdim=True)
+    deviation = activations.std(POSITIONS, keepdim=True, correction=0)
+    rare = (activations > mean + 2 * deviation).float()
+    return rare.mean(POSITIONS, keepdim=True) * activations
+
+
+def random_cam(evidence: Evidence) -> Weighted:
+    """Random weights in -1..1, always the same: what a method has to be better than."""
+    channels = evidence.activations.shape[1]
+    draw = torch.rand(channels, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return draw.to(evidence.activations.device)[None, :, None, None] * evidence.activations

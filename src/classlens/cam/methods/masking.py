@@ -1,0 +1,113 @@
+"""CAM methods that weigh a channel by what the model says when it is shown, or denied, what the channel lights up.
+
+No gradients, but one forward pass per channel and picture: hundreds to thousands.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from classlens.cam.probe import Evidence
+
+Weighted = Float[Tensor, "batch channels height width"]
+
+SAMPLES = 10
+"""Noisy masks of SS-CAM, steps of IS-CAM."""
+
+NOISE = 2.0
+"""Standard deviation of SS-CAM's noise, in the unit of the activations, as in torch-cam."""
+
+
+def score_cam(evidence: Evidence) -> Weighted:
+    """softmax_c(score of the picture seen through A_c alone) A_c.
+
+    Masks are enlarged with aligned corners, as in the reference.
+
+    Source: Wang et al., Score-CAM, CVPR Workshops 2020, eqs. 5-8.
+    """
+    weights = masked_scores(evidence, lambda activations: unit(enlarged(activations, evidence, aligned=True)), [1.0])
+    return weights.softmax(dim=1)[:, :, None, None] * evidence.activations
+
+
+def ss_cam(evidence: Evidence) -> Weighted:
+    """Score-CAM with every mask replaced by ten noisy ones, whose scores are averaged.
+
+    The same ten pictures of noise serve every channel, so that a map does not depend on what else is in the batch.
+
+    Source: Wang et al., SS-CAM, 2020, section 3.2.
+    """
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((SAMPLES, *evidence.model.batch.shape[2:]), generator=generator).to(evidence.activations.device)
+    total = torch.zeros(evidence.activations.shape[:2], device=evidence.activations.device)
+    for drawn in noise:
+
+        def noisy(activations: Tensor, drawn: Tensor = drawn) -> Tensor:
+            return unit(enlarged(activations, evidence, aligned=False) + NOISE * drawn)
+
+        total += masked_scores(evidence, noisy, [1.0])
+    return (total / SAMPLES).softmax(dim=1)[:, :, None, None] * evidence.activations
+
+
+def is_cam(evidence: Evidence) -> Weighted:
+    """Score-CAM with the score averaged along a path of ever brighter masked pictures.
+
+    The factors 0.1, 0.3, 0.6, ..., 5.5 add up as in the paper's algorithm 1, and as in torch-cam.
+
+    Source: Naidu et al., IS-CAM, 2020, algorithm 1.
+    """
+    factors = [step * (step + 1) / (2 * SAMPLES) for step in range(1, SAMPLES + 1)]
+    weights = masked_scores(evidence, lambda activations: unit(enlarged(activations, evidence, aligned=False)), factors)
+    return weights.softmax(dim=1)[:, :, None, None] * evidence.activations
+
+
+def ablation_cam(evidence: Evidence) -> Weighted:
+    """(score - score without A_c) / score, times A_c; a channel is taken away by setting it to zero.
+
+    Source: Desai & Ramaswamy, Ablation-CAM, WACV 2020, eq. 4.
+    """
+    probe, activations = evidence.model, evidence.activations
+    batch, channels = activations.shape[:2]
+    pictures = torch.arange(batch, device=activations.device)
+    usual = probe.scores(probe.batch, pictures)
+    without = []
+    for start in range(0, channels, probe.at_once):
+        some = torch.arange(start, min(start + probe.at_once, channels), device=activations.device)
+        changed = activations[:, None].repeat(1, len(some), 1, 1, 1)
+        changed[:, torch.arange(len(some)), some] = 0
+        without.append(probe.resumed(changed.flatten(0, 1), pictures.repeat_interleave(len(some))).reshape(batch, -1))
+    drop = (usual[:, None] - torch.cat(without, dim=1)) / usual[:, None]
+    return drop[:, :, None, None] * activations
+
+
+def masked_scores(
+    evidence: Evidence,
+    mask: Callable[[Float[Tensor, "n height width"]], Float[Tensor, "n rows columns"]],
+    factors: list[float],
+) -> Float[Tensor, "batch channels"]:
+    """The score of every picture through the mask of every channel, averaged over factors on what is fed."""
+    probe, activations = evidence.model, evidence.activations
+    scores = torch.zeros(activations.shape[:2], device=activations.device)
+    for picture in range(activations.shape[0]):
+        for start in range(0, activations.shape[1], probe.at_once):
+            some = slice(start, start + probe.at_once)
+            masked = probe.batch[picture] * mask(activations[picture, some])[:, None]
+            of = torch.full((len(masked),), picture, device=activations.device)
+            scores[picture, some] = torch.stack([probe.scores(masked * factor, of) for factor in factors]).mean(0)
+    return scores
+
+
+def enlarged(
+    activations: Float[Tensor, "n height width"], evidence: Evidence, *, aligned: bool
+) -> Float[Tensor, "n rows columns"]:
+    """Activations at the size of the pictures."""
+    size = evidence.model.batch.shape[2:]
+    return F.interpolate(activations[None], size, mode="bilinear", align_corners=aligned)[0]
+
+
+def unit(masks: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
+    """Each mask scaled to 0..1."""
+    low, high = masks.amin((1, 2), keepdim=True), masks.amax((1, 2), keepdim=True)
+    return (masks - low) / (high - low + 1e-8)
