@@ -93,9 +93,13 @@ def test_without_to_rgb_the_network_is_fed_bgr():
     assert encoding_of(Preprocessing((1.0, 2.0, 3.0), (4.0, 5.0, 6.0), to_rgb=False)).order == "BGR"
 
 
-def test_a_mean_of_one_number_is_refused():
-    with pytest.raises(ConfigError, match="three numbers"):
-        encoding_of(Preprocessing((127.5,), (127.5,)))
+def test_one_mean_is_that_of_all_channels():
+    assert encoding_of(Preprocessing((127.5,), (63.0,))).std == (63.0, 63.0, 63.0)
+
+
+def test_a_mean_of_two_numbers_is_refused():
+    with pytest.raises(ConfigError, match="one or three numbers"):
+        encoding_of(Preprocessing((127.5, 127.5), (127.5,)))
 
 
 def test_a_config_without_weights_asks_for_a_checkpoint():

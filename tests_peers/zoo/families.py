@@ -11,7 +11,9 @@ def add(
     """`head` as a number is the width that a linear head takes."""
     if isinstance(head, int):
         head = {"type": "LinearClsHead", "num_classes": 10, "in_channels": head}
-    model = {"type": "ImageClassifier", "backbone": backbone, "head": {"num_classes": 10, **head}}
+    if head["type"] != "ClsHead":
+        head = {"num_classes": 10, **head}
+    model = {"type": "ImageClassifier", "backbone": backbone, "head": head}
     if neck is True:
         model["neck"] = {"type": "GlobalAveragePooling"}
     elif neck:
@@ -133,3 +135,44 @@ for layers, width, heads in ((14, 384, 6), (19, 448, 7)):
     }
     head = {"type": "VisionTransformerClsHead", "in_channels": width}
     add(f"T2T-ViT-t-{layers}", backbone, head, neck=None, size=64 if layers == 14 else 90)
+
+bare = {"type": "ClsHead"}
+for depth in (11, 16):
+    add(f"VGG-{depth}", {"type": "VGG", "depth": depth, "num_classes": 10}, bare, neck=None, size=224)
+normed = {"type": "VGG", "depth": 13, "num_classes": 10, "norm_cfg": {"type": "BN"}}
+add("VGG-13 with norms", normed, bare, neck=None, size=224)
+add("LeNet5", {"type": "LeNet5", "num_classes": 10}, bare, neck=None, size=32)
+for width in (1.0, 0.5, 1.4):
+    last = int(1280 * max(1.0, width))
+    add(f"MobileNetV2 x{width}", {"type": "MobileNetV2", "widen_factor": width}, last)
+regnets = {
+    "400mf": 384,
+    "800mf": 672,
+    "1.6gf": 912,
+    "3.2gf": 1008,
+    "4.0gf": 1360,
+    "6.4gf": 1624,
+    "8.0gf": 1920,
+    "12gf": 2240,
+}
+for arch, width in regnets.items():
+    add(f"RegNetX-{arch}", {"type": "RegNet", "arch": f"regnetx_{arch}"}, width)
+for arch, width in {"121": 1024, "161": 2208}.items():
+    add(f"DenseNet-{arch}", {"type": "DenseNet", "arch": arch}, width)
+for arch, width in {"atto": 320, "tiny": 768}.items():
+    add(f"ConvNeXt-{arch}", {"type": "ConvNeXt", "arch": arch}, width, neck=None)
+    second = {"type": "ConvNeXt", "arch": arch, "use_grn": True, "layer_scale_init_value": 0.0}
+    add(f"ConvNeXtV2-{arch}", second, width, neck=None)
+convs = {"type": "ConvNeXt", "arch": "atto", "linear_pw_conv": False, "use_grn": True, "gap_before_final_norm": False}
+add("ConvNeXtV2 of convolutions", convs, 320)
+for arch, width in {"b0": 1280, "b3": 1536, "s": 1280, "m": 1280}.items():
+    add(f"EfficientNetV2-{arch}", {"type": "EfficientNetV2", "arch": arch}, width, size=75)
+for arch in ("tiny", "small"):
+    add(f"SwinV2-{arch}", {"type": "SwinTransformerV2", "arch": arch, "img_size": 256}, 768, size=256)
+measured = {
+    "type": "SwinTransformerV2",
+    "arch": "tiny",
+    "window_size": [8, 8, 4, 4],
+    "pretrained_window_sizes": [6, 6, 6, 3],
+}
+add("SwinV2 with windows of its own", measured, 768, size=150)

@@ -79,11 +79,14 @@ def encoding_of(preprocessing: Preprocessing) -> Encoding:
     """How the network wants its pixels: without a mean and std they stay 0..255.
 
     Raises:
-        ConfigError: mean or std is not one number per channel.
+        ConfigError: mean or std is not one number, or one per channel.
     """
-    mean, std = preprocessing.mean or (0.0, 0.0, 0.0), preprocessing.std or (1.0, 1.0, 1.0)
+    mean, std = preprocessing.mean or (0.0,), preprocessing.std or (1.0,)
+    mean, std = (numbers * 3 if len(numbers) == 1 else numbers for numbers in (mean, std))
     if len(mean) != 3 or len(std) != 3:
-        raise ConfigError(f"mean {mean} and std {std} are not three numbers each", hint="pictures have three channels")
+        raise ConfigError(
+            f"mean {mean} and std {std} are not one or three numbers each", hint="pictures have three channels"
+        )
     order: Literal["RGB", "BGR"] = "RGB" if preprocessing.to_rgb else "BGR"
     return Encoding(order, "CHW", 255.0, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
 

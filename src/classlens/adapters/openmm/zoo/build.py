@@ -18,10 +18,16 @@ Builder = Callable[[Settings], nn.Module]
 RESNET = "resnet:resnet"
 VIT = "vision_transformer:vision_transformer"
 BACKBONES: Mapping[str, str] = {
+    "ConvNeXt": "convnext:convnext",
     "DeiT3": VIT,
+    "DenseNet": "densenet:densenet",
     "DistilledVisionTransformer": VIT,
     "EfficientNet": "efficientnet:efficientnet",
+    "EfficientNetV2": "efficientnet_v2:efficientnet_v2",
+    "LeNet5": "lenet:lenet",
+    "MobileNetV2": "mobilenet_v2:mobilenet_v2",
     "MobileNetV3": "mobilenet_v3:mobilenet_v3",
+    "RegNet": "regnet:regnet",
     "RepVGG": "repvgg:repvgg",
     "ResNeXt": RESNET,
     "ResNet": RESNET,
@@ -31,7 +37,9 @@ BACKBONES: Mapping[str, str] = {
     "SEResNeXt": RESNET,
     "SEResNet": RESNET,
     "SwinTransformer": "swin:swin",
+    "SwinTransformerV2": "swin_v2:swin_v2",
     "T2T_ViT": "t2t_vit:t2t_vit",
+    "VGG": "vgg:vgg",
     "VisionTransformer": VIT,
 }
 NECKS: Mapping[str, str] = {

@@ -58,13 +58,14 @@ class ResNetOptions:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a block sits: channels in, inside (before groups widen it) and out; stride and dilation of its 3x3."""
+    """Where a block sits: channels in, inside and out; stride, dilation and groups of its 3x3."""
 
     entering: int
     inside: int
     leaving: int
     stride: int
-    dilation: int
+    dilation: int = 1
+    groups: int = 1
 
 
 class Block(nn.Module):
@@ -108,16 +109,21 @@ def basic_convs(place: Place) -> list[nn.Conv2d]:
 
 
 def bottleneck_convs(place: Place, options: ResNetOptions) -> list[nn.Conv2d]:
-    """1x1, 3x3, 1x1; with groups the inside is as wide as ResNeXt's table says."""
-    inside = place.inside
-    if options.groups != 1:
-        inside = options.groups * (options.width_per_group * place.inside // options.base_channels)
+    """1x1, 3x3, 1x1; `style` says which of the first two strides."""
     first, second = (place.stride, 1) if options.style == "caffe" else (1, place.stride)
+    inside = (place.inside, place.inside)
     return [
-        padded_conv((place.entering, inside), 1, stride=first),
-        padded_conv((inside, inside), 3, stride=second, dilation=place.dilation, groups=options.groups),
-        padded_conv((inside, place.leaving), 1),
+        padded_conv((place.entering, place.inside), 1, stride=first),
+        padded_conv(inside, 3, stride=second, dilation=place.dilation, groups=place.groups),
+        padded_conv((place.inside, place.leaving), 1),
     ]
+
+
+def width_inside(plain: int, options: ResNetOptions) -> int:
+    """Channels between a bottleneck's 1x1 convolutions; ResNeXt's table counts them group by group."""
+    if options.groups == 1:
+        return plain
+    return options.groups * (options.width_per_group * plain // options.base_channels)
 
 
 def shortcut(place: Place, options: ResNetOptions) -> nn.Sequential:
@@ -162,10 +168,11 @@ class ResNet(nn.Module):
         self.order = list(first)
         for stage, blocks in enumerate(DEPTHS[options.depth][: options.num_stages]):
             leaving = options.base_channels * 2**stage * growth
+            inside = width_inside(leaving // growth, options)
             rows = []
             for block in range(blocks):
                 stride = options.strides[stage] if block == 0 else 1
-                place = Place(entering, leaving // growth, leaving, stride, options.dilations[stage])
+                place = Place(entering, inside, leaving, stride, options.dilations[stage], options.groups)
                 rows.append(Block(place, options))
                 entering = leaving
             self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))

@@ -91,9 +91,9 @@ class WindowAttention(nn.Module):
 class ShiftedAttention(nn.Module):
     """`w_msa` on the windows of a map, which is shifted where `shift` is not 0."""
 
-    def __init__(self, channels: int, heads: int, windowing: Windowing, *, pad_small_map: bool = False) -> None:
+    def __init__(self, w_msa: nn.Module, windowing: Windowing, *, pad_small_map: bool = False) -> None:
         super().__init__()
-        self.w_msa = WindowAttention(channels, heads, windowing.side)
+        self.w_msa = w_msa
         self.windowing, self.pad_small_map = windowing, pad_small_map
 
     def forward(self, tokens: Map) -> Map:
@@ -118,7 +118,8 @@ class SwinBlock(nn.Module):
     def __init__(self, channels: int, heads: int, windowing: Windowing, options: SwinOptions) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(channels, eps=options.eps)
-        self.attn = ShiftedAttention(channels, heads, windowing, pad_small_map=options.pad_small_map)
+        inside = WindowAttention(channels, heads, windowing.side)
+        self.attn = ShiftedAttention(inside, windowing, pad_small_map=options.pad_small_map)
         self.norm2 = nn.LayerNorm(channels, eps=options.eps)
         self.ffn = FeedForward(channels, 4 * channels, LayerOptions())
 
