@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 
-from classlens.cli.parsing import Parser
+from classlens.cli.parsing import Parser, dashed
 from classlens.errors import ClasslensError
 
 COMMANDS: Mapping[str, str] = {
@@ -37,7 +37,7 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     command = command_module(name)
     parser = Parser(prog=prog, description=command.__doc__)
     command.add_arguments(parser)
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args([dashed(word) for word in words])
     # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:

@@ -4,25 +4,17 @@ Nothing heavy is imported here: `--help` and a wrong flag must cost no more than
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with the documented habits: `--eigen_smooth` is `--eigen-smooth`, and errors carry a usage hint."""
+    """argparse that takes no abbreviations, shows defaults, and whose errors carry a hint."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - whatever argparse takes
         settings.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
         settings.setdefault("allow_abbrev", False)
         super().__init__(**settings)
-
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
-        """Parse with every option name written with dashes."""
-        import sys
-
-        given = sys.argv[1:] if args is None else list(args)
-        return super().parse_known_args([dashed(word) for word in given], namespace)
 
     def error(self, message: str) -> NoReturn:
         """One line that says what is wrong, one that says where to read more; exit status 2."""
