@@ -6,11 +6,12 @@ A file is only ever found under its own name when it is complete; until then it 
 import hashlib
 import re
 import sys
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from platformdirs import user_cache_path
 
@@ -32,10 +33,8 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
     Raises:
         DataError: the address is not https, the server cannot be reached, or what it sent is too long or damaged.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
-        raise DataError(f"refused to fetch weights over {parts.scheme}: {url}", hint="use the https address")
-    name = Path(unquote(parts.path)).name
+    refuse_plain(url)
+    name = Path(unquote(urlsplit(url).path)).name
     if not name:
         raise DataError(f"{url} names no file", hint="give the address of the .pth file itself")
     place = (folder or user_cache_path("classlens") / "checkpoints") / hashlib.sha256(url.encode()).hexdigest()[:8]
@@ -50,6 +49,32 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
     return target
 
 
+def refuse_plain(url: str) -> None:
+    """Weights come encrypted, or from this machine.
+
+    Raises:
+        DataError: the address is another one.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        raise DataError(f"refused to fetch weights over {parts.scheme}: {url}", hint="use the https address")
+
+
+class SafeRedirects(HTTPRedirectHandler):
+    """Follows a server to another address only where that is as safe."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        """The request for the new address.
+
+        Raises:
+            DataError: the new address is not https.
+        """
+        refuse_plain(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def fetch(url: str, part: Path, *, largest: int) -> None:
     """Write what `url` sends into `part`, after what is already there.
 
@@ -59,7 +84,7 @@ def fetch(url: str, part: Path, *, largest: int) -> None:
     have = part.stat().st_size if part.is_file() else 0
     request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urlopen(request, timeout=PATIENCE) as answer:
+        with build_opener(SafeRedirects).open(request, timeout=PATIENCE) as answer:
             have = have if answer.status == 206 else 0
             total = have + int(answer.headers.get("Content-Length") or 0)
             if total > largest:

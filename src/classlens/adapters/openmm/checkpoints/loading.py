@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from classlens.adapters.openmm.checkpoints.upgrades import upgraded
 from classlens.errors import DataError
 
 SHOWN = 6
@@ -25,7 +26,8 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
         DataError: names or shapes differ.
     """
     wanted = network.state_dict()
-    given = {name: ready(tensor) for name, tensor in tensors.items() if not name.startswith(NOT_OF_THE_NETWORK)}
+    own = {name: ready(tensor) for name, tensor in tensors.items() if not name.startswith(NOT_OF_THE_NETWORK)}
+    given = upgraded(own, network)
     for name, slot in wanted.items():
         if name not in given and (name.endswith("num_batches_tracked") or not slot.is_meta):
             given[name] = torch.zeros((), dtype=torch.int64) if slot.is_meta else slot

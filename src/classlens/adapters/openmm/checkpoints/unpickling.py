@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO
+from warnings import catch_warnings, simplefilter
 
 import torch
 from torch.serialization import safe_globals
@@ -60,7 +61,7 @@ def unpickle_weights(path: Path) -> object:
     """
     try:
         with suppress(UnpicklingError):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return restricted(path)
         names = foreign_names(path)
         refused = sorted(name for name in names if not harmless(name))
         if refused:
@@ -69,13 +70,20 @@ def unpickle_weights(path: Path) -> object:
                 hint="weights need no code; if you know who wrote it, --trust-checkpoint lets it run",
             )
         with safe_globals([(Inert, name) for name in sorted(names)]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return restricted(path)
     except UnpicklingError as error:
         last = str(error).strip().splitlines()[-1:]
         raise DataError(f"{path} was refused: it is no checkpoint, or a damaged one", hint="".join(last)) from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         # A damaged pickle makes torch stumble in all these ways.
         raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
+
+
+def restricted(path: Path) -> object:
+    """Torch's restricted reader; it warns of pickles that it may fail to read, and when it fails that is an error."""
+    with catch_warnings():
+        simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def unpickle_trusted(path: Path) -> object:

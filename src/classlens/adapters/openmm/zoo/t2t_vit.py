@@ -93,7 +93,7 @@ class T2TViT(nn.Module):
 
     def __init__(self, options: T2TOptions) -> None:
         super().__init__()
-        self.options, self.extra_tokens = options, 1
+        self.options, self.extra_tokens, self.placed = options, 1, 1
         width = options.embed_dims
         eps = options.norm_cfg.get("eps", 1e-5)
         plain = LayerOptions(qkv_bias=False, eps=eps)
@@ -118,7 +118,7 @@ class T2TViT(nn.Module):
         patches, grid = self.tokens_to_token(images)
         tokens: Tensor = torch.cat((self.cls_token.expand(len(patches), -1, -1), patches), dim=1)
         mode = self.options.interpolate_mode
-        tokens = tokens + resized_positions(self.pos_embed, grid, extra=1, before=self.grid, mode=mode)
+        tokens = tokens + resized_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
         for layer in self.encoder[: self.last + 1]:
             tokens = layer(tokens)
         if self.options.final_norm and self.last == len(self.encoder) - 1:

