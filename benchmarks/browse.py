@@ -1,0 +1,227 @@
+"""Our browser and mmpretrain's own browse_dataset.py on the same pictures and pipelines, in one run.
+
+    .venv-peers/bin/python benchmarks/browse.py
+
+Reported are ratios of CPU time per picture (median of interleaved repetitions, one thread, pictures written to fresh
+folders). mmpretrain 1.2 calls a private function of matplotlib that changed in 3.11: it is patched here, or three of
+its four modes would die. `matched` draws our tiles as large as the peer blows up its own.
+"""
+
+import argparse
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import cv2
+import mmpretrain
+import numpy as np
+import torch
+from mmpretrain.registry import DATASETS
+from mmpretrain.visualization import UniversalVisualizer
+
+from classlens.adapters.openmm.samples import open_split
+from classlens.adapters.openmm.setup import Split
+from classlens.cli.browse_job import Look, make
+from classlens.dataset.trace import follow
+
+PHOTOS = Path(__file__).parents[1] / "demo" / "photos"
+TOOL = Path(mmpretrain.__file__).parent / ".mim" / "tools" / "visualization" / "browse_dataset.py"
+MODES = ("original", "transformed", "concat", "pipeline")
+LOAD, PACK = {"type": "LoadImageFromFile"}, {"type": "PackInputs"}
+FLIP = {"type": "RandomFlip", "prob": 0.5, "direction": "horizontal"}
+PIPELINES = {
+    "resnet50": [LOAD, {"type": "RandomResizedCrop", "scale": 224}, FLIP, PACK],
+    "swin": [
+        LOAD,
+        {"type": "RandomResizedCrop", "scale": 224, "backend": "pillow", "interpolation": "bicubic"},
+        FLIP,
+        {
+            "type": "RandAugment",
+            "policies": "timm_increasing",
+            "num_policies": 2,
+            "total_level": 10,
+            "magnitude_level": 9,
+            "magnitude_std": 0.5,
+            "hparams": {"pad_val": [104, 116, 124], "interpolation": "bicubic"},
+        },
+        {
+            "type": "RandomErasing",
+            "erase_prob": 0.25,
+            "mode": "rand",
+            "min_area_ratio": 0.02,
+            "max_area_ratio": 1 / 3,
+            "fill_color": [103.53, 116.28, 123.675],
+            "fill_std": [57.375, 57.12, 58.395],
+        },
+        PACK,
+    ],
+}
+
+
+def photos_of(root, number):
+    """Noisy 500 x 375 crops of the photos: the size and weight of ImageNet's files."""
+    sources = [cv2.imread(str(path)) for path in sorted(PHOTOS.glob("*.*g"))]
+    random = np.random.default_rng(0)
+    for index in range(number):
+        picture = sources[index % len(sources)]
+        height, width = (int(side * random.uniform(0.6, 0.95)) for side in picture.shape[:2])
+        y, x = (
+            int(random.integers(0, side - cut + 1))
+            for side, cut in zip(picture.shape[:2], (height, width), strict=True)
+        )
+        picture = cv2.resize(picture[y : y + height, x : x + width], (500, 375), interpolation=cv2.INTER_CUBIC)
+        picture = np.clip(picture + random.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
+        folder = root / f"class{index % 10}"
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{index:04d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+def peer_tool():
+    """mmpretrain's script as a module, patched for the installed matplotlib."""
+    spec = importlib.util.spec_from_file_location("peer_browse", TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    adjust = tool.adjust_bbox
+    tool.adjust_bbox = lambda figure, box: adjust(figure, box, figure.canvas.get_renderer())
+    return tool
+
+
+class Peer:
+    """The body of the loop of mmpretrain's tool, one picture at a time."""
+
+    def __init__(self, tool, root, pipeline):
+        self.tool = tool
+        self.dataset = DATASETS.build(
+            {"type": "CustomDataset", "data_root": str(root), "pipeline": [dict(one) for one in pipeline]}
+        )
+        size = {"figsize": (16, 10)}
+        self.visualizer = UniversalVisualizer(vis_backends=None, fig_show_cfg=size, fig_save_cfg=size)
+        self.visualizer.dataset_meta = self.dataset.metainfo
+        self.shots = []
+        self.dataset.pipeline = tool.InspectCompose(self.dataset.pipeline.transforms, self.shots, self.visualizer)
+
+    def transforms(self, index, folder):
+        self.dataset[index]
+        self.shots.clear()
+
+    def draw(self, mode, index, folder):
+        item = self.dataset[index]
+        grid, shots = self.tool.make_grid, self.shots
+        if mode == "original":
+            image = shots[0]["img"]
+        elif mode == "transformed":
+            image = grid([shots[-1]["img"]], ["transformed"])
+        elif mode == "concat":
+            image = grid([shots[0]["img"], shots[-1]["img"]], ["original", "transformed"])
+        else:
+            image = grid([shot["img"] for shot in shots], [shot["name"] for shot in shots])
+        shots.clear()
+        self.visualizer.visualize_cls(
+            image[..., ::-1],
+            item["data_samples"].numpy(),
+            show=False,
+            name=str(index),
+            out_file=f"{folder}/{index}.jpg",
+        )
+
+
+def cpu(work, indices):
+    """Pictures per second of CPU time."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.process_time()
+        for index in indices:
+            work(index, folder)
+        return len(indices) / (time.process_time() - start)
+
+
+def compare(name, root, tool, repetitions):
+    """All modes of one pipeline, ours and the peer's in turn."""
+    pipeline = PIPELINES[name]
+    ours = open_split(
+        Split({"type": "CustomDataset", "data_root": str(root)}, tuple(pipeline)), name="train", classes=None
+    )
+    peer = Peer(tool, root, pipeline)
+
+    def our_transforms(index, folder):
+        for _ in follow(ours, ours.load(index), index, 0):
+            pass
+
+    cases = {"transforms": (our_transforms, peer.transforms)}
+    for mode in MODES:
+        cases[mode] = (
+            lambda index, folder, mode=mode: make(ours, index, 0, Look(mode, folder=folder)),
+            lambda index, folder, mode=mode: peer.draw(mode, index, folder),
+        )
+    cases["pipeline, matched"] = (
+        lambda index, folder: make(ours, index, 0, Look("pipeline", rescale=450 / 224, folder=folder)),
+        cases["pipeline"][1],
+    )
+    results = {}
+    for case, (our_work, peer_work) in cases.items():
+        few = range(40) if case == "transforms" else range(6)
+        our_work(0, tempfile.gettempdir()), peer_work(0, tempfile.gettempdir())
+        speeds = [(cpu(our_work, range(100)), cpu(peer_work, few)) for _ in range(repetitions)]
+        results[case] = {
+            "ours": median(one for one, _ in speeds),
+            "peer": median(other for _, other in speeds),
+            "ratio": median(one / other for one, other in speeds),
+        }
+        row = results[case]
+        print(f"{name:<9} {case:<18} {row['ours']:8.1f}/s {row['peer']:8.1f}/s   {row['ratio']:6.1f} x", flush=True)
+    share = results["transformed"]["ours"] / results["transforms"]["ours"]
+    print(f"{name:<9} transformed mode runs at {share:.0%} of our transforms alone")
+    return results
+
+
+def first_picture(root, config, repetitions):
+    """Wall-clock time from the start of the process to its first written picture, ours and the peer's."""
+    seconds = {"ours": [], "peer": []}
+    code = "import sys, classlens.cli.main as m; sys.exit(m.main(sys.argv[1:]))"
+    for _ in range(repetitions):
+        for who in seconds:
+            with tempfile.TemporaryDirectory() as folder:
+                words = ["--output-dir", folder, "--mode", "original", "--not-show"]
+                words += ["-n", "1"]
+                ours = [sys.executable, "-c", code, "browse", str(config)]
+                command = ours if who == "ours" else [sys.executable, str(TOOL), str(config)]
+                start = time.perf_counter()
+                subprocess.run([*command, *words], check=True, capture_output=True)
+                seconds[who].append(time.perf_counter() - start)
+    ours, peer = median(seconds["ours"]), median(seconds["peer"])
+    print(f"first picture: ours {ours:.2f} s, peer {peer:.2f} s, {peer / ours:.1f} x")
+    return {"ours": ours, "peer": peer}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    root = Path(tempfile.mkdtemp())
+    try:
+        photos_of(root / "data", 120)
+        tool = peer_tool()
+        results = {name: compare(name, root / "data", tool, arguments.repetitions) for name in PIPELINES}
+        config = root / "config.py"
+        config.write_text(
+            f"pipeline = {PIPELINES['resnet50']!r}\n"
+            f"train_dataloader = dict(batch_size=1, dataset=dict(type='CustomDataset', data_root={str(root / 'data')!r}, "
+            "pipeline=pipeline))\nvisualizer = dict(type='UniversalVisualizer', vis_backends=None)\n"
+        )
+        results["first picture"] = first_picture(root, config, max(1, arguments.repetitions // 2))
+        if arguments.json:
+            arguments.json.write_text(json.dumps(results, indent=1))
+    finally:
+        shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()
