@@ -32,12 +32,16 @@ DEFAULT = "mm"
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says besides the address: overrides of a config, and which code may be run."""
+    """What the user says besides the address: overrides of a config, and which code may be run.
+
+    `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows.
+    """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
     trust_config: bool = False
     trust_checkpoint: bool = False
     count_groups: bool = False
+    epoch: int | None = None
 
 
 Opener = Callable[[str, Options], Source]

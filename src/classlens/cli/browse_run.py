@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from classlens.adapters import Options, open_source
+from classlens.cli.browse_batches import browse_batches
 from classlens.cli.browse_job import Look, Opening, Row
 from classlens.cli.browse_outputs import Outputs
 from classlens.cli.browse_stats import print_stats
@@ -21,12 +22,14 @@ STEP = 25
 
 def browse(arguments: argparse.Namespace, out: TextIO) -> int:
     """Do what `classlens browse` was asked to do; the exit status is 1 for a bad picture with `--strict`."""
-    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config)
+    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, epoch=arguments.epoch)
     dataset = open_source(arguments.config, options=options).dataset(arguments.phase)
     if dataset.length == 0:
         raise DataError(f"{dataset.name} has no samples")
     opening = Opening(arguments.config, arguments.phase, options)
     indices = selection(dataset, arguments)
+    if arguments.batch is not None:
+        return browse_batches(dataset, indices, arguments, out)
     if arguments.stats:
         bad = print_stats(dataset, indices, out, as_json=arguments.json)
         return 1 if arguments.strict and bad else 0
@@ -50,6 +53,8 @@ def selection(dataset: Dataset, arguments: argparse.Namespace) -> list[int]:
     if arguments.index is not None:
         return given(dataset, arguments.index)
     total = dataset.length if among is None else len(among)
+    if arguments.batch is not None:
+        return among or list(range(total)) if arguments.in_order else shuffled(dataset, total, arguments.seed, among)
     number = min(arguments.show_number or total, total)
     if arguments.shuffle:
         return shuffled(dataset, number, arguments.seed, among)

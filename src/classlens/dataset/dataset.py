@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -47,6 +47,31 @@ class Sample:
     labels: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Mixing:
+    """One way of mixing the samples of a batch, and how often it is taken.
+
+    `alpha` shapes the share's Beta distribution. `within` bounds a CutMix box by parts of the picture's sides instead;
+    `corrected` makes the share follow the area really pasted. `low` and `high` bound a ResizeMix share.
+    """
+
+    kind: Literal["Mixup", "CutMix", "ResizeMix"]
+    alpha: float
+    probability: float = 1.0
+    within: tuple[float, float] | None = None
+    corrected: bool = True
+    low: float = 0.1
+    high: float = 0.8
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How training batches samples; what the probabilities leave over stays unmixed."""
+
+    size: int
+    mixings: tuple[Mixing, ...] = ()
+
+
 def nothing_to_say(state: State) -> tuple[str, ...]:
     """The remarks of a dataset that has none."""
     return ()
@@ -71,6 +96,7 @@ class Dataset:
     loader: str = "original"
     remarks: Callable[[State], tuple[str, ...]] = nothing_to_say
     warnings: tuple[str, ...] = ()
+    batch: BatchPlan | None = None
 
     def class_names(self, index: int) -> tuple[str, ...]:
         """The names of the labels of a sample; a label without a name is its number, marked where it has no class.

@@ -60,7 +60,7 @@ def source_of(setup: Setup, options: Options) -> Source:
     trains = setup.optimization.optimizer is not None
     return Source(
         origin=str(setup.path),
-        open_dataset=partial(open_dataset, setup) if setup.splits else None,
+        open_dataset=partial(open_dataset, setup, options) if setup.splits else None,
         open_schedule=partial(open_schedule, setup, options) if trains else None,
         open_classifier=partial(open_classifier, setup, options) if setup.model else None,
         plan=Plan(partial(clock, setup), partial(count, setup) if "train" in setup.splits else None),
@@ -78,11 +78,15 @@ def split_of(setup: Setup, name: str) -> Split:
     return setup.splits[name]
 
 
-def open_dataset(setup: Setup, name: str) -> Dataset:
-    """The samples and stages of one split."""
+def open_dataset(setup: Setup, options: Options, name: str) -> Dataset:
+    """The samples and stages of one split; for training also how they are batched, in the epoch asked for."""
     from classlens.adapters.openmm.samples import open_split
+    from classlens.adapters.openmm.samples.recipes import open_training
 
-    return open_split(split_of(setup, name), name=name, classes=setup.classes)
+    split, trusted = split_of(setup, name), options.trust_config
+    if name == "train":
+        return open_training(setup, split, epoch=options.epoch, trusted=trusted)
+    return open_split(split, name=name, classes=setup.classes, trusted=trusted)
 
 
 def count(setup: Setup) -> int:

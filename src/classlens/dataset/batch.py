@@ -1,0 +1,148 @@
+"""Batches as training sees them: Mixup, CutMix and ResizeMix, with the labels that come out.
+
+Mixing is linear, and so is normalisation: mixing pictures for the eye gives exactly what the network's normalised
+batch looks like when it is turned back.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+
+from classlens.dataset.chance import WORD
+from classlens.dataset.dataset import BatchPlan, Dataset, Drawn, Mixing
+from classlens.dataset.trace import Trace, trace
+from classlens.errors import DataError
+from classlens.image import Image
+
+Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One batch: the mixed pictures, the share of every class in each, which mixing was drawn, and what it drew."""
+
+    dataset: str
+    indices: tuple[int, ...]
+    seed: int
+    images: tuple[Image, ...]
+    shares: tuple[Mapping[str, float], ...]
+    mixing: str = "not mixed"
+    drawn: Drawn = field(default_factory=dict)
+
+
+def mixed_batch(dataset: Dataset, indices: Sequence[int], plan: BatchPlan, seed: int = 0) -> Batch:
+    """Trace the samples, then mix them as drawn by the seed.
+
+    Raises:
+        DataError: a sample cannot be read, or mixing is asked for and the pictures differ in size.
+    """
+    traces = [trace(dataset, index, seed, keep="ends") for index in indices]
+    random = np.random.default_rng([seed % WORD, *indices])
+    mixing = chosen(plan.mixings, random)
+    images = tuple(one.transformed.image for one in traces)
+    shares = tuple(shares_of(one) for one in traces)
+    if mixing is None:
+        return Batch(dataset.name, tuple(indices), seed, images, shares)
+    if len({image.size for image in images}) > 1:
+        raise DataError(f"{dataset.name}: pictures of different sizes cannot be mixed in one batch")
+    drawn = draw(mixing, len(images), images[0].size, random)
+    pixels = np.stack([image.pixels for image in images]).astype(np.float32)
+    results = apply(mixing, pixels, drawn)
+    partners = drawn["partners"]
+    return Batch(
+        dataset=dataset.name,
+        indices=tuple(indices),
+        seed=seed,
+        images=tuple(Image(np.clip(one.round(), 0, 255).astype(np.uint8)) for one in results),
+        shares=tuple(blend(shares[i], shares[j], drawn["share"]) for i, j in enumerate(partners)),
+        mixing=mixing.kind,
+        drawn=drawn,
+    )
+
+
+def chosen(mixings: Sequence[Mixing], random: np.random.Generator) -> Mixing | None:
+    """One of the mixings by their probabilities, or none."""
+    drawn = random.random()
+    for mixing in mixings:
+        if drawn < mixing.probability:
+            return mixing
+        drawn -= mixing.probability
+    return None
+
+
+def draw(mixing: Mixing, count: int, size: tuple[int, int], random: np.random.Generator) -> Mapping[str, Any]:
+    """The share of every picture's own content, each one's partner, and the box that is pasted.
+
+    Sources: Zhang et al., mixup, ICLR 2018, eq. 1; Yun et al., CutMix, ICCV 2019, eq. 1-2; Qin et al., ResizeMix,
+    arXiv:2012.11101, section 3.
+    """
+    share = float(random.beta(mixing.alpha, mixing.alpha))
+    partners = tuple(random.permutation(count).tolist())
+    if mixing.kind == "Mixup":
+        return {"share": share, "partners": partners}
+    if mixing.kind == "ResizeMix":
+        share = share * (mixing.high - mixing.low) + mixing.low
+    box = bounded_box(size, mixing.within, random) if mixing.within else centred_box(size, share, random)
+    if mixing.corrected or mixing.within:
+        share = 1.0 - box[2] * box[3] / (size[0] * size[1])
+    return {"share": share, "partners": partners, "box": box}
+
+
+def centred_box(size: tuple[int, int], share: float, random: np.random.Generator) -> Box:
+    """A box (x, y, width, height) of area 1 - share around a random centre, cut at the borders."""
+    height, width = size
+    ratio = float(np.sqrt(1 - share))
+    box_height, box_width = int(height * ratio), int(width * ratio)
+    y, x = int(random.integers(0, height)), int(random.integers(0, width))
+    top, bottom = (int(np.clip(y + side, 0, height)) for side in (-(box_height // 2), box_height // 2))
+    left, right = (int(np.clip(x + side, 0, width)) for side in (-(box_width // 2), box_width // 2))
+    return left, top, right - left, bottom - top
+
+
+def bounded_box(size: tuple[int, int], within: tuple[float, float], random: np.random.Generator) -> Box:
+    """A box whose sides are parts of the picture's, at a random place."""
+    height, width = size
+    low, high = within
+    box_height = int(random.integers(int(height * low), max(int(height * high), int(height * low) + 1)))
+    box_width = int(random.integers(int(width * low), max(int(width * high), int(width * low) + 1)))
+    y = int(random.integers(0, max(height - box_height, 1)))
+    x = int(random.integers(0, max(width - box_width, 1)))
+    return x, y, box_width, box_height
+
+
+def apply(mixing: Mixing, pixels: Pixels, drawn: Mapping[str, Any]) -> Pixels:
+    """The mixed pictures that follow from what was drawn."""
+    partners = pixels[list(drawn["partners"])]
+    if mixing.kind == "Mixup":
+        mixed: Pixels = drawn["share"] * pixels + (1 - drawn["share"]) * partners
+        return mixed
+    x, y, width, height = drawn["box"]
+    results = pixels.copy()
+    if width == 0 or height == 0:
+        return results
+    for number, partner in enumerate(partners):
+        patch = partner[y : y + height, x : x + width]
+        if mixing.kind == "ResizeMix":
+            patch = cv2.resize(partner, (width, height), interpolation=cv2.INTER_LINEAR)
+        results[number, y : y + height, x : x + width] = patch
+    return results
+
+
+def shares_of(one: Trace) -> Mapping[str, float]:
+    """An unmixed sample's classes."""
+    return dict.fromkeys(one.class_names, 1.0)
+
+
+def blend(own: Mapping[str, float], other: Mapping[str, float], share: float) -> Mapping[str, float]:
+    """The classes of a mixed sample, the largest share first."""
+    total: dict[str, float] = defaultdict(float)
+    for name, weight in own.items():
+        total[name] += share * weight
+    for name, weight in other.items():
+        total[name] += (1 - share) * weight
+    return dict(sorted(total.items(), key=lambda item: -item[1]))

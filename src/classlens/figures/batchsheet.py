@@ -1,0 +1,20 @@
+"""A training batch as one sheet: every mixed picture with the share of each class in it."""
+
+from classlens.dataset.batch import Batch
+from classlens.figures.filmstrip import CAPTION, INK, SMALLEST, Tile, described, resized, sheet, tile_factor
+from classlens.figures.lettering import wrapped
+from classlens.image import Image
+
+
+def draw_batch(result: Batch, *, rescale: float = 1.0) -> Image:
+    """Draw a batch in rows of tiles, under the name of the mixing and what it drew."""
+    tiles = []
+    for image, shares in zip(result.images, result.shares, strict=True):
+        height, width = image.size
+        pixels = resized(image.pixels, tile_factor(width, height) if rescale == 1 else rescale)
+        told = " + ".join(name if share == 1 else f"{share:.2f} {name}" for name, share in shares.items())
+        room = max(int(pixels.shape[1]), SMALLEST)
+        tiles.append(Tile(pixels, tuple((line, INK) for line in wrapped(told or "no label", CAPTION, room))))
+    drawn = {key: value for key, value in result.drawn.items() if key != "partners"}
+    title = "  ·  ".join([result.mixing, *described(drawn), f"{len(result.images)} samples of {result.dataset}"])
+    return Image(sheet(tiles, title, ()))
