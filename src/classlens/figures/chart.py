@@ -138,10 +138,10 @@ def panel(name: str, runs: Sequence[Curves], *, in_epochs: bool) -> Panel:
 
 def merged(curves: Sequence[Curve]) -> list[list[Curve]]:
     """Curves with the same values together: groups that differ in something else."""
-    together: dict[float, list[Curve]] = {}
+    together: dict[tuple[float, int], list[Curve]] = {}
     for curve in curves:
-        together.setdefault(curve.group.initial[curve.name], []).append(curve)
-    return [together[initial] for initial in sorted(together, reverse=True)]
+        together.setdefault((curve.group.initial[curve.name], id(curve.course)), []).append(curve)
+    return sorted(together.values(), key=lambda each: -each[0].group.initial[each[0].name])
 
 
 def label_of(run: Curves, curves: Sequence[Curve], *, alone: bool, several: bool) -> str:

@@ -101,8 +101,7 @@ def sections_of(links: Sequence[Link], clock: Clock) -> Iterator[Section]:
         yield section
         if section.stop >= clock.steps:
             return
-        ending = section.values(np.array([section.stop - 1]))
-        value = Affine(float(ending.scale[0]), float(ending.shift[0]))
+        value = single(section.values(np.array([section.stop - 1])))
         first = section.stop
     raise ConfigError(
         f"the schedule changes direction more than {MOST_SECTIONS:,} times in {clock.steps:,} steps",
@@ -124,8 +123,13 @@ def section_at(first: int, links: Sequence[Link], value: Affine, epoch: int, ste
     held = first + 1 if any(link.unit == "step" for link in moving) else min(stop, first + epoch)
     for link, piece in zip(moving, pieces, strict=True):
         local = link.local(first, epoch)
-        value = piece.after(value, np.array(local - 1.0), np.array(float(local)))
+        value = single(piece.after(value, np.array([local - 1.0]), np.array([float(local)])))
     return closed(first, held, [], [], value, epoch)
+
+
+def single(values: Affine) -> Affine:
+    """A value out of arrays of one."""
+    return Affine(*(float(np.ravel(part)[0]) for part in values))
 
 
 def changes(first: int, links: Sequence[Link], epoch: int) -> Iterator[int]:
@@ -153,7 +157,7 @@ def closed(
         result = Affine(np.full(steps.shape, value.scale), np.full(steps.shape, value.shift))
         for link, piece in zip(moving, pieces, strict=True):
             local = (steps // link.width(epoch) - link.begin).astype(np.float64)
-            result = piece.after(result, np.array(link.local(first, epoch) - 1.0), local)
+            result = piece.after(result, np.array([link.local(first, epoch) - 1.0]), local)
         return result
 
     stairs = tuple(stair for link in moving for stair in stairs_of(link, first, stop, epoch))

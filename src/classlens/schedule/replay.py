@@ -149,9 +149,9 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
     for name in wanted:
         if name not in known:
             raise KeyError(f"no group has {name!r}; there is: {', '.join(known)}")
-    courses = {name: schedule.rules[name](clock) if name in schedule.rules else still() for name in wanted}
+    shared = {name: schedule.rules[name](clock) if name in schedule.rules else still() for name in wanted}
     curves = tuple(
-        Curve(group, name, clock, courses[name])
+        Curve(group, name, clock, group.rules[name](clock) if name in group.rules else shared[name])
         for name in wanted
         for group in schedule.groups
         if name in group.initial

@@ -19,20 +19,6 @@ Values: TypeAlias = Float64[np.ndarray, " steps"]
 
 
 @dataclass(frozen=True)
-class Group:
-    """Parameters that share their hyper-parameters.
-
-    `initial` holds what the optimizer starts with, by name: {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}.
-    `tensors` and `parameters` count what is in the group; None where no model was looked at.
-    """
-
-    name: str
-    initial: Mapping[str, float]
-    tensors: int | None = None
-    parameters: int | None = None
-
-
-@dataclass(frozen=True)
 class Stairs:
     """Values that only move at `origin`, `origin + width`, `origin + 2 * width`, ... before `stop` (all in steps)."""
 
@@ -90,6 +76,22 @@ class Batches:
 
 Rule: TypeAlias = Callable[[Clock], Course]
 """What sets one hyper-parameter: given the length of the run, its course."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share their hyper-parameters.
+
+    `initial` holds what the optimizer starts with, by name: {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}.
+    `tensors` and `parameters` count what is in the group; None where no model was looked at. `rules` of its own come
+    before those of the schedule.
+    """
+
+    name: str
+    initial: Mapping[str, float]
+    tensors: int | None = None
+    parameters: int | None = None
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

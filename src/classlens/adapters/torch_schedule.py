@@ -1,0 +1,210 @@
+"""Schedulers of torch as a schedule: the user's objects are read, never advanced.
+
+Where torch's rule has a closed form of its own it is used; a `LambdaLR` (all schedules of transformers are one) is
+asked at the steps that are drawn; anything else is stepped as a copy, on an optimizer with one tiny weight a group.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.optim import Optimizer, lr_scheduler
+
+from classlens.adapters import timm_schedule
+from classlens.errors import ConfigError
+from classlens.schedule import shapes
+from classlens.schedule.chain import Link, chain
+from classlens.schedule.clock import Clock
+from classlens.schedule.sampled import each, sampled
+from classlens.schedule.schedule import Course, Group, Rule, Schedule, Setting
+
+Every = Literal["step", "epoch"]
+FOREVER = 10**15
+MOST_TICKS = 3_000_000
+"""How often a copy may be stepped: some ten seconds."""
+
+
+def scheduled(scheduler: Any, *, every: Every = "epoch") -> Schedule:  # noqa: ANN401 - torch's and timm's have no common type
+    """The schedule of a scheduler object of torch, timm or transformers.
+
+    Args:
+        every: what the user's loop calls `scheduler.step()` after. Schedulers of timm know it themselves.
+
+    Raises:
+        ConfigError: it is no scheduler.
+    """
+    if timm_schedule.is_timm(scheduler):
+        return timm_schedule.scheduled(scheduler, groups_of(scheduler.optimizer, {}))
+    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+        note = "ReduceLROnPlateau depends on a metric: drawn as if it never acts"
+        return Schedule(groups_of(scheduler.optimizer, {}), notes=(note,))
+    if not isinstance(scheduler, lr_scheduler.LRScheduler):
+        raise ConfigError(f"a {type(scheduler).__name__} is no scheduler of torch, timm or transformers")
+    links = links_of(scheduler, every)
+    if links is not None:
+        rule = partial(chain, links, settings=tuple(settings_of(each, every) for each in parts_of(scheduler)))
+        return Schedule(groups_of(scheduler.optimizer, {}), {"lr": rule})
+    if type(scheduler) is lr_scheduler.LambdaLR:
+        return Schedule(groups_of(scheduler.optimizer, lambda_rules(scheduler, every)))
+    return Schedule(groups_of(scheduler.optimizer, stepped_rules(scheduler, every)))
+
+
+def unscheduled(optimizer: Optimizer) -> Schedule:
+    """The schedule of an optimizer alone: every value stays as it starts."""
+    return Schedule(groups_of(optimizer, {}), notes=("there is no scheduler: every value stays as it starts",))
+
+
+def groups_of(optimizer: Optimizer, rules: Mapping[int, Mapping[str, Rule]]) -> tuple[Group, ...]:
+    """The optimizer's groups with their sizes, and the rules of each by its place."""
+    several = len(optimizer.param_groups) > 1
+    return tuple(
+        Group(
+            str(group.get("name", f"group {index}" if several else "all parameters")),
+            initial_values(group),
+            len(group["params"]),
+            sum(parameter.numel() for parameter in group["params"]),
+            rules.get(index, {}),
+        )
+        for index, group in enumerate(optimizer.param_groups)
+    )
+
+
+def initial_values(group: Mapping[str, Any]) -> dict[str, float]:
+    """What a group starts with: before any scheduler touched it."""
+    values = {"lr": float(group.get("initial_lr", group["lr"]))}
+    if "momentum" in group or "betas" in group:
+        values["momentum"] = momentum_of(group)
+    if "weight_decay" in group:
+        values["weight_decay"] = float(group["weight_decay"])
+    return values
+
+
+def momentum_of(group: Mapping[str, Any]) -> float:
+    """A group's momentum, or Adam's first beta."""
+    return float(group["momentum"] if "momentum" in group else group["betas"][0])
+
+
+def shape_of(scheduler: Any) -> shapes.Shape | None:  # noqa: ANN401 - the attributes below have no types in torch
+    """The closed form of one of torch's rules; None for rules that have none here."""
+    kind = type(scheduler)
+    if kind is lr_scheduler.StepLR:
+        return shapes.Step(scheduler.step_size, scheduler.gamma)
+    if kind is lr_scheduler.MultiStepLR:
+        return shapes.MultiStep(tuple(float(each) for each in scheduler.milestones.elements()), scheduler.gamma)
+    if kind is lr_scheduler.ConstantLR:
+        return shapes.Constant(scheduler.factor, scheduler.total_iters)
+    if kind is lr_scheduler.LinearLR:
+        return shapes.Linear(scheduler.start_factor, scheduler.end_factor, scheduler.total_iters)
+    if kind is lr_scheduler.ExponentialLR:
+        return shapes.Exponential(scheduler.gamma)
+    if kind is lr_scheduler.PolynomialLR:
+        return shapes.Polynomial(scheduler.power, 0.0, scheduler.total_iters)
+    if kind is lr_scheduler.CosineAnnealingLR:
+        return shapes.Cosine(scheduler.T_max, scheduler.eta_min)
+    return None
+
+
+def parts_of(scheduler: Any) -> list[Any]:  # noqa: ANN401 - ChainedScheduler keeps them in a private list
+    """The members of a ChainedScheduler, or the scheduler itself."""
+    return list(scheduler._schedulers) if type(scheduler) is lr_scheduler.ChainedScheduler else [scheduler]
+
+
+def links_of(scheduler: Any, every: Every) -> list[Link] | None:  # noqa: ANN401
+    """The chain of a fresh scheduler in closed form; None if it has none, or has been stepped already."""
+    found = [(part, shape_of(part)) for part in parts_of(scheduler)]
+    if any(shape is None or part.last_epoch != 0 for part, shape in found):
+        return None
+    return [Link(shape, 0, FOREVER, every) for _, shape in found if shape is not None]
+
+
+def settings_of(scheduler: Any, every: Every) -> Setting:  # noqa: ANN401
+    """A scheduler in the words of the checks."""
+    kind = type(scheduler).__name__
+    plain = {
+        name: value for name, value in vars(scheduler).items() if isinstance(value, int | float) and name[0] != "_"
+    }
+    return Setting(kind.removesuffix("LR"), every, 0, FOREVER, {**plain, "type": kind, "where": "torch"})
+
+
+def width_of(every: Every, clock: Clock) -> int:
+    """Steps of the run for each call of `scheduler.step()`."""
+    return 1 if every == "step" else clock.steps_per_epoch or clock.steps
+
+
+def lambda_rules(scheduler: lr_scheduler.LambdaLR, every: Every) -> dict[int, dict[str, Rule]]:
+    """One rule a group: its initial rate times its function."""
+
+    def rule(base: float, function: Callable[[int], float], clock: Clock) -> Course:
+        factors = each(lambda tick: base * function(tick))
+        return sampled(factors, clock, width=width_of(every, clock))
+
+    pairs = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+    return {index: {"lr": partial(rule, float(base), function)} for index, (base, function) in enumerate(pairs)}
+
+
+def stepped_rules(scheduler: lr_scheduler.LRScheduler, every: Every) -> dict[int, dict[str, Rule]]:
+    """One rule a group and value, all read off one pass over a copy."""
+
+    @cache
+    def record(ticks: int) -> Mapping[str, Any]:
+        return stepped(scheduler, ticks)
+
+    def rule(name: str, index: int, clock: Clock) -> Course:
+        width = width_of(every, clock)
+        values = record(-(-clock.steps // width))[name][:, index]
+        return sampled(lambda ticks: values[ticks], clock, width=width)
+
+    names = ["lr"] + ["momentum"] * any(
+        "momentum" in initial_values(group) for group in scheduler.optimizer.param_groups
+    )
+    return {
+        index: {name: partial(rule, name, index) for name in names}
+        for index in range(len(scheduler.optimizer.param_groups))
+    }
+
+
+def stepped(scheduler: lr_scheduler.LRScheduler, ticks: int) -> dict[str, Any]:
+    """Every value of every group before each call of `step()`: arrays of ticks x groups.
+
+    Raises:
+        ConfigError: there are too many calls, or the scheduler stops before the run does.
+    """
+    if ticks > MOST_TICKS:
+        raise ConfigError(
+            f"{type(scheduler).__name__} has no closed form here, and {ticks:,} calls of its step() take too long",
+            hint=f"up to {MOST_TICKS:,} are followed; draw a shorter run",
+        )
+    twin = copied(scheduler)
+    groups = twin.optimizer.param_groups
+    found = {name: np.empty((ticks, len(groups))) for name in ("lr", "momentum")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that no optimizer step came before, and none will
+        for tick in range(ticks):
+            for index, group in enumerate(groups):
+                found["lr"][tick, index] = group["lr"]
+                found["momentum"][tick, index] = momentum_of(group) if "momentum" in initial_values(group) else 0.0
+            try:
+                twin.step()
+            except ValueError as error:
+                if tick + 1 < ticks:
+                    raise ConfigError(f"{type(scheduler).__name__} stops after {tick + 1:,} steps: {error}") from error
+    return found
+
+
+def copied(scheduler: lr_scheduler.LRScheduler) -> Any:  # noqa: ANN401
+    """A copy that shares no state with the user's scheduler, and no memory with the user's model."""
+    optimizer = scheduler.optimizer
+    known: dict[int, Any] = {
+        id(parameter): torch.nn.Parameter(torch.zeros(1))
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    known[id(optimizer.state)] = defaultdict(dict)
+    return copy.deepcopy(scheduler, known)

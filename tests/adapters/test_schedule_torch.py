@@ -1,0 +1,207 @@
+"""Schedulers of torch, timm and transformers, against the same objects stepped by a training loop."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch.optim import lr_scheduler as rules
+
+from classlens import Clock, replay
+from classlens.adapters.torch_schedule import scheduled, unscheduled
+from classlens.errors import ConfigError
+
+
+def optimizer_of(rates=(0.1, 0.03), kind=torch.optim.SGD, **settings):
+    groups = [{"params": [torch.zeros(3, 2, requires_grad=True)], "lr": rate} for rate in rates]
+    return kind(groups, **({"momentum": 0.9} if kind is torch.optim.SGD else {}) | settings)
+
+
+def trained(scheduler, ticks):
+    """What a loop would see: every group's rate before each step."""
+    optimizer, seen = scheduler.optimizer, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(ticks):
+            seen.append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step()
+            scheduler.step()
+    return np.array(seen)
+
+
+def drawn(scheduler, ticks, every="step"):
+    curves = replay(scheduled(scheduler, every=every), Clock.of_steps(ticks))
+    return np.stack([curve.values for curve in curves.named("lr")], axis=1)
+
+
+SCHEDULERS = {
+    "step": lambda optimizer: rules.StepLR(optimizer, 30, 0.5),
+    "multi-step": lambda optimizer: rules.MultiStepLR(optimizer, [20, 20, 70], 0.3),
+    "constant": lambda optimizer: rules.ConstantLR(optimizer, 0.2, 15),
+    "linear": lambda optimizer: rules.LinearLR(optimizer, 0.01, 0.7, 25),
+    "exponential": lambda optimizer: rules.ExponentialLR(optimizer, 0.97),
+    "polynomial": lambda optimizer: rules.PolynomialLR(optimizer, 60, 1.7),
+    "cosine": lambda optimizer: rules.CosineAnnealingLR(optimizer, 40, 1e-3),
+    "lambda": lambda optimizer: rules.LambdaLR(optimizer, [lambda t: 1 / (t + 1), lambda t: 0.9**t]),
+    "multiplicative": lambda optimizer: rules.MultiplicativeLR(optimizer, lambda t: 0.99),
+    "warm restarts": lambda optimizer: rules.CosineAnnealingWarmRestarts(optimizer, 10, 2, 1e-4),
+    "cyclic": lambda optimizer: rules.CyclicLR(optimizer, 1e-3, 0.2, 12, 20, mode="triangular2"),
+    "one-cycle": lambda optimizer: rules.OneCycleLR(optimizer, [0.5, 0.2], total_steps=101),
+    "sequential": lambda optimizer: rules.SequentialLR(
+        optimizer, [rules.LinearLR(optimizer, 0.1, 1, 10), rules.CosineAnnealingLR(optimizer, 90)], [10]
+    ),
+    "chained": lambda optimizer: rules.ChainedScheduler(
+        [rules.LinearLR(optimizer, 0.1, 1, 10), rules.CosineAnnealingLR(optimizer, 90, 1e-3)]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_scheduler_of_torch_gives_the_values_of_its_training(name):
+    mine, theirs = SCHEDULERS[name](optimizer_of()), SCHEDULERS[name](optimizer_of())
+
+    values = drawn(mine, 100)
+
+    np.testing.assert_allclose(values, trained(theirs, 100), rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_users_scheduler_is_where_it_was(name):
+    scheduler = SCHEDULERS[name](optimizer_of())
+    before = copy.deepcopy(scheduler.state_dict()), copy.deepcopy(scheduler.optimizer.state_dict())
+
+    drawn(scheduler, 50)
+
+    after = scheduler.state_dict(), scheduler.optimizer.state_dict()
+    assert str(after) == str(before)
+
+
+def test_a_scheduler_that_was_stepped_goes_on_from_there():
+    scheduler = rules.StepLR(optimizer_of(), 10)
+    trained(scheduler, 5)
+
+    assert drawn(scheduler, 6)[:, 0].tolist() == pytest.approx([0.1] * 5 + [0.01])
+
+
+def test_one_cycle_moves_the_momentum_too():
+    optimizer = optimizer_of(kind=torch.optim.AdamW)
+    curves = replay(scheduled(rules.OneCycleLR(optimizer, 0.1, total_steps=10), every="step"), Clock.of_steps(10))
+
+    momentum = curves.named("momentum")[0]
+
+    assert momentum.at([0, 2, 9]).tolist() == pytest.approx([0.95, 0.85, 0.95])
+
+
+def test_by_epoch_values_move_between_epochs_only():
+    curves = replay(scheduled(rules.StepLR(optimizer_of(), 1)), Clock(epochs=3, steps_per_epoch=4))
+
+    assert curves.named("lr")[0].values.tolist() == pytest.approx([0.1] * 4 + [0.01] * 4 + [0.001] * 4)
+
+
+def test_a_lambda_is_asked_at_the_drawn_steps_only():
+    asked = []
+    scheduler = rules.LambdaLR(optimizer_of((0.1,)), lambda t: asked.append(t) or min(1, t / 12_345) * 0.5)
+    (curve, *_) = replay(scheduled(scheduler, every="step"), Clock.of_steps(10**8), names=["lr"])
+
+    steps, values = curve.points
+
+    assert len(asked) < 100_000
+    assert curve.peak[1] == pytest.approx(0.05)
+    assert abs(steps[np.argmax(values > 0.05 * 0.9999)] - 12_345) <= 2
+
+
+def test_too_many_steps_of_a_rule_without_closed_form_are_refused():
+    scheduler = rules.CyclicLR(optimizer_of((0.1,)), 1e-3, 0.2, 12)
+
+    with pytest.raises(ConfigError, match=r"CyclicLR has no closed form here, and 1,000,000,000 calls"):
+        replay(scheduled(scheduler, every="step"), Clock.of_steps(10**9))
+
+
+def test_a_cycle_that_is_over_before_the_run_says_so():
+    scheduler = rules.OneCycleLR(optimizer_of((0.1,)), 0.1, total_steps=20)
+
+    with pytest.raises(ConfigError, match=r"OneCycleLR stops after 21 steps: Tried to step 21 times"):
+        replay(scheduled(scheduler, every="step"), Clock.of_steps(30))
+
+
+def test_plateau_is_flat_and_says_that_it_depends_on_a_metric():
+    schedule = scheduled(rules.ReduceLROnPlateau(optimizer_of((0.1,))))
+
+    assert "depends on a metric" in schedule.notes[0]
+    assert replay(schedule, Clock.of_steps(5)).named("lr")[0].values.tolist() == [0.1] * 5
+
+
+def test_an_optimizer_alone_has_counted_groups_that_stay():
+    curves = replay(unscheduled(optimizer_of()), Clock.of_steps(3))
+
+    assert [(curve.group.tensors, curve.group.parameters) for curve in curves.named("lr")] == [(1, 6), (1, 6)]
+    assert curves.named("lr")[1].values.tolist() == [0.03] * 3
+
+
+def test_something_else_is_refused():
+    with pytest.raises(ConfigError, match="a dict is no scheduler of torch, timm or transformers"):
+        scheduled({})
+
+
+TIMM = {
+    "cosine": {"num_epochs": 30, "warmup_epochs": 3, "warmup_lr": 1e-4, "min_lr": 1e-5},
+    "cosine cycles": {"sched": "cosine", "num_epochs": 10, "cycle_mul": 1.5, "cycle_limit": 3, "cycle_decay": 0.5},
+    "tanh": {"num_epochs": 30, "warmup_epochs": 2},
+    "step": {"num_epochs": 30, "decay_epochs": 4, "decay_rate": 0.7},
+    "multistep": {"num_epochs": 30, "decay_milestones": [5, 12]},
+    "poly": {"num_epochs": 30, "patience_epochs": 0, "decay_rate": 0.5},
+    "noise": {"sched": "cosine", "num_epochs": 30, "noise": [0.3, 0.9]},
+}
+
+
+@pytest.mark.parametrize("name", TIMM)
+@pytest.mark.parametrize("by_epoch", [True, False])
+def test_a_scheduler_of_timm_gives_the_values_of_its_training(name, by_epoch):
+    timm_scheduler = pytest.importorskip("timm.scheduler")
+    settings = {"sched": name} | TIMM[name]
+    ours, theirs = (
+        timm_scheduler.create_scheduler_v2(optimizer_of(), step_on_epochs=by_epoch, updates_per_epoch=4, **settings)[0]
+        for _ in range(2)
+    )
+    curves = replay(scheduled(ours), Clock(epochs=30, steps_per_epoch=4))
+
+    seen = []
+    for epoch in range(30):
+        for update in range(4):
+            seen.append([group["lr"] for group in theirs.optimizer.param_groups])
+            theirs.step_update(num_updates=epoch * 4 + update + 1)
+        theirs.step(epoch + 1)
+
+    values = np.stack([curve.values for curve in curves.named("lr")], axis=1)
+    np.testing.assert_allclose(values, seen, rtol=1e-9)
+
+
+TRANSFORMERS = {
+    "linear": {},
+    "cosine": {},
+    "cosine_with_restarts": {"num_cycles": 3},
+    "polynomial": {"power": 2.0},
+    "constant": {},
+    "constant_with_warmup": {},
+    "inverse_sqrt": {},
+    "cosine_with_min_lr": {"min_lr": 1e-3},
+    "warmup_stable_decay": {"num_decay_steps": 30},
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_a_scheduler_of_transformers_gives_the_values_of_its_training(name):
+    optimization = pytest.importorskip("transformers.optimization")
+    ours, theirs = (
+        optimization.get_scheduler(
+            name,
+            optimizer_of(),
+            num_warmup_steps=10,
+            num_training_steps=100,
+            scheduler_specific_kwargs=TRANSFORMERS[name],
+        )
+        for _ in range(2)
+    )
+
+    np.testing.assert_allclose(drawn(ours, 100), trained(theirs, 100), rtol=1e-9)

@@ -1,0 +1,39 @@
+import pytest
+
+from classlens import Clock
+
+
+def test_a_run_over_epochs_knows_its_steps():
+    clock = Clock(epochs=100, steps_per_epoch=5005)
+
+    assert (clock.steps, clock.by_epoch, clock.epoch(10_010)) == (500_500, True, 2.0)
+    assert str(clock) == "500,500 steps = 100 epochs x 5,005 steps"
+
+
+def test_a_run_over_steps_has_no_epochs():
+    clock = Clock.of_steps(160_000)
+
+    assert (clock.steps, clock.by_epoch, clock.epoch(5)) == (160_000, False, None)
+    assert str(clock) == "160,000 steps"
+
+
+def test_a_run_over_steps_may_know_how_often_it_sees_the_data():
+    assert str(Clock.of_steps(1000, 400)) == "1,000 steps, 2.5 passes over the data"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0, "steps_per_epoch": 5}, "epochs of 1 or more, not 0"),
+        ({"epochs": 5, "steps_per_epoch": -1}, "steps_per_epoch of 1 or more, not -1"),
+        ({"epochs": 5, "steps_per_epoch": None}, "use Clock.of_steps"),
+    ],
+)
+def test_a_clock_without_a_step_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Clock(**settings)
+
+
+def test_no_steps_are_refused():
+    with pytest.raises(ValueError, match="steps of 1 or more, not 0"):
+        Clock.of_steps(0)
