@@ -4,7 +4,8 @@ The processor that belongs to the model prepares the pictures; only its last ste
 encoding. `?pretrained=false` builds an untrained network from the configuration alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from jaxtyping import Float
 from PIL import Image as Pillow
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
+from transformers.utils import logging
 
 from classlens.adapters import Options
 from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.hub import hub_at_hand, out_of_reach
-from classlens.adapters.pipelines.carried import Foreign, triple
+from classlens.adapters.pipelines.carried import Array, Foreign, channels, fitted
 from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, square
 from classlens.adapters.settings import Setting, refuse_unknown, split_settings
 from classlens.cam.classifier import Classifier
@@ -86,10 +88,23 @@ def asked(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> F
         DataError: transformers cannot read the model, or it is no image classifier.
     """
     try:
-        return call(name, **settings)
+        with quietly():
+            return call(name, **settings)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"transformers cannot open it as an image classifier: {reason}") from error
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No progress bars for files that are on this machine already."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def logits(network: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
@@ -106,31 +121,40 @@ def feeding_of(name: str, config: Foreign, revision: str | None) -> Feeding:
         side = getattr(config, "image_size", None) or 224
         height, width = (side, side) if isinstance(side, int) else tuple(side)
         return Feeding(square(max(height, width)), IMAGENET, (height, width))
-    encoding = encoding_of(processor)
-    prepare = partial(processed, processor, encoding.order)
-    noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)
-    return Feeding(prepare, encoding, prepare(Image(noise)).size)
-
-
-def encoding_of(processor: Foreign) -> Encoding:
-    """What the processor does to the numbers: rescaling (with an offset in some), then mean and std."""
-    white, shift = 255.0, 0.0
-    if getattr(processor, "do_rescale", False):
-        factor = float(processor.rescale_factor)
-        white = 255.0 * factor
-        shift = -1.0 if getattr(processor, "rescale_offset", False) else 0.0
-    normalises = getattr(processor, "do_normalize", False)
-    mean = triple(processor.image_mean) if normalises else (0.0, 0.0, 0.0)
-    std = triple(processor.image_std) if normalises else (1.0, 1.0, 1.0)
     order = "BGR" if getattr(processor, "do_flip_channel_order", False) else "RGB"
-    first, second, third = (value - shift for value in mean)
-    return Encoding(order, "CHW", float(f"{white:.6g}"), (first, second, third), std)  # type: ignore[arg-type]
+    noise = Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8))
+    prepare = partial(prepared, processor, order)
+    return Feeding(prepare, encoding_of(processor, order, noise), prepare(noise).size)
 
 
-def processed(processor: Foreign, order: str, image: Image) -> Image:
-    """The picture as the processor resizes and crops it, before any arithmetic."""
-    pixels = processor(
-        images=Pillow.fromarray(image.pixels), do_rescale=False, do_normalize=False, return_tensors="pt"
-    )["pixel_values"][0]
-    array = torch.as_tensor(pixels).float().round().clamp(0, 255).to(torch.uint8).numpy()
-    return Encoding(order, "CHW").decode(array)  # type: ignore[arg-type]
+def encoding_of(processor: Foreign, order: str, probe: Image) -> Encoding:
+    """What the processor does to the numbers, measured: rescaling, offset, mean and std in one scale and shift.
+
+    Raises:
+        DataError: it does more than that.
+    """
+    plain = Encoding(order, "CHW", 1.0)  # type: ignore[arg-type]
+    raw, ready = (processed(processor, probe, arithmetic=arithmetic) for arithmetic in (False, True))
+    found = fitted(channels(raw / 255, "CHW"), channels(ready, "CHW"), plain)
+    if found is None:
+        kind = type(processor).__name__
+        raise DataError(
+            f"{kind} does more to a picture than resize, crop, scale and shift", hint="open the model through py:"
+        )
+    return found
+
+
+def prepared(processor: Foreign, order: str, image: Image) -> Image:
+    """The picture as the processor resizes and crops it."""
+    array = processed(processor, image, arithmetic=False)
+    return Encoding(order, "CHW").decode(array.round().clip(0, 255).astype(np.uint8))  # type: ignore[arg-type]
+
+
+def processed(processor: Foreign, image: Image, *, arithmetic: bool) -> Array:
+    """What the processor makes of a picture, channels first; without its arithmetic, whole numbers as they were."""
+    off = {"do_rescale": False, "do_normalize": False}
+    if hasattr(processor, "include_top"):
+        off["include_top"] = False  # EfficientNet's divides by std a second time
+    picture = Pillow.fromarray(image.pixels)
+    batch = processor(images=picture, return_tensors="pt", **({} if arithmetic else off))
+    return np.asarray(torch.as_tensor(batch["pixel_values"][0]).float())

@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+import classlens
+from classlens.adapters import open_source
+from classlens.errors import DataError, NotFound
+
+transformers = pytest.importorskip("transformers")
+from classlens.adapters import huggingface as adapter  # noqa: E402
+
+PHOTO = Path(__file__).parents[2] / "demo" / "photos" / "chelsea.png"
+
+
+def small_vit(**settings):
+    config = transformers.ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=64,
+        id2label={0: "cat", 1: "dog", 2: "cup"},
+        **settings,
+    )
+    torch.manual_seed(0)
+    return transformers.ViTForImageClassification(config).eval()
+
+
+def save(folder, model, processor=None):
+    model.save_pretrained(folder)
+    if processor is not None:
+        processor.save_pretrained(folder)
+    return f"hf:{folder}"
+
+
+@pytest.fixture
+def picture():
+    return classlens.read_image(PHOTO)
+
+
+PROCESSORS = {
+    "vit": lambda: transformers.ViTImageProcessor(size={"height": 64, "width": 64}),
+    "clip": lambda: transformers.CLIPImageProcessor(size={"shortest_edge": 72}, crop_size={"height": 64, "width": 64}),
+    "convnext": lambda: transformers.ConvNextImageProcessor(size={"shortest_edge": 64}, crop_pct=0.875),
+    "efficientnet": lambda: transformers.EfficientNetImageProcessor(size={"height": 64, "width": 64}),
+    "mobilevit": lambda: transformers.MobileViTImageProcessor(
+        size={"shortest_edge": 72}, crop_size={"height": 64, "width": 64}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_a_picture_is_fed_as_the_processor_feeds_it(tmp_path, picture, kind):
+    processor = PROCESSORS[kind]()
+    classifier = open_source(save(tmp_path, small_vit(), processor)).classifier()
+
+    expected = processor(images=Pillow.fromarray(picture.pixels), return_tensors="pt")["pixel_values"][0]
+
+    encoded = classifier.encoding.encode(classifier.prepare(picture))
+    assert classifier.size == tuple(expected.shape[1:])
+    # The encoding goes through whole numbers, of which one is 2/255 of the range.
+    np.testing.assert_allclose(encoded, np.asarray(expected), atol=0.012)
+
+
+def test_logits_classes_and_maps_come_out(tmp_path, picture):
+    network = small_vit()
+    classifier = open_source(save(tmp_path, network, PROCESSORS["vit"]())).classifier()
+    batch = torch.rand(2, 3, 64, 64)
+
+    maps = classlens.explain(classifier, picture, targets="cup")
+
+    torch.testing.assert_close(classifier.logits(batch), network(batch).logits)
+    assert classifier.classes == ("cat", "dog", "cup")
+    assert maps[0].layer == "vit.layers.1.layernorm_before"
+    assert maps[0].values.shape == (4, 4)
+
+
+def test_a_model_without_a_processor_is_fed_as_its_config_says(tmp_path, picture):
+    classifier = open_source(save(tmp_path, small_vit())).classifier()
+
+    assert classifier.size == (64, 64)
+    assert classifier.prepare(picture).size == (64, 64)
+
+
+def test_a_checkpoint_replaces_the_weights(tmp_path):
+    address = save(tmp_path, small_vit())
+    torch.manual_seed(1)
+    other = transformers.ViTForImageClassification(small_vit().config)
+    torch.save(other.state_dict(), tmp_path / "other.pth")
+
+    classifier = open_source(address).classifier(str(tmp_path / "other.pth"))
+
+    torch.testing.assert_close(classifier.module.classifier.weight, other.classifier.weight)
+
+
+def test_folders_that_hold_no_model_are_told(tmp_path):
+    with pytest.raises(DataError, match=r"holds no config\.json"):
+        open_source(f"hf:{tmp_path}")
+    with pytest.raises(DataError, match="no such folder"):
+        open_source("hf:./nowhere")
+    with pytest.raises(NotFound, match="no setting named 'nose'"):
+        open_source(f"hf:{tmp_path}?nose=1")
+
+
+def test_a_model_of_another_task_is_told(tmp_path):
+    transformers.BertConfig().save_pretrained(tmp_path)
+
+    with pytest.raises(DataError, match="cannot open it as an image classifier"):
+        open_source(f"hf:{tmp_path}").classifier()
+
+
+def test_a_model_on_the_hub_is_refused_at_once_without_a_network(monkeypatch):
+    monkeypatch.setattr(adapter, "hub_at_hand", lambda *names: False)
+
+    with pytest.raises(DataError, match="no network") as caught:
+        open_source("hf:google/vit-base-patch16-224").classifier()
+
+    assert "hf:FOLDER" in caught.value.hint

@@ -1,0 +1,307 @@
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+
+import classlens
+from classlens.adapters import open_source
+from classlens.adapters.pipelines.feeding import IMAGENET
+from classlens.dataset.dataset import Dataset as Record
+from classlens.errors import ConfigError, DataError, MissingDependency, ModelError, NotFound
+from classlens.image import Encoding, Image
+from classlens.schedule.clock import Clock
+from classlens.schedule.schedule import Group, Schedule
+from classlens.source import Source
+
+torchvision = pytest.importorskip("torchvision")
+from torchvision import transforms  # noqa: E402
+from torchvision.datasets import ImageFolder  # noqa: E402
+from torchvision.transforms import v2  # noqa: E402
+
+
+class Pictures(Dataset):
+    """Six pictures, every pixel of number i being i; the transform stands where its author wanted it."""
+
+    classes = ("even", "odd")
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        picture = Pillow.new("RGB", (8, 6), (index, index, index))
+        for name in ("transform", "augment"):
+            if name in vars(self):
+                picture = getattr(self, name)(picture)
+        return picture, index % 2
+
+
+class Named(nn.Sequential):
+    """Returns what transformers' models return."""
+
+    def forward(self, batch):
+        return {"logits": super().forward(batch)}
+
+
+def network(classes=3):
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes)
+    )
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            noise = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+            Pillow.fromarray(noise).save(tmp_path / name / f"{number}.png")
+    return tmp_path
+
+
+def write(folder, text):
+    path = folder / "train.py"
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return path
+
+
+def test_a_function_in_a_file_is_called_and_may_import_its_neighbours(tmp_path):
+    (tmp_path / "neighbour_of_train.py").write_text("CLASSES = 5\n")
+    path = write(
+        tmp_path,
+        """
+        import torch
+        from neighbour_of_train import CLASSES
+
+        def model():
+            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 224 * 224, CLASSES))
+        """,
+    )
+    before = list(sys.path)
+
+    classifier = open_source(f"py:{path}:model").classifier()
+
+    assert classifier.logits(torch.zeros(1, 3, 224, 224)).shape == (1, 5)
+    assert sys.path == before
+
+
+def test_objects_and_attributes_of_objects_are_found(tmp_path):
+    path = write(tmp_path, "import torch\nclass Run:\n    model = torch.nn.Identity()\nrun = Run()\n")
+
+    assert open_source(f"py:{path}:run.model").parts == ("classifier",)
+    assert open_source("py:torchvision.models:squeezenet1_1").parts == ("classifier",)
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        ("py:{folder}/nowhere.py:model", ConfigError, "no such file"),
+        ("py:{folder}/train.py:modle", NotFound, "no name named 'modle'"),
+        ("py:{folder}/train.py:needs", ConfigError, "without arguments: missing a required argument: 'depth'"),
+        ("py:{folder}/train.py:three", ConfigError, "type int is nothing to look at"),
+        ("py:{folder}/train.py", ConfigError, "names no object"),
+        ("py:no_such_module_at_all:model", ConfigError, "no module named"),
+    ],
+)
+def test_addresses_that_lead_nowhere_say_where_they_end(tmp_path, address, error, message):
+    write(tmp_path, "model = None\nthree = 3\ndef needs(depth): ...\n")
+
+    with pytest.raises(error, match=message):
+        open_source(address.format(folder=tmp_path))
+
+
+def test_a_package_that_the_users_module_needs_is_named(tmp_path, monkeypatch):
+    (tmp_path / "needy_module.py").write_text("import a_package_that_is_not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(MissingDependency, match="a_package_that_is_not_there is not installed"):
+        open_source("py:needy_module:model")
+
+
+def test_a_bare_module_is_fed_as_imagenet_models_are():
+    classifier = open_source(network()).classifier()
+
+    assert (classifier.encoding, classifier.size) == (IMAGENET, (224, 224))
+    assert classifier.prepare(Image(np.zeros((300, 500, 3), np.uint8))).size == (224, 224)
+
+
+def test_a_test_transform_says_how_the_module_is_fed():
+    test = transforms.Compose(
+        [
+            transforms.Resize(40),
+            transforms.CenterCrop(32),
+            transforms.ToTensor(),
+            transforms.Normalize([0.1] * 3, [0.2] * 3),
+        ]
+    )
+    picture = Image(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
+
+    classifier = open_source((network(), test)).classifier()
+    encoded = classifier.encoding.encode(classifier.prepare(picture))
+
+    assert classifier.size == (32, 32)
+    assert classifier.encoding == Encoding("RGB", "CHW", 1.0, (0.1, 0.1, 0.1), (0.2, 0.2, 0.2))
+    np.testing.assert_allclose(encoded, test(Pillow.fromarray(picture.pixels)).numpy(), atol=1e-5)
+
+
+def test_named_outputs_and_tuples_give_their_logits_and_anything_else_is_refused():
+    batch = torch.rand(2, 3, 8, 8)
+    named = Named(*network())
+
+    assert open_source(named).classifier().logits(batch).shape == (2, 3)
+    with pytest.raises(ModelError, match="returns a str, not class scores"):
+        open_source(Texting()).classifier().logits(batch)
+
+
+class Texting(nn.Module):
+    def forward(self, batch):
+        return "cat"
+
+
+def test_class_names_are_taken_from_the_module():
+    module = network()
+    module.classes = ["cat", "dog", "cup"]
+
+    assert open_source(module).classifier().classes == ("cat", "dog", "cup")
+
+
+def test_a_checkpoint_goes_into_the_users_module(tmp_path):
+    torch.manual_seed(0)
+    other = network()
+    torch.save(
+        {"state_dict": {f"model.{name}": value for name, value in other.state_dict().items()}}, tmp_path / "a.ckpt"
+    )
+
+    classifier = open_source(network()).classifier(str(tmp_path / "a.ckpt"))
+
+    torch.testing.assert_close(classifier.module[4].weight, other[4].weight)
+
+
+def test_records_pass_through_unchanged():
+    record = Record("mine", 1, lambda index: None, (), lambda state: Image(np.zeros((2, 2, 3), np.uint8)))
+    schedule = Schedule((Group("all", {"lr": 0.1}),))
+    clock = Clock(epochs=3, steps_per_epoch=7)
+    source = open_source({"train": record, "schedule": schedule, "clock": clock})
+
+    assert source.dataset() is record
+    assert source.schedule() is schedule
+    assert source.clock() is clock
+    assert source.parts == ("dataset", "schedule")
+    assert open_source(Source("x")).parts == ()
+
+
+def test_an_image_folder_is_laid_open_with_files_labels_and_class_names(photos):
+    pipeline = transforms.Compose([transforms.RandomCrop(8), transforms.ToTensor()])
+    dataset = open_source(ImageFolder(str(photos), transform=pipeline)).dataset()
+
+    result = classlens.trace(dataset, 3, seed=1)
+
+    assert [snapshot.stage for snapshot in result.snapshots] == ["ImageFolder", "RandomCrop", "ToTensor"]
+    assert result.class_names == ("dog",)
+    assert Path(result.path) == photos / "dog" / "1.png"
+    assert result.original.image.size == (20, 24)
+    assert dataset.length == 4
+    assert dataset.classes == ("cat", "dog")
+
+
+def test_a_transform_of_picture_and_label_together_is_laid_open(photos):
+    folder = ImageFolder(str(photos))
+    folder.transforms = v2.Compose([v2.RandomCrop(8), v2.ToImage()])
+
+    result = classlens.trace(open_source(folder).dataset(), 0)
+
+    assert [snapshot.stage for snapshot in result.snapshots[1:]] == ["RandomCrop", "ToImage"]
+    assert result.transformed.image.size == (8, 8)
+
+
+@pytest.mark.parametrize("name", ["transform", "augment"])
+def test_a_pipeline_is_found_under_its_usual_name_or_as_the_only_one(name):
+    given = Pictures(**{name: transforms.Compose([transforms.Pad(1), transforms.ToTensor()])})
+
+    result = classlens.trace(open_source(given).dataset(), 2)
+
+    assert [snapshot.stage for snapshot in result.snapshots] == ["Pictures", "Pad", "ToTensor"]
+    assert (result.original.image.pixels == 2).all()
+    assert result.class_names == ("even",)
+    assert vars(given)[name].transforms[0].padding == 1
+
+
+def test_subsets_and_loaders_show_the_samples_that_they_select():
+    inner = Subset(Pictures(), [5, 3, 1])
+    loader = DataLoader(Subset(inner, [2, 0]), batch_size=1)
+
+    dataset = open_source(loader).dataset()
+
+    assert dataset.length == 2
+    assert [int(classlens.trace(dataset, index).original.image.pixels[0, 0, 0]) for index in (0, 1)] == [1, 5]
+
+
+def test_splits_come_by_key_or_in_order_and_the_others_are_told():
+    source = open_source({"val": Pictures(), "train": Subset(Pictures(), [0])})
+
+    assert (source.dataset("train").length, source.dataset("val").length) == (1, 6)
+    assert open_source((Pictures(), Subset(Pictures(), [0]))).dataset("val").length == 1
+    with pytest.raises(NotFound, match="no split named 'test'"):
+        source.dataset("test")
+
+
+def test_a_dataset_that_draws_by_itself_is_repeatable_and_leaves_chance_as_it_was():
+    class Noise(Pictures):
+        def __getitem__(self, index):
+            return torch.rand(3, 4, 4), torch.tensor(index % 2)
+
+    dataset = open_source(Noise()).dataset()
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+
+    first, again = (classlens.trace(dataset, 1) for _ in range(2))
+
+    assert (first.original.image.pixels == again.original.image.pixels).all()
+    assert first.class_names == ("odd",)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_sample_that_cannot_be_read_is_a_data_error_with_its_file(photos):
+    folder = ImageFolder(str(photos))
+    (photos / "cat" / "0.png").write_bytes(b"not a picture")
+
+    with pytest.raises(DataError, match=r"cat.0\.png: cannot identify"):
+        classlens.trace(open_source(folder).dataset(), 0)
+
+
+def test_a_stream_is_refused_as_it_has_no_samples_by_number():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(())
+
+        def __len__(self):
+            return 3
+
+    with pytest.raises(ConfigError, match="no samples by number"):
+        open_source(DataLoader(Stream())).dataset()
+
+
+def test_epochs_beside_a_loader_make_a_clock():
+    source = open_source({"train": DataLoader(Pictures(), batch_size=4), "epochs": 3})
+
+    assert source.clock() == Clock(3, 2, note="steps per epoch: the length of the DataLoader")
+
+
+def test_samples_that_are_dicts_give_picture_and_label():
+    class Rows(Pictures):
+        def __getitem__(self, index):
+            picture, label = super().__getitem__(index)
+            return {"image": picture, "label": label}
+
+    result = classlens.trace(open_source(Rows()).dataset(), 5)
+
+    assert (result.original.image.pixels == 5).all()
+    assert result.class_names == ("odd",)

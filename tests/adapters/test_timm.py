@@ -1,0 +1,126 @@
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import classlens
+from classlens.adapters import hub, open_source
+from classlens.errors import ConfigError, DataError, NotFound, NotOffered
+
+timm = pytest.importorskip("timm")
+
+PHOTO = Path(__file__).parents[2] / "demo" / "photos" / "chelsea.png"
+SMALL = "timm:test_resnet?pretrained=false"
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """A machine without a network and without cached weights."""
+    monkeypatch.setattr(hub, "reachable", lambda url: False)
+    monkeypatch.setattr(hub, "cached", lambda *names, **more: False)
+
+
+def test_a_name_becomes_a_classifier_with_its_own_encoding_size_and_classes():
+    classifier = open_source(SMALL).classifier()
+    config = timm.get_pretrained_cfg("test_resnet")
+
+    assert classifier.encoding.mean == pytest.approx(config.mean)
+    assert classifier.encoding.std == pytest.approx(config.std)
+    assert classifier.size == config.input_size[1:]
+    assert classifier.classes[281].startswith("tabby")
+
+
+def test_a_picture_is_fed_as_timm_itself_would_feed_it():
+    classifier = open_source(SMALL).classifier()
+    picture = classlens.read_image(PHOTO)
+    config = timm.data.resolve_model_data_config(classifier.module)
+    from PIL import Image as Pillow
+
+    expected = timm.data.create_transform(**config, is_training=False)(Pillow.fromarray(picture.pixels))
+
+    encoded = classifier.encoding.encode(classifier.prepare(picture))
+    np.testing.assert_allclose(encoded, expected.numpy(), atol=1e-5)
+
+
+def test_settings_go_to_the_function_that_builds_the_model():
+    classifier = open_source("timm:test_vit?pretrained=false&num_classes=7&img_size=96").classifier()
+
+    assert classifier.logits(torch.zeros(1, 3, 96, 96)).shape == (1, 7)
+    assert classifier.classes is None
+
+
+def test_default_layer_and_tokens_are_found_for_convolutions_and_transformers():
+    picture = classlens.read_image(PHOTO)
+
+    for name, grid in (("test_resnet", (5, 5)), ("test_vit", (10, 10))):
+        maps = classlens.explain(open_source(f"timm:{name}?pretrained=false").classifier(), picture, methods="LayerCAM")
+        assert maps[0].values.shape == grid
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+def test_checkpoints_of_usual_trainers_are_read(tmp_path, prefix):
+    network = timm.create_model("test_resnet")
+    path = tmp_path / "last.pth.tar"
+    state = {prefix + name: tensor for name, tensor in network.state_dict().items()}
+    torch.save({"epoch": 3, "arch": "test_resnet", "state_dict": state, "args": argparse.Namespace(lr=0.1)}, path)
+
+    classifier = open_source("timm:test_resnet").classifier(str(path))
+
+    for name, tensor in classifier.module.state_dict().items():
+        torch.testing.assert_close(tensor, network.state_dict()[name])
+
+
+def test_averaged_weights_come_first_and_safetensors_are_read(tmp_path):
+    from safetensors.torch import save_file
+
+    plain, averaged = timm.create_model("test_resnet"), timm.create_model("test_resnet")
+    torch.save({"state_dict": plain.state_dict(), "state_dict_ema": averaged.state_dict()}, tmp_path / "a.pth")
+    save_file(averaged.state_dict(), tmp_path / "b.safetensors")
+
+    for name in ("a.pth", "b.safetensors"):
+        loaded = open_source("timm:test_resnet").classifier(str(tmp_path / name)).module
+        torch.testing.assert_close(loaded.fc.weight, averaged.fc.weight)
+
+
+def test_a_checkpoint_with_another_number_of_classes_is_refused_and_says_what_to_write(tmp_path):
+    torch.save(timm.create_model("test_resnet", num_classes=10).state_dict(), tmp_path / "ten.pth")
+
+    with pytest.raises(DataError, match=r"fc\.weight \(10, \d+\) instead of \(1000") as caught:
+        open_source("timm:test_resnet").classifier(str(tmp_path / "ten.pth"))
+
+    assert "?num_classes=10" in caught.value.hint
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "vit.pth")
+
+    with pytest.raises(DataError, match=r"does not fit the model: .* missing"):
+        open_source("timm:test_resnet").classifier(str(tmp_path / "vit.pth"))
+
+
+def test_published_weights_out_of_reach_are_refused_at_once_with_what_to_do(offline):
+    source = open_source("timm:resnet18")
+
+    with pytest.raises(DataError, match="no network to get them") as caught:
+        source.classifier()
+
+    assert "--checkpoint FILE" in caught.value.hint or "checkpoint" in caught.value.hint
+    assert "timm:resnet18?pretrained=false" in caught.value.hint
+
+
+def test_unknown_names_settings_and_parts_are_told(offline):
+    with pytest.raises(NotFound, match="no timm model named 'resnte18'") as caught:
+        open_source("timm:resnte18")
+    assert "resnet18" in caught.value.hint
+
+    with pytest.raises(ConfigError, match="nose"):
+        open_source("timm:test_resnet?pretrained=false&nose=3").classifier()
+
+    with pytest.raises(ConfigError, match="has no value"):
+        open_source("timm:test_resnet?pretrained")
+
+    with pytest.raises(NotOffered, match="has no schedule") as refused:
+        open_source(SMALL).schedule()
+    assert refused.value.hint == "it offers: classifier"
