@@ -23,7 +23,7 @@ class Plan:
     """
 
     clock: Callable[[int | None, int], Clock]
-    dataset_size: Callable[[], int] | None = None
+    dataset_size: Callable[[], int | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Source:
 
     A part that the framework cannot give is None: a timm model name has no schedule, and says so here rather than
     by failing later. `open_classifier` takes the address of a checkpoint, or None for the source's own weights.
+    `notes` are what the user should hear about how the target was opened, such as an override that hit nothing.
     """
 
     origin: str
@@ -39,6 +40,7 @@ class Source:
     open_schedule: Callable[[], Schedule] | None = None
     open_classifier: Callable[[str | None], Classifier] | None = None
     plan: Plan | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from classlens.adapters import Options, open_source
+from classlens.adapters import Options
 from classlens.cli.browse_batches import browse_batches
 from classlens.cli.browse_job import Look, Opening, Row
 from classlens.cli.browse_outputs import Outputs
 from classlens.cli.browse_stats import print_stats
 from classlens.cli.browse_workers import rows
+from classlens.cli.opening import open_target
 from classlens.config import parse_overrides
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.selection import given, of_classes, shuffled, spread
@@ -23,7 +24,7 @@ STEP = 25
 def browse(arguments: argparse.Namespace, out: TextIO) -> int:
     """Do what `classlens browse` was asked to do; the exit status is 1 for a bad picture with `--strict`."""
     options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, epoch=arguments.epoch)
-    dataset = open_source(arguments.config, options=options).dataset(arguments.phase)
+    dataset = open_target(arguments.config, options).dataset(arguments.phase)
     if dataset.length == 0:
         raise DataError(f"{dataset.name} has no samples")
     opening = Opening(arguments.config, arguments.phase, options)

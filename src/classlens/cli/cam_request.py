@@ -10,8 +10,9 @@ from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 
-from classlens.adapters import DEFAULT, Options, open_source, split_address
+from classlens.adapters import DEFAULT, Options, split_address
 from classlens.cam.methods import METHODS, find_method
+from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
 from classlens.errors import ClasslensError, DataError, MissingDependency
 from classlens.figures.colour import DEFAULT as DEFAULT_COLORMAP
@@ -66,7 +67,7 @@ def read_request(arguments: argparse.Namespace) -> Request:
     options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
     if find_spec("torch") is None:
         raise MissingDependency("torch", extra="cam")
-    return Request(pictures, open_source(address, options=options), checkpoint, methods, style, arguments)
+    return Request(pictures, open_target(address, options), checkpoint, methods, style, arguments)
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:

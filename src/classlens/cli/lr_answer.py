@@ -8,7 +8,8 @@ import json
 import shutil
 from pathlib import Path
 
-from classlens.adapters import Options, open_source
+from classlens.adapters import Options
+from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
 from classlens.errors import DataError, NotFound
 from classlens.figures.chart import label_of, merged
@@ -63,7 +64,7 @@ def names_of(arguments: argparse.Namespace) -> list[str]:
 def replayed(address: str, label: str, arguments: argparse.Namespace) -> Curves:
     """All curves of one target."""
     options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, count_groups=arguments.groups)
-    source = open_source(address, options=options)
+    source = open_target(address, options)
     schedule = source.schedule()
     if arguments.auto_scale_lr or (schedule.batches is not None and schedule.batches.applied):
         schedule = scaled_by_batch(schedule, arguments.ngpus)

@@ -6,13 +6,14 @@ that drawing a schedule never imports torch and browsing never builds a network.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.adapters.openmm.read_setup import read_setup
-from classlens.config import read_config
-from classlens.errors import ConfigError, suggestion
+from classlens.config import misspelled, read_config
+from classlens.errors import ConfigError, DataError, suggestion
 from classlens.shipped import shipped_config
 from classlens.source import Plan, Source
 
@@ -25,14 +26,26 @@ if TYPE_CHECKING:
     from classlens.schedule.schedule import Schedule
 
 
+TRAINING_SAMPLES: Mapping[str, int] = {
+    "CIFAR10": 50_000,
+    "CIFAR100": 50_000,
+    "CUB": 5_994,
+    "FashionMNIST": 60_000,
+    "ImageNet": 1_281_167,
+    "MNIST": 60_000,
+}
+"""What the published training sets hold; a suggestion where the data are not there, never an assumption."""
+
+
 def open_config(path: str, options: Options) -> Source:
     """Offer what the config at `path` describes.
 
     Raises:
         ConfigError: the file is missing, or says something that cannot be read without running it.
     """
-    config = read_config(found_config(path), overrides=options.overrides, trust=options.trust_config)
-    return source_of(read_setup(config, Path(path)), options)
+    file = found_config(path)
+    config = read_config(file, overrides=options.overrides, trust=options.trust_config)
+    return source_of(read_setup(config, Path(path)), options, notes_on(file, options))
 
 
 def open_demo(rest: str, options: Options) -> Source:
@@ -43,7 +56,14 @@ def open_demo(rest: str, options: Options) -> Source:
     config = read_config(path, overrides=options.overrides, trust=options.trust_config)
     for split in ("train", "val", "test"):
         config[f"{split}_dataloader"]["dataset"]["data_root"] = str(demo_data_root())
-    return source_of(read_setup(config, path), options)
+    return source_of(read_setup(config, path), options, notes_on(path, options))
+
+
+def notes_on(file: Path, options: Options) -> tuple[str, ...]:
+    """Overrides that create a key which nearly equals one of the config."""
+    if not options.overrides:
+        return ()
+    return tuple(misspelled(read_config(file, trust=options.trust_config), options.overrides))
 
 
 def found_config(path: str) -> Path:
@@ -55,7 +75,7 @@ def found_config(path: str) -> Path:
     return shipped if shipped.exists() else given
 
 
-def source_of(setup: Setup, options: Options) -> Source:
+def source_of(setup: Setup, options: Options, notes: tuple[str, ...]) -> Source:
     """The parts that the setup has; the others stay None."""
     trains = setup.optimization.optimizer is not None
     return Source(
@@ -64,6 +84,7 @@ def source_of(setup: Setup, options: Options) -> Source:
         open_schedule=partial(open_schedule, setup, options) if trains else None,
         open_classifier=partial(open_classifier, setup, options) if setup.model else None,
         plan=Plan(partial(clock, setup), partial(count, setup) if "train" in setup.splits else None),
+        notes=notes,
     )
 
 
@@ -89,11 +110,23 @@ def open_dataset(setup: Setup, options: Options, name: str) -> Dataset:
     return open_split(split, name=name, classes=setup.classes, trusted=trusted)
 
 
-def count(setup: Setup) -> int:
-    """How many samples training sees in an epoch, without decoding one."""
+def count(setup: Setup) -> int | None:
+    """How many samples training sees in an epoch, without decoding one; None if the run does not depend on it.
+
+    Raises:
+        DataError: the data are not there, and the length of an epoch follows from their number.
+    """
     from classlens.adapters.openmm import samples
 
-    return samples.count(split_of(setup, "train"))
+    split = split_of(setup, "train")
+    try:
+        return samples.count(split)
+    except DataError as error:
+        if setup.optimization.steps is not None:
+            return None
+        kind = str(split.dataset.get("type", "")).rpartition(".")[2]
+        known = f", {kind} has {TRAINING_SAMPLES[kind]}" if kind in TRAINING_SAMPLES else ""
+        raise DataError(str(error), hint=f"say how many training samples there are: --dataset-size N{known}") from error
 
 
 def open_schedule(setup: Setup, options: Options) -> Schedule:

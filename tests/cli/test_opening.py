@@ -1,0 +1,26 @@
+import pytest
+
+from classlens.cli.main import main
+
+
+def test_an_override_that_misses_its_key_is_pointed_out(tmp_path, capsys):
+    words = ["lr", "demo", "--save-path", str(tmp_path / "lr.svg"), "--cfg-options", "param_schedulr.gamma=0.2"]
+
+    assert main(words) == 0
+    assert "note: param_schedulr.gamma creates param_schedulr; did you mean param_scheduler?" in capsys.readouterr().err
+
+
+def test_absent_data_ask_for_their_size(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["lr", "configs/resnet/resnet50_8xb32_in1k.py"]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: data/imagenet/train: no such folder"
+    assert hint == "hint:  say how many training samples there are: --dataset-size N, ImageNet has 1281167"
+
+
+@pytest.mark.parametrize("command", ["browse", "lr"])
+def test_a_folder_of_configs_says_which_it_holds(command, capsys):
+    assert main([command, "configs/resnet"]) == 2
+
+    assert "resnet50_8xb32_in1k.py" in capsys.readouterr().err
