@@ -270,3 +270,17 @@ def test_browsing_imports_neither_torch_nor_matplotlib(config, tmp_path):
     )
 
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_whole_batches_are_shown_with_the_shares_of_their_labels(config, tmp_path, capsys):
+    main(["browse", config, "--batch", "4", "-o", str(tmp_path / "out"), "--cfg-options", *MIXUP])
+    assert files(tmp_path / "out") == ["batch_001.jpg"]
+    assert "batch 1: 4 samples, Mixup, own share" in capsys.readouterr().out
+
+    main(["browse", config, "--batch", "--json", "--cfg-options", *MIXUP])
+    (batch,) = json.loads(capsys.readouterr().out)["batches"]
+    assert len(batch["indices"]) == 4
+    assert all(sum(shares.values()) == pytest.approx(1) for shares in batch["shares"])
+
+
+MIXUP = ["model.type=ImageClassifier", "model.train_cfg.augments.type=Mixup", "model.train_cfg.augments.alpha=0.4"]

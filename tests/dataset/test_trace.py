@@ -1,5 +1,4 @@
 import random
-import sys
 
 import numpy as np
 import pytest
@@ -90,9 +89,8 @@ def test_global_generators_are_given_back_after_an_error():
     assert random.getstate() == before
 
 
-@pytest.mark.skipif("torch" not in sys.modules, reason="torch is seeded only where it is already imported")
-def test_torch_is_seeded_and_given_back():
-    torch = sys.modules["torch"]
+def test_torch_is_seeded_and_given_back_where_it_is_imported():
+    torch = pytest.importorskip("torch")
     before = torch.get_rng_state()
 
     with seeded_globals(4):
