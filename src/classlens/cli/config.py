@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def opened(address: str, words: list[str], *, trust: bool) -> "Config":
     """The config at an address; deprecations and probable slips in the overrides are told on standard error."""
+    from classlens.adapters.openmm import found_config
     from classlens.config import misspelled, parse_overrides, read_config
 
     if trust:
@@ -48,10 +49,11 @@ def opened(address: str, words: list[str], *, trust: bool) -> "Config":
     overrides = parse_overrides(words)
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always", DeprecationWarning)
-        config = read(address)
+        path = found_config(address)
+        config = read(path)
         hints = misspelled(config, overrides)
         if overrides:
-            config = read(address, overrides=overrides)
+            config = read(path, overrides=overrides)
     for note in dict.fromkeys([*(str(notice.message) for notice in notices), *hints]):
         print(f"note:  {note}", file=sys.stderr)
     return config

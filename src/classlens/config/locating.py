@@ -17,7 +17,7 @@ MANY = 1000
 
 
 def config_file(address: str | Path) -> Path:
-    """The file that the user names: a path, `package::path` for an installed package, or a shipped config.
+    """The file that the user names: a path, or `package::path` for the configs of an installed package.
 
     Raises:
         ConfigError: there is no such file, it is a folder, or it is no config.
@@ -29,12 +29,7 @@ def config_file(address: str | Path) -> Path:
         return path
     if path.is_dir():
         raise folder_named(path, str(address))
-    shipped = shipped_config(Path(address))
-    if shipped is None:
-        raise ConfigError(f"no such config: {address}", hint=nearest(path))
-    if shipped.is_dir():
-        raise folder_named(shipped, str(address))
-    return shipped
+    raise ConfigError(f"no such config: {address}", hint=nearest(path))
 
 
 def absolute(path: Path, folder: Path | None = None) -> Path:
@@ -42,17 +37,6 @@ def absolute(path: Path, folder: Path | None = None) -> Path:
     if path.is_absolute():
         return Path(os.path.normpath(path))
     return Path(os.path.normpath((folder or Path.cwd()) / path))
-
-
-def shipped_config(path: Path) -> Path | None:
-    """The config of that name that comes with Classlens; `configs/...` means the same wherever one stands."""
-    if path.is_absolute() or ".." in path.parts:
-        return None
-    package = Path(__file__).parents[1]
-    for root in (package / "shipped", package.parents[1]):
-        if path.parts[:1] == ("configs",) and (root / path).exists():
-            return root / path
-    return None
 
 
 def packaged_config(address: str) -> Path:
@@ -110,8 +94,10 @@ def configs_in(folder: Path) -> Iterator[Path]:
 
 def nearest(path: Path) -> str:
     """The names most like the missing one, in its folder or, if that is missing too, the folders like it."""
-    folder = path.parent
-    if not folder.is_dir():
-        beside = [part.name for part in folder.parent.iterdir() if part.is_dir()] if folder.parent.is_dir() else []
-        return f"there is no folder {folder.name}; {suggestion(folder.name, beside)}"
-    return suggestion(path.name, (part.name for part in folder.iterdir() if part.suffix in SUFFIXES))
+    missing = path
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    if missing == path:
+        return suggestion(path.name, (part.name for part in path.parent.iterdir() if part.suffix in SUFFIXES))
+    folders = [part.name for part in missing.parent.iterdir() if part.is_dir() and not part.name.startswith(".")]
+    return f"there is no folder {missing}; {suggestion(missing.name, folders)}"
