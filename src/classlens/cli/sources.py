@@ -1,0 +1,32 @@
+"""List what can be opened: every kind of address, what it offers, and what is missing for it.
+
+An address is what browse, lr and cam take as their target: the path of a config, or KIND:REST.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+
+from classlens.cli.parsing import add_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `classlens sources`."""
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the list."""
+    from classlens.adapters.catalogue import catalogue
+
+    entries = list(catalogue())
+    if arguments.json:
+        print(json.dumps([asdict(entry) for entry in entries], indent=2))
+        return 0
+    width = max(len(entry.example) for entry in entries)
+    offers = max(len(", ".join(entry.offers)) for entry in entries)
+    for entry in entries:
+        print(f"{entry.example:<{width}}  {', '.join(entry.offers):<{offers}}  {entry.says}")
+        if entry.missing:
+            print(f"{'':<{width}}  not installed: {', '.join(entry.missing)}; {entry.install}")
+    return 0
