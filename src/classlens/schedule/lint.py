@@ -176,7 +176,9 @@ def not_a_number(curve: Curve) -> Iterator[Finding]:
 
 
 def raised_by_minimum(curve: Curve) -> Iterator[Finding]:
-    """An absolute minimum that is above the initial value of a group: its value rises instead of decaying."""
+    """An absolute minimum that is above the initial rate of a group: its rate rises instead of decaying."""
+    if curve.name != "lr":
+        return  # weight decay and momentum are often meant to rise
     for setting in curve.course.settings:
         lowest = setting.arguments.get("eta_min", setting.arguments.get("min_lr"))
         initial = curve.group.initial[curve.name]

@@ -15,7 +15,7 @@ from classlens.adapters.openmm.schedules import chained, policies
 from classlens.adapters.openmm.schedules.averaging import NAME, average_of
 from classlens.adapters.openmm.schedules.groups import Parameter, groups_of, layer_decay
 from classlens.adapters.openmm.setup import Optimization, Setup, Split
-from classlens.errors import ConfigError
+from classlens.errors import ClasslensError, ConfigError, MissingDependency
 from classlens.schedule.clock import Clock
 from classlens.schedule.schedule import Batches, Rule, Schedule
 
@@ -34,24 +34,41 @@ def open_schedule(
         ConfigError: the config has no optimizer, or a scheduler is wrong.
         NotFound: the type of a scheduler is unknown.
     """
-    optimization = setup.optimization
+    optimization, notes = setup.optimization, []
     if parameters is None and (count_groups or layer_decay(optimization) is not None):
-        from classlens.adapters.openmm.schedules.parameters import parameters_of
-
-        parameters = parameters_of(setup)
+        try:
+            parameters = network_parameters(setup)
+        except ClasslensError as error:
+            if count_groups:
+                raise
+            notes.append(f"rates decay layer by layer; only that of the last layer is drawn, because {error}")
     groups = groups_of(optimization, parameters)
     rules = rules_1x(optimization) if setup.generation == "1.x" else rules_0x(optimization)
     average = average_of(setup)
     if average is not None:
         groups, rules = (*groups, average[0]), {**rules, NAME: average[1]}
     known = {name for group in groups for name in group.initial}
-    notes = [f"{name} is scheduled, but the optimizer has none" for name in rules if name not in known]
+    notes += [f"{name} is scheduled, but the optimizer has none" for name in rules if name not in known]
     if not set(rules) - {NAME}:
         notes.append("the config has no scheduler: every value stays as it starts")
     if optimization.accumulation > 1:
         notes.append(f"gradients of {optimization.accumulation} steps are summed before each update")
     notes += chained.notes_of(optimization.param_scheduler or ())
     return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup))
+
+
+def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
+    """The parameters of the config's network.
+
+    Raises:
+        MissingDependency: torch is not installed.
+        ClasslensError: nobody here builds that network.
+    """
+    try:
+        from classlens.adapters.openmm.schedules.parameters import parameters_of
+    except ModuleNotFoundError as error:
+        raise MissingDependency(error.name or "torch", extra="cam") from error
+    return parameters_of(setup)
 
 
 def batches_of(setup: Setup) -> Batches | None:

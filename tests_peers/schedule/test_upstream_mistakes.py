@@ -1,0 +1,56 @@
+"""The checks, run over upstream's own configs: its ten real mistakes are found, and nothing else is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import mmpretrain
+
+from classlens import replay
+from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.schedule import clock_of, open_schedule
+from classlens.config import read_config
+from classlens.errors import ConfigError
+
+CONFIGS = Path(mmpretrain.__file__).parent / ".mim" / "configs"
+IMAGENET = 1_281_167
+
+
+def findings():
+    """Every finding, as (kind, config), over all configs that train with a schedule; and how many those are."""
+    found, replayed = set(), 0
+    for path in sorted(CONFIGS.rglob("*.py")):
+        if "_base_" in path.parts:
+            continue
+        try:
+            setup = read_setup(read_config(path), path)
+        except ConfigError:  # broken upstream, or made for another package
+            continue
+        optimization = replace(setup.optimization, constructor=None)  # no networks: they change no finding
+        if optimization.optimizer is None or not optimization.param_scheduler:
+            continue
+        try:
+            clock = clock_of(setup, IMAGENET, 8)
+        except ConfigError:  # it does not say how long it trains, or with which batches
+            continue
+        replayed += 1
+        curves = replay(open_schedule(replace(setup, optimization=optimization)), clock)
+        found |= {(finding.kind, path.stem) for finding in curves.findings}
+    return found, replayed
+
+
+def test_the_ten_mistakes_of_upstream_are_found_and_nothing_else():
+    found, replayed = findings()
+
+    assert replayed >= 490
+    assert found == {
+        ("dead milestone", "densenet121_4xb256_in1k"),
+        ("dead milestone", "densenet161_4xb256_in1k"),
+        ("dead milestone", "densenet169_4xb256_in1k"),
+        ("dead milestone", "densenet201_4xb256_in1k"),
+        ("dead milestone", "lenet5_mnist"),
+        ("long cosine", "resnet50_8xb128_coslr-90e_in21k"),
+        ("long cosine", "swin-large-w14_8xb256-coslr-100e_in1k"),
+        ("restored", "t2t-vit-t-14_8xb64_in1k"),
+        ("restored", "t2t-vit-t-19_8xb64_in1k"),
+        ("restored", "t2t-vit-t-24_8xb64_in1k"),
+    }
