@@ -1,8 +1,11 @@
 import gzip
+import io
 import json
 import os
 import pickle
+import shutil
 import struct
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -298,5 +301,61 @@ def test_a_folder_with_splits_and_a_flat_one_are_understood(tmp_path):
 
     assert Path(open_source(f"folder:{tmp_path / 'split'}").dataset("val").sample(0).path).name == "2.png"
     assert open_source(f"folder:{tmp_path / 'flat'}").dataset("train").classes is None
-    with pytest.raises(DataError, match="no such folder or list"):
+    with pytest.raises(DataError, match="no such folder, list or archive"):
         open_source(f"folder:{tmp_path / 'none'}")
+
+
+def test_archives_are_read_without_unpacking(folder, tmp_path):
+    for kind in ("zip", "tar"):
+        shutil.make_archive(str(tmp_path / "all"), kind, folder)
+
+        dataset = open_source(f"folder:{tmp_path / 'all'}.{kind}").dataset("train")
+
+        assert dataset.classes == ("a", "b", "c", "deep")
+        assert dataset.length == 5
+        assert trace(dataset, 0).original.image.size == (8, 10)
+
+
+def test_a_damaged_or_compressed_archive_is_named(folder, tmp_path):
+    (tmp_path / "broken.zip").write_bytes(b"PK nothing")
+    packed = shutil.make_archive(str(tmp_path / "packed"), "gztar", folder)
+    Path(packed).rename(tmp_path / "packed.tar")
+
+    for name, message in (("broken.zip", "cannot be opened as a zip"), ("packed.tar", "plain tar")):
+        with pytest.raises(DataError, match=message):
+            open_source(f"folder:{tmp_path / name}").dataset("train")
+
+
+def test_shards_carry_their_labels_beside_the_pictures(tmp_path):
+    picture = write(tmp_path / "x.jpg").read_bytes()
+    for shard in range(2):
+        with tarfile.open(tmp_path / f"shard-{shard}.tar", "w") as archive:
+            for key, suffix, content in (
+                ("0", "jpg", picture),
+                ("0", "cls", b"7"),
+                ("1.v", "jpg", picture),
+                ("1", "json", b'{"label": 3}'),
+            ):
+                member = tarfile.TarInfo(f"{shard}{key}.{suffix}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+
+    dataset = open_source(f"folder:{tmp_path / 'shard-*.tar'}").dataset("train")
+
+    assert [dataset.sample(index).labels for index in range(4)] == [(7,), (3,), (7,), (3,)]
+    assert trace(dataset, 3).original.image.size == (8, 10)
+
+
+def test_remote_folders_are_read_through_fsspec(tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    picture = write(tmp_path / "x.jpg").read_bytes()
+    for name in ("a/1.jpg", "b/2.jpg", ".hidden/3.jpg"):
+        system.pipe(f"/bucket/{name}", picture)
+
+    dataset = open_source("folder:memory://bucket").dataset("train")
+
+    assert dataset.classes == ("a", "b")
+    assert trace(dataset, 1).original.image.size == (8, 10)
+    with pytest.raises(DataError, match="no picture behind"):
+        open_source("folder:memory://nothing").dataset("train")

@@ -1,13 +1,16 @@
-"""Pictures without a config: a folder of class folders, a folder of pictures, or an annotation list."""
+"""Pictures without a config: class folders, a flat folder, an annotation list, an archive, shards, or an address."""
 
 from functools import partial
 from pathlib import Path
 
 from classlens.adapters import Options
+from classlens.adapters.openmm.samples.archives import archived
 from classlens.adapters.openmm.samples.files import annotated
 from classlens.adapters.openmm.samples.listing import Listing
+from classlens.adapters.openmm.samples.remote import is_remote, remote_folder
 from classlens.adapters.openmm.stages.loading import LoadImageFromFile
 from classlens.adapters.openmm.stages.state import State, look
+from classlens.dataset.archive import is_archive
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.folder import EVERY_EXTENSION, scan
 from classlens.errors import DataError
@@ -23,8 +26,8 @@ def open_folder(path: str, options: Options) -> Source:
     Raises:
         DataError: there is nothing at `path`.
     """
-    if not Path(path).exists():
-        raise DataError(f"{path}: no such folder or list")
+    if not is_remote(path) and not Path(path).exists() and not shards(path):
+        raise DataError(f"{path}: no such folder, list or archive")
     return Source(origin=f"folder:{path}", open_dataset=partial(open_split, path))
 
 
@@ -55,10 +58,23 @@ def open_split(path: str, name: str) -> Dataset:
 
 
 def listed(path: str, name: str) -> Listing:
-    """The samples of a list, of the folder of that split, of class folders, or of a flat folder."""
+    """The samples of whatever lies at `path`; of a folder with splits, those of the split."""
+    if is_remote(path):
+        return remote_folder(path)
+    if shards(path):
+        return archived(shards(path))
     if Path(path).suffix.lower() in LISTS and Path(path).is_file():
         return annotated(path, str(Path(path).parent), None)
     root = next((str(Path(path) / part) for part in SPLITS[name] if (Path(path) / part).is_dir()), path)
+    if tars := sorted(map(str, Path(root).glob("*.tar"))):
+        return archived(tars)
     inside = [entry for entry in Path(root).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     found = scan(root, labelled=bool(inside), extensions=EVERY_EXTENSION)
     return Listing(len(found), found.sample, found.classes or None, warnings=found.warnings)
+
+
+def shards(path: str) -> list[str]:
+    """The archives that a path names: one, or several by a pattern such as shard-*.tar."""
+    if not is_archive(path):
+        return []
+    return sorted(str(found) for found in Path(path).parent.glob(Path(path).name))

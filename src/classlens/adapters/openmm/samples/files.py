@@ -8,11 +8,15 @@ from pathlib import Path
 
 from classlens.adapters.openmm.class_names.imagenet import imagenet_names
 from classlens.adapters.openmm.samples.annotations import decoded, read_annotations
+from classlens.adapters.openmm.samples.archives import archived
 from classlens.adapters.openmm.samples.listing import Listing, text
 from classlens.adapters.openmm.samples.places import image_folder, joined
+from classlens.adapters.openmm.samples.remote import is_remote, read_remote, remote_folder
 from classlens.adapters.openmm.setup import Settings
+from classlens.dataset.archive import is_archive
 from classlens.dataset.dataset import Sample
 from classlens.dataset.folder import EXTENSIONS, scan
+from classlens.dataset.reading import read_bytes
 from classlens.errors import ConfigError, DataError, suggestion
 
 Classes = tuple[str, ...] | None
@@ -32,6 +36,10 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
         return annotated(listed, folder, classes, labelled=labelled)
     if not folder:
         raise ConfigError(f"{where}: one of data_root, data_prefix and ann_file must be given")
+    if is_remote(folder):
+        return remote_folder(folder)
+    if is_archive(folder):
+        return archived([folder])
     found = scan(folder, labelled=labelled, extensions=settings.get("extensions") or EXTENSIONS)
     warnings = found.warnings
     if labelled and classes and len(classes) != len(found.classes):
@@ -48,7 +56,8 @@ def annotated(path: str, folder: str, classes: Classes, *, labelled: bool = True
         one = samples[index]
         return replace(one, path=joined(folder, one.path or ""))
 
-    return Listing(len(samples), sample, classes or found.classes, warnings=found.warnings)
+    content = read_remote if is_remote(folder) else read_bytes
+    return Listing(len(samples), sample, classes or found.classes, content=content, warnings=found.warnings)
 
 
 def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
