@@ -22,8 +22,11 @@ Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 LARGEST = 288
 """Longest side of a tile in a strip, unless a rescale factor says otherwise."""
 
-SMALLEST = 112
+SMALLEST = 132
 """Narrowest tile: a caption needs room."""
+
+NARROWEST = 216
+"""Narrowest sheet: a heading needs room."""
 
 WIDEST = 1600
 """A strip wider than this continues in the next row."""
@@ -155,7 +158,7 @@ def resized(pixels: Pixels, factor: float) -> Pixels:
 def sheet(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Canvas:
     """Tiles in rows on white, under a title and what is unusual about the file."""
     rows = in_rows(tiles)
-    width = max(sum(one.width + MARGIN for one in row) + MARGIN for row in rows)
+    width = max(NARROWEST, *(sum(one.width + MARGIN for one in row) + MARGIN for row in rows))
     notes = [line for remark in remarks for line in wrapped(remark, CAPTION, width - 2 * MARGIN)]
     top = MARGIN + line_height(TITLE) + len(notes) * line_height(CAPTION) + MARGIN // 2
     height = top + sum(height_of(row) for row in rows)

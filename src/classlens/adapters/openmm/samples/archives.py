@@ -57,7 +57,7 @@ def shard_labels(place: str, beside: set[str]) -> tuple[int, ...]:
         text = read_member(key + suffix).decode("utf-8", "replace")
         try:
             found = json.loads(text)
-            return (int(found.get("label", found.get("cls", "")) if isinstance(found, dict) else found),)
+            return (int(str(found.get("label", found.get("cls")) if isinstance(found, dict) else found)),)
         except (ValueError, TypeError):
             return ()
     return ()

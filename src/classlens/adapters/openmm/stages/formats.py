@@ -92,6 +92,6 @@ def format_stage(settings: Settings, where: str) -> Stage:
     kind = record_of(FORMATS[name], settings, where)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
-        return Outcome(kind.state(state))
+        return Outcome(kind.state(state), note="undone for the eye" if name == "Normalize" else "")
 
     return Stage(name, apply, arguments(settings), draws_globally=False)
