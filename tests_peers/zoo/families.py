@@ -136,6 +136,9 @@ for layers, width, heads in ((14, 384, 6), (19, 448, 7)):
     head = {"type": "VisionTransformerClsHead", "in_channels": width}
     add(f"T2T-ViT-t-{layers}", backbone, head, neck=None, size=64 if layers == 14 else 90)
 
+probed = {"type": "VisionTransformer", "arch": "deit-tiny", "img_size": 64}
+head = {"type": "VisionTransformerClsHead", "in_channels": 192}
+add("ViT with a batch norm behind", probed, head, neck={"type": "ClsBatchNormNeck", "input_features": 192})
 bare = {"type": "ClsHead"}
 for depth in (11, 16):
     add(f"VGG-{depth}", {"type": "VGG", "depth": depth, "num_classes": 10}, bare, neck=None, size=224)

@@ -58,7 +58,7 @@ def open_classifier(setup: Setup, checkpoint: str | None, *, trust_checkpoint: b
         prepare=prepare,
         classes=class_names(weights, setup),
         default_layer=default_layer(network),
-        extra_tokens=getattr(network.get_submodule("backbone"), "extra_tokens", None),
+        extra_tokens=extra_tokens(network),
     )
 
 
@@ -103,6 +103,13 @@ def default_layer(network: nn.Module) -> str | None:
     """The layer to look at where the family knows it better than probing would find it; None elsewhere."""
     name = getattr(network.get_submodule("backbone"), "default_layer", None)
     return f"backbone.{name}" if name is not None else None
+
+
+def extra_tokens(network: nn.Module) -> int | None:
+    """How many tokens stand in front of the patches; networks built by mmpretrain call them `num_extra_tokens`."""
+    backbone = network.get_submodule("backbone")
+    count = getattr(backbone, "extra_tokens", getattr(backbone, "num_extra_tokens", None))
+    return count if isinstance(count, int) else None
 
 
 def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from classlens.adapters.openmm.checkpoints.upgrades import upgraded
+from classlens.adapters.openmm.checkpoints.upgrades import COMPUTED, upgraded
 from classlens.errors import DataError
 
 SHOWN = 6
 """How many names of one kind an error lists before it counts the rest."""
+
+COUNTER = "num_batches_tracked"
+"""Old checkpoints lack it; it matters in training only."""
 
 NOT_OF_THE_NETWORK = ("data_preprocessor.", "head.loss", "head.compute_", "ema_", "train_cfg.", "augment")
 """What OpenMMLab's trainers save beside the network."""
@@ -29,8 +32,10 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
     own = {name: ready(tensor) for name, tensor in tensors.items() if not name.startswith(NOT_OF_THE_NETWORK)}
     given = upgraded(own, network)
     for name, slot in wanted.items():
-        if name not in given and (name.endswith("num_batches_tracked") or not slot.is_meta):
-            given[name] = torch.zeros((), dtype=torch.int64) if slot.is_meta else slot
+        if name not in given and name.endswith(COUNTER):
+            given[name] = torch.zeros((), dtype=torch.int64)
+        elif name not in given and name.endswith(COMPUTED):
+            given[name] = slot
     missing = [name for name in wanted if name not in given]
     unexpected = [name for name in given if name not in wanted]
     unlike = [name for name in wanted if name in given and given[name].shape != wanted[name].shape]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import plain_type
-from classlens.errors import ConfigError, NotOffered, suggestion
+from classlens.adapters.openmm.zoo.upstream import build_upstream
+from classlens.errors import NotOffered
 
 Builder = Callable[[Settings], nn.Module]
 
@@ -43,6 +44,7 @@ BACKBONES: Mapping[str, str] = {
     "VisionTransformer": VIT,
 }
 NECKS: Mapping[str, str] = {
+    "ClsBatchNormNeck": "necks:batch_norm_neck",
     "GeneralizedMeanPooling": "necks:generalized_mean_pooling",
     "GlobalAveragePooling": "necks:average_pooling",
 }
@@ -77,26 +79,25 @@ class ImageClassifier(nn.Module):
 def build_network(model: Settings) -> nn.Module:
     """Build the network of `dict(type='ImageClassifier', backbone=..., neck=..., head=...)`.
 
+    A model with a part that is not native is built by mmpretrain as a whole, if that is installed.
+
     Raises:
         ConfigError: a type or a setting of it is unknown here.
         NotOffered: the model has no head, so it gives features and no class scores.
     """
     if plain_type(model) != "ImageClassifier":
-        raise ConfigError(f"model type {model['type']!r} is no image classifier", hint="use type='ImageClassifier'")
+        return build_upstream(model, part="classifier", known=("ImageClassifier",))
     if not model.get("head"):
         raise NotOffered("this model has no head, so it gives no class scores", hint="choose a config with a head")
-    return ImageClassifier({part: build_part(part, model[part]) for part in PARTS if model.get(part)})
+    given = {part: model[part] for part in PARTS if model.get(part)}
+    for part, settings in given.items():
+        if plain_type(settings) not in PARTS[part]:
+            return build_upstream(model, part=part, known=PARTS[part])
+    return ImageClassifier({part: build_part(part, settings) for part, settings in given.items()})
 
 
 def build_part(part: str, settings: Settings) -> nn.Module:
-    """Build a backbone, neck or head by its type.
-
-    Raises:
-        ConfigError: nobody here builds that type.
-    """
-    name = plain_type(settings)
-    if name not in PARTS[part]:
-        raise ConfigError(f"no native {part} named {name!r}", hint=suggestion(name, PARTS[part]))
-    module, _, function = PARTS[part][name].partition(":")
+    """Build a backbone, neck or head of a native type."""
+    module, _, function = PARTS[part][plain_type(settings)].partition(":")
     builder: Builder = getattr(import_module(f"classlens.adapters.openmm.zoo.{module}"), function)
     return builder(settings)

@@ -1,4 +1,4 @@
-"""EfficientNet B0-B8, EdgeTPU (es, em, el) and Lite (lite0-lite4).
+"""EfficientNet B0-B8 and L2, EdgeTPU (es, em, el) and Lite (lite0-lite4).
 
 Source: Tan & Le, EfficientNet, ICML 2019, table 1 (B0) and section 3.3 (compound scaling); the EdgeTPU and Lite
 variants are described in the release notes of their authors. OpenMMLab joins consecutive stages of one resolution
@@ -86,6 +86,7 @@ COEFFICIENTS = (
 ARCHES: Mapping[str, Scaling] = {
     **{f"b{size}": Scaling(B0, *pair) for size, pair in enumerate(COEFFICIENTS)},
     **{f"lite{size}": Scaling(LITE, *pair, lite=True) for size, pair in enumerate(COEFFICIENTS[:5])},
+    "l2": Scaling(B0, 4.3, 5.3),
     "es": Scaling(EDGE, 1.0, 1.0),
     "em": Scaling(EDGE, 1.0, 1.1),
     "el": Scaling(EDGE, 1.2, 1.4),

@@ -61,3 +61,30 @@ def generalized_mean_pooling(settings: Settings) -> nn.Module:
     options = read_options(GeneralizedMeanOptions, settings)
     only("GeneralizedMeanPooling", p_trainable=(options.p_trainable, True))
     return GeneralizedMeanPooling(options)
+
+
+@dataclass(frozen=True)
+class BatchNormOptions:
+    """What a config can say."""
+
+    input_features: int
+    affine: bool = False
+    eps: float = 1e-6
+
+
+class BatchNormNeck(nn.Module):
+    """A batch norm on the features of a frozen backbone (He et al., Masked Autoencoders, CVPR 2022, appendix A.1)."""
+
+    def __init__(self, options: BatchNormOptions) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm1d(options.input_features, eps=options.eps, affine=options.affine)
+
+    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """Each channel normalised."""
+        normed: Tensor = self.bn(features)
+        return normed
+
+
+def batch_norm_neck(settings: Settings) -> nn.Module:
+    """The neck of `dict(type='ClsBatchNormNeck', input_features=...)`."""
+    return BatchNormNeck(read_options(BatchNormOptions, settings))

@@ -1,0 +1,90 @@
+"""How many of upstream's own classification configs the zoo builds natively, with the names that their checkpoints have.
+
+Run with the environment of the peers, which holds both generations: `.venv-peers/bin/python benchmarks/coverage.py`.
+Every config is read by our reader and its network built without numbers; with `--against-mmpretrain` the parameter
+names and shapes are compared with those of the network that mmpretrain builds (slow).
+"""
+
+import argparse
+import sys
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.zoo.build import build_network
+from classlens.config import read_config
+from classlens.errors import ClasslensError, NotOffered
+
+GENERATIONS = {"mmpretrain": "1.x", "mmcls": "0.x"}
+
+
+def main() -> int:
+    """Print one line per generation and per type that is not built."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against-mmpretrain", action="store_true", help="compare every key and shape")
+    arguments = parser.parse_args()
+    for package, generation in GENERATIONS.items():
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            print(f"{package} is not installed", file=sys.stderr)
+            continue
+        measure(Path(spec.origin).parent / ".mim" / "configs", generation, compare=arguments.against_mmpretrain)
+    return 0
+
+
+def measure(folder: Path, generation: str, *, compare: bool) -> None:
+    """Count the supervised classification configs in `folder`, and those whose network is built."""
+    built, headless, unlike = 0, 0, 0
+    reasons: Counter[str] = Counter()
+    for path in sorted(folder.rglob("*.py")):
+        if "_base_" in path.parts:
+            continue
+        model = classifier_of(path)
+        if model is None:
+            continue
+        try:
+            with torch.device("meta"):
+                network = build_network(model)
+        except NotOffered:
+            headless += 1
+        except ClasslensError as error:
+            reasons[str(error)] += 1
+        else:
+            built += 1
+            if compare and not same_keys(network, model):
+                unlike += 1
+                print(f"  other keys: {path.relative_to(folder)}")
+    total = built + headless + sum(reasons.values())
+    print(f"{generation}: {built} of {total} built natively ({built / total:.1%}); {headless} have no head")
+    if compare:
+        print(f"  {built - unlike} of these have mmpretrain's names and shapes")
+    for reason, count in reasons.most_common():
+        print(f"  {count:3d}  {reason}")
+
+
+def classifier_of(path: Path) -> Settings | None:
+    """The model of a config that classifies pictures; None for the others."""
+    try:
+        model = read_setup(read_config(path), path).model
+    except ClasslensError as error:
+        print(f"  {path.name}: {error}", file=sys.stderr)
+        return None
+    return model if model is not None and model.get("type") == "ImageClassifier" else None
+
+
+def same_keys(network: torch.nn.Module, model: Settings) -> bool:
+    """Whether mmpretrain's network has the same parameters and buffers."""
+    from mmpretrain.models import build_classifier
+
+    peer = build_classifier({key: value for key, value in model.items() if key != "train_cfg"})
+    ours = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    theirs = {name: tensor.shape for name, tensor in peer.state_dict().items()}
+    return ours == theirs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

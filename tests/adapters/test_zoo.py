@@ -1,0 +1,223 @@
+"""The zoo by itself: sizes known from papers and upstream's lists, layer names, and what timm computes.
+
+The comparison with mmpretrain, family by family, is in tests_peers/zoo.
+"""
+
+import re
+
+import pytest
+import torch
+
+from classlens.adapters.openmm.zoo.build import PARTS, build_network
+from classlens.errors import ConfigError, NotOffered
+
+POOL = {"type": "GlobalAveragePooling"}
+
+
+def classifier(
+    backbone: dict[str, object], width: int, head: str = "LinearClsHead", **rest: object
+) -> dict[str, object]:
+    settings = {"type": head, "num_classes": 1000, "in_channels": width}
+    neck = {} if head != "LinearClsHead" else {"neck": POOL}
+    return {"type": "ImageClassifier", "backbone": backbone, "head": {**settings, **rest}, **neck}
+
+
+VIT = "VisionTransformerClsHead"
+T2T = {"type": "T2T_ViT", "layer_cfgs": {"num_heads": 6, "feedforward_channels": 1152}}
+STACKED = {"mid_channels": [1280], "act_cfg": {"type": "HSwish"}}
+DOCUMENTED = {
+    "resnet50": (classifier({"type": "ResNet", "depth": 50}, 2048), 25_557_032, 320, "backbone.layer4.2.bn3"),
+    "mobilenet-v3-large": (
+        {**classifier({"type": "MobileNetV3", "arch": "large"}, 960, "StackedLinearClsHead", **STACKED), "neck": POOL},
+        5_483_032,
+        312,
+        "backbone.layer16.bn",
+    ),
+    "repvgg-B3g4": (classifier({"type": "RepVGG", "arch": "B3g4"}, 2560), 83_825_128, 453, "backbone.stage_4.0"),
+    "repvgg-B3g4 deploy": (
+        classifier({"type": "RepVGG", "arch": "B3g4", "deploy": True}, 2560),
+        75_626_728,
+        58,
+        "backbone.stage_4.0",
+    ),
+    "swin-tiny": (classifier({"type": "SwinTransformer", "arch": "tiny"}, 768), 28_288_354, 185, "backbone.norm3"),
+    "swin-small": (classifier({"type": "SwinTransformer", "arch": "small"}, 768), 49_606_258, 353, "backbone.norm3"),
+    "vit-base-p16-384": (
+        classifier({"type": "VisionTransformer", "arch": "b", "img_size": 384}, 768, VIT),
+        86_859_496,
+        152,
+        "backbone.layers.11.ln1",
+    ),
+    "t2t-vit-t-14": (classifier(T2T, 384, VIT), 21_465_422, 184, "backbone.encoder.13.ln1"),
+}
+"""Parameters, keys and the layer to look at, as upstream's own networks have them (a position table is a parameter)."""
+
+
+def on_meta(model: dict[str, object]) -> torch.nn.Module:
+    with torch.device("meta"):
+        return build_network(model)
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_documented_networks_have_their_known_size_and_layers(name):
+    model, parameters, keys, layer = DOCUMENTED[name]
+
+    network = on_meta(model)
+
+    fixed = 0 if name != "t2t-vit-t-14" else network.get_parameter("backbone.pos_embed").numel()
+    assert sum(parameter.numel() for parameter in network.parameters()) - fixed in (parameters, parameters - fixed)
+    assert len(network.state_dict()) == keys
+    assert layer in dict(network.named_modules())
+
+
+def renamed(names: dict[str, torch.Tensor], rules: dict[str, str]) -> dict[str, torch.Tensor]:
+    found = {}
+    for name, tensor in names.items():
+        for pattern, replacement in rules.items():
+            name = re.sub(pattern, replacement, name)
+        found[name] = tensor
+    return found
+
+
+RESNET_NAMES = {r"^backbone\.|^head\.": ""}
+VIT_NAMES = {
+    r"^head\.layers\.head": "head",
+    r"^backbone\.ln1": "norm",
+    r"^backbone\.": "",
+    r"^layers\.": "blocks.",
+    r"projection": "proj",
+    r"\.ln(\d)": r".norm\1",
+    r"ffn\.layers\.0\.0": "mlp.fc1",
+    r"ffn\.layers\.1": "mlp.fc2",
+    r"attn\.gamma1\.weight": "ls1.gamma",
+    r"ffn\.gamma2\.weight": "ls2.gamma",
+}
+CONVNEXT_NAMES = {
+    r"^head\.fc": "head.fc",
+    r"^backbone\.norm3": "head.norm",
+    r"^backbone\.downsample_layers\.0": "stem",
+    r"^backbone\.downsample_layers\.(\d)": r"stages.\1.downsample",
+    r"^backbone\.stages\.(\d)\.(\d+)": r"stages.\1.blocks.\2",
+    r"depthwise_conv": "conv_dw",
+    r"pointwise_conv(\d)": r"mlp.fc\1",
+}
+TIMM = {
+    "resnet18": (classifier({"type": "ResNet", "depth": 18}, 512), RESNET_NAMES, {}),
+    "resnet50": (classifier({"type": "ResNet", "depth": 50}, 2048), RESNET_NAMES, {}),
+    "resnext50_32x4d": (classifier({"type": "ResNeXt", "depth": 50}, 2048), RESNET_NAMES, {}),
+    "deit_tiny_patch16_224": (
+        classifier({"type": "VisionTransformer", "arch": "deit-tiny", "img_size": 64}, 192, VIT),
+        VIT_NAMES,
+        {"img_size": 64},
+    ),
+    "deit3_small_patch16_224": (
+        classifier({"type": "DeiT3", "arch": "s", "img_size": 64}, 384, VIT),
+        VIT_NAMES,
+        {"img_size": 64},
+    ),
+    "convnext_tiny": (
+        {key: value for key, value in classifier({"type": "ConvNeXt"}, 768).items() if key != "neck"},
+        CONVNEXT_NAMES,
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_with_the_same_numbers_the_logits_are_those_of_timm(name):
+    timm = pytest.importorskip("timm")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model, rules, settings = TIMM[name]
+    ours, peer = build_network(model).eval(), timm.create_model(name, **settings).eval()
+    for tensor in ours.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand_like(tensor) + 0.5 if tensor.ndim < 2 else torch.randn_like(tensor) * 0.02)
+    peer.load_state_dict(renamed(ours.state_dict(), rules))
+    images = torch.randn(1, 3, 64, 64)
+
+    with torch.no_grad():
+        seen, expected = ours(images), peer(images)
+
+    torch.testing.assert_close(seen, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["swin-tiny", "vit-base-p16-384", "t2t-vit-t-14"])
+def test_transformers_take_pictures_that_are_not_square(name):
+    model = {**DOCUMENTED[name][0]}
+    if name == "vit-base-p16-384":
+        model["backbone"] = {"type": "VisionTransformer", "arch": "b", "img_size": 64}
+
+    with torch.no_grad():
+        assert build_network(model).eval()(torch.zeros(1, 3, 224, 256)).shape == (1, 1000)
+
+
+def test_types_may_carry_the_name_of_their_library():
+    model = classifier({"type": "mmcls.ResNet", "depth": 18}, 512)
+
+    assert "backbone.layer4" in dict(on_meta({**model, "type": "mmpretrain.ImageClassifier"}).named_modules())
+
+
+def test_settings_that_act_in_training_only_are_passed_over():
+    backbone = {
+        "type": "ResNet",
+        "depth": 18,
+        "frozen_stages": 2,
+        "norm_eval": True,
+        "init_cfg": {"type": "Pretrained"},
+    }
+
+    assert on_meta(classifier(backbone, 512))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ({"type": "ResNet", "depth": 50, "dept": 18}, "ResNet has no setting 'dept'"),
+        ({"type": "ResNet"}, "ResNet needs the setting 'depth'"),
+        ({"type": "ResNet", "depth": 49}, "ResNet has no depth 49"),
+        ({"type": "ResNet", "depth": 50, "norm_cfg": {"type": "GN"}}, "norm 'GN' is not built natively"),
+        ({"type": "SwinTransformer", "arch": "tinny"}, "SwinTransformer has no arch 'tinny'"),
+        ({"type": "SwinTransformer", "use_abs_pos_embed": True}, "use_abs_pos_embed=True is not built natively"),
+        ({"type": "SwinTransformer", "arch": {"embed_dims": 96}}, "arch lacks 'depths'"),
+        ({"type": "VisionTransformer", "arch": {"embed_dims": 96}}, "arch lacks 'num_layers'"),
+        ({"type": "VisionTransformer", "out_type": "tokens"}, "no out_type 'tokens'"),
+        ({"type": "VisionTransformer", "layer_cfgs": {"ffn_type": "moe"}}, "no feed-forward of type 'moe'"),
+        ({"type": "RepVGG", "arch": "A0", "act_cfg": {"type": "Relu"}}, "no activation named 'Relu'"),
+        ({"type": "RegNet", "arch": {"w0": 24}}, "RegNet arch lacks 'wa'"),
+        ({"type": "ConvNeXt", "arch": {"depths": (1,)}}, "ConvNeXt arch lacks 'channels'"),
+        ({"type": "VGG", "depth": 12}, "VGG has no depth 12"),
+        ({"depth": 50}, "part of the model has no type"),
+    ],
+)
+def test_what_a_family_cannot_follow_is_an_error(backbone, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        on_meta(classifier(backbone, 10))
+
+
+def test_a_foreign_type_names_the_extra_that_builds_it():
+    with pytest.raises(ConfigError, match="no native backbone named 'XCiT'") as caught:
+        on_meta(classifier({"type": "XCiT"}, 128))
+
+    assert "classlens[mmpretrain]" in caught.value.hint
+
+
+def test_a_misspelt_type_is_suggested():
+    with pytest.raises(ConfigError) as caught:
+        on_meta(classifier({"type": "Resnet", "depth": 50}, 2048))
+
+    assert "did you mean ResNet" in caught.value.hint
+
+
+def test_a_model_without_a_head_gives_no_class_scores():
+    with pytest.raises(NotOffered, match="no head"):
+        on_meta({"type": "ImageClassifier", "backbone": {"type": "ResNet", "depth": 18}, "head": None})
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_type_of_the_tables_has_a_builder(part):
+    from importlib import import_module
+
+    for address in PARTS[part].values():
+        module, _, function = address.partition(":")
+        assert callable(getattr(import_module(f"classlens.adapters.openmm.zoo.{module}"), function))
