@@ -305,3 +305,95 @@ def test_samples_that_are_dicts_give_picture_and_label():
 
     assert (result.original.image.pixels == 5).all()
     assert result.class_names == ("odd",)
+
+
+def optimizer_of(module):
+    return torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+
+
+def rates(source, clock=None):
+    curve, *_ = classlens.replay(source.schedule(), clock or Clock(epochs=4, steps_per_epoch=5)).only("lr")
+    return curve.values
+
+
+def test_a_scheduler_moves_once_an_epoch_unless_it_is_made_for_steps_or_the_user_says_so():
+    optimizer = optimizer_of(network())
+    halving = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+
+    by_epoch = rates(open_source((optimizer, halving)))
+    by_step = rates(open_source({"scheduler": halving, "interval": "step"}))
+
+    np.testing.assert_allclose(by_epoch[::5], [0.1, 0.05, 0.025, 0.0125])
+    np.testing.assert_allclose(by_step[:3], [0.1, 0.05, 0.025])
+    assert halving.last_epoch == 0
+
+
+def test_schedules_of_transformers_move_every_step():
+    transformers = pytest.importorskip("transformers")
+    optimizer = optimizer_of(network())
+    linear = transformers.get_linear_schedule_with_warmup(optimizer, num_warmup_steps=4, num_training_steps=20)
+
+    values = rates(open_source((optimizer, linear)))
+
+    np.testing.assert_allclose(values[:5], [0, 0.025, 0.05, 0.075, 0.1], atol=1e-12)
+
+
+def test_schedules_of_timm_are_read():
+    schedulers = pytest.importorskip("timm.scheduler")
+    optimizer = optimizer_of(network())
+    cosine = schedulers.CosineLRScheduler(optimizer, t_initial=4, lr_min=0.0)
+
+    values = rates(open_source(cosine))
+
+    np.testing.assert_allclose(values[::5], [0.1 * (1 + np.cos(np.pi * epoch / 4)) / 2 for epoch in range(4)])
+
+
+def test_an_optimizer_alone_keeps_its_rate():
+    assert set(rates(open_source(optimizer_of(network())))) == {0.1}
+
+
+class Lightning(nn.Sequential):
+    def __init__(self, answer):
+        super().__init__(nn.Linear(2, 2))
+        self.answer = answer
+
+    def configure_optimizers(self):
+        return self.answer(torch.optim.SGD(self.parameters(), lr=1.0))
+
+
+def halved(optimizer):
+    return torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "second"),
+    [
+        (lambda optimizer: optimizer, 1.0),
+        (lambda optimizer: [optimizer], 1.0),
+        (lambda optimizer: ([optimizer], [halved(optimizer)]), 0.5),
+        (lambda optimizer: {"optimizer": optimizer, "lr_scheduler": halved(optimizer)}, 0.5),
+        (
+            lambda optimizer: {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": halved(optimizer), "interval": "step"},
+            },
+            0.5**5,
+        ),
+        (lambda optimizer: ([optimizer], [{"scheduler": halved(optimizer), "interval": "epoch", "frequency": 1}]), 0.5),
+    ],
+)
+def test_every_form_of_configure_optimizers_is_understood(answer, second):
+    source = open_source(Lightning(answer))
+
+    assert source.parts == ("schedule", "classifier")
+    assert rates(source)[5] == pytest.approx(second)
+
+
+def test_a_lightning_module_that_needs_its_trainer_is_told():
+    def answer(optimizer):
+        raise RuntimeError("Training is not attached to a `Trainer`.")
+
+    with pytest.raises(ConfigError, match="outside training: Training is not attached") as caught:
+        open_source(Lightning(answer)).schedule()
+
+    assert "(optimizer, scheduler)" in caught.value.hint

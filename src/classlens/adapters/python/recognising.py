@@ -1,6 +1,6 @@
 """From the user's objects to a `Source`: every object is sorted by what it is, and each part is built when asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from classlens.adapters import Options
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
+from classlens.adapters.python.training import configured, flat, schedule_of
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule.clock import Clock
@@ -18,7 +19,21 @@ if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
 
 SPLITS = ("train", "val", "test")
-RECORDS = ("classlens.cam.classifier.Classifier",)
+CLASSIFIER = "classlens.cam.classifier.Classifier"
+"""Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
+
+WORDS: Mapping[str, type] = {"epochs": int, "interval": str}
+"""Keys of a dict whose values are plain numbers and words."""
+
+FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
+    ("clock", lambda thing: isinstance(thing, Clock)),
+    ("schedule", lambda thing: isinstance(thing, Schedule)),
+    ("classifier", lambda thing: CLASSIFIER in kinds.kinds(thing) or kinds.is_module(thing)),
+    ("optimizer", kinds.is_optimizer),
+    ("scheduler", kinds.is_scheduler),
+)
+"""Where an object goes, and how it is told."""
+
 TAKEN = (
     "a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a test transform, "
     "a classlens record, or a tuple or dict of these"
@@ -37,6 +52,7 @@ class Parts:
     schedule: Schedule | None = None
     clock: Clock | None = None
     epochs: int | None = None
+    interval: str | None = None
 
 
 def source_of(thing: Thing, origin: str, options: Options) -> Source:
@@ -48,7 +64,7 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     if isinstance(thing, Source):
         return thing
     parts = Parts()
-    for key, member in members(thing):
+    for key, member in flat("", thing):
         parts = sorted_in(parts, key, member, origin)
     trains = parts.schedule or parts.optimizer or parts.scheduler or kinds.is_lightning(parts.classifier)
     return Source(
@@ -60,39 +76,20 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     )
 
 
-def members(thing: Thing) -> Iterator[tuple[str, Thing]]:
-    """The objects in a dict, a tuple or a list, nested or not, with the key of a dict that they stand under."""
-    if isinstance(thing, Mapping):
-        for key, value in thing.items():
-            yield from ((str(key), inner) for _, inner in members(value))
-    elif isinstance(thing, (tuple, list)):
-        for value in thing:
-            yield from members(value)
-    else:
-        yield "", thing
-
-
 def sorted_in(parts: Parts, key: str, thing: Thing, origin: str) -> Parts:
     """The parts with one more object in its place.
 
     Raises:
         ConfigError: the object is of no known kind.
     """
-    names = kinds.kinds(thing)
     if thing is None:
         return parts
-    if key == "epochs" and isinstance(thing, int):
-        return replace(parts, epochs=thing)
-    if isinstance(thing, Clock):
-        return replace(parts, clock=thing)
-    if isinstance(thing, Schedule):
-        return replace(parts, schedule=thing)
-    if names & set(RECORDS) or kinds.is_module(thing):
-        return replace(parts, classifier=thing)
-    if kinds.is_optimizer(thing):
-        return replace(parts, optimizer=thing)
-    if kinds.is_scheduler(thing):
-        return replace(parts, scheduler=thing)
+    if isinstance(thing, WORDS.get(key, ())):
+        said: dict[str, Thing] = {key: thing}
+        return replace(parts, **said)
+    for field_name, belongs in FIELDS:
+        if belongs(thing):
+            return replace(parts, **{field_name: thing})
     if isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing):
         split = key if key in SPLITS else next((name for name in SPLITS if name not in parts.datasets), key)
         return replace(parts, datasets={**parts.datasets, split: thing})
@@ -135,9 +132,10 @@ def open_schedule(parts: Parts) -> Schedule:
     """The user's schedule, or the rules read off the optimizer and its scheduler."""
     if parts.schedule is not None:
         return parts.schedule
-    from classlens.adapters.python.training import schedule_of
-
-    return schedule_of(parts.optimizer, parts.scheduler, parts.classifier)
+    if parts.optimizer is None and parts.scheduler is None:
+        told = configured(parts.classifier)
+        return schedule_of(told["optimizer"], told.get("scheduler"), told.get("interval"))
+    return schedule_of(parts.optimizer, parts.scheduler, parts.interval)
 
 
 def open_classifier(parts: Parts, origin: str, options: Options, checkpoint: str | None) -> "Classifier":
