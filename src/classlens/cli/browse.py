@@ -1,6 +1,12 @@
 """Browse a dataset: pictures as loaded, as the network gets them, side by side, or after every stage.
 
-Bad pictures never end a run: each becomes a marked tile with its reason and is listed at the end.
+For example:
+
+  classlens browse configs/resnet/resnet50_8xb32_in1k.py --mode pipeline --show-number 20 --output-dir out
+  classlens browse folder:photos --html photos.html
+  classlens browse demo --batch 16 --output-dir out
+
+A bad picture never ends a run: it becomes a marked tile with its reason and is listed at the end.
 """
 
 import argparse
@@ -13,20 +19,38 @@ MODES = ("original", "transformed", "concat", "pipeline")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented options of browse_dataset.py in both generations' spelling, and our own."""
-    parser.add_argument("config", metavar="TARGET", help="a config file, folder:PATH, or demo")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures; none: not saved"
+        "config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo"
     )
-    parser.add_argument("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split")
-    parser.add_argument("--show-number", "-n", type=positive_int, metavar="N", help="how many samples; none: all")
-    parser.add_argument("--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays")
-    parser.add_argument("--mode", "-m", choices=MODES, default="transformed", help="what is shown of a sample")
     parser.add_argument(
-        "--rescale-factor", "-r", type=positive_float, default=1.0, metavar="F", help="enlarge or shrink what is shown"
+        "--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)"
+    )
+    parser.add_argument(
+        "--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)"
+    )
+    parser.add_argument("--show-number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
+    parser.add_argument(
+        "--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays (default: 2)"
+    )
+    parser.add_argument(
+        "--mode", "-m", choices=MODES, default="transformed", help="what is shown of a sample (default: transformed)"
+    )
+    parser.add_argument(
+        "--rescale-factor",
+        "-r",
+        type=positive_float,
+        default=1.0,
+        metavar="F",
+        help="enlarge or shrink what is shown (default: 1)",
     )
     parser.add_argument("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")
     parser.add_argument(
-        "--channel-order", "-c", choices=("BGR", "RGB"), default="BGR", help="RGB is the same as --bgr2rgb"
+        "--channel-order",
+        "-c",
+        choices=("BGR", "RGB"),
+        default="BGR",
+        help="RGB is the same as --bgr2rgb (default: BGR)",
     )
     parser.add_argument("--not-show", action="store_true", help="no window and no preview")
     parser.add_argument("--show", action="store_true", help="show the pictures even if they are saved")
@@ -39,13 +63,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Which samples, and which draws of them."""
     chosen = parser.add_argument_group("selection")
-    chosen.add_argument("--seed", type=int, default=0, metavar="N", help="fixes what is chosen and what is drawn")
+    chosen.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="fixes what is chosen and what is drawn (default: 0)"
+    )
     chosen.add_argument("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
     chosen.add_argument("--class", nargs="+", dest="classes", metavar="NAME", help="only these classes")
     chosen.add_argument("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
     chosen.add_argument("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
     chosen.add_argument("--repeat", type=positive_int, default=1, metavar="N", help="so many draws of every sample")
-    chosen.add_argument("--epoch", type=positive_int, metavar="N", help="with the pipeline in force in that epoch")
+    chosen.add_argument(
+        "--epoch",
+        type=positive_int,
+        metavar="N",
+        help="with the pipeline and mixing in force in that epoch, counted from 1",
+    )
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
@@ -54,11 +85,20 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     results.add_argument(
         "--grid", type=rows_and_columns, metavar="ROWSxCOLUMNS", help="several samples on one sheet, e.g. 4x6"
     )
-    results.add_argument("--batch", type=positive_int, nargs="?", const=0, metavar="N", help="mixed training batches")
+    results.add_argument(
+        "--batch",
+        type=positive_int,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help="whole training batches, mixed, of N samples (default: of the config's size)",
+    )
     results.add_argument("--html", metavar="FILE", help="one page with all pictures, in one file")
     results.add_argument("--stats", action="store_true", help="numbers about the samples instead of pictures")
     results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
-    results.add_argument("--workers", type=int, metavar="N", help="processes; 0: this one; none: as many as it takes")
+    results.add_argument(
+        "--workers", type=whole_number, metavar="N", help="processes (default: 0, this one, for few samples)"
+    )
 
 
 def rows_and_columns(text: str) -> tuple[int, int]:
@@ -67,6 +107,13 @@ def rows_and_columns(text: str) -> tuple[int, int]:
     if not (rows.isdigit() and columns.isdigit() and int(rows) and int(columns)):
         raise argparse.ArgumentTypeError(f"rows x columns, e.g. 4x6, not {text!r}")
     return int(rows), int(columns)
+
+
+def whole_number(text: str) -> int:
+    """0, 1, 2, ..."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

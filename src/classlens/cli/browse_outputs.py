@@ -102,6 +102,8 @@ class Outputs:
         total = self.good + len(self.bad)
         what = f"{self.sheets} sheets of {total} pictures" if self.sheets else f"{total} pictures"
         print(f"{what} of {self.dataset.name}" + (f" in {place}" if place else ""), file=self.out)
+        if not place and self.show is None:
+            print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
         for line in (*self.dataset.warnings, *(f"{times} x {remark}" for remark, times in self.remarks.most_common())):
             print(f"note: {line}", file=sys.stderr)
         if self.bad:

@@ -40,6 +40,9 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
         return remote_folder(folder)
     if is_archive(folder):
         return archived([folder])
+    if not Path(folder).exists():
+        hint = "say where the data lies, e.g. --cfg-options train_dataloader.dataset.data_root=PATH"
+        raise DataError(f"{where}: no such folder: {folder}", hint=hint)
     found = scan(folder, labelled=labelled, extensions=settings.get("extensions") or EXTENSIONS)
     warnings = found.warnings
     if labelled and classes and len(classes) != len(found.classes):
