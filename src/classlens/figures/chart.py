@@ -171,8 +171,8 @@ def pins(run: Curves, name: str) -> tuple[Pin, ...]:
     """Peak, marks and findings of one run."""
     curve = max(run.named(name), key=lambda each: each.group.initial[each.name])
     step, value = curve.peak
-    low, high = float(np.nanmin(curve.points[1])), float(np.nanmax(curve.points[1]))
-    found = [Pin(step, f"peak {value:.4g}", value)] if high > low else []
+    moves = curve.points[1][np.isfinite(curve.points[1])]
+    found = [Pin(step, f"peak {value:.4g}", value)] if moves.size and moves.max() > moves.min() else []
     epoch = run.clock.steps_per_epoch
     for mark in curve.course.marks:
         exact = run.clock.by_epoch and epoch and mark.step % epoch == 0

@@ -173,6 +173,14 @@ KNOWN_SIZES: Mapping[str, int] = {
 """Training samples of public datasets; a suggestion to the user, never used unasked."""
 
 
+def ask_size(setup: Setup) -> str:
+    """The hint that asks for the size of the dataset, and suggests it where it is publicly known."""
+    train = setup.splits.get("train")
+    kind = "" if train is None else str(train.dataset.get("type", "")).rsplit(".", 1)[-1]
+    known = KNOWN_SIZES.get(kind)
+    return f"--dataset-size {known} is the size of {kind}" if known else "give it with --dataset-size N"
+
+
 def unknown_length(setup: Setup, train: Split | None) -> ConfigError:
     """The error that asks for the size of the dataset."""
     if train is None or train.batch_size is None:
@@ -180,7 +188,4 @@ def unknown_length(setup: Setup, train: Split | None) -> ConfigError:
             f"{setup.path}: the config has no training batch size, so the steps of an epoch are unknown",
             hint="set train_dataloader.batch_size (0.x: data.samples_per_gpu)",
         )
-    kind = str(train.dataset.get("type", "")).rsplit(".", 1)[-1]
-    known = KNOWN_SIZES.get(kind)
-    hint = f"--dataset-size {known} is the size of {kind}" if known else "give it with --dataset-size N"
-    return ConfigError("the number of training samples is unknown: the data are not here", hint=hint)
+    return ConfigError("the number of training samples is unknown", hint=ask_size(setup))

@@ -1,0 +1,188 @@
+"""Configs as schedules and clocks."""
+
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from classlens import replay
+from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.schedule import clock_of, open_schedule
+from classlens.config import read_config
+from classlens.errors import ConfigError, NotFound
+
+NEW = """
+    optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, betas=(0.8, 0.999)))
+    param_scheduler = [
+        dict(type='LinearLR', start_factor=0.01, end=2, convert_to_iter_based=True),
+        dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1),
+    ]
+    train_cfg = dict(by_epoch=True, max_epochs=12)
+    train_dataloader = dict(batch_size=16, dataset=dict(type='ImageNet'))
+"""
+OLD = """
+    optimizer = dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    lr_config = dict(policy='step', step=[4], warmup='linear', warmup_iters=5, warmup_ratio=0.1)
+    momentum_config = dict(policy='step', step=[4], gamma=0.9)
+    runner = dict(type='EpochBasedRunner', max_epochs=6)
+    data = dict(samples_per_gpu=10, train=dict(type='ImageNet', pipeline=[]))
+"""
+
+
+def setup_of(tmp_path: Path, text: str):
+    path = tmp_path / "config.py"
+    path.write_text(textwrap.dedent(text))
+    return read_setup(read_config(path), path)
+
+
+def curves_of(setup, size=160, gpus=1):
+    return replay(open_schedule(setup), clock_of(setup, size, gpus))
+
+
+def test_a_new_config_gives_its_rates(tmp_path):
+    curves = curves_of(setup_of(tmp_path, NEW))
+    (rate,) = curves.named("lr")
+
+    assert curves.clock.steps == 120
+    assert rate.at([0, 19, 20, 119]) == pytest.approx([1e-5, 1e-3, 1e-3, 1e-4 + 0.9e-3 * 0.02447174], rel=1e-6)
+    assert rate.group.initial == {"lr": 1e-3, "momentum": 0.8, "weight_decay": 0.05}
+    assert [(mark.step, mark.what) for mark in rate.course.marks] == [(19, "warm-up ends")]
+
+
+def test_an_old_config_gives_its_rates_and_its_momentum(tmp_path):
+    curves = curves_of(setup_of(tmp_path, OLD), size=40)
+
+    assert curves.named("lr")[0].at([0, 4, 5, 16]) == pytest.approx([0.01, 0.082, 0.1, 0.01])
+    assert curves.named("momentum")[0].at([0, 16]) == pytest.approx([0.9, 0.81])
+
+
+@pytest.mark.parametrize(
+    ("size", "gpus", "drop_last", "steps"),
+    [(1_281_167, 8, False, 10010), (1_281_167, 1, True, 80072), (33, 2, False, 2), (33, 2, True, 1), (1, 8, False, 1)],
+)
+def test_steps_are_counted_as_training_counts_them(tmp_path, size, gpus, drop_last, steps):
+    setup = setup_of(tmp_path, NEW)
+    train = replace(setup.splits["train"], drop_last=drop_last)
+
+    clock = clock_of(replace(setup, splits={"train": train}), size, gpus)
+
+    assert clock.steps_per_epoch == steps
+    assert f"{steps:,} steps per epoch" in clock.note
+
+
+def test_an_infinite_sampler_does_not_share_the_samples_out(tmp_path):
+    setup = setup_of(tmp_path, NEW)
+    train = replace(setup.splits["train"], sampler={"type": "InfiniteSampler"})
+
+    assert clock_of(replace(setup, splits={"train": train}), 320, 8).steps_per_epoch == 20
+
+
+def test_a_run_over_steps_needs_no_size(tmp_path):
+    text = NEW.replace("dict(by_epoch=True, max_epochs=12)", "dict(type='IterBasedTrainLoop', max_iters=50)")
+    text = text.replace("convert_to_iter_based=True", "by_epoch=False").replace("begin=2,", "begin=2, by_epoch=False,")
+
+    curves = curves_of(setup_of(tmp_path, text), size=None)
+
+    assert (curves.clock.steps, curves.clock.by_epoch) == (50, False)
+    assert curves.named("lr")[0].final < 1.2e-4
+
+
+@pytest.mark.parametrize(
+    ("size", "gpus", "message"),
+    [
+        (0, 1, "a dataset has 1 sample or more, not 0"),
+        (-5, 1, "a dataset has 1 sample or more, not -5"),
+        (10, 0, "training needs 1 GPU or more, not 0"),
+        (None, 1, "the number of training samples is unknown"),
+    ],
+)
+def test_an_impossible_size_is_told(tmp_path, size, gpus, message):
+    with pytest.raises(ConfigError, match=message):
+        clock_of(setup_of(tmp_path, NEW), size, gpus)
+
+
+def test_the_known_size_of_a_public_dataset_is_suggested_but_not_assumed(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        clock_of(setup_of(tmp_path, NEW), None, 1)
+
+    assert caught.value.hint == "--dataset-size 1281167 is the size of ImageNet"
+
+
+def test_a_dataset_smaller_than_a_dropped_batch_is_told(tmp_path):
+    setup = setup_of(tmp_path, NEW)
+    train = replace(setup.splits["train"], drop_last=True)
+
+    with pytest.raises(ConfigError, match="15 samples on 1 GPUs do not fill one batch of 16"):
+        clock_of(replace(setup, splits={"train": train}), 15, 1)
+
+
+def test_no_scheduler_is_a_flat_line_that_says_so(tmp_path):
+    text = NEW.replace("param_scheduler", "unused")
+    curves = curves_of(setup_of(tmp_path, text))
+
+    assert set(curves.named("lr")[0].values) == {1e-3}
+    assert curves.notes == ("the config has no scheduler: every value stays as it starts",)
+
+
+def test_plateau_says_that_it_depends_on_the_metric(tmp_path):
+    text = NEW.replace(
+        "dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", "dict(type='ReduceOnPlateauLR', monitor='acc')"
+    )
+
+    assert "depends on the metric 'acc'" in curves_of(setup_of(tmp_path, text)).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "error", "message"),
+    [
+        ({"type": "CosinAnnealingLR"}, NotFound, "no scheduler named 'CosinAnnealingLR'"),
+        ({"type": "StepLR"}, ConfigError, r"param_scheduler \(StepLR\): step_size is missing"),
+        ({"type": "StepLR", "step_size": 3, "gama": 1}, ConfigError, "unknown argument 'gama'"),
+        ({"type": "CosineAnnealingParamScheduler"}, ConfigError, "param_name is missing"),
+        (
+            {"type": "LinearLR", "by_epoch": False, "convert_to_iter_based": True},
+            ConfigError,
+            "convert_to_iter_based needs by_epoch=True",
+        ),
+    ],
+)
+def test_a_wrong_scheduler_is_told_when_the_config_is_opened(tmp_path, scheduler, error, message):
+    setup = setup_of(tmp_path, NEW)
+
+    with pytest.raises(error, match=message):
+        open_schedule(replace(setup, optimization=replace(setup.optimization, param_scheduler=(scheduler,))))
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "message"),
+    [
+        ({"type": "LinearLR", "begin": 5, "end": 5}, r"ends at epoch 5, but begins at 5 \(begin=5, end=5; the run has"),
+        ({"type": "LinearLR", "begin": 12}, "end=the end of the run"),
+        ({"type": "LinearLR", "start_factor": 2}, "start_factor lies between 0 and 1, not 2"),
+        ({"type": "StepLR", "step_size": 0}, "step_size is a whole number of 1 or more, not 0"),
+        ({"type": "MultiStepLR", "milestones": 5}, "milestones is a list of numbers, not 5"),
+        ({"type": "CosineAnnealingLR", "eta_min": 0, "eta_min_ratio": 0}, "eta_min and eta_min_ratio exclude each"),
+        ({"type": "CosineAnnealingLR", "eta_min": "1e-5"}, "eta_min is a number, not '1e-5'"),
+        ({"type": "CosineRestartLR", "periods": [3]}, "eta_min or eta_min_ratio is missing"),
+        ({"type": "OneCycleLR", "eta_max": 1, "anneal_strategy": "cosine"}, "anneal_strategy is cos or linear"),
+    ],
+)
+def test_a_scheduler_that_does_not_fit_is_told_with_its_place(tmp_path, scheduler, message):
+    setup = setup_of(tmp_path, NEW)
+    setup = replace(setup, optimization=replace(setup.optimization, param_scheduler=(scheduler,)))
+
+    with pytest.raises(ConfigError, match=message):
+        curves_of(setup)
+
+
+def test_every_documented_config_has_a_schedule():
+    configs = Path(__file__).parents[2] / "configs"
+    found = [path for path in sorted(configs.rglob("*.py")) if "_base_" not in path.parts and "demo" not in path.parts]
+
+    for path in found:
+        setup = read_setup(read_config(path), path)
+        curves = replay(open_schedule(setup), clock_of(setup, 50_000, 2), names=["lr"])
+        assert 0 < curves[0].peak[1] < 1, path.name
+
+    assert len(found) >= 12

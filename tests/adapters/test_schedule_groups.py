@@ -1,0 +1,136 @@
+"""`paramwise_cfg`: which parameters start with which values."""
+
+import pytest
+
+from classlens.adapters.openmm.schedules.depths import depth_of
+from classlens.adapters.openmm.schedules.groups import Parameter, groups_of, initial_values
+from classlens.adapters.openmm.setup import Optimization
+from classlens.errors import ConfigError
+
+PARAMETERS = (
+    Parameter("backbone.cls_token", (1, 1, 4)),
+    Parameter("backbone.patch_embed.projection.weight", (4, 3, 2, 2)),
+    Parameter("backbone.patch_embed.projection.bias", (4,)),
+    Parameter("backbone.layers.0.ln1.weight", (4,), "norm"),
+    Parameter("backbone.layers.0.ln1.bias", (4,), "norm"),
+    Parameter("backbone.layers.0.dw.weight", (4, 1, 3, 3), "depthwise"),
+    Parameter("backbone.layers.1.ffn.weight", (4, 4)),
+    Parameter("backbone.layers.1.gamma", (4,)),
+    Parameter("head.fc.weight", (10, 4)),
+    Parameter("head.fc.bias", (10,)),
+)
+ADAMW = {"type": "AdamW", "lr": 0.1, "weight_decay": 0.5}
+
+
+def groups(parameters=PARAMETERS, *, optimizer=ADAMW, constructor=None, **paramwise):
+    found = groups_of(Optimization(optimizer, paramwise, constructor), parameters)
+    return {group.name: (group.initial["lr"], group.initial["weight_decay"], group.tensors) for group in found}
+
+
+def test_without_rules_all_parameters_are_one_group():
+    (group,) = groups_of(Optimization(ADAMW), PARAMETERS)
+
+    assert (group.name, group.tensors, group.parameters) == ("all parameters", 10, 170)
+
+
+def test_norm_bias_depthwise_and_one_dimensional_parameters_have_rules_of_their_own():
+    found = groups(norm_decay_mult=0.0, bias_decay_mult=0.2, dwconv_decay_mult=0.4, flat_decay_mult=0.6)
+
+    assert found == {
+        "all other parameters": (0.1, 0.5, 4),
+        "biases": (0.1, 0.1, 2),
+        "norm layers": (0.1, 0.0, 2),
+        "depthwise convolutions": (0.1, 0.2, 1),
+        "one-dimensional": (0.1, 0.3, 1),
+    }
+
+
+def test_the_rate_of_biases_spares_those_of_norm_layers():
+    assert groups(bias_lr_mult=2.0) == {"all other parameters": (0.1, 0.5, 8), "biases": (0.2, 0.5, 2)}
+
+
+def test_the_longest_custom_key_wins_and_beats_all_other_rules():
+    found = groups(
+        norm_decay_mult=0.0, custom_keys={"backbone": {"lr_mult": 0.1}, "backbone.layers.0": {"lr_mult": 0.5}}
+    )
+
+    assert found == {
+        "backbone": (pytest.approx(0.01), 0.5, 5),
+        "backbone.layers.0": (0.05, 0.5, 3),
+        "all other parameters": (0.1, 0.5, 2),
+    }
+
+
+def test_rules_that_start_alike_are_one_group_named_after_both():
+    found = groups(norm_decay_mult=0.0, custom_keys={".cls_token": {"decay_mult": 0.0}})
+
+    assert found["norm layers, .cls_token"] == (0.1, 0.0, 3)
+
+
+def test_without_a_model_the_rules_are_groups_of_unknown_size():
+    found = groups(None, norm_decay_mult=0.0, custom_keys={"head": {"lr_mult": 10}})
+
+    assert found == {
+        "all other parameters": (0.1, 0.5, None),
+        "norm layers": (0.1, 0.0, None),
+        "head": (1.0, 0.5, None),
+    }
+
+
+def test_a_decay_that_the_optimizer_does_not_have_is_not_scaled():
+    found = groups(optimizer={"type": "SGD", "lr": 0.1}, norm_decay_mult=0.0)
+
+    assert set(found.values()) == {(0.1, 0.0, 10)}
+
+
+def test_rates_decay_layer_by_layer():
+    found = groups(constructor="LearningRateDecayOptimWrapperConstructor", layer_decay_rate=0.5, norm_decay_mult=0.0)
+
+    assert found == {
+        "layer 0 (x0.125)": (0.0125, 0.5, 3),
+        "layer 1 (x0.25), no decay": (0.025, 0.0, 2),
+        "layer 1 (x0.25)": (0.025, 0.5, 1),
+        "layer 2 (x0.5)": (0.05, 0.5, 2),
+        "layer 3 (x1)": (0.1, 0.5, 2),
+    }
+
+
+def test_the_blocks_of_swin_are_counted_through_its_stages():
+    names = [
+        f"backbone.stages.{stage}.blocks.{block}.w" for stage, count in enumerate((2, 3)) for block in range(count)
+    ]
+
+    depths = {name: depth_of(name, names) for name in [*names, "backbone.stages.0.downsample.norm.weight", "head.w"]}
+
+    assert [depth for depth, _ in depths.values()] == [1, 2, 3, 4, 5, 2, 6]
+    assert {count for _, count in depths.values()} == {7}
+
+
+def test_layers_that_cannot_be_told_apart_are_told():
+    with pytest.raises(ConfigError, match="the layers of this backbone cannot be told"):
+        depth_of("backbone.conv.weight", ["backbone.conv.weight"])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "values"),
+    [
+        ({"type": "SGD", "lr": 0.1}, {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}),
+        ({"type": "AdamW"}, {"lr": 1e-3, "momentum": 0.9, "weight_decay": 0.01}),
+        ({"type": "torch.optim.Adam", "lr": 1, "betas": (0.5, 0.9)}, {"lr": 1, "momentum": 0.5, "weight_decay": 0}),
+        ({"type": "LARS", "lr": 2.0, "weight_decay": 1e-6}, {"lr": 2.0, "weight_decay": 1e-6}),
+    ],
+)
+def test_an_optimizer_starts_with_what_it_says_and_with_torchs_defaults(optimizer, values):
+    assert initial_values(Optimization(optimizer)) == values
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (None, "the config has no optimizer"),
+        ({"type": "LARS"}, "the learning rate of optimizer LARS is a number, not None"),
+    ],
+)
+def test_an_optimizer_without_a_rate_is_told(optimizer, message):
+    with pytest.raises(ConfigError, match=message):
+        initial_values(Optimization(optimizer))

@@ -1,0 +1,248 @@
+"""Curves as figures, SVG, pages and text: what is shown, and that words keep clear of each other."""
+
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from classlens import Clock, Schedule, draw, replay
+from classlens.errors import DataError, NotFound
+from classlens.figures.chart import chart_of, rows, short
+from classlens.figures.curves_html import html_of
+from classlens.figures.curves_svg import svg_of, ticks
+from classlens.figures.saving import check_target, save_csv, save_curves
+from classlens.figures.style import colours
+from classlens.figures.terminal_plot import terminal_plot
+from classlens.schedule.chain import Link, chain
+from classlens.schedule.schedule import Group, Mark
+from classlens.schedule.shapes import Cosine, Linear, MultiStep
+
+CLOCK = Clock(epochs=100, steps_per_epoch=40)
+
+
+def cosine(clock):
+    marks = (Mark(199, "warm-up ends"),)
+    return chain([Link(Linear(0.01, 1, 199), 0, 200, "step", marks=marks), Link(Cosine(95), 5, 100, "epoch")], clock)
+
+
+def run(*rates, rule=cosine, clock=CLOCK, title="run"):
+    groups = tuple(Group(f"group {index}", {"lr": rate}) for index, rate in enumerate(rates or (0.1,)))
+    return replay(Schedule(groups, {"lr": rule}), clock, title=title)
+
+
+def milestones(clock):
+    places = (30.0, 31.0, 32.0, 60.0, 90.0)
+    marks = tuple(Mark(int(place), "milestone") for place in places)
+    return chain([Link(MultiStep(places, 0.5), 0, 10**9, "epoch", marks=marks)], clock)
+
+
+def words_of(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    texts = [
+        text
+        for axes in figure.axes
+        for part in [axes, *axes.child_axes]
+        for text in [*part.texts, part.title, part.xaxis.label, part.yaxis.label, *part.get_xticklabels()]
+        if part is axes or part.xaxis.label.get_text()
+    ] + figure.texts
+    return [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text.get_text()]
+
+
+@pytest.mark.parametrize("size", [(12, 7), (6, 4), (4, 3)])
+@pytest.mark.parametrize("rule", [cosine, milestones])
+def test_no_word_lies_on_another_or_leaves_the_picture(size, rule):
+    figure = draw(run(rule=rule), title="a title that is rather long for a picture this small", size=size)
+
+    words = words_of(figure)
+    frame = figure.bbox
+
+    for index, (text, box) in enumerate(words):
+        assert box.x0 >= frame.x0 - 1, text
+        assert box.x1 <= frame.x1 + 1, text
+        for other, place in words[index + 1 :]:
+            across = min(box.x1, place.x1) - max(box.x0, place.x0)
+            down = min(box.y1, place.y1) - max(box.y0, place.y0)
+            assert across <= 1 or down <= 1, f"{text!r} lies on {other!r}"
+
+
+def test_the_figure_shows_steps_epochs_peak_end_and_the_end_of_the_warmup():
+    words = [text for text, _ in words_of(draw(run()))]
+
+    assert {"step", "epoch", "learning rate", "peak 0.1", "warm-up ends"} <= set(words)
+    assert any(text.startswith("final\n") for text in words)
+    assert any("4,000 steps = 100 epochs x 40 steps" in text for text in words)
+
+
+def test_the_drawn_line_is_the_curve():
+    curves = run()
+
+    line = draw(curves).axes[0].lines[0]
+
+    np.testing.assert_allclose(np.interp(np.arange(4000), *line.get_data()), curves[0].values, atol=1e-7)
+
+
+def test_findings_are_written_on_the_figure():
+    words = " ".join(text for text, _ in words_of(draw(run(rule=lambda clock: bad_course(clock)))))
+
+    assert "! lr of group 0 is nan from step 0 on" in words
+
+
+def bad_course(clock):
+    return chain([Link(MultiStep((0.0,), float("nan")), 0, 10, "epoch")], clock)
+
+
+def test_a_figure_needs_no_display():
+    figure = draw(run())
+    figure.savefig(io.BytesIO(), format="png")
+
+    assert isinstance(figure, Figure)
+
+
+@pytest.mark.parametrize("style", ["white", "dark", "whitegrid", "darkgrid", "ticks", "ggplot", "default"])
+def test_every_documented_style_and_those_of_matplotlib_are_known(style):
+    draw(run(), style=style).savefig(io.BytesIO(), format="png")
+
+
+def test_an_unknown_style_is_told_with_those_there_are():
+    with pytest.raises(NotFound, match="no plot style named 'whitgrid'") as caught:
+        draw(run(), style="whitgrid")
+
+    assert "whitegrid" in caught.value.hint
+
+
+def test_groups_of_equal_values_share_a_line():
+    chart = chart_of([run(0.1, 0.1, 0.01)])
+
+    assert [line.label for line in chart.panels[0].lines] == ["group 0 and 1 more", "group 2"]
+
+
+def test_runs_of_different_batch_sizes_meet_on_epochs():
+    chart = chart_of([run(), run(clock=Clock(epochs=100, steps_per_epoch=80), title="half")])
+
+    assert (chart.x_label, chart.x_end, chart.per_epoch) == ("epoch", 100, None)
+    assert [line.label for line in chart.panels[0].lines] == ["run", "half"]
+    assert chart.panels[0].lines[1].x.max() == pytest.approx(100, abs=0.02)
+
+
+def test_nothing_to_draw_is_an_error():
+    with pytest.raises(ValueError, match="no curve to draw"):
+        chart_of([])
+
+
+def test_the_svg_is_well_formed_and_holds_the_exact_curve():
+    curves = run(0.1, 0.02)
+    tree = ElementTree.fromstring(svg_of([curves], title="<a & b>"))
+    space = {"svg": "http://www.w3.org/2000/svg"}
+
+    paths = tree.findall(".//svg:path", space)
+    texts = ["".join(node.itertext()) for node in tree.findall(".//svg:text", space)]
+
+    assert len(paths) == 2
+    assert len(re.findall(r"[ML]", paths[0].get("d"))) == len(curves[0].points[0])
+    assert {"<a & b>", "step", "epoch", "learning rate"} <= set(texts)
+
+
+@pytest.mark.parametrize("log", [True, False])
+@pytest.mark.parametrize("size", [(12.0, 7.0), (3.0, 2.0), (1.0, 1.0)])
+def test_the_svg_can_be_any_size_and_logarithmic(size, log):
+    for rates in ((0.1,), tuple(0.7**k for k in range(14)), (0.0,)):
+        ElementTree.fromstring(svg_of([run(*rates)], size=size, log=log))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "expected"),
+    [
+        (0, 1, 5, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0, 500_500, 5, [0, 1e5, 2e5, 3e5, 4e5, 5e5]),
+        (-0.02, 0.13, 3, [0, 0.05, 0.1]),
+    ],
+)
+def test_ticks_are_round_numbers(low, high, most, expected):
+    assert ticks(low, high, most) == pytest.approx(expected)
+
+
+def test_words_are_placed_in_rows_and_dropped_where_there_is_no_room():
+    assert rows([(0, 10), (5, 15), (12, 20), (6, 9), (7, 9)]) == [0, 1, 0, 2, None]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (500, "500"), (20_000, "20k"), (1.5e6, "1.5M"), (1e9, "1G"), (0.5, "0.5")]
+)
+def test_steps_are_written_short(value, text):
+    assert short(value) == text
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 40])
+def test_there_are_as_many_colours_as_lines(count):
+    assert len(set(colours(count))) == count
+
+
+def test_the_page_holds_exact_values_and_loads_nothing():
+    curves = run(title="</script>")
+    page = html_of([curves])
+
+    data = json.loads(re.search(r"const chart = (.*);\nconst WIDTH", page).group(1))
+
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert data["panels"][0]["lines"][0]["y"] == curves[0].points[1].tolist()
+    assert page.count("</script>") == 1
+
+
+def test_the_terminal_shows_the_curve_from_left_to_right():
+    text = terminal_plot([run(rule=milestones)], columns=60, lines=10)
+
+    first, *_, last = [line[11:] for line in text.splitlines() if "│" in line]
+    assert "⠉" in first[:3]
+    assert last.rstrip()[-1] != " "
+    assert "4k steps" in text
+    assert max(len(line) for line in text.splitlines()) <= 60
+
+
+def test_the_terminal_names_several_lines():
+    text = terminal_plot([run(0.1, 0.01)], columns=80, lines=8, log=True)
+
+    assert "group 0: " in text
+    assert "group 1: " in text
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".pdf", ".svg", ".html", ".webp"])
+def test_every_format_is_written_whole(tmp_path, suffix):
+    path = tmp_path / "new" / f"lr{suffix}"
+
+    save_curves(path, [run()])
+
+    assert path.stat().st_size > 1000
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("lr", "name without ending"), ("lr.xyz", "ending '.xyz'"), ("", "is a folder, not a file")],
+)
+def test_a_file_that_cannot_be_written_is_told_before_any_work(tmp_path, name, message):
+    with pytest.raises(DataError, match=message):
+        check_target(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(DataError, match="the folder cannot be made"):
+        check_target(tmp_path / "file" / "lr.png")
+
+
+def test_a_picture_of_too_many_pixels_is_refused(tmp_path):
+    with pytest.raises(DataError, match="more than 100,000,000 pixels"):
+        save_curves(tmp_path / "lr.png", [run()], size=(200, 200))
+
+
+def test_a_table_of_a_billion_rows_is_refused(tmp_path):
+    with pytest.raises(DataError, match="1,000,000,000 rows"):
+        save_csv(tmp_path / "lr.csv", [run(clock=Clock.of_steps(10**9))])
