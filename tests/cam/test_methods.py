@@ -1,12 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from classlens.cam.classifier import as_it_is
+from classlens.cam.explain import explain
+from classlens.cam.feeding import scaled_whole
 from classlens.cam.methods import METHODS, find_method
 from classlens.cam.methods.collapse import first_component
 from classlens.cam.methods.loading import functions
 from classlens.cam.probe import Evidence
-from classlens.errors import NotFound
+from classlens.cam.targets import Objective
+from classlens.dataset.reading import read_image
+from classlens.errors import ModelError, NotFound
+from classlens.image import Image
+from tests.cam.conftest import ESPRESSO, PHOTOS, classifier_of, noise_image
 
 
 @pytest.mark.parametrize(
@@ -76,3 +85,85 @@ def test_grad_cam_plus_plus_weighs_as_the_paper_where_its_constant_is_small():
         alpha = g**2 / (2 * g**2 + a.sum() * g**3)
         expected = (alpha * np.maximum(g, 0)).sum() * a
         np.testing.assert_allclose(weighted[0, channel].numpy(), expected, rtol=1e-3)
+
+
+def test_shapley_cam_of_a_square_halves_the_slope():
+    """The score is the sum of A^2: the gradient is 2 A, the Hessian times A is 2 A too, so the weights are mean(A)."""
+
+    class Square(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = torch.nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, batch):
+            return self.seen(batch).square().sum((2, 3))[:, :2].sum(1, keepdim=True).repeat(1, 3)
+
+    torch.manual_seed(0)
+    classifier, image = classifier_of(Square()), noise_image(8, 8)
+    activations = classifier.module.seen(torch.from_numpy(classifier.encoding.encode(image))[None])[0].detach()
+
+    saliency = explain(classifier, image, methods="ShapleyCAM", layers="seen", targets=0)[0]
+
+    expected = (activations[:2].mean((1, 2), keepdim=True) * activations[:2]).sum(0)
+    np.testing.assert_allclose(saliency.values, expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_integrated_gradients_add_up_to_what_the_picture_changes(trained):
+    """Sundararajan et al. 2017, proposition 1 (completeness); zero in the encoding is the baseline."""
+    image = scaled_whole(trained, read_image(PHOTOS / "coffee.png"))
+    small = Image(np.ascontiguousarray(image.pixels[:64, :64]))
+    classifier = replace(trained, prepare=as_it_is)
+
+    saliency = explain(classifier, small, methods="IntegratedGradients", layers="bn2", targets=ESPRESSO)[0]
+
+    with torch.no_grad():
+        nothing = trained.module(torch.zeros(1, 3, 64, 64))[0, ESPRESSO].item()
+    assert saliency.layer == "input"
+    assert saliency.values.sum() == pytest.approx(saliency.logit - nothing, abs=0.02)
+
+
+def test_ablating_all_of_a_linear_score_gives_each_channel_its_share(pooled, noise):
+    """Behind the layer everything is linear: the drop is what the channel gives to the logit."""
+    _, relu, _, _, head = pooled.module
+    activations = relu(pooled.module[0](torch.from_numpy(pooled.encoding.encode(noise))[None]))[0].detach()
+
+    saliency = explain(pooled, noise, methods="AblationCAM", layers="1", targets=1)[0]
+
+    gives = head.weight[1].detach() * activations.mean((1, 2))
+    expected = torch.einsum("c,chw->hw", gives / saliency.logit, activations)
+    np.testing.assert_allclose(saliency.values, expected.numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_occlusion_finds_the_only_place_that_counts():
+    class Corner(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = torch.nn.Conv2d(3, 3, 1)
+
+        def forward(self, batch):
+            return self.seen(batch)[:, :, :8, :8].mean((2, 3)) + batch[:, :, :8, :8].mean((2, 3))
+
+    image = Image(np.full((32, 32, 3), 255, np.uint8))
+    values = explain(classifier_of(Corner(), size=(32, 32)), image, methods="Occlusion", layers="seen", targets=0)[
+        0
+    ].values
+
+    assert (values[:7, :7] != 0).all()
+    assert not values[10:, 10:].any()
+
+
+def test_fullgrad_of_a_network_without_biases_is_refused(noise):
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 3, 1, bias=False), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    with pytest.raises(ModelError, match="no convolution or BatchNorm with a bias"):
+        explain(classifier_of(network), noise, methods="FullGrad", layers="0")
+
+
+def test_finer_cam_tells_a_class_from_those_most_like_it():
+    logits = torch.tensor([[5.0, 4.9, 4.8, 4.7, -9.0]], requires_grad=True)
+
+    score = Objective(torch.tensor([0])).finer(logits)
+
+    expected = (logits.softmax(1)[0, 1:4] / logits.softmax(1)[0, 1:4].sum() * (5.0 - logits[0, 1:4])).sum()
+    torch.testing.assert_close(score[0], expected)

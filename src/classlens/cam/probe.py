@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.evidence import hooked, logits_of, main_tensor, observe, replaced
@@ -80,7 +81,8 @@ class Probe:
 
     def curvature(self) -> Float[Tensor, "batch channels height width"]:
         """The Hessian of the score at the layer, times the layer's activations; zero where the rest is linear."""
-        seen = observe(self.classifier, self.batch, [self.layer])
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
+            seen = observe(self.classifier, self.batch, [self.layer])
         if seen.logits is None:
             raise ValueError("the forward pass was stopped")
         (node,) = seen.outputs

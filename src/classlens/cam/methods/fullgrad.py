@@ -31,11 +31,13 @@ def full_grad(evidence: Evidence) -> Float[Tensor, "batch parts rows columns"]:
         )
     by_input, by_layers = slopes(probe, layers)
     size = probe.batch.shape[2:]
-    parts = [at_size((probe.batch * by_input).abs(), size)]
+    parts = [enlarged(scaled((probe.batch * by_input).abs()), size)]
     for layer, slope in zip(layers, by_layers, strict=True):
         bias = bias_of(layer.module)
         if bias is not None:
-            parts.append(at_size((bias[None, :, None, None] * slope).abs(), size).sum(dim=1, keepdim=True))
+            # Enlarging is linear: the channels may be added up before it, which saves thousands of large maps.
+            channels = scaled((bias[None, :, None, None] * slope).abs())
+            parts.append(enlarged(channels.sum(dim=1, keepdim=True), size))
     return torch.cat(parts, dim=1)
 
 
@@ -63,10 +65,14 @@ def bias_of(module: nn.Module) -> Tensor | None:
     return None if bias is None else bias.detach()
 
 
-def at_size(
+def scaled(parts: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+    """Every channel scaled to 0..1."""
+    shifted = parts - parts.amin((2, 3), keepdim=True)
+    return shifted / (1e-7 + shifted.amax((2, 3), keepdim=True))
+
+
+def enlarged(
     parts: Float[Tensor, "batch channels height width"], size: torch.Size
 ) -> Float[Tensor, "batch channels rows columns"]:
-    """Every channel scaled to 0..1 and enlarged to the picture."""
-    low = parts.amin((2, 3), keepdim=True)
-    scaled = (parts - low) / (1e-7 + (parts - low).amax((2, 3), keepdim=True))
-    return F.interpolate(scaled, size, mode="bilinear", align_corners=False)
+    """Every channel at the size of the picture."""
+    return F.interpolate(parts, size, mode="bilinear", align_corners=False)

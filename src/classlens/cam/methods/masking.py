@@ -18,7 +18,7 @@ SAMPLES = 10
 """Noisy masks of SS-CAM, steps of IS-CAM."""
 
 NOISE = 2.0
-"""Standard deviation of SS-CAM's noise, in the unit of the activations, as in torch-cam."""
+"""Standard deviation of SS-CAM's noise beside activations scaled to 0..1, as in torch-cam."""
 
 
 def score_cam(evidence: Evidence) -> Weighted:
@@ -45,7 +45,7 @@ def ss_cam(evidence: Evidence) -> Weighted:
     for drawn in noise:
 
         def noisy(activations: Tensor, drawn: Tensor = drawn) -> Tensor:
-            return unit(enlarged(activations, evidence, aligned=False) + NOISE * drawn)
+            return unit(enlarged(unit(activations), evidence, aligned=False) + NOISE * drawn)
 
         total += masked_scores(evidence, noisy, [1.0])
     return (total / SAMPLES).softmax(dim=1)[:, :, None, None] * evidence.activations
@@ -59,7 +59,7 @@ def is_cam(evidence: Evidence) -> Weighted:
     Source: Naidu et al., IS-CAM, 2020, algorithm 1.
     """
     factors = [step * (step + 1) / (2 * SAMPLES) for step in range(1, SAMPLES + 1)]
-    weights = masked_scores(evidence, lambda activations: unit(enlarged(activations, evidence, aligned=False)), factors)
+    weights = masked_scores(evidence, lambda activations: enlarged(unit(activations), evidence, aligned=False), factors)
     return weights.softmax(dim=1)[:, :, None, None] * evidence.activations
 
 

@@ -1,0 +1,127 @@
+"""The further methods, against grad-cam, torch-cam and captum wherever these compute the same thing."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from pytorch_grad_cam import FEM, KPCA_CAM, AblationCAM, FinerCAM, FullGrad, ScoreCAM, ShapleyCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torchcam.methods import ISCAM
+
+from classlens.cam.classifier import Classifier
+from classlens.cam.explain import explain
+from classlens.cam.layers import find_layers
+from classlens.cam.saliency import Saliency
+from classlens.image import Encoding, Image
+from tests_peers.cam.test_grad_cam import careful, photos, upright  # noqa: F401 - `careful` is a fixture
+
+SIDE = 32
+TARGETS = (3, 7)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def small(name: str, **settings) -> Classifier:
+    """A small network for small pictures, with BatchNorm statistics of what it sees."""
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=10, **settings)
+    encoding = Encoding(layout="CHW", white=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+            torch.nn.init.normal_(module.bias, std=0.2)
+    batch = torch.from_numpy(np.stack([encoding.encode(picture) for picture in pictures(4)]))
+    with torch.no_grad():
+        model.train()(batch)
+    return Classifier(name, model.eval(), model, encoding, (SIDE, SIDE))
+
+
+def pictures(count: int) -> list[Image]:
+    return [Image(np.ascontiguousarray(photo.pixels[80 : 80 + SIDE, 80 : 80 + SIDE])) for photo in photos(count)]
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Classifier:
+    return small("resnet18", zero_init_last=False)
+
+
+@pytest.fixture(scope="module")
+def curved() -> Classifier:
+    """A network whose activations bend everywhere."""
+    return small("convnext_atto", ls_init_value=1.0)
+
+
+def encoded(classifier: Classifier, count: int = 2) -> torch.Tensor:
+    return torch.from_numpy(np.stack([classifier.encoding.encode(picture) for picture in pictures(count)]))
+
+
+def theirs(method, classifier, layer, *, reshape=None, targets=TARGETS) -> np.ndarray:
+    wanted = None if targets is None else [ClassifierOutputTarget(target) for target in targets]
+    modules = [found.module for found in find_layers(classifier, [layer])]
+    return method(classifier.module, modules, reshape_transform=reshape)(encoded(classifier), wanted)
+
+
+def ours(method, classifier, layer, *, targets=TARGETS) -> list[Saliency]:
+    return list(explain(classifier, pictures(2), methods=method, layers=layer, targets=targets))
+
+
+def heatmaps(saliencies: list[Saliency]) -> np.ndarray:
+    return np.stack([saliency.heatmap().values for saliency in saliencies])
+
+
+@pytest.mark.parametrize("layer", ["layer1", "layer2"])
+@pytest.mark.parametrize("method", [ScoreCAM, AblationCAM, FEM, FullGrad], ids=lambda method: method.__name__)
+def test_methods_without_class_gradients_are_equal(resnet, method, layer):
+    reference = theirs(method, resnet, layer)
+
+    np.testing.assert_allclose(heatmaps(ours(method.__name__, resnet, layer)), reference, atol=1e-4)
+
+
+def test_kernel_components_are_equal_up_to_sign(resnet):
+    reference = theirs(KPCA_CAM, resnet, "layer2")
+
+    assert max(map(upright, ours("KPCA-CAM", resnet, "layer2"), reference)) < 1e-4
+
+
+def test_finer_cam_is_equal_for_the_predicted_class(careful, resnet):  # noqa: F811
+    reference = theirs(FinerCAM, resnet, "layer1", targets=None)
+
+    np.testing.assert_allclose(heatmaps(ours("FinerCAM", resnet, "layer1", targets=None)), reference, atol=1e-4)
+
+
+def test_shapley_cam_is_equal_where_curvature_matters(curved):
+    reference = theirs(ShapleyCAM, curved, "stages.1")
+    mine, plain = ours("ShapleyCAM", curved, "stages.1"), ours("GradCAM", curved, "stages.1")
+
+    np.testing.assert_allclose(heatmaps(mine), reference, atol=1e-4)
+    assert np.abs(heatmaps(mine) - heatmaps(plain)).max() > 1e-3
+
+
+def test_is_cam_is_equal_to_torch_cam(resnet):
+    with ISCAM(resnet.module, "layer1", num_samples=10, input_shape=(3, SIDE, SIDE)) as extractor:
+        resnet.module(encoded(resnet))
+        (reference,) = extractor(list(TARGETS), normalized=False)
+
+    mine = np.stack([saliency.values for saliency in ours("IS-CAM", resnet, "layer1")])
+    np.testing.assert_allclose(np.maximum(mine, 0), reference.numpy(), atol=1e-5)
+
+
+def test_integrated_gradients_are_equal_to_captum(resnet):
+    attribution = pytest.importorskip("captum.attr")
+    reference = attribution.IntegratedGradients(resnet.module).attribute(encoded(resnet), target=list(TARGETS))
+
+    mine = np.stack([saliency.values for saliency in ours("IntegratedGradients", resnet, "layer1")])
+    np.testing.assert_allclose(mine, reference.sum(1).detach().numpy(), atol=1e-5)
+
+
+def test_occlusion_is_equal_to_captum(resnet):
+    attribution = pytest.importorskip("captum.attr")
+    reference = attribution.Occlusion(resnet.module).attribute(
+        encoded(resnet), sliding_window_shapes=(3, 4, 4), strides=(3, 2, 2), target=list(TARGETS)
+    )
+
+    mine = np.stack([saliency.values for saliency in ours("Occlusion", resnet, "layer1")])
+    np.testing.assert_allclose(mine, reference[:, 0].detach().numpy(), atol=1e-5)
