@@ -33,6 +33,7 @@ def test_the_logits_are_those_of_mmpretrain(name, tmp_path):
     with torch.no_grad():
         expected = peer(images, mode="tensor")
         seen = ours(images)
+    assert dict(ours.named_parameters()).keys() == dict(peer.named_parameters()).keys()
     assert expected.std() > 1e-3
     scale = max(1.0, expected.abs().max().item())  # random weights make some deep networks put out large numbers
     torch.testing.assert_close(seen / scale, expected / scale, rtol=0, atol=1e-4)
@@ -85,10 +86,10 @@ def mend_scale(network: nn.Module) -> None:
             module.scaled_dot_product_attention = partial(module.scaled_dot_product_attention.func, scale=scale)
 
 
-def save_like_mmengine(network: nn.Module, path: Path) -> Path:
+def save_like_mmengine(network: nn.Module, path: Path, *, classes: int = 10) -> Path:
     """What a training run leaves: weights, meta, and a log of numpy numbers in mmengine's own classes."""
     hub = MessageHub.get_instance(path.parent.name)
     hub.update_scalar("train/loss", 0.5)
-    meta = {"epoch": 1, "dataset_meta": {"classes": tuple(f"class {index}" for index in range(10))}}
+    meta = {"epoch": 1, "dataset_meta": {"classes": tuple(f"class {index}" for index in range(classes))}}
     torch.save({"meta": meta, "state_dict": network.state_dict(), "message_hub": hub.state_dict()}, path)
     return path

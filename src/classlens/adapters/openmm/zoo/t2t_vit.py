@@ -104,7 +104,8 @@ class T2TViT(nn.Module):
         for _, stride, _ in SPLITS:
             side = -(-side // stride)
         self.grid = (side, side)
-        self.pos_embed = nn.Parameter(torch.zeros(1, side * side + 1, width))
+        self.pos_embed: Tensor
+        self.register_buffer("pos_embed", torch.zeros(1, side * side + 1, width))  # sine waves, which are not trained
         layers, cfgs = options.num_layers, options.layer_cfgs
         layer = Width(width, layers, cfgs["num_heads"], cfgs["feedforward_channels"])
         encoder = LayerOptions(cfgs.get("qkv_bias", False), eps)
