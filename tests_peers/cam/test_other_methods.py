@@ -51,7 +51,11 @@ def resnet() -> Classifier:
 @pytest.fixture(scope="module")
 def curved() -> Classifier:
     """A network whose activations bend everywhere."""
-    return small("convnext_atto", ls_init_value=1.0)
+    classifier = small("convnext_atto", ls_init_value=1.0)
+    with torch.no_grad():
+        for parameter in classifier.module.parameters():
+            parameter.mul_(3 if parameter.ndim > 1 else 1)
+    return classifier
 
 
 def encoded(classifier: Classifier, count: int = 2) -> torch.Tensor:

@@ -30,6 +30,10 @@ class Heatmap:
         if not 0 <= low <= high <= 1:
             raise ValueError(f"a heatmap lies in [0, 1], this one in [{low:.3g}, {high:.3g}]")
 
+    def __repr__(self) -> str:
+        height, width = self.values.shape
+        return f"<Heatmap {width} x {height}: hottest at {self.hottest}>"
+
     @property
     def empty(self) -> bool:
         """Whether there is nothing to see: no position speaks for the class."""
@@ -71,6 +75,11 @@ class Saliency:
     layer: str
     subject: Subject | None
     index: int = 0
+
+    def __repr__(self) -> str:
+        height, width = self.variants.shape[1:]
+        subject = f" for {self.class_name} ({self.subject.probability:.1%})" if self.subject else ""
+        return f"<Saliency by {self.method} at {self.layer}{subject}: {height} x {width}>"
 
     @property
     def values(self) -> Float32[np.ndarray, "height width"]:
@@ -143,6 +152,9 @@ class Explanation(Sequence[Saliency]):
     """All maps of one call, picture by picture, then class by class, method by method, layer by layer."""
 
     saliencies: tuple[Saliency, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join([f"Explanation of {len(self)} maps:", *(f"  {saliency!r}" for saliency in self.saliencies)])
 
     def __len__(self) -> int:
         return len(self.saliencies)
