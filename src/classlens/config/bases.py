@@ -6,9 +6,11 @@ got. The rule of this file: bases first; a file is evaluated when all that it in
 """
 
 import ast
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import time_ns
 
@@ -26,7 +28,7 @@ from classlens.config.older import (
     put_together,
     with_base,
 )
-from classlens.config.opening import Contents, Reading, file_text, stamp, statements_of
+from classlens.config.opening import Contents, Reading, Stamp, file_text, stamp, statements_of
 from classlens.config.scope import Scope
 from classlens.config.statements import run
 from classlens.config.templates import filled_in
@@ -53,8 +55,8 @@ class Kept:
     cost: int
 
 
-KEPT: dict[Path, Kept] = {}
-"""The bases read so far. Correct without regard to who fills it: an entry counts only while its files are unchanged."""
+KEPT: dict[str, Kept] = {}
+"""The bases read so far, by folder and address. Correct without regard to who fills it: an entry counts only while its files are unchanged."""
 
 
 def read_file(path: Path, reading: Reading) -> Contents:
@@ -99,7 +101,8 @@ def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -
     """A config that imports its bases: their settings are variables of the file before its first line."""
     bases = []
     for node in base_imports(statements, scope):
-        bases.append(kept_or_read(module_file(node, scope.path), reading))
+        file = module_file(node, scope.path)
+        bases.append(kept_or_read(str(file), partial(Path, file), reading))
         take_names(node, bases[-1], scope)
     rest = [node for node in statements if not isinstance(node, ast.With)]
     if reading.trust:
@@ -124,30 +127,47 @@ def read_base(address: str, reading: Reading) -> Contents:
         ConfigError: it is missing or cannot be read.
     """
     path = reading.chain[-1]
-    target = config_file(address) if "::" in address else absolute(Path(address), path.parent)
-    try:
-        return kept_or_read(target, reading)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such base config: {address}", hint=nearest(target)) from None
+    return kept_or_read(f"{path.parent}{os.sep}{address}", partial(base_file, address, path), reading)
 
 
-def kept_or_read(path: Path, reading: Reading) -> Contents:
+def base_file(address: str, path: Path) -> Path:
+    """The file that an address means in the file at `path`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if "::" in address:
+        return config_file(address)
+    target = absolute(Path(address), path.parent)
+    if not target.is_file():
+        raise ConfigError(f"{path}: no such base config: {address}", hint=nearest(target))
+    return target
+
+
+def kept_or_read(key: str, find: Callable[[], Path], reading: Reading) -> Contents:
     """What a base holds. Bases are shared by hundreds of configs, and kept until one of their files changes.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ConfigError: it cannot be read.
+        ConfigError: it is missing or cannot be read.
     """
-    kept = KEPT.get(path)
-    if kept is not None and not reading.trust and all(stamp(state[0]) == state for state in kept.contents.stamps):
+    kept = KEPT.get(key)
+    if kept is not None and not reading.trust and unchanged(kept.contents.stamps):
         reading.budget.spend(kept.cost)
         return kept.contents
-    now, before = stamp(path) and time_ns(), reading.budget.left
-    contents = read_file(path, reading)
+    now, before = time_ns(), reading.budget.left
+    contents = read_file(find(), reading)
     cost = before - reading.budget.left
     settled = all(now - changed > SETTLED for _, changed, _, _ in contents.stamps)
     if settled and cost <= LARGEST_KEPT and not reading.trust:
         if len(KEPT) >= MOST_KEPT:
             KEPT.clear()
-        KEPT[path] = Kept(contents, cost)
+        KEPT[key] = Kept(contents, cost)
     return contents
+
+
+def unchanged(stamps: Sequence[Stamp]) -> bool:
+    """Whether files are as they were when they were stamped."""
+    try:
+        return all(stamp(state[0]) == state for state in stamps)
+    except OSError:
+        return False

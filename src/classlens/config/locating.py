@@ -34,9 +34,9 @@ def config_file(address: str | Path) -> Path:
 
 def absolute(path: Path, folder: Path | None = None) -> Path:
     """The path as seen from a folder, without `..`; links are not followed, so that a base is found beside its link."""
-    if path.is_absolute():
-        return Path(os.path.normpath(path))
-    return Path(os.path.normpath((folder or Path.cwd()) / path))
+    whole = path if path.is_absolute() else (folder or Path.cwd()) / path
+    normal = os.path.normpath(whole)
+    return whole if str(whole) == normal else Path(normal)
 
 
 def packaged_config(address: str) -> Path:
