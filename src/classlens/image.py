@@ -32,6 +32,10 @@ class Image:
         height, width, _ = self.pixels.shape
         return height, width
 
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"<Image {width} x {height}>"
+
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
         from PIL import Image as Pillow

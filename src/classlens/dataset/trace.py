@@ -47,6 +47,11 @@ class Trace:
     path: str | None = None
     remarks: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.class_names) or "no label"
+        stages = " > ".join(snapshot.stage for snapshot in self.snapshots)
+        return f"<Trace of {self.dataset} #{self.index} ({names}), seed {self.seed}: {stages}>"
+
     @property
     def original(self) -> Snapshot:
         """The picture as loaded."""

@@ -1,0 +1,242 @@
+"""Which architectures can be looked at: one of each family of timm, torchvision and transformers, untrained.
+
+    python benchmarks/coverage_sweep.py                     # everything, about an hour on one core
+    python benchmarks/coverage_sweep.py timm/resnet hf/     # the families whose names begin like this
+    python benchmarks/coverage_sweep.py --table             # write docs/coverage.md from what has been measured
+
+Each family runs in a process of its own, with one thread, and leaves one line in `out/coverage.jsonl`; a later run
+replaces it. "ratio" is the CPU time of `explain` (Grad-CAM, default layer, one picture) over that of a plain forward
+pass, medians of three, taken in turn. The weights are random, and those that start as zero are stirred, as a network
+whose head or last norm is zero has no gradient: what is measured is whether the default layer is found, is read as a
+map, and carries a gradient, not what the map shows.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "out" / "coverage.jsonl"
+TABLE = ROOT / "docs" / "coverage.md"
+LIMIT = 240
+"""Seconds that one family may take."""
+
+SMALL = ("test_", "atto", "femto", "pico", "nano", "xxtiny", "xxs", "_zepto", "micro", "xtiny", "tiny", "_xs", "mini", "_s", "small", "18", "_050", "b0", "_12")
+"""What the names of small members of a family have in them, smallest first."""
+
+HF = {
+    "BeiT": "Beit", "BiT": "Bit", "CLIP": "CLIP", "ConvNeXt": "ConvNext", "ConvNeXt V2": "ConvNextV2", "CvT": "Cvt",
+    "Data2Vec vision": "Data2VecVision", "DeiT": "Deit", "DINOv2": "Dinov2", "DINOv2 with registers": "Dinov2WithRegisters",
+    "DINOv3 ConvNeXt": "DINOv3ConvNext", "DINOv3 ViT": "DINOv3ViT", "EfficientNet": "EfficientNet", "FocalNet": "FocalNet", "HGNet V2": "HGNetV2", "I-JEPA": "IJepa",
+    "LeViT": "Levit", "MobileNet V1": "MobileNetV1", "MobileNet V2": "MobileNetV2", "MobileViT": "MobileViT",
+    "MobileViT V2": "MobileViTV2", "PoolFormer": "PoolFormer", "PVT": "Pvt", "PVT V2": "PvtV2", "RegNet": "RegNet",
+    "ResNet": "ResNet", "SegFormer": "Segformer", "SigLIP": "Siglip", "SwiftFormer": "SwiftFormer", "Swin": "Swin",
+    "Swin V2": "Swinv2", "TextNet": "TextNet", "ViT": "ViT", "ViT MSN": "ViTMSN",
+}  # fmt: skip
+"""Family -> the beginning of its classes' names in transformers."""
+
+
+def families() -> dict[str, str]:
+    """Every family, and the model that stands for it."""
+    return {**timm_families(), **torchvision_families(), **{f"hf/{family}": name for family, name in HF.items()}}
+
+
+def timm_families() -> dict[str, str]:
+    """One model for every module of timm, small by its name."""
+    import timm
+
+    def rank(name: str) -> tuple[int, int]:
+        return next((place for place, part in enumerate(SMALL) if part in name), len(SMALL)), len(name)
+
+    found = {}
+    for module in timm.list_modules():
+        names = timm.list_models(module=module)
+        if names:
+            found[f"timm/{module}"] = min(names, key=rank)
+    return found
+
+
+def torchvision_families() -> dict[str, str]:
+    """All classifiers of torchvision up to 90 million parameters."""
+    from torchvision import models
+
+    found = {}
+    for name in models.list_models(module=models):
+        count = models.get_model_weights(name).DEFAULT.meta["num_params"]
+        if count <= 90e6:
+            found[f"torchvision/{name}"] = name
+    return found
+
+
+def measure(family: str, name: str) -> dict[str, object]:
+    """Build the model, look at one picture, and compare the time with a forward pass."""
+    import numpy as np
+    import torch
+
+    import classlens
+    from classlens.cam.borrow import borrowed
+    from classlens.cam.feeding import encoded
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    framework = family.partition("/")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        address = {"timm": f"timm:{name}?pretrained=false", "torchvision": f"torchvision:{name}:none"}.get(framework)
+        if address is None:
+            address = f"hf:{saved(name, Path(folder))}"
+        classifier = classlens.open_source(address).classifier()
+    stir(classifier.module)
+    image = classlens.read_image(ROOT / "demo" / "photos" / "chelsea.png")
+    batch = encoded(classifier, [classifier.prepare(image)])
+    began = time.process_time()
+    saliency = classlens.explain(classifier, image)[0]
+    finding = time.process_time() - began
+
+    def plain() -> None:
+        with borrowed(classifier.module), torch.inference_mode():
+            classifier.logits(batch)
+
+    layer = saliency.layer
+    forward, explained = in_turn(plain, lambda: classlens.explain(classifier, image, layers=layer))
+    values = saliency.values
+    return {
+        "model": name,
+        "parameters": sum(parameter.numel() for parameter in classifier.module.parameters()),
+        "size": list(classifier.size),
+        "layer": layer,
+        "grid": list(values.shape),
+        "varies": bool(np.isfinite(values).all() and np.ptp(values) > 0),
+        "finding_seconds": round(finding, 2),
+        "ratio": round(explained / forward, 2),
+    }
+
+
+def saved(kind: str, folder: Path) -> Path:
+    """A model of transformers with its default configuration, as a folder."""
+    import transformers
+
+    names = [f"{kind}VisionConfig", f"{kind}Config"] if kind in ("CLIP", "Siglip") else [f"{kind}Config"]
+    if kind in ("CLIP", "Siglip"):
+        config = getattr(transformers, names[1])()
+        config.num_labels = 10
+    else:
+        config = getattr(transformers, names[0])(num_labels=10)
+    transformers.AutoModelForImageClassification.from_config(config).save_pretrained(folder)
+    transformers.ViTImageProcessor(size={"height": side(config), "width": side(config)}).save_pretrained(folder)
+    return folder
+
+
+def side(config: object) -> int:
+    """The picture's side in a configuration of transformers."""
+    config = getattr(config, "vision_config", config)
+    size = getattr(config, "image_size", None) or 224
+    return size if isinstance(size, int) else size[0]
+
+
+def stir(module: object) -> None:
+    """Give parameters that are zero throughout small random values, but for biases."""
+    import torch
+
+    for name, parameter in module.named_parameters():  # type: ignore[attr-defined]
+        if not parameter.detach().any() and not name.endswith("bias"):
+            with torch.no_grad():
+                parameter.fill_(1.0) if parameter.ndim == 1 else parameter.normal_(0, 0.02)
+
+
+def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: int = 3) -> tuple[float, float]:
+    """Median CPU seconds of two calls, taken alternately after one round of warming up."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds + 1):
+        for call, taken in zip((first, second), times, strict=True):
+            began = time.process_time()
+            call()
+            taken.append(time.process_time() - began)
+    return median(times[0][1:]), median(times[1][1:])
+
+
+def run_alone(family: str, name: str) -> dict[str, object]:
+    """Measure one family in a process of its own; what goes wrong there is the result."""
+    command = [sys.executable, __file__, "--measure", family, name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        return {"model": name, "error": f"took more than {LIMIT} s"}
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0 and lines:
+        return dict(json.loads(lines[-1]))
+    return {"model": name, "error": (done.stderr.strip().splitlines() or ["no output"])[-1][:300]}
+
+
+def known() -> dict[str, dict[str, object]]:
+    """What has been measured so far, by family."""
+    if not RESULTS.is_file():
+        return {}
+    rows = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+    return {row.pop("family"): row for row in rows}
+
+
+def table(results: dict[str, dict[str, object]]) -> Iterator[str]:
+    """The results as a page."""
+    import timm
+    import torch
+    import torchvision
+    import transformers
+
+    yield "# Which models can be looked at\n"
+    yield "Measured by `python benchmarks/coverage_sweep.py` (its head says how), one thread, untrained networks, with"
+    yield f"torch {torch.__version__}, timm {timm.__version__}, torchvision {torchvision.__version__}, "
+    yield f"transformers {transformers.__version__}. *Default layer* is what `classlens cam` looks at if no layer is named;"
+    yield "*map* is its resolution; *ratio* is the CPU time of Grad-CAM over that of a plain forward pass.\n"
+    for framework in ("timm", "torchvision", "hf"):
+        mine = {family: row for family, row in sorted(results.items()) if family.startswith(f"{framework}/")}
+        good = [row for row in mine.values() if row.get("varies")]
+        ratios = [float(str(row["ratio"])) for row in good]
+        share = f"{len(good)} of {len(mine)} ({100 * len(good) / max(1, len(mine)):.0f} %)"
+        yield f"\n## {framework}: {share}" + (f", median ratio {median(ratios):.2f}" if ratios else "") + "\n"
+        yield "| family | model | input | default layer | map | varies | ratio |"
+        yield "|---|---|---|---|---|---|---|"
+        for family, row in mine.items():
+            name = family.partition("/")[2]
+            if "error" in row:
+                yield f"| {name} | {row['model']} | | *{str(row['error']).replace('|', '/')}* | | no | |"
+                continue
+            size, grid = (" x ".join(map(str, row[key])) for key in ("size", "grid"))  # type: ignore[call-overload]
+            varies = "yes" if row["varies"] else "no"
+            yield f"| {name} | {row['model']} | {size} | `{row['layer']}` | {grid} | {varies} | {row['ratio']} |"
+
+
+def main() -> None:
+    """Measure the families asked for, or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("beginnings", nargs="*", help="beginnings of family names; all families if none")
+    parser.add_argument("--table", action="store_true", help="write docs/coverage.md and stop")
+    parser.add_argument("--new", action="store_true", help="leave out families that have a good result")
+    parser.add_argument("--measure", nargs=2, metavar=("FAMILY", "MODEL"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        warnings.simplefilter("ignore")
+        print(json.dumps(measure(*arguments.measure)))
+        return
+    results = known()
+    if not arguments.table:
+        for family, name in families().items():
+            wanted = not arguments.beginnings or family.startswith(tuple(arguments.beginnings))
+            if not wanted or (arguments.new and results.get(family, {}).get("varies")):
+                continue
+            results[family] = run_alone(family, name)
+            print(family, results[family], flush=True)
+            RESULTS.parent.mkdir(exist_ok=True)
+            lines = [json.dumps({"family": key, **row}) for key, row in results.items()]
+            RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    TABLE.write_text("\n".join(table(results)) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

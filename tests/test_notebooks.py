@@ -1,0 +1,122 @@
+"""Notebooks are executed as a front end would, and what their cells show is looked at."""
+
+import base64
+import re
+import textwrap
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+nbclient = pytest.importorskip("nbclient")
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("ipykernel")
+
+ROOT = Path(__file__).parents[1]
+
+SHOWN = {
+    "trace": 'source = cl.open_source("demo"); cl.trace(source.dataset("train"), index=40, seed=0)',
+    "curves": "cl.replay(source.schedule(), cl.Clock(epochs=40, steps_per_epoch=14))",
+    "explanation": """
+        photo = cl.read_image("demo/photos/chelsea.png")
+        maps = cl.explain(source.classifier(), photo, methods=["GradCAM", "LayerCAM"], targets=["tabby", "tiger cat"])
+        maps
+    """,
+    "saliency": "maps[0]",
+    "heatmap": "maps[0].heatmap()",
+    "image": "photo",
+}
+OWN = """
+    import torch, timm
+    from torchvision import transforms
+    from torchvision.datasets import ImageFolder
+
+    training = transforms.Compose([transforms.RandomResizedCrop(64), transforms.RandomHorizontalFlip(), transforms.ToTensor()])
+    folder = cl.open_source("demo").dataset("train").sample(0).path.rpartition("/")[0].rpartition("/")[0]
+    mine = cl.open_source((ImageFolder(folder, transform=training), timm.create_model("test_vit")))
+    strip = cl.trace(mine.dataset(), index=3, seed=1)
+    strip
+"""
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    """What every cell shows, by media type."""
+    cells = {"import": "import classlens as cl", **SHOWN, "own": OWN, "own map": "cl.explain(mine.classifier(), photo)"}
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(textwrap.dedent(text).strip()) for text in cells.values()],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    client = nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(ROOT)}})
+    client.execute()
+    return {
+        name: next((output["data"] for output in cell.outputs if "data" in output), {})
+        for name, cell in zip(cells, notebook.cells, strict=True)
+    }
+
+
+def picture(data) -> np.ndarray:
+    return np.asarray(Pillow.open(BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"))
+
+
+def embedded(html: str) -> list[np.ndarray]:
+    """The raster pictures inside a page."""
+    found = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', html)
+    return [np.asarray(Pillow.open(BytesIO(base64.b64decode(content)))) for content in found]
+
+
+@pytest.mark.parametrize("name", [*SHOWN, "own", "own map"])
+def test_every_result_shows_a_picture_with_something_in_it_and_a_short_text(outputs, name):
+    data = outputs[name]
+
+    assert picture(data).std() > 10
+    assert data["text/plain"].startswith(("<", "Curves", "Explanation"))
+    assert all(len(line) < 300 for line in data["text/plain"].splitlines())
+
+
+@pytest.mark.parametrize("name", [name for name in SHOWN if name != "image"])
+def test_pages_are_static_fetch_nothing_and_leave_their_text_in_the_notebooks_colours(outputs, name):
+    html = outputs[name]["text/html"]
+
+    assert "<script" not in html
+    assert set(re.findall(r'src="([a-z:/+]+)', html)) <= {"data:image/jpeg", "data:image/svg+xml"}
+    assert not re.search(r"(?<!-)color:(?!inherit)", html)
+
+
+def test_a_trace_has_a_card_for_every_stage_with_what_was_drawn(outputs):
+    html = outputs["trace"]["text/html"]
+
+    assert re.findall(r"<div><b>(\w+)</b></div>", html) == [
+        "LoadImageFromFile", "RandomResizedCrop", "RandomFlip", "ColorJitter",
+    ]  # fmt: skip
+    assert "box " in html
+    assert "brightness" in html
+    assert len(embedded(html)) == 4
+
+
+def test_an_explanation_has_a_card_for_every_map(outputs):
+    html = outputs["explanation"]["text/html"]
+
+    cards = embedded(html)
+    assert len(cards) == 4
+    assert re.findall(r"<b>([\w ]+) \(\d", html) == ["tabby", "tabby", "tiger cat", "tiger cat"]
+    assert not np.array_equal(cards[0], cards[1])
+
+
+def test_a_folder_a_pipeline_and_a_model_of_ones_own_need_no_config(outputs):
+    stages = re.findall(r"<div><b>(\w+)</b></div>", outputs["own"]["text/html"])
+
+    assert stages == ["ImageFolder", "RandomResizedCrop", "RandomHorizontalFlip", "ToTensor"]
+    assert "GradCAM" in outputs["own map"]["text/html"]
+
+
+def test_importing_classlens_in_a_plain_interpreter_loads_no_notebook_code():
+    import subprocess
+    import sys
+
+    code = "import classlens, sys; print('classlens.figures.notebook' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert done.stdout.strip() == "False"
