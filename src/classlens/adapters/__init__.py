@@ -20,10 +20,11 @@ ADAPTERS: Mapping[str, str] = {
     "hf": "classlens.adapters.huggingface:open_model",
     "mm": "classlens.adapters.openmm:open_config",
     "py": "classlens.adapters.python:open_target",
+    "schedule": "classlens.adapters.named_schedule:open_named",
     "timm": "classlens.adapters.timm:open_model",
     "torchvision": "classlens.adapters.torchvision:open_model",
 }
-EXTRAS: Mapping[str, str] = {"mm": "cam", "demo": "demo", "py": "cam"}
+EXTRAS: Mapping[str, str] = {"mm": "cam", "demo": "demo", "py": "cam", "schedule": "cam"}
 """Which extra brings what an adapter imports; the others have an extra of their own name."""
 
 DEFAULT = "mm"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classlens.schedule.clock import Clock
-from classlens.schedule.schedule import Course, Stairs, Steps, Values
+from classlens.schedule.schedule import Course, Group, Schedule, Stairs, Steps, Values
 
 EVEN = 1024
 MOST_STRETCHES = 48
@@ -19,6 +19,16 @@ LONGEST = 4096
 
 VISIBLE = 2e-4
 """A bend of less than this share of the range cannot be seen on a plot."""
+
+
+def of_function(function: Callable[[int], float], *, name: str = "lr", group: str = "all parameters") -> Schedule:
+    """The schedule of any function of the step, which is called at the drawn steps only, in no special order."""
+    initial = float(function(0))
+
+    def rule(clock: Clock) -> Course:
+        return sampled(each(function), clock)
+
+    return Schedule((Group(group, {name: initial}),), {name: rule})
 
 
 def sampled(function: Callable[[Steps], Values], clock: Clock, *, width: int = 1) -> Course:

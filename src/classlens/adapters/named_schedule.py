@@ -1,0 +1,142 @@
+"""Schedules by name, without a config: `schedule:timm.cosine(lr=1e-3, epochs=300, steps_per_epoch=1252, ...)`.
+
+The name says whose rule it is: `torch.StepLR` (torch.optim.lr_scheduler), `timm.cosine` (create_scheduler_v2) or
+`hf.linear` (transformers.get_scheduler). Arguments are those of that package; lr, momentum, epochs, steps_per_epoch,
+steps and every ("step" or "epoch") are for the run. They are read as Python literals, and nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch.optim import lr_scheduler
+
+from classlens.adapters import Options
+from classlens.adapters.torch_schedule import Every, scheduled
+from classlens.errors import ConfigError, MissingDependency, NotFound
+from classlens.schedule.clock import Clock
+from classlens.schedule.schedule import Schedule
+from classlens.source import Plan, Source
+
+RUN = ("lr", "momentum", "weight_decay", "epochs", "steps_per_epoch", "steps", "every")
+EXAMPLE = "e.g. schedule:torch.StepLR(step_size=30, lr=0.1, epochs=90, steps_per_epoch=5005)"
+
+
+def open_named(rest: str, options: Options) -> Source:
+    """Offer the schedule that an address spells out.
+
+    Raises:
+        ConfigError: the address cannot be read, or does not say how long the run is.
+        NotFound: the package has no such rule.
+        MissingDependency: the package is not installed.
+    """
+    package, name, arguments = read_address(rest)
+    clock = clock_of(arguments, rest)
+    settings = {key: value for key, value in arguments.items() if key not in RUN}
+    make = partial(MAKERS[package], name, settings, arguments, clock)
+    return Source(f"schedule:{rest}", open_schedule=make, plan=Plan(lambda size, gpus: clock))
+
+
+def read_address(rest: str) -> tuple[str, str, Mapping[str, Any]]:
+    """`timm.cosine(lr=1e-3)` is ("timm", "cosine", {"lr": 1e-3}).
+
+    Raises:
+        ConfigError: it is no call with literal keywords.
+        NotFound: the package is none of those known.
+    """
+    try:
+        call = ast.parse(rest, mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.args:
+            raise ValueError("not a call of package.name with keywords")
+        package, name = ast.unparse(call.func.value), call.func.attr
+        arguments = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"schedule:{rest} cannot be read: {error}", hint=EXAMPLE) from error
+    if package not in MAKERS:
+        raise NotFound("package of schedules", package, MAKERS)
+    return package, name, arguments
+
+
+def clock_of(arguments: Mapping[str, Any], rest: str) -> Clock:
+    """The length of the run: `steps`, or `epochs` of `steps_per_epoch`.
+
+    Raises:
+        ConfigError: it is not said, or no run.
+    """
+    epochs, epoch, steps = (arguments.get(name) for name in ("epochs", "steps_per_epoch", "steps"))
+    try:
+        if steps is not None:
+            return Clock.of_steps(steps, epoch)
+        return Clock(epochs, epoch)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"schedule:{rest}: {error}", hint=f"say steps=, or epochs= and steps_per_epoch=; {EXAMPLE}"
+        ) from error
+
+
+def optimizer_of(arguments: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """An optimizer of one weight that starts with the run's values."""
+    values = {name: arguments[name] for name in ("momentum", "weight_decay") if name in arguments}
+    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=arguments.get("lr", 0.1), **values)
+
+
+def of_torch(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
+    """A class of torch.optim.lr_scheduler, stepped after epochs unless `every="step"`."""
+    known = [each for each in lr_scheduler.__all__ if each.endswith(("LR", "Restarts"))]
+    if name not in known:
+        raise NotFound("scheduler of torch", name, known)
+    every: Every = run.get("every", "epoch" if clock.by_epoch else "step")
+    return scheduled(made(name, getattr(lr_scheduler, name), optimizer_of(run), settings), every=every)
+
+
+def of_timm(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
+    """A name of timm's create_scheduler_v2; rates move after epochs unless `every="step"`."""
+    try:
+        from timm.scheduler import create_scheduler_v2
+    except ModuleNotFoundError as error:
+        raise MissingDependency("timm", extra="timm") from error
+    by_step = run.get("every") == "step"
+    length = {"num_epochs": clock.epochs or 1, "updates_per_epoch": clock.steps_per_epoch or clock.steps}
+    make = partial(create_scheduler_v2, sched=name, step_on_epochs=not by_step)
+    scheduler, _ = made(name, make, optimizer_of(run), {**length, **settings})
+    if scheduler is None:
+        raise NotFound("scheduler of timm", name, ["cosine", "tanh", "step", "multistep", "poly", "plateau"])
+    return scheduled(scheduler)
+
+
+def of_transformers(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
+    """A name of transformers.get_scheduler; it counts steps."""
+    try:
+        from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION, get_scheduler
+    except ModuleNotFoundError as error:
+        raise MissingDependency("transformers", extra="hf") from error
+    known = [str(getattr(each, "value", each)) for each in TYPE_TO_SCHEDULER_FUNCTION]
+    if name not in known:
+        raise NotFound("scheduler of transformers", name, known)
+    warm = settings.get("num_warmup_steps", 0)
+    extra = {key: value for key, value in settings.items() if key != "num_warmup_steps"}
+    make = partial(get_scheduler, name, num_warmup_steps=warm, num_training_steps=clock.steps)
+    return scheduled(made(name, make, optimizer_of(run), {"scheduler_specific_kwargs": extra}), every="step")
+
+
+def made(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """What the package makes of the settings.
+
+    Raises:
+        ConfigError: it refuses them.
+    """
+    try:
+        return make(optimizer, **settings) if not isinstance(make, partial) else make(optimizer=optimizer, **settings)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} refuses its arguments: {error}") from error
+
+
+MAKERS: Mapping[str, Callable[[str, Mapping[str, Any], Mapping[str, Any], Clock], Schedule]] = {
+    "torch": of_torch,
+    "timm": of_timm,
+    "hf": of_transformers,
+}
