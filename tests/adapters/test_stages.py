@@ -100,7 +100,7 @@ def test_packing_and_loading_are_no_stages_of_their_own():
         ({"type": "Shear", "magnitude": 1, "direction": "up"}, "horizontal or vertical", ""),
         ({"type": "RandomChoice", "transforms": [[]], "prob": [0.5]}, "RandomChoice: 1 pipelines", ""),
         ({"type": "RandomApply"}, "needs the setting 'transforms'", ""),
-        ({"type": "Normalize", "mean": [0], "std": [1]}, "three numbers", ""),
+        ({"type": "Normalize", "mean": [0, 0], "std": [1, 1]}, "three numbers", ""),
         ({"type": "MyTransform"}, "no transform named 'MyTransform'", "--trust-config"),
         ("Resize", "stage 1 is not a dict with a type", ""),
     ],
@@ -180,6 +180,13 @@ def test_normalised_pictures_look_as_before():
 
     assert outcome.state.value.dtype == np.float32
     np.testing.assert_array_equal(look(outcome.state).pixels, PICTURE[..., ::-1])
+
+
+def test_a_grey_picture_is_normalised_by_one_number():
+    outcome = run(PICTURE[..., 0], type="Normalize", mean=[33.46], std=[78.87], to_rgb=True)
+
+    assert outcome.state.value.ndim == 2
+    np.testing.assert_array_equal(look(outcome.state).pixels, np.repeat(PICTURE[..., :1], 3, axis=2))
 
 
 def test_nested_stages_tell_what_they_drew():

@@ -32,17 +32,22 @@ class Normalize:
     to_rgb: bool = True
 
     def __post_init__(self) -> None:
-        if len(self.mean) != 3 or len(self.std) != 3 or 0 in self.std:
-            raise ValueError(f"mean and std are three numbers each, std without 0: {self.mean}, {self.std}")
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or 0 in self.std:
+            raise ValueError(f"mean and std are three numbers each (grey: one), std without 0: {self.mean}, {self.std}")
 
     def state(self, state: State) -> State:
         """The normalised sample, which remembers how to undo it."""
-        first, second, third = (float(part) for part in self.mean)
-        one, two, three = (float(part) for part in self.std)
-        encoding = Encoding("RGB" if self.to_rgb else "BGR", mean=(first, second, third), std=(one, two, three))
-        array = cv2.cvtColor(state.pixels, cv2.COLOR_BGR2RGB) if self.to_rgb else state.pixels
+        encoding = Encoding("RGB" if self.to_rgb else "BGR", mean=triple(self.mean), std=triple(self.std))
+        flips = self.to_rgb and state.pixels.ndim == 3
+        array = cv2.cvtColor(state.pixels, cv2.COLOR_BGR2RGB) if flips else state.pixels
         scaled = (array.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return replace(state, value=scaled, encoding=encoding)
+
+
+def triple(values: Sequence[float]) -> tuple[float, float, float]:
+    """Three channel values; one stands for all three."""
+    first, second, third = list(values) * (3 // len(values))
+    return float(first), float(second), float(third)
 
 
 @dataclass(frozen=True)

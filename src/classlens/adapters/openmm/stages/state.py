@@ -50,9 +50,9 @@ def look(state: State) -> Image:
     array = np.asarray(state.value)
     if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and state.encoding == BGR:
         return Image(cv2.cvtColor(array, cv2.COLOR_BGR2RGB))
-    if state.encoding == BGR or array.ndim == 2:
+    if state.encoding == BGR:
         return Image(cv2.cvtColor(displayable(array), cv2.COLOR_BGR2RGB))
-    return state.encoding.decode(array)
+    return state.encoding.decode(array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2))
 
 
 def side_by_side(pictures: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -1,0 +1,78 @@
+"""Stages that other packages implement, as mmpretrain runs them."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmpretrain.registry import TRANSFORMS
+
+from classlens.adapters.openmm.stages import build_stages, look
+from classlens.adapters.openmm.stages.state import State
+from classlens.dataset.chance import generator, seeded_globals
+from classlens.dataset.dataset import Dataset
+from classlens.dataset.trace import trace
+from classlens.errors import ConfigError
+
+TORCHVISION = [
+    {"type": "NumpyToPIL", "to_rgb": True},
+    {"type": "torchvision/TrivialAugmentWide", "interpolation": "bilinear"},
+    {"type": "torchvision/RandomResizedCrop", "size": 64, "interpolation": "bicubic"},
+    {"type": "PILToNumpy", "to_bgr": True},
+]
+
+
+@pytest.fixture
+def picture():
+    smooth = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    return cv2.resize(smooth, (90, 60), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_torchvision_stages_make_the_peers_pixels(seed, picture):
+    dataset = Dataset("toy", 1, lambda _: State(picture), build_stages(TORCHVISION, where="train"), look)
+    results = {"img": picture.copy()}
+    states = trace(dataset, 0, seed).snapshots
+
+    from classlens.dataset.trace import mixed
+
+    with seeded_globals(mixed(seed, 0)):
+        for settings in TORCHVISION:
+            results = TRANSFORMS.build(dict(settings))(results)
+
+    assert results["img"].shape == (64, 64, 3)
+    np.testing.assert_array_equal(states[-1].image.pixels[..., ::-1], results["img"])
+    assert [one.stage for one in states[1:]] == [settings["type"] for settings in TORCHVISION]
+
+
+def test_tensors_are_shown_as_pictures(picture):
+    pipeline = [
+        {"type": "ToPIL", "to_rgb": True},
+        {"type": "torchvision/ToTensor"},
+        {"type": "torchvision/Normalize", "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+    ]
+    state = State(picture)
+    for number, stage in enumerate(build_stages(pipeline, where="test")):
+        state = stage.apply(state, generator(0, 0, number)).state
+
+    assert isinstance(state.value, torch.Tensor)
+    np.testing.assert_array_equal(look(state).pixels, picture[..., ::-1])
+
+
+def test_a_transform_of_mmpretrain_that_is_not_native_needs_trust(picture):
+    settings = {"type": "RandomTranslatePad", "size": 100}
+
+    with pytest.raises(ConfigError, match="no transform named") as refused:
+        build_stages([settings], where="train")
+    (stage,) = build_stages([settings], where="train", trusted=True)
+
+    shown = look(stage.apply(State(picture), generator(0, 0, 0)).state)
+    assert "--trust-config" in refused.value.hint
+    assert shown.size == (100, 100)
+    np.testing.assert_array_equal(shown.pixels[20:80, 5:95], picture[..., ::-1])
+
+
+def test_a_setting_that_torchvision_refuses_is_named():
+    with pytest.raises(ConfigError, match="torchvision/CenterCrop"):
+        build_stages([{"type": "torchvision/CenterCrop", "sizes": 3}], where="train")
+    with pytest.raises(ConfigError, match="no transform named 'CentreCrop'"):
+        build_stages([{"type": "torchvision/CentreCrop", "size": 3}], where="train")
