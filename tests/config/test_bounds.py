@@ -92,6 +92,12 @@ def test_what_grows_by_sharing_is_counted_as_often_as_it_is_reached(tmp_path, na
         read(tmp_path, child=grow + SHARED[name])
 
 
+@pytest.mark.parametrize("grow", ["x = {}\nfor i in range(60):\n    x = dict(a=x, b=x)", "x = {}\nx['a'] = x"])
+def test_laying_shared_dicts_over_one_another_ends_soon(tmp_path, grow):
+    with pytest.raises(ConfigError, match=r"child\.py"):
+        read(tmp_path, base=grow, child=f"_base_ = 'base.py'\n{grow}")
+
+
 YAML = {
     "deep": "a: " + "[" * 50000,
     "laughs": "a: &a [1]\n"

@@ -1,6 +1,7 @@
 """Random programs, inside and outside the subset: read, or refused with a ConfigError; nothing is ever called."""
 
 import tempfile
+import warnings
 from keyword import iskeyword
 from pathlib import Path
 
@@ -108,6 +109,67 @@ def test_any_text_is_read_or_refused(text, suffix):
         result = outcome(child)
 
     assert not isinstance(result, ConfigError) or "child" in str(result)
+
+
+SAFE_LEAVES = st.sampled_from(
+    ["0", "1", "-3", "2.5", "True", "None", "''", "'ab'", "[1, 2]", "('x',)", "dict(a=1)", "{1, 2}", "range(3)"]
+)
+SAFE_CALLS = [
+    "len",
+    "str",
+    "int",
+    "bool",
+    "list",
+    "tuple",
+    "sorted",
+    "max",
+    "sum",
+    "abs",
+    "round",
+    "any",
+    "dict",
+    "reversed",
+]
+
+
+def safe_compound(inner):
+    """Expressions that both Python and the subset have."""
+    return st.one_of(
+        st.builds(
+            "({} {} {})".format,
+            inner,
+            st.sampled_from(["+", "-", "*", "//", "%", "==", "<", "in", "and", "or", "|"]),
+            inner,
+        ),
+        st.builds("{}({})".format, st.sampled_from(SAFE_CALLS), inner),
+        st.builds("[v for v in {} if v != {}]".format, inner, inner),
+        st.builds("{}[{}]".format, inner, inner),
+        st.builds("{}[{}:]".format, inner, st.sampled_from(["0", "1", "-1"])),
+        st.builds("({} if {} else {})".format, inner, inner, inner),
+        st.builds("[{}, *{}]".format, inner, inner),
+        st.builds("f'{{{}}}'".format, st.sampled_from(["1", "2.5", "[1]", "None"])),
+        st.builds("{}.join({})".format, st.sampled_from(["'-'", "''"]), inner),
+        st.builds("{}.get({})".format, st.just("dict(a=1)"), inner),
+        st.builds("not {}".format, inner),
+    )
+
+
+@settings(max_examples=400, deadline=10_000)
+@given(st.recursive(SAFE_LEAVES, safe_compound, max_leaves=7))
+def test_an_expression_that_is_read_has_the_value_that_python_gives_it(expression):
+    with tempfile.TemporaryDirectory() as folder:
+        child = Path(folder, "child.py")
+        child.write_text(f"x = {expression}\n")
+
+        result = outcome(child)
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            expected = eval(expression)
+    except (TypeError, ValueError, LookupError, ArithmeticError, SyntaxError, AttributeError):
+        return
+    if not isinstance(result, ConfigError):
+        assert result["x"] == expected
 
 
 KEYS = st.text(alphabet="abcdef_", min_size=1, max_size=6).filter(

@@ -47,6 +47,8 @@ def items_of(value: Value, budget: Budget) -> list[Value]:
 def make_dict(arguments: Arguments, keywords: Keywords, budget: Budget) -> dict[Value, Value]:
     """`dict(...)` of another dict, of pairs, or of keywords."""
     made: dict[Value, Value] = {}
+    if len(arguments) > 1:
+        raise TypeError(f"dict() takes one collection, not {len(arguments)}")
     for argument in arguments:
         budget.spend(len(argument))
         pairs = argument.items() if isinstance(argument, dict) else argument

@@ -118,5 +118,5 @@ def copied(value: Value, budget: Budget, kind: type[dict[Value, Value]] | None =
         raise TooMuch(f"is a number of more than {WIDEST_NUMBER} bits")
     if own is set:
         budget.spend(len(value))
-        return set(value)
+        return {copied(item, budget, kind, depth) for item in value}
     return value.name if own is Symbol and kind is dict else value

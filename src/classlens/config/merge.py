@@ -5,34 +5,43 @@ The rule of this file: neither side is changed.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from classlens.config.budget import Budget
 from classlens.config.inherited import DELETE
 from classlens.config.value import Value
 from classlens.errors import ConfigError
 
 
-def merged(
-    child: Mapping[str, Value], base: Mapping[str, Value], path: Path, lines: Mapping[str, int]
-) -> dict[str, Value]:
-    """The settings of `child`, which were assigned at `lines` of the file at `path`, laid over those of `base`.
+@dataclass(frozen=True)
+class Child:
+    """The file that is laid over its base: its place, and the lines of its settings."""
+
+    path: Path
+    lines: Mapping[str, int]
+    budget: Budget
+
+    def place(self, name: str) -> str:
+        """Where the file assigned a setting."""
+        return f"{self.path}:{self.lines[name]}" if name in self.lines else str(self.path)
+
+
+def merged(settings: Mapping[str, Value], base: Mapping[str, Value], child: Child) -> dict[str, Value]:
+    """The settings of a child laid over those of its base.
 
     Raises:
         ConfigError: the child has a dict where the base has something else.
+        TooMuch: the dicts are too large or too deep.
     """
     result = dict(base)
-    for name, value in child.items():
-        place = f"{path}:{lines[name]}" if name in lines else str(path)
-        result[name] = laid(value, result[name], name, place) if name in result else value
+    for name, value in settings.items():
+        result[name] = laid(value, result[name], (name,), child) if name in result else value
     return result
 
 
-def laid(value: Value, inherited: Value, key: str, place: str) -> Value:
-    """One value over the inherited one; `key` and `place` are named in errors.
-
-    Raises:
-        ConfigError: it is a dict, and the inherited one is not.
-    """
+def laid(value: Value, inherited: Value, key: tuple[str, ...], child: Child) -> Value:
+    """One value over the inherited one; `key` is the way to it."""
     if not isinstance(value, dict):
         return value
     own = {name: item for name, item in value.items() if name != DELETE} if DELETE in value else value
@@ -40,10 +49,11 @@ def laid(value: Value, inherited: Value, key: str, place: str) -> Value:
         return own
     if not isinstance(inherited, dict):
         raise ConfigError(
-            f"{place}: {key} is a dict, but in the base it is {str(inherited)[:40]!r}",
+            f"{child.place(key[0])}: {'.'.join(key)} is a dict, but in the base it is {str(inherited)[:40]!r}",
             hint=f"{DELETE}=True in the dict replaces what the base has",
         )
+    child.budget.enter(own, len(key))
     result = dict(inherited)
     for name, item in own.items():
-        result[name] = laid(item, result[name], f"{key}.{name}", place) if name in result else item
+        result[name] = laid(item, result[name], (*key, str(name)), child) if name in result else item
     return result

@@ -13,7 +13,7 @@ from classlens.config.budget import Budget, TooMuch
 from classlens.config.data import resolved
 from classlens.config.expressions import BASE, evaluate
 from classlens.config.inherited import Inherited, copied
-from classlens.config.merge import merged
+from classlens.config.merge import Child, merged
 from classlens.config.opening import Contents
 from classlens.config.scope import Scope
 from classlens.config.templates import BASE_REFERENCE
@@ -112,11 +112,11 @@ def laid_over(scope: Scope, base: Contents) -> Contents:
     names = {
         name: value
         for name, value in scope.names.items()
-        if not name.startswith("__") and not (name in scope.imported and type(value) is Symbol)
+        if name != BASE and not name.startswith("__") and not (name in scope.imported and type(value) is Symbol)
     }
     warn_if_deprecated(names.pop(DEPRECATION, None), scope.path)
     inherited = base.names if scope.base is None else scope.base
-    together = merged(names, inherited, scope.path, scope.lines)
+    together = merged(names, inherited, Child(scope.path, scope.lines, scope.budget))
     own = (Assignment(name, scope.path, line) for name, line in scope.lines.items())
     return Contents(together, assignments=(*base.assignments, *own))
 
@@ -132,7 +132,7 @@ def data_laid_over(values: dict[str, Value], path: Path, base: Contents, budget:
         own = resolved(copied(values, budget), base.names, str(path))
     except TooMuch as fault:
         raise ConfigError(f"{path}: a value {fault}") from None
-    together = merged(own, base.names, path, {})
+    together = merged(own, base.names, Child(path, {}, budget))
     return Contents(together, assignments=(*base.assignments, *(Assignment(name, path, 1) for name in own)))
 
 
