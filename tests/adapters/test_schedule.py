@@ -176,6 +176,23 @@ def test_a_scheduler_that_does_not_fit_is_told_with_its_place(tmp_path, schedule
         curves_of(setup)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max_epochs=12", "max_epochs=0", "the number of epochs is a whole number of 1 or more, not 0"),
+        ("max_epochs=12", "max_epochs='12'", "the number of epochs is a whole number of 1 or more, not '12'"),
+        ("max_epochs=12", "val_interval=1", "the config does not say how long it trains"),
+        ("batch_size=16", "batch_size=0", "a batch size is a whole number of 1 or more, not 0"),
+        ("batch_size=16, ", "", "the config has no training batch size"),
+        ("lr=1e-3", "lr='1e-3'", "optimizer: lr is a number, not '1e-3'"),
+        ("begin=2", "begin='2'", r"param_scheduler\[1\] \(CosineAnnealingLR\): begin is a number, not '2'"),
+    ],
+)
+def test_a_wrong_number_in_a_config_is_told(tmp_path, old, new, message):
+    with pytest.raises(ConfigError, match=message):
+        curves_of(setup_of(tmp_path, NEW.replace(old, new)))
+
+
 def test_every_documented_config_has_a_schedule():
     configs = Path(__file__).parents[2] / "configs"
     found = [path for path in sorted(configs.rglob("*.py")) if "_base_" not in path.parts and "demo" not in path.parts]

@@ -128,7 +128,7 @@ def test_an_optimizer_starts_with_what_it_says_and_with_torchs_defaults(optimize
     ("optimizer", "message"),
     [
         (None, "the config has no optimizer"),
-        ({"type": "LARS"}, "the learning rate of optimizer LARS is a number, not None"),
+        ({"type": "LARS"}, "optimizer: lr is a number, not None"),
     ],
 )
 def test_an_optimizer_without_a_rate_is_told(optimizer, message):

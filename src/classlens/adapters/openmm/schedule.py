@@ -117,6 +117,15 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
         raise ConfigError(f"a dataset has 1 sample or more, not {dataset_size}")
     if gpus < 1:
         raise ConfigError(f"training needs 1 GPU or more, not {gpus}")
+    for name, count in (("epochs", optimization.epochs), ("iterations", optimization.steps)):
+        if count is not None and (not isinstance(count, int) or count < 1):
+            raise ConfigError(f"{setup.path}: the number of {name} is a whole number of 1 or more, not {count!r}")
+    if (
+        train is not None
+        and train.batch_size is not None
+        and not (isinstance(train.batch_size, int) and train.batch_size > 0)
+    ):
+        raise ConfigError(f"{setup.path}: a batch size is a whole number of 1 or more, not {train.batch_size!r}")
     if optimization.epochs is None and optimization.steps is None:
         raise ConfigError(
             f"{setup.path}: the config does not say how long it trains",

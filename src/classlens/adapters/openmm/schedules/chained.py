@@ -53,6 +53,9 @@ def checked(settings: Settings, where: str) -> Scheduler:
         converts=bool(settings.get("convert_to_iter_based", False)),
         zero_stays=suffix == "WeightDecay",
     )
+    for edge, value in (("begin", scheduler.begin), ("end", scheduler.end)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise scheduler.wrong(f"{edge} is a number, not {value!r}")
     if not scheduler.name:
         raise scheduler.wrong("param_name is missing")
     check_arguments(scheduler)

@@ -122,7 +122,7 @@ def custom_rule(name: str, paramwise: Settings) -> Rule | None:
 def rule_of(key: str, settings: Settings) -> Rule:
     """A custom key as a rule."""
     values = {name: value for name, value in settings.items() if name not in {"lr_mult", "decay_mult"}}
-    return Rule(key, float(settings.get("lr_mult", 1.0)), float(settings.get("decay_mult", 1.0)), values)
+    return Rule(key, number(settings, "lr_mult", 1.0), number(settings, "decay_mult", 1.0), values)
 
 
 def plain_rule(parameter: Parameter, paramwise: Settings) -> Rule:
@@ -136,7 +136,7 @@ def plain_rule(parameter: Parameter, paramwise: Settings) -> Rule:
         (len(parameter.shape) == 1, "one-dimensional", "flat_decay_mult"),
     ):
         if applies and paramwise.get(key) is not None:
-            return Rule(name, 1.0 if rate is None else float(rate), float(paramwise[key]))
+            return Rule(name, 1.0 if rate is None else float(rate), number(paramwise, key, 1.0))
     return Rule(REST) if rate is None else Rule("biases", float(rate))
 
 
@@ -152,7 +152,9 @@ PLAIN_RULES: Mapping[str, Callable[[float], Rule]] = {
 def rule_groups(paramwise: Settings, initial: Mapping[str, float], *, decays: bool) -> tuple[Group, ...]:
     """One group for every set of rules that start alike, and one for what no rule names."""
     rules = [Rule(REST)]
-    rules += [named(float(paramwise[key])) for key, named in PLAIN_RULES.items() if paramwise.get(key) is not None]
+    rules += [
+        named(number(paramwise, key, 1.0)) for key, named in PLAIN_RULES.items() if paramwise.get(key) is not None
+    ]
     rules += [rule_of(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
     together: dict[tuple[tuple[str, float], ...], list[Rule]] = {}
     for rule in rules:
@@ -173,13 +175,22 @@ def initial_values(optimization: Optimization) -> dict[str, float]:
             hint="optim_wrapper.optimizer (0.x: optimizer) sets it",
         )
     kind = str(optimizer.get("type", "")).rsplit(".", 1)[-1]
-    rate = optimizer.get("lr", DEFAULT_LR.get(kind))
-    if not isinstance(rate, int | float) or isinstance(rate, bool):
-        raise ConfigError(f"the learning rate of optimizer {kind} is a number, not {rate!r}", hint="set optimizer.lr")
-    values = {"lr": float(rate)}
+    values = {"lr": number(optimizer, "lr", DEFAULT_LR.get(kind))}
     betas = optimizer.get("betas", (0.9, 0.999) if "Adam" in kind or kind in {"Lamb", "Lion"} else None)
     momentum = betas[0] if betas else optimizer.get("momentum", 0.0 if kind in {"SGD", "RMSprop"} else None)
     if momentum is not None:
-        values["momentum"] = float(momentum)
-    values["weight_decay"] = float(optimizer.get("weight_decay", DEFAULT_DECAY.get(kind, 0.0)))
+        values["momentum"] = number({"momentum": momentum}, "momentum", None)
+    values["weight_decay"] = number(optimizer, "weight_decay", DEFAULT_DECAY.get(kind, 0.0))
     return values
+
+
+def number(settings: Settings, name: str, default: float | None) -> float:
+    """A number of the config.
+
+    Raises:
+        ConfigError: it is something else, or missing without a default.
+    """
+    value = settings.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"optimizer: {name} is a number, not {value!r}", hint=f"set optimizer.{name}")
+    return float(value)

@@ -77,6 +77,8 @@ def checked(settings: Settings, name: str, *, by_epoch: bool) -> Policy:
     for key in arguments:
         if key.format(name=name) not in policy.arguments(name):
             raise ConfigError(f"{where} ({written}): unknown argument {key!r}", hint=f"it takes {policy.takes(name)}")
+        if isinstance(arguments[key], str) and key != "anneal_strategy":
+            raise ConfigError(f"{where} ({written}): {key} is a number, not {arguments[key]!r}")
     for key in policy.needs_of(name):
         if key not in arguments:
             raise ConfigError(f"{where} ({written}): {key} is missing")
