@@ -88,6 +88,16 @@ def test_the_drawn_line_is_the_curve():
     np.testing.assert_allclose(np.interp(np.arange(4000), *line.get_data()), curves[0].values, atol=1e-7)
 
 
+def test_a_finding_is_marked_in_the_panel_that_it_concerns():
+    groups = (Group("all", {"lr": 0.1, "momentum": 0.9}),)
+    curves = replay(Schedule(groups, {"lr": bad_course}), CLOCK)
+
+    rate, momentum = chart_of([curves]).panels
+
+    assert [pin.text for pin in rate.pins if pin.warns] == ["not a number"]
+    assert [pin for pin in momentum.pins if pin.warns] == []
+
+
 def test_findings_are_written_on_the_figure():
     words = " ".join(text for text, _ in words_of(draw(run(rule=lambda clock: bad_course(clock)))))
 

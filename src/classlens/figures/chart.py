@@ -177,7 +177,8 @@ def pins(run: Curves, name: str) -> tuple[Pin, ...]:
     for mark in curve.course.marks:
         exact = run.clock.by_epoch and epoch and mark.step % epoch == 0
         found.append(Pin(mark.step, mark.what + (f" (epoch {mark.step // epoch})" if exact and epoch else "")))
-    found += [Pin(finding.step, finding.kind, warns=True) for finding in run.findings if finding.step is not None]
+    mistakes = [finding for finding in run.findings if finding.name == name]
+    found += [Pin(finding.step, finding.kind, warns=True) for finding in mistakes if finding.step is not None]
     return tuple(found)
 
 

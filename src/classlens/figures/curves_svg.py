@@ -134,7 +134,8 @@ def segment(start: tuple[float, float], end: tuple[float, float], colour: str, e
 def frame_of(chart: Chart, panel: Panel, width: float, rows_at: tuple[float, float]) -> Frame:
     """The frame of a panel between its legend and its axis; `rows_at` is (top, height)."""
     top, height = rows_at
-    inner = max(width - 70 - min(legend_width(panel), width * 0.45), 60.0)
+    beside = min(max(legend_width(each) for each in chart.panels), width * 0.45)
+    inner = max(width - 70 - beside, 60.0)
     used = max((row + 1 for row in places(panel, chart.x_end, inner) if row is not None), default=0)
     room = min((used * ROW + 8) / height, 0.7)
     low, high = panel.span
@@ -148,7 +149,6 @@ def frame_of(chart: Chart, panel: Panel, width: float, rows_at: tuple[float, flo
         if high == low:
             low, high = low - reach / 2, high + reach / 2
         low, high = low - 0.03 * reach, high + reach * (room / (1 - room) + 0.02)
-    beside = width - 70 - inner
     return Frame(62, top, inner, height, chart.x_end, low, high, chart.log and low > 0, beside)
 
 

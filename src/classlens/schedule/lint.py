@@ -6,7 +6,7 @@ A finding says what happens in training, at which step, and what was probably me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One probable mistake: its kind, what happens, at which step (None: everywhere), and what to do."""
+    """One probable mistake: its kind, what happens, at which step (None: everywhere), and what to do.
+
+    `name` is the hyper-parameter that is concerned.
+    """
 
     kind: str
     what: str
     step: int | None = None
     hint: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         return self.what + (f" ({self.hint})" if self.hint else "")
@@ -39,11 +43,11 @@ def lint(curves: Curves) -> tuple[Finding, ...]:
         for setting in first.course.settings:
             for check in SETTING_CHECKS:
                 for finding in check(setting, curves.clock):
-                    found.setdefault(finding.what, finding)
+                    found.setdefault(finding.what, replace(finding, name=name))
         for curve in curves.named(name):
             for check_values in CURVE_CHECKS:
                 for finding in check_values(curve):
-                    found.setdefault(finding.kind + name, finding)
+                    found.setdefault(finding.kind + name, replace(finding, name=name))
     return tuple(found.values())
 
 
