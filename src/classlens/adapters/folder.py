@@ -1,4 +1,4 @@
-"""Pictures without a config: class folders, a flat folder, an annotation list, an archive, shards, or an address."""
+"""Pictures without a config: class folders, a flat folder, an annotation list, an archive, shards, tables, an address."""
 
 from functools import partial
 from pathlib import Path
@@ -8,6 +8,7 @@ from classlens.adapters.openmm.samples.archives import archived
 from classlens.adapters.openmm.samples.files import annotated
 from classlens.adapters.openmm.samples.listing import Listing
 from classlens.adapters.openmm.samples.remote import is_remote, remote_folder
+from classlens.adapters.openmm.samples.tables import SUFFIXES, tabled, tables_in
 from classlens.adapters.openmm.stages.loading import LoadImageFromFile
 from classlens.adapters.openmm.stages.state import State, look
 from classlens.dataset.archive import is_archive
@@ -65,12 +66,26 @@ def listed(path: str, name: str) -> Listing:
         return archived(shards(path))
     if Path(path).suffix.lower() in LISTS and Path(path).is_file():
         return annotated(path, str(Path(path).parent), None)
+    if Path(path).suffix in SUFFIXES:
+        return tabled([path])
     root = next((str(Path(path) / part) for part in SPLITS[name] if (Path(path) / part).is_dir()), path)
     if tars := sorted(map(str, Path(root).glob("*.tar"))):
         return archived(tars)
+    if tables := tables_of(root, name):
+        return tabled(tables)
     inside = [entry for entry in Path(root).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     found = scan(root, labelled=bool(inside), extensions=EVERY_EXTENSION)
     return Listing(len(found), found.sample, found.classes or None, warnings=found.warnings)
+
+
+def tables_of(root: str, name: str) -> list[str]:
+    """The tables of a Hugging Face dataset in a folder; with files named after the splits, those of the split."""
+    patterns = ("*.parquet", "*.arrow", "data/*.parquet")
+    if not any(found for pattern in patterns for found in Path(root).glob(pattern)):
+        return []
+    found = tables_in(root)
+    of_split = [path for path in found if Path(path).name.startswith(SPLITS[name])]
+    return of_split or found
 
 
 def shards(path: str) -> list[str]:
