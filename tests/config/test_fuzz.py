@@ -128,7 +128,6 @@ SAFE_CALLS = [
     "round",
     "any",
     "dict",
-    "reversed",
 ]
 
 
