@@ -4,10 +4,17 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from classlens.cli.main import COMMANDS
 from classlens.image import Image
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    torch.set_num_threads(1)
+
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,5 +1,6 @@
 """One source for every adapter, small enough for a test: what it opens, and which parts it promises."""
 
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,37 @@ def image_folder(folder: Path) -> object:
     return ImageFolder(str(photos(folder)), transform=pipeline)
 
 
+def listed(folder: Path) -> str:
+    """An annotation list beside its pictures."""
+    files = sorted(photos(folder).rglob("*.png"))
+    lines = [f"{path.relative_to(folder)},{int(path.parent.name == 'dog')}" for path in files]
+    (folder / "list.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    return f"csv:{folder / 'list.csv'}"
+
+
+def shard(folder: Path) -> str:
+    """One WebDataset shard: a picture and its class under one name."""
+    with tarfile.open(folder / "shard-0.tar", "w") as archive:
+        for place, path in enumerate(sorted(photos(folder).rglob("*.png"))):
+            label = folder / "label.cls"
+            label.write_text(str(place // 2))
+            archive.add(path, f"{place:04}.png")
+            archive.add(label, f"{place:04}.cls")
+    return f"wds:{folder / 'shard-0.tar'}"
+
+
+def saved_rows(folder: Path) -> str:
+    """A dataset of Hugging Face on disk."""
+    import datasets
+
+    files = [str(path) for path in sorted(photos(folder).rglob("*.png"))]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    datasets.Dataset.from_dict({"image": files, "label": [0, 0, 1, 1]}, features=features).save_to_disk(
+        str(folder / "rows")
+    )
+    return f"hfds:{folder / 'rows'}"
+
+
 class Albumented:
     """A dataset as people write them with Albumentations."""
 
@@ -106,6 +138,12 @@ OPENINGS = {
     "config 0.x": Opening(lambda folder: str(ROOT / "configs/resnet/resnet50_b16x8_cifar100.py"), ("schedule",)),
     "demo": Opening(lambda folder: "demo", ("dataset", "schedule", "classifier")),
     "folder": Opening(lambda folder: f"folder:{photos(folder)}", ("dataset",)),
+    "csv": Opening(listed, ("dataset",)),
+    "wds": Opening(shard, ("dataset",)),
+    "hfds": Opening(saved_rows, ("dataset",)),
+    "schedule": Opening(
+        lambda folder: "schedule:torch.StepLR(lr=0.1, epochs=4, steps_per_epoch=25, step_size=2)", ("schedule",)
+    ),
     "timm": Opening(lambda folder: "timm:test_resnet?pretrained=false", ("classifier",)),
     "timm tokens": Opening(lambda folder: "timm:test_vit?pretrained=false", ("classifier",)),
     "torchvision": Opening(lambda folder: "torchvision:squeezenet1_1:none", ("classifier",)),

@@ -15,14 +15,17 @@ from classlens.errors import ConfigError, MissingDependency, NotFound
 from classlens.source import Source
 
 ADAPTERS: Mapping[str, str] = {
+    "csv": "classlens.adapters.folder:open_folder",
     "demo": "classlens.adapters.openmm:open_demo",
     "folder": "classlens.adapters.folder:open_folder",
     "hf": "classlens.adapters.huggingface:open_model",
+    "hfds": "classlens.adapters.huggingface_data:open_dataset",
     "mm": "classlens.adapters.openmm:open_config",
     "py": "classlens.adapters.python:open_target",
     "schedule": "classlens.adapters.named_schedule:open_named",
     "timm": "classlens.adapters.timm:open_model",
     "torchvision": "classlens.adapters.torchvision:open_model",
+    "wds": "classlens.adapters.folder:open_folder",
 }
 EXTRAS: Mapping[str, str] = {"mm": "cam", "demo": "demo", "py": "cam", "schedule": "cam"}
 """Which extra brings what an adapter imports; the others have an extra of their own name."""

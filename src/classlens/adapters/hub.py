@@ -1,4 +1,4 @@
-"""Published weights: found in the local cache, or downloaded where there is a network; else refused at once.
+"""Published weights and data: found in the local cache, or downloaded where there is a network; else refused at once.
 
 Clients of hubs retry a missing network for a minute before they give up; here the question is asked first.
 """
@@ -35,8 +35,6 @@ def hub_at_hand(repository: str, names: tuple[str, ...], revision: str | None = 
     return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)
 
 
-def out_of_reach(address: str, hint: str) -> DataError:
-    """The error for published weights that are neither cached nor to be had."""
-    return DataError(
-        f"the weights of {address} are not on this machine, and there is no network to get them", hint=hint
-    )
+def out_of_reach(what: str, hint: str) -> DataError:
+    """The error for published weights or data that are neither cached nor to be had."""
+    return DataError(f"{what} are not on this machine, and there is no network to get them", hint=hint)

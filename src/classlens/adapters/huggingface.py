@@ -60,7 +60,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     """
     revision = settings.get("revision")
     if not Path(name).is_dir() and not hub_at_hand(name, ("config.json",), revision):
-        raise out_of_reach(f"hf:{name}", "give a folder that save_pretrained wrote: hf:FOLDER")
+        raise out_of_reach(f"the weights of hf:{name}", "give a folder that save_pretrained wrote: hf:FOLDER")
     config = asked(AutoConfig.from_pretrained, name, revision=revision)
     if settings.get("pretrained", True) and checkpoint is None:
         network = asked(AutoModelForImageClassification.from_pretrained, name, revision=revision)

@@ -16,7 +16,7 @@ from classlens.adapters.hub import hub_at_hand, out_of_reach, reachable
 from classlens.adapters.pipelines.feeding import feeding
 from classlens.adapters.settings import Setting, split_settings
 from classlens.cam.classifier import Classifier
-from classlens.errors import ConfigError, NotFound
+from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
 
 FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -67,10 +67,10 @@ def require_weights(name: str) -> None:
     repository = name.removeprefix("hf-hub:") if config is None else config.hf_hub_id
     hint = f"give a checkpoint (--checkpoint FILE), or look at an untrained network with timm:{name}?pretrained=false"
     if config is not None and not config.has_weights:
-        raise out_of_reach(f"timm:{name} (none were published)", hint)
+        raise DataError(f"timm:{name} has no published weights", hint=hint)
     at_hand = hub_at_hand(repository, FILES) if repository else reachable(str(config and config.url))
     if not at_hand:
-        raise out_of_reach(f"timm:{name}", hint)
+        raise out_of_reach(f"the weights of timm:{name}", hint)
 
 
 def classifier_of(network: nn.Module, name: str) -> Classifier:

@@ -64,7 +64,7 @@ def build(
     chosen = weights if checkpoint is None else None
     if chosen is not None and not on_disk(chosen.url) and not reachable(chosen.url):
         raise out_of_reach(
-            f"torchvision:{name}",
+            f"the weights of torchvision:{name}",
             f"give a checkpoint (--checkpoint FILE), or look at an untrained network with torchvision:{name}:none",
         )
     quiet = {"init_weights": True} if name in ("googlenet", "inception_v3") and chosen is None else {}

@@ -23,6 +23,9 @@ def known_sample(dataset: Thing, index: int) -> Sample:
             first, *rest = listed[index]
             path = fspath(first) if isinstance(first, (str, PathLike)) else None
             labels = as_labels(rest[0]) if rest else ()
+    for name in KEYS if hasattr(dataset, "select_columns") else ():
+        if not labels and name in dataset.column_names:
+            labels = as_labels(dataset.select_columns([name])[index][name])
     for name in LISTS:
         values: Thing = getattr(dataset, name, None)
         if not labels and hasattr(values, "__getitem__") and hasattr(values, "__len__"):

@@ -1,0 +1,88 @@
+"""Datasets of Hugging Face: `hfds:FOLDER` as `save_to_disk` wrote it, or `hfds:USER/DATA` from the cache or the Hub.
+
+Samples are shown as they are stored; `?image=` and `?label=` name the columns where they have unusual names, and
+`?config=` one of several configurations.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import datasets
+
+from classlens.adapters import Options
+from classlens.adapters.hub import out_of_reach, reachable
+from classlens.adapters.pipelines.carried import Foreign
+from classlens.adapters.python.data import open_data
+from classlens.adapters.settings import Setting, refuse_unknown, split_settings
+from classlens.dataset.dataset import Dataset
+from classlens.errors import DataError, NotFound
+from classlens.source import Source
+
+SETTINGS = ("image", "label", "config")
+SPLITS = {"val": ("val", "validation", "valid", "dev"), "train": ("train",), "test": ("test",)}
+
+
+HINT = "give a folder that save_to_disk wrote: hfds:FOLDER"
+
+
+def open_dataset(rest: str, options: Options) -> Source:
+    """Offer the data only.
+
+    Raises:
+        NotFound: there is no such setting.
+    """
+    name, settings = split_settings(rest)
+    refuse_unknown(settings, SETTINGS, f"hfds:{name}")
+    return Source(f"hfds:{rest}", open_dataset=partial(open_split, name, settings))
+
+
+def open_split(name: str, settings: dict[str, Setting], split: str) -> Dataset:
+    """One split, with picture and label under the names that the rest of classlens looks for.
+
+    Raises:
+        DataError: the data is out of reach, or is none.
+        NotFound: it has no such split or column.
+    """
+    found = chosen(opened(name, settings.get("config")), split, name)
+    for key in ("image", "label"):
+        column = settings.get(key, key)
+        if column != key:
+            if column not in found.column_names:
+                raise NotFound("column", column, found.column_names, where=f"hfds:{name}")
+            found = found.rename_column(column, key)
+    return open_data(found, split)
+
+
+def opened(name: str, config: str | None) -> Foreign:
+    """Everything under the name: a dataset, or several by split.
+
+    Raises:
+        DataError: it is out of reach, or is none.
+    """
+    folder = Path(name).expanduser()
+    try:
+        if folder.is_dir():
+            return datasets.load_from_disk(str(folder))
+        if name.count("/") > 1 or name.startswith((".", "~", "/")):
+            raise DataError(f"no such folder: {name}", hint=HINT)
+        cache = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
+        if not cache.is_dir() and not reachable(datasets.config.HF_ENDPOINT):
+            raise out_of_reach(f"the samples of hfds:{name}", HINT)
+        return datasets.load_dataset(name, config)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"hfds:{name} cannot be opened: {reason}") from error
+
+
+def chosen(found: Foreign, split: str, name: str) -> Foreign:
+    """The split by any of its usual names; data without splits is one for training.
+
+    Raises:
+        NotFound: there is no such split.
+    """
+    if not isinstance(found, dict):
+        found = {str(found.split or "train"): found}
+    for alias in SPLITS.get(split, (split,)):
+        if alias in found:
+            return found[alias]
+    raise NotFound("split", split, found, where=f"hfds:{name}")
