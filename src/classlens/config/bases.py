@@ -56,7 +56,7 @@ class Kept:
 
 
 KEPT: dict[str, Kept] = {}
-"""The bases read so far, by folder and address. Correct without regard to who fills it: an entry counts only while its files are unchanged."""
+"""The bases read so far, by folder and address. An entry counts only while its files are unchanged."""
 
 
 def read_file(path: Path, reading: Reading) -> Contents:
