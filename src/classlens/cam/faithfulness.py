@@ -1,0 +1,178 @@
+"""Is a map true? Scores of how the model reacts when what the map points at is taken away, or is all that is left.
+
+Beside every map stand a uniform and a random one of the same size: a map that does not beat them explains nothing.
+All scores are computed on the picture as fed; pixels are taken away in the encoding, where 0 is mean grey.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+from torch import Tensor
+
+from classlens.cam.borrow import borrowed, device_of
+from classlens.cam.classifier import Classifier
+from classlens.cam.evidence import logits_of
+from classlens.cam.feeding import encoded
+from classlens.cam.imputation import filled_in
+from classlens.cam.saliency import Fused, Heatmap, Saliency
+from classlens.image import Image
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the picture as fed; right and bottom are not inside."""
+
+STEPS = 50
+SHARES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How true one map is, by measures that do not agree with each other; which end is good stands in `BETTER`.
+
+    `deletion` and `insertion`: area under the probability as the hottest pixels go first, or come first (Petsiuk et
+    al., RISE, 2018). `drop`: how much of the probability is lost when only what is hot is shown, in percent of it, and
+    `increase`: whether there was a gain (Chattopadhay et al., 2018). `road`: the logit when the coldest pixels are
+    filled in from their surroundings, less that when the hottest are, halved, over nine shares (Rong et al., 2022).
+    `pointing`: whether the hottest pixel lies in the box; `energy`: share of the map inside it; None without a box.
+    """
+
+    deletion: float
+    insertion: float
+    drop: float
+    increase: bool
+    road: float
+    pointing: bool | None = None
+    energy: float | None = None
+
+
+BETTER = {
+    "deletion": "lower",
+    "insertion": "higher",
+    "drop": "lower",
+    "increase": "higher",
+    "road": "higher",
+    "pointing": "higher",
+    "energy": "higher",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a map, and those of the baselines on the same picture and class."""
+
+    own: Faithfulness
+    uniform: Faithfulness
+    random: Faithfulness
+
+
+def evaluate(classifier: Classifier, found: Saliency | Fused, *, box: Box | None = None) -> Evaluation:
+    """Score a map, and a uniform and a random one beside it. About 350 forward passes.
+
+    Raises:
+        ValueError: the map speaks about no class, or the box is empty or outside the picture.
+    """
+    if found.subject is None:
+        raise ValueError(f"a {found.method} map made without a class cannot be evaluated: name a target")
+    heatmap = found.heatmap()
+    height, width = heatmap.values.shape
+    if box is not None and not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
+        raise ValueError(f"box {box} does not lie in a picture of {height} x {width}")
+    chance = np.random.default_rng(0)
+    coarse = chance.random((max(2, height // 32), max(2, width // 32)), dtype=np.float32)
+    random = Heatmap(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1))
+    uniform = Heatmap(np.ones((height, width), np.float32))
+    with borrowed(classifier.module), torch.no_grad():
+        trial = Trial(classifier, found.image, found.subject.target)
+        return Evaluation(*(judge(trial, one, box) for one in (heatmap, uniform, random)))
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One picture and one class, to be looked at with parts of the picture changed."""
+
+    classifier: Classifier
+    image: Image
+    target: int
+
+    def picture(self) -> Float[Tensor, "3 height width"]:
+        """The encoded picture."""
+        return encoded(self.classifier, [self.image])[0]
+
+    def ask(self, pictures: Sequence[Tensor]) -> Float[Tensor, "n classes"]:
+        """The logits of changed pictures."""
+        device = device_of(self.classifier.module)
+        parts = [
+            logits_of(self.classifier, torch.stack(list(pictures[start : start + AT_ONCE])).to(device)).cpu()
+            for start in range(0, len(pictures), AT_ONCE)
+        ]
+        return torch.cat(parts).float()
+
+    def probabilities(self, pictures: Sequence[Tensor]) -> Float32[np.ndarray, " n"]:
+        """The probability of the class for each changed picture."""
+        return np.asarray(self.ask(pictures).softmax(dim=1)[:, self.target].numpy())
+
+
+def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
+    """All scores of one map."""
+    picture = trial.picture()
+    blurred = torch.from_numpy(blur(picture.numpy()))
+    before, hot_only = trial.probabilities([picture, picture * torch.from_numpy(heatmap.values)])
+    return Faithfulness(
+        deletion=area(trial, list(replaced_hottest_first(picture, torch.zeros_like(picture), heatmap))),
+        insertion=area(trial, list(replaced_hottest_first(blurred, picture, heatmap))),
+        drop=100 * max(0.0, float(before - hot_only)) / float(before),
+        increase=bool(hot_only > before),
+        road=road(trial, heatmap),
+        pointing=None if box is None else pointing(heatmap, box),
+        energy=None if box is None else energy(heatmap, box),
+    )
+
+
+def replaced_hottest_first(start: Tensor, end: Tensor, heatmap: Heatmap) -> Iterator[Tensor]:
+    """Pictures on the way from `start` to `end`, whose pixels are exchanged hottest first; both ends included."""
+    order = np.argsort(-heatmap.values, axis=None, kind="stable")
+    rank = np.empty(order.size, np.int64)
+    rank[order] = np.arange(order.size)
+    place = torch.from_numpy(rank.reshape(heatmap.values.shape))
+    for step in range(STEPS + 1):
+        yield torch.where(place < round(order.size * step / STEPS), end, start)
+
+
+def area(trial: Trial, pictures: list[Tensor]) -> float:
+    """Area under the probability over the share of pixels exchanged, by trapezoids."""
+    return float(np.trapezoid(trial.probabilities(pictures), dx=1 / STEPS))
+
+
+def blur(picture: Float32[np.ndarray, "3 height width"]) -> Float32[np.ndarray, "3 height width"]:
+    """The picture so blurred that hardly a class is left: a Gaussian of 5 pixels in 11 x 11, as in RISE's code."""
+    return np.stack([cv2.GaussianBlur(channel, (11, 11), 5) for channel in picture])
+
+
+def road(trial: Trial, heatmap: Heatmap) -> float:
+    """Half the difference of the logit without the coldest and without the hottest pixels, over nine shares."""
+    picture = trial.picture().numpy()
+    cold_first = [filled_in(picture, missing(1 - heatmap.values, share)) for share in SHARES]
+    hot_first = [filled_in(picture, missing(heatmap.values, share)) for share in SHARES]
+    logits = trial.ask([torch.from_numpy(one) for one in cold_first + hot_first])[:, trial.target]
+    return float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
+
+
+def missing(values: Float32[np.ndarray, "height width"], share: int) -> Bool[np.ndarray, "height width"]:
+    """The pixels above a percentile of the map."""
+    return np.asarray(values >= np.percentile(values, share))
+
+
+def pointing(heatmap: Heatmap, box: Box) -> bool:
+    """Whether the hottest pixel lies in the box. Source: Zhang et al., Excitation backprop, ECCV 2016."""
+    row, column = heatmap.hottest
+    return box[0] <= column < box[2] and box[1] <= row < box[3]
+
+
+def energy(heatmap: Heatmap, box: Box) -> float:
+    """Share of the map's sum inside the box. Source: Wang et al., Score-CAM, 2020, section 4.3."""
+    total = float(heatmap.values.sum())
+    return float(heatmap.values[box[1] : box[3], box[0] : box[2]].sum()) / total if total else 0.0

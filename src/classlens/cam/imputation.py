@@ -1,0 +1,71 @@
+"""Missing pixels filled in from their surroundings, so that a network cannot see the shape of what was removed.
+
+Source: Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32
+
+NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
+"""Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
+
+ROUNDS = 300
+TOLERANCE = 1e-3
+
+
+def filled_in(
+    picture: Float32[np.ndarray, "3 height width"], missing: Bool[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "3 height width"]:
+    """Solve for all missing pixels at once, by conjugate gradients; all missing gives zeros, none the picture itself."""
+    if missing.all():
+        return np.zeros_like(picture)
+    if not missing.any():
+        return picture
+    gap = missing[:, :, None]
+    inside = gap.astype(np.float32)
+    known = np.ascontiguousarray(picture.transpose(1, 2, 0)) * (1 - inside)
+    weights = spread(np.ones((*missing.shape, 1), np.float32))[:, :, None]
+    right = spread(known) * inside
+    solution = coarse_guess(known, missing) * inside
+    residual = right - (weights * solution - spread(solution)) * inside
+    direction, size = residual.copy(), total(np.square(residual))
+    goal = TOLERANCE**2 * np.maximum(total(np.square(right)), 1e-20)
+    for _ in range(ROUNDS):
+        if (size <= goal).all():
+            break
+        image = (weights * direction - spread(direction)) * inside
+        step = size / np.maximum(total(direction * image), 1e-20)
+        solution += step * direction
+        residual -= step * image
+        last, size = size, total(np.square(residual))
+        direction = residual + size / np.maximum(last, 1e-20) * direction
+    return np.ascontiguousarray((solution + known).transpose(2, 0, 1))
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    """The weighted sum of every pixel's neighbours; outside the picture there is nothing."""
+    return np.asarray(cv2.filter2D(values, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT))
+
+
+def total(values: np.ndarray) -> np.ndarray:
+    """The sum over all pixels, for every channel."""
+    return np.asarray(values.sum((0, 1), keepdims=True))
+
+
+def coarse_guess(known: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """A start near the solution: the known pixels averaged over ever larger squares until every gap is reached."""
+    there = (~missing).astype(np.float32)
+    guess, left = known.copy(), missing.copy()
+    side = 3
+    while left.any():
+        count = cv2.blur(there, (side, side), borderType=cv2.BORDER_CONSTANT)
+        mean = (
+            cv2.blur(known, (side, side), borderType=cv2.BORDER_CONSTANT)
+            / np.maximum(count, np.float32(1e-12))[:, :, None]
+        )
+        reached = left & (count > 1e-6)
+        guess[reached] = mean[reached]
+        left &= ~reached
+        side = 2 * side + 1
+    return guess
