@@ -13,16 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-
-import mmpretrain
 
 from classlens import Clock
 from classlens.schedule.chain import Link, chain
 from classlens.schedule.shapes import Cosine, Linear
 
-UPSTREAM = Path(mmpretrain.__file__).parent / ".mim"
+UPSTREAM = Path(find_spec("mmpretrain").submodule_search_locations[0]) / ".mim"
 TOOL = UPSTREAM / "tools" / "visualization" / "vis_scheduler.py"
 IMAGENET = 1_281_167
 CASES = {

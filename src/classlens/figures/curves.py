@@ -16,6 +16,7 @@ import matplotlib
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -58,6 +59,15 @@ def draw_curves(
     chart = chart_of([curves, *others], title=title, log=log)
     with styled(style):
         return figure_of(chart, size, style)
+
+
+def settle(figure: Figure) -> None:
+    """Fix the layout of a figure that is about to be saved, which would otherwise draw everything twice to find it."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        FigureCanvasAgg(figure)
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def styled(style: str) -> AbstractContextManager[None]:

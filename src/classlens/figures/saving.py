@@ -79,12 +79,14 @@ def save_curves(
         picture = svg_of(runs, title=title, style=style, size=size, log=log)
         write_whole(path, lambda file: file.write(picture.encode()))
     else:
-        from classlens.figures.curves import draw_curves
+        from classlens.figures.curves import draw_curves, settle
 
         if size[0] * size[1] * 100**2 > MOST_PIXELS and suffix in RASTER:
             raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
         figure = draw_curves(runs[0], others=runs[1:], title=title, style=style, size=size, log=log)
-        write_whole(path, lambda file: figure.savefig(file, format=suffix[1:]))
+        settle(figure)
+        encoder = {"compress_level": 4} if suffix == ".png" else None
+        write_whole(path, lambda file: figure.savefig(file, format=suffix[1:], pil_kwargs=encoder))
 
 
 def save_csv(path: Path, runs: Sequence[Curves]) -> None:
