@@ -226,3 +226,32 @@ def test_a_test_pipeline_leaves_normalising_and_packing_to_others():
 
     assert fed.size == (30, 30)
     assert fed.pixels.dtype == np.uint8
+
+
+def test_albumentations_repeats_itself_and_tells_what_it_applied():
+    pytest.importorskip("albumentations")
+    flip = {"type": "HorizontalFlip", "p": 1.0}
+    either = {"type": "OneOf", "transforms": [{"type": "Blur"}, {"type": "RandomBrightnessContrast"}], "p": 1.0}
+
+    outcomes = [run(seed=seed, type="Albu", transforms=[flip, either]) for seed in (0, 0, 1, 2, 3)]
+
+    np.testing.assert_array_equal(outcomes[0].state.value, outcomes[1].state.value)
+    assert len({outcome.state.value.tobytes() for outcome in outcomes}) > 1
+    assert all("HorizontalFlip" in outcome.drawn and len(outcome.drawn) == 2 for outcome in outcomes)
+    with pytest.raises(ConfigError, match="albumentations has no transform named 'Flop'"):
+        stage(type="Albu", transforms=[{"type": "Flop"}])
+
+
+def test_torchvision_stages_work_on_pillow_pictures():
+    pytest.importorskip("torchvision")
+    pipeline = [
+        {"type": "ToPIL", "to_rgb": True},
+        {"type": "torchvision/CenterCrop", "size": 40},
+        {"type": "ToNumpy", "to_bgr": True},
+    ]
+    state = State(PICTURE)
+
+    for built in build_stages(pipeline, where="train"):
+        state = built.apply(state, generator(0, 0, 0)).state
+
+    np.testing.assert_array_equal(look(state).pixels, PICTURE[10:50, 25:65, ::-1])

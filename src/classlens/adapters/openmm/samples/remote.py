@@ -24,11 +24,11 @@ def file_system(path: str) -> tuple[Any, str]:
     try:
         url_to_fs = import_module("fsspec.core").url_to_fs
     except ModuleNotFoundError as error:
-        raise MissingDependency("fsspec", extra="remote") from error
+        raise MissingDependency("fsspec", extra="hfds") from error
     try:
         system, inside = url_to_fs(path)
     except ImportError as error:
-        raise MissingDependency(str(error.name or path.partition(":")[0]), extra="remote") from error
+        raise MissingDependency(str(error.name or path.partition(":")[0]), extra="hfds") from error
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     return system, inside

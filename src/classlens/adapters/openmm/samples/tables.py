@@ -40,7 +40,7 @@ def arrow(name: str) -> Any:  # noqa: ANN401 - a module
     try:
         return import_module(f"pyarrow.{name}")
     except ModuleNotFoundError as error:
-        raise MissingDependency("pyarrow", extra="hf") from error
+        raise MissingDependency("pyarrow", extra="hfds") from error
 
 
 @lru_cache(maxsize=64)

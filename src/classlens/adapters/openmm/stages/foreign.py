@@ -3,9 +3,11 @@
 They are imported only when a pipeline names them, and draw from the global generators, which `trace` seeds.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
+from inspect import signature
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -81,17 +83,24 @@ def albumentations_stage(settings: Settings, where: str) -> Stage:
         MissingDependency: albumentations is not installed.
         ConfigError: there is no such transform, or it refuses its settings.
     """
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or its import asks a server for newer versions
     module = package("albumentations", "albumentations")
-    composed = module.Compose([albumentation(module, one, where) for one in settings["transforms"]])
+    told = {"save_applied_params": True} if "save_applied_params" in signature(module.Compose).parameters else {}
+    composed = module.Compose([albumentation(module, one, where) for one in settings["transforms"]], **told)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
         if hasattr(composed, "set_random_seed"):
             composed.set_random_seed(int(random.integers(2**31)))
         result = composed(image=np.ascontiguousarray(state.pixels))
-        drawn = {str(name): "" for name, _ in result.get("applied_transforms", ())}
+        drawn = {str(name): scalars(values) for name, values in result.get("applied_transforms", ())}
         return Outcome(state.with_pixels(result["image"]), drawn)
 
     return Stage(str(settings["type"]), apply, arguments(settings))
+
+
+def scalars(values: Mapping[str, Foreign]) -> dict[str, object]:
+    """The drawn values that fit in a caption; kernels and maps do not."""
+    return {name: value for name, value in values.items() if isinstance(value, (bool, int, float, str))}
 
 
 def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
@@ -115,7 +124,7 @@ def registered_stage(settings: Settings, where: str) -> Stage:
         MissingDependency: mmpretrain is not installed.
         ConfigError: its registry has no such transform, or it refuses its settings.
     """
-    package("mmpretrain.datasets", "mm")
+    package("mmpretrain.datasets", "mmpretrain")
     registry = import_module("mmpretrain.registry").TRANSFORMS
     try:
         transform = registry.build(dict(settings))
