@@ -85,8 +85,7 @@ def save_curves(
             raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
         figure = draw_curves(runs[0], others=runs[1:], title=title, style=style, size=size, log=log)
         settle(figure)
-        encoder = {"compress_level": 4} if suffix == ".png" else None
-        write_whole(path, lambda file: figure.savefig(file, format=suffix[1:], pil_kwargs=encoder))
+        write_whole(path, lambda file: figure.savefig(file, format=suffix[1:]))
 
 
 def save_csv(path: Path, runs: Sequence[Curves]) -> None:
