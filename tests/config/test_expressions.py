@@ -126,7 +126,7 @@ def test_a_variable_that_is_not_there_gets_a_suggestion(tmp_path):
         ("x = '{0.__class__}'.format(1)", "the field {0.__class__} of a format is not a plain name or number"),
         ("x = [1].__len__()", "a call of .__len__() on a list is not read"),
         ("import os\nos.system('x')", "a call of os.system() is not read"),
-        ("import os\nx = os.environ['HOME']", "'Symbol' object is not subscriptable"),
+        ("import os\nx = os.environ['HOME']", "an item of os.environ is not read"),
         ("from subprocess import run\nrun('x')", "a call of subprocess.run() is not read"),
         ("from m import A\nx = A()", "a call of m.A() is not read"),
         ("from os import *", "import * from something that is no base config is not read"),
@@ -149,6 +149,13 @@ def test_what_cannot_be_read_safely_is_refused_with_place_and_advice(tmp_path, s
     assert "`" in str(caught.value)
     if "not read" in str(caught.value):
         assert "--trust-config" in caught.value.hint
+
+
+def test_whoever_reads_the_environment_is_told_how_configs_do_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"a call of os\.environ\.get\(\) is not read") as caught:
+        read(tmp_path, child="import os\nx = os.environ.get('DATA', 'data')")
+
+    assert "{{$NAME:default}}" in caught.value.hint
 
 
 @pytest.mark.parametrize(

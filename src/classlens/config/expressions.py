@@ -111,6 +111,8 @@ def attribute(node: ast.Attribute, scope: Scope) -> Value:
 def subscript(node: ast.Subscript, scope: Scope) -> Value:
     """An item or a slice."""
     value = evaluate(node.value, scope)
+    if type(value) is Symbol:
+        raise Refused(f"an item of {value.name} is not read")
     if type(node.slice) is ast.Slice:
         scope.budget.spend(len(value))
     return value[position(node.slice, scope)]

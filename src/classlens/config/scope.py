@@ -16,6 +16,8 @@ from classlens.errors import ConfigError, suggestion
 
 TRUST = "--trust-config runs the file as Python; do so only if you trust whoever wrote it"
 
+VARIABLE = "write {{$NAME:default}} for an environment variable, or trust the file with --trust-config"
+
 FAULTS = (
     Refused,
     TooMuch,
@@ -72,7 +74,7 @@ def complaint(fault: Exception, node: ast.AST, scope: Scope) -> ConfigError:
     where = f"{scope.path}:{getattr(node, 'lineno', 1)}"
     shown = excerpt(node, scope.text)
     if isinstance(fault, Refused):
-        return ConfigError(f"{where}: {fault}: `{shown}`", hint=TRUST)
+        return ConfigError(f"{where}: {fault}: `{shown}`", hint=VARIABLE if "env" in str(fault) else TRUST)
     if isinstance(fault, TooMuch):
         return ConfigError(f"{where}: `{shown}` {fault}", hint="write the value down, or make it smaller")
     if isinstance(fault, RecursionError):
