@@ -87,6 +87,11 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--titled", action="store_true", help="write titles and a colour bar also on a single map")
     group.add_argument("--npz", type=Path, metavar="FILE", help="write the numbers: heatmap, saliency, meta")
     group.add_argument(
+        "--evaluate",
+        action="store_true",
+        help="score every map: deletion, insertion, drop, ROAD, beside a uniform and a random one (slow)",
+    )
+    group.add_argument(
         "--batch-size", type=positive_int, default=16, metavar="N", help="pictures at once (default: 16)"
     )
     group.add_argument(

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from classlens.cam.borrow import place
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.cam.facts import facts
+from classlens.cam.faithfulness import BETTER, evaluate
 from classlens.cam.layers import find_layers
 from classlens.cam.preview import preview
 from classlens.cam.saliency import Explanation, Fused, Saliency
@@ -40,7 +41,8 @@ def give_answer(request: Request) -> int:
         manner=Manner(arguments.whole, arguments.eigen_smooth, arguments.aug_smooth, arguments.batch_size),
     )
     shown = maps_of(explanation, arguments)
-    tell(shown, write_files(shown, request), request)
+    scores = [scores_of(classifier, found) for found in shown] if arguments.evaluate else []
+    tell(shown, write_files(shown, request), request, scores)
     return 0
 
 
@@ -87,13 +89,26 @@ def unique_names(stems: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def tell(shown: Sequence[Saliency | Fused], written: Sequence[Path], request: Request) -> None:
+def scores_of(classifier: Classifier, found: Saliency | Fused) -> dict[str, Any] | None:
+    """How true a map is; nothing for one that speaks about no class."""
+    return asdict(evaluate(classifier, found)) if found.subject else None
+
+
+def tell(
+    shown: Sequence[Saliency | Fused],
+    written: Sequence[Path],
+    request: Request,
+    scores: Sequence[dict[str, Any] | None],
+) -> None:
     """Say what was seen and written, as data or in words; maps that show nothing are complained of on the side."""
     told = [{"picture": str(request.pictures[found.index])} | facts(found) for found in shown]
+    for one, score in zip(told, scores, strict=False):
+        one["faithfulness"] = score
     if request.arguments.json:
         print(json.dumps({"maps": told, "written": [str(path) for path in written]}, indent=1))
     else:
         print("\n".join(map(sentence, shown, told)))
+        print("".join(table(found, score) for found, score in zip(shown, scores, strict=False) if score), end="")
         print("\n".join(f"written: {path}" for path in written) or "nothing written: --save-path names a picture")
     for one in told:
         if one["empty"]:
@@ -107,3 +122,13 @@ def sentence(found: Saliency | Fused, told: dict[str, Any]) -> str:
     row, column = told["hottest"]
     where = f"{found.method} at {found.layer}, hottest at row {row}, column {column}"
     return f"{told['picture']}: {number}{caption(found.subject)}, {where}"
+
+
+def table(found: Saliency | Fused, score: dict[str, Any]) -> str:
+    """The scores of a map and of the baselines beside it, one measure a line."""
+    lines = [f"\n{found.method}, {caption(found.subject)}", f"  {'':12}      map  uniform   random   better"]
+    for measure, better in BETTER.items():
+        values = [score[whose][measure] for whose in ("own", "uniform", "random")]
+        if None not in values:
+            lines.append(f"  {measure:<12}" + "".join(f"{float(value):9.3f}" for value in values) + f"   {better}")
+    return "\n".join(lines) + "\n"
