@@ -168,3 +168,17 @@ measured = {
     "pretrained_window_sizes": [6, 6, 6, 3],
 }
 add("SwinV2 with windows of its own", measured, 768, size=150)
+for arch, width in {"s12": 512, "m36": 768}.items():
+    add(f"PoolFormer-{arch}", {"type": "PoolFormer", "arch": arch}, width)
+    add(f"RIFormer-{arch} train", {"type": "RIFormer", "arch": arch}, width)
+    add(f"RIFormer-{arch} deploy", {"type": "RIFormer", "arch": arch, "deploy": True}, width)
+for patch, width, normed in ((16, 128, False), (8, 192, True)):
+    crossed = {
+        "type": "XCiT",
+        "patch_size": patch,
+        "embed_dims": width,
+        "depth": 3,
+        "num_heads": 4,
+        "tokens_norm": normed,
+    }
+    add(f"XCiT p{patch}", crossed, width, neck=None, size=80)

@@ -28,6 +28,8 @@ BACKBONES: Mapping[str, str] = {
     "LeNet5": "lenet:lenet",
     "MobileNetV2": "mobilenet_v2:mobilenet_v2",
     "MobileNetV3": "mobilenet_v3:mobilenet_v3",
+    "PoolFormer": "poolformer:poolformer",
+    "RIFormer": "poolformer:poolformer",
     "RegNet": "regnet:regnet",
     "RepVGG": "repvgg:repvgg",
     "ResNeXt": RESNET,
@@ -42,6 +44,7 @@ BACKBONES: Mapping[str, str] = {
     "T2T_ViT": "t2t_vit:t2t_vit",
     "VGG": "vgg:vgg",
     "VisionTransformer": VIT,
+    "XCiT": "xcit:xcit",
 }
 NECKS: Mapping[str, str] = {
     "ClsBatchNormNeck": "necks:batch_norm_neck",
