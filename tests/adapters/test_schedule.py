@@ -125,6 +125,35 @@ def test_no_scheduler_is_a_flat_line_that_says_so(tmp_path):
     assert curves.notes == ("the config has no scheduler: every value stays as it starts",)
 
 
+def test_layers_that_nobody_knows_leave_the_last_layers_rate_and_a_note(tmp_path):
+    text = NEW.replace(
+        "optim_wrapper = dict(",
+        "model = dict(type='ImageClassifier', backbone=dict(type='ResNet', depth=18), neck=dict(type='GlobalAveragePooling'),"
+        "head=dict(type='LinearClsHead', num_classes=5, in_channels=512))\n"
+        "    optim_wrapper = dict(constructor='LearningRateDecayOptimWrapperConstructor',"
+        "paramwise_cfg=dict(layer_decay_rate=0.5),",
+    )
+    curves = curves_of(setup_of(tmp_path, text))
+
+    assert [curve.group.initial["lr"] for curve in curves.named("lr")] == [1e-3]
+    assert "only that of the last layer is drawn, because layer-wise decay" in curves.notes[0]
+
+
+def test_layer_wise_decay_has_a_curve_for_every_layer(tmp_path):
+    text = NEW.replace(
+        "optim_wrapper = dict(",
+        "model = dict(type='ImageClassifier', backbone=dict(type='VisionTransformer', arch='deit-tiny', img_size=32),"
+        "head=dict(type='VisionTransformerClsHead', num_classes=5, in_channels=192))\n"
+        "    optim_wrapper = dict(constructor='LearningRateDecayOptimWrapperConstructor',"
+        "paramwise_cfg=dict(layer_decay_rate=0.5),",
+    )
+    curves = curves_of(setup_of(tmp_path, text))
+
+    rates = sorted({curve.group.initial["lr"] for curve in curves.named("lr")})
+    assert rates == pytest.approx([1e-3 * 0.5**k for k in range(13, -1, -1)])
+    assert curves.named("lr")[0].group.tensors
+
+
 def test_plateau_says_that_it_depends_on_the_metric(tmp_path):
     text = NEW.replace(
         "dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", "dict(type='ReduceOnPlateauLR', monitor='acc')"

@@ -38,11 +38,14 @@ def open_schedule(
     if parameters is None and (count_groups or layer_decay(optimization) is not None):
         try:
             parameters = network_parameters(setup)
+            groups = groups_of(optimization, parameters)
         except ClasslensError as error:
             if count_groups:
                 raise
             notes.append(f"rates decay layer by layer; only that of the last layer is drawn, because {error}")
-    groups = groups_of(optimization, parameters)
+            groups = groups_of(optimization, None)
+    else:
+        groups = groups_of(optimization, parameters)
     rules = rules_1x(optimization) if setup.generation == "1.x" else rules_0x(optimization)
     average = average_of(setup)
     if average is not None:
