@@ -131,10 +131,10 @@ def test_a_label_without_a_class_is_marked_and_never_named_after_another():
 def test_ends_are_the_same_as_those_of_the_whole_trace():
     dataset = dataset_of(QUIET, LOUD)
 
-    whole, ends, first = (trace(dataset, 4, 2, keep=keep) for keep in ("all", "ends", "first"))
+    whole, ends, first, last = (trace(dataset, 4, 2, keep=keep) for keep in ("all", "ends", "first", "last"))
 
-    assert len(ends.snapshots) == 2
-    assert len(first.snapshots) == 1
+    assert [len(one.snapshots) for one in (whole, ends, first, last)] == [3, 2, 1, 1]
+    np.testing.assert_array_equal(whole.transformed.image.pixels, last.transformed.image.pixels)
     np.testing.assert_array_equal(whole.transformed.image.pixels, ends.transformed.image.pixels)
     np.testing.assert_array_equal(whole.original.image.pixels, first.original.image.pixels)
 

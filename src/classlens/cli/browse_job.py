@@ -20,7 +20,7 @@ from classlens.errors import ClasslensError, DataError
 from classlens.figures.filmstrip import Mode, bad_tile, draw_trace, resized
 from classlens.image import Image
 
-EXTENTS: Mapping[str, Extent] = {"original": "first", "transformed": "ends", "concat": "ends", "pipeline": "all"}
+EXTENTS: Mapping[str, Extent] = {"original": "first", "transformed": "last", "concat": "ends", "pipeline": "all"}
 QUALITY = 90
 LONGEST_NAME, UNLABELLED = 80, "unlabelled"
 
@@ -110,7 +110,7 @@ def described(result: Trace, look: Look) -> Row:
         {"stage": one.stage, "size": one.image.size, "drawn": plain(one.drawn), "changed": one.changed}
         for one in (result.snapshots if look.drawn else ())
     )
-    size = result.original.image.size
+    size = result.snapshots[0].image.size
     return Row(result.index, result.seed, result.path, result.class_names, size, None, result.remarks, stages)
 
 

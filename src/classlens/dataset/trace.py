@@ -14,8 +14,8 @@ from classlens.dataset.chance import generator, seeded_globals
 from classlens.dataset.dataset import Dataset, Drawn, Outcome
 from classlens.image import Image
 
-Extent = Literal["all", "ends", "first"]
-"""Which snapshots are kept: after every stage, the first and the last, or only the picture as loaded."""
+Extent = Literal["all", "ends", "first", "last"]
+"""Which snapshots are kept: after every stage, the first and the last, or only one of these two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Snapshot:
 class Trace:
     """One draw of one sample: the same dataset, index and seed give the same trace.
 
-    The first snapshot is the picture as loaded. `class_names` has several entries for a multi-label sample.
+    The first snapshot is the picture as loaded (unless only the last one was kept). `class_names` has several entries for a multi-label sample.
     """
 
     dataset: str
@@ -77,23 +77,29 @@ def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all") 
     foreign = any(stage.draws_globally for stage in dataset.stages)
     with seeded_globals(mixed(seed, index)) if foreign else nullcontext():
         loaded = dataset.load(index)
-        first = Snapshot(dataset.loader, dataset.look(loaded))
-        rest: tuple[Snapshot, ...] = ()
-        if keep == "all":
-            rest = tuple(every_snapshot(dataset, first.image, follow(dataset, loaded, index, seed)))
-        elif keep == "ends" and dataset.stages:
-            *_, (name, outcome) = follow(dataset, loaded, index, seed)
-            rest = (Snapshot(name, dataset.look(outcome.state), outcome.drawn),)
+        snapshots = tuple(kept(dataset, loaded, follow(dataset, loaded, index, seed), keep))
     sample = dataset.sample(index)
     return Trace(
         dataset=dataset.name,
         index=index,
         seed=seed,
         class_names=dataset.class_names(index),
-        snapshots=(first, *rest),
+        snapshots=snapshots,
         path=sample.path,
         remarks=dataset.remarks(loaded),
     )
+
+
+def kept(dataset: Dataset, loaded: object, outcomes: Iterator[tuple[str, Outcome]], keep: Extent) -> Iterator[Snapshot]:
+    """The snapshots that are asked for; no other state is turned into a picture."""
+    if keep != "last" or not dataset.stages:
+        first = Snapshot(dataset.loader, dataset.look(loaded))
+        yield first
+        if keep == "all":
+            yield from every_snapshot(dataset, first.image, outcomes)
+    if keep in ("ends", "last") and dataset.stages:
+        *_, (name, outcome) = outcomes
+        yield Snapshot(name, dataset.look(outcome.state), outcome.drawn)
 
 
 def follow(dataset: Dataset, loaded: object, index: int, seed: int) -> Iterator[tuple[str, Outcome]]:

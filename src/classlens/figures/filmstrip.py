@@ -81,7 +81,7 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float = 1.0) 
 def heading(result: Trace) -> str:
     """What the sample is."""
     names = ", ".join(result.class_names) or "no label"
-    height, width = result.original.image.size
+    height, width = result.snapshots[0].image.size
     return f"{names}  ·  #{result.index}  ·  {width} {TIMES} {height}"
 
 
