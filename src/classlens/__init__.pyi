@@ -1,8 +1,11 @@
 from .adapters import open_source as open_source
+from .cam.answer import Manner as Manner
 from .cam.classifier import Classifier as Classifier
 from .cam.classifier import Layer as Layer
 from .cam.explain import explain as explain
+from .cam.faithfulness import evaluate as evaluate
 from .cam.saliency import Explanation as Explanation
+from .cam.saliency import Fused as Fused
 from .cam.saliency import Heatmap as Heatmap
 from .cam.saliency import Saliency as Saliency
 from .config import read_config as read_config

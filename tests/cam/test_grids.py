@@ -7,7 +7,14 @@ from classlens.errors import ModelError
 
 
 def read(shape, *, picture=(224, 224), module=None, extra=None) -> Layout:
-    return layout_of(torch.zeros(shape), Place("here", module or nn.Identity(), picture, extra))
+    return layout_of(torch.zeros(shape), Place("here", module or nn.Identity(), picture, extra, shape[0]))
+
+
+def test_windows_of_pictures_are_refused():
+    place = Place("attn.qkv", nn.Identity(), (224, 224), batch=2)
+
+    with pytest.raises(ModelError, match="puts out 128 items for a batch of 2"):
+        layout_of(torch.zeros(128, 49, 96), place)
 
 
 @pytest.mark.parametrize(

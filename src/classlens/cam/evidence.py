@@ -99,7 +99,7 @@ def observe(
     nodes = tuple(seen[0] for seen in outputs.values())
     picture = (batch.shape[2], batch.shape[3])
     extra = extra_tokens(classifier)
-    places = (Place(layer.name, layer.module, picture, extra) for layer in layers)
+    places = (Place(layer.name, layer.module, picture, extra, len(batch)) for layer in layers)
     layouts = tuple(layout_of(node, place) for node, place in zip(nodes, places, strict=True))
     return Seen(tuple(layers), nodes, layouts, logits)
 

@@ -68,12 +68,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Place:
-    """What is known besides the output's shape: the layer, the size of the picture fed, and tokens in front."""
+    """What is known besides the output's shape: the layer, the pictures fed (size, number), and tokens in front."""
 
     name: str
     module: nn.Module
     picture: tuple[int, int]
     extra_tokens: int | None = None
+    batch: int = 1
 
 
 def layout_of(output: Float[Tensor, "batch ..."], place: Place) -> Layout:
@@ -83,6 +84,12 @@ def layout_of(output: Float[Tensor, "batch ..."], place: Place) -> Layout:
         ModelError: the shape allows no reading, or more than one.
     """
     shape = tuple(output.shape)
+    if shape[:1] != (place.batch,):
+        raise ModelError(
+            f"layer {place.name!r} puts out {shape[0] if shape else 0} items for a batch of {place.batch}: "
+            "windows or other parts of pictures, not whole ones",
+            hint="choose the block or the norm layer around it",
+        )
     if len(shape) == 4 and isinstance(place.module, CHANNELS_FIRST):
         return Layout("channels first", shape[2], shape[3])
     readings = {3: token_readings, 4: map_readings}.get(len(shape), no_readings)(shape, place)
