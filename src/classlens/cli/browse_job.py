@@ -178,9 +178,11 @@ def write_whole(place: Path, data: bytes) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(data)
         part.replace(place)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise DataError(f"cannot write {place}: {(error.strerror or str(error)).lower()}") from error
 
 

@@ -17,6 +17,9 @@ from classlens.dataset.dataset import Dataset
 from classlens.dataset.selection import given, of_classes, shuffled, spread
 from classlens.errors import DataError
 
+ON_A_PAGE = 1000
+"""A page holds its pictures, so it shows so many unless told otherwise."""
+
 STEP = 25
 """The progress line is renewed every so many pictures."""
 
@@ -56,7 +59,7 @@ def selection(dataset: Dataset, arguments: argparse.Namespace) -> list[int]:
     total = dataset.length if among is None else len(among)
     if arguments.batch is not None:
         return among or list(range(total)) if arguments.in_order else shuffled(dataset, total, arguments.seed, among)
-    number = min(arguments.show_number or total, total)
+    number = min(arguments.show_number or (ON_A_PAGE if arguments.html else total), total)
     if arguments.shuffle:
         return shuffled(dataset, number, arguments.seed, among)
     if arguments.in_order or number == total:

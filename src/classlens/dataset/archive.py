@@ -4,7 +4,6 @@ A picture in an archive has the path `ARCHIVE::NAME`. Compressed tar files have 
 before it, and are refused.
 """
 
-import os
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -75,7 +74,8 @@ def read_member(place: str) -> bytes:
         raise DataError(f"{place}: no such file in the archive")
     start, size = tar_index(path)[name]
     with Path(path).open("rb") as file:
-        data = os.pread(file.fileno(), size, start)
+        file.seek(start)
+        data = file.read(size)
     if len(data) < size:
         raise DataError(f"{place}: the archive is cut short")
     return data

@@ -47,7 +47,8 @@ def written() -> list[str]:
     size = os.fstat(sink()).st_size
     if size == 0:
         return []
-    text = os.pread(sink(), size, 0).decode("utf-8", "replace")
+    os.lseek(sink(), 0, os.SEEK_SET)
+    text = os.read(sink(), size).decode("utf-8", "replace")
     os.ftruncate(sink(), 0)
     os.lseek(sink(), 0, os.SEEK_SET)
     return [line.strip() for line in text.splitlines() if line.strip()]
