@@ -398,3 +398,14 @@ def test_a_table_without_pyarrow_says_what_to_install(tmp_path):
 
     with pytest.raises(MissingDependency, match="pyarrow is not installed"):
         open_source(f"folder:{tmp_path / 'a.parquet'}").dataset("train")
+
+
+def test_wrapped_archives_are_read_from_their_own_place(folder, tmp_path):
+    shutil.make_archive(str(tmp_path / "all"), "zip", folder)
+    inner = {"type": "CustomDataset", "data_root": str(folder)}
+    archived = {"type": "CustomDataset", "data_root": str(tmp_path / "all.zip")}
+
+    joined = opened(type="ConcatDataset", datasets=[inner, {"type": "RepeatDataset", "dataset": archived, "times": 2}])
+
+    assert joined.length == 15
+    assert trace(joined, 14).original.image.size == (8, 10)

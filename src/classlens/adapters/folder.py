@@ -43,7 +43,7 @@ def open_split(path: str, name: str) -> Dataset:
 
     def load(index: int) -> State:
         where = listing.sample(index).path or ""
-        return loader.state(listing.content(where), where)
+        return loader.state(listing.read(index), where)
 
     return Dataset(
         name=Path(path).name or path,

@@ -54,7 +54,7 @@ def open_split(split: Split, *, name: str, classes: Classes, trusted: bool = Fal
         path = listing.sample(index).path
         if pixels is not None or path is None:
             return State(pixels, listing.encoding, path)
-        return (loader or LoadImageFromFile()).state(listing.content(path), path)
+        return (loader or LoadImageFromFile()).state(listing.read(index), path)
 
     return Dataset(
         name=name,

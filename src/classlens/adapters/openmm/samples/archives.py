@@ -32,7 +32,7 @@ def archived(paths: Sequence[str]) -> Listing:
         return Listing(
             len(shown),
             lambda index: Sample(shown[index], shard_labels(shown[index], beside)),
-            content=read_member,
+            content=lambda index: read_member(shown[index]),
             warnings=warnings,
         )
     shown.sort()
@@ -43,7 +43,7 @@ def archived(paths: Sequence[str]) -> Listing:
         len(shown),
         lambda index: Sample(shown[index], (numbers[groups[index]],) if len(classes) > 1 else ()),
         classes if len(classes) > 1 else None,
-        content=read_member,
+        content=lambda index: read_member(shown[index]),
         warnings=warnings,
     )
 

@@ -16,7 +16,6 @@ from classlens.adapters.openmm.setup import Settings
 from classlens.dataset.archive import is_archive
 from classlens.dataset.dataset import Sample
 from classlens.dataset.folder import EXTENSIONS, scan
-from classlens.dataset.reading import read_bytes
 from classlens.errors import ConfigError, DataError, suggestion
 
 Classes = tuple[str, ...] | None
@@ -59,8 +58,10 @@ def annotated(path: str, folder: str, classes: Classes, *, labelled: bool = True
         one = samples[index]
         return replace(one, path=joined(folder, one.path or ""))
 
-    content = read_remote if is_remote(folder) else read_bytes
-    return Listing(len(samples), sample, classes or found.classes, content=content, warnings=found.warnings)
+    listing = Listing(len(samples), sample, classes or found.classes, warnings=found.warnings)
+    if not is_remote(folder):
+        return listing
+    return replace(listing, content=lambda index: read_remote(sample(index).path or ""))
 
 
 def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:

@@ -1,7 +1,7 @@
 """What every kind of dataset comes down to: samples in order, and the bytes or pixels of each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.dataset.dataset import Sample
@@ -22,7 +22,7 @@ class Listing:
     """The samples of a dataset.
 
     `sample` tells path and labels; `pixels` gives a picture kept in memory, encoded as `encoding` says, or None;
-    `content` reads the bytes behind a path.
+    `content` gives the bytes of a picture's file where they are not simply in a file.
     """
 
     length: int
@@ -30,8 +30,16 @@ class Listing:
     classes: tuple[str, ...] | None = None
     pixels: Callable[[int], Pixels | None] = no_pixels
     encoding: Encoding = BGR
-    content: Callable[[str], bytes] = read_bytes
-    warnings: tuple[str, ...] = field(default=())
+    content: Callable[[int], bytes] | None = None
+    warnings: tuple[str, ...] = ()
+
+    def read(self, index: int) -> bytes:
+        """The bytes of a picture's file.
+
+        Raises:
+            DataError: it is missing or cannot be read.
+        """
+        return self.content(index) if self.content else read_bytes(self.sample(index).path or "")
 
 
 def text(settings: Settings, key: str, where: str) -> str:

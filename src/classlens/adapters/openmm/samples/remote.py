@@ -72,4 +72,4 @@ def remote_folder(path: str) -> Listing:
         first, slash, _ = names[index].partition("/")
         return Sample(f"{path.rstrip('/')}/{names[index]}", (numbers[first],) if slash else ())
 
-    return Listing(len(names), sample, classes or None, content=read_remote)
+    return Listing(len(names), sample, classes or None, content=lambda index: read_remote(sample(index).path or ""))

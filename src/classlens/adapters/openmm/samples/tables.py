@@ -109,12 +109,12 @@ def tabled(paths: Sequence[str]) -> Listing:
         numbers = labels if isinstance(labels, list) else [labels]
         return Sample(f"{path}{SEPARATOR}{row}", tuple(one for one in numbers if isinstance(one, int)))
 
-    def content(where: str) -> bytes:
-        path, _, row = where.rpartition(SEPARATOR)
-        cell = value(path, int(row), picture)
+    def content(index: int) -> bytes:
+        path, row = place(index)
+        cell = value(path, row, picture)
         data = cell.get("bytes") if isinstance(cell, Mapping) else cell
         if not isinstance(data, bytes) or not data:
-            raise DataError(f"{where}: no picture in column {picture!r}")
+            raise DataError(f"{path}{SEPARATOR}{row}: no picture in column {picture!r}")
         return data
 
     return Listing(starts[-1], sample, class_names(schema, label), content=content)

@@ -31,6 +31,7 @@ def chosen(listing: Listing, indices: Sequence[int]) -> Listing:
         length=len(indices),
         sample=lambda index: listing.sample(indices[index]),
         pixels=lambda index: listing.pixels(indices[index]),
+        content=lambda index: listing.read(indices[index]),
     )
 
 
@@ -54,6 +55,7 @@ def concatenated(settings: Settings, open_one: Open, where: str) -> Listing:
         length=starts[-1],
         sample=lambda index: at(index)[0].sample(at(index)[1]),
         pixels=lambda index: at(index)[0].pixels(at(index)[1]),
+        content=lambda index: at(index)[0].read(at(index)[1]),
         warnings=warnings,
     )
 
@@ -66,6 +68,7 @@ def repeated(settings: Settings, open_one: Open, where: str) -> Listing:
         length=listing.length * int(inner(settings, "times", where)),
         sample=lambda index: listing.sample(index % listing.length),
         pixels=lambda index: listing.pixels(index % listing.length),
+        content=lambda index: listing.read(index % listing.length),
     )
 
 
