@@ -112,6 +112,36 @@ def test_several_configs_are_compared_under_their_labels(config, tmp_path, capsy
     assert "new one" in picture.read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "length"),
+    [
+        (["--steps", "50"], "small: 50 steps\n"),
+        (["--epochs", "9", "--epoch-length", "7"], "63 steps = 9 epochs x 7 steps"),
+        (["--epoch-length", "7"], "56 steps = 8 epochs x 7 steps"),
+        (["--epochs", "9", "-d", "320"], "90 steps = 9 epochs x 10 steps"),
+    ],
+)
+def test_the_length_of_the_run_can_be_said(config, capsys, words, length):
+    assert lr(config, *words, "--not-show") == 0
+
+    assert length in capsys.readouterr().out
+
+
+def test_a_target_that_does_not_say_how_long_it_trains_asks_for_it(tmp_path, capsys):
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import torch\n"
+        "optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)\n"
+        "scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)\n"
+        "both = optimizer, scheduler\n"
+    )
+
+    assert lr(f"py:{script}:both") == 2
+    assert "--epochs N --epoch-length N" in capsys.readouterr().err
+    assert lr(f"py:{script}:both", "--epochs", 4, "--epoch-length", 5, "--not-show") == 0
+    assert "lr: starts 0.5, peaks 0.5 at step 0, ends 0.05" in capsys.readouterr().out
+
+
 def test_overrides_are_followed(config, capsys):
     assert lr(config, "-d", 1000, "--cfg-options", "optim_wrapper.optimizer.lr=0.5", "--not-show") == 0
 

@@ -52,6 +52,9 @@ def add_extras(parser: argparse.ArgumentParser) -> None:
     """The arguments that are ours."""
     group = parser.add_argument_group("more")
     group.add_argument("--label", nargs="+", action="extend", metavar="NAME", help="what to call each config")
+    group.add_argument("--epochs", type=positive_int, metavar="N", help="epochs of the run, instead of the config's")
+    group.add_argument("--epoch-length", type=positive_int, metavar="N", help="steps of an epoch, instead of counting")
+    group.add_argument("--steps", type=positive_int, metavar="N", help="steps of a run without epochs")
     group.add_argument("--log", action="store_true", help="logarithmic values")
     group.add_argument("--groups", action="store_true", help="build the model (needs torch) to count parameter groups")
     group.add_argument(

@@ -11,16 +11,20 @@ from pathlib import Path
 from classlens.adapters import Options
 from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
-from classlens.errors import DataError, NotFound
+from classlens.errors import DataError, NotFound, NotOffered
 from classlens.figures.chart import label_of, merged
 from classlens.figures.saving import check_target, save_csv, save_curves
 from classlens.figures.style import check_style
+from classlens.schedule.clock import Clock
 from classlens.schedule.data import summary
 from classlens.schedule.replay import Curves, replay
 from classlens.schedule.schedule import scaled_by_batch
+from classlens.source import Source
 
 MOST_LINES = 16
 """Curves that are told in words."""
+
+ANY_SIZE = 10**9
 
 NAMES = {"wd": "weight_decay", "weight-decay": "weight_decay"}
 
@@ -68,8 +72,34 @@ def replayed(address: str, label: str, arguments: argparse.Namespace) -> Curves:
     schedule = source.schedule()
     if arguments.auto_scale_lr or (schedule.batches is not None and schedule.batches.applied):
         schedule = scaled_by_batch(schedule, arguments.ngpus)
-    clock = source.clock(dataset_size=arguments.dataset_size, gpus=arguments.ngpus)
-    return replay(schedule, clock, title=label)
+    return replay(schedule, clock_for(source, arguments), title=label)
+
+
+def clock_for(source: Source, arguments: argparse.Namespace) -> Clock:
+    """The length of the run: what the arguments say, and for the rest what the source says.
+
+    Raises:
+        NotOffered: neither says it.
+    """
+    epochs, epoch = arguments.epochs, arguments.epoch_length
+    if arguments.steps is not None:
+        return Clock.of_steps(arguments.steps, epoch)
+    if epochs is not None and epoch is not None:
+        return Clock(epochs, epoch)
+    if source.plan is None:
+        raise NotOffered(
+            f"{source.origin} does not say how long it trains", hint="say --steps N, or --epochs N --epoch-length N"
+        )
+    if epoch is not None and arguments.dataset_size is None:
+        # Only the number of epochs is asked for: the dataset need not be there, and any size that fills a batch will do.
+        clock = source.clock(dataset_size=ANY_SIZE, gpus=arguments.ngpus)
+    else:
+        clock = source.clock(dataset_size=arguments.dataset_size, gpus=arguments.ngpus)
+    if epochs is None and epoch is None:
+        return clock
+    if not clock.by_epoch:
+        return Clock.of_steps(clock.steps, epoch)
+    return Clock(epochs or clock.epochs, epoch or clock.steps_per_epoch, note="" if epoch else clock.note)
 
 
 def chosen(run: Curves, parameter: str) -> Curves:
