@@ -397,3 +397,36 @@ def test_a_lightning_module_that_needs_its_trainer_is_told():
         open_source(Lightning(answer)).schedule()
 
     assert "(optimizer, scheduler)" in caught.value.hint
+
+
+def test_a_loader_says_how_samples_are_batched_and_mixed():
+    mixup = pytest.importorskip("timm.data").Mixup(mixup_alpha=0.8, cutmix_alpha=1.0, prob=0.9, switch_prob=0.25)
+    choice = v2.RandomChoice([v2.MixUp(alpha=0.2, num_classes=2), v2.CutMix(alpha=1.0, num_classes=2)], p=[1, 3])
+    loader = DataLoader(Pictures(), batch_size=4)
+
+    plans = [open_source({"train": loader, "mixing": mixing}).dataset().batch for mixing in (mixup, choice, None)]
+
+    assert [plan.size for plan in plans] == [4, 4, 4]
+    told = [[(one.kind, one.alpha, pytest.approx(one.probability)) for one in plan.mixings] for plan in plans]
+    assert told == [
+        [("Mixup", 0.8, 0.675), ("CutMix", 1.0, 0.225)],
+        [("Mixup", 0.2, 0.25), ("CutMix", 1.0, 0.75)],
+        [],
+    ]
+    assert open_source(Pictures()).dataset().batch is None
+
+
+def test_validation_batches_are_not_mixed():
+    loader = DataLoader(Pictures(), batch_size=2)
+    source = open_source({"train": loader, "val": loader, "mixing": v2.MixUp(alpha=1.0, num_classes=2)})
+
+    assert len(source.dataset("train").batch.mixings) == 1
+    assert source.dataset("val").batch.mixings == ()
+
+
+def test_a_timm_collate_function_is_read_off_the_loader():
+    collate = pytest.importorskip("timm.data").FastCollateMixup(mixup_alpha=0.3)
+
+    plan = open_source(DataLoader(Pictures(), batch_size=2, collate_fn=collate)).dataset().batch
+
+    assert [(one.kind, one.alpha, one.probability) for one in plan.mixings] == [("Mixup", 0.3, 1.0)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from classlens.adapters import Options
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
+from classlens.adapters.python.mixing import batch_plan, is_mixing
 from classlens.adapters.python.training import configured, flat, schedule_of
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError, NotFound
@@ -26,6 +27,7 @@ WORDS: Mapping[str, type] = {"epochs": int, "interval": str}
 """Keys of a dict whose values are plain numbers and words."""
 
 FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
+    ("mixing", is_mixing),
     ("clock", lambda thing: isinstance(thing, Clock)),
     ("schedule", lambda thing: isinstance(thing, Schedule)),
     ("classifier", lambda thing: CLASSIFIER in kinds.kinds(thing) or kinds.is_module(thing)),
@@ -49,6 +51,7 @@ class Parts:
     datasets: Mapping[str, Thing] = field(default_factory=dict)
     optimizer: Thing = None
     scheduler: Thing = None
+    mixing: Thing = None
     schedule: Schedule | None = None
     clock: Clock | None = None
     epochs: int | None = None
@@ -125,7 +128,8 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
         return given
     from classlens.adapters.python.data import open_data
 
-    return open_data(given, split)
+    mixing = parts.mixing if split == "train" else None
+    return replace(open_data(given, split), batch=batch_plan(given, mixing))
 
 
 def open_schedule(parts: Parts) -> Schedule:

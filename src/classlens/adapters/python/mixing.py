@@ -1,0 +1,63 @@
+"""Mixup and CutMix of timm and torchvision as a batch plan.
+
+What is read is how often and with what alpha; which samples are paired is drawn by classlens. timm's modes that draw
+for each element are shown with one draw for the batch.
+"""
+
+from collections.abc import Sequence
+
+from classlens.adapters.python import kinds
+from classlens.adapters.python.kinds import Thing
+from classlens.dataset.dataset import BatchPlan, Mixing
+
+TIMM = "timm.data.mixup.Mixup"
+TORCHVISION = {
+    "torchvision.transforms.v2._augment.MixUp": "Mixup",
+    "torchvision.transforms.v2._augment.CutMix": "CutMix",
+}
+
+
+def is_mixing(thing: Thing) -> bool:
+    """Whether an object mixes batches: timm's Mixup (also as collate function), v2.MixUp, v2.CutMix, or a choice of them."""
+    names = kinds.kinds(thing)
+    if TIMM in names or names & TORCHVISION.keys():
+        return True
+    inner = getattr(thing, "transforms", None)
+    return type(thing).__name__ == "RandomChoice" and bool(inner) and all(map(is_mixing, inner or ()))
+
+
+def batch_plan(loader: Thing, mixing: Thing) -> BatchPlan | None:
+    """How a DataLoader batches, and how its collate function or `mixing` mixes; None where there is no batch size."""
+    size = getattr(loader, "batch_size", None)
+    collate = getattr(loader, "collate_fn", None)
+    if mixing is None and is_mixing(collate):
+        mixing = collate
+    if size is None:
+        return None
+    return BatchPlan(size, () if mixing is None else mixings(mixing))
+
+
+def mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
+    """The ways of mixing, each with the probability that a batch is mixed like that; `share` is that of the object."""
+    names = kinds.kinds(thing)
+    for name in names & TORCHVISION.keys():
+        return (Mixing(TORCHVISION[name], float(thing.alpha), share),)  # type: ignore[arg-type]
+    if TIMM in names:
+        return timm_mixings(thing)
+    chances: Sequence[float] = thing.p
+    return tuple(found for one, chance in zip(thing.transforms, chances, strict=True) for found in mixings(one, chance))
+
+
+def timm_mixings(thing: Thing) -> tuple[Mixing, ...]:
+    """One object of timm stands for both: CutMix with `switch_prob` where both are on."""
+    both = thing.mixup_alpha > 0 and thing.cutmix_alpha > 0
+    cut = thing.switch_prob if both else float(thing.cutmix_alpha > 0)
+    within = None if thing.cutmix_minmax is None else tuple(thing.cutmix_minmax)
+    found = []
+    if thing.mixup_alpha > 0:
+        found.append(Mixing("Mixup", thing.mixup_alpha, thing.mix_prob * (1 - cut)))
+    if thing.cutmix_alpha > 0:
+        found.append(
+            Mixing("CutMix", thing.cutmix_alpha, thing.mix_prob * cut, within=within, corrected=thing.correct_lam)
+        )
+    return tuple(found)
