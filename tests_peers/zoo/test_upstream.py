@@ -5,6 +5,9 @@ import torch
 from mmpretrain.models import build_classifier
 
 from classlens.adapters.openmm.checkpoints.loading import load_weights
+from classlens.adapters.openmm.classifier import build_module
+from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.trusted import read_trusted
 from classlens.adapters.openmm.zoo.build import build_network
 from classlens.errors import ConfigError, DataError
 from tests_peers.zoo.test_logits import randomised
@@ -39,3 +42,26 @@ def test_weights_that_a_foreign_network_misses_are_not_left_random():
 def test_what_mmpretrain_does_not_know_either_is_an_error():
     with pytest.raises(ConfigError, match="mmpretrain cannot build the backbone 'NoSuchNet'"):
         build_network({**SHUFFLE, "backbone": {"type": "NoSuchNet"}})
+
+
+def test_a_backbone_of_the_users_own_comes_in_through_custom_imports(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "users_backbone.py").write_text(
+        "from mmpretrain.registry import MODELS\n"
+        "from torch import nn\n"
+        "@MODELS.register_module()\n"
+        "class UsersBackbone(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Conv2d(3, 8, 3), nn.ReLU())\n"
+    )
+    path = tmp_path / "own.py"
+    path.write_text(
+        "custom_imports = dict(imports=['users_backbone'], allow_failed_imports=False)\n"
+        "model = dict(type='ImageClassifier', backbone=dict(type='UsersBackbone'),\n"
+        "             neck=dict(type='GlobalAveragePooling'),\n"
+        "             head=dict(type='LinearClsHead', num_classes=2, in_channels=8))\n"
+    )
+
+    network = build_module(read_setup(read_trusted(path), path), device="meta")
+
+    assert "backbone.1" in dict(network.named_modules())
