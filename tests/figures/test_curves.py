@@ -244,8 +244,18 @@ def test_a_file_that_cannot_be_written_is_told_before_any_work(tmp_path, name, m
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(DataError, match="the folder cannot be made"):
+    with pytest.raises(DataError, match="file is no folder"):
         check_target(tmp_path / "file" / "lr.png")
+
+
+def test_checking_a_place_makes_nothing(tmp_path):
+    check_target(tmp_path / "new" / "lr.png")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_curve_alone_can_be_drawn():
+    assert draw(run()[0]).axes[0].get_ylabel() == "learning rate"
 
 
 def test_a_picture_of_too_many_pixels_is_refused(tmp_path):

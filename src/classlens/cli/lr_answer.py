@@ -13,7 +13,7 @@ from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
 from classlens.errors import DataError, NotFound, NotOffered
 from classlens.figures.chart import label_of, merged
-from classlens.figures.saving import check_target, save_csv, save_curves
+from classlens.figures.saving import check_folder, check_target, save_csv, save_curves
 from classlens.figures.style import check_style
 from classlens.schedule.clock import Clock
 from classlens.schedule.data import summary
@@ -36,6 +36,8 @@ def answer(arguments: argparse.Namespace) -> int:
     for path in (arguments.save_path, arguments.html):
         if path is not None:
             check_target(path)
+    if arguments.csv is not None:
+        check_folder(arguments.csv)
     every = [replayed(address, label, arguments) for address, label in zip(arguments.config, labels, strict=True)]
     runs = [chosen(run, arguments.parameter) for run in every]
     wrote = write_pictures(runs, arguments)

@@ -35,16 +35,15 @@ def check_target(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Make the folder of a file, and see that it can be written.
+    """See that a file can be written in its folder, or that the folder can be made; nothing is made yet.
 
     Raises:
         DataError: it cannot.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{path}: the folder cannot be made: {error.strerror}") from error
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not existing.is_dir():
+        raise DataError(f"{path} cannot be written: {existing} is no folder")
+    if not os.access(existing, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise DataError(f"{path} cannot be written: permission denied")
 
 
@@ -108,6 +107,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         DataError: the disk refuses.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}") from error
