@@ -255,3 +255,19 @@ def test_torchvision_stages_work_on_pillow_pictures():
         state = built.apply(state, generator(0, 0, 0)).state
 
     np.testing.assert_array_equal(look(state).pixels, PICTURE[10:50, 25:65, ::-1])
+
+
+def test_types_with_a_scope_or_a_module_are_the_same_types():
+    pipeline = [
+        {"type": "mmpretrain.datasets.LoadImageFromFile"},
+        {"type": "mmcls.RandomFlip", "prob": 0.5},
+        {
+            "type": "mmpretrain.RandAugment",
+            "policies": [{"type": "mmcls.Invert"}],
+            "num_policies": 1,
+            "magnitude_level": 1,
+        },
+        {"type": "mmpretrain.PackInputs"},
+    ]
+
+    assert [stage.name for stage in build_stages(pipeline, where="train")] == ["RandomFlip", "RandAugment"]

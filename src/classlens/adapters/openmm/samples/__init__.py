@@ -14,6 +14,7 @@ from classlens.adapters.openmm.setup import Settings, Split
 from classlens.adapters.openmm.stages import build_stages, look
 from classlens.adapters.openmm.stages.loading import LoadImageFromFile, loader_of
 from classlens.adapters.openmm.stages.state import State
+from classlens.adapters.openmm.stages.transform import named
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes
 from classlens.errors import ConfigError, suggestion
@@ -87,6 +88,7 @@ def open_listing(settings: Settings, classes: Classes, where: str) -> Listing:
         ConfigError: there is no such dataset.
         DataError: the data is not there.
     """
+    settings = named(settings)
     kind = str(settings.get("type"))
     if kind in WRAPPERS:
         return WRAPPERS[kind](settings, lambda one: open_listing(one, classes, where), where)

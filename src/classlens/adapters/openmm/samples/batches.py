@@ -1,6 +1,7 @@
 """What a config says about batches: their size, and Mixup and its kin."""
 
 from classlens.adapters.openmm.setup import BatchAugments, Settings, Split
+from classlens.adapters.openmm.stages.transform import named
 from classlens.dataset.dataset import BatchPlan, Mixing
 from classlens.errors import ConfigError, suggestion
 
@@ -21,7 +22,7 @@ def batch_plan(split: Split, augments: BatchAugments) -> BatchPlan:
 
 def mixing_of(settings: Settings, probability: float) -> Mixing:
     """One batch augmentation."""
-    kind = str(settings.get("type"))
+    kind = str(named(settings).get("type"))
     if kind not in KINDS:
         raise ConfigError(f"no batch augmentation named {kind!r}", hint=suggestion(kind, KINDS))
     if not settings.get("alpha"):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from classlens.adapters.openmm.samples import open_split
 from classlens.adapters.openmm.samples.batches import batch_plan
 from classlens.adapters.openmm.setup import BatchAugments, Settings, Setup, Split
+from classlens.adapters.openmm.stages.transform import named
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError
 
@@ -28,7 +29,7 @@ def open_training(setup: Setup, split: Split, *, epoch: int | None, trusted: boo
 
 def recipes(setup: Setup, epoch: int) -> list[Settings]:
     """What SwitchRecipeHook has changed up to an epoch, in the order of the epochs."""
-    switches = [hook for hook in setup.hooks if hook.get("type") == "SwitchRecipeHook"]
+    switches = [hook for hook in setup.hooks if named(hook).get("type") == "SwitchRecipeHook"]
     found = [recipe for hook in switches for recipe in hook.get("schedule", ())]
     for recipe in found:
         if not isinstance(recipe, Mapping) or not isinstance(recipe.get("action_epoch"), int):

@@ -25,7 +25,7 @@ from classlens.adapters.openmm.stages.nesting import multi_view, random_apply, r
 from classlens.adapters.openmm.stages.operations import KINDS, operation
 from classlens.adapters.openmm.stages.policies import auto_augment, rand_augment
 from classlens.adapters.openmm.stages.state import look
-from classlens.adapters.openmm.stages.transform import NOTHING, Transform, record_of, stage_of
+from classlens.adapters.openmm.stages.transform import NOTHING, Transform, named, record_of, stage_of
 from classlens.dataset.dataset import Stage
 from classlens.errors import ConfigError, suggestion
 from classlens.image import Encoding, Image
@@ -71,7 +71,7 @@ def build_stages(pipeline: Sequence[Settings], *, where: str, trusted: bool = Fa
     for position, settings in enumerate(pipeline):
         if not isinstance(settings, Mapping) or "type" not in settings:
             raise ConfigError(f"{where}: stage {position + 1} is not a dict with a type: {settings!r}")
-        if settings["type"] not in FOLDED and settings["type"] != LOADER:
+        if named(settings)["type"] not in (*FOLDED, LOADER):
             stages.append(build_stage(settings, f"{where}: stage {position + 1}", built))
     return tuple(stages)
 
@@ -83,13 +83,13 @@ def build_nested(pipeline: Sequence[Settings], where: str, *, trusted: bool) -> 
 
 def build_stage(settings: Settings, where: str, build: partial[tuple[Stage, ...]]) -> Stage:
     """One transform as a stage."""
+    original, settings = settings, named(settings)
     name = str(settings["type"])
     if name in FORMATS:
         return format_stage(settings, where)
     if name in NESTED:
-        needed = "transforms"
-        if needed not in settings:
-            raise ConfigError(f"{where}: {name} needs the setting {needed!r}")
+        if "transforms" not in settings:
+            raise ConfigError(f"{where}: {name} needs the setting 'transforms'")
         return NESTED[name](settings, where, build)
     if name.startswith("torchvision/"):
         return torchvision_stage(settings, where)
@@ -99,7 +99,7 @@ def build_stage(settings: Settings, where: str, build: partial[tuple[Stage, ...]
     if native is not None:
         return stage_of(name, native, settings)
     if build.keywords["trusted"]:
-        return registered_stage(settings, where)
+        return registered_stage(original, where)
     known = [*DETERMINISTIC, *RANDOM, *POLICIES, *NESTED, *FORMATS, *KINDS, LOADER, *FOLDED]
     near = suggestion(name, known)
     own = "transforms of your own need --trust-config"
@@ -131,7 +131,8 @@ def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Imag
     """
     steps: list[Transform] = []
     for position, settings in enumerate(pipeline):
-        name = str(settings.get("type"))
+        settings = named(settings)
+        name = str(settings["type"])
         if name in FOLDED or name in FORMATS or name == LOADER:
             continue
         if name not in DETERMINISTIC:

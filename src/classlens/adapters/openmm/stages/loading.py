@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.state import State
-from classlens.adapters.openmm.stages.transform import record_of
+from classlens.adapters.openmm.stages.transform import named, record_of
 from classlens.dataset.complaints import damage, heard
 from classlens.dataset.headers import remarks_on
 from classlens.dataset.reading import CV2_FLAGS, checked_header, decode
@@ -52,6 +52,6 @@ def loader_of(pipeline: tuple[Settings, ...], where: str) -> LoadImageFromFile |
         ConfigError: the loader has an unknown setting or value.
     """
     for position, settings in enumerate(pipeline):
-        if settings.get("type") == "LoadImageFromFile":
-            return record_of(LoadImageFromFile, settings, f"{where}: stage {position + 1}")
+        if named(settings).get("type") == "LoadImageFromFile":
+            return record_of(LoadImageFromFile, named(settings), f"{where}: stage {position + 1}")
     return None

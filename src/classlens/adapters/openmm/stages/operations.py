@@ -17,7 +17,7 @@ from PIL import ImageFilter
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages import enhance
 from classlens.adapters.openmm.stages.resampling import CV2
-from classlens.adapters.openmm.stages.transform import Draws, Setting, probability
+from classlens.adapters.openmm.stages.transform import Draws, Setting, named, probability
 from classlens.dataset.reading import Pixels
 from classlens.errors import ConfigError, suggestion
 
@@ -182,6 +182,7 @@ def operation(settings: Settings, where: str) -> Operation:
     Raises:
         ConfigError: its name or one of its settings is unknown, or a value makes no sense.
     """
+    settings = named(settings)
     name = str(settings.get("type"))
     if name not in KINDS:
         raise ConfigError(f"{where}: no operation named {name!r}", hint=suggestion(name, KINDS))

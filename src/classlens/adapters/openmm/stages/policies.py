@@ -8,7 +8,7 @@ import numpy as np
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.operations import KINDS, Operation, operation
-from classlens.adapters.openmm.stages.transform import Draws, Setting
+from classlens.adapters.openmm.stages.transform import Draws, Setting, named
 from classlens.dataset.reading import Pixels
 from classlens.errors import ConfigError, suggestion
 
@@ -145,7 +145,7 @@ def collection(policies: Setting, named: Mapping[str, Setting], where: str) -> S
 
 def merged(row: Settings, settings: Settings) -> Settings:
     """A row with the shared `hparams`, as far as its operation has such a setting and does not give it itself."""
-    kind = KINDS.get(str(row.get("type")))
+    kind = KINDS.get(str(named(row).get("type")))
     shared = settings.get("hparams", HPARAMS)
     return {**{key: value for key, value in shared.items() if kind and key in kind.extras}, **row}
 

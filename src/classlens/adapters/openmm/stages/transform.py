@@ -49,6 +49,12 @@ def stage_of(name: str, transform: Transform, settings: Settings) -> Stage:
     return Stage(name, apply, arguments(settings), draws_globally=False)
 
 
+def named(settings: Settings) -> Settings:
+    """The settings with the bare name of their type: `mmpretrain.RandomFlip`, as a scope or an import, is `RandomFlip`."""
+    name = str(settings.get("type"))
+    return {**settings, "type": name.rpartition(".")[2]} if "." in name else settings
+
+
 def arguments(settings: Settings) -> dict[str, Any]:
     """The settings without the name of the transform and bookkeeping keys."""
     return {key: value for key, value in settings.items() if key not in ("type", "_scope_")}
