@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+from classlens.adapters.openmm.checkpoints.address import find_checkpoint
 from classlens.adapters.openmm.classifier import build_module, encoding_of, open_classifier
 from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Setup, Split
 from classlens.cam.classifier import Classifier
@@ -117,6 +118,33 @@ def test_a_missing_checkpoint_is_named():
 def test_weights_of_a_package_that_is_not_installed_name_the_extra():
     with pytest.raises(MissingDependency, match="no_such_weights is not installed"):
         open_classifier(LITE0, "package:no_such_weights/model.pth")
+
+
+def resaved(path: Path, **meta: object) -> str:
+    content = torch.load(find_checkpoint(WEIGHTS), weights_only=True)
+    torch.save({"state_dict": content, "meta": meta}, path)
+    return str(path)
+
+
+def test_class_names_of_the_checkpoint_come_first(tmp_path):
+    names = tuple(f"class {index}" for index in range(1000))
+
+    classifier = open_classifier(LITE0, resaved(tmp_path / "named.pth", dataset_meta={"classes": names}))
+
+    assert classifier.classes == names
+
+
+def test_class_names_of_the_dataset_come_before_those_of_imagenet():
+    names = tuple(f"class {index}" for index in range(1000))
+
+    assert open_classifier(replace(LITE0, classes=names), None).classes == names
+
+
+def test_names_of_another_number_of_classes_are_an_error(tmp_path):
+    path = resaved(tmp_path / "named.pth", CLASSES=("cat", "dog"))
+
+    with pytest.raises(DataError, match="the checkpoint names 2 classes, but the network tells 1000 apart"):
+        open_classifier(LITE0, path)
 
 
 def test_another_number_of_classes_is_explained():

@@ -187,6 +187,10 @@ def test_settings_that_act_in_training_only_are_passed_over():
         ({"type": "ConvNeXt", "arch": {"depths": (1,)}}, "ConvNeXt arch lacks 'channels'"),
         ({"type": "VGG", "depth": 12}, "VGG has no depth 12"),
         ({"depth": 50}, "part of the model has no type"),
+        ({"type": "ResNet", "depth": 50, "norm_cfg": None}, "backbone ResNet cannot be built"),
+        ({"type": "ResNet", "depth": 50, "in_channels": "three"}, "backbone ResNet cannot be built"),
+        ({"type": "ResNet", "depth": 50, "strides": [1, 2]}, "backbone ResNet cannot be built"),
+        ({"type": "VisionTransformer", "patch_size": 0}, "backbone VisionTransformer cannot be built"),
     ],
 )
 def test_what_a_family_cannot_follow_is_an_error(backbone, message):

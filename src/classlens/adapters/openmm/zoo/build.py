@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import plain_type
 from classlens.adapters.openmm.zoo.upstream import build_upstream
-from classlens.errors import NotOffered
+from classlens.errors import ConfigError, NotOffered
 
 Builder = Callable[[Settings], nn.Module]
 
@@ -100,7 +100,17 @@ def build_network(model: Settings) -> nn.Module:
 
 
 def build_part(part: str, settings: Settings) -> nn.Module:
-    """Build a backbone, neck or head of a native type."""
+    """Build a backbone, neck or head of a native type.
+
+    Raises:
+        ConfigError: a setting is unknown, or has a value that no network can be built from.
+    """
     module, _, function = PARTS[part][plain_type(settings)].partition(":")
     builder: Builder = getattr(import_module(f"classlens.adapters.openmm.zoo.{module}"), function)
-    return builder(settings)
+    try:
+        return builder(settings)
+    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, ArithmeticError) as error:
+        # Values of any type come out of a config, and torch and Python complain of wrong ones in all these ways.
+        raise ConfigError(
+            f"{part} {settings['type']} cannot be built: {error}", hint=f"check {dict(settings)}"
+        ) from error

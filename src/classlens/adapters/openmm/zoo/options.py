@@ -15,11 +15,21 @@ from classlens.errors import ConfigError, suggestion
 Options = TypeVar("Options")
 
 TRAINING_ONLY = frozenset(
-    (
-        *("init_cfg", "pretrained", "frozen_stages", "norm_eval", "with_cp", "zero_init_residual", "_scope_"),
-        *("drop_path_rate", "drop_rate", "attn_drop_rate", "drop_path", "dropout", "init_std"),
-        *("loss", "topk", "cal_acc", "train_cfg", "augments", "batch_size", "seq_drop_rate", "sync_bn"),
-    )
+    [
+        "init_cfg",
+        "pretrained",
+        "frozen_stages",
+        "norm_eval",
+        "with_cp",
+        "zero_init_residual",
+        "_scope_",
+        "drop_path_rate",
+        "drop_rate",
+        "attn_drop_rate",
+        "loss",
+        "topk",
+        "cal_acc",
+    ]
 )
 """Settings without effect on the logits of a trained network in evaluation mode."""
 
@@ -55,6 +65,9 @@ def read_options(kind: type[Options], settings: Settings) -> Options:
     for name, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in given:
             raise ConfigError(f"{family} needs the setting {name!r}", hint=f"add {name}=... to dict(type={family!r})")
+    indices = given.get("out_indices")
+    if isinstance(indices, int) and isinstance(getattr(known.get("out_indices"), "default", None), tuple):
+        given["out_indices"] = (indices,)
     return kind(**{name: frozen(value) for name, value in given.items() if name in known})
 
 

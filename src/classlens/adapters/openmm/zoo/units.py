@@ -116,15 +116,10 @@ class SamePadConv2d(nn.Conv2d):
         return super().forward(functional.pad(features, pads) if any(pads) else features)
 
 
-def divisible(width: float, divisor: int = 8, *, floor: int | None = None) -> int:
+def divisible(width: float, divisor: int = 8) -> int:
     """`width` rounded to a multiple of `divisor`, never more than 10 % below it.
 
     Source: Sandler et al., MobileNetV2, CVPR 2018 (the rounding of its reference code, described in many papers since).
     """
-    rounded = max(floor or divisor, int(width + divisor / 2) // divisor * divisor)
+    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * width else rounded + divisor
-
-
-def spread(start: float, stop: float, count: int) -> list[float]:
-    """`count` evenly spaced numbers, both ends included."""
-    return torch.linspace(start, stop, count).tolist()
