@@ -7,7 +7,7 @@ def test_an_override_that_misses_its_key_is_pointed_out(tmp_path, capsys):
     words = ["lr", "demo", "--save-path", str(tmp_path / "lr.svg"), "--cfg-options", "param_schedulr.gamma=0.2"]
 
     assert main(words) == 0
-    assert "note: param_schedulr.gamma creates param_schedulr; did you mean param_scheduler?" in capsys.readouterr().err
+    assert "note:  param_schedulr.gamma creates param_schedulr; did you mean param_scheduler?" in capsys.readouterr().err
 
 
 def test_absent_data_ask_for_their_size(monkeypatch, tmp_path, capsys):
@@ -15,7 +15,7 @@ def test_absent_data_ask_for_their_size(monkeypatch, tmp_path, capsys):
 
     assert main(["lr", "configs/resnet/resnet50_8xb32_in1k.py"]) == 2
     error, hint = capsys.readouterr().err.splitlines()
-    assert error == "error: data/imagenet/train: no such folder"
+    assert error == "error: train dataset: no such folder: data/imagenet/train"
     assert hint == "hint:  say how many training samples there are: --dataset-size N, ImageNet has 1281167"
 
 

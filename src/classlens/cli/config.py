@@ -6,7 +6,6 @@ The text is Python that can be saved and used as a config. Nothing in the file i
 import argparse
 import json
 import sys
-import warnings
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_json, add_overrides
@@ -39,22 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def opened(address: str, words: list[str], *, trust: bool) -> "Config":
     """The config at an address; deprecations and probable slips in the overrides are told on standard error."""
-    from classlens.adapters.openmm import found_config
-    from classlens.config import misspelled, parse_overrides, read_config
+    from classlens.adapters.openmm.opening import found_config, open_settings
+    from classlens.config import parse_overrides
 
-    if trust:
-        from classlens.adapters.openmm.trusted import read_trusted as read
-    else:
-        read = read_config
-    overrides = parse_overrides(words)
-    with warnings.catch_warnings(record=True) as notices:
-        warnings.simplefilter("always", DeprecationWarning)
-        path = found_config(address)
-        config = read(path)
-        hints = misspelled(config, overrides)
-        if overrides:
-            config = read(path, overrides=overrides)
-    for note in dict.fromkeys([*(str(notice.message) for notice in notices), *hints]):
+    config, notes = open_settings(found_config(address), parse_overrides(words), trust=trust)
+    for note in notes:
         print(f"note:  {note}", file=sys.stderr)
     return config
 

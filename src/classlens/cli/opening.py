@@ -10,5 +10,5 @@ def open_target(address: str, options: Options) -> Source:
     """The source behind an address; notes on it go to standard error."""
     source = open_source(address, options=options)
     for note in source.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note:  {note}", file=sys.stderr)
     return source

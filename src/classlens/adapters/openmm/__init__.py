@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from classlens.adapters.openmm.opening import found_config, open_settings
 from classlens.adapters.openmm.read_setup import read_setup
-from classlens.config import misspelled, read_config
 from classlens.errors import ConfigError, DataError, suggestion
 from classlens.shipped import shipped_config
 from classlens.source import Plan, Source
@@ -43,9 +43,8 @@ def open_config(path: str, options: Options) -> Source:
     Raises:
         ConfigError: the file is missing, or says something that cannot be read without running it.
     """
-    file = found_config(path)
-    config = read_config(file, overrides=options.overrides, trust=options.trust_config)
-    return source_of(read_setup(config, Path(path)), options, notes_on(file, options))
+    config, notes = open_settings(found_config(path), options.overrides, trust=options.trust_config)
+    return source_of(read_setup(config, Path(path)), options, notes)
 
 
 def open_demo(rest: str, options: Options) -> Source:
@@ -53,26 +52,10 @@ def open_demo(rest: str, options: Options) -> Source:
     from classlens.adapters.openmm.demo import demo_data_root
 
     path = shipped_config("demo/efficientnet-lite0_photos.py")
-    config = read_config(path, overrides=options.overrides, trust=options.trust_config)
+    config, notes = open_settings(path, options.overrides, trust=options.trust_config)
     for split in ("train", "val", "test"):
         config[f"{split}_dataloader"]["dataset"]["data_root"] = str(demo_data_root())
-    return source_of(read_setup(config, path), options, notes_on(path, options))
-
-
-def notes_on(file: Path, options: Options) -> tuple[str, ...]:
-    """Overrides that create a key which nearly equals one of the config."""
-    if not options.overrides:
-        return ()
-    return tuple(misspelled(read_config(file, trust=options.trust_config), options.overrides))
-
-
-def found_config(path: str) -> Path:
-    """The file itself, or, where there is none, the shipped config of that documented name."""
-    given = Path(path)
-    if given.exists() or not path.removeprefix("./").startswith("configs/"):
-        return given
-    shipped = shipped_config(path.removeprefix("./").removeprefix("configs/"))
-    return shipped if shipped.exists() else given
+    return source_of(read_setup(config, path), options, notes)
 
 
 def source_of(setup: Setup, options: Options, notes: tuple[str, ...]) -> Source:

@@ -1,0 +1,40 @@
+"""Find a config, read it with the user's overrides, and collect what the user should hear about it."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from classlens.config import Config, misspelled, read_config
+from classlens.shipped import shipped_config
+
+
+def open_settings(file: Path, overrides: Mapping[str, Any], *, trust: bool) -> tuple[Config, tuple[str, ...]]:
+    """The settings of a config, and notes: deprecations, and overrides that nearly equal a key but are none.
+
+    With `trust` the config is run as Python, by mmengine where it is installed.
+
+    Raises:
+        ConfigError: the file is missing, or says something that cannot be read without running it.
+    """
+    if trust:
+        from classlens.adapters.openmm.trusted import read_trusted as read
+    else:
+        read = read_config
+    with warnings.catch_warnings(record=True) as notices:
+        warnings.simplefilter("always", DeprecationWarning)
+        config = read(file)
+        slips = misspelled(config, overrides)
+        if overrides:
+            config = read(file, overrides=overrides)
+    told = [str(notice.message) for notice in notices if issubclass(notice.category, DeprecationWarning)]
+    return config, tuple(dict.fromkeys([*told, *slips]))
+
+
+def found_config(path: str) -> Path:
+    """The file itself, or, where there is none, the shipped config of that documented name."""
+    given = Path(path)
+    if given.exists() or not path.removeprefix("./").startswith("configs/"):
+        return given
+    shipped = shipped_config(path.removeprefix("./").removeprefix("configs/"))
+    return shipped if shipped.exists() else given
