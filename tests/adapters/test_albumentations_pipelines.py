@@ -69,7 +69,8 @@ def test_choices_tell_what_was_chosen_and_idle_stages_why():
 
     assert never.note == "not drawn (p = 1e-09)"
     assert list(once.drawn) == ["1 Rotate"]
-    assert flip.drawn == {"flip": "no"}
+    assert flip.note == "not drawn (p = 1e-09)"
+    assert flip.drawn == never.drawn == {}
 
 
 def test_a_composition_that_may_be_skipped_as_a_whole_stays_one_stage():

@@ -114,21 +114,21 @@ def test_the_box_that_was_erased_is_told(kind):
 
 
 @pytest.mark.parametrize(
-    ("transform", "note", "drawn"),
+    ("transform", "note"),
     [
-        (first.RandomHorizontalFlip(0.0), "disabled (p = 0)", {"flip": "no"}),
-        (first.RandomHorizontalFlip(1e-9), "not drawn (p = 1e-09)", {"flip": "no"}),
-        (v2.RandomGrayscale(1e-9), "not drawn (p = 1e-09)", {"applied": "no"}),
-        (v2.RandomApply([v2.Grayscale()], p=1e-9), "not drawn (p = 1e-09)", {"applied": "no"}),
-        (first.Lambda(lambda picture: picture), "did nothing to this sample", {}),
+        (first.RandomHorizontalFlip(0.0), "disabled (p = 0)"),
+        (first.RandomHorizontalFlip(1e-9), "not drawn (p = 1e-09)"),
+        (v2.RandomGrayscale(1e-9), "not drawn (p = 1e-09)"),
+        (v2.RandomApply([v2.Grayscale()], p=1e-9), "not drawn (p = 1e-09)"),
+        (first.Lambda(lambda picture: picture), "did nothing to this sample"),
     ],
 )
-def test_a_stage_that_changed_nothing_says_why(transform, note, drawn):
+def test_a_stage_that_changed_nothing_says_why(transform, note):
     snapshot = trace(dataset_of(transform), 0).snapshots[1]
 
     assert not snapshot.changed
     assert snapshot.note == note
-    assert snapshot.drawn == drawn
+    assert snapshot.drawn == {}
 
 
 def test_a_container_tells_which_of_its_transforms_ran_and_what_they_drew():

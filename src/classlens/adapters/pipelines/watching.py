@@ -56,7 +56,7 @@ def watch(transform: Foreign, *inputs: Foreign) -> Watched:
         drawn = {"applied": "yes", **drawn}
     if not idle:
         return Watched(output, drawn or seen(transform, before, output))
-    return Watched(output, drawn or die_said_no(transform), why_idle(transform, listener))
+    return Watched(output, drawn, why_idle(transform, listener))
 
 
 def spies(transform: Foreign, listener: Listener) -> Iterator[tuple[Foreign, str, Foreign]]:
@@ -190,14 +190,6 @@ def why_idle(transform: Foreign, listener: Listener) -> str:
     if chance is not None and not listener.own and not listener.inside:
         return "disabled (p = 0)" if chance <= 0 else f"not drawn (p = {chance:g})"
     return "did nothing to this sample"
-
-
-def die_said_no(transform: Foreign) -> dict[str, object]:
-    """What was drawn where the die said no."""
-    chance = probability(transform)
-    if chance is None:
-        return {}
-    return {"flip": "no"} if "Flip" in type(transform).__name__ else {"applied": "no"}
 
 
 def die_said_yes(transform: Foreign) -> dict[str, object]:
