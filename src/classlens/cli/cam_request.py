@@ -122,7 +122,8 @@ def chosen_methods(names: Sequence[str] | None) -> list[str]:
     chosen: list[str] = []
     for name in names or ["GradCAM"]:
         if name.casefold() in ("all", "every"):
-            chosen += [method.name for method in METHODS.values() if method.quick or name.casefold() == "every"]
+            slow_too = name.casefold() == "every"
+            chosen += [one.name for one in METHODS.values() if one.quick or (slow_too and one.needs == "scores")]
         else:
             chosen.append(find_method(name).name)
     return chosen

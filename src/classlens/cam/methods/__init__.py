@@ -16,7 +16,7 @@ class Method:
     """One method: the function that weighs the activations, the one that makes one map of the channels, its paper.
 
     `needs` is what it has to be told: "gradients" of the target class; "activations" only, so that the map is the same
-    for every class; or "scores", for which it runs the model again and again. `at` is
+    for every class; "attention", which only transformers have; or "scores", for which it runs the model again and again. `at` is
     where its map lies: at a layer, or at the pixels of the input. `score` is what the gradients are those of: the
     class, or the class against those most like it.
     """
@@ -25,14 +25,14 @@ class Method:
     weigh: str
     paper: str
     collapse: str = "collapse.channel_sum"
-    needs: Literal["gradients", "activations", "scores"] = "gradients"
+    needs: Literal["gradients", "activations", "attention", "scores"] = "gradients"
     at: Literal["layer", "input"] = "layer"
     score: Literal["class", "finer"] = "class"
 
     @property
     def quick(self) -> bool:
         """Whether the one pass that all methods share is enough, or nearly."""
-        return self.needs != "scores"
+        return self.needs in ("gradients", "activations")
 
 
 PCA = "collapse.first_component"
@@ -59,6 +59,20 @@ METHODS: Mapping[str, Method] = {
         ),
         Method("RandomCAM", "weights.random_cam", "a control", needs="activations"),
         Method("FullGrad", "fullgrad.full_grad", "Srinivas & Fleuret, NeurIPS 2019", at="input"),
+        Method(
+            "AttentionRollout",
+            "attention.attention_rollout",
+            "Abnar & Zuidema, ACL 2020",
+            needs="attention",
+            at="input",
+        ),
+        Method(
+            "LeGrad",
+            "attention.attention_gradients",
+            "Bousselham et al., ICCV 2025, last score",
+            needs="attention",
+            at="input",
+        ),
         Method("ScoreCAM", "masking.score_cam", "Wang et al., CVPRW 2020", needs="scores"),
         Method("SS-CAM", "masking.ss_cam", "Wang et al., 2020", needs="scores"),
         Method("IS-CAM", "masking.is_cam", "Naidu et al., 2020", needs="scores"),
