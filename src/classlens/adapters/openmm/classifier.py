@@ -131,7 +131,7 @@ def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
 
 
 def class_count(setup: Setup) -> int:
-    """How many classes the head tells apart; 0 where the config does not say."""
-    head = (setup.model or {}).get("head") or {}
-    count = head.get("num_classes", 0)
-    return count if isinstance(count, int) else 0
+    """How many classes the network tells apart, said by its head or (VGG, LeNet5) its backbone; 0 where nobody says."""
+    model = setup.model or {}
+    counts = [(model.get(part) or {}).get("num_classes") for part in ("head", "backbone")]
+    return next((count for count in counts if isinstance(count, int) and count > 0), 0)
