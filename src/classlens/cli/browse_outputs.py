@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections import Counter
@@ -17,6 +18,9 @@ from classlens.errors import ConfigError
 
 LISTED = 20
 """So many bad pictures are named at the end; the rest are counted."""
+
+WIDEST_PREVIEW = 120
+"""Characters across; more would scroll the picture away."""
 
 Show = Callable[[Row, float], None]
 
@@ -159,7 +163,6 @@ def in_terminal(row: Row, interval: float) -> None:
     from classlens.figures.terminal import preview
 
     if row.jpeg is not None:
-        columns = os.get_terminal_size().columns
-        print(preview(pixels_of(row.jpeg), columns))
+        print(preview(pixels_of(row.jpeg), min(shutil.get_terminal_size().columns, WIDEST_PREVIEW)))
         print(f"#{row.index}  {', '.join(row.class_names)}  {row.error or row.path or ''}", flush=True)
         time.sleep(max(interval, 0))
