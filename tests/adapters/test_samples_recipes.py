@@ -1,7 +1,6 @@
 import pytest
 
 from classlens.adapters import Options, open_source
-from classlens.errors import ConfigError
 from tests.adapters.test_samples import write
 
 CONFIG = """
@@ -46,10 +45,12 @@ def test_the_pipeline_and_the_mixing_are_those_in_force_in_the_epoch(epoch, stag
     assert dataset.batch.size == 3
 
 
-def test_an_unknown_mixing_is_named(tmp_path):
+def test_an_unknown_mixing_is_told_and_samples_can_be_browsed_all_the_same(tmp_path):
     write(tmp_path / "data" / "a" / "1.png")
     text = CONFIG.format(root=str(tmp_path / "data")).replace("Mixup", "Mixxup")
     (tmp_path / "config.py").write_text(text)
 
-    with pytest.raises(ConfigError, match="no batch augmentation named 'Mixxup'"):
-        open_source(str(tmp_path / "config.py")).dataset("train")
+    dataset = open_source(str(tmp_path / "config.py")).dataset("train")
+
+    assert dataset.batch is None
+    assert dataset.warnings == ("batches cannot be mixed: no batch augmentation named 'Mixxup'",)

@@ -24,7 +24,10 @@ def open_training(setup: Setup, split: Split, *, epoch: int | None, trusted: boo
         if "batch_augments" in recipe:
             augments = augments_of(recipe["batch_augments"])
     dataset = open_split(split, name="train", classes=setup.classes, trusted=trusted)
-    return replace(dataset, batch=batch_plan(split, augments))
+    try:
+        return replace(dataset, batch=batch_plan(split, augments))
+    except ConfigError as error:  # single samples can be browsed all the same
+        return replace(dataset, warnings=(*dataset.warnings, f"batches cannot be mixed: {error}"))
 
 
 def recipes(setup: Setup, epoch: int) -> list[Settings]:
