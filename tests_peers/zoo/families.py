@@ -182,3 +182,6 @@ for patch, width, normed in ((16, 128, False), (8, 192, True)):
         "tokens_norm": normed,
     }
     add(f"XCiT p{patch}", crossed, width, neck=None, size=80)
+for arch, width in {"s0": 1024, "s4": 2048}.items():
+    add(f"MobileOne-{arch} train", {"type": "MobileOne", "arch": arch}, width)
+    add(f"MobileOne-{arch} deploy", {"type": "MobileOne", "arch": arch, "deploy": True}, width)

@@ -28,6 +28,7 @@ BACKBONES: Mapping[str, str] = {
     "LeNet5": "lenet:lenet",
     "MobileNetV2": "mobilenet_v2:mobilenet_v2",
     "MobileNetV3": "mobilenet_v3:mobilenet_v3",
+    "MobileOne": "mobileone:mobileone",
     "PoolFormer": "poolformer:poolformer",
     "RIFormer": "poolformer:poolformer",
     "RegNet": "regnet:regnet",
