@@ -94,6 +94,6 @@ def write(canvas: Canvas, text: str, at: tuple[int, int], *, size: int, colour: 
     letters = clean(text)
     if not letters:
         return
-    line = np.hstack([glyph(letter, size, colour, bold=bold) for letter in letters])
+    line = np.concatenate([glyph(letter, size, colour, bold=bold) for letter in letters], axis=1)
     line = line[: max(canvas.shape[0] - y, 0), : max(canvas.shape[1] - x, 0)]
     canvas[y : y + line.shape[0], x : x + line.shape[1]] = line
