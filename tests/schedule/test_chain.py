@@ -148,11 +148,18 @@ def test_a_billion_steps_cost_no_more_than_a_hundred():
     assert course.values(np.array([10**9 // 2]), 1.0)[0] == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_cosine_alone_may_swing_for_ever():
+    course = chain([Link(Cosine(90, 0.1), 0, FOREVER, "step")], Clock.of_steps(10**9))
+
+    steps = np.array([0, 90, 135, 180, 90 * 10**7, 90 * (10**7 + 1)])
+    assert course.values(steps, 1.0) == pytest.approx([1, 0.1, 0.55, 1, 1, 0.1], abs=1e-6)
+
+
 def test_swinging_for_ever_is_refused_with_the_probable_cause(monkeypatch):
     monkeypatch.setattr(chains, "MOST_SECTIONS", 50)
 
     with pytest.raises(ConfigError, match=r"changes direction more than 50 times in 1,000 steps") as caught:
-        chain([Link(Cosine(2), 0, FOREVER, "step")], Clock.of_steps(1000))
+        chain([Link(Cosine(2), 0, FOREVER, "step"), Link(Exponential(0.9), 0, FOREVER, "step")], Clock.of_steps(1000))
 
     assert "T_max" in caught.value.hint
 

@@ -20,7 +20,7 @@ import numpy as np
 from classlens.errors import ConfigError
 from classlens.schedule.clock import Clock
 from classlens.schedule.schedule import Course, Mark, Setting, Stairs, Steps, Values
-from classlens.schedule.shapes import INITIAL, ZERO, Affine, Piece, Shape, Step
+from classlens.schedule.shapes import INITIAL, ZERO, Affine, Cosine, Piece, Shape, Step
 
 MOST_SECTIONS = 200_000
 MOST_WALKED = 20_000_000
@@ -114,7 +114,7 @@ def section_at(first: int, links: Sequence[Link], value: Affine, epoch: int, ste
     moving = [link for link in links if link.moves(first, epoch)]
     if first > 0:
         moving.sort(key=lambda link: link.unit == "epoch")
-    pieces = [link.shape.piece(link.local(first, epoch), link.base) for link in moving]
+    pieces = [piece_of(link, link.local(first, epoch), alone=len(moving) == 1) for link in moving]
     stop = min([steps, *changes(first, links, epoch), *piece_ends(first, moving, pieces, epoch)])
     if len(moving) <= 1 or all(piece.only_scales for piece in pieces):
         return closed(first, stop, moving, pieces, value, epoch)
@@ -125,6 +125,13 @@ def section_at(first: int, links: Sequence[Link], value: Affine, epoch: int, ste
         local = link.local(first, epoch)
         value = single(piece.after(value, np.array([local - 1.0]), np.array([float(local)])))
     return closed(first, held, [], [], value, epoch)
+
+
+def piece_of(link: Link, local: int, *, alone: bool) -> Piece:
+    """The closed form of a link from one of its local steps on."""
+    if alone and isinstance(link.shape, Cosine):
+        return link.shape.piece_alone(local, link.base)
+    return link.shape.piece(local, link.base)
 
 
 def single(values: Affine) -> Affine:
@@ -165,8 +172,12 @@ def closed(
 
 
 def stairs_of(link: Link, first: int, stop: int, epoch: int) -> Iterator[Stairs]:
-    """Where a link moves in visible stairs: epochs, or a step shape."""
-    size = link.shape.size if isinstance(link.shape, Step) else 1
+    """Where a link moves in visible stairs: epochs, or a step shape; or turns, as a cosine that swings."""
+    size = 1
+    if isinstance(link.shape, Step):
+        size = link.shape.size
+    elif isinstance(link.shape, Cosine) and link.unit == "step" and link.shape.period == int(link.shape.period):
+        size = int(link.shape.period)
     width = size * link.width(epoch)
     if width > 1:
         origin = link.begin * link.width(epoch)

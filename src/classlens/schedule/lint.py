@@ -132,7 +132,7 @@ def cosine_length(setting: Setting, clock: Clock) -> Iterator[Finding]:
     span, period = end - setting.begin, float(setting.arguments.get("T_max") or setting.end - setting.begin)  # type: ignore[arg-type]
     if abs(period - span) <= max(1, 0.001 * span):
         return
-    told = f"{where(setting)}: falls for {period:g} {setting.unit}s, but acts for {span:g}"
+    told = f"{where(setting)}: falls for {period:,.10g} {setting.unit}s, but acts for {span:,.10g}"
     if setting.unit == "step" and clock.epochs is not None and period <= clock.epochs < span:
         yield Finding("wrong unit", f"{told} and swings up and down: T_max looks like epochs", hint="count steps")
     elif period < span:

@@ -57,9 +57,10 @@ class Curve:
 
     @property
     def peak(self) -> tuple[int, float]:
-        """The first step of the highest value, and that value (NaN is not a value)."""
+        """The first step of the highest value (up to rounding), and that value (NaN is not a value)."""
         steps, values = self.points
-        index = int(np.argmax(np.nan_to_num(values, nan=-np.inf)))
+        known = np.nan_to_num(values, nan=-np.inf)
+        index = int(np.argmax(known >= known.max() - 1e-12 * abs(known.max())))
         return int(steps[index]), float(values[index])
 
     @property

@@ -9,7 +9,7 @@ count from 0 where the shape begins; x is in force before step 0. Because the mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, inf, pi
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -208,6 +208,21 @@ class Cosine:
             return Piece(everything, first + 1, lift=lambda s: rise)
         lifted = period + 1 if first <= period else first + 2 * period - since
         return Piece(following(lambda s: formulas.half_cosine(s / period)), float(np.ceil(lifted)), floor)
+
+    def piece_alone(self, first: int, base: Affine) -> Piece:
+        """The same where nothing else moves the value: from a trough on it swings between floor and base for ever."""
+        piece, since = self.piece(first, base), (first - self.period) % (2 * self.period)
+        if self.period != int(self.period) or since == 1:
+            return piece
+        if since:
+            return replace(piece, stop=piece.stop - 1)  # up to the trough, from where the value is known for good
+        floor, height = piece.floor, base.plus(piece.floor.times(-1))
+
+        def swing(steps: Numbers) -> Affine:
+            level = formulas.half_cosine(steps / self.period)
+            return Affine(height.scale * level, height.shift * level).plus(floor)
+
+        return Piece(nothing, lift=swing)
 
 
 @dataclass(frozen=True)
