@@ -102,6 +102,8 @@ def captum(classifier: Classifier, count: int) -> Callable[[], object]:
 
     images = encoded(classifier, count)
     explainer = LayerGradCam(classifier.module, classifier.module.get_submodule(LAYERS[classifier.name]))
+    if classifier.name != "resnet50":  # it knows no tokens: what it would do with them is no map, but costs the same
+        return lambda: explainer.attribute(images, target=7)
     return lambda: LayerGradCam.interpolate(explainer.attribute(images, target=7), (224, 224))
 
 

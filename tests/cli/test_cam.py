@@ -212,3 +212,18 @@ def test_a_broken_picture_is_one_clear_error(tmp_path, capsys):
     assert main(["cam", str(broken), "demo"]) == 2
 
     assert "broken.png" in capsys.readouterr().err
+
+
+def test_scores_are_a_table_with_the_baselines_beside(tmp_path, capsys):
+    small = tmp_path / "small.png"
+    with Pillow.open(CUP) as cup:
+        cup.resize((64, 64)).save(small)
+    pipeline = "test_dataloader.dataset.pipeline"
+    sizes = ["--cfg-options", f"{pipeline}.1.scale=36", f"{pipeline}.2.crop_size=32"]
+
+    main(["cam", str(small), "demo", "--evaluate", *sizes])
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    head = lines.index(["map", "uniform", "random", "better"])
+    measures = ["deletion", "insertion", "drop", "increase", "road"]
+    assert [line[0] for line in lines[head + 1 : head + 6]] == measures

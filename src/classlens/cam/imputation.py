@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float32
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 """Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
 
-ROUNDS = 300
-TOLERANCE = 1e-3
+ROUNDS = 600
+TOLERANCE = 1e-4
 
 
 def filled_in(
