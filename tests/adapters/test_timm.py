@@ -124,3 +124,14 @@ def test_unknown_names_settings_and_parts_are_told(offline):
     with pytest.raises(NotOffered, match="has no schedule") as refused:
         open_source(SMALL).schedule()
     assert refused.value.hint == "it offers: classifier"
+
+
+@pytest.mark.parametrize("name", timm.list_models("test_*"))
+def test_every_small_architecture_has_a_layer_to_look_at(name):
+    torch.manual_seed(0)
+    classifier = open_source(f"timm:{name}?pretrained=false").classifier()
+
+    saliency = classlens.explain(classifier, classlens.read_image(PHOTO), methods="LayerCAM")[0]
+
+    assert saliency.values.size > 1
+    assert np.isfinite(saliency.values).all()
