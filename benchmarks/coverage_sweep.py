@@ -6,19 +6,20 @@
 
 Each family runs in a process of its own, with one thread, and leaves one line in `out/coverage.jsonl`; a later run
 replaces it. "ratio" is the CPU time of `explain` (Grad-CAM, default layer, one picture) over that of a plain forward
-pass, medians of three, taken in turn. The weights are random, and those that start as zero are stirred, as a network
-whose head or last norm is zero has no gradient: what is measured is whether the default layer is found, is read as a
+pass, medians of three, taken in turn. The weights are random, those that start as zero are stirred and batch norms get
+the statistics of the picture, as a network whose head or last norm is zero has no gradient: what is measured is whether the default layer is found, is read as a
 map, and carries a gradient, not what the map shows.
 """
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
@@ -28,13 +29,33 @@ TABLE = ROOT / "docs" / "coverage.md"
 LIMIT = 240
 """Seconds that one family may take."""
 
-SMALL = ("test_", "atto", "femto", "pico", "nano", "xxtiny", "xxs", "_zepto", "micro", "xtiny", "tiny", "_xs", "mini", "_s", "small", "18", "_050", "b0", "_12")
+SMALL = (
+    "test_",
+    "atto",
+    "femto",
+    "pico",
+    "nano",
+    "xxtiny",
+    "xxs",
+    "_zepto",
+    "micro",
+    "xtiny",
+    "tiny",
+    "_xs",
+    "mini",
+    "_s",
+    "small",
+    "18",
+    "_050",
+    "b0",
+    "_12",
+)
 """What the names of small members of a family have in them, smallest first."""
 
 HF = {
     "BeiT": "Beit", "BiT": "Bit", "CLIP": "CLIP", "ConvNeXt": "ConvNext", "ConvNeXt V2": "ConvNextV2", "CvT": "Cvt",
-    "Data2Vec vision": "Data2VecVision", "DeiT": "Deit", "DINOv2": "Dinov2", "DINOv2 with registers": "Dinov2WithRegisters",
-    "DINOv3 ConvNeXt": "DINOv3ConvNext", "DINOv3 ViT": "DINOv3ViT", "EfficientNet": "EfficientNet", "FocalNet": "FocalNet", "HGNet V2": "HGNetV2", "I-JEPA": "IJepa",
+    "Data2Vec vision": "Data2VecVision", "DeiT": "DeiT", "DINOv2": "Dinov2", "DINOv2 with registers": "Dinov2WithRegisters",
+    "EfficientNet": "EfficientNet", "FocalNet": "FocalNet", "HGNet V2": "HGNetV2", "I-JEPA": "IJepa",
     "LeViT": "Levit", "MobileNet V1": "MobileNetV1", "MobileNet V2": "MobileNetV2", "MobileViT": "MobileViT",
     "MobileViT V2": "MobileViTV2", "PoolFormer": "PoolFormer", "PVT": "Pvt", "PVT V2": "PvtV2", "RegNet": "RegNet",
     "ResNet": "ResNet", "SegFormer": "Segformer", "SigLIP": "Siglip", "SwiftFormer": "SwiftFormer", "Swin": "Swin",
@@ -95,6 +116,7 @@ def measure(family: str, name: str) -> dict[str, object]:
     stir(classifier.module)
     image = classlens.read_image(ROOT / "demo" / "photos" / "chelsea.png")
     batch = encoded(classifier, [classifier.prepare(image)])
+    calibrate(classifier.module, lambda: classifier.logits(torch.cat([batch, batch.flip(3)])))
     began = time.process_time()
     saliency = classlens.explain(classifier, image)[0]
     finding = time.process_time() - began
@@ -150,6 +172,22 @@ def stir(module: object) -> None:
                 parameter.fill_(1.0) if parameter.ndim == 1 else parameter.normal_(0, 0.02)
 
 
+def calibrate(module: object, forward: Callable[[], object]) -> None:
+    """Set the statistics of batch norms from one picture: with those of a new network, activations die out."""
+    import torch
+
+    norms = [part for part in module.modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]  # type: ignore[attr-defined]
+    kept = [(norm, norm.momentum) for norm in norms if norm.track_running_stats]
+    for norm, _ in kept:
+        norm.momentum = 1.0
+        norm.train()
+    with torch.no_grad():
+        forward()
+    for norm, momentum in kept:
+        norm.momentum = momentum
+        norm.eval()
+
+
 def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: int = 3) -> tuple[float, float]:
     """Median CPU seconds of two calls, taken alternately after one round of warming up."""
     times: tuple[list[float], list[float]] = ([], [])
@@ -163,15 +201,27 @@ def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: i
 
 def run_alone(family: str, name: str) -> dict[str, object]:
     """Measure one family in a process of its own; what goes wrong there is the result."""
-    command = [sys.executable, __file__, "--measure", family, name]
+    context = get_context("fork")  # the frameworks are imported once; no torch operation has run in the parent
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=report, args=(theirs, family, name))
+    process.start()
+    theirs.close()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-    except subprocess.TimeoutExpired:
-        return {"model": name, "error": f"took more than {LIMIT} s"}
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0 and lines:
-        return dict(json.loads(lines[-1]))
-    return {"model": name, "error": (done.stderr.strip().splitlines() or ["no output"])[-1][:300]}
+        found = ours.recv() if ours.poll(LIMIT) else {"model": name, "error": f"took more than {LIMIT} s"}
+    except EOFError:
+        found = {"model": name, "error": "the process died"}
+    process.kill()
+    process.join()
+    return dict(found)
+
+
+def report(pipe: Connection, family: str, name: str) -> None:
+    """Send the measurement, or the last line of what went wrong."""
+    warnings.simplefilter("ignore")
+    try:
+        pipe.send(measure(family, name))
+    except Exception as error:
+        pipe.send({"model": name, "error": f"{type(error).__name__}: {error}"[:300]})
 
 
 def known() -> dict[str, dict[str, object]]:
@@ -184,20 +234,20 @@ def known() -> dict[str, dict[str, object]]:
 
 def table(results: dict[str, dict[str, object]]) -> Iterator[str]:
     """The results as a page."""
-    import timm
-    import torch
-    import torchvision
-    import transformers
-
+    packages = ("torch", "timm", "torchvision", "transformers")
     yield "# Which models can be looked at\n"
     yield "Measured by `python benchmarks/coverage_sweep.py` (its head says how), one thread, untrained networks, with"
-    yield f"torch {torch.__version__}, timm {timm.__version__}, torchvision {torchvision.__version__}, "
-    yield f"transformers {transformers.__version__}. *Default layer* is what `classlens cam` looks at if no layer is named;"
-    yield "*map* is its resolution; *ratio* is the CPU time of Grad-CAM over that of a plain forward pass.\n"
+    yield f"{', '.join(f'{package} {version(package)}' for package in packages)}."
+    yield "*Default layer* is what `classlens cam` looks at if no layer is named; *map* is its resolution; *ratio* is the"
+    yield "CPU time of Grad-CAM over that of a plain forward pass. A family that is not listed has not been measured:"
+    yield "`python benchmarks/coverage_sweep.py --new` goes on where the last run stopped.\n"
     for framework in ("timm", "torchvision", "hf"):
         mine = {family: row for family, row in sorted(results.items()) if family.startswith(f"{framework}/")}
         good = [row for row in mine.values() if row.get("varies")]
         ratios = [float(str(row["ratio"])) for row in good]
+        if not mine:
+            yield f"\n## {framework}: not measured yet"
+            continue
         share = f"{len(good)} of {len(mine)} ({100 * len(good) / max(1, len(mine)):.0f} %)"
         yield f"\n## {framework}: {share}" + (f", median ratio {median(ratios):.2f}" if ratios else "") + "\n"
         yield "| family | model | input | default layer | map | varies | ratio |"
@@ -217,18 +267,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("beginnings", nargs="*", help="beginnings of family names; all families if none")
     parser.add_argument("--table", action="store_true", help="write docs/coverage.md and stop")
-    parser.add_argument("--new", action="store_true", help="leave out families that have a good result")
-    parser.add_argument("--measure", nargs=2, metavar=("FAMILY", "MODEL"), help=argparse.SUPPRESS)
+    parser.add_argument("--new", action="store_true", help="leave out families that have a result")
     arguments = parser.parse_args()
-    if arguments.measure:
-        warnings.simplefilter("ignore")
-        print(json.dumps(measure(*arguments.measure)))
-        return
     results = known()
     if not arguments.table:
-        for family, name in families().items():
-            wanted = not arguments.beginnings or family.startswith(tuple(arguments.beginnings))
-            if not wanted or (arguments.new and results.get(family, {}).get("varies")):
+        every = families()
+        beginnings = arguments.beginnings or [""]
+        wanted = {family: name for part in beginnings for family, name in every.items() if family.startswith(part)}
+        for family, name in wanted.items():
+            if arguments.new and "error" not in results.get(family, {"error": "not measured"}):
                 continue
             results[family] = run_alone(family, name)
             print(family, results[family], flush=True)
