@@ -185,3 +185,5 @@ for patch, width, normed in ((16, 128, False), (8, 192, True)):
 for arch, width in {"s0": 1024, "s4": 2048}.items():
     add(f"MobileOne-{arch} train", {"type": "MobileOne", "arch": arch}, width)
     add(f"MobileOne-{arch} deploy", {"type": "MobileOne", "arch": arch, "deploy": True}, width)
+for arch, width in {"tiny": 256, "small": 512}.items():
+    add(f"VAN-{arch}", {"type": "VAN", "arch": arch}, width)

@@ -43,6 +43,7 @@ BACKBONES: Mapping[str, str] = {
     "SwinTransformer": "swin:swin",
     "SwinTransformerV2": "swin_v2:swin_v2",
     "T2T_ViT": "t2t_vit:t2t_vit",
+    "VAN": "van:van",
     "VGG": "vgg:vgg",
     "VisionTransformer": VIT,
     "XCiT": "xcit:xcit",
