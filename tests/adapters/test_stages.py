@@ -34,6 +34,7 @@ EVERY_TYPE = [
     {"type": "RandomCrop", "crop_size": 32},
     {"type": "RandomResizedCrop", "scale": 32},
     {"type": "EfficientNetRandomCrop", "scale": 32},
+    {"type": "MAERandomResizedCrop", "size": 32},
     {"type": "ColorJitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.5},
     {"type": "ColorJitter", "brightness": 0.4, "hue": 0.5, "backend": "cv2"},
     {"type": "Lighting", "eigval": [55.0, 4.8, 1.1], "eigvec": np.eye(3).tolist()},
@@ -247,6 +248,7 @@ def test_torchvision_stages_work_on_pillow_pictures():
     pipeline = [
         {"type": "ToPIL", "to_rgb": True},
         {"type": "torchvision/CenterCrop", "size": 40},
+        {"type": "RandomFlip", "prob": 0.0},
         {"type": "ToNumpy", "to_bgr": True},
     ]
     state = State(PICTURE)

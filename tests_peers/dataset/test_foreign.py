@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 from mmpretrain.registry import TRANSFORMS
+from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages import build_stages, look
+from classlens.adapters.openmm.stages import build_stages, look, transform
 from classlens.adapters.openmm.stages.state import State
 from classlens.dataset.chance import generator, seeded_globals
 from classlens.dataset.dataset import Dataset
@@ -76,3 +77,15 @@ def test_a_setting_that_torchvision_refuses_is_named():
         build_stages([{"type": "torchvision/CenterCrop", "sizes": 3}], where="train")
     with pytest.raises(ConfigError, match="no transform named 'CentreCrop'"):
         build_stages([{"type": "torchvision/CentreCrop", "size": 3}], where="train")
+
+
+def test_the_crop_of_masked_autoencoders_makes_the_peers_pixels(picture):
+    settings = {"type": "MAERandomResizedCrop", "size": 40, "scale": (0.2, 1.0), "interpolation": 3}
+    theirs = TRANSFORMS.build(dict(settings))
+    theirs.get_params = lambda *_: (5, 7, 30, 50)
+    pillow = Pillow.fromarray(picture)
+
+    expected = np.array(theirs({"img": pillow})["img"])
+
+    made = transform(settings, "test").apply(np.asarray(pillow), {"box": (7, 5, 50, 30)})
+    np.testing.assert_array_equal(made, expected)

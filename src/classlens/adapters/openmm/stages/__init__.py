@@ -14,6 +14,7 @@ from classlens.adapters.openmm.stages.colour import ColorJitter, Lighting, Rando
 from classlens.adapters.openmm.stages.crops import (
     EfficientNetCenterCrop,
     EfficientNetRandomCrop,
+    MAERandomResizedCrop,
     RandomCrop,
     RandomResizedCrop,
 )
@@ -44,6 +45,7 @@ RANDOM: Mapping[str, type[Any]] = {
     "RandomCrop": RandomCrop,
     "RandomResizedCrop": RandomResizedCrop,
     "EfficientNetRandomCrop": EfficientNetRandomCrop,
+    "MAERandomResizedCrop": MAERandomResizedCrop,
     "ColorJitter": ColorJitter,
     "Lighting": Lighting,
     "RandomGrayscale": RandomGrayscale,

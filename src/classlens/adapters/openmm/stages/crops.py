@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages.geometry import BORDERS, bordered
 from classlens.adapters.openmm.stages.resampling import check, resize
@@ -146,6 +147,46 @@ class RandomResizedCrop:
         height, width = pair(self.scale)
         part = cut(pixels, drawn["box"])
         return resize(part, width, height, interpolation=self.interpolation, backend=self.backend)
+
+
+@dataclass(frozen=True)
+class MAERandomResizedCrop:
+    """BYOL's random crop, as used for masked autoencoders: one attempt, cut to the picture's size, no fallback.
+
+    Source: Grill et al., Bootstrap your own latent, NeurIPS 2020, appendix B. Resampled by Pillow; size is (height,
+    width).
+    """
+
+    size: int | Sequence[int]
+    scale: Span = (0.08, 1.0)
+    ratio: Span = (3 / 4, 4 / 3)
+    interpolation: str | int = "bilinear"
+
+    def __post_init__(self) -> None:
+        check("pillow", self.method)
+        positive("size", *pair(self.size))
+        check_spans(self.scale, self.ratio)
+
+    @property
+    def method(self) -> str:
+        """The interpolation by name; a number is Pillow's code for it."""
+        if isinstance(self.interpolation, str):
+            return self.interpolation
+        return Pillow.Resampling(self.interpolation).name.lower()
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """The box."""
+        height, width = pixels.shape[:2]
+        area = width * height * random.uniform(*self.scale)
+        aspect = math.exp(random.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+        box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        return {"box": placed(width, height, max(1, min(box_width, width)), max(1, min(box_height, height)), random)}
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Cut and resample."""
+        height, width = pair(self.size)
+        part = np.ascontiguousarray(cut(pixels, drawn["box"]))
+        return resize(part, width, height, interpolation=self.method, backend="pillow")
 
 
 @dataclass(frozen=True)

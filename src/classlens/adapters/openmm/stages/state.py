@@ -31,12 +31,16 @@ class State:
     @property
     def pixels(self) -> Pixels:
         """The picture as an array, as native transforms want it."""
+        if isinstance(self.value, Pillow.Image):
+            return np.asarray(self.value)
         if not isinstance(self.value, np.ndarray):
             raise TypeError(f"this stage needs an array, the stage before it left a {type(self.value).__name__}")
         return self.value
 
     def with_pixels(self, pixels: Pixels) -> "State":
-        """The same sample with another picture."""
+        """The same sample with another picture, held in the same way."""
+        if isinstance(self.value, Pillow.Image):
+            return replace(self, value=Pillow.fromarray(np.ascontiguousarray(pixels)))
         return self if pixels is self.value else replace(self, value=pixels)
 
 
