@@ -16,7 +16,7 @@ def test_absent_data_ask_for_their_size(monkeypatch, tmp_path, capsys):
     assert main(["lr", "configs/resnet/resnet50_8xb32_in1k.py"]) == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert error == "error: train dataset: no such folder: data/imagenet/train"
-    assert hint == "hint:  say how many training samples there are: --dataset-size N, ImageNet has 1281167"
+    assert hint == "hint:  say how many training samples there are: --dataset-size 1281167 is the size of ImageNet"
 
 
 @pytest.mark.parametrize("command", ["browse", "lr"])

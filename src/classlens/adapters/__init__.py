@@ -7,7 +7,6 @@ nobody else imports that module. Third parties add addresses with an entry point
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from os import PathLike, fspath
 from typing import Any
 
@@ -91,6 +90,8 @@ def opener_of(scheme: str) -> Opener:
     """
     known = dict(ADAPTERS)
     if scheme not in known:
+        from importlib.metadata import entry_points  # costs as much as reading a config
+
         known |= {found.name: found.value for found in entry_points(group="classlens.adapters")}
     if scheme not in known:
         raise NotFound("kind of source", scheme, known)

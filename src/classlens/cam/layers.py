@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -29,6 +30,9 @@ NORMS = (
 INDEX = re.compile(r"\[(-?\d+)\]")
 SIDE_PATHS = {"downsample", "shortcut"}
 """Steps of a name that lead to a norm beside a block, which may run after the block's last one."""
+
+FOUND: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()
+"""Default layers that were found; finding one costs as much as explaining a picture."""
 
 AT_ONCE = 4
 """How many candidates one backward pass looks at, from the end: a class-token head hides the last two or three."""
@@ -93,19 +97,21 @@ def default_layer(classifier: Classifier) -> Layer:
 
     That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
     after the last attention, it is the norm in front of that attention. A model without norm layers is looked at
-    behind its last module that puts out a map. Found by one forward and backward pass on noise.
+    behind its last module that puts out a map. Found by one forward and backward pass on noise, once per classifier.
 
     Raises:
         ModelError: no layer of the model can be drawn.
     """
-    if classifier.default_layer is not None:
-        return matching(classifier, classifier.default_layer)[0]
+    name = classifier.default_layer or FOUND.get(classifier)
+    if name is not None:
+        return matching(classifier, name)[0]
     modules = dict(classifier.module.named_modules())
     norms = [Layer(name, module) for name, module in modules.items() if is_norm(module, name)]
     leaves = [Layer(name, module) for name, module in modules.items() if not any(True for _ in module.children())]
     for candidates in (norms, leaves):
         chosen = last_telling(classifier, candidates)
         if chosen is not None:
+            FOUND[classifier] = chosen.name
             return chosen
     raise ModelError(f"no layer of {classifier.name} can be read as a map", hint="name one with --target-layers")
 

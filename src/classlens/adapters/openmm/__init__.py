@@ -6,7 +6,6 @@ that drawing a schedule never imports torch and browsing never builds a network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,17 +23,6 @@ if TYPE_CHECKING:
     from classlens.dataset.dataset import Dataset
     from classlens.schedule.clock import Clock
     from classlens.schedule.schedule import Schedule
-
-
-TRAINING_SAMPLES: Mapping[str, int] = {
-    "CIFAR10": 50_000,
-    "CIFAR100": 50_000,
-    "CUB": 5_994,
-    "FashionMNIST": 60_000,
-    "ImageNet": 1_281_167,
-    "MNIST": 60_000,
-}
-"""What the published training sets hold; a suggestion where the data are not there, never an assumption."""
 
 
 def open_config(path: str, options: Options) -> Source:
@@ -100,16 +88,14 @@ def count(setup: Setup) -> int | None:
         DataError: the data are not there, and the length of an epoch follows from their number.
     """
     from classlens.adapters.openmm import samples
+    from classlens.adapters.openmm.schedule import ask_size
 
-    split = split_of(setup, "train")
     try:
-        return samples.count(split)
+        return samples.count(split_of(setup, "train"))
     except DataError as error:
         if setup.optimization.steps is not None:
             return None
-        kind = str(split.dataset.get("type", "")).rpartition(".")[2]
-        known = f", {kind} has {TRAINING_SAMPLES[kind]}" if kind in TRAINING_SAMPLES else ""
-        raise DataError(str(error), hint=f"say how many training samples there are: --dataset-size N{known}") from error
+        raise DataError(str(error), hint=f"say how many training samples there are: {ask_size(setup)}") from error
 
 
 def open_schedule(setup: Setup, options: Options) -> Schedule:

@@ -190,7 +190,7 @@ def ask_size(setup: Setup) -> str:
     train = setup.splits.get("train")
     kind = "" if train is None else str(train.dataset.get("type", "")).rsplit(".", 1)[-1]
     known = KNOWN_SIZES.get(kind)
-    return f"--dataset-size {known} is the size of {kind}" if known else "give it with --dataset-size N"
+    return f"--dataset-size {known} is the size of {kind}" if known else "--dataset-size N"
 
 
 def unknown_length(setup: Setup, train: Split | None) -> ConfigError:
