@@ -28,10 +28,13 @@ class Arch(NamedTuple):
 
 USUAL = (64, 128, 320, 512)
 ARCHES: Mapping[str, Arch] = {
-    **dict.fromkeys(("t", "tiny"), Arch((32, 64, 160, 256), (3, 3, 5, 2))),
-    **dict.fromkeys(("s", "small"), Arch(USUAL, (2, 2, 4, 2))),
-    **dict.fromkeys(("b", "base"), Arch(USUAL, (3, 3, 12, 3))),
-    **dict.fromkeys(("l", "large"), Arch(USUAL, (3, 5, 27, 3))),
+    **dict.fromkeys(("t", "tiny", "b0"), Arch((32, 64, 160, 256), (3, 3, 5, 2))),
+    **dict.fromkeys(("s", "small", "b1"), Arch(USUAL, (2, 2, 4, 2))),
+    **dict.fromkeys(("b", "base", "b2"), Arch(USUAL, (3, 3, 12, 3))),
+    **dict.fromkeys(("l", "large", "b3"), Arch(USUAL, (3, 5, 27, 3))),
+    "b4": Arch(USUAL, (3, 6, 40, 3)),
+    "b5": Arch((96, 192, 480, 768), (3, 3, 24, 3)),
+    "b6": Arch((96, 192, 384, 768), (6, 6, 90, 6)),
 }
 
 
