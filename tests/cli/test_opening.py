@@ -1,13 +1,16 @@
 import pytest
 
 from classlens.cli.main import main
+from classlens.shipped import shipped_config, shipped_photos
 
 
 def test_an_override_that_misses_its_key_is_pointed_out(tmp_path, capsys):
     words = ["lr", "demo", "--save-path", str(tmp_path / "lr.svg"), "--cfg-options", "param_schedulr.gamma=0.2"]
 
     assert main(words) == 0
-    assert "note:  param_schedulr.gamma creates param_schedulr; did you mean param_scheduler?" in capsys.readouterr().err
+    assert (
+        "note:  param_schedulr.gamma creates param_schedulr; did you mean param_scheduler?" in capsys.readouterr().err
+    )
 
 
 def test_absent_data_ask_for_their_size(monkeypatch, tmp_path, capsys):
@@ -24,3 +27,33 @@ def test_a_folder_of_configs_says_which_it_holds(command, capsys):
     assert main([command, "configs/resnet"]) == 2
 
     assert "resnet50_8xb32_in1k.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "message"),
+    [
+        (
+            ["browse"],
+            "dict(type='RandomResizedCrop'",
+            "train pipeline: stage 2: no transform named 'RandomResizedCorp'",
+        ),
+        (["lr"], "param_scheduler = [", "no scheduler named 'LinaerLR'"),
+        (["cam", str(shipped_photos() / "chelsea.png")], "model = dict(", "no native backbone named 'EfficentNet'"),
+    ],
+)
+def test_a_misspelled_type_is_named_with_file_and_line(words, line, message, tmp_path, capsys):
+    text = shipped_config("demo/efficientnet-lite0_photos.py").read_text()
+    number = next(number for number, found in enumerate(text.splitlines(), 1) if line in found)
+    config = tmp_path / "typo.py"
+    for right, wrong in (
+        ("ResizedCrop", "ResizedCorp"),
+        ("'LinearLR'", "'LinaerLR'"),
+        ("'EfficientNet'", "'EfficentNet'"),
+    ):
+        text = text.replace(right, wrong)
+    config.write_text(text)
+
+    assert main([*words, str(config)]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == f"error: {config}:{number}: {message}"
+    assert "did you mean" in hint

@@ -6,13 +6,15 @@ that drawing a schedule never imports torch and browsing never builds a network.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.adapters.openmm.opening import found_config, open_settings
 from classlens.adapters.openmm.read_setup import read_setup
-from classlens.errors import ConfigError, DataError, suggestion
+from classlens.errors import ConfigError, DataError, NotFound, suggestion
 from classlens.shipped import shipped_config
 from classlens.source import Plan, Source
 
@@ -102,7 +104,8 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
     """The rules of every parameter group; the network is built only if its groups are to be counted."""
     from classlens.adapters.openmm import schedule
 
-    return schedule.open_schedule(setup, count_groups=options.count_groups)
+    with located(setup, "param_scheduler" if setup.generation == "1.x" else "lr_config"):
+        return schedule.open_schedule(setup, count_groups=options.count_groups)
 
 
 def clock(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
@@ -116,4 +119,17 @@ def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> C
     """The network with the weights at `checkpoint`, or with those that the config loads from."""
     from classlens.adapters.openmm import classifier
 
-    return classifier.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)
+    with located(setup, "model"):
+        return classifier.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)
+
+
+@contextmanager
+def located(setup: Setup, key: str) -> Iterator[None]:
+    """Let complaints about a part of the config begin with the place where it is written."""
+    try:
+        yield
+    except (ConfigError, NotFound) as error:
+        place = setup.where(key)
+        if not place or str(error).startswith((place, str(setup.path))):
+            raise
+        raise ConfigError(f"{place}: {error}", hint=error.hint) from error

@@ -1,11 +1,14 @@
 """Read a `Setup` out of a config of either generation. Nothing is built and nothing is imported here."""
 
+import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from classlens.adapters.openmm import bridge
 from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Settings, Setup, Split
+from classlens.config import Config
 from classlens.errors import ConfigError
 
 SPLITS = ("train", "val", "test")
@@ -32,7 +35,19 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
         classes=class_names(splits),
         hooks=tuple(hook for hook in config.get("custom_hooks") or () if isinstance(hook, Mapping)),
         load_from=config.get("load_from"),
+        where=partial(place, config),
     )
+
+
+def place(config: Mapping[str, Any], key: str) -> str:
+    """Where a dotted key was set, as `file.py:12`, seen from the working directory; nothing if it is not known."""
+    if not isinstance(config, Config):
+        return ""
+    file, colon, line = config.where(key).rpartition(":")
+    if not colon:
+        return ""
+    near = os.path.relpath(file)
+    return f"{file if near.startswith('..') else near}:{line}"
 
 
 def generation_of(config: Mapping[str, Any]) -> Literal["0.x", "1.x"]:
@@ -45,7 +60,7 @@ def section(config: Mapping[str, Any], key: str, path: Path) -> Settings | None:
     found = config.get(key)
     if found is None or isinstance(found, Mapping):
         return found
-    raise ConfigError(f"{path}: `{key}` is of type {type(found).__name__}, not dict", hint=f"write {key} = dict(...)")
+    raise ConfigError(f"{place(config, key) or path}: `{key}` is of type {type(found).__name__}, not dict", hint=f"write {key} = dict(...)")
 
 
 def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
@@ -62,8 +77,18 @@ def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
             batch_size=loader.get("batch_size"),
             drop_last=bool(loader.get("drop_last", False)),
             sampler=loader.get("sampler") or {},
+            places=places(config, f"{name}_dataloader.dataset.pipeline", dataset),
         )
     return splits
+
+
+def places(config: Mapping[str, Any], key: str, dataset: Settings) -> tuple[str, ...]:
+    """Where each stage of the dataset's own pipeline is written; those that the bridge folds away have no place."""
+    written = enumerate(dataset.get("pipeline") or ())
+    kept = [
+        index for index, stage in written if not (isinstance(stage, Mapping) and stage.get("type") in bridge.FOLDED)
+    ]
+    return tuple(place(config, f"{key}.{index}") for index in kept)
 
 
 def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
@@ -86,6 +111,7 @@ def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
             batch_size=loader.get("samples_per_gpu"),
             drop_last=bool(loader.get("drop_last", False)),
             sampler=loader.get("sampler") or {},
+            places=places(config, f"data.{name}.pipeline", found),
         )
     return splits
 
@@ -162,7 +188,7 @@ def schedulers(config: Mapping[str, Any], path: Path) -> tuple[Settings, ...]:
     for entry in entries:
         if not isinstance(entry, Mapping) or "type" not in entry:
             raise ConfigError(
-                f"{path}: `param_scheduler` holds {entry!r:.60}, which is no scheduler",
+                f"{place(config, 'param_scheduler') or path}: `param_scheduler` holds {entry!r:.60}, which is no scheduler",
                 hint="write it as dict(type='CosineAnnealingLR', ...), or a list of those",
             )
     return tuple(entries)

@@ -4,13 +4,18 @@ The words are those of 1.x (mmpretrain): `bridge.py` turns 0.x (mmcls) configs i
 the two generations mean different curves, so each keeps its own words here and its own rules in `schedule.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 Settings = Mapping[str, Any]
 """A `dict(type=..., ...)` of a config, read only."""
+
+
+def nowhere(key: str) -> str:
+    """The place of a key in a config whose lines are not known."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Split:
     batch_size: int | None = None
     drop_last: bool = False
     sampler: Settings = field(default_factory=dict)
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Optimization:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that Classlens reads out of one config file."""
+    """Everything that Classlens reads out of one config file; `where` tells the place that set a dotted key."""
 
     path: Path
     generation: Literal["0.x", "1.x"]
@@ -82,3 +88,4 @@ class Setup:
     classes: tuple[str, ...] | None = None
     hooks: tuple[Settings, ...] = ()
     load_from: str | None = None
+    where: Callable[[str], str] = field(default=nowhere, compare=False)

@@ -46,7 +46,7 @@ def open_split(split: Split, *, name: str, classes: Classes, trusted: bool = Fal
         DataError: the data is not there, or is not what the dataset should be.
     """
     where = f"{name} dataset"
-    stages = build_stages(split.pipeline, where=f"{name} pipeline", trusted=trusted)
+    stages = build_stages(split.pipeline, where=f"{name} pipeline", trusted=trusted, places=split.places)
     loader = loader_of(split.pipeline, f"{name} pipeline")
     listing = open_listing(split.dataset, classes, where)
 

@@ -59,10 +59,12 @@ NESTED = {"RandomApply": random_apply, "RandomChoice": random_choice, "MultiView
 LOADER = "LoadImageFromFile"
 
 
-def build_stages(pipeline: Sequence[Settings], *, where: str, trusted: bool = False) -> tuple[Stage, ...]:
+def build_stages(
+    pipeline: Sequence[Settings], *, where: str, trusted: bool = False, places: Sequence[str] = ()
+) -> tuple[Stage, ...]:
     """The stages of a pipeline that change the picture: loading comes before them, packing shows nothing.
 
-    With `trusted`, transforms that are not native are looked for in mmpretrain's registry.
+    `places` says of each entry where it is written; errors begin with that. With `trusted`, transforms that are not native are looked for in mmpretrain's registry.
 
     Raises:
         ConfigError: a transform or one of its settings is unknown, or a value makes no sense.
@@ -71,10 +73,12 @@ def build_stages(pipeline: Sequence[Settings], *, where: str, trusted: bool = Fa
     built = partial(build_nested, trusted=trusted)
     stages = []
     for position, settings in enumerate(pipeline):
+        written = f"{places[position]}: " if len(places) == len(pipeline) and places[position] else ""
+        stage = f"{written}{where}: stage {position + 1}"
         if not isinstance(settings, Mapping) or "type" not in settings:
-            raise ConfigError(f"{where}: stage {position + 1} is not a dict with a type: {settings!r}")
+            raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
         if named(settings)["type"] not in (*FOLDED, LOADER):
-            stages.append(build_stage(settings, f"{where}: stage {position + 1}", built))
+            stages.append(build_stage(settings, stage, built))
     return tuple(stages)
 
 
