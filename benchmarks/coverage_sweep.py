@@ -150,7 +150,7 @@ def saved(kind: str, folder: Path) -> Path:
         config.num_labels = 10
     else:
         config = getattr(transformers, names[0])(num_labels=10)
-    transformers.AutoModelForImageClassification.from_config(config).save_pretrained(folder)
+    getattr(transformers, f"{kind}ForImageClassification")(config).save_pretrained(folder)
     transformers.ViTImageProcessor(size={"height": side(config), "width": side(config)}).save_pretrained(folder)
     return folder
 
