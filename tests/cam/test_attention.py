@@ -10,6 +10,7 @@ from classlens.cam.explain import explain
 from classlens.errors import ModelError
 from classlens.image import Encoding
 from tests.cam.conftest import noise_image
+from tests.cam.test_explain import same, state_of
 
 
 def transformer(name="vit_tiny_patch16_224", **settings) -> Classifier:
@@ -78,3 +79,24 @@ def test_networks_without_attention_over_all_tokens_are_refused(pooled, noise):
     swin = transformer("swin_tiny_patch4_window7_224", img_size=64, depths=(1, 1, 1, 1), embed_dim=24, window_size=4)
     with pytest.raises(ModelError, match="no attention over all tokens"):
         explain(swin, noise_image(64, 64), methods="LeGrad", layers="norm")
+
+
+@pytest.mark.parametrize("method", ["AttentionRollout", "LeGrad"])
+def test_a_batch_gives_what_single_pictures_give(vit, method):
+    pictures = [noise_image(64, 64, seed=seed) for seed in range(2)]
+    together = explain(vit, pictures, methods=method, layers="blocks.1", targets=1)
+
+    for picture, one in zip(pictures, together, strict=True):
+        alone = explain(vit, picture, methods=method, layers="blocks.1", targets=1)[0]
+        np.testing.assert_allclose(one.values, alone.values, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["AttentionRollout", "LeGrad"])
+def test_the_model_is_given_back_as_it_was(vit, method):
+    attention = F.scaled_dot_product_attention
+    before = state_of(vit.module)
+
+    explain(vit, noise_image(64, 64), methods=method, layers="blocks.1")
+
+    assert same(before, state_of(vit.module))
+    assert F.scaled_dot_product_attention is attention

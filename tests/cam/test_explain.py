@@ -88,7 +88,11 @@ def test_one_call_gives_every_picture_class_method_and_layer(pooled):
     ]
 
 
-@pytest.mark.parametrize("method", METHODS)
+CONVOLUTIONAL = [name for name, method in METHODS.items() if method.needs != "attention"]
+"""Methods that any network can be asked with; those of attention are in test_attention.py."""
+
+
+@pytest.mark.parametrize("method", CONVOLUTIONAL)
 def test_a_batch_gives_what_single_pictures_give(pooled, method):
     pictures = [noise_image(8, 8, seed=seed) for seed in range(3)]
     together = explain(pooled, pictures, methods=method, layers="1", targets=1)
@@ -129,7 +133,7 @@ def test_a_method_without_class_leaves_the_model_at_the_layer(pooled, noise):
     assert (saliency.target, saliency.probability, saliency.class_name) == (None, None, "")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CONVOLUTIONAL)
 def test_the_model_is_given_back_as_it_was(noise, method):
     network = a_lived_in_network()
     before = state_of(network)

@@ -130,7 +130,23 @@ def parsed_by_mmengine(words):
     return parser.parse_args(["--cfg-options", *words]).cfg_options
 
 
-VALUES = ["1", "-2", "1.5", "1e-3", "true", "False", "None", "none", "abc", "a b", "'q'", '"q"', "1_000", "nan", "/a/b.c"]
+VALUES = [
+    "1",
+    "-2",
+    "1.5",
+    "1e-3",
+    "true",
+    "False",
+    "None",
+    "none",
+    "abc",
+    "a b",
+    "'q'",
+    '"q"',
+    "1_000",
+    "nan",
+    "/a/b.c",
+]
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -60,7 +60,10 @@ def section(config: Mapping[str, Any], key: str, path: Path) -> Settings | None:
     found = config.get(key)
     if found is None or isinstance(found, Mapping):
         return found
-    raise ConfigError(f"{place(config, key) or path}: `{key}` is of type {type(found).__name__}, not dict", hint=f"write {key} = dict(...)")
+    raise ConfigError(
+        f"{place(config, key) or path}: `{key}` is of type {type(found).__name__}, not dict",
+        hint=f"write {key} = dict(...)",
+    )
 
 
 def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:

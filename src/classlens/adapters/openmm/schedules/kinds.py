@@ -70,7 +70,11 @@ def cosine(placed: Placed) -> Built:
     if period <= 0:
         raise placed.scheduler.wrong(f"T_max is above 0, not {period:g}")
     troughs = (placed.end - placed.begin) // period if placed.end < FOREVER else 0
-    marks = tuple(Mark(ceil(period * k), "cosine ends") for k in range(1, int(troughs) + 1, 2)) if 1 < troughs <= MOST_MARKS else ()
+    marks = (
+        tuple(Mark(ceil(period * k), "cosine ends") for k in range(1, int(troughs) + 1, 2))
+        if 1 < troughs <= MOST_MARKS
+        else ()
+    )
     return shapes.Cosine(period, *minimum(placed)), marks
 
 
