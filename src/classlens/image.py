@@ -10,7 +10,8 @@ from io import BytesIO
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+
+from classlens.arrays import Float32, Shaped, UInt8
 
 Triple = tuple[float, float, float]
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from PIL import Image as Pillow
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
@@ -23,6 +22,7 @@ from classlens.adapters.hub import hub_at_hand, out_of_reach
 from classlens.adapters.pipelines.carried import Array, Foreign, channels, fitted
 from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, square
 from classlens.adapters.settings import Setting, refuse_unknown, split_settings
+from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.errors import DataError
 from classlens.image import Encoding, Image

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jaxtyping import Float
 from torch import Tensor
 
+from classlens.arrays import Float
 from classlens.cam.borrow import device_of
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.evidence import Seen, observe

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from classlens.arrays import Float
 from classlens.image import Encoding, Image
 
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.grids import Layout, Place, layout_of
 from classlens.errors import ModelError

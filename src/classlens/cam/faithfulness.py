@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
+from classlens.arrays import Bool, Float, Float32
 from classlens.cam.borrow import borrowed, device_of
 from classlens.cam.classifier import Classifier
 from classlens.cam.evidence import logits_of

@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from PIL import Image as Pillow
 from torch import Tensor
 
+from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.image import Image
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from classlens.arrays import Float, Shaped
 from classlens.errors import ModelError
 
 CHANNELS_FIRST = (

@@ -5,7 +5,8 @@ Source: Rong et al., A consistent and efficient evaluation strategy for attribut
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32
+
+from classlens.arrays import Bool, Float32
 
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 """Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""

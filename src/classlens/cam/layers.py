@@ -12,9 +12,9 @@ from fnmatch import fnmatchcase
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from classlens.arrays import Float
 from classlens.cam.borrow import borrowed, device_of
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.evidence import extra_tokens, hooked, logits_of, observe

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from classlens.arrays import Float, Int
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.evidence import hooked, logits_of, main_tensor, observe, replaced
 from classlens.cam.grids import Layout

@@ -10,8 +10,8 @@ from typing import overload
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
+from classlens.arrays import Float32
 from classlens.errors import NotFound
 from classlens.image import Image
 

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 from torch import nn
 
+from classlens.arrays import Float32
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.cam.saliency import Saliency

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
+from classlens.arrays import Float, Int
 from classlens.errors import NotFound
 
 Wish: TypeAlias = int | str | tuple[int, ...]

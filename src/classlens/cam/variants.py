@@ -4,8 +4,9 @@ As in the reference: {as it is, flipped left to right} x {0.9, 1.0, 1.1}, the fa
 """
 
 import torch
-from jaxtyping import Float, Shaped
 from torch import Tensor
+
+from classlens.arrays import Float, Shaped
 
 VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
 AS_IT_IS = VARIANTS.index((False, 1.0))

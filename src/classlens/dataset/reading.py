@@ -13,10 +13,10 @@ from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image as Pillow
 from PIL import ImageFile, ImageOps
 
+from classlens.arrays import UInt8
 from classlens.dataset.headers import MAX_PIXELS, PILLOW_TROUBLE, Header, read_header
 from classlens.errors import DataError
 from classlens.image import Image

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
+from classlens.arrays import UInt8
 from classlens.cam.saliency import Heatmap
 from classlens.errors import NotFound
 

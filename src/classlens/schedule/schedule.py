@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
+from classlens.arrays import Float64, Int64
 from classlens.errors import NotOffered
 from classlens.schedule.clock import Clock
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, feeding, square
 from classlens.adapters.python.kinds import Thing
+from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.errors import ModelError
 from classlens.image import Encoding

@@ -4,9 +4,9 @@ Only attention over all tokens of a picture tells which token came from where; w
 """
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from classlens.arrays import Float
 from classlens.cam.attention import watching
 from classlens.cam.evidence import extra_tokens, logits_of
 from classlens.cam.grids import Layout, Place, layout_of

@@ -5,8 +5,9 @@ correlates with the energy of its input (the sum of squares over channels), so s
 """
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
+
+from classlens.arrays import Float
 
 Weighted = Float[Tensor, "batch channels height width"]
 Map = Float[Tensor, "batch height width"]

@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from classlens.arrays import Float
 from classlens.cam.classifier import Layer
 from classlens.cam.evidence import observe
 from classlens.cam.probe import Evidence, Probe

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from jaxtyping import Float
 from torch import Tensor
 
+from classlens.arrays import Float
 from classlens.cam.methods import Method
 from classlens.cam.probe import Evidence
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
+from classlens.arrays import Float
 from classlens.cam.probe import Evidence
 
 Weighted = Float[Tensor, "batch channels height width"]

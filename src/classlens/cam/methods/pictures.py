@@ -6,9 +6,9 @@ What they return lies at the size of the picture as fed; the layer is called `in
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
+from classlens.arrays import Float
 from classlens.cam.probe import Evidence
 
 Weighted = Float[Tensor, "batch channels rows columns"]

@@ -6,9 +6,9 @@ the docstring says so. Notation: A activations, G gradients, c channel, i, j pos
 """
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from classlens.arrays import Float
 from classlens.cam.probe import Evidence
 
 Weighted = Float[Tensor, "batch channels height width"]

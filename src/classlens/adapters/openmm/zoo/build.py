@@ -6,12 +6,12 @@ The tables name functions as text, so that only the family asked for is imported
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import plain_type
 from classlens.adapters.openmm.zoo.upstream import build_upstream
+from classlens.arrays import Float
 from classlens.errors import ConfigError, NotOffered
 
 Builder = Callable[[Settings], nn.Module]

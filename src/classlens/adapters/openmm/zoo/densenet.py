@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, read_options
 from classlens.adapters.openmm.zoo.units import activation, batch_norm
+from classlens.arrays import Float
 
 
 class Arch(NamedTuple):

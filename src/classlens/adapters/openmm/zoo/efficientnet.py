@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.inverted import SIGMOID, FusedResidual, InvertedResidual, Parts, Shape
 from classlens.adapters.openmm.zoo.options import chosen_arch, read_options
 from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SamePadConv2d, activation, divisible
+from classlens.arrays import Float
 
 
 class Stage(NamedTuple):

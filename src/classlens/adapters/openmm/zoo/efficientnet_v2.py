@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.inverted import SIGMOID, FusedResidual, InvertedResidual, Parts, Shape
 from classlens.adapters.openmm.zoo.options import chosen_arch, read_options
 from classlens.adapters.openmm.zoo.units import SamePadConv2d, activation
+from classlens.arrays import Float
 
 
 class Arch(NamedTuple):

@@ -4,12 +4,12 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import read_options
 from classlens.adapters.openmm.zoo.units import activation
+from classlens.arrays import Float
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ convolutions into one: Tan & Le, EfficientNetV2, ICML 2021, figure 2.
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.units import ACTIVATIONS, Activation, SqueezeExcite, batch_norm, conv_unit
+from classlens.arrays import Float
 
 SIGMOID = ACTIVATIONS["Sigmoid"]
 

@@ -5,11 +5,11 @@ Source: LeCun et al., Gradient-Based Learning Applied to Document Recognition, P
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import read_options
+from classlens.arrays import Float
 
 
 @dataclass(frozen=True)

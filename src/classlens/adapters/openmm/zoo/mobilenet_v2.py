@@ -6,13 +6,13 @@ Source: Sandler et al., MobileNetV2, CVPR 2018, table 2. `conv1`, `layer1` ... `
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.inverted import SIGMOID, Parts
 from classlens.adapters.openmm.zoo.options import only, read_options
 from classlens.adapters.openmm.zoo.units import activation, divisible
+from classlens.arrays import Float
 
 
 class Row(NamedTuple):

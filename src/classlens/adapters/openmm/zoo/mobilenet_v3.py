@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.inverted import InvertedResidual, Parts, Shape
 from classlens.adapters.openmm.zoo.options import chosen_arch, only, read_options
 from classlens.adapters.openmm.zoo.units import ACTIVATIONS, divisible
+from classlens.arrays import Float
 
 STEM = 16
 

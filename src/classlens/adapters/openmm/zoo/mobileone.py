@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, only, read_options
 from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SqueezeExcite, activation, batch_norm, padded_conv
+from classlens.arrays import Float
 
 BASES = (64, 128, 256, 512)
 DEPTHS = (2, 8, 10, 1)

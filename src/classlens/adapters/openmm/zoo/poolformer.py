@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, only, plain_type, read_options
 from classlens.adapters.openmm.zoo.units import Activation, activation
+from classlens.arrays import Float
 
 Features = Float[Tensor, "b c h w"]
 Arch = tuple[tuple[int, ...], tuple[int, ...]]

@@ -9,13 +9,13 @@ from itertools import groupby
 from math import log
 from typing import Any, NamedTuple
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, only, read_options
 from classlens.adapters.openmm.zoo.resnet import Block, Place, ResNetOptions
 from classlens.adapters.openmm.zoo.units import batch_norm, padded_conv
+from classlens.arrays import Float
 from classlens.errors import ConfigError
 
 STEP = 8

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
@@ -24,6 +23,7 @@ from classlens.adapters.openmm.zoo.units import (
     batch_norm,
     padded_conv,
 )
+from classlens.arrays import Float
 
 BASES = (64, 128, 256, 512)
 """Channels of the four stages before they are widened."""

@@ -9,12 +9,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import plain_type, read_options
 from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SqueezeExcite, batch_norm, conv_unit, padded_conv
+from classlens.arrays import Float
 from classlens.errors import ConfigError
 
 DEPTHS = {

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,6 +16,7 @@ from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, only, read_options
 from classlens.adapters.openmm.zoo.transformer import FeedForward, LayerOptions, PatchEmbed, Tokens
 from classlens.adapters.openmm.zoo.windows import Map, Windowing, Windows, relative_index
+from classlens.arrays import Float
 from classlens.errors import ConfigError
 
 

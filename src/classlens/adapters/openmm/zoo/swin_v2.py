@@ -9,7 +9,6 @@ from math import log
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,6 +18,7 @@ from classlens.adapters.openmm.zoo.swin import ARCHES as FIRST_ARCHES
 from classlens.adapters.openmm.zoo.swin import PatchMerging, ShiftedAttention, SwinArch
 from classlens.adapters.openmm.zoo.transformer import FeedForward, LayerOptions, PatchEmbed, Tokens
 from classlens.adapters.openmm.zoo.windows import Map, Windowing, Windows, relative_index
+from classlens.arrays import Float
 
 ARCHES: Mapping[str, SwinArch] = {
     **FIRST_ARCHES,

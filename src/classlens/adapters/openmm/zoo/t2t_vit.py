@@ -7,7 +7,6 @@ tokens, so their shortcut is the attention's values (the authors' choice), scale
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,6 +23,7 @@ from classlens.adapters.openmm.zoo.transformer import (
     resized_positions,
 )
 from classlens.adapters.openmm.zoo.vision_transformer import last_layer
+from classlens.arrays import Float
 
 SPLITS = ((7, 4, 2), (3, 2, 1), (3, 2, 1))
 """Kernel, stride and padding of the three soft splits."""

@@ -3,12 +3,12 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import read_options
 from classlens.adapters.openmm.zoo.units import activation
+from classlens.arrays import Float
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, only
 from classlens.adapters.openmm.zoo.units import ACTIVATIONS, Activation, activation
+from classlens.arrays import Float
 from classlens.errors import ConfigError
 
 Tokens = Float[Tensor, "b tokens channels"]

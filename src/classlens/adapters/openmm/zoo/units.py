@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import plain_type
+from classlens.arrays import Float
 from classlens.errors import ConfigError, suggestion
 
 Activation = Callable[[], nn.Module]

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
+from classlens.arrays import Float
 from classlens.errors import ConfigError, suggestion
 
 TRAINING = ("train_cfg", "data_preprocessor", "init_cfg", "pretrained")

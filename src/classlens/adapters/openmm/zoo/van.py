@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, only, read_options
 from classlens.adapters.openmm.zoo.transformer import Tokens, layer_norm
+from classlens.arrays import Float
 
 Features = Float[Tensor, "b c h w"]
 

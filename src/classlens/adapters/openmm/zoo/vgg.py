@@ -6,12 +6,12 @@ connected layers belong to the backbone (`classifier`), and the head is an empty
 
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import only, read_options
 from classlens.adapters.openmm.zoo.units import activation, batch_norm, conv_unit
+from classlens.arrays import Float
 from classlens.errors import ConfigError
 
 DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

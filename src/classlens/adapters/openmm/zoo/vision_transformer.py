@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
@@ -26,6 +25,7 @@ from classlens.adapters.openmm.zoo.transformer import (
     resized_positions,
     width_of,
 )
+from classlens.arrays import Float
 from classlens.errors import ConfigError
 
 BASE, LARGE, HUGE = Width(768, 12, 12, 3072), Width(1024, 24, 16, 4096), Width(1280, 32, 16, 5120)

@@ -7,9 +7,10 @@ map by half a window, and a mask keeps tokens apart that only the shift made nei
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
+
+from classlens.arrays import Float, Int
 
 Map = Float[Tensor, "b height width channels"]
 Windows = Float[Tensor, "windows places channels"]

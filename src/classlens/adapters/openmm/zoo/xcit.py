@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from math import log2, pi
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +15,7 @@ from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import only, read_options
 from classlens.adapters.openmm.zoo.transformer import FeedForward, Grid, LayerOptions, Tokens
 from classlens.adapters.openmm.zoo.units import ACTIVATIONS, conv_unit
+from classlens.arrays import Float
 
 WAVES = 32
 """Sine and cosine values for the row of a place, and as many for its column."""
