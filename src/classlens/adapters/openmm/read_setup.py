@@ -74,14 +74,8 @@ def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
         dataset = section(loader, "dataset", path) if loader else None
         if loader is None or dataset is None:
             continue
-        splits[name] = Split(
-            dataset=dataset,
-            pipeline=pipeline_of(dataset),
-            batch_size=loader.get("batch_size"),
-            drop_last=bool(loader.get("drop_last", False)),
-            sampler=loader.get("sampler") or {},
-            places=places(config, f"{name}_dataloader.dataset.pipeline", dataset),
-        )
+        written = places(config, f"{name}_dataloader.dataset.pipeline", dataset)
+        splits[name] = split_of(dataset, loader, written)
     return splits
 
 
@@ -107,16 +101,21 @@ def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
         if not isinstance(found, Mapping):
             raise ConfigError(f"{path}: `data.{name}` is of type {type(found).__name__}, not dict")
         loader = {**data, **(data.get(f"{name}_dataloader") or {})}
-        dataset = bridge.dataset(found)
-        splits[name] = Split(
-            dataset=dataset,
-            pipeline=pipeline_of(dataset),
-            batch_size=loader.get("samples_per_gpu"),
-            drop_last=bool(loader.get("drop_last", False)),
-            sampler=loader.get("sampler") or {},
-            places=places(config, f"data.{name}.pipeline", found),
-        )
+        written = places(config, f"data.{name}.pipeline", found)
+        splits[name] = split_of(bridge.dataset(found), {**loader, "batch_size": loader.get("samples_per_gpu")}, written)
     return splits
+
+
+def split_of(dataset: Settings, loader: Settings, written: tuple[str, ...]) -> Split:
+    """A dataset with the settings of its loader, both in 1.x words."""
+    return Split(
+        dataset=dataset,
+        pipeline=pipeline_of(dataset),
+        batch_size=loader.get("batch_size"),
+        drop_last=bool(loader.get("drop_last", False)),
+        sampler=loader.get("sampler") or {},
+        places=written,
+    )
 
 
 def pipeline_of(dataset: Settings) -> tuple[Settings, ...]:
