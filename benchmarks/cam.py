@@ -10,6 +10,7 @@ costs do not depend on them. Contestants that are not installed are left out.
 import argparse
 import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -170,10 +171,14 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def memory(name: str, contestant: str) -> int:
-    """Peak of resident memory that one batch of 16 adds, in MB; each contestant in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--peak", contestant, "--networks", name], capture_output=True, text=True, check=True
-    )
+    """Peak of resident memory that one batch of 16 adds, in MB; each contestant in a process of its own.
+
+    Large blocks are handed back to the system as they are freed (a setting of glibc): otherwise what the allocator
+    hoards, 0 to 120 MB from run to run, drowns what is measured.
+    """
+    words = [sys.executable, __file__, "--peak", contestant, "--networks", name]
+    frugal = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=frugal)
     return int(done.stdout.split()[-1])
 
 
