@@ -5,7 +5,7 @@ Modes are set attribute by attribute: calling `eval()` would run the overrides t
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 
@@ -29,26 +29,23 @@ def borrowed(module: nn.Module) -> Iterator[None]:
     parameters = [own for part in parts for own in part.parameters(recurse=False)]
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     try:
-        set_modes(parts, [False] * len(parts))
+        for part in parts:
+            if part.training:
+                part.training = False
         for parameter in trainable:
             parameter.requires_grad = False
         with randomness_kept(parameters), torch.inference_mode(mode=False), torch.enable_grad():
             yield
     finally:
-        set_modes(parts, modes)
+        for part, mode in zip(parts, modes, strict=True):
+            if part.training is not mode:
+                part.training = mode
         for parameter in trainable:
             parameter.requires_grad = True
 
 
-def set_modes(parts: Sequence[nn.Module], modes: Sequence[bool]) -> None:
-    """Training mode or not, part by part; nothing is written where nothing changes."""
-    for part, mode in zip(parts, modes, strict=True):
-        if part.training is not mode:
-            part.training = mode
-
-
 @contextmanager
-def randomness_kept(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+def randomness_kept(parameters: list[nn.Parameter]) -> Iterator[None]:
     """Give back the global generators of Python, NumPy and torch (on the devices of the model) as they were."""
     devices = {parameter.device for parameter in parameters if parameter.is_cuda}
     python, numpy = random.getstate(), np.random.get_state()
