@@ -35,7 +35,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 INK: Colour = (32, 33, 36)
 FAINT: Colour = (110, 113, 118)
 WARNING: Colour = (176, 48, 32)
-MARGIN = 8
+MARGIN, FOOT = 8, 12
 TITLE, CAPTION = 14, 11
 LINES = 7
 """At most so many lines of drawn values under a tile."""
@@ -67,8 +67,8 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float = 1.0) 
         raise ValueError(f"rescale must be above 0, not {rescale}")
     if mode in ("original", "transformed"):
         snapshot = result.original if mode == "original" else result.transformed
-        tiles = [Tile(resized(snapshot.image.pixels, rescale), ())]
-    elif mode == "concat":
+        return Image(titled(resized(snapshot.image.pixels, rescale), heading(result), result.remarks))
+    if mode == "concat":
         ends = (("original", result.original), ("transformed", result.transformed))
         tiles = [tile(replace(end, drawn={}, note=""), rescale, name) for name, end in ends]
     elif mode == "pipeline":
@@ -159,24 +159,54 @@ def sheet(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Canvas:
     """Tiles in rows on white, under a title and what is unusual about the file."""
     rows = in_rows(tiles)
     width = max(NARROWEST, *(sum(one.width + MARGIN for one in row) + MARGIN for row in rows))
-    notes = [line for remark in remarks for line in wrapped(remark, CAPTION, width - 2 * MARGIN)]
-    top = MARGIN + line_height(TITLE) + len(notes) * line_height(CAPTION) + MARGIN // 2
-    height = top + sum(height_of(row) for row in rows)
-    canvas = np.full((height, width, 3), PAPER[0], np.uint8)
-    write(canvas, shortened(title, TITLE, width - 2 * MARGIN), (MARGIN, MARGIN // 2), size=TITLE, colour=INK)
-    for number, note in enumerate(notes):
-        place = (MARGIN, MARGIN // 2 + line_height(TITLE) + number * line_height(CAPTION))
-        write(canvas, note, place, size=CAPTION, colour=WARNING)
+    notes = notes_of(remarks, width)
+    top = height_of_head(notes)
+    canvas = np.full((top + sum(height_of(row) for row in rows), width, 3), PAPER[0], np.uint8)
+    write_head(canvas, title, notes)
     for row in rows:
         paste_row(canvas, row, top)
         top += height_of(row)
     return canvas
 
 
+def titled(pixels: Pixels, title: str, remarks: Sequence[str]) -> Canvas:
+    """The sheet of one picture without a caption, in a third of the time: whole datasets are drawn in this way."""
+    width = max(NARROWEST, pixels.shape[1] + 2 * MARGIN)
+    notes = notes_of(remarks, width)
+    right = width - MARGIN - pixels.shape[1]
+    canvas = np.asarray(
+        cv2.copyMakeBorder(
+            pixels, height_of_head(notes), FOOT, MARGIN, right, borderType=cv2.BORDER_CONSTANT, value=PAPER
+        ),
+        np.uint8,
+    )
+    write_head(canvas, title, notes)
+    return canvas
+
+
+def notes_of(remarks: Sequence[str], width: int) -> list[str]:
+    """What is unusual about the file, in lines that fit the sheet."""
+    return [line for remark in remarks for line in wrapped(remark, CAPTION, width - 2 * MARGIN)]
+
+
+def height_of_head(notes: Sequence[str]) -> int:
+    """The room for the title and the notes."""
+    return MARGIN + line_height(TITLE) + len(notes) * line_height(CAPTION) + MARGIN // 2
+
+
+def write_head(canvas: Canvas, title: str, notes: Sequence[str]) -> None:
+    """The title, and the notes below it."""
+    room = canvas.shape[1] - 2 * MARGIN
+    write(canvas, shortened(title, TITLE, room), (MARGIN, MARGIN // 2), size=TITLE, colour=INK)
+    for number, note in enumerate(notes):
+        place = (MARGIN, MARGIN // 2 + line_height(TITLE) + number * line_height(CAPTION))
+        write(canvas, note, place, size=CAPTION, colour=WARNING)
+
+
 def height_of(row: Sequence[Tile]) -> int:
     """The tallest picture, the longest caption, and a margin."""
     lines = max(len(one.lines) for one in row)
-    return max(int(one.pixels.shape[0]) for one in row) + 4 + lines * line_height(CAPTION) + MARGIN
+    return max(int(one.pixels.shape[0]) for one in row) + FOOT + lines * line_height(CAPTION)
 
 
 def in_rows(tiles: Sequence[Tile]) -> list[list[Tile]]:

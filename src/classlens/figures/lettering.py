@@ -41,9 +41,15 @@ def line_height(size: int) -> int:
 def glyph(letter: str, size: int, colour: Colour, *, bold: bool = False) -> Canvas:
     """One letter in a colour on its own strip of white paper, as wide as it advances."""
     face = font(size, bold=bold)
-    strip = Pillow.new("RGB", (advance(letter, size, bold=bold), line_height(size)), PAPER)
-    ImageDraw.Draw(strip).text((0, size * 0.08), letter, fill=colour, font=face)
-    return np.asarray(strip)
+    paper = Pillow.new("RGB", (advance(letter, size, bold=bold), line_height(size)), PAPER)
+    ImageDraw.Draw(paper).text((0, size * 0.08), letter, fill=colour, font=face)
+    return np.asarray(paper)
+
+
+@lru_cache(maxsize=1024)
+def strip(text: str, size: int, colour: Colour, *, bold: bool = False) -> Canvas:
+    """A piece of a line: the names of classes and stages come again with every picture."""
+    return np.concatenate([glyph(letter, size, colour, bold=bold) for letter in text], axis=1)
 
 
 @cache
@@ -91,9 +97,12 @@ def wrapped(text: str, size: int, width: int) -> tuple[str, ...]:
 def write(canvas: Canvas, text: str, at: tuple[int, int], *, size: int, colour: Colour, bold: bool = False) -> None:
     """Put a line on white paper with its top left corner `at` (x, y); what does not fit is cut off."""
     x, y = at
-    letters = clean(text)
-    if not letters:
+    *parts, last = clean(text).split("  ")
+    strips = [strip(f"{part}  ", size, colour, bold=bold) for part in parts]
+    if last:
+        strips.append(strip(last, size, colour, bold=bold))
+    if not strips:
         return
-    line = np.concatenate([glyph(letter, size, colour, bold=bold) for letter in letters], axis=1)
+    line = np.concatenate(strips, axis=1) if parts else strips[0]
     line = line[: max(canvas.shape[0] - y, 0), : max(canvas.shape[1] - x, 0)]
     canvas[y : y + line.shape[0], x : x + line.shape[1]] = line
