@@ -283,4 +283,32 @@ def test_whole_batches_are_shown_with_the_shares_of_their_labels(config, tmp_pat
     assert all(sum(shares.values()) == pytest.approx(1) for shares in batch["shares"])
 
 
+def test_a_bad_picture_leaves_its_batch_and_is_marked_and_listed(config, data, tmp_path, capsys):
+    (data / "cat" / "1.jpg").write_bytes(b"no picture")
+    words = ["browse", config, "--batch", "6", "--cfg-options", *MIXUP]
+
+    assert main([*words, "-o", str(tmp_path / "out")]) == 0
+    assert main([*words, "--strict"]) == 1
+
+    told = capsys.readouterr()
+    assert "batch 1: 5 samples, Mixup, own share" in told.out
+    assert "1 of them could not be read:\n  #1  " in told.err
+    assert files(tmp_path / "out") == ["batch_001.jpg"]
+    main([*words, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(found["batches"][0]["indices"]) == [0, 2, 3, 4, 5]
+    assert [row["index"] for row in found["bad"]] == [1]
+
+
+def test_a_batch_of_bad_pictures_only_is_a_sheet_of_marked_tiles(config, data, tmp_path, capsys):
+    for path in data.rglob("*.jpg"):
+        path.write_bytes(b"no picture")
+
+    status = main(["browse", config, "--batch", "3", "-n", "2", "-o", str(tmp_path), "--cfg-options", *MIXUP])
+
+    assert status == 0
+    assert {"batch_001.jpg", "batch_002.jpg"} <= set(files(tmp_path))
+    assert "6 of them could not be read" in capsys.readouterr().err
+
+
 MIXUP = ["model.type=ImageClassifier", "model.train_cfg.augments.type=Mixup", "model.train_cfg.augments.alpha=0.4"]

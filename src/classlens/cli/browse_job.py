@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,6 +22,9 @@ from classlens.image import Image
 
 EXTENTS: Mapping[str, Extent] = {"original": "first", "transformed": "last", "concat": "ends", "pipeline": "all"}
 QUALITY = 90
+BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+"""What decoders and transforms raise over one sample, which must not end a run."""
+
 LONGEST_NAME, UNLABELLED = 80, "unlabelled"
 
 
@@ -82,13 +85,12 @@ def make(dataset: Dataset, index: int, seed: int, look: Look) -> Row:
         result = flipped(result) if look.flipped else result
         image = plain_picture(result, look) if look.bare else draw_trace(result, mode=look.mode, rescale=look.rescale)
         row = described(result, look)
-    except (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError) as error:
+    except BAD_SAMPLE as error:
         row = failed(dataset, index, seed, error)
-        image = bad_tile(row.error, f"{', '.join(row.class_names) or 'no label'}  #{index}", rescue=rescued(row.path))
+        image = marked(row)
     jpeg = encoded(image)
-    if look.folder is not None:
-        row = replace(row, file=written(jpeg, Path(look.folder), row, dataset.length, look.repeats))
-    return replace(row, jpeg=jpeg if look.wanted else None)
+    file = None if look.folder is None else written(jpeg, look.folder, row, dataset.length, look.repeats)
+    return replace(row, file=file, jpeg=jpeg if look.wanted else None)
 
 
 def plain_picture(result: Trace, look: Look) -> Image:
@@ -102,6 +104,12 @@ def failed(dataset: Dataset, index: int, seed: int, error: Exception) -> Row:
     sample = dataset.sample(index)
     reason = str(error) if isinstance(error, ClasslensError) else f"{type(error).__name__}: {error}".split("\n")[0]
     return Row(index, seed, sample.path, dataset.class_names(index), error=reason)
+
+
+def marked(row: Row) -> Image:
+    """The tile of a bad sample."""
+    title = f"{', '.join(row.class_names) or 'no label'}  #{row.index}"
+    return bad_tile(row.error, title, rescue=rescued(row.path))
 
 
 def described(result: Trace, look: Look) -> Row:
@@ -152,38 +160,50 @@ def encoded(image: Image, quality: int = QUALITY) -> bytes:
     return data.tobytes()
 
 
-def written(jpeg: bytes, folder: Path, row: Row, length: int, repeats: int) -> str:
+def written(jpeg: bytes, folder: str, row: Row, length: int, repeats: int) -> str:
     """Write under `class/index_name.jpg`, whole or not at all; indices keep equal names apart."""
     group = safe(" + ".join(row.class_names[:3])) or UNLABELLED
     name = f"{row.index:0{len(str(length - 1))}d}"
-    stem = safe(PurePath(row.path).stem) if row.path else ""
+    stem = safe(os.path.splitext(os.path.basename(row.path))[0]) if row.path else ""  # noqa: PTH119, PTH122
     name += f"_{stem}" if stem else ""
     name += f"_seed{row.seed}" if repeats > 1 else ""
-    place = folder / group / f"{name}.jpg"
+    place = os.path.join(folder, group, f"{name}.jpg")  # noqa: PTH118 - a path object costs as much as the file
     write_whole(place, jpeg)
-    return str(place)
+    return place
 
 
-def write_whole(place: Path, data: bytes) -> None:
+def write_whole(place: str | Path, data: bytes) -> None:
     """A file appears under its name only when it is complete.
 
     Raises:
         DataError: the folder takes no files; unlike a bad picture, this ends a run.
     """
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    folder, name = os.path.split(place)
+    part = os.path.join(folder, f".{name}.{os.getpid()}.part")  # noqa: PTH118
     try:
         try:
-            part.write_bytes(data)
+            fill(part, data)
         except FileNotFoundError:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-        part.replace(place)
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            fill(part, data)
+        os.replace(part, place)  # noqa: PTH105
     except BaseException as error:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            Path(part).unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
         raise DataError(f"cannot write {place}: {(error.strerror or str(error)).lower()}") from error
+
+
+def fill(place: str, data: bytes) -> None:
+    """Write a file without a buffer between: half the time of `Path.write_bytes` for a picture."""
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -110,12 +110,7 @@ class Outputs:
             print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
         for line in (*self.dataset.warnings, *(f"{times} x {remark}" for remark, times in self.remarks.most_common())):
             print(f"note: {line}", file=sys.stderr)
-        if self.bad:
-            print(f"{len(self.bad)} of them could not be read:", file=sys.stderr)
-            for row in self.bad[:LISTED]:
-                print(f"  #{row.index}  {row.error}", file=sys.stderr)
-            if len(self.bad) > LISTED:
-                print(f"  and {len(self.bad) - LISTED} more", file=sys.stderr)
+        list_bad(self.bad)
 
     def summary(self) -> Mapping[str, Any]:
         """The run as data."""
@@ -129,6 +124,17 @@ class Outputs:
             "warnings": list(self.dataset.warnings),
             "samples": [as_data(row) for row in self.rows],
         }
+
+
+def list_bad(bad: Sequence[Row]) -> None:
+    """Name the samples that could not be read, and why."""
+    if not bad:
+        return
+    print(f"{len(bad)} of them could not be read:", file=sys.stderr)
+    for row in bad[:LISTED]:
+        print(f"  #{row.index}  {row.error}", file=sys.stderr)
+    if len(bad) > LISTED:
+        print(f"  and {len(bad) - LISTED} more", file=sys.stderr)
 
 
 def as_data(row: Row) -> Mapping[str, Any]:

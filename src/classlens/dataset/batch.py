@@ -41,22 +41,31 @@ def mixed_batch(dataset: Dataset, indices: Sequence[int], plan: BatchPlan, seed:
     Raises:
         DataError: a sample cannot be read, or mixing is asked for and the pictures differ in size.
     """
-    traces = [trace(dataset, index, seed, keep="ends") for index in indices]
+    return mix([trace(dataset, index, seed, keep="last") for index in indices], plan, seed, name=dataset.name)
+
+
+def mix(traces: Sequence[Trace], plan: BatchPlan, seed: int = 0, *, name: str) -> Batch:
+    """Mix traced samples of the dataset `name`, as drawn by the seed; without samples there is nothing to mix.
+
+    Raises:
+        DataError: mixing is asked for and the pictures differ in size.
+    """
+    indices = tuple(one.index for one in traces)
     random = np.random.default_rng([seed % WORD, *indices])
     mixing = chosen(plan.mixings, random)
     images = tuple(one.transformed.image for one in traces)
     shares = tuple(shares_of(one) for one in traces)
-    if mixing is None:
-        return Batch(dataset.name, tuple(indices), seed, images, shares)
+    if mixing is None or not images:
+        return Batch(name, indices, seed, images, shares)
     if len({image.size for image in images}) > 1:
-        raise DataError(f"{dataset.name}: pictures of different sizes cannot be mixed in one batch")
+        raise DataError(f"{name}: pictures of different sizes cannot be mixed in one batch")
     drawn = draw(mixing, len(images), images[0].size, random)
     pixels = np.stack([image.pixels for image in images]).astype(np.float32)
     results = apply(mixing, pixels, drawn)
     partners = drawn["partners"]
     return Batch(
-        dataset=dataset.name,
-        indices=tuple(indices),
+        dataset=name,
+        indices=indices,
         seed=seed,
         images=tuple(Image(np.clip(one.round(), 0, 255).astype(np.uint8)) for one in results),
         shares=tuple(blend(shares[i], shares[j], drawn["share"]) for i, j in enumerate(partners)),
