@@ -89,6 +89,19 @@ def test_a_model_without_maps_says_so():
         default_layer(classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(192, 3))))
 
 
+def test_a_head_of_zeros_is_named_after_two_passes_forth_and_back():
+    classifier = network("vit_tiny_patch16_224", depth=6, num_classes=10)
+    nn.init.zeros_(classifier.module.head.weight)
+    runs = []
+    classifier.module.register_forward_hook(lambda *_: runs.append(1))
+
+    with pytest.raises(ModelError, match="every gradient is zero: all weights of its head 'head' are zero") as caught:
+        default_layer(classifier)
+
+    assert "checkpoint" in caught.value.hint
+    assert len(runs) <= 3  # a survey without gradients, the last layers, the picture
+
+
 def test_a_layer_behind_the_last_attention_is_refused_with_the_reason():
     from classlens.cam.explain import explain
     from tests.cam.conftest import noise_image

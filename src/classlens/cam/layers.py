@@ -100,7 +100,7 @@ def default_layer(classifier: Classifier) -> Layer:
     behind its last module that puts out a map. Found by one forward and backward pass on noise, once per classifier.
 
     Raises:
-        ModelError: no layer of the model can be drawn.
+        ModelError: no layer of the model can be drawn, or its scores do not depend on the picture.
     """
     name = classifier.default_layer or FOUND.get(classifier)
     if name is not None:
@@ -126,7 +126,11 @@ def is_norm(module: nn.Module, name: str) -> bool:
 def last_telling(classifier: Classifier, candidates: Sequence[Layer]) -> Layer | None:
     """The candidate that runs last among those that show more than one position and have a gradient there."""
     readable = [seen.layer for seen in survey(classifier, candidates) if seen.layout and seen.layout.positions > 1]
+    some = len(readable)
     while readable:
+        if len(readable) < some:  # none of the last few tells anything: before going on, is there anything to be told?
+            check_dependence(classifier)
+            some = 0
         readable, last = readable[:-AT_ONCE], readable[-AT_ONCE:]
         with borrowed(classifier.module):
             seen = observe(classifier, noise(classifier), last)
@@ -137,6 +141,33 @@ def last_telling(classifier: Classifier, candidates: Sequence[Layer]) -> Layer |
             if gradient is not None and layout.grid(gradient).any():
                 return layer
     return None
+
+
+def check_dependence(classifier: Classifier) -> None:
+    """Find out by one pass forth and back whether the scores depend on the picture at all.
+
+    Raises:
+        ModelError: they do not, most often because the weights of the head are zeros.
+    """
+    with borrowed(classifier.module):
+        leaf = noise(classifier).requires_grad_()
+        logits = logits_of(classifier, leaf.clone())
+        slope = (
+            torch.autograd.grad(logits.amax(dim=1).sum(), leaf, allow_unused=True)[0] if logits.requires_grad else None
+        )
+    if slope is not None and slope.any():
+        return
+    heads = [name for name, module in classifier.module.named_modules() if is_zero_head(module, logits.shape[1])]
+    because = f": all weights of its head {heads[-1]!r} are zero" if heads else ""
+    raise ModelError(
+        f"the scores of {classifier.name} do not depend on the picture, every gradient is zero{because}",
+        hint="give a checkpoint: some networks start with a head of zeros",
+    )
+
+
+def is_zero_head(module: nn.Module, classes: int) -> bool:
+    """Whether a module could give one score per class, and has no weight but zeros."""
+    return isinstance(module, (nn.Linear, nn.Conv2d)) and len(module.weight) == classes and not module.weight.any()
 
 
 @dataclass(frozen=True, eq=False)
