@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from classlens.adapters import Options
-from classlens.cli.browse_batches import browse_batches
 from classlens.cli.browse_job import Look, Opening, Row
 from classlens.cli.browse_outputs import Outputs
-from classlens.cli.browse_stats import print_stats
 from classlens.cli.browse_workers import rows
 from classlens.cli.opening import open_target
 from classlens.config import parse_overrides
@@ -33,8 +31,12 @@ def browse(arguments: argparse.Namespace, out: TextIO) -> int:
     opening = Opening(arguments.config, arguments.phase, options)
     indices = selection(dataset, arguments)
     if arguments.batch is not None:
+        from classlens.cli.browse_batches import browse_batches
+
         return browse_batches(dataset, indices, arguments, out)
     if arguments.stats:
+        from classlens.cli.browse_stats import print_stats
+
         bad = print_stats(dataset, indices, out, as_json=arguments.json)
         return 1 if arguments.strict and bad else 0
     draws = [(index, arguments.seed + turn) for index in indices for turn in range(arguments.repeat)]

@@ -1,17 +1,23 @@
-"""Many samples over several processes: in order, with bounded memory, and past a decoder that kills its process."""
+"""Many samples over several processes: in order, with bounded memory, and past a decoder that kills its process.
+
+What makes processes is imported where one is made: the first of few pictures does not wait for it.
+"""
+
+from __future__ import annotations
 
 import os
 import pickle
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from typing import TYPE_CHECKING
 
 import cv2
 
 from classlens.cli.browse_job import Look, Opening, Row, make, opened
 from classlens.dataset.dataset import Dataset
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
 
 AHEAD = 4
 """Samples in flight per worker."""
@@ -43,6 +49,8 @@ def rows(dataset: Dataset, opening: Opening, draws: Sequence[Draw], look: Look, 
 
 def pooled(packed: bytes, waiting: Sequence[Draw], look: Look, workers: int) -> Generator[Row, None, tuple[int, int]]:
     """Rows from a pool of processes; returns how many came and how many were in flight when one of them died."""
+    from concurrent.futures.process import BrokenProcessPool
+
     flying: deque[Future[Row]] = deque()
     finished = 0
     with new_pool(workers) as pool:
@@ -64,6 +72,8 @@ def pooled(packed: bytes, waiting: Sequence[Draw], look: Look, workers: int) -> 
 
 def one_by_one(dataset: Dataset, packed: bytes, draws: Sequence[Draw], look: Look) -> Iterator[Row]:
     """Samples of which one kills its process: each on its own, so that the guilty one can be named."""
+    from concurrent.futures.process import BrokenProcessPool
+
     remaining = deque(draws)
     while remaining:
         with new_pool(1) as pool:
@@ -81,6 +91,9 @@ def one_by_one(dataset: Dataset, packed: bytes, draws: Sequence[Draw], look: Loo
 
 def new_pool(workers: int) -> ProcessPoolExecutor:
     """Fresh processes: forked ones can hang in native code that already ran."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
 
 
