@@ -3,13 +3,13 @@
     .venv-peers/bin/python benchmarks/browse.py
 
 Reported are ratios of CPU time per picture (median of interleaved repetitions, one thread, pictures written to fresh
-folders). mmpretrain 1.2 calls a private function of matplotlib that changed in 3.11: it is patched here, or three of
-its four modes would die. `matched` draws our tiles as large as the peer blows up its own.
+folders). `matched` draws our tiles as large as the peer blows up its own. With `--end-to-end 600`, whole processes
+that browse so many pictures are timed instead: the peer takes minutes.
 """
 
 import argparse
-import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import median
 
 import cv2
-import mmpretrain
 import numpy as np
 import torch
+from browse_peer import peer_tool
 from mmpretrain.registry import DATASETS
 from mmpretrain.visualization import UniversalVisualizer
 
@@ -31,7 +31,7 @@ from classlens.cli.browse_job import Look, make
 from classlens.dataset.trace import follow
 
 PHOTOS = Path(__file__).parents[1] / "demo" / "photos"
-TOOL = Path(mmpretrain.__file__).parent / ".mim" / "tools" / "visualization" / "browse_dataset.py"
+PEER = Path(__file__).with_name("browse_peer.py")
 MODES = ("original", "transformed", "concat", "pipeline")
 LOAD, PACK = {"type": "LoadImageFromFile"}, {"type": "PackInputs"}
 FLIP = {"type": "RandomFlip", "prob": 0.5, "direction": "horizontal"}
@@ -82,16 +82,6 @@ def photos_of(root, number):
         cv2.imwrite(str(folder / f"{index:04d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
-def peer_tool():
-    """mmpretrain's script as a module, patched for the installed matplotlib."""
-    spec = importlib.util.spec_from_file_location("peer_browse", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    adjust = tool.adjust_bbox
-    tool.adjust_bbox = lambda figure, box: adjust(figure, box, figure.canvas.get_renderer())
-    return tool
-
-
 class Peer:
     """The body of the loop of mmpretrain's tool, one picture at a time."""
 
@@ -131,13 +121,16 @@ class Peer:
         )
 
 
-def cpu(work, indices):
-    """Pictures per second of CPU time."""
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.process_time()
-        for index in indices:
-            work(index, folder)
-        return len(indices) / (time.process_time() - start)
+def cpu(work, indices, scratch):
+    """Pictures per second of CPU time.
+
+    The folder stays until the end: some file systems are slow to hand out what was deleted seconds ago.
+    """
+    folder = tempfile.mkdtemp(dir=scratch)
+    start = time.process_time()
+    for index in indices:
+        work(index, folder)
+    return len(indices) / (time.process_time() - start)
 
 
 def compare(name, root, tool, repetitions):
@@ -162,11 +155,12 @@ def compare(name, root, tool, repetitions):
         lambda index, folder: make(ours, index, 0, Look("pipeline", rescale=450 / 224, folder=folder)),
         cases["pipeline"][1],
     )
+    scratch = tempfile.mkdtemp(dir=root.parent)
     results = {}
     for case, (our_work, peer_work) in cases.items():
         few = range(40) if case == "transforms" else range(6)
-        our_work(0, tempfile.gettempdir()), peer_work(0, tempfile.gettempdir())
-        speeds = [(cpu(our_work, range(100)), cpu(peer_work, few)) for _ in range(repetitions)]
+        our_work(0, scratch), peer_work(0, scratch)
+        speeds = [(cpu(our_work, range(100), scratch), cpu(peer_work, few, scratch)) for _ in range(repetitions)]
         results[case] = {
             "ours": median(one for one, _ in speeds),
             "peer": median(other for _, other in speeds),
@@ -179,48 +173,74 @@ def compare(name, root, tool, repetitions):
     return results
 
 
-def process_seconds(config, number, repetitions):
-    """Wall-clock time of whole processes that write `number` originals, ours and the peer's in turn.
+def process_seconds(config, number, repetitions, *, mode="original"):
+    """Wall-clock time of whole processes that write `number` pictures, ours and the peer's in turn.
 
-    `original` is the peer's fastest mode, and the only one that its script survives unpatched.
+    Both run once before, so that both find their byte code as after an installation.
     """
     seconds = {"ours": [], "peer": []}
-    code = "import sys, classlens.cli.main as m; sys.exit(m.main(sys.argv[1:]))"
-    for _ in range(repetitions):
+    settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    settings["PYTHONPYCACHEPREFIX"] = str(config.parent / "bytecode")
+    for repetition in range(repetitions + 1):
         for who, taken in seconds.items():
-            with tempfile.TemporaryDirectory() as folder:
-                words = [str(config), "--output-dir", folder, "--mode", "original", "--not-show", "-n", str(number)]
-                ours = [sys.executable, "-c", code, "browse", *words]
-                start = time.perf_counter()
-                subprocess.run(
-                    ours if who == "ours" else [sys.executable, str(TOOL), *words], check=True, capture_output=True
-                )
+            folder = tempfile.mkdtemp(dir=config.parent)
+            count = str(number if repetition else 1)
+            words = [str(config), "--output-dir", folder, "--mode", mode, "--not-show", "-n", count]
+            command = ["-m", "classlens.cli.main", "browse"] if who == "ours" else [str(PEER)]
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command, *words], check=True, capture_output=True, env=settings)
+            if repetition:
                 taken.append(time.perf_counter() - start)
     ours, peer = median(seconds["ours"]), median(seconds["peer"])
-    print(f"process   {number:4d} original      {ours:8.2f} s {peer:8.2f} s   {peer / ours:6.1f} x", flush=True)
+    print(f"process   {number:4d} {mode:<13} {ours:8.2f} s {peer:8.2f} s   {peer / ours:6.1f} x", flush=True)
     return {"ours": ours, "peer": peer, "ratio": peer / ours}
+
+
+def write_config(root):
+    """A config of the ResNet-50 pipeline for the pictures in `root`/data."""
+    config = root / "config.py"
+    config.write_text(
+        f"pipeline = {PIPELINES['resnet50']!r}\n"
+        f"train_dataloader = dict(batch_size=1, dataset=dict(type='CustomDataset', data_root={str(root / 'data')!r}, "
+        "pipeline=pipeline))\nvisualizer = dict(type='UniversalVisualizer', vis_backends=None)\n"
+    )
+    return config
+
+
+def in_process(root, repetitions):
+    """Both pipelines in one process, and processes that write one picture and all of them."""
+    photos_of(root / "data", 120)
+    tool = peer_tool()
+    results = {name: compare(name, root / "data", tool, repetitions) for name in PIPELINES}
+    for number in (1, 120):
+        results[f"process, {number}"] = process_seconds(write_config(root), number, max(1, repetitions // 2))
+    return results
+
+
+def end_to_end(root, number, repetitions):
+    """Processes that browse many pictures, in the peer's fastest mode and in both tools' default mode."""
+    photos_of(root / "data", number)
+    config = write_config(root)
+    return {
+        f"process, {number}, {mode}": process_seconds(config, number, repetitions, mode=mode)
+        for mode in ("original", "transformed")
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--end-to-end", type=int, metavar="N", help="whole processes on N pictures instead")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     root = Path(tempfile.mkdtemp())
     try:
-        photos_of(root / "data", 120)
-        tool = peer_tool()
-        results = {name: compare(name, root / "data", tool, arguments.repetitions) for name in PIPELINES}
-        config = root / "config.py"
-        config.write_text(
-            f"pipeline = {PIPELINES['resnet50']!r}\n"
-            f"train_dataloader = dict(batch_size=1, dataset=dict(type='CustomDataset', data_root={str(root / 'data')!r}, "
-            "pipeline=pipeline))\nvisualizer = dict(type='UniversalVisualizer', vis_backends=None)\n"
-        )
-        for number in (1, 120):
-            results[f"process, {number}"] = process_seconds(config, number, max(1, arguments.repetitions // 2))
+        if arguments.end_to_end:
+            results = end_to_end(root, arguments.end_to_end, arguments.repetitions)
+        else:
+            results = in_process(root, arguments.repetitions)
         if arguments.json:
             arguments.json.write_text(json.dumps(results, indent=1))
     finally:
