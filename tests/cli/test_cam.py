@@ -122,6 +122,23 @@ def test_preview_lists_the_layers_and_stars_the_default(capsys):
     assert any("head.fc" in line for line in lines)
 
 
+def test_preview_needs_no_weights_and_says_so(capsys):
+    config = str(ROOT / "configs" / "resnet" / "resnet50_8xb16_cifar100.py")
+
+    assert (
+        main(
+            ["cam", config, "--preview-model", "--cfg-options", "model.backbone.depth=18", "model.head.in_channels=512"]
+        )
+        == 0
+    )
+
+    told = capsys.readouterr()
+    assert "* backbone.layer4.1.bn2" in told.out
+    assert "untrained, no weights are named" in told.err
+    assert main(["cam", CAT, config]) == 2
+    assert "names no weights" in capsys.readouterr().err
+
+
 def test_every_documented_word_is_understood(tmp_path, capsys):
     words = "--target-layers backbone.layers[-1] --method LayerCAM --target-category 281 --eigen_smooth --aug_smooth"
     more = "--vit-like --num-extra-tokens 0 --device cpu --cfg-options model.head.topk=(1,)"

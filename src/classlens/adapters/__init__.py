@@ -37,6 +37,7 @@ DEFAULT = "mm"
 class Options:
     """What the user says besides the address: overrides of a config, and which code may be run.
 
+    `untrained` takes a network with random weights where a config names none, instead of refusing it.
     `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows.
     """
 
@@ -44,6 +45,7 @@ class Options:
     trust_config: bool = False
     trust_checkpoint: bool = False
     count_groups: bool = False
+    untrained: bool = False
     epoch: int | None = None
 
 

@@ -29,6 +29,7 @@ def give_answer(request: Request) -> int:
     pictures = [read_image(path) for path in request.pictures]
     classifier = built(request)
     if arguments.preview_model:
+        print(f"note:  layers of {classifier.name}", file=sys.stderr)
         print(json.dumps(preview(classifier).facts()) if arguments.json else preview(classifier).text())
         return 0
     layers = find_layers(classifier, arguments.target_layers)

@@ -64,7 +64,12 @@ def read_request(arguments: argparse.Namespace) -> Request:
     table(arguments.colormap)
     style = Style(arguments.colormap or DEFAULT_COLORMAP, arguments.opacity, arguments.contour or None)
     check_outputs(arguments)
-    options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint)
+    options = Options(
+        parse_overrides(arguments.cfg_options),
+        arguments.trust_config,
+        arguments.trust_checkpoint,
+        untrained=arguments.preview_model,
+    )
     if find_spec("torch") is None:
         raise MissingDependency("torch", extra="cam")
     return Request(pictures, open_target(address, options), checkpoint, methods, style, arguments)

@@ -120,6 +120,8 @@ def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> C
     from classlens.adapters.openmm import classifier
 
     with located(setup, "model"):
+        if options.untrained and (checkpoint or setup.load_from) is None:
+            return classifier.open_untrained(setup)
         return classifier.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)
 
 

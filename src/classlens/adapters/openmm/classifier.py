@@ -4,6 +4,7 @@ The picture is fed as the config's test pipeline and its normalisation say; the 
 the config's, else ImageNet-1k's where the network has 1000 classes.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -47,6 +48,23 @@ def open_classifier(setup: Setup, checkpoint: str | None, *, trust_checkpoint: b
     network = build_module(setup, device="meta")
     weights = read_weights(path, trust=trust_checkpoint)
     load_weights(network, weights.tensors, where=path.name)
+    return record_of(setup, network, class_names(weights, setup))
+
+
+def open_untrained(setup: Setup) -> Classifier:
+    """The config's network with random weights: to look at its layers, not through them.
+
+    Raises:
+        NotOffered: the config has no model or no head.
+        ConfigError: the model's settings cannot be followed.
+    """
+    return replace(
+        record_of(setup, build_module(setup), None), name=f"{setup.path.stem} (untrained, no weights are named)"
+    )
+
+
+def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None) -> Classifier:
+    """A network with all that the config says about feeding it."""
     network.eval().requires_grad_(False)
     prepare = test_pipeline(feeding_pipeline(setup), where=f"{setup.path.name}, test pipeline")
     return Classifier(
@@ -56,7 +74,7 @@ def open_classifier(setup: Setup, checkpoint: str | None, *, trust_checkpoint: b
         encoding=encoding_of(setup.preprocessing),
         size=prepare(PROBE).size,
         prepare=prepare,
-        classes=class_names(weights, setup),
+        classes=classes,
         default_layer=default_layer(network),
         extra_tokens=extra_tokens(network),
     )

@@ -40,7 +40,7 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
     if is_archive(folder):
         return archived([folder])
     if not Path(folder).exists():
-        hint = "say where the data lies, e.g. --cfg-options train_dataloader.dataset.data_root=PATH"
+        hint = f"say where the data lies, e.g. --cfg-options {where.split()[0]}_dataloader.dataset.data_root=PATH"
         raise DataError(f"{where}: no such folder: {folder}", hint=hint)
     found = scan(folder, labelled=labelled, extensions=settings.get("extensions") or EXTENSIONS)
     warnings = found.warnings
