@@ -12,8 +12,12 @@ Each carries one line (what, where, what was seen) and a `hint` (what to do next
 exits with status 2. Wrong calls from Python code raise TypeError or ValueError, as Python does.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+NEAREST = 3
+"""How many names an error suggests."""
 
 LISTED = 12
 """How many existing names an error lists before it stops and counts the rest."""
@@ -62,10 +66,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """The nearest known names as a question, or the first few that exist."""
     names = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in names}
-    near = [folded[match] for match in get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+    close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=NEAREST, cutoff=0.6)]
+    inside = [known for known in names if len(name) > 2 and re.search(rf"\b{re.escape(name)}\b", known, re.IGNORECASE)]
+    near = list(dict.fromkeys([*inside[:NEAREST], *close]))[:NEAREST]
     if near:
         return f"did you mean {' or '.join(near)}?"
     if not names:
-        return "there is none"
+        return ""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"there is: {', '.join(names[:LISTED])}{more}"

@@ -7,6 +7,8 @@ only `Encoding.decode` and `Encoding.encode` cross from one to the other.
 
 from dataclasses import dataclass
 from io import BytesIO
+from os import PathLike
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -36,6 +38,23 @@ class Image:
     def __repr__(self) -> str:
         height, width = self.size
         return f"<Image {width} x {height}>"
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a picture file, in one go, and the folders on the way; the ending says the format (.png, .jpg, ...).
+
+        Raises:
+            ValueError: the ending is no picture format.
+            OSError: the file cannot be written.
+        """
+        from PIL import Image as Pillow
+
+        target = Path(path)
+        if target.suffix.lower() not in Pillow.registered_extensions():
+            raise ValueError(f"{target}: cannot write a picture with the ending {target.suffix!r}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        Pillow.fromarray(self.pixels).save(part, Pillow.registered_extensions()[target.suffix.lower()])
+        part.replace(target)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

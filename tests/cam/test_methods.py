@@ -4,7 +4,7 @@ import torch
 
 from classlens.cam.explain import explain
 from classlens.cam.methods import METHODS, find_method
-from classlens.cam.methods.collapse import first_component
+from classlens.cam.methods.collapse import first_component, first_component_of_evidence
 from classlens.cam.methods.loading import functions
 from classlens.cam.probe import Evidence
 from classlens.cam.targets import Objective
@@ -62,6 +62,16 @@ def test_the_sign_of_a_component_puts_strong_places_up():
     found = first_component(features)[0]
 
     assert found[1:3, 1:3].min() > 0 > found[0].max()
+
+
+def test_the_sign_of_a_component_of_evidence_puts_what_speaks_for_the_class_up():
+    weighted = torch.zeros(1, 2, 1, 4)
+    weighted[0, 0] = torch.tensor([1.0, 0.0, 0.0, -3.0])  # what speaks against it is stronger
+
+    found = first_component_of_evidence(weighted)[0, 0]
+
+    assert found.argmax() == 0
+    assert found.argmin() == 3
 
 
 def test_a_component_of_nothing_is_nothing():

@@ -47,3 +47,7 @@ def refuse_unknown(settings: dict[str, Setting], known: tuple[str, ...], where: 
     for key in settings:
         if key not in known:
             raise NotFound("setting", key, known, where=where)
+
+
+UNTRAINED = "the weights are random unless a checkpoint is given: maps of an untrained network say nothing"
+"""What is told of a source that is asked for without its published weights."""

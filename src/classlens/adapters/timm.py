@@ -14,7 +14,7 @@ from classlens.adapters import Options
 from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.hub import hub_at_hand, out_of_reach, reachable
 from classlens.adapters.pipelines.feeding import feeding
-from classlens.adapters.settings import Setting, split_settings
+from classlens.adapters.settings import UNTRAINED, Setting, split_settings
 from classlens.cam.classifier import Classifier
 from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
@@ -33,7 +33,8 @@ def open_model(rest: str, options: Options) -> Source:
     name, settings = split_settings(rest)
     if not name.startswith("hf-hub:") and not timm.is_model(name.partition(".")[0]):
         raise NotFound("timm model", name, timm.list_models())
-    return Source(f"timm:{rest}", open_classifier=partial(build, name, settings, options))
+    notes = () if settings.get("pretrained", True) else (UNTRAINED,)
+    return Source(f"timm:{rest}", open_classifier=partial(build, name, settings, options), notes=notes)
 
 
 def build(name: str, settings: dict[str, Setting], options: Options, checkpoint: str | None) -> Classifier:
@@ -65,7 +66,7 @@ def require_weights(name: str) -> None:
     """
     config = None if name.startswith("hf-hub:") else timm.get_pretrained_cfg(name)
     repository = name.removeprefix("hf-hub:") if config is None else config.hf_hub_id
-    hint = f"give a checkpoint (--checkpoint FILE), or look at an untrained network with timm:{name}?pretrained=false"
+    hint = f"give a checkpoint behind the address, or look at an untrained network with timm:{name}?pretrained=false"
     if config is not None and not config.has_weights:
         raise DataError(f"timm:{name} has no published weights", hint=hint)
     at_hand = hub_at_hand(repository, FILES) if repository else reachable(str(config and config.url))

@@ -15,7 +15,7 @@ from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.hub import out_of_reach, reachable
 from classlens.adapters.pipelines.carried import Foreign
 from classlens.adapters.pipelines.feeding import feeding
-from classlens.adapters.settings import Setting, split_settings
+from classlens.adapters.settings import UNTRAINED, Setting, split_settings
 from classlens.cam.classifier import Classifier
 from classlens.errors import ConfigError, NotFound
 from classlens.source import Source
@@ -33,7 +33,8 @@ def open_model(rest: str, options: Options) -> Source:
     if name not in (known := models.list_models(module=models)):
         raise NotFound("torchvision classifier", name, known)
     weights = weights_of(name, wanted if settings.pop("pretrained", True) else "none")
-    return Source(f"torchvision:{rest}", open_classifier=partial(build, name, weights, settings, options))
+    notes = (UNTRAINED,) if weights is None else ()
+    return Source(f"torchvision:{rest}", open_classifier=partial(build, name, weights, settings, options), notes=notes)
 
 
 def weights_of(name: str, wanted: str) -> Foreign:
@@ -65,7 +66,7 @@ def build(
     if chosen is not None and not on_disk(chosen.url) and not reachable(chosen.url):
         raise out_of_reach(
             f"the weights of torchvision:{name}",
-            f"give a checkpoint (--checkpoint FILE), or look at an untrained network with torchvision:{name}:none",
+            f"give a checkpoint behind the address, or look at an untrained network with torchvision:{name}:none",
         )
     quiet = {"init_weights": True} if name in ("googlenet", "inception_v3") and chosen is None else {}
     try:

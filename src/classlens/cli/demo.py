@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def steps(folder: Path, pair: Path) -> tuple[Step, ...]:
     """The commands of the demo, in the order of the page."""
-    return (*browse_steps(folder), *schedule_steps(folder), *cam_steps(folder, pair))
+    return (*cam_steps(folder, pair), *schedule_steps(folder), *browse_steps(folder))
 
 
 def browse_steps(folder: Path) -> list[Step]:
@@ -121,12 +121,17 @@ def schedule_steps(folder: Path) -> list[Step]:
 
 def cam_steps(folder: Path, pair: Path) -> list[Step]:
     """Two classes in one picture, and the six documented methods."""
+    from classlens.shipped import shipped_photos
+
+    photo = shipped_photos() / "coffee.png"
+    if photo.is_relative_to(Path.cwd()):
+        photo = photo.relative_to(Path.cwd())
     save = str(folder / "cam-two-classes.png")
     six = str(folder / "cam-six-methods.png")
     return [
         Step(
             "Model: one picture, two classes",
-            "Asked for `tabby` the network looks at the cat, asked for `espresso` at the cup.",
+            "Asked for a tabby the network looks at the cat, asked for espresso at the cup.",
             ("cam", str(pair), "demo", "--whole", "--target-category", "tabby", "espresso", "--save-path", save),
             "cam-two-classes.png",
             layout="strips",
@@ -134,7 +139,7 @@ def cam_steps(folder: Path, pair: Path) -> list[Step]:
         Step(
             "Model: the six documented methods",
             "All from one forward and one backward pass.",
-            ("cam", str(folder / "photos/val/cat/photo_00.jpg"), "demo", "--method", *METHODS, "--save-path", six),
+            ("cam", str(photo), "demo", "--method", *METHODS, "--save-path", six),
             "cam-six-methods.png",
             layout="strips",
         ),

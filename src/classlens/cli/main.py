@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     if words and words[0] in COMMANDS:
         return run_command(words[0], words[1:], prog=f"classlens {words[0]}")
-    parser = Parser(prog="classlens", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Parser(prog="classlens", description="See an image classifier: its data, its schedule, where it looks.")
     parser.add_argument("--version", action="version", version=f"classlens {version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for name, summary in COMMANDS.items():

@@ -74,7 +74,10 @@ def folder_named(folder: Path, address: str) -> ConfigError:
     """The error for a folder where a config is needed: what is in it, and how to choose."""
     found = list(islice(configs_in(folder), MANY))
     if not found:
-        return ConfigError(f"{address} is a folder without configs", hint="name a config file")
+        return ConfigError(
+            f"{address} is a folder without configs",
+            hint=f"name a config file, or browse its pictures as folder:{address}",
+        )
     count = f"{len(found)} configs" if len(found) < MANY else f"{MANY} configs or more"
     names = [path.relative_to(folder).as_posix() for path in found[:LISTED]]
     more = f" and {len(found) - len(names)} more" if len(found) > len(names) else ""

@@ -23,9 +23,9 @@ STYLE = """
 body { margin: 0 auto; max-width: 76rem; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, sans-serif; }
 h1 { font-size: 1.7rem; margin: 0 0 .4rem; } h2 { font-size: 1.2rem; margin: 2.6rem 0 .3rem; }
-p { margin: .3rem 0 1rem; max-width: 46rem; color: var(--dim); }
-code { font: .88em ui-monospace, monospace; background: var(--card); border: 1px solid var(--line); border-radius: 4px;
-  padding: .1em .35em; overflow-wrap: anywhere; }
+p { margin: .3rem 0 .6rem; max-width: 46rem; color: var(--dim); }
+pre { font: .85rem/1.5 ui-monospace, monospace; background: var(--card); border: 1px solid var(--line);
+  border-radius: 6px; padding: .5rem .8rem; margin: 0 0 1rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; align-items: start; }
 .pairs { grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
 .strips { grid-template-columns: 1fr; }
@@ -74,8 +74,8 @@ def section_html(section: Section, folder: Path) -> str:
     """One section; pictures are linked relative to `folder`."""
     figures = "\n".join(picture_html(picture, folder) for picture in section.pictures)
     return (
-        f"<section>\n<h2>{escape(section.title)}</h2>\n<p>{escape(section.text)}<br>"
-        f'<code>{escape(section.command)}</code></p>\n<div class="pictures {section.layout}">\n{figures}\n</div>\n</section>'
+        f"<section>\n<h2>{escape(section.title)}</h2>\n<p>{escape(section.text)}</p>\n"
+        f'<pre>{escape(section.command)}</pre>\n<div class="pictures {section.layout}">\n{figures}\n</div>\n</section>'
     )
 
 

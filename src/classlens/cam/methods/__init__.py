@@ -36,6 +36,7 @@ class Method:
 
 
 PCA = "collapse.first_component"
+PCA_OF_EVIDENCE = "collapse.first_component_of_evidence"
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
@@ -43,7 +44,7 @@ METHODS: Mapping[str, Method] = {
         Method("GradCAM++", "weights.grad_cam_plus_plus", "Chattopadhay et al., WACV 2018"),
         Method("XGradCAM", "weights.x_grad_cam", "Fu et al., BMVC 2020"),
         Method("EigenCAM", "weights.activations_only", "Muhammad & Yeasin, IJCNN 2020", PCA, "activations"),
-        Method("EigenGradCAM", "weights.hi_res_cam", "Muhammad & Yeasin, IJCNN 2020, of G A", PCA),
+        Method("EigenGradCAM", "weights.hi_res_cam", "Muhammad & Yeasin, IJCNN 2020, of G A", PCA_OF_EVIDENCE),
         Method("LayerCAM", "weights.layer_cam", "Jiang et al., TIP 2021"),
         Method("HiResCAM", "weights.hi_res_cam", "Draelos & Carin, 2020"),
         Method("GradCAMElementWise", "weights.grad_cam_element_wise", "Pillai & Pirsiavash, AAAI 2021"),

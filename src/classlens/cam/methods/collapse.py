@@ -24,8 +24,24 @@ def first_component(weighted: Weighted) -> Map:
     Found in double precision from the smaller of the two Gram matrices, positions x positions or channels x channels:
     many times cheaper than a singular value decomposition, and the same up to sign.
 
+    A component has no sign of its own: it gets the one with which it is high where the activations are strong.
+
     Source: Muhammad & Yeasin, Eigen-CAM, IJCNN 2020, section III; the columns are centred as in the reference.
     """
+    strength = weighted.nan_to_num(nan=0.0).flatten(2).double().square().sum(dim=1)
+    return signed_component(weighted, strength)
+
+
+def first_component_of_evidence(weighted: Weighted) -> Map:
+    """As `first_component`, for channels weighted by a class: high where they speak for it, as their sum says.
+
+    Strength would not do: what speaks against the class can be stronger than what speaks for it.
+    """
+    return signed_component(weighted, weighted.nan_to_num(nan=0.0).flatten(2).double().sum(dim=1))
+
+
+def signed_component(weighted: Weighted, guide: Float[Tensor, "batch positions"]) -> Map:
+    """The first principal component with the sign that makes it correlate with `guide`."""
     batch, channels, height, width = weighted.shape
     energy = weighted.nan_to_num(nan=0.0).flatten(2).transpose(1, 2)
     centred = (energy - energy.mean(dim=1, keepdim=True)).double()
@@ -35,8 +51,7 @@ def first_component(weighted: Weighted) -> Map:
     else:
         _, vectors = torch.linalg.eigh(centred.mT @ centred)
         projected = (centred @ vectors[..., -1:]).squeeze(2)
-    strength = energy.double().square().sum(dim=2)
-    return upright(projected, strength).to(weighted.dtype).reshape(batch, height, width)
+    return upright(projected, guide).to(weighted.dtype).reshape(batch, height, width)
 
 
 def first_kernel_component(weighted: Weighted) -> Map:
