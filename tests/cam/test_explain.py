@@ -114,6 +114,29 @@ def test_the_batch_size_changes_nothing(pooled):
         np.testing.assert_allclose(one.values, other.values, atol=1e-6)
 
 
+def test_fewer_bits_in_the_model_leave_float32_maps_that_are_nearly_the_same(pooled, noise):
+    exact, rough = (
+        explain(pooled, noise, layers="1", targets=1, manner=Manner(precision=precision))[0]
+        for precision in ("float32", "bf16")
+    )
+
+    assert rough.values.dtype == np.float32
+    assert not np.array_equal(exact.values, rough.values)
+    np.testing.assert_allclose(rough.values, exact.values, atol=0.03 * np.abs(exact.values).max())
+    assert next(pooled.module.parameters()).dtype == torch.float32
+    with pytest.raises(ValueError, match="a precision is one of float32, bf16, not 'half'"):
+        Manner(precision="half")
+
+
+def test_progress_is_told_after_every_batch(pooled):
+    told = []
+    manner = Manner(batch_size=2, progress=lambda done, total: told.append((done, total)))
+
+    explain(pooled, [noise_image(8, 8, seed=seed) for seed in range(5)], layers="1", manner=manner)
+
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
 def test_several_targets_cost_one_forward_pass(pooled, noise):
     runs = []
     pooled.module.register_forward_hook(lambda *_: runs.append(1))

@@ -113,6 +113,23 @@ def test_a_whole_picture_is_not_cropped(tmp_path, capsys):
     assert heat[:, 224:].sum() > 0.8 * heat.sum()
 
 
+def test_at_the_original_size_the_overlay_is_as_large_as_the_picture(tmp_path):
+    path, numbers = tmp_path / "cat.png", tmp_path / "cat.npz"
+
+    assert main(["cam", CAT, "demo", "--original-size", "--save-path", str(path), "--npz", str(numbers)]) == 0
+
+    with Pillow.open(path) as drawn, Pillow.open(CAT) as read:
+        assert drawn.size == read.size
+    with np.load(numbers, allow_pickle=False) as kept:
+        assert min(kept["heatmap"].shape) == 224
+
+
+def test_fewer_bits_are_an_option(capsys):
+    assert main(["cam", CAT, "demo", "--precision", "bf16"]) == 0
+
+    assert "cat" in capsys.readouterr().out
+
+
 def test_preview_lists_the_layers_and_stars_the_default(capsys):
     assert main(["cam", CAT, "demo", "--preview-model"]) == 0
 
@@ -169,6 +186,7 @@ SLIPS = [
     ([CAT, "demo", "--colormap", "jat"], "no colour map named 'jat'"),
     ([CAT, "demo", "--save-path", "x.docx"], "cannot write a .docx picture"),
     ([CAT, "demo", "--npz", "x.npy"], "--npz writes .npz files"),
+    ([CAT, "demo", "--box", "1", "2", "3", "4"], "--box without --evaluate"),
     ([CAT, "demo", "--opacity", "2"], "is not a number from 0 to 1"),
     ([CAT, "demo", "--num-extra-tokens", "-1"], "num-extra-tokens"),
     ([CAT, "demo", "--cfg-options", "nonsense"], "'nonsense' is not KEY=VALUE"),
@@ -213,6 +231,7 @@ def test_without_torch_the_error_says_what_to_install():
         (["--target-category", "1000"], "no class named '1000'"),
         (["--target-layers", "head.fc"], "is no feature map"),
         (["--device", "moon"], "cannot compute on 'moon'"),
+        (["--evaluate", "--box", "0", "0", "225", "9"], "does not lie in the picture as fed, 224 wide"),
     ],
 )
 def test_what_only_the_model_can_refuse_is_one_clear_error_and_writes_nothing(words, message, tmp_path, capsys):
@@ -238,9 +257,10 @@ def test_scores_are_a_table_with_the_baselines_beside(tmp_path, capsys):
     pipeline = "test_dataloader.dataset.pipeline"
     sizes = ["--cfg-options", f"{pipeline}.1.scale=36", f"{pipeline}.2.crop_size=32"]
 
-    main(["cam", str(small), "demo", "--evaluate", *sizes])
+    main(["cam", str(small), "demo", "--evaluate", "--box", "0", "0", "16", "32", *sizes])
 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     head = lines.index(["map", "uniform", "random", "better"])
     measures = ["deletion", "insertion", "drop", "increase", "road"]
-    assert [line[0] for line in lines[head + 1 : head + 6]] == measures
+    measures += ["pointing", "energy"]
+    assert [line[0] for line in lines[head + 1 : head + 8]] == measures

@@ -1,6 +1,6 @@
 """Answer a question about one batch: one forward pass, one gradient per class, then every method's formula."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,8 +11,9 @@ from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.evidence import Seen, observe
 from classlens.cam.feeding import encoded
 from classlens.cam.methods import Method
-from classlens.cam.methods.collapse import first_component
+from classlens.cam.methods.collapse import first_component, first_component_of_evidence
 from classlens.cam.methods.loading import functions
+from classlens.cam.precision import PRECISIONS
 from classlens.cam.probe import Evidence, Probe
 from classlens.cam.saliency import Saliency, Subject
 from classlens.cam.targets import PREDICTED, Objective, Wish, objectives
@@ -26,17 +27,22 @@ class Manner:
 
     `whole` feeds the picture uncropped, its short side as long as the model's. `eigen_smooth` replaces the sum over
     channels by their first principal component. `aug_smooth` averages over six variants of the picture. `batch_size`
-    pictures (variants count) go through the model at once.
+    pictures (variants count) go through the model at once. `precision` "bf16" runs the model under autocast; maps are
+    float32 nevertheless. `progress` is called after every batch with how many pictures are done, of how many.
     """
 
     whole: bool = False
     eigen_smooth: bool = False
     aug_smooth: bool = False
     batch_size: int = 16
+    precision: str = "float32"
+    progress: Callable[[int, int], None] | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"a batch holds at least one picture, not {self.batch_size}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"a precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
 
     @property
     def variants(self) -> int:
@@ -113,7 +119,7 @@ def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) 
         for method in question.methods:
             weigh, collapse = functions(method)
             if question.manner.eigen_smooth and method.at == "layer":
-                collapse = first_component
+                collapse = first_component_of_evidence if method.needs == "gradients" else first_component
             for layer, shown in zip(seen.layers, evidence[method.score], strict=True):
                 values = collapse(weigh(shown)).detach()
                 values = turned_back(values.reshape(variants, -1, *values.shape[1:]))

@@ -12,6 +12,7 @@ from classlens.cam.classifier import Classifier
 from classlens.cam.feeding import prepared, scaled_whole
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import find_method
+from classlens.cam.precision import computing_in
 from classlens.cam.saliency import Explanation, Saliency
 from classlens.cam.targets import Wish
 from classlens.image import Image
@@ -52,12 +53,13 @@ def explain(
         raise ValueError("explain needs at least one picture")
     names = [methods] if isinstance(methods, str) else methods
     wanted = [layers] if isinstance(layers, str) else layers
+    how = manner or Manner()
     question = Question(
-        classifier,
+        computing_in(classifier, how.precision),
         tuple({method.name: method for method in map(find_method, names)}.values()),
         find_layers(classifier, wanted),
         wishes_of(targets),
-        manner or Manner(),
+        how,
     )
     feed = partial(scaled_whole if question.manner.whole else prepared, classifier)
     return explain_fed(question, [feed(picture) for picture in pictures])
@@ -87,4 +89,6 @@ def explain_fed(question: Question, pictures: list[Image]) -> Explanation:
             for start in range(0, len(members), count):
                 indices = members[start : start + count]
                 answers |= zip(indices, answer(question, pictures, indices), strict=True)
+                if question.manner.progress:
+                    question.manner.progress(len(answers), len(pictures))
     return Explanation(tuple(saliency for index in range(len(pictures)) for saliency in answers[index]))

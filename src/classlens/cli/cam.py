@@ -78,6 +78,9 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--whole", action="store_true", help="feed the whole picture, uncropped, at its own aspect ratio"
     )
+    group.add_argument(
+        "--original-size", action="store_true", help="as --whole, and drawn over the picture as read, in its own size"
+    )
     group.add_argument("--each-layer", action="store_true", help="one map for each target layer instead of their mean")
     group.add_argument("--colormap", default="inferno", help="inferno (default), viridis, cividis, turbo, jet, ...")
     group.add_argument(
@@ -90,6 +93,16 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
         "--evaluate",
         action="store_true",
         help="score every map: deletion, insertion, drop, ROAD, beside a uniform and a random one (slow)",
+    )
+    group.add_argument(
+        "--box",
+        nargs=4,
+        type=whole_number,
+        metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+        help="with --evaluate: where the object is, in pixels of the picture as fed",
+    )
+    group.add_argument(
+        "--precision", choices=("float32", "bf16"), default="float32", help="of the passes (default: float32)"
     )
     group.add_argument(
         "--batch-size", type=positive_int, default=16, metavar="N", help="pictures at once (default: 16)"

@@ -19,8 +19,10 @@ from classlens.cam.preview import preview
 from classlens.cam.saliency import Explanation, Fused, Saliency
 from classlens.cli.cam_request import Request
 from classlens.dataset.reading import read_image
+from classlens.errors import DataError
 from classlens.figures.overlay import caption
 from classlens.figures.overlay_files import save_maps, save_overlay
+from classlens.image import Image
 
 
 def give_answer(request: Request) -> int:
@@ -39,12 +41,31 @@ def give_answer(request: Request) -> int:
         methods=request.methods,
         layers=[layer.name for layer in layers],
         targets=arguments.target_category,
-        manner=Manner(arguments.whole, arguments.eigen_smooth, arguments.aug_smooth, arguments.batch_size),
+        manner=manner_of(arguments),
     )
     shown = maps_of(explanation, arguments)
-    scores = [scores_of(classifier, found) for found in shown] if arguments.evaluate else []
-    tell(shown, write_files(shown, request), request, scores)
+    scores = [scores_of(classifier, found, arguments.box) for found in shown] if arguments.evaluate else []
+    drawn = [on_original(found, pictures[found.index]) for found in shown] if arguments.original_size else shown
+    tell(shown, write_files(shown, drawn, request), request, scores)
     return 0
+
+
+def manner_of(arguments: argparse.Namespace) -> Manner:
+    """How the maps are made; several pictures are counted on the terminal if there is one."""
+    return Manner(
+        arguments.whole or arguments.original_size,
+        arguments.eigen_smooth,
+        arguments.aug_smooth,
+        arguments.batch_size,
+        arguments.precision,
+        count_on_terminal if sys.stderr.isatty() else None,
+    )
+
+
+def count_on_terminal(done: int, total: int) -> None:
+    """One line that is written over and over: how many of several pictures are explained."""
+    if total > 1:
+        print(f"\r{done}/{total} pictures", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def built(request: Request) -> Classifier:
@@ -61,15 +82,22 @@ def maps_of(explanation: Explanation, arguments: argparse.Namespace) -> Sequence
     return list(explanation) if arguments.each_layer else list(explanation.fused())
 
 
-def write_files(shown: Sequence[Saliency | Fused], request: Request) -> list[Path]:
-    """The picture or pictures, and the numbers, as far as they are wanted; what was written."""
+def on_original(found: Saliency | Fused, picture: Image) -> Saliency | Fused:
+    """The same map of a whole picture, to be laid over the picture as read."""
+    if isinstance(found, Fused):
+        return Fused(tuple(replace(part, image=picture) for part in found.parts))
+    return replace(found, image=picture)
+
+
+def write_files(shown: Sequence[Saliency | Fused], drawn: Sequence[Saliency | Fused], request: Request) -> list[Path]:
+    """The pictures of what is drawn, and the numbers of what is shown, as far as wanted; what was written."""
     arguments = request.arguments
     written: dict[Path, Sequence[Saliency | Fused]] = {}
     if arguments.save_path and request.to_folder:
         for index, name in enumerate(unique_names([picture.stem for picture in request.pictures])):
-            written[arguments.save_path / f"{name}.png"] = [found for found in shown if found.index == index]
+            written[arguments.save_path / f"{name}.png"] = [found for found in drawn if found.index == index]
     elif arguments.save_path:
-        written[arguments.save_path] = shown
+        written[arguments.save_path] = drawn
     for path, maps in written.items():
         save_overlay(path, maps, style=request.style, titled=arguments.titled)
     if arguments.npz:
@@ -90,9 +118,22 @@ def unique_names(stems: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def scores_of(classifier: Classifier, found: Saliency | Fused) -> dict[str, Any] | None:
-    """How true a map is; nothing for one that speaks about no class."""
-    return asdict(evaluate(classifier, found)) if found.subject else None
+def scores_of(classifier: Classifier, found: Saliency | Fused, box: list[int] | None) -> dict[str, Any] | None:
+    """How true a map is; nothing for one that speaks about no class.
+
+    Raises:
+        DataError: the box is empty or outside the picture.
+    """
+    if box is None:
+        return asdict(evaluate(classifier, found)) if found.subject else None
+    left, top, right, bottom = box
+    height, width = found.image.size
+    if not (left < right <= width and top < bottom <= height):
+        raise DataError(
+            f"the box {' '.join(map(str, box))} does not lie in the picture as fed, {width} wide and {height} high",
+            hint="--box LEFT TOP RIGHT BOTTOM, in pixels of the picture after resizing and cropping",
+        )
+    return asdict(evaluate(classifier, found, box=(left, top, right, bottom))) if found.subject else None
 
 
 def tell(

@@ -148,5 +148,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
     path: Path | None = arguments.save_path
     if path is not None and not is_folder(path):
         check_picture(path)
+    if arguments.box is not None and not arguments.evaluate:
+        raise DataError("--box without --evaluate says nothing", hint="add --evaluate, or leave out --box")
     if arguments.npz is not None and arguments.npz.suffix != ".npz":
         raise DataError(f"--npz writes .npz files, not {arguments.npz}", hint="end the name in .npz")

@@ -88,7 +88,7 @@ def figure_of(saliencies: Sequence[Saliency | Fused], style: Style = PLAIN) -> "
     cells: dict[tuple[int, Subject | None], dict[tuple[str, str], Cell]] = {}
     for saliency in saliencies:
         row = cells.setdefault((saliency.index, saliency.subject), {})
-        row.setdefault(("", ""), Cell(saliency.image, ("picture as fed", "")))
+        row.setdefault(("", ""), Cell(saliency.image, ("picture", "")))
         laid = overlay(saliency.image, saliency.heatmap(), style)
         row[saliency.method, saliency.layer] = Cell(laid, (saliency.method, saliency.layer))
     labels = [caption(subject) for _, subject in cells]
