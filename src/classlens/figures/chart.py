@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classlens.figures.style import colours
-from classlens.schedule.lint import Finding
 from classlens.schedule.replay import Curve, Curves
 
 TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
@@ -98,7 +97,7 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool = False) -> C
         x_end=max(position(run, run.clock.steps, in_epochs=in_epochs) for run in runs),
         per_epoch=per_epoch,
         panels=tuple(panel(name, runs, in_epochs=in_epochs) for name in names),
-        findings=told([finding for run in runs for finding in run.findings]),
+        findings=told(runs),
         log=log,
     )
 
@@ -111,11 +110,15 @@ def subtitle(runs: Sequence[Curves]) -> str:
     return f"{run.clock}" + (f"   ({run.clock.note})" if run.clock.note else "")
 
 
-def told(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """The first few findings, and how many more there are."""
-    lines = [finding.what for finding in findings[:MOST_FINDINGS]]
-    more = len(findings) - len(lines)
-    return (*lines, f"and {more} more") if more > 0 else tuple(lines)
+def told(runs: Sequence[Curves]) -> tuple[str, ...]:
+    """The first few findings, each with the run that it is about where there are several, and how many more."""
+    lines = [
+        f"{run.title}: {finding.what}" if len(runs) > 1 and run.title else finding.what
+        for run in runs
+        for finding in run.findings
+    ]
+    more = len(lines) - MOST_FINDINGS
+    return (*lines[:MOST_FINDINGS], f"and {more} more") if more > 0 else tuple(lines)
 
 
 def position(run: Curves, step: float, *, in_epochs: bool) -> float:
