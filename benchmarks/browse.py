@@ -174,26 +174,32 @@ def compare(name, root, tool, repetitions):
 
 
 def process_seconds(config, number, repetitions, *, mode="original"):
-    """Wall-clock time of whole processes that write `number` pictures, ours and the peer's in turn.
+    """Wall-clock and CPU time of whole processes that write `number` pictures, ours and the peer's in turn.
 
-    Both run once before, so that both find their byte code as after an installation.
+    Both run once before, so that both find their byte code as after an installation. CPU time includes our workers.
     """
-    seconds = {"ours": [], "peer": []}
+    seconds, work = {"ours": [], "peer": []}, {"ours": [], "peer": []}
     settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     settings["PYTHONPYCACHEPREFIX"] = str(config.parent / "bytecode")
     for repetition in range(repetitions + 1):
-        for who, taken in seconds.items():
+        for who in seconds:
             folder = tempfile.mkdtemp(dir=config.parent)
             count = str(number if repetition else 1)
             words = [str(config), "--output-dir", folder, "--mode", mode, "--not-show", "-n", count]
             command = ["-m", "classlens.cli.main", "browse"] if who == "ours" else [str(PEER)]
-            start = time.perf_counter()
+            start, before = time.perf_counter(), os.times()
             subprocess.run([sys.executable, *command, *words], check=True, capture_output=True, env=settings)
             if repetition:
-                taken.append(time.perf_counter() - start)
-    ours, peer = median(seconds["ours"]), median(seconds["peer"])
-    print(f"process   {number:4d} {mode:<13} {ours:8.2f} s {peer:8.2f} s   {peer / ours:6.1f} x", flush=True)
-    return {"ours": ours, "peer": peer, "ratio": peer / ours}
+                after = os.times()
+                seconds[who].append(time.perf_counter() - start)
+                work[who].append(sum(after[2:4]) - sum(before[2:4]))
+    row = {"ours": median(seconds["ours"]), "peer": median(seconds["peer"])}
+    row |= {"ours, cpu": median(work["ours"]), "peer, cpu": median(work["peer"])}
+    row |= {"ratio": row["peer"] / row["ours"], "ratio, cpu": row["peer, cpu"] / row["ours, cpu"]}
+    for name, clock in (("", "wall"), (", cpu", "cpu")):
+        ours, peer, ratio = row[f"ours{name}"], row[f"peer{name}"], row[f"ratio{name}"]
+        print(f"process   {number:4d} {mode:<11} {clock:<4} {ours:8.2f} s {peer:8.2f} s   {ratio:6.1f} x", flush=True)
+    return row
 
 
 def write_config(root):
