@@ -125,7 +125,7 @@ def test_at_the_original_size_the_overlay_is_as_large_as_the_picture(tmp_path):
 
 
 def test_fewer_bits_are_an_option(capsys):
-    assert main(["cam", CAT, "demo", "--precision", "bf16"]) == 0
+    assert main(["cam", CAT, "demo", "--precision", "bf16", "--memory-budget", "50"]) == 0
 
     assert "cat" in capsys.readouterr().out
 

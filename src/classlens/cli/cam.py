@@ -13,7 +13,7 @@ config's load_from, or what the address names, has weights of its own.
 import argparse
 from pathlib import Path
 
-from classlens.cli.parsing import add_json, add_overrides, positive_int
+from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,13 +102,24 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
         help="with --evaluate: where the object is, in pixels of the picture as fed",
     )
     group.add_argument(
+        "--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code"
+    )
+    add_costs(group)
+
+
+def add_costs(group: argparse._ArgumentGroup) -> None:
+    """How much is computed at once, and in how many bits."""
+    group.add_argument(
         "--precision", choices=("float32", "bf16"), default="float32", help="of the passes (default: float32)"
     )
     group.add_argument(
         "--batch-size", type=positive_int, default=16, metavar="N", help="pictures at once (default: 16)"
     )
     group.add_argument(
-        "--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code"
+        "--memory-budget",
+        type=positive_float,
+        metavar="MB",
+        help="halve the batch until a pass is estimated to take no more than this",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from classlens.cam.answer import Manner
 from classlens.cam.borrow import place
+from classlens.cam.budget import affordable
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.cam.facts import facts
@@ -41,7 +42,7 @@ def give_answer(request: Request) -> int:
         methods=request.methods,
         layers=[layer.name for layer in layers],
         targets=arguments.target_category,
-        manner=manner_of(arguments),
+        manner=manner_of(classifier, arguments),
     )
     shown = maps_of(explanation, arguments)
     scores = [scores_of(classifier, found, arguments.box) for found in shown] if arguments.evaluate else []
@@ -50,13 +51,16 @@ def give_answer(request: Request) -> int:
     return 0
 
 
-def manner_of(arguments: argparse.Namespace) -> Manner:
+def manner_of(classifier: Classifier, arguments: argparse.Namespace) -> Manner:
     """How the maps are made; several pictures are counted on the terminal if there is one."""
+    batch_size = arguments.batch_size
+    if arguments.memory_budget is not None:
+        batch_size = affordable(classifier, batch_size, arguments.memory_budget)
     return Manner(
         arguments.whole or arguments.original_size,
         arguments.eigen_smooth,
         arguments.aug_smooth,
-        arguments.batch_size,
+        batch_size,
         arguments.precision,
         count_on_terminal if sys.stderr.isatty() else None,
     )
