@@ -101,6 +101,8 @@ def nearest(path: Path) -> str:
     while not missing.parent.is_dir():
         missing = missing.parent
     if missing == path:
-        return suggestion(path.name, (part.name for part in path.parent.iterdir() if part.suffix in SUFFIXES))
+        beside = (part.name for part in path.parent.iterdir() if part.suffix in SUFFIXES)
+        return suggestion(path.name, beside) or f"there is no config in {path.parent}"
     folders = [part.name for part in missing.parent.iterdir() if part.is_dir() and not part.name.startswith(".")]
-    return f"there is no folder {missing}; {suggestion(missing.name, folders)}"
+    near = suggestion(missing.name, folders)
+    return f"there is no folder {missing}" + (f"; {near}" if near else "")
