@@ -1,21 +1,13 @@
 """mmengine's own schedulers, stepped as its runner and hook step them, without a model."""
 
 import warnings
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
-import mmpretrain
 import numpy as np
 import torch
 from mmengine.registry import PARAM_SCHEDULERS
+from mmpretrain.engine.schedulers.weight_decay_scheduler import CosineAnnealingWeightDecay
 
-# mmpretrain's own scheduler, by its file: the package around it imports every model there is.
-spec = spec_from_file_location(
-    "weight_decay_scheduler", Path(mmpretrain.__file__).parent / "engine/schedulers/weight_decay_scheduler.py"
-)
-module = module_from_spec(spec)
-spec.loader.exec_module(module)
-THEIRS = {"CosineAnnealingWeightDecay": module.CosineAnnealingWeightDecay}
+THEIRS = {"CosineAnnealingWeightDecay": CosineAnnealingWeightDecay}
 
 
 def stepped(configs, *, epochs, epoch_length, steps=None, initial=None):
