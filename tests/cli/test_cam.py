@@ -264,3 +264,18 @@ def test_scores_are_a_table_with_the_baselines_beside(tmp_path, capsys):
     measures = ["deletion", "insertion", "drop", "increase", "road"]
     measures += ["pointing", "energy"]
     assert [line[0] for line in lines[head + 1 : head + 8]] == measures
+
+
+def test_a_bad_picture_among_several_is_named_and_ends_nothing(tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "cat.png").write_bytes(Path(CAT).read_bytes())
+    (folder / "broken.png").write_bytes(Path(CAT).read_bytes()[:99])
+    (folder / "._cat.png").write_text("another program's note")
+
+    assert main(["cam", str(folder), "demo", "--save-path", str(tmp_path / "maps")]) == 0
+    told = capsys.readouterr()
+    assert "tiger cat" in told.out
+    assert "broken.png" in told.err
+    assert told.err.splitlines()[-1] == "1 of 2 pictures could not be read"
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["cat.png"]

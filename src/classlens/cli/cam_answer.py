@@ -29,7 +29,7 @@ from classlens.image import Image
 def give_answer(request: Request) -> int:
     """Build the classifier, explain the pictures, write what was asked for, and say what was seen."""
     arguments = request.arguments
-    pictures = [read_image(path) for path in request.pictures]
+    request, pictures, bad = readable(request)
     classifier = built(request)
     if arguments.preview_model:
         print(f"note:  layers of {classifier.name}", file=sys.stderr)
@@ -48,7 +48,29 @@ def give_answer(request: Request) -> int:
     scores = [scores_of(classifier, found, arguments.box) for found in shown] if arguments.evaluate else []
     drawn = [on_original(found, pictures[found.index]) for found in shown] if arguments.original_size else shown
     tell(shown, write_files(shown, drawn, request), request, scores)
+    for error in bad:
+        print(f"bad:   {error}", file=sys.stderr)
+    if bad:
+        print(f"{len(bad)} of {len(bad) + len(pictures)} pictures could not be read", file=sys.stderr)
     return 0
+
+
+def readable(request: Request) -> tuple[Request, list[Image], list[DataError]]:
+    """The request for the pictures that can be read, those pictures, and what is wrong with the others.
+
+    Raises:
+        DataError: not one can be read.
+    """
+    read: dict[Path, Image] = {}
+    bad = []
+    for path in request.pictures:
+        try:
+            read[path] = read_image(path)
+        except DataError as error:
+            bad.append(error)
+    if bad and not read:
+        raise bad[0]
+    return replace(request, pictures=tuple(read)), list(read.values()), bad
 
 
 def manner_of(classifier: Classifier, arguments: argparse.Namespace) -> Manner:

@@ -108,7 +108,7 @@ def found_pictures(words: Sequence[str]) -> tuple[Path, ...]:
             found[path] = None
             continue
         inside = path.rglob("*") if path.is_dir() else map(Path, glob(word, recursive=True))  # noqa: PTH207 - may be absolute
-        several = sorted(one for one in inside if one.is_file() and one.suffix.casefold() in PICTURES)
+        several = sorted(one for one in inside if is_picture(one))
         if not several:
             raise DataError(
                 f"no picture in folder {word}" if path.is_dir() else f"no such picture: {word}",
@@ -116,6 +116,11 @@ def found_pictures(words: Sequence[str]) -> tuple[Path, ...]:
             )
         found |= dict.fromkeys(several)
     return tuple(found)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file found in a folder is meant: hidden ones (`._a.jpg`) are other programs' notes."""
+    return path.suffix.casefold() in PICTURES and not path.name.startswith(".") and path.is_file()
 
 
 def chosen_methods(names: Sequence[str] | None) -> list[str]:
