@@ -1,8 +1,9 @@
 import pytest
 
 import classlens
-from classlens.adapters import ADAPTERS, open_source, opener_of, split_address
+from classlens.adapters import ADAPTERS, Options, open_source, opener_of, split_address
 from classlens.errors import NotFound
+from classlens.shipped import shipped_photos
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,22 @@ def test_a_documented_config_is_found_without_a_clone(tmp_path, monkeypatch):
     source = classlens.open_source("configs/resnet/resnet50_8xb32_in1k.py")
 
     assert source.parts == ("dataset", "schedule", "classifier")
+
+
+def test_the_demo_makes_its_photos_only_when_they_are_asked_for(tmp_path, monkeypatch):
+    folder = tmp_path / "photos"
+    monkeypatch.setattr("classlens.adapters.openmm.demo.demo_folder", lambda: folder)
+
+    source = classlens.open_source("demo")
+    assert not folder.exists()
+
+    assert source.dataset("train").length == 224
+    assert folder.is_dir()
+
+
+def test_the_demo_takes_photos_that_lie_elsewhere(tmp_path):
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    (tmp_path / "train" / "cat" / "one.png").write_bytes((shipped_photos() / "chelsea.png").read_bytes())
+    overrides = {"train_dataloader.dataset.data_root": str(tmp_path)}
+
+    assert open_source("demo", options=Options(overrides)).dataset("train").length == 1

@@ -4,7 +4,6 @@ Nothing heavy is imported here: `--help` and a wrong flag must cost no more than
 """
 
 import argparse
-from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -67,12 +66,3 @@ def positive_float(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
-
-
-def existing_file(text: str) -> Path:
-    """An argument that names a file which must be there before anything heavy is imported."""
-    path = Path(text)
-    if not path.is_file():
-        what = "a folder, not a file" if path.is_dir() else "no such file"
-        raise argparse.ArgumentTypeError(f"{what}: {text}")
-    return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from classlens.schedule.schedule import Schedule
 
 
+DEMO_DATA_ROOT = "out/demo/photos"
+"""Where the demo config looks for its photos; as an address it uses those in the cache folder instead."""
+
+
 def open_config(path: str, options: Options) -> Source:
     """Offer what the config at `path` describes.
 
@@ -39,13 +44,26 @@ def open_config(path: str, options: Options) -> Source:
 
 def open_demo(rest: str, options: Options) -> Source:
     """Offer the shipped network and photos; the dataset is made in the cache folder when it is first asked for."""
-    from classlens.adapters.openmm.demo import demo_data_root
+    from classlens.adapters.openmm.demo import demo_folder, make_photos
 
     path = shipped_config("demo/efficientnet-lite0_photos.py")
     config, notes = open_settings(path, options.overrides, trust=options.trust_config)
     for split in ("train", "val", "test"):
-        config[f"{split}_dataloader"]["dataset"]["data_root"] = str(demo_data_root())
-    return source_of(read_setup(config, path), options, notes)
+        dataset = config[f"{split}_dataloader"]["dataset"]
+        if dataset["data_root"] == DEMO_DATA_ROOT:
+            dataset["data_root"] = str(demo_folder())
+    source = source_of(read_setup(config, path), options, notes)
+
+    def dataset_of(name: str) -> Dataset:
+        make_photos(demo_folder())
+        return source.dataset(name)
+
+    def size() -> int | None:
+        make_photos(demo_folder())
+        return source.plan.dataset_size() if source.plan and source.plan.dataset_size else None
+
+    plan = source.plan and replace(source.plan, dataset_size=size)
+    return replace(source, open_dataset=dataset_of, plan=plan)
 
 
 def source_of(setup: Setup, options: Options, notes: tuple[str, ...]) -> Source:

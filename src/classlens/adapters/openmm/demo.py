@@ -33,9 +33,9 @@ COMPLETE = ".complete-1"
 """Written last. A folder without it was interrupted, or made by another version, and is made again."""
 
 
-def demo_data_root() -> Path:
-    """The demo's dataset in the user's cache folder, made when it is not there yet."""
-    return make_photos(user_cache_path("classlens") / "demo-photos")
+def demo_folder() -> Path:
+    """Where the demo's dataset lies in the user's cache folder, whether it is made yet or not."""
+    return user_cache_path("classlens") / "demo-photos"
 
 
 def make_photos(folder: Path) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from classlens.config import Config, misspelled, read_config
+from classlens.config.overrides import apply_overrides
 from classlens.shipped import shipped_config
 
 
@@ -24,9 +25,9 @@ def open_settings(file: Path, overrides: Mapping[str, Any], *, trust: bool) -> t
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always", DeprecationWarning)
         config = read(file)
-        slips = misspelled(config, overrides)
-        if overrides:
-            config = read(file, overrides=overrides)
+    slips = misspelled(config, overrides)
+    if overrides:
+        config = Config(apply_overrides(config, overrides), path=config.path, assignments=config.assignments)
     told = [str(notice.message) for notice in notices if issubclass(notice.category, DeprecationWarning)]
     return config, tuple(dict.fromkeys([*told, *slips]))
 
