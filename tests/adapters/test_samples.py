@@ -28,8 +28,8 @@ def write(path, shade=100, size=(8, 10)):
     return path
 
 
-def opened(*, classes=None, pipeline=LOAD, **dataset):
-    return open_split(Split(dataset, pipeline), name="train", classes=classes)
+def opened(*, classes=None, **dataset):
+    return open_split(Split(dataset), name="train", classes=classes)
 
 
 def listed(dataset):
@@ -49,7 +49,7 @@ def test_classes_and_files_come_in_the_order_of_training(folder):
     assert dataset.classes == ("a", "b", "c")
     assert listed(dataset) == [("er.png", 0), ("x.png", 0), ("1.JPG", 1), ("2.jpg", 1), ("z.bmp", 2)]
     assert dataset.warnings == ()
-    assert count(Split({"type": "CustomDataset", "data_root": str(folder)}, LOAD)) == 5
+    assert count(Split({"type": "CustomDataset", "data_root": str(folder)})) == 5
 
 
 def test_prefix_and_root_are_joined(folder):
@@ -194,13 +194,18 @@ def test_imagenet_finds_its_split_and_its_list(tmp_path):
         opened(type="ImageNet", data_root=str(tmp_path), split="trian")
 
 
-def test_cifar_is_read_as_rgb_and_nothing_in_it_is_run(tmp_path):
-    folder = tmp_path / "cifar-10-batches-py"
+def write_cifar(root, red):
+    folder = root / "cifar-10-batches-py"
     folder.mkdir()
-    red = np.zeros((2, 3072), np.uint8)
-    red[:, :1024] = 255
+    pictures = np.zeros((2, 3072), np.uint8)
+    pictures[:, :1024] = red
     for number in range(1, 6):
-        (folder / f"data_batch_{number}").write_bytes(pickle.dumps({"data": red, "labels": [0, 9]}))
+        (folder / f"data_batch_{number}").write_bytes(pickle.dumps({"data": pictures, "labels": [0, 9]}))
+    return folder
+
+
+def test_cifar_is_read_as_rgb_and_nothing_in_it_is_run(tmp_path):
+    folder = write_cifar(tmp_path, red=255)
     (folder / "test_batch").write_bytes(pickle.dumps({"data": Path("x"), "labels": []}))
 
     dataset = opened(type="CIFAR10", data_root=str(tmp_path), pipeline=({"type": "RandomFlip", "prob": 1.0},))
@@ -255,26 +260,6 @@ def test_voc_pictures_have_the_labels_of_their_objects(tmp_path):
 
     assert dataset.class_names(0) == ("cat", "dog")
     assert dataset.class_names(1) == ()
-
-
-def test_wrappers_change_how_often_samples_come(folder):
-    inner = {"type": "CustomDataset", "data_root": str(folder)}
-    other = {"type": "CustomDataset", "data_root": str(folder), "with_label": False}
-
-    repeated = opened(type="RepeatDataset", dataset=inner, times=3)
-    joined = opened(type="ConcatDataset", datasets=[inner, other])
-    balanced = opened(type="ClassBalancedDataset", dataset=inner, oversample_thr=0.8)
-    kept = opened(type="KFoldDataset", dataset=inner, fold=1, num_splits=5)
-    tested = opened(type="KFoldDataset", dataset=inner, fold=1, num_splits=5, test_mode=True, seed=3)
-
-    assert repeated.length == 15
-    assert repeated.sample(7) == repeated.sample(2)
-    assert joined.length == 10
-    assert joined.sample(5).labels == ()
-    assert any("different class names" in warning for warning in joined.warnings)
-    assert [name for name, _ in listed(balanced)].count("z.bmp") == 2
-    assert kept.length == 4
-    assert tested.length == 1
 
 
 def test_an_unknown_dataset_is_named_with_the_nearest(folder):
@@ -398,14 +383,3 @@ def test_a_table_without_pyarrow_says_what_to_install(tmp_path):
 
     with pytest.raises(MissingDependency, match="pyarrow is not installed"):
         open_source(f"folder:{tmp_path / 'a.parquet'}").dataset("train")
-
-
-def test_wrapped_archives_are_read_from_their_own_place(folder, tmp_path):
-    shutil.make_archive(str(tmp_path / "all"), "zip", folder)
-    inner = {"type": "CustomDataset", "data_root": str(folder)}
-    archived = {"type": "CustomDataset", "data_root": str(tmp_path / "all.zip")}
-
-    joined = opened(type="ConcatDataset", datasets=[inner, {"type": "RepeatDataset", "dataset": archived, "times": 2}])
-
-    assert joined.length == 15
-    assert trace(joined, 14).original.image.size == (8, 10)

@@ -60,7 +60,7 @@ def test_samples_come_in_the_peers_order_with_the_peers_labels(kind, folder):
     peer = DATASETS.build(settings)
     expected = [peer.get_data_info(index) for index in range(len(peer))]
 
-    ours = open_split(Split(settings, ()), name="train", classes=None)
+    ours = open_split(Split(settings), name="train", classes=None)
 
     found = [ours.sample(index) for index in range(ours.length)]
     assert [one.path for one in found] == [one["img_path"] for one in expected]

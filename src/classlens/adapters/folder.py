@@ -6,11 +6,9 @@ from pathlib import Path
 from classlens.adapters import Options
 from classlens.adapters.openmm.samples.archives import archived
 from classlens.adapters.openmm.samples.files import annotated
-from classlens.adapters.openmm.samples.listing import Listing
+from classlens.adapters.openmm.samples.listing import Listing, dataset_of
 from classlens.adapters.openmm.samples.remote import is_remote, remote_folder
 from classlens.adapters.openmm.samples.tables import SUFFIXES, tabled, tables_in
-from classlens.adapters.openmm.stages.loading import LoadImageFromFile
-from classlens.adapters.openmm.stages.state import State, look
 from classlens.dataset.archive import is_archive
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.folder import EVERY_EXTENSION, scan
@@ -38,24 +36,7 @@ def open_split(path: str, name: str) -> Dataset:
     Raises:
         DataError: it holds no picture.
     """
-    listing = listed(path, name)
-    loader = LoadImageFromFile()
-
-    def load(index: int) -> State:
-        where = listing.sample(index).path or ""
-        return loader.state(listing.read(index), where)
-
-    return Dataset(
-        name=Path(path).name or path,
-        length=listing.length,
-        load=load,
-        stages=(),
-        look=look,
-        sample=listing.sample,
-        classes=listing.classes,
-        remarks=lambda state: state.remarks,
-        warnings=listing.warnings,
-    )
+    return dataset_of(listed(path, name), Path(path).name or path)
 
 
 def listed(path: str, name: str) -> Listing:

@@ -125,6 +125,7 @@ def dataset(old: Settings) -> dict[str, Any]:
         new["dataset"] = dataset(old["dataset"])
     if isinstance(old.get("datasets"), list | tuple):
         new["datasets"] = [dataset(part) for part in old["datasets"]]
+        new["ignore_keys"] = ["classes"]
     if isinstance(old.get("pipeline"), list | tuple):
         new["pipeline"] = pipeline(old["pipeline"])
     if old.get("classes") is not None:

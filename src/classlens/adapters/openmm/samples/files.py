@@ -35,10 +35,9 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
         return annotated(listed, folder, classes, labelled=labelled)
     if not folder:
         raise ConfigError(f"{where}: one of data_root, data_prefix and ann_file must be given")
-    if is_remote(folder):
-        return remote_folder(folder)
-    if is_archive(folder):
-        return archived([folder])
+    if is_remote(folder) or is_archive(folder):
+        elsewhere = remote_folder(folder) if is_remote(folder) else archived([folder])
+        return replace(elsewhere, classes=classes or elsewhere.classes)
     if not Path(folder).exists():
         hint = f"say where the data lies, e.g. --cfg-options {where.split()[0]}_dataloader.dataset.data_root=PATH"
         raise DataError(f"{where}: no such folder: {folder}", hint=hint)
