@@ -51,13 +51,11 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
 def annotated(path: str, folder: str, classes: Classes, *, labelled: bool = True) -> Listing:
     """The samples of an annotation list, whose paths start at `folder`."""
     found = read_annotations(path, classes=classes, labelled=labelled)
-    samples = found.samples
 
     def sample(index: int) -> Sample:
-        one = samples[index]
-        return replace(one, path=joined(folder, one.path or ""))
+        return Sample(joined(folder, found.names[index]), found.labels[index])
 
-    listing = Listing(len(samples), sample, classes or found.classes, warnings=found.warnings)
+    listing = Listing(len(found.names), sample, classes or found.classes, warnings=found.warnings)
     if not is_remote(folder):
         return listing
     return replace(listing, content=lambda index: read_remote(sample(index).path or ""))
