@@ -237,15 +237,6 @@ def test_mnist_is_read_packed_or_not_and_shown_grey(tmp_path):
         opened(type="MNIST", data_root=str(tmp_path))
 
 
-def test_cub_is_split_by_its_lists(tmp_path):
-    (tmp_path / "images.txt").write_text("1 001.Crow/a.jpg\n2 002.Owl/b.jpg\n")
-    (tmp_path / "image_class_labels.txt").write_text("1 1\n2 2\n")
-    (tmp_path / "train_test_split.txt").write_text("1 1\n2 0\n")
-
-    assert listed(opened(type="CUB", data_root=str(tmp_path), split="train")) == [("a.jpg", 0)]
-    assert opened(type="CUB", data_root=str(tmp_path), split="test").class_names(0) == ("002.Owl",)
-
-
 def test_voc_pictures_have_the_labels_of_their_objects(tmp_path):
     (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
     (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("000001\n000002\n")

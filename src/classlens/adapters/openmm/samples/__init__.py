@@ -8,8 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from classlens.adapters.openmm.samples.arrays import cifar, mnist
-from classlens.adapters.openmm.samples.files import cub, custom, imagenet, voc
+from classlens.adapters.openmm.samples.files import custom, imagenet, voc
 from classlens.adapters.openmm.samples.listing import Listing, Pipeline, dataset_of
+from classlens.adapters.openmm.samples.published import (
+    aircraft,
+    caltech101,
+    cars,
+    cub,
+    dtd,
+    flowers102,
+    food101,
+    inshop,
+    pets,
+    sun397,
+)
 from classlens.adapters.openmm.samples.wrappers import WRAPPERS
 from classlens.adapters.openmm.setup import Settings, Split
 from classlens.adapters.openmm.stages import build_stages
@@ -35,6 +47,16 @@ KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
     "FashionMNIST": mnist,
     "CUB": cub,
     "VOC": voc,
+    "Places205": custom,
+    "StanfordCars": cars,
+    "Caltech101": caltech101,
+    "DTD": dtd,
+    "FGVCAircraft": aircraft,
+    "Flowers102": flowers102,
+    "Food101": food101,
+    "InShop": inshop,
+    "OxfordIIITPet": pets,
+    "SUN397": sun397,
 }
 
 

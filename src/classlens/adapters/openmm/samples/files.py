@@ -1,4 +1,4 @@
-"""Datasets of picture files: folders of classes, annotation lists, ImageNet, CUB and Pascal VOC."""
+"""Datasets of picture files: folders of classes, annotation lists, ImageNet and Pascal VOC."""
 
 import os
 import xml.etree.ElementTree as ET
@@ -89,37 +89,6 @@ def with_imagenet_names(listing: Listing, settings: Settings, classes: Classes) 
     if classes or settings["type"] != "ImageNet":
         return listing
     return replace(listing, classes=imagenet_names(len(listing.classes or range(1000))) or listing.classes)
-
-
-def cub(settings: Settings, classes: Classes, where: str) -> Listing:
-    """CUB-200-2011: three lists with one number per picture, counted from 1.
-
-    Raises:
-        DataError: a list is missing or the lists do not agree.
-    """
-    root = text(settings, "data_root", where)
-    split = text(settings, "split", where) or "train"
-    names, labels, kinds = (
-        numbered(joined(root, f"{name}.txt")) for name in ("images", "image_class_labels", "train_test_split")
-    )
-    if not names.keys() == labels.keys() == kinds.keys():
-        raise DataError(f"{root}: images.txt, image_class_labels.txt and train_test_split.txt name different pictures")
-    wanted = "1" if split == "train" else "0"
-    rows = [(names[number], int(labels[number]) - 1) for number in names if kinds[number] == wanted]
-    folder = joined(root, "images")
-    if classes is None:
-        by_label = {int(labels[number]) - 1: Path(names[number]).parent.name for number in names}
-        classes = tuple(by_label.get(label, str(label)) for label in range(max(by_label) + 1))
-    return Listing(len(rows), lambda index: Sample(joined(folder, rows[index][0]), (rows[index][1],)), classes)
-
-
-def numbered(path: str) -> dict[str, str]:
-    """A list of `number value` lines."""
-    rows = (line.split() for line in decoded(path).splitlines() if line.strip())
-    try:
-        return {number: value for number, value in rows}  # noqa: C416 - unpacking is the check
-    except ValueError as error:
-        raise DataError(f"{path}: a line is not of the form 'number value'") from error
 
 
 VOC_CLASSES = (
