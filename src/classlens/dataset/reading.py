@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from PIL import ImageFile, ImageOps
 
 from classlens.arrays import UInt8
+from classlens.dataset.complaints import wrong_checksum
 from classlens.dataset.headers import MAX_PIXELS, PILLOW_TROUBLE, Header, read_header
 from classlens.errors import DataError
 from classlens.image import Image
@@ -164,9 +165,13 @@ def why_not_decoded(data: bytes) -> str:
     if header is None:
         if data.isascii() and b"\x00" not in data:
             return "text, not a picture"
+        if found := wrong_checksum(data):
+            return f"damaged PNG: {found}"
         return "not a picture of a known kind, or its header is damaged"
     height, width = header.size
     kind = f"{header.format} {header.mode} {width} x {height}"
+    if header.pixels > 2 * (Pillow.MAX_IMAGE_PIXELS or header.pixels):
+        return f"Pillow refuses this {kind} as too large"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -181,14 +186,15 @@ def why_not_decoded(data: bytes) -> str:
 
 
 def salvage(data: bytes) -> Image | None:
-    """As much of a truncated picture as there is, for looking at only: training gets nothing of it."""
+    """As much of a truncated picture as there is, for looking at only: training gets nothing of it. Black is nothing."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Pillow.open(BytesIO(data)) as opened:
-                return Image(np.array(ImageOps.exif_transpose(opened).convert("RGB")))
+                pixels = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+                return Image(pixels) if pixels.any() else None
     except PILLOW_TROUBLE:
         return None
     finally:
