@@ -1,12 +1,9 @@
 import gzip
 import importlib.util
-import io
 import json
 import os
 import pickle
-import shutil
 import struct
-import tarfile
 from pathlib import Path
 
 import cv2
@@ -237,22 +234,6 @@ def test_mnist_is_read_packed_or_not_and_shown_grey(tmp_path):
         opened(type="MNIST", data_root=str(tmp_path))
 
 
-def test_voc_pictures_have_the_labels_of_their_objects(tmp_path):
-    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
-    (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("000001\n000002\n")
-    (tmp_path / "Annotations").mkdir()
-    objects = "".join(
-        f"<object><name>{name}</name><difficult>{hard}</difficult></object>"
-        for name, hard in (("dog", 0), ("cat", 0), ("dog", 0), ("car", 1), ("unicorn", 0))
-    )
-    (tmp_path / "Annotations" / "000001.xml").write_text(f"<annotation>{objects}</annotation>")
-
-    dataset = opened(type="VOC", data_root=str(tmp_path))
-
-    assert dataset.class_names(0) == ("cat", "dog")
-    assert dataset.class_names(1) == ()
-
-
 def test_an_unknown_dataset_is_named_with_the_nearest(folder):
     with pytest.raises(ConfigError, match="no dataset named 'ImageNett'") as caught:
         opened(type="ImageNett", data_root=str(folder))
@@ -280,62 +261,6 @@ def test_a_folder_with_splits_and_a_flat_one_are_understood(tmp_path):
     assert open_source(f"folder:{tmp_path / 'flat'}").dataset("train").classes is None
     with pytest.raises(DataError, match="no such folder, list or archive"):
         open_source(f"folder:{tmp_path / 'none'}")
-
-
-def test_archives_are_read_without_unpacking(folder, tmp_path):
-    for kind in ("zip", "tar"):
-        shutil.make_archive(str(tmp_path / "all"), kind, folder)
-
-        dataset = open_source(f"folder:{tmp_path / 'all'}.{kind}").dataset("train")
-
-        assert dataset.classes == ("a", "b", "c", "deep")
-        assert dataset.length == 5
-        assert trace(dataset, 0).original.image.size == (8, 10)
-
-
-def test_a_damaged_or_compressed_archive_is_named(folder, tmp_path):
-    (tmp_path / "broken.zip").write_bytes(b"PK nothing")
-    packed = shutil.make_archive(str(tmp_path / "packed"), "gztar", folder)
-    Path(packed).rename(tmp_path / "packed.tar")
-
-    for name, message in (("broken.zip", "cannot be opened as a zip"), ("packed.tar", "plain tar")):
-        with pytest.raises(DataError, match=message):
-            open_source(f"folder:{tmp_path / name}").dataset("train")
-
-
-def test_shards_carry_their_labels_beside_the_pictures(tmp_path):
-    picture = write(tmp_path / "x.jpg").read_bytes()
-    for shard in range(2):
-        with tarfile.open(tmp_path / f"shard-{shard}.tar", "w") as archive:
-            for key, suffix, content in (
-                ("0", "jpg", picture),
-                ("0", "cls", b"7"),
-                ("1.v", "jpg", picture),
-                ("1", "json", b'{"label": 3}'),
-            ):
-                member = tarfile.TarInfo(f"{shard}{key}.{suffix}")
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-
-    dataset = open_source(f"folder:{tmp_path / 'shard-*.tar'}").dataset("train")
-
-    assert [dataset.sample(index).labels for index in range(4)] == [(7,), (3,), (7,), (3,)]
-    assert trace(dataset, 3).original.image.size == (8, 10)
-
-
-def test_remote_folders_are_read_through_fsspec(tmp_path):
-    fsspec = pytest.importorskip("fsspec")
-    system = fsspec.filesystem("memory")
-    picture = write(tmp_path / "x.jpg").read_bytes()
-    for name in ("a/1.jpg", "b/2.jpg", ".hidden/3.jpg"):
-        system.pipe(f"/bucket/{name}", picture)
-
-    dataset = open_source("folder:memory://bucket").dataset("train")
-
-    assert dataset.classes == ("a", "b")
-    assert trace(dataset, 1).original.image.size == (8, 10)
-    with pytest.raises(DataError, match="no picture behind"):
-        open_source("folder:memory://nothing").dataset("train")
 
 
 def test_tables_of_hugging_face_are_read_row_by_row(tmp_path):

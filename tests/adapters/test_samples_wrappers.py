@@ -122,7 +122,7 @@ def test_a_list_of_datasets_of_the_older_generation_is_one_after_the_other(folde
 
 def test_wrapped_archives_are_read_from_their_own_place(folder, tmp_path):
     shutil.make_archive(str(tmp_path / "all"), "zip", folder)
-    names = ["a", "b", "c", "deep"]
+    names = ["a", "b", "c"]
     inner = {"type": "CustomDataset", "data_root": str(folder), "metainfo": {"classes": names}}
     archived = {"type": "CustomDataset", "data_root": str(tmp_path / "all.zip"), "metainfo": {"classes": names}}
 

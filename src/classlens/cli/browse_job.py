@@ -142,7 +142,7 @@ def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
 
 def rescued(path: str | None) -> Image | None:
     """What can still be seen of a broken file."""
-    if path is None or "::" in path:
+    if path is None:
         return None
     try:
         return salvage(read_bytes(path))

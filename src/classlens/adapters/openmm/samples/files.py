@@ -10,12 +10,14 @@ from classlens.adapters.openmm.class_names.imagenet import imagenet_names
 from classlens.adapters.openmm.samples.annotations import decoded, read_annotations
 from classlens.adapters.openmm.samples.archives import archived
 from classlens.adapters.openmm.samples.listing import Listing, text
+from classlens.adapters.openmm.samples.names import behind
 from classlens.adapters.openmm.samples.places import image_folder, joined
-from classlens.adapters.openmm.samples.remote import is_remote, read_remote, remote_folder
 from classlens.adapters.openmm.setup import Settings
-from classlens.dataset.archive import is_archive
+from classlens.dataset.archive import SEPARATOR, inside, is_archive
 from classlens.dataset.dataset import Sample
 from classlens.dataset.folder import EXTENSIONS, scan
+from classlens.dataset.reading import read_bytes
+from classlens.dataset.remote import exists, is_remote
 from classlens.errors import ConfigError, DataError, suggestion
 
 Classes = tuple[str, ...] | None
@@ -35,9 +37,9 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
         return annotated(listed, folder, classes, labelled=labelled)
     if not folder:
         raise ConfigError(f"{where}: one of data_root, data_prefix and ann_file must be given")
-    if is_remote(folder) or is_archive(folder):
-        elsewhere = remote_folder(folder) if is_remote(folder) else archived([folder])
-        return replace(elsewhere, classes=classes or elsewhere.classes)
+    if is_archive(folder) or is_remote(folder):
+        listing = archived([folder], flat=not labelled) if is_archive(folder) else behind(folder, flat=not labelled)
+        return replace(listing, classes=classes or listing.classes)
     if not Path(folder).exists():
         hint = f"say where the data lies, e.g. --cfg-options {where.split()[0]}_dataloader.dataset.data_root=PATH"
         raise DataError(f"{where}: no such folder: {folder}", hint=hint)
@@ -52,13 +54,13 @@ def annotated(path: str, folder: str, classes: Classes, *, labelled: bool = True
     """The samples of an annotation list, whose paths start at `folder`."""
     found = read_annotations(path, classes=classes, labelled=labelled)
 
-    def sample(index: int) -> Sample:
-        return Sample(joined(folder, found.names[index]), found.labels[index])
+    start = SEPARATOR.join(inside(folder)) if is_archive(folder) else ""
 
-    listing = Listing(len(found.names), sample, classes or found.classes, warnings=found.warnings)
-    if not is_remote(folder):
-        return listing
-    return replace(listing, content=lambda index: read_remote(sample(index).path or ""))
+    def sample(index: int) -> Sample:
+        name = found.names[index]
+        return Sample(start + name if start else joined(folder, name), found.labels[index])
+
+    return Listing(len(found.names), sample, classes or found.classes, warnings=found.warnings)
 
 
 def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -79,7 +81,7 @@ def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
     if split == "test":
         found["with_label"] = False
     listed = os.path.join("meta", f"{split}.txt")  # noqa: PTH118
-    if not found.get("ann_file") and Path(joined(text(settings, "data_root", where), listed)).is_file():
+    if not found.get("ann_file") and exists(joined(text(settings, "data_root", where), listed)):
         found["ann_file"] = listed
     return with_imagenet_names(custom(found, classes, where), settings, classes)
 
@@ -131,22 +133,27 @@ def voc(settings: Settings, classes: Classes, where: str) -> Listing:
     numbers = [line.split()[0] for line in decoded(joined(root, image_set)).splitlines() if line.strip()]
     names = classes or VOC_CLASSES
 
+    def found(index: int) -> tuple[tuple[int, ...], str]:
+        return objects(joined(notes, f"{numbers[index]}.xml"), names) if notes else ((), "")
+
     def sample(index: int) -> Sample:
-        path = joined(pictures, f"{numbers[index]}.jpg")
-        return Sample(path, objects(joined(notes, f"{numbers[index]}.xml"), names) if notes else ())
+        return Sample(joined(pictures, f"{numbers[index]}.jpg"), found(index)[0])
 
-    return Listing(len(numbers), sample, names)
+    return Listing(len(numbers), sample, names, trouble=lambda index: found(index)[1])
 
 
-def objects(path: str, classes: Sequence[str]) -> tuple[int, ...]:
-    """The classes of the objects in one annotation; none where the file is missing or broken."""
+def objects(path: str, classes: Sequence[str]) -> tuple[tuple[int, ...], str]:
+    """The classes of the objects in one annotation, and what is wrong with it."""
     try:
-        root = ET.parse(path).getroot()
-    except (OSError, ET.ParseError):
-        return ()
-    found = set()
+        root = ET.fromstring(read_bytes(path))
+    except (DataError, ET.ParseError) as error:
+        reason = str(error) if isinstance(error, DataError) else f"{path}: {error}"
+        return (), f"no label: {reason}"
+    found, unknown = set(), set()
     for node in root.iter("object"):
         name, difficult = node.findtext("name") or "", node.findtext("difficult") or "0"
-        if name in classes and difficult.strip() != "1":
+        if name not in classes:
+            unknown.add(name)
+        elif difficult.strip() != "1":
             found.add(classes.index(name))
-    return tuple(sorted(found))
+    return tuple(sorted(found)), f"no such class: {', '.join(sorted(unknown))}" if unknown else ""

@@ -1,7 +1,7 @@
 """What every kind of dataset comes down to: samples in order, the bytes or pixels of each, and what is done to them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.loading import LoadImageFromFile
@@ -25,13 +25,19 @@ def no_pixels(index: int) -> Pixels | None:
     return None
 
 
+def nothing_wrong(index: int) -> str:
+    """For datasets whose labels are read when they are opened."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Listing:
     """The samples of a dataset.
 
     `sample` tells path and labels; `pixels` gives a picture kept in memory, encoded as `encoding` says, or None;
-    `content` gives the bytes of a picture's file where they are not simply in a file. A dataset made of others has
-    its samples from them: `origin` tells from which one, and the number there.
+    `content` gives the bytes of a picture's file where they are not simply in a file; `trouble` tells what is wrong
+    with a label that is read with its sample. A dataset made of others has its samples from them: `origin` tells from
+    which one, and the number there.
     """
 
     length: int
@@ -40,6 +46,7 @@ class Listing:
     pixels: Callable[[int], Pixels | None] = no_pixels
     encoding: Encoding = BGR
     content: Callable[[int], bytes] | None = None
+    trouble: Callable[[int], str] = nothing_wrong
     warnings: tuple[str, ...] = ()
     pipeline: Pipeline = Pipeline()
     origin: Callable[[int], tuple["Listing", int]] | None = None
@@ -59,7 +66,9 @@ class Listing:
         if pixels is not None:
             return State(pixels, own.encoding, path)
         data = own.content(place) if own.content else read_bytes(path or "")
-        return (own.pipeline.loader or LoadImageFromFile()).state(data, path or "")
+        state = (own.pipeline.loader or LoadImageFromFile()).state(data, path or "")
+        trouble = own.trouble(place)
+        return replace(state, remarks=(trouble, *state.remarks)) if trouble else state
 
 
 def made_of(parts: Sequence[Listing], length: int, origin: Callable[[int], tuple[Listing, int]]) -> Listing:
