@@ -89,15 +89,19 @@ class RandomCrop:
         return cut(self.padded(pixels), drawn["box"])
 
     def padded(self, pixels: Pixels) -> Pixels:
-        """The picture with its border; `padding_mode` counts for `pad_if_needed` only, as upstream has it."""
+        """The picture with its border; `padding_mode` counts for `pad_if_needed` only, as upstream has it.
+
+        A single `pad_val` fills the first channel alone, as upstream's way through OpenCV makes it: blue, not grey.
+        """
+        fill = (self.pad_val, 0, 0) if isinstance(self.pad_val, (int, float)) else self.pad_val
         if self.padding is not None:
             margins = [self.padding] * 4 if isinstance(self.padding, int) else list(self.padding)
-            pixels = bordered(pixels, margins if len(margins) == 4 else margins * 2, self.pad_val)
+            pixels = bordered(pixels, margins if len(margins) == 4 else margins * 2, fill)
         if self.pad_if_needed:
             wanted_height, wanted_width = pair(self.crop_size)
             y = math.ceil(max(0, wanted_height - pixels.shape[0]) / 2)
             x = math.ceil(max(0, wanted_width - pixels.shape[1]) / 2)
-            pixels = bordered(pixels, (x, y, x, y), self.pad_val, self.padding_mode)
+            pixels = bordered(pixels, (x, y, x, y), fill, self.padding_mode)
         return pixels
 
 
