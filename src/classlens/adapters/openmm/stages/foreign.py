@@ -54,6 +54,9 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
         given["interpolation"] = module.InterpolationMode(given["interpolation"].lower())
     if isinstance(given.get("dtype"), str):
         given["dtype"] = getattr(import_module("torch"), given["dtype"])
+    if any(isinstance(one, Mapping) for one in given.get("transforms") or ()):
+        hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
+        raise ConfigError(f"{where}: {settings['type']} takes transforms, not dicts, in training too", hint=hint)
     try:
         transform = kind(**given)
     except (TypeError, ValueError) as error:
@@ -61,6 +64,8 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
         value = transform(state.value)
+        if isinstance(value, tuple):  # FiveCrop and TenCrop
+            return Outcome(replace(state, views=tuple(replace(state, value=view) for view in value)))
         return Outcome(replace(state, value=value, encoding=torch_encoding(state.encoding, value, transform)))
 
     return Stage(str(settings["type"]), apply, arguments(settings))
