@@ -314,6 +314,18 @@ def test_tables_of_hugging_face_are_read_row_by_row(tmp_path):
         assert trace(dataset, 3).original.image.size == (8, 10)
 
 
+def test_a_table_may_name_files_instead_of_holding_them(tmp_path):
+    arrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    rows = [{"bytes": None, "path": str(write(tmp_path / "x.png"))}, {"bytes": None, "path": None}]
+    parquet.write_table(arrow.table({"image": rows, "label": [0, 1]}), tmp_path / "a.parquet")
+
+    dataset = open_source(f"folder:{tmp_path / 'a.parquet'}").dataset("train")
+
+    assert trace(dataset, 0).original.image.size == (8, 10)
+    with pytest.raises(DataError, match=r"a\.parquet::1: no picture in column 'image'"):
+        dataset.load(1)
+
+
 def test_a_broken_table_is_named(tmp_path):
     pytest.importorskip("pyarrow")
     (tmp_path / "a.parquet").write_bytes(b"PAR1 nothing")
