@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from classlens.adapters import Options, open_source
+from classlens.dataset.complaints import damage_in
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes, salvage
 from classlens.dataset.trace import Extent, Trace, trace
@@ -88,8 +89,13 @@ def make(dataset: Dataset, index: int, seed: int, look: Look) -> Row:
     except BAD_SAMPLE as error:
         row = failed(dataset, index, seed, error)
         image = marked(row)
+    return delivered(row, image, look, dataset.length)
+
+
+def delivered(row: Row, image: Image, look: Look, length: int) -> Row:
+    """The row with its picture written, or kept, as asked; `length` is that of the dataset."""
     jpeg = encoded(image)
-    file = None if look.folder is None else written(jpeg, look.folder, row, dataset.length, look.repeats)
+    file = None if look.folder is None else written(jpeg, look.folder, row, length, look.repeats)
     return replace(row, file=file, jpeg=jpeg if look.wanted else None)
 
 
@@ -106,20 +112,21 @@ def failed(dataset: Dataset, index: int, seed: int, error: Exception) -> Row:
     return Row(index, seed, sample.path, dataset.class_names(index), error=reason)
 
 
-def marked(row: Row) -> Image:
-    """The tile of a bad sample."""
+def marked(row: Row, *, rescue: bool = True) -> Image:
+    """The tile of a bad sample, with what can still be seen of it."""
     title = f"{', '.join(row.class_names) or 'no label'}  #{row.index}"
-    return bad_tile(row.error, title, rescue=rescued(row.path))
+    return bad_tile(row.error, title, rescue=rescued(row.path) if rescue else None)
 
 
 def described(result: Trace, look: Look) -> Row:
-    """The row of a good sample."""
+    """The row of a sample that decodes; damaged data that decodes all the same is an error too."""
     stages = tuple(
         {"stage": one.stage, "size": one.image.size, "drawn": plain(one.drawn), "changed": one.changed}
         for one in (result.snapshots if look.drawn else ())
     )
-    size = result.snapshots[0].image.size
-    return Row(result.index, result.seed, result.path, result.class_names, size, None, result.remarks, stages)
+    size, damage = result.snapshots[0].image.size, damage_in(result.remarks)
+    error = f"{result.path}: {damage}" if damage else ""
+    return Row(result.index, result.seed, result.path, result.class_names, size, None, result.remarks, stages, error)
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
@@ -135,7 +142,7 @@ def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
 
 def rescued(path: str | None) -> Image | None:
     """What can still be seen of a broken file."""
-    if path is None or "::" in path:
+    if path is None:
         return None
     try:
         return salvage(read_bytes(path))

@@ -130,11 +130,11 @@ def list_bad(bad: Sequence[Row]) -> None:
     """Name the samples that could not be read, and why."""
     if not bad:
         return
-    print(f"{len(bad)} of them could not be read:", file=sys.stderr)
+    print(f"{len(bad)} of them are bad:", file=sys.stderr)
     for row in bad[:LISTED]:
         print(f"  #{row.index}  {row.error}", file=sys.stderr)
     if len(bad) > LISTED:
-        print(f"  and {len(bad) - LISTED} more", file=sys.stderr)
+        print(f"  and {len(bad) - LISTED} more (--json names all)", file=sys.stderr)
 
 
 def as_data(row: Row) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from classlens.cli.browse_job import Look, Opening, Row, make, opened
+from classlens.cli.browse_job import Look, Opening, Row, delivered, make, marked, opened
 from classlens.dataset.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ def rows(dataset: Dataset, opening: Opening, draws: Sequence[Draw], look: Look, 
         for _ in range(finished):
             waiting.popleft()
         if suspects:
-            yield from one_by_one(
-                dataset, packed, [waiting.popleft() for _ in range(min(suspects, len(waiting)))], look
-            )
+            remaining = deque(waiting.popleft() for _ in range(min(suspects, len(waiting))))
+            yield from one_by_one(packed, remaining, look, dataset.length)
 
 
 def pooled(packed: bytes, waiting: Sequence[Draw], look: Look, workers: int) -> Generator[Row, None, tuple[int, int]]:
@@ -70,11 +69,10 @@ def pooled(packed: bytes, waiting: Sequence[Draw], look: Look, workers: int) -> 
     return finished, 0
 
 
-def one_by_one(dataset: Dataset, packed: bytes, draws: Sequence[Draw], look: Look) -> Iterator[Row]:
+def one_by_one(packed: bytes, remaining: deque[Draw], look: Look, length: int) -> Iterator[Row]:
     """Samples of which one kills its process: each on its own, so that the guilty one can be named."""
     from concurrent.futures.process import BrokenProcessPool
 
-    remaining = deque(draws)
     while remaining:
         with new_pool(1) as pool:
             try:
@@ -84,9 +82,27 @@ def one_by_one(dataset: Dataset, packed: bytes, draws: Sequence[Draw], look: Loo
                     remaining.popleft()
             except BrokenProcessPool:
                 index, seed = remaining.popleft()
-                sample = dataset.sample(index)
-                reason = f"{sample.path or 'sample'}: the process that decoded it died"
-                yield Row(index, seed, sample.path, dataset.class_names(index), error=reason)
+                path, names = known(packed, index)
+                reason = f"{path or f'sample {index}'}: the process that decoded it died"
+                row = Row(index, seed, path, names, error=reason)
+                yield delivered(row, marked(row, rescue=False), look, length)
+
+
+def known(packed: bytes, index: int) -> tuple[str | None, tuple[str, ...]]:
+    """Path and class names of a sample, asked in a process of its own: some datasets decode a picture to tell."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    with new_pool(1) as pool:
+        try:
+            return pool.submit(facts, packed, index).result()
+        except BrokenProcessPool:
+            return None, ()
+
+
+def facts(packed: bytes, index: int) -> tuple[str | None, tuple[str, ...]]:
+    """What a worker answers to `known`."""
+    dataset = opened(packed)
+    return dataset.sample(index).path, dataset.class_names(index)
 
 
 def new_pool(workers: int) -> ProcessPoolExecutor:

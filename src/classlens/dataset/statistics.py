@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from classlens.dataset.complaints import damage_in
 from classlens.dataset.dataset import Dataset
 from classlens.errors import DataError
 
@@ -19,7 +20,7 @@ class Survey:
     """What was found in `samples` pictures.
 
     `mean` and `std` are per channel (red, green, blue), 0..255, over all pixels of all pictures; `duplicates` are
-    groups of indices with the same pixels; `bad` are indices with the reason.
+    groups of indices with the same pixels; `bad` are indices with the reason, damaged ones that decode included.
     """
 
     samples: int
@@ -55,7 +56,10 @@ def survey(dataset: Dataset, indices: Iterable[int]) -> Survey:
             bad.append((index, str(error)))
             continue
         picture = dataset.look(state).pixels
-        remarks.update(dataset.remarks(state))
+        told = dataset.remarks(state)
+        remarks.update(told)
+        if damage_in(told):
+            bad.append((index, damage_in(told)))
         sizes.append(picture.shape[:2])
         same.setdefault(fingerprint(picture), []).append(index)
         levels = [np.bincount(picture[..., channel].ravel(), minlength=256) for channel in range(3)]
