@@ -130,11 +130,11 @@ def test_fewer_bits_in_the_model_leave_float32_maps_that_are_nearly_the_same(poo
 
 def test_progress_is_told_after_every_batch(pooled):
     told = []
-    manner = Manner(batch_size=2, progress=lambda done, total: told.append((done, total)))
+    manner = Manner(batch_size=2, progress=lambda *step: told.append(step))
 
     explain(pooled, [noise_image(8, 8, seed=seed) for seed in range(5)], layers="1", manner=manner)
 
-    assert told == [(2, 5), (4, 5), (5, 5)]
+    assert told == [("pictures", 2, 5), ("pictures", 4, 5), ("pictures", 5, 5)]
 
 
 def test_several_targets_cost_one_forward_pass(pooled, noise):

@@ -1,7 +1,7 @@
 """Answer a question about one batch: one forward pass, one gradient per class, then every method's formula."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from classlens.cam.methods import Method
 from classlens.cam.methods.collapse import first_component, first_component_of_evidence
 from classlens.cam.methods.loading import functions
 from classlens.cam.precision import PRECISIONS
-from classlens.cam.probe import Evidence, Probe
+from classlens.cam.probe import Evidence, Probe, quickest_order
 from classlens.cam.saliency import Saliency, Subject
 from classlens.cam.targets import PREDICTED, Objective, Wish, objectives
 from classlens.cam.variants import AS_IT_IS, VARIANTS, turned_back, varied
@@ -28,7 +28,9 @@ class Manner:
     `whole` feeds the picture uncropped, its short side as long as the model's. `eigen_smooth` replaces the sum over
     channels by their first principal component. `aug_smooth` averages over six variants of the picture. `batch_size`
     pictures (variants count) go through the model at once. `precision` "bf16" runs the model under autocast; maps are
-    float32 nevertheless. `progress` is called after every batch with how many pictures are done, of how many.
+    float32 nevertheless. `samples` is how often methods ask that draw or go in steps (`Method.asks` if not given).
+    `progress` is told what is counted, how many of them are done, and of how many: "pictures" after every batch; and
+    the passes of a method that runs the model again and again, by its name.
     """
 
     whole: bool = False
@@ -36,9 +38,12 @@ class Manner:
     aug_smooth: bool = False
     batch_size: int = 16
     precision: str = "float32"
-    progress: Callable[[int, int], None] | None = None
+    progress: Callable[[str, int, int], None] | None = None
+    samples: int | None = None
 
     def __post_init__(self) -> None:
+        if self.samples is not None and self.samples < 1:
+            raise ValueError(f"a method draws at least one sample, not {self.samples}")
         if self.batch_size < 1:
             raise ValueError(f"a batch holds at least one picture, not {self.batch_size}")
         if self.precision not in PRECISIONS:
@@ -121,7 +126,7 @@ def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) 
             if question.manner.eigen_smooth and method.at == "layer":
                 collapse = first_component_of_evidence if method.needs == "gradients" else first_component
             for layer, shown in zip(seen.layers, evidence[method.score], strict=True):
-                values = collapse(weigh(shown)).detach()
+                values = collapse(weigh(equipped(question, method, shown))).detach()
                 values = turned_back(values.reshape(variants, -1, *values.shape[1:]))
                 yield Maps(method.name, "input" if method.at == "input" else layer.name, subjects, values)
                 if method.at == "input":
@@ -149,6 +154,25 @@ def collect(
                 gradients = seen.gradients(score, keep=not last or kind != kinds[-1])
         found[kind] = [evidence_of(seen, place, gradients[place], probes[place]) for place in range(len(seen.layers))]
     return found
+
+
+def equipped(question: Question, method: Method, shown: Evidence) -> Evidence:
+    """The evidence for one method: if it runs the model again and again, with a probe that is quick and keeps count."""
+    if not method.asks or shown.probe is None:
+        return shown
+    manner, tell = question.manner, question.manner.progress
+    batch, channels = shown.activations.shape[:2]
+    total, done = batch * method.passes(channels, manner.samples), 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done = min(done + more, total)
+        if tell:
+            tell(method.name, done, total)
+
+    samples = method.asks if manner.samples is None else manner.samples
+    order = quickest_order(question.classifier, shown.probe.batch)
+    return replace(shown, probe=replace(shown.probe, samples=samples, order=order, tell=count))
 
 
 def evidence_of(seen: Seen, place: int, gradient: Tensor | None, probe: Probe | None) -> Evidence:
