@@ -84,6 +84,7 @@ class Maps:
     layer: str
     subjects: tuple[Subject | None, ...]
     values: Float[Tensor, "variants batch height width"]
+    signed: bool
 
 
 def answer(question: Question, pictures: list[Image], indices: list[int]) -> list[list[Saliency]]:
@@ -105,6 +106,7 @@ def answer(question: Question, pictures: list[Image], indices: list[int]) -> lis
                 found.layer,
                 found.subjects[place],
                 index,
+                found.signed,
             )
             for found in maps
         ]
@@ -128,7 +130,8 @@ def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) 
             for layer, shown in zip(seen.layers, evidence[method.score], strict=True):
                 values = collapse(weigh(equipped(question, method, shown))).detach()
                 values = turned_back(values.reshape(variants, -1, *values.shape[1:]))
-                yield Maps(method.name, "input" if method.at == "input" else layer.name, subjects, values)
+                at = "input" if method.at == "input" else layer.name
+                yield Maps(method.name, at, subjects, values, method.amounts and is_signed(shown.activations))
                 if method.at == "input":
                     break
 
@@ -214,11 +217,23 @@ def subjects_of(
     against = [None] * len(logits) if objective.against is None else objective.against.tolist()
     chosen = objective.target.tolist()
     scores = objective.score(logits).tolist()
-    shares = logits.float().softmax(dim=1).gather(1, objective.target[:, None])[:, 0].tolist()
+    shares = logits.float().softmax(dim=1).tolist()
     return tuple(
-        Subject(target, score, share, class_name(target, other, classes), other)
+        Subject(
+            target,
+            score,
+            share[target],
+            class_name(target, other, classes),
+            other,
+            None if other is None else share[other],
+        )
         for target, other, score, share in zip(chosen, against, scores, shares, strict=True)
     )
+
+
+def is_signed(activations: Float[Tensor, "batch channels height width"]) -> bool:
+    """Whether negative numbers carry more than a twentieth of the whole, as they do in front of an activation."""
+    return float(activations.clamp_max(0).abs().sum()) > float(activations.abs().sum()) / 20
 
 
 def class_name(target: int, against: int | None, classes: tuple[str, ...] | None) -> str:

@@ -32,7 +32,7 @@ class Heatmap:
 
     def __repr__(self) -> str:
         height, width = self.values.shape
-        return f"<Heatmap {width} x {height}: hottest at {self.hottest}>"
+        return f"<Heatmap {width} x {height}: {'empty' if self.empty else f'hottest at {self.hottest}'}>"
 
     @property
     def empty(self) -> bool:
@@ -40,8 +40,10 @@ class Heatmap:
         return not self.values.any()
 
     @property
-    def hottest(self) -> tuple[int, int]:
-        """Row and column of the hottest pixel, the first of several."""
+    def hottest(self) -> tuple[int, int] | None:
+        """Row and column of the hottest pixel, the first of several; None where nothing is hot."""
+        if self.empty:
+            return None
         row, column = np.unravel_index(int(self.values.argmax()), self.values.shape)
         return int(row), int(column)
 
@@ -50,7 +52,8 @@ class Heatmap:
 class Subject:
     """Which class a map speaks about. `against` is the class it is contrasted with, if any.
 
-    `logit` is the raw score (for a contrast, the difference), `probability` the softmax of the target class.
+    `logit` is the raw score (for a contrast, the difference), `probability` the softmax of the target class, and
+    `against_probability` that of the other one.
     """
 
     target: int
@@ -58,6 +61,12 @@ class Subject:
     probability: float
     class_name: str
     against: int | None = None
+    against_probability: float | None = None
+
+    @property
+    def wish(self) -> int | str:
+        """The class as one asks for it by number."""
+        return self.target if self.against is None else f"{self.target} - {self.against}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +75,8 @@ class Saliency:
 
     `variants` holds one map, or with aug-smooth one for each variant of the input, each turned back to the picture's
     own orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run
-    alone, has no subject.
+    alone, has no subject. `signed` says that the layer put out negative numbers worth mentioning, which not every method
+    can read (`Method.amounts`).
     """
 
     image: Image
@@ -75,6 +85,7 @@ class Saliency:
     layer: str
     subject: Subject | None
     index: int = 0
+    signed: bool = False
 
     def __repr__(self) -> str:
         height, width = self.variants.shape[1:]

@@ -4,7 +4,8 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from classlens.cam.budget import affordable
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.cam.facts import facts
-from classlens.cam.faithfulness import BETTER, evaluate
+from classlens.cam.faithfulness import Box
+from classlens.cam.feeding import box_as_fed, prepared, scaled_whole
 from classlens.cam.layers import find_layers
 from classlens.cam.preview import preview
 from classlens.cam.saliency import Explanation, Fused, Saliency
+from classlens.cli.cam_boxes import HINT
+from classlens.cli.cam_cost import ahead, counting_line
 from classlens.cli.cam_request import Request
+from classlens.cli.cam_scores import Scored, means, report, scored
 from classlens.dataset.reading import read_image
 from classlens.errors import DataError
 from classlens.figures.overlay import caption
@@ -36,18 +41,26 @@ def give_answer(request: Request) -> int:
         print(json.dumps(preview(classifier).facts()) if arguments.json else preview(classifier).text())
         return 0
     layers = find_layers(classifier, arguments.target_layers)
+    manner = manner_of(classifier, arguments)
+    if cost := ahead(classifier, request.methods, layers, manner):
+        print(f"note:  {cost}", file=sys.stderr)
     explanation = explain(
         classifier,
         pictures,
         methods=request.methods,
         layers=[layer.name for layer in layers],
         targets=arguments.target_category,
-        manner=manner_of(classifier, arguments),
+        manner=manner,
     )
     shown = maps_of(explanation, arguments)
-    scores = [scores_of(classifier, found, arguments.box) for found in shown] if arguments.evaluate else []
+    scores = (
+        scored(classifier, shown, boxes=boxes_of(request, classifier, pictures), manner=manner)
+        if arguments.evaluate
+        else []
+    )
     drawn = [on_original(found, pictures[found.index]) for found in shown] if arguments.original_size else shown
     tell(shown, write_files(shown, drawn, request), request, scores)
+    complain(shown, request)
     for error in bad:
         print(f"bad:   {error}", file=sys.stderr)
     if bad:
@@ -74,7 +87,7 @@ def readable(request: Request) -> tuple[Request, list[Image], list[DataError]]:
 
 
 def manner_of(classifier: Classifier, arguments: argparse.Namespace) -> Manner:
-    """How the maps are made; several pictures are counted on the terminal if there is one."""
+    """How the maps are made; what takes long is counted on the terminal if there is one."""
     batch_size = arguments.batch_size
     if arguments.memory_budget is not None:
         batch_size = affordable(classifier, batch_size, arguments.memory_budget)
@@ -84,14 +97,9 @@ def manner_of(classifier: Classifier, arguments: argparse.Namespace) -> Manner:
         arguments.aug_smooth,
         batch_size,
         arguments.precision,
-        count_on_terminal if sys.stderr.isatty() else None,
+        counting_line() if sys.stderr.isatty() else None,
+        arguments.samples,
     )
-
-
-def count_on_terminal(done: int, total: int) -> None:
-    """One line that is written over and over: how many of several pictures are explained."""
-    if total > 1:
-        print(f"\r{done}/{total} pictures", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def built(request: Request) -> Classifier:
@@ -144,59 +152,66 @@ def unique_names(stems: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def scores_of(classifier: Classifier, found: Saliency | Fused, box: list[int] | None) -> dict[str, Any] | None:
-    """How true a map is; nothing for one that speaks about no class.
+def boxes_of(request: Request, classifier: Classifier, pictures: Sequence[Image]) -> list[Box | None]:
+    """Where the object of every picture lies as it is fed; None where nothing is known, or nothing is left.
 
     Raises:
-        DataError: the box is empty or outside the picture.
+        DataError: a box does not lie in its picture.
     """
-    if box is None:
-        return asdict(evaluate(classifier, found)) if found.subject else None
-    left, top, right, bottom = box
-    height, width = found.image.size
-    if not (left < right <= width and top < bottom <= height):
-        raise DataError(
-            f"the box {' '.join(map(str, box))} does not lie in the picture as fed, {width} wide and {height} high",
-            hint="--box LEFT TOP RIGHT BOTTOM, in pixels of the picture after resizing and cropping",
-        )
-    return asdict(evaluate(classifier, found, box=(left, top, right, bottom))) if found.subject else None
+    arguments = request.arguments
+    feed = partial(scaled_whole if arguments.whole or arguments.original_size else prepared, classifier)
+    found: list[Box | None] = []
+    for path, picture in zip(request.pictures, pictures, strict=True):
+        box = request.boxes.get(path)
+        height, width = picture.size
+        if box is not None and (box[2] > width or box[3] > height):
+            seen = " ".join(map(str, box))
+            raise DataError(f"the box {seen} does not lie in {path}, {width} wide and {height} high", hint=HINT)
+        found.append(None if box is None else box_as_fed(feed, picture.size, box))
+    return found
 
 
 def tell(
-    shown: Sequence[Saliency | Fused],
-    written: Sequence[Path],
-    request: Request,
-    scores: Sequence[dict[str, Any] | None],
+    shown: Sequence[Saliency | Fused], written: Sequence[Path], request: Request, scores: Sequence[Scored]
 ) -> None:
-    """Say what was seen and written, as data or in words; maps that show nothing are complained of on the side."""
+    """Say what was seen and written, as data or in words."""
     told = [{"picture": str(request.pictures[found.index])} | facts(found) for found in shown]
-    for one, score in zip(told, scores, strict=False):
-        one["faithfulness"] = score
+    of = {id(one.map): one.facts() for one in scores}
     if request.arguments.json:
-        print(json.dumps({"maps": told, "written": [str(path) for path in written]}, indent=1))
-    else:
-        print("\n".join(map(sentence, shown, told)))
-        print("".join(table(found, score) for found, score in zip(shown, scores, strict=False) if score), end="")
-        print("\n".join(f"written: {path}" for path in written) or "nothing written: --save-path names a picture")
-    for one in told:
-        if one["empty"]:
-            where = f"{one['picture']}: the {one['method']} map at {' + '.join(one['layers'])}"
+        maps = [one | of.get(id(found), {}) for one, found in zip(told, shown, strict=True)]
+        data = {"maps": maps, "written": [str(path) for path in written]}
+        print(json.dumps(data | ({"means": means(scores)} if scores else {}), indent=1))
+        return
+    print("\n".join(map(sentence, shown, told)))
+    if scores:
+        captions = [f"{request.pictures[one.map.index]}: {caption(one.map.subject)}" for one in scores]
+        print(f"\n{report(scores, captions)}\n")
+    print("\n".join(f"written: {path}" for path in written) or "nothing written: --save-path names a picture")
+
+
+def complain(shown: Sequence[Saliency | Fused], request: Request) -> None:
+    """Maps that show nothing, or that had better be made of another layer, are complained of on the side."""
+    warned: dict[str, None] = {}
+    for found in shown:
+        if found.heatmap().empty:
+            where = f"{request.pictures[found.index]}: the {found.method} map at {found.layer}"
             print(f"warning: {where} is empty: no position speaks for the class", file=sys.stderr)
+        for part in found.parts if isinstance(found, Fused) else (found,):
+            if part.signed:
+                behind = part.layer.rpartition(".")[0]
+                hint = f", e.g. --target-layers {behind}" if behind else ""
+                warned[
+                    f"{found.method} takes features for amounts, and those of {part.layer} are negative in part: its map "
+                    f"can mislead; choose a layer behind the activation{hint}"
+                ] = None
+    for warning in warned:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def sentence(found: Saliency | Fused, told: dict[str, Any]) -> str:
     """One line about one map: picture, class, method, layer, and where it is hottest."""
-    number = "" if found.subject is None else f"{found.subject.target} "
-    row, column = told["hottest"]
-    where = f"{found.method} at {found.layer}, hottest at row {row}, column {column}"
-    return f"{told['picture']}: {number}{caption(found.subject)}, {where}"
-
-
-def table(found: Saliency | Fused, score: dict[str, Any]) -> str:
-    """The scores of a map and of the baselines beside it, one measure a line."""
-    lines = [f"\n{found.method}, {caption(found.subject)}", f"  {'':12}      map  uniform   random   better"]
-    for measure, better in BETTER.items():
-        values = [score[whose][measure] for whose in ("own", "uniform", "random")]
-        if None not in values:
-            lines.append(f"  {measure:<12}" + "".join(f"{float(value):9.3f}" for value in values) + f"   {better}")
-    return "\n".join(lines) + "\n"
+    subject = found.subject
+    number = "" if subject is None else f"{subject.wish} "
+    lead = "" if subject is None or subject.against is None else f", logits {subject.logit:+.2f} apart"
+    where = "empty" if told["empty"] else "hottest at row {}, column {}".format(*told["hottest"])
+    return f"{told['picture']}: {number}{caption(subject)}{lead}, {found.method} at {found.layer}, {where}"

@@ -82,8 +82,8 @@ def ablation_cam(evidence: Evidence) -> Weighted:
                     variant[alive[place - 1]] = 0
             return changed
 
-        usual, left = resumed(probe, without, len(alive) + 1, picture).split([1, len(alive)])
-        shares[picture, alive] = (usual - left) / usual
+        scores = resumed(probe, without, len(alive) + 1, picture)
+        shares[picture, alive] = (scores[0] - scores[1:]) / scores[0]
     return shares[:, :, None, None] * activations
 
 

@@ -44,7 +44,7 @@ def integrated_gradients(evidence: Evidence) -> Weighted:
     total = torch.zeros_like(probe.batch)
     for few, of in variants(probe, probe.samples):
         on_path = (1 + points[few, None, None, None, None]) / 2 * probe.batch
-        slopes = probe.input_gradients(on_path.flatten(0, 1), of).unflatten(0, (-1, len(probe.batch)))
+        slopes = probe.input_gradients(on_path.flatten(0, 1), of).reshape(-1, *probe.batch.shape)
         total += torch.einsum("v,vbcij->bcij", weights[few] / 2, slopes)
     return probe.batch * total
 
@@ -63,7 +63,7 @@ def smooth_grad(evidence: Evidence) -> Weighted:
             [torch.randn(probe.batch.shape[1:], generator=generator) for _ in range(few.start, few.stop)]
         )
         noisy = probe.batch + SPREAD * reach * noise.to(probe.batch.device)[:, None]
-        total += probe.input_gradients(noisy.flatten(0, 1), of).unflatten(0, (-1, len(probe.batch))).sum(dim=0)
+        total += probe.input_gradients(noisy.flatten(0, 1), of).reshape(-1, *probe.batch.shape).sum(dim=0)
     return (total / probe.samples).abs()
 
 
@@ -80,7 +80,7 @@ def rise(evidence: Evidence) -> Weighted:
         masks = torch.stack([random_mask(height, width, generator) for _ in range(few.start, few.stop)]).to(
             probe.batch.device
         )
-        left = probe.probabilities((probe.batch * masks[:, None, None]).flatten(0, 1), of).unflatten(0, (-1, batch))
+        left = probe.probabilities((probe.batch * masks[:, None, None]).flatten(0, 1), of).reshape(-1, batch)
         total += torch.einsum("vb,vij->bij", left, masks)
     return total[:, None] / (probe.samples * SHOWN)
 
@@ -117,7 +117,7 @@ def occlusion(evidence: Evidence) -> Weighted:
         seen = torch.ones((few.stop - few.start, height, width), device=probe.batch.device)
         for mask, (top, left) in zip(seen, corners[few], strict=True):
             mask[top : top + side, left : left + side] = 0
-        left_over = probe.scores((probe.batch * seen[:, None, None]).flatten(0, 1), of).unflatten(0, (-1, batch))
+        left_over = probe.scores((probe.batch * seen[:, None, None]).flatten(0, 1), of).reshape(-1, batch)
         total += torch.einsum("vb,vij->bij", usual - left_over, 1 - seen)
         covered += (1 - seen).sum(dim=0)
     return (total / covered)[:, None]

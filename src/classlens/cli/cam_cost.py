@@ -1,0 +1,81 @@
+"""What `classlens cam` says about time: what is ahead before a slow method starts, and how far it is."""
+
+import sys
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+import torch
+
+from classlens.cam.answer import Manner
+from classlens.cam.borrow import borrowed
+from classlens.cam.classifier import Classifier, Layer
+from classlens.cam.layers import noise, survey
+from classlens.cam.methods import METHODS
+
+Progress = Callable[[str, int, int], None]
+
+WORTH_SAYING = 500
+"""Runs of the network about which nothing is said beforehand: they take seconds."""
+
+PAUSE = 0.2
+WIDTH = 70
+
+
+def ahead(classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer], manner: Manner) -> str:
+    """How often slow methods will run the network for one picture and class, and how long that takes; or nothing."""
+    slow = [METHODS[name] for name in methods if METHODS[name].asks]
+    if not slow:
+        return ""
+    channels = [
+        seen.shape[1 if seen.layout.kind == "channels first" else -1]
+        for seen in survey(classifier, layers)
+        if seen.layout
+    ]
+    runs = {
+        one.name: manner.variants
+        * sum(one.passes(count, manner.samples) for count in (channels[:1] if one.at == "input" else channels))
+        for one in slow
+    }
+    if sum(runs.values()) < WORTH_SAYING:
+        return ""
+    each = ", ".join(f"{name} {count:,}" for name, count in runs.items())
+    time = lasting(sum(runs.values()) * seconds_a_run(classifier, manner.batch_size))
+    return f"runs of the network for every picture and class: {each}; about {time} each"
+
+
+def seconds_a_run(classifier: Classifier, batch_size: int) -> float:
+    """The time of one picture in a full batch, from a single try."""
+    with borrowed(classifier.module), torch.no_grad():
+        batch = noise(classifier).expand(batch_size, -1, -1, -1)
+        start = monotonic()
+        classifier.logits(batch.contiguous(memory_format=torch.channels_last))
+    return (monotonic() - start) / batch_size
+
+
+def lasting(seconds: float) -> str:
+    """A length of time in the largest unit that fits."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def counting_line() -> Progress:
+    """One line of the terminal, written over and over: what is counted, how far it is, and how long it will take."""
+    began, shown = monotonic(), 0.0
+    counted: tuple[str, int] = ("", 0)
+
+    def count(what: str, done: int, total: int) -> None:
+        nonlocal began, shown, counted
+        now = monotonic()
+        if what != counted[0] or done < counted[1]:
+            began = now
+        counted = what, done
+        if total == 1 or (now - shown < PAUSE and done < total):
+            return
+        shown = now
+        left = f", {lasting((now - began) / done * (total - done))} left" if now > began and done < total else ""
+        line = f"{what}: {done:,} of {total:,}{left}"
+        print(f"\r{line:<{WIDTH}}\r", end=line if done < total else "", file=sys.stderr, flush=True)
+
+    return count
