@@ -187,6 +187,10 @@ SLIPS = [
     ([CAT, "demo", "--save-path", "x.docx"], "cannot write a .docx picture"),
     ([CAT, "demo", "--npz", "x.npy"], "--npz writes .npz files"),
     ([CAT, "demo", "--box", "1", "2", "3", "4"], "--box without --evaluate"),
+    ([CAT, "demo", "--evaluate", "--box", "9", "2", "3", "4"], "--box: 9 2 3 4 is no box"),
+    ([CAT, "demo", "--evaluate", "--box", "nothere.csv"], "no table of boxes can be read from nothere.csv"),
+    ([CAT, CUP, "demo", "--evaluate", "--box", "1", "2", "3", "4"], "one box for 2 pictures"),
+    ([CAT, "demo", "--samples", "0"], "is not a whole number of 1 or more"),
     ([CAT, "demo", "--opacity", "2"], "is not a number from 0 to 1"),
     ([CAT, "demo", "--num-extra-tokens", "-1"], "num-extra-tokens"),
     ([CAT, "demo", "--cfg-options", "nonsense"], "'nonsense' is not KEY=VALUE"),
@@ -231,7 +235,7 @@ def test_without_torch_the_error_says_what_to_install():
         (["--target-category", "1000"], "no class named '1000'"),
         (["--target-layers", "head.fc"], "is no feature map"),
         (["--device", "moon"], "cannot compute on 'moon'"),
-        (["--evaluate", "--box", "0", "0", "225", "9"], "does not lie in the picture as fed, 224 wide"),
+        (["--evaluate", "--box", "0", "0", "452", "9"], "chelsea.png, 451 wide"),
     ],
 )
 def test_what_only_the_model_can_refuse_is_one_clear_error_and_writes_nothing(words, message, tmp_path, capsys):
@@ -257,13 +261,81 @@ def test_scores_are_a_table_with_the_baselines_beside(tmp_path, capsys):
     pipeline = "test_dataloader.dataset.pipeline"
     sizes = ["--cfg-options", f"{pipeline}.1.scale=36", f"{pipeline}.2.crop_size=32"]
 
-    main(["cam", str(small), "demo", "--evaluate", "--box", "0", "0", "16", "32", *sizes])
+    main(
+        [
+            "cam",
+            str(small),
+            "demo",
+            "--evaluate",
+            "--method",
+            "GradCAM",
+            "LayerCAM",
+            "--box",
+            "0",
+            "0",
+            "32",
+            "64",
+            *sizes,
+        ]
+    )
 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    head = lines.index(["map", "uniform", "random", "better"])
-    measures = ["deletion", "insertion", "drop", "increase", "road"]
-    measures += ["pointing", "energy"]
-    assert [line[0] for line in lines[head + 1 : head + 8]] == measures
+    head = lines.index(["deletion", "insertion", "drop", "increase", "road", "pointing", "energy"])
+    assert [line[0] for line in lines[head + 1 : head + 6]] == ["GradCAM", "LayerCAM", "uniform", "random", "better"]
+    assert [len(line) - 7 for line in lines[head + 1 : head + 6]] == [3, 3, 1, 1, 1]
+    energy_of_uniform = float(lines[head + 3][-1])
+    assert energy_of_uniform == pytest.approx(0.5, abs=0.03)  # the box is the left half, wherever the picture is cut
+    assert any(line[:1] == ["sanity:"] for line in lines)
+
+
+def test_scores_of_several_pictures_are_averaged_and_boxes_come_from_a_table(tmp_path, capsys):
+    for path in (CAT, CUP):
+        Pillow.open(path).resize((64, 64)).save(tmp_path / Path(path).name)
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("name,left,top,right,bottom\nchelsea.png,0,0,64,64\nanother.png,1,2,3,4\n")
+    pipeline = "test_dataloader.dataset.pipeline"
+    sizes = ["--cfg-options", f"{pipeline}.1.scale=36", f"{pipeline}.2.crop_size=32"]
+
+    main(["cam", str(tmp_path), "demo", "--evaluate", "--box", str(boxes), "--json", *sizes])
+
+    told = json.loads(capsys.readouterr().out)
+    assert [one["faithfulness"]["own"]["energy"] is None for one in told["maps"]] == [False, True]
+    (mean,) = told["means"]
+    assert mean["maps"] == 2
+    drops = [one["faithfulness"]["own"]["drop"] for one in told["maps"]]
+    assert mean["own"]["drop"] == pytest.approx(sum(drops) / 2)
+    assert len(told["maps"][0]["sanity"]["rank"]) == 5
+
+
+def test_a_contrast_says_both_probabilities_and_the_difference_of_the_logits(capsys):
+    words = ["cam", CUP, "demo", "--target-category", "espresso - cup"]
+
+    main(words)
+    said = capsys.readouterr().out
+    main([*words, "--json"])
+    (one,) = json.loads(capsys.readouterr().out)["maps"]
+
+    assert "967 - 968 espresso - cup (95.1% : " in said
+    assert f"logits {one['logit']:+.2f} apart" in said
+    assert 0 < one["against_probability"] < 0.05 < one["probability"]
+
+
+def test_an_empty_map_has_no_hottest_place_and_what_it_is_missing_is_said(capsys):
+    main(["cam", CAT, "demo", "--method", "FEM"])
+    told = capsys.readouterr()
+
+    assert "hottest" not in told.out
+    assert "is empty: no position speaks for the class" in told.err
+    assert "choose a layer behind the activation, e.g. --target-layers backbone.layers.6" in told.err
+    main(["cam", CAT, "demo", "--method", "FEM", "XGradCAM", "--target-layers", "backbone.layers.6"])
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_what_slow_methods_will_cost_is_said_before(capsys):
+    main(["cam", CAT, "demo", "--method", "RISE", "SmoothGrad", "--samples", "600", "--preview-model"])
+    assert "runs of the network" not in capsys.readouterr().err
+    main(["cam", CAT, "demo", "--method", "SmoothGrad", "--samples", "2"])
+    assert "runs of the network" not in capsys.readouterr().err
 
 
 def test_a_bad_picture_among_several_is_named_and_ends_nothing(tmp_path, capsys):

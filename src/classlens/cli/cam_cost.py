@@ -4,13 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-import torch
-
 from classlens.cam.answer import Manner
-from classlens.cam.borrow import borrowed
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.layers import noise, survey
-from classlens.cam.methods import METHODS
+from classlens.cam.cost import runs_ahead, seconds_a_run
 
 Progress = Callable[[str, int, int], None]
 
@@ -22,34 +18,13 @@ WIDTH = 70
 
 
 def ahead(classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer], manner: Manner) -> str:
-    """How often slow methods will run the network for one picture and class, and how long that takes; or nothing."""
-    slow = [METHODS[name] for name in methods if METHODS[name].asks]
-    if not slow:
-        return ""
-    channels = [
-        seen.shape[1 if seen.layout.kind == "channels first" else -1]
-        for seen in survey(classifier, layers)
-        if seen.layout
-    ]
-    runs = {
-        one.name: manner.variants
-        * sum(one.passes(count, manner.samples) for count in (channels[:1] if one.at == "input" else channels))
-        for one in slow
-    }
+    """How often slow methods will run the network, and how long that takes; nothing if it takes seconds."""
+    runs = runs_ahead(classifier, methods, layers, manner)
     if sum(runs.values()) < WORTH_SAYING:
         return ""
     each = ", ".join(f"{name} {count:,}" for name, count in runs.items())
     time = lasting(sum(runs.values()) * seconds_a_run(classifier, manner.batch_size))
     return f"runs of the network for every picture and class: {each}; about {time} each"
-
-
-def seconds_a_run(classifier: Classifier, batch_size: int) -> float:
-    """The time of one picture in a full batch, from a single try."""
-    with borrowed(classifier.module), torch.no_grad():
-        batch = noise(classifier).expand(batch_size, -1, -1, -1)
-        start = monotonic()
-        classifier.logits(batch.contiguous(memory_format=torch.channels_last))
-    return (monotonic() - start) / batch_size
 
 
 def lasting(seconds: float) -> str:
