@@ -177,7 +177,7 @@ def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
     return Faithfulness(
         deletion=area(trial, list(replaced_hottest_first(picture, torch.zeros_like(picture), heatmap))),
         insertion=area(trial, list(replaced_hottest_first(blurred, picture, heatmap))),
-        drop=100 * max(0.0, float(before - hot_only)) / float(before),
+        drop=100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7),
         increase=bool(hot_only > before),
         road=road(trial, heatmap),
         pointing=None if box is None else pointing(heatmap, box),
@@ -220,11 +220,12 @@ def missing(values: Float32[np.ndarray, "height width"], share: int) -> Bool[np.
 
 
 def pointing(heatmap: Heatmap, box: Box) -> bool:
-    """Whether the hottest pixel lies in the box. Source: Zhang et al., Excitation backprop, ECCV 2016."""
-    if heatmap.hottest is None:
-        return False
-    row, column = heatmap.hottest
-    return box[0] <= column < box[2] and box[1] <= row < box[3]
+    """Whether the hottest pixel, or one of several, lies in the box; an empty map points nowhere.
+
+    Source: Zhang et al., Excitation backprop, ECCV 2016, section 4.1; without their margin.
+    """
+    inside = heatmap.values[box[1] : box[3], box[0] : box[2]]
+    return not heatmap.empty and bool(inside.max() == heatmap.values.max())
 
 
 def energy(heatmap: Heatmap, box: Box) -> float:

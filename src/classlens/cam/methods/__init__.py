@@ -90,7 +90,7 @@ METHODS: Mapping[str, Method] = {
         Method(
             "LeGrad",
             "attention.attention_gradients",
-            "Bousselham et al., ICCV 2025, last score",
+            "Bousselham et al., ICCV 2025",
             needs="attention",
             at="input",
         ),

@@ -34,7 +34,8 @@ def score_cam(evidence: Evidence) -> Weighted:
 def ss_cam(evidence: Evidence) -> Weighted:
     """Score-CAM with every mask replaced by `samples` noisy ones, whose scores are averaged.
 
-    The same pictures of noise serve every channel, so that a map does not depend on what else is in the batch.
+    The same pictures of noise serve every channel, so that a map does not depend on what else is in the batch. Noisy
+    masks are not scaled again, as in torch-cam.
 
     Source: Wang et al., SS-CAM, 2020, section 3.2.
     """
@@ -45,7 +46,7 @@ def ss_cam(evidence: Evidence) -> Weighted:
     for drawn in noise:
 
         def noisy(activations: Tensor, drawn: Tensor = drawn) -> Tensor:
-            return unit(enlarged(unit(activations), evidence, aligned=False) + NOISE * drawn)
+            return enlarged(unit(activations), evidence, aligned=False) + NOISE * drawn
 
         total += masked_scores(evidence, noisy, [1.0])
     return (total / samples).softmax(dim=1)[:, :, None, None] * evidence.activations
