@@ -10,7 +10,7 @@ from classlens.cam.borrow import device_of
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.evidence import Seen, observe
 from classlens.cam.feeding import encoded
-from classlens.cam.methods import Method
+from classlens.cam.methods import METHODS, Method
 from classlens.cam.methods.collapse import first_component, first_component_of_evidence
 from classlens.cam.methods.loading import functions
 from classlens.cam.precision import PRECISIONS
@@ -107,6 +107,7 @@ def answer(question: Question, pictures: list[Image], indices: list[int]) -> lis
                 found.subjects[place],
                 index,
                 found.signed,
+                METHODS[found.method].cap,
             )
             for found in maps
         ]

@@ -76,7 +76,7 @@ class Saliency:
     `variants` holds one map, or with aug-smooth one for each variant of the input, each turned back to the picture's
     own orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run
     alone, has no subject. `signed` says that the layer put out negative numbers worth mentioning, which not every method
-    can read (`Method.amounts`).
+    can read (`Method.amounts`). `cap` is the share of positions below the hottest colour of the heat map.
     """
 
     image: Image
@@ -86,6 +86,7 @@ class Saliency:
     subject: Subject | None
     index: int = 0
     signed: bool = False
+    cap: float = 1.0
 
     def __repr__(self) -> str:
         height, width = self.variants.shape[1:]
@@ -228,7 +229,10 @@ def fuse(saliencies: Sequence[Saliency]) -> Heatmap:
     for variant in range(variants):
         layers = np.zeros((height, width), np.float32)
         for saliency in saliencies:
-            low = normalised(np.maximum(saliency.variants[variant], 0))
+            positive = np.maximum(saliency.variants[variant], 0)
+            if saliency.cap < 1:
+                positive = np.minimum(positive, np.quantile(positive, saliency.cap))
+            low = normalised(positive)
             layers += np.maximum(cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR), 0)
         total += normalised(layers / len(saliencies))
     return Heatmap((total / variants).clip(0, 1))

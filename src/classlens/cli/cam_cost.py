@@ -24,7 +24,7 @@ def ahead(classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer
         return ""
     each = ", ".join(f"{name} {count:,}" for name, count in runs.items())
     time = lasting(sum(runs.values()) * seconds_a_run(classifier, manner.batch_size))
-    return f"runs of the network for every picture and class: {each}; about {time} each"
+    return f"runs of the network for every picture and class: {each}; up to {time} each"
 
 
 def lasting(seconds: float) -> str:

@@ -21,6 +21,7 @@ class Method:
     class, or the class against those most like it. `asks` is how often it runs the model for every one of `each`; with
     "place", that many times along the height and along the width. `amounts` says that it takes features
     for amounts, so that those of both signs, which a norm layer puts out, lead it astray.
+    `cap` is the share of positions below the hottest colour: single pixels of a gradient outshine all others.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Method:
     asks: int = 0
     each: Literal["picture", "place", "channel"] = "picture"
     amounts: bool = False
+    cap: float = 1.0
 
     def passes(self, channels: int, samples: int | None = None) -> int:
         """Runs of the model for one picture and class, at a layer of so many channels; `samples` instead of `asks`."""
@@ -45,14 +47,16 @@ class Method:
         return self.needs in ("gradients", "activations")
 
 
-def asking(name: str, weigh: str, paper: str, asks: int) -> Method:
+def asking(name: str, weigh: str, paper: str, asks: int, *, amounts: bool = True) -> Method:
     """A method that runs the model so often for every channel of the layer."""
-    return Method(name, weigh, paper, needs="scores", asks=asks, each="channel")
+    return Method(name, weigh, paper, needs="scores", asks=asks, each="channel", amounts=amounts)
 
 
-def looking(name: str, weigh: str, paper: str, asks: int, each: Literal["picture", "place"] = "picture") -> Method:
+def looking(
+    name: str, weigh: str, paper: str, asks: int, *, each: Literal["picture", "place"] = "picture", cap: float = 1.0
+) -> Method:
     """A method that runs the model so often to look at pixels."""
-    return Method(name, weigh, paper, needs="scores", at="input", asks=asks, each=each)
+    return Method(name, weigh, paper, needs="scores", at="input", asks=asks, each=each, cap=cap)
 
 
 PCA = "collapse.first_component"
@@ -97,11 +101,11 @@ METHODS: Mapping[str, Method] = {
         asking("ScoreCAM", "masking.score_cam", "Wang et al., CVPRW 2020", 1),
         asking("SS-CAM", "masking.ss_cam", "Wang et al., 2020", 10),
         asking("IS-CAM", "masking.is_cam", "Naidu et al., 2020", 10),
-        asking("AblationCAM", "masking.ablation_cam", "Desai & Ramaswamy, WACV 2020", 1),
+        asking("AblationCAM", "masking.ablation_cam", "Desai & Ramaswamy, WACV 2020", 1, amounts=False),
         looking("RISE", "pictures.rise", "Petsiuk et al., BMVC 2018", 1000),
         looking("Occlusion", "pictures.occlusion", "Zeiler & Fergus, ECCV 2014", 15, each="place"),
-        looking("IntegratedGradients", "pictures.integrated_gradients", "Sundararajan et al., ICML 2017", 50),
-        looking("SmoothGrad", "pictures.smooth_grad", "Smilkov et al., 2017", 25),
+        looking("IntegratedGradients", "pictures.integrated_gradients", "Sundararajan et al., ICML 2017", 50, cap=0.99),
+        looking("SmoothGrad", "pictures.smooth_grad", "Smilkov et al., 2017", 25, cap=0.99),
     )
 }
 """Every method by its name, the six documented ones first."""
