@@ -309,3 +309,12 @@ def test_a_misspelt_method_names_the_near_ones(pooled, noise):
     with pytest.raises(NotFound, match="no method named 'gradcan'") as caught:
         explain(pooled, noise, methods="gradcan")
     assert "GradCAM" in caught.value.hint
+
+
+def test_a_class_that_is_asked_for_twice_is_explained_once(pooled, noise):
+    likeliest = explain(pooled, noise, layers="1")[0].target
+
+    found = explain(pooled, noise, layers=["0", "1"], targets=[likeliest, "top1", "predicted"])
+
+    assert [saliency.layer for saliency in found] == ["0", "1"]
+    assert [len(fused.parts) for fused in found.fused()] == [2]

@@ -97,22 +97,20 @@ def answer(question: Question, pictures: list[Image], indices: list[int]) -> lis
     inputs = varied(batch) if manner.aug_smooth else batch
     seen = observe(classifier, inputs, question.layers, stop=question.classless)
     maps = list(all_maps(question, inputs, seen, indices))
-    return [
-        [
-            Saliency(
-                pictures[index],
-                found.values[:, place].cpu().numpy(),
-                found.method,
-                found.layer,
-                found.subjects[place],
-                index,
-                found.signed,
-                METHODS[found.method].cap,
+    return [of_picture(maps, place, pictures[index], index) for place, index in enumerate(indices)]
+
+
+def of_picture(maps: list[Maps], place: int, picture: Image, index: int) -> list[Saliency]:
+    """The maps of the picture at a place of the batch; a class that was asked for twice, by name and as top 1, once."""
+    found: dict[tuple[str, str, Subject | None], Saliency] = {}
+    for one in maps:
+        subject = one.subjects[place]
+        if (one.method, one.layer, subject) not in found:
+            values, cap = one.values[:, place].cpu().numpy(), METHODS[one.method].cap
+            found[one.method, one.layer, subject] = Saliency(
+                picture, values, one.method, one.layer, subject, index, one.signed, cap
             )
-            for found in maps
-        ]
-        for place, index in enumerate(indices)
-    ]
+    return list(found.values())
 
 
 def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) -> Iterator[Maps]:
