@@ -78,7 +78,8 @@ class Watching(TorchFunctionMode):
             return result
         wanted, averaged = told["need_weights"], told["average_attn_weights"]
         told |= {"need_weights": True, "average_attn_weights": False}
-        node = self.note(F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1])
+        weights: Tensor = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]  # type: ignore[assignment]
+        node = self.note(weights)
         width, heads, bias = told["embed_dim_to_check"], told["num_heads"], told["in_proj_bias"]
         value = F.linear(
             told["value"], told["in_proj_weight"][2 * width :], None if bias is None else bias[2 * width :]
