@@ -296,7 +296,7 @@ def test_scores_of_several_pictures_are_averaged_and_boxes_come_from_a_table(tmp
     pipeline = "test_dataloader.dataset.pipeline"
     sizes = ["--cfg-options", f"{pipeline}.1.scale=36", f"{pipeline}.2.crop_size=32"]
 
-    main(["cam", str(tmp_path), "demo", "--evaluate", "--box", str(boxes), "--json", *sizes])
+    main(["cam", str(tmp_path), "demo", "--method", "EigenCAM", "--evaluate", "--box", str(boxes), "--json", *sizes])
 
     told = json.loads(capsys.readouterr().out)
     assert [one["faithfulness"]["own"]["energy"] is None for one in told["maps"]] == [False, True]

@@ -20,6 +20,7 @@ from classlens.cam.feeding import box_as_fed, prepared, scaled_whole
 from classlens.cam.layers import find_layers
 from classlens.cam.preview import preview
 from classlens.cam.saliency import Explanation, Fused, Saliency
+from classlens.cam.targets import PREDICTED
 from classlens.cli.cam_boxes import HINT
 from classlens.cli.cam_cost import ahead, counting_line
 from classlens.cli.cam_request import Request
@@ -49,7 +50,7 @@ def give_answer(request: Request) -> int:
         pictures,
         methods=request.methods,
         layers=[layer.name for layer in layers],
-        targets=arguments.target_category,
+        targets=arguments.target_category or ([PREDICTED] if arguments.evaluate else None),
         manner=manner,
     )
     shown = maps_of(explanation, arguments)
