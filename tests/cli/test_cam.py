@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from classlens.cam.explain import explain
+from classlens.cli import cam_answer, cam_portions
 from classlens.cli.main import main
+from classlens.dataset.reading import read_image
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "demo" / "photos"
@@ -351,3 +354,37 @@ def test_a_bad_picture_among_several_is_named_and_ends_nothing(tmp_path, capsys)
     assert "broken.png" in told.err
     assert told.err.splitlines()[-1] == "1 of 2 pictures could not be read"
     assert [path.name for path in (tmp_path / "maps").iterdir()] == ["cat.png"]
+
+
+def test_many_pictures_are_read_a_portion_at_a_time_and_told_as_one(tmp_path, capsys, monkeypatch):
+    small = Pillow.open(CAT).resize((60, 50))
+    for number in range(6):
+        folder = tmp_path / "photos" / str(number)
+        folder.mkdir(parents=True)
+        small.save(folder / "same.png")
+    (tmp_path / "photos" / "2" / "same.png").write_bytes(b"no picture")
+    read = []
+    monkeypatch.setattr(cam_portions, "read_image", lambda path: read.append(path) or read_image(path))
+    sizes = []
+    monkeypatch.setattr(
+        cam_answer, "explain", lambda c, pictures, **how: sizes.append(len(read)) or explain(c, pictures, **how)
+    )
+
+    words = [
+        "cam",
+        str(tmp_path / "photos"),
+        "demo",
+        "--batch-size",
+        "1",
+        "--save-path",
+        str(tmp_path / "maps"),
+        "--json",
+    ]
+    assert main(words) == 0
+
+    told = capsys.readouterr()
+    assert sizes == [4, 6]
+    assert len(json.loads(told.out)["maps"]) == len(json.loads(told.out)["written"]) == 5
+    names = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert names == ["same.png", "same_2.png", "same_4.png", "same_5.png", "same_6.png"]
+    assert told.err.splitlines()[-1] == "1 of 6 pictures could not be read"
