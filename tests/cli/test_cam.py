@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image as Pillow
 
 from classlens.cam.explain import explain
-from classlens.cli import cam_answer, cam_portions
+from classlens.cli import cam_answer, cam_cost, cam_portions
 from classlens.cli.main import main
 from classlens.dataset.reading import read_image
 
@@ -334,11 +335,37 @@ def test_an_empty_map_has_no_hottest_place_and_what_it_is_missing_is_said(capsys
     assert "warning" not in capsys.readouterr().err
 
 
-def test_what_slow_methods_will_cost_is_said_before(capsys):
-    main(["cam", CAT, "demo", "--method", "RISE", "SmoothGrad", "--samples", "600", "--preview-model"])
+def test_what_slow_methods_will_cost_is_said_before(capsys, monkeypatch):
+    words = ["cam", CAT, "demo", "--method", "SmoothGrad", "Occlusion", "GradCAM", "--samples", "2"]
+    main(words)
     assert "runs of the network" not in capsys.readouterr().err
-    main(["cam", CAT, "demo", "--method", "SmoothGrad", "--samples", "2"])
-    assert "runs of the network" not in capsys.readouterr().err
+
+    monkeypatch.setattr(cam_cost, "WORTH_SAYING", 1)
+    main(words)
+
+    assert re.search(
+        r"note:  runs of the network for every picture and class: SmoothGrad 2, Occlusion 4; up to \d+ m?s each",
+        capsys.readouterr().err,
+    )
+
+
+def test_the_line_of_progress_says_what_is_counted_and_wipes_itself_out(capsys, monkeypatch):
+    clock = iter([0.0, 1.0, 3.0, 3.1, 9.0, 9.5])
+    monkeypatch.setattr(cam_cost, "monotonic", lambda: next(clock))
+    count = cam_cost.counting_line()
+
+    for done in (10, 30, 31, 90):
+        count("ScoreCAM", done, 90)
+    count("pictures", 1, 1)
+
+    told = capsys.readouterr().err
+    assert [part.strip() for part in told.split("\r")] == [
+        "",
+        "ScoreCAM: 10 of 90",
+        "ScoreCAM: 30 of 90, 4 s left",
+        "",
+        "",
+    ]
 
 
 def test_a_bad_picture_among_several_is_named_and_ends_nothing(tmp_path, capsys):

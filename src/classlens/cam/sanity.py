@@ -72,7 +72,7 @@ def survival(
         for found, pairs in zip(maps, measured, strict=True):
             pairs.append(likeness(found, again[found.method, found.layer]) if found in asked and again else NOTHING)
     layers = tuple(name for name, _ in steps)
-    return [Survival(layers, *zip(*pairs, strict=True)) for pairs in measured]
+    return [Survival(layers, tuple(rank for rank, _ in pairs), tuple(ssim for _, ssim in pairs)) for pairs in measured]
 
 
 def made_again(

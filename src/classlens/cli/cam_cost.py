@@ -36,7 +36,7 @@ def lasting(seconds: float) -> str:
 
 
 def counting_line() -> Progress:
-    """One line of the terminal, written over and over: what is counted, how far it is, and how long it will take."""
+    """One line of the terminal, written over and over: what is counted, how far it is, and how long it will take; wiped out at the end."""
     began, shown = monotonic(), 0.0
     counted: tuple[str, int] = ("", 0)
 
@@ -49,8 +49,8 @@ def counting_line() -> Progress:
         if total == 1 or (now - shown < PAUSE and done < total):
             return
         shown = now
-        left = f", {lasting((now - began) / done * (total - done))} left" if now > began and done < total else ""
-        line = f"{what}: {done:,} of {total:,}{left}"
-        print(f"\r{line:<{WIDTH}}\r", end=line if done < total else "", file=sys.stderr, flush=True)
+        left = f", {lasting((now - began) / done * (total - done))} left" if now > began else ""
+        line = f"{what}: {done:,} of {total:,}{left}" if done < total else ""
+        print(f"\r{line:<{WIDTH}}", end="" if line else "\r", file=sys.stderr, flush=True)
 
     return count
