@@ -75,7 +75,8 @@ def test_boxes_are_judged_by_the_hottest_pixel_and_by_the_share_inside():
     values = np.zeros((4, 6), np.float32)
     values[1, 4], values[3, 0] = 1, 0.25
 
-    assert pointing(Heatmap(values), (4, 1, 6, 2))
+    assert pointing(Heatmap(values), (4, 1, 6, 2)) == 1
+    assert pointing(Heatmap(np.ones((4, 6), np.float32)), (0, 0, 3, 4)) == 0.5
     assert not pointing(Heatmap(values), (0, 1, 4, 4))
     assert energy(Heatmap(values), (4, 1, 6, 2)) == pytest.approx(0.8)
     assert energy(Heatmap(np.zeros((4, 6), np.float32)), (0, 0, 1, 1)) == 0
@@ -171,7 +172,7 @@ def test_an_empty_map_points_nowhere():
 
 def test_means_over_pictures_are_the_average_drop_and_the_shares_that_rose_and_hit():
     scores = [
-        Faithfulness(0.1, 0.9, 10.0, False, 2.0, True, 0.5),
+        Faithfulness(0.1, 0.9, 10.0, False, 2.0, 1.0, 0.5),
         Faithfulness(0.3, 0.7, 30.0, True, 4.0),
     ]
 

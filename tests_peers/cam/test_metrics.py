@@ -122,7 +122,7 @@ def test_pointing_and_energy_are_equal_to_quantus(network, maps, box):
     energy = quantus.RelevanceMassAccuracy(**settings)(**given)
 
     mine = [evaluate(network, saliency, box=box).own for saliency in maps]
-    assert [score.pointing for score in mine] == [bool(hit) for hit in pointing]
+    assert [score.pointing > 0 for score in mine] == [bool(hit) for hit in pointing]  # theirs counts one of several
     np.testing.assert_allclose([score.energy for score in mine], energy, rtol=1e-5)
 
 

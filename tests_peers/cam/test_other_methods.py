@@ -86,6 +86,13 @@ def test_methods_without_class_gradients_are_equal(resnet, method, layer):
     np.testing.assert_allclose(heatmaps(ours(method.__name__, resnet, layer)), reference, atol=1e-4)
 
 
+def test_fem_of_signed_features_is_as_empty_as_theirs(careful, resnet):  # noqa: F811
+    """In front of an activation its weights, which are shares, multiply mostly negative features."""
+    reference = theirs(FEM, resnet, "layer1.1.bn2")
+
+    np.testing.assert_allclose(heatmaps(ours("FEM", resnet, "layer1.1.bn2")), reference, atol=1e-4)
+
+
 def test_kernel_components_are_equal_up_to_sign(resnet):
     reference = theirs(KPCA_CAM, resnet, "layer2")
 

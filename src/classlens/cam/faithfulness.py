@@ -46,7 +46,7 @@ class Faithfulness:
     drop: float
     increase: bool
     road: float
-    pointing: bool | None = None
+    pointing: float | None = None
     energy: float | None = None
 
 
@@ -219,13 +219,14 @@ def missing(values: Float32[np.ndarray, "height width"], share: int) -> Bool[np.
     return np.asarray(values >= np.percentile(values, share))
 
 
-def pointing(heatmap: Heatmap, box: Box) -> bool:
-    """Whether the hottest pixel, or one of several, lies in the box; an empty map points nowhere.
+def pointing(heatmap: Heatmap, box: Box) -> float:
+    """1 if the hottest pixel lies in the box, else 0; of several, the share inside. An empty map points nowhere.
 
     Source: Zhang et al., Excitation backprop, ECCV 2016, section 4.1; without their margin.
     """
-    inside = heatmap.values[box[1] : box[3], box[0] : box[2]]
-    return not heatmap.empty and bool(inside.max() == heatmap.values.max())
+    hottest = heatmap.values == heatmap.values.max()
+    inside = hottest[box[1] : box[3], box[0] : box[2]]
+    return 0.0 if heatmap.empty else float(inside.sum() / hottest.sum())
 
 
 def energy(heatmap: Heatmap, box: Box) -> float:
