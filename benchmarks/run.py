@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("config", "schedule", "browse", "zoo", "cam")
+BENCHMARKS = ("config", "schedule", "browse", "zoo", "cam", "masking")
 
 
 def main() -> int:

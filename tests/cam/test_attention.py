@@ -53,6 +53,42 @@ def test_watching_changes_no_logit(vit):
     assert [tuple(weights.shape) for weights in seen] == [(2, 3, 17, 17)] * 3
 
 
+@pytest.mark.parametrize("averaged", [True, False])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_multi_head_attention_is_watched_and_puts_out_the_same(averaged, bias):
+    torch.manual_seed(0)
+    attention = torch.nn.MultiheadAttention(8, 2, bias=bias, batch_first=True).eval()
+    tokens = torch.rand(3, 5, 8)
+    usual = attention(tokens, tokens, tokens, average_attn_weights=averaged)
+
+    with watching() as seen:
+        found = attention(tokens, tokens, tokens, average_attn_weights=averaged)
+        unwanted = attention(tokens, tokens, tokens, need_weights=False)[1]
+
+    torch.testing.assert_close(found, usual)
+    assert unwanted is None
+    assert [tuple(weights.shape) for weights in seen] == [(3, 2, 5, 5)] * 2
+
+
+def test_legrad_asks_the_head_about_every_layer_alone(vit):
+    """Eqs. 3-7 of the paper, written out for timm's network."""
+    image, target = noise_image(64, 64), 2
+    saliency = explain(vit, image, methods="LeGrad", layers="blocks.1", targets=target)[0]
+
+    tokens = []
+    handles = [block.register_forward_hook(lambda *told: tokens.append(told[2])) for block in vit.module.blocks]
+    with watching() as seen:
+        vit.module(torch.from_numpy(vit.encoding.encode(image))[None])
+    for handle in handles:
+        handle.remove()
+    expected = torch.zeros(17)
+    for weights, output in zip(seen, tokens, strict=True):
+        score = vit.module.head(vit.module.norm(output.mean(1)))[0, target]
+        (slope,) = torch.autograd.grad(score, weights, retain_graph=True)
+        expected += slope[0].relu().mean((0, 1)) / 3
+    np.testing.assert_allclose(saliency.values, expected[1:].reshape(4, 4).numpy(), rtol=1e-3, atol=1e-7)
+
+
 def test_rollout_is_the_product_of_the_layers_from_the_class_token(vit):
     image = noise_image(64, 64)
     saliency = explain(vit, image, methods="attention-rollout", layers="blocks.1")[0]

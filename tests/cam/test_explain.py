@@ -130,11 +130,11 @@ def test_fewer_bits_in_the_model_leave_float32_maps_that_are_nearly_the_same(poo
 
 def test_progress_is_told_after_every_batch(pooled):
     told = []
-    manner = Manner(batch_size=2, progress=lambda done, total: told.append((done, total)))
+    manner = Manner(batch_size=2, progress=lambda *step: told.append(step))
 
     explain(pooled, [noise_image(8, 8, seed=seed) for seed in range(5)], layers="1", manner=manner)
 
-    assert told == [(2, 5), (4, 5), (5, 5)]
+    assert told == [("pictures", 2, 5), ("pictures", 4, 5), ("pictures", 5, 5)]
 
 
 def test_several_targets_cost_one_forward_pass(pooled, noise):
@@ -309,3 +309,12 @@ def test_a_misspelt_method_names_the_near_ones(pooled, noise):
     with pytest.raises(NotFound, match="no method named 'gradcan'") as caught:
         explain(pooled, noise, methods="gradcan")
     assert "GradCAM" in caught.value.hint
+
+
+def test_a_class_that_is_asked_for_twice_is_explained_once(pooled, noise):
+    likeliest = explain(pooled, noise, layers="1")[0].target
+
+    found = explain(pooled, noise, layers=["0", "1"], targets=[likeliest, "top1", "predicted"])
+
+    assert [saliency.layer for saliency in found] == ["0", "1"]
+    assert [len(fused.parts) for fused in found.fused()] == [2]

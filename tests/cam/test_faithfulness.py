@@ -7,10 +7,10 @@ from torch import nn
 
 from classlens.cam.answer import Manner
 from classlens.cam.explain import explain
-from classlens.cam.faithfulness import BETTER, Faithfulness, energy, evaluate, pointing
+from classlens.cam.faithfulness import BETTER, Faithfulness, energy, evaluate, evaluations, mean, pointing
+from classlens.cam.feeding import box_as_fed
 from classlens.cam.imputation import filled_in
 from classlens.cam.saliency import Heatmap, Saliency, Subject
-from classlens.cam.sanity import average_ranks, rank_correlation, survival
 from classlens.image import Image
 from tests.cam.conftest import ESPRESSO, classifier_of
 
@@ -75,7 +75,8 @@ def test_boxes_are_judged_by_the_hottest_pixel_and_by_the_share_inside():
     values = np.zeros((4, 6), np.float32)
     values[1, 4], values[3, 0] = 1, 0.25
 
-    assert pointing(Heatmap(values), (4, 1, 6, 2))
+    assert pointing(Heatmap(values), (4, 1, 6, 2)) == 1
+    assert pointing(Heatmap(np.ones((4, 6), np.float32)), (0, 0, 3, 4)) == 0.5
     assert not pointing(Heatmap(values), (0, 1, 4, 4))
     assert energy(Heatmap(values), (4, 1, 6, 2)) == pytest.approx(0.8)
     assert energy(Heatmap(np.zeros((4, 6), np.float32)), (0, 0, 1, 1)) == 0
@@ -128,17 +129,67 @@ def test_a_large_gap_in_a_ramp_is_filled_with_the_ramp():
     np.testing.assert_allclose(filled_in(ramp, missing), ramp, atol=2e-3)
 
 
-def test_a_map_of_the_network_does_not_survive_forgetting_and_one_of_the_picture_does(trained, cat_and_cup):
-    before = [tensor.clone() for tensor in trained.module.state_dict().values()]
-    learnt = explain(trained, cat_and_cup, methods="GradCAM", targets=ESPRESSO)[0]
+def test_baselines_are_scored_once_for_all_maps_of_a_picture():
+    classifier = classifier_of(Corner(), size=(SIDE, SIDE))
+    true, false = told(HALF, HALF), told(REST, REST)
+    runs = []
+    classifier.module.register_forward_hook(lambda *_: runs.append(1))
 
-    assert abs(survival(trained, cat_and_cup, learnt)) < 0.8
-    assert all(map(torch.equal, before, trained.module.state_dict().values()))
+    one = evaluate(classifier, true)
+    alone = len(runs)
+    both = list(evaluations(classifier, [true, false]))
+
+    assert both[0] == one
+    assert both[1].random == one.random
+    assert len(runs) - alone < 1.5 * alone
 
 
-def test_ranks_of_ties_are_shared():
-    assert average_ranks(np.array([3.0, 1.0, 3.0, 7.0])).tolist() == [2.5, 1.0, 2.5, 4.0]
-    rising, falling = np.arange(6, dtype=np.float32).reshape(2, 3), -np.arange(6, dtype=np.float32).reshape(2, 3)
-    assert rank_correlation(rising, rising**3) == pytest.approx(1)
-    assert rank_correlation(rising, falling) == pytest.approx(-1)
-    assert rank_correlation(rising, np.zeros((2, 3), np.float32)) == 0
+def test_maps_of_two_classes_are_not_evaluated_together():
+    other = replace(told(HALF, HALF), subject=Subject(1, 1.0, 0.1, "rest"))
+    with pytest.raises(ValueError, match="one picture and one class"):
+        list(evaluations(classifier_of(Corner(), size=(SIDE, SIDE)), [told(HALF, HALF), other]))
+
+
+def test_of_a_contrast_the_two_classes_compete_alone():
+    """With two classes there is no third: the contrast's probabilities are those of the class."""
+    classifier = classifier_of(Corner(), size=(SIDE, SIDE))
+    plain = told(HALF, HALF)
+    contrast = replace(plain, subject=Subject(0, 1.0, 0.9, "corner - rest", 1, 0.1))
+
+    one, other = evaluate(classifier, plain).own, evaluate(classifier, contrast).own
+
+    assert (other.deletion, other.insertion, other.drop) == (one.deletion, one.insertion, one.drop)
+    assert other.road == pytest.approx(one.road)  # the rival's logit never changes
+
+
+def test_an_empty_map_points_nowhere():
+    empty = Heatmap(np.zeros((4, 6), np.float32))
+
+    assert empty.hottest is None
+    assert not pointing(empty, (0, 0, 6, 4))
+    assert repr(empty) == "<Heatmap 6 x 4: empty>"
+
+
+def test_means_over_pictures_are_the_average_drop_and_the_shares_that_rose_and_hit():
+    scores = [
+        Faithfulness(0.1, 0.9, 10.0, False, 2.0, 1.0, 0.5),
+        Faithfulness(0.3, 0.7, 30.0, True, 4.0),
+    ]
+
+    found = mean(scores)
+
+    assert found == pytest.approx(
+        {"deletion": 0.2, "insertion": 0.8, "drop": 20, "increase": 0.5, "road": 3, "pointing": 1, "energy": 0.5}
+    )
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["as it is", "mirrored"])
+def test_a_box_follows_the_picture_through_any_pipeline(turned):
+    def feed(image: Image) -> Image:
+        pixels = image.pixels[::2, ::2, :][2:18]
+        return Image(np.ascontiguousarray(pixels[:, ::-1] if turned else pixels))
+
+    found = box_as_fed(feed, (40, 60), (10, 8, 30, 20))
+
+    assert found == ((15, 2, 25, 8) if turned else (5, 2, 15, 8))
+    assert box_as_fed(feed, (40, 60), (0, 38, 9, 40)) is None

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from classlens.cam.answer import Manner
+from classlens.cam.cost import runs_ahead, seconds_a_run
 from classlens.cam.explain import explain
+from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS, find_method
 from classlens.cam.methods.collapse import first_component, first_component_of_evidence
 from classlens.cam.methods.loading import functions
@@ -173,3 +176,125 @@ def test_finer_cam_tells_a_class_from_those_most_like_it():
 
     expected = (logits.softmax(1)[0, 1:4] / logits.softmax(1)[0, 1:4].sum() * (5.0 - logits[0, 1:4])).sum()
     torch.testing.assert_close(score[0], expected)
+
+
+class Residual(torch.nn.Module):
+    """A network that goes on from `seen` with a shortcut around it; `own` is what it does with the size of the batch."""
+
+    def __init__(self, own):
+        super().__init__()
+        self.first, self.seen = torch.nn.Conv2d(3, 6, 3, padding=1), torch.nn.Conv2d(6, 6, 3, padding=1)
+        self.head = torch.nn.Linear(6, 3)
+        self.own = own
+
+    def forward(self, batch):
+        first = self.first(batch)
+        return self.head(self.own(first + self.seen(first).relu(), len(batch)))
+
+
+def pooled_over(features: torch.Tensor, count: int) -> torch.Tensor:
+    return features.mean((2, 3))
+
+
+def counting_on_the_batch(features: torch.Tensor, count: int) -> torch.Tensor:
+    return features.reshape(count, 6, -1).mean(2)
+
+
+def mixing_up_the_batch(features: torch.Tensor, count: int) -> torch.Tensor:
+    return features.mean((2, 3)) * features.shape[0] / count
+
+
+@pytest.mark.parametrize(
+    ("own", "whole"),
+    [(pooled_over, 1), (counting_on_the_batch, 12), (mixing_up_the_batch, 12)],
+    ids=lambda one: str(one),
+)
+def test_ablation_runs_what_precedes_the_layer_once_where_the_network_allows(own, whole):
+    torch.manual_seed(0)
+    network = Residual(own)
+    pictures = [noise_image(8, 8, seed=seed) for seed in range(2)]
+    fed = []
+    network.first.register_forward_hook(lambda module, inputs, output: fed.append(len(output)))
+
+    found = explain(classifier_of(network), pictures, methods="AblationCAM", layers="seen", targets=1)
+
+    assert max(fed[-whole:]) == (1 if whole == 1 else 7)
+    for picture, saliency in zip(pictures, found, strict=True):
+        with torch.no_grad():
+            first = network.first(torch.from_numpy(np.asarray(picture.pixels, np.float32) / 255).permute(2, 0, 1)[None])
+            features = network.seen(first)
+            scores = [saliency.logit]
+            for channel in range(6):
+                changed = features.clone()
+                changed[:, channel] = 0
+                scores.append(network.head(own(first + changed.relu(), 1))[0, 1].item())
+        drop = (scores[0] - np.array(scores[1:])) / scores[0]
+        expected = np.einsum("c,chw->hw", drop, features[0].numpy())
+        np.testing.assert_allclose(saliency.values, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_channels_that_are_the_same_everywhere_are_asked_about_once():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 40, 3, padding=1), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    with torch.no_grad():
+        network[0].bias[:30], network[0].bias[30:] = -100, 1
+    told = []
+    explain(
+        classifier_of(network),
+        noise_image(8, 8),
+        methods="ScoreCAM",
+        layers="1",
+        targets=35,
+        manner=Manner(progress=lambda *step: told.append(step)),
+    )
+
+    assert told[:-1][-1] == ("ScoreCAM", 11, 40)
+
+
+def test_slow_methods_tell_how_far_they_are_and_take_as_many_samples_as_wanted(pooled, noise):
+    told = []
+    manner = Manner(batch_size=4, samples=6, progress=lambda *step: told.append(step))
+
+    few, usual = (
+        explain(pooled, noise, methods="RISE", layers="1", targets=1, manner=one)[0] for one in (manner, Manner())
+    )
+
+    assert told == [("RISE", 4, 6), ("RISE", 6, 6), ("pictures", 1, 1)]
+    assert not np.allclose(few.values, usual.values)
+
+
+@pytest.mark.parametrize("method", ["ScoreCAM", "SS-CAM", "IS-CAM", "AblationCAM", "RISE", "Occlusion", "SmoothGrad"])
+def test_a_batch_of_slow_maps_is_that_of_single_pictures(pooled, method):
+    pictures = [noise_image(8, 8, seed=seed) for seed in range(3)]
+    together = explain(pooled, pictures, methods=method, layers="1", targets=1, manner=Manner(batch_size=5, samples=8))
+
+    for picture, one in zip(pictures, together, strict=True):
+        alone = explain(pooled, picture, methods=method, layers="1", targets=1, manner=Manner(samples=8))[0]
+        np.testing.assert_allclose(one.values, alone.values, rtol=1e-4, atol=1e-5)
+
+
+def test_the_cost_of_slow_methods_is_known_before(pooled):
+    manner = Manner(samples=7)
+
+    found = runs_ahead(
+        pooled, ["GradCAM", "ScoreCAM", "SS-CAM", "Occlusion", "RISE"], find_layers(pooled, ["0", "1"]), manner
+    )
+
+    assert found == {"ScoreCAM": 8, "SS-CAM": 56, "Occlusion": 49, "RISE": 7}
+    assert seconds_a_run(pooled, 2) < 1
+
+
+def test_a_model_that_relies_on_the_usual_order_of_memory_is_fed_in_it():
+    class Viewing(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = torch.nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, batch):
+            return self.seen(batch).view(len(batch), 4, 64).mean(2)
+
+    found = explain(classifier_of(Viewing()), noise_image(8, 8), methods="ScoreCAM", layers="seen", targets=1)[0]
+
+    assert np.isfinite(found.values).all()

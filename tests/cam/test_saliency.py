@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from classlens.cam.saliency import Explanation, Fused, Heatmap, Saliency, Subject
 from classlens.errors import NotFound
+from classlens.image import Image
 from tests.cam.conftest import noise_image
 
 CAT = Subject(0, 2.0, 0.7, "cat")
@@ -72,3 +75,14 @@ def test_an_explanation_is_searched_by_image_method_layer_and_class():
     with pytest.raises(NotFound, match="no layer named 'c' in this explanation") as caught:
         explanation.where(layer="c")
     assert caught.value.hint == "there is: a, b"
+
+
+def test_single_pixels_do_not_outshine_a_capped_map():
+    """Smilkov et al. 2017, section 3.1: what is above the 99th percentile is shown as that is."""
+    values = np.linspace(0, 1, 400, dtype=np.float32).reshape(1, 20, 20)
+    values[0, 0, 0] = 1000
+    plain = Saliency(Image(np.zeros((20, 20, 3), np.uint8)), values, "SmoothGrad", "input", CAT)
+
+    assert plain.heatmap().values.mean() < 0.01
+    assert replace(plain, cap=0.99).heatmap().values.mean() == pytest.approx(0.5, abs=0.02)
+    assert replace(plain, cap=0.99).values.max() == 1000

@@ -42,6 +42,11 @@ def test_a_number_that_is_no_class_is_refused(wish):
     assert caught.value.hint == "there is: 0 to 4"
 
 
+def test_the_top_none_are_refused():
+    with pytest.raises(NotFound, match="no class named 'top0'"):
+        objectives(("top0",), torch.zeros(1, 5), CLASSES)
+
+
 def test_a_misspelt_name_suggests_the_nearest():
     with pytest.raises(NotFound, match="no class named 'taby'") as caught:
         class_index("taby", 5, CLASSES)

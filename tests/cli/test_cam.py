@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from classlens.cam.explain import explain
+from classlens.cli import cam_answer, cam_cost, cam_portions
 from classlens.cli.main import main
+from classlens.dataset.reading import read_image
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "demo" / "photos"
@@ -187,6 +191,10 @@ SLIPS = [
     ([CAT, "demo", "--save-path", "x.docx"], "cannot write a .docx picture"),
     ([CAT, "demo", "--npz", "x.npy"], "--npz writes .npz files"),
     ([CAT, "demo", "--box", "1", "2", "3", "4"], "--box without --evaluate"),
+    ([CAT, "demo", "--evaluate", "--box", "9", "2", "3", "4"], "--box: 9 2 3 4 is no box"),
+    ([CAT, "demo", "--evaluate", "--box", "nothere.csv"], "no table of boxes can be read from nothere.csv"),
+    ([CAT, CUP, "demo", "--evaluate", "--box", "1", "2", "3", "4"], "one box for 2 pictures"),
+    ([CAT, "demo", "--samples", "0"], "is not a whole number of 1 or more"),
     ([CAT, "demo", "--opacity", "2"], "is not a number from 0 to 1"),
     ([CAT, "demo", "--num-extra-tokens", "-1"], "num-extra-tokens"),
     ([CAT, "demo", "--cfg-options", "nonsense"], "'nonsense' is not KEY=VALUE"),
@@ -231,7 +239,7 @@ def test_without_torch_the_error_says_what_to_install():
         (["--target-category", "1000"], "no class named '1000'"),
         (["--target-layers", "head.fc"], "is no feature map"),
         (["--device", "moon"], "cannot compute on 'moon'"),
-        (["--evaluate", "--box", "0", "0", "225", "9"], "does not lie in the picture as fed, 224 wide"),
+        (["--evaluate", "--box", "0", "0", "452", "9"], "chelsea.png, 451 wide"),
     ],
 )
 def test_what_only_the_model_can_refuse_is_one_clear_error_and_writes_nothing(words, message, tmp_path, capsys):
@@ -257,13 +265,107 @@ def test_scores_are_a_table_with_the_baselines_beside(tmp_path, capsys):
     pipeline = "test_dataloader.dataset.pipeline"
     sizes = ["--cfg-options", f"{pipeline}.1.scale=36", f"{pipeline}.2.crop_size=32"]
 
-    main(["cam", str(small), "demo", "--evaluate", "--box", "0", "0", "16", "32", *sizes])
+    main(
+        [
+            "cam",
+            str(small),
+            "demo",
+            "--evaluate",
+            "--method",
+            "GradCAM",
+            "LayerCAM",
+            "--box",
+            "0",
+            "0",
+            "32",
+            "64",
+            *sizes,
+        ]
+    )
 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    head = lines.index(["map", "uniform", "random", "better"])
-    measures = ["deletion", "insertion", "drop", "increase", "road"]
-    measures += ["pointing", "energy"]
-    assert [line[0] for line in lines[head + 1 : head + 8]] == measures
+    head = lines.index(["deletion", "insertion", "drop", "increase", "road", "pointing", "energy"])
+    assert [line[0] for line in lines[head + 1 : head + 6]] == ["GradCAM", "LayerCAM", "uniform", "random", "better"]
+    assert [len(line) - 7 for line in lines[head + 1 : head + 6]] == [3, 3, 1, 1, 1]
+    energy_of_uniform = float(lines[head + 3][-1])
+    assert energy_of_uniform == pytest.approx(0.5, abs=0.03)  # the box is the left half, wherever the picture is cut
+    assert any(line[:1] == ["sanity:"] for line in lines)
+
+
+def test_scores_of_several_pictures_are_averaged_and_boxes_come_from_a_table(tmp_path, capsys):
+    for path in (CAT, CUP):
+        Pillow.open(path).resize((64, 64)).save(tmp_path / Path(path).name)
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("name,left,top,right,bottom\nchelsea.png,0,0,64,64\nanother.png,1,2,3,4\n")
+    pipeline = "test_dataloader.dataset.pipeline"
+    sizes = ["--cfg-options", f"{pipeline}.1.scale=36", f"{pipeline}.2.crop_size=32"]
+
+    main(["cam", str(tmp_path), "demo", "--method", "EigenCAM", "--evaluate", "--box", str(boxes), "--json", *sizes])
+
+    told = json.loads(capsys.readouterr().out)
+    assert [one["faithfulness"]["own"]["energy"] is None for one in told["maps"]] == [False, True]
+    (mean,) = told["means"]
+    assert mean["maps"] == 2
+    drops = [one["faithfulness"]["own"]["drop"] for one in told["maps"]]
+    assert mean["own"]["drop"] == pytest.approx(sum(drops) / 2)
+    assert len(told["maps"][0]["sanity"]["rank"]) == 5
+
+
+def test_a_contrast_says_both_probabilities_and_the_difference_of_the_logits(capsys):
+    words = ["cam", CUP, "demo", "--target-category", "espresso - cup"]
+
+    main(words)
+    said = capsys.readouterr().out
+    main([*words, "--json"])
+    (one,) = json.loads(capsys.readouterr().out)["maps"]
+
+    assert "967 - 968 espresso - cup (95.1% : " in said
+    assert f"logits {one['logit']:+.2f} apart" in said
+    assert 0 < one["against_probability"] < 0.05 < one["probability"]
+
+
+def test_an_empty_map_has_no_hottest_place_and_what_it_is_missing_is_said(capsys):
+    main(["cam", CAT, "demo", "--method", "FEM"])
+    told = capsys.readouterr()
+
+    assert "hottest" not in told.out
+    assert "is empty: no position speaks for the class" in told.err
+    assert "choose a layer behind the activation, e.g. --target-layers backbone.layers.6" in told.err
+    main(["cam", CAT, "demo", "--method", "FEM", "XGradCAM", "--target-layers", "backbone.layers.6"])
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_what_slow_methods_will_cost_is_said_before(capsys, monkeypatch):
+    words = ["cam", CAT, "demo", "--method", "SmoothGrad", "Occlusion", "GradCAM", "--samples", "2"]
+    main(words)
+    assert "runs of the network" not in capsys.readouterr().err
+
+    monkeypatch.setattr(cam_cost, "WORTH_SAYING", 1)
+    main(words)
+
+    assert re.search(
+        r"note:  runs of the network for every picture and class: SmoothGrad 2, Occlusion 4; up to \d+ m?s each",
+        capsys.readouterr().err,
+    )
+
+
+def test_the_line_of_progress_says_what_is_counted_and_wipes_itself_out(capsys, monkeypatch):
+    clock = iter([0.0, 1.0, 3.0, 3.1, 9.0, 9.5])
+    monkeypatch.setattr(cam_cost, "monotonic", lambda: next(clock))
+    count = cam_cost.counting_line()
+
+    for done in (10, 30, 31, 90):
+        count("ScoreCAM", done, 90)
+    count("pictures", 1, 1)
+
+    told = capsys.readouterr().err
+    assert [part.strip() for part in told.split("\r")] == [
+        "",
+        "ScoreCAM: 10 of 90",
+        "ScoreCAM: 30 of 90, 4 s left",
+        "",
+        "",
+    ]
 
 
 def test_a_bad_picture_among_several_is_named_and_ends_nothing(tmp_path, capsys):
@@ -279,3 +381,37 @@ def test_a_bad_picture_among_several_is_named_and_ends_nothing(tmp_path, capsys)
     assert "broken.png" in told.err
     assert told.err.splitlines()[-1] == "1 of 2 pictures could not be read"
     assert [path.name for path in (tmp_path / "maps").iterdir()] == ["cat.png"]
+
+
+def test_many_pictures_are_read_a_portion_at_a_time_and_told_as_one(tmp_path, capsys, monkeypatch):
+    small = Pillow.open(CAT).resize((60, 50))
+    for number in range(6):
+        folder = tmp_path / "photos" / str(number)
+        folder.mkdir(parents=True)
+        small.save(folder / "same.png")
+    (tmp_path / "photos" / "2" / "same.png").write_bytes(b"no picture")
+    read = []
+    monkeypatch.setattr(cam_portions, "read_image", lambda path: read.append(path) or read_image(path))
+    sizes = []
+    monkeypatch.setattr(
+        cam_answer, "explain", lambda c, pictures, **how: sizes.append(len(read)) or explain(c, pictures, **how)
+    )
+
+    words = [
+        "cam",
+        str(tmp_path / "photos"),
+        "demo",
+        "--batch-size",
+        "1",
+        "--save-path",
+        str(tmp_path / "maps"),
+        "--json",
+    ]
+    assert main(words) == 0
+
+    told = capsys.readouterr()
+    assert sizes == [4, 6]
+    assert len(json.loads(told.out)["maps"]) == len(json.loads(told.out)["written"]) == 5
+    names = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert names == ["same.png", "same_2.png", "same_4.png", "same_5.png", "same_6.png"]
+    assert told.err.splitlines()[-1] == "1 of 6 pictures could not be read"

@@ -50,6 +50,7 @@ def test_an_unknown_colour_map_names_the_known_ones():
         overlay(GREY, ramp(), Style("jat"))
     assert "jet" in caught.value.hint
     assert "jet" in COLORMAPS
+    assert (table("JET") == table("jet")).all()
 
 
 def test_a_contour_surrounds_what_is_hot():
@@ -97,3 +98,13 @@ def test_a_long_row_is_broken():
     height, width = draw(many).size
     assert width < 2200
     assert height > 500
+
+
+def test_pictures_of_mixed_shapes_share_a_grid_of_bearable_width():
+    def shaped(height: int, width: int, index: int) -> Saliency:
+        values = np.random.default_rng(0).random((1, 4, 6), dtype=np.float32)
+        return Saliency(noise_image(height, width), values, "GradCAM", "layer4", Subject(0, 1.0, 0.5, "cat"), index)
+
+    mixed = draw(Explanation((shaped(64, 16, 0), shaped(16, 96, 1)))).size
+
+    assert mixed[1] < 2.5 * mixed[0]

@@ -1,7 +1,7 @@
 """Answer a question about one batch: one forward pass, one gradient per class, then every method's formula."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -10,11 +10,11 @@ from classlens.cam.borrow import device_of
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.evidence import Seen, observe
 from classlens.cam.feeding import encoded
-from classlens.cam.methods import Method
+from classlens.cam.methods import METHODS, Method
 from classlens.cam.methods.collapse import first_component, first_component_of_evidence
 from classlens.cam.methods.loading import functions
 from classlens.cam.precision import PRECISIONS
-from classlens.cam.probe import Evidence, Probe
+from classlens.cam.probe import Evidence, Probe, quickest_order
 from classlens.cam.saliency import Saliency, Subject
 from classlens.cam.targets import PREDICTED, Objective, Wish, objectives
 from classlens.cam.variants import AS_IT_IS, VARIANTS, turned_back, varied
@@ -28,7 +28,9 @@ class Manner:
     `whole` feeds the picture uncropped, its short side as long as the model's. `eigen_smooth` replaces the sum over
     channels by their first principal component. `aug_smooth` averages over six variants of the picture. `batch_size`
     pictures (variants count) go through the model at once. `precision` "bf16" runs the model under autocast; maps are
-    float32 nevertheless. `progress` is called after every batch with how many pictures are done, of how many.
+    float32 nevertheless. `samples` is how often methods ask that draw or go in steps (`Method.asks` if not given).
+    `progress` is told what is counted, how many of them are done, and of how many: "pictures" after every batch; and
+    the passes of a method that runs the model again and again, by its name.
     """
 
     whole: bool = False
@@ -36,9 +38,12 @@ class Manner:
     aug_smooth: bool = False
     batch_size: int = 16
     precision: str = "float32"
-    progress: Callable[[int, int], None] | None = None
+    progress: Callable[[str, int, int], None] | None = None
+    samples: int | None = None
 
     def __post_init__(self) -> None:
+        if self.samples is not None and self.samples < 1:
+            raise ValueError(f"a method draws at least one sample, not {self.samples}")
         if self.batch_size < 1:
             raise ValueError(f"a batch holds at least one picture, not {self.batch_size}")
         if self.precision not in PRECISIONS:
@@ -79,6 +84,7 @@ class Maps:
     layer: str
     subjects: tuple[Subject | None, ...]
     values: Float[Tensor, "variants batch height width"]
+    signed: bool
 
 
 def answer(question: Question, pictures: list[Image], indices: list[int]) -> list[list[Saliency]]:
@@ -91,20 +97,20 @@ def answer(question: Question, pictures: list[Image], indices: list[int]) -> lis
     inputs = varied(batch) if manner.aug_smooth else batch
     seen = observe(classifier, inputs, question.layers, stop=question.classless)
     maps = list(all_maps(question, inputs, seen, indices))
-    return [
-        [
-            Saliency(
-                pictures[index],
-                found.values[:, place].cpu().numpy(),
-                found.method,
-                found.layer,
-                found.subjects[place],
-                index,
+    return [of_picture(maps, place, pictures[index], index) for place, index in enumerate(indices)]
+
+
+def of_picture(maps: list[Maps], place: int, picture: Image, index: int) -> list[Saliency]:
+    """The maps of the picture at a place of the batch; a class that was asked for twice, by name and as top 1, once."""
+    found: dict[tuple[str, str, Subject | None], Saliency] = {}
+    for one in maps:
+        subject = one.subjects[place]
+        if (one.method, one.layer, subject) not in found:
+            values, cap = one.values[:, place].cpu().numpy(), METHODS[one.method].cap
+            found[one.method, one.layer, subject] = Saliency(
+                picture, values, one.method, one.layer, subject, index, one.signed, cap
             )
-            for found in maps
-        ]
-        for place, index in enumerate(indices)
-    ]
+    return list(found.values())
 
 
 def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) -> Iterator[Maps]:
@@ -121,9 +127,10 @@ def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) 
             if question.manner.eigen_smooth and method.at == "layer":
                 collapse = first_component_of_evidence if method.needs == "gradients" else first_component
             for layer, shown in zip(seen.layers, evidence[method.score], strict=True):
-                values = collapse(weigh(shown)).detach()
+                values = collapse(weigh(equipped(question, method, shown))).detach()
                 values = turned_back(values.reshape(variants, -1, *values.shape[1:]))
-                yield Maps(method.name, "input" if method.at == "input" else layer.name, subjects, values)
+                at = "input" if method.at == "input" else layer.name
+                yield Maps(method.name, at, subjects, values, method.amounts and is_signed(shown.activations))
                 if method.at == "input":
                     break
 
@@ -149,6 +156,25 @@ def collect(
                 gradients = seen.gradients(score, keep=not last or kind != kinds[-1])
         found[kind] = [evidence_of(seen, place, gradients[place], probes[place]) for place in range(len(seen.layers))]
     return found
+
+
+def equipped(question: Question, method: Method, shown: Evidence) -> Evidence:
+    """The evidence for one method: if it runs the model again and again, with a probe that is quick and keeps count."""
+    if not method.asks or shown.probe is None:
+        return shown
+    manner, tell = question.manner, question.manner.progress
+    batch, channels = shown.activations.shape[:2]
+    total, done = batch * method.passes(channels, manner.samples), 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done = min(done + more, total)
+        if tell:
+            tell(method.name, done, total)
+
+    samples = method.asks if manner.samples is None else manner.samples
+    order = quickest_order(question.classifier, shown.probe.batch)
+    return replace(shown, probe=replace(shown.probe, samples=samples, order=order, tell=count))
 
 
 def evidence_of(seen: Seen, place: int, gradient: Tensor | None, probe: Probe | None) -> Evidence:
@@ -190,11 +216,23 @@ def subjects_of(
     against = [None] * len(logits) if objective.against is None else objective.against.tolist()
     chosen = objective.target.tolist()
     scores = objective.score(logits).tolist()
-    shares = logits.float().softmax(dim=1).gather(1, objective.target[:, None])[:, 0].tolist()
+    shares = logits.float().softmax(dim=1).tolist()
     return tuple(
-        Subject(target, score, share, class_name(target, other, classes), other)
+        Subject(
+            target,
+            score,
+            share[target],
+            class_name(target, other, classes),
+            other,
+            None if other is None else share[other],
+        )
         for target, other, score, share in zip(chosen, against, scores, shares, strict=True)
     )
+
+
+def is_signed(activations: Float[Tensor, "batch channels height width"]) -> bool:
+    """Whether negative numbers carry more than a twentieth of the whole, as they do in front of an activation."""
+    return float(activations.clamp_max(0).abs().sum()) > float(activations.abs().sum()) / 20
 
 
 def class_name(target: int, against: int | None, classes: tuple[str, ...] | None) -> str:

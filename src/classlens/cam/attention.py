@@ -1,11 +1,13 @@
 """See the attention of any transformer, whichever framework wrote it, while it runs.
 
-Fused attention never shows its weights. While `watching`, every call of torch's `scaled_dot_product_attention` is
-computed in two steps instead, and every softmax over a square of tokens is noted, as nodes of the graph.
+Fused attention never shows its weights. While `watching`, every call of torch's `scaled_dot_product_attention` and of
+what stands behind `nn.MultiheadAttention` is computed in two steps instead, and every softmax over a square of tokens
+is noted, as nodes of the graph.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
+MULTI_HEAD = signature(F.multi_head_attention_forward)
 
 
 class Watching(TorchFunctionMode):
@@ -34,6 +37,8 @@ class Watching(TorchFunctionMode):
         given = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
             return self.attend(*args, **given)
+        if func is F.multi_head_attention_forward:
+            return self.attend_in_heads(*args, **given)
         result = func(*args, **given)
         if func in SOFTMAXES and isinstance(result, Tensor) and result.ndim == 4 and result.shape[2] == result.shape[3]:
             return self.note(result)
@@ -59,6 +64,30 @@ class Watching(TorchFunctionMode):
             )
         weights = torch.exp(logits - logits.logsumexp(dim=-1, keepdim=True))
         return self.note(weights) @ value
+
+    def attend_in_heads(self, *args: object, **given: object) -> tuple[Tensor, Tensor | None]:
+        """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node.
+
+        Rare kinds (separate projections, added keys) go unseen.
+        """
+        bound = MULTI_HEAD.bind(*args, **given)
+        bound.apply_defaults()
+        told = bound.arguments
+        if told["use_separate_proj_weight"] or told["bias_k"] is not None or told["add_zero_attn"]:
+            result: tuple[Tensor, Tensor | None] = F.multi_head_attention_forward(*bound.args, **bound.kwargs)
+            return result
+        wanted, averaged = told["need_weights"], told["average_attn_weights"]
+        told |= {"need_weights": True, "average_attn_weights": False}
+        weights: Tensor = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]  # type: ignore[assignment]
+        node = self.note(weights)
+        width, heads, bias = told["embed_dim_to_check"], told["num_heads"], told["in_proj_bias"]
+        value = F.linear(
+            told["value"], told["in_proj_weight"][2 * width :], None if bias is None else bias[2 * width :]
+        )
+        value = value.reshape(len(value), -1, heads, width // heads).permute(1, 2, 0, 3)
+        mixed = (node @ value).permute(2, 0, 1, 3).reshape(node.shape[2], -1, width)
+        output = F.linear(mixed, told["out_proj_weight"], told["out_proj_bias"])
+        return output, (node.mean(dim=1) if averaged else node) if wanted else None
 
     def note(self, weights: Tensor) -> Tensor:
         """Keep attention weights as a node of the graph; the first ones start it."""

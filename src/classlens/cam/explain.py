@@ -90,5 +90,5 @@ def explain_fed(question: Question, pictures: list[Image]) -> Explanation:
                 indices = members[start : start + count]
                 answers |= zip(indices, answer(question, pictures, indices), strict=True)
                 if question.manner.progress:
-                    question.manner.progress(len(answers), len(pictures))
+                    question.manner.progress("pictures", len(answers), len(pictures))
     return Explanation(tuple(saliency for index in range(len(pictures)) for saliency in answers[index]))

@@ -20,6 +20,7 @@ def facts(found: Saliency | Fused) -> dict[str, Any]:
         "against": subject.against if subject else None,
         "logit": subject.logit if subject else None,
         "probability": subject.probability if subject else None,
-        "hottest": list(heatmap.hottest),
+        "against_probability": subject.against_probability if subject else None,
+        "hottest": list(heatmap.hottest) if heatmap.hottest else None,
         "empty": heatmap.empty,
     }

@@ -18,6 +18,7 @@ from classlens.cam.classifier import Classifier
 from classlens.cam.evidence import logits_of
 from classlens.cam.feeding import encoded
 from classlens.cam.imputation import filled_in
+from classlens.cam.probe import chunks, quickest_order
 from classlens.cam.saliency import Fused, Heatmap, Saliency
 from classlens.image import Image
 
@@ -45,7 +46,7 @@ class Faithfulness:
     drop: float
     increase: bool
     road: float
-    pointing: bool | None = None
+    pointing: float | None = None
     energy: float | None = None
 
 
@@ -70,50 +71,102 @@ class Evaluation:
 
 
 def evaluate(classifier: Classifier, found: Saliency | Fused, *, box: Box | None = None) -> Evaluation:
-    """Score a map, and a uniform and a random one beside it. About 350 forward passes.
+    """Score a map, and a uniform and a random one beside it. About 360 forward passes.
 
     Raises:
         ValueError: the map speaks about no class, or the box is empty or outside the picture.
     """
-    if found.subject is None:
-        raise ValueError(f"a {found.method} map made without a class cannot be evaluated: name a target")
-    heatmap = found.heatmap()
-    height, width = heatmap.values.shape
+    return next(evaluations(classifier, [found], box=box))
+
+
+def evaluations(
+    classifier: Classifier, maps: Sequence[Saliency | Fused], *, box: Box | None = None
+) -> Iterator[Evaluation]:
+    """As `evaluate`, one by one, for maps of one picture and one class: they share the baselines.
+
+    Raises:
+        ValueError: as `evaluate`, or the maps are of several pictures or classes.
+    """
+    if len({(found.index, found.subject) for found in maps}) != 1:
+        raise ValueError("maps of one picture and one class can be evaluated together")
+    subject, image = maps[0].subject, maps[0].image
+    if subject is None:
+        raise ValueError(f"a {maps[0].method} map made without a class cannot be evaluated: name a target")
+    height, width = image.size
     if box is not None and not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
         raise ValueError(f"box {box} does not lie in a picture of {height} x {width}")
+    trial = Trial(classifier, image, subject.target, subject.against)
+    baselines = [judge(trial, one, box) for one in (uniform(height, width), random(height, width))]
+    for found in maps:
+        yield Evaluation(judge(trial, found.heatmap(), box), *baselines)
+
+
+def uniform(height: int, width: int) -> Heatmap:
+    """The same everywhere. Pixels of equal heat go line by line, so it is also a picture wiped from the top."""
+    return Heatmap(np.ones((height, width), np.float32))
+
+
+def random(height: int, width: int) -> Heatmap:
+    """As coarse as the map of a last layer, and always the same."""
     chance = np.random.default_rng(0)
     coarse = chance.random((max(2, height // 32), max(2, width // 32)), dtype=np.float32)
-    random = Heatmap(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1))
-    uniform = Heatmap(np.ones((height, width), np.float32))
-    with borrowed(classifier.module), torch.no_grad():
-        trial = Trial(classifier, found.image, found.subject.target)
-        return Evaluation(*(judge(trial, one, box) for one in (heatmap, uniform, random)))
+    return Heatmap(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1))
+
+
+def mean(scores: Sequence[Faithfulness]) -> dict[str, float | None]:
+    """Each measure averaged over pictures: `drop` becomes the average drop, `increase` and `pointing` become shares."""
+    found: dict[str, float | None] = {}
+    for measure in BETTER:
+        values = [float(value) for one in scores if (value := getattr(one, measure)) is not None]
+        found[measure] = sum(values) / len(values) if values else None
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One picture and one class, to be looked at with parts of the picture changed."""
+    """One picture and one class, to be looked at with parts of the picture changed.
+
+    Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability that
+    of the first if there were no third.
+    """
 
     classifier: Classifier
     image: Image
     target: int
+    against: int | None = None
 
     def picture(self) -> Float[Tensor, "3 height width"]:
         """The encoded picture."""
         return encoded(self.classifier, [self.image])[0]
 
     def ask(self, pictures: Sequence[Tensor]) -> Float[Tensor, "n classes"]:
-        """The logits of changed pictures."""
+        """The logits of changed pictures; of a contrast those of its two classes only."""
         device = device_of(self.classifier.module)
-        parts = [
-            logits_of(self.classifier, torch.stack(list(pictures[start : start + AT_ONCE])).to(device)).cpu()
-            for start in range(0, len(pictures), AT_ONCE)
-        ]
-        return torch.cat(parts).float()
+        with borrowed(self.classifier.module), torch.no_grad():
+            order = quickest_order(self.classifier, torch.stack(list(pictures[:1])).to(device))
+            parts = [
+                logits_of(
+                    self.classifier, torch.stack(list(pictures[rows])).to(device).contiguous(memory_format=order)
+                ).cpu()
+                for rows in chunks(len(pictures), AT_ONCE)
+            ]
+        logits = torch.cat(parts).float()
+        return logits if self.against is None else logits[:, [self.target, self.against]]
 
     def probabilities(self, pictures: Sequence[Tensor]) -> Float32[np.ndarray, " n"]:
         """The probability of the class for each changed picture."""
-        return np.asarray(self.ask(pictures).softmax(dim=1)[:, self.target].numpy())
+        return np.asarray(self.ask(pictures).softmax(dim=1)[:, self.column].numpy())
+
+    def scores(self, pictures: Sequence[Tensor]) -> Float32[np.ndarray, " n"]:
+        """The logit of the class for each changed picture."""
+        logits = self.ask(pictures)
+        rival = 0 if self.against is None else logits[:, 1]
+        return np.asarray((logits[:, self.column] - rival).numpy())
+
+    @property
+    def column(self) -> int:
+        """Where the class stands among the logits asked for."""
+        return self.target if self.against is None else 0
 
 
 def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
@@ -124,7 +177,7 @@ def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
     return Faithfulness(
         deletion=area(trial, list(replaced_hottest_first(picture, torch.zeros_like(picture), heatmap))),
         insertion=area(trial, list(replaced_hottest_first(blurred, picture, heatmap))),
-        drop=100 * max(0.0, float(before - hot_only)) / float(before),
+        drop=100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7),
         increase=bool(hot_only > before),
         road=road(trial, heatmap),
         pointing=None if box is None else pointing(heatmap, box),
@@ -157,7 +210,7 @@ def road(trial: Trial, heatmap: Heatmap) -> float:
     picture = trial.picture().numpy()
     cold_first = [filled_in(picture, missing(1 - heatmap.values, share)) for share in SHARES]
     hot_first = [filled_in(picture, missing(heatmap.values, share)) for share in SHARES]
-    logits = trial.ask([torch.from_numpy(one) for one in cold_first + hot_first])[:, trial.target]
+    logits = trial.scores([torch.from_numpy(one) for one in cold_first + hot_first])
     return float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
 
 
@@ -166,10 +219,14 @@ def missing(values: Float32[np.ndarray, "height width"], share: int) -> Bool[np.
     return np.asarray(values >= np.percentile(values, share))
 
 
-def pointing(heatmap: Heatmap, box: Box) -> bool:
-    """Whether the hottest pixel lies in the box. Source: Zhang et al., Excitation backprop, ECCV 2016."""
-    row, column = heatmap.hottest
-    return box[0] <= column < box[2] and box[1] <= row < box[3]
+def pointing(heatmap: Heatmap, box: Box) -> float:
+    """1 if the hottest pixel lies in the box, else 0; of several, the share inside. An empty map points nowhere.
+
+    Source: Zhang et al., Excitation backprop, ECCV 2016, section 4.1; without their margin.
+    """
+    hottest = heatmap.values == heatmap.values.max()
+    inside = hottest[box[1] : box[3], box[0] : box[2]]
+    return 0.0 if heatmap.empty else float(inside.sum() / hottest.sum())
 
 
 def energy(heatmap: Heatmap, box: Box) -> float:

@@ -1,5 +1,7 @@
 """How a picture is fed: through the classifier's own test pipeline, or whole, at the scale the model expects."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from PIL import Image as Pillow
@@ -23,6 +25,22 @@ def scaled_whole(classifier: Classifier, image: Image) -> Image:
         return image
     resized = Pillow.fromarray(image.pixels).resize((width, height), Pillow.Resampling.BICUBIC)
     return Image(np.asarray(resized))
+
+
+def box_as_fed(
+    feed: Callable[[Image], Image], size: tuple[int, int], box: tuple[int, int, int, int]
+) -> tuple[int, int, int, int] | None:
+    """Where a box (left, top, right, bottom) of a picture of that size, as read, lies after `feed`; None if cut off.
+
+    A picture that is white in the box and black elsewhere goes the same way: whatever a pipeline does, this follows it.
+    """
+    left, top, right, bottom = box
+    marked = np.zeros((*size, 3), np.uint8)
+    marked[top:bottom, left:right] = 255
+    rows, columns = (np.flatnonzero((feed(Image(marked)).pixels[..., 1] > 127).any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def encoded(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "batch 3 height width"]:

@@ -30,28 +30,32 @@ def filled_in(
     right = spread(known) * inside
     solution = coarse_guess(known, missing) * inside
     residual = right - (weights * solution - spread(solution)) * inside
-    direction, size = residual.copy(), total(np.square(residual))
-    goal = TOLERANCE**2 * np.maximum(total(np.square(right)), 1e-20)
+    direction, size = residual.copy(), squared(residual)
+    goal = TOLERANCE**2 * squared(right)
     for _ in range(ROUNDS):
-        if (size <= goal).all():
+        if size <= goal:
             break
-        image = (weights * direction - spread(direction)) * inside
-        step = size / np.maximum(total(direction * image), 1e-20)
+        image = weights * direction
+        image -= spread(direction)
+        image *= inside
+        step = np.float32(size / float(np.vdot(direction, image)))
         solution += step * direction
-        residual -= step * image
-        last, size = size, total(np.square(residual))
-        direction = residual + size / np.maximum(last, 1e-20) * direction
+        image *= step
+        residual -= image
+        last, size = size, squared(residual)
+        direction *= np.float32(size / last)
+        direction += residual
     return np.ascontiguousarray((solution + known).transpose(2, 0, 1))
+
+
+def squared(values: np.ndarray) -> float:
+    """The sum of the squares. The colours are one system: they share every step."""
+    return float(np.vdot(values, values))
 
 
 def spread(values: np.ndarray) -> np.ndarray:
     """The weighted sum of every pixel's neighbours; outside the picture there is nothing."""
     return np.asarray(cv2.filter2D(values, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT))
-
-
-def total(values: np.ndarray) -> np.ndarray:
-    """The sum over all pixels, for every channel."""
-    return np.asarray(values.sum((0, 1), keepdims=True))
 
 
 def coarse_guess(known: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class Heatmap:
 
     def __repr__(self) -> str:
         height, width = self.values.shape
-        return f"<Heatmap {width} x {height}: hottest at {self.hottest}>"
+        return f"<Heatmap {width} x {height}: {'empty' if self.empty else f'hottest at {self.hottest}'}>"
 
     @property
     def empty(self) -> bool:
@@ -40,8 +40,10 @@ class Heatmap:
         return not self.values.any()
 
     @property
-    def hottest(self) -> tuple[int, int]:
-        """Row and column of the hottest pixel, the first of several."""
+    def hottest(self) -> tuple[int, int] | None:
+        """Row and column of the hottest pixel, the first of several; None where nothing is hot."""
+        if self.empty:
+            return None
         row, column = np.unravel_index(int(self.values.argmax()), self.values.shape)
         return int(row), int(column)
 
@@ -50,7 +52,8 @@ class Heatmap:
 class Subject:
     """Which class a map speaks about. `against` is the class it is contrasted with, if any.
 
-    `logit` is the raw score (for a contrast, the difference), `probability` the softmax of the target class.
+    `logit` is the raw score (for a contrast, the difference), `probability` the softmax of the target class, and
+    `against_probability` that of the other one.
     """
 
     target: int
@@ -58,6 +61,12 @@ class Subject:
     probability: float
     class_name: str
     against: int | None = None
+    against_probability: float | None = None
+
+    @property
+    def wish(self) -> int | str:
+        """The class as one asks for it by number."""
+        return self.target if self.against is None else f"{self.target} - {self.against}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +75,8 @@ class Saliency:
 
     `variants` holds one map, or with aug-smooth one for each variant of the input, each turned back to the picture's
     own orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run
-    alone, has no subject.
+    alone, has no subject. `signed` says that the layer put out negative numbers worth mentioning, which not every method
+    can read (`Method.amounts`). `cap` is the share of positions below the hottest colour of the heat map.
     """
 
     image: Image
@@ -75,6 +85,8 @@ class Saliency:
     layer: str
     subject: Subject | None
     index: int = 0
+    signed: bool = False
+    cap: float = 1.0
 
     def __repr__(self) -> str:
         height, width = self.variants.shape[1:]
@@ -217,7 +229,10 @@ def fuse(saliencies: Sequence[Saliency]) -> Heatmap:
     for variant in range(variants):
         layers = np.zeros((height, width), np.float32)
         for saliency in saliencies:
-            low = normalised(np.maximum(saliency.variants[variant], 0))
+            positive = np.maximum(saliency.variants[variant], 0)
+            if saliency.cap < 1:
+                positive = np.minimum(positive, np.quantile(positive, saliency.cap))
+            low = normalised(positive)
             layers += np.maximum(cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR), 0)
         total += normalised(layers / len(saliencies))
     return Heatmap((total / variants).clip(0, 1))

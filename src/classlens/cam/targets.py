@@ -17,7 +17,7 @@ Wish: TypeAlias = int | str | tuple[int, ...]
 """One wish about every picture of a call; a tuple names one class for each picture."""
 
 PREDICTED = "predicted"
-TOP = re.compile(r"top[ -]?(\d+)", re.IGNORECASE)
+TOP = re.compile(r"top[ -]?([1-9]\d*)", re.IGNORECASE)
 SIMILAR = 3
 """How many classes Finer-CAM tells the target from."""
 

@@ -92,14 +92,15 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--evaluate",
         action="store_true",
-        help="score every map: deletion, insertion, drop, ROAD, beside a uniform and a random one (slow)",
+        help="score every map beside a uniform and a random one: deletion, insertion, drop, ROAD; and whether it survives "
+        "when the network forgets (slow)",
     )
     group.add_argument(
         "--box",
-        nargs=4,
-        type=whole_number,
-        metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
-        help="with --evaluate: where the object is, in pixels of the picture as fed",
+        nargs="+",
+        metavar=("LEFT TOP RIGHT BOTTOM | FILE.csv", ""),
+        help="with --evaluate: where the object is, in pixels of the picture as read; several pictures: a file of lines "
+        "NAME,LEFT,TOP,RIGHT,BOTTOM",
     )
     group.add_argument(
         "--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code"
@@ -114,6 +115,13 @@ def add_costs(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--batch-size", type=positive_int, default=16, metavar="N", help="pictures at once (default: 16)"
+    )
+    group.add_argument(
+        "--samples",
+        type=positive_int,
+        metavar="N",
+        help="how often methods ask that draw or go in steps (default: SS-CAM, IS-CAM 10, RISE 1000, Occlusion 15 places "
+        "a side, IntegratedGradients 50, SmoothGrad 25)",
     )
     group.add_argument(
         "--memory-budget",

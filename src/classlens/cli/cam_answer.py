@@ -3,23 +3,31 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from classlens.cam.answer import Manner
 from classlens.cam.borrow import place
 from classlens.cam.budget import affordable
-from classlens.cam.classifier import Classifier
+from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.explain import explain
 from classlens.cam.facts import facts
-from classlens.cam.faithfulness import BETTER, evaluate
+from classlens.cam.faithfulness import Box
+from classlens.cam.feeding import box_as_fed, prepared, scaled_whole
 from classlens.cam.layers import find_layers
 from classlens.cam.preview import preview
 from classlens.cam.saliency import Explanation, Fused, Saliency
+from classlens.cam.targets import PREDICTED
+from classlens.cli.cam_boxes import HINT
+from classlens.cli.cam_cost import Progress, ahead, counting_line
+from classlens.cli.cam_portions import Portion, file_names, portions
 from classlens.cli.cam_request import Request
-from classlens.dataset.reading import read_image
+from classlens.cli.cam_scores import Scored, means, report, scored
+from classlens.cli.cam_words import complain, sentence
 from classlens.errors import DataError
 from classlens.figures.overlay import caption
 from classlens.figures.overlay_files import save_maps, save_overlay
@@ -29,52 +37,108 @@ from classlens.image import Image
 def give_answer(request: Request) -> int:
     """Build the classifier, explain the pictures, write what was asked for, and say what was seen."""
     arguments = request.arguments
-    request, pictures, bad = readable(request)
-    classifier = built(request)
     if arguments.preview_model:
-        print(f"note:  layers of {classifier.name}", file=sys.stderr)
-        print(json.dumps(preview(classifier).facts()) if arguments.json else preview(classifier).text())
-        return 0
-    layers = find_layers(classifier, arguments.target_layers)
-    explanation = explain(
-        classifier,
-        pictures,
-        methods=request.methods,
-        layers=[layer.name for layer in layers],
-        targets=arguments.target_category,
-        manner=manner_of(classifier, arguments),
-    )
-    shown = maps_of(explanation, arguments)
-    scores = [scores_of(classifier, found, arguments.box) for found in shown] if arguments.evaluate else []
-    drawn = [on_original(found, pictures[found.index]) for found in shown] if arguments.original_size else shown
-    tell(shown, write_files(shown, drawn, request), request, scores)
+        return give_preview(request)
+    bad: list[DataError] = []
+    read = portions(request, bad)
+    first = next(read)
+    task = task_of(request)
+    told = [answered(task, portion) for portion in chain([first], read)]
+    written = [path for one in told for path in one.written]
+    scores = [score for one in told for score in one.scores]
+    if arguments.json:
+        data = {"maps": [one for part in told for one in part.facts], "written": [str(path) for path in written]}
+        print(json.dumps(data | ({"means": means(scores)} if scores else {}), indent=1))
+    else:
+        if scores:
+            captions = [f"{first.paths[one.map.index]}: {caption(one.map.subject)}" for one in scores]
+            print(f"\n{report(scores, captions)}\n")
+        print("\n".join(f"written: {path}" for path in written) or "nothing written: --save-path names a picture")
     for error in bad:
         print(f"bad:   {error}", file=sys.stderr)
     if bad:
-        print(f"{len(bad)} of {len(bad) + len(pictures)} pictures could not be read", file=sys.stderr)
+        print(f"{len(bad)} of {len(request.pictures)} pictures could not be read", file=sys.stderr)
     return 0
 
 
-def readable(request: Request) -> tuple[Request, list[Image], list[DataError]]:
-    """The request for the pictures that can be read, those pictures, and what is wrong with the others.
+def give_preview(request: Request) -> int:
+    """The layers of the model, and no map."""
+    classifier = built(request)
+    print(f"note:  layers of {classifier.name}", file=sys.stderr)
+    print(json.dumps(preview(classifier).facts()) if request.arguments.json else preview(classifier).text())
+    return 0
 
-    Raises:
-        DataError: not one can be read.
-    """
-    read: dict[Path, Image] = {}
-    bad = []
-    for path in request.pictures:
-        try:
-            read[path] = read_image(path)
-        except DataError as error:
-            bad.append(error)
-    if bad and not read:
-        raise bad[0]
-    return replace(request, pictures=tuple(read)), list(read.values()), bad
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is done with every portion of the pictures; `warned` are the warnings that have been given."""
+
+    request: Request
+    classifier: Classifier
+    layers: tuple[Layer, ...]
+    manner: Manner
+    names: Mapping[Path, str]
+    warned: set[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What was found out from one portion; the maps themselves are let go."""
+
+    facts: list[dict[str, Any]]
+    scores: list[Scored]
+    written: list[Path]
+
+
+def task_of(request: Request) -> Task:
+    """Build the classifier and find its layers; say what slow methods will cost."""
+    classifier = built(request)
+    layers = find_layers(classifier, request.arguments.target_layers)
+    manner = manner_of(classifier, request.arguments)
+    if cost := ahead(classifier, request.methods, layers, manner):
+        print(f"note:  {cost}", file=sys.stderr)
+    return Task(request, classifier, layers, manner, file_names(request.pictures), set())
+
+
+def answered(task: Task, portion: Portion) -> Told:
+    """Explain a portion, write its files, and say a line about every map."""
+    arguments, classifier = task.request.arguments, task.classifier
+    explanation = explain(
+        classifier,
+        portion.pictures,
+        methods=task.request.methods,
+        layers=[layer.name for layer in task.layers],
+        targets=arguments.target_category or ([PREDICTED] if arguments.evaluate else None),
+        manner=replace(task.manner, progress=further(task, portion)),
+    )
+    shown = maps_of(explanation, arguments)
+    scores = []
+    if arguments.evaluate:
+        scores = scored(classifier, shown, boxes=boxes_of(task, portion), manner=task.manner)
+    drawn = [on_original(one, portion.pictures[one.index]) for one in shown] if arguments.original_size else shown
+    written = write_files(shown, drawn, task, portion)
+    of = {id(one.map): one.facts() for one in scores}
+    told = [{"picture": str(portion.paths[one.index])} | facts(one) | of.get(id(one), {}) for one in shown]
+    if not arguments.json:
+        print("\n".join(map(sentence, shown, told)))
+    complain(shown, portion.paths, task.warned)
+    return Told(told, scores, written)
+
+
+def further(task: Task, portion: Portion) -> Progress | None:
+    """The progress of a portion as that of all pictures."""
+    tell, total = task.manner.progress, len(task.request.pictures)
+    if tell is None:
+        return None
+
+    def count(what: str, done: int, of: int) -> None:
+        tell(what, done + portion.done if what == "pictures" else done, total if what == "pictures" else of)
+
+    return count
 
 
 def manner_of(classifier: Classifier, arguments: argparse.Namespace) -> Manner:
-    """How the maps are made; several pictures are counted on the terminal if there is one."""
+    """How the maps are made; what takes long is counted on the terminal if there is one."""
     batch_size = arguments.batch_size
     if arguments.memory_budget is not None:
         batch_size = affordable(classifier, batch_size, arguments.memory_budget)
@@ -84,14 +148,9 @@ def manner_of(classifier: Classifier, arguments: argparse.Namespace) -> Manner:
         arguments.aug_smooth,
         batch_size,
         arguments.precision,
-        count_on_terminal if sys.stderr.isatty() else None,
+        counting_line() if sys.stderr.isatty() else None,
+        arguments.samples,
     )
-
-
-def count_on_terminal(done: int, total: int) -> None:
-    """One line that is written over and over: how many of several pictures are explained."""
-    if total > 1:
-        print(f"\r{done}/{total} pictures", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def built(request: Request) -> Classifier:
@@ -115,88 +174,40 @@ def on_original(found: Saliency | Fused, picture: Image) -> Saliency | Fused:
     return replace(found, image=picture)
 
 
-def write_files(shown: Sequence[Saliency | Fused], drawn: Sequence[Saliency | Fused], request: Request) -> list[Path]:
+def write_files(
+    shown: Sequence[Saliency | Fused], drawn: Sequence[Saliency | Fused], task: Task, portion: Portion
+) -> list[Path]:
     """The pictures of what is drawn, and the numbers of what is shown, as far as wanted; what was written."""
-    arguments = request.arguments
+    arguments = task.request.arguments
     written: dict[Path, Sequence[Saliency | Fused]] = {}
-    if arguments.save_path and request.to_folder:
-        for index, name in enumerate(unique_names([picture.stem for picture in request.pictures])):
-            written[arguments.save_path / f"{name}.png"] = [found for found in drawn if found.index == index]
+    if arguments.save_path and task.request.to_folder:
+        for index, path in enumerate(portion.paths):
+            file = arguments.save_path / f"{task.names[path]}.png"
+            written[file] = [found for found in drawn if found.index == index]
     elif arguments.save_path:
         written[arguments.save_path] = drawn
     for path, maps in written.items():
-        save_overlay(path, maps, style=request.style, titled=arguments.titled)
+        save_overlay(path, maps, style=task.request.style, titled=arguments.titled)
     if arguments.npz:
-        save_maps(arguments.npz, shown, [str(picture) for picture in request.pictures])
+        save_maps(arguments.npz, shown, [str(picture) for picture in portion.paths])
         return [*written, arguments.npz]
     return list(written)
 
 
-def unique_names(stems: Sequence[str]) -> list[str]:
-    """The same names, those that come again with a number: a, b, a_2."""
-    names: dict[str, None] = {}
-    for stem in stems:
-        name, count = stem, 1
-        while name in names:
-            count += 1
-            name = f"{stem}_{count}"
-        names[name] = None
-    return list(names)
-
-
-def scores_of(classifier: Classifier, found: Saliency | Fused, box: list[int] | None) -> dict[str, Any] | None:
-    """How true a map is; nothing for one that speaks about no class.
+def boxes_of(task: Task, portion: Portion) -> list[Box | None]:
+    """Where the object of every picture lies as it is fed; None where nothing is known, or nothing is left.
 
     Raises:
-        DataError: the box is empty or outside the picture.
+        DataError: a box does not lie in its picture.
     """
-    if box is None:
-        return asdict(evaluate(classifier, found)) if found.subject else None
-    left, top, right, bottom = box
-    height, width = found.image.size
-    if not (left < right <= width and top < bottom <= height):
-        raise DataError(
-            f"the box {' '.join(map(str, box))} does not lie in the picture as fed, {width} wide and {height} high",
-            hint="--box LEFT TOP RIGHT BOTTOM, in pixels of the picture after resizing and cropping",
-        )
-    return asdict(evaluate(classifier, found, box=(left, top, right, bottom))) if found.subject else None
-
-
-def tell(
-    shown: Sequence[Saliency | Fused],
-    written: Sequence[Path],
-    request: Request,
-    scores: Sequence[dict[str, Any] | None],
-) -> None:
-    """Say what was seen and written, as data or in words; maps that show nothing are complained of on the side."""
-    told = [{"picture": str(request.pictures[found.index])} | facts(found) for found in shown]
-    for one, score in zip(told, scores, strict=False):
-        one["faithfulness"] = score
-    if request.arguments.json:
-        print(json.dumps({"maps": told, "written": [str(path) for path in written]}, indent=1))
-    else:
-        print("\n".join(map(sentence, shown, told)))
-        print("".join(table(found, score) for found, score in zip(shown, scores, strict=False) if score), end="")
-        print("\n".join(f"written: {path}" for path in written) or "nothing written: --save-path names a picture")
-    for one in told:
-        if one["empty"]:
-            where = f"{one['picture']}: the {one['method']} map at {' + '.join(one['layers'])}"
-            print(f"warning: {where} is empty: no position speaks for the class", file=sys.stderr)
-
-
-def sentence(found: Saliency | Fused, told: dict[str, Any]) -> str:
-    """One line about one map: picture, class, method, layer, and where it is hottest."""
-    number = "" if found.subject is None else f"{found.subject.target} "
-    row, column = told["hottest"]
-    where = f"{found.method} at {found.layer}, hottest at row {row}, column {column}"
-    return f"{told['picture']}: {number}{caption(found.subject)}, {where}"
-
-
-def table(found: Saliency | Fused, score: dict[str, Any]) -> str:
-    """The scores of a map and of the baselines beside it, one measure a line."""
-    lines = [f"\n{found.method}, {caption(found.subject)}", f"  {'':12}      map  uniform   random   better"]
-    for measure, better in BETTER.items():
-        values = [score[whose][measure] for whose in ("own", "uniform", "random")]
-        if None not in values:
-            lines.append(f"  {measure:<12}" + "".join(f"{float(value):9.3f}" for value in values) + f"   {better}")
-    return "\n".join(lines) + "\n"
+    arguments = task.request.arguments
+    feed = partial(scaled_whole if arguments.whole or arguments.original_size else prepared, task.classifier)
+    found: list[Box | None] = []
+    for path, picture in zip(portion.paths, portion.pictures, strict=True):
+        box = task.request.boxes.get(path)
+        height, width = picture.size
+        if box is not None and (box[2] > width or box[3] > height):
+            seen = " ".join(map(str, box))
+            raise DataError(f"the box {seen} does not lie in {path}, {width} wide and {height} high", hint=HINT)
+        found.append(None if box is None else box_as_fed(feed, picture.size, box))
+    return found

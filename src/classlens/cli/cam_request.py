@@ -12,6 +12,7 @@ from pathlib import Path
 
 from classlens.adapters import DEFAULT, Options, split_address
 from classlens.cam.methods import METHODS, find_method
+from classlens.cli.cam_boxes import Boxes, read_boxes
 from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
 from classlens.errors import ClasslensError, DataError, MissingDependency
@@ -36,6 +37,7 @@ class Request:
     checkpoint: str | None
     methods: tuple[str, ...]
     style: Style
+    boxes: Boxes
     arguments: argparse.Namespace
 
     @property
@@ -64,6 +66,7 @@ def read_request(arguments: argparse.Namespace) -> Request:
     table(arguments.colormap)
     style = Style(arguments.colormap or DEFAULT_COLORMAP, arguments.opacity, arguments.contour or None)
     check_outputs(arguments)
+    boxes = read_boxes(arguments.box, pictures)
     options = Options(
         parse_overrides(arguments.cfg_options),
         arguments.trust_config,
@@ -72,7 +75,7 @@ def read_request(arguments: argparse.Namespace) -> Request:
     )
     if find_spec("torch") is None:
         raise MissingDependency("torch", extra="cam")
-    return Request(pictures, open_target(address, options), checkpoint, methods, style, arguments)
+    return Request(pictures, open_target(address, options), checkpoint, methods, style, boxes, arguments)
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:

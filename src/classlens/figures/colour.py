@@ -26,15 +26,15 @@ COLORMAPS: Mapping[str, int] = {
 
 
 def table(name: str) -> UInt8[np.ndarray, "256 3"]:
-    """The 256 RGB colours of a scale, from cold to hot.
+    """The 256 RGB colours of a scale, its name in any case, from cold to hot.
 
     Raises:
         NotFound: there is no such scale.
     """
-    if name not in COLORMAPS:
+    if name.casefold() not in COLORMAPS:
         raise NotFound("colour map", name, COLORMAPS)
     steps = np.arange(256, dtype=np.uint8)[:, None]
-    return np.ascontiguousarray(cv2.applyColorMap(steps, COLORMAPS[name])[:, 0, ::-1])
+    return np.ascontiguousarray(cv2.applyColorMap(steps, COLORMAPS[name.casefold()])[:, 0, ::-1])
 
 
 def coloured(heatmap: Heatmap, name: str = DEFAULT) -> UInt8[np.ndarray, "height width 3"]:

@@ -20,6 +20,12 @@ WIDEST = 6
 LONGEST = 26
 """Characters of a title that fit over a picture as wide as it is high."""
 
+TALLEST = 32
+"""Characters of a label that fit beside a row."""
+
+ASPECTS = (0.6, 2.0)
+"""Width of a column, as a share of its height, at least and at most: wider pictures are drawn smaller."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -38,7 +44,8 @@ def grid_figure(rows: Sequence[Sequence[Cell]], labels: Sequence[str], colormap:
             shown = wrapped(shown[0])
             labels = [""] * len(shown)
     columns = max(map(len, shown))
-    aspect = max(cell.image.size[1] / cell.image.size[0] for row in shown for cell in row)
+    widest = max(cell.image.size[1] / cell.image.size[0] for row in shown for cell in row)
+    aspect = min(max(widest, ASPECTS[0]), ASPECTS[1])
     size = (columns * (CELL * aspect + 0.1) + 1.2, len(shown) * (CELL + 0.5) + 0.4)
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     axes = figure.subplots(len(shown), columns, squeeze=False)
@@ -50,7 +57,8 @@ def grid_figure(rows: Sequence[Sequence[Cell]], labels: Sequence[str], colormap:
         if label:
             name_row(places[0], label)
     scale = ScalarMappable(Normalize(0, 1), ListedColormap(table(colormap) / 255))
-    bar = figure.colorbar(scale, ax=list(axes.flat), shrink=0.8 if len(shown) == 1 else 0.5, pad=0.01, aspect=25)
+    shrink = 0.8 if len(shown) == 1 else max(0.1, 0.9 / len(shown))
+    bar = figure.colorbar(scale, ax=list(axes.flat), shrink=shrink, pad=0.01, aspect=15, panchor=False)
     bar.set_label("share of the map's maximum", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     if heading:
@@ -74,10 +82,10 @@ def show(axes: Axes, cell: Cell, longest: int) -> None:
 
 
 def name_row(axes: Axes, label: str) -> None:
-    """The label of a row, upright beside its first picture."""
-    axes.text(
-        -0.04, 0.5, shortened(label, 32), transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=9
-    )
+    """The label of a row, upright beside its first picture: the name of the class, and below it how probable it is."""
+    name, bracket, rest = label.rpartition(" (")
+    lines = [name if len(name) <= TALLEST else name[: TALLEST - 1] + "…", f"({rest}"] if bracket else [label]
+    axes.text(-0.04, 0.5, "\n".join(lines), transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=9)
 
 
 def shortened(text: str, longest: int) -> str:

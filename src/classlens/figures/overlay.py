@@ -96,11 +96,12 @@ def figure_of(saliencies: Sequence[Saliency | Fused], style: Style = PLAIN) -> "
 
 
 def caption(subject: Subject | None) -> str:
-    """What is said of the class: its name without synonyms, and its probability."""
+    """What is said of the class: its name without synonyms, and its probability; of a contrast, both classes'."""
     if subject is None:
         return "every class"
     name = " - ".join(side.split(",")[0] for side in subject.class_name.split(" - "))
-    return f"{name} ({subject.probability:.1%})"
+    rival = "" if subject.against_probability is None else f" : {subject.against_probability:.1%}"
+    return f"{name} ({subject.probability:.1%}{rival})"
 
 
 def rendered(figure: "Figure") -> Image:

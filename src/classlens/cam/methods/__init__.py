@@ -16,9 +16,12 @@ class Method:
     """One method: the function that weighs the activations, the one that makes one map of the channels, its paper.
 
     `needs` is what it has to be told: "gradients" of the target class; "activations" only, so that the map is the same
-    for every class; "attention", which only transformers have; or "scores", for which it runs the model again and again. `at` is
-    where its map lies: at a layer, or at the pixels of the input. `score` is what the gradients are those of: the
-    class, or the class against those most like it.
+    for every class; "attention", which only transformers have; or "scores", for which it runs the model again
+    and again. `at` is where its map lies: at a layer, or at the pixels of the input. `score` is what the gradients are those of: the
+    class, or the class against those most like it. `asks` is how often it runs the model for every one of `each`; with
+    "place", that many times along the height and along the width. `amounts` says that it takes features
+    for amounts, so that those of both signs, which a norm layer puts out, lead it astray.
+    `cap` is the share of positions below the hottest colour: single pixels of a gradient outshine all others.
     """
 
     name: str
@@ -28,11 +31,32 @@ class Method:
     needs: Literal["gradients", "activations", "attention", "scores"] = "gradients"
     at: Literal["layer", "input"] = "layer"
     score: Literal["class", "finer"] = "class"
+    asks: int = 0
+    each: Literal["picture", "place", "channel"] = "picture"
+    amounts: bool = False
+    cap: float = 1.0
+
+    def passes(self, channels: int, samples: int | None = None) -> int:
+        """Runs of the model for one picture and class, at a layer of so many channels; `samples` instead of `asks`."""
+        asks = self.asks if samples is None or self.asks <= 1 else samples
+        return {"picture": asks, "place": asks * asks, "channel": asks * channels}[self.each]
 
     @property
     def quick(self) -> bool:
         """Whether the one pass that all methods share is enough, or nearly."""
         return self.needs in ("gradients", "activations")
+
+
+def asking(name: str, weigh: str, paper: str, asks: int, *, amounts: bool = True) -> Method:
+    """A method that runs the model so often for every channel of the layer."""
+    return Method(name, weigh, paper, needs="scores", asks=asks, each="channel", amounts=amounts)
+
+
+def looking(
+    name: str, weigh: str, paper: str, asks: int, *, each: Literal["picture", "place"] = "picture", cap: float = 1.0
+) -> Method:
+    """A method that runs the model so often to look at pixels."""
+    return Method(name, weigh, paper, needs="scores", at="input", asks=asks, each=each, cap=cap)
 
 
 PCA = "collapse.first_component"
@@ -42,7 +66,7 @@ METHODS: Mapping[str, Method] = {
     for method in (
         Method("GradCAM", "weights.grad_cam", "Selvaraju et al., ICCV 2017"),
         Method("GradCAM++", "weights.grad_cam_plus_plus", "Chattopadhay et al., WACV 2018"),
-        Method("XGradCAM", "weights.x_grad_cam", "Fu et al., BMVC 2020"),
+        Method("XGradCAM", "weights.x_grad_cam", "Fu et al., BMVC 2020", amounts=True),
         Method("EigenCAM", "weights.activations_only", "Muhammad & Yeasin, IJCNN 2020", PCA, "activations"),
         Method("EigenGradCAM", "weights.hi_res_cam", "Muhammad & Yeasin, IJCNN 2020, of G A", PCA_OF_EVIDENCE),
         Method("LayerCAM", "weights.layer_cam", "Jiang et al., TIP 2021"),
@@ -50,7 +74,7 @@ METHODS: Mapping[str, Method] = {
         Method("GradCAMElementWise", "weights.grad_cam_element_wise", "Pillai & Pirsiavash, AAAI 2021"),
         Method("ShapleyCAM", "weights.shapley_cam", "Cai, 2025"),
         Method("FinerCAM", "weights.grad_cam", "Zhang et al., CVPR 2025", score="finer"),
-        Method("FEM", "weights.fem", "Fuad et al., IPTA 2020", needs="activations"),
+        Method("FEM", "weights.fem", "Fuad et al., IPTA 2020", needs="activations", amounts=True),
         Method(
             "KPCA-CAM",
             "weights.activations_only",
@@ -70,24 +94,18 @@ METHODS: Mapping[str, Method] = {
         Method(
             "LeGrad",
             "attention.attention_gradients",
-            "Bousselham et al., ICCV 2025, last score",
+            "Bousselham et al., ICCV 2025",
             needs="attention",
             at="input",
         ),
-        Method("ScoreCAM", "masking.score_cam", "Wang et al., CVPRW 2020", needs="scores"),
-        Method("SS-CAM", "masking.ss_cam", "Wang et al., 2020", needs="scores"),
-        Method("IS-CAM", "masking.is_cam", "Naidu et al., 2020", needs="scores"),
-        Method("AblationCAM", "masking.ablation_cam", "Desai & Ramaswamy, WACV 2020", needs="scores"),
-        Method("RISE", "pictures.rise", "Petsiuk et al., BMVC 2018", needs="scores", at="input"),
-        Method("Occlusion", "pictures.occlusion", "Zeiler & Fergus, ECCV 2014", needs="scores", at="input"),
-        Method(
-            "IntegratedGradients",
-            "pictures.integrated_gradients",
-            "Sundararajan et al., ICML 2017",
-            needs="scores",
-            at="input",
-        ),
-        Method("SmoothGrad", "pictures.smooth_grad", "Smilkov et al., 2017", needs="scores", at="input"),
+        asking("ScoreCAM", "masking.score_cam", "Wang et al., CVPRW 2020", 1),
+        asking("SS-CAM", "masking.ss_cam", "Wang et al., 2020", 10),
+        asking("IS-CAM", "masking.is_cam", "Naidu et al., 2020", 10),
+        asking("AblationCAM", "masking.ablation_cam", "Desai & Ramaswamy, WACV 2020", 1, amounts=False),
+        looking("RISE", "pictures.rise", "Petsiuk et al., BMVC 2018", 1000),
+        looking("Occlusion", "pictures.occlusion", "Zeiler & Fergus, ECCV 2014", 15, each="place"),
+        looking("IntegratedGradients", "pictures.integrated_gradients", "Sundararajan et al., ICML 2017", 50, cap=0.99),
+        looking("SmoothGrad", "pictures.smooth_grad", "Smilkov et al., 2017", 25, cap=0.99),
     )
 }
 """Every method by its name, the six documented ones first."""

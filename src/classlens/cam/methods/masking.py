@@ -1,6 +1,7 @@
 """CAM methods that weigh a channel by what the model says when it is shown, or denied, what the channel lights up.
 
-No gradients, but one forward pass per channel and picture: hundreds to thousands.
+No gradients, but one run of the model per channel and picture: hundreds to thousands. Channels that are the same
+everywhere make the same mask, and are asked about once.
 """
 
 from collections.abc import Callable
@@ -10,12 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from classlens.arrays import Float
-from classlens.cam.probe import Evidence
+from classlens.cam.probe import Evidence, chunks
+from classlens.cam.resuming import resumed
 
 Weighted = Float[Tensor, "batch channels height width"]
-
-SAMPLES = 10
-"""Noisy masks of SS-CAM, steps of IS-CAM."""
 
 NOISE = 2.0
 """Standard deviation of SS-CAM's noise beside activations scaled to 0..1, as in torch-cam."""
@@ -33,32 +32,35 @@ def score_cam(evidence: Evidence) -> Weighted:
 
 
 def ss_cam(evidence: Evidence) -> Weighted:
-    """Score-CAM with every mask replaced by ten noisy ones, whose scores are averaged.
+    """Score-CAM with every mask replaced by `samples` noisy ones, whose scores are averaged.
 
-    The same ten pictures of noise serve every channel, so that a map does not depend on what else is in the batch.
+    The same pictures of noise serve every channel, so that a map does not depend on what else is in the batch. Noisy
+    masks are not scaled again, as in torch-cam.
 
     Source: Wang et al., SS-CAM, 2020, section 3.2.
     """
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn((SAMPLES, *evidence.model.batch.shape[2:]), generator=generator).to(evidence.activations.device)
+    samples, size = evidence.model.samples, evidence.model.batch.shape[2:]
+    noise = torch.randn((samples, *size), generator=generator).to(evidence.activations.device)
     total = torch.zeros(evidence.activations.shape[:2], device=evidence.activations.device)
     for drawn in noise:
 
         def noisy(activations: Tensor, drawn: Tensor = drawn) -> Tensor:
-            return unit(enlarged(unit(activations), evidence, aligned=False) + NOISE * drawn)
+            return enlarged(unit(activations), evidence, aligned=False) + NOISE * drawn
 
         total += masked_scores(evidence, noisy, [1.0])
-    return (total / SAMPLES).softmax(dim=1)[:, :, None, None] * evidence.activations
+    return (total / samples).softmax(dim=1)[:, :, None, None] * evidence.activations
 
 
 def is_cam(evidence: Evidence) -> Weighted:
     """Score-CAM with the score averaged along a path of ever brighter masked pictures.
 
-    The factors 0.1, 0.3, 0.6, ..., 5.5 add up as in the paper's algorithm 1, and as in torch-cam.
+    The factors 0.1, 0.3, 0.6, ..., 5.5 (of ten) add up as in the paper's algorithm 1, and as in torch-cam.
 
     Source: Naidu et al., IS-CAM, 2020, algorithm 1.
     """
-    factors = [step * (step + 1) / (2 * SAMPLES) for step in range(1, SAMPLES + 1)]
+    steps = evidence.model.samples
+    factors = [step * (step + 1) / (2 * steps) for step in range(1, steps + 1)]
     weights = masked_scores(evidence, lambda activations: enlarged(unit(activations), evidence, aligned=False), factors)
     return weights.softmax(dim=1)[:, :, None, None] * evidence.activations
 
@@ -69,17 +71,21 @@ def ablation_cam(evidence: Evidence) -> Weighted:
     Source: Desai & Ramaswamy, Ablation-CAM, WACV 2020, eq. 4.
     """
     probe, activations = evidence.model, evidence.activations
-    batch, channels = activations.shape[:2]
-    pictures = torch.arange(batch, device=activations.device)
-    usual = probe.scores(probe.batch, pictures)
-    without = []
-    for start in range(0, channels, probe.at_once):
-        some = torch.arange(start, min(start + probe.at_once, channels), device=activations.device)
-        changed = activations[:, None].repeat(1, len(some), 1, 1, 1)
-        changed[:, torch.arange(len(some)), some] = 0
-        without.append(probe.resumed(changed.flatten(0, 1), pictures.repeat_interleave(len(some))).reshape(batch, -1))
-    drop = (usual[:, None] - torch.cat(without, dim=1)) / usual[:, None]
-    return drop[:, :, None, None] * activations
+    shares = torch.zeros(activations.shape[:2], device=activations.device)
+    for picture, maps in enumerate(activations):
+        alive = maps.flatten(1).any(dim=1).nonzero()[:, 0]
+
+        def without(rows: range, maps: Tensor = maps, alive: Tensor = alive) -> Tensor:
+            """Variant 0 is the feature map as it is, variant n that without the n-th channel that is not zero."""
+            changed = maps.repeat(len(rows), 1, 1, 1)
+            for variant, place in zip(changed, rows, strict=True):
+                if place:
+                    variant[alive[place - 1]] = 0
+            return changed
+
+        scores = resumed(probe, without, len(alive) + 1, picture)
+        shares[picture, alive] = (scores[0] - scores[1:]) / scores[0]
+    return shares[:, :, None, None] * activations
 
 
 def masked_scores(
@@ -90,12 +96,15 @@ def masked_scores(
     """The score of every picture through the mask of every channel, averaged over factors on what is fed."""
     probe, activations = evidence.model, evidence.activations
     scores = torch.zeros(activations.shape[:2], device=activations.device)
-    for picture in range(activations.shape[0]):
-        for start in range(0, activations.shape[1], probe.at_once):
-            some = slice(start, start + probe.at_once)
-            masked = probe.batch[picture] * mask(activations[picture, some])[:, None]
-            of = torch.full((len(masked),), picture, device=activations.device)
+    for picture, maps in enumerate(activations):
+        flat = maps.flatten(1).amax(dim=1) == maps.flatten(1).amin(dim=1)
+        wanted = torch.cat([(~flat).nonzero()[:, 0], flat.nonzero()[:1, 0]])
+        for rows in chunks(len(wanted), probe.at_once):
+            some = wanted[rows]
+            masked = probe.batch[picture] * mask(maps[some])[:, None]
+            of = torch.full((len(some),), picture, device=activations.device)
             scores[picture, some] = torch.stack([probe.scores(masked * factor, of) for factor in factors]).mean(0)
+        scores[picture, flat] = scores[picture, wanted[-1]]
     return scores
 
 

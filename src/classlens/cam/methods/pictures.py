@@ -1,7 +1,10 @@
 """Methods that look at pixels instead of a layer, for comparison with the class activation maps.
 
-What they return lies at the size of the picture as fed; the layer is called `input`. Most run the model many times.
+What they return lies at the size of the picture as fed; the layer is called `input`. They run the model `samples`
+times on every picture, on as many variants at once as a batch holds.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -9,24 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from classlens.arrays import Float
-from classlens.cam.probe import Evidence
+from classlens.cam.probe import Evidence, Probe, chunks
 
 Weighted = Float[Tensor, "batch channels rows columns"]
 
-STEPS = 50
-"""Points on the path of integrated gradients."""
-
-NOISY = 25
-"""Noisy pictures of SmoothGrad; `SPREAD` is their noise, as a share of the picture's range of values."""
 SPREAD = 0.15
+"""Standard deviation of SmoothGrad's noise, as a share of the picture's range of values."""
 
-MASKS = 1000
-"""Random masks of RISE, each of `CELLS` x `CELLS` cells, of which `SHOWN` are shown on average."""
 CELLS = 7
 SHOWN = 0.5
+"""A mask of RISE has `CELLS` x `CELLS` cells, of which `SHOWN` are shown on average."""
 
-WINDOWS = 8
-"""An occluding square is an eighth of the short side, and moves by half of itself."""
+
+def variants(probe: Probe, count: int) -> Iterator[tuple[slice, Tensor]]:
+    """Of `count` variants of every picture those that go together, and the pictures that they belong to."""
+    pictures = torch.arange(len(probe.batch), device=probe.batch.device)
+    for rows in chunks(count, max(1, probe.at_once // len(pictures))):
+        few = slice(rows.start, min(rows.stop, count))
+        yield few, pictures.repeat(few.stop - few.start)
 
 
 def integrated_gradients(evidence: Evidence) -> Weighted:
@@ -37,11 +40,12 @@ def integrated_gradients(evidence: Evidence) -> Weighted:
     Source: Sundararajan et al., Axiomatic attribution for deep networks, ICML 2017, eqs. 1, 3.
     """
     probe = evidence.model
-    points, weights = np.polynomial.legendre.leggauss(STEPS)
-    pictures = torch.arange(len(probe.batch), device=probe.batch.device)
+    points, weights = (torch.from_numpy(one).to(probe.batch) for one in np.polynomial.legendre.leggauss(probe.samples))
     total = torch.zeros_like(probe.batch)
-    for point, weight in zip((1 + points) / 2, weights / 2, strict=True):
-        total += float(weight) * probe.input_gradients(probe.batch * float(point), pictures)
+    for few, of in variants(probe, probe.samples):
+        on_path = (1 + points[few, None, None, None, None]) / 2 * probe.batch
+        slopes = probe.input_gradients(on_path.flatten(0, 1), of).reshape(-1, *probe.batch.shape)
+        total += torch.einsum("v,vbcij->bcij", weights[few] / 2, slopes)
     return probe.batch * total
 
 
@@ -51,14 +55,16 @@ def smooth_grad(evidence: Evidence) -> Weighted:
     Source: Smilkov et al., SmoothGrad, 2017, section 3.
     """
     probe = evidence.model
-    pictures = torch.arange(len(probe.batch), device=probe.batch.device)
     reach = probe.batch.amax((1, 2, 3), keepdim=True) - probe.batch.amin((1, 2, 3), keepdim=True)
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(probe.batch)
-    for _ in range(NOISY):
-        noise = torch.randn(probe.batch.shape[1:], generator=generator).to(probe.batch.device)
-        total += probe.input_gradients(probe.batch + SPREAD * reach * noise, pictures)
-    return (total / NOISY).abs()
+    for few, of in variants(probe, probe.samples):
+        noise = torch.stack(
+            [torch.randn(probe.batch.shape[1:], generator=generator) for _ in range(few.start, few.stop)]
+        )
+        noisy = probe.batch + SPREAD * reach * noise.to(probe.batch.device)[:, None]
+        total += probe.input_gradients(noisy.flatten(0, 1), of).reshape(-1, *probe.batch.shape).sum(dim=0)
+    return (total / probe.samples).abs()
 
 
 def rise(evidence: Evidence) -> Weighted:
@@ -69,12 +75,14 @@ def rise(evidence: Evidence) -> Weighted:
     probe = evidence.model
     batch, _, height, width = probe.batch.shape
     generator = torch.Generator().manual_seed(0)
-    total = torch.zeros((batch, 1, height, width), device=probe.batch.device)
-    for _ in range(MASKS):
-        mask = random_mask(height, width, generator).to(probe.batch.device)
-        left = probe.probabilities(probe.batch * mask, torch.arange(batch, device=probe.batch.device))
-        total += left[:, None, None, None] * mask
-    return total / (MASKS * SHOWN)
+    total = torch.zeros((batch, height, width), device=probe.batch.device)
+    for few, of in variants(probe, probe.samples):
+        masks = torch.stack([random_mask(height, width, generator) for _ in range(few.start, few.stop)]).to(
+            probe.batch.device
+        )
+        left = probe.probabilities((probe.batch * masks[:, None, None]).flatten(0, 1), of).reshape(-1, batch)
+        total += torch.einsum("vb,vij->bij", left, masks)
+    return total[:, None] / (probe.samples * SHOWN)
 
 
 def random_mask(height: int, width: int, generator: torch.Generator) -> Float[Tensor, "height width"]:
@@ -90,23 +98,28 @@ def random_mask(height: int, width: int, generator: torch.Generator) -> Float[Te
 def occlusion(evidence: Evidence) -> Weighted:
     """How much the score drops when a grey square hides a place, averaged over the squares that cover it.
 
+    Fifteen places on the short side make a square an eighth of it, which moves by half of itself.
+
     Source: Zeiler & Fergus, Visualizing and understanding convolutional networks, ECCV 2014, section 4.2.
     """
     probe = evidence.model
     batch, _, height, width = probe.batch.shape
-    pictures = torch.arange(batch, device=probe.batch.device)
-    side = max(1, min(height, width) // WINDOWS)
-    step = max(1, side // 2)
-    usual = probe.scores(probe.batch, pictures)
+    side = max(1, 2 * min(height, width) // (probe.samples + 1))
+    corners = [
+        (top, left)
+        for top in starts(height, side, max(1, side // 2))
+        for left in starts(width, side, max(1, side // 2))
+    ]
+    usual = probe.scores(probe.batch, torch.arange(batch, device=probe.batch.device))
     total = torch.zeros((batch, height, width), device=probe.batch.device)
     covered = torch.zeros((height, width), device=probe.batch.device)
-    for top in starts(height, side, step):
-        for left in starts(width, side, step):
-            hidden = probe.batch.clone()
-            hidden[:, :, top : top + side, left : left + side] = 0
-            drop = usual - probe.scores(hidden, pictures)
-            total[:, top : top + side, left : left + side] += drop[:, None, None]
-            covered[top : top + side, left : left + side] += 1
+    for few, of in variants(probe, len(corners)):
+        seen = torch.ones((few.stop - few.start, height, width), device=probe.batch.device)
+        for mask, (top, left) in zip(seen, corners[few], strict=True):
+            mask[top : top + side, left : left + side] = 0
+        left_over = probe.scores((probe.batch * seen[:, None, None]).flatten(0, 1), of).reshape(-1, batch)
+        total += torch.einsum("vb,vij->bij", usual - left_over, 1 - seen)
+        covered += (1 - seen).sum(dim=0)
     return (total / covered)[:, None]
 
 
