@@ -4,8 +4,6 @@ Everything that can be wrong with the arguments is told before a target is opene
 """
 
 import argparse
-import json
-import shutil
 from pathlib import Path
 
 from classlens.adapters import Options
@@ -17,7 +15,7 @@ from classlens.figures.saving import check_folder, check_target, save_csv, save_
 from classlens.figures.style import check_style
 from classlens.schedule.clock import Clock
 from classlens.schedule.data import summary
-from classlens.schedule.replay import Curves, replay
+from classlens.schedule.replay import Curve, Curves, replay
 from classlens.schedule.schedule import scaled_by_batch
 from classlens.source import Source
 
@@ -45,6 +43,8 @@ def answer(arguments: argparse.Namespace) -> int:
         save_csv(arguments.csv, every)
         wrote.append(arguments.csv)
     if arguments.json:
+        import json
+
         print(json.dumps({"runs": [summary(run) for run in runs], "files": [str(path) for path in wrote]}, indent=2))
     else:
         tell(runs, wrote, arguments)
@@ -138,6 +138,8 @@ def write_pictures(runs: list[Curves], arguments: argparse.Namespace) -> list[Pa
 def tell(runs: list[Curves], wrote: list[Path], arguments: argparse.Namespace) -> None:
     """Print what a reader wants to know at once: lengths, peaks, mistakes, files; or the plot itself."""
     if not wrote and not arguments.not_show:
+        import shutil
+
         from classlens.figures.terminal_plot import terminal_plot
 
         columns, lines = shutil.get_terminal_size((100, 30))
@@ -161,6 +163,14 @@ def tell_curves(run: Curves, name: str) -> None:
         first, (step, value) = curves[0], curves[0].peak
         group = f" of {label_of(run, curves, alone=False, several=False)}" if len(lines) > 1 else ""
         start = first.at([0])[0]
-        print(f"  {name}{group}: starts {start:.6g}, peaks {value:.6g} at step {step:,}, ends {first.final:.6g}")
+        print(f"  {name}{group}: starts {start:.6g}, peaks {value:.6g} at step {step:,}, {ends(first)}")
     if len(lines) > MOST_LINES:
         print(f"  and {len(lines) - MOST_LINES} more (--json lists all)")
+
+
+def ends(curve: Curve) -> str:
+    """How a curve ends: with a value, or between two where a metric decides."""
+    undecided = curve.course.undecided
+    if undecided is None:
+        return f"ends {curve.final:.6g}"
+    return f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}: it {undecided} from step {undecided.first:,} on"

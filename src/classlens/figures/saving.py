@@ -1,7 +1,6 @@
 """Curves into files. The ending of the name says what is written; a file is there whole, or not at all."""
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
@@ -54,11 +53,12 @@ def save_curves(
     title: str = "",
     style: str = "whitegrid",
     size: tuple[float, float] = (12.0, 7.0),
-    log: bool = False,
+    log: bool | None = None,
 ) -> None:
     """Draw the runs into one file.
 
-    SVG and HTML in one of our own styles are written without matplotlib, which takes longer to load than they take.
+    SVG, HTML and pixels in one of our own styles are drawn without matplotlib, which takes longer to load than they
+    take.
 
     Raises:
         DataError: the format is unknown, the picture too large, or the file cannot be written.
@@ -77,11 +77,16 @@ def save_curves(
 
         picture = svg_of(runs, title=title, style=style, size=size, log=log)
         write_whole(path, lambda file: file.write(picture.encode()))
+    elif suffix in RASTER and size[0] * size[1] * 100**2 > MOST_PIXELS:
+        raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
+    elif suffix in RASTER and style in STYLES:
+        from classlens.figures.curves_raster import picture_of, save
+
+        pixels = picture_of(runs, title=title, style=style, size=size, log=log)
+        write_whole(path, lambda file: save(pixels, file, suffix))
     else:
         from classlens.figures.curves import draw_curves, settle
 
-        if size[0] * size[1] * 100**2 > MOST_PIXELS and suffix in RASTER:
-            raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
         figure = draw_curves(runs[0], others=runs[1:], title=title, style=style, size=size, log=log)
         settle(figure)
         write_whole(path, lambda file: figure.savefig(file, format=suffix[1:]))
@@ -106,25 +111,14 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises:
         DataError: the disk refuses.
     """
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        try:
+            with unfinished.open("xb") as file:
+                write(file)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}") from error
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        unfinished.chmod(0o666 & ~current_mask())
-        unfinished.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def current_mask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -47,7 +47,17 @@ def curve_summary(curve: Curve) -> dict[str, Any]:
         "final": finite(curve.final),
         "marks": [{"step": mark.step, "what": mark.what} for mark in curve.course.marks],
         "points": {"step": steps.tolist(), "value": [finite(value) for value in values.tolist()]},
+        **undecided_part(curve),
     }
+
+
+def undecided_part(curve: Curve) -> dict[str, Any]:
+    """What a metric decides: from which step on, and the lowest that the values at the points can be."""
+    undecided = curve.course.undecided
+    if undecided is None:
+        return {}
+    lowest = [finite(value) for value in curve.lowest.tolist()]
+    return {"depends_on_metric": {"metric": undecided.metric, "from_step": undecided.first, "lowest": lowest}}
 
 
 def finite(value: float) -> float | None:

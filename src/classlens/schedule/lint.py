@@ -194,6 +194,14 @@ def raised_by_minimum(curve: Curve) -> Iterator[Finding]:
             )
 
 
+def idle_plateau(curve: Curve) -> Iterator[Finding]:
+    """A plateau rule whose patience outlasts the run."""
+    for setting in curve.course.settings:
+        if "Plateau" in setting.kind and curve.course.undecided is None:
+            what = f"{where(setting)}: patience={setting.arguments.get('patience', 10)} outlasts the run: it never acts"
+            yield Finding("idle plateau", what)
+
+
 SETTING_CHECKS: tuple[Callable[[Setting, Clock], Iterator[Finding]], ...] = (
     milestones,
     stuck_warmup,
@@ -204,4 +212,4 @@ SETTING_CHECKS: tuple[Callable[[Setting, Clock], Iterator[Finding]], ...] = (
     restored,
     long_warmup,
 )
-CURVE_CHECKS: tuple[Callable[[Curve], Iterator[Finding]], ...] = (not_a_number, raised_by_minimum)
+CURVE_CHECKS: tuple[Callable[[Curve], Iterator[Finding]], ...] = (not_a_number, raised_by_minimum, idle_plateau)

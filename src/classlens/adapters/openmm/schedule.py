@@ -1,7 +1,8 @@
 """The schedule and the clock of an OpenMMLab config, of either generation.
 
 1.x chains its schedulers (`schedules/chained.py`); 0.x computes each value afresh from its policy and warm-up
-(`schedules/policies.py`). They mean different curves, so neither is translated into the other.
+(`schedules/policies.py`). They mean different curves, so neither is translated into the other. Only the rules of the
+generation at hand are loaded.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from functools import partial
 from math import ceil
 from types import MappingProxyType
 
-from classlens.adapters.openmm.schedules import chained, policies
 from classlens.adapters.openmm.schedules.averaging import NAME, average_of
-from classlens.adapters.openmm.schedules.groups import Parameter, groups_of, layer_decay
+from classlens.adapters.openmm.schedules.depths import Layers, has_layers, layers_of
+from classlens.adapters.openmm.schedules.groups import Parameter, decays_by_layer, groups_of
 from classlens.adapters.openmm.setup import Optimization, Setup, Split
 from classlens.errors import ClasslensError, ConfigError, MissingDependency
 from classlens.schedule.clock import Clock
@@ -34,18 +35,13 @@ def open_schedule(
         ConfigError: the config has no optimizer, or a scheduler is wrong.
         NotFound: the type of a scheduler is unknown.
     """
-    optimization, notes = setup.optimization, []
-    if parameters is None and (count_groups or layer_decay(optimization) is not None):
-        try:
-            parameters = network_parameters(setup)
-            groups = groups_of(optimization, parameters)
-        except ClasslensError as error:
-            if count_groups:
-                raise
-            notes.append(f"rates decay layer by layer; only that of the last layer is drawn, because {error}")
-            groups = groups_of(optimization, None)
-    else:
-        groups = groups_of(optimization, parameters)
+    optimization = setup.optimization
+    if parameters is None and count_groups:
+        parameters = network_parameters(setup)
+    layers, notes = None, []
+    if decays_by_layer(optimization):
+        layers, parameters, notes = layer_wise(setup, parameters)
+    groups = groups_of(optimization, parameters, layers)
     rules = rules_1x(optimization) if setup.generation == "1.x" else rules_0x(optimization)
     average = average_of(setup)
     if average is not None:
@@ -56,8 +52,27 @@ def open_schedule(
         notes.append("the config has no scheduler: every value stays as it starts")
     if optimization.accumulation > 1:
         notes.append(f"gradients of {optimization.accumulation} steps are summed before each update")
-    notes += chained.notes_of(optimization.param_scheduler or ())
     return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup))
+
+
+def layer_wise(
+    setup: Setup, parameters: Sequence[Parameter] | None
+) -> tuple[Layers | None, Sequence[Parameter] | None, list[str]]:
+    """The layers of a network whose rates decay layer by layer, its parameters, and what is to be said about both.
+
+    Parameters are counted where the network can be built here. Layers are None where training itself knows none.
+    """
+    backbone, notes = (setup.model or {}).get("backbone") or {}, []
+    if parameters is None and has_layers(backbone):
+        try:
+            parameters = network_parameters(setup)
+        except ClasslensError as error:
+            notes = [f"the parameters of the layers are not counted: {error}"]
+    try:
+        names = None if parameters is None else [parameter.name for parameter in parameters]
+        return layers_of(backbone, names), parameters, notes
+    except ConfigError as error:
+        return None, parameters, [f"rates should decay layer by layer, but {error}: drawn without decay"]
 
 
 def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
@@ -84,6 +99,8 @@ def batches_of(setup: Setup) -> Batches | None:
 
 def rules_1x(optimization: Optimization) -> dict[str, Rule]:
     """The rules of `param_scheduler`, by hyper-parameter."""
+    from classlens.adapters.openmm.schedules import chained
+
     written = optimization.param_scheduler or ()
     several = len(written) > 1
     schedulers = [
@@ -91,11 +108,20 @@ def rules_1x(optimization: Optimization) -> dict[str, Rule]:
         for index, settings in enumerate(written)
     ]
     names = dict.fromkeys(scheduler.name for scheduler in schedulers)
-    return {name: partial(chained.course_of, tuple(each for each in schedulers if each.name == name)) for name in names}
+    return {
+        name: partial(
+            chained.course_of,
+            tuple(each for each in schedulers if each.name == name),
+            validation=optimization.validation,
+        )
+        for name in names
+    }
 
 
 def rules_0x(optimization: Optimization) -> dict[str, Rule]:
     """The rules of `lr_config` and `momentum_config`, by hyper-parameter."""
+    from classlens.adapters.openmm.schedules import policies
+
     written: Mapping[str, Mapping[str, object] | None] = {
         "lr": optimization.lr_config,
         "momentum": optimization.momentum_config,
