@@ -6,8 +6,8 @@ For example:
   classlens lr a.py b.py --label old new -d 50000 --log --save-path compare.svg
   classlens lr configs/swin_transformer/swin-small_16xb64_in1k.py -d 1281167 -n 16 --csv lr.csv --strict
 
-CONFIG is an OpenMMLab-style config or another address. Without a file to write and without a display, the plot is
-drawn in the terminal.
+CONFIG is an OpenMMLab-style config or another address. Without a file to write, the plot is shown in a window where
+there is a display, and else in the terminal.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_overrides(parser)
     parser.add_argument("--log-level", default="WARNING", help=argparse.SUPPRESS)
-    parser.add_argument("--not-show", action="store_true", help="draw nothing in the terminal")
+    parser.add_argument("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
     add_extras(parser)
     add_json(parser)
 

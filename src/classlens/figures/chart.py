@@ -76,7 +76,7 @@ class Panel:
     def values(self) -> NDArray[np.float64]:
         """All that is drawn."""
         values = np.concatenate([part for line in self.lines for part in (line.y, line.low) if part is not None])
-        return values[np.isfinite(values)]
+        return np.asarray(values[np.isfinite(values)])
 
 
 @dataclass(frozen=True)
@@ -201,34 +201,34 @@ def shortened(text: str) -> str:
 
 
 def pins(run: Curves, name: str) -> tuple[Pin, ...]:
-    """Peak, marks and findings of one run."""
+    """Peak, findings and marks of one run, the more important first."""
     curve = max(run.named(name), key=lambda each: each.group.initial[each.name])
     step, value = curve.peak
     moves = curve.points[1][np.isfinite(curve.points[1])]
     found = [Pin(step, f"peak {value:.4g}", value)] if moves.size and moves.max() > moves.min() else []
     if (undecided := curve.course.undecided) is not None:
         found.append(Pin(undecided.first, f"{undecided} from here on; dashed: its bounds"))
+    mistakes = [finding for finding in run.findings if finding.name == name]
+    found += [Pin(finding.step, finding.kind, warns=True) for finding in mistakes if finding.step is not None]
     epoch = run.clock.steps_per_epoch
     for mark in curve.course.marks:
         exact = run.clock.by_epoch and epoch and mark.step % epoch == 0
         found.append(Pin(mark.step, mark.what + (f" (epoch {mark.step // epoch})" if exact and epoch else "")))
-    mistakes = [finding for finding in run.findings if finding.name == name]
-    found += [Pin(finding.step, finding.kind, warns=True) for finding in mistakes if finding.step is not None]
     return tuple(found)
 
 
-def rows(pins: Sequence[tuple[float, float]], *, most: int = 3, gap: float = 0.0) -> list[int | None]:
+def rows(boxes: Sequence[tuple[float, float]], *, most: int = 3) -> list[int | None]:
     """A row for each label (left edge, right edge) so that none overlap; None where no row has room.
 
-    Labels are placed from left to right, each in the lowest row that is free.
+    The first labels are placed first, each in the lowest row that is free.
     """
-    free = [-np.inf] * most
-    placed: list[int | None] = [None] * len(pins)
-    for index in sorted(range(len(pins)), key=lambda each: pins[each][0]):
-        left, right = pins[index]
-        row = next((row for row, edge in enumerate(free) if edge + gap <= left), None)
-        if row is not None:
-            free[row], placed[index] = right, row
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(most)]
+    placed: list[int | None] = []
+    for left, right in boxes:
+        free = (row for row, others in enumerate(taken) if all(right <= a or left >= b for a, b in others))
+        placed.append(next(free, None))
+        if placed[-1] is not None:
+            taken[placed[-1]].append((left, right))
     return placed
 
 

@@ -7,6 +7,7 @@ words of its marks above the curves, the axis of steps, the findings; beside the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import isfinite
 
 from classlens.figures.chart import Chart, Line, Panel, number, rows, short
@@ -22,6 +23,9 @@ TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0
 ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0
 """Heights of a row of marks, of a line of the head, and of a line of the foot."""
 
+STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0
+"""Heights of the values below the panels, of what they count, and of the axis of epochs."""
+
 TICK_WIDTH, TICK_HEIGHT = 66, 32
 """About how far values on the axes are from each other."""
 
@@ -31,51 +35,71 @@ Size = tuple[float, float]
 def laid_out(chart: Chart, size: Size, style: str) -> list[Primitive]:
     """The plot in a picture of `size` (width, height) in points, in one of `STYLES`; later parts lie on earlier ones."""
     look, (width, height) = STYLES[style], size
-    head = headlines(chart, size)
-    foot = footlines(chart, size)
-    axis = 34.0 if chart.per_epoch else 10.0
-    top, bottom = 12 + HEAD_LINE * len(head) + axis, height - 44 - FOOT_LINE * len(foot)
+    around = surroundings(chart, size)
+    top, bottom = 12 + around.above, height - 8 - around.below
     share = (bottom - top) / len(chart.panels)
     left, beside = value_width(chart, share), min(max(map(legend_width, chart.panels)), 0.45 * width)
-    parts: list[Primitive] = [Box((0, 0), size, fill="#ffffff"), *head, *foot]
+    parts: list[Primitive] = [Box((0, 0), size, fill="#ffffff"), *around.words]
     for index, panel in enumerate(chart.panels):
         last = index == len(chart.panels) - 1
         place = (
             left,
             top + index * share,
-            max(width - left - 8 - beside, 40.0),
-            max(share - (0 if last else 16), 16.0),
+            max(width - left - 8 - beside, 10.0),
+            max(share - (0 if last else 16), 10.0),
         )
         frame, marks = framed(chart, panel, place)
         parts += draw_panel(panel, frame, marks, look)
-        parts += legend(panel, frame, beside) if len(panel.lines) > 1 else final_value(panel, frame)
-        parts += step_axis(chart, frame, look, named=last)
-        if index == 0 and chart.per_epoch:
+        parts += legend(panel, frame, beside) if len(panel.lines) > 1 else final_value(panel, frame, beside)
+        parts += step_axis(frame, look, chart.x_label if around.named else "") if last else step_marks(frame, look)
+        if index == 0 and chart.per_epoch and around.epochs:
             parts += epoch_axis(chart.per_epoch, frame)
     return parts
 
 
-def headlines(chart: Chart, size: Size) -> list[Words]:
-    """Title and subtitle, in as many lines as they need and a third of the height allows."""
+@dataclass(frozen=True)
+class Surroundings:
+    """What stands above and below the panels, and how high it is; small pictures go without some of it."""
+
+    words: tuple[Words, ...]
+    above: float
+    below: float
+    epochs: bool
+    named: bool
+
+
+def surroundings(chart: Chart, size: Size) -> Surroundings:
+    """As much as fits into 60 % of the height, the more important first: title, findings, axes, how steps were counted."""
     width, height = size
-    lines = [(line, TITLE, INK, True) for line in broken(chart.title, TITLE, width - 16, bold=True)]
-    lines += [(line, SMALL, FAINT, False) for line in broken(chart.subtitle, SMALL, width - 16)]
-    most = max(1, int(height / 3 / HEAD_LINE))
-    return [
+    titles = [(line, TITLE, INK, True) for line in broken(chart.title, TITLE, width - 16, bold=True)]
+    counted = [(line, SMALL, FAINT, False) for line in broken(chart.subtitle, SMALL, width - 16)]
+    found = [line for finding in chart.findings for line in broken(f"! {finding}", SMALL, width - 16)]
+    left = 0.6 * height - 12 - STEPS
+
+    def taken(cost: float) -> bool:
+        nonlocal left
+        fits = cost <= left
+        left -= cost if fits else 0
+        return fits
+
+    title = [line for line in titles[:1] if taken(HEAD_LINE)]
+    named = taken(NAME)
+    foot = [line for line in found if taken(FOOT_LINE)]
+    if foot and len(foot) < len(found):
+        foot[-1] = shortened(f"{foot[-1]} …", SMALL, width - 16)
+    epochs = bool(chart.per_epoch) and taken(EPOCHS)
+    head = title + [line for line in titles[1:] if taken(HEAD_LINE)]
+    head += [line for line in counted if taken(HEAD_LINE)]
+    words = [
         Words((width / 2, 20 + HEAD_LINE * index), line, letters, colour, "middle", bold)
-        for index, (line, letters, colour, bold) in enumerate(lines[:most])
+        for index, (line, letters, colour, bold) in enumerate(head)
     ]
-
-
-def footlines(chart: Chart, size: Size) -> list[Words]:
-    """The findings, in as many lines as they need and a quarter of the height allows."""
-    width, height = size
-    lines = [line for finding in chart.findings for line in broken(f"! {finding}", SMALL, width - 16)]
-    kept = lines[: max(1, int(height / 4 / FOOT_LINE))]
-    return [
-        Words((8, height - 6 - FOOT_LINE * (len(kept) - 1 - index)), line, SMALL, WARNING)
-        for index, line in enumerate(kept)
+    words += [
+        Words((8, height - 6 - FOOT_LINE * (len(foot) - 1 - index)), line, SMALL, WARNING)
+        for index, line in enumerate(foot)
     ]
+    above = HEAD_LINE * len(head) + (EPOCHS if epochs else 8.0)
+    return Surroundings(tuple(words), above, STEPS + (NAME if named else 0) + FOOT_LINE * len(foot), epochs, named)
 
 
 def value_width(chart: Chart, height: float) -> float:
@@ -83,8 +107,8 @@ def value_width(chart: Chart, height: float) -> float:
     labels = [
         number(value)
         for panel in chart.panels
-        for low, high in [limits(panel, 0.3)]
-        for value in (log_ticks if panel.log else ticks)(low, high, max(2, int(height // TICK_HEIGHT)))
+        for room in (0.0, 0.4)  # what the words of marks take is not known yet
+        for value in (log_ticks if panel.log else ticks)(*limits(panel, room), max(2, int(height // TICK_HEIGHT)))
     ]
     return 28 + max((width_of(label, SMALL) for label in labels), default=0.0)
 
@@ -172,15 +196,18 @@ def draw_pins(panel: Panel, frame: Frame, marks: Sequence[int | None], look: Sty
         yield Words(at, pin.text, SMALL, WARNING if pin.warns else FAINT, "end" if flips else "start")
 
 
-def step_axis(chart: Chart, frame: Frame, look: Style, *, named: bool) -> Iterator[Primitive]:
-    """Steps (or epochs) below a panel."""
+def step_axis(frame: Frame, look: Style, name: str) -> Iterator[Primitive]:
+    """Steps (or epochs) below the last panel."""
+    yield from step_marks(frame, look)
     for value in step_ticks(frame):
-        x = frame.x(value)
+        yield Words((frame.x(value), frame.bottom + 16), short(value), SMALL, INK, "middle")
+    yield Words((frame.left + frame.width / 2, frame.bottom + 30), name, PLAIN, INK, "middle")
+
+
+def step_marks(frame: Frame, look: Style) -> Iterator[Primitive]:
+    """Where the steps of the axis are."""
+    for x in map(frame.x, step_ticks(frame)):
         yield Segment((x, frame.bottom), (x, frame.bottom + 4), look.frame or FAINT)
-        if named:
-            yield Words((x, frame.bottom + 16), short(value), SMALL, INK, "middle")
-    if named:
-        yield Words((frame.left + frame.width / 2, frame.bottom + 30), chart.x_label, PLAIN, INK, "middle")
 
 
 def step_ticks(frame: Frame) -> list[float]:

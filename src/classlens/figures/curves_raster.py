@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, TypeAlias
+from io import BytesIO
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image as Pillow
@@ -34,9 +35,6 @@ DASH, GAP = 6.0, 4.0
 SHARP = 0.94
 """Corners whose directions have a smaller cosine than this (some 20 degrees) are rounded off."""
 
-KINDS = {".jpg": "jpeg", ".tif": "tiff"}
-"""Formats that are not called like their ending."""
-
 Path: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 """Points as rows of (x, y)."""
 
@@ -61,16 +59,12 @@ def picture_of(
     return paper
 
 
-def save(picture: Pillow.Image, file: IO[bytes], suffix: str) -> None:
-    """Write the picture in the format of an ending such as ".png"."""
-    kind = KINDS.get(suffix, suffix[1:])
-    dots = (DOTS_PER_INCH, DOTS_PER_INCH)
-    if kind == "webp":
-        picture.save(file, kind, lossless=True)
-    elif kind == "jpeg":
-        picture.save(file, kind, dpi=dots, quality=92, subsampling=0)
-    else:
-        picture.save(file, kind, dpi=dots)
+def encoded_picture(picture: Pillow.Image, suffix: str) -> bytes:
+    """The picture in the format of an ending such as ".png"."""
+    kind, content = {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:]), BytesIO()
+    # Each format takes those of the options that it knows.
+    picture.save(content, kind, dpi=(DOTS_PER_INCH, DOTS_PER_INCH), quality=92, subsampling=0, lossless=True)
+    return content.getvalue()
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +168,7 @@ def corners(path: Path) -> Path:
     path = path[np.append(True, np.any(np.diff(path, axis=0) != 0, axis=1))]
     steps = np.diff(path, axis=0)
     steps /= np.hypot(*steps.T)[:, None]
-    return path[1:-1][(steps[1:] * steps[:-1]).sum(1) < SHARP]
+    return np.asarray(path[1:-1][(steps[1:] * steps[:-1]).sum(1) < SHARP])
 
 
 def dashes(path: Path) -> Iterator[Path]:

@@ -26,8 +26,10 @@ def legend_width(panel: Panel) -> float:
     return max(width_of(entry(line), SIZE) for line in panel.lines) + KEY + 6
 
 
-def final_value(panel: Panel, frame: Frame) -> Iterator[Primitive]:
-    """The final value of a single line, where it ends."""
+def final_value(panel: Panel, frame: Frame, beside: float) -> Iterator[Primitive]:
+    """The final value of a single line, where it ends, if it fits beside the panel."""
+    if legend_width(panel) > beside:
+        return
     last = float(panel.lines[0].y[-1])
     y = min(frame.y(last), frame.bottom - 14) if isfinite(frame.y(last)) else frame.top + 10
     yield Words((frame.right + 8, y), "final", SIZE, FAINT)

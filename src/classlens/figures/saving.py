@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -57,39 +58,53 @@ def save_curves(
 ) -> None:
     """Draw the runs into one file.
 
-    SVG, HTML and pixels in one of our own styles are drawn without matplotlib, which takes longer to load than they
-    take.
-
     Raises:
         DataError: the format is unknown, the picture too large, or the file cannot be written.
         NotFound: there is no such style.
     """
     check_style(style)
     check_target(path)
-    suffix = path.suffix.lower()
+    content = encoded(path.suffix.lower(), runs, title=title, style=style, size=size, log=log)
+    write_whole(path, lambda file: file.write(content))
+
+
+def encoded(
+    suffix: str,
+    runs: Sequence[Curves],
+    *,
+    title: str = "",
+    style: str = "whitegrid",
+    size: tuple[float, float] = (12.0, 7.0),
+    log: bool | None = None,
+) -> bytes:
+    """The plot in the format that an ending names.
+
+    Pages, SVG and pixels in one of our own styles are drawn without matplotlib, which takes longer to load than they
+    take.
+
+    Raises:
+        DataError: the picture is too large.
+    """
+    if suffix in RASTER and size[0] * size[1] * 100**2 > MOST_PIXELS:
+        raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
     if suffix == ".html":
         from classlens.figures.curves_html import html_of
 
-        page = html_of(runs, title=title, log=log)
-        write_whole(path, lambda file: file.write(page.encode()))
-    elif suffix == ".svg" and style in STYLES:
+        return html_of(runs, title=title, log=log).encode()
+    if suffix == ".svg" and style in STYLES:
         from classlens.figures.curves_svg import svg_of
 
-        picture = svg_of(runs, title=title, style=style, size=size, log=log)
-        write_whole(path, lambda file: file.write(picture.encode()))
-    elif suffix in RASTER and size[0] * size[1] * 100**2 > MOST_PIXELS:
-        raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
-    elif suffix in RASTER and style in STYLES:
-        from classlens.figures.curves_raster import picture_of, save
+        return svg_of(runs, title=title, style=style, size=size, log=log).encode()
+    if suffix in RASTER and style in STYLES:
+        from classlens.figures.curves_raster import encoded_picture, picture_of
 
-        pixels = picture_of(runs, title=title, style=style, size=size, log=log)
-        write_whole(path, lambda file: save(pixels, file, suffix))
-    else:
-        from classlens.figures.curves import draw_curves, settle
+        return encoded_picture(picture_of(runs, title=title, style=style, size=size, log=log), suffix)
+    from classlens.figures.curves import draw_curves, settle
 
-        figure = draw_curves(runs[0], others=runs[1:], title=title, style=style, size=size, log=log)
-        settle(figure)
-        write_whole(path, lambda file: figure.savefig(file, format=suffix[1:]))
+    figure, content = draw_curves(runs[0], others=runs[1:], title=title, style=style, size=size, log=log), BytesIO()
+    settle(figure)
+    figure.savefig(content, format=suffix[1:])
+    return content.getvalue()
 
 
 def save_csv(path: Path, runs: Sequence[Curves]) -> None:

@@ -36,7 +36,7 @@ def open_to(plateau: Plateau, known: Course, worst: Course, first: int) -> Cours
 
     def lowest(steps: Steps, initial: float) -> Values:
         held = np.minimum(plateau.minimum, known.values(steps, initial))
-        return np.maximum(worst.values(steps, initial), held)
+        return np.asarray(np.maximum(worst.values(steps, initial), held))
 
     breaks = distinct(np.concatenate([known.breaks, worst.breaks, [first]]))
     return replace(known, breaks=breaks, undecided=Undecided(first, lowest, plateau.metric))

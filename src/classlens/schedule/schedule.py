@@ -21,7 +21,7 @@ Values: TypeAlias = Float64[np.ndarray, " steps"]
 def distinct(steps: Steps) -> Int64[np.ndarray, " fewer"]:
     """The steps in order, each once. numpy's `unique` loads numpy.ma, which takes longer than all else in a plot."""
     ordered = np.sort(steps)
-    return ordered[np.append(True, ordered[1:] > ordered[:-1])[: ordered.size]]
+    return np.asarray(ordered[np.append(True, ordered[1:] > ordered[:-1])[: ordered.size]])
 
 
 @dataclass(frozen=True)

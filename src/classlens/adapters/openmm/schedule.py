@@ -38,7 +38,7 @@ def open_schedule(
     optimization = setup.optimization
     if parameters is None and count_groups:
         parameters = network_parameters(setup)
-    layers, notes = None, []
+    layers, notes = None, list[str]()
     if decays_by_layer(optimization):
         layers, parameters, notes = layer_wise(setup, parameters)
     groups = groups_of(optimization, parameters, layers)
