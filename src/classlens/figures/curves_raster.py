@@ -63,7 +63,8 @@ def encoded_picture(picture: Pillow.Image, suffix: str) -> bytes:
     """The picture in the format of an ending such as ".png"."""
     kind, content = {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:]), BytesIO()
     # Each format takes those of the options that it knows.
-    picture.save(content, kind, dpi=(DOTS_PER_INCH, DOTS_PER_INCH), quality=92, subsampling=0, lossless=True)
+    options = {"quality": 92, "subsampling": 0, "lossless": True, "compression": "tiff_lzw"}
+    picture.save(content, kind, dpi=(DOTS_PER_INCH, DOTS_PER_INCH), **options)
     return content.getvalue()
 
 

@@ -10,11 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
-from classlens.adapters.openmm.schedules.depths import Layers
 from classlens.adapters.openmm.setup import Optimization, Settings
 from classlens.errors import ConfigError
 from classlens.schedule.schedule import Group
+
+if TYPE_CHECKING:
+    from classlens.adapters.openmm.schedules.depths import Layers
 
 DEFAULT_LR: Mapping[str, float] = {"SGD": 1e-3, "Adam": 1e-3, "AdamW": 1e-3, "RMSprop": 1e-2, "Adagrad": 1e-2}
 DEFAULT_DECAY: Mapping[str, float] = {"AdamW": 1e-2}
