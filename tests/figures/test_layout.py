@@ -85,7 +85,7 @@ def test_what_a_metric_decides_is_dashed_over_an_area_with_words_to_it():
     assert [part.dashed for part in parts if isinstance(part, Stroke)] == [False, True, True]
     assert any(isinstance(part, Area) for part in parts)
     words = [part.text for part in parts if isinstance(part, Words)]
-    assert "depends on 'acc' from here on; dashed: its bounds" in words
+    assert "depends on 'acc' from here on; dashed: always, never improving" in words
     assert any(" to " in word for word in words)
 
 

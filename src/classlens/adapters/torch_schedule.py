@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-from classlens.adapters import timm_schedule
+from classlens.adapters import metric_schedule, timm_schedule
 from classlens.errors import ConfigError
 from classlens.schedule import shapes
 from classlens.schedule.chain import Link, chain
@@ -40,11 +40,12 @@ def scheduled(scheduler: Any, *, every: Every = "epoch") -> Schedule:  # noqa: A
     Raises:
         ConfigError: it is no scheduler.
     """
+    if metric_schedule.waits_for_metric(scheduler):
+        by_epoch: Every = "epoch" if type(scheduler).__name__ == "PlateauLRScheduler" else every
+        rules = metric_schedule.rules_of(scheduler, copied, partial(width_of, by_epoch))
+        return Schedule(groups_of(scheduler.optimizer, rules))
     if timm_schedule.is_timm(scheduler):
         return timm_schedule.scheduled(scheduler, groups_of(scheduler.optimizer, {}))
-    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
-        note = "ReduceLROnPlateau depends on a metric: drawn as if it never acts"
-        return Schedule(groups_of(scheduler.optimizer, {}), notes=(note,))
     if not isinstance(scheduler, lr_scheduler.LRScheduler):
         raise ConfigError(f"a {type(scheduler).__name__} is no scheduler of torch, timm or transformers")
     links = links_of(scheduler, every)
@@ -198,7 +199,7 @@ def stepped(scheduler: lr_scheduler.LRScheduler, ticks: int) -> dict[str, Any]:
     return found
 
 
-def copied(scheduler: lr_scheduler.LRScheduler) -> Any:  # noqa: ANN401
+def copied(scheduler: Any) -> Any:  # noqa: ANN401
     """A copy that shares no state with the user's scheduler, and no memory with the user's model."""
     optimizer = scheduler.optimizer
     known: dict[int, Any] = {

@@ -207,7 +207,7 @@ def pins(run: Curves, name: str) -> tuple[Pin, ...]:
     moves = curve.points[1][np.isfinite(curve.points[1])]
     found = [Pin(step, f"peak {value:.4g}", value)] if moves.size and moves.max() > moves.min() else []
     if (undecided := curve.course.undecided) is not None:
-        found.append(Pin(undecided.first, f"{undecided} from here on; dashed: its bounds"))
+        found.append(Pin(undecided.first, f"{undecided} from here on; dashed: always, never improving"))
     mistakes = [finding for finding in run.findings if finding.name == name]
     found += [Pin(finding.step, finding.kind, warns=True) for finding in mistakes if finding.step is not None]
     epoch = run.clock.steps_per_epoch
