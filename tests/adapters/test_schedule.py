@@ -114,7 +114,7 @@ def test_a_dataset_smaller_than_a_dropped_batch_is_told(tmp_path):
     setup = setup_of(tmp_path, NEW)
     train = replace(setup.splits["train"], drop_last=True)
 
-    with pytest.raises(ConfigError, match="15 samples on 1 GPUs do not fill one batch of 16"):
+    with pytest.raises(ConfigError, match="15 samples on 1 GPU do not fill one batch of 16"):
         clock_of(replace(setup, splits={"train": train}), 15, 1)
 
 

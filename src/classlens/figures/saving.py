@@ -29,8 +29,8 @@ def check_target(path: Path) -> None:
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a file", hint=f"add a name, e.g. {path / 'lr.png'}")
     if suffix not in FORMATS:
-        what = f"ending {suffix!r}" if suffix else "name without ending"
-        raise DataError(f"{path}: cannot write a picture with the {what}", hint=f"use one of {' '.join(FORMATS)}")
+        what = f"with the ending {suffix!r}" if suffix else "under a name without ending"
+        raise DataError(f"{path}: cannot write a picture {what}", hint=f"use one of {' '.join(FORMATS)}")
     check_folder(path)
 
 

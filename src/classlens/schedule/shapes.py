@@ -189,6 +189,30 @@ class Polynomial:
 
 
 @dataclass(frozen=True, eq=False)
+class Quadratic:
+    """Up to base as the square of the progress, over `last` + 1 local steps: each adds its share to what it finds.
+
+    Source: the warm-up of YOLOX, as MMDetection's QuadraticWarmupParamScheduler computes it.
+    """
+
+    last: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """One move; the first one sets the value."""
+        share = (2 * first + 1) / (self.last + 1) ** 2
+        return Piece(everything if first else nothing, first + 1, lift=lambda s: base.times(share))
+
+    def piece_alone(self, first: int, base: Affine) -> Piece:
+        """All moves together, where nothing else moves the value."""
+
+        def lift(steps: Numbers) -> Affine:
+            share = ((steps + 1) ** 2 - first**2) / (self.last + 1) ** 2
+            return Affine(base.scale * share, base.shift * share)
+
+        return Piece(everything if first else nothing, self.last + 1, lift=lift)
+
+
+@dataclass(frozen=True, eq=False)
 class Cosine:
     """Half a cosine from x down to a floor over `period` local steps; past it, up again to the base, and so on.
 

@@ -146,6 +146,25 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
         ConfigError: the size of the dataset is needed and unknown, or too small for one batch, or the config does not
             say how long it trains.
     """
+    check_lengths(setup, dataset_size, gpus)
+    optimization, train = setup.optimization, setup.splits.get("train")
+    per_epoch = None
+    if train is not None and train.batch_size is not None and dataset_size is not None:
+        per_epoch = steps_per_epoch(train, dataset_size, gpus)
+    note = "" if per_epoch is None or train is None else counted(train, dataset_size, gpus, per_epoch)
+    if optimization.steps is not None:
+        return Clock.of_steps(optimization.steps, per_epoch, note=note)
+    if per_epoch is None:
+        raise unknown_length(setup, train)
+    return Clock(optimization.epochs, per_epoch, note=note)
+
+
+def check_lengths(setup: Setup, dataset_size: int | None, gpus: int) -> None:
+    """Refuse numbers from which no steps can be counted.
+
+    Raises:
+        ConfigError: one is missing, or is no whole number of 1 or more.
+    """
     optimization, train = setup.optimization, setup.splits.get("train")
     if dataset_size is not None and dataset_size < 1:
         raise ConfigError(f"a dataset has 1 sample or more, not {dataset_size}")
@@ -160,20 +179,13 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
         and not (isinstance(train.batch_size, int) and train.batch_size > 0)
     ):
         raise ConfigError(f"{setup.path}: a batch size is a whole number of 1 or more, not {train.batch_size!r}")
+    if train is not None and not isinstance(train.sampler, Mapping):
+        raise ConfigError(f"{setup.path}: a sampler is dict(type=...), not {train.sampler!r}")
     if optimization.epochs is None and optimization.steps is None:
         raise ConfigError(
             f"{setup.path}: the config does not say how long it trains",
             hint="train_cfg.max_epochs or train_cfg.max_iters (0.x: runner.max_epochs) does",
         )
-    per_epoch = None
-    if train is not None and train.batch_size is not None and dataset_size is not None:
-        per_epoch = steps_per_epoch(train, dataset_size, gpus)
-    note = "" if per_epoch is None or train is None else counted(train, dataset_size, gpus, per_epoch)
-    if optimization.steps is not None:
-        return Clock.of_steps(optimization.steps, per_epoch, note=note)
-    if per_epoch is None:
-        raise unknown_length(setup, train)
-    return Clock(optimization.epochs, per_epoch, note=note)
 
 
 def steps_per_epoch(train: Split, dataset_size: int, gpus: int) -> int:
@@ -184,22 +196,33 @@ def steps_per_epoch(train: Split, dataset_size: int, gpus: int) -> int:
     Raises:
         ConfigError: the dataset does not fill a single batch, and the incomplete one is dropped.
     """
-    infinite = str(train.sampler.get("type", "")).rsplit(".", 1)[-1] == "InfiniteSampler"
-    share = dataset_size if infinite else ceil(dataset_size / gpus)
+    share = dataset_size if shares_nothing(train) else ceil(dataset_size / gpus)
     batch = train.batch_size or 1
     steps = share // batch if train.drop_last else ceil(share / batch)
     if steps == 0:
         raise ConfigError(
-            f"{dataset_size:,} samples on {gpus} GPUs do not fill one batch of {batch}, and drop_last drops it",
+            f"{dataset_size:,} samples on {counted_gpus(gpus)} do not fill one batch of {batch}, and drop_last drops it",
             hint="an epoch would have no step; lower batch_size or set drop_last=False",
         )
     return steps
 
 
+def shares_nothing(train: Split) -> bool:
+    """Whether every GPU draws from all samples."""
+    return str(train.sampler.get("type", "")).rsplit(".", 1)[-1] == "InfiniteSampler"
+
+
 def counted(train: Split, dataset_size: int | None, gpus: int, steps: int) -> str:
     """In words, how the steps of an epoch were counted."""
-    batch = f"{dataset_size:,} samples / ({gpus} GPU{'s' if gpus > 1 else ''} x {train.batch_size})"
+    batch = f"{dataset_size:,} samples / ({counted_gpus(gpus)} x {train.batch_size})"
+    if shares_nothing(train):
+        batch = f"all {dataset_size:,} samples on every GPU / {train.batch_size}"
     return f"{batch}, the last batch {'dropped' if train.drop_last else 'kept'}: {steps:,} steps per epoch"
+
+
+def counted_gpus(gpus: int) -> str:
+    """As in "1 GPU" and "8 GPUs"."""
+    return f"{gpus} GPU" + ("s" if gpus > 1 else "")
 
 
 KNOWN_SIZES: Mapping[str, int] = {
