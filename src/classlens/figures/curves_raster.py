@@ -6,7 +6,7 @@ reduced, which makes their edges smooth; that is done in bands, so that the larg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, TypeAlias
@@ -28,6 +28,13 @@ FINE = 4
 
 MOST_FINE = 1 << 24
 """Pixels of a band at that size."""
+
+BEST: Mapping[str, Mapping[str, Any]] = {
+    "jpeg": {"quality": 92, "subsampling": 0},
+    "tiff": {"compression": "tiff_lzw"},
+    "webp": {"lossless": True},
+}
+"""Settings of the formats by which thin lines stay clean."""
 
 DASH, GAP = 6.0, 4.0
 """Lengths along a dashed curve, in points."""
@@ -62,9 +69,7 @@ def picture_of(
 def encoded_picture(picture: Pillow.Image, suffix: str) -> bytes:
     """The picture in the format of an ending such as ".png"."""
     kind, content = {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:]), BytesIO()
-    # Each format takes those of the options that it knows.
-    options = {"quality": 92, "subsampling": 0, "lossless": True, "compression": "tiff_lzw"}
-    picture.save(content, kind, dpi=(DOTS_PER_INCH, DOTS_PER_INCH), **options)
+    picture.save(content, kind, dpi=(DOTS_PER_INCH, DOTS_PER_INCH), **BEST.get(kind, {}))
     return content.getvalue()
 
 
@@ -102,8 +107,8 @@ class Canvas:
                 self.ink(around, colour, 0, lambda draw, path: draw.polygon(path.ravel().tolist(), fill=255))
 
     def pixel(self, at: Point) -> tuple[int, int]:
-        """The pixel of a point."""
-        return round(at[0] * self.scale), round(at[1] * self.scale)
+        """The pixel that a point is in."""
+        return int(at[0] * self.scale), int(at[1] * self.scale)
 
     def write(self, words: Words) -> None:
         """One line of text; turned text is drawn apart and put down on its side."""
