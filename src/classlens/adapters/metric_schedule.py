@@ -43,28 +43,26 @@ class Bounds:
     worst: Rates
 
 
-def rules_of(
-    scheduler: Thing, copied: Callable[[Thing], Thing], width: Callable[[Clock], int]
-) -> dict[int, dict[str, Rule]]:
-    """One rule a group; `width` is how many steps of the run lie between two metrics."""
+def rule_in(scheduler: Thing) -> Thing:
+    """The rule that looks at the metric: timm's scheduler holds one of torch's."""
+    return getattr(scheduler, "lr_scheduler", scheduler)
+
+
+def rules_of(scheduler: Thing, copied: Callable[[Thing], Thing], every: str) -> dict[int, dict[str, Rule]]:
+    """One rule a group; `every` is what a metric arrives after, "step" or "epoch". timm's know epochs only."""
+    by_epoch = every == "epoch" or type(scheduler).__name__ == "PlateauLRScheduler"
+    words = {"type": type(scheduler).__name__, "patience": rule_in(scheduler).patience}
+    setting = Setting("Plateau", "epoch" if by_epoch else "step", arguments=words)
 
     @cache
     def bounds(ticks: int) -> Bounds:
         return Bounds(*(stepped(copied(scheduler), ticks, improves=improves) for improves in (True, False)))
 
     def rule(index: int, clock: Clock) -> Course:
-        ticks = -(-clock.steps // width(clock))
-        return course_of(bounds(ticks), index, clock, width(clock), setting_of(scheduler, clock, width(clock)))
+        width = (clock.steps_per_epoch or clock.steps) if by_epoch else 1
+        return course_of(bounds(-(-clock.steps // width)), index, clock, width, setting)
 
     return {index: {"lr": partial(rule, index)} for index in range(len(scheduler.optimizer.param_groups))}
-
-
-def setting_of(scheduler: Thing, clock: Clock, width: int) -> Setting:
-    """A scheduler in the words of the checks."""
-    kind = type(scheduler).__name__
-    inner = getattr(scheduler, "lr_scheduler", scheduler)
-    arguments = {"type": kind, "patience": inner.patience}
-    return Setting("Plateau", "epoch" if width == clock.steps_per_epoch else "step", arguments=arguments)
 
 
 def stepped(twin: Thing, ticks: int, *, improves: bool) -> Rates:
@@ -78,7 +76,7 @@ def stepped(twin: Thing, ticks: int, *, improves: bool) -> Rates:
             f"{type(twin).__name__} has no closed form, and {ticks:,} calls of its step() take too long",
             hint=f"up to {MOST_TICKS:,} are followed; draw a shorter run",
         )
-    inner, groups = getattr(twin, "lr_scheduler", twin), twin.optimizer.param_groups
+    inner, groups = rule_in(twin), twin.optimizer.param_groups
     rates = np.empty((ticks, len(groups)))
     for tick in range(ticks):
         rates[tick] = [float(group["lr"]) for group in groups]
@@ -94,7 +92,7 @@ def stepped(twin: Thing, ticks: int, *, improves: bool) -> Rates:
 def course_of(bounds: Bounds, index: int, clock: Clock, width: int, setting: Setting) -> Course:
     """The course of one group between its bounds."""
     best, worst = bounds.best[:, index], bounds.worst[:, index]
-    known, low = (sampled(lambda ticks, values=values: values[ticks], clock, width=width) for values in (best, worst))
+    known, low = (sampled(values.__getitem__, clock, width=width) for values in (best, worst))
     apart = np.flatnonzero(best != worst)
     if not apart.size:
         return replace(known, settings=(setting,))

@@ -9,6 +9,7 @@ steps and every ("step" or "epoch") are for the run. They are read as Python lit
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -176,7 +177,9 @@ def made(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, 
         ConfigError: it refuses them.
     """
     try:
-        return make(optimizer=optimizer, **settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a package thinks of its own rule is not asked
+            return make(optimizer=optimizer, **settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} refuses its arguments: {error}") from error
 

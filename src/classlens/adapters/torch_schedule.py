@@ -41,9 +41,7 @@ def scheduled(scheduler: Any, *, every: Every = "epoch") -> Schedule:  # noqa: A
         ConfigError: it is no scheduler.
     """
     if metric_schedule.waits_for_metric(scheduler):
-        by_epoch: Every = "epoch" if type(scheduler).__name__ == "PlateauLRScheduler" else every
-        rules = metric_schedule.rules_of(scheduler, copied, partial(width_of, by_epoch))
-        return Schedule(groups_of(scheduler.optimizer, rules))
+        return Schedule(groups_of(scheduler.optimizer, metric_schedule.rules_of(scheduler, copied, every)))
     if timm_schedule.is_timm(scheduler):
         return timm_schedule.scheduled(scheduler, groups_of(scheduler.optimizer, {}))
     if not isinstance(scheduler, lr_scheduler.LRScheduler):
