@@ -94,6 +94,20 @@ def test_one_cycle_moves_the_momentum_too():
     assert momentum.at([0, 2, 9]).tolist() == pytest.approx([0.95, 0.85, 0.95])
 
 
+@pytest.mark.parametrize(
+    ("make", "marks"),
+    [
+        (lambda optimizer: rules.MultiStepLR(optimizer, [2, 5]), [(8, "milestone"), (20, "milestone")]),
+        (lambda optimizer: rules.StepLR(optimizer, 3), [(12, "step"), (24, "step")]),
+        (lambda optimizer: rules.LinearLR(optimizer, 0.1, total_iters=4), [(16, "warm-up ends")]),
+    ],
+)
+def test_decays_and_the_end_of_a_warmup_are_marked(make, marks):
+    (curve, *_) = replay(scheduled(make(optimizer_of((0.1,)))), Clock(7, 4))
+
+    assert [(mark.step, mark.what) for mark in curve.course.marks] == marks
+
+
 def test_by_epoch_values_move_between_epochs_only():
     curves = replay(scheduled(rules.StepLR(optimizer_of(), 1)), Clock(epochs=3, steps_per_epoch=4))
 
