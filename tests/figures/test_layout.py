@@ -5,13 +5,18 @@ from dataclasses import replace
 import pytest
 from PIL import ImageFont
 
+from classlens import draw
 from classlens.figures.chart import chart_of
+from classlens.figures.curves_html import html_of
 from classlens.figures.curves_layout import laid_out
+from classlens.figures.curves_svg import svg_of
 from classlens.figures.frame import log_ticks
 from classlens.figures.lettering import font
 from classlens.figures.metrics import broken, shortened, width_of
 from classlens.figures.primitives import Area, Segment, Stroke, Words
 from classlens.figures.style import INK
+from classlens.figures.terminal_plot import terminal_plot
+from classlens.schedule.data import summary
 from classlens.schedule.schedule import Undecided
 from tests.figures.test_curves import cosine, milestones, run
 
@@ -133,3 +138,35 @@ def test_a_name_that_is_too_long_keeps_both_ends():
 
 def test_text_is_broken_between_words():
     assert broken("one two three", 10, 45) == ["one two", "three"]
+
+
+SHOWN = {
+    "figure": lambda curves: " ".join(line.get_linestyle() for line in draw(curves).axes[0].lines) + pins_of(curves),
+    "svg": lambda curves: svg_of([curves]),
+    "page": lambda curves: html_of([curves]),
+    "terminal": lambda curves: terminal_plot([curves], columns=100),
+}
+
+
+def pins_of(curves):
+    return " ".join(text.get_text() for text in draw(curves).axes[0].texts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dashed"),
+    [("figure", "--"), ("svg", "stroke-dasharray"), ("page", '"undecided":2000'), ("terminal", "2k: depends")],
+)
+def test_every_kind_of_plot_says_and_shows_what_a_metric_decides(kind, dashed):
+    shown = SHOWN[kind](run(rule=undecided))
+
+    assert "depends on 'acc'" in shown
+    assert dashed in shown
+    assert dashed not in SHOWN[kind](run(rule=cosine)).replace('stroke-dasharray="2 3"', "")
+
+
+def test_data_has_the_lowest_values_that_a_metric_can_lead_to():
+    (curve,) = summary(run(rule=undecided))["curves"]
+
+    found = curve["depends_on_metric"]
+    assert (found["metric"], found["from_step"]) == ("acc", 2000)
+    assert found["lowest"][-1] == pytest.approx(0.3 * curve["points"]["value"][-1])

@@ -55,7 +55,7 @@ def panel_text(chart: Chart, panel: Panel, size: tuple[int, int], *, coloured: b
 def marks_text(panel: Panel, width: int) -> list[str]:
     """What happens where, in lines that are no wider than the plot."""
     lines: list[str] = []
-    for word in [f"{pin.text} at {short(pin.x)}" for pin in panel.pins]:
+    for word in [f"{short(pin.x)}: {pin.text}" for pin in panel.pins]:
         if lines and len(lines[-1]) + 3 + len(word) <= MARGIN + width:
             lines[-1] += " · " + word
         else:
