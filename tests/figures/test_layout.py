@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from PIL import ImageFont
 
-from classlens import draw
+from classlens import Clock, draw
 from classlens.figures.chart import chart_of
 from classlens.figures.curves_html import html_of
 from classlens.figures.curves_layout import laid_out
@@ -13,7 +13,7 @@ from classlens.figures.curves_svg import svg_of
 from classlens.figures.frame import log_ticks
 from classlens.figures.lettering import font
 from classlens.figures.metrics import broken, shortened, width_of
-from classlens.figures.primitives import Area, Segment, Stroke, Words
+from classlens.figures.primitives import Area, Dot, Segment, Stroke, Words
 from classlens.figures.style import INK
 from classlens.figures.terminal_plot import terminal_plot
 from classlens.schedule.data import summary
@@ -70,6 +70,12 @@ def test_a_small_picture_keeps_its_title_and_its_curve():
     assert "small" in [part.text for part in parts if isinstance(part, Words)]
     (curve,) = [part for part in parts if isinstance(part, Stroke)]
     assert curve.ys.max() - curve.ys.min() > 10
+
+
+def test_a_run_of_a_single_step_is_a_dot():
+    parts = laid_out(chart_of([run(rule=milestones, clock=Clock.of_steps(1))]), (864, 504), "white")
+
+    assert [part.colour for part in parts if isinstance(part, Dot)] == ["#0072b2"]
 
 
 def test_more_groups_than_lines_are_counted():

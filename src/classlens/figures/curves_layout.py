@@ -162,13 +162,15 @@ def value_axis(panel: Panel, frame: Frame, look: Style) -> Iterator[Primitive]:
 def draw_line(line: Line, frame: Frame) -> Iterator[Primitive]:
     """A curve; from where on a metric decides, both bounds of it, dashed."""
     xs, ys = frame.xs(line.x), frame.ys(line.y)
-    if line.undecided is None or line.low is None:
+    if xs.size == 1 and isfinite(ys[0]):
+        yield Dot((float(xs[0]), float(ys[0])), 3.2, line.colour)
+    elif line.undecided is None or line.low is None:
         yield Stroke(xs, ys, line.colour)
-        return
-    open_part = line.x > line.undecided
-    yield Stroke(xs[~open_part], ys[~open_part], line.colour)
-    yield Stroke(xs[open_part], ys[open_part], line.colour, dashed=True)
-    yield Stroke(xs[open_part], frame.ys(line.low[open_part]), line.colour, 0.8, dashed=True)
+    else:
+        open_part = line.x > line.undecided
+        yield Stroke(xs[~open_part], ys[~open_part], line.colour)
+        yield Stroke(xs[open_part], ys[open_part], line.colour, dashed=True)
+        yield Stroke(xs[open_part], frame.ys(line.low[open_part]), line.colour, 0.8, dashed=True)
 
 
 def edges(frame: Frame, look: Style) -> Iterator[Primitive]:

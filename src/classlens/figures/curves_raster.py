@@ -124,7 +124,7 @@ class Canvas:
         self.picture.paste(words.colour, (x + top, y - right), mask.transpose(Pillow.Transpose.ROTATE_90))
 
     def rule(self, line: Segment) -> None:
-        """One straight line, sharp; dots are as long as the line's width allows."""
+        """One straight line, sharp; a dotted one runs down the picture."""
         (x1, y1), (x2, y2) = self.pixel(line.start), self.pixel(line.end)
         width = max(1, round(0.75 * line.width * self.scale))
         if not line.dotted:
