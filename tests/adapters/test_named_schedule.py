@@ -69,6 +69,7 @@ def test_a_rule_of_transformers_by_name():
         ("torch.StepLR(step_size=open('x'), steps=3)", ConfigError, "cannot be read: malformed node"),
         ("torch.StepLR(", ConfigError, "cannot be read"),
         ("keras.StepLR(steps=3)", NotFound, "no package of schedules named 'keras'"),
+        ("timm.cosign(epochs=3, steps_per_epoch=2)", NotFound, "no scheduler of timm named 'cosign'"),
         ("torch.StapLR(steps=3)", NotFound, "no scheduler of torch named 'StapLR'"),
         ("torch.ChainedScheduler(schedulers=[StapLR()], steps=3)", NotFound, "no scheduler of torch named 'StapLR'"),
         ("torch.ChainedScheduler(schedulers=[1], steps=3)", ConfigError, "ChainedScheduler: schedulers is a list such"),

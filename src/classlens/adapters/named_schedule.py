@@ -26,6 +26,9 @@ from classlens.schedule.schedule import Schedule
 from classlens.source import Plan, Source
 
 RUN = ("lr", "momentum", "weight_decay", "epochs", "steps_per_epoch", "steps", "every")
+TIMM = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant", "plateau")
+"""The names of create_scheduler_v2 that stand for a rule."""
+
 EXAMPLE = "e.g. schedule:torch.StepLR(step_size=30, lr=0.1, epochs=90, steps_per_epoch=5005)"
 
 
@@ -142,16 +145,12 @@ def of_timm(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], cloc
         from timm.scheduler import create_scheduler_v2
     except ModuleNotFoundError as error:
         raise MissingDependency("timm", extra="timm") from error
+    if name not in TIMM:
+        raise NotFound("scheduler of timm", name, TIMM)
     by_step = run.get("every") == "step"
     length = {"num_epochs": clock.epochs or 1, "updates_per_epoch": clock.steps_per_epoch or clock.steps}
     make = partial(create_scheduler_v2, sched=name, step_on_epochs=not by_step)
     scheduler, _ = made(name, make, optimizer_of(run), {**length, **settings})
-    if scheduler is None:
-        raise NotFound(
-            "scheduler of timm",
-            name,
-            ["cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant", "plateau"],
-        )
     return scheduled(scheduler)
 
 

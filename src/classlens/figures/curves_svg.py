@@ -13,6 +13,10 @@ from classlens.figures.primitives import Area, Box, Dot, Numbers, Primitive, Seg
 from classlens.figures.style import DEFAULT
 from classlens.schedule.replay import Curves, escaped
 
+HAIR = 0.75
+"""Points of a line that is one pixel wide on a screen."""
+
+SHARP = 'shape-rendering="crispEdges"'
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 
 
@@ -48,10 +52,12 @@ def written(part: Primitive) -> str:
             dashes = ' stroke-dasharray="2 3"' if dotted else ""
             return (
                 f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" '
-                f'stroke-width="{width:g}"{dashes}/>'
+                f'stroke-width="{HAIR * width:g}" {SHARP}{dashes}/>'
             )
         case Box((x, y), (width, height), fill, outline):
-            paint = f'fill="{fill or "none"}"' + (f' stroke="{outline}"' if outline else "")
+            paint = f'fill="{fill or "none"}" {SHARP}' + (
+                f' stroke="{outline}" stroke-width="{HAIR}"' if outline else ""
+            )
             return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" {paint}/>'
         case Dot((x, y), radius, colour):
             return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" fill="{colour}"/>'
