@@ -14,7 +14,6 @@ exits with status 2. Wrong calls from Python code raise TypeError or ValueError,
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 NEAREST = 3
 """How many names an error suggests."""
@@ -64,6 +63,8 @@ class MissingDependency(ClasslensError):
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The nearest known names as a question, or the first few that exist."""
+    from difflib import get_close_matches  # a command without errors starts faster without it
+
     names = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in names}
     close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=NEAREST, cutoff=0.6)]

@@ -4,6 +4,7 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from classlens import replay
@@ -113,7 +114,7 @@ def test_a_dataset_smaller_than_a_dropped_batch_is_told(tmp_path):
     setup = setup_of(tmp_path, NEW)
     train = replace(setup.splits["train"], drop_last=True)
 
-    with pytest.raises(ConfigError, match="15 samples on 1 GPUs do not fill one batch of 16"):
+    with pytest.raises(ConfigError, match="15 samples on 1 GPU do not fill one batch of 16"):
         clock_of(replace(setup, splits={"train": train}), 15, 1)
 
 
@@ -125,7 +126,7 @@ def test_no_scheduler_is_a_flat_line_that_says_so(tmp_path):
     assert curves.notes == ("the config has no scheduler: every value stays as it starts",)
 
 
-def test_layers_that_nobody_knows_leave_the_last_layers_rate_and_a_note(tmp_path):
+def test_a_network_for_which_training_knows_no_layers_is_drawn_without_decay_and_says_so(tmp_path):
     text = NEW.replace(
         "optim_wrapper = dict(",
         "model = dict(type='ImageClassifier', backbone=dict(type='ResNet', depth=18), neck=dict(type='GlobalAveragePooling'),"
@@ -136,7 +137,10 @@ def test_layers_that_nobody_knows_leave_the_last_layers_rate_and_a_note(tmp_path
     curves = curves_of(setup_of(tmp_path, text))
 
     assert [curve.group.initial["lr"] for curve in curves.named("lr")] == [1e-3]
-    assert "only that of the last layer is drawn, because layer-wise decay" in curves.notes[0]
+    assert curves.notes[0] == (
+        "rates should decay layer by layer, but upstream has no layers for a ResNet of 2-2-2-2 blocks, "
+        "and training stops: drawn without decay"
+    )
 
 
 def test_layer_wise_decay_has_a_curve_for_every_layer(tmp_path):
@@ -154,12 +158,51 @@ def test_layer_wise_decay_has_a_curve_for_every_layer(tmp_path):
     assert curves.named("lr")[0].group.tensors
 
 
-def test_plateau_says_that_it_depends_on_the_metric(tmp_path):
+def test_the_layers_of_a_network_that_is_not_built_here_are_drawn_but_not_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("classlens.adapters.openmm.zoo.upstream.find_spec", lambda name: None)
     text = NEW.replace(
-        "dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", "dict(type='ReduceOnPlateauLR', monitor='acc')"
+        "optim_wrapper = dict(",
+        "model = dict(type='ImageClassifier', backbone=dict(type='BEiTViT'), head=dict(type='LinearClsHead'))\n"
+        "    optim_wrapper = dict(constructor='LearningRateDecayOptimWrapperConstructor',"
+        "paramwise_cfg=dict(layer_decay_rate=0.5),",
     )
+    curves = curves_of(setup_of(tmp_path, text))
 
-    assert "depends on the metric 'acc'" in curves_of(setup_of(tmp_path, text)).notes[0]
+    assert len(curves.named("lr")) == 14
+    assert curves.named("lr")[0].group.tensors is None
+    assert curves.notes == ("the parameters of the layers are not counted: no native backbone named 'BEiTViT'",)
+
+
+PLATEAU = (
+    "dict(type='ReduceOnPlateauLR', monitor='acc', rule='greater', patience=1, factor=0.1, cooldown=1, min_value=5e-5)"
+)
+
+
+def test_a_plateau_is_drawn_as_what_it_can_be(tmp_path):
+    text = NEW.replace("dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", PLATEAU)
+    curve = curves_of(setup_of(tmp_path, text)).named("lr")[0]
+    epoch, undecided = curve.clock.steps_per_epoch, curve.course.undecided
+
+    assert (undecided.first, str(undecided)) == (3 * epoch, "depends on 'acc'")
+    assert curve.final == pytest.approx(1e-3)
+    lowest = undecided.lowest(np.arange(0, curve.clock.steps, epoch), 1e-3)
+    assert lowest[2:7].tolist() == pytest.approx([1e-3, 1e-4, 1e-4, 1e-4, 5e-5])
+    assert undecided.first in curve.points[0]
+
+
+def test_metrics_arrive_at_the_configs_intervals(tmp_path):
+    text = NEW.replace("dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", PLATEAU)
+    curve = curves_of(setup_of(tmp_path, text.replace("max_epochs=12", "max_epochs=12, val_interval=2"))).named("lr")[0]
+
+    assert curve.course.undecided.first == 6 * curve.clock.steps_per_epoch
+
+
+def test_a_plateau_whose_patience_outlasts_the_run_never_acts_and_is_a_finding(tmp_path):
+    text = NEW.replace("dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", "dict(type='ReduceOnPlateauLR')")
+    curves = curves_of(setup_of(tmp_path, text))
+
+    assert [finding.kind for finding in curves.findings] == ["idle plateau"]
+    assert curves.named("lr")[0].course.undecided is None
 
 
 @pytest.mark.parametrize(

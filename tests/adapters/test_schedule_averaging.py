@@ -36,6 +36,17 @@ def test_an_annealed_average_follows_the_weights_closely_at_first():
     assert found.at([0, 100, 300, 399]) == pytest.approx([1.0, 0.5, 0.3, 0.3])
 
 
+def test_a_cosine_average_falls_to_its_end_over_the_run():
+    found = average(ema_type="mmpretrain.CosineEMA", end_momentum=0.001)
+
+    assert found.at([0, 200]) == pytest.approx([0.004, 0.0025])
+    assert found.final == pytest.approx(0.001, rel=1e-3)
+
+
+def test_a_stochastic_average_is_the_mean_of_all_weights():
+    assert average(ema_type="StochasticWeightAverage").at([0, 1, 3]) == pytest.approx([1, 1 / 2, 1 / 4])
+
+
 def test_an_average_that_begins_later_is_zero_before():
     assert average(momentum=0.1, begin_epoch=2).at([199, 200]).tolist() == [0.0, 0.1]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from classlens.adapters.openmm.schedules.depths import depth_of
+from classlens.adapters.openmm.schedules.depths import has_layers, layers_of
 from classlens.adapters.openmm.schedules.groups import Parameter, groups_of, initial_values
 from classlens.adapters.openmm.setup import Optimization
 from classlens.errors import ConfigError
@@ -22,8 +22,11 @@ PARAMETERS = (
 ADAMW = {"type": "AdamW", "lr": 0.1, "weight_decay": 0.5}
 
 
-def groups(parameters=PARAMETERS, *, optimizer=ADAMW, constructor=None, **paramwise):
-    found = groups_of(Optimization(optimizer, paramwise, constructor), parameters)
+VIT = {"type": "VisionTransformer"}
+
+
+def groups(parameters=PARAMETERS, *, optimizer=ADAMW, layers=None, **paramwise):
+    found = groups_of(Optimization(optimizer, paramwise), parameters, layers)
     return {group.name: (group.initial["lr"], group.initial["weight_decay"], group.tensors) for group in found}
 
 
@@ -84,7 +87,8 @@ def test_a_decay_that_the_optimizer_does_not_have_is_not_scaled():
 
 
 def test_rates_decay_layer_by_layer():
-    found = groups(constructor="LearningRateDecayOptimWrapperConstructor", layer_decay_rate=0.5, norm_decay_mult=0.0)
+    layers = layers_of(VIT, [parameter.name for parameter in PARAMETERS])
+    found = groups(layers=layers, layer_decay_rate=0.5, norm_decay_mult=0.0, bias_lr_mult=2.0, dwconv_decay_mult=0.1)
 
     assert found == {
         "layer 0 (x0.125)": (0.0125, 0.5, 3),
@@ -95,20 +99,66 @@ def test_rates_decay_layer_by_layer():
     }
 
 
+def test_layers_of_a_network_that_is_not_built_here_are_told_from_its_architecture():
+    layers = layers_of({"type": "mmpretrain.BEiTViT", "arch": {"num_layers": 2}}, None)
+    found = groups(None, layers=layers, layer_decay_rate=0.5, norm_decay_mult=0.0)
+
+    assert found == {
+        "layer 3 (x1)": (0.1, 0.5, None),
+        "layer 3 (x1), no decay": (0.1, 0.0, None),
+        "layer 2 (x0.5)": (0.05, 0.5, None),
+        "layer 2 (x0.5), no decay": (0.05, 0.0, None),
+        "layer 1 (x0.25)": (0.025, 0.5, None),
+        "layer 1 (x0.25), no decay": (0.025, 0.0, None),
+        "layer 0 (x0.125)": (0.0125, 0.5, None),
+        "layer 0 (x0.125), no decay": (0.0125, 0.0, None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("backbone", "count"),
+    [
+        ({"type": "BEiTViT"}, 14),
+        ({"type": "BEiTViT", "arch": "l"}, 26),
+        ({"type": "BEiTViT", "arch": "eva-g"}, 42),
+        ({"type": "ViTSAM", "arch": "huge"}, 34),
+        ({"type": "MixMIMTransformer", "arch": "b"}, 26),
+        ({"type": "HiViT", "arch": "base"}, 36),
+    ],
+)
+def test_every_architecture_has_as_many_layers_as_upstream_gives_it(backbone, count):
+    assert layers_of(backbone, None).count == count
+
+
 def test_the_blocks_of_swin_are_counted_through_its_stages():
     names = [
         f"backbone.stages.{stage}.blocks.{block}.w" for stage, count in enumerate((2, 3)) for block in range(count)
     ]
+    layers = layers_of({"type": "SwinTransformer"}, names)
 
-    depths = {name: depth_of(name, names) for name in [*names, "backbone.stages.0.downsample.norm.weight", "head.w"]}
+    depths = [layers.depth(name) for name in [*names, "backbone.stages.0.downsample.norm.weight", "head.w"]]
 
-    assert [depth for depth, _ in depths.values()] == [1, 2, 3, 4, 5, 2, 6]
-    assert {count for _, count in depths.values()} == {7}
+    assert depths == [1, 2, 3, 4, 5, 2, 6]
+    assert layers.count == 7
 
 
-def test_layers_that_cannot_be_told_apart_are_told():
-    with pytest.raises(ConfigError, match="the layers of this backbone cannot be told"):
-        depth_of("backbone.conv.weight", ["backbone.conv.weight"])
+@pytest.mark.parametrize("kind", ["MobileNetV2", "SwinTransformerV2", "T2T_ViT"])
+def test_a_backbone_without_layers_upstream_has_none_here(kind):
+    assert not has_layers({"type": kind})
+    with pytest.raises(ConfigError, match=f"upstream has no layers .get_layer_depth. for {kind}"):
+        layers_of({"type": kind}, ["backbone.stages.0.blocks.0.w"])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "names", "message"),
+    [
+        ({"type": "VisionTransformer"}, ["backbone.conv.weight"], "cannot be told from its parameters' names"),
+        ({"type": "BEiTViT", "arch": "tiniest"}, None, "the layers of BEiTViT 'tiniest' are not known"),
+    ],
+)
+def test_layers_that_cannot_be_told_apart_are_told(backbone, names, message):
+    with pytest.raises(ConfigError, match=message):
+        layers_of(backbone, names)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Schedulers of torch, timm and transformers, against the same objects stepped by a training loop."""
 
 import copy
+import random
 import warnings
 
 import numpy as np
@@ -93,6 +94,20 @@ def test_one_cycle_moves_the_momentum_too():
     assert momentum.at([0, 2, 9]).tolist() == pytest.approx([0.95, 0.85, 0.95])
 
 
+@pytest.mark.parametrize(
+    ("make", "marks"),
+    [
+        (lambda optimizer: rules.MultiStepLR(optimizer, [2, 5]), [(8, "milestone"), (20, "milestone")]),
+        (lambda optimizer: rules.StepLR(optimizer, 3), [(12, "step"), (24, "step")]),
+        (lambda optimizer: rules.LinearLR(optimizer, 0.1, total_iters=4), [(16, "warm-up ends")]),
+    ],
+)
+def test_decays_and_the_end_of_a_warmup_are_marked(make, marks):
+    (curve, *_) = replay(scheduled(make(optimizer_of((0.1,)))), Clock(7, 4))
+
+    assert [(mark.step, mark.what) for mark in curve.course.marks] == marks
+
+
 def test_by_epoch_values_move_between_epochs_only():
     curves = replay(scheduled(rules.StepLR(optimizer_of(), 1)), Clock(epochs=3, steps_per_epoch=4))
 
@@ -125,11 +140,81 @@ def test_a_cycle_that_is_over_before_the_run_says_so():
         replay(scheduled(scheduler, every="step"), Clock.of_steps(30))
 
 
-def test_plateau_is_flat_and_says_that_it_depends_on_a_metric():
-    schedule = scheduled(rules.ReduceLROnPlateau(optimizer_of((0.1,))))
+def metric_driven():
+    timm, transformers = pytest.importorskip("timm.scheduler"), pytest.importorskip("transformers.optimization")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # timm: plateaus are deprecated
+        plateau = timm.create_scheduler_v2(
+            optimizer_of(), "plateau", num_epochs=60, patience_epochs=4, warmup_epochs=3, warmup_lr=1e-3
+        )[0]
+    return {
+        "torch": rules.ReduceLROnPlateau(optimizer_of(), "max", 0.3, patience=3, cooldown=2, min_lr=[1e-3, 1e-4]),
+        "timm": plateau,
+        "greedy": transformers.get_scheduler("greedy", optimizer_of()),
+        "transformers": transformers.get_scheduler("reduce_lr_on_plateau", optimizer_of()),
+    }
 
-    assert "depends on a metric" in schedule.notes[0]
-    assert replay(schedule, Clock.of_steps(5)).named("lr")[0].values.tolist() == [0.1] * 5
+
+@pytest.mark.parametrize("name", ["torch", "timm", "greedy", "transformers"])
+def test_a_scheduler_that_waits_for_a_metric_is_drawn_between_the_best_and_the_worst(name):
+    theirs = copy.deepcopy(metric_driven()[name])
+    curves = replay(scheduled(metric_driven()[name], every="epoch"), Clock(60, 2)).named("lr")
+
+    seen = []
+    for epoch in range(60):
+        seen += [[group["lr"] for group in theirs.optimizer.param_groups]] * 2
+        theirs.step(epoch + 1, 5.0) if name == "timm" else theirs.step(5.0)
+
+    for index, curve in enumerate(curves):
+        steps, undecided = np.arange(120), curve.course.undecided
+        np.testing.assert_allclose(undecided.lowest(steps, 0.0), np.array(seen)[:, index], rtol=1e-12)
+        assert (undecided.lowest(steps, 0.0) <= curve.values).all()
+        assert undecided.lowest(steps[: undecided.first], 0.0) == pytest.approx(curve.values[: undecided.first])
+
+
+def test_the_first_metric_can_cut_only_after_the_patience_is_over():
+    scheduler = rules.ReduceLROnPlateau(optimizer_of((0.1,)), patience=3)
+    curve = replay(scheduled(scheduler), Clock(12, 5)).named("lr")[0]
+
+    assert curve.course.undecided.first == 5 * 5
+    assert set(curve.values) == {0.1}
+
+
+def test_a_patience_that_outlasts_the_run_is_a_finding():
+    curves = replay(scheduled(rules.ReduceLROnPlateau(optimizer_of((0.1,)))), Clock(8, 5))
+
+    assert [finding.kind for finding in curves.findings] == ["idle plateau"]
+
+
+def random_scheduler(draw, optimizer, depth=0):
+    """Any of torch's rules with any arguments, or a sequence or a chain of them."""
+    simple = {
+        "StepLR": lambda: {"step_size": draw.randrange(1, 30), "gamma": draw.choice([0.1, 0.9])},
+        "MultiStepLR": lambda: {"milestones": sorted(draw.sample(range(60), 3)), "gamma": 0.5},
+        "ConstantLR": lambda: {"factor": draw.choice([0.1, 0.5, 1.0]), "total_iters": draw.randrange(40)},
+        "LinearLR": lambda: {"start_factor": draw.choice([0.01, 0.5]), "total_iters": draw.randrange(1, 40)},
+        "ExponentialLR": lambda: {"gamma": draw.choice([0.8, 0.99])},
+        "PolynomialLR": lambda: {"total_iters": draw.randrange(1, 70), "power": draw.choice([1.0, 2.0])},
+        "CosineAnnealingLR": lambda: {"T_max": draw.randrange(1, 70), "eta_min": draw.choice([0, 1e-3])},
+        "CosineAnnealingWarmRestarts": lambda: {"T_0": draw.randrange(1, 20), "T_mult": draw.choice([1, 2])},
+    }
+    kind = draw.choice([*simple, "SequentialLR", "ChainedScheduler"] if depth == 0 else list(simple))
+    if kind in simple:
+        return getattr(rules, kind)(optimizer, **simple[kind]())
+    parts = [random_scheduler(draw, optimizer, 1) for _ in range(draw.choice([2, 3]))]
+    if kind == "ChainedScheduler":
+        return rules.ChainedScheduler(parts)
+    return rules.SequentialLR(optimizer, parts, sorted(draw.sample(range(1, 60), len(parts) - 1)))
+
+
+def test_random_schedulers_of_torch_give_the_values_of_their_training():
+    for seed in range(400):
+        mine, theirs = (random_scheduler(random.Random(seed), optimizer_of()) for _ in range(2))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values, expected = drawn(mine, 70), trained(theirs, 70)
+
+        np.testing.assert_allclose(values, expected, rtol=1e-9, atol=1e-12, err_msg=f"{seed} {theirs}")
 
 
 def test_an_optimizer_alone_has_counted_groups_that_stay():
@@ -152,6 +237,9 @@ TIMM = {
     "multistep": {"num_epochs": 30, "decay_milestones": [5, 12]},
     "poly": {"num_epochs": 30, "patience_epochs": 0, "decay_rate": 0.5},
     "noise": {"sched": "cosine", "num_epochs": 30, "noise": [0.3, 0.9]},
+    "constant": {"num_epochs": 30, "warmup_epochs": 4},
+    "wsd": {"num_epochs": 30, "warmup_epochs": 3, "decay_epochs": 9},
+    "rsqrt": {"num_epochs": 30, "warmup_epochs": 3, "decay_epochs": 9},
 }
 
 
@@ -186,6 +274,7 @@ TRANSFORMERS = {
     "constant_with_warmup": {},
     "inverse_sqrt": {},
     "cosine_with_min_lr": {"min_lr": 1e-3},
+    "cosine_warmup_with_min_lr": {"min_lr": 1e-3},
     "warmup_stable_decay": {"num_decay_steps": 30},
 }
 

@@ -26,6 +26,12 @@ def config(tmp_path):
     return str(path)
 
 
+@pytest.fixture(autouse=True)
+def nobody_watches(monkeypatch):
+    """No window, also where the tests run on a desktop."""
+    monkeypatch.setattr("classlens.cli.lr_answer.has_display", lambda: False)
+
+
 def lr(*words):
     return main(["lr", *map(str, words)])
 
@@ -65,6 +71,16 @@ def test_without_a_file_the_plot_is_in_the_terminal(config, capsys):
     assert "learning rate" in out
     assert "⠉" in out
     assert "lr: starts 0.1, peaks 0.1 at step 0, ends 0.001" in out
+
+
+def test_a_display_that_cannot_be_reached_leaves_the_terminal(config, capsys, monkeypatch):
+    pytest.importorskip("tkinter")
+    monkeypatch.setattr("classlens.cli.lr_answer.has_display", lambda: True)
+    monkeypatch.setenv("DISPLAY", ":98765")
+
+    assert lr(config, "-d", 1000) == 0
+
+    assert "⠉" in capsys.readouterr().out
 
 
 def test_not_show_draws_nothing(config, capsys):
@@ -173,7 +189,7 @@ def test_strict_is_content_with_a_schedule_without_mistakes(config):
     [
         (["-d", "1000", "--style", "nice"], "no plot style named 'nice'"),
         (["-d", "1000", "-p", "beta"], "no hyper-parameter named 'beta' in the optimizer of small"),
-        (["-d", "1000", "--save-path", "lr"], "cannot write a picture with the name without ending"),
+        (["-d", "1000", "--save-path", "lr"], "cannot write a picture under a name without ending"),
         (["-d", "1000", "--label", "a", "b"], "2 labels for 1 configs"),
     ],
 )

@@ -14,7 +14,8 @@ from classlens import Clock, Schedule, draw, replay
 from classlens.errors import DataError, NotFound
 from classlens.figures.chart import chart_of, rows, short
 from classlens.figures.curves_html import html_of
-from classlens.figures.curves_svg import svg_of, ticks
+from classlens.figures.curves_svg import svg_of
+from classlens.figures.frame import ticks
 from classlens.figures.saving import check_target, save_csv, save_curves
 from classlens.figures.style import colours
 from classlens.figures.terminal_plot import terminal_plot

@@ -19,6 +19,7 @@ from classlens.schedule.shapes import (
     MultiStep,
     OneCycle,
     Polynomial,
+    Quadratic,
     Step,
 )
 
@@ -33,6 +34,7 @@ SHAPES = {
     "cosine": Cosine(7, 0.02),
     "cosine with ratio": Cosine(12, 0.0, 0.1),
     "restarts": CosineRestart((5, 8, 11), (1.0, 0.5, 0.2), 0.01),
+    "quadratic": Quadratic(39),
     "one-cycle": OneCycle(one_cycle_phases(40, 0.3, (0.1, 1.0, 0.001), 2), ANNEALINGS["cos"]),
 }
 
@@ -55,6 +57,18 @@ def test_the_closed_form_of_a_shape_is_its_moves_one_by_one(name):
     values = at_all([Link(SHAPES[name], 0, FOREVER, "step")], Clock.of_steps(40), initial=0.7)
 
     np.testing.assert_allclose(values, moved(SHAPES[name], 40, 0.7), rtol=1e-9, atol=1e-15)
+
+
+def test_a_quadratic_warmup_adds_its_shares_to_what_it_finds():
+    """MMDetection's QuadraticWarmupParamScheduler: x + base * (2 * step + 1) / steps ** 2, and from 0 at first."""
+    links = [Link(Quadratic(5), 0, 6, "step"), Link(Step(4, 0.5), 0, FOREVER, "step")]
+    value, expected = 0.0, []
+    for step in range(9):
+        value = value + 0.7 * (2 * step + 1) / 36 if step < 6 else value
+        value *= 0.5 if step in (4, 8) else 1
+        expected.append(value)
+
+    assert at_all(links, Clock.of_steps(9), initial=0.7) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_half_cosine_ends_at_its_floor_and_rises_to_the_base_again():

@@ -43,6 +43,15 @@ CASES = [
         "the last epoch trains at 10 x the value before",
     ),
     ("minimum above start", {"type": "CosineAnnealingLR", "eta_min": 0.5}, "the minimum 0.5 is above the 0.1 of all"),
+    (
+        "short cycle",
+        {"type": "OneCycleLR", "eta_max": 0.3, "total_steps": 5},
+        "total_steps=5, but it acts for 10 epochs",
+    ),
+    ("wrong unit", {"type": "MultiStepLR", "milestones": [3, 6], "by_epoch": False}, "within the first 10 steps"),
+    ("negative", {"type": "ExponentialLR", "gamma": -0.5}, "lr of all is -0.05 at step 100: below 0"),
+    ("vanished", {"type": "StepLR", "step_size": 2, "by_epoch": False}, "a billionth of its peak from step 20 on"),
+    ("idle plateau", {"type": "ReduceOnPlateauLR"}, "patience=10 outlasts the run: it never acts"),
     ("not a number", {"type": "StepLR", "step_size": 2, "gamma": float("nan")}, "lr of all is nan from step 200 on"),
 ]
 
@@ -60,6 +69,10 @@ RIGHT = [
     {"type": "CosineAnnealingLR", "T_max": 10},
     {"type": "CosineAnnealingLR", "T_max": 10, "convert_to_iter_based": True, "eta_min": 0.1},
     {"type": "ConstantLR", "factor": 0.1, "begin": 7, "end": 11},
+    {"type": "OneCycleLR", "eta_max": 0.3, "total_steps": 10},
+    {"type": "OneCycleLR", "eta_max": 0.3, "total_steps": 10, "convert_to_iter_based": True},
+    {"type": "MultiStepLR", "milestones": [3, 600], "by_epoch": False},
+    {"type": "ReduceOnPlateauLR", "patience": 2},
 ]
 
 

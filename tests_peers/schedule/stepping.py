@@ -10,17 +10,17 @@ from mmpretrain.engine.schedulers.weight_decay_scheduler import CosineAnnealingW
 THEIRS = {"CosineAnnealingWeightDecay": CosineAnnealingWeightDecay}
 
 
-def stepped(configs, *, epochs, epoch_length, steps=None, initial=None):
+def stepped(configs, *, epochs, epoch_length, steps=None, initial=None, loss=None):
     """Every value of a run, by hyper-parameter, as mmengine's objects set them.
 
-    `steps` makes it a run over iterations, in which epochs never end.
+    `steps` makes it a run over iterations, in which epochs never end. `loss(epoch)` is what validation finds after it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "scheduler.step() before optimizer.step()": there is nothing to optimize
-        return step_all(configs, epochs, epoch_length, steps, initial)
+        return step_all(configs, epochs, epoch_length, steps, initial, loss)
 
 
-def step_all(configs, epochs, epoch_length, steps, initial):
+def step_all(configs, epochs, epoch_length, steps, initial, loss):
     initial = initial or {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.05}
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], **initial)
     total = steps or epochs * epoch_length
@@ -40,7 +40,13 @@ def step_all(configs, epochs, epoch_length, steps, initial):
             if not scheduler.by_epoch:
                 scheduler.step()
         if not steps and (step + 1) % epoch_length == 0:
-            for scheduler in schedulers:
-                if scheduler.by_epoch:
-                    scheduler.step()
+            end_epoch([scheduler for scheduler in schedulers if scheduler.by_epoch], (step + 1) // epoch_length, loss)
     return values
+
+
+def end_epoch(schedulers, epoch, loss):
+    for scheduler in schedulers:
+        scheduler.step()
+    for scheduler in schedulers:
+        if getattr(scheduler, "need_val_args", False):
+            scheduler.step({"loss": loss(epoch)})

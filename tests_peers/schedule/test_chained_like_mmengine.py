@@ -26,8 +26,6 @@ def upstream_schedules():
     """Every distinct (schedulers, epochs, steps) of upstream's configs, with one config that has it."""
     found = {}
     for path in sorted(CONFIGS.rglob("*.py")):
-        if "_base_" in path.parts:
-            continue
         try:
             setup = read_setup(read_config(path), path)
         except ClasslensError:
@@ -57,7 +55,11 @@ def epoch_length(configs, epochs):
 
 
 def test_upstream_has_as_many_distinct_schedules_as_we_say():
-    assert len(upstream_schedules()) >= 84
+    schedules = upstream_schedules()
+    settings = {json.dumps(each, default=str) for _, found in schedules for each in found.param_scheduler}
+
+    assert len(schedules) >= 85
+    assert len(settings) >= 104  # and 34 more of mmcls, in test_policies_of_mmcls.py
 
 
 @pytest.mark.parametrize("part", range(8))
@@ -145,3 +147,42 @@ def test_random_compositions_equal_mmengine_stepping(part):
             peak = np.abs(theirs["lr"]).max()
             np.testing.assert_allclose(values, theirs["lr"], rtol=1e-9, atol=1e-12 * peak, err_msg=f"{configs} {clock}")
     assert compared >= 500
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_the_bounds_of_a_plateau_are_mmengine_stepping_with_the_best_and_the_worst_metrics(part):
+    compared = 0
+    for seed in range(part * 1000, part * 1000 + 100):
+        draw = random.Random(seed)
+        epochs, epoch = draw.randrange(6, 24), draw.randrange(1, 6)
+        others = [random_scheduler(draw, epochs, epochs * epoch) for _ in range(draw.choice([0, 1, 1, 2]))]
+        configs = [config for config in others if config is not None]
+        plateau = {
+            "type": "ReduceOnPlateauLR",
+            "patience": draw.randrange(4),
+            "cooldown": draw.randrange(3),
+            "factor": draw.choice([0.1, 0.5]),
+            "begin": draw.choice([0, 0, 3]),
+            "eps": 0.0,
+        }
+        configs.append(plateau | ({} if configs else {"min_value": draw.choice([0.0, 0.002])}))
+        clock = Clock(epochs, epoch)
+        try:
+            best, worst = (
+                stepped(configs, epochs=epochs, epoch_length=epoch, initial=INITIAL, loss=loss)["lr"]
+                for loss in (lambda epoch: 1 / epoch, lambda epoch: 1.0)
+            )
+        except (ZeroDivisionError, ValueError):
+            continue
+
+        course = course_of([checked(config, "param_scheduler") for config in configs], clock)
+
+        values, steps = course.values(np.arange(clock.steps), 0.1), np.arange(clock.steps)
+        lowest = values if course.undecided is None else course.undecided.lowest(steps, 0.1)
+        first = clock.steps if course.undecided is None else course.undecided.first
+        compared += course.undecided is not None
+        scale = {"rtol": 1e-9, "atol": 1e-12 * np.abs(best).max(), "err_msg": f"{configs} {clock}"}
+        np.testing.assert_allclose(values, best, **scale)
+        np.testing.assert_allclose(lowest, worst, **scale)
+        np.testing.assert_allclose(lowest[:first], best[:first], **scale)
+    assert compared >= 50

@@ -1,7 +1,6 @@
 """Our parameter groups against those that mmengine's constructor makes, tensor by tensor, on our own networks."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,12 +8,12 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 
 from classlens.adapters.openmm.classifier import build_module
 from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.schedules.depths import depth_of
+from classlens.adapters.openmm.schedules.depths import FAMILIES, layers_of
 from classlens.adapters.openmm.schedules.groups import initial_values, rule_for
 from classlens.adapters.openmm.schedules.parameters import listed
 from classlens.adapters.openmm.setup import Optimization
-from classlens.adapters.openmm.zoo.build import build_part
 from classlens.config import read_config
+from classlens.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NETWORKS = {
@@ -58,34 +57,83 @@ def test_every_tensor_starts_with_the_values_of_its_training(network, rules):
     initial, parameters = initial_values(optimization), listed(network)
     ours = {}
     for parameter in parameters:
-        values = rule_for(parameter, optimization, parameters).applied(initial, decays=True)
+        values = rule_for(parameter, RULES[rules]).applied(initial, decays=True)
         ours[parameter.name] = (values["lr"], values["weight_decay"])
 
     assert ours == {name: pytest.approx(values) for name, values in theirs.items()}
 
 
 BACKBONES = {
-    "VisionTransformer": ({"arch": "base", "img_size": 224, "patch_size": 16}, {"num_layers": 12}),
-    "SwinTransformer": ({"arch": "tiny", "img_size": 224}, {"depths": [2, 2, 6, 2]}),
-    "ConvNeXt": ({"arch": "small"}, {"depths": [3, 3, 27, 3]}),
-    "ConvNeXt tiny": ({"arch": "tiny"}, {"depths": [3, 3, 9, 3]}),
+    "BEiTViT": {"arch": {"embed_dims": 12, "num_layers": 3, "num_heads": 2, "feedforward_channels": 24}},
+    "ConvNeXt": {"arch": "tiny"},
+    "ConvNeXt small": {"arch": "small"},
+    "DeiT3": {"arch": "small"},
+    "DistilledVisionTransformer": {"arch": "deit-tiny"},
+    "HiViT": {"arch": {"embed_dims": 32, "depths": [1, 2, 3], "num_heads": 2}},
+    "MixMIMTransformer": {"arch": {"embed_dims": 8, "depths": [1, 2, 3, 1], "num_heads": [1, 1, 2, 2]}},
+    "RegNet": {"arch": "regnetx_400mf"},
+    "ResNeXt": {"depth": 50},
+    "ResNet": {"depth": 50},
+    "ResNet 101": {"depth": 101},
+    "ResNet 152": {"depth": 152},
+    "ResNet 18": {"depth": 18},
+    "ResNetV1d": {"depth": 50},
+    "SEResNet": {"depth": 50},
+    "SwinTransformer": {"arch": "tiny"},
+    "ViTEVA02": {"arch": "tiny"},
+    "ViTSAM": {
+        "arch": {
+            "embed_dims": 12,
+            "num_layers": 3,
+            "num_heads": 2,
+            "feedforward_channels": 24,
+            "global_attn_indexes": [2],
+        }
+    },
+    "VisionTransformer": {"arch": "deit-tiny"},
 }
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_the_depths_of_layers_are_those_of_mmpretrain(name):
+def test_every_layer_is_as_deep_as_upstream_says(name):
     from mmpretrain.models import backbones
 
-    settings, known = BACKBONES[name]
-    kind = name.split()[0]
-    with torch.device("meta"):
-        network = build_part("backbone", {"type": kind, **settings})
-    names = [f"backbone.{key}" for key, _ in network.named_parameters()] + ["head.fc.weight"]
-    theirs = getattr(backbones, kind).get_layer_depth
+    kind, settings = name.split()[0], BACKBONES[name]
+    backbone = getattr(backbones, kind)(**settings)
+    names = [f"backbone.{key}" for key, _ in backbone.named_parameters()] + ["neck.conv.weight", "head.fc.weight"]
+    try:
+        theirs = {key: backbone.get_layer_depth(key, "backbone.") for key in names}
+    except (NotImplementedError, AttributeError):
+        with pytest.raises(ConfigError):
+            layers_of({"type": kind, **settings}, names)
+        return
 
-    assert {key: depth_of(key, names) for key in names} == {
-        key: theirs(SimpleNamespace(**known), key, "backbone.") for key in names
-    }
+    ours = layers_of({"type": kind, **settings}, names)
+
+    assert {key: (ours.depth(key), ours.count) for key in names} == theirs
+    assert {depth for depth, _ in theirs.values()} == set(ours.used)
+    if isinstance(settings.get("arch"), dict):
+        assert layers_of({"type": kind, **settings}, None).count == ours.count
+
+
+@pytest.mark.parametrize("kind", ["BEiTViT", "HiViT", "MixMIMTransformer", "ViTSAM"])
+def test_architectures_that_are_not_built_here_have_upstreams_layers(kind):
+    from mmpretrain.models import backbones
+
+    for arch, settings in getattr(backbones, kind).arch_zoo.items():
+        # HiViT counts twice the blocks of its first stages, and what merges patches after each: see the test above.
+        stages = settings.get("depths", [])
+        blocks = 2 * sum(stages[:2]) + 2 + stages[2] if kind == "HiViT" else settings.get("num_layers", sum(stages))
+
+        assert layers_of({"type": kind, "arch": arch}, None).count == blocks + 2, arch
+
+
+def test_all_of_upstreams_backbones_with_layers_are_known():
+    from mmpretrain.models import backbones
+
+    theirs = {name for name in dir(backbones) if hasattr(getattr(backbones, name), "get_layer_depth")}
+
+    assert theirs == set(FAMILIES)
 
 
 def test_meta_tensors_cost_no_memory(network):

@@ -2,13 +2,16 @@
 
 The name says whose rule it is: `torch.StepLR` (torch.optim.lr_scheduler), `timm.cosine` (create_scheduler_v2) or
 `hf.linear` (transformers.get_scheduler). Arguments are those of that package; lr, momentum, epochs, steps_per_epoch,
-steps and every ("step" or "epoch") are for the run. They are read as Python literals, and nothing is evaluated.
+steps and every ("step" or "epoch") are for the run. They are read as Python literals, and nothing is evaluated;
+`torch.SequentialLR` and `torch.ChainedScheduler` take `schedulers=[LinearLR(total_iters=5), ...]`.
 """
 
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,6 +26,9 @@ from classlens.schedule.schedule import Schedule
 from classlens.source import Plan, Source
 
 RUN = ("lr", "momentum", "weight_decay", "epochs", "steps_per_epoch", "steps", "every")
+TIMM = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant", "plateau")
+"""The names of create_scheduler_v2 that stand for a rule."""
+
 EXAMPLE = "e.g. schedule:torch.StepLR(step_size=30, lr=0.1, epochs=90, steps_per_epoch=5005)"
 
 
@@ -53,12 +59,34 @@ def read_address(rest: str) -> tuple[str, str, Mapping[str, Any]]:
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.args:
             raise ValueError("not a call of package.name with keywords")
         package, name = ast.unparse(call.func.value), call.func.attr
-        arguments = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+        arguments = {str(word.arg): literal(word.value) for word in call.keywords}
     except (SyntaxError, ValueError) as error:
         raise ConfigError(f"schedule:{rest} cannot be read: {error}", hint=EXAMPLE) from error
     if package not in MAKERS:
         raise NotFound("package of schedules", package, MAKERS)
     return package, name, arguments
+
+
+@dataclass(frozen=True)
+class Part:
+    """A scheduler inside another one: `LinearLR(total_iters=5)`, written without a package and an optimizer."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+def literal(node: ast.expr) -> Any:  # noqa: ANN401 - any literal
+    """A literal, or the schedulers of a SequentialLR or ChainedScheduler.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(node, ast.List | ast.Tuple):
+        return [literal(each) for each in node.elts]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute) and not node.args:
+        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        return Part(name, {str(word.arg): literal(word.value) for word in node.keywords})
+    return ast.literal_eval(node)
 
 
 def clock_of(arguments: Mapping[str, Any], rest: str) -> Clock:
@@ -86,11 +114,29 @@ def optimizer_of(arguments: Mapping[str, Any]) -> torch.optim.Optimizer:
 
 def of_torch(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
     """A class of torch.optim.lr_scheduler, stepped after epochs unless `every="step"`."""
-    known = [each for each in lr_scheduler.__all__ if each.endswith(("LR", "Restarts"))]
-    if name not in known:
-        raise NotFound("scheduler of torch", name, known)
     every: Every = run.get("every", "epoch" if clock.by_epoch else "step")
-    return scheduled(made(name, getattr(lr_scheduler, name), optimizer_of(run), settings), every=every)
+    return scheduled(torch_scheduler(Part(name, settings), optimizer_of(run)), every=every)
+
+
+def torch_scheduler(part: Part, optimizer: torch.optim.Optimizer) -> Any:  # noqa: ANN401 - torch's plateau and chain are no LRScheduler
+    """A scheduler of torch, with those inside it.
+
+    Raises:
+        NotFound: torch has none of that name.
+        ConfigError: it refuses its arguments.
+    """
+    known = [name for name in lr_scheduler.__all__ if name != "LRScheduler"]
+    if part.name not in known:
+        raise NotFound("scheduler of torch", part.name, known)
+    settings = dict(part.settings)
+    if "schedulers" in settings:
+        parts = settings["schedulers"]
+        if not isinstance(parts, list) or not all(isinstance(each, Part) for each in parts):
+            raise ConfigError(
+                f"{part.name}: schedulers is a list such as [LinearLR(total_iters=5), StepLR(step_size=30)]"
+            )
+        settings["schedulers"] = [torch_scheduler(each, optimizer) for each in parts]
+    return made(part.name, getattr(lr_scheduler, part.name), optimizer, settings)
 
 
 def of_timm(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
@@ -99,12 +145,12 @@ def of_timm(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], cloc
         from timm.scheduler import create_scheduler_v2
     except ModuleNotFoundError as error:
         raise MissingDependency("timm", extra="timm") from error
+    if name not in TIMM:
+        raise NotFound("scheduler of timm", name, TIMM)
     by_step = run.get("every") == "step"
     length = {"num_epochs": clock.epochs or 1, "updates_per_epoch": clock.steps_per_epoch or clock.steps}
     make = partial(create_scheduler_v2, sched=name, step_on_epochs=not by_step)
     scheduler, _ = made(name, make, optimizer_of(run), {**length, **settings})
-    if scheduler is None:
-        raise NotFound("scheduler of timm", name, ["cosine", "tanh", "step", "multistep", "poly", "plateau"])
     return scheduled(scheduler)
 
 
@@ -130,7 +176,9 @@ def made(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, 
         ConfigError: it refuses them.
     """
     try:
-        return make(optimizer, **settings) if not isinstance(make, partial) else make(optimizer=optimizer, **settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a package thinks of its own rule is not asked
+            return make(optimizer=optimizer, **settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} refuses its arguments: {error}") from error
 

@@ -17,16 +17,19 @@ import numpy as np
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-from classlens.adapters import timm_schedule
+from classlens.adapters import metric_schedule, timm_schedule
 from classlens.errors import ConfigError
 from classlens.schedule import shapes
 from classlens.schedule.chain import Link, chain
 from classlens.schedule.clock import Clock
 from classlens.schedule.sampled import each, sampled
-from classlens.schedule.schedule import Course, Group, Rule, Schedule, Setting
+from classlens.schedule.schedule import Course, Group, Mark, Rule, Schedule, Setting
 
 Every = Literal["step", "epoch"]
 FOREVER = 10**15
+MOST_MARKS = 24
+"""Decays of one rule that are marked."""
+
 MOST_TICKS = 3_000_000
 """How often a copy may be stepped: some ten seconds."""
 
@@ -40,11 +43,10 @@ def scheduled(scheduler: Any, *, every: Every = "epoch") -> Schedule:  # noqa: A
     Raises:
         ConfigError: it is no scheduler.
     """
+    if metric_schedule.waits_for_metric(scheduler):
+        return Schedule(groups_of(scheduler.optimizer, metric_schedule.rules_of(scheduler, copied, every)))
     if timm_schedule.is_timm(scheduler):
         return timm_schedule.scheduled(scheduler, groups_of(scheduler.optimizer, {}))
-    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
-        note = "ReduceLROnPlateau depends on a metric: drawn as if it never acts"
-        return Schedule(groups_of(scheduler.optimizer, {}), notes=(note,))
     if not isinstance(scheduler, lr_scheduler.LRScheduler):
         raise ConfigError(f"a {type(scheduler).__name__} is no scheduler of torch, timm or transformers")
     links = links_of(scheduler, every)
@@ -121,7 +123,20 @@ def links_of(scheduler: Any, every: Every) -> list[Link] | None:  # noqa: ANN401
     found = [(part, shape_of(part)) for part in parts_of(scheduler)]
     if any(shape is None or part.last_epoch != 0 for part, shape in found):
         return None
-    return [Link(shape, 0, FOREVER, every) for _, shape in found if shape is not None]
+    return [Link(shape, 0, FOREVER, every, marks=marks_of(part)) for part, shape in found if shape is not None]
+
+
+def marks_of(scheduler: Any) -> tuple[Mark, ...]:  # noqa: ANN401
+    """Where a rule decays, or where it is over if it is a warm-up."""
+    kind = type(scheduler)
+    if kind is lr_scheduler.MultiStepLR:
+        return tuple(Mark(int(step), "milestone") for step in sorted(scheduler.milestones)[:MOST_MARKS])
+    if kind is lr_scheduler.StepLR:
+        return tuple(Mark(scheduler.step_size * k, "step") for k in range(1, MOST_MARKS + 1))
+    if kind in {lr_scheduler.LinearLR, lr_scheduler.ConstantLR}:
+        start = scheduler.start_factor if kind is lr_scheduler.LinearLR else scheduler.factor
+        return (Mark(scheduler.total_iters, "warm-up ends"),) if start < 1 else ()
+    return ()
 
 
 def settings_of(scheduler: Any, every: Every) -> Setting:  # noqa: ANN401
@@ -198,7 +213,7 @@ def stepped(scheduler: lr_scheduler.LRScheduler, ticks: int) -> dict[str, Any]:
     return found
 
 
-def copied(scheduler: lr_scheduler.LRScheduler) -> Any:  # noqa: ANN401
+def copied(scheduler: Any) -> Any:  # noqa: ANN401
     """A copy that shares no state with the user's scheduler, and no memory with the user's model."""
     optimizer = scheduler.optimizer
     known: dict[int, Any] = {

@@ -6,11 +6,12 @@ For example:
   classlens lr a.py b.py --label old new -d 50000 --log --save-path compare.svg
   classlens lr configs/swin_transformer/swin-small_16xb64_in1k.py -d 1281167 -n 16 --csv lr.csv --strict
 
-CONFIG is an OpenMMLab-style config or another address. Without a file to write and without a display, the plot is
-drawn in the terminal.
+CONFIG is an OpenMMLab-style config or another address. Without a file to write, the plot is shown in a window where
+there is a display, and else in the terminal.
 """
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_overrides(parser)
     parser.add_argument("--log-level", default="WARNING", help=argparse.SUPPRESS)
-    parser.add_argument("--not-show", action="store_true", help="draw nothing in the terminal")
+    parser.add_argument("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
     add_extras(parser)
     add_json(parser)
 
@@ -55,7 +56,11 @@ def add_extras(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--epochs", type=positive_int, metavar="N", help="epochs of the run, instead of the config's")
     group.add_argument("--epoch-length", type=positive_int, metavar="N", help="steps of an epoch, instead of counting")
     group.add_argument("--steps", type=positive_int, metavar="N", help="steps of a run without epochs")
-    group.add_argument("--log", action="store_true", help="logarithmic values")
+    group.add_argument(
+        "--log",
+        action=argparse.BooleanOptionalAction,
+        help="logarithmic values (default: where lines are more than 50 times apart)",
+    )
     group.add_argument("--groups", action="store_true", help="build the model (needs torch) to count parameter groups")
     group.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the learning rate by batch size, as training can"
@@ -79,6 +84,8 @@ def window_size(text: str) -> tuple[float, float]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open, replay, write; the findings decide the exit status only with --strict."""
+    # numpy would start a thread for each core, which takes as long as drawing does, for matrices that no schedule has.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from classlens.cli.lr_answer import answer
 
     return answer(arguments)

@@ -4,20 +4,20 @@ Everything that can be wrong with the arguments is told before a target is opene
 """
 
 import argparse
-import json
-import shutil
+from functools import partial
 from pathlib import Path
 
 from classlens.adapters import Options
+from classlens.cli.lr_window import has_display, show
 from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
 from classlens.errors import DataError, NotFound, NotOffered
 from classlens.figures.chart import label_of, merged
-from classlens.figures.saving import check_folder, check_target, save_csv, save_curves
+from classlens.figures.saving import check_folder, check_target, encoded, save_csv, save_curves
 from classlens.figures.style import check_style
 from classlens.schedule.clock import Clock
 from classlens.schedule.data import summary
-from classlens.schedule.replay import Curves, replay
+from classlens.schedule.replay import Curve, Curves, replay
 from classlens.schedule.schedule import scaled_by_batch
 from classlens.source import Source
 
@@ -45,9 +45,16 @@ def answer(arguments: argparse.Namespace) -> int:
         save_csv(arguments.csv, every)
         wrote.append(arguments.csv)
     if arguments.json:
+        import json
+
         print(json.dumps({"runs": [summary(run) for run in runs], "files": [str(path) for path in wrote]}, indent=2))
     else:
-        tell(runs, wrote, arguments)
+        shown = bool(wrote) or arguments.not_show
+        if not shown and not has_display():
+            shown = in_terminal(runs, arguments)
+        tell(runs, wrote)
+        if not shown:
+            _ = in_window(runs, arguments) or in_terminal(runs, arguments)
     mistaken = any(run.findings for run in runs)
     return 1 if arguments.strict and mistaken else 0
 
@@ -135,13 +142,25 @@ def write_pictures(runs: list[Curves], arguments: argparse.Namespace) -> list[Pa
     return wrote
 
 
-def tell(runs: list[Curves], wrote: list[Path], arguments: argparse.Namespace) -> None:
-    """Print what a reader wants to know at once: lengths, peaks, mistakes, files; or the plot itself."""
-    if not wrote and not arguments.not_show:
-        from classlens.figures.terminal_plot import terminal_plot
+def in_window(runs: list[Curves], arguments: argparse.Namespace) -> bool:
+    """Show the plot in a window until that is closed; whether one could be opened."""
+    draw = partial(encoded, ".png", runs, title=arguments.title, style=arguments.style, log=arguments.log)
+    return show(lambda size: draw(size=size), arguments.window_size, arguments.title or runs[0].title)
 
-        columns, lines = shutil.get_terminal_size((100, 30))
-        print(terminal_plot(runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=arguments.log))
+
+def in_terminal(runs: list[Curves], arguments: argparse.Namespace) -> bool:
+    """Print the plot as text, which is always possible."""
+    import shutil
+
+    from classlens.figures.terminal_plot import terminal_plot
+
+    columns, lines = shutil.get_terminal_size((100, 30))
+    print(terminal_plot(runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=arguments.log))
+    return True
+
+
+def tell(runs: list[Curves], wrote: list[Path]) -> None:
+    """Print what a reader wants to know at once: lengths, peaks, mistakes, files."""
     for run in runs:
         print(f"{run.title}: {run.clock}" + (f" ({run.clock.note})" if run.clock.note else ""))
         for name in run.names:
@@ -161,6 +180,14 @@ def tell_curves(run: Curves, name: str) -> None:
         first, (step, value) = curves[0], curves[0].peak
         group = f" of {label_of(run, curves, alone=False, several=False)}" if len(lines) > 1 else ""
         start = first.at([0])[0]
-        print(f"  {name}{group}: starts {start:.6g}, peaks {value:.6g} at step {step:,}, ends {first.final:.6g}")
+        print(f"  {name}{group}: starts {start:.6g}, peaks {value:.6g} at step {step:,}, {ends(first)}")
     if len(lines) > MOST_LINES:
         print(f"  and {len(lines) - MOST_LINES} more (--json lists all)")
+
+
+def ends(curve: Curve) -> str:
+    """How a curve ends: with a value, or between two where a metric decides."""
+    undecided = curve.course.undecided
+    if undecided is None:
+        return f"ends {curve.final:.6g}"
+    return f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}: it {undecided} from step {undecided.first:,} on"

@@ -4,7 +4,6 @@ The rule of this file: what comes in is data, whatever a YAML tag asks for, and 
 merged mappings and long numbers are counted before anything is built.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +31,8 @@ def load_data(text: str, path: Path, budget: Budget) -> dict[str, Value]:
     Raises:
         ConfigError: it cannot be parsed, or holds no settings.
     """
+    import json  # a command on a Python config starts faster without it
+
     prepared = quoted_references(text)
     try:
         values = json.loads(prepared) if path.suffix == ".json" else load_yaml(prepared, budget)

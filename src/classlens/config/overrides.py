@@ -7,7 +7,6 @@ nested, and anything else is text; quotes around a value and all blanks in it ar
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 
 from classlens.config.budget import DEEPEST
 from classlens.config.inherited import DELETE
@@ -155,6 +154,10 @@ def item_index(key: str, length: int, where: str) -> int:
 
 def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> list[str]:
     """Hints about overrides that create a key which nearly equals one that `config`, without them, has."""
+    if not overrides:
+        return []
+    from difflib import get_close_matches  # a command without overrides starts faster without it
+
     hints = []
     for key in overrides:
         value: Value = config

@@ -5,7 +5,7 @@ are equal share one line; the horizontal axis counts steps, or epochs where runs
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,23 @@ TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight
 LONGEST_LABEL = 46
 MOST_FINDINGS = 4
 
+FAR_APART = 50.0
+"""Ratio of the peaks of two lines from which on the lower one would seem to be 0."""
+
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its points in the chart's units, what to call it, and its value at the end."""
+    """One line: its points in the chart's units, and what to call it.
+
+    From `undecided` on a metric decides, and the values lie between `low` and `y`.
+    """
 
     label: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     colour: str
+    undecided: float | None = None
+    low: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,12 @@ class Pin:
 
 @dataclass(frozen=True)
 class Panel:
-    """One hyper-parameter."""
+    """One hyper-parameter; `log` says that its values are on a logarithmic axis."""
 
     name: str
     lines: tuple[Line, ...]
     pins: tuple[Pin, ...]
+    log: bool = False
 
     @property
     def title(self) -> str:
@@ -54,14 +63,20 @@ class Panel:
     @property
     def span(self) -> tuple[float, float]:
         """The lowest and the highest value that is drawn."""
-        values = np.concatenate([line.y[np.isfinite(line.y)] for line in self.lines])
+        values = self.values
         return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
 
     @property
     def lowest_positive(self) -> float:
         """The lowest value that a logarithmic axis can show."""
-        values = np.concatenate([line.y[np.isfinite(line.y) & (line.y > 0)] for line in self.lines])
+        values = self.values[self.values > 0]
         return float(values.min()) if values.size else 1e-6
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """All that is drawn."""
+        values = np.concatenate([part for line in self.lines for part in (line.y, line.low) if part is not None])
+        return np.asarray(values[np.isfinite(values)])
 
 
 @dataclass(frozen=True)
@@ -75,11 +90,13 @@ class Chart:
     per_epoch: float | None
     panels: tuple[Panel, ...]
     findings: tuple[str, ...] = ()
-    log: bool = False
 
 
-def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool = False) -> Chart:
+def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None) -> Chart:
     """Lay out one run, or several in one plot.
+
+    Args:
+        log: whether values are on a logarithmic axis; if None, where lines are too far apart for another one.
 
     Raises:
         ValueError: there is no run, or nothing in it.
@@ -96,10 +113,16 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool = False) -> C
         x_label="epoch" if in_epochs else "step",
         x_end=max(position(run, run.clock.steps, in_epochs=in_epochs) for run in runs),
         per_epoch=per_epoch,
-        panels=tuple(panel(name, runs, in_epochs=in_epochs) for name in names),
+        panels=tuple(scaled(panel(name, runs, in_epochs=in_epochs), log=log) for name in names),
         findings=told(runs),
-        log=log,
     )
+
+
+def scaled(panel: Panel, *, log: bool | None) -> Panel:
+    """The panel on the axis that is asked for, or on the one on which every line can be seen."""
+    peaks = [float(line.y[line.y > 0].max()) for line in panel.lines if np.any(line.y > 0)]
+    apart = bool(peaks) and max(peaks) > FAR_APART * min(peaks)
+    return replace(panel, log=(apart if log is None else log) and bool(peaks))
 
 
 def subtitle(runs: Sequence[Curves]) -> str:
@@ -134,9 +157,16 @@ def panel(name: str, runs: Sequence[Curves], *, in_epochs: bool) -> Panel:
         steps, values = curves[0].points
         x = np.array([position(run, step, in_epochs=in_epochs) for step in steps]) if in_epochs else steps.astype(float)
         label = label_of(run, curves, alone=len(merged(run.named(name))) == 1, several=len(runs) > 1)
-        lines.append(Line(label, x, values, colour))
+        lines.append(Line(label, x, values, colour, *open_part(run, curves[0], in_epochs=in_epochs)))
     single = runs[0] if len(runs) == 1 and runs[0].named(name) else None
     return Panel(name, tuple(lines), () if single is None else pins(single, name))
+
+
+def open_part(run: Curves, curve: Curve, *, in_epochs: bool) -> tuple[float | None, NDArray[np.float64] | None]:
+    """From where on a metric decides, and the lowest that the values can be; None where nothing is open."""
+    if curve.course.undecided is None:
+        return None, None
+    return position(run, curve.course.undecided.first, in_epochs=in_epochs), curve.lowest
 
 
 def merged(curves: Sequence[Curve]) -> list[list[Curve]]:
@@ -171,32 +201,34 @@ def shortened(text: str) -> str:
 
 
 def pins(run: Curves, name: str) -> tuple[Pin, ...]:
-    """Peak, marks and findings of one run."""
+    """Peak, findings and marks of one run, the more important first."""
     curve = max(run.named(name), key=lambda each: each.group.initial[each.name])
     step, value = curve.peak
     moves = curve.points[1][np.isfinite(curve.points[1])]
     found = [Pin(step, f"peak {value:.4g}", value)] if moves.size and moves.max() > moves.min() else []
+    if (undecided := curve.course.undecided) is not None:
+        found.append(Pin(undecided.first, f"{undecided} from here on; dashed: always, never improving"))
+    mistakes = [finding for finding in run.findings if finding.name == name]
+    found += [Pin(finding.step, finding.kind, warns=True) for finding in mistakes if finding.step is not None]
     epoch = run.clock.steps_per_epoch
     for mark in curve.course.marks:
         exact = run.clock.by_epoch and epoch and mark.step % epoch == 0
         found.append(Pin(mark.step, mark.what + (f" (epoch {mark.step // epoch})" if exact and epoch else "")))
-    mistakes = [finding for finding in run.findings if finding.name == name]
-    found += [Pin(finding.step, finding.kind, warns=True) for finding in mistakes if finding.step is not None]
     return tuple(found)
 
 
-def rows(pins: Sequence[tuple[float, float]], *, most: int = 3, gap: float = 0.0) -> list[int | None]:
+def rows(boxes: Sequence[tuple[float, float]], *, most: int = 3) -> list[int | None]:
     """A row for each label (left edge, right edge) so that none overlap; None where no row has room.
 
-    Labels are placed from left to right, each in the lowest row that is free.
+    The first labels are placed first, each in the lowest row that is free.
     """
-    free = [-np.inf] * most
-    placed: list[int | None] = [None] * len(pins)
-    for index in sorted(range(len(pins)), key=lambda each: pins[each][0]):
-        left, right = pins[index]
-        row = next((row for row, edge in enumerate(free) if edge + gap <= left), None)
-        if row is not None:
-            free[row], placed[index] = right, row
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(most)]
+    placed: list[int | None] = []
+    for left, right in boxes:
+        free = (row for row, others in enumerate(taken) if all(right <= a or left >= b for a, b in others))
+        placed.append(next(free, None))
+        if placed[-1] is not None:
+            taken[placed[-1]].append((left, right))
     return placed
 
 
@@ -205,7 +237,13 @@ def entry(line: Line, *, brief: bool = False) -> str:
     finite = line.y[np.isfinite(line.y)]
     if brief or not finite.size:
         return line.label
-    return f"{line.label}   {finite.max():.3g} → {finite[-1]:.3g}"
+    return f"{line.label}   {finite.max():.3g} → {last_value(line, 3)}"
+
+
+def last_value(line: Line, digits: int = 4) -> str:
+    """The value at the end, or its bounds where a metric decides."""
+    ends = [line.y[-1]] if line.low is None else [line.low[-1], line.y[-1]]
+    return " to ".join(f"{value:.{digits}g}" for value in ends)
 
 
 def number(value: float) -> str:

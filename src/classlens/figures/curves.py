@@ -20,8 +20,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from classlens.figures.chart import Chart, Panel, Pin, chart_of, entry, number, rows, short
-from classlens.figures.style import DEFAULT, FAINT, STYLES, WARNING, check_style
+from classlens.figures.chart import Chart, Line, Panel, Pin, chart_of, entry, last_value, rows, short
+from classlens.figures.frame import limits
+from classlens.figures.style import DEFAULT, FAINT, INK, STYLES, WARNING, check_style
 from classlens.schedule.replay import Curve, Curves
 
 POINTS_PER_INCH = 72
@@ -43,7 +44,7 @@ def draw_curves(
     title: str = "",
     style: str = DEFAULT,
     size: Size = (12.0, 7.0),
-    log: bool = False,
+    log: bool | None = None,
 ) -> Figure:
     """Plot the curves of one run, one panel per hyper-parameter, or of several runs in the same panels.
 
@@ -51,7 +52,7 @@ def draw_curves(
         others: more runs, for comparison; each is called by its own title.
         style: white, dark, whitegrid, darkgrid, ticks, or any style name that matplotlib knows.
         size: (width, height) in inches.
-        log: whether the values are on a logarithmic axis.
+        log: whether the values are on a logarithmic axis; if None, where lines are too far apart for another one.
 
     Raises:
         NotFound: there is no such style.
@@ -103,9 +104,9 @@ def dress(axes: Axes, style: str) -> None:
     look = STYLES[style]
     axes.set_facecolor(look.paper)
     for side, spine in axes.spines.items():
-        spine.set_visible(look.frame is not None and (style != "ticks" or side in {"left", "bottom"}))
+        spine.set_visible(look.frame is not None and (not look.open or side in {"left", "bottom"}))
         spine.set_color(look.frame or look.paper)
-    axes.tick_params(color=look.frame or look.paper, labelcolor=look.text)
+    axes.tick_params(color=look.frame or look.paper, labelcolor=INK)
     axes.set_axisbelow(True)
     if look.grid is not None:
         axes.grid(visible=True, color=look.grid)
@@ -115,7 +116,7 @@ def fill_panel(axes: Axes, panel: Panel, chart: Chart, size: Size) -> None:
     """Lines, marks, axes and legend of one hyper-parameter."""
     width, height = plot_points(panel, chart, size)
     for line in panel.lines:
-        axes.plot(line.x, line.y, color=line.colour, linewidth=1.8, label=entry(line, brief=size[0] < 9))
+        plot(axes, line, entry(line, brief=size[0] < 9))
     axes.set_ylabel(panel.title)
     axes.set_xlim(0, chart.x_end)
     axes.margins(x=0)
@@ -123,7 +124,7 @@ def fill_panel(axes: Axes, panel: Panel, chart: Chart, size: Size) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=max(3, int(width // 70))))
     places = placed(panel.pins, chart.x_end, width)
     used = max((row + 1 for row in places if row is not None), default=0)
-    scale_values(axes, panel, chart, room=(used * 14 + 6) / height)
+    scale_values(axes, panel, room=(used * 14 + 6) / height)
     for pin, row in zip(panel.pins, places, strict=True):
         pin_down(axes, pin, row, chart.x_end, (width, height))
     if chart.per_epoch and panel is chart.panels[0]:
@@ -137,7 +138,7 @@ def fill_panel(axes: Axes, panel: Panel, chart: Chart, size: Size) -> None:
     else:
         last = panel.lines[0].y[-1]
         axes.annotate(
-            f"final\n{number(last)}",
+            f"final\n{last_value(panel.lines[0])}",
             (1, last),
             xycoords=("axes fraction", "data"),
             xytext=(5, 0),
@@ -167,22 +168,20 @@ def placed(pins: Sequence[Pin], end: float, width: float) -> list[int | None]:
     return rows(boxes)
 
 
-def scale_values(axes: Axes, panel: Panel, chart: Chart, *, room: float) -> None:
+def plot(axes: Axes, line: Line, label: str) -> None:
+    """One line; from where on a metric decides it is dashed, over an area of all that it can be."""
+    sure = line.x <= (np.inf if line.undecided is None else line.undecided)
+    axes.plot(line.x[sure], line.y[sure], color=line.colour, linewidth=1.8, label=label)
+    if line.low is not None:
+        axes.plot(line.x[~sure], line.y[~sure], color=line.colour, linewidth=1.8, linestyle="--")
+        axes.fill_between(line.x, line.low, line.y, color=line.colour, alpha=0.14, linewidth=0)
+
+
+def scale_values(axes: Axes, panel: Panel, *, room: float) -> None:
     """Limits of the vertical axis, with `room` (a share of the height) above the curves for words."""
-    low, high = panel.span
-    if chart.log and high > 0:
+    if panel.log:
         axes.set_yscale("log", nonpositive="mask")
-        low = max(low, panel.lowest_positive)
-        decades = max(high / low, 10.0)
-        axes.set_ylim(low / decades**0.04, high * decades ** (room / (1 - room) + 0.02))
-        return
-    if low >= 0 and low < 0.5 * high:
-        low = 0.0
-    reach = (high - low) or abs(high) or 1.0
-    if high == low:
-        low, high = low - reach / 2, high + reach / 2
-        reach = high - low
-    axes.set_ylim(low - 0.03 * reach, high + reach * (room / max(1 - room, 0.2) + 0.02))
+    axes.set_ylim(*limits(panel, min(room, 0.8)))
 
 
 def pin_down(axes: Axes, pin: Pin, row: int | None, end: float, size: Size) -> None:
@@ -191,7 +190,7 @@ def pin_down(axes: Axes, pin: Pin, row: int | None, end: float, size: Size) -> N
     if pin.y is None:
         axes.axvline(pin.x, color=colour, linewidth=0.9, linestyle=":" if not pin.warns else "--", zorder=1)
     else:
-        axes.plot([pin.x], [pin.y], "o", color="#1d2939", markersize=4.5, zorder=4, clip_on=False)
+        axes.plot([pin.x], [pin.y], "o", color=INK, markersize=4.5, zorder=4, clip_on=False)
     if row is None:
         return
     width, height = size

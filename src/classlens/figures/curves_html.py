@@ -16,7 +16,7 @@ from classlens.schedule.data import finite
 from classlens.schedule.replay import Curves
 
 
-def html_of(runs: Sequence[Curves], *, title: str = "", log: bool = False) -> str:
+def html_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None) -> str:
     """The plot of one or several runs as an HTML page."""
     chart = chart_of(runs, title=title, log=log)
     page = files("classlens.figures").joinpath("curves_page.html").read_text("utf-8")
@@ -34,10 +34,10 @@ def data_of(chart: Chart) -> dict[str, Any]:
         "xLabel": chart.x_label,
         "xEnd": chart.x_end,
         "perEpoch": chart.per_epoch,
-        "log": chart.log,
         "panels": [
             {
                 "title": panel.title,
+                "log": panel.log,
                 "lines": [line_data(line) for line in panel.lines],
                 "pins": [{"x": pin.x, "text": pin.text, "y": pin.y, "warns": pin.warns} for pin in panel.pins],
             }
@@ -53,4 +53,6 @@ def line_data(line: Line) -> dict[str, Any]:
         "colour": line.colour,
         "x": line.x.tolist(),
         "y": [finite(value) for value in line.y.tolist()],
+        "undecided": line.undecided,
+        "low": None if line.low is None else [finite(value) for value in line.low.tolist()],
     }

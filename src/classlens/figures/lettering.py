@@ -21,7 +21,7 @@ BOX = "\N{WHITE SQUARE}"
 
 
 @cache
-def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: float, *, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The font at a size in pixels."""
     found = find_spec("matplotlib")
     if found is not None and found.submodule_search_locations:

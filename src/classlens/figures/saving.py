@@ -1,8 +1,8 @@
 """Curves into files. The ending of the name says what is written; a file is there whole, or not at all."""
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -29,8 +29,8 @@ def check_target(path: Path) -> None:
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a file", hint=f"add a name, e.g. {path / 'lr.png'}")
     if suffix not in FORMATS:
-        what = f"ending {suffix!r}" if suffix else "name without ending"
-        raise DataError(f"{path}: cannot write a picture with the {what}", hint=f"use one of {' '.join(FORMATS)}")
+        what = f"with the ending {suffix!r}" if suffix else "under a name without ending"
+        raise DataError(f"{path}: cannot write a picture {what}", hint=f"use one of {' '.join(FORMATS)}")
     check_folder(path)
 
 
@@ -54,11 +54,9 @@ def save_curves(
     title: str = "",
     style: str = "whitegrid",
     size: tuple[float, float] = (12.0, 7.0),
-    log: bool = False,
+    log: bool | None = None,
 ) -> None:
     """Draw the runs into one file.
-
-    SVG and HTML in one of our own styles are written without matplotlib, which takes longer to load than they take.
 
     Raises:
         DataError: the format is unknown, the picture too large, or the file cannot be written.
@@ -66,25 +64,47 @@ def save_curves(
     """
     check_style(style)
     check_target(path)
-    suffix = path.suffix.lower()
+    content = encoded(path.suffix.lower(), runs, title=title, style=style, size=size, log=log)
+    write_whole(path, lambda file: file.write(content))
+
+
+def encoded(
+    suffix: str,
+    runs: Sequence[Curves],
+    *,
+    title: str = "",
+    style: str = "whitegrid",
+    size: tuple[float, float] = (12.0, 7.0),
+    log: bool | None = None,
+) -> bytes:
+    """The plot in the format that an ending names.
+
+    Pages, SVG and pixels in one of our own styles are drawn without matplotlib, which takes longer to load than they
+    take.
+
+    Raises:
+        DataError: the picture is too large.
+    """
+    if suffix in RASTER and size[0] * size[1] * 100**2 > MOST_PIXELS:
+        raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
     if suffix == ".html":
         from classlens.figures.curves_html import html_of
 
-        page = html_of(runs, title=title, log=log)
-        write_whole(path, lambda file: file.write(page.encode()))
-    elif suffix == ".svg" and style in STYLES:
+        return html_of(runs, title=title, log=log).encode()
+    if suffix == ".svg" and style in STYLES:
         from classlens.figures.curves_svg import svg_of
 
-        picture = svg_of(runs, title=title, style=style, size=size, log=log)
-        write_whole(path, lambda file: file.write(picture.encode()))
-    else:
-        from classlens.figures.curves import draw_curves, settle
+        return svg_of(runs, title=title, style=style, size=size, log=log).encode()
+    if suffix in RASTER and style in STYLES:
+        from classlens.figures.curves_raster import encoded_picture, picture_of
 
-        if size[0] * size[1] * 100**2 > MOST_PIXELS and suffix in RASTER:
-            raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
-        figure = draw_curves(runs[0], others=runs[1:], title=title, style=style, size=size, log=log)
-        settle(figure)
-        write_whole(path, lambda file: figure.savefig(file, format=suffix[1:]))
+        return encoded_picture(picture_of(runs, title=title, style=style, size=size, log=log), suffix)
+    from classlens.figures.curves import draw_curves, settle
+
+    figure, content = draw_curves(runs[0], others=runs[1:], title=title, style=style, size=size, log=log), BytesIO()
+    settle(figure)
+    figure.savefig(content, format=suffix[1:])
+    return content.getvalue()
 
 
 def save_csv(path: Path, runs: Sequence[Curves]) -> None:
@@ -106,25 +126,14 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Raises:
         DataError: the disk refuses.
     """
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        try:
+            with unfinished.open("xb") as file:
+                write(file)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}") from error
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        unfinished.chmod(0o666 & ~current_mask())
-        unfinished.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def current_mask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -15,23 +15,24 @@ QUALITATIVE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
 RAMP = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#d4c01f")
 """Dark violet to yellow, for lines that have an order."""
 
+INK = "#1d2939"
 WARNING = "#b42318"
 FAINT = "#667085"
 
 
 @dataclass(frozen=True)
 class Style:
-    """Colours of paper, frame, grid and text; `grid` None means no grid."""
+    """Colours of paper, frame and grid, None where there is none; an `open` frame has a left and a lower side only."""
 
     paper: str
     frame: str | None
     grid: str | None
-    text: str = "#1d2939"
+    open: bool = False
 
 
 STYLES: Mapping[str, Style] = {
     "white": Style("#ffffff", "#344054", None),
-    "ticks": Style("#ffffff", "#1d2939", None),
+    "ticks": Style("#ffffff", INK, None, open=True),
     "whitegrid": Style("#ffffff", "#98a2b3", "#e4e7ec"),
     "dark": Style("#eaeaf2", None, None),
     "darkgrid": Style("#eaeaf2", None, "#ffffff"),
@@ -64,9 +65,19 @@ def mixed(share: float) -> str:
     """The colour at a share (0 to 1) of the ramp."""
     position = share * (len(RAMP) - 1)
     index = min(int(position), len(RAMP) - 2)
-    low, high = (channels(colour) for colour in RAMP[index : index + 2])
-    part = position - index
-    return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in zip(low, high, strict=True))
+    return blended(RAMP[index], RAMP[index + 1], position - index)
+
+
+def tinted(colour: str, paper: str, share: float = 0.14) -> str:
+    """A colour washed out on paper."""
+    return blended(paper, colour, share)
+
+
+def blended(low: str, high: str, share: float) -> str:
+    """The colour at a share of the way from one to another."""
+    return "#" + "".join(
+        f"{round(a + (b - a) * share):02x}" for a, b in zip(channels(low), channels(high), strict=True)
+    )
 
 
 def channels(colour: str) -> tuple[int, int, int]:

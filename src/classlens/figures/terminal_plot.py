@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classlens.figures.chart import Chart, Panel, chart_of, number, short
+from classlens.figures.chart import Chart, Panel, chart_of, last_value, number, short
 from classlens.schedule.replay import Curves
 
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
@@ -15,7 +15,7 @@ MARGIN = 11
 
 
 def terminal_plot(
-    runs: Sequence[Curves], *, columns: int = 100, lines: int = 20, log: bool = False, coloured: bool = False
+    runs: Sequence[Curves], *, columns: int = 100, lines: int = 20, log: bool | None = None, coloured: bool = False
 ) -> str:
     """The plot of one or several runs as text, `columns` wide and about `lines` high per panel."""
     chart = chart_of(runs, log=log)
@@ -27,14 +27,20 @@ def terminal_plot(
 def panel_text(chart: Chart, panel: Panel, size: tuple[int, int], *, coloured: bool) -> list[str]:
     """One panel: its name, the plot with its values, the steps below, and what the lines are."""
     width, height = size
-    low, high = limits(panel, log=chart.log)
+    low, high = limits(panel)
     paper = np.zeros((height, width), int)
     owner = np.full((height, width), -1)
     for index, line in enumerate(panel.lines):
-        xs, ys = dots(line.x / chart.x_end, share(line.y, low, high, log=chart.log), size)
-        np.bitwise_or.at(paper, (ys // 4, xs // 2), DOTS[ys % 4, xs % 2])
-        owner[ys // 4, xs // 2] = index
-    labels = {0: number(high), height // 2: number(middle(low, high, log=chart.log)), height - 1: number(low)}
+        for values in (line.y, line.low):
+            if values is None:
+                continue
+            xs, ys = dots(line.x / chart.x_end, share(values, low, high, log=panel.log), size)
+            if line.undecided is not None:
+                drawn = (xs < 2 * width * line.undecided / chart.x_end) | (xs % 4 < 2)
+                xs, ys = xs[drawn], ys[drawn]
+            np.bitwise_or.at(paper, (ys // 4, xs // 2), DOTS[ys % 4, xs % 2])
+            owner[ys // 4, xs // 2] = index
+    labels = {0: number(high), height // 2: number(middle(low, high, log=panel.log)), height - 1: number(low)}
     body = [
         f"{labels.get(row, ''):>{MARGIN - 2}} │" + row_text(paper[row], owner[row], coloured=coloured)
         for row in range(height)
@@ -42,14 +48,25 @@ def panel_text(chart: Chart, panel: Panel, size: tuple[int, int], *, coloured: b
     end = f"{short(chart.x_end)} {chart.x_label}s"
     axis = " " * (MARGIN - 1) + "└" + "─" * width
     steps = " " * MARGIN + "0" + f"{end:>{width - 1}}"
-    names = [f"{' ' * MARGIN}{line.label}: {number(line.y[0])} → {number(line.y[-1])}" for line in panel.lines]
-    return [panel.title, *body, axis, steps, *(names if len(names) > 1 else [])]
+    names = [f"{' ' * MARGIN}{line.label}: {number(line.y[0])} → {last_value(line)}" for line in panel.lines]
+    return [panel.title, *body, axis, steps, *marks_text(panel, width), *(names if len(names) > 1 else [])]
 
 
-def limits(panel: Panel, *, log: bool) -> tuple[float, float]:
+def marks_text(panel: Panel, width: int) -> list[str]:
+    """What happens where, in lines that are no wider than the plot."""
+    lines: list[str] = []
+    for word in [f"{short(pin.x)}: {pin.text}" for pin in panel.pins]:
+        if lines and len(lines[-1]) + 3 + len(word) <= MARGIN + width:
+            lines[-1] += " · " + word
+        else:
+            lines.append(" " * MARGIN + word[:width])
+    return lines
+
+
+def limits(panel: Panel) -> tuple[float, float]:
     """The values at the bottom and the top of the plot."""
     low, high = panel.span
-    if log and high > 0:
+    if panel.log:
         return max(low, panel.lowest_positive), high
     low = 0.0 if 0 <= low < 0.5 * high else low
     return (low, high) if high > low else (low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1))

@@ -20,7 +20,7 @@ import numpy as np
 from classlens.errors import ConfigError
 from classlens.schedule.clock import Clock
 from classlens.schedule.schedule import Course, Mark, Setting, Stairs, Steps, Values
-from classlens.schedule.shapes import INITIAL, ZERO, Affine, Cosine, Piece, Shape, Step
+from classlens.schedule.shapes import INITIAL, ZERO, Affine, Cosine, Piece, Quadratic, Shape, Step
 
 MOST_SECTIONS = 200_000
 MOST_WALKED = 20_000_000
@@ -129,7 +129,7 @@ def section_at(first: int, links: Sequence[Link], value: Affine, epoch: int, ste
 
 def piece_of(link: Link, local: int, *, alone: bool) -> Piece:
     """The closed form of a link from one of its local steps on."""
-    if alone and isinstance(link.shape, Cosine):
+    if alone and isinstance(link.shape, Cosine | Quadratic):
         return link.shape.piece_alone(local, link.base)
     return link.shape.piece(local, link.base)
 

@@ -8,7 +8,7 @@ import numpy as np
 from classlens.schedule.replay import Curve, Curves
 
 CHUNK = 1 << 16
-"""Steps that are computed at a time, so that a long run needs little memory."""
+"""Rows that are computed at a time, so that a long run of many groups needs little memory."""
 
 COLUMNS = ("lr", "momentum", "weight_decay")
 """Hyper-parameters that a table always has, in this order; others follow."""
@@ -47,7 +47,17 @@ def curve_summary(curve: Curve) -> dict[str, Any]:
         "final": finite(curve.final),
         "marks": [{"step": mark.step, "what": mark.what} for mark in curve.course.marks],
         "points": {"step": steps.tolist(), "value": [finite(value) for value in values.tolist()]},
+        **undecided_part(curve),
     }
+
+
+def undecided_part(curve: Curve) -> dict[str, Any]:
+    """What a metric decides: from which step on, and the lowest that the values at the points can be."""
+    undecided = curve.course.undecided
+    if undecided is None:
+        return {}
+    lowest = [finite(value) for value in curve.lowest.tolist()]
+    return {"depends_on_metric": {"metric": undecided.metric, "from_step": undecided.first, "lowest": lowest}}
 
 
 def finite(value: float) -> float | None:
@@ -66,8 +76,9 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
     yield ",".join((["run"] if several else []) + ["step", "epoch", "group", *names]) + "\n"
     for run in runs:
         head = quoted(run.title) + "," if several else ""
-        for first in range(0, run.clock.steps, CHUNK):
-            yield from rows(run, names, head, np.arange(first, min(first + CHUNK, run.clock.steps)))
+        stride = max(1, CHUNK // max(1, len({id(curve.group) for curve in run})))
+        for first in range(0, run.clock.steps, stride):
+            yield from rows(run, names, head, np.arange(first, min(first + stride, run.clock.steps)))
 
 
 def rows(run: Curves, names: Sequence[str], head: str, steps: np.ndarray) -> Iterator[str]:

@@ -17,6 +17,9 @@ from classlens.schedule.schedule import Setting
 if TYPE_CHECKING:
     from classlens.schedule.replay import Curve, Curves
 
+VANISHED = 1e-9
+"""A share of the peak below which a rate trains nothing."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -62,6 +65,12 @@ def milestones(setting: Setting, clock: Clock) -> Iterator[Finding]:
     if not isinstance(steps, list | tuple):
         return
     last = min(setting.end, length(setting, clock)) - setting.begin
+    if setting.unit == "step" and clock.epochs and steps and max(steps) <= clock.epochs < last:
+        yield Finding(
+            "wrong unit",
+            f"{where(setting)}: all milestones are within the first {clock.epochs} steps: they look like epochs",
+            hint="count steps",
+        )
     for milestone in steps:
         if milestone != int(milestone):
             yield Finding(
@@ -147,6 +156,18 @@ def at(setting: Setting, local: float, clock: Clock) -> int:
     return min(int((setting.begin + local) * width), clock.steps - 1)
 
 
+def short_cycle(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """A one-cycle that is over before the run is, where training stops with an error."""
+    total = setting.arguments.get("total_steps")
+    span = min(setting.end, length(setting, clock)) - setting.begin
+    if setting.kind == "OneCycle" and isinstance(total, int | float) and total < span - 1:
+        yield Finding(
+            "short cycle",
+            f"{where(setting)}: total_steps={total:g}, but it acts for {span:,g} {setting.unit}s: training stops with an error",
+            at(setting, total + 1, clock),
+        )
+
+
 def restored(setting: Setting, clock: Clock) -> Iterator[Finding]:
     """A constant factor that is given back on the last unit of the run, which trains at the undecayed value."""
     if setting.kind != "Constant" or setting.begin == 0 or setting.end - setting.begin <= 1:
@@ -179,6 +200,25 @@ def not_a_number(curve: Curve) -> Iterator[Finding]:
         yield Finding("not a number", what, int(steps[bad[0]]))
 
 
+def negative(curve: Curve) -> Iterator[Finding]:
+    """Values below 0."""
+    steps, values = curve.points
+    below = np.flatnonzero(values < 0)
+    if below.size:
+        what = f"{curve.name} of {curve.group.name} is {values[below[0]]:.4g} at step {steps[below[0]]:,}: below 0"
+        yield Finding("negative", what, int(steps[below[0]]))
+
+
+def vanished(curve: Curve) -> Iterator[Finding]:
+    """A rate that is next to nothing for the last tenth of the run and more: a decay in the wrong unit."""
+    steps, values = curve.points
+    alive = np.flatnonzero(values > VANISHED * np.nanmax(values, initial=0.0))
+    if curve.name == "lr" and alive.size and steps[alive[-1]] < 0.9 * (curve.clock.steps - 1):
+        step = int(steps[alive[-1]]) + 1
+        what = f"{curve.name} of {curve.group.name} is less than a billionth of its peak from step {step:,} on"
+        yield Finding("vanished", what, step, hint="does the decay count steps where epochs are meant?")
+
+
 def raised_by_minimum(curve: Curve) -> Iterator[Finding]:
     """An absolute minimum that is above the initial rate of a group: its rate rises instead of decaying."""
     if curve.name != "lr":
@@ -194,6 +234,14 @@ def raised_by_minimum(curve: Curve) -> Iterator[Finding]:
             )
 
 
+def idle_plateau(curve: Curve) -> Iterator[Finding]:
+    """A plateau rule whose patience outlasts the run."""
+    for setting in curve.course.settings:
+        if "Plateau" in setting.kind and curve.course.undecided is None:
+            what = f"{where(setting)}: patience={setting.arguments.get('patience', 10)} outlasts the run: it never acts"
+            yield Finding("idle plateau", what)
+
+
 SETTING_CHECKS: tuple[Callable[[Setting, Clock], Iterator[Finding]], ...] = (
     milestones,
     stuck_warmup,
@@ -202,6 +250,13 @@ SETTING_CHECKS: tuple[Callable[[Setting, Clock], Iterator[Finding]], ...] = (
     converted_gamma,
     cosine_length,
     restored,
+    short_cycle,
     long_warmup,
 )
-CURVE_CHECKS: tuple[Callable[[Curve], Iterator[Finding]], ...] = (not_a_number, raised_by_minimum)
+CURVE_CHECKS: tuple[Callable[[Curve], Iterator[Finding]], ...] = (
+    not_a_number,
+    negative,
+    vanished,
+    raised_by_minimum,
+    idle_plateau,
+)

@@ -15,7 +15,7 @@ import numpy as np
 
 from classlens.schedule.clock import Clock
 from classlens.schedule.lint import Finding, lint
-from classlens.schedule.schedule import Course, Group, Schedule, Stairs, Steps, Values
+from classlens.schedule.schedule import Course, Group, Schedule, Stairs, Steps, Values, distinct
 
 EVEN_SAMPLES = 2048
 """Even samples per curve; a smooth schedule is then drawn to 1e-6 of its peak."""
@@ -54,6 +54,13 @@ class Curve:
         """The steps to draw, in order, and their values. Straight lines between them lie on the curve."""
         steps = drawn_steps(self.course, self.clock.steps)
         return steps, self.at(steps)
+
+    @property
+    def lowest(self) -> Values:
+        """The values at the drawn steps if a metric decides and never improves; else those of `points`."""
+        steps, values = self.points
+        undecided = self.course.undecided
+        return values if undecided is None else undecided.lowest(steps, self.group.initial[self.name])
 
     @property
     def peak(self) -> tuple[int, float]:
@@ -171,7 +178,7 @@ def drawn_steps(course: Course, steps: int) -> Steps:
     share = max(1, sum(edges.size for edges in stairs) // MOST_STAIRS)
     edges = np.concatenate([course.breaks, *(each[::share] for each in stairs), [mark.step for mark in course.marks]])
     even = np.linspace(0, steps - 1, min(EVEN_SAMPLES, steps)).round()
-    found = np.unique(np.concatenate([edges, edges - 1, even]).astype(np.int64))
+    found = distinct(np.concatenate([edges, edges - 1, even]).astype(np.int64))
     return found[(found >= 0) & (found < steps)]
 
 

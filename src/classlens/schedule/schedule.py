@@ -18,6 +18,12 @@ Steps: TypeAlias = Int64[np.ndarray, " steps"]
 Values: TypeAlias = Float64[np.ndarray, " steps"]
 
 
+def distinct(steps: Steps) -> Int64[np.ndarray, " fewer"]:
+    """The steps in order, each once. numpy's `unique` loads numpy.ma, which takes longer than all else in a plot."""
+    ordered = np.sort(steps)
+    return np.asarray(ordered[np.append(True, ordered[1:] > ordered[:-1])[: ordered.size]])
+
+
 @dataclass(frozen=True)
 class Stairs:
     """Values that only move at `origin`, `origin + width`, `origin + 2 * width`, ... before `stop` (all in steps)."""
@@ -48,11 +54,28 @@ class Setting:
 
 
 @dataclass(frozen=True, eq=False)
+class Undecided:
+    """From step `first` on a metric of the run decides, which nobody knows before.
+
+    The values of the course are those of a metric that always improves; `lowest(steps, initial)` are those of one that
+    never does. `metric` is its name, if the source says it.
+    """
+
+    first: int
+    lowest: Callable[[Steps, float], Values]
+    metric: str = ""
+
+    def __str__(self) -> str:
+        return f"depends on {self.metric!r}" if self.metric else "depends on the metric"
+
+
+@dataclass(frozen=True, eq=False)
 class Course:
     """One hyper-parameter over a whole run.
 
     `values(steps, initial)` gives it at any steps. Between two neighbours of `breaks` it is smooth, or moves in
-    `stairs`; that is all a plot needs to be exact. `settings` says where it comes from.
+    `stairs`; that is all a plot needs to be exact. `settings` says where it comes from, `undecided` what only training
+    can tell.
     """
 
     values: Callable[[Steps, float], Values]
@@ -60,6 +83,7 @@ class Course:
     stairs: tuple[Stairs, ...] = ()
     marks: tuple[Mark, ...] = ()
     settings: tuple[Setting, ...] = ()
+    undecided: Undecided | None = None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ ZERO = Affine(0.0, 0.0)
 INITIAL = Affine(1.0, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Piece:
     """Local steps from where it was asked for up to `stop` (excluded), in closed form.
 
@@ -94,7 +94,7 @@ def everything(before: Numbers, steps: Numbers) -> Numbers:
     return np.ones(np.shape(steps))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constant:
     """x * `factor`, until local step `last` gives the factor back."""
 
@@ -107,7 +107,7 @@ class Constant:
         return Piece(following(lambda s: np.where((s < self.last) | (self.last < 1), self.factor, 1.0)), stop)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Linear:
     """x * `start` at local step 0, x * `end` at local step `last`, a straight line between."""
 
@@ -125,7 +125,7 @@ class Linear:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exponential:
     """x * `gamma` at every local step but the first."""
 
@@ -136,7 +136,7 @@ class Exponential:
         return Piece(lambda before, s: np.power(self.gamma, s - np.maximum(before, 0)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """x * `gamma` at every `size` local steps."""
 
@@ -148,7 +148,7 @@ class Step:
         return Piece(lambda before, s: np.power(self.gamma, s // self.size - np.maximum(before, 0) // self.size))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MultiStep:
     """x * `gamma` at each of the `milestones`; a milestone that is no whole number is never met."""
 
@@ -172,7 +172,7 @@ class MultiStep:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Polynomial:
     """From x down to `minimum` at local step `last`, as (1 - progress) ** `power`."""
 
@@ -188,7 +188,31 @@ class Polynomial:
         return Piece(everything if first > last else level, stop, Affine(0.0, self.minimum))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """Up to base as the square of the progress, over `last` + 1 local steps: each adds its share to what it finds.
+
+    Source: the warm-up of YOLOX, as MMDetection's QuadraticWarmupParamScheduler computes it.
+    """
+
+    last: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """One move; the first one sets the value."""
+        share = (2 * first + 1) / (self.last + 1) ** 2
+        return Piece(everything if first else nothing, first + 1, lift=lambda s: base.times(share))
+
+    def piece_alone(self, first: int, base: Affine) -> Piece:
+        """All moves together, where nothing else moves the value."""
+
+        def lift(steps: Numbers) -> Affine:
+            share = ((steps + 1) ** 2 - first**2) / (self.last + 1) ** 2
+            return Affine(base.scale * share, base.shift * share)
+
+        return Piece(everything if first else nothing, self.last + 1, lift=lift)
+
+
+@dataclass(frozen=True, eq=False)
 class Cosine:
     """Half a cosine from x down to a floor over `period` local steps; past it, up again to the base, and so on.
 
@@ -225,7 +249,7 @@ class Cosine:
         return Piece(nothing, lift=swing)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CosineRestart:
     """One half cosine after the other, each from base * weight down to the floor; the value stays after the last.
 
@@ -252,7 +276,7 @@ class CosineRestart:
         return Piece(following(lambda s: formulas.half_cosine((s - start) / period)), stop, floor)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OneCycle:
     """Up to `peak` and down again, whatever the value was before.
 

@@ -177,6 +177,7 @@ def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
         epochs=None if by_steps else loop.get("max_epochs"),
         steps=loop.get("max_iters") if by_steps else None,
         param_scheduler=schedulers(config, path),
+        validation=(loop.get("val_begin", 1), loop.get("val_interval", 1000 if by_steps else 1)),
         base_batch_size=scaling.get("base_batch_size"),
         auto_scale=bool(scaling.get("enable", False)),
     )

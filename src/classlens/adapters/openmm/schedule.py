@@ -1,7 +1,8 @@
 """The schedule and the clock of an OpenMMLab config, of either generation.
 
 1.x chains its schedulers (`schedules/chained.py`); 0.x computes each value afresh from its policy and warm-up
-(`schedules/policies.py`). They mean different curves, so neither is translated into the other.
+(`schedules/policies.py`). They mean different curves, so neither is translated into the other. Only the rules that the
+config at hand needs are loaded: a plot takes a tenth of a second, and modules are half of that.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from math import ceil
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from classlens.adapters.openmm.schedules import chained, policies
 from classlens.adapters.openmm.schedules.averaging import NAME, average_of
-from classlens.adapters.openmm.schedules.groups import Parameter, groups_of, layer_decay
+from classlens.adapters.openmm.schedules.groups import Parameter, decays_by_layer, groups_of
 from classlens.adapters.openmm.setup import Optimization, Setup, Split
 from classlens.errors import ClasslensError, ConfigError, MissingDependency
 from classlens.schedule.clock import Clock
 from classlens.schedule.schedule import Batches, Rule, Schedule
+
+if TYPE_CHECKING:
+    from classlens.adapters.openmm.schedules.depths import Layers
 
 
 def open_schedule(
@@ -34,18 +38,13 @@ def open_schedule(
         ConfigError: the config has no optimizer, or a scheduler is wrong.
         NotFound: the type of a scheduler is unknown.
     """
-    optimization, notes = setup.optimization, []
-    if parameters is None and (count_groups or layer_decay(optimization) is not None):
-        try:
-            parameters = network_parameters(setup)
-            groups = groups_of(optimization, parameters)
-        except ClasslensError as error:
-            if count_groups:
-                raise
-            notes.append(f"rates decay layer by layer; only that of the last layer is drawn, because {error}")
-            groups = groups_of(optimization, None)
-    else:
-        groups = groups_of(optimization, parameters)
+    optimization = setup.optimization
+    if parameters is None and count_groups:
+        parameters = network_parameters(setup)
+    layers, notes = None, list[str]()
+    if decays_by_layer(optimization):
+        layers, parameters, notes = layer_wise(setup, parameters)
+    groups = groups_of(optimization, parameters, layers)
     rules = rules_1x(optimization) if setup.generation == "1.x" else rules_0x(optimization)
     average = average_of(setup)
     if average is not None:
@@ -56,8 +55,29 @@ def open_schedule(
         notes.append("the config has no scheduler: every value stays as it starts")
     if optimization.accumulation > 1:
         notes.append(f"gradients of {optimization.accumulation} steps are summed before each update")
-    notes += chained.notes_of(optimization.param_scheduler or ())
     return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup))
+
+
+def layer_wise(
+    setup: Setup, parameters: Sequence[Parameter] | None
+) -> tuple[Layers | None, Sequence[Parameter] | None, list[str]]:
+    """The layers of a network whose rates decay layer by layer, its parameters, and what is to be said about both.
+
+    Parameters are counted where the network can be built here. Layers are None where training itself knows none.
+    """
+    from classlens.adapters.openmm.schedules.depths import has_layers, layers_of
+
+    backbone, notes = (setup.model or {}).get("backbone") or {}, []
+    if parameters is None and has_layers(backbone):
+        try:
+            parameters = network_parameters(setup)
+        except ClasslensError as error:
+            notes = [f"the parameters of the layers are not counted: {error}"]
+    try:
+        names = None if parameters is None else [parameter.name for parameter in parameters]
+        return layers_of(backbone, names), parameters, notes
+    except ConfigError as error:
+        return None, parameters, [f"rates should decay layer by layer, but {error}: drawn without decay"]
 
 
 def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
@@ -84,6 +104,8 @@ def batches_of(setup: Setup) -> Batches | None:
 
 def rules_1x(optimization: Optimization) -> dict[str, Rule]:
     """The rules of `param_scheduler`, by hyper-parameter."""
+    from classlens.adapters.openmm.schedules import chained
+
     written = optimization.param_scheduler or ()
     several = len(written) > 1
     schedulers = [
@@ -91,11 +113,20 @@ def rules_1x(optimization: Optimization) -> dict[str, Rule]:
         for index, settings in enumerate(written)
     ]
     names = dict.fromkeys(scheduler.name for scheduler in schedulers)
-    return {name: partial(chained.course_of, tuple(each for each in schedulers if each.name == name)) for name in names}
+    return {
+        name: partial(
+            chained.course_of,
+            tuple(each for each in schedulers if each.name == name),
+            validation=optimization.validation,
+        )
+        for name in names
+    }
 
 
 def rules_0x(optimization: Optimization) -> dict[str, Rule]:
     """The rules of `lr_config` and `momentum_config`, by hyper-parameter."""
+    from classlens.adapters.openmm.schedules import policies
+
     written: Mapping[str, Mapping[str, object] | None] = {
         "lr": optimization.lr_config,
         "momentum": optimization.momentum_config,
@@ -115,6 +146,25 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
         ConfigError: the size of the dataset is needed and unknown, or too small for one batch, or the config does not
             say how long it trains.
     """
+    check_lengths(setup, dataset_size, gpus)
+    optimization, train = setup.optimization, setup.splits.get("train")
+    per_epoch = None
+    if train is not None and train.batch_size is not None and dataset_size is not None:
+        per_epoch = steps_per_epoch(train, dataset_size, gpus)
+    note = "" if per_epoch is None or train is None else counted(train, dataset_size, gpus, per_epoch)
+    if optimization.steps is not None:
+        return Clock.of_steps(optimization.steps, per_epoch, note=note)
+    if per_epoch is None:
+        raise unknown_length(setup, train)
+    return Clock(optimization.epochs, per_epoch, note=note)
+
+
+def check_lengths(setup: Setup, dataset_size: int | None, gpus: int) -> None:
+    """Refuse numbers from which no steps can be counted.
+
+    Raises:
+        ConfigError: one is missing, or is no whole number of 1 or more.
+    """
     optimization, train = setup.optimization, setup.splits.get("train")
     if dataset_size is not None and dataset_size < 1:
         raise ConfigError(f"a dataset has 1 sample or more, not {dataset_size}")
@@ -129,20 +179,13 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
         and not (isinstance(train.batch_size, int) and train.batch_size > 0)
     ):
         raise ConfigError(f"{setup.path}: a batch size is a whole number of 1 or more, not {train.batch_size!r}")
+    if train is not None and not isinstance(train.sampler, Mapping):
+        raise ConfigError(f"{setup.path}: a sampler is dict(type=...), not {train.sampler!r}")
     if optimization.epochs is None and optimization.steps is None:
         raise ConfigError(
             f"{setup.path}: the config does not say how long it trains",
             hint="train_cfg.max_epochs or train_cfg.max_iters (0.x: runner.max_epochs) does",
         )
-    per_epoch = None
-    if train is not None and train.batch_size is not None and dataset_size is not None:
-        per_epoch = steps_per_epoch(train, dataset_size, gpus)
-    note = "" if per_epoch is None or train is None else counted(train, dataset_size, gpus, per_epoch)
-    if optimization.steps is not None:
-        return Clock.of_steps(optimization.steps, per_epoch, note=note)
-    if per_epoch is None:
-        raise unknown_length(setup, train)
-    return Clock(optimization.epochs, per_epoch, note=note)
 
 
 def steps_per_epoch(train: Split, dataset_size: int, gpus: int) -> int:
@@ -153,22 +196,33 @@ def steps_per_epoch(train: Split, dataset_size: int, gpus: int) -> int:
     Raises:
         ConfigError: the dataset does not fill a single batch, and the incomplete one is dropped.
     """
-    infinite = str(train.sampler.get("type", "")).rsplit(".", 1)[-1] == "InfiniteSampler"
-    share = dataset_size if infinite else ceil(dataset_size / gpus)
+    share = dataset_size if shares_nothing(train) else ceil(dataset_size / gpus)
     batch = train.batch_size or 1
     steps = share // batch if train.drop_last else ceil(share / batch)
     if steps == 0:
         raise ConfigError(
-            f"{dataset_size:,} samples on {gpus} GPUs do not fill one batch of {batch}, and drop_last drops it",
+            f"{dataset_size:,} samples on {counted_gpus(gpus)} do not fill one batch of {batch}, and drop_last drops it",
             hint="an epoch would have no step; lower batch_size or set drop_last=False",
         )
     return steps
 
 
+def shares_nothing(train: Split) -> bool:
+    """Whether every GPU draws from all samples."""
+    return str(train.sampler.get("type", "")).rsplit(".", 1)[-1] == "InfiniteSampler"
+
+
 def counted(train: Split, dataset_size: int | None, gpus: int, steps: int) -> str:
     """In words, how the steps of an epoch were counted."""
-    batch = f"{dataset_size:,} samples / ({gpus} GPU{'s' if gpus > 1 else ''} x {train.batch_size})"
+    batch = f"{dataset_size:,} samples / ({counted_gpus(gpus)} x {train.batch_size})"
+    if shares_nothing(train):
+        batch = f"all {dataset_size:,} samples on every GPU / {train.batch_size}"
     return f"{batch}, the last batch {'dropped' if train.drop_last else 'kept'}: {steps:,} steps per epoch"
+
+
+def counted_gpus(gpus: int) -> str:
+    """As in "1 GPU" and "8 GPUs"."""
+    return f"{gpus} GPU" + ("s" if gpus > 1 else "")
 
 
 KNOWN_SIZES: Mapping[str, int] = {

@@ -86,7 +86,8 @@ class BatchAugments:
 class Optimization:
     """Optimizer, parameter groups and schedule, with the length of the run in epochs or in steps.
 
-    1.x gives `param_scheduler`, 0.x gives `lr_config` and `momentum_config`; the others are None.
+    1.x gives `param_scheduler`, 0.x gives `lr_config` and `momentum_config`; the others are None. Metrics arrive from
+    the epoch (or step) `validation[0]` on, at every multiple of `validation[1]`.
     """
 
     optimizer: Settings | None = None
@@ -98,6 +99,7 @@ class Optimization:
     param_scheduler: tuple[Settings, ...] | None = None
     lr_config: Settings | None = None
     momentum_config: Settings | None = None
+    validation: tuple[int, int] = (1, 1)
     base_batch_size: int | None = None
     auto_scale: bool = False
 

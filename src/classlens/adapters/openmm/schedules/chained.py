@@ -8,20 +8,23 @@ Spans and units are those of training: `end` defaults to the end of the run, loc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import ceil
 from typing import Any, Literal
 
 from classlens.adapters.openmm.schedules.kinds import FOREVER, KINDS
+from classlens.adapters.openmm.schedules.plateau import KIND as PLATEAU
+from classlens.adapters.openmm.schedules.plateau import TAKES, cuts_of, plateau_of
 from classlens.adapters.openmm.schedules.scheduler import Placed, Scheduler
 from classlens.adapters.openmm.setup import Settings
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule import shapes
 from classlens.schedule.chain import Link, chain
 from classlens.schedule.clock import Clock
+from classlens.schedule.plateau import open_to
 from classlens.schedule.schedule import Course, Setting
 
 COMMON = {"type", "begin", "end", "by_epoch", "convert_to_iter_based", "last_step", "verbose", "param_name", "_scope_"}
-PLATEAU = "ReduceOnPlateau"
 ASK_SIZE = "give the number of samples with --dataset-size"
 SUFFIXES: Mapping[str, str] = {"LR": "lr", "Momentum": "momentum", "WeightDecay": "weight_decay", "ParamScheduler": ""}
 
@@ -70,13 +73,13 @@ def check_arguments(scheduler: Scheduler) -> None:
     Raises:
         ConfigError: an argument is unknown or missing.
     """
-    if scheduler.kind == PLATEAU:
-        return
-    kind = KINDS[scheduler.kind]
+    needs, takes = (
+        ((), TAKES) if scheduler.kind == PLATEAU else (KINDS[scheduler.kind].needs, KINDS[scheduler.kind].takes)
+    )
     for name in scheduler.arguments:
-        if name not in kind.needs + kind.takes:
-            raise scheduler.wrong(f"unknown argument {name!r}", hint=f"it takes {', '.join(kind.needs + kind.takes)}")
-    for name in kind.needs:
+        if name not in needs + takes:
+            raise scheduler.wrong(f"unknown argument {name!r}", hint=f"it takes {', '.join(needs + takes)}")
+    for name in needs:
         if name not in scheduler.arguments:
             raise scheduler.wrong(f"{name} is missing")
 
@@ -112,24 +115,36 @@ def scaled(value: Any, factor: int) -> Any:  # noqa: ANN401 - whatever the confi
     return value * factor if isinstance(value, int | float) else value
 
 
-def course_of(schedulers: Sequence[Scheduler], clock: Clock) -> Course:
+def course_of(schedulers: Sequence[Scheduler], clock: Clock, validation: tuple[int, int] = (1, 1)) -> Course:
     """The course of one hyper-parameter, given all schedulers that move it, in the order of the config.
+
+    Args:
+        validation: when metrics arrive: the first epoch (or step, in a run that counts steps), and every how many.
 
     Raises:
         ConfigError: a scheduler does not fit the clock.
     """
-    links, settings, base = [], [], shapes.INITIAL
+    links, settings, plateaus, base = [], [], [], shapes.INITIAL
     for scheduler in schedulers:
         here = placed(scheduler, clock)
         settings.append(setting_of(here))
         if scheduler.kind == PLATEAU:
+            rule = plateau_of(here)
+            plateaus.append((rule, cuts_of(here, rule, validation, clock)))
             continue
         shape, marks = KINDS[scheduler.kind].build(here)
         if isinstance(shape, shapes.OneCycle):
             # It replaces the initial value when it is built, for itself and for all that are built after it.
             base = shapes.Affine(0.0, shape.phases[0].start)
         links.append(Link(shape, ceil(max(here.begin, 0)), ceil(here.end), here.unit, base, marks))
-    return chain(links, clock, tuple(settings), zero_stays=any(scheduler.zero_stays for scheduler in schedulers))
+    made = partial(chain, clock=clock, zero_stays=any(scheduler.zero_stays for scheduler in schedulers))
+    course = made(links, settings=tuple(settings))
+    for plateau, cuts in plateaus:
+        if cuts is not None:
+            # Metrics arrive after all other schedulers have moved, and cut the value that is then in force.
+            first = cuts.begin * cuts.width(clock.steps_per_epoch or 1)
+            course = open_to(plateau, course, made([*links, cuts]), first)
+    return course
 
 
 def setting_of(here: Placed) -> Setting:
@@ -143,12 +158,3 @@ def setting_of(here: Placed) -> Setting:
         arguments={**here.arguments, "type": scheduler.type_name, "where": scheduler.where},
         converted=scheduler.converts,
     )
-
-
-def notes_of(written: Sequence[Settings]) -> list[str]:
-    """Sentences on what no curve can show."""
-    metric = [settings for settings in written if PLATEAU in str(settings.get("type", ""))]
-    return [
-        f"{settings['type']} depends on the metric {settings.get('monitor', '')!r}: drawn as if it never acts"
-        for settings in metric
-    ]

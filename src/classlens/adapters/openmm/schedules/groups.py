@@ -10,11 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
-from classlens.adapters.openmm.schedules.depths import depth_of
 from classlens.adapters.openmm.setup import Optimization, Settings
 from classlens.errors import ConfigError
 from classlens.schedule.schedule import Group
+
+if TYPE_CHECKING:
+    from classlens.adapters.openmm.schedules.depths import Layers
 
 DEFAULT_LR: Mapping[str, float] = {"SGD": 1e-3, "Adam": 1e-3, "AdamW": 1e-3, "RMSprop": 1e-2, "Adagrad": 1e-2}
 DEFAULT_DECAY: Mapping[str, float] = {"AdamW": 1e-2}
@@ -54,21 +57,27 @@ class Rule:
         return found | {name: value for name, value in (self.values or {}).items() if name in found}
 
 
-def groups_of(optimization: Optimization, parameters: Sequence[Parameter] | None) -> tuple[Group, ...]:
+def groups_of(
+    optimization: Optimization, parameters: Sequence[Parameter] | None, layers: Layers | None = None
+) -> tuple[Group, ...]:
     """The parameter groups, those that start alike put together, in the order of the model.
 
+    Args:
+        layers: those of the model, if the rates decay layer by layer.
+
     Raises:
-        ConfigError: there is no optimizer or learning rate, or the layers of the model cannot be told apart.
+        ConfigError: there is no optimizer or learning rate.
     """
     initial, paramwise = initial_values(optimization), optimization.paramwise
     if not paramwise:
         return (counted("all parameters", initial, parameters),)
     decays = "weight_decay" in (optimization.optimizer or {})
     if parameters is None:
-        return rule_groups(paramwise, initial, decays=decays)
+        rules = rules_of(paramwise) if layers is None else layer_rules(paramwise, layers)
+        return rule_groups(rules, initial, decays=decays)
     together: dict[tuple[tuple[str, float], ...], list[tuple[Rule, Parameter]]] = {}
     for parameter in parameters:
-        rule = rule_for(parameter, optimization, parameters)
+        rule = rule_for(parameter, paramwise, layers)
         key = tuple(rule.applied(initial, decays=decays).items())
         together.setdefault(key, []).append((rule, parameter))
     return tuple(
@@ -91,23 +100,27 @@ def name_of(rules: Sequence[Rule]) -> str:
     return ", ".join(names[:MOST_RULES]) + more
 
 
-def layer_decay(optimization: Optimization) -> float | None:
-    """The factor from layer to layer, if the rates decay layer by layer."""
-    if "LearningRateDecay" not in str(optimization.constructor) and "LayerDecay" not in str(optimization.constructor):
-        return None
-    return float(optimization.paramwise.get("layer_decay_rate", 1.0))
+def decays_by_layer(optimization: Optimization) -> bool:
+    """Whether the rates decay layer by layer."""
+    return "LearningRateDecay" in str(optimization.constructor) or "LayerDecay" in str(optimization.constructor)
 
 
-def rule_for(parameter: Parameter, optimization: Optimization, parameters: Sequence[Parameter]) -> Rule:
+def rule_for(parameter: Parameter, paramwise: Settings, layers: Layers | None = None) -> Rule:
     """The rule that sets a parameter: a custom key beats all others; then norm, bias, depthwise, one-dimensional."""
-    paramwise, rate = optimization.paramwise, layer_decay(optimization)
-    rule = custom_rule(parameter.name, paramwise) or plain_rule(parameter, paramwise)
-    if rate is None:
-        return rule
-    layer, layers = depth_of(parameter.name, [each.name for each in parameters])
-    scale = rate ** (layers - layer - 1)
-    name = f"layer {layer} (x{scale:.3g})" + (", no decay" if rule.decay == 0 else "")
-    return Rule(name, scale, rule.decay)
+    rule = custom_rule(parameter.name, paramwise)
+    if layers is None:
+        return rule or plain_rule(parameter, paramwise)
+    # The constructor of layer-wise decay knows neither factors on rates nor depthwise convolutions.
+    known = {key: value for key, value in paramwise.items() if key not in {"bias_lr_mult", "dwconv_decay_mult"}}
+    return layer_rule(layers.depth(parameter.name), rule or plain_rule(parameter, known), known, layers)
+
+
+def layer_rule(layer: int, rule: Rule, paramwise: Settings, layers: Layers) -> Rule:
+    """The rule of a layer for what `rule` names: only the weight decay, and what else it sets, is left of that."""
+    scale = number(paramwise, "layer_decay_rate", 1.0) ** (layers.count - layer - 1)
+    decay = "" if rule.decay == 1 else ", no decay" if rule.decay == 0 else f", decay x{rule.decay:g}"
+    values = {name: value for name, value in (rule.values or {}).items() if name != "lr"}
+    return Rule(f"layer {layer} (x{scale:.3g}){decay}", scale, rule.decay, values)
 
 
 def custom_rule(name: str, paramwise: Settings) -> Rule | None:
@@ -149,13 +162,27 @@ PLAIN_RULES: Mapping[str, Callable[[float], Rule]] = {
 }
 
 
-def rule_groups(paramwise: Settings, initial: Mapping[str, float], *, decays: bool) -> tuple[Group, ...]:
-    """One group for every set of rules that start alike, and one for what no rule names."""
+def rules_of(paramwise: Settings) -> list[Rule]:
+    """All rules that are written, and one for what none of them names."""
     rules = [Rule(REST)]
     rules += [
         named(number(paramwise, key, 1.0)) for key, named in PLAIN_RULES.items() if paramwise.get(key) is not None
     ]
-    rules += [rule_of(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
+    return rules + [rule_of(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
+
+
+def layer_rules(paramwise: Settings, layers: Layers) -> list[Rule]:
+    """One rule for every layer and weight decay, from the last layer to the first."""
+    decays = {rule.decay: rule for rule in reversed(rules_of(paramwise)) if rule.lr == 1}
+    return [
+        layer_rule(layer, decays[decay], paramwise, layers)
+        for layer in reversed(layers.used)
+        for decay in sorted(decays, reverse=True)
+    ]
+
+
+def rule_groups(rules: Sequence[Rule], initial: Mapping[str, float], *, decays: bool) -> tuple[Group, ...]:
+    """One group of unknown size for every set of rules that start alike."""
     together: dict[tuple[tuple[str, float], ...], list[Rule]] = {}
     for rule in rules:
         together.setdefault(tuple(rule.applied(initial, decays=decays).items()), []).append(rule)

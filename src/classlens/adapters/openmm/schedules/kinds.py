@@ -37,6 +37,12 @@ def linear(placed: Placed) -> Built:
     return shapes.Linear(start, end, placed.last), marks
 
 
+def quadratic(placed: Placed) -> Built:
+    """QuadraticWarmupLR of MMDetection."""
+    marks = (Mark(ceil(placed.last), "warm-up ends"),) if placed.begin == 0 else ()
+    return shapes.Quadratic(placed.last), marks
+
+
 def exponential(placed: Placed) -> Built:
     """ExponentialLR."""
     return shapes.Exponential(placed.number("gamma", 1.0)), ()
@@ -134,6 +140,7 @@ KINDS: Mapping[str, Kind] = {
     "Exponential": Kind(exponential, ("gamma",)),
     "Step": Kind(step, ("step_size",), ("gamma",), ("step_size",)),
     "MultiStep": Kind(multi_step, ("milestones",), ("gamma",), ("milestones",)),
+    "QuadraticWarmup": Kind(quadratic),
     "Poly": Kind(polynomial, (), ("power", "eta_min")),
     "CosineAnnealing": Kind(cosine, (), ("T_max", "eta_min", "eta_min_ratio"), ("T_max",)),
     "CosineRestart": Kind(cosine_restart, ("periods",), ("restart_weights", "eta_min", "eta_min_ratio"), ("periods",)),

@@ -17,7 +17,7 @@ from classlens.adapters.openmm.schedules.regular import POLICIES, Numbers, Run
 from classlens.adapters.openmm.setup import Settings
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule.clock import Clock
-from classlens.schedule.schedule import Course, Mark, Setting, Stairs, Steps, Values
+from classlens.schedule.schedule import Course, Mark, Setting, Stairs, Steps, Values, distinct
 
 WARM_UPS = ("constant", "linear", "exp")
 OWN_CLOCK = {"cyclic", "onecycle"}
@@ -135,7 +135,7 @@ def course_of(policy: Policy, clock: Clock) -> Course:
             return np.where(steps < warm, found * factors if policy.name == "lr" else found / factors, found)
 
     jumps = np.array([0, warm, *(jump * width for jump in regular.jumps(run))], np.float64)
-    breaks = np.unique(np.ceil(jumps[jumps < clock.steps])).astype(np.int64)
+    breaks = distinct(np.ceil(jumps[jumps < clock.steps]).astype(np.int64))
     stairs = (Stairs(width, width, clock.steps),) if width > 1 and policy.kind != "fixed" else ()
     marks = [Mark(round(step * width), what) for step, what in regular.marks(run)]
     marks += [Mark(int(np.ceil(warm)), "warm-up ends")] if warm else []
