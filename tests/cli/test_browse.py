@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 from classlens.adapters import Options, open_source
-from classlens.cli.browse_job import Look, Opening, make
-from classlens.cli.browse_workers import rows
+from classlens.cli.browse_job import Look, keep, lost, sketch
+from classlens.cli.browse_workers import Job, Opening, results
 from classlens.cli.main import main
 from tests.dataset.bad_pictures import CASES
 from tests.dataset.bad_pictures import make as make_case
@@ -237,14 +238,16 @@ def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monk
     opening = Opening(f"deadly:{data}", "train", Options())
     monkeypatch.setattr("classlens.cli.browse_workers.work", work_with_deadly)
 
-    found = list(rows(dataset, opening, [(index, 0) for index in range(6)], Look("original"), workers=2))
+    look = Look("original")
+    job = Job(partial(sketch, look=look), partial(keep, look=look, length=6), lost)
+    found = list(results(dataset, opening, [(index, 0) for index in range(6)], job, workers=2))
 
     assert [row.index for row in found] == list(range(6))
     assert [bool(row.error) for row in found] == [False, False, True, False, False, False]
     assert "the process that decoded it died" in found[2].error
 
 
-def work_with_deadly(packed, index, seed, look):
+def work_with_deadly(packed, job, index, seed):
     """What a worker does, with the scheme known there too."""
     import pickle
 
@@ -252,7 +255,8 @@ def work_with_deadly(packed, index, seed, look):
 
     adapters.ADAPTERS = {"deadly": "deadly:open_deadly"}
     opening = pickle.loads(packed)
-    return make(adapters.open_source(opening.target, options=opening.options).dataset("train"), index, seed, look)
+    dataset = adapters.open_source(opening.target, options=opening.options).dataset("train")
+    return job.finish(job.begin(dataset, index, seed))
 
 
 def test_browsing_imports_neither_torch_nor_matplotlib(config, tmp_path):

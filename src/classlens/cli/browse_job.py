@@ -1,63 +1,62 @@
-"""One sample of a browse run: traced, drawn, encoded and written; the same in this process and in a worker."""
+"""One sample of a browse run: traced and drawn, then encoded and written; the same in this process and in a worker."""
 
-import os
-import pickle
+import io
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
 
-from classlens.adapters import Options, open_source
+from classlens.cli.browse_files import encoded, place_of, write_whole
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes, salvage
 from classlens.dataset.trace import Extent, Trace, trace
-from classlens.errors import ClasslensError, DataError
+from classlens.errors import ClasslensError
 from classlens.figures.filmstrip import Mode, bad_tile, draw_trace, resized
 from classlens.image import Image
 
 EXTENTS: Mapping[str, Extent] = {"original": "first", "transformed": "last", "concat": "ends", "pipeline": "all"}
-QUALITY = 90
 BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What decoders and transforms raise over one sample, which must not end a run."""
 
-LONGEST_NAME, UNLABELLED = 80, "unlabelled"
-
-
-@dataclass(frozen=True)
-class Opening:
-    """How to open the dataset: what a worker needs to know, and can be sent."""
-
-    target: str
-    phase: str
-    options: Options
+TILE = 160
+"""Longest side of a single picture on a page; strips keep their size."""
 
 
 @dataclass(frozen=True)
 class Look:
     """What to make of every sample.
 
-    `folder` is None where nothing is written, `wanted` asks for the bytes
-    back, `bare` for the picture without text, `drawn` for what every stage drew.
+    `folder` is None where nothing is written. `sheets` asks for the drawn picture back, `tiles` for a cell of a page,
+    `drawn` for what every stage drew. `repeats` above 1 puts the seed into the names of the files.
     """
 
     mode: Mode
     rescale: float = 1.0
     flipped: bool = False
     folder: str | None = None
-    wanted: bool = False
-    bare: bool = False
+    sheets: bool = False
+    tiles: bool = False
     drawn: bool = False
     repeats: int = 1
 
 
 @dataclass(frozen=True)
+class Tile:
+    """A picture of a page: WebP, and its (height, width)."""
+
+    webp: bytes = field(repr=False)
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Row:
-    """What became of one sample: `error` is empty for a good one; `jpeg` is the drawn picture where it was wanted."""
+    """What became of one sample: `error` is empty for a good one.
+
+    `jpeg` is the drawn picture and `tile` the cell of a page, where they were wanted.
+    """
 
     index: int
     seed: int
@@ -69,47 +68,94 @@ class Row:
     stages: tuple[Mapping[str, Any], ...] = ()
     error: str = ""
     jpeg: bytes | None = field(default=None, repr=False)
+    tile: Tile | None = field(default=None, repr=False)
 
 
-@lru_cache(maxsize=1)
-def opened(packed: bytes) -> Dataset:
-    """The dataset of a pickled `Opening`, opened once per process."""
-    opening: Opening = pickle.loads(packed)
-    return open_source(opening.target, options=opening.options).dataset(opening.phase)
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """A sample as it was drawn and not yet encoded: as a file or a window shows it, and as a page does."""
+
+    row: Row
+    sheet: Image | None
+    cell: Image | None
 
 
-def make(dataset: Dataset, index: int, seed: int, look: Look) -> Row:
-    """Trace, draw and write one sample; whatever is wrong with it is told in the row."""
+def sketch(dataset: Dataset, index: int, seed: int, look: Look) -> Sketch:
+    """Trace and draw one sample; whatever is wrong with it is told in the row."""
+    sheeted = look.sheets or look.folder is not None
     try:
         result = trace(dataset, index, seed, keep=EXTENTS[look.mode])
         result = flipped(result) if look.flipped else result
-        image = plain_picture(result, look) if look.bare else draw_trace(result, mode=look.mode, rescale=look.rescale)
-        row = described(result, look)
+        strip = look.mode in ("concat", "pipeline")
+        sheet = draw_trace(result, mode=look.mode, rescale=look.rescale) if sheeted or (strip and look.tiles) else None
+        row, cell = described(result, look), sheet if strip else plain_picture(result, look)
     except BAD_SAMPLE as error:
         row = failed(dataset, index, seed, error)
-        image = marked(row)
-    jpeg = encoded(image)
-    file = None if look.folder is None else written(jpeg, look.folder, row, dataset.length, look.repeats)
-    return replace(row, file=file, jpeg=jpeg if look.wanted else None)
+        sheet = cell = marked(row) if sheeted or look.tiles else None
+    return Sketch(row, sheet if sheeted else None, cell if look.tiles else None)
 
 
-def plain_picture(result: Trace, look: Look) -> Image:
-    """The one picture of `original` or `transformed`, without a heading."""
+def plain_picture(result: Trace, look: Look) -> Image | None:
+    """The one picture of `original` or `transformed` for a page, without a heading."""
+    if not look.tiles:
+        return None
     snapshot = result.original if look.mode == "original" else result.transformed
-    return Image(resized(snapshot.image.pixels, look.rescale))
+    pixels = snapshot.image.pixels
+    return Image(resized(pixels, min(look.rescale, TILE / max(pixels.shape[:2]))))
+
+
+def keep(made: Sketch, look: Look, length: int) -> Row:
+    """Encode and write what was drawn of a sample out of `length`."""
+    row, sheet = made.row, made.sheet
+    jpeg = None if sheet is None else encoded(sheet)
+    file = None if look.folder is None or jpeg is None else written(jpeg, look, row, length)
+    tile = None if made.cell is None else Tile(webp(made.cell), made.cell.size)
+    return replace(row, file=file, jpeg=jpeg if look.sheets else None, tile=tile)
+
+
+def written(jpeg: bytes, look: Look, row: Row, length: int) -> str:
+    """Write the picture and say where."""
+    number = f"{row.index:0{len(str(length - 1))}d}"
+    seed = row.seed if look.repeats > 1 else None
+    place = place_of(look.folder or "", row.class_names, number, row.path, seed)
+    write_whole(place, jpeg)
+    return place
+
+
+def webp(image: Image) -> bytes:
+    """The picture in the fewest bytes that are made quickly."""
+    content = io.BytesIO()
+    Pillow.fromarray(image.pixels).save(content, "WEBP", quality=75, method=0)
+    return content.getvalue()
 
 
 def failed(dataset: Dataset, index: int, seed: int, error: Exception) -> Row:
     """The row of a bad sample."""
-    sample = dataset.sample(index)
     reason = str(error) if isinstance(error, ClasslensError) else f"{type(error).__name__}: {error}".split("\n")[0]
-    return Row(index, seed, sample.path, dataset.class_names(index), error=reason)
+    return Row(index, seed, dataset.sample(index).path, dataset.class_names(index), error=reason)
+
+
+def lost(dataset: Dataset, index: int, seed: int) -> Row:
+    """The row of a sample whose decoder killed its process."""
+    path = dataset.sample(index).path
+    reason = f"{path or 'sample'}: the process that decoded it died"
+    return Row(index, seed, path, dataset.class_names(index), error=reason)
 
 
 def marked(row: Row) -> Image:
     """The tile of a bad sample."""
     title = f"{', '.join(row.class_names) or 'no label'}  #{row.index}"
     return bad_tile(row.error, title, rescue=rescued(row.path))
+
+
+def rescued(path: str | None) -> Image | None:
+    """What can still be seen of a broken file."""
+    if path is None or "::" in path:
+        return None
+    try:
+        return salvage(read_bytes(path))
+    except ClasslensError:
+        return None
 
 
 def described(result: Trace, look: Look) -> Row:
@@ -133,82 +179,7 @@ def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
     return value.item() if isinstance(value, np.generic) else value
 
 
-def rescued(path: str | None) -> Image | None:
-    """What can still be seen of a broken file."""
-    if path is None or "::" in path:
-        return None
-    try:
-        return salvage(read_bytes(path))
-    except ClasslensError:
-        return None
-
-
 def flipped(result: Trace) -> Trace:
     """The trace with red and blue exchanged."""
     shots = (replace(one, image=Image(np.ascontiguousarray(one.image.pixels[..., ::-1]))) for one in result.snapshots)
     return replace(result, snapshots=tuple(shots))
-
-
-def encoded(image: Image, quality: int = QUALITY) -> bytes:
-    """The picture as JPEG; one longer than JPEG allows is shrunk."""
-    pixels = image.pixels
-    longest = max(pixels.shape[:2])
-    if longest > 65_500:
-        factor = 65_500 / longest
-        pixels = np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data.tobytes()
-
-
-def written(jpeg: bytes, folder: str, row: Row, length: int, repeats: int) -> str:
-    """Write under `class/index_name.jpg`, whole or not at all; indices keep equal names apart."""
-    group = safe(" + ".join(row.class_names[:3])) or UNLABELLED
-    name = f"{row.index:0{len(str(length - 1))}d}"
-    stem = safe(os.path.splitext(os.path.basename(row.path))[0]) if row.path else ""  # noqa: PTH119, PTH122
-    name += f"_{stem}" if stem else ""
-    name += f"_seed{row.seed}" if repeats > 1 else ""
-    place = os.path.join(folder, group, f"{name}.jpg")  # noqa: PTH118 - a path object costs as much as the file
-    write_whole(place, jpeg)
-    return place
-
-
-def write_whole(place: str | Path, data: bytes) -> None:
-    """A file appears under its name only when it is complete.
-
-    Raises:
-        DataError: the folder takes no files; unlike a bad picture, this ends a run.
-    """
-    folder, name = os.path.split(place)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.part")  # noqa: PTH118
-    try:
-        try:
-            fill(part, data)
-        except FileNotFoundError:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            fill(part, data)
-        os.replace(part, place)  # noqa: PTH105
-    except BaseException as error:
-        with suppress(OSError):
-            Path(part).unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise DataError(f"cannot write {place}: {(error.strerror or str(error)).lower()}") from error
-
-
-def fill(place: str, data: bytes) -> None:
-    """Write a file without a buffer between: half the time of `Path.write_bytes` for a picture."""
-    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)
-
-
-@lru_cache(maxsize=4096)
-def safe(name: str) -> str:
-    """A name that every file system takes, not longer than its limits allow."""
-    plain_name = "".join("_" if one in '/\\:*?"<>|' or not one.isprintable() else one for one in name)
-    short = plain_name.encode("utf-8", "replace")[:LONGEST_NAME].decode("utf-8", "ignore")
-    return short.strip(" .")

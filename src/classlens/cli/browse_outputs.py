@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from classlens.cli.browse_job import Row, write_whole
+from classlens.cli.browse_files import write_whole
+from classlens.cli.browse_job import Row
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError
 
@@ -48,16 +49,11 @@ class Outputs:
         Raises:
             ConfigError: `--grid` has nowhere to go.
         """
-        if arguments.grid and not (arguments.output_dir or arguments.html):
+        if arguments.grid and not arguments.output_dir:
             raise ConfigError("--grid makes files", hint="say where they go with --output-dir")
         saved = arguments.output_dir or arguments.html
         show = None if arguments.not_show or arguments.json or (saved and not arguments.show) else shower()
         return cls(out, arguments, dataset, show, arguments.grid)
-
-    @property
-    def gathers(self) -> bool:
-        """Whether pictures are put together instead of written one by one."""
-        return self.grid is not None or bool(self.arguments.html)
 
     @property
     def previews(self) -> bool:
@@ -73,36 +69,35 @@ class Outputs:
         self.remarks.update(row.remarks)
         if self.show is not None:
             self.show(row, self.arguments.show_interval)
-        if self.gathers:
+        if self.grid is not None:
             self.waiting.append(row)
-            self.gather(last=False)
-        if self.arguments.json:
+            if len(self.waiting) == self.grid[0] * self.grid[1]:
+                self.write_sheet()
+        if self.arguments.json or self.arguments.html:
             self.rows.append(row)
 
-    def gather(self, *, last: bool) -> None:
-        """Write a sheet when there are enough pictures for one, the page at the end."""
+    def write_sheet(self) -> None:
+        """The pictures that wait, on one sheet."""
+        from classlens.cli.browse_sheets import sheet_of
+
         if self.grid is not None and self.waiting:
-            rows, columns = self.grid
-            if last or len(self.waiting) == rows * columns:
-                from classlens.cli.browse_sheets import sheet_of
-
-                self.sheets += 1
-                place = Path(self.arguments.output_dir) / f"grid_{self.sheets:03d}.jpg"
-                write_whole(place, sheet_of(self.waiting, columns))
-                self.waiting.clear()
-        elif last and self.arguments.html:
-            from classlens.cli.browse_gallery import page_of
-
-            write_whole(Path(self.arguments.html), page_of(self.waiting, self.dataset, self.arguments).encode())
+            self.sheets += 1
+            place = Path(self.arguments.output_dir) / f"grid_{self.sheets:03d}.jpg"
+            write_whole(place, sheet_of(self.waiting, self.grid[1]))
+            self.waiting.clear()
 
     def finish(self) -> None:
         """Write what is still waiting, and say what happened."""
-        self.gather(last=True)
+        self.write_sheet()
+        if self.arguments.html:
+            from classlens.cli.browse_gallery import page_of
+
+            write_whole(Path(self.arguments.html), page_of(self.rows, self.dataset, self.arguments).encode())
         if self.arguments.json:
             json.dump(self.summary(), self.out, indent=1)
             self.out.write("\n")
             return
-        place = self.arguments.html or self.arguments.output_dir
+        place = " and ".join(filter(None, (self.arguments.output_dir, self.arguments.html)))
         total = self.good + len(self.bad)
         what = f"{self.sheets} sheets of {total} pictures" if self.sheets else f"{total} pictures"
         print(f"{what} of {self.dataset.name}" + (f" in {place}" if place else ""), file=self.out)
@@ -165,10 +160,10 @@ def shower() -> Show | None:
 
 def in_terminal(row: Row, interval: float) -> None:
     """A preview on the terminal."""
-    from classlens.cli.browse_sheets import pixels_of
+    from classlens.cli.browse_files import decoded
     from classlens.figures.terminal import preview
 
     if row.jpeg is not None:
-        print(preview(pixels_of(row.jpeg), min(shutil.get_terminal_size().columns, WIDEST_PREVIEW)))
+        print(preview(decoded(row.jpeg).pixels, min(shutil.get_terminal_size().columns, WIDEST_PREVIEW)))
         print(f"#{row.index}  {', '.join(row.class_names)}  {row.error or row.path or ''}", flush=True)
         time.sleep(max(interval, 0))

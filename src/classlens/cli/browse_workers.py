@@ -1,19 +1,25 @@
-"""Many samples over several processes: in order, with bounded memory, and past a decoder that kills its process.
+"""Many samples, one after the other or over several processes: in order, with bounded memory.
 
-What makes processes is imported where one is made: the first of few pictures does not wait for it.
+A run begins in its own process, which has the first pictures ready at once: one thread reads and draws, another one
+encodes and writes. Where much is left to do, new processes share it; one whose decoder dies costs one sample.
+What makes processes is imported where one is made.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import cv2
 
-from classlens.cli.browse_job import Look, Opening, Row, make, opened
+from classlens.adapters import Options, open_source
+from classlens.cli.memory import keep_freed_memory
 from classlens.dataset.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -22,41 +28,114 @@ if TYPE_CHECKING:
 AHEAD = 4
 """Samples in flight per worker."""
 
-WORTHWHILE = 200
-"""Fewer samples than this are faster in one process: a new one costs half a second."""
+FIRST_LOOK = 0.25
+"""Seconds of work after which it is known how long the rest will take."""
 
+WORTHWHILE = 4.0
+"""Seconds of work left that make new processes worthwhile: to start them takes half a second."""
+
+MOST_WORKERS = 8
 Draw = tuple[int, int]
 """The index and the seed of one picture."""
 
+Half = TypeVar("Half")
+Result = TypeVar("Result")
 
-def rows(dataset: Dataset, opening: Opening, draws: Sequence[Draw], look: Look, workers: int | None) -> Iterator[Row]:
-    """One row per draw, in the given order. `workers` 0 stays in this process; None decides by the number of draws."""
+
+@dataclass(frozen=True)
+class Opening:
+    """How to open the dataset: what a worker needs to know, and can be sent."""
+
+    target: str
+    phase: str
+    options: Options
+
+
+@dataclass(frozen=True)
+class Job(Generic[Half, Result]):
+    """What is done with every draw, in two halves; all three functions can be pickled.
+
+    `begin` reads and draws; it may borrow what belongs to the whole process, such as the global random state.
+    `finish` does not, and runs beside the next `begin`. `lost` stands in for a draw whose process died.
+    """
+
+    begin: Callable[[Dataset, int, int], Half]
+    finish: Callable[[Half], Result]
+    lost: Callable[[Dataset, int, int], Result]
+
+
+def results(
+    dataset: Dataset, opening: Opening, draws: Sequence[Draw], job: Job[Half, Result], workers: int | None
+) -> Iterator[Result]:
+    """One result per draw, in the given order.
+
+    `workers` 0 stays in this process; None begins here, and starts processes when the work left is worth it.
+    """
+    waiting = deque(draws)
+    available = cores()
     if workers is None:
-        workers = 0 if len(draws) < WORTHWHILE else min(os.cpu_count() or 1, 8)
-    if workers == 0:
-        yield from (make(dataset, index, seed, look) for index, seed in draws)
-        return
-    waiting, packed = deque(draws), pickle.dumps(opening)
+        mine = worthwhile_here(waiting) if available > 1 else emptied(waiting)
+        yield from in_this_process(dataset, mine, job)
+    elif workers == 0:
+        yield from in_this_process(dataset, emptied(waiting), job)
+    packed = pickle.dumps(opening) if waiting else b""
     while waiting:
-        finished, suspects = yield from pooled(packed, waiting, look, workers)
+        finished, suspects = yield from pooled(packed, waiting, job, workers or min(available, MOST_WORKERS))
         for _ in range(finished):
             waiting.popleft()
         if suspects:
-            yield from one_by_one(
-                dataset, packed, [waiting.popleft() for _ in range(min(suspects, len(waiting)))], look
-            )
+            yield from one_by_one(dataset, packed, [waiting.popleft() for _ in range(min(suspects, len(waiting)))], job)
 
 
-def pooled(packed: bytes, waiting: Sequence[Draw], look: Look, workers: int) -> Generator[Row, None, tuple[int, int]]:
-    """Rows from a pool of processes; returns how many came and how many were in flight when one of them died."""
+def cores() -> int:
+    """How many processors this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def emptied(waiting: deque[Draw]) -> Iterator[Draw]:
+    """Everything that waits."""
+    while waiting:
+        yield waiting.popleft()
+
+
+def worthwhile_here(waiting: deque[Draw]) -> Iterator[Draw]:
+    """What waits, until it is clear that several processes would be done earlier."""
+    begun, taken = time.process_time(), 0
+    while waiting:
+        spent = time.process_time() - begun
+        if spent > FIRST_LOOK and len(waiting) * spent / taken > WORTHWHILE:
+            return
+        taken += 1
+        yield waiting.popleft()
+
+
+def in_this_process(dataset: Dataset, draws: Iterable[Draw], job: Job[Half, Result]) -> Iterator[Result]:
+    """Results made here: a thread finishes one while the next one begins."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    flying: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        for index, seed in draws:
+            flying.append(thread.submit(job.finish, job.begin(dataset, index, seed)))
+            while flying and (flying[0].done() or len(flying) > AHEAD):
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+
+
+def pooled(
+    packed: bytes, waiting: Sequence[Draw], job: Job[Any, Result], workers: int
+) -> Generator[Result, None, tuple[int, int]]:
+    """Results from a pool of processes; returns how many came, and how many were in flight when one of them died."""
     from concurrent.futures.process import BrokenProcessPool
 
-    flying: deque[Future[Row]] = deque()
+    flying: deque[Future[Result]] = deque()
     finished = 0
     with new_pool(workers) as pool:
         try:
             for index, seed in waiting:
-                flying.append(pool.submit(work, packed, index, seed, look))
+                flying.append(pool.submit(work, packed, job, index, seed))
                 while len(flying) >= workers * AHEAD:
                     yield flying[0].result()
                     flying.popleft()
@@ -70,7 +149,7 @@ def pooled(packed: bytes, waiting: Sequence[Draw], look: Look, workers: int) -> 
     return finished, 0
 
 
-def one_by_one(dataset: Dataset, packed: bytes, draws: Sequence[Draw], look: Look) -> Iterator[Row]:
+def one_by_one(dataset: Dataset, packed: bytes, draws: Sequence[Draw], job: Job[Any, Result]) -> Iterator[Result]:
     """Samples of which one kills its process: each on its own, so that the guilty one can be named."""
     from concurrent.futures.process import BrokenProcessPool
 
@@ -80,13 +159,10 @@ def one_by_one(dataset: Dataset, packed: bytes, draws: Sequence[Draw], look: Loo
             try:
                 while remaining:
                     index, seed = remaining[0]
-                    yield pool.submit(work, packed, index, seed, look).result()
+                    yield pool.submit(work, packed, job, index, seed).result()
                     remaining.popleft()
             except BrokenProcessPool:
-                index, seed = remaining.popleft()
-                sample = dataset.sample(index)
-                reason = f"{sample.path or 'sample'}: the process that decoded it died"
-                yield Row(index, seed, sample.path, dataset.class_names(index), error=reason)
+                yield job.lost(dataset, *remaining.popleft())
 
 
 def new_pool(workers: int) -> ProcessPoolExecutor:
@@ -94,9 +170,22 @@ def new_pool(workers: int) -> ProcessPoolExecutor:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=settle)
 
 
-def work(packed: bytes, index: int, seed: int, look: Look) -> Row:
+def settle() -> None:
+    """Let a new process work for itself: one thread, and memory that it keeps."""
+    cv2.setNumThreads(1)
+    keep_freed_memory()
+
+
+@lru_cache(maxsize=1)
+def opened(packed: bytes) -> Dataset:
+    """The dataset of a pickled `Opening`, opened once per process."""
+    opening: Opening = pickle.loads(packed)
+    return open_source(opening.target, options=opening.options).dataset(opening.phase)
+
+
+def work(packed: bytes, job: Job[Any, Result], index: int, seed: int) -> Result:
     """One sample in a worker, which opens the dataset the first time."""
-    return make(opened(packed), index, seed, look)
+    return job.finish(job.begin(opened(packed), index, seed))
