@@ -137,7 +137,7 @@ def compare(name, root, tool, repetitions):
     """All modes of one pipeline, ours and the peer's in turn."""
     pipeline = PIPELINES[name]
     ours = open_split(
-        Split({"type": "CustomDataset", "data_root": str(root)}, tuple(pipeline)), name="train", classes=None
+        Split({"type": "CustomDataset", "data_root": str(root), "pipeline": pipeline}), name="train", classes=None
     )
     peer = Peer(tool, root, pipeline)
 

@@ -30,7 +30,7 @@ LITE0 = Setup(
         "neck": {"type": "GlobalAveragePooling"},
         "head": {"type": "LinearClsHead", "num_classes": 1000, "in_channels": 1280},
     },
-    splits={"test": Split({}, PIPELINE)},
+    splits={"test": Split({"pipeline": PIPELINE})},
     preprocessing=Preprocessing((127.5,) * 3, (127.5,) * 3, to_rgb=True),
     batch_augments=BatchAugments(),
     optimization=Optimization(),

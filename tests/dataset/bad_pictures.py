@@ -83,13 +83,66 @@ def profiled() -> bytes:
     return saved(photo(), "JPEG", icc_profile=b"\x00" * 128 + b"Display P3")
 
 
+def several(kind: str, **options: object) -> bytes:
+    """A file of two pictures."""
+    return saved(photo(), kind, save_all=True, append_images=[photo().rotate(180)], **options)
+
+
+def see_through() -> Pillow.Image:
+    """A picture with a transparent corner."""
+    picture = photo().convert("RGBA")
+    picture.paste((0, 0, 255, 0), (0, 0, 9, 9))
+    return picture
+
+
+def wrong_checksum() -> bytes:
+    """A PNG whose comment was changed after it was written."""
+    text = bytearray(chunk(b"tEXt", b"Comment\x00as saved"))
+    text[20] ^= 1
+    return PNG[:33] + bytes(text) + PNG[33:]
+
+
+def zeroed(data: bytes) -> bytes:
+    """A file with a hole of zeros, as broken disks and downloads leave."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(2000) + data[middle + 2000 :]
+
+
+def half(kind: str, **options: object) -> bytes:
+    """The first half of a file of noise."""
+    noise = np.random.default_rng(1).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    data = saved(Pillow.fromarray(noise), kind, **options)
+    return data[: len(data) // 2]
+
+
+def gif_bomb() -> bytes:
+    """A GIF of some thirty bytes that claims to be huge."""
+    header = b"GIF89a" + struct.pack("<HHBBB", 60_000, 60_000, 0, 0, 0)
+    return header + b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x08\x00\x3b"
+
+
+def bmp_bomb() -> bytes:
+    """A BMP that claims 40000 x 40000."""
+    header = struct.pack("<IiiHHIIiiII", 40, 40_000, 40_000, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 1000, 0, 0, 54) + header + bytes(100)
+
+
+def deep_colour() -> bytes:
+    """A colour PNG of 16 bits."""
+    pixels = np.asarray(photo()).astype(np.uint16) * 257
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
 JPEG = saved(photo(), "JPEG", quality=95)
 PNG = saved(photo(), "PNG")
+EXIF = Pillow.Exif()
+EXIF[0x0112] = 6
+DAMAGE = "damaged data, shown as decoded"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One file: readable ones have a `size` (and perhaps a remark), the others a `reason`."""
+    """One file: readable ones have a `size` and perhaps a `remark`, bad ones a `reason`, and damaged ones both."""
 
     name: str
     content: bytes | Callable[[Path], None]
@@ -124,20 +177,52 @@ CASES = [
     Case("png called jpg", PNG, SIZE, remark="another extension"),
     Case("one pixel", saved(Pillow.new("RGB", (1, 1)), "PNG"), (1, 1), file="a.png"),
     Case("a line", saved(Pillow.new("RGB", (3000, 2)), "PNG"), (2, 3000), file="a.png"),
-    Case("flipped bytes", flipped_bytes(), (200, 200), remark="damaged data"),
+    Case("sixteen bits of colour", deep_colour(), SIZE, remark="8 bits", file="a.png"),
+    Case("transparent webp", saved(see_through(), "WEBP"), SIZE, remark="alpha", file="a.webp"),
+    Case("transparent gif", saved(see_through(), "GIF"), SIZE, remark="transparent", file="a.gif"),
+    Case("cmyk tiff", saved(photo().convert("CMYK"), "TIFF"), SIZE, remark="CMYK", file="a.tif"),
+    Case("lab tiff", saved(photo().convert("LAB"), "TIFF"), SIZE, remark="Lab", file="a.tif"),
+    Case("turned png", saved(photo(), "PNG", exif=EXIF), TURNED, remark="EXIF", file="a.png"),
+    Case("turned tiff", saved(photo(), "TIFF", exif=EXIF), TURNED, remark="EXIF", file="a.tif"),
+    Case("animated png", several("PNG"), SIZE, remark="2 frames", file="a.png"),
+    Case("animated webp", several("WEBP"), SIZE, remark="2 frames", file="a.webp"),
+    Case("tiff of two pages", several("TIFF"), SIZE, remark="2 frames", file="a.tif"),
+    Case("two pictures of a stereo camera", several("MPO"), SIZE, remark="2 frames"),
+    Case("exif of nonsense", saved(photo(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xffgarbage"), SIZE),
+    Case("more behind the end", JPEG + b"and then some" * 50, SIZE),
+    Case("flipped bytes", flipped_bytes(), (200, 200), reason="Corrupt JPEG data", remark=DAMAGE),
+    Case("a hole of zeros", zeroed(noisy()), (200, 200), reason="Corrupt JPEG data", remark=DAMAGE),
+    Case("wrong checksum", wrong_checksum(), SIZE, reason="CRC error", remark=DAMAGE, file="a.png"),
     Case("name with blanks", JPEG, SIZE, file="a picture of mine.jpg"),
     Case("name with emoji", JPEG, SIZE, file="\N{CAT FACE}.jpg"),
     Case("name with a newline", JPEG, SIZE, file="a\nb.jpg"),
     Case("long name", JPEG, SIZE, file="x" * 240 + ".jpg"),
+    Case("long path", JPEG, SIZE, file="/".join(["deep" * 20] * 12) + "/a.jpg"),
+    Case("name with quotes and signs", JPEG, SIZE, file="a'b\"c%20$d#e&f[1].jpg"),
+    Case("name that is no text", JPEG, SIZE, file=os.fsdecode(b"caf\xe9.jpg")),
+    Case("name like an option", JPEG, SIZE, file="--help.jpg"),
     Case("half a jpeg", noisy()[: len(noisy()) // 2], reason="truncated"),
     Case("header only", JPEG[:200], reason="not a picture|truncated|damaged"),
     Case("half a png", PNG[: len(PNG) // 2], reason="truncated", file="a.png"),
+    Case("half a bmp", half("BMP"), reason="truncated", file="a.bmp"),
+    Case("half a gif", half("GIF"), reason="truncated|damaged", file="a.gif"),
+    Case("half a webp", half("WEBP"), reason="truncated|damaged|not a picture", file="a.webp"),
+    Case("half a tiff", half("TIFF", compression="tiff_lzw"), reason="truncated|damaged|not a picture", file="a.tif"),
+    Case("half a ppm", half("PPM"), reason="truncated", file="a.ppm"),
+    Case("drawing", b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', reason="text, not a picture", file="a.jpg"),
+    Case("heic", b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(400), reason="not a picture of a known"),
+    Case("pdf", b"%PDF-1.7\n\xe2\xe3\xcf\xd3" + bytes(200), reason="not a picture of a known"),
+    Case("targa", saved(photo(), "TGA"), reason="OpenCV cannot decode this TGA", file="a.png"),
+    Case("icon", saved(photo(), "ICO"), reason="OpenCV cannot decode this ICO", file="a.png"),
+    Case("two bytes", b"\xff\xd8", reason="not a picture of a known"),
     Case("empty", b"", reason="0 bytes"),
     Case("text", b"this is no picture\n", reason="text, not a picture"),
     Case("html", b"<html><body>404</body></html>", reason="text, not a picture"),
     Case("zeros", b"\x00" * 1000, reason="not a picture"),
     Case("noise", bytes(range(256)) * 4, reason="not a picture"),
     Case("bomb", claiming(60_000, 60_000), reason="claims 60000 x 60000 pixels", file="a.png"),
+    Case("bomb of a gif", gif_bomb(), reason="claims 60000 x 60000 pixels", file="a.gif"),
+    Case("bomb of a bmp", bmp_bomb(), reason="claims 40000 x 40000 pixels", file="a.bmp"),
     Case("lying header", claiming(5_000, 5_000), reason="truncated|damaged|cannot decode", file="a.png"),
     Case("missing", lambda path: None, reason="no such file"),
     Case("folder", lambda path: path.mkdir(), reason="a folder, not a file"),
@@ -150,6 +235,7 @@ CASES = [
 def make(case: Case, folder: Path) -> Path:
     """Put the file of a case into a folder."""
     path = folder / (case.file or "picture.jpg")
+    path.parent.mkdir(parents=True, exist_ok=True)
     if callable(case.content):
         case.content(path)
     else:

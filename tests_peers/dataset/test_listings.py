@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
+from mmpretrain.datasets import categories
 from mmpretrain.registry import DATASETS
+from tests.adapters import published
 
 from classlens.adapters.openmm.samples import open_split
 from classlens.adapters.openmm.setup import Split
@@ -60,8 +62,43 @@ def test_samples_come_in_the_peers_order_with_the_peers_labels(kind, folder):
     peer = DATASETS.build(settings)
     expected = [peer.get_data_info(index) for index in range(len(peer))]
 
-    ours = open_split(Split(settings, ()), name="train", classes=None)
+    ours = open_split(Split(settings), name="train", classes=None)
 
     found = [ours.sample(index) for index in range(ours.length)]
     assert [one.path for one in found] == [one["img_path"] for one in expected]
     assert [one.labels for one in found] == [(one["gt_label"],) if "gt_label" in one else () for one in expected]
+
+
+PUBLISHED = {
+    "CUB": (published.cub, ("train", "test")),
+    "Caltech101": (published.caltech101, ("train", "test")),
+    "Food101": (lambda root: published.food101(root, list(categories.FOOD101_CATEGORIES)), ("train", "test")),
+    "FGVCAircraft": (
+        lambda root: published.aircraft(root, list(categories.FGVCAIRCRAFT_CATEGORIES)),
+        ("train", "val", "trainval", "test"),
+    ),
+    "OxfordIIITPet": (published.pets, ("trainval", "test")),
+    "SUN397": (published.sun397, ("train", "test")),
+    "InShop": (published.inshop, ("train",)),
+    "DTD": (published.dtd, ("train", "val", "trainval", "test")),
+    "Flowers102": (published.flowers102, ("train", "val", "trainval", "test")),
+    "StanfordCars": (published.cars, ("train", "test")),
+    "StanfordCars, devkit": (published.cars_devkit, ("train", "test")),
+}
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_published_datasets_hold_the_peers_samples_and_labels(kind, tmp_path):
+    build, splits = PUBLISHED[kind]
+    root = build(tmp_path / "data")
+    init_default_scope("mmpretrain")
+    for split in splits:
+        settings = {"type": kind.partition(",")[0], "data_root": str(root), "split": split}
+        peer = DATASETS.build(settings)
+        expected = [peer.get_data_info(index) for index in range(len(peer))]
+
+        ours = open_split(Split(settings), name="train", classes=None)
+
+        found = [ours.sample(index) for index in range(ours.length)]
+        assert [one.path for one in found] == [one["img_path"] for one in expected]
+        assert [one.labels for one in found] == [(one["gt_label"],) for one in expected]

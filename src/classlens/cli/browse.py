@@ -12,6 +12,7 @@ A bad picture never ends a run: it becomes a marked tile with its reason and is 
 import argparse
 import sys
 
+from classlens.cli.outliving import can_copy, killed, status_of_copy, told
 from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int
 
 MODES = ("original", "transformed", "concat", "pipeline")
@@ -117,7 +118,23 @@ def whole_number(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open the dataset, choose samples, draw them, say where they are."""
+    """Open the dataset, choose samples, draw them, say where they are; also past a decoder that kills the process."""
+    if arguments.workers or not can_copy():
+        return browsed(arguments)
+    status = status_of_copy(lambda: browsed(arguments))
+    if killed(status) and not arguments.stats and arguments.batch is None:
+        print(f"note: {told(status)}; now each is decoded in a process of its own", file=sys.stderr)
+        arguments.workers = 1
+        status = status_of_copy(lambda: browsed(arguments))
+    if killed(status):
+        print(f"error: {told(status)}", file=sys.stderr)
+        print("hint: --output-dir DIR without --stats and --batch names it", file=sys.stderr)
+        return 2
+    return status
+
+
+def browsed(arguments: argparse.Namespace) -> int:
+    """The run itself."""
     from classlens.cli.browse_run import browse
 
     return browse(arguments, out=sys.stdout)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TextIO
 
 from classlens.cli.browse_files import encoded, write_whole
-from classlens.cli.browse_job import BAD_SAMPLE, Row, failed, lost, marked, plain
+from classlens.cli.browse_job import BAD_SAMPLE, Row, failed, marked, plain
 from classlens.cli.browse_outputs import as_data, list_bad
-from classlens.cli.browse_workers import Draw, Job
+from classlens.cli.browse_workers import Casualty, Draw, Job
 from classlens.dataset.batch import Batch, mix
 from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.trace import Trace, trace
@@ -32,7 +32,12 @@ def as_it_is(found: Trace | Row) -> Trace | Row:
     return found
 
 
-TRACING = Job(traced, as_it_is, lost)
+def untraced(casualty: Casualty) -> Trace | Row:
+    """What stands for a sample whose decoder killed its process."""
+    return Row(casualty.index, casualty.seed, casualty.path, casualty.class_names, error=casualty.reason)
+
+
+TRACING = Job(traced, as_it_is, untraced)
 
 
 @dataclass(frozen=True)

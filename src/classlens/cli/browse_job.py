@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.cli.browse_files import encoded, place_of, write_whole
+from classlens.cli.browse_workers import Casualty
+from classlens.dataset.complaints import damage_in
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes, salvage
 from classlens.dataset.trace import Extent, Trace, trace
@@ -30,7 +32,7 @@ class Look:
     """What to make of every sample.
 
     `folder` is None where nothing is written. `sheets` asks for the drawn picture back, `tiles` for a cell of a page,
-    `drawn` for what every stage drew. `repeats` above 1 puts the seed into the names of the files.
+    `drawn` for what every stage drew. Files are named with `digits` for the index, and with the seed if `seeded`.
     """
 
     mode: Mode
@@ -40,7 +42,13 @@ class Look:
     sheets: bool = False
     tiles: bool = False
     drawn: bool = False
-    repeats: int = 1
+    digits: int = 1
+    seeded: bool = False
+
+    @property
+    def sheeted(self) -> bool:
+        """Whether samples are drawn with a heading."""
+        return self.sheets or self.folder is not None
 
 
 @dataclass(frozen=True)
@@ -82,42 +90,43 @@ class Sketch:
 
 def sketch(dataset: Dataset, index: int, seed: int, look: Look) -> Sketch:
     """Trace and draw one sample; whatever is wrong with it is told in the row."""
-    sheeted = look.sheets or look.folder is not None
     try:
         result = trace(dataset, index, seed, keep=EXTENTS[look.mode])
         result = flipped(result) if look.flipped else result
-        strip = look.mode in ("concat", "pipeline")
-        sheet = draw_trace(result, mode=look.mode, rescale=look.rescale) if sheeted or (strip and look.tiles) else None
-        row, cell = described(result, look), sheet if strip else plain_picture(result, look)
+        sheet = draw_trace(result, mode=look.mode, rescale=look.rescale) if look.sheeted else None
+        return Sketch(described(result, look), sheet, cell_of(result, sheet, look) if look.tiles else None)
     except BAD_SAMPLE as error:
         row = failed(dataset, index, seed, error)
-        sheet = cell = marked(row) if sheeted or look.tiles else None
-    return Sketch(row, sheet if sheeted else None, cell if look.tiles else None)
+        return marked_sketch(row, look, rescue=True)
 
 
-def plain_picture(result: Trace, look: Look) -> Image | None:
-    """The one picture of `original` or `transformed` for a page, without a heading."""
-    if not look.tiles:
-        return None
-    snapshot = result.original if look.mode == "original" else result.transformed
-    pixels = snapshot.image.pixels
+def marked_sketch(row: Row, look: Look, *, rescue: bool) -> Sketch:
+    """A bad sample where pictures are wanted; `rescue` shows what can still be seen of it."""
+    image = marked(row, rescue=rescue) if look.sheeted or look.tiles else None
+    return Sketch(row, image if look.sheeted else None, image if look.tiles else None)
+
+
+def cell_of(result: Trace, sheet: Image | None, look: Look) -> Image:
+    """A sample on a page: its one picture without a heading, or the strip."""
+    if look.mode in ("concat", "pipeline"):
+        return sheet or draw_trace(result, mode=look.mode, rescale=look.rescale)
+    pixels = (result.original if look.mode == "original" else result.transformed).image.pixels
     return Image(resized(pixels, min(look.rescale, TILE / max(pixels.shape[:2]))))
 
 
-def keep(made: Sketch, look: Look, length: int) -> Row:
-    """Encode and write what was drawn of a sample out of `length`."""
+def keep(made: Sketch, look: Look) -> Row:
+    """Encode and write what was drawn of a sample."""
     row, sheet = made.row, made.sheet
     jpeg = None if sheet is None else encoded(sheet)
-    file = None if look.folder is None or jpeg is None else written(jpeg, look, row, length)
+    file = None if look.folder is None or jpeg is None else written(jpeg, look, row)
     tile = None if made.cell is None else Tile(webp(made.cell), made.cell.size)
     return replace(row, file=file, jpeg=jpeg if look.sheets else None, tile=tile)
 
 
-def written(jpeg: bytes, look: Look, row: Row, length: int) -> str:
+def written(jpeg: bytes, look: Look, row: Row) -> str:
     """Write the picture and say where."""
-    number = f"{row.index:0{len(str(length - 1))}d}"
-    seed = row.seed if look.repeats > 1 else None
-    place = place_of(look.folder or "", row.class_names, number, row.path, seed)
+    number = f"{row.index:0{look.digits}d}"
+    place = place_of(look.folder or "", row.class_names, number, row.path, row.seed if look.seeded else None)
     write_whole(place, jpeg)
     return place
 
@@ -135,22 +144,21 @@ def failed(dataset: Dataset, index: int, seed: int, error: Exception) -> Row:
     return Row(index, seed, dataset.sample(index).path, dataset.class_names(index), error=reason)
 
 
-def lost(dataset: Dataset, index: int, seed: int) -> Row:
-    """The row of a sample whose decoder killed its process."""
-    path = dataset.sample(index).path
-    reason = f"{path or 'sample'}: the process that decoded it died"
-    return Row(index, seed, path, dataset.class_names(index), error=reason)
+def lost(casualty: Casualty, look: Look) -> Row:
+    """The row of a sample whose decoder killed its process: its file is not opened again."""
+    row = Row(casualty.index, casualty.seed, casualty.path, casualty.class_names, error=casualty.reason)
+    return keep(marked_sketch(row, look, rescue=False), look)
 
 
-def marked(row: Row) -> Image:
-    """The tile of a bad sample."""
+def marked(row: Row, *, rescue: bool = True) -> Image:
+    """The tile of a bad sample, with what can still be seen of it."""
     title = f"{', '.join(row.class_names) or 'no label'}  #{row.index}"
-    return bad_tile(row.error, title, rescue=rescued(row.path))
+    return bad_tile(row.error, title, rescue=rescued(row.path) if rescue else None)
 
 
 def rescued(path: str | None) -> Image | None:
     """What can still be seen of a broken file."""
-    if path is None or "::" in path:
+    if path is None:
         return None
     try:
         return salvage(read_bytes(path))
@@ -159,13 +167,14 @@ def rescued(path: str | None) -> Image | None:
 
 
 def described(result: Trace, look: Look) -> Row:
-    """The row of a good sample."""
+    """The row of a sample that decodes; damaged data that decodes all the same is an error too."""
     stages = tuple(
         {"stage": one.stage, "size": one.image.size, "drawn": plain(one.drawn), "changed": one.changed}
         for one in (result.snapshots if look.drawn else ())
     )
-    size = result.snapshots[0].image.size
-    return Row(result.index, result.seed, result.path, result.class_names, size, None, result.remarks, stages)
+    size, damage = result.snapshots[0].image.size, damage_in(result.remarks)
+    error = f"{result.path}: {damage}" if damage else ""
+    return Row(result.index, result.seed, result.path, result.class_names, size, None, result.remarks, stages, error)
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold

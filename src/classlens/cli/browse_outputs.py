@@ -125,7 +125,7 @@ def list_bad(bad: Sequence[Row]) -> None:
     """Name the samples that could not be read, and why."""
     if not bad:
         return
-    print(f"{len(bad)} of them could not be read:", file=sys.stderr)
+    print(f"{len(bad)} of them are bad:", file=sys.stderr)
     for row in bad[:LISTED]:
         print(f"  #{row.index}  {row.error}", file=sys.stderr)
     if len(bad) > LISTED:

@@ -60,8 +60,8 @@ def pictures(run: Run) -> int:
     arguments = run.arguments
     draws = [(index, arguments.seed + turn) for index in run.indices for turn in range(arguments.repeat)]
     outputs = Outputs.of(arguments, run.dataset, run.out)
-    look = look_of(arguments, outputs)
-    job = Job(partial(sketch, look=look), partial(keep, look=look, length=run.dataset.length), lost)
+    look = look_of(run, outputs)
+    job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
     for row in run.over(draws, job, quiet=outputs.previews):
         outputs.take(row)
     outputs.finish()
@@ -107,8 +107,9 @@ def selection(dataset: Dataset, arguments: argparse.Namespace) -> list[int]:
     return spread(dataset, number, arguments.seed, among)
 
 
-def look_of(arguments: argparse.Namespace, outputs: Outputs) -> Look:
+def look_of(run: Run, outputs: Outputs) -> Look:
     """What to make of every sample."""
+    arguments = run.arguments
     return Look(
         mode=arguments.mode,
         rescale=arguments.rescale_factor,
@@ -117,7 +118,8 @@ def look_of(arguments: argparse.Namespace, outputs: Outputs) -> Look:
         sheets=outputs.grid is not None or outputs.previews,
         tiles=bool(arguments.html),
         drawn=arguments.json,
-        repeats=arguments.repeat,
+        digits=len(str(run.dataset.length - 1)),
+        seeded=arguments.repeat > 1,
     )
 
 

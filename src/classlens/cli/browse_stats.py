@@ -6,8 +6,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from classlens.cli.browse_job import BAD_SAMPLE, failed, lost
-from classlens.cli.browse_workers import Job
+from classlens.cli.browse_job import BAD_SAMPLE, failed
+from classlens.cli.browse_workers import Casualty, Job
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.statistics import Found, Measured, Survey, find, measured
 
@@ -24,9 +24,9 @@ def found_in(dataset: Dataset, index: int, seed: int) -> Found:
         return Found(index, dataset.class_names(index), error=failed(dataset, index, seed, error).error)
 
 
-def not_found(dataset: Dataset, index: int, seed: int) -> Measured:
+def not_found(casualty: Casualty) -> Measured:
     """What stands for a sample whose decoder killed its process."""
-    return Measured(index, dataset.class_names(index), error=lost(dataset, index, seed).error)
+    return Measured(casualty.index, casualty.class_names, error=casualty.reason)
 
 
 MEASURING = Job(found_in, measured, not_found)

@@ -52,16 +52,31 @@ class Opening:
 
 
 @dataclass(frozen=True)
+class Casualty:
+    """A sample that killed the process that decoded it, and what is known of it without opening it again."""
+
+    index: int
+    seed: int
+    path: str | None
+    class_names: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """What happened, in words."""
+        return f"{self.path or f'sample {self.index}'}: the process that decoded it died"
+
+
+@dataclass(frozen=True)
 class Job(Generic[Half, Result]):
     """What is done with every draw, in two halves; all three functions can be pickled.
 
     `begin` reads and draws; it may borrow what belongs to the whole process, such as the global random state.
-    `finish` does not, and runs beside the next `begin`. `lost` stands in for a draw whose process died.
+    `finish` does not, and runs beside the next `begin`. `lost` makes what stands for a draw whose process died.
     """
 
     begin: Callable[[Dataset, int, int], Half]
     finish: Callable[[Half], Result]
-    lost: Callable[[Dataset, int, int], Result]
+    lost: Callable[[Casualty], Result]
 
 
 def results(
@@ -84,7 +99,7 @@ def results(
         for _ in range(finished):
             waiting.popleft()
         if suspects:
-            yield from one_by_one(dataset, packed, [waiting.popleft() for _ in range(min(suspects, len(waiting)))], job)
+            yield from one_by_one(packed, deque(waiting.popleft() for _ in range(min(suspects, len(waiting)))), job)
 
 
 def cores() -> int:
@@ -149,11 +164,10 @@ def pooled(
     return finished, 0
 
 
-def one_by_one(dataset: Dataset, packed: bytes, draws: Sequence[Draw], job: Job[Any, Result]) -> Iterator[Result]:
+def one_by_one(packed: bytes, remaining: deque[Draw], job: Job[Any, Result]) -> Iterator[Result]:
     """Samples of which one kills its process: each on its own, so that the guilty one can be named."""
     from concurrent.futures.process import BrokenProcessPool
 
-    remaining = deque(draws)
     while remaining:
         with new_pool(1) as pool:
             try:
@@ -162,7 +176,25 @@ def one_by_one(dataset: Dataset, packed: bytes, draws: Sequence[Draw], job: Job[
                     yield pool.submit(work, packed, job, index, seed).result()
                     remaining.popleft()
             except BrokenProcessPool:
-                yield job.lost(dataset, *remaining.popleft())
+                index, seed = remaining.popleft()
+                yield job.lost(Casualty(index, seed, *known(packed, index)))
+
+
+def known(packed: bytes, index: int) -> tuple[str | None, tuple[str, ...]]:
+    """Path and class names of a sample, asked in a process of its own: some datasets decode a picture to tell."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    with new_pool(1) as pool:
+        try:
+            return pool.submit(facts, packed, index).result()
+        except BrokenProcessPool:
+            return None, ()
+
+
+def facts(packed: bytes, index: int) -> tuple[str | None, tuple[str, ...]]:
+    """What a worker answers to `known`."""
+    dataset = opened(packed)
+    return dataset.sample(index).path, dataset.class_names(index)
 
 
 def new_pool(workers: int) -> ProcessPoolExecutor:

@@ -1,26 +1,36 @@
-"""Pictures inside zip and tar files, read one by one without unpacking anything.
+"""Pictures inside zip and tar files, read one by one without unpacking anything, here or behind an address.
 
-A picture in an archive has the path `ARCHIVE::NAME`. Compressed tar files have no way to one member but through all
-before it, and are refused.
+A picture in an archive has the path `ARCHIVE::NAME`; a folder in one is written `ARCHIVE/FOLDER`. Compressed tar files
+have no way to one member but through all before it, and are refused.
 """
 
+import re
 import tarfile
 import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from classlens.dataset.remote import is_remote, opened_anywhere, reason_of
 from classlens.errors import DataError
 
 SEPARATOR = "::"
-SUFFIXES = (".zip", ".tar")
+ARCHIVE = re.compile(r"(.*?\.(?:zip|tar|tgz|tar\.\w+))(?:/(.*))?", re.IGNORECASE | re.DOTALL)
 Place = tuple[int, int]
 """Where the bytes of a member start in a tar file, and how many they are."""
 
 
 def is_archive(path: str) -> bool:
-    """Whether a path is meant as an archive."""
-    return path.lower().endswith(SUFFIXES)
+    """Whether a path is meant as an archive, or as a folder in one."""
+    found = ARCHIVE.fullmatch(path)
+    return found is not None and not Path(found[1]).is_dir()
+
+
+def inside(path: str) -> tuple[str, str]:
+    """The archive of a path, and the folder in it: empty, or ending in a slash."""
+    found = ARCHIVE.fullmatch(path)
+    archive, folder = found.groups(default="") if found else (path, "")
+    return archive, folder.strip("/") + "/" if folder.strip("/") else ""
 
 
 @lru_cache(maxsize=16)
@@ -31,9 +41,9 @@ def opened_zip(path: str) -> zipfile.ZipFile:
         DataError: it is missing or damaged.
     """
     try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be opened as a zip file: {str(error).lower()}") from error
+        return zipfile.ZipFile(opened_anywhere(path) if is_remote(path) else path)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be opened as a zip file: {reason_of(error).lower()}") from error
 
 
 @lru_cache(maxsize=1024)
@@ -44,11 +54,12 @@ def tar_index(path: str) -> Mapping[str, Place]:
         DataError: it is missing, damaged or compressed.
     """
     try:
-        with tarfile.open(path, "r:") as archive:
+        with opened_anywhere(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
-    except (OSError, tarfile.TarError) as error:
-        hint = "unpack compressed archives first" if Path(path).exists() else ""
-        raise DataError(f"{path}: cannot be opened as a plain tar file: {str(error).lower()}", hint=hint) from error
+    except (OSError, ValueError, tarfile.TarError) as error:
+        hint = "" if isinstance(error, FileNotFoundError) else "unpack compressed archives first"
+        reason = reason_of(error).lower()
+        raise DataError(f"{path}: cannot be opened as a plain tar file: {reason}", hint=hint) from error
 
 
 def names_in(path: str) -> list[str]:
@@ -73,7 +84,7 @@ def read_member(place: str) -> bytes:
     if name not in tar_index(path):
         raise DataError(f"{place}: no such file in the archive")
     start, size = tar_index(path)[name]
-    with Path(path).open("rb") as file:
+    with opened_anywhere(path) as file:
         file.seek(start)
         data = file.read(size)
     if len(data) < size:

@@ -6,11 +6,16 @@ process's standard error. Here that text is caught and becomes a remark on the f
 
 import os
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
 COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
+
+
+DAMAGED = "damaged data, shown as decoded: "
+"""How the remark begins on a file that decodes, but is not what was saved."""
 
 
 @cache
@@ -57,3 +62,19 @@ def written() -> list[str]:
 def damage(lines: list[str]) -> str:
     """The first line that speaks of damaged data, or nothing."""
     return next((line for line in lines if any(word in line.lower() for word in COMPLAINTS)), "")
+
+
+def wrong_checksum(png: bytes) -> str:
+    """The first chunk of a PNG file whose checksum is wrong; nothing for an intact one, or another kind of file."""
+    start = 8 if png.startswith(b"\x89PNG") else len(png)
+    while start + 12 <= len(png):
+        end = start + 8 + int.from_bytes(png[start : start + 4], "big")
+        if zlib.crc32(png[start + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
+            return f"wrong checksum of chunk {png[start + 4 : start + 8].decode('ascii', 'replace')}"
+        start = end + 4
+    return ""
+
+
+def damage_in(remarks: Sequence[str]) -> str:
+    """The remark that tells of damage, or nothing."""
+    return next((remark for remark in remarks if remark.startswith(DAMAGED)), "")

@@ -84,6 +84,7 @@ class Dataset:
     `load` reads sample `index` as the framework's first stage gives it, and `loader` is that stage's name; `look`
     turns any state along the pipeline into a picture for human eyes; `remarks` says what is unusual about a loaded
     file, e.g. an alpha channel that other loaders treat differently. `warnings` are about the dataset as a whole.
+    Where samples have pipelines of their own, as in a concatenated dataset, `stages_of` tells them apart.
     """
 
     name: str
@@ -97,6 +98,11 @@ class Dataset:
     remarks: Callable[[State], tuple[str, ...]] = nothing_to_say
     warnings: tuple[str, ...] = ()
     batch: BatchPlan | None = None
+    stages_of: Callable[[int], tuple[Stage, ...]] | None = None
+
+    def pipeline(self, index: int) -> tuple[Stage, ...]:
+        """The stages of one sample."""
+        return self.stages_of(index) if self.stages_of else self.stages
 
     def class_names(self, index: int) -> tuple[str, ...]:
         """The names of the labels of a sample; a label without a name is its number, marked where it has no class.

@@ -52,7 +52,7 @@ EXTENSIONS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What the file claims. `size` is (height, width) as stored, before any EXIF rotation."""
+    """What the file claims. `size` is (height, width) as stored, before any EXIF rotation; `deep` is above 8 bits."""
 
     size: tuple[int, int]
     format: str
@@ -61,6 +61,7 @@ class Header:
     frames: int = 1
     profile: bool = False
     transparent: bool = False
+    deep: bool = False
 
     @property
     def pixels(self) -> int:
@@ -102,6 +103,7 @@ def header_of(picture: ImageFile.ImageFile) -> Header:
         frames=int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1,
         profile=bool(picture.info.get("icc_profile")) and not is_srgb(picture.info["icc_profile"]),
         transparent="transparency" in picture.info,
+        deep=picture.mode.startswith(("I", "F")) or "16" in "".join(str(tile.args) for tile in picture.tile),
     )
 
 
@@ -115,13 +117,21 @@ def is_srgb(profile: bytes) -> bool:
     return b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
 
 
-def remarks_on(header: Header, path: str | None) -> tuple[str, ...]:
-    """What makes the same file another picture under another common loader (cv2, Pillow, torchvision)."""
+def remarks_on(header: Header, path: str | None, *, turned: bool = True) -> tuple[str, ...]:
+    """What makes the same file another picture under another common loader (cv2, Pillow, torchvision).
+
+    `turned` says that this loader turned the picture upright, where EXIF asks for it.
+    """
     found: list[str] = []
     if header.orientation != 1:
-        found.append(f"EXIF orientation {header.orientation}: rotated here, not by Pillow or torchvision loaders")
-    if header.mode.startswith(("I", "F")):
-        found.append("more than 8 bits: cv2 keeps the high byte, Pillow clips at 255")
+        what = "rotated here, not by Pillow or torchvision loaders" if turned else "not rotated here, as it is by cv2"
+        found.append(f"EXIF orientation {header.orientation}: {what}")
+    if header.deep:
+        grey = header.mode != "RGB"
+        kept = (
+            "cv2 keeps the high byte, Pillow clips at 255" if grey else "torchvision.io keeps 16, others the high byte"
+        )
+        found.append(f"more than 8 bits: {kept}")
     if header.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         found.append("alpha: dropped by most loaders, blended by some")
     elif header.transparent:

@@ -17,7 +17,10 @@ from PIL import Image as Pillow
 from PIL import ImageFile, ImageOps
 
 from classlens.arrays import UInt8
+from classlens.dataset.archive import SEPARATOR, is_archive, read_member
+from classlens.dataset.complaints import wrong_checksum
 from classlens.dataset.headers import MAX_PIXELS, PILLOW_TROUBLE, Header, read_header
+from classlens.dataset.remote import is_remote, read_remote
 from classlens.errors import DataError
 from classlens.image import Image
 
@@ -59,16 +62,29 @@ def read_bytes(path: str) -> bytes:
     Raises:
         DataError: there is no such file, or it cannot be read, or it is empty.
     """
+    data = content_of(path)
+    if not data:
+        raise DataError(f"{path}: the file is empty (0 bytes)")
+    return data
+
+
+def content_of(path: str) -> bytes:
+    """The content of a file: here, behind an address, or in an archive.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read.
+    """
+    if SEPARATOR in path and is_archive(path.partition(SEPARATOR)[0]):
+        return read_member(path)
+    if is_remote(path):
+        return read_remote(path)
     try:
         with open(path, "rb", opener=without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise DataError(f"{path}: not a regular file")
-            data = file.read()
+            return file.read()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {why_unreadable(path, error)}") from error
-    if not data:
-        raise DataError(f"{path}: the file is empty (0 bytes)")
-    return data
 
 
 def without_waiting(path: str, flags: int) -> int:
@@ -164,9 +180,13 @@ def why_not_decoded(data: bytes) -> str:
     if header is None:
         if data.isascii() and b"\x00" not in data:
             return "text, not a picture"
+        if found := wrong_checksum(data):
+            return f"damaged PNG: {found}"
         return "not a picture of a known kind, or its header is damaged"
     height, width = header.size
     kind = f"{header.format} {header.mode} {width} x {height}"
+    if header.pixels > 2 * (Pillow.MAX_IMAGE_PIXELS or header.pixels):
+        return f"Pillow refuses this {kind} as too large"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -181,14 +201,15 @@ def why_not_decoded(data: bytes) -> str:
 
 
 def salvage(data: bytes) -> Image | None:
-    """As much of a truncated picture as there is, for looking at only: training gets nothing of it."""
+    """As much of a truncated picture as there is, for looking at only: training gets nothing of it. Black is nothing."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Pillow.open(BytesIO(data)) as opened:
-                return Image(np.array(ImageOps.exif_transpose(opened).convert("RGB")))
+                pixels = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+                return Image(pixels) if pixels.any() else None
     except PILLOW_TROUBLE:
         return None
     finally:

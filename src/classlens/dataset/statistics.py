@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
+from classlens.dataset.complaints import damage_in
 from classlens.dataset.dataset import Dataset
 from classlens.errors import DataError
 from classlens.image import Image
@@ -24,7 +25,7 @@ LEVELS = np.arange(256)
 
 @dataclass(frozen=True)
 class Found:
-    """A loaded sample, or the reason why there is none."""
+    """A loaded sample, or the reason why there is none; of a damaged one that decodes there is both."""
 
     index: int
     class_names: tuple[str, ...]
@@ -52,7 +53,7 @@ class Survey:
 
     `sizes` counts the readable pictures of each (height, width). `mean` and `std` are per channel (red, green, blue),
     0..255, over all pixels of all pictures; `duplicates` are groups of indices with the same pixels; `bad` are indices
-    with the reason.
+    with the reason, damaged ones that decode included.
     """
 
     samples: int
@@ -77,7 +78,8 @@ def find(dataset: Dataset, index: int) -> Found:
         state = dataset.load(index)
     except DataError as error:
         return Found(index, names, error=str(error))
-    return Found(index, names, dataset.look(state), dataset.remarks(state))
+    remarks = dataset.remarks(state)
+    return Found(index, names, dataset.look(state), remarks, damage_in(remarks))
 
 
 def measured(found: Found) -> Measured:
@@ -87,7 +89,8 @@ def measured(found: Found) -> Measured:
     pixels = found.image.pixels
     counts = [cv2.calcHist([pixels], [channel], None, [256], [0, 256]).ravel() for channel in range(3)]
     levels = np.stack(counts).astype(np.int64)
-    return Measured(found.index, found.class_names, found.image.size, levels, fingerprint(pixels), found.remarks)
+    found_size, same = found.image.size, fingerprint(pixels)
+    return Measured(found.index, found.class_names, found_size, levels, same, found.remarks, found.error)
 
 
 def summed(samples: Iterable[Measured]) -> Survey:
@@ -102,6 +105,7 @@ def summed(samples: Iterable[Measured]) -> Survey:
         labels.update(one.class_names)
         if one.error:
             bad.append((one.index, one.error))
+        if not one.fingerprint:
             continue
         remarks.update(one.remarks)
         sizes[one.size] += 1

@@ -3,9 +3,11 @@
 The same dataset, index and seed give the same pixels: in any order, in any process, alone or among others.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -74,7 +76,7 @@ def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all") 
     """
     if not 0 <= index < dataset.length:
         raise IndexError(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
-    foreign = any(stage.draws_globally for stage in dataset.stages)
+    foreign = any(stage.draws_globally for stage in dataset.pipeline(index))
     with seeded_globals(mixed(seed, index)) if foreign else nullcontext():
         loaded = dataset.load(index)
         snapshots = tuple(kept(dataset, loaded, follow(dataset, loaded, index, seed), keep))
@@ -92,20 +94,22 @@ def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all") 
 
 def kept(dataset: Dataset, loaded: object, outcomes: Iterator[tuple[str, Outcome]], keep: Extent) -> Iterator[Snapshot]:
     """The snapshots that are asked for; no other state is turned into a picture."""
-    if keep != "last" or not dataset.stages:
+    if keep == "last":
+        outcomes = chain([(dataset.loader, Outcome(loaded))], outcomes)
+    else:
         first = Snapshot(dataset.loader, dataset.look(loaded))
         yield first
-        if keep == "all":
-            yield from every_snapshot(dataset, first.image, outcomes)
-    if keep in ("ends", "last") and dataset.stages:
-        *_, (name, outcome) = outcomes
-        yield Snapshot(name, dataset.look(outcome.state), outcome.drawn)
+    if keep == "all":
+        yield from every_snapshot(dataset, first.image, outcomes)
+    if keep in ("ends", "last"):
+        for name, outcome in deque(outcomes, maxlen=1):
+            yield Snapshot(name, dataset.look(outcome.state), outcome.drawn)
 
 
 def follow(dataset: Dataset, loaded: object, index: int, seed: int) -> Iterator[tuple[str, Outcome]]:
     """The outcome of every stage, one after the other."""
     state = loaded
-    for position, stage in enumerate(dataset.stages):
+    for position, stage in enumerate(dataset.pipeline(index)):
         outcome = stage.apply(state, generator(seed, index, position))
         yield stage.name, outcome
         state = outcome.state

@@ -125,6 +125,7 @@ def dataset(old: Settings) -> dict[str, Any]:
         new["dataset"] = dataset(old["dataset"])
     if isinstance(old.get("datasets"), list | tuple):
         new["datasets"] = [dataset(part) for part in old["datasets"]]
+        new["ignore_keys"] = ["classes"]
     if isinstance(old.get("pipeline"), list | tuple):
         new["pipeline"] = pipeline(old["pipeline"])
     if old.get("classes") is not None:
@@ -132,9 +133,17 @@ def dataset(old: Settings) -> dict[str, Any]:
     test_mode = bool(new.pop("test_mode", False))
     if old.get("type") in BY_TEST_MODE:
         new.setdefault("split", "test" if test_mode else "train")
-        if "data_prefix" in new:
+        if "data_prefix" in new and old["type"] != "CUB":
             new["data_root"] = new.pop("data_prefix")
-    return new
+    return voc(new) if old.get("type") == "VOC" else new
+
+
+def voc(new: dict[str, Any]) -> dict[str, Any]:
+    """Pascal VOC: 0.x names the image set as `ann_file`, and the folder above pictures and annotations."""
+    kept = {key: value for key, value in new.items() if key not in ("data_prefix", "ann_file")}
+    folder = str(new.get("data_prefix", "")).rstrip("/")
+    places = {"img_path": f"{folder}/JPEGImages", "ann_path": f"{folder}/Annotations"}
+    return {**kept, "data_prefix": places, "image_set_path": new.get("ann_file")}
 
 
 def pipeline(old: list[Settings] | tuple[Settings, ...]) -> list[dict[str, Any]]:

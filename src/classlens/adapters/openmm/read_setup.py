@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from classlens.adapters.openmm import bridge
-from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Settings, Setup, Split
+from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Settings, Setup, Split, inside
 from classlens.config import Config
 from classlens.errors import ConfigError
 
@@ -74,18 +74,24 @@ def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
         dataset = section(loader, "dataset", path) if loader else None
         if loader is None or dataset is None:
             continue
-        written = places(config, f"{name}_dataloader.dataset.pipeline", dataset)
-        splits[name] = split_of(dataset, loader, written)
+        splits[name] = split_of(dataset, loader, places(config, f"{name}_dataloader.dataset", dataset))
     return splits
 
 
-def places(config: Mapping[str, Any], key: str, dataset: Settings) -> tuple[str, ...]:
-    """Where each stage of the dataset's own pipeline is written; those that the bridge folds away have no place."""
+def places(config: Mapping[str, Any], key: str, dataset: Settings, without: str = "") -> dict[str, tuple[str, ...]]:
+    """Where the stages of a dataset and of those inside it are written; stages that the bridge folds have no place.
+
+    `without` is the start of inner keys that the config does not write: 0.x may have a list instead of a wrapper.
+    """
     written = enumerate(dataset.get("pipeline") or ())
     kept = [
         index for index, stage in written if not (isinstance(stage, Mapping) and stage.get("type") in bridge.FOLDED)
     ]
-    return tuple(place(config, f"{key}.{index}") for index in kept)
+    found = {"": tuple(place(config, f"{key}.pipeline.{index}") for index in kept)}
+    for part, inner in inside(dataset).items():
+        deeper = places(config, f"{key}.{part.removeprefix(without)}", inner)
+        found |= {f"{part}.{below}".rstrip("."): lines for below, lines in deeper.items()}
+    return found
 
 
 def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
@@ -96,34 +102,26 @@ def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
         found = data.get(name)
         if found is None:
             continue
+        listed = "" if isinstance(found, Mapping) else "datasets."
         if isinstance(found, list | tuple):
             found = {"type": "ConcatDataset", "datasets": list(found)}
         if not isinstance(found, Mapping):
             raise ConfigError(f"{path}: `data.{name}` is of type {type(found).__name__}, not dict")
         loader = {**data, **(data.get(f"{name}_dataloader") or {})}
-        written = places(config, f"data.{name}.pipeline", found)
+        written = places(config, f"data.{name}", found, without=listed)
         splits[name] = split_of(bridge.dataset(found), {**loader, "batch_size": loader.get("samples_per_gpu")}, written)
     return splits
 
 
-def split_of(dataset: Settings, loader: Settings, written: tuple[str, ...]) -> Split:
+def split_of(dataset: Settings, loader: Settings, written: Mapping[str, tuple[str, ...]]) -> Split:
     """A dataset with the settings of its loader, both in 1.x words."""
     return Split(
         dataset=dataset,
-        pipeline=pipeline_of(dataset),
         batch_size=loader.get("batch_size"),
         drop_last=bool(loader.get("drop_last", False)),
         sampler=loader.get("sampler") or {},
         places=written,
     )
-
-
-def pipeline_of(dataset: Settings) -> tuple[Settings, ...]:
-    """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
-    if "pipeline" in dataset:
-        return tuple(dataset["pipeline"] or ())
-    inner = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)
-    return pipeline_of(inner) if isinstance(inner, Mapping) else ()
 
 
 def preprocessing(config: Mapping[str, Any], splits: Mapping[str, Split], path: Path) -> Preprocessing:

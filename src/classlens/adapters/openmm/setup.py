@@ -4,7 +4,7 @@ The words are those of 1.x (mmpretrain): `bridge.py` turns 0.x (mmcls) configs i
 the two generations mean different curves, so each keeps its own words here and its own rules in `schedule.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,15 +23,43 @@ class Split:
     """One split: what is read, what is done to it, and how it is batched.
 
     `dataset` is the config's dict in 1.x words, pipeline included; wrappers (ConcatDataset, RepeatDataset, ...) keep
-    their nested form. `pipeline` is the outermost dataset's own pipeline, or that of the first one inside a wrapper.
+    their nested form. `places` tells where the stages of every pipeline are written, under the dataset's own key:
+    nothing for the outermost, `dataset` or `datasets.1` for one inside a wrapper, and so on.
     """
 
     dataset: Settings
-    pipeline: tuple[Settings, ...]
     batch_size: int | None = None
     drop_last: bool = False
     sampler: Settings = field(default_factory=dict)
-    places: tuple[str, ...] = ()
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def pipeline(self) -> tuple[Settings, ...]:
+        """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
+        return pipeline_of(self.dataset)
+
+
+def inside(dataset: Settings) -> dict[str, Settings]:
+    """The datasets inside a wrapper, under the key that leads to each."""
+    found = {f"datasets.{number}": one for number, one in enumerate(dataset.get("datasets") or ())}
+    if "dataset" in dataset:
+        found["dataset"] = dataset["dataset"]
+    return {key: one for key, one in found.items() if isinstance(one, Mapping)}
+
+
+def pipeline_of(dataset: Settings) -> tuple[Settings, ...]:
+    """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
+    inner = next(iter(inside(dataset).values()), None)
+    return pipeline_of(inner) if inner is not None else tuple(dataset.get("pipeline") or ())
+
+
+def with_pipeline(dataset: Settings, pipeline: Sequence[Settings]) -> Settings:
+    """The dataset with another pipeline, in every dataset inside it."""
+    if "datasets" in dataset:
+        return {**dataset, "datasets": [with_pipeline(one, pipeline) for one in dataset["datasets"]]}
+    if "dataset" in dataset:
+        return {**dataset, "dataset": with_pipeline(dataset["dataset"], pipeline)}
+    return {**dataset, "pipeline": tuple(pipeline)}
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,27 @@ before the first picture.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from classlens.adapters.openmm.samples.arrays import cifar, mnist
-from classlens.adapters.openmm.samples.files import cub, custom, imagenet, voc
-from classlens.adapters.openmm.samples.listing import Listing
+from classlens.adapters.openmm.samples.files import custom, imagenet, voc
+from classlens.adapters.openmm.samples.listing import Listing, Pipeline, dataset_of
+from classlens.adapters.openmm.samples.published import (
+    aircraft,
+    caltech101,
+    cars,
+    cub,
+    dtd,
+    flowers102,
+    food101,
+    inshop,
+    pets,
+    sun397,
+)
 from classlens.adapters.openmm.samples.wrappers import WRAPPERS
 from classlens.adapters.openmm.setup import Settings, Split
-from classlens.adapters.openmm.stages import build_stages, look
-from classlens.adapters.openmm.stages.loading import LoadImageFromFile, loader_of
-from classlens.adapters.openmm.stages.state import State
+from classlens.adapters.openmm.stages import build_stages
+from classlens.adapters.openmm.stages.loading import loader_of
 from classlens.adapters.openmm.stages.transform import named
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes
@@ -35,7 +47,35 @@ KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
     "FashionMNIST": mnist,
     "CUB": cub,
     "VOC": voc,
+    "Places205": custom,
+    "StanfordCars": cars,
+    "Caltech101": caltech101,
+    "DTD": dtd,
+    "FGVCAircraft": aircraft,
+    "Flowers102": flowers102,
+    "Food101": food101,
+    "InShop": inshop,
+    "OxfordIIITPet": pets,
+    "SUN397": sun397,
 }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is the same for all datasets of a split; without `stages`, pipelines are not built."""
+
+    name: str
+    classes: Classes = None
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    trusted: bool = False
+    stages: bool = True
+
+    def pipeline(self, settings: Settings, key: str) -> Pipeline:
+        """The pipeline of the dataset under `key`, with errors that say where it is written."""
+        given = tuple(settings.get("pipeline") or ())
+        where = f"{self.name} pipeline" + (f" of {key}" if key else "")
+        places = self.places.get(key, ())
+        return Pipeline(loader_of(given, where), build_stages(given, where=where, trusted=self.trusted, places=places))
 
 
 def open_split(split: Split, *, name: str, classes: Classes, trusted: bool = False) -> Dataset:
@@ -45,30 +85,7 @@ def open_split(split: Split, *, name: str, classes: Classes, trusted: bool = Fal
         ConfigError: the dataset, a transform or a setting is unknown.
         DataError: the data is not there, or is not what the dataset should be.
     """
-    where = f"{name} dataset"
-    stages = build_stages(split.pipeline, where=f"{name} pipeline", trusted=trusted, places=split.places)
-    loader = loader_of(split.pipeline, f"{name} pipeline")
-    listing = open_listing(split.dataset, classes, where)
-
-    def load(index: int) -> State:
-        pixels = listing.pixels(index)
-        path = listing.sample(index).path
-        if pixels is not None or path is None:
-            return State(pixels, listing.encoding, path)
-        return (loader or LoadImageFromFile()).state(listing.read(index), path)
-
-    return Dataset(
-        name=name,
-        length=listing.length,
-        load=load,
-        stages=stages,
-        look=look,
-        sample=listing.sample,
-        classes=listing.classes,
-        loader="LoadImageFromFile" if loader else "original",
-        remarks=lambda state: state.remarks,
-        warnings=listing.warnings,
-    )
+    return dataset_of(open_listing(split.dataset, Reading(name, classes, split.places, trusted)), name)
 
 
 def count(split: Split) -> int:
@@ -78,24 +95,26 @@ def count(split: Split) -> int:
         ConfigError: the dataset is unknown.
         DataError: the data is not there.
     """
-    return open_listing(split.dataset, None, "train dataset").length
+    return open_listing(split.dataset, Reading("train", stages=False)).length
 
 
-def open_listing(settings: Settings, classes: Classes, where: str) -> Listing:
-    """The samples of a dataset or of a dataset around datasets.
+def open_listing(settings: Settings, reading: Reading, key: str = "") -> Listing:
+    """The samples of a dataset or of a dataset around datasets; `key` leads to it from the outermost.
 
     Raises:
         ConfigError: there is no such dataset.
         DataError: the data is not there.
     """
-    settings = named(settings)
+    settings, where = named(settings), f"{reading.name} dataset"
     kind = str(settings.get("type"))
     if kind in WRAPPERS:
-        return WRAPPERS[kind](settings, lambda one: open_listing(one, classes, where), where)
+        return WRAPPERS[kind](settings, lambda one, part: open_listing(one, reading, f"{key}.{part}".strip(".")), where)
     if kind not in KINDS:
         hint = suggestion(kind, [*KINDS, *WRAPPERS])
         raise ConfigError(f"{where}: no dataset named {kind!r}", hint=hint)
-    return KINDS[kind](settings, class_names(settings, where) or classes, where)
+    pipeline = reading.pipeline(settings, key) if reading.stages else Pipeline()
+    listing = KINDS[kind](settings, class_names(settings, where) or reading.classes, where)
+    return replace(listing, pipeline=pipeline)
 
 
 def class_names(settings: Settings, where: str) -> Classes:

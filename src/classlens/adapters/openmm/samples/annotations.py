@@ -7,8 +7,11 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from classlens.dataset.dataset import Sample
 from classlens.dataset.reading import read_bytes
@@ -41,11 +44,19 @@ class Troubles:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What a list says: file names with their labels, and the class names if it holds them."""
+    """What a list says: file names with their labels, and the class names if it holds them.
 
-    samples: tuple[Sample, ...]
+    Two columns instead of a `Sample` per line: a million lines fit into 200 MB.
+    """
+
+    names: Sequence[str]
+    labels: Sequence[tuple[int, ...]]
     classes: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
+
+    def sample(self, index: int) -> Sample:
+        """One line."""
+        return Sample(self.names[index], self.labels[index])
 
 
 def read_annotations(path: str, *, classes: Sequence[str] | None = None, labelled: bool = True) -> Annotations:
@@ -54,58 +65,82 @@ def read_annotations(path: str, *, classes: Sequence[str] | None = None, labelle
     Raises:
         DataError: the file is missing, empty, or holds no usable line.
     """
-    content = decoded(path)
-    troubles = Troubles(path)
-    suffix = Path(path).suffix.lower()
+    troubles, suffix = Troubles(path), Path(path).suffix.lower()
     if suffix == ".json":
-        return from_json(content, path, troubles)
-    rows = csv_rows(content) if suffix == ".csv" else text_rows(content, labelled)
-    lookup = {name: number for number, name in enumerate(classes or ())}
-    samples: list[Sample] = []
-    seen: dict[str, tuple[int, tuple[int, ...]]] = {}
-    for line, name, label in rows:
+        return from_json(decoded(path), path, troubles)
+    content = as_utf8(read_bytes(path))
+    rows = csv_rows if suffix == ".csv" else text_rows if labelled else name_rows
+    known: dict[str, tuple[int, ...]] = {}
+    names: list[str] = []
+    labels: list[tuple[int, ...]] = []
+    for line, name, label in rows(content):
         if not name:
             troubles.note("blank line", line)
             continue
-        labels = labels_of(label, lookup, line, troubles) if labelled else ()
-        if any(not 0 <= number < len(classes or ()) for number in labels) and classes:
-            troubles.note(f"label outside 0..{len(classes) - 1}", f"{line} ({label})")
-        if name in seen:
-            kind = "listed again" if seen[name][1] == labels else "listed again with another label"
-            troubles.note(kind, f"{line} (first in line {seen[name][0]})")
-        seen.setdefault(name, (line, labels))
-        samples.append(Sample(name, labels))
-    if not samples:
+        found = known.get(label) if labelled else ()
+        if found is None:
+            found = labels_of(label, classes, line, troubles)
+            if len(found) == label.count(",") + 1 and in_range(found, classes):
+                known[label] = found
+        names.append(name)
+        labels.append(found)
+    if not names:
         raise DataError(f"{path}: no line of the form 'path label'")
-    return Annotations(tuple(samples), tuple(classes) if classes else None, troubles.told())
+    note_repetitions(names, labels, rows(content), troubles)
+    return Annotations(names, labels, tuple(classes) if classes else None, troubles.told())
+
+
+def note_repetitions(
+    names: Sequence[str], labels: Sequence[tuple[int, ...]], rows: Iterator[tuple[int, str, str]], troubles: Troubles
+) -> None:
+    """Remember names that come twice. They are told apart by 8 bytes each first: names themselves would take ten."""
+    hashes = np.fromiter(map(hash, names), np.int64, len(names))
+    order = np.sort(hashes)
+    twice = set(order[1:][order[1:] == order[:-1]].tolist())
+    if not twice:
+        return
+    lines = (line for line, name, _ in rows if name)
+    seen: dict[str, tuple[int, tuple[int, ...]]] = {}
+    for line, name, found in zip(lines, names, labels, strict=True):
+        if hash(name) not in twice:
+            continue
+        first, before = seen.setdefault(name, (line, found))
+        if first != line:
+            kind = "listed again" if before == found else "listed again with another label"
+            troubles.note(kind, f"{line} (first in line {first})")
 
 
 def decoded(path: str) -> str:
-    """The text of a list, without a byte order mark."""
-    content = read_bytes(path)
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError:
-        return content.decode("utf-8", "surrogateescape")
+    """The text of a list, without a byte order mark; bytes that are no text are kept as they are."""
+    return as_utf8(read_bytes(path)).decode("utf-8", "surrogateescape")
 
 
-def text_rows(content: str, labelled: bool) -> Iterator[tuple[int, str, str]]:  # noqa: FBT001 - split from its caller
+def as_utf8(content: bytes) -> bytes:
+    """Text as UTF-8 without a byte order mark, whether it was so or UTF-16."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", "replace").encode()
+    return content.removeprefix(b"\xef\xbb\xbf")
+
+
+def name_rows(content: bytes) -> Iterator[tuple[int, str, str]]:
+    """A path per line."""
+    for line, row in enumerate(BytesIO(content), start=1):
+        yield line, row.strip().decode("utf-8", "surrogateescape"), ""
+
+
+def text_rows(content: bytes) -> Iterator[tuple[int, str, str]]:
     """`path label` per line, split at the last blank, tab or comma; paths may hold blanks."""
-    for line, row in enumerate(content.splitlines(), start=1):
-        row = row.strip()
-        if not labelled:
-            yield line, row, ""
-            continue
-        name, blank, label = row.rpartition("\t" if "\t" in row else " ")
-        if not blank and "," in row:
-            name, _, label = row.rpartition(",")
-        yield (line, name.strip(), label.strip()) if name else (line, row, "")
+    for line, row in enumerate(BytesIO(content), start=1):
+        whole = row.strip().decode("utf-8", "surrogateescape")
+        name, blank, label = whole.rpartition("\t" if "\t" in whole else " ")
+        if not blank and "," in whole:
+            name, _, label = whole.rpartition(",")
+        yield (line, name.rstrip(), label) if name else (line, whole, "")
 
 
-def csv_rows(content: str) -> Iterator[tuple[int, str, str]]:
+def csv_rows(content: bytes) -> Iterator[tuple[int, str, str]]:
     """`path,label` per row; a heading row is skipped, further columns are ignored."""
-    reader = csv.reader(content.splitlines())
+    reader = csv.reader(line.decode("utf-8", "surrogateescape") for line in BytesIO(content))
     for row in reader:
         first = row[0].strip() if row else ""
         if reader.line_num == 1 and first.lower() in HEADINGS:
@@ -113,21 +148,27 @@ def csv_rows(content: str) -> Iterator[tuple[int, str, str]]:
         yield reader.line_num, first, row[1].strip() if len(row) > 1 else ""
 
 
-def labels_of(label: str, lookup: Mapping[str, int], line: int, troubles: Troubles) -> tuple[int, ...]:
-    """A label or several (separated by commas), as numbers."""
+def labels_of(label: str, classes: Sequence[str] | None, line: int, troubles: Troubles) -> tuple[int, ...]:
+    """A label or several (separated by commas), as numbers; what is wrong with them is noted."""
     if not label:
         troubles.note("no label", line)
         return ()
     numbers = []
-    for part in label.split(","):
-        if part.strip() in lookup:
-            numbers.append(lookup[part.strip()])
-            continue
-        try:
+    for part in (one.strip() for one in label.split(",")):
+        if classes and part in classes:
+            numbers.append(classes.index(part))
+        elif part.removeprefix("-").isdecimal():
             numbers.append(int(part))
-        except ValueError:
-            troubles.note("label is not a number", f"{line} ({part.strip()!r})")
+        else:
+            troubles.note("label is not a number", f"{line} ({part!r})")
+    if not in_range(numbers, classes):
+        troubles.note(f"label outside 0..{len(classes or ()) - 1}", f"{line} ({label})")
     return tuple(numbers)
+
+
+def in_range(labels: Sequence[int], classes: Sequence[str] | None) -> bool:
+    """Whether every label has a class, as far as the classes are known."""
+    return not classes or all(0 <= label < len(classes) for label in labels)
 
 
 def from_json(content: str, path: str, troubles: Troubles) -> Annotations:
@@ -145,14 +186,15 @@ def from_json(content: str, path: str, troubles: Troubles) -> Annotations:
         raise DataError(f"{path}: no data_list with samples in it")
     info = found.get("metainfo", {}) if isinstance(found, Mapping) else {}
     classes = tuple(map(str, info.get("classes", ()))) or None
-    samples = []
+    names, labels = [], []
     for number, row in enumerate(rows):
         name = row.get("img_path") if isinstance(row, Mapping) else None
         if not isinstance(name, str):
             troubles.note("no img_path", f"data_list[{number}]")
             continue
-        samples.append(Sample(name, json_labels(row, classes, number, troubles)))
-    return Annotations(tuple(samples), classes, troubles.told())
+        names.append(name)
+        labels.append(json_labels(row, classes, number, troubles))
+    return Annotations(names, labels, classes, troubles.told())
 
 
 def json_labels(
@@ -164,6 +206,6 @@ def json_labels(
     if not all(isinstance(one, int) for one in labels):
         troubles.note("label is not a number", f"data_list[{number}]")
         return ()
-    if classes and any(not 0 <= one < len(classes) for one in labels):
-        troubles.note(f"label outside 0..{len(classes) - 1}", f"data_list[{number}]")
+    if not in_range(labels, classes):
+        troubles.note(f"label outside 0..{len(classes or ()) - 1}", f"data_list[{number}]")
     return tuple(labels)

@@ -3,64 +3,59 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from classlens.adapters.openmm.samples.listing import Listing
-from classlens.dataset.archive import SEPARATOR, names_in, read_member
+from classlens.adapters.openmm.samples.names import by_folders, shown_of, told
+from classlens.dataset.archive import SEPARATOR, inside, names_in, read_member
 from classlens.dataset.dataset import Sample
-from classlens.dataset.folder import EVERY_EXTENSION
 from classlens.errors import DataError
 
 LABELS = (".cls", ".json")
 """Members of a WebDataset shard that carry the label of the picture of the same name."""
 
 
-def archived(paths: Sequence[str]) -> Listing:
-    """The pictures of one archive or of several shards, labels from WebDataset members or from folders.
+def archived(paths: Sequence[str], split: str | None = None, *, flat: bool = False) -> Listing:
+    """The pictures of an archive, of a folder in one, or of several shards; labels from members or from folders.
 
     Raises:
         DataError: an archive is missing, damaged, or holds no picture.
     """
-    places = [f"{path}{SEPARATOR}{name}" for path in paths for name in names_in(path)]
-    shown = [place for place in places if place.lower().endswith(EVERY_EXTENSION) and "/." not in place]
+    places = [place for path in paths for place in places_in(path)]
+    beside = {place for place in places if place.lower().endswith(LABELS)}
+    if not beside and len(paths) == 1:
+        start = SEPARATOR.join(inside(paths[0]))
+        return by_folders(start, [place[len(start) :] for place in places], split, flat=flat)
+    left_out: Counter[str] = Counter()
+    shown = shown_of((place for place in places if place not in beside), left_out)
     if not shown:
         raise DataError(f"no picture in {', '.join(paths[:3])}")
-    beside = {place for place in places if place.lower().endswith(LABELS)}
-    left_out = Counter(PurePosixPath(place).suffix for place in places if place not in beside and place not in shown)
-    warnings = tuple(f"left out: {count} files named *{suffix}" for suffix, count in sorted(left_out.items()))
-    if beside:
-        return Listing(
-            len(shown),
-            lambda index: Sample(shown[index], shard_labels(shown[index], beside)),
-            content=lambda index: read_member(shown[index]),
-            warnings=warnings,
-        )
-    shown.sort()
-    groups = [PurePosixPath(place.partition(SEPARATOR)[2]).parent.name for place in shown]
-    classes = tuple(sorted(set(groups)))
-    numbers = {name: number for number, name in enumerate(classes)}
     return Listing(
         len(shown),
-        lambda index: Sample(shown[index], (numbers[groups[index]],) if len(classes) > 1 else ()),
-        classes if len(classes) > 1 else None,
-        content=lambda index: read_member(shown[index]),
-        warnings=warnings,
+        lambda index: Sample(shown[index], shard_label(shown[index], beside)[0]),
+        trouble=lambda index: shard_label(shown[index], beside)[1],
+        warnings=told(left_out),
     )
 
 
-def shard_labels(place: str, beside: set[str]) -> tuple[int, ...]:
-    """The label in `KEY.cls`, or under `label` or `cls` in `KEY.json`; none where it is missing or no number."""
+def places_in(path: str) -> list[str]:
+    """Every file of an archive, or of a folder in it."""
+    archive, folder = inside(path)
+    return [archive + SEPARATOR + name for name in names_in(archive) if name.startswith(folder)]
+
+
+def shard_label(place: str, beside: set[str]) -> tuple[tuple[int, ...], str]:
+    """The label in `KEY.cls`, or under `label` or `cls` in `KEY.json`, and what is wrong if it is none."""
     key = before_dots(place)
-    for suffix in LABELS:
-        if key + suffix not in beside:
-            continue
-        text = read_member(key + suffix).decode("utf-8", "replace")
-        try:
-            found = json.loads(text)
-            return (int(str(found.get("label", found.get("cls")) if isinstance(found, dict) else found)),)
-        except (ValueError, TypeError):
-            return ()
-    return ()
+    name = key.partition(SEPARATOR)[2]
+    member = next((key + suffix for suffix in LABELS if key + suffix in beside), None)
+    if member is None:
+        return (), f"no label: the shard has no {' or '.join(name + suffix for suffix in LABELS)}"
+    text = read_member(member).decode("utf-8", "replace")
+    try:
+        found = json.loads(text)
+        return (int(str(found.get("label", found.get("cls")) if isinstance(found, dict) else found)),), ""
+    except (ValueError, TypeError):
+        return (), f"no label: {member.partition(SEPARATOR)[2]} holds {text.strip()[:40]!r}"
 
 
 def before_dots(place: str) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from classlens.adapters.openmm.samples.listing import BGR, Listing, text
+from classlens.adapters.openmm.samples.listing import Listing, text
 from classlens.adapters.openmm.samples.places import data_root, joined
 from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.stages.state import BGR
 from classlens.dataset.dataset import Sample
 from classlens.dataset.reading import Pixels, read_bytes
 from classlens.errors import DataError

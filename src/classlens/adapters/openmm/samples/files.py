@@ -1,4 +1,4 @@
-"""Datasets of picture files: folders of classes, annotation lists, ImageNet, CUB and Pascal VOC."""
+"""Datasets of picture files: folders of classes, annotation lists, ImageNet and Pascal VOC."""
 
 import os
 import xml.etree.ElementTree as ET
@@ -10,12 +10,14 @@ from classlens.adapters.openmm.class_names.imagenet import imagenet_names
 from classlens.adapters.openmm.samples.annotations import decoded, read_annotations
 from classlens.adapters.openmm.samples.archives import archived
 from classlens.adapters.openmm.samples.listing import Listing, text
+from classlens.adapters.openmm.samples.names import behind
 from classlens.adapters.openmm.samples.places import image_folder, joined
-from classlens.adapters.openmm.samples.remote import is_remote, read_remote, remote_folder
 from classlens.adapters.openmm.setup import Settings
-from classlens.dataset.archive import is_archive
+from classlens.dataset.archive import SEPARATOR, inside, is_archive
 from classlens.dataset.dataset import Sample
 from classlens.dataset.folder import EXTENSIONS, scan
+from classlens.dataset.reading import read_bytes
+from classlens.dataset.remote import exists, is_remote
 from classlens.errors import ConfigError, DataError, suggestion
 
 Classes = tuple[str, ...] | None
@@ -35,10 +37,9 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
         return annotated(listed, folder, classes, labelled=labelled)
     if not folder:
         raise ConfigError(f"{where}: one of data_root, data_prefix and ann_file must be given")
-    if is_remote(folder):
-        return remote_folder(folder)
-    if is_archive(folder):
-        return archived([folder])
+    if is_archive(folder) or is_remote(folder):
+        listing = archived([folder], flat=not labelled) if is_archive(folder) else behind(folder, flat=not labelled)
+        return replace(listing, classes=classes or listing.classes)
     if not Path(folder).exists():
         hint = f"say where the data lies, e.g. --cfg-options {where.split()[0]}_dataloader.dataset.data_root=PATH"
         raise DataError(f"{where}: no such folder: {folder}", hint=hint)
@@ -52,16 +53,14 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
 def annotated(path: str, folder: str, classes: Classes, *, labelled: bool = True) -> Listing:
     """The samples of an annotation list, whose paths start at `folder`."""
     found = read_annotations(path, classes=classes, labelled=labelled)
-    samples = found.samples
+
+    start = SEPARATOR.join(inside(folder)) if is_archive(folder) else ""
 
     def sample(index: int) -> Sample:
-        one = samples[index]
-        return replace(one, path=joined(folder, one.path or ""))
+        name = found.names[index]
+        return Sample(start + name if start else joined(folder, name), found.labels[index])
 
-    listing = Listing(len(samples), sample, classes or found.classes, warnings=found.warnings)
-    if not is_remote(folder):
-        return listing
-    return replace(listing, content=lambda index: read_remote(sample(index).path or ""))
+    return Listing(len(found.names), sample, classes or found.classes, warnings=found.warnings)
 
 
 def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -82,7 +81,7 @@ def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
     if split == "test":
         found["with_label"] = False
     listed = os.path.join("meta", f"{split}.txt")  # noqa: PTH118
-    if not found.get("ann_file") and Path(joined(text(settings, "data_root", where), listed)).is_file():
+    if not found.get("ann_file") and exists(joined(text(settings, "data_root", where), listed)):
         found["ann_file"] = listed
     return with_imagenet_names(custom(found, classes, where), settings, classes)
 
@@ -92,37 +91,6 @@ def with_imagenet_names(listing: Listing, settings: Settings, classes: Classes) 
     if classes or settings["type"] != "ImageNet":
         return listing
     return replace(listing, classes=imagenet_names(len(listing.classes or range(1000))) or listing.classes)
-
-
-def cub(settings: Settings, classes: Classes, where: str) -> Listing:
-    """CUB-200-2011: three lists with one number per picture, counted from 1.
-
-    Raises:
-        DataError: a list is missing or the lists do not agree.
-    """
-    root = text(settings, "data_root", where)
-    split = text(settings, "split", where) or "train"
-    names, labels, kinds = (
-        numbered(joined(root, f"{name}.txt")) for name in ("images", "image_class_labels", "train_test_split")
-    )
-    if not names.keys() == labels.keys() == kinds.keys():
-        raise DataError(f"{root}: images.txt, image_class_labels.txt and train_test_split.txt name different pictures")
-    wanted = "1" if split == "train" else "0"
-    rows = [(names[number], int(labels[number]) - 1) for number in names if kinds[number] == wanted]
-    folder = joined(root, "images")
-    if classes is None:
-        by_label = {int(labels[number]) - 1: Path(names[number]).parent.name for number in names}
-        classes = tuple(by_label.get(label, str(label)) for label in range(max(by_label) + 1))
-    return Listing(len(rows), lambda index: Sample(joined(folder, rows[index][0]), (rows[index][1],)), classes)
-
-
-def numbered(path: str) -> dict[str, str]:
-    """A list of `number value` lines."""
-    rows = (line.split() for line in decoded(path).splitlines() if line.strip())
-    try:
-        return {number: value for number, value in rows}  # noqa: C416 - unpacking is the check
-    except ValueError as error:
-        raise DataError(f"{path}: a line is not of the form 'number value'") from error
 
 
 VOC_CLASSES = (
@@ -165,22 +133,27 @@ def voc(settings: Settings, classes: Classes, where: str) -> Listing:
     numbers = [line.split()[0] for line in decoded(joined(root, image_set)).splitlines() if line.strip()]
     names = classes or VOC_CLASSES
 
+    def found(index: int) -> tuple[tuple[int, ...], str]:
+        return objects(joined(notes, f"{numbers[index]}.xml"), names) if notes else ((), "")
+
     def sample(index: int) -> Sample:
-        path = joined(pictures, f"{numbers[index]}.jpg")
-        return Sample(path, objects(joined(notes, f"{numbers[index]}.xml"), names) if notes else ())
+        return Sample(joined(pictures, f"{numbers[index]}.jpg"), found(index)[0])
 
-    return Listing(len(numbers), sample, names)
+    return Listing(len(numbers), sample, names, trouble=lambda index: found(index)[1])
 
 
-def objects(path: str, classes: Sequence[str]) -> tuple[int, ...]:
-    """The classes of the objects in one annotation; none where the file is missing or broken."""
+def objects(path: str, classes: Sequence[str]) -> tuple[tuple[int, ...], str]:
+    """The classes of the objects in one annotation, and what is wrong with it."""
     try:
-        root = ET.parse(path).getroot()
-    except (OSError, ET.ParseError):
-        return ()
-    found = set()
+        root = ET.fromstring(read_bytes(path))
+    except (DataError, ET.ParseError) as error:
+        reason = str(error) if isinstance(error, DataError) else f"{path}: {error}"
+        return (), f"no label: {reason}"
+    found, unknown = set(), set()
     for node in root.iter("object"):
         name, difficult = node.findtext("name") or "", node.findtext("difficult") or "0"
-        if name in classes and difficult.strip() != "1":
+        if name not in classes:
+            unknown.add(name)
+        elif difficult.strip() != "1":
             found.add(classes.index(name))
-    return tuple(sorted(found))
+    return tuple(sorted(found)), f"no such class: {', '.join(sorted(unknown))}" if unknown else ""

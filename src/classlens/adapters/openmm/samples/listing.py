@@ -1,15 +1,23 @@
-"""What every kind of dataset comes down to: samples in order, and the bytes or pixels of each."""
+"""What every kind of dataset comes down to: samples in order, the bytes or pixels of each, and what is done to them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from classlens.adapters.openmm.setup import Settings
-from classlens.dataset.dataset import Sample
+from classlens.adapters.openmm.stages.loading import LoadImageFromFile
+from classlens.adapters.openmm.stages.state import BGR, State, look
+from classlens.dataset.dataset import Dataset, Sample, Stage
 from classlens.dataset.reading import Pixels, read_bytes
 from classlens.errors import ConfigError
 from classlens.image import Encoding
 
-BGR = Encoding(order="BGR")
+
+@dataclass(frozen=True)
+class Pipeline:
+    """How pictures become arrays, and the stages after that; without a loader, pictures come as arrays."""
+
+    loader: LoadImageFromFile | None = None
+    stages: tuple[Stage, ...] = ()
 
 
 def no_pixels(index: int) -> Pixels | None:
@@ -17,12 +25,19 @@ def no_pixels(index: int) -> Pixels | None:
     return None
 
 
+def nothing_wrong(index: int) -> str:
+    """For datasets whose labels are read when they are opened."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Listing:
     """The samples of a dataset.
 
     `sample` tells path and labels; `pixels` gives a picture kept in memory, encoded as `encoding` says, or None;
-    `content` gives the bytes of a picture's file where they are not simply in a file.
+    `content` gives the bytes of a picture's file where they are not simply in a file; `trouble` tells what is wrong
+    with a label that is read with its sample. A dataset made of others has its samples from them: `origin` tells from
+    which one, and the number there.
     """
 
     length: int
@@ -31,15 +46,67 @@ class Listing:
     pixels: Callable[[int], Pixels | None] = no_pixels
     encoding: Encoding = BGR
     content: Callable[[int], bytes] | None = None
+    trouble: Callable[[int], str] = nothing_wrong
     warnings: tuple[str, ...] = ()
+    pipeline: Pipeline = Pipeline()
+    origin: Callable[[int], tuple["Listing", int]] | None = None
 
-    def read(self, index: int) -> bytes:
-        """The bytes of a picture's file.
+    def found(self, index: int) -> tuple["Listing", int]:
+        """The innermost dataset that holds a sample, and the sample's number in it."""
+        return self.origin(index) if self.origin else (self, index)
+
+    def load(self, index: int) -> State:
+        """A sample as the loader of its own pipeline gives it.
 
         Raises:
-            DataError: it is missing or cannot be read.
+            DataError: its file is missing, or cannot be read or decoded.
         """
-        return self.content(index) if self.content else read_bytes(self.sample(index).path or "")
+        own, place = self.found(index)
+        pixels, path = own.pixels(place), own.sample(place).path
+        if pixels is not None:
+            return State(pixels, own.encoding, path)
+        data = own.content(place) if own.content else read_bytes(path or "")
+        state = (own.pipeline.loader or LoadImageFromFile()).state(data, path or "")
+        trouble = own.trouble(place)
+        return replace(state, remarks=(trouble, *state.remarks)) if trouble else state
+
+
+def made_of(parts: Sequence[Listing], length: int, origin: Callable[[int], tuple[Listing, int]]) -> Listing:
+    """A dataset of samples of other ones; class names are those of the first."""
+
+    def innermost(index: int) -> tuple[Listing, int]:
+        part, place = origin(index)
+        return part.found(place)
+
+    def sample(index: int) -> Sample:
+        part, place = origin(index)
+        return part.sample(place)
+
+    return Listing(
+        length,
+        sample,
+        parts[0].classes,
+        warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
+        pipeline=parts[0].pipeline,
+        origin=innermost,
+    )
+
+
+def dataset_of(listing: Listing, name: str) -> Dataset:
+    """A listing as the record that the browser reads."""
+    return Dataset(
+        name=name,
+        length=listing.length,
+        load=listing.load,
+        stages=listing.pipeline.stages,
+        stages_of=None if listing.origin is None else lambda index: listing.found(index)[0].pipeline.stages,
+        look=look,
+        sample=listing.sample,
+        classes=listing.classes,
+        loader="LoadImageFromFile" if listing.pipeline.loader else "original",
+        remarks=lambda state: state.remarks,
+        warnings=listing.warnings,
+    )
 
 
 def text(settings: Settings, key: str, where: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from classlens.adapters.openmm.samples import open_split
 from classlens.adapters.openmm.samples.batches import batch_plan
-from classlens.adapters.openmm.setup import BatchAugments, Settings, Setup, Split
+from classlens.adapters.openmm.setup import BatchAugments, Settings, Setup, Split, with_pipeline
 from classlens.adapters.openmm.stages.transform import named
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError
@@ -20,7 +20,7 @@ def open_training(setup: Setup, split: Split, *, epoch: int | None, trusted: boo
     augments = setup.batch_augments
     for recipe in recipes(setup, epoch or 1):
         if "train_pipeline" in recipe:
-            split = replace(split, pipeline=tuple(recipe["train_pipeline"]))
+            split = replace(split, dataset=with_pipeline(split.dataset, recipe["train_pipeline"]), places={})
         if "batch_augments" in recipe:
             augments = augments_of(recipe["batch_augments"])
     dataset = open_split(split, name="train", classes=setup.classes, trusted=trusted)

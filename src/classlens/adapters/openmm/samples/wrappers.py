@@ -9,12 +9,13 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from classlens.adapters.openmm.samples.listing import Listing
+from classlens.adapters.openmm.samples.listing import Listing, made_of
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.transform import Setting
 from classlens.errors import ConfigError
 
-Open = Callable[[Settings], Listing]
+Open = Callable[[Settings, str], Listing]
+"""Opens what a wrapper wraps, which is found in its settings under the given key."""
 
 
 def inner(settings: Settings, key: str, where: str) -> Setting:
@@ -26,50 +27,53 @@ def inner(settings: Settings, key: str, where: str) -> Setting:
 
 def chosen(listing: Listing, indices: Sequence[int]) -> Listing:
     """Some samples of a listing, in the given order."""
-    return replace(
-        listing,
-        length=len(indices),
-        sample=lambda index: listing.sample(indices[index]),
-        pixels=lambda index: listing.pixels(indices[index]),
-        content=lambda index: listing.read(indices[index]),
-    )
+    return made_of([listing], len(indices), lambda index: (listing, indices[index]))
 
 
 def concatenated(settings: Settings, open_one: Open, where: str) -> Listing:
-    """ConcatDataset: one after the other."""
-    parts = [open_one(one) for one in inner(settings, "datasets", where)]
+    """ConcatDataset: one after the other, each with its own pipeline.
+
+    Raises:
+        ConfigError: there are none, or their class names differ without `ignore_keys`, which 0.x implies.
+    """
+    given = inner(settings, "datasets", where)
+    parts = [open_one(one, f"datasets.{number}") for number, one in enumerate(given)]
     if not parts:
         raise ConfigError(f"{where}: ConcatDataset has no datasets")
     starts = list(accumulate((part.length for part in parts), initial=0))
 
-    def at(index: int) -> tuple[Listing, int]:
+    def origin(index: int) -> tuple[Listing, int]:
         number = bisect_right(starts, index) - 1
         return parts[number], index - starts[number]
 
-    names = {part.classes for part in parts}
-    warnings = tuple(warning for part in parts for warning in part.warnings)
-    if len(names) > 1:
-        warnings += ("the concatenated datasets have different class names; those of the first are shown",)
-    return replace(
-        parts[0],
-        length=starts[-1],
-        sample=lambda index: at(index)[0].sample(at(index)[1]),
-        pixels=lambda index: at(index)[0].pixels(at(index)[1]),
-        content=lambda index: at(index)[0].read(at(index)[1]),
-        warnings=warnings,
-    )
+    joined = made_of(parts, starts[-1], origin)
+    other = next((number for number, part in enumerate(parts) if part.classes != parts[0].classes), None)
+    if other is None:
+        return joined
+    differ = f"dataset {other + 1} of ConcatDataset has {described(parts[other])}, the first one {described(parts[0])}"
+    if "classes" not in as_names(settings.get("ignore_keys")):
+        raise ConfigError(f"{where}: {differ}", hint="training refuses that too; give both the same metainfo.classes")
+    return replace(joined, warnings=(*joined.warnings, f"{differ}: names of the first are shown"))
+
+
+def as_names(given: Setting) -> Sequence[str]:
+    """One name or several."""
+    return [given] if isinstance(given, str) else list(given or ())
+
+
+def described(part: Listing) -> str:
+    """The classes of a dataset in a few words."""
+    if part.classes is None:
+        return "no class names"
+    shown = ", ".join(part.classes[:3]) + (", ..." if len(part.classes) > 3 else "")
+    return f"{len(part.classes)} classes ({shown})"
 
 
 def repeated(settings: Settings, open_one: Open, where: str) -> Listing:
     """RepeatDataset: the same samples `times` times."""
-    listing = open_one(inner(settings, "dataset", where))
-    return replace(
-        listing,
-        length=listing.length * int(inner(settings, "times", where)),
-        sample=lambda index: listing.sample(index % listing.length),
-        pixels=lambda index: listing.pixels(index % listing.length),
-        content=lambda index: listing.read(index % listing.length),
-    )
+    listing = open_one(inner(settings, "dataset", where), "dataset")
+    times = int(inner(settings, "times", where))
+    return made_of([listing], listing.length * times, lambda index: (listing, index % listing.length))
 
 
 def class_balanced(settings: Settings, open_one: Open, where: str) -> Listing:
@@ -77,7 +81,7 @@ def class_balanced(settings: Settings, open_one: Open, where: str) -> Listing:
 
     Source: Gupta et al., LVIS, CVPR 2019, section 5 (repeat factor sampling).
     """
-    listing = open_one(inner(settings, "dataset", where))
+    listing = open_one(inner(settings, "dataset", where), "dataset")
     threshold = float(settings.get("oversample_thr", 0.0))
     labels = [set(listing.sample(index).labels) for index in range(listing.length)]
     counts = Counter(label for found in labels for label in found)
@@ -88,7 +92,7 @@ def class_balanced(settings: Settings, open_one: Open, where: str) -> Listing:
 
 def one_fold(settings: Settings, open_one: Open, where: str) -> Listing:
     """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`."""
-    listing = open_one(inner(settings, "dataset", where))
+    listing = open_one(inner(settings, "dataset", where), "dataset")
     fold, folds = int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
     order = list(range(listing.length))
     if settings.get("seed") is not None:

@@ -1,0 +1,235 @@
+"""Datasets that do not lie in plain folders: archives, shards, addresses."""
+
+import functools
+import http.server
+import io
+import shutil
+import tarfile
+import threading
+import zipfile
+
+import pytest
+
+from classlens.adapters import open_source
+from classlens.dataset.trace import trace
+from classlens.errors import DataError, MissingDependency
+from tests.adapters.test_samples import folder as folder
+from tests.adapters.test_samples import listed, opened, write
+
+
+def pack(path, members):
+    """A tar file of the given members."""
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path):
+    return write(tmp_path / "x.jpg").read_bytes()
+
+
+@pytest.fixture
+def address(tmp_path):
+    """A web server of the temporary folder."""
+    pytest.importorskip("fsspec")
+    pytest.importorskip("aiohttp")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_archives_are_read_without_unpacking_and_mean_what_their_folder_means(kind, folder, tmp_path):
+    shutil.make_archive(str(tmp_path / "all"), kind, folder)
+
+    archive = open_source(f"folder:{tmp_path / 'all'}.{kind}").dataset("train")
+    plain = open_source(f"folder:{folder}").dataset("train")
+
+    assert archive.classes == plain.classes == ("a", "b", "c")
+    assert listed(archive) == listed(plain)
+    assert trace(archive, 0).original.image.size == (8, 10)
+
+
+def test_folders_that_hold_everything_are_no_classes_and_splits_are_understood(picture, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name in ("train/a/1.jpg", "train/b/c/2.jpg", "val/a/3.jpg", "train/.ipynb_checkpoints/4.jpg", "notes.md"):
+            archive.writestr(f"photos/{name}", picture)
+        archive.writestr("__MACOSX/photos/train/a/._1.jpg", b"nothing")
+
+    train = open_source(f"folder:{tmp_path / 'all.zip'}").dataset("train")
+    val = open_source(f"folder:{tmp_path / 'all.zip'}").dataset("val")
+    inner = open_source(f"folder:{tmp_path / 'all.zip'}/photos/train").dataset("train")
+
+    assert listed(train) == listed(inner) == [("1.jpg", 0), ("2.jpg", 1)]
+    assert train.classes == inner.classes == ("a", "b")
+    assert listed(val) == [("3.jpg", 0)]
+    assert train.warnings == ("left out: 1 files named *.md", "left out: 2 hidden files")
+
+
+def test_a_config_may_name_an_archive_and_a_list_of_pictures_in_it(folder, tmp_path):
+    shutil.make_archive(str(tmp_path / "all"), "zip", folder.parent, folder.name)
+    (tmp_path / "list.txt").write_text("b/2.jpg 1\na/x.png 0\n")
+    root = str(tmp_path / "all.zip")
+
+    folders = opened(type="CustomDataset", data_root=root, data_prefix="data", metainfo={"classes": ["x", "y", "z"]})
+    lines = opened(type="CustomDataset", data_root=str(tmp_path), data_prefix="all.zip/data", ann_file="list.txt")
+
+    assert folders.class_names(4) == ("z",)
+    assert opened(type="CustomDataset", data_root=root, with_label=False).classes is None
+    assert listed(lines) == [("2.jpg", 1), ("x.png", 0)]
+    assert trace(lines, 1).original.image.size == (8, 10)
+
+
+def test_a_damaged_missing_or_compressed_archive_is_named(folder, tmp_path):
+    (tmp_path / "broken.zip").write_bytes(b"PK nothing")
+    packed = shutil.make_archive(str(tmp_path / "packed"), "gztar", folder)
+    shutil.copy(packed, tmp_path / "packed.tar")
+
+    for name, message in (
+        ("broken.zip", "cannot be opened as a zip file"),
+        ("packed.tar", "plain tar file"),
+        ("packed.tar.gz", "plain tar file"),
+    ):
+        with pytest.raises(DataError, match=message):
+            open_source(f"folder:{tmp_path / name}").dataset("train")
+    with pytest.raises(DataError, match="no such folder, list or archive"):
+        open_source(f"folder:{tmp_path / 'gone.zip'}")
+
+
+def test_a_picture_is_no_dataset(folder):
+    with pytest.raises(DataError, match=r"2\.jpg: neither a folder nor a list") as caught:
+        open_source(f"folder:{folder / 'b' / '2.jpg'}").dataset("train")
+
+    assert caught.value.hint == "give the folder it lies in"
+
+
+def test_shards_carry_their_labels_beside_the_pictures(picture, tmp_path):
+    for shard in range(2):
+        members = {"0.jpg": picture, "0.cls": b"7", "1.v.jpg": picture, "1.json": b'{"label": 3}'}
+        pack(tmp_path / f"shard-{shard}.tar", {f"{shard}{name}": content for name, content in members.items()})
+
+    dataset = open_source(f"folder:{tmp_path / 'shard-*.tar'}").dataset("train")
+
+    assert [dataset.sample(index).labels for index in range(4)] == [(7,), (3,), (7,), (3,)]
+    assert trace(dataset, 3).original.image.size == (8, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("1.cls", b"cat", "no label: 1.cls holds 'cat'"),
+        ("1.json", b'{"caption": "x"}', "no label: 1.json holds"),
+        ("2.cls", b"5", "no label: the shard has no 1.cls or 1.json"),
+    ],
+)
+def test_a_label_that_a_shard_lacks_is_told_with_its_picture(name, content, told, picture, tmp_path):
+    pack(tmp_path / "shard.tar", {"0.jpg": picture, "0.cls": b"1", "1.jpg": picture, name: content})
+    dataset = open_source(f"wds:{tmp_path / 'shard.tar'}").dataset("train")
+
+    good, bad = trace(dataset, 0), trace(dataset, 1)
+
+    assert good.remarks == ()
+    assert bad.class_names == ()
+    assert bad.remarks[0].startswith(told)
+
+
+def test_voc_pictures_have_the_labels_of_their_objects_and_say_what_is_wrong_with_them(picture, tmp_path):
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("1\n2\n3\n4\n")
+    (tmp_path / "Annotations").mkdir()
+    rows = (("dog", 0), ("cat", 0), ("dog", 0), ("car", 1), ("unicorn", 0))
+    objects = "".join(f"<object><name>{name}</name><difficult>{hard}</difficult></object>" for name, hard in rows)
+    for name, content in (("1", objects.replace("unicorn", "cat")), ("2", objects), ("3", "<object>")):
+        (tmp_path / "Annotations" / f"{name}.xml").write_text(f"<annotation>{content}</annotation>")
+    (tmp_path / "JPEGImages").mkdir()
+    for number in range(1, 5):
+        (tmp_path / "JPEGImages" / f"{number}.jpg").write_bytes(picture)
+
+    dataset = opened(type="VOC", data_root=str(tmp_path))
+    told = [trace(dataset, index).remarks for index in range(4)]
+
+    assert [dataset.class_names(index) for index in range(4)] == [("cat", "dog"), ("cat", "dog"), (), ()]
+    assert told[0] == ()
+    assert told[1] == ("no such class: unicorn",)
+    assert "3.xml: mismatched tag" in told[2][0]
+    assert "4.xml: no such file" in told[3][0]
+
+
+def test_folders_behind_any_address_are_read_through_fsspec(picture):
+    system = pytest.importorskip("fsspec").filesystem("memory")
+    for name in ("a/1.jpg", "b/2.jpg", ".hidden/3.jpg", "notes.txt"):
+        system.pipe(f"/bucket/{name}", picture)
+
+    dataset = open_source("folder:memory://bucket").dataset("train")
+
+    assert dataset.classes == ("a", "b")
+    assert dataset.warnings == ("left out: 1 files named *.txt", "left out: 1 hidden files")
+    assert trace(dataset, 1).original.image.size == (8, 10)
+    with pytest.raises(DataError, match="no such file or folder"):
+        open_source("folder:memory://nothing").dataset("train")
+    with pytest.raises(DataError, match="protocol not known: gopher"):
+        open_source("folder:gopher://x").dataset("train")
+
+
+def test_lists_and_the_pictures_they_name_may_lie_behind_an_address(picture, tmp_path):
+    system = pytest.importorskip("fsspec").filesystem("memory")
+    system.pipe("/lists/train/1.jpg", picture)
+    system.pipe("/lists/meta/train.txt", b"1.jpg 0\ngone.jpg 1\n")
+
+    by_config = opened(type="ImageNet21k", data_root="memory://lists", split="train")
+    system.pipe("/lists/train/list.csv", b"path,label\n1.jpg,0\n")
+    alone = open_source("folder:memory://lists/train/list.csv").dataset("train")
+
+    assert listed(by_config) == [("1.jpg", 0), ("gone.jpg", 1)]
+    assert trace(by_config, 0).original.image.size == (8, 10)
+    with pytest.raises(DataError, match=r"memory://lists/train/gone\.jpg: no such file"):
+        by_config.load(1)
+    assert trace(alone, 0).original.image.size == (8, 10)
+
+
+def test_archives_may_lie_behind_an_address(picture, tmp_path):
+    system = pytest.importorskip("fsspec").filesystem("memory")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a/1.jpg", picture)
+    system.pipe("/packed/all.zip", (tmp_path / "all.zip").read_bytes())
+    shard = pack(tmp_path / "shard.tar", {"0.jpg": picture, "0.cls": b"7"})
+    system.pipe("/packed/shard.tar", shard.read_bytes())
+
+    for name in ("all.zip", "shard.tar"):
+        dataset = open_source(f"folder:memory://packed/{name}").dataset("train")
+
+        assert trace(dataset, 0).original.image.size == (8, 10)
+
+
+def test_a_web_server_is_read_like_a_folder(folder, address, tmp_path):
+    dataset = open_source(f"folder:{address}/data").dataset("train")
+
+    assert listed(dataset) == listed(open_source(f"folder:{folder}").dataset("train"))
+    assert trace(dataset, 4).original.image.size == (8, 10)
+    with pytest.raises(DataError, match="no such file or folder"):
+        open_source(f"folder:{address}/nothing").dataset("train")
+
+
+def test_a_server_that_does_not_answer_is_named():
+    pytest.importorskip("aiohttp")
+
+    with pytest.raises(DataError, match=r"http://127\.0\.0\.1:9/x: Cannot connect"):
+        open_source("folder:http://127.0.0.1:9/x").dataset("train")
+
+
+def test_addresses_without_fsspec_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
+
+    with pytest.raises(MissingDependency, match="fsspec is not installed"):
+        open_source("folder:s3://bucket/x").dataset("train")

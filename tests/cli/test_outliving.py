@@ -1,0 +1,66 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.test_browse import files
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="copies of a process are made on Linux only")
+
+DEADLY = """
+import ctypes
+import numpy as np
+from PIL import Image
+
+class Pictures:
+    def __len__(self): return 5
+    def __getitem__(self, index):
+        if index == 2: ctypes.string_at(0)
+        return Image.fromarray(np.full((20, 30, 3), index * 40, np.uint8)), index % 2
+
+pictures = Pictures()
+"""
+
+
+@pytest.fixture
+def browse(tmp_path):
+    (tmp_path / "deadly.py").write_text(DEADLY)
+
+    def run(*words):
+        command = [sys.executable, "-m", "classlens", "browse", f"py:{tmp_path / 'deadly.py'}:pictures", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    return run
+
+
+def test_a_decoder_that_kills_the_process_costs_one_of_a_few_pictures(browse, tmp_path):
+    found = browse("--output-dir", "out", "--strict")
+
+    assert found.returncode == 1
+    assert "killed the process that decoded it (SIGSEGV)" in found.stderr
+    assert "1 of them are bad:\n  #2  sample 2: the process that decoded it died" in found.stderr
+    assert files(tmp_path / "out") == ["0/0.jpg", "0/4.jpg", "1/1.jpg", "1/3.jpg", "unlabelled/2.jpg"]
+
+
+def test_the_others_are_told_as_ever(browse):
+    found = json.loads(browse("--json").stdout)
+
+    assert (found["shown"], found["bad"]) == (4, 1)
+    assert [bool(sample["error"]) for sample in found["samples"]] == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize("words", [["--stats"], ["--batch", "5"]], ids=" ".join)
+def test_where_pictures_cannot_be_told_apart_the_end_is_one_error(words, browse):
+    found = browse(*words)
+
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: a picture killed the process that decoded it (SIGSEGV)\nhint: ")
+    assert found.stdout == ""
+
+
+def test_errors_of_the_user_are_told_once(browse):
+    found = browse("--index", "9")
+
+    assert found.returncode == 2
+    assert found.stderr.count("no sample 9") == 1
