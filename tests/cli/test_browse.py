@@ -45,7 +45,9 @@ def config(data, tmp_path):
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+    """What a run left in a folder, besides the note of its options."""
+    found = (str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(name for name in found if name != "browse.json")
 
 
 @pytest.mark.parametrize("mode", ["original", "transformed", "concat", "pipeline"])
@@ -185,6 +187,32 @@ def test_an_output_folder_that_takes_no_files_ends_the_run(config, tmp_path, cap
 
     assert main(["browse", config, "-o", str(tmp_path / "out")]) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_one_folder_holds_the_pictures_of_one_run(config, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    words = ["browse", config, "-o", out, "--mode", "concat", "--index"]
+
+    assert main([*words, "0", "1", "--seed", "1"]) == 0
+    first = {name: Path(out, name).read_bytes() for name in files(out)}
+    assert main([*words, "1", "5", "--seed", "1"]) == 0
+    assert main([*words, "0", "--seed", "2"]) == 2
+
+    said = capsys.readouterr().err
+    assert "holds pictures of another run: made with seed 1" in said
+    assert "hint:  another --output-dir keeps both" in said
+    assert files(out) == ["cat/0_0.jpg", "cat/1_1.jpg", "dog/5_2.jpg"]
+    assert all(Path(out, name).read_bytes() == content for name, content in first.items())
+
+
+def test_a_file_of_somebody_else_is_never_overwritten(config, tmp_path, capsys):
+    other = tmp_path / "out" / "cat" / "0_0.jpg"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"not ours")
+
+    assert main(["browse", config, "-o", str(tmp_path / "out"), "--index", "0"]) == 2
+    assert "0_0.jpg is there already, and not of this run" in capsys.readouterr().err
+    assert other.read_bytes() == b"not ours"
 
 
 DEADLY = """

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TextIO
 
 from classlens.cli.browse_files import encoded, write_whole
-from classlens.cli.browse_job import BAD_SAMPLE, Row, failed, marked, plain
+from classlens.cli.browse_job import BAD_SAMPLE, Row, failed, marked, plain, rescued
 from classlens.cli.browse_outputs import as_data, list_bad
+from classlens.cli.browse_record import claim
 from classlens.cli.browse_workers import Casualty, Draw, Job
 from classlens.dataset.batch import Batch, mix
 from classlens.dataset.dataset import BatchPlan, Dataset
@@ -74,13 +75,17 @@ def browse_batches(
 ) -> int:
     """Mix and draw the batches from their samples, one sheet each; returns how many samples were bad."""
     made, bad = [], []
+    if arguments.output_dir:
+        claim(arguments.output_dir, arguments)
     for number, members in enumerate(batches.members):
         samples = list(islice(found, len(members)))
         left_out = [one for one in samples if isinstance(one, Row)]
         good = [one for one in samples if isinstance(one, Trace)]
         batch = mix(good, batches.plan, batches.seed + number, name=dataset.name)
         if arguments.output_dir:
-            image = draw_batch(batch, rescale=arguments.rescale_factor, left_out=[marked(row) for row in left_out])
+            image = draw_batch(
+                batch, rescale=arguments.rescale_factor, left_out=[marked(row, rescued(row.path)) for row in left_out]
+            )
             write_whole(Path(arguments.output_dir) / f"batch_{number + 1:03d}.jpg", encoded(image))
         made.append(replace(batch, images=()))
         bad += left_out

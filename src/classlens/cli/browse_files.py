@@ -69,6 +69,17 @@ def write_whole(place: str | Path, data: bytes) -> None:
         raise DataError(f"cannot write {place}: {(error.strerror or str(error)).lower()}") from error
 
 
+def write_once(place: str, data: bytes) -> None:
+    """Write a file that is not there, or has the same content.
+
+    Raises:
+        DataError: the place is taken by something else, or takes no files.
+    """
+    if os.path.exists(place) and Path(place).read_bytes() != data:  # noqa: PTH110
+        raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
+    write_whole(place, data)
+
+
 def fill(place: str, data: bytes) -> None:
     """Write a file without a buffer between: half the time of `Path.write_bytes` for a picture."""
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)

@@ -29,6 +29,6 @@ def page_of(rows: Sequence[Row], dataset: Dataset, arguments: argparse.Namespace
 
 def cell(row: Row, tile: Tile) -> dict[str, Any]:
     """One sample: its facts and its picture."""
-    facts = {key: value for key, value in as_data(row).items() if key not in ("stages", "file", "seed")}
+    facts = {key: value for key, value in as_data(row).items() if key not in ("stages", "file")}
     height, width = tile.size
     return {**facts, "width": width, "height": height, "image": base64.b64encode(tile.webp).decode("ascii")}

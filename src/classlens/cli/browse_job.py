@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.cli.browse_files import encoded, place_of, write_whole
+from classlens.cli.browse_files import encoded, place_of, write_once, write_whole
 from classlens.cli.browse_workers import Casualty
 from classlens.dataset.complaints import damage_in
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes, salvage
 from classlens.dataset.trace import Extent, Trace, trace
 from classlens.errors import ClasslensError
-from classlens.figures.filmstrip import Mode, bad_tile, draw_trace, resized
+from classlens.figures.filmstrip import DOT, Mode, bad_picture, bad_tile, draw_trace, resized, tile_factor
 from classlens.image import Image
 
 EXTENTS: Mapping[str, Extent] = {"original": "first", "transformed": "last", "concat": "ends", "pipeline": "all"}
@@ -32,7 +32,8 @@ class Look:
     """What to make of every sample.
 
     `folder` is None where nothing is written. `sheets` asks for the drawn picture back, `tiles` for a cell of a page,
-    `drawn` for what every stage drew. Files are named with `digits` for the index, and with the seed if `seeded`.
+    `drawn` for what every stage drew. Files are named with `digits` for the index, and with the seed if `seeded`;
+    `again` may replace those of an earlier run.
     """
 
     mode: Mode
@@ -44,6 +45,7 @@ class Look:
     drawn: bool = False
     digits: int = 1
     seeded: bool = False
+    again: bool = False
 
     @property
     def sheeted(self) -> bool:
@@ -102,16 +104,18 @@ def sketch(dataset: Dataset, index: int, seed: int, look: Look) -> Sketch:
 
 def marked_sketch(row: Row, look: Look, *, rescue: bool) -> Sketch:
     """A bad sample where pictures are wanted; `rescue` shows what can still be seen of it."""
-    image = marked(row, rescue=rescue) if look.sheeted or look.tiles else None
-    return Sketch(row, image if look.sheeted else None, image if look.tiles else None)
+    seen = rescued(row.path) if rescue and (look.sheeted or look.tiles) else None
+    return Sketch(row, marked(row, seen) if look.sheeted else None, bad_picture(seen, TILE) if look.tiles else None)
 
 
 def cell_of(result: Trace, sheet: Image | None, look: Look) -> Image:
     """A sample on a page: its one picture without a heading, or the strip."""
     if look.mode in ("concat", "pipeline"):
         return sheet or draw_trace(result, mode=look.mode, rescale=look.rescale)
-    pixels = (result.original if look.mode == "original" else result.transformed).image.pixels
-    return Image(resized(pixels, min(look.rescale, TILE / max(pixels.shape[:2]))))
+    image = (result.original if look.mode == "original" else result.transformed).image
+    height, width = image.size
+    factor = tile_factor(width, height, TILE) if look.rescale == 1 else min(look.rescale, TILE / max(image.size))
+    return Image(resized(image.pixels, factor))
 
 
 def keep(made: Sketch, look: Look) -> Row:
@@ -127,14 +131,14 @@ def written(jpeg: bytes, look: Look, row: Row) -> str:
     """Write the picture and say where."""
     number = f"{row.index:0{look.digits}d}"
     place = place_of(look.folder or "", row.class_names, number, row.path, row.seed if look.seeded else None)
-    write_whole(place, jpeg)
+    (write_whole if look.again else write_once)(place, jpeg)
     return place
 
 
 def webp(image: Image) -> bytes:
     """The picture in the fewest bytes that are made quickly."""
     content = io.BytesIO()
-    Pillow.fromarray(image.pixels).save(content, "WEBP", quality=75, method=0)
+    Pillow.fromarray(image.pixels).save(content, "WEBP", quality=70, method=0)
     return content.getvalue()
 
 
@@ -150,10 +154,9 @@ def lost(casualty: Casualty, look: Look) -> Row:
     return keep(marked_sketch(row, look, rescue=False), look)
 
 
-def marked(row: Row, *, rescue: bool = True) -> Image:
-    """The tile of a bad sample, with what can still be seen of it."""
-    title = f"{', '.join(row.class_names) or 'no label'}  #{row.index}"
-    return bad_tile(row.error, title, rescue=rescued(row.path) if rescue else None)
+def marked(row: Row, seen: Image | None) -> Image:
+    """The tile of a bad sample, with what can still be `seen` of it."""
+    return bad_tile(row.error, f"{', '.join(row.class_names) or 'no label'}{DOT}#{row.index}", rescue=seen)
 
 
 def rescued(path: str | None) -> Image | None:

@@ -10,6 +10,7 @@ from typing import TextIO
 from classlens.adapters import Options
 from classlens.cli.browse_job import Look, keep, lost, sketch
 from classlens.cli.browse_outputs import Outputs
+from classlens.cli.browse_record import claim
 from classlens.cli.browse_workers import Draw, Half, Job, Opening, Result, results
 from classlens.cli.memory import keep_freed_memory
 from classlens.cli.opening import open_target
@@ -110,16 +111,19 @@ def selection(dataset: Dataset, arguments: argparse.Namespace) -> list[int]:
 def look_of(run: Run, outputs: Outputs) -> Look:
     """What to make of every sample."""
     arguments = run.arguments
+    folder = arguments.output_dir or None
+    again = claim(folder, arguments) if folder else False
     return Look(
         mode=arguments.mode,
         rescale=arguments.rescale_factor,
         flipped=arguments.bgr2rgb or arguments.channel_order == "RGB",
-        folder=(arguments.output_dir or None) if outputs.grid is None else None,
+        folder=folder if outputs.grid is None else None,
         sheets=outputs.grid is not None or outputs.previews,
         tiles=bool(arguments.html),
         drawn=arguments.json,
         digits=len(str(run.dataset.length - 1)),
         seeded=arguments.repeat > 1,
+        again=again,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from classlens.dataset.batch import Batch
-from classlens.figures.filmstrip import CAPTION, INK, SMALLEST, Tile, described, resized, sheet, tile_factor
+from classlens.figures.filmstrip import CAPTION, DOT, INK, SMALLEST, Tile, described, resized, sheet, tile_factor
 from classlens.figures.lettering import wrapped
 from classlens.image import Image
 
@@ -19,5 +19,5 @@ def draw_batch(result: Batch, *, rescale: float = 1.0, left_out: Sequence[Image]
         tiles.append(Tile(pixels, tuple((line, INK) for line in wrapped(told or "no label", CAPTION, room))))
     tiles += [Tile(image.pixels, ()) for image in left_out]
     drawn = {key: value for key, value in result.drawn.items() if key != "partners"}
-    title = "  ·  ".join([result.mixing, *described(drawn), f"{len(result.images)} samples of {result.dataset}"])
+    title = DOT.join([result.mixing, *described(drawn), f"{len(result.images)} samples of {result.dataset}"])
     return Image(sheet(tiles, title, ()))

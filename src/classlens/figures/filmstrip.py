@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from classlens.dataset.trace import Snapshot, Trace
-from classlens.figures.lettering import PAPER, Canvas, Colour, line_height, shortened, wrapped, write
+from classlens.figures.lettering import PAPER, Canvas, Colour, line_height, shortened, width_of, wrapped, write
 from classlens.image import Image
 
 Mode = Literal["original", "transformed", "concat", "pipeline"]
@@ -31,7 +31,7 @@ NARROWEST = 216
 WIDEST = 1600
 """A strip wider than this continues in the next row."""
 
-TIMES = "\N{MULTIPLICATION SIGN}"
+TIMES, DOT = "\N{MULTIPLICATION SIGN}", "  ·  "
 INK: Colour = (32, 33, 36)
 FAINT: Colour = (110, 113, 118)
 WARNING: Colour = (176, 48, 32)
@@ -82,7 +82,7 @@ def heading(result: Trace) -> str:
     """What the sample is."""
     names = ", ".join(result.class_names) or "no label"
     height, width = result.snapshots[0].image.size
-    return f"{names}  ·  #{result.index}  ·  {width} {TIMES} {height}"
+    return f"{names}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
 
 
 def tile(snapshot: Snapshot, rescale: float, name: str) -> Tile:
@@ -131,11 +131,11 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def tile_factor(width: int, height: int) -> float:
+def tile_factor(width: int, height: int, largest: int = LARGEST) -> float:
     """How much a tile is enlarged or shrunk: whole factors up, any factor down."""
     longest = max(width, height)
-    if longest > LARGEST:
-        return LARGEST / longest
+    if longest > largest:
+        return largest / longest
     return max(1, math.floor(SMALLEST / longest))
 
 
@@ -193,10 +193,17 @@ def height_of_head(notes: Sequence[str]) -> int:
 def write_head(canvas: Canvas, title: str, notes: Sequence[str]) -> None:
     """The title, and the notes below it."""
     room = canvas.shape[1] - 2 * MARGIN
-    write(canvas, shortened(title, TITLE, room), (MARGIN, MARGIN // 2), size=TITLE, colour=INK)
+    write(canvas, fitted(title, room), (MARGIN, MARGIN // 2), size=TITLE, colour=INK)
     for number, note in enumerate(notes):
         place = (MARGIN, MARGIN // 2 + line_height(TITLE) + number * line_height(CAPTION))
         write(canvas, note, place, size=CAPTION, colour=WARNING)
+
+
+def fitted(title: str, room: int) -> str:
+    """The title, with its first part, which is the class, cut where it is too long; number and size stay."""
+    name, dot, facts = title.partition(DOT)
+    left = room - width_of(dot + facts, TITLE)
+    return shortened(name, TITLE, left) + dot + facts if left > room // 4 else shortened(title, TITLE, room)
 
 
 def height_of(row: Sequence[Tile]) -> int:
@@ -234,13 +241,17 @@ def paste_row(canvas: Canvas, row: Sequence[Tile], top: int) -> None:
 
 def bad_tile(reason: str, title: str, *, rescue: Image | None = None) -> Image:
     """A marked tile for a sample that cannot be shown, with as much of its picture as there is."""
-    width, height = 2 * LARGEST // 2, LARGEST // 2
+    return Image(sheet([Tile(bad_picture(rescue, LARGEST).pixels, ())], title, [reason]))
+
+
+def bad_picture(rescue: Image | None, longest: int) -> Image:
+    """A crossed-out picture, or a framed one of what is left, `longest` pixels long."""
     if rescue is None:
-        pixels = np.full((height, width, 3), 238, np.uint8)
-        cv2.line(pixels, (0, 0), (width, height), WARNING, 2, cv2.LINE_AA)
-        cv2.line(pixels, (0, height), (width, 0), WARNING, 2, cv2.LINE_AA)
+        pixels = np.full((longest // 2, longest, 3), 238, np.uint8)
+        cv2.line(pixels, (0, 0), (longest, longest // 2), WARNING, 2, cv2.LINE_AA)
+        cv2.line(pixels, (0, longest // 2), (longest, 0), WARNING, 2, cv2.LINE_AA)
     else:
-        pixels = resized(rescue.pixels, LARGEST / max(rescue.size)).copy()
+        pixels = resized(rescue.pixels, longest / max(rescue.size)).copy()
         pixels[:4] = pixels[-4:] = WARNING
         pixels[:, :4] = pixels[:, -4:] = WARNING
-    return Image(sheet([Tile(pixels, ())], title, [reason]))
+    return Image(pixels)
