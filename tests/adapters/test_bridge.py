@@ -28,8 +28,11 @@ ROWS = [
     (dict(type="CenterCrop", crop_size=(200, 300)), dict(type="CenterCrop", crop_size=(300, 200))),
     (dict(type="RandomCrop", size=32, padding=4), dict(type="RandomCrop", crop_size=32, padding=4)),
     (dict(type="RandomFlip", flip_prob=0.5), dict(type="RandomFlip", prob=0.5)),
-    (dict(type="RandomGrayscale", gray_prob=0.2), dict(type="RandomGrayscale", prob=0.2)),
-    (dict(type="Lighting", eigval=[1.0]), dict(type="Lighting", eigval=[1.0], to_rgb=True)),
+    (
+        dict(type="RandomGrayscale", gray_prob=0.2),
+        dict(type="RandomGrayscale", prob=0.2, keep_channels=True, channel_weights=None),
+    ),
+    (dict(type="Lighting", eigval=[1.0]), dict(type="Lighting", eigval=[1.0], to_rgb=True, wrapped=False)),
     (dict(type="Collect", keys=["img"]), dict(type="PackInputs")),
     (dict(type="ImageToTensor", keys=["img"]), None),
     (dict(type="ToTensor", keys=["gt_label"]), None),

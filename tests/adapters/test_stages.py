@@ -229,6 +229,34 @@ def test_a_test_pipeline_leaves_normalising_and_packing_to_others():
     assert fed.pixels.dtype == np.uint8
 
 
+ALBUMENTATIONS = [
+    [{"type": "HorizontalFlip", "p": 1.0}, {"type": "Rotate", "limit": 30, "p": 1.0}],
+    [{"type": "RandomBrightnessContrast", "p": 1.0}, {"type": "GaussianBlur", "p": 1.0}],
+    [{"type": "OneOf", "transforms": [{"type": "Blur"}, {"type": "HueSaturationValue"}], "p": 1.0}],
+    [{"type": "CoarseDropout", "p": 1.0}, {"type": "RandomResizedCrop", "size": [24, 32], "p": 1.0}],
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("rows", ALBUMENTATIONS, ids=lambda rows: rows[0]["type"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_albumentations_makes_the_packages_own_pixels(rows, seed):
+    """As mmpretrain does, the picture is handed over as it is, in BGR."""
+    package = pytest.importorskip("albumentations")
+
+    def made(row):
+        inner = {"transforms": [made(one) for one in row["transforms"]]} if "transforms" in row else {}
+        given = {key: value for key, value in row.items() if key != "type"}
+        return getattr(package, row["type"])(**{**given, **inner})
+
+    composed = package.Compose([made(row) for row in rows])
+    composed.set_random_seed(int(generator(seed, 0, 0).integers(2**31)))
+
+    outcome = run(seed=seed, type="Albumentations", transforms=rows)
+
+    np.testing.assert_array_equal(outcome.state.value, composed(image=PICTURE)["image"])
+
+
 def test_albumentations_repeats_itself_and_tells_what_it_applied():
     pytest.importorskip("albumentations")
     flip = {"type": "HorizontalFlip", "p": 1.0}
@@ -241,6 +269,20 @@ def test_albumentations_repeats_itself_and_tells_what_it_applied():
     assert all("HorizontalFlip" in outcome.drawn and len(outcome.drawn) == 2 for outcome in outcomes)
     with pytest.raises(ConfigError, match="albumentations has no transform named 'Flop'"):
         stage(type="Albu", transforms=[{"type": "Flop"}])
+
+
+def test_five_crops_are_shown_as_views_and_dicts_inside_torchvision_are_refused():
+    pytest.importorskip("torchvision")
+    state = State(PICTURE)
+
+    for built in build_stages([{"type": "ToPIL"}, {"type": "torchvision/FiveCrop", "size": 20}], where="train"):
+        state = built.apply(state, generator(0, 0, 0)).state
+
+    assert len(state.views) == 5
+    assert look(state).size == (20, 5 * 20 + 4 * 4)
+    with pytest.raises(ConfigError, match="torchvision/RandomApply takes transforms, not dicts") as caught:
+        stage(type="torchvision/RandomApply", transforms=[{"type": "ColorJitter"}])
+    assert "RandomApply without torchvision/" in caught.value.hint
 
 
 def test_torchvision_stages_work_on_pillow_pictures():

@@ -64,7 +64,7 @@ def test_a_transform_of_mmpretrain_that_is_not_native_needs_trust(picture):
 
     with pytest.raises(ConfigError, match="no transform named") as refused:
         build_stages([settings], where="train")
-    (stage,) = build_stages([settings], where="train", trusted=True)
+    (stage,) = build_stages([settings], where="train", trusted=())
 
     shown = look(stage.apply(State(picture), generator(0, 0, 0)).state)
     assert "--trust-config" in refused.value.hint

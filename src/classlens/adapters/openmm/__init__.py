@@ -95,7 +95,7 @@ def open_dataset(setup: Setup, options: Options, name: str) -> Dataset:
     from classlens.adapters.openmm.samples import open_split
     from classlens.adapters.openmm.samples.recipes import open_training
 
-    split, trusted = split_of(setup, name), options.trust_config
+    split, trusted = split_of(setup, name), setup.imports if options.trust_config else None
     if name == "train":
         return open_training(setup, split, epoch=options.epoch, trusted=trusted)
     return open_split(split, name=name, classes=setup.classes, trusted=trusted)

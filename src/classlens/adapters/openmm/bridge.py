@@ -11,10 +11,8 @@ Settings = Mapping[str, Any]
 Rename = Mapping[str, str]
 
 RENAMED: Mapping[str, Rename] = {
-    "RandomCrop": {"size": "crop_size"},
     "RandomResizedCrop": {"size": "scale", "scale": "crop_ratio_range", "ratio": "aspect_ratio_range"},
     "RandomFlip": {"flip_prob": "prob"},
-    "RandomGrayscale": {"gray_prob": "prob"},
     "Albu": {},
     "ToPIL": {},
     "ToNumpy": {},
@@ -28,6 +26,12 @@ FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "Transpose", "WrapFie
 """Array bookkeeping of 0.x that one PackInputs does in 1.x."""
 
 BATCH_AUGMENTS: Mapping[str, str] = {"BatchMixup": "Mixup", "BatchCutMix": "CutMix", "BatchResizeMix": "ResizeMix"}
+
+SHARED: Mapping[str, tuple[str, ...]] = {
+    "pad_val": ("Cutout", "Rotate", "Shear", "Translate"),
+    "interpolation": ("Rotate", "Shear", "Translate"),
+}
+"""Setting in the `hparams` of a policy -> operations that have it."""
 
 BY_TEST_MODE = frozenset({"CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "CUB", "StanfordCars"})
 """Datasets whose split is `test_mode` in 0.x and `split` in 1.x."""
@@ -85,20 +89,58 @@ def center_crop(old: Settings) -> dict[str, Any]:
     return {"type": "CenterCrop", "crop_size": crop_size}
 
 
+def random_crop(old: Settings) -> dict[str, Any]:
+    """`pad_if_needed` adds all that is missing on both sides in 0.x, half of it in 1.x."""
+    return {**rename(old, {"size": "crop_size"}), **({"both_sides": True} if old.get("pad_if_needed") else {})}
+
+
+def random_grayscale(old: Settings) -> dict[str, Any]:
+    """0.x keeps three channels, and weighs blue as if it were red."""
+    return {**rename(old, {"gray_prob": "prob"}), "keep_channels": True, "channel_weights": None}
+
+
 def pad(old: Settings) -> dict[str, Any]:
-    """A size is (height, width) in 0.x and (width, height) in 1.x; `pad_val` may be one number in both."""
-    size = old.get("size")
-    return {**old, "size": tuple(reversed(size))} if isinstance(size, tuple | list) else dict(old)
+    """A size is (height, width) in 0.x and (width, height) in 1.x; one `pad_val` fills the first channel in 0.x."""
+    size, value = old.get("size"), old.get("pad_val", 0)
+    turned = {"size": tuple(reversed(size))} if isinstance(size, tuple | list) else {}
+    return {**old, **turned, "pad_val": (value, 0, 0) if isinstance(value, int | float) else value}
 
 
 def lighting(old: Settings) -> dict[str, Any]:
-    """`to_rgb` is on by default in 0.x and off in 1.x."""
-    return {"to_rgb": True, **old}
+    """`to_rgb` is on by default in 0.x and off in 1.x, and only 1.x goes back to whole numbers, which wrap around."""
+    return {"to_rgb": True, "wrapped": False, **old}
 
 
 def color_jitter(old: Settings) -> dict[str, Any]:
     """0.x adjusts with OpenCV's arithmetic, 1.x with Pillow's unless told otherwise; the factors are spread alike."""
     return {"backend": "cv2", **old}
+
+
+def auto_augment(old: Settings) -> dict[str, Any]:
+    """0.x hands `hparams` to the operations; 1.x reads them and leaves them lying."""
+    groups = old.get("policies")
+    if not isinstance(groups, list | tuple):
+        return dict(old)
+    shared = old.get("hparams") or {}
+    return {"type": "AutoAugment", "policies": [[operation(row, shared) for row in group] for group in groups]}
+
+
+def rand_augment(old: Settings) -> dict[str, Any]:
+    """Levels count up to 30 by default, to 10 in 1.x."""
+    rows, shared = old.get("policies"), old.get("hparams")
+    policies = [operation(row, shared) for row in rows] if isinstance(rows, list | tuple) else rows
+    return {"total_level": 30, **old, "policies": policies}
+
+
+def operation(old: Settings, shared: Settings | None = None) -> dict[str, Any]:
+    """An operation with the shared `hparams` that it knows; one `pad_val` of Rotate fills every channel in 0.x."""
+    kind = str(old.get("type")).rpartition(".")[2]
+    known = {key: value for key, value in (shared or {}).items() if kind in SHARED.get(key, ())}
+    new = {**known, **{key: value for key, value in old.items() if value is not None}}
+    if kind == "Rotate":
+        value = new.get("pad_val", 128)
+        new["pad_val"] = (value, value, value) if isinstance(value, int | float) else value
+    return new
 
 
 def collect(old: Settings) -> dict[str, Any]:
@@ -107,11 +149,16 @@ def collect(old: Settings) -> dict[str, Any]:
 
 
 SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
+    "AutoAugment": auto_augment,
+    "RandAugment": rand_augment,
+    "Rotate": operation,
     "CenterCrop": center_crop,
     "Collect": collect,
     "ColorJitter": color_jitter,
     "Lighting": lighting,
     "Pad": pad,
+    "RandomCrop": random_crop,
+    "RandomGrayscale": random_grayscale,
     "RandomResizedCrop": random_resized_crop,
     "Resize": resize,
 }

@@ -35,6 +35,7 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
         classes=class_names(splits),
         hooks=tuple(hook for hook in config.get("custom_hooks") or () if isinstance(hook, Mapping)),
         load_from=config.get("load_from"),
+        imports=custom_imports(config),
         where=partial(place, config),
     )
 
@@ -211,6 +212,12 @@ def old_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
         lr_config=section(config, "lr_config", path),
         momentum_config=section(config, "momentum_config", path),
     )
+
+
+def custom_imports(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules of the user's own types, imported only if the config is trusted."""
+    given = (config.get("custom_imports") or {}).get("imports") or ()
+    return (given,) if isinstance(given, str) else tuple(map(str, given))
 
 
 def class_names(splits: Mapping[str, Split]) -> tuple[str, ...] | None:

@@ -116,4 +116,5 @@ class Setup:
     classes: tuple[str, ...] | None = None
     hooks: tuple[Settings, ...] = ()
     load_from: str | None = None
+    imports: tuple[str, ...] = ()
     where: Callable[[str], str] = field(default=nowhere, compare=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from classlens.adapters.openmm.samples.arrays import cifar, mnist
 from classlens.adapters.openmm.samples.files import custom, imagenet, voc
 from classlens.adapters.openmm.samples.listing import Listing, Pipeline, dataset_of
+from classlens.adapters.openmm.samples.own import own_listing
 from classlens.adapters.openmm.samples.published import (
     aircraft,
     caltech101,
@@ -67,7 +68,7 @@ class Reading:
     name: str
     classes: Classes = None
     places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    trusted: bool = False
+    trusted: Sequence[str] | None = None
     stages: bool = True
 
     def pipeline(self, settings: Settings, key: str) -> Pipeline:
@@ -78,8 +79,8 @@ class Reading:
         return Pipeline(loader_of(given, where), build_stages(given, where=where, trusted=self.trusted, places=places))
 
 
-def open_split(split: Split, *, name: str, classes: Classes, trusted: bool = False) -> Dataset:
-    """The samples and stages of one split; `trusted` allows transforms that are not native.
+def open_split(split: Split, *, name: str, classes: Classes, trusted: Sequence[str] | None = None) -> Dataset:
+    """The samples and stages of one split; in a trusted config, `trusted` are the modules of the user's own types.
 
     Raises:
         ConfigError: the dataset, a transform or a setting is unknown.
@@ -105,15 +106,19 @@ def open_listing(settings: Settings, reading: Reading, key: str = "") -> Listing
         ConfigError: there is no such dataset.
         DataError: the data is not there.
     """
-    settings, where = named(settings), f"{reading.name} dataset"
+    original, settings, where = settings, named(settings), f"{reading.name} dataset"
     kind = str(settings.get("type"))
     if kind in WRAPPERS:
         return WRAPPERS[kind](settings, lambda one, part: open_listing(one, reading, f"{key}.{part}".strip(".")), where)
-    if kind not in KINDS:
-        hint = suggestion(kind, [*KINDS, *WRAPPERS])
-        raise ConfigError(f"{where}: no dataset named {kind!r}", hint=hint)
+    if kind not in KINDS and reading.trusted is None:
+        near = suggestion(kind, [*KINDS, *WRAPPERS])
+        own = "datasets of your own need --trust-config"
+        raise ConfigError(f"{where}: no dataset named {kind!r}", hint=f"{near} {own}" if "mean" in near else own)
     pipeline = reading.pipeline(settings, key) if reading.stages else Pipeline()
-    listing = KINDS[kind](settings, class_names(settings, where) or reading.classes, where)
+    if kind not in KINDS:
+        listing = own_listing(original, reading.trusted or (), where)
+    else:
+        listing = KINDS[kind](settings, class_names(settings, where) or reading.classes, where)
     return replace(listing, pipeline=pipeline)
 
 

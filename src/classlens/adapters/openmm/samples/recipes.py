@@ -1,6 +1,6 @@
 """Training that changes on the way: the pipeline and the mixing in force in a given epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from classlens.adapters.openmm.samples import open_split
@@ -11,7 +11,7 @@ from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError
 
 
-def open_training(setup: Setup, split: Split, *, epoch: int | None, trusted: bool) -> Dataset:
+def open_training(setup: Setup, split: Split, *, epoch: int | None, trusted: Sequence[str] | None) -> Dataset:
     """The training split as it is in `epoch`, counted from 1; None is the beginning.
 
     Raises:

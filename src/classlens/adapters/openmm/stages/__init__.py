@@ -19,7 +19,7 @@ from classlens.adapters.openmm.stages.crops import (
     RandomResizedCrop,
 )
 from classlens.adapters.openmm.stages.erasing import RandomErasing
-from classlens.adapters.openmm.stages.foreign import albumentations_stage, registered_stage, torchvision_stage
+from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
 from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, format_stage
 from classlens.adapters.openmm.stages.geometry import CenterCrop, Pad, RandomFlip, Resize, ResizeEdge
 from classlens.adapters.openmm.stages.nesting import multi_view, random_apply, random_choice
@@ -60,11 +60,12 @@ LOADER = "LoadImageFromFile"
 
 
 def build_stages(
-    pipeline: Sequence[Settings], *, where: str, trusted: bool = False, places: Sequence[str] = ()
+    pipeline: Sequence[Settings], *, where: str, trusted: Sequence[str] | None = None, places: Sequence[str] = ()
 ) -> tuple[Stage, ...]:
     """The stages of a pipeline that change the picture: loading comes before them, packing shows nothing.
 
-    `places` says of each entry where it is written; errors begin with that. With `trusted`, transforms that are not native are looked for in mmpretrain's registry.
+    `places` says of each entry where it is written; errors begin with that. In a trusted config, transforms that are
+    not native are looked for in mmpretrain and in the `trusted` modules; None means that it is not trusted.
 
     Raises:
         ConfigError: a transform or one of its settings is unknown, or a value makes no sense.
@@ -82,7 +83,7 @@ def build_stages(
     return tuple(stages)
 
 
-def build_nested(pipeline: Sequence[Settings], where: str, *, trusted: bool) -> tuple[Stage, ...]:
+def build_nested(pipeline: Sequence[Settings], where: str, *, trusted: Sequence[str] | None) -> tuple[Stage, ...]:
     """`build_stages` as nesting stages call it."""
     return build_stages(pipeline, where=where, trusted=trusted)
 
@@ -104,8 +105,9 @@ def build_stage(settings: Settings, where: str, build: partial[tuple[Stage, ...]
     native = transform(settings, where)
     if native is not None:
         return stage_of(name, native, settings)
-    if build.keywords["trusted"]:
-        return registered_stage(original, where)
+    trusted = build.keywords["trusted"]
+    if trusted is not None:
+        return own_stage(original, trusted, where)
     known = [*DETERMINISTIC, *RANDOM, *POLICIES, *NESTED, *FORMATS, *KINDS, LOADER, *FOLDED]
     near = suggestion(name, known)
     own = "transforms of your own need --trust-config"

@@ -84,13 +84,15 @@ class Lighting:
     """Colour noise along the principal components of ImageNet's pixels.
 
     Source: Krizhevsky et al., ImageNet classification with deep CNNs, NeurIPS 2012, section 4.1. As upstream, values
-    beyond 0..255 wrap around, and `to_rgb` leaves the channels swapped for the stages that follow.
+    beyond 0..255 wrap around, and `to_rgb` leaves the channels swapped for the stages that follow. Without `wrapped`,
+    as in 0.x, the picture becomes one of floats and nothing wraps.
     """
 
     eigval: Sequence[float]
     eigvec: Sequence[Sequence[float]]
     alphastd: float = 0.1
     to_rgb: bool = False
+    wrapped: bool = True
 
     def __post_init__(self) -> None:
         if np.shape(self.eigvec) != (3, len(self.eigval)):
@@ -103,18 +105,20 @@ class Lighting:
     def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
         """Add the same colour everywhere."""
         shift = (np.asarray(self.eigvec) * np.asarray(drawn["alpha"]) * np.asarray(self.eigval)).sum(axis=1)
-        curves = (enhance.LEVELS.astype(np.float32)[:, None] + shift).astype(np.int64) % 256
         source = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if self.to_rgb else pixels
+        if not self.wrapped:
+            return (source + shift).astype(np.float32)
+        curves = (enhance.LEVELS.astype(np.float32)[:, None] + shift).astype(np.int64) % 256
         return enhance.looked_up(source, curves)
 
 
 @dataclass(frozen=True)
 class RandomGrayscale:
-    """Grey with a probability; one channel unless `keep_channels`."""
+    """Grey with a probability; one channel unless `keep_channels`. Without weights as 0.x: by OpenCV, as if RGB."""
 
     prob: float = 0.1
     keep_channels: bool = False
-    channel_weights: Sequence[float] = (1.0, 1.0, 1.0)
+    channel_weights: Sequence[float] | None = (1.0, 1.0, 1.0)
     color_format: str = "bgr"
 
     def __post_init__(self) -> None:
@@ -127,10 +131,13 @@ class RandomGrayscale:
         return {"grey": "yes" if random.random() < self.prob else "no"}
 
     def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
-        """The weighted mean of the channels, truncated."""
+        """The weighted mean of the channels; with weights it is truncated."""
         source = cv2.cvtColor(pixels, cv2.COLOR_HSV2BGR) if self.color_format == "hsv" else pixels
         if drawn["grey"] == "no" or source.ndim == 2:
             return source
-        weights = np.array(self.channel_weights) / sum(self.channel_weights)
-        grey = (weights * source).sum(axis=2).astype(np.uint8)
+        if self.channel_weights is None:
+            grey = cv2.cvtColor(source, cv2.COLOR_RGB2GRAY)
+        else:
+            weights = np.array(self.channel_weights) / sum(self.channel_weights)
+            grey = (weights * source).sum(axis=2).astype(np.uint8)
         return np.dstack([grey] * source.shape[2]) if self.keep_channels else grey

@@ -62,13 +62,14 @@ class EfficientNetCenterCrop:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A window of (height, width) at a random place, after padding."""
+    """A window of (height, width) at a random place, after padding; 0.x adds all that is missing on both sides."""
 
     crop_size: int | Sequence[int]
     padding: int | Sequence[int] | None = None
     pad_if_needed: bool = False
     pad_val: float | Sequence[float] = 0
     padding_mode: str = "constant"
+    both_sides: bool = False
 
     def __post_init__(self) -> None:
         positive("crop_size", *pair(self.crop_size))
@@ -89,15 +90,20 @@ class RandomCrop:
         return cut(self.padded(pixels), drawn["box"])
 
     def padded(self, pixels: Pixels) -> Pixels:
-        """The picture with its border; `padding_mode` counts for `pad_if_needed` only, as upstream has it."""
+        """The picture with its border; `padding_mode` counts for `pad_if_needed` only, as upstream has it.
+
+        A single `pad_val` fills the first channel alone, as upstream's way through OpenCV makes it: blue, not grey.
+        """
+        fill = (self.pad_val, 0, 0) if isinstance(self.pad_val, (int, float)) else self.pad_val
         if self.padding is not None:
             margins = [self.padding] * 4 if isinstance(self.padding, int) else list(self.padding)
-            pixels = bordered(pixels, margins if len(margins) == 4 else margins * 2, self.pad_val)
+            pixels = bordered(pixels, margins if len(margins) == 4 else margins * 2, fill)
         if self.pad_if_needed:
             wanted_height, wanted_width = pair(self.crop_size)
-            y = math.ceil(max(0, wanted_height - pixels.shape[0]) / 2)
-            x = math.ceil(max(0, wanted_width - pixels.shape[1]) / 2)
-            pixels = bordered(pixels, (x, y, x, y), self.pad_val, self.padding_mode)
+            share = 1 if self.both_sides else 2
+            y = math.ceil(max(0, wanted_height - pixels.shape[0]) / share)
+            x = math.ceil(max(0, wanted_width - pixels.shape[1]) / share)
+            pixels = bordered(pixels, (x, y, x, y), fill, self.padding_mode)
         return pixels
 
 

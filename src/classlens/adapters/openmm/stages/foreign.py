@@ -1,10 +1,10 @@
-"""Stages that other packages implement: `torchvision/...`, Albumentations, and mmpretrain's own registry.
+"""Stages that others implement: `torchvision/...`, Albumentations, mmpretrain, and the user's own code.
 
 They are imported only when a pipeline names them, and draw from the global generators, which `trace` seeds.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from inspect import signature
@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from classlens.adapters.openmm.own import made
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.state import State
 from classlens.adapters.openmm.stages.transform import arguments
@@ -53,6 +54,9 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
         given["interpolation"] = module.InterpolationMode(given["interpolation"].lower())
     if isinstance(given.get("dtype"), str):
         given["dtype"] = getattr(import_module("torch"), given["dtype"])
+    if any(isinstance(one, Mapping) for one in given.get("transforms") or ()):
+        hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
+        raise ConfigError(f"{where}: {settings['type']} takes transforms, not dicts, in training too", hint=hint)
     try:
         transform = kind(**given)
     except (TypeError, ValueError) as error:
@@ -60,6 +64,8 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
         value = transform(state.value)
+        if isinstance(value, tuple):  # FiveCrop and TenCrop
+            return Outcome(replace(state, views=tuple(replace(state, value=view) for view in value)))
         return Outcome(replace(state, value=value, encoding=torch_encoding(state.encoding, value, transform)))
 
     return Stage(str(settings["type"]), apply, arguments(settings))
@@ -117,19 +123,13 @@ def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
         raise ConfigError(f"{where}: {settings['type']}: {error}") from error
 
 
-def registered_stage(settings: Settings, where: str) -> Stage:
-    """A transform of mmpretrain, or of the user's own code that registered itself there; for trusted configs only.
+def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
+    """A transform of mmpretrain, or of the user's own code; for trusted configs only.
 
     Raises:
-        MissingDependency: mmpretrain is not installed.
-        ConfigError: its registry has no such transform, or it refuses its settings.
+        ConfigError: there is no such transform, or it refuses its settings.
     """
-    package("mmpretrain.datasets", "mmpretrain")
-    registry = import_module("mmpretrain.registry").TRANSFORMS
-    try:
-        transform = registry.build(dict(settings))
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f"{where}: {settings['type']}: {str(error).splitlines()[0]}") from error
+    transform = made(settings, "TRANSFORMS", modules, where)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
         shape = np.shape(state.value)[:2]

@@ -1,0 +1,100 @@
+import sys
+
+import numpy as np
+import pytest
+
+from classlens.adapters import Options, open_source
+from classlens.dataset.trace import trace
+from classlens.errors import ConfigError
+from tests.adapters.test_samples import write
+
+CONFIG = """
+custom_imports = dict(imports={imports!r}, allow_failed_imports=False)
+train_dataloader = dict(batch_size=2, dataset=dict({dataset}, pipeline=[
+    dict(type='LoadImageFromFile'),
+    dict(type={kind!r}, strength=0.5),
+    dict(type='Resize', scale=4),
+]))
+"""
+MODULE = """
+import numpy as np
+
+class Darker:
+    def __init__(self, strength):
+        if strength > 1:
+            raise ValueError('too strong')
+        self.strength = strength
+
+    def __call__(self, results):
+        return {**results, 'img': (results['img'] * self.strength).astype(np.uint8)}
+
+class Pictures:
+    metainfo = {'classes': ('dark', 'bright')}
+
+    def __init__(self, size, pipeline):
+        self.size = size
+
+    def __len__(self):
+        return 2
+
+    def get_data_info(self, index):
+        return {'img': np.full((self.size, self.size, 3), 200 * index, np.uint8), 'gt_label': index}
+
+class NoDataset:
+    def __init__(self, pipeline):
+        pass
+"""
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    write(tmp_path / "data" / "a" / "1.png", shade=100)
+    for name, content in (("plain_types", MODULE), ("needy_types", "import mmpretrain_of_tomorrow\n")):
+        (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    folder = f"type='CustomDataset', data_root={str(tmp_path / 'data')!r}"
+
+    def dataset(kind="Darker", imports=("plain_types",), data=folder, trust=True):
+        (tmp_path / "config.py").write_text(CONFIG.format(imports=list(imports), dataset=data, kind=kind))
+        return open_source("config.py", options=Options(trust_config=trust)).dataset("train")
+
+    yield dataset
+    for name in ("plain_types", "needy_types"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("kind", ["Darker", "plain_types.Darker"])
+def test_a_transform_of_ones_own_needs_no_openmmlab(kind, opened):
+    result = trace(opened(kind, imports=["plain_types"] if kind == "Darker" else []), 0)
+
+    assert [one.stage for one in result.snapshots] == ["LoadImageFromFile", kind, "Resize"]
+    assert result.transformed.image.pixels[0, 0].tolist() == [50, 50, 50]
+
+
+def test_a_dataset_of_ones_own_is_asked_for_its_samples(opened):
+    dataset = opened(data="type='Pictures', size=6")
+
+    assert dataset.classes == ("dark", "bright")
+    assert dataset.class_names(1) == ("bright",)
+    assert trace(dataset, 1).original.image.size == (6, 6)
+    assert np.unique(trace(dataset, 1).transformed.image.pixels).tolist() == [100]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message", "hint"),
+    [
+        ({"trust": False}, "stage 2: no transform named 'Darker'", "--trust-config"),
+        ({"data": "type='Pictures', size=6", "trust": False}, "no dataset named 'Pictures'", "--trust-config"),
+        ({"kind": "Lighter"}, "stage 2: nothing named 'Lighter' in plain_types", ""),
+        ({"imports": ["no_types"]}, "no module named 'no_types'", "PYTHONPATH"),
+        ({"imports": ["needy_types"]}, "needy_types needs mmpretrain_of_tomorrow", "classlens[mmpretrain]"),
+        ({"data": "type='NoDataset'"}, r"NoDataset has no get_data_info\(index\)", ""),
+        ({"data": "type='Pictures'"}, "Pictures: .*missing 1 required positional argument: 'size'", ""),
+    ],
+    ids=str,
+)
+def test_what_is_missing_is_said_before_any_picture_is_read(asked, message, hint, opened):
+    with pytest.raises(ConfigError, match=message) as caught:
+        opened(**asked)
+
+    assert hint in caught.value.hint
