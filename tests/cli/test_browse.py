@@ -227,7 +227,8 @@ def open_deadly(path, options):
 
     def open_dataset(name):
         dataset = source.dataset(name)
-        return replace(dataset, load=lambda index: os._exit(139) if index == 2 else dataset.load(index))
+        load = lambda index: os._exit(139) if index == 2 else dataset.load(index)
+        return replace(dataset, load=load, glance=None)
 
     return replace(source, open_dataset=open_dataset)
 """

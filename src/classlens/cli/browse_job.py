@@ -16,7 +16,7 @@ from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes, salvage
 from classlens.dataset.trace import Extent, Trace, trace
 from classlens.errors import ClasslensError
-from classlens.figures.filmstrip import DOT, Mode, bad_picture, bad_tile, draw_trace, resized, tile_factor
+from classlens.figures.filmstrip import DOT, LARGEST, Mode, bad_picture, bad_tile, draw_trace, rescaled, tile_factor
 from classlens.image import Image
 
 EXTENTS: Mapping[str, Extent] = {"original": "first", "transformed": "last", "concat": "ends", "pipeline": "all"}
@@ -31,16 +31,17 @@ TILE = 160
 class Look:
     """What to make of every sample.
 
-    `folder` is None where nothing is written. `sheets` asks for the drawn picture back, `tiles` for a cell of a page,
-    `drawn` for what every stage drew. Files are named with `digits` for the index, and with the seed if `seeded`;
-    `again` may replace those of an earlier run.
+    `folder` is None where nothing is written. `wanted` asks for the drawn picture back, `contact` for one that fits on
+    a contact sheet, `tiles` for a cell of a page, `drawn` for what every stage drew. Files are named with `digits` for
+    the index, and with the seed if `seeded`; `again` may replace those of an earlier run.
     """
 
     mode: Mode
     rescale: float = 1.0
     flipped: bool = False
     folder: str | None = None
-    sheets: bool = False
+    wanted: bool = False
+    contact: bool = False
     tiles: bool = False
     drawn: bool = False
     digits: int = 1
@@ -48,9 +49,26 @@ class Look:
     again: bool = False
 
     @property
-    def sheeted(self) -> bool:
+    def headed(self) -> bool:
         """Whether samples are drawn with a heading."""
-        return self.sheets or self.folder is not None
+        return self.wanted or self.folder is not None
+
+    @property
+    def strip(self) -> bool:
+        """Whether samples are drawn as tiles."""
+        return self.mode in ("concat", "pipeline")
+
+    def factor(self, size: tuple[int, int]) -> float:
+        """By how much the only picture of a sample, of this (height, width), is enlarged or shrunk."""
+        height, width = size
+        return tile_factor(width, height) if self.contact and self.rescale == 1 else self.rescale
+
+    def needed(self, longest: int) -> float:
+        """How many pixels of a picture's longer side are drawn."""
+        if self.strip and self.rescale == 1:
+            return LARGEST
+        drawn = self.factor((longest, longest)) * longest
+        return drawn if self.headed else min(drawn, TILE)
 
 
 @dataclass(frozen=True)
@@ -93,9 +111,9 @@ class Sketch:
 def sketch(dataset: Dataset, index: int, seed: int, look: Look) -> Sketch:
     """Trace and draw one sample; whatever is wrong with it is told in the row."""
     try:
-        result = trace(dataset, index, seed, keep=EXTENTS[look.mode])
+        result = trace(dataset, index, seed, keep=EXTENTS[look.mode], needed=look.needed)
         result = flipped(result) if look.flipped else result
-        sheet = draw_trace(result, mode=look.mode, rescale=look.rescale) if look.sheeted else None
+        sheet = sheet_of(result, look) if look.headed else None
         return Sketch(described(result, look), sheet, cell_of(result, sheet, look) if look.tiles else None)
     except BAD_SAMPLE as error:
         row = failed(dataset, index, seed, error)
@@ -104,18 +122,24 @@ def sketch(dataset: Dataset, index: int, seed: int, look: Look) -> Sketch:
 
 def marked_sketch(row: Row, look: Look, *, rescue: bool) -> Sketch:
     """A bad sample where pictures are wanted; `rescue` shows what can still be seen of it."""
-    seen = rescued(row.path) if rescue and (look.sheeted or look.tiles) else None
-    return Sketch(row, marked(row, seen) if look.sheeted else None, bad_picture(seen, TILE) if look.tiles else None)
+    seen = rescued(row.path) if rescue and (look.headed or look.tiles) else None
+    return Sketch(row, marked(row, seen) if look.headed else None, bad_picture(seen, TILE) if look.tiles else None)
+
+
+def sheet_of(result: Trace, look: Look) -> Image:
+    """A sample with its heading."""
+    factor = look.rescale if look.strip else look.factor(result.snapshots[-1].size)
+    return draw_trace(result, mode=look.mode, rescale=factor)
 
 
 def cell_of(result: Trace, sheet: Image | None, look: Look) -> Image:
     """A sample on a page: its one picture without a heading, or the strip."""
-    if look.mode in ("concat", "pipeline"):
-        return sheet or draw_trace(result, mode=look.mode, rescale=look.rescale)
-    image = (result.original if look.mode == "original" else result.transformed).image
-    height, width = image.size
-    factor = tile_factor(width, height, TILE) if look.rescale == 1 else min(look.rescale, TILE / max(image.size))
-    return Image(resized(image.pixels, factor))
+    if look.strip:
+        return sheet or sheet_of(result, look)
+    shown = result.original if look.mode == "original" else result.transformed
+    height, width = shown.size
+    factor = tile_factor(width, height, TILE) if look.rescale == 1 else min(look.rescale, TILE / max(shown.size))
+    return Image(rescaled(shown, factor))
 
 
 def keep(made: Sketch, look: Look) -> Row:
@@ -124,7 +148,7 @@ def keep(made: Sketch, look: Look) -> Row:
     jpeg = None if sheet is None else encoded(sheet)
     file = None if look.folder is None or jpeg is None else written(jpeg, look, row)
     tile = None if made.cell is None else Tile(webp(made.cell), made.cell.size)
-    return replace(row, file=file, jpeg=jpeg if look.sheets else None, tile=tile)
+    return replace(row, file=file, jpeg=jpeg if look.wanted else None, tile=tile)
 
 
 def written(jpeg: bytes, look: Look, row: Row) -> str:
@@ -172,10 +196,10 @@ def rescued(path: str | None) -> Image | None:
 def described(result: Trace, look: Look) -> Row:
     """The row of a sample that decodes; damaged data that decodes all the same is an error too."""
     stages = tuple(
-        {"stage": one.stage, "size": one.image.size, "drawn": plain(one.drawn), "changed": one.changed}
+        {"stage": one.stage, "size": one.size, "drawn": plain(one.drawn), "changed": one.changed}
         for one in (result.snapshots if look.drawn else ())
     )
-    size, damage = result.snapshots[0].image.size, damage_in(result.remarks)
+    size, damage = result.snapshots[0].size, damage_in(result.remarks)
     error = f"{result.path}: {damage}" if damage else ""
     return Row(result.index, result.seed, result.path, result.class_names, size, None, result.remarks, stages, error)
 

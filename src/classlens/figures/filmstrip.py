@@ -67,7 +67,7 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float = 1.0) 
         raise ValueError(f"rescale must be above 0, not {rescale}")
     if mode in ("original", "transformed"):
         snapshot = result.original if mode == "original" else result.transformed
-        return Image(titled(resized(snapshot.image.pixels, rescale), heading(result), result.remarks))
+        return Image(titled(rescaled(snapshot, rescale), heading(result), result.remarks))
     if mode == "concat":
         ends = (("original", result.original), ("transformed", result.transformed))
         tiles = [tile(replace(end, drawn={}, note=""), rescale, name) for name, end in ends]
@@ -81,14 +81,14 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float = 1.0) 
 def heading(result: Trace) -> str:
     """What the sample is."""
     names = ", ".join(result.class_names) or "no label"
-    height, width = result.snapshots[0].image.size
+    height, width = result.snapshots[0].size
     return f"{names}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
 
 
 def tile(snapshot: Snapshot, rescale: float, name: str) -> Tile:
     """A snapshot with its caption."""
-    height, width = snapshot.image.size
-    pixels = resized(snapshot.image.pixels, tile_factor(width, height) if rescale == 1 else rescale)
+    height, width = snapshot.size
+    pixels = rescaled(snapshot, tile_factor(width, height) if rescale == 1 else rescale)
     room = max(pixels.shape[1], SMALLEST)
     lines = [(shortened(name, CAPTION, room, bold=True), INK)]
     size = f"{width} {TIMES} {height}"
@@ -137,6 +137,11 @@ def tile_factor(width: int, height: int, largest: int = LARGEST) -> float:
     if longest > largest:
         return largest / longest
     return max(1, math.floor(SMALLEST / longest))
+
+
+def rescaled(snapshot: Snapshot, factor: float) -> Pixels:
+    """The picture at `factor` times its true size."""
+    return resized(snapshot.image.pixels, factor * max(snapshot.size) / max(snapshot.image.size))
 
 
 def resized(pixels: Pixels, factor: float) -> Pixels:
