@@ -10,7 +10,7 @@ from typing import TextIO
 
 from classlens.cli.browse_files import encoded, write_whole
 from classlens.cli.browse_job import BAD_SAMPLE, Row, failed, marked, plain, rescued
-from classlens.cli.browse_outputs import as_data, list_bad
+from classlens.cli.browse_outputs import as_data, list_bad, shower
 from classlens.cli.browse_record import claim
 from classlens.cli.browse_workers import Casualty, Draw, Job
 from classlens.dataset.batch import Batch, mix
@@ -74,7 +74,7 @@ def browse_batches(
     batches: Batches, found: Iterator[Trace | Row], dataset: Dataset, arguments: argparse.Namespace, out: TextIO
 ) -> int:
     """Mix and draw the batches from their samples, one sheet each; returns how many samples were bad."""
-    made, bad = [], []
+    made, bad, show, interval = [], [], shower(arguments), arguments.show_interval
     if arguments.output_dir:
         claim(arguments.output_dir, arguments)
     for number, members in enumerate(batches.members):
@@ -82,11 +82,13 @@ def browse_batches(
         left_out = [one for one in samples if isinstance(one, Row)]
         good = [one for one in samples if isinstance(one, Trace)]
         batch = mix(good, batches.plan, batches.seed + number, name=dataset.name)
-        if arguments.output_dir:
-            image = draw_batch(
-                batch, rescale=arguments.rescale_factor, left_out=[marked(row, rescued(row.path)) for row in left_out]
-            )
-            write_whole(Path(arguments.output_dir) / f"batch_{number + 1:03d}.jpg", encoded(image))
+        if arguments.output_dir or show:
+            tiles = [marked(row, rescued(row.path)) for row in left_out]
+            sheet = encoded(draw_batch(batch, rescale=arguments.rescale_factor, left_out=tiles))
+            if arguments.output_dir:
+                write_whole(Path(arguments.output_dir) / f"batch_{number + 1:03d}.jpg", sheet)
+            if show:
+                show(Row(number + 1, batch.seed, class_names=(f"batch of {dataset.name}",), jpeg=sheet), interval)
         made.append(replace(batch, images=()))
         bad += left_out
     report(made, bad, arguments, out)

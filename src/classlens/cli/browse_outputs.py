@@ -51,9 +51,7 @@ class Outputs:
         """
         if arguments.grid and not arguments.output_dir:
             raise ConfigError("--grid makes files", hint="say where they go with --output-dir")
-        saved = arguments.output_dir or arguments.html
-        show = None if arguments.not_show or arguments.json or (saved and not arguments.show) else shower()
-        return cls(out, arguments, dataset, show, arguments.grid)
+        return cls(out, arguments, dataset, shower(arguments), arguments.grid)
 
     @property
     def previews(self) -> bool:
@@ -147,8 +145,11 @@ def as_data(row: Row) -> Mapping[str, Any]:
     }
 
 
-def shower() -> Show | None:
-    """A window where there is a display, half blocks on a terminal, else nothing."""
+def shower(arguments: argparse.Namespace) -> Show | None:
+    """How pictures are shown, if they are: in a window where there is a display, else on a terminal."""
+    saved = arguments.output_dir or arguments.html
+    if arguments.not_show or arguments.json or (saved and not arguments.show):
+        return None
     if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         from classlens.cli.browse_window import open_window
 

@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TextIO
 
@@ -22,8 +24,8 @@ from classlens.errors import DataError
 ON_A_PAGE = 1000
 """A page holds its pictures, so it shows so many unless told otherwise."""
 
-STEP = 25
-"""The progress line is renewed every so many pictures."""
+BAR, RENEWED = 30, 0.1
+"""Letters of the progress bar, and seconds until it is drawn again."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,19 @@ def look_of(run: Run, outputs: Outputs) -> Look:
 
 
 def progress(made: Iterator[Result], total: int, *, quiet: bool) -> Iterator[Result]:
-    """Pass results on, and count them on the terminal if there is one."""
+    """Pass results on, and draw a bar of them on the terminal if there is one."""
     shown = sys.stderr.isatty() and not quiet
+    begun = drawn = time.monotonic()
     for number, result in enumerate(made, start=1):
-        if shown and (number % STEP == 0 or number == total):
-            print(f"\r{number}/{total}", end="\n" if number == total else "", file=sys.stderr, flush=True)
+        now = time.monotonic()
+        if shown and (now - drawn > RENEWED or number == total):
+            drawn = now
+            print(bar(number, total, now - begun), end="\n" if number == total else "", file=sys.stderr, flush=True)
         yield result
+
+
+def bar(done: int, total: int, seconds: float) -> str:
+    """How far a run is, and how long the rest will take."""
+    filled = BAR * done // total
+    left = timedelta(seconds=round(seconds / done * (total - done)))
+    return f"\r{'█' * filled}{'░' * (BAR - filled)} {done}/{total}  {left} left  "
