@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.samples import KINDS
+from classlens.adapters.openmm.samples.wrappers import WRAPPERS
+from classlens.adapters.openmm.setup import inside
 from classlens.adapters.openmm.stages import build_stages
+from classlens.adapters.openmm.stages.transform import named
 from classlens.config import read_config
 from classlens.errors import ClasslensError, ConfigError
 
@@ -23,8 +27,14 @@ def setups(package):
         yield read_setup(config, path)
 
 
+def types_in(dataset):
+    """The type of a dataset and of those inside it."""
+    found = {named(dataset)["type"]}
+    return found.union(*(types_in(one) for one in inside(dataset).values()))
+
+
 def refusals(package):
-    """Number of supervised configs, and those with a stage that cannot be built, with the reason."""
+    """Number of supervised configs, and those with a stage or a dataset that is not native, with the reason."""
     count, refused = 0, {}
     for setup in setups(package):
         if not str((setup.model or {}).get("type", "")).endswith("ImageClassifier"):
@@ -33,6 +43,8 @@ def refusals(package):
         try:
             for name, split in setup.splits.items():
                 build_stages(split.pipeline, where=name)
+                if unknown := types_in(split.dataset) - {*KINDS, *WRAPPERS}:
+                    raise ConfigError(f"no dataset named {unknown}")
         except ClasslensError as error:
             refused[setup.path.name] = str(error)
     return count, refused
@@ -40,11 +52,12 @@ def refusals(package):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(("package", "generation", "least"), [("mmpretrain", "1.x", 430), ("mmcls", "0.x", 270)])
-def test_pipelines_of_upstreams_configs_are_built_natively(package, generation, least):
+def test_pipelines_and_datasets_of_upstreams_configs_are_native(package, generation, least):
     count, refused = refusals(package)
 
     assert count >= least
     assert len(refused) / count <= 0.01, refused
+    print(f"{package}: {count - len(refused)} of {count}, not {refused}")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

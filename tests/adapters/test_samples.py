@@ -136,6 +136,11 @@ LISTS = {
     "twice": ("a.jpg 0\na.jpg 0\n", [("a.jpg", 0), ("a.jpg", 0)], "listed again: list.txt:2 (first in line 1)"),
     "other label": ("a.jpg 0\na.jpg 1\n", [("a.jpg", 0), ("a.jpg", 1)], "listed again with another label: list.txt:2"),
     "tabs": ("a.jpg\t0\nb.jpg\t1\n", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "a label of two words": ("a.jpg 0\nb.jpg one more\n", [("a.jpg", 0), ("b.jpg one",)], "list.txt:2 ('more')"),
+    "commas": ("a.jpg,0\nb.jpg,1\n", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "no line end": ("a.jpg 0\nb.jpg 1", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "one label of several out of range": ("a.jpg 0,5\n", [("a.jpg", 0, 5)], "label outside 0..1: list.txt:1 (0,5)"),
+    "a fraction": ("a.jpg 0\nb.jpg 1.5\n", [("a.jpg", 0), ("b.jpg",)], "label is not a number: list.txt:2 ('1.5')"),
     "several labels": ("a.jpg 0,1\n", [("a.jpg", 0, 1)], ""),
 }
 
@@ -151,6 +156,31 @@ def test_trouble_in_an_annotation_list_is_told_with_file_and_line(content, sampl
     assert listed(dataset) == samples
     assert warning in "\n".join(dataset.warnings).replace(f"{tmp_path}/", "")
     assert bool(dataset.warnings) == bool(warning)
+
+
+def test_labels_that_are_names_become_classes_where_no_config_knows_better(tmp_path):
+    write(tmp_path / "a b.jpg")
+    (tmp_path / "list.csv").write_text("path,label\na b.jpg,zebra\nc.jpg,ant\nd.jpg,\n")
+    (tmp_path / "paths.txt").write_text("a b.jpg\nc.jpg\n")
+
+    named = open_source(f"csv:{tmp_path / 'list.csv'}").dataset("train")
+    bare = open_source(f"folder:{tmp_path / 'paths.txt'}").dataset("train")
+
+    assert named.classes == ("ant", "zebra")
+    assert listed(named) == [("a b.jpg", 1), ("c.jpg", 0), ("d.jpg",)]
+    assert named.warnings == (f"no label: {tmp_path}/list.csv:4",)
+    assert listed(bare) == [("a b.jpg",), ("c.jpg",)]
+    assert trace(bare, 0).original.image.size == (8, 10)
+
+
+def test_the_first_troubles_of_a_kind_are_listed_and_the_rest_counted(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg 0\n" + "b.jpg\n" * 9)
+
+    warnings = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt").warnings
+
+    assert warnings[0].startswith(f"no label: {tmp_path}/list.txt:2, ")
+    assert warnings[0].endswith("list.txt:6 and 4 more")
+    assert "listed again: " in warnings[1]
 
 
 def test_csv_and_json_lists_are_read(tmp_path):
@@ -282,6 +312,18 @@ def test_tables_of_hugging_face_are_read_row_by_row(tmp_path):
         assert dataset.length == 5
         assert [dataset.class_names(index) for index in (0, 4)] == [("cat",), ("dog",)]
         assert trace(dataset, 3).original.image.size == (8, 10)
+
+
+def test_a_table_may_name_files_instead_of_holding_them(tmp_path):
+    arrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    rows = [{"bytes": None, "path": str(write(tmp_path / "x.png"))}, {"bytes": None, "path": None}]
+    parquet.write_table(arrow.table({"image": rows, "label": [0, 1]}), tmp_path / "a.parquet")
+
+    dataset = open_source(f"folder:{tmp_path / 'a.parquet'}").dataset("train")
+
+    assert trace(dataset, 0).original.image.size == (8, 10)
+    with pytest.raises(DataError, match=r"a\.parquet::1: no picture in column 'image'"):
+        dataset.load(1)
 
 
 def test_a_broken_table_is_named(tmp_path):

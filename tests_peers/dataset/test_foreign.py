@@ -45,6 +45,39 @@ def test_torchvision_stages_make_the_peers_pixels(seed, picture):
     assert [one.stage for one in states[1:]] == [settings["type"] for settings in TORCHVISION]
 
 
+NAMES = [
+    {"type": "torchvision/RandAugment"},
+    {"type": "torchvision/AutoAugment"},
+    {"type": "torchvision/AugMix"},
+    {"type": "torchvision/ColorJitter", "brightness": 0.4, "hue": 0.1},
+    {"type": "torchvision/RandomGrayscale", "p": 0.5},
+    {"type": "torchvision/GaussianBlur", "kernel_size": 5},
+    {"type": "torchvision/RandomAffine", "degrees": 20, "interpolation": "bilinear"},
+    {"type": "torchvision/RandomPerspective", "p": 1.0},
+    {"type": "torchvision/RandomPosterize", "bits": 3},
+    {"type": "torchvision/RandomSolarize", "threshold": 100},
+    {"type": "torchvision/RandomHorizontalFlip"},
+    {"type": "torchvision/RandomCrop", "size": 30, "padding": 4},
+    {"type": "torchvision/Resize", "size": 30, "interpolation": "lanczos"},
+]
+
+
+@pytest.mark.parametrize("settings", NAMES, ids=lambda found: found["type"])
+def test_every_name_of_torchvision_makes_the_peers_pixels(settings, picture):
+    from classlens.dataset.trace import mixed
+
+    pipeline = [{"type": "NumpyToPIL", "to_rgb": True}, settings]
+    dataset = Dataset("toy", 1, lambda _: State(picture), build_stages(pipeline, where="train"), look)
+    mine = trace(dataset, 0, 3).transformed.image.pixels
+    results = {"img": picture.copy()}
+
+    with seeded_globals(mixed(3, 0)):
+        for one in pipeline:
+            results = TRANSFORMS.build(dict(one))(results)
+
+    np.testing.assert_array_equal(mine, np.array(results["img"].convert("RGB")))
+
+
 def test_tensors_are_shown_as_pictures(picture):
     pipeline = [
         {"type": "ToPIL", "to_rgb": True},

@@ -127,7 +127,7 @@ def list_bad(bad: Sequence[Row]) -> None:
     for row in bad[:LISTED]:
         print(f"  #{row.index}  {row.error}", file=sys.stderr)
     if len(bad) > LISTED:
-        print(f"  and {len(bad) - LISTED} more", file=sys.stderr)
+        print(f"  and {len(bad) - LISTED} more (--json names all)", file=sys.stderr)
 
 
 def as_data(row: Row) -> Mapping[str, Any]:

@@ -50,6 +50,19 @@ EXTENSIONS = {
 }
 
 
+BEGINNINGS = {
+    b"\xff\xd8": "damaged JPEG: its header cannot be read",
+    b"\x89PNG": "damaged PNG: its header cannot be read",
+    b"GIF8": "damaged GIF: its header cannot be read",
+    b"RIFF": "damaged WebP: its header cannot be read",
+    b"II*\x00": "damaged TIFF: its header cannot be read",
+    b"MM\x00*": "damaged TIFF: its header cannot be read",
+    b"%PDF": "a PDF document, not a picture",
+    b"PK\x03\x04": "an archive, not a picture",
+}
+"""How files begin that no reader of headers understands, and what is said of them."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What the file claims. `size` is (height, width) as stored, before any EXIF rotation; `deep` is above 8 bits."""
@@ -78,6 +91,16 @@ def read_header(data: bytes) -> Header | None:
                 return header_of(picture)
         except PILLOW_TROUBLE:
             return None
+
+
+def guessed(data: bytes) -> str:
+    """What can be said of a file without a readable header, from its first bytes."""
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+        return "a HEIC picture, which neither OpenCV nor Pillow decodes"
+    found = (reason for beginning, reason in BEGINNINGS.items() if data.startswith(beginning))
+    if (reason := next(found, "")) or b"\x00" in data or not data.isascii():
+        return reason or "not a picture of a known kind, or its header is damaged"
+    return "text, not a picture"
 
 
 @contextmanager

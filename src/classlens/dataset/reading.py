@@ -19,7 +19,7 @@ from PIL import ImageFile, ImageOps
 from classlens.arrays import UInt8
 from classlens.dataset.archive import SEPARATOR, is_archive, read_member
 from classlens.dataset.complaints import wrong_checksum
-from classlens.dataset.headers import MAX_PIXELS, PILLOW_TROUBLE, Header, read_header
+from classlens.dataset.headers import MAX_PIXELS, PILLOW_TROUBLE, Header, guessed, read_header
 from classlens.dataset.remote import is_remote, read_remote
 from classlens.errors import DataError
 from classlens.image import Image
@@ -190,11 +190,8 @@ def why_not_decoded(data: bytes) -> str:
     """What can be said of bytes that a decoder gave up on."""
     header = read_header(data)
     if header is None:
-        if data.isascii() and b"\x00" not in data:
-            return "text, not a picture"
-        if found := wrong_checksum(data):
-            return f"damaged PNG: {found}"
-        return "not a picture of a known kind, or its header is damaged"
+        checksum = wrong_checksum(data)
+        return f"damaged PNG: {checksum}" if checksum else guessed(data)
     height, width = header.size
     kind = f"{header.format} {header.mode} {width} x {height}"
     if header.pixels > 2 * (Pillow.MAX_IMAGE_PIXELS or header.pixels):

@@ -1,8 +1,8 @@
 """The user's own transforms and datasets, named in a trusted config: found, imported, and made.
 
-They are looked for in the registry of mmpretrain where it is installed, then in the modules that `custom_imports`
-names, by the name of the class; a dotted type names module and class at once. So a plain class that asks nothing of
-OpenMMLab needs no OpenMMLab.
+They are looked for in the modules that `custom_imports` names, by the name of the class (a dotted type names module and
+class at once), then in the registry of mmpretrain where it is installed. So a plain class that asks nothing of OpenMMLab
+needs no OpenMMLab.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,12 +57,12 @@ def class_of(kind: str, modules: Sequence[str], where: str) -> Callable[..., Own
     """A class by its dotted name, or by its own name in one of the modules, which are all imported."""
     module, _, name = kind.rpartition(".")
     found = [getattr(imported(one, where), kind, None) for one in modules]
-    dotted = [getattr(imported(module, where), name, None)] if module and find_top(module) else []
+    dotted = [getattr(imported(module, where), name, None)] if module and is_package(module) else []
     return next((one for one in (*dotted, *found) if callable(one)), None)
 
 
-def find_top(module: str) -> bool:
-    """Whether the first part of a dotted name is a package here; a scope such as `mmpretrain` may be none."""
+def is_package(module: str) -> bool:
+    """Whether the first part of a dotted name can be imported here; a scope such as `mmcls` need not be."""
     with importable("."):
         return find_spec(module.partition(".")[0]) is not None
 

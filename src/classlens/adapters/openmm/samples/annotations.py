@@ -5,6 +5,7 @@ A line that cannot be used as it is becomes a warning with file and line, never 
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from classlens.dataset.dataset import Sample
+from classlens.dataset.folder import EVERY_EXTENSION
 from classlens.dataset.reading import read_bytes
 from classlens.errors import DataError
 
@@ -28,18 +30,19 @@ class Troubles:
     """Collects what is wrong, with places; the first few of each kind are listed, the rest counted."""
 
     path: str
+    counts: Counter[str] = field(default_factory=Counter)
     places: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, kind: str, place: object) -> None:
         """Remember one."""
-        self.places.setdefault(kind, []).append(f"{self.path}:{place}")
+        self.counts[kind] += 1
+        if self.counts[kind] <= SHOWN:
+            self.places.setdefault(kind, []).append(f"{self.path}:{place}")
 
     def told(self) -> tuple[str, ...]:
         """One sentence per kind."""
-        return tuple(
-            f"{kind}: {', '.join(found[:SHOWN])}" + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
-            for kind, found in self.places.items()
-        )
+        more = {kind: f" and {times - SHOWN} more" if times > SHOWN else "" for kind, times in self.counts.items()}
+        return tuple(f"{kind}: {', '.join(found)}{more[kind]}" for kind, found in self.places.items())
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def read_annotations(path: str, *, classes: Sequence[str] | None = None, labelle
         return from_json(decoded(path), path, troubles)
     content = as_utf8(read_bytes(path))
     rows = csv_rows if suffix == ".csv" else text_rows if labelled else name_rows
+    classes = named_classes(rows(content)) if labelled and not classes else classes
     known: dict[str, tuple[int, ...]] = {}
     names: list[str] = []
     labels: list[tuple[int, ...]] = []
@@ -88,6 +92,16 @@ def read_annotations(path: str, *, classes: Sequence[str] | None = None, labelle
         raise DataError(f"{path}: no line of the form 'path label'")
     note_repetitions(names, labels, rows(content), troubles)
     return Annotations(names, labels, tuple(classes) if classes else None, troubles.told())
+
+
+def named_classes(rows: Iterator[tuple[int, str, str]]) -> tuple[str, ...] | None:
+    """The classes of a list whose labels are all names, sorted as class folders would be; None if one is a number."""
+    found: set[str] = set()
+    for _, _, label in rows:
+        if label.partition(",")[0].strip().removeprefix("-").isdecimal():
+            return None
+        found.add(label)
+    return tuple(sorted(found - {""})) or None
 
 
 def note_repetitions(
@@ -135,7 +149,10 @@ def text_rows(content: bytes) -> Iterator[tuple[int, str, str]]:
         name, blank, label = whole.rpartition("\t" if "\t" in whole else " ")
         if not blank and "," in whole:
             name, _, label = whole.rpartition(",")
-        yield (line, name.rstrip(), label) if name else (line, whole, "")
+        if not name or (not label.isdecimal() and label.lower().endswith(EVERY_EXTENSION)):
+            yield line, whole, ""
+        else:
+            yield line, name.rstrip(), label
 
 
 def csv_rows(content: bytes) -> Iterator[tuple[int, str, str]]:

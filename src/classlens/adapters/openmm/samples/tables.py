@@ -16,6 +16,7 @@ from typing import Any
 from classlens.adapters.openmm.samples.listing import Listing
 from classlens.dataset.archive import SEPARATOR
 from classlens.dataset.dataset import Sample
+from classlens.dataset.reading import read_bytes
 from classlens.errors import DataError, MissingDependency
 
 SUFFIXES = (".parquet", ".arrow")
@@ -113,6 +114,8 @@ def tabled(paths: Sequence[str]) -> Listing:
         path, row = place(index)
         cell = value(path, row, picture)
         data = cell.get("bytes") if isinstance(cell, Mapping) else cell
+        if data is None and isinstance(cell, Mapping) and cell.get("path"):
+            return read_bytes(cell["path"])
         if not isinstance(data, bytes) or not data:
             raise DataError(f"{path}{SEPARATOR}{row}: no picture in column {picture!r}")
         return data

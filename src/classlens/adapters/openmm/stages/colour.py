@@ -107,7 +107,7 @@ class Lighting:
         shift = (np.asarray(self.eigvec) * np.asarray(drawn["alpha"]) * np.asarray(self.eigval)).sum(axis=1)
         source = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if self.to_rgb else pixels
         if not self.wrapped:
-            return (source + shift).astype(np.float32)
+            return np.asarray(source + shift, np.float32)
         curves = (enhance.LEVELS.astype(np.float32)[:, None] + shift).astype(np.int64) % 256
         return enhance.looked_up(source, curves)
 
