@@ -8,7 +8,7 @@ from classlens.cli.browse_files import decoded, encoded
 from classlens.cli.browse_job import Row
 from classlens.image import Image
 
-GAP = 6
+GAP = 10
 
 
 def sheet_of(rows: Sequence[Row], columns: int) -> bytes:

@@ -35,7 +35,7 @@ TIMES, DOT = "\N{MULTIPLICATION SIGN}", "  ·  "
 INK: Colour = (32, 33, 36)
 FAINT: Colour = (110, 113, 118)
 WARNING: Colour = (176, 48, 32)
-MARGIN, FOOT = 8, 12
+MARGIN, EDGE, FOOT = 8, 2, 12
 TITLE, CAPTION = 14, 11
 LINES = 7
 """At most so many lines of drawn values under a tile."""
@@ -181,7 +181,7 @@ def titled(pixels: Pixels, title: str, remarks: Sequence[str]) -> Canvas:
     top = height_of_head(notes)
     canvas = np.full((top + height, max(NARROWEST, width), 3), PAPER[0], np.uint8)
     canvas[top:, :width] = pixels
-    write_head(canvas, title, notes)
+    write_head(canvas, title, notes, left=EDGE)
     return canvas
 
 
@@ -195,12 +195,12 @@ def height_of_head(notes: Sequence[str]) -> int:
     return MARGIN + line_height(TITLE) + len(notes) * line_height(CAPTION) + MARGIN // 2
 
 
-def write_head(canvas: Canvas, title: str, notes: Sequence[str]) -> None:
+def write_head(canvas: Canvas, title: str, notes: Sequence[str], *, left: int = MARGIN) -> None:
     """The title, and the notes below it."""
-    room = canvas.shape[1] - 2 * MARGIN
-    write(canvas, fitted(title, room), (MARGIN, MARGIN // 2), size=TITLE, colour=INK)
+    room = canvas.shape[1] - 2 * left
+    write(canvas, fitted(title, room), (left, MARGIN // 2), size=TITLE, colour=INK)
     for number, note in enumerate(notes):
-        place = (MARGIN, MARGIN // 2 + line_height(TITLE) + number * line_height(CAPTION))
+        place = (left, MARGIN // 2 + line_height(TITLE) + number * line_height(CAPTION))
         write(canvas, note, place, size=CAPTION, colour=WARNING)
 
 
