@@ -121,13 +121,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers or not can_copy():
         return browsed(arguments)
     status = status_of_copy(lambda: browsed(arguments))
-    if killed(status) and not arguments.stats and arguments.batch is None:
+    if killed(status):
         print(f"note: {told(status)}; now each is decoded in a process of its own", file=sys.stderr)
         arguments.workers = 1
         status = status_of_copy(lambda: browsed(arguments))
     if killed(status):
         print(f"error: {told(status)}", file=sys.stderr)
-        print("hint: --output-dir DIR without --stats and --batch names it", file=sys.stderr)
+        print("hint:  --in-order or --index I asks for no label but those of what is shown", file=sys.stderr)
         return 2
     return status
 
