@@ -105,6 +105,7 @@ def shares(dataset, root, repetitions):
     A run encodes and writes in a second thread, so that on two free cores only drawing is added.
     """
     indices = range(100)
+    draws = [(index, 0) for index in indices]
     found = {"one core, cpu": [], "as a run, wall": []}
     for _ in range(repetitions):
         look = Look("transformed", folder=tempfile.mkdtemp(dir=root))
@@ -120,7 +121,7 @@ def shares(dataset, root, repetitions):
         look = replace(look, folder=tempfile.mkdtemp(dir=root))
         job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
         start = time.perf_counter()
-        for _row in results(dataset, NOWHERE, [(index, 0) for index in indices], job, 0):
+        for _row in results(dataset, NOWHERE, draws, job, total=len(draws), workers=0):
             pass
         found["as a run, wall"].append(alone / (time.perf_counter() - start))
     return {way: median(values) for way, values in found.items()}

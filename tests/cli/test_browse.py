@@ -245,7 +245,7 @@ def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monk
 
     look = Look("original")
     job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
-    found = list(results(dataset, opening, [(index, 0) for index in range(6)], job, workers=2))
+    found = list(results(dataset, opening, ((index, 0) for index in range(6)), job, total=6, workers=2))
 
     assert [row.index for row in found] == list(range(6))
     assert [bool(row.error) for row in found] == [False, False, True, False, False, False]

@@ -1,7 +1,6 @@
 """How a run is made: in this process or in others, alone or with a page, and what it says meanwhile."""
 
 import json
-from collections import deque
 from itertools import chain, count
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from classlens.cli import browse_workers
 from classlens.cli.browse_files import encoded
 from classlens.cli.browse_run import bar
 from classlens.cli.browse_window import FRAME, fitted
-from classlens.cli.browse_workers import emptied, worthwhile_here
+from classlens.cli.browse_workers import worthwhile_here
 from classlens.cli.main import main
 from classlens.dataset.reading import read_image
 from classlens.image import Image
@@ -31,17 +30,10 @@ def test_a_run_starts_processes_only_when_much_is_left_to_do(waiting, seconds_ea
     clock = chain([0.0], (number * seconds_each for number in count()))
     monkeypatch.setattr(browse_workers.time, "process_time", lambda: next(clock))
 
-    taken = list(worthwhile_here(deque((index, 0) for index in range(waiting))))
+    taken = list(worthwhile_here(((index, 0) for index in range(waiting)), waiting))
 
     assert len(taken) == pytest.approx(taken_here, abs=1)
     assert taken == [(index, 0) for index in range(len(taken))]
-
-
-def test_nothing_is_left_of_what_stays_in_one_process():
-    waiting = deque([(0, 0), (1, 0)])
-
-    assert list(emptied(waiting)) == [(0, 0), (1, 0)]
-    assert not waiting
 
 
 @pytest.mark.parametrize("kind", [["--stats"], ["--batch", "3", "-n", "2", "--cfg-options", *MIXUP]], ids=" ".join)

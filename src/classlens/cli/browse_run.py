@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -38,10 +38,13 @@ class Run:
     arguments: argparse.Namespace
     out: TextIO
 
-    def over(self, draws: Sequence[Draw], job: Job[Half, Result], *, quiet: bool = False) -> Iterator[Result]:
-        """One result per draw, counted on the terminal."""
-        made = results(self.dataset, self.opening, draws, job, self.arguments.workers)
-        return progress(made, len(draws), quiet=quiet)
+    def over(
+        self, draws: Iterable[Draw], job: Job[Half, Result], *, total: int, quiet: bool = False
+    ) -> Iterator[Result]:
+        """One result for each of `total` draws, counted on the terminal."""
+        workers = self.arguments.workers
+        made = results(self.dataset, self.opening, draws, job, total=total, workers=workers)
+        return progress(made, total, quiet=quiet)
 
 
 def browse(arguments: argparse.Namespace, out: TextIO) -> int:
@@ -61,11 +64,11 @@ def browse(arguments: argparse.Namespace, out: TextIO) -> int:
 def pictures(run: Run) -> int:
     """Every sample as a picture; returns how many were bad."""
     arguments = run.arguments
-    draws = [(index, arguments.seed + turn) for index in run.indices for turn in range(arguments.repeat)]
+    draws = ((index, arguments.seed + turn) for index in run.indices for turn in range(arguments.repeat))
     outputs = Outputs.of(arguments, run.dataset, run.out)
     look = look_of(run, outputs)
     job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
-    for row in run.over(draws, job, quiet=outputs.previews):
+    for row in run.over(draws, job, total=len(run.indices) * arguments.repeat, quiet=outputs.previews):
         outputs.take(row)
     outputs.finish()
     return len(outputs.bad)
@@ -76,7 +79,9 @@ def batches(run: Run) -> int:
     from classlens.cli.browse_batches import TRACING, browse_batches, planned
 
     plan = planned(run.dataset, run.indices, run.arguments)
-    return browse_batches(plan, run.over(plan.draws, TRACING), run.dataset, run.arguments, run.out)
+    return browse_batches(
+        plan, run.over(plan.draws, TRACING, total=len(plan.draws)), run.dataset, run.arguments, run.out
+    )
 
 
 def statistics(run: Run) -> int:
@@ -84,12 +89,12 @@ def statistics(run: Run) -> int:
     from classlens.cli.browse_stats import MEASURING, print_stats
     from classlens.dataset.statistics import summed
 
-    found = summed(run.over([(index, 0) for index in run.indices], MEASURING))
+    found = summed(run.over(((index, 0) for index in run.indices), MEASURING, total=len(run.indices)))
     print_stats(run.dataset, found, run.out, as_json=run.arguments.json)
     return len(found.bad)
 
 
-def selection(dataset: Dataset, arguments: argparse.Namespace) -> list[int]:
+def selection(dataset: Dataset, arguments: argparse.Namespace) -> Sequence[int]:
     """The samples that the options choose, in the order in which they are shown.
 
     Raises:
@@ -101,12 +106,12 @@ def selection(dataset: Dataset, arguments: argparse.Namespace) -> list[int]:
         return given(dataset, arguments.index)
     total = dataset.length if among is None else len(among)
     if arguments.batch is not None:
-        return among or list(range(total)) if arguments.in_order else shuffled(dataset, total, arguments.seed, among)
+        return among or range(total) if arguments.in_order else shuffled(dataset, total, arguments.seed, among)
     number = min(arguments.show_number or (ON_A_PAGE if arguments.html else total), total)
     if arguments.shuffle:
         return shuffled(dataset, number, arguments.seed, among)
     if arguments.in_order or number == total:
-        return (among or list(range(total)))[:number]
+        return (among or range(total))[:number]
     return spread(dataset, number, arguments.seed, among)
 
 

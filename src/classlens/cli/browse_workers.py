@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import cv2
@@ -80,26 +81,27 @@ class Job(Generic[Half, Result]):
 
 
 def results(
-    dataset: Dataset, opening: Opening, draws: Sequence[Draw], job: Job[Half, Result], workers: int | None
+    dataset: Dataset,
+    opening: Opening,
+    draws: Iterable[Draw],
+    job: Job[Half, Result],
+    *,
+    total: int,
+    workers: int | None,
 ) -> Iterator[Result]:
-    """One result per draw, in the given order.
+    """One result per draw, in the given order; there are `total`.
 
     `workers` 0 stays in this process; None begins here, and starts processes when the work left is worth it.
     """
-    waiting = deque(draws)
-    available = cores()
-    if workers is None:
-        mine = worthwhile_here(waiting) if available > 1 else emptied(waiting)
-        yield from in_this_process(dataset, mine, job)
-    elif workers == 0:
-        yield from in_this_process(dataset, emptied(waiting), job)
-    packed = pickle.dumps(opening) if waiting else b""
-    while waiting:
-        finished, suspects = yield from pooled(packed, waiting, job, workers or min(available, MOST_WORKERS))
-        for _ in range(finished):
-            waiting.popleft()
-        if suspects:
-            yield from one_by_one(packed, deque(waiting.popleft() for _ in range(min(suspects, len(waiting)))), job)
+    waiting, available = iter(draws), cores()
+    if workers is None and available > 1:
+        yield from in_this_process(dataset, worthwhile_here(waiting, total), job)
+    elif not workers:
+        yield from in_this_process(dataset, waiting, job)
+    packed = pickle.dumps(opening)
+    for draw in waiting:
+        suspects = yield from pooled(packed, chain([draw], waiting), job, workers or min(available, MOST_WORKERS))
+        yield from one_by_one(packed, deque(suspects), job)
 
 
 def cores() -> int:
@@ -108,21 +110,14 @@ def cores() -> int:
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
-def emptied(waiting: deque[Draw]) -> Iterator[Draw]:
-    """Everything that waits."""
-    while waiting:
-        yield waiting.popleft()
-
-
-def worthwhile_here(waiting: deque[Draw]) -> Iterator[Draw]:
-    """What waits, until it is clear that several processes would be done earlier."""
-    begun, taken = time.process_time(), 0
-    while waiting:
+def worthwhile_here(waiting: Iterator[Draw], total: int) -> Iterator[Draw]:
+    """What waits, out of `total`, until it is clear that several processes would be done earlier."""
+    begun = time.process_time()
+    for taken, draw in enumerate(waiting, start=1):
+        yield draw
         spent = time.process_time() - begun
-        if spent > FIRST_LOOK and len(waiting) * spent / taken > WORTHWHILE:
+        if spent > FIRST_LOOK and (total - taken) * spent / taken > WORTHWHILE:
             return
-        taken += 1
-        yield waiting.popleft()
 
 
 def in_this_process(dataset: Dataset, draws: Iterable[Draw], job: Job[Half, Result]) -> Iterator[Result]:
@@ -140,28 +135,27 @@ def in_this_process(dataset: Dataset, draws: Iterable[Draw], job: Job[Half, Resu
 
 
 def pooled(
-    packed: bytes, waiting: Sequence[Draw], job: Job[Any, Result], workers: int
-) -> Generator[Result, None, tuple[int, int]]:
-    """Results from a pool of processes; returns how many came, and how many were in flight when one of them died."""
+    packed: bytes, waiting: Iterable[Draw], job: Job[Any, Result], workers: int
+) -> Generator[Result, None, Sequence[Draw]]:
+    """Results from a pool of processes; returns what was in flight when one of them died."""
     from concurrent.futures.process import BrokenProcessPool
 
+    sent: deque[Draw] = deque()
     flying: deque[Future[Result]] = deque()
-    finished = 0
     with new_pool(workers) as pool:
         try:
             for index, seed in waiting:
+                sent.append((index, seed))
                 flying.append(pool.submit(work, packed, job, index, seed))
                 while len(flying) >= workers * AHEAD:
                     yield flying[0].result()
-                    flying.popleft()
-                    finished += 1
+                    flying.popleft(), sent.popleft()
             while flying:
                 yield flying[0].result()
-                flying.popleft()
-                finished += 1
+                flying.popleft(), sent.popleft()
         except BrokenProcessPool:
-            return finished, max(len(flying), 1)
-    return finished, 0
+            pass
+    return sent
 
 
 def one_by_one(packed: bytes, remaining: deque[Draw], job: Job[Any, Result]) -> Iterator[Result]:
