@@ -116,4 +116,4 @@ def report(found: Sequence[Batch], bad: Sequence[Row], arguments: argparse.Names
         told = f"{one.mixing}, own share {share:.3f}" if isinstance(share, float) else one.mixing
         place = f" in {arguments.output_dir}" if arguments.output_dir else ""
         print(f"batch {number}: {len(one.indices)} samples, {told}{place}", file=out)
-    list_bad(bad)
+    list_bad(bad, len(bad))

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -36,7 +36,8 @@ class Outputs:
     show: Show | None = None
     grid: tuple[int, int] | None = None
     good: int = 0
-    bad: list[Row] = field(default_factory=list)
+    bad: int = 0
+    named: list[Row] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     waiting: list[Row] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
@@ -61,7 +62,9 @@ class Outputs:
     def take(self, row: Row) -> None:
         """One more picture."""
         if row.error:
-            self.bad.append(row)
+            self.bad += 1
+            if len(self.named) < LISTED:
+                self.named.append(replace(row, jpeg=None, tile=None))
         else:
             self.good += 1
         self.remarks.update(row.remarks)
@@ -96,14 +99,14 @@ class Outputs:
             self.out.write("\n")
             return
         place = " and ".join(filter(None, (self.arguments.output_dir, self.arguments.html)))
-        total = self.good + len(self.bad)
+        total = self.good + self.bad
         what = f"{self.sheets} sheets of {total} pictures" if self.sheets else f"{total} pictures"
         print(f"{what} of {self.dataset.name}" + (f" in {place}" if place else ""), file=self.out)
         if not place and self.show is None:
             print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
         for line in (*self.dataset.warnings, *(f"{times} x {remark}" for remark, times in self.remarks.most_common())):
             print(f"note: {line}", file=sys.stderr)
-        list_bad(self.bad)
+        list_bad(self.named, self.bad)
 
     def summary(self) -> Mapping[str, Any]:
         """The run as data."""
@@ -113,21 +116,21 @@ class Outputs:
             "classes": list(self.dataset.classes or ()),
             "mode": self.arguments.mode,
             "shown": self.good,
-            "bad": len(self.bad),
+            "bad": self.bad,
             "warnings": list(self.dataset.warnings),
             "samples": [as_data(row) for row in self.rows],
         }
 
 
-def list_bad(bad: Sequence[Row]) -> None:
+def list_bad(bad: Sequence[Row], count: int) -> None:
     """Name the samples that could not be read, and why."""
-    if not bad:
+    if not count:
         return
-    print(f"{len(bad)} of them are bad:", file=sys.stderr)
+    print(f"{count} of them are bad:", file=sys.stderr)
     for row in bad[:LISTED]:
         print(f"  #{row.index}  {row.error}", file=sys.stderr)
-    if len(bad) > LISTED:
-        print(f"  and {len(bad) - LISTED} more (--json names all)", file=sys.stderr)
+    if count > LISTED:
+        print(f"  and {count - LISTED} more (--json names all)", file=sys.stderr)
 
 
 def as_data(row: Row) -> Mapping[str, Any]:

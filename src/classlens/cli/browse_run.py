@@ -71,7 +71,7 @@ def pictures(run: Run) -> int:
     for row in run.over(draws, job, total=len(run.indices) * arguments.repeat, quiet=outputs.previews):
         outputs.take(row)
     outputs.finish()
-    return len(outputs.bad)
+    return outputs.bad
 
 
 def batches(run: Run) -> int:
