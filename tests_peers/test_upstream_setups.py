@@ -7,6 +7,7 @@ import pytest
 
 from classlens.adapters.openmm.read_setup import read_setup
 from classlens.adapters.openmm.samples import KINDS
+from classlens.adapters.openmm.samples.settings import unknown as unknown_settings
 from classlens.adapters.openmm.samples.wrappers import WRAPPERS
 from classlens.adapters.openmm.setup import inside
 from classlens.adapters.openmm.stages import build_stages
@@ -33,6 +34,11 @@ def types_in(dataset):
     return found.union(*(types_in(one) for one in inside(dataset).values()))
 
 
+def innermost(dataset):
+    """The first dataset inside all wrappers."""
+    return next((innermost(one) for one in inside(dataset).values()), dataset)
+
+
 def refusals(package):
     """Number of supervised configs, and those with a stage or a dataset that is not native, with the reason."""
     count, refused = 0, {}
@@ -45,6 +51,7 @@ def refusals(package):
                 build_stages(split.pipeline, where=name)
                 if unknown := types_in(split.dataset) - {*KINDS, *WRAPPERS}:
                     raise ConfigError(f"no dataset named {unknown}")
+                assert not list(unknown_settings(innermost(split.dataset))), setup.path
         except ClasslensError as error:
             refused[setup.path.name] = str(error)
     return count, refused

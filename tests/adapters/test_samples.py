@@ -116,6 +116,22 @@ def test_class_names_of_the_config_win_and_a_wrong_number_is_said(folder, tmp_pa
     assert by_file.class_names(4) == ("cat",)
 
 
+@pytest.mark.parametrize(("indices", "kept"), [(2, [0, 1]), (-2, [3, 4]), ([4, 0, -2], [4, 0, 3]), (0, [])])
+def test_a_part_of_a_dataset_can_be_asked_for(indices, kept, folder):
+    whole = listed(opened(type="CustomDataset", data_root=str(folder)))
+
+    assert listed(opened(type="CustomDataset", data_root=str(folder), indices=indices)) == [whole[one] for one in kept]
+    assert count(Split({"type": "CustomDataset", "data_root": str(folder), "indices": indices})) == len(kept)
+
+
+def test_indices_that_do_not_exist_are_refused_and_unknown_settings_told(folder):
+    for wrong in ([5], "all", [0.5]):
+        with pytest.raises(ConfigError, match="indices is a number or a list of sample numbers below 5"):
+            opened(type="CustomDataset", data_root=str(folder), indices=wrong)
+    told = opened(type="CustomDataset", data_root=str(folder), with_lable=False).warnings
+    assert told == ("CustomDataset has no setting 'with_lable'; did you mean with_label?",)
+
+
 def test_an_unlabelled_folder_has_no_classes(folder):
     dataset = opened(type="CustomDataset", data_root=str(folder), with_label=False)
 

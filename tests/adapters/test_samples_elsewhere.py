@@ -11,6 +11,7 @@ import zipfile
 import pytest
 
 from classlens.adapters import open_source
+from classlens.dataset.archive import tar_index
 from classlens.dataset.trace import trace
 from classlens.errors import DataError, MissingDependency
 from tests.adapters.test_samples import folder as folder
@@ -112,6 +113,26 @@ def test_a_picture_is_no_dataset(folder):
         open_source(f"folder:{folder / 'b' / '2.jpg'}").dataset("train")
 
     assert caught.value.hint == "give the folder it lies in"
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_members_of_a_tar_file_are_found_where_tarfile_finds_them(form, tmp_path):
+    names = ["a/1.jpg", "b c/2.jpg", "é/3.jpg", f"{'long' * 20}/{'name' * 15}.jpg", "empty.jpg"]
+    with tarfile.open(tmp_path / "x.tar", "w", format=form) as archive:
+        archive.add(tmp_path, "folder", recursive=False)
+        for number, name in enumerate(names):
+            member = tarfile.TarInfo(name)
+            member.size = 700 * (4 - number)
+            archive.addfile(member, io.BytesIO(bytes([number]) * member.size))
+    for path, kept in (
+        (tmp_path / "x.tar", names),
+        (pack(tmp_path / "y.tar", {"1.jpg": b"x" * 512, "2": b""}), ["1.jpg", "2"]),
+    ):
+        with tarfile.open(path) as archive:
+            expected = {one.name: (one.offset_data, one.size) for one in archive if one.isfile()}
+
+        assert tar_index(str(path)) == expected
+        assert list(expected) == kept
 
 
 def test_shards_carry_their_labels_beside_the_pictures(picture, tmp_path):

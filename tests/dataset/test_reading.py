@@ -103,3 +103,27 @@ def test_the_upper_half_of_a_truncated_picture_can_be_salvaged(tmp_path):
 
 def test_nothing_is_salvaged_from_what_is_no_picture():
     assert salvage(b"nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "rotated here, not by Pillow"),
+        ({"imdecode_backend": "pillow"}, "rotated here, not by Pillow"),
+        ({"color_type": "color_ignore_orientation"}, "not rotated here"),
+        ({"color_type": "unchanged"}, "not rotated here"),
+    ],
+    ids=str,
+)
+def test_whether_a_picture_was_turned_is_said_as_its_pixels_show_it(settings, told):
+    state = LoadImageFromFile(**settings).state(turned(6), "a.jpg")
+
+    assert f"EXIF orientation 6: {told}" in state.remarks[0]
+    assert (state.pixels.shape[:2] == (WIDTH, HEIGHT)) == (not told.startswith("not"))
+
+
+def test_a_picture_that_only_pillow_refuses_as_too_large_is_said_to_be_so(monkeypatch):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)
+
+    with pytest.raises(DataError, match=f"a.jpg: Pillow refuses this JPEG RGB {WIDTH} x {HEIGHT} as too large"):
+        LoadImageFromFile(imdecode_backend="pillow").state(JPEG, "a.jpg")

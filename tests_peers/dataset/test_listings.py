@@ -51,6 +51,9 @@ def settings_of(root):
         "repeated": {"type": "RepeatDataset", "dataset": inner, "times": 2},
         "joined": {"type": "ConcatDataset", "datasets": [inner, inner]},
         "balanced": {"type": "ClassBalancedDataset", "dataset": inner, "oversample_thr": 0.4},
+        "the first": {**inner, "indices": 7},
+        "the last": {**inner, "indices": -7},
+        "some": {**inner, "indices": [3, 1, 12]},
         "imagenet": {"type": "ImageNet", "data_root": str(root), "data_prefix": "data", "classes": ["a", "b", "c"]},
     }
 

@@ -4,6 +4,7 @@ A picture in an archive has the path `ARCHIVE::NAME`; a folder in one is written
 have no way to one member but through all before it, and are refused.
 """
 
+import os
 import re
 import tarfile
 import zipfile
@@ -16,6 +17,7 @@ from classlens.errors import DataError
 
 SEPARATOR = "::"
 ARCHIVE = re.compile(r"(.*?\.(?:zip|tar|tgz|tar\.\w+))(?:/(.*))?", re.IGNORECASE | re.DOTALL)
+HEADER, FOLDER, PLAIN_KINDS = 512, ord("5"), b"05\x00"
 Place = tuple[int, int]
 """Where the bytes of a member start in a tar file, and how many they are."""
 
@@ -54,12 +56,39 @@ def tar_index(path: str) -> Mapping[str, Place]:
         DataError: it is missing, damaged or compressed.
     """
     try:
+        found = None if is_remote(path) else plain_index(path)
+        if found is not None:
+            return found
         with opened_anywhere(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
     except (OSError, ValueError, tarfile.TarError) as error:
         hint = "" if isinstance(error, FileNotFoundError) else "unpack compressed archives first"
         reason = reason_of(error).lower()
         raise DataError(f"{path}: cannot be opened as a plain tar file: {reason}", hint=hint) from error
+
+
+def plain_index(path: str) -> Mapping[str, Place] | None:
+    """The same in an eighth of the time, for files with nothing but plain headers in them, as shards mostly are.
+
+    None leaves it to `tarfile`, which also knows what to say of a damaged file. A header takes 512 bytes: the name
+    at 0, the size in octal digits at 124, the kind at 156, and at 345 the start of a name too long for its field.
+    """
+    found: dict[str, Place] = {}
+    place, end = 0, os.path.getsize(path)  # noqa: PTH202 - this is called once per shard, of which there are thousands
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        while place < end:
+            file.seek(place)
+            header = file.read(HEADER)
+            if header == bytes(HEADER):
+                return found
+            size = header[124:136].strip(b" \x00")
+            if header[257:262] != b"ustar" or header[156] not in PLAIN_KINDS or header[345] or not size.isdigit():
+                return None
+            length, place = int(size, 8), place + HEADER
+            if header[156] != FOLDER:
+                found[header[:100].partition(b"\x00")[0].decode("utf-8", "surrogateescape")] = (place, length)
+            place += -(-length // HEADER) * HEADER
+    return found
 
 
 def names_in(path: str) -> list[str]:

@@ -23,6 +23,7 @@ from classlens.adapters.openmm.samples.published import (
     pets,
     sun397,
 )
+from classlens.adapters.openmm.samples.settings import subset, unknown
 from classlens.adapters.openmm.samples.wrappers import WRAPPERS
 from classlens.adapters.openmm.setup import Settings, Split
 from classlens.adapters.openmm.stages import build_stages
@@ -116,10 +117,10 @@ def open_listing(settings: Settings, reading: Reading, key: str = "") -> Listing
         raise ConfigError(f"{where}: no dataset named {kind!r}", hint=f"{near} {own}" if "mean" in near else own)
     pipeline = reading.pipeline(settings, key) if reading.stages else Pipeline()
     if kind not in KINDS:
-        listing = own_listing(original, reading.trusted or (), where)
-    else:
-        listing = KINDS[kind](settings, class_names(settings, where) or reading.classes, where)
-    return replace(listing, pipeline=pipeline)
+        return replace(own_listing(original, reading.trusted or (), where), pipeline=pipeline)
+    listing = KINDS[kind](settings, class_names(settings, where) or reading.classes, where)
+    listing = replace(listing, pipeline=pipeline, warnings=(*listing.warnings, *unknown(settings)))
+    return subset(listing, settings.get("indices"), where)
 
 
 def class_names(settings: Settings, where: str) -> Classes:
