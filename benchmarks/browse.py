@@ -1,10 +1,12 @@
 """Our browser and mmpretrain's own browse_dataset.py on the same pictures and pipelines, in one run.
 
-    .venv-peers/bin/python benchmarks/browse.py
+    .venv-peers/bin/python benchmarks/browse.py                      # in one process, one core: ratios of CPU time
+    .venv-peers/bin/python benchmarks/browse.py --end-to-end 600     # whole processes, from start to end, all modes
 
-Reported are ratios of CPU time per picture (median of interleaved repetitions, one thread, pictures written to fresh
-folders). `matched` draws our tiles as large as the peer blows up its own. With `--end-to-end 600`, whole processes
-that browse so many pictures are timed instead: the peer takes minutes.
+In process, pictures are written to fresh folders and the median of interleaved repetitions counts; `matched` draws our
+tiles as large as the peer blows up its own, and `transforms` draws nothing. End to end, the peer browses all pictures in
+its fastest mode, and in the others, which take minutes, a quarter: the time of all follows from that and that of one.
+Wall-clock ratios need an idle machine with two cores.
 """
 
 import argparse
@@ -15,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -22,64 +26,22 @@ import cv2
 import numpy as np
 import torch
 from browse_peer import peer_tool
+from browse_pictures import PIPELINES, photos_of, write_config
 from mmpretrain.registry import DATASETS
 from mmpretrain.visualization import UniversalVisualizer
 
+from classlens.adapters import Options
 from classlens.adapters.openmm.samples import open_split
 from classlens.adapters.openmm.setup import Split
-from classlens.cli.browse_job import Look, make
+from classlens.cli.browse_job import Look, keep, lost, sketch
+from classlens.cli.browse_workers import Job, Opening, results
+from classlens.cli.memory import keep_freed_memory
 from classlens.dataset.trace import follow
 
-PHOTOS = Path(__file__).parents[1] / "demo" / "photos"
 PEER = Path(__file__).with_name("browse_peer.py")
 MODES = ("original", "transformed", "concat", "pipeline")
-LOAD, PACK = {"type": "LoadImageFromFile"}, {"type": "PackInputs"}
-FLIP = {"type": "RandomFlip", "prob": 0.5, "direction": "horizontal"}
-PIPELINES = {
-    "resnet50": [LOAD, {"type": "RandomResizedCrop", "scale": 224}, FLIP, PACK],
-    "swin": [
-        LOAD,
-        {"type": "RandomResizedCrop", "scale": 224, "backend": "pillow", "interpolation": "bicubic"},
-        FLIP,
-        {
-            "type": "RandAugment",
-            "policies": "timm_increasing",
-            "num_policies": 2,
-            "total_level": 10,
-            "magnitude_level": 9,
-            "magnitude_std": 0.5,
-            "hparams": {"pad_val": [104, 116, 124], "interpolation": "bicubic"},
-        },
-        {
-            "type": "RandomErasing",
-            "erase_prob": 0.25,
-            "mode": "rand",
-            "min_area_ratio": 0.02,
-            "max_area_ratio": 1 / 3,
-            "fill_color": [103.53, 116.28, 123.675],
-            "fill_std": [57.375, 57.12, 58.395],
-        },
-        PACK,
-    ],
-}
-
-
-def photos_of(root, number):
-    """Noisy 500 x 375 crops of the photos: the size and weight of ImageNet's files."""
-    sources = [cv2.imread(str(path)) for path in sorted(PHOTOS.glob("*.*g"))]
-    random = np.random.default_rng(0)
-    for index in range(number):
-        picture = sources[index % len(sources)]
-        height, width = (int(side * random.uniform(0.6, 0.95)) for side in picture.shape[:2])
-        y, x = (
-            int(random.integers(0, side - cut + 1))
-            for side, cut in zip(picture.shape[:2], (height, width), strict=True)
-        )
-        picture = cv2.resize(picture[y : y + height, x : x + width], (500, 375), interpolation=cv2.INTER_CUBIC)
-        picture = np.clip(picture + random.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
-        folder = root / f"class{index % 10}"
-        folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f"{index:04d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+NOWHERE = Opening("", "train", Options())
+"""Runs here stay in this process, which opens nothing again."""
 
 
 class Peer:
@@ -133,6 +95,39 @@ def cpu(work, indices, scratch):
     return len(indices) / (time.process_time() - start)
 
 
+def make(dataset, index, look):
+    """One picture, from its file to its file, in one thread."""
+    keep(sketch(dataset, index, 0, look), look)
+
+
+def shares(dataset, root, repetitions):
+    """How much of the throughput of the transforms alone `transformed` mode reaches: on one core, and as a run does.
+
+    A run encodes and writes in a second thread, so that on two free cores only drawing is added.
+    """
+    indices = range(100)
+    draws = [(index, 0) for index in indices]
+    found = {"one core, cpu": [], "as a run, wall": []}
+    for _ in range(repetitions):
+        look = Look("transformed", folder=tempfile.mkdtemp(dir=root))
+        start, before = time.perf_counter(), time.process_time()
+        for index in indices:
+            for _outcome in follow(dataset, dataset.load(index), index, 0):
+                pass
+        alone, alone_cpu = time.perf_counter() - start, time.process_time() - before
+        before = time.process_time()
+        for index in indices:
+            make(dataset, index, look)
+        found["one core, cpu"].append(alone_cpu / (time.process_time() - before))
+        look = replace(look, folder=tempfile.mkdtemp(dir=root))
+        job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
+        start = time.perf_counter()
+        for _row in results(dataset, NOWHERE, draws, job, total=len(draws), workers=0):
+            pass
+        found["as a run, wall"].append(alone / (time.perf_counter() - start))
+    return {way: median(values) for way, values in found.items()}
+
+
 def compare(name, root, tool, repetitions):
     """All modes of one pipeline, ours and the peer's in turn."""
     pipeline = PIPELINES[name]
@@ -148,88 +143,87 @@ def compare(name, root, tool, repetitions):
     cases = {"transforms": (our_transforms, peer.transforms)}
     for mode in MODES:
         cases[mode] = (
-            lambda index, folder, mode=mode: make(ours, index, 0, Look(mode, folder=folder)),
+            lambda index, folder, mode=mode: make(ours, index, Look(mode, folder=folder)),
             lambda index, folder, mode=mode: peer.draw(mode, index, folder),
         )
     cases["pipeline, matched"] = (
-        lambda index, folder: make(ours, index, 0, Look("pipeline", rescale=450 / 224, folder=folder)),
+        lambda index, folder: make(ours, index, Look("pipeline", rescale=450 / 224, folder=folder)),
         cases["pipeline"][1],
     )
     scratch = tempfile.mkdtemp(dir=root.parent)
-    results = {}
+    found = {}
     for case, (our_work, peer_work) in cases.items():
         few = range(40) if case == "transforms" else range(6)
-        our_work(0, scratch), peer_work(0, scratch)
+        warm = tempfile.mkdtemp(dir=scratch)
+        our_work(0, warm), peer_work(0, warm)
         speeds = [(cpu(our_work, range(100), scratch), cpu(peer_work, few, scratch)) for _ in range(repetitions)]
-        results[case] = {
+        found[case] = {
             "ours": median(one for one, _ in speeds),
             "peer": median(other for _, other in speeds),
             "ratio": median(one / other for one, other in speeds),
         }
-        row = results[case]
+        row = found[case]
         print(f"{name:<9} {case:<18} {row['ours']:8.1f}/s {row['peer']:8.1f}/s   {row['ratio']:6.1f} x", flush=True)
-    share = results["transformed"]["ours"] / results["transforms"]["ours"]
-    print(f"{name:<9} transformed mode runs at {share:.0%} of our transforms alone")
-    return results
+    found["shares"] = shares(ours, root.parent, 3 * repetitions)
+    told = ", ".join(f"{share:.0%} {way}" for way, share in found["shares"].items())
+    print(f"{name:<9} transformed mode runs at so much of our transforms alone: {told}", flush=True)
+    return found
 
 
-def process_seconds(config, number, repetitions, *, mode="original"):
-    """Wall-clock and CPU time of whole processes that write `number` pictures, ours and the peer's in turn.
-
-    Both run once before, so that both find their byte code as after an installation. CPU time includes our workers.
-    """
-    seconds, work = {"ours": [], "peer": []}, {"ours": [], "peer": []}
+def process_seconds(who, config, number, *, mode="original"):
+    """Wall-clock and CPU seconds of one process that writes `number` pictures, its workers' time included."""
+    folder = tempfile.mkdtemp(dir=config.parent)
+    words = [str(config), "--output-dir", folder, "--mode", mode, "--not-show", "-n", str(number)]
+    command = ["-m", "classlens.cli.main", "browse"] if who == "ours" else [str(PEER)]
     settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     settings["PYTHONPYCACHEPREFIX"] = str(config.parent / "bytecode")
+    start, before = time.perf_counter(), os.times()
+    subprocess.run([sys.executable, *command, *words], check=True, capture_output=True, env=settings)
+    after = os.times()
+    return np.array([time.perf_counter() - start, sum(after[2:4]) - sum(before[2:4])])
+
+
+def whole_runs(config, number, repetitions, *, mode="original", of_peer=None):
+    """Processes that write `number` pictures, ours and the peer's in turn; the peer's from `of_peer` pictures.
+
+    Both run once before, so that both find their byte code as after an installation.
+    """
+    of_peer = of_peer or number
+    ours, peer = [], []
     for repetition in range(repetitions + 1):
-        for who in seconds:
-            folder = tempfile.mkdtemp(dir=config.parent)
-            count = str(number if repetition else 1)
-            words = [str(config), "--output-dir", folder, "--mode", mode, "--not-show", "-n", count]
-            command = ["-m", "classlens.cli.main", "browse"] if who == "ours" else [str(PEER)]
-            start, before = time.perf_counter(), os.times()
-            subprocess.run([sys.executable, *command, *words], check=True, capture_output=True, env=settings)
-            if repetition:
-                after = os.times()
-                seconds[who].append(time.perf_counter() - start)
-                work[who].append(sum(after[2:4]) - sum(before[2:4]))
-    row = {"ours": median(seconds["ours"]), "peer": median(seconds["peer"])}
-    row |= {"ours, cpu": median(work["ours"]), "peer, cpu": median(work["peer"])}
-    row |= {"ratio": row["peer"] / row["ours"], "ratio, cpu": row["peer, cpu"] / row["ours, cpu"]}
-    for name, clock in (("", "wall"), (", cpu", "cpu")):
-        ours, peer, ratio = row[f"ours{name}"], row[f"peer{name}"], row[f"ratio{name}"]
-        print(f"process   {number:4d} {mode:<11} {clock:<4} {ours:8.2f} s {peer:8.2f} s   {ratio:6.1f} x", flush=True)
+        mine = process_seconds("ours", config, number if repetition else 1, mode=mode)
+        first = process_seconds("peer", config, 1, mode=mode)
+        theirs = process_seconds("peer", config, of_peer, mode=mode) if repetition and of_peer > 1 else first
+        if repetition:
+            ours.append(mine)
+            peer.append(first + (theirs - first) * (number - 1) / max(of_peer - 1, 1))
+    row = {}
+    for clock, mine, theirs in zip(("wall", "cpu"), np.median(ours, axis=0), np.median(peer, axis=0), strict=True):
+        row[clock] = {"ours": float(mine), "peer": float(theirs), "ratio": float(theirs / mine)}
+        print(
+            f"process   {number:4d} {mode:<11} {clock:<4} {mine:8.2f} s {theirs:8.2f} s   {theirs / mine:6.1f} x",
+            flush=True,
+        )
     return row
 
 
-def write_config(root):
-    """A config of the ResNet-50 pipeline for the pictures in `root`/data."""
-    config = root / "config.py"
-    config.write_text(
-        f"pipeline = {PIPELINES['resnet50']!r}\n"
-        f"train_dataloader = dict(batch_size=1, dataset=dict(type='CustomDataset', data_root={str(root / 'data')!r}, "
-        "pipeline=pipeline))\nvisualizer = dict(type='UniversalVisualizer', vis_backends=None)\n"
-    )
-    return config
-
-
 def in_process(root, repetitions):
-    """Both pipelines in one process, and processes that write one picture and all of them."""
+    """Both pipelines in one process, and the time from the start of a process to its first picture."""
     photos_of(root / "data", 120)
     tool = peer_tool()
-    results = {name: compare(name, root / "data", tool, repetitions) for name in PIPELINES}
-    for number in (1, 120):
-        results[f"process, {number}"] = process_seconds(write_config(root), number, max(1, repetitions // 2))
-    return results
+    found = {name: compare(name, root / "data", tool, repetitions) for name in PIPELINES}
+    found["first picture"] = whole_runs(write_config(root), 1, repetitions)
+    return found
 
 
 def end_to_end(root, number, repetitions):
-    """Processes that browse many pictures, in the peer's fastest mode and in both tools' default mode."""
+    """Processes that browse many pictures, in every mode."""
     photos_of(root / "data", number)
     config = write_config(root)
+    quarter = max(number // 4, 2)
     return {
-        f"process, {number}, {mode}": process_seconds(config, number, repetitions, mode=mode)
-        for mode in ("original", "transformed")
+        mode: whole_runs(config, number, repetitions, mode=mode, of_peer=number if mode == "original" else quarter)
+        for mode in MODES
     }
 
 
@@ -241,14 +235,15 @@ def main():
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    keep_freed_memory()
     root = Path(tempfile.mkdtemp())
     try:
         if arguments.end_to_end:
-            results = end_to_end(root, arguments.end_to_end, arguments.repetitions)
+            found = end_to_end(root, arguments.end_to_end, arguments.repetitions)
         else:
-            results = in_process(root, arguments.repetitions)
+            found = in_process(root, arguments.repetitions)
         if arguments.json:
-            arguments.json.write_text(json.dumps(results, indent=1))
+            arguments.json.write_text(json.dumps(found, indent=1))
     finally:
         shutil.rmtree(root)
 

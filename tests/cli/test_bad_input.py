@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from classlens.cli.main import main
-from classlens.figures.filmstrip import FOOT, WARNING
+from classlens.figures.filmstrip import WARNING
 from tests.cli.test_browse import files
 from tests.dataset.bad_pictures import CASES, JPEG, make
 
@@ -23,7 +23,7 @@ def write_list(folder, *paths):
 def marked(sample):
     """Whether a tile says something in the colour of warnings above its picture, or instead of one."""
     pixels = cv2.imread(sample["file"])[..., ::-1].astype(int)
-    above = pixels[: pixels.shape[0] - FOOT - (sample["size"] or [-FOOT])[0]]
+    above = pixels[: pixels.shape[0] - (sample["size"] or [0])[0]]
     return int((np.abs(above - WARNING).max(axis=2) < 60).sum()) > 20
 
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 from classlens.adapters import Options, open_source
-from classlens.cli.browse_job import Look, Opening, make
-from classlens.cli.browse_workers import rows
+from classlens.cli.browse_job import Look, keep, lost, sketch
+from classlens.cli.browse_workers import Job, Opening, results
 from classlens.cli.main import main
 
 CONFIG = """
@@ -44,7 +45,9 @@ def config(data, tmp_path):
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+    """What a run left in a folder, besides the note of its options."""
+    found = (str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(name for name in found if name != "browse.json")
 
 
 @pytest.mark.parametrize("mode", ["original", "transformed", "concat", "pipeline"])
@@ -186,6 +189,32 @@ def test_an_output_folder_that_takes_no_files_ends_the_run(config, tmp_path, cap
     assert "cannot write" in capsys.readouterr().err
 
 
+def test_one_folder_holds_the_pictures_of_one_run(config, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    words = ["browse", config, "-o", out, "--mode", "concat", "--index"]
+
+    assert main([*words, "0", "1", "--seed", "1"]) == 0
+    first = {name: Path(out, name).read_bytes() for name in files(out)}
+    assert main([*words, "1", "5", "--seed", "1"]) == 0
+    assert main([*words, "0", "--seed", "2"]) == 2
+
+    said = capsys.readouterr().err
+    assert "holds pictures of another run: made with seed 1" in said
+    assert "hint:  another --output-dir keeps both" in said
+    assert files(out) == ["cat/0_0.jpg", "cat/1_1.jpg", "dog/5_2.jpg"]
+    assert all(Path(out, name).read_bytes() == content for name, content in first.items())
+
+
+def test_a_file_of_somebody_else_is_never_overwritten(config, tmp_path, capsys):
+    other = tmp_path / "out" / "cat" / "0_0.jpg"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"not ours")
+
+    assert main(["browse", config, "-o", str(tmp_path / "out"), "--index", "0"]) == 2
+    assert "0_0.jpg is there already, and not of this run" in capsys.readouterr().err
+    assert other.read_bytes() == b"not ours"
+
+
 DEADLY = """
 import os
 from classlens.adapters.folder import open_folder
@@ -198,7 +227,8 @@ def open_deadly(path, options):
 
     def open_dataset(name):
         dataset = source.dataset(name)
-        return replace(dataset, load=lambda index: os._exit(139) if index == 2 else dataset.load(index))
+        load = lambda index: os._exit(139) if index == 2 else dataset.load(index)
+        return replace(dataset, load=load, glance=None)
 
     return replace(source, open_dataset=open_dataset)
 """
@@ -213,14 +243,16 @@ def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monk
     opening = Opening(f"deadly:{data}", "train", Options())
     monkeypatch.setattr("classlens.cli.browse_workers.work", work_with_deadly)
 
-    found = list(rows(dataset, opening, [(index, 0) for index in range(6)], Look("original"), workers=2))
+    look = Look("original")
+    job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
+    found = list(results(dataset, opening, ((index, 0) for index in range(6)), job, total=6, workers=2))
 
     assert [row.index for row in found] == list(range(6))
     assert [bool(row.error) for row in found] == [False, False, True, False, False, False]
     assert "the process that decoded it died" in found[2].error
 
 
-def work_with_deadly(packed, index, seed, look):
+def work_with_deadly(packed, job, index, seed):
     """What a worker does, with the scheme known there too."""
     import pickle
 
@@ -228,7 +260,8 @@ def work_with_deadly(packed, index, seed, look):
 
     adapters.ADAPTERS = {"deadly": "deadly:open_deadly"}
     opening = pickle.loads(packed)
-    return make(adapters.open_source(opening.target, options=opening.options).dataset("train"), index, seed, look)
+    dataset = adapters.open_source(opening.target, options=opening.options).dataset("train")
+    return job.finish(job.begin(dataset, index, seed))
 
 
 def test_browsing_imports_neither_torch_nor_matplotlib(config, tmp_path):

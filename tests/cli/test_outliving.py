@@ -50,12 +50,19 @@ def test_the_others_are_told_as_ever(browse):
     assert [bool(sample["error"]) for sample in found["samples"]] == [False, False, True, False, False]
 
 
-@pytest.mark.parametrize("words", [["--stats"], ["--batch", "5"]], ids=" ".join)
-def test_where_pictures_cannot_be_told_apart_the_end_is_one_error(words, browse):
-    found = browse(*words)
+def test_statistics_and_batches_go_on_without_it(browse):
+    counted, batch = (json.loads(browse("--json", *words).stdout) for words in (["--stats"], ["--batch", "5"]))
+
+    assert (counted["samples"], sum(counted["classes"].values())) == (5, 4)
+    assert [bad["index"] for bad in counted["bad"]] == [bad["index"] for bad in batch["bad"]] == [2]
+    assert sorted(batch["batches"][0]["indices"]) == [0, 1, 3, 4]
+
+
+def test_where_labels_cannot_be_asked_for_the_end_is_one_error(browse):
+    found = browse("--class", "1")
 
     assert found.returncode == 2
-    assert found.stderr.startswith("error: a picture killed the process that decoded it (SIGSEGV)\nhint: ")
+    assert "error: a picture killed the process that decoded it (SIGSEGV)\nhint:  --in-order" in found.stderr
     assert found.stdout == ""
 
 

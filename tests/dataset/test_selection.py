@@ -72,7 +72,7 @@ def test_a_survey_counts_classes_sizes_colours_and_duplicates():
     found = survey(sorted_dataset(2, 1), range(3))
 
     assert found.per_class == {"class 0": 2, "class 1": 1}
-    assert found.widths == (4, 5, 4)
+    assert found.sizes == {(4, 4): 2, (4, 5): 1}
     assert found.duplicates == ()
     assert found.mean == pytest.approx([10 * 16 / (16 + 20 + 16)] * 3)
     assert survey(sorted_dataset(3), range(3)).duplicates == ((0, 2),)

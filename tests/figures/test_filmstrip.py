@@ -3,7 +3,7 @@ import pytest
 
 from classlens.dataset.trace import Snapshot, Trace
 from classlens.figures import draw
-from classlens.figures.filmstrip import CAPTION, Tile, bad_tile, described, draw_trace, sheet, titled
+from classlens.figures.filmstrip import CAPTION, bad_tile, described, draw_trace, titled
 from classlens.figures.lettering import shortened, width_of, wrapped
 from classlens.figures.terminal import preview
 from classlens.image import Image
@@ -111,12 +111,15 @@ def test_remarks_are_shown_and_widen_nothing():
 
 @pytest.mark.parametrize("size", [(4, 3), (224, 224), (60, 900)])
 @pytest.mark.parametrize("remarks", [(), ("an alpha channel that other loaders blend with black " * 3,)])
-def test_a_picture_alone_is_drawn_as_a_sheet_of_one_tile(size, remarks):
+def test_a_picture_alone_keeps_its_pixels_and_stands_under_its_title(size, remarks):
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
 
     alone = titled(pixels, "cat  ·  #1", remarks)
 
-    np.testing.assert_array_equal(alone, sheet([Tile(pixels, ())], "cat  ·  #1", remarks))
+    height, width = size
+    np.testing.assert_array_equal(alone[-height:, :width], pixels)
+    assert (alone[:-height] != 255).any()
+    assert (alone[-height:, width:] == 255).all()
 
 
 @pytest.mark.parametrize("rescue", [None, picture(20, 900)])

@@ -83,10 +83,9 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def add_results(parser: argparse.ArgumentParser) -> None:
     """What comes out, and how it is made."""
     results = parser.add_argument_group("results")
-    results.add_argument(
-        "--grid", type=rows_and_columns, metavar="ROWSxCOLUMNS", help="several samples on one sheet, e.g. 4x6"
-    )
-    results.add_argument(
+    kind = results.add_mutually_exclusive_group()
+    kind.add_argument("--grid", type=rows_and_columns, metavar="RxC", help="contact sheets of R rows and C columns")
+    kind.add_argument(
         "--batch",
         type=positive_int,
         nargs="?",
@@ -94,11 +93,11 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="whole training batches, mixed, of N samples (default: of the config's size)",
     )
-    results.add_argument("--html", metavar="FILE", help="one page with all pictures, in one file")
-    results.add_argument("--stats", action="store_true", help="numbers about the samples instead of pictures")
+    kind.add_argument("--html", metavar="FILE", help="one page with all pictures, in one file")
+    kind.add_argument("--stats", action="store_true", help="numbers about the samples instead of pictures")
     results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
     results.add_argument(
-        "--workers", type=whole_number, metavar="N", help="processes (default: 0, this one, for few samples)"
+        "--workers", type=whole_number, metavar="N", help="processes (default: 0, this one, unless there is much to do)"
     )
 
 
@@ -122,13 +121,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers or not can_copy():
         return browsed(arguments)
     status = status_of_copy(lambda: browsed(arguments))
-    if killed(status) and not arguments.stats and arguments.batch is None:
+    if killed(status):
         print(f"note: {told(status)}; now each is decoded in a process of its own", file=sys.stderr)
         arguments.workers = 1
         status = status_of_copy(lambda: browsed(arguments))
     if killed(status):
         print(f"error: {told(status)}", file=sys.stderr)
-        print("hint: --output-dir DIR without --stats and --batch names it", file=sys.stderr)
+        print("hint:  --in-order or --index I asks for no label but those of what is shown", file=sys.stderr)
         return 2
     return status
 

@@ -2,22 +2,61 @@
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from classlens.cli.browse_job import BAD_SAMPLE, Row, encoded, failed, marked, plain, write_whole
-from classlens.cli.browse_outputs import as_data, list_bad
+from classlens.cli.browse_files import encoded, write_whole
+from classlens.cli.browse_job import BAD_SAMPLE, Row, failed, marked, plain, rescued
+from classlens.cli.browse_outputs import as_data, list_bad, shower
+from classlens.cli.browse_record import claim
+from classlens.cli.browse_workers import Casualty, Draw, Job
 from classlens.dataset.batch import Batch, mix
 from classlens.dataset.dataset import BatchPlan, Dataset
-from classlens.dataset.trace import trace
+from classlens.dataset.trace import Trace, trace
 from classlens.errors import NotOffered
 from classlens.figures.batchsheet import draw_batch
 
 
-def browse_batches(dataset: Dataset, indices: Sequence[int], arguments: argparse.Namespace, out: TextIO) -> int:
-    """Draw `--show-number` batches of the chosen samples, one sheet each.
+def traced(dataset: Dataset, index: int, seed: int) -> Trace | Row:
+    """A sample as the network gets it, or what is wrong with it."""
+    try:
+        return trace(dataset, index, seed, keep="last")
+    except BAD_SAMPLE as error:
+        return failed(dataset, index, seed, error)
+
+
+def as_it_is(found: Trace | Row) -> Trace | Row:
+    """Nothing is left to do."""
+    return found
+
+
+def untraced(casualty: Casualty) -> Trace | Row:
+    """What stands for a sample whose decoder killed its process."""
+    return Row(casualty.index, casualty.seed, casualty.path, casualty.class_names, error=casualty.reason)
+
+
+TRACING = Job(traced, as_it_is, untraced)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Which samples make which batches."""
+
+    plan: BatchPlan
+    members: tuple[tuple[int, ...], ...]
+    seed: int
+
+    @property
+    def draws(self) -> list[Draw]:
+        """Every sample of every batch; a batch has a seed of its own."""
+        return [(index, self.seed + number) for number, batch in enumerate(self.members) for index in batch]
+
+
+def planned(dataset: Dataset, indices: Sequence[int], arguments: argparse.Namespace) -> Batches:
+    """`--show-number` batches of the chosen samples.
 
     Raises:
         NotOffered: nothing says how training batches these samples, and no size is given.
@@ -25,31 +64,35 @@ def browse_batches(dataset: Dataset, indices: Sequence[int], arguments: argparse
     plan = dataset.batch
     if plan is None and not arguments.batch:
         raise NotOffered(f"{dataset.name} says nothing about batches", hint="give their size: --batch 16")
-    plan = replace(plan or BatchPlan(1), size=arguments.batch or (plan.size if plan else 1))
-    wanted = min(arguments.show_number or 1, max(1, len(indices) // plan.size))
-    found, bad = [], []
-    for number in range(wanted):
-        members = indices[number * plan.size : (number + 1) * plan.size]
-        batch, left_out = readable_batch(dataset, members, plan, arguments.seed + number)
-        found.append(batch)
+    size = arguments.batch or (plan.size if plan else 1)
+    count = min(arguments.show_number or 1, max(1, len(indices) // size))
+    members = tuple(tuple(indices[start : start + size]) for start in range(0, count * size, size))
+    return Batches(replace(plan or BatchPlan(size), size=size), members, arguments.seed)
+
+
+def browse_batches(
+    batches: Batches, found: Iterator[Trace | Row], dataset: Dataset, arguments: argparse.Namespace, out: TextIO
+) -> int:
+    """Mix and draw the batches from their samples, one sheet each; returns how many samples were bad."""
+    made, bad, show, interval = [], [], shower(arguments), arguments.show_interval
+    if arguments.output_dir:
+        claim(arguments.output_dir, arguments)
+    for number, members in enumerate(batches.members):
+        samples = list(islice(found, len(members)))
+        left_out = [one for one in samples if isinstance(one, Row)]
+        good = [one for one in samples if isinstance(one, Trace)]
+        batch = mix(good, batches.plan, batches.seed + number, name=dataset.name)
+        if arguments.output_dir or show:
+            tiles = [marked(row, rescued(row.path)) for row in left_out]
+            sheet = encoded(draw_batch(batch, rescale=arguments.rescale_factor, left_out=tiles))
+            if arguments.output_dir:
+                write_whole(Path(arguments.output_dir) / f"batch_{number + 1:03d}.jpg", sheet)
+            if show:
+                show(Row(number + 1, batch.seed, class_names=(f"batch of {dataset.name}",), jpeg=sheet), interval)
+        made.append(replace(batch, images=()))
         bad += left_out
-        if arguments.output_dir:
-            tiles = [marked(row) for row in left_out]
-            image = draw_batch(batch, rescale=arguments.rescale_factor, left_out=tiles)
-            write_whole(Path(arguments.output_dir) / f"batch_{number + 1:03d}.jpg", encoded(image))
-    report(found, bad, arguments, out)
-    return 1 if arguments.strict and bad else 0
-
-
-def readable_batch(dataset: Dataset, members: Sequence[int], plan: BatchPlan, seed: int) -> tuple[Batch, list[Row]]:
-    """A batch of those samples that can be read, and the rows of the others."""
-    traces, bad = [], []
-    for index in members:
-        try:
-            traces.append(trace(dataset, index, seed, keep="last"))
-        except BAD_SAMPLE as error:
-            bad.append(failed(dataset, index, seed, error))
-    return mix(traces, plan, seed, name=dataset.name), bad
+    report(made, bad, arguments, out)
+    return len(bad)
 
 
 def report(found: Sequence[Batch], bad: Sequence[Row], arguments: argparse.Namespace, out: TextIO) -> None:
@@ -72,5 +115,5 @@ def report(found: Sequence[Batch], bad: Sequence[Row], arguments: argparse.Names
         share = one.drawn.get("share")
         told = f"{one.mixing}, own share {share:.3f}" if isinstance(share, float) else one.mixing
         place = f" in {arguments.output_dir}" if arguments.output_dir else ""
-        print(f"batch {number}: {len(one.images)} samples, {told}{place}", file=out)
-    list_bad(bad)
+        print(f"batch {number}: {len(one.indices)} samples, {told}{place}", file=out)
+    list_bad(bad, len(bad))

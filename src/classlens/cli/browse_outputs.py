@@ -8,11 +8,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from classlens.cli.browse_job import Row, write_whole
+from classlens.cli.browse_files import write_whole
+from classlens.cli.browse_job import Row
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError
 
@@ -35,7 +36,8 @@ class Outputs:
     show: Show | None = None
     grid: tuple[int, int] | None = None
     good: int = 0
-    bad: list[Row] = field(default_factory=list)
+    bad: int = 0
+    named: list[Row] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     waiting: list[Row] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
@@ -48,16 +50,9 @@ class Outputs:
         Raises:
             ConfigError: `--grid` has nowhere to go.
         """
-        if arguments.grid and not (arguments.output_dir or arguments.html):
+        if arguments.grid and not arguments.output_dir:
             raise ConfigError("--grid makes files", hint="say where they go with --output-dir")
-        saved = arguments.output_dir or arguments.html
-        show = None if arguments.not_show or arguments.json or (saved and not arguments.show) else shower()
-        return cls(out, arguments, dataset, show, arguments.grid)
-
-    @property
-    def gathers(self) -> bool:
-        """Whether pictures are put together instead of written one by one."""
-        return self.grid is not None or bool(self.arguments.html)
+        return cls(out, arguments, dataset, shower(arguments), arguments.grid)
 
     @property
     def previews(self) -> bool:
@@ -67,50 +62,51 @@ class Outputs:
     def take(self, row: Row) -> None:
         """One more picture."""
         if row.error:
-            self.bad.append(row)
+            self.bad += 1
+            if len(self.named) < LISTED:
+                self.named.append(replace(row, jpeg=None, tile=None))
         else:
             self.good += 1
         self.remarks.update(row.remarks)
         if self.show is not None:
             self.show(row, self.arguments.show_interval)
-        if self.gathers:
+        if self.grid is not None:
             self.waiting.append(row)
-            self.gather(last=False)
-        if self.arguments.json:
+            if len(self.waiting) == self.grid[0] * self.grid[1]:
+                self.write_sheet()
+        if self.arguments.json or self.arguments.html:
             self.rows.append(row)
 
-    def gather(self, *, last: bool) -> None:
-        """Write a sheet when there are enough pictures for one, the page at the end."""
+    def write_sheet(self) -> None:
+        """The pictures that wait, on one sheet."""
+        from classlens.cli.browse_sheets import sheet_of
+
         if self.grid is not None and self.waiting:
-            rows, columns = self.grid
-            if last or len(self.waiting) == rows * columns:
-                from classlens.cli.browse_sheets import sheet_of
-
-                self.sheets += 1
-                place = Path(self.arguments.output_dir) / f"grid_{self.sheets:03d}.jpg"
-                write_whole(place, sheet_of(self.waiting, columns))
-                self.waiting.clear()
-        elif last and self.arguments.html:
-            from classlens.cli.browse_gallery import page_of
-
-            write_whole(Path(self.arguments.html), page_of(self.waiting, self.dataset, self.arguments).encode())
+            self.sheets += 1
+            place = Path(self.arguments.output_dir) / f"grid_{self.sheets:03d}.jpg"
+            write_whole(place, sheet_of(self.waiting, self.grid[1]))
+            self.waiting.clear()
 
     def finish(self) -> None:
         """Write what is still waiting, and say what happened."""
-        self.gather(last=True)
+        self.write_sheet()
+        if self.arguments.html:
+            from classlens.cli.browse_gallery import page_of
+
+            write_whole(Path(self.arguments.html), page_of(self.rows, self.dataset, self.arguments).encode())
         if self.arguments.json:
             json.dump(self.summary(), self.out, indent=1)
             self.out.write("\n")
             return
-        place = self.arguments.html or self.arguments.output_dir
-        total = self.good + len(self.bad)
+        place = " and ".join(filter(None, (self.arguments.output_dir, self.arguments.html)))
+        total = self.good + self.bad
         what = f"{self.sheets} sheets of {total} pictures" if self.sheets else f"{total} pictures"
         print(f"{what} of {self.dataset.name}" + (f" in {place}" if place else ""), file=self.out)
         if not place and self.show is None:
             print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
         for line in (*self.dataset.warnings, *(f"{times} x {remark}" for remark, times in self.remarks.most_common())):
             print(f"note: {line}", file=sys.stderr)
-        list_bad(self.bad)
+        list_bad(self.named, self.bad)
 
     def summary(self) -> Mapping[str, Any]:
         """The run as data."""
@@ -120,21 +116,21 @@ class Outputs:
             "classes": list(self.dataset.classes or ()),
             "mode": self.arguments.mode,
             "shown": self.good,
-            "bad": len(self.bad),
+            "bad": self.bad,
             "warnings": list(self.dataset.warnings),
             "samples": [as_data(row) for row in self.rows],
         }
 
 
-def list_bad(bad: Sequence[Row]) -> None:
+def list_bad(bad: Sequence[Row], count: int) -> None:
     """Name the samples that could not be read, and why."""
-    if not bad:
+    if not count:
         return
-    print(f"{len(bad)} of them are bad:", file=sys.stderr)
+    print(f"{count} of them are bad:", file=sys.stderr)
     for row in bad[:LISTED]:
         print(f"  #{row.index}  {row.error}", file=sys.stderr)
-    if len(bad) > LISTED:
-        print(f"  and {len(bad) - LISTED} more (--json names all)", file=sys.stderr)
+    if count > LISTED:
+        print(f"  and {count - LISTED} more (--json names all)", file=sys.stderr)
 
 
 def as_data(row: Row) -> Mapping[str, Any]:
@@ -152,8 +148,11 @@ def as_data(row: Row) -> Mapping[str, Any]:
     }
 
 
-def shower() -> Show | None:
-    """A window where there is a display, half blocks on a terminal, else nothing."""
+def shower(arguments: argparse.Namespace) -> Show | None:
+    """How pictures are shown, if they are: in a window where there is a display, else on a terminal."""
+    saved = arguments.output_dir or arguments.html
+    if arguments.not_show or arguments.json or (saved and not arguments.show):
+        return None
     if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         from classlens.cli.browse_window import open_window
 
@@ -165,10 +164,10 @@ def shower() -> Show | None:
 
 def in_terminal(row: Row, interval: float) -> None:
     """A preview on the terminal."""
-    from classlens.cli.browse_sheets import pixels_of
+    from classlens.cli.browse_files import decoded
     from classlens.figures.terminal import preview
 
     if row.jpeg is not None:
-        print(preview(pixels_of(row.jpeg), min(shutil.get_terminal_size().columns, WIDEST_PREVIEW)))
+        print(preview(decoded(row.jpeg).pixels, min(shutil.get_terminal_size().columns, WIDEST_PREVIEW)))
         print(f"#{row.index}  {', '.join(row.class_names)}  {row.error or row.path or ''}", flush=True)
         time.sleep(max(interval, 0))

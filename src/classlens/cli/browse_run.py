@@ -2,13 +2,19 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import TextIO
 
 from classlens.adapters import Options
-from classlens.cli.browse_job import Look, Opening, Row
+from classlens.cli.browse_job import Look, keep, lost, sketch
 from classlens.cli.browse_outputs import Outputs
-from classlens.cli.browse_workers import rows
+from classlens.cli.browse_record import claim
+from classlens.cli.browse_workers import Draw, Half, Job, Opening, Result, results
+from classlens.cli.memory import keep_freed_memory
 from classlens.cli.opening import open_target
 from classlens.config import parse_overrides
 from classlens.dataset.dataset import Dataset
@@ -18,37 +24,77 @@ from classlens.errors import DataError
 ON_A_PAGE = 1000
 """A page holds its pictures, so it shows so many unless told otherwise."""
 
-STEP = 25
-"""The progress line is renewed every so many pictures."""
+BAR, RENEWED = 30, 0.1
+"""Letters of the progress bar, and seconds until it is drawn again."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened dataset, the samples chosen from it, and how to work on them."""
+
+    dataset: Dataset
+    opening: Opening
+    indices: Sequence[int]
+    arguments: argparse.Namespace
+    out: TextIO
+
+    def over(
+        self, draws: Iterable[Draw], job: Job[Half, Result], *, total: int, quiet: bool = False
+    ) -> Iterator[Result]:
+        """One result for each of `total` draws, counted on the terminal."""
+        workers = self.arguments.workers
+        made = results(self.dataset, self.opening, draws, job, total=total, workers=workers)
+        return progress(made, total, quiet=quiet)
 
 
 def browse(arguments: argparse.Namespace, out: TextIO) -> int:
     """Do what `classlens browse` was asked to do; the exit status is 1 for a bad picture with `--strict`."""
+    keep_freed_memory()
     options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, epoch=arguments.epoch)
     dataset = open_target(arguments.config, options).dataset(arguments.phase)
     if dataset.length == 0:
         raise DataError(f"{dataset.name} has no samples")
     opening = Opening(arguments.config, arguments.phase, options)
-    indices = selection(dataset, arguments)
-    if arguments.batch is not None:
-        from classlens.cli.browse_batches import browse_batches
+    run = Run(dataset, opening, selection(dataset, arguments), arguments, out)
+    kind = batches if arguments.batch is not None else statistics if arguments.stats else pictures
+    bad = kind(run)
+    return 1 if arguments.strict and bad else 0
 
-        return browse_batches(dataset, indices, arguments, out)
-    if arguments.stats:
-        from classlens.cli.browse_stats import print_stats
 
-        bad = print_stats(dataset, indices, out, as_json=arguments.json)
-        return 1 if arguments.strict and bad else 0
-    draws = [(index, arguments.seed + turn) for index in indices for turn in range(arguments.repeat)]
-    outputs = Outputs.of(arguments, dataset, out)
-    made = rows(dataset, opening, draws, look_of(arguments, outputs), arguments.workers)
-    for row in progress(made, len(draws), quiet=outputs.previews):
+def pictures(run: Run) -> int:
+    """Every sample as a picture; returns how many were bad."""
+    arguments = run.arguments
+    draws = ((index, arguments.seed + turn) for index in run.indices for turn in range(arguments.repeat))
+    outputs = Outputs.of(arguments, run.dataset, run.out)
+    look = look_of(run, outputs)
+    job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
+    for row in run.over(draws, job, total=len(run.indices) * arguments.repeat, quiet=outputs.previews):
         outputs.take(row)
     outputs.finish()
-    return 1 if arguments.strict and outputs.bad else 0
+    return outputs.bad
 
 
-def selection(dataset: Dataset, arguments: argparse.Namespace) -> list[int]:
+def batches(run: Run) -> int:
+    """Whole training batches; returns how many samples were bad."""
+    from classlens.cli.browse_batches import TRACING, browse_batches, planned
+
+    plan = planned(run.dataset, run.indices, run.arguments)
+    return browse_batches(
+        plan, run.over(plan.draws, TRACING, total=len(plan.draws)), run.dataset, run.arguments, run.out
+    )
+
+
+def statistics(run: Run) -> int:
+    """Numbers instead of pictures; returns how many samples were bad."""
+    from classlens.cli.browse_stats import MEASURING, print_stats
+    from classlens.dataset.statistics import summed
+
+    found = summed(run.over(((index, 0) for index in run.indices), MEASURING, total=len(run.indices)))
+    print_stats(run.dataset, found, run.out, as_json=run.arguments.json)
+    return len(found.bad)
+
+
+def selection(dataset: Dataset, arguments: argparse.Namespace) -> Sequence[int]:
     """The samples that the options choose, in the order in which they are shown.
 
     Raises:
@@ -60,34 +106,49 @@ def selection(dataset: Dataset, arguments: argparse.Namespace) -> list[int]:
         return given(dataset, arguments.index)
     total = dataset.length if among is None else len(among)
     if arguments.batch is not None:
-        return among or list(range(total)) if arguments.in_order else shuffled(dataset, total, arguments.seed, among)
+        return among or range(total) if arguments.in_order else shuffled(dataset, total, arguments.seed, among)
     number = min(arguments.show_number or (ON_A_PAGE if arguments.html else total), total)
     if arguments.shuffle:
         return shuffled(dataset, number, arguments.seed, among)
     if arguments.in_order or number == total:
-        return (among or list(range(total)))[:number]
+        return (among or range(total))[:number]
     return spread(dataset, number, arguments.seed, among)
 
 
-def look_of(arguments: argparse.Namespace, outputs: Outputs) -> Look:
+def look_of(run: Run, outputs: Outputs) -> Look:
     """What to make of every sample."""
-    separate = arguments.output_dir and not outputs.gathers
+    arguments = run.arguments
+    folder = arguments.output_dir or None
+    again = claim(folder, arguments) if folder else False
     return Look(
         mode=arguments.mode,
         rescale=arguments.rescale_factor,
         flipped=arguments.bgr2rgb or arguments.channel_order == "RGB",
-        folder=arguments.output_dir if separate else None,
-        wanted=outputs.gathers or outputs.previews,
-        bare=bool(arguments.html) and not arguments.grid and arguments.mode in ("original", "transformed"),
+        folder=folder if outputs.grid is None else None,
+        wanted=outputs.grid is not None or outputs.previews,
+        contact=outputs.grid is not None,
+        tiles=bool(arguments.html),
         drawn=arguments.json,
-        repeats=arguments.repeat,
+        digits=len(str(run.dataset.length - 1)),
+        seeded=arguments.repeat > 1,
+        again=again,
     )
 
 
-def progress(made: Iterable[Row], total: int, *, quiet: bool) -> Iterator[Row]:
-    """Pass rows on, and count them on the terminal if there is one."""
+def progress(made: Iterator[Result], total: int, *, quiet: bool) -> Iterator[Result]:
+    """Pass results on, and draw a bar of them on the terminal if there is one."""
     shown = sys.stderr.isatty() and not quiet
-    for number, row in enumerate(made, start=1):
-        if shown and (number % STEP == 0 or number == total):
-            print(f"\r{number}/{total}", end="\n" if number == total else "", file=sys.stderr, flush=True)
-        yield row
+    begun = drawn = time.monotonic()
+    for number, result in enumerate(made, start=1):
+        now = time.monotonic()
+        if shown and (now - drawn > RENEWED or number == total):
+            drawn = now
+            print(bar(number, total, now - begun), end="\n" if number == total else "", file=sys.stderr, flush=True)
+        yield result
+
+
+def bar(done: int, total: int, seconds: float) -> str:
+    """How far a run is, and how long the rest will take."""
+    filled = BAR * done // total
+    left = timedelta(seconds=round(seconds / done * (total - done)))
+    return f"\r{'█' * filled}{'░' * (BAR - filled)} {done}/{total}  {left} left  "

@@ -1,26 +1,19 @@
 """Contact sheets: the drawn pictures of several samples on one page."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import cv2
 import numpy as np
 
-from classlens.cli.browse_job import Row, encoded
+from classlens.cli.browse_files import decoded, encoded
+from classlens.cli.browse_job import Row
 from classlens.image import Image
 
-GAP = 6
-
-
-def pixels_of(jpeg: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A drawn picture as RGB."""
-    found = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    return np.asarray(cv2.cvtColor(np.asarray(found), cv2.COLOR_BGR2RGB), np.uint8)
+GAP = 10
 
 
 def sheet_of(rows: Sequence[Row], columns: int) -> bytes:
     """The pictures in rows of `columns`, each column as wide as its widest, as one JPEG."""
-    pictures = [pixels_of(row.jpeg) for row in rows if row.jpeg is not None]
+    pictures = [decoded(row.jpeg).pixels for row in rows if row.jpeg is not None]
     lines = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     widths = [max(line[place].shape[1] for line in lines if place < len(line)) for place in range(len(lines[0]))]
     heights = [max(picture.shape[0] for picture in line) for line in lines]

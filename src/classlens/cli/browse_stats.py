@@ -1,26 +1,44 @@
 """`--stats`: the numbers of a survey as text, or as JSON."""
 
 import json
-from collections.abc import Sequence
-from statistics import median
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+import numpy as np
+
+from classlens.cli.browse_job import BAD_SAMPLE, failed
+from classlens.cli.browse_workers import Casualty, Job
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.statistics import Survey, survey
+from classlens.dataset.statistics import Found, Measured, Survey, find, measured
 
 BAR = 40
-SHOWN = 30
+SHOWN, NAMED = 30, 10
+"""So many classes or groups are told, and so many names in one of them."""
 
 
-def print_stats(dataset: Dataset, indices: Sequence[int], out: TextIO, *, as_json: bool) -> int:
-    """Survey the samples and print what was found; returns how many were bad."""
-    found = survey(dataset, indices)
+def found_in(dataset: Dataset, index: int, seed: int) -> Found:
+    """One sample, or what is wrong with it."""
+    try:
+        return find(dataset, index)
+    except BAD_SAMPLE as error:
+        return Found(index, dataset.class_names(index), error=failed(dataset, index, seed, error).error)
+
+
+def not_found(casualty: Casualty) -> Measured:
+    """What stands for a sample whose decoder killed its process."""
+    return Measured(casualty.index, casualty.class_names, error=casualty.reason)
+
+
+MEASURING = Job(found_in, measured, not_found)
+
+
+def print_stats(dataset: Dataset, found: Survey, out: TextIO, *, as_json: bool) -> None:
+    """Print what was found."""
     if as_json:
         json.dump(as_data(dataset, found), out, indent=1)
         out.write("\n")
     else:
         out.writelines(f"{line}\n" for line in lines_of(dataset, found))
-    return len(found.bad)
 
 
 def as_data(dataset: Dataset, found: Survey) -> dict[str, Any]:
@@ -30,9 +48,7 @@ def as_data(dataset: Dataset, found: Survey) -> dict[str, Any]:
         "length": dataset.length,
         "samples": found.samples,
         "classes": dict(found.per_class),
-        "width": spread(found.widths),
-        "height": spread(found.heights),
-        "aspect": spread(found.aspects),
+        **{name: range_of(values) for name, values in sides(found).items()},
         "mean": found.mean,
         "std": found.std,
         "duplicates": [list(group) for group in found.duplicates],
@@ -42,9 +58,21 @@ def as_data(dataset: Dataset, found: Survey) -> dict[str, Any]:
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Smallest, middle and largest."""
-    return {"min": min(values), "median": median(values), "max": max(values)} if values else None
+def sides(found: Survey) -> Mapping[str, Mapping[float, int]]:
+    """How often each width, height and width / height was found."""
+    names: dict[str, dict[float, int]] = {"width": {}, "height": {}, "aspect": {}}
+    for (height, width), times in found.sizes.items():
+        for counts, value in zip(names.values(), (width, height, width / height), strict=True):
+            counts[value] = counts.get(value, 0) + times
+    return names
+
+
+def range_of(counts: Mapping[float, int]) -> dict[str, float] | None:
+    """Smallest, middle and largest of counted values."""
+    if not counts:
+        return None
+    values = np.repeat(list(counts), list(counts.values()))
+    return {"min": values.min().item(), "median": np.median(values).item(), "max": values.max().item()}
 
 
 def lines_of(dataset: Dataset, found: Survey) -> list[str]:
@@ -55,14 +83,25 @@ def lines_of(dataset: Dataset, found: Survey) -> list[str]:
         lines.append(f"  {name[:24]:<24} {count:>8}  {'#' * max(1, round(BAR * count / largest))}")
     if len(found.per_class) > SHOWN:
         lines.append(f"  and {len(found.per_class) - SHOWN} more classes, the smallest {min(found.per_class.values())}")
-    for name, values in (("width", found.widths), ("height", found.heights), ("aspect", found.aspects)):
-        if values:
-            lines.append(f"{name:<8} {min(values):.4g} to {max(values):.4g}, median {median(values):.4g}")
+    absent = [name for name in dataset.classes or () if name not in found.per_class]
+    if absent:
+        lines.append(f"  none of {shortened(absent)}")
+    for name, counts in sides(found).items():
+        if span := range_of(counts):
+            lines.append(f"{name:<8} {span['min']:.4g} to {span['max']:.4g}, median {span['median']:.4g}")
     if found.mean and found.std:
         lines.append("mean     " + ", ".join(f"{value:.2f}" for value in found.mean) + "  (red, green, blue)")
         lines.append("std      " + ", ".join(f"{value:.2f}" for value in found.std))
-    lines += [f"the same pixels: {', '.join(f'#{index}' for index in group)}" for group in found.duplicates[:SHOWN]]
+    lines += [f"the same pixels: {shortened([f'#{index}' for index in group])}" for group in found.duplicates[:SHOWN]]
+    if len(found.duplicates) > SHOWN:
+        lines.append(f"and {len(found.duplicates) - SHOWN} more groups of the same pixels")
     lines += [f"{times} x {remark}" for remark, times in found.remarks.items()]
     lines += [f"note: {warning}" for warning in dataset.warnings]
     lines += [f"bad: #{index} {reason}" for index, reason in found.bad]
     return lines
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first names, and how many there are more."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -8,6 +8,9 @@ from PIL import Image as Pillow
 
 from classlens.cli.browse_job import Row
 
+FRAME = 80
+"""Pixels of a screen that a window cannot fill."""
+
 
 def open_window() -> Callable[[Row, float], None] | None:
     """A function that shows one picture for some seconds; None where no window can be opened.
@@ -33,7 +36,7 @@ def open_window() -> Callable[[Row, float], None] | None:
         if row.jpeg is None:
             return
         content = io.BytesIO()
-        Pillow.open(io.BytesIO(row.jpeg)).save(content, "PNG")
+        fitted(row.jpeg, root.winfo_screenwidth(), root.winfo_screenheight()).save(content, "PPM")
         picture = tkinter.PhotoImage(data=content.getvalue())
         label.configure(image=picture)
         root.title(f"#{row.index} {', '.join(row.class_names)}")
@@ -44,3 +47,10 @@ def open_window() -> Callable[[Row, float], None] | None:
         root.wait_variable(waited)
 
     return show
+
+
+def fitted(jpeg: bytes, width: int, height: int) -> Pillow.Image:
+    """The picture, shrunk where it does not fit on a screen of that size with some room for the window's frame."""
+    picture = Pillow.open(io.BytesIO(jpeg))
+    picture.thumbnail((max(1, width - FRAME), max(1, height - FRAME)))
+    return picture

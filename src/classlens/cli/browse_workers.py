@@ -1,19 +1,26 @@
-"""Many samples over several processes: in order, with bounded memory, and past a decoder that kills its process.
+"""Many samples, one after the other or over several processes: in order, with bounded memory.
 
-What makes processes is imported where one is made: the first of few pictures does not wait for it.
+A run begins in its own process, which has the first pictures ready at once: one thread reads and draws, another one
+encodes and writes. Where much is left to do, new processes share it; one whose decoder dies costs one sample.
+What makes processes is imported where one is made.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import cv2
 
-from classlens.cli.browse_job import Look, Opening, Row, delivered, make, marked, opened
+from classlens.adapters import Options, open_source
+from classlens.cli.memory import keep_freed_memory
 from classlens.dataset.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -22,54 +29,136 @@ if TYPE_CHECKING:
 AHEAD = 4
 """Samples in flight per worker."""
 
-WORTHWHILE = 200
-"""Fewer samples than this are faster in one process: a new one costs half a second."""
+FIRST_LOOK = 0.25
+"""Seconds of work after which it is known how long the rest will take."""
 
+WORTHWHILE = 4.0
+"""Seconds of work left that make new processes worthwhile: to start them takes half a second."""
+
+MOST_WORKERS = 8
 Draw = tuple[int, int]
 """The index and the seed of one picture."""
 
-
-def rows(dataset: Dataset, opening: Opening, draws: Sequence[Draw], look: Look, workers: int | None) -> Iterator[Row]:
-    """One row per draw, in the given order. `workers` 0 stays in this process; None decides by the number of draws."""
-    if workers is None:
-        workers = 0 if len(draws) < WORTHWHILE else min(os.cpu_count() or 1, 8)
-    if workers == 0:
-        yield from (make(dataset, index, seed, look) for index, seed in draws)
-        return
-    waiting, packed = deque(draws), pickle.dumps(opening)
-    while waiting:
-        finished, suspects = yield from pooled(packed, waiting, look, workers)
-        for _ in range(finished):
-            waiting.popleft()
-        if suspects:
-            remaining = deque(waiting.popleft() for _ in range(min(suspects, len(waiting))))
-            yield from one_by_one(packed, remaining, look, dataset.length)
+Half = TypeVar("Half")
+Result = TypeVar("Result")
 
 
-def pooled(packed: bytes, waiting: Sequence[Draw], look: Look, workers: int) -> Generator[Row, None, tuple[int, int]]:
-    """Rows from a pool of processes; returns how many came and how many were in flight when one of them died."""
+@dataclass(frozen=True)
+class Opening:
+    """How to open the dataset: what a worker needs to know, and can be sent."""
+
+    target: str
+    phase: str
+    options: Options
+
+
+@dataclass(frozen=True)
+class Casualty:
+    """A sample that killed the process that decoded it, and what is known of it without opening it again."""
+
+    index: int
+    seed: int
+    path: str | None
+    class_names: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """What happened, in words."""
+        return f"{self.path or f'sample {self.index}'}: the process that decoded it died"
+
+
+@dataclass(frozen=True)
+class Job(Generic[Half, Result]):
+    """What is done with every draw, in two halves; all three functions can be pickled.
+
+    `begin` reads and draws; it may borrow what belongs to the whole process, such as the global random state.
+    `finish` does not, and runs beside the next `begin`. `lost` makes what stands for a draw whose process died.
+    """
+
+    begin: Callable[[Dataset, int, int], Half]
+    finish: Callable[[Half], Result]
+    lost: Callable[[Casualty], Result]
+
+
+def results(
+    dataset: Dataset,
+    opening: Opening,
+    draws: Iterable[Draw],
+    job: Job[Half, Result],
+    *,
+    total: int,
+    workers: int | None,
+) -> Iterator[Result]:
+    """One result per draw, in the given order; there are `total`.
+
+    `workers` 0 stays in this process; None begins here, and starts processes when the work left is worth it.
+    """
+    waiting, available = iter(draws), cores()
+    if workers is None and available > 1:
+        yield from in_this_process(dataset, worthwhile_here(waiting, total), job)
+    elif not workers:
+        yield from in_this_process(dataset, waiting, job)
+    packed = pickle.dumps(opening)
+    for draw in waiting:
+        suspects = yield from pooled(packed, chain([draw], waiting), job, workers or min(available, MOST_WORKERS))
+        yield from one_by_one(packed, deque(suspects), job)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def worthwhile_here(waiting: Iterator[Draw], total: int) -> Iterator[Draw]:
+    """What waits, out of `total`, until it is clear that several processes would be done earlier."""
+    begun = time.process_time()
+    for taken, draw in enumerate(waiting, start=1):
+        yield draw
+        spent = time.process_time() - begun
+        if spent > FIRST_LOOK and (total - taken) * spent / taken > WORTHWHILE:
+            return
+
+
+def in_this_process(dataset: Dataset, draws: Iterable[Draw], job: Job[Half, Result]) -> Iterator[Result]:
+    """Results made here: a thread finishes one while the next one begins."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    flying: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        for index, seed in draws:
+            flying.append(thread.submit(job.finish, job.begin(dataset, index, seed)))
+            while flying and (flying[0].done() or len(flying) > AHEAD):
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+
+
+def pooled(
+    packed: bytes, waiting: Iterable[Draw], job: Job[Any, Result], workers: int
+) -> Generator[Result, None, Sequence[Draw]]:
+    """Results from a pool of processes; returns what was in flight when one of them died."""
     from concurrent.futures.process import BrokenProcessPool
 
-    flying: deque[Future[Row]] = deque()
-    finished = 0
+    sent: deque[Draw] = deque()
+    flying: deque[Future[Result]] = deque()
     with new_pool(workers) as pool:
         try:
             for index, seed in waiting:
-                flying.append(pool.submit(work, packed, index, seed, look))
+                sent.append((index, seed))
+                flying.append(pool.submit(work, packed, job, index, seed))
                 while len(flying) >= workers * AHEAD:
                     yield flying[0].result()
-                    flying.popleft()
-                    finished += 1
+                    flying.popleft(), sent.popleft()
             while flying:
                 yield flying[0].result()
-                flying.popleft()
-                finished += 1
+                flying.popleft(), sent.popleft()
         except BrokenProcessPool:
-            return finished, max(len(flying), 1)
-    return finished, 0
+            pass
+    return sent
 
 
-def one_by_one(packed: bytes, remaining: deque[Draw], look: Look, length: int) -> Iterator[Row]:
+def one_by_one(packed: bytes, remaining: deque[Draw], job: Job[Any, Result]) -> Iterator[Result]:
     """Samples of which one kills its process: each on its own, so that the guilty one can be named."""
     from concurrent.futures.process import BrokenProcessPool
 
@@ -78,14 +167,11 @@ def one_by_one(packed: bytes, remaining: deque[Draw], look: Look, length: int) -
             try:
                 while remaining:
                     index, seed = remaining[0]
-                    yield pool.submit(work, packed, index, seed, look).result()
+                    yield pool.submit(work, packed, job, index, seed).result()
                     remaining.popleft()
             except BrokenProcessPool:
                 index, seed = remaining.popleft()
-                path, names = known(packed, index)
-                reason = f"{path or f'sample {index}'}: the process that decoded it died"
-                row = Row(index, seed, path, names, error=reason)
-                yield delivered(row, marked(row, rescue=False), look, length)
+                yield job.lost(Casualty(index, seed, *known(packed, index)))
 
 
 def known(packed: bytes, index: int) -> tuple[str | None, tuple[str, ...]]:
@@ -110,9 +196,22 @@ def new_pool(workers: int) -> ProcessPoolExecutor:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=settle)
 
 
-def work(packed: bytes, index: int, seed: int, look: Look) -> Row:
+def settle() -> None:
+    """Let a new process work for itself: one thread, and memory that it keeps."""
+    cv2.setNumThreads(1)
+    keep_freed_memory()
+
+
+@lru_cache(maxsize=1)
+def opened(packed: bytes) -> Dataset:
+    """The dataset of a pickled `Opening`, opened once per process."""
+    opening: Opening = pickle.loads(packed)
+    return open_source(opening.target, options=opening.options).dataset(opening.phase)
+
+
+def work(packed: bytes, job: Job[Any, Result], index: int, seed: int) -> Result:
     """One sample in a worker, which opens the dataset the first time."""
-    return make(opened(packed), index, seed, look)
+    return job.finish(job.begin(opened(packed), index, seed))

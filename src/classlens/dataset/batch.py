@@ -34,6 +34,12 @@ class Batch:
     mixing: str = "not mixed"
     drawn: Drawn = field(default_factory=dict)
 
+    @property
+    def partners(self) -> tuple[int, ...]:
+        """The index of the sample that each one is mixed with; its own where nothing is mixed."""
+        places = self.drawn.get("partners")
+        return tuple(self.indices[place] for place in places) if isinstance(places, tuple) else self.indices
+
 
 def mixed_batch(dataset: Dataset, indices: Sequence[int], plan: BatchPlan, seed: int = 0) -> Batch:
     """Trace the samples, then mix them as drawn by the seed.

@@ -11,6 +11,9 @@ from classlens.image import Image
 State: TypeAlias = Any
 """Whatever the framework passes between its transforms; classlens never looks inside, only `Dataset.look` does."""
 
+Needed: TypeAlias = Callable[[int], float]
+"""How many pixels of a picture's longer side, given in pixels, are enough for looking at it."""
+
 Drawn: TypeAlias = Mapping[str, object]
 """What a stage drew at random: a crop box, flip yes or no, a magnitude."""
 
@@ -72,6 +75,15 @@ class BatchPlan:
     mixings: tuple[Mixing, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Glance:
+    """A loaded picture, or a smaller copy of it for looking at only, with its true (height, width) and its remarks."""
+
+    image: Image
+    size: tuple[int, int]
+    remarks: tuple[str, ...] = ()
+
+
 def nothing_to_say(state: State) -> tuple[str, ...]:
     """The remarks of a dataset that has none."""
     return ()
@@ -85,6 +97,7 @@ class Dataset:
     turns any state along the pipeline into a picture for human eyes; `remarks` says what is unusual about a loaded
     file, e.g. an alpha channel that other loaders treat differently. `warnings` are about the dataset as a whole.
     Where samples have pipelines of their own, as in a concatenated dataset, `stages_of` tells them apart.
+    `glance`, where there is one, loads a sample faster and in fewer pixels, as long as they are enough.
     """
 
     name: str
@@ -99,6 +112,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     batch: BatchPlan | None = None
     stages_of: Callable[[int], tuple[Stage, ...]] | None = None
+    glance: Callable[[int, Needed], Glance] | None = None
 
     def pipeline(self, index: int) -> tuple[Stage, ...]:
         """The stages of one sample."""

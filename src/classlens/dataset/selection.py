@@ -15,7 +15,7 @@ EXACT = 20_000
 
 
 def given(dataset: Dataset, indices: Sequence[int]) -> list[int]:
-    """The given indices, checked.
+    """The given indices, checked, each once.
 
     Raises:
         DataError: there is no such sample.
@@ -23,7 +23,7 @@ def given(dataset: Dataset, indices: Sequence[int]) -> list[int]:
     for index in indices:
         if not 0 <= index < dataset.length:
             raise DataError(f"no sample {index} in {dataset.name}", hint=f"they are numbered 0..{dataset.length - 1}")
-    return list(indices)
+    return list(dict.fromkeys(indices))
 
 
 def of_classes(dataset: Dataset, names: Sequence[str]) -> list[int]:

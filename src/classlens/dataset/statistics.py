@@ -1,89 +1,144 @@
-"""Numbers about samples as loaded: how many of each class, how large, which colours, which ones twice, which ones bad."""
+"""Numbers about samples as loaded: how many of each class, how large, which colours, which ones twice, which ones bad.
+
+A sample is measured on its own, so that many can be at once; only a few numbers of each are kept.
+"""
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 
 from classlens.dataset.complaints import damage_in
 from classlens.dataset.dataset import Dataset
 from classlens.errors import DataError
+from classlens.image import Image
 
 Values = tuple[float, float, float]
+Levels: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+LEVELS = np.arange(256)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A loaded sample, or the reason why there is none; of a damaged one that decodes there is both."""
+
+    index: int
+    class_names: tuple[str, ...]
+    image: Image | None = None
+    remarks: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What is kept of a sample: `levels` counts the pixels of each channel (red, green, blue) at each of 256 levels."""
+
+    index: int
+    class_names: tuple[str, ...]
+    size: tuple[int, int] = (0, 0)
+    levels: Levels = field(default_factory=lambda: np.zeros((3, 256), np.int64))
+    fingerprint: bytes = b""
+    remarks: tuple[str, ...] = ()
+    error: str = ""
 
 
 @dataclass(frozen=True)
 class Survey:
     """What was found in `samples` pictures.
 
-    `mean` and `std` are per channel (red, green, blue), 0..255, over all pixels of all pictures; `duplicates` are
-    groups of indices with the same pixels; `bad` are indices with the reason, damaged ones that decode included.
+    `sizes` counts the readable pictures of each (height, width). `mean` and `std` are per channel (red, green, blue),
+    0..255, over all pixels of all pictures; `duplicates` are groups of indices with the same pixels; `bad` are indices
+    with the reason, damaged ones that decode included.
     """
 
     samples: int
     per_class: Mapping[str, int]
-    widths: tuple[int, ...]
-    heights: tuple[int, ...]
+    sizes: Mapping[tuple[int, int], int]
     mean: Values | None
     std: Values | None
     duplicates: tuple[tuple[int, ...], ...]
     bad: tuple[tuple[int, str], ...]
     remarks: Mapping[str, int]
 
-    @property
-    def aspects(self) -> tuple[float, ...]:
-        """Width / height of every readable picture."""
-        return tuple(width / height for width, height in zip(self.widths, self.heights, strict=True))
-
 
 def survey(dataset: Dataset, indices: Iterable[int]) -> Survey:
     """Load the given samples, one at a time, and count."""
-    labels: Counter[str] = Counter()
-    remarks: Counter[str] = Counter()
-    sizes: list[tuple[int, int]] = []
+    return summed(measured(find(dataset, index)) for index in indices)
+
+
+def find(dataset: Dataset, index: int) -> Found:
+    """Load a sample."""
+    names = dataset.class_names(index)
+    try:
+        state = dataset.load(index)
+    except DataError as error:
+        return Found(index, names, error=str(error))
+    remarks = dataset.remarks(state)
+    return Found(index, names, dataset.look(state), remarks, damage_in(remarks))
+
+
+def measured(found: Found) -> Measured:
+    """The numbers of a loaded sample."""
+    if found.image is None:
+        return Measured(found.index, found.class_names, error=found.error)
+    pixels = found.image.pixels
+    counts = [cv2.calcHist([pixels], [channel], None, [256], [0, 256]).ravel() for channel in range(3)]
+    levels = np.stack(counts).astype(np.int64)
+    found_size, same = found.image.size, fingerprint(pixels)
+    return Measured(found.index, found.class_names, found_size, levels, same, found.remarks, found.error)
+
+
+def summed(samples: Iterable[Measured]) -> Survey:
+    """All measured samples together."""
+    labels, remarks, sizes = Counter[str](), Counter[str](), Counter[tuple[int, int]]()
     bad: list[tuple[int, str]] = []
-    same: dict[bytes, list[int]] = {}
-    sums, squares, pixels, seen = np.zeros(3), np.zeros(3), 0, 0
-    for index in indices:
+    first: dict[bytes, int] = {}
+    same: dict[int, list[int]] = {}
+    levels, seen = np.zeros((3, 256), np.int64), 0
+    for one in samples:
         seen += 1
-        labels.update(dataset.class_names(index))
-        try:
-            state = dataset.load(index)
-        except DataError as error:
-            bad.append((index, str(error)))
+        labels.update(one.class_names)
+        if one.error:
+            bad.append((one.index, one.error))
+        if not one.fingerprint:
             continue
-        picture = dataset.look(state).pixels
-        told = dataset.remarks(state)
-        remarks.update(told)
-        if damage_in(told):
-            bad.append((index, damage_in(told)))
-        sizes.append(picture.shape[:2])
-        same.setdefault(fingerprint(picture), []).append(index)
-        levels = [np.bincount(picture[..., channel].ravel(), minlength=256) for channel in range(3)]
-        sums += [counts @ np.arange(256) for counts in levels]
-        squares += [counts @ np.arange(256) ** 2 for counts in levels]
-        pixels += picture.shape[0] * picture.shape[1]
-    mean = sums / pixels if pixels else None
-    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0)) if mean is not None else None
+        remarks.update(one.remarks)
+        sizes[one.size] += 1
+        levels += one.levels
+        earlier = first.setdefault(one.fingerprint, one.index)
+        if earlier != one.index:
+            same.setdefault(earlier, [earlier]).append(one.index)
+    mean, std = moments(levels)
     return Survey(
         samples=seen,
         per_class=dict(labels.most_common()),
-        widths=tuple(width for _, width in sizes),
-        heights=tuple(height for height, _ in sizes),
-        mean=triple(mean),
-        std=triple(std),
-        duplicates=tuple(tuple(group) for group in same.values() if len(group) > 1),
+        sizes=dict(sizes),
+        mean=mean,
+        std=std,
+        duplicates=tuple(map(tuple, same.values())),
         bad=tuple(bad),
         remarks=dict(remarks),
     )
 
 
-def triple(values: np.ndarray[Any, np.dtype[np.float64]] | None) -> Values | None:
+def moments(levels: Levels) -> tuple[Values | None, Values | None]:
+    """Mean and standard deviation of each channel, from sums of whole numbers: nothing is lost over many pictures."""
+    pixels = int(levels[0].sum())
+    if pixels == 0:
+        return None, None
+    mean = levels @ LEVELS / pixels
+    std = np.sqrt(np.maximum(levels @ LEVELS**2 / pixels - mean**2, 0))
+    return triple(mean), triple(std)
+
+
+def triple(values: np.ndarray[Any, np.dtype[np.float64]]) -> Values:
     """Three channel values as plain numbers."""
-    return None if values is None else (float(values[0]), float(values[1]), float(values[2]))
+    return float(values[0]), float(values[1]), float(values[2])
 
 
 def fingerprint(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:

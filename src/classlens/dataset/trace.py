@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from classlens.dataset.chance import generator, seeded_globals
-from classlens.dataset.dataset import Dataset, Drawn, Outcome
+from classlens.dataset.dataset import Dataset, Drawn, Glance, Needed, Outcome
 from classlens.image import Image
 
 Extent = Literal["all", "ends", "first", "last"]
@@ -24,7 +24,8 @@ Extent = Literal["all", "ends", "first", "last"]
 class Snapshot:
     """The sample as it left `stage`, what was drawn there, and whether its pixels or size changed.
 
-    `note` says why a stage left the sample alone, where the stage knows.
+    `note` says why a stage left the sample alone, where the stage knows. `full` is the true (height, width) where
+    the image is a smaller copy.
     """
 
     stage: str
@@ -32,6 +33,12 @@ class Snapshot:
     drawn: Drawn = field(default_factory=dict)
     changed: bool = True
     note: str = ""
+    full: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the sample, whatever size its image has."""
+        return self.full or self.image.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +72,11 @@ class Trace:
         return self.snapshots[-1]
 
 
-def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all") -> Trace:
+def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all", needed: Needed | None = None) -> Trace:
     """Run sample `index` through every stage, once, with chance fixed by `seed`.
 
-    The caller's global random state is as it was afterwards.
+    The caller's global random state is as it was afterwards. Where no stage sees the picture (`keep` is `first`, or
+    there are no stages), `needed` allows a smaller copy of it, of that many pixels along the longer side.
 
     Raises:
         IndexError: `index` is not in [0, dataset.length).
@@ -76,20 +84,25 @@ def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all") 
     """
     if not 0 <= index < dataset.length:
         raise IndexError(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
+    unseen = keep == "first" or not dataset.pipeline(index)
+    if needed is not None and unseen and dataset.glance is not None:
+        return glanced(dataset, index, seed, dataset.glance(index, needed))
     foreign = any(stage.draws_globally for stage in dataset.pipeline(index))
     with seeded_globals(mixed(seed, index)) if foreign else nullcontext():
         loaded = dataset.load(index)
         snapshots = tuple(kept(dataset, loaded, follow(dataset, loaded, index, seed), keep))
-    sample = dataset.sample(index)
-    return Trace(
-        dataset=dataset.name,
-        index=index,
-        seed=seed,
-        class_names=dataset.class_names(index),
-        snapshots=snapshots,
-        path=sample.path,
-        remarks=dataset.remarks(loaded),
-    )
+    return told(dataset, index, seed, snapshots, dataset.remarks(loaded))
+
+
+def glanced(dataset: Dataset, index: int, seed: int, seen: Glance) -> Trace:
+    """The trace of a sample that no stage has seen."""
+    return told(dataset, index, seed, (Snapshot(dataset.loader, seen.image, full=seen.size),), seen.remarks)
+
+
+def told(dataset: Dataset, index: int, seed: int, snapshots: tuple[Snapshot, ...], remarks: tuple[str, ...]) -> Trace:
+    """Snapshots with what is known of their sample."""
+    path, names = dataset.sample(index).path, dataset.class_names(index)
+    return Trace(dataset.name, index, seed, names, snapshots, path, remarks)
 
 
 def kept(dataset: Dataset, loaded: object, outcomes: Iterator[tuple[str, Outcome]], keep: Extent) -> Iterator[Snapshot]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from classlens.dataset.batch import Batch
-from classlens.figures.filmstrip import CAPTION, INK, SMALLEST, Tile, described, resized, sheet, tile_factor
+from classlens.figures.filmstrip import CAPTION, DOT, FAINT, INK, SMALLEST, Tile, described, resized, sheet, tile_factor
 from classlens.figures.lettering import wrapped
 from classlens.image import Image
 
@@ -11,13 +11,16 @@ from classlens.image import Image
 def draw_batch(result: Batch, *, rescale: float = 1.0, left_out: Sequence[Image] = ()) -> Image:
     """Draw a batch in rows of tiles, under the name of the mixing and what it drew; marked tiles come last."""
     tiles = []
-    for image, shares in zip(result.images, result.shares, strict=True):
+    pairs = zip(result.indices, result.partners, strict=True)
+    for image, shares, pair in zip(result.images, result.shares, pairs, strict=True):
         height, width = image.size
         pixels = resized(image.pixels, tile_factor(width, height) if rescale == 1 else rescale)
         told = " + ".join(name if share == 1 else f"{share:.2f} {name}" for name, share in shares.items())
         room = max(int(pixels.shape[1]), SMALLEST)
-        tiles.append(Tile(pixels, tuple((line, INK) for line in wrapped(told or "no label", CAPTION, room))))
+        numbers = " + ".join(f"#{index}" for index in dict.fromkeys(pair))
+        lines = [(line, INK) for line in wrapped(told or "no label", CAPTION, room)]
+        tiles.append(Tile(pixels, (*lines, (numbers, FAINT))))
     tiles += [Tile(image.pixels, ()) for image in left_out]
     drawn = {key: value for key, value in result.drawn.items() if key != "partners"}
-    title = "  ·  ".join([result.mixing, *described(drawn), f"{len(result.images)} samples of {result.dataset}"])
+    title = DOT.join([result.mixing, *described(drawn), f"{len(result.images)} samples of {result.dataset}"])
     return Image(sheet(tiles, title, ()))

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from classlens.dataset.trace import Snapshot, Trace
-from classlens.figures.lettering import PAPER, Canvas, Colour, line_height, shortened, wrapped, write
+from classlens.figures.lettering import PAPER, Canvas, Colour, line_height, shortened, width_of, wrapped, write
 from classlens.image import Image
 
 Mode = Literal["original", "transformed", "concat", "pipeline"]
@@ -31,11 +31,11 @@ NARROWEST = 216
 WIDEST = 1600
 """A strip wider than this continues in the next row."""
 
-TIMES = "\N{MULTIPLICATION SIGN}"
+TIMES, DOT = "\N{MULTIPLICATION SIGN}", "  ·  "
 INK: Colour = (32, 33, 36)
 FAINT: Colour = (110, 113, 118)
 WARNING: Colour = (176, 48, 32)
-MARGIN, FOOT = 8, 12
+MARGIN, EDGE, FOOT = 8, 2, 12
 TITLE, CAPTION = 14, 11
 LINES = 7
 """At most so many lines of drawn values under a tile."""
@@ -67,7 +67,7 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float = 1.0) 
         raise ValueError(f"rescale must be above 0, not {rescale}")
     if mode in ("original", "transformed"):
         snapshot = result.original if mode == "original" else result.transformed
-        return Image(titled(resized(snapshot.image.pixels, rescale), heading(result), result.remarks))
+        return Image(titled(rescaled(snapshot, rescale), heading(result), result.remarks))
     if mode == "concat":
         ends = (("original", result.original), ("transformed", result.transformed))
         tiles = [tile(replace(end, drawn={}, note=""), rescale, name) for name, end in ends]
@@ -81,14 +81,14 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float = 1.0) 
 def heading(result: Trace) -> str:
     """What the sample is."""
     names = ", ".join(result.class_names) or "no label"
-    height, width = result.snapshots[0].image.size
-    return f"{names}  ·  #{result.index}  ·  {width} {TIMES} {height}"
+    height, width = result.snapshots[0].size
+    return f"{names}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
 
 
 def tile(snapshot: Snapshot, rescale: float, name: str) -> Tile:
     """A snapshot with its caption."""
-    height, width = snapshot.image.size
-    pixels = resized(snapshot.image.pixels, tile_factor(width, height) if rescale == 1 else rescale)
+    height, width = snapshot.size
+    pixels = rescaled(snapshot, tile_factor(width, height) if rescale == 1 else rescale)
     room = max(pixels.shape[1], SMALLEST)
     lines = [(shortened(name, CAPTION, room, bold=True), INK)]
     size = f"{width} {TIMES} {height}"
@@ -131,12 +131,17 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def tile_factor(width: int, height: int) -> float:
+def tile_factor(width: int, height: int, largest: int = LARGEST) -> float:
     """How much a tile is enlarged or shrunk: whole factors up, any factor down."""
     longest = max(width, height)
-    if longest > LARGEST:
-        return LARGEST / longest
+    if longest > largest:
+        return largest / longest
     return max(1, math.floor(SMALLEST / longest))
+
+
+def rescaled(snapshot: Snapshot, factor: float) -> Pixels:
+    """The picture at `factor` times its true size."""
+    return resized(snapshot.image.pixels, factor * max(snapshot.size) / max(snapshot.image.size))
 
 
 def resized(pixels: Pixels, factor: float) -> Pixels:
@@ -170,17 +175,13 @@ def sheet(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Canvas:
 
 
 def titled(pixels: Pixels, title: str, remarks: Sequence[str]) -> Canvas:
-    """The sheet of one picture without a caption, in a third of the time: whole datasets are drawn in this way."""
-    width = max(NARROWEST, pixels.shape[1] + 2 * MARGIN)
-    notes = notes_of(remarks, width)
-    right = width - MARGIN - pixels.shape[1]
-    canvas = np.asarray(
-        cv2.copyMakeBorder(
-            pixels, height_of_head(notes), FOOT, MARGIN, right, borderType=cv2.BORDER_CONSTANT, value=PAPER
-        ),
-        np.uint8,
-    )
-    write_head(canvas, title, notes)
+    """One picture under its title, to the edges: whole datasets are drawn in this way, and every pixel costs time."""
+    height, width = pixels.shape[:2]
+    notes = notes_of(remarks, max(NARROWEST, width))
+    top = height_of_head(notes)
+    canvas = np.full((top + height, max(NARROWEST, width), 3), PAPER[0], np.uint8)
+    canvas[top:, :width] = pixels
+    write_head(canvas, title, notes, left=EDGE)
     return canvas
 
 
@@ -194,13 +195,20 @@ def height_of_head(notes: Sequence[str]) -> int:
     return MARGIN + line_height(TITLE) + len(notes) * line_height(CAPTION) + MARGIN // 2
 
 
-def write_head(canvas: Canvas, title: str, notes: Sequence[str]) -> None:
+def write_head(canvas: Canvas, title: str, notes: Sequence[str], *, left: int = MARGIN) -> None:
     """The title, and the notes below it."""
-    room = canvas.shape[1] - 2 * MARGIN
-    write(canvas, shortened(title, TITLE, room), (MARGIN, MARGIN // 2), size=TITLE, colour=INK)
+    room = canvas.shape[1] - 2 * left
+    write(canvas, fitted(title, room), (left, MARGIN // 2), size=TITLE, colour=INK)
     for number, note in enumerate(notes):
-        place = (MARGIN, MARGIN // 2 + line_height(TITLE) + number * line_height(CAPTION))
+        place = (left, MARGIN // 2 + line_height(TITLE) + number * line_height(CAPTION))
         write(canvas, note, place, size=CAPTION, colour=WARNING)
+
+
+def fitted(title: str, room: int) -> str:
+    """The title, with its first part, which is the class, cut where it is too long; number and size stay."""
+    name, dot, facts = title.partition(DOT)
+    left = room - width_of(dot + facts, TITLE)
+    return shortened(name, TITLE, left) + dot + facts if left > room // 4 else shortened(title, TITLE, room)
 
 
 def height_of(row: Sequence[Tile]) -> int:
@@ -238,13 +246,17 @@ def paste_row(canvas: Canvas, row: Sequence[Tile], top: int) -> None:
 
 def bad_tile(reason: str, title: str, *, rescue: Image | None = None) -> Image:
     """A marked tile for a sample that cannot be shown, with as much of its picture as there is."""
-    width, height = 2 * LARGEST // 2, LARGEST // 2
+    return Image(sheet([Tile(bad_picture(rescue, LARGEST).pixels, ())], title, [reason]))
+
+
+def bad_picture(rescue: Image | None, longest: int) -> Image:
+    """A crossed-out picture, or a framed one of what is left, `longest` pixels long."""
     if rescue is None:
-        pixels = np.full((height, width, 3), 238, np.uint8)
-        cv2.line(pixels, (0, 0), (width, height), WARNING, 2, cv2.LINE_AA)
-        cv2.line(pixels, (0, height), (width, 0), WARNING, 2, cv2.LINE_AA)
+        pixels = np.full((longest // 2, longest, 3), 238, np.uint8)
+        cv2.line(pixels, (0, 0), (longest, longest // 2), WARNING, 2, cv2.LINE_AA)
+        cv2.line(pixels, (0, longest // 2), (longest, 0), WARNING, 2, cv2.LINE_AA)
     else:
-        pixels = resized(rescue.pixels, LARGEST / max(rescue.size)).copy()
+        pixels = resized(rescue.pixels, longest / max(rescue.size)).copy()
         pixels[:4] = pixels[-4:] = WARNING
         pixels[:, :4] = pixels[:, -4:] = WARNING
-    return Image(sheet([Tile(pixels, ())], title, [reason]))
+    return Image(pixels)

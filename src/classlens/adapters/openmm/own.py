@@ -6,12 +6,12 @@ needs no OpenMMLab.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 from classlens.adapters.openmm.setup import Settings
-from classlens.adapters.python.locating import importable
 from classlens.errors import ConfigError
 
 Own: TypeAlias = Any
@@ -61,9 +61,16 @@ def class_of(kind: str, modules: Sequence[str], where: str) -> Callable[..., Own
     return next((one for one in (*dotted, *found) if callable(one)), None)
 
 
+def from_here() -> AbstractContextManager[None]:
+    """Let modules be imported from the working directory; what knows how is loaded for configs that need it only."""
+    from classlens.adapters.python.locating import importable
+
+    return importable(".")
+
+
 def is_package(module: str) -> bool:
     """Whether the first part of a dotted name can be imported here; a scope such as `mmcls` need not be."""
-    with importable("."):
+    with from_here():
         return find_spec(module.partition(".")[0]) is not None
 
 
@@ -74,7 +81,7 @@ def imported(name: str, where: str) -> Own:
         ConfigError: it is missing, or needs something that is.
     """
     try:
-        with importable("."):
+        with from_here():
             return import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name

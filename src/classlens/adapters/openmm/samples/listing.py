@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.loading import LoadImageFromFile
 from classlens.adapters.openmm.stages.state import BGR, State, look
-from classlens.dataset.dataset import Dataset, Sample, Stage
+from classlens.dataset.dataset import Dataset, Glance, Needed, Sample, Stage
 from classlens.dataset.reading import Pixels, read_bytes
 from classlens.errors import ConfigError
 from classlens.image import Encoding
@@ -55,8 +55,8 @@ class Listing:
         """The innermost dataset that holds a sample, and the sample's number in it."""
         return self.origin(index) if self.origin else (self, index)
 
-    def load(self, index: int) -> State:
-        """A sample as the loader of its own pipeline gives it.
+    def load(self, index: int, needed: Needed | None = None) -> State:
+        """A sample as the loader of its own pipeline gives it, or smaller where fewer pixels are `needed`.
 
         Raises:
             DataError: its file is missing, or cannot be read or decoded.
@@ -66,7 +66,7 @@ class Listing:
         if pixels is not None:
             return State(pixels, own.encoding, path)
         data = own.content(place) if own.content else read_bytes(path or "")
-        state = (own.pipeline.loader or LoadImageFromFile()).state(data, path or "")
+        state = (own.pipeline.loader or LoadImageFromFile()).state(data, path or "", needed=needed)
         trouble = own.trouble(place)
         return replace(state, remarks=(trouble, *state.remarks)) if trouble else state
 
@@ -98,6 +98,7 @@ def dataset_of(listing: Listing, name: str) -> Dataset:
         name=name,
         length=listing.length,
         load=listing.load,
+        glance=lambda index, needed: seen(listing.load(index, needed)),
         stages=listing.pipeline.stages,
         stages_of=None if listing.origin is None else lambda index: listing.found(index)[0].pipeline.stages,
         look=look,
@@ -107,6 +108,12 @@ def dataset_of(listing: Listing, name: str) -> Dataset:
         remarks=lambda state: state.remarks,
         warnings=listing.warnings,
     )
+
+
+def seen(state: State) -> Glance:
+    """A picture for looking at, and its true size."""
+    image = look(state)
+    return Glance(image, state.full or image.size, state.remarks)
 
 
 def text(settings: Settings, key: str, where: str) -> str:

@@ -11,6 +11,7 @@ from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.state import State
 from classlens.adapters.openmm.stages.transform import named, record_of
 from classlens.dataset.complaints import DAMAGED, damage, heard, wrong_checksum
+from classlens.dataset.dataset import Needed
 from classlens.dataset.headers import Header, remarks_on
 from classlens.dataset.reading import CV2_FLAGS, checked_header, decode
 
@@ -32,8 +33,10 @@ class LoadImageFromFile:
         if self.imdecode_backend not in ("cv2", "pillow"):
             raise ValueError(f"imdecode_backend is cv2 or pillow here, not {self.imdecode_backend!r}")
 
-    def state(self, data: bytes, path: str) -> State:
+    def state(self, data: bytes, path: str, *, needed: Needed | None = None) -> State:
         """The picture in `data` as training would load it, with what is unusual about the file.
+
+        `needed` tells for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
 
         Raises:
             DataError: it cannot be decoded by the configured backend, or is too large.
@@ -41,13 +44,27 @@ class LoadImageFromFile:
         header = checked_header(data, path)
         backend = cast(Literal["cv2", "pillow"], self.imdecode_backend)
         with heard() as lines:
-            pixels = decode(data, backend=backend, color=self.color_type, where=path)
+            shrink = 1 if needed is None or header is None else self.shrink(header, needed)
+            pixels = decode(data, backend=backend, color=self.color_type, where=path, shrink=shrink)
             if backend == "pillow" and header and header.format in ("JPEG", "MPO"):
                 warned_of(data)
         remarks = remarks_on(header, path, turned=self.turns(header)) if header else ()
         if found := damage(lines) or wrong_checksum(data):
             remarks = (DAMAGED + found, *remarks)
-        return State(pixels.astype("float32") if self.to_float32 else pixels, path=path, remarks=remarks)
+        full = self.upright(header) if header and shrink > 1 else None
+        return State(pixels.astype("float32") if self.to_float32 else pixels, path=path, remarks=remarks, full=full)
+
+    def shrink(self, header: Header, needed: Needed) -> int:
+        """By which power of two a picture may be decoded smaller; only JPEG files can."""
+        if header.format not in ("JPEG", "MPO") or self.imdecode_backend != "cv2" or self.color_type == "unchanged":
+            return 1
+        longest = max(header.size)
+        return next((by for by in (8, 4, 2) if longest >= by * needed(longest)), 1)
+
+    def upright(self, header: Header) -> tuple[int, int]:
+        """The (height, width) of the decoded picture."""
+        height, width = header.size
+        return (width, height) if header.orientation > 4 and self.turns(header) else (height, width)
 
     def turns(self, header: Header) -> bool:
         """Whether pictures are turned upright: OpenCV leaves AVIF as it is stored."""

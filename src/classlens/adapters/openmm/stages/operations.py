@@ -137,6 +137,11 @@ class Operation:
         if isinstance(self.magnitude_std, str) and self.magnitude_std != "inf":
             raise ValueError(f"magnitude_std is a number or 'inf', not {self.magnitude_std!r}")
 
+    @property
+    def title(self) -> str:
+        """Its name, and along which axis it works if it has one."""
+        return f"{self.name} {self.extras['direction']}" if "direction" in KINDS[self.name].extras else self.name
+
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Whether it happens, and how strongly."""
         if random.random() > self.prob:

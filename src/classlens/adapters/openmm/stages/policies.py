@@ -89,7 +89,7 @@ class Policy:
         drawn: dict[str, Any] = {}
         for group in chosen:
             for position, member in enumerate(self.groups[group]):
-                key = f"{len(drawn) + 1} {member.name}"
+                key = f"{len(drawn) + 1} {member.title}"
                 drawn[key] = {"at": (group, position), **member.draw(pixels, random)}
         return drawn
 

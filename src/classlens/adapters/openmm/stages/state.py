@@ -20,13 +20,17 @@ GAP = 4
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """`value` is what OpenMMLab keeps under `img`: an array, a Pillow picture or a tensor; `views` replaces it."""
+    """`value` is what OpenMMLab keeps under `img`: an array, a Pillow picture or a tensor; `views` replaces it.
+
+    `full` is the true (height, width) of a picture that was decoded smaller, for looking at only.
+    """
 
     value: Any
     encoding: Encoding = BGR
     path: str | None = None
     remarks: tuple[str, ...] = ()
     views: tuple["State", ...] = field(default=())
+    full: tuple[int, int] | None = None
 
     @property
     def pixels(self) -> Pixels:
