@@ -1,10 +1,12 @@
+import io
 import logging
 import pickle
 import struct
 import sys
+import tarfile
 import zipfile
 from argparse import Namespace
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,7 +80,11 @@ def test_without_class_names_there_are_none(tmp_path, meta):
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_what_training_logs_beside_the_weights_is_swallowed(tmp_path, legacy):
-    log = {"loss": np.float64(0.5), "history": np.arange(4), "place": Path("work_dirs"), "settings": Namespace(lr=0.1)}
+    log = {
+        **{"loss": np.float64(0.5), "history": np.arange(4), "place": Path("work_dirs"), "settings": Namespace(lr=0.1)},
+        **{"last": deque([1, 2], maxlen=3), "seen": defaultdict(list, {"loss": [0.5]})},
+        **{"kinds": frozenset("ab"), "steps": range(3), "huge": 10**30},
+    }
     path = saved(tmp_path / "epoch_1.pth", {"state_dict": TENSORS, "message_hub": log, "meta": {}}, legacy=legacy)
 
     torch.testing.assert_close(dict(read_weights(path).tensors), TENSORS)
@@ -94,6 +100,53 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_does_not_run(tmp_path, 
 
     assert not target.exists()
     assert "--trust-checkpoint" in caught.value.hint
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_class_of_torch_that_is_no_tensor_is_named(tmp_path, legacy):
+    path = saved(tmp_path / "whole.pth", torch.nn.Linear(2, 2), legacy=legacy)
+
+    with pytest.raises(DataError, match=r"refused: it wants to load torch\.nn\.modules\.linear\.Linear"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_bare_pickle_that_would_run_code_is_refused(tmp_path, protocol):
+    target, path = tmp_path / "written", tmp_path / "bare.pth"
+    path.write_bytes(pickle.dumps({"state_dict": Runs(target)}, protocol=protocol))
+
+    with pytest.raises(DataError, match="refused: it wants to load"):
+        read_weights(path)
+
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("hidden", ["sys_info", "pickle", "storages", "tensors"])
+def test_code_in_torchs_oldest_format_a_tar_file_is_refused(tmp_path, hidden):
+    target, path = tmp_path / "written", tmp_path / "old.pth"
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            content = pickle.dumps(Runs(target) if name == hidden else 0, protocol=2)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+    with pytest.raises(DataError, match="refused: it wants to load a program") as caught:
+        read_weights(path)
+
+    assert not target.exists()
+    assert "--trust-checkpoint" in caught.value.hint
+
+
+def test_a_second_pickle_beside_the_first_is_not_read(tmp_path):
+    target, path = tmp_path / "written", saved(tmp_path / "two.pth", {"state_dict": TENSORS})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("other/data.pkl", pickle.dumps(Runs(target), protocol=2))
+
+    with pytest.raises(DataError, match=r"two\.pth"):
+        read_weights(path)
+
+    assert not target.exists()
 
 
 def test_getattr_leads_nowhere(tmp_path):
