@@ -1,101 +1,162 @@
-"""mmpretrain builds each network with random weights and saves it in its own format; ours must give its logits."""
+"""mmpretrain builds each network with random weights and saves it in its own format; ours must be the same network.
+
+The same parameters, every one of them used, the same logits, the same layer to look at, the same map there.
+"""
 
 from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
-from mmengine.logging import MessageHub
 from mmpretrain.models import build_classifier
 from torch import nn
 
 from classlens.adapters.openmm.checkpoints.loading import load_weights
 from classlens.adapters.openmm.checkpoints.reading import read_weights
+from classlens.adapters.openmm.classifier import default_layer as declared_layer
+from classlens.adapters.openmm.classifier import extra_tokens
 from classlens.adapters.openmm.zoo.build import build_network
+from classlens.cam.classifier import Classifier
+from classlens.cam.explain import explain
+from classlens.cam.layers import default_layer
+from classlens.image import Encoding, Image
 from tests_peers.zoo.families import CASES
+from tests_peers.zoo.networks import (
+    make_norms_alike,
+    mend_scale,
+    randomised,
+    reference_map,
+    save_like_mmengine,
+    upstreams_layer,
+)
 
 LARGE = 30_000_000
 """Networks with more numbers than this are handed over in memory, to spare the disk."""
 
+TRANSFORMERS = ("ViT", "DeiT", "T2T", "Swin", "XCiT")
+"""Networks for which upstream's tool must be given `--vit-like`."""
 
-@pytest.mark.parametrize("name", CASES)
-def test_the_logits_are_those_of_mmpretrain(name, tmp_path):
+OURS: Mapping[str, str] = {
+    # Upstream takes the norm of one branch of a block, and breaks off where a network has no norms; we take the block.
+    **{name: "backbone.stage_4.0" for name in CASES if name.startswith("RepVGG")},
+    **{name: "backbone.stage4.1" for name in CASES if name.startswith("MobileOne")},
+    "VGG-11": "backbone.features.12",
+    "LeNet5": "backbone.features.5",
+    # Upstream takes a norm that the logits do not depend on, of the shortcut, or behind the pooling.
+    "ResNet-50 to stage 2": "backbone.layer3.5.bn3",
+    "ViT without qkv bias": "backbone.layers.7.ln1",
+    "RegNetX-12gf": "backbone.layer4.0.bn3",
+    "ConvNeXt-atto": "backbone.stages.3.1.norm",
+    "ConvNeXt-tiny": "backbone.stages.3.2.norm",
+    "ConvNeXtV2-atto": "backbone.stages.3.1.grn",
+    "ConvNeXtV2-tiny": "backbone.stages.3.2.grn",
+    # Upstream counts three norms from the end, whatever they are.
+    "ViT averaged": "backbone.ln1",
+    "ViT averaged without final norm": "backbone.layers.11.ln2",
+    "ViT of CLIP": "backbone.layers.11.ln1",
+}
+"""Where we look elsewhere, and why."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """mmpretrain's network, ours with its weights, and the record by which ours is looked at."""
+
+    name: str
+    peer: nn.Module
+    classifier: Classifier
+    picture: Image
+
+    @property
+    def batch(self) -> torch.Tensor:
+        """The picture as fed; twice for LeNet5, which upstream cannot run on a single one."""
+        batch = torch.from_numpy(self.classifier.encoding.encode(self.picture))[None]
+        return batch[:, :1].repeat(2, 1, 1, 1) if self.name == "LeNet5" else batch
+
+
+@pytest.fixture(scope="module", params=CASES)
+def pair(request, tmp_path_factory) -> Pair:
     torch.set_num_threads(1)
-    model, size = CASES[name]
+    model, size = CASES[request.param]
     peer = randomised(build_classifier(model)).eval()
-    if name.startswith("DeiT3"):
+    if request.param.startswith("DeiT3"):
         make_norms_alike(peer)
-    if name.startswith("T2T"):
+    if request.param.startswith("T2T"):
         mend_scale(peer)
     tensors = peer.state_dict()
     if sum(tensor.numel() for tensor in tensors.values()) < LARGE:
-        tensors = read_weights(save_like_mmengine(peer, tmp_path / "epoch_1.pth")).tensors
-    channels = 1 if name == "LeNet5" else 3
-    images = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(1))
+        path = save_like_mmengine(peer, tmp_path_factory.mktemp("weights") / "epoch_1.pth")
+        tensors = read_weights(path).tensors
+        path.unlink()
+    with torch.device("meta"):
+        ours = build_network(model).eval()
+    load_weights(ours, tensors, where="peer")
+    return Pair(request.param, peer, record_of(request.param, ours, size), smooth_noise(size))
 
-    ours = opened(model, tensors)
+
+def record_of(name: str, network: nn.Module, size: int) -> Classifier:
+    def logits(batch: torch.Tensor) -> torch.Tensor:
+        return network(batch[:, :1] if name == "LeNet5" else batch)
+
+    encoding = Encoding("RGB", "CHW", 255.0, (127.5,) * 3, (64.0,) * 3)
+    tokens = extra_tokens(network)
+    return Classifier(
+        name, network, logits, encoding, (size, size), default_layer=declared_layer(network), extra_tokens=tokens
+    )
+
+
+def smooth_noise(size: int) -> Image:
+    """A random picture: blots of many sizes."""
+    chance = torch.Generator().manual_seed(1)
+    blots = [torch.rand((1, 3, side, side), generator=chance) for side in (3, 9, size)]
+    grown = sum(nn.functional.interpolate(blot, (size, size), mode="bicubic").clamp(0, 1) for blot in blots)
+    return Image((grown[0] / 3 * 255).byte().permute(1, 2, 0).contiguous().numpy())
+
+
+def test_the_parameters_have_the_names_of_mmpretrain(pair):
+    ours = dict(pair.classifier.module.named_parameters())
+
+    assert ours.keys() == dict(pair.peer.named_parameters()).keys()
+
+
+def test_the_logits_are_those_of_mmpretrain(pair):
+    batch = torch.cat((pair.batch, torch.randn(pair.batch.shape, generator=torch.Generator().manual_seed(1))))
 
     with torch.no_grad():
-        expected = peer(images, mode="tensor")
-        seen = ours(images)
-    assert dict(ours.named_parameters()).keys() == dict(peer.named_parameters()).keys()
+        expected = pair.peer(batch, mode="tensor")
+        seen = pair.classifier.module(batch)
+
     assert expected.std() > 1e-3
     scale = max(1.0, expected.abs().max().item())  # random weights make some deep networks put out large numbers
     torch.testing.assert_close(seen / scale, expected / scale, rtol=0, atol=1e-4)
     assert seen.argmax(1).tolist() == expected.argmax(1).tolist()
 
 
-def opened(model: dict[str, object], tensors: Mapping[str, torch.Tensor]) -> nn.Module:
-    with torch.device("meta"):
-        network = build_network(model)
-    load_weights(network, tensors, where="peer")
-    return network.eval()
+def test_the_layer_to_look_at_is_that_of_upstreams_tool(pair):
+    expected = upstreams_layer(pair.peer, vit_like=pair.name.startswith(TRANSFORMERS))
+
+    assert default_layer(pair.classifier).name == OURS.get(pair.name, expected)
+    assert pair.name not in OURS or OURS[pair.name] != expected
 
 
-def randomised(network: nn.Module) -> nn.Module:
-    """Random numbers everywhere, also where training would start with ones or zeros, but of a size that keeps signals."""
-    chance = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if not tensor.is_floating_point() or name.endswith("relative_coords_table"):
-                continue
-            noise = torch.randn(tensor.shape, generator=chance)
-            if name.endswith("running_var"):
-                tensor.copy_(noise.abs() + 0.5)
-            elif tensor.ndim >= 2:
-                tensor.copy_(noise / tensor[0].numel() ** 0.5)
-            elif name.endswith("weight"):
-                tensor.copy_(1 + 0.2 * noise)
-            else:
-                tensor.copy_(0.1 * noise)
-    return network
+def test_the_layer_that_the_zoo_declares_is_the_one_that_probing_finds(pair):
+    """But for blocks of several branches, where probing finds one of them."""
+    declared = pair.classifier.default_layer
+
+    if declared is not None and not pair.name.startswith(("RepVGG", "MobileOne")):
+        assert default_layer(replace(pair.classifier, default_layer=None)).name == declared
 
 
-def make_norms_alike(network: nn.Module) -> None:
-    """mmpretrain 1.2.0 runs DeiT III's first norm twice and its second never; official weights were trained with both.
+def test_the_map_is_that_of_grad_cam_on_mmpretrains_network(pair):
+    layer = default_layer(pair.classifier).name
+    found = explain(pair.classifier, pair.picture, targets=list(range(10)))
+    richest = max(found, key=lambda saliency: saliency.heatmap().values.std())
 
-    Ours runs both, as the paper and timm do. Where the two norms hold the same numbers, both readings agree.
-    """
-    for layer in network.get_submodule("backbone.layers"):
-        layer.ln2.load_state_dict(layer.ln1.state_dict())
+    seen = richest.heatmap().values
 
-
-def mend_scale(network: nn.Module) -> None:
-    """mmpretrain 1.2.0 divides T2T-ViT's attention by a scale made to multiply with; official weights need it right.
-
-    mmcls 0.25 and the paper's authors multiply by (width that enters / heads) ** -0.5, and so do ours.
-    """
-    for module in network.modules():
-        if hasattr(module, "scaled_dot_product_attention"):
-            scale = (module.input_dims // module.num_heads) ** 0.5
-            module.scaled_dot_product_attention = partial(module.scaled_dot_product_attention.func, scale=scale)
-
-
-def save_like_mmengine(network: nn.Module, path: Path, *, classes: int = 10) -> Path:
-    """What a training run leaves: weights, meta, and a log of numpy numbers in mmengine's own classes."""
-    hub = MessageHub.get_instance(path.parent.name)
-    hub.update_scalar("train/loss", 0.5)
-    meta = {"epoch": 1, "dataset_meta": {"classes": tuple(f"class {index}" for index in range(classes))}}
-    torch.save({"meta": meta, "state_dict": network.state_dict(), "message_hub": hub.state_dict()}, path)
-    return path
+    # XCiT gets its class token late, so no number of extra tokens is said to hold for all of its layers.
+    extra = pair.classifier.extra_tokens or int(pair.name.startswith("XCiT"))
+    expected = reference_map(pair.peer, layer, pair.batch, richest.subject.target, extra=extra)
+    assert seen.std() > 0.01
+    np.testing.assert_allclose(seen, expected, atol=1e-3)

@@ -20,7 +20,7 @@ from classlens.adapters.openmm.zoo.units import (
     Activation,
     SqueezeExcite,
     activation,
-    batch_norm,
+    norm_layer,
     padded_conv,
 )
 from classlens.arrays import Float
@@ -105,11 +105,11 @@ def training_branches(place: Place, norm: Settings) -> Mapping[str, nn.Module]:
     """3x3 and 1x1 with their norms, and a bare norm where input and output have one shape."""
     branches: dict[str, nn.Module] = {}
     if place.stride == 1 and place.entering == place.leaving:
-        branches["branch_norm"] = batch_norm(place.leaving, norm)
+        branches["branch_norm"] = norm_layer(place.leaving, norm)
     for kernel in (3, 1):
         pair = (place.entering, place.leaving)
         conv = padded_conv(pair, kernel, stride=place.stride, groups=place.groups)
-        named = OrderedDict(conv=conv, norm=batch_norm(place.leaving, norm))
+        named = OrderedDict(conv=conv, norm=norm_layer(place.leaving, norm))
         branches[f"branch_{kernel}x{kernel}"] = nn.Sequential(named)
     return branches
 
