@@ -137,7 +137,7 @@ class MobileOne(nn.Module):
                 blocks += [MobileOneBlock(place, options) for place in places]
                 entering = leaving
             self.add_module(f"stage{stage + 1}", nn.Sequential(*blocks))
-        self.last = options.out_indices[-1] + 1
+        self.last, self.norm_eps = options.out_indices[-1] + 1, options.norm_cfg.get("eps", 1e-5)
         self.default_layer = f"stage{self.last}.{2 * DEPTHS[self.last - 1] - 1}"
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:

@@ -109,7 +109,7 @@ def training_branches(place: Place, norm: Settings) -> Mapping[str, nn.Module]:
     for kernel in (3, 1):
         pair = (place.entering, place.leaving)
         conv = padded_conv(pair, kernel, stride=place.stride, groups=place.groups)
-        named = OrderedDict(conv=conv, norm=norm_layer(place.leaving, norm))
+        named: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, norm=norm_layer(place.leaving, norm))
         branches[f"branch_{kernel}x{kernel}"] = nn.Sequential(named)
     return branches
 
@@ -139,7 +139,7 @@ class RepVGG(nn.Module):
                 entering = leaving
                 place += 1
             self.add_module(f"stage_{stage + 1}", nn.Sequential(*rows))
-        self.last = options.out_indices[-1] + 1
+        self.last, self.norm_eps = options.out_indices[-1] + 1, options.norm_cfg.get("eps", 1e-5)
         self.default_layer = f"stage_{self.last}.{arch.blocks[self.last - 1] - 1}"
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
