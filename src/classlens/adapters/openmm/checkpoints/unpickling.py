@@ -55,19 +55,19 @@ class Inert:
         return id(self)
 
 
-def forgotten_dict(*arguments: object) -> dict[object, object]:
-    """What stands in for a `defaultdict`: torch's reader puts items into a plain dict only."""
+def plain_dict(*arguments: object) -> dict[object, object]:
+    """What a `defaultdict` becomes: torch's reader puts items into a plain dict only."""
     return {}
 
 
-def forgotten_list(*arguments: object) -> list[object]:
-    """What stands in for a `deque`: torch's reader appends to a plain list only."""
+def plain_list(*arguments: object) -> list[object]:
+    """What a `deque` becomes: torch's reader appends to a plain list only."""
     return []
 
 
 STAND_INS: Mapping[str, Callable[..., object]] = {
-    "collections.defaultdict": forgotten_dict,
-    "collections.deque": forgotten_list,
+    "collections.defaultdict": plain_dict,
+    "collections.deque": plain_list,
 }
 """For everything else, `Inert`."""
 
@@ -161,7 +161,7 @@ def names_in(file: IO[bytes], *, pickles: int) -> Iterator[str]:
                     if not (module == "torch" or module.startswith("torch.") or f"{module}.{name}" in PLAIN):
                         yield f"{module}.{name}"
                 elif opcode.name in ("STACK_GLOBAL", "INST"):
-                    yield f"{opcode.name.lower()}.anything"
+                    yield f"what it names only while it is read ({opcode.name})"
 
 
 PLAIN = frozenset(
