@@ -58,9 +58,7 @@ def spare_the_machine() -> None:
     """Settings of the process that make a command quicker and change no result."""
     # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Importing torch makes a million objects that live as long as the process. Looking for garbage among them while
-    # they are made, and once more on the way out, is a quarter of the time of a command.
-    gc.set_threshold(100_000)
+    # On the way out Python looks for garbage among the million objects of torch, which the system takes back anyway.
     atexit.register(gc.freeze)
 
 
