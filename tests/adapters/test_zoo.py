@@ -208,8 +208,10 @@ def test_a_foreign_type_names_the_extra_that_builds_it():
 
 
 def test_a_misspelt_type_is_suggested():
-    with pytest.raises(ConfigError, match="no native backbone named 'Resnet', did you mean ResNet"):
+    with pytest.raises(ConfigError, match="no native backbone named 'Resnet'") as caught:
         on_meta(classifier({"type": "Resnet", "depth": 50}, 2048))
+
+    assert caught.value.hint.startswith("did you mean ResNet")
 
 
 def test_a_model_without_a_head_gives_no_class_scores():

@@ -39,8 +39,9 @@ def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Mo
     if find_spec("mmpretrain") is None:
         near = suggestion(str(name), known)
         raise ConfigError(
-            f"no native {part} named {name!r}" + (f", {near}" if near.endswith("?") else ""),
-            hint="mmpretrain builds others, and your own (--trust-config follows custom_imports): "
+            f"no native {part} named {name!r}",
+            hint=(f"{near} " if near.endswith("?") else "")
+            + "mmpretrain builds others, and your own (--trust-config follows custom_imports): "
             f"pip install 'classlens[mmpretrain]'; native are {', '.join(known)}",
         )
     from mmpretrain.models import build_classifier
