@@ -76,3 +76,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         return ""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"there is: {', '.join(names[:LISTED])}{more}"
+
+
+def first_line(error: Exception) -> str:
+    """What an outside error says, without the page of advice that some bring along."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()

@@ -1,10 +1,12 @@
+import io
 import logging
 import pickle
 import struct
 import sys
+import tarfile
 import zipfile
 from argparse import Namespace
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,11 +28,14 @@ def saved(path: Path, content: object, *, legacy: bool = False) -> Path:
     return path
 
 
-def network_of(backbone: dict[str, object], width: int, classes: int = 10) -> torch.nn.Module:
+def model_of(backbone: dict[str, object], width: int, classes: int = 10) -> dict[str, object]:
     head = {"type": "LinearClsHead", "num_classes": classes, "in_channels": width}
-    model = {"type": "ImageClassifier", "backbone": backbone, "neck": {"type": "GlobalAveragePooling"}, "head": head}
+    return {"type": "ImageClassifier", "backbone": backbone, "neck": {"type": "GlobalAveragePooling"}, "head": head}
+
+
+def network_of(backbone: dict[str, object], width: int, classes: int = 10) -> torch.nn.Module:
     with torch.device("meta"):
-        return build_network(model)
+        return build_network(model_of(backbone, width, classes))
 
 
 class Runs:
@@ -78,7 +83,11 @@ def test_without_class_names_there_are_none(tmp_path, meta):
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_what_training_logs_beside_the_weights_is_swallowed(tmp_path, legacy):
-    log = {"loss": np.float64(0.5), "history": np.arange(4), "place": Path("work_dirs"), "settings": Namespace(lr=0.1)}
+    log = {
+        **{"loss": np.float64(0.5), "history": np.arange(4), "place": Path("work_dirs"), "settings": Namespace(lr=0.1)},
+        **{"last": deque([1, 2], maxlen=3), "seen": defaultdict(list, {"loss": [0.5]})},
+        **{"kinds": frozenset("ab"), "steps": range(3), "huge": 10**30},
+    }
     path = saved(tmp_path / "epoch_1.pth", {"state_dict": TENSORS, "message_hub": log, "meta": {}}, legacy=legacy)
 
     torch.testing.assert_close(dict(read_weights(path).tensors), TENSORS)
@@ -94,6 +103,53 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_does_not_run(tmp_path, 
 
     assert not target.exists()
     assert "--trust-checkpoint" in caught.value.hint
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_class_of_torch_that_is_no_tensor_is_named(tmp_path, legacy):
+    path = saved(tmp_path / "whole.pth", torch.nn.Linear(2, 2), legacy=legacy)
+
+    with pytest.raises(DataError, match=r"refused: it wants to load torch\.nn\.modules\.linear\.Linear"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_bare_pickle_that_would_run_code_is_refused(tmp_path, protocol):
+    target, path = tmp_path / "written", tmp_path / "bare.pth"
+    path.write_bytes(pickle.dumps({"state_dict": Runs(target)}, protocol=protocol))
+
+    with pytest.raises(DataError, match="refused: it wants to load"):
+        read_weights(path)
+
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("hidden", ["sys_info", "pickle", "storages", "tensors"])
+def test_code_in_torchs_oldest_format_a_tar_file_is_refused(tmp_path, hidden):
+    target, path = tmp_path / "written", tmp_path / "old.pth"
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            content = pickle.dumps(Runs(target) if name == hidden else 0, protocol=2)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+    with pytest.raises(DataError, match="refused: it wants to load a program") as caught:
+        read_weights(path)
+
+    assert not target.exists()
+    assert "--trust-checkpoint" in caught.value.hint
+
+
+def test_a_second_pickle_beside_the_first_is_not_read(tmp_path):
+    target, path = tmp_path / "written", saved(tmp_path / "two.pth", {"state_dict": TENSORS})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("other/data.pkl", pickle.dumps(Runs(target), protocol=2))
+
+    with pytest.raises(DataError, match=r"two\.pth"):
+        read_weights(path)
+
+    assert not target.exists()
 
 
 def test_getattr_leads_nowhere(tmp_path):
@@ -214,10 +270,33 @@ def test_a_backbone_without_a_head_is_explained():
     assert "backbone only" in caught.value.hint
 
 
-def test_the_wrong_form_of_repvgg_is_explained():
-    network = network_of({"type": "RepVGG", "arch": "A0", "deploy": True}, 1280)
-    train = network_of({"type": "RepVGG", "arch": "A0"}, 1280)
-    weights = {name: torch.zeros(slot.shape) for name, slot in train.state_dict().items()}
+@pytest.mark.parametrize(
+    ("family", "arch", "width"), [("RepVGG", "A0", 1280), ("RepVGG", "B1g2", 2048), ("MobileOne", "s0", 1024)]
+)
+def test_the_training_form_is_folded_for_a_deployed_network_and_that_is_said(family, arch, width, caplog):
+    chance = torch.Generator().manual_seed(0)
+    with torch.device("cpu"):
+        train, deployed = (
+            build_network(model_of({"type": family, "arch": arch, "deploy": deploy}, width)).eval()
+            for deploy in (False, True)
+        )
+    for name, tensor in train.state_dict().items():
+        if tensor.is_floating_point() and tensor.ndim < 2:
+            tensor.copy_(torch.rand(tensor.shape, generator=chance) + (0.5 if "var" in name else 0))
+    images = torch.randn(1, 3, 64, 64, generator=chance)
+
+    with caplog.at_level(logging.WARNING):
+        load_weights(deployed, train.state_dict(), where="train.pth")
+
+    with torch.no_grad():
+        torch.testing.assert_close(deployed(images), train(images), rtol=1e-4, atol=1e-4)
+    assert "in training form: the branches of" in caplog.text
+
+
+def test_a_deployed_checkpoint_of_a_network_in_training_form_is_explained():
+    network = network_of({"type": "RepVGG", "arch": "A0"}, 1280)
+    deployed = network_of({"type": "RepVGG", "arch": "A0", "deploy": True}, 1280)
+    weights = {name: torch.zeros(slot.shape) for name, slot in deployed.state_dict().items()}
 
     with pytest.raises(DataError, match="missing: backbone") as caught:
         load_weights(network, weights, where="repvgg.pth")

@@ -124,6 +124,14 @@ def test_without_a_server_the_hint_says_what_to_do(tmp_path):
     assert "fetch the file elsewhere" in caught.value.hint
 
 
+def test_a_cache_folder_that_cannot_be_made_is_named(server, tmp_path):
+    occupied = tmp_path / "cache"
+    occupied.write_text("a file")
+
+    with pytest.raises(DataError, match=r"the cache folder .*cache.* cannot be made"):
+        download(f"{server}/v1/{NAME}", folder=occupied)
+
+
 @pytest.mark.parametrize("address", ["http://example.org/a.pth", "file:///etc/passwd", "ftp://example.org/a.pth"])
 def test_other_protocols_are_refused(address, tmp_path: Path):
     with pytest.raises(DataError, match="refused to fetch weights over"):

@@ -7,7 +7,7 @@ import torch
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.checkpoints.address import find_checkpoint
-from classlens.adapters.openmm.classifier import build_module, encoding_of, open_classifier
+from classlens.adapters.openmm.classifier import build_module, dataset_names, encoding_of, open_classifier
 from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Setup, Split
 from classlens.cam.classifier import Classifier
 from classlens.errors import ConfigError, DataError, MissingDependency, NotOffered
@@ -138,6 +138,33 @@ def test_class_names_of_the_dataset_come_before_those_of_imagenet():
     names = tuple(f"class {index}" for index in range(1000))
 
     assert open_classifier(replace(LITE0, classes=names), None).classes == names
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        ({"type": "CIFAR10"}, "airplane"),
+        ({"type": "mmpretrain.VOC"}, "aeroplane"),
+        ({"type": "MNIST"}, "0 - zero"),
+        ({"type": "CustomDataset", "metainfo": {"classes": ["tench"] * 10}}, "tench"),
+        ({"type": "CIFAR10", "classes": ["plane"] * 10}, "plane"),
+        ({"type": "CustomDataset", "metainfo": {"classes": "no/such/names.txt"}}, None),
+        ({"type": "CustomDataset"}, None),
+    ],
+)
+def test_a_dataset_names_its_classes_without_its_files(dataset, expected):
+    setup = replace(LITE0, splits={"test": Split(dataset, PIPELINE)})
+
+    names = dataset_names(setup)
+
+    assert (names and names[0]) == expected
+
+
+def test_the_names_in_a_file_are_read(tmp_path):
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    dataset = {"type": "CustomDataset", "metainfo": {"classes": str(tmp_path / "names.txt")}}
+
+    assert dataset_names(replace(LITE0, splits={"test": Split(dataset, PIPELINE)})) == ("cat", "dog")
 
 
 def test_names_of_another_number_of_classes_are_an_error(tmp_path):

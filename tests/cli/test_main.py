@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 from argparse import SUPPRESS
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from classlens.cli.cam import collecting_later
 from classlens.cli.main import COMMANDS, command_module, main
 from classlens.cli.parsing import Parser, dashed
 
@@ -76,3 +78,13 @@ def test_the_documented_scripts_take_the_arguments_of_the_commands(script, comma
     shown = [action for action in parser._actions if action.help != SUPPRESS]
     options = [name for action in shown for name in action.option_strings if name.startswith("--")]
     assert [name for name in options if name not in done.stdout] == []
+
+
+def test_garbage_is_not_looked_for_while_torch_is_imported_and_is_again_afterwards(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+
+    with collecting_later():
+        assert not gc.isenabled()
+
+    gc.unfreeze()
+    assert gc.isenabled()

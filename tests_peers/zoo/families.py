@@ -11,7 +11,7 @@ def add(
     """`head` as a number is the width that a linear head takes."""
     if isinstance(head, int):
         head = {"type": "LinearClsHead", "num_classes": 10, "in_channels": head}
-    if head["type"] != "ClsHead":
+    if head["type"] not in ("ClsHead", "MultiLabelClsHead"):
         head = {"num_classes": 10, **head}
     model = {"type": "ImageClassifier", "backbone": backbone, "head": head}
     if neck is True:
@@ -24,6 +24,10 @@ def add(
 for depth, width in ((18, 512), (34, 512), (50, 2048), (101, 2048)):
     add(f"ResNet-{depth}", {"type": "ResNet", "depth": depth}, width)
 add("ResNet-50 caffe", {"type": "ResNet", "depth": 50, "style": "caffe"}, 2048)
+add(
+    "ResNet-18 of many labels", {"type": "ResNet", "depth": 18}, {"type": "MultiLabelLinearClsHead", "in_channels": 512}
+)
+add("ResNet-34 with a bare head", {"type": "ResNet", "depth": 34}, {"type": "MultiLabelClsHead"})
 add("ResNet-50 to stage 2", {"type": "ResNet", "depth": 50, "out_indices": (2,)}, 1024)
 add("ResNet-50 GeM", {"type": "ResNet", "depth": 50}, 2048, neck={"type": "GeneralizedMeanPooling"})
 for depth, width in ((34, 512), (50, 2048)):
@@ -32,6 +36,9 @@ for depth, width in ((34, 512), (50, 2048)):
 for depth in (50, 101):
     add(f"SEResNet-{depth}", {"type": "SEResNet", "depth": depth}, 2048)
     add(f"SEResNeXt-{depth}", {"type": "SEResNeXt", "depth": depth}, 2048)
+grouped = {"type": "GN", "num_groups": 32}
+add("ResNet-50 with group norms", {"type": "ResNet", "depth": 50, "norm_cfg": grouped}, 2048)
+add("ResNetV1c-34 with group norms", {"type": "ResNetV1c", "depth": 34, "norm_cfg": grouped}, 512)
 add("ResNet-CIFAR-18", {"type": "ResNet_CIFAR", "depth": 18}, 512, size=32)
 add("ResNet-CIFAR-50", {"type": "ResNet_CIFAR", "depth": 50}, 2048, size=32)
 add("ResNeXt-50 32x4d", {"type": "ResNeXt", "depth": 50, "groups": 32, "width_per_group": 4}, 2048)

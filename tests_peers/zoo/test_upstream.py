@@ -10,7 +10,7 @@ from classlens.adapters.openmm.read_setup import read_setup
 from classlens.adapters.openmm.trusted import read_trusted
 from classlens.adapters.openmm.zoo.build import build_network
 from classlens.errors import ConfigError, DataError
-from tests_peers.zoo.test_logits import randomised
+from tests_peers.zoo.networks import randomised
 
 SHUFFLE = {
     "type": "ImageClassifier",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.grids import Layout, Place, layout_of
-from classlens.errors import ModelError
+from classlens.errors import ModelError, first_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +125,6 @@ def logits_of(classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns
         seen = " x ".join(map(str, logits.shape))
         raise ModelError(f"{classifier.name} gave {seen} for a batch of {len(batch)}, not one score per class")
     return logits
-
-
-def first_line(error: Exception) -> str:
-    """What an outside error says, without its traceback-like rest."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def main_tensor(output: object, layer: Layer) -> Tensor:

@@ -16,7 +16,10 @@ from classlens.figures.saving import check_folder, write_whole
 DRAWINGS = {".pdf", ".svg"}
 """Formats that hold drawings, for which a single map, too, is drawn with its titles."""
 
-FORMATS = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"} | DRAWINGS
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+"""Pillow's names; asking Pillow for them would import every format that it knows."""
+
+FORMATS = PICTURES.keys() | DRAWINGS
 LOSSY = {".jpg": {"quality": 95, "subsampling": 0}, ".jpeg": {"quality": 95, "subsampling": 0}}
 
 
@@ -44,8 +47,7 @@ def save_overlay(path: Path, shown: Sequence[Saliency | Fused], *, style: Style 
         write_whole(path, lambda file: figure.savefig(file, format=kind.removeprefix(".")))
         return
     picture = Pillow.fromarray(overlay(shown[0].image, shown[0].heatmap(), style).pixels)
-    form = Pillow.registered_extensions()[kind]
-    write_whole(path, lambda file: picture.save(file, form, **LOSSY.get(kind, {})))
+    write_whole(path, lambda file: picture.save(file, PICTURES[kind], **LOSSY.get(kind, {})))
 
 
 def save_maps(path: Path, shown: Sequence[Saliency | Fused], names: Sequence[str]) -> None:

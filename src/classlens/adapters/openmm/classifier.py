@@ -1,9 +1,10 @@
 """From a setup and a checkpoint to the record that the CAM engine reads.
 
 The picture is fed as the config's test pipeline and its normalisation say; the class names are the checkpoint's, else
-the config's, else ImageNet-1k's where the network has 1000 classes.
+the dataset's, else ImageNet-1k's where the network has 1000 classes.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -137,15 +138,24 @@ def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
         DataError: the checkpoint or the config names another number of classes than the network tells apart.
     """
     count = class_count(setup)
-    for names, origin in ((weights.classes, "the checkpoint"), (setup.classes, setup.path.name)):
-        if names and count and len(names) != count:
-            raise DataError(
-                f"{origin} names {len(names)} classes, but the network tells {count} apart",
-                hint="set model.head.num_classes, or name the classes in the dataset's metainfo",
-            )
-        if names:
-            return names
-    return imagenet_names(count)
+    names, origin = (weights.classes, "the checkpoint") if weights.classes else (dataset_names(setup), setup.path.name)
+    if names and count and len(names) != count:
+        raise DataError(
+            f"{origin} names {len(names)} classes, but the network tells {count} apart",
+            hint="set model.head.num_classes, or name the classes in the dataset's metainfo",
+        )
+    return names or imagenet_names(count)
+
+
+def dataset_names(setup: Setup) -> tuple[str, ...] | None:
+    """The names that the config spells out, or that its dataset has wherever its files are."""
+    from classlens.adapters.openmm.samples import names_without_data  # needed for few checkpoints, and not light
+
+    for name, split in setup.splits.items():
+        with suppress(DataError):  # a file of names that is not on this machine
+            if names := names_without_data(split.dataset, f"{name} dataset"):
+                return names
+    return setup.classes
 
 
 def class_count(setup: Setup) -> int:

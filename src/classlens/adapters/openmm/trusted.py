@@ -13,7 +13,7 @@ from classlens.config import Config, read_config
 from classlens.config.locating import config_file
 from classlens.config.overrides import apply_overrides
 from classlens.config.trusted import EXPECTED
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, first_line
 
 RUNNER = "mmengine"
 
@@ -32,5 +32,7 @@ def read_trusted(path: str | Path, *, overrides: Mapping[str, Any] | None = None
     try:
         settings = RunConfig.fromfile(str(file)).to_dict()
     except (*EXPECTED, SyntaxError) as fault:
-        raise ConfigError(f"{file}: {type(fault).__name__}: {fault}", hint="the config was run by mmengine") from fault
+        missing = isinstance(fault, ImportError)
+        hint = "put the folder of your own modules on PYTHONPATH" if missing else "the config was run by mmengine"
+        raise ConfigError(f"{file}: {type(fault).__name__}: {first_line(fault)}", hint=hint) from fault
     return Config(apply_overrides(settings, overrides or {}), path=file)

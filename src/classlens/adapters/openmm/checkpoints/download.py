@@ -31,7 +31,8 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
     """The local copy of `url`, fetched unless it is in the cache.
 
     Raises:
-        DataError: the address is not https, the server cannot be reached, or what it sent is too long or damaged.
+        DataError: the address is not https, the server cannot be reached, what it sent is too long or damaged, or the
+            cache folder cannot be written.
     """
     refuse_plain(url)
     name = Path(unquote(urlsplit(url).path)).name
@@ -41,12 +42,27 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
     target = place / name
     if target.is_file():
         return target
-    place.mkdir(parents=True, exist_ok=True)
+    make_folder(place)
     part = target.with_name(f"{name}.part")
     fetch(url, part, largest=largest)
     check_hash(part, name)
     part.replace(target)
     return target
+
+
+def make_folder(place: Path) -> None:
+    """Make the folder of one address in the cache.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"the cache folder {place} cannot be made: {error.strerror}",
+            hint="fetch the file by hand and give its path, or let XDG_CACHE_HOME name a folder that can be written",
+        ) from error
 
 
 def refuse_plain(url: str) -> None:

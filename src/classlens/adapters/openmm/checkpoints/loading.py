@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from classlens.adapters.openmm.checkpoints.folding import folded
 from classlens.adapters.openmm.checkpoints.upgrades import COMPUTED, upgraded
 from classlens.errors import DataError
 
@@ -30,7 +31,7 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
     """
     wanted = network.state_dict()
     own = {name: ready(tensor) for name, tensor in tensors.items() if not name.startswith(NOT_OF_THE_NETWORK)}
-    given = upgraded(own, network)
+    given = upgraded(folded(own, network), network)
     for name, slot in wanted.items():
         if name not in given and name.endswith(COUNTER):
             given[name] = torch.zeros((), dtype=torch.int64)
@@ -62,8 +63,8 @@ def listed(names: Sequence[str]) -> str:
 
 def usual_cause(missing: Sequence[str], unexpected: Sequence[str], unlike: Sequence[str]) -> str:
     """What most often makes a checkpoint not fit."""
-    if any(".rbr_" in name or ".branch_" in name for name in (*missing, *unexpected)):
-        return "one is the training form of RepVGG, the other its deploy form: set model.backbone.deploy to match"
+    if any(".rbr_" in name or ".branch_" in name or "_reparam." in name for name in (*missing, *unexpected)):
+        return "one is the training form of the network, the other its deploy form: set model.backbone.deploy to match"
     if unlike and not missing and not unexpected and all(name.startswith("head.") for name in unlike):
         return "the number of classes differs: set model.head.num_classes to that of the checkpoint"
     if missing and unexpected and len(missing) > SHOWN:

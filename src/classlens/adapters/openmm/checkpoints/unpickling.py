@@ -6,8 +6,10 @@ everything and does nothing; every other name makes the file refused.
 """
 
 import pickletools
+import re
 import zipfile
-from collections.abc import Iterator
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,7 +19,7 @@ from warnings import catch_warnings, simplefilter
 import torch
 from torch.serialization import safe_globals
 
-from classlens.errors import DataError
+from classlens.errors import DataError, first_line
 
 HARMLESS = frozenset(
     (
@@ -28,7 +30,7 @@ HARMLESS = frozenset(
 """Packages whose objects stand in checkpoints beside the weights, never in them."""
 
 HARMLESS_BUILTINS = frozenset(
-    ("getattr", "dict", "list", "tuple", "set", "slice", "range", "int", "float", "bool", "str")
+    ("getattr", "dict", "list", "tuple", "set", "frozenset", "slice", "range", "int", "float", "bool", "str")
 )
 """Built-in names of the same kind; as stand-ins they do nothing either (`getattr` comes with bound methods)."""
 
@@ -53,6 +55,23 @@ class Inert:
         return id(self)
 
 
+def plain_dict(*arguments: object) -> dict[object, object]:
+    """What a `defaultdict` becomes: torch's reader puts items into a plain dict only."""
+    return {}
+
+
+def plain_list(*arguments: object) -> list[object]:
+    """What a `deque` becomes: torch's reader appends to a plain list only."""
+    return []
+
+
+STAND_INS: Mapping[str, Callable[..., object]] = {
+    "collections.defaultdict": plain_dict,
+    "collections.deque": plain_list,
+}
+"""For everything else, `Inert`."""
+
+
 def unpickle_weights(path: Path) -> object:
     """What torch wrote into `path`, with stand-ins for what is known to be harmless.
 
@@ -65,18 +84,27 @@ def unpickle_weights(path: Path) -> object:
         names = foreign_names(path)
         refused = sorted(name for name in names if not harmless(name))
         if refused:
-            raise DataError(
-                f"{path} was refused: it wants to load {', '.join(refused)}",
-                hint="weights need no code; if you know who wrote it, --trust-checkpoint lets it run",
-            )
-        with safe_globals([(Inert, name) for name in sorted(names)]):
+            raise refusal(path, ", ".join(refused))
+        with safe_globals([(STAND_INS.get(name, Inert), name) for name in sorted(names)]):
             return restricted(path)
     except UnpicklingError as error:
+        if wanted := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
+            raise refusal(path, wanted[1]) from error
         last = str(error).strip().splitlines()[-1:]
         raise DataError(f"{path} was refused: it is no checkpoint, or a damaged one", hint="".join(last)) from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         # A damaged pickle makes torch stumble in all these ways.
+        if "weights_only" in str(error):
+            raise refusal(path, "a program: it is of TorchScript, or of torch's oldest kind") from error
         raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
+
+
+def refusal(path: Path, names: str) -> DataError:
+    """The error for a file that names what no weights are made of."""
+    return DataError(
+        f"{path} was refused: it wants to load {names}",
+        hint="weights need no code; if you know who wrote it, --trust-checkpoint lets it run",
+    )
 
 
 def restricted(path: Path) -> object:
@@ -102,11 +130,6 @@ def unpickle_trusted(path: Path) -> object:
         raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a message that may be a page long."""
-    return (str(error).splitlines() or [type(error).__name__])[0].strip()
-
-
 def harmless(name: str) -> bool:
     """Whether a stand-in may take the place of `module.name`."""
     package, _, rest = name.partition(".")
@@ -127,16 +150,18 @@ def foreign_names(path: Path) -> set[str]:
 
 
 def names_in(file: IO[bytes], *, pickles: int) -> Iterator[str]:
-    """The names that a row of pickles would import."""
-    for _ in range(pickles):
-        for opcode, argument, _ in pickletools.genops(file):
-            if opcode.name == "GLOBAL":
-                module, _, name = str(argument).partition(" ")
-                module = "builtins" if module == "__builtin__" else module  # its name in Python 2, and in protocol 2
-                if not (module == "torch" or module.startswith("torch.") or f"{module}.{name}" in PLAIN):
-                    yield f"{module}.{name}"
-            elif opcode.name in ("STACK_GLOBAL", "INST"):
-                yield f"{opcode.name.lower()}.anything"
+    """The names that a row of pickles would import, as far as they are pickles at all."""
+    with suppress(ValueError):
+        for _ in range(pickles):
+            for opcode, argument, _ in pickletools.genops(file):
+                if opcode.name == "GLOBAL":
+                    module, _, name = str(argument).partition(" ")
+                    # Protocol 2 writes the names of Python 2, and torch's reader looks for those of Python 3.
+                    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+                    if not (module == "torch" or module.startswith("torch.") or f"{module}.{name}" in PLAIN):
+                        yield f"{module}.{name}"
+                elif opcode.name in ("STACK_GLOBAL", "INST"):
+                    yield f"what it names only while it is read ({opcode.name})"
 
 
 PLAIN = frozenset(

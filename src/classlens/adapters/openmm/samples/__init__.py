@@ -7,8 +7,8 @@ before the first picture.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from classlens.adapters.openmm.samples.arrays import cifar, mnist
-from classlens.adapters.openmm.samples.files import custom, imagenet, voc
+from classlens.adapters.openmm.samples.arrays import CIFAR10, DIGITS, FASHION, cifar, mnist
+from classlens.adapters.openmm.samples.files import VOC_CLASSES, custom, imagenet, voc
 from classlens.adapters.openmm.samples.listing import Listing, Pipeline, dataset_of
 from classlens.adapters.openmm.samples.own import own_listing
 from classlens.adapters.openmm.samples.published import (
@@ -33,7 +33,7 @@ from classlens.dataset.dataset import Dataset
 from classlens.dataset.reading import read_bytes
 from classlens.errors import ConfigError, suggestion
 
-__all__ = ["count", "open_split"]
+__all__ = ["count", "names_without_data", "open_split"]
 
 Classes = tuple[str, ...] | None
 KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
@@ -121,6 +121,25 @@ def open_listing(settings: Settings, reading: Reading, key: str = "") -> Listing
     listing = KINDS[kind](settings, class_names(settings, where) or reading.classes, where)
     listing = replace(listing, pipeline=pipeline, warnings=(*listing.warnings, *unknown(settings)))
     return subset(listing, settings.get("indices"), where)
+
+
+KNOWN_NAMES: Mapping[str, tuple[str, ...]] = {
+    "CIFAR10": CIFAR10,
+    "FashionMNIST": FASHION,
+    "MNIST": DIGITS,
+    "VOC": VOC_CLASSES,
+}
+"""The classes of datasets that have one set of them, whatever their files say."""
+
+
+def names_without_data(settings: Settings, where: str) -> Classes:
+    """The class names that hold without the data: those of the settings or the dataset's own; None for others.
+
+    Raises:
+        DataError: a file of names is not there.
+    """
+    settings = named(settings)
+    return class_names(settings, where) or KNOWN_NAMES.get(str(settings.get("type")))
 
 
 def class_names(settings: Settings, where: str) -> Classes:

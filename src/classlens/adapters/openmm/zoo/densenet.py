@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, read_options
-from classlens.adapters.openmm.zoo.units import activation, batch_norm
+from classlens.adapters.openmm.zoo.units import activation, norm_layer
 from classlens.arrays import Float
 
 
@@ -53,9 +53,9 @@ class DenseLayer(nn.Module):
     def __init__(self, entering: int, growth: int, options: DenseNetOptions) -> None:
         super().__init__()
         inside = options.bn_size * growth
-        self.norm1 = batch_norm(entering, options.norm_cfg)
+        self.norm1 = norm_layer(entering, options.norm_cfg)
         self.conv1 = nn.Conv2d(entering, inside, 1, bias=False)
-        self.norm2 = batch_norm(inside, options.norm_cfg)
+        self.norm2 = norm_layer(inside, options.norm_cfg)
         self.conv2 = nn.Conv2d(inside, growth, 3, padding=1, bias=False)
         self.act = activation(options.act_cfg)()
 
@@ -88,14 +88,14 @@ class DenseNet(nn.Module):
         arch = chosen_arch("DenseNet", str(options.arch), ARCHES)
         act = activation(options.act_cfg)
         conv = nn.Conv2d(options.in_channels, arch.stem, 7, 2, 3, bias=False)
-        self.stem = nn.Sequential(conv, batch_norm(arch.stem, options.norm_cfg), act(), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(conv, norm_layer(arch.stem, options.norm_cfg), act(), nn.MaxPool2d(3, 2, 1))
         self.stages, self.transitions = nn.ModuleList(), nn.ModuleList()
         width = arch.stem
         for stage, depth in enumerate(arch.depths):
             layers = [DenseLayer(width + place * arch.growth, arch.growth, options) for place in range(depth)]
             self.stages.append(DenseStage(layers))
             width += depth * arch.growth
-            norm = batch_norm(width, options.norm_cfg)
+            norm = norm_layer(width, options.norm_cfg)
             if stage == len(arch.depths) - 1:
                 self.transitions.append(nn.Sequential(norm, act()))
                 continue

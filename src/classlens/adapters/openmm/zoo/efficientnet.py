@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.inverted import SIGMOID, FusedResidual, InvertedResidual, Parts, Shape
 from classlens.adapters.openmm.zoo.options import chosen_arch, read_options
-from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SamePadConv2d, activation, divisible
+from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SamePadConv2d, activation, divisible, norm_name
 from classlens.arrays import Float
 
 
@@ -137,14 +137,11 @@ class EfficientNet(nn.Module):
         stem = 32 if scaling.lite else scaling.channels(32)
         groups, channels = blocks_of(scaling, parts, stem)
         head = 1280 if scaling.lite else scaling.channels(1280)
-        self.layers = nn.ModuleList(
-            [
-                parts.unit((3, stem), 3, stride=2),
-                *(nn.Sequential(*group) for group in groups),
-                parts.unit((channels, head), 1),
-            ]
-        )
+        first, last = parts.unit((3, stem), 3, stride=2), parts.unit((channels, head), 1)
+        self.layers = nn.ModuleList([first, *(nn.Sequential(*group) for group in groups), last])
         self.last = options.out_indices[-1]
+        if self.last == len(self.layers) - 1:
+            self.default_layer = f"layers.{self.last}.{norm_name(last[1])}"
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Features of the layer asked for."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.inverted import SIGMOID, FusedResidual, InvertedResidual, Parts, Shape
 from classlens.adapters.openmm.zoo.options import chosen_arch, read_options
-from classlens.adapters.openmm.zoo.units import SamePadConv2d, activation
+from classlens.adapters.openmm.zoo.units import SamePadConv2d, activation, norm_name
 from classlens.arrays import Float
 
 
@@ -88,8 +88,11 @@ class EfficientNetV2(nn.Module):
                 blocks.append(block_of(stage, (entering, leaving), parts, first=repeat == 0))
                 entering = leaving
             self.layers.append(nn.Sequential(*blocks))
-        self.layers.append(parts.unit((entering, arch.last), 1))
+        last = parts.unit((entering, arch.last), 1)
+        self.layers.append(last)
         self.last = options.out_indices[-1] % len(self.layers)
+        if self.last == len(self.layers) - 1:
+            self.default_layer = f"layers.{self.last}.{norm_name(last[1])}"
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Features of the layer asked for."""

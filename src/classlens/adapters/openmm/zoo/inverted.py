@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
-from classlens.adapters.openmm.zoo.units import ACTIVATIONS, Activation, SqueezeExcite, batch_norm, conv_unit
+from classlens.adapters.openmm.zoo.units import ACTIVATIONS, Activation, SqueezeExcite, conv_unit, norm_layer
 from classlens.arrays import Float
 
 SIGMOID = ACTIVATIONS["Sigmoid"]
@@ -48,7 +48,7 @@ class Parts:
         """Convolution, norm and activation; `channels` is (in, out)."""
         padding = kernel // 2 if self.conv is nn.Conv2d else 0
         conv = self.conv(*channels, kernel, stride, padding, groups=groups, bias=False)
-        return conv_unit(conv, batch_norm(channels[1], self.norm), self.act if act else None)
+        return conv_unit(conv, norm_layer(channels[1], self.norm), self.act if act else None)
 
 
 class InvertedResidual(nn.Module):
@@ -83,7 +83,7 @@ class FusedResidual(nn.Module):
         if shape.squeezed is not None:
             self.se = SqueezeExcite(shape.inside, shape.squeezed, parts.gate)
         project = nn.Conv2d(shape.inside, shape.leaving, 1, bias=False)
-        self.conv2 = conv_unit(project, batch_norm(shape.leaving, parts.norm), None)
+        self.conv2 = conv_unit(project, norm_layer(shape.leaving, parts.norm), None)
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
         """Features of the next block."""

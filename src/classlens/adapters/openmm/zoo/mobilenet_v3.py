@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.inverted import InvertedResidual, Parts, Shape
 from classlens.adapters.openmm.zoo.options import chosen_arch, only, read_options
-from classlens.adapters.openmm.zoo.units import ACTIVATIONS, divisible
+from classlens.adapters.openmm.zoo.units import ACTIVATIONS, divisible, norm_name
 from classlens.arrays import Float
 
 STEM = 16
@@ -97,8 +97,11 @@ class MobileNetV3(nn.Module):
             block = InvertedResidual(shape, replace(parts, act=ACTIVATIONS[row.act]))
             self.add_module(f"layer{number}", block)
             entering, in_table = leaving, row.channels
-        self.add_module(f"layer{len(rows) + 1}", parts.unit((entering, divisible(entering * LAST_EXPANSION)), 1))
+        last = parts.unit((entering, divisible(entering * LAST_EXPANSION)), 1)
+        self.add_module(f"layer{len(rows) + 1}", last)
         self.last = options.out_indices[-1] if options.out_indices else len(rows) + 1
+        if self.last > len(rows):
+            self.default_layer = f"layer{self.last}.{norm_name(last[1])}"
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Features of the layer asked for."""

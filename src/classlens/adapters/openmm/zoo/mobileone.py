@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, only, read_options
-from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SqueezeExcite, activation, batch_norm, padded_conv
+from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SqueezeExcite, activation, norm_layer, padded_conv
 from classlens.arrays import Float
 
 BASES = (64, 128, 256, 512)
@@ -92,7 +92,7 @@ class MobileOneBlock(nn.Module):
         """A bare norm where the shape is kept, a 1x1 convolution beside larger ones, and the equal branches."""
         leaving = place.channels[1]
         if place.channels[0] == leaving and place.stride == 1:
-            self.branch_norm = batch_norm(leaving, norm)
+            self.branch_norm = norm_layer(leaving, norm)
             self.single.append("branch_norm")
         if place.kernel > 1:
             self.branch_scale = normed(place.conv(1), norm)
@@ -113,7 +113,7 @@ class MobileOneBlock(nn.Module):
 
 def normed(conv: nn.Conv2d, norm: Settings) -> nn.Sequential:
     """A convolution and its norm, `conv` and `norm`."""
-    return nn.Sequential(OrderedDict(conv=conv, norm=batch_norm(conv.out_channels, norm)))
+    return nn.Sequential(OrderedDict(conv=conv, norm=norm_layer(conv.out_channels, norm)))
 
 
 class MobileOne(nn.Module):
@@ -137,7 +137,7 @@ class MobileOne(nn.Module):
                 blocks += [MobileOneBlock(place, options) for place in places]
                 entering = leaving
             self.add_module(f"stage{stage + 1}", nn.Sequential(*blocks))
-        self.last = options.out_indices[-1] + 1
+        self.last, self.norm_eps = options.out_indices[-1] + 1, options.norm_cfg.get("eps", 1e-5)
         self.default_layer = f"stage{self.last}.{2 * DEPTHS[self.last - 1] - 1}"
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:

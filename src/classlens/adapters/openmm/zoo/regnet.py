@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import chosen_arch, only, read_options
 from classlens.adapters.openmm.zoo.resnet import Block, Place, ResNetOptions
-from classlens.adapters.openmm.zoo.units import batch_norm, padded_conv
+from classlens.adapters.openmm.zoo.units import norm_layer, norm_name, padded_conv
 from classlens.arrays import Float
 from classlens.errors import ConfigError
 
@@ -99,9 +99,11 @@ class RegNet(nn.Module):
     def __init__(self, options: RegNetOptions) -> None:
         super().__init__()
         line = line_of(options.arch)
+        norm = norm_layer(options.stem_channels, options.norm_cfg)
         self.conv1 = padded_conv((options.in_channels, options.stem_channels), 3, stride=2)
-        self.bn1 = batch_norm(options.stem_channels, options.norm_cfg)
+        self.add_module(f"{norm_name(norm)}1", norm)
         self.relu = nn.ReLU(inplace=True)
+        self.order = ["conv1", f"{norm_name(norm)}1", "relu"]
         blocks_like = ResNetOptions(depth=50, norm_cfg=options.norm_cfg, style=options.style)
         entering = options.stem_channels
         for stage, (width, blocks) in enumerate(stages_of(line)):
@@ -113,13 +115,15 @@ class RegNet(nn.Module):
                 rows.append(Block(place, blocks_like))
                 entering = width
             self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
-        self.last = options.out_indices[-1] + 1
+            if stage <= options.out_indices[-1]:
+                self.order.append(f"layer{stage + 1}")
+                self.default_layer = f"layer{stage + 1}.{blocks - 1}.{rows[-1].norms[-1]}"
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Features of the stage asked for."""
-        features: Tensor = self.relu(self.bn1(self.conv1(images)))
-        for stage in range(1, self.last + 1):
-            features = self.get_submodule(f"layer{stage}")(features)
+        features = images
+        for name in self.order:
+            features = self.get_submodule(name)(features)
         return features
 
 

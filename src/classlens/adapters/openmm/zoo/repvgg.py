@@ -20,7 +20,7 @@ from classlens.adapters.openmm.zoo.units import (
     Activation,
     SqueezeExcite,
     activation,
-    batch_norm,
+    norm_layer,
     padded_conv,
 )
 from classlens.arrays import Float
@@ -105,11 +105,11 @@ def training_branches(place: Place, norm: Settings) -> Mapping[str, nn.Module]:
     """3x3 and 1x1 with their norms, and a bare norm where input and output have one shape."""
     branches: dict[str, nn.Module] = {}
     if place.stride == 1 and place.entering == place.leaving:
-        branches["branch_norm"] = batch_norm(place.leaving, norm)
+        branches["branch_norm"] = norm_layer(place.leaving, norm)
     for kernel in (3, 1):
         pair = (place.entering, place.leaving)
         conv = padded_conv(pair, kernel, stride=place.stride, groups=place.groups)
-        named = OrderedDict(conv=conv, norm=batch_norm(place.leaving, norm))
+        named: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, norm=norm_layer(place.leaving, norm))
         branches[f"branch_{kernel}x{kernel}"] = nn.Sequential(named)
     return branches
 
@@ -139,7 +139,7 @@ class RepVGG(nn.Module):
                 entering = leaving
                 place += 1
             self.add_module(f"stage_{stage + 1}", nn.Sequential(*rows))
-        self.last = options.out_indices[-1] + 1
+        self.last, self.norm_eps = options.out_indices[-1] + 1, options.norm_cfg.get("eps", 1e-5)
         self.default_layer = f"stage_{self.last}.{arch.blocks[self.last - 1] - 1}"
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:

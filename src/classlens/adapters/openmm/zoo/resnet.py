@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import plain_type, read_options
-from classlens.adapters.openmm.zoo.units import ACTIVATIONS, SqueezeExcite, batch_norm, conv_unit, padded_conv
+from classlens.adapters.openmm.zoo.units import (
+    ACTIVATIONS,
+    SqueezeExcite,
+    conv_unit,
+    norm_layer,
+    norm_name,
+    padded_conv,
+)
 from classlens.arrays import Float
 from classlens.errors import ConfigError
 
@@ -73,11 +80,13 @@ class Block(nn.Module):
 
     def __init__(self, place: Place, options: ResNetOptions) -> None:
         super().__init__()
-        self.count = 3 if options.bottleneck else 2
+        self.norms: list[str] = []
         convs = bottleneck_convs(place, options) if options.bottleneck else basic_convs(place)
         for number, conv in enumerate(convs, start=1):
+            norm = norm_layer(conv.out_channels, options.norm_cfg)
+            self.norms.append(f"{norm_name(norm)}{number}")
             self.add_module(f"conv{number}", conv)
-            self.add_module(f"bn{number}", batch_norm(conv.out_channels, options.norm_cfg))
+            self.add_module(self.norms[-1], norm)
         self.relu = nn.ReLU(inplace=True)
         if place.stride != 1 or place.entering != place.leaving:
             self.downsample = shortcut(place, options)
@@ -89,9 +98,9 @@ class Block(nn.Module):
         """Features of the next block."""
         parts = dict(self.named_children())
         inside = features
-        for number in range(1, self.count + 1):
-            inside = parts[f"bn{number}"](parts[f"conv{number}"](inside))
-            if number < self.count:
+        for number, norm in enumerate(self.norms, start=1):
+            inside = parts[norm](parts[f"conv{number}"](inside))
+            if number < len(self.norms):
                 inside = self.relu(inside)
         if "se_layer" in parts:
             inside = self.se_layer(inside)
@@ -128,7 +137,7 @@ def width_inside(plain: int, options: ResNetOptions) -> int:
 
 def shortcut(place: Place, options: ResNetOptions) -> nn.Sequential:
     """1x1 convolution and norm; in V1d an average pool does the striding before them."""
-    norm = batch_norm(place.leaving, options.norm_cfg)
+    norm = norm_layer(place.leaving, options.norm_cfg)
     if options.avg_down and place.stride != 1:
         pool = nn.AvgPool2d(place.stride, place.stride, ceil_mode=True, count_include_pad=False)
         return nn.Sequential(pool, padded_conv((place.entering, place.leaving), 1), norm)
@@ -141,7 +150,7 @@ def stem(options: ResNetOptions) -> OrderedDict[str, nn.Module]:
     if options.deep_stem:
         rows = (((entering, half), 2), ((half, half), 1), ((half, width), 1))
         deep = (
-            conv_unit(padded_conv(pair, 3, stride=stride), batch_norm(pair[1], options.norm_cfg), ACTIVATIONS["ReLU"])
+            conv_unit(padded_conv(pair, 3, stride=stride), norm_layer(pair[1], options.norm_cfg), ACTIVATIONS["ReLU"])
             for pair, stride in rows
         )
         return OrderedDict(stem=nn.Sequential(*deep))
@@ -149,8 +158,8 @@ def stem(options: ResNetOptions) -> OrderedDict[str, nn.Module]:
         conv = padded_conv((entering, options.base_channels), 3)
     else:
         conv = padded_conv((entering, width), 7, stride=2)
-    norm = batch_norm(conv.out_channels, options.norm_cfg)
-    return OrderedDict(conv1=conv, bn1=norm, relu=nn.ReLU(inplace=True))
+    norm = norm_layer(conv.out_channels, options.norm_cfg)
+    return OrderedDict({"conv1": conv, f"{norm_name(norm)}1": norm, "relu": nn.ReLU(inplace=True)})
 
 
 class ResNet(nn.Module):
@@ -178,6 +187,7 @@ class ResNet(nn.Module):
             self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
             if stage <= options.out_indices[-1]:
                 self.order.append(f"layer{stage + 1}")
+                self.default_layer = f"layer{stage + 1}.{blocks - 1}.{rows[-1].norms[-1]}"
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Features of the stage asked for."""

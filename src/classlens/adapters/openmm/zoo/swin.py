@@ -177,6 +177,7 @@ class Swin(nn.Module):
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
         self.last = options.out_indices[-1]
+        self.default_layer = f"norm{self.last}"
         for number, (depth, heads) in enumerate(zip(arch.depths, arch.heads, strict=True)):
             width = arch.channels * 2**number
             side = window_side(options, number)

@@ -149,6 +149,7 @@ class SwinV2(nn.Module):
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
         self.last = options.out_indices[-1]
+        self.default_layer = f"norm{self.last}"
         for number in range(len(arch.depths)):
             width = arch.channels * 2**number
             merging = PatchMerging(width // 2, self.eps, norm_first=False) if number else None

@@ -111,6 +111,7 @@ class T2TViT(nn.Module):
         encoder = LayerOptions(cfgs.get("qkv_bias", False), eps)
         self.encoder = nn.ModuleList(EncoderLayer(layer, encoder) for _ in range(layers))
         self.last = last_layer(options.out_indices, layers)
+        self.default_layer = f"encoder.{self.last}.ln1"  # as in a VisionTransformer
         if options.final_norm:
             self.norm = nn.LayerNorm(width, eps=eps)
 

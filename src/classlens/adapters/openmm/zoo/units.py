@@ -57,23 +57,30 @@ def activation(settings: Settings) -> Activation:
     return ACTIVATIONS[name]
 
 
-def batch_norm(channels: int, settings: Settings) -> nn.BatchNorm2d:
-    """Batch normalisation as in a config's `norm_cfg`; synchronised statistics are the same when evaluating.
+def norm_layer(channels: int, settings: Settings) -> nn.BatchNorm2d | nn.GroupNorm:
+    """The norm of a config's `norm_cfg`: batch (synchronised statistics are the same when evaluating) or group.
 
     Raises:
         ConfigError: the config asks for another norm.
     """
-    kind = settings.get("type", "BN")
+    kind, eps = settings.get("type", "BN"), settings.get("eps", 1e-5)
+    if kind == "GN":
+        return nn.GroupNorm(settings["num_groups"], channels, eps=eps)
     if kind not in ("BN", "BN2d", "SyncBN"):
-        raise ConfigError(f"norm {kind!r} is not built natively in this family", hint="it has BN or SyncBN")
-    return nn.BatchNorm2d(channels, eps=settings.get("eps", 1e-5), momentum=settings.get("momentum", 0.1))
+        raise ConfigError(f"norm {kind!r} is not built natively in this family", hint="it has BN, SyncBN or GN")
+    return nn.BatchNorm2d(channels, eps=eps, momentum=settings.get("momentum", 0.1))
+
+
+def norm_name(norm: nn.Module) -> str:
+    """What OpenMMLab calls a norm where its name follows from its kind."""
+    return "gn" if isinstance(norm, nn.GroupNorm) else "bn"
 
 
 def conv_unit(conv: nn.Conv2d, norm: nn.Module | None, act: Activation | None) -> nn.Sequential:
-    """Convolution, norm, activation, under the names `conv`, `bn`, `activate`; absent parts leave no name."""
+    """Convolution, norm, activation, under the names `conv`, `bn` (or `gn`), `activate`; absent parts leave no name."""
     parts: OrderedDict[str, nn.Module] = OrderedDict(conv=conv)
     if norm is not None:
-        parts["bn"] = norm
+        parts[norm_name(norm)] = norm
     if act is not None:
         parts["activate"] = act()
     return nn.Sequential(parts)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.arrays import Float
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, first_line, suggestion
 
 TRAINING = ("train_cfg", "data_preprocessor", "init_cfg", "pretrained")
 """What a model is not built from when it is only looked at."""
@@ -37,10 +37,12 @@ def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Mo
     """
     name = model[part]["type"] if part in model else model["type"]
     if find_spec("mmpretrain") is None:
-        native = suggestion(str(name), known)
+        near = suggestion(str(name), known)
         raise ConfigError(
             f"no native {part} named {name!r}",
-            hint=f"{native}; mmpretrain builds others: pip install 'classlens[mmpretrain]'",
+            hint=(f"{near} " if near.endswith("?") else "")
+            + "mmpretrain builds others, and your own (--trust-config follows custom_imports): "
+            f"pip install 'classlens[mmpretrain]'; native are {', '.join(known)}",
         )
     from mmpretrain.models import build_classifier
 
@@ -49,7 +51,10 @@ def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Mo
         with torch.device("cpu"):
             return UpstreamClassifier(build_classifier(settings))
     except (KeyError, TypeError, ValueError, ImportError, AssertionError) as error:
-        raise ConfigError(f"mmpretrain cannot build the {part} {name!r}: {error}") from error
+        raise ConfigError(
+            f"mmpretrain cannot build the {part} {name!r}: {first_line(error)}",
+            hint="a type of your own is registered by custom_imports, which --trust-config follows",
+        ) from error
 
 
 def plain(value: object) -> object:

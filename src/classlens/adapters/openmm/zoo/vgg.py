@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.zoo.options import only, read_options
-from classlens.adapters.openmm.zoo.units import activation, batch_norm, conv_unit
+from classlens.adapters.openmm.zoo.units import activation, conv_unit, norm_layer
 from classlens.arrays import Float
 from classlens.errors import ConfigError
 
@@ -51,7 +51,7 @@ class VGG(nn.Module):
         for stage, count in enumerate(DEPTHS[options.depth][: options.num_stages]):
             for _ in range(count):
                 conv = nn.Conv2d(entering, CHANNELS[stage], 3, padding=1)
-                norm = batch_norm(CHANNELS[stage], options.norm_cfg) if options.norm_cfg else None
+                norm = norm_layer(CHANNELS[stage], options.norm_cfg) if options.norm_cfg else None
                 parts.append(conv_unit(conv, norm, act))
                 entering = CHANNELS[stage]
             if stage < options.num_stages - 1 or options.with_last_pool:

@@ -110,6 +110,9 @@ class VisionTransformer(nn.Module):
         layer = layer_options(plain, options.layer_cfgs)
         self.layers = nn.ModuleList(EncoderLayer(width, layer) for _ in range(width.layers))
         self.last = last_layer(options.out_indices, width.layers)
+        if options.out_type == "cls_token":
+            # Behind the last attention the patch tokens decide nothing any more; this is the last norm before it.
+            self.default_layer = f"layers.{self.last}.ln1"
         if options.final_norm:
             self.ln1 = norm(width.channels)
         if options.out_type == "avg_featmap":

@@ -1,56 +1,63 @@
-"""mmpretrain builds each network with random weights and saves it in its own format; ours must give its logits."""
+"""Networks that mmpretrain builds, with numbers that tell mistakes, and its own tool to look at them."""
 
-from collections.abc import Mapping
+from argparse import Namespace
 from functools import partial
+from math import isqrt
 from pathlib import Path
+from types import ModuleType
 
-import pytest
+import numpy as np
 import torch
+from benchmarks.zoo import PATCHES, TOOL
 from mmengine.logging import MessageHub
-from mmpretrain.models import build_classifier
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from classlens.adapters.openmm.checkpoints.loading import load_weights
-from classlens.adapters.openmm.checkpoints.reading import read_weights
-from classlens.adapters.openmm.zoo.build import build_network
-from tests_peers.zoo.families import CASES
 
-LARGE = 30_000_000
-"""Networks with more numbers than this are handed over in memory, to spare the disk."""
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_logits_are_those_of_mmpretrain(name, tmp_path):
-    torch.set_num_threads(1)
-    model, size = CASES[name]
-    peer = randomised(build_classifier(model)).eval()
-    if name.startswith("DeiT3"):
-        make_norms_alike(peer)
-    if name.startswith("T2T"):
-        mend_scale(peer)
-    tensors = peer.state_dict()
-    if sum(tensor.numel() for tensor in tensors.values()) < LARGE:
-        tensors = read_weights(save_like_mmengine(peer, tmp_path / "epoch_1.pth")).tensors
-    channels = 1 if name == "LeNet5" else 3
-    images = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(1))
-
-    ours = opened(model, tensors)
-
-    with torch.no_grad():
-        expected = peer(images, mode="tensor")
-        seen = ours(images)
-    assert dict(ours.named_parameters()).keys() == dict(peer.named_parameters()).keys()
-    assert expected.std() > 1e-3
-    scale = max(1.0, expected.abs().max().item())  # random weights make some deep networks put out large numbers
-    torch.testing.assert_close(seen / scale, expected / scale, rtol=0, atol=1e-4)
-    assert seen.argmax(1).tolist() == expected.argmax(1).tolist()
+def upstreams_tool() -> ModuleType:
+    """mmpretrain's vis_cam.py, patched to run beside today's packages."""
+    text = TOOL.read_text(encoding="utf-8")
+    for line, patched in PATCHES.items():
+        text = text.replace(line, patched)
+    module = ModuleType("vis_cam")
+    exec(compile(text, TOOL.name, "exec"), module.__dict__)
+    return module
 
 
-def opened(model: dict[str, object], tensors: Mapping[str, torch.Tensor]) -> nn.Module:
-    with torch.device("meta"):
-        network = build_network(model)
-    load_weights(network, tensors, where="peer")
-    return network.eval()
+VIS_CAM = upstreams_tool()
+
+
+def upstreams_layer(network: nn.Module, *, vit_like: bool) -> str | None:
+    """The name of the layer that upstream's tool looks at if none is named; None where it breaks off."""
+    arguments = Namespace(vit_like=vit_like, num_extra_tokens=None)
+    try:
+        (layer,) = VIS_CAM.get_default_target_layers(network, arguments)
+    except IndexError:
+        return None
+    return next(name for name, module in network.named_modules() if module is layer)
+
+
+def reference_map(network: nn.Module, layer: str, batch: torch.Tensor, target: int, *, extra: int) -> np.ndarray:
+    """Grad-CAM of the first picture by the reference library: 0..1, as large as the picture; `extra` tokens are left out.
+
+    A clone of the layer's output is passed on: grad-cam keeps it without a copy, and what follows in place (the sum
+    with the shortcut, a ReLU) would overwrite it.
+    """
+    module, around = network.get_submodule(layer), network.get_submodule(layer.rpartition(".")[0])
+    channels_last = getattr(around, "linear_pw_conv", False)  # inside a ConvNeXt block
+
+    def as_map(output: torch.Tensor) -> torch.Tensor:
+        if output.ndim == 3:
+            side = isqrt(output.shape[1] - extra)
+            return output[:, extra:].mT.unflatten(2, (side, side))
+        return output.permute(0, 3, 1, 2) if channels_last else output
+
+    with GradCAM(network, [module], as_map) as cam:
+        guard = module.register_forward_hook(lambda module, inputs, output: output.clone())
+        found = cam(batch, [ClassifierOutputTarget(target)] * len(batch))[0]
+        guard.remove()
+    return found
 
 
 def randomised(network: nn.Module) -> nn.Module:
