@@ -77,3 +77,11 @@ def device_of(module: nn.Module) -> torch.device:
     for tensor in chain(module.parameters(), module.buffers()):
         return tensor.device
     return torch.device("cpu")
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The precision of the model's weights: that of its first parameter or buffer of real numbers."""
+    for tensor in chain(module.parameters(), module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float32

@@ -12,13 +12,14 @@ from fnmatch import fnmatchcase
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from classlens.arrays import Float
-from classlens.cam.borrow import borrowed, device_of
+from classlens.cam.borrow import borrowed
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.evidence import extra_tokens, hooked, logits_of, observe
-from classlens.cam.grids import Layout, Place, layout_of
+from classlens.cam.evidence import observe
+from classlens.cam.grids import Layout
+from classlens.cam.passes import first_tensor, hooked, logits_of, noise
+from classlens.cam.reading import possible_layouts
 from classlens.errors import ModelError, NotFound
 
 NORMS = (
@@ -181,37 +182,21 @@ class Surveyed:
 
 def survey(classifier: Classifier, layers: Sequence[Layer]) -> list[Surveyed]:
     """Layers that run once and put out a tensor, in the order in which they ran on one picture of noise."""
-    ran: list[tuple[Layer, Tensor]] = []
+    ran: list[tuple[Layer, tuple[int, ...]]] = []
 
     def noting(layer: Layer) -> Callable[[nn.Module, object, object], None]:
         def note(module: nn.Module, inputs: object, output: object) -> None:
-            first = output[0] if isinstance(output, (tuple, list)) and output else output
-            if isinstance(first, Tensor):
-                ran.append((layer, first))
+            tensor = first_tensor(output)
+            if tensor is not None:
+                ran.append((layer, tuple(tensor.shape)))
 
         return note
 
+    picture = noise(classifier)
     with borrowed(classifier.module), torch.no_grad():
         with hooked([(layer.module, noting(layer)) for layer in layers]):
-            logits_of(classifier, noise(classifier))
-        extra = extra_tokens(classifier)
-    times = Counter(layer.name for layer, _ in ran)
-    return [
-        Surveyed(layer, tuple(output.shape), readable(output, Place(layer.name, layer.module, classifier.size, extra)))
-        for layer, output in ran
-        if times[layer.name] == 1
-    ]
-
-
-def readable(output: Tensor, place: Place) -> Layout | None:
-    """How an output is read, or None."""
-    try:
-        return layout_of(output, place)
-    except ModelError:
-        return None
-
-
-def noise(classifier: Classifier) -> Float[Tensor, "1 3 height width"]:
-    """One encoded picture of noise, always the same, on the model's device."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn((1, 3, *classifier.size), generator=generator).to(device_of(classifier.module))
+            logits_of(classifier, picture)
+        times = Counter(layer.name for layer, _ in ran)
+        once = [(layer, shape) for layer, shape in ran if times[layer.name] == 1]
+        found = possible_layouts(classifier, once, tuple(picture.shape))
+    return [Surveyed(layer, shape, layout) for (layer, shape), layout in zip(once, found, strict=True)]

@@ -13,8 +13,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from classlens.arrays import Float, Int
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.evidence import hooked, logits_of, main_tensor, observe, replaced
+from classlens.cam.evidence import observe
 from classlens.cam.grids import Layout
+from classlens.cam.passes import hooked, logits_of, main_tensor, replaced
 from classlens.cam.targets import Objective
 
 

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.cam.attention import watching
-from classlens.cam.evidence import extra_tokens, logits_of
 from classlens.cam.grids import Layout, Place, layout_of
+from classlens.cam.passes import logits_of
 from classlens.cam.probe import Evidence, Probe
+from classlens.cam.reading import extra_tokens
 from classlens.errors import ModelError
 
 Weighted = Float[Tensor, "batch one height width"]
