@@ -5,7 +5,7 @@ A forward pass without a graph holds a few layers' outputs at a time: counted he
 
 from math import prod
 
-from classlens.cam.classifier import Classifier, Layer
+from classlens.cam.classifier import Classifier, layers_of
 from classlens.cam.layers import survey
 
 HELD = 4
@@ -17,8 +17,7 @@ FLOAT = 4
 
 def affordable(classifier: Classifier, batch_size: int, megabytes: float) -> int:
     """The batch size, halved until what a batch holds fits into the budget; never less than one picture."""
-    layers = [Layer(name, module) for name, module in classifier.module.named_modules() if name]
-    largest = max((prod(seen.shape) for seen in survey(classifier, layers)), default=0)
+    largest = max((prod(seen.shape) for seen in survey(classifier, layers_of(classifier))), default=0)
     while batch_size > 1 and batch_size * HELD * FLOAT * largest > megabytes * MEGABYTE:
         batch_size //= 2
     return batch_size

@@ -18,6 +18,8 @@ from classlens.cam.reading import layouts
 from classlens.cam.repeats import ran_often
 from classlens.errors import ModelError
 
+NO_GRADIENT = "passes no gradient on (quantised, or computed under no_grad): take a method that needs none"
+
 
 @dataclass(frozen=True, eq=False)
 class Seen:
@@ -47,7 +49,8 @@ class Seen:
 
 def unconnected(layer: Layer) -> ModelError:
     """The error for a layer from which no path leads to the logits."""
-    return ModelError(f"the logits do not depend on layer {layer.name!r}", hint="choose a layer before the head")
+    hint = f"choose a layer before the head; if {layer.name} is one, what follows {NO_GRADIENT}"
+    return ModelError(f"the logits do not depend on layer {layer.name!r}", hint=hint)
 
 
 def blind(layer: Layer, layout: Layout) -> ModelError:

@@ -6,7 +6,7 @@ A name is a dotted path as in `module.named_modules()`. `[i]` counts the members
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from weakref import WeakKeyDictionary
@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from classlens.cam.borrow import borrowed
-from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.evidence import observe
+from classlens.cam.classifier import Classifier, Layer, bare, layers_of
+from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.grids import Layout
 from classlens.cam.passes import first_tensor, hooked, logits_of, noise
 from classlens.cam.reading import possible_layouts
@@ -58,17 +58,20 @@ def matching(classifier: Classifier, name: str) -> list[Layer]:
     Raises:
         NotFound: there is none.
     """
-    modules = {path: module for path, module in classifier.module.named_modules() if path}
-    path = counted(name, classifier)
-    if path in modules:
-        return [Layer(path, modules[path])]
-    fitting = [Layer(known, module) for known, module in modules.items() if fits(known, path)]
+    layers = {layer.name: layer for layer in layers_of(classifier)}
+    path = bare(name)
+    if path.partition(".")[0] not in layers:
+        path = path.removeprefix("module.")
+    path = counted(path, layers, classifier.name)
+    if path in layers:
+        return [layers[path]]
+    fitting = [layer for known, layer in layers.items() if fits(known, path)]
     if not fitting:
-        raise NotFound("layer", name, modules, where=classifier.name)
+        raise NotFound("layer", name, layers, where=classifier.name)
     return fitting
 
 
-def counted(name: str, classifier: Classifier) -> str:
+def counted(name: str, layers: Mapping[str, Layer], where: str) -> str:
     """The name with its `[i]` replaced by the name of the member they point at.
 
     Raises:
@@ -77,10 +80,9 @@ def counted(name: str, classifier: Classifier) -> str:
     path = name
     while index := INDEX.search(path):
         before, position = path[: index.start()], int(index[1])
-        parents = {known: module for known, module in classifier.module.named_modules() if known}
-        if before not in parents:
-            raise NotFound("layer", before, parents, where=classifier.name)
-        members = [child for child, _ in parents[before].named_children()]
+        if before not in layers:
+            raise NotFound("layer", before, layers, where=where)
+        members = [child for child, _ in layers[before].module.named_children()]
         if not -len(members) <= position < len(members):
             raise NotFound(f"member {position} of layer", before, [f"{before}.{member}" for member in members])
         path = f"{before}.{members[position]}{path[index.end() :]}"
@@ -106,9 +108,9 @@ def default_layer(classifier: Classifier) -> Layer:
     name = classifier.default_layer or FOUND.get(classifier)
     if name is not None:
         return matching(classifier, name)[0]
-    modules = dict(classifier.module.named_modules())
-    norms = [Layer(name, module) for name, module in modules.items() if is_norm(module, name)]
-    leaves = [Layer(name, module) for name, module in modules.items() if not any(True for _ in module.children())]
+    layers = layers_of(classifier)
+    norms = [layer for layer in layers if is_norm(layer.module, layer.name)]
+    leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
     for candidates in (norms, leaves):
         chosen = last_telling(classifier, candidates)
         if chosen is not None:
@@ -153,12 +155,14 @@ def check_dependence(classifier: Classifier) -> None:
     with borrowed(classifier.module):
         leaf = noise(classifier).requires_grad_()
         logits = logits_of(classifier, leaf.clone())
-        slope = (
-            torch.autograd.grad(logits.amax(dim=1).sum(), leaf, allow_unused=True)[0] if logits.requires_grad else None
+        (slope,) = (
+            torch.autograd.grad(logits.amax(dim=1).sum(), leaf, allow_unused=True) if logits.requires_grad else (None,)
         )
-    if slope is not None and slope.any():
+    if slope is None:
+        raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
+    if slope.any():
         return
-    heads = [name for name, module in classifier.module.named_modules() if is_zero_head(module, logits.shape[1])]
+    heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, logits.shape[1])]
     because = f": all weights of its head {heads[-1]!r} are zero" if heads else ""
     raise ModelError(
         f"the scores of {classifier.name} do not depend on the picture, every gradient is zero{because}",

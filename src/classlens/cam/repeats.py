@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from classlens.arrays import Float
-from classlens.cam.classifier import Classifier, Layer
+from classlens.cam.classifier import Classifier, Layer, layers_of
 from classlens.cam.passes import first_tensor, hooked, logits_of
 from classlens.errors import ModelError
 
@@ -47,10 +47,11 @@ def neighbours(
 
         return note
 
-    hooks = [(module, noting(name)) for name, module in classifier.module.named_modules() if name]
+    hooks = [(one.module, noting(one.name)) for one in layers_of(classifier)]
     with torch.no_grad(), hooked(hooks):
         logits_of(classifier, picture)
     last = given[layer.name][-1]
     once = {name: tensors[0] for name, tensors in given.items() if len(tensors) == 1}
-    before = [name for name, tensor in once.items() if any(tensor is one for one in taken)]
+    around = {name for name in once if layer.name.startswith(f"{name}.")}
+    before = [name for name, tensor in once.items() if name not in around and any(tensor is one for one in taken)]
     return before, [name for name, tensor in once.items() if tensor is last and name not in before]

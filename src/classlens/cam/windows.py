@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from classlens.arrays import Shaped
-from classlens.cam.classifier import Classifier, Layer
+from classlens.cam.classifier import Classifier, Layer, layers_of
 from classlens.cam.grids import Layout, Place, readings
 from classlens.cam.passes import first_tensor, hooked, logits_of, noise
 
@@ -64,7 +64,7 @@ def rearrangements(
 
         return note
 
-    hooks = [(module, noting(Layer(name, module))) for name, module in classifier.module.named_modules() if name]
+    hooks = [(layer.module, noting(layer)) for layer in layers_of(classifier)]
     with torch.no_grad(), hooked(hooks):
         logits_of(classifier, noise(classifier, picture, PICTURES))
     return found
