@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ def uncompiled() -> AbstractContextManager[object]:
 @contextmanager
 def recordable(parts: Sequence[nn.Module]) -> Iterator[None]:
     """Copies in the place of weights that were made in inference mode, which autograd refuses to work with."""
-    tables = [table for part in parts for table in (part._parameters, part._buffers)]
+    tables: list[dict[str, Any]] = [table for part in parts for table in (part._parameters, part._buffers)]
     replaced = [
         (table, name, tensor)
         for table in tables

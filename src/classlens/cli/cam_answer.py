@@ -11,7 +11,7 @@ from typing import Any
 from classlens.cam.answer import Manner
 from classlens.cam.borrow import place
 from classlens.cam.budget import affordable
-from classlens.cam.classifier import Classifier
+from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.explain import explain
 from classlens.cam.facts import facts
 from classlens.cam.faithfulness import BETTER, evaluate
@@ -42,7 +42,7 @@ def give_answer(request: Request) -> int:
         methods=request.methods,
         layers=[layer.name for layer in layers],
         targets=arguments.target_category,
-        manner=manner_of(classifier, arguments),
+        manner=manner_of(classifier, layers, arguments),
     )
     shown = maps_of(explanation, arguments)
     scores = [scores_of(classifier, found, arguments.box) for found in shown] if arguments.evaluate else []
@@ -73,11 +73,11 @@ def readable(request: Request) -> tuple[Request, list[Image], list[DataError]]:
     return replace(request, pictures=tuple(read)), list(read.values()), bad
 
 
-def manner_of(classifier: Classifier, arguments: argparse.Namespace) -> Manner:
+def manner_of(classifier: Classifier, layers: Sequence[Layer], arguments: argparse.Namespace) -> Manner:
     """How the maps are made; several pictures are counted on the terminal if there is one."""
     batch_size = arguments.batch_size
     if arguments.memory_budget is not None:
-        batch_size = affordable(classifier, batch_size, arguments.memory_budget)
+        batch_size = affordable(classifier, batch_size, arguments.memory_budget, layers)
     return Manner(
         arguments.whole or arguments.original_size,
         arguments.eigen_smooth,
