@@ -193,6 +193,11 @@ def test_a_shared_activation_names_the_layers_beside_it(noise):
     assert "behind block.bn1 and block.bn2, and what it puts out last is the output of block" in caught.value.hint
 
 
+def test_a_model_without_weights_is_refused(noise):
+    with pytest.raises(ModelError, match="no weights"):
+        mapped(made().to("meta"), noise)
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_a_torchscript_program_is_refused(noise):
     with pytest.raises(ModelError, match="TorchScript"):

@@ -20,7 +20,6 @@ from classlens.cam.targets import PREDICTED, Objective, Wish, objectives
 from classlens.cam.variants import AS_IT_IS, VARIANTS, turned_back, varied
 from classlens.image import Image
 
-
 ROUNDING = 1e-5
 """Below this share of its terms a sum of float32 is rounding: measured where it must be zero, it is up to 3e-6."""
 

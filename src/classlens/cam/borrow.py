@@ -30,9 +30,11 @@ def borrowed(module: nn.Module) -> Iterator[None]:
     runs behind it records only what the gradient of the cut needs.
 
     Raises:
-        ModelError: the model is a TorchScript program, which has no layers to look at.
+        ModelError: the model is a TorchScript program, which has no layers to look at, or its weights are not there.
     """
     parts = list(module.modules())
+    if device_of(module).type == "meta":
+        raise ModelError("the model has shapes but no weights (device meta)", hint="load a checkpoint into it first")
     if any(isinstance(part, torch.jit.ScriptModule) for part in parts):
         raise ModelError(
             "a TorchScript program does not show its layers", hint="give the network that it was made from"
