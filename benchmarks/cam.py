@@ -2,7 +2,7 @@
 
     .venv-peers/bin/python benchmarks/cam.py [--networks resnet50 ...] [--parts one six ...] [--rounds 5]
 
-Parts: `one` method, `six` methods, `classes` (top 5), `smooth` (aug-smooth), `batch8` and `batch16`, `many` (32 pictures),
+Parts: `one` method, `six` methods, `classes` (top 5), `smooth` (aug-smooth), `batch8` and `batch16`, `many` (32 pictures, ResNet-50 only),
 `memory` (peak of a batch of 16, what is held afterwards; each contestant in a process of its own).
 
 One thread. In every round the plain forward pass and each contestant run once, in turn, from pictures in uint8 to maps in
@@ -247,11 +247,13 @@ def main() -> None:
     for name in arguments.networks:
         classifier = network(name)
         for part in arguments.parts:
+            if part == "many" and name != "resnet50":
+                continue
             if part == "memory":
                 table = memory(name)
             else:
                 count, runs = contestants(classifier, part)
-                table = ratios(plain(classifier, count), runs, arguments.rounds)
+                table = ratios(plain(classifier, count), runs, max(1, arguments.rounds // (1 if count < 16 else 2)))
             report.setdefault(name, {})[part] = table
             for label, value in table.items():
                 print(f"{name:30} {part:8} {label:34} {value:8}", flush=True)

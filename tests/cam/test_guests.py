@@ -228,3 +228,12 @@ def test_parts_that_are_computed_twice_for_the_backward_pass_are_computed_once(n
 
     np.testing.assert_array_equal(usual, again)
     assert model.grad_checkpointing
+
+
+def test_a_missing_second_derivative_is_told(noise):
+    network = made()
+    network.drop = nn.Hardsigmoid()
+
+    assert mapped(network, noise).shape == (8, 8)
+    with pytest.raises(ModelError, match=r"no second derivative behind layer 'block\.bn2'"):
+        mapped(network, noise, method="ShapleyCAM")

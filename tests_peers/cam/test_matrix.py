@@ -57,7 +57,7 @@ def four_by_four(tokens: torch.Tensor) -> torch.Tensor:
 
 
 CASES = (
-    Case("resnet50", 96, ("layer2", "layer3[-1]", "layer4.2.bn3"), (("zero_init_last", False),)),
+    Case("resnet50", 96, ("layer2", "layer3[-1]", "layer4"), (("zero_init_last", False),)),
     Case("mobilenetv3_large_100", 96, ("blocks.3", "blocks.5", "blocks.6.0.bn1")),
     Case(
         "vit_base_patch16_224",
@@ -218,11 +218,11 @@ class TestAgainstGradCam:
         assert {method: error for method, error in wrong.items() if error > CLOSE} == {}
 
 
-@pytest.mark.parametrize("count", [1, 3], ids=["batch 1", "batch 3"])
-@pytest.mark.parametrize("case", CASES, ids=repr)
+@pytest.mark.parametrize("count", [1, 3], ids=["1 picture", "3 pictures"])
+@pytest.mark.parametrize("case", CONVOLUTIONAL, ids=repr)
 def test_shapley_cam(case, count):
-    """Without `careful`, which cuts the graph that they need: at layers that nothing in place follows."""
-    names = case.layers[:2]
+    """Where theirs runs: one layer, put out as it is; and without `careful`, which cuts the graph that they need."""
+    names = case.layers[1:2]
     reference = theirs(case, "ShapleyCAM", names, count)
 
     assert worst(ours(case, ("ShapleyCAM",), names, count), "ShapleyCAM", reference, off) < CLOSE
@@ -235,7 +235,7 @@ def test_finer_cam_of_the_predicted_class(careful, case):  # noqa: F811
     assert worst(mine, "FinerCAM", theirs(case, "FinerCAM", case.layers[-1:], 3), off) < CLOSE
 
 
-@pytest.mark.parametrize("count", [1, 3], ids=["batch 1", "batch 3"])
+@pytest.mark.parametrize("count", [1, 3], ids=["1 picture", "3 pictures"])
 @pytest.mark.parametrize("method", ["GradCAM", "XGradCAM", "LayerCAM"])
 @pytest.mark.parametrize("case", CONVOLUTIONAL, ids=repr)
 def test_raw_maps_are_those_of_torch_cam(case, method, count):
@@ -249,7 +249,7 @@ def test_raw_maps_are_those_of_torch_cam(case, method, count):
         assert relative(mine, maps.detach().numpy()) < close(method)
 
 
-@pytest.mark.parametrize("count", [1, 3], ids=["batch 1", "batch 3"])
+@pytest.mark.parametrize("count", [1, 3], ids=["1 picture", "3 pictures"])
 @pytest.mark.parametrize("case", CONVOLUTIONAL, ids=repr)
 def test_raw_maps_are_those_of_captum(case, count):
     classifier, batch = network(case), encoded(network(case), count)
