@@ -44,13 +44,18 @@ class Layer:
 
 
 def layers_of(classifier: Classifier) -> list[Layer]:
-    """Every layer by the name it has in `module.named_modules()`, without what compiling or data parallelism put in."""
+    """Every layer, by its name in `modules_of`."""
+    return [Layer(name, module) for name, module in modules_of(classifier).items()]
+
+
+def modules_of(classifier: Classifier) -> dict[str, nn.Module]:
+    """Every module by its name in `module.named_modules()`, without what compiling or data parallelism put in."""
     named = {name: module for name, module in classifier.module.named_modules() if name}
     prefix = "module." if all(name.split(".")[0] == "module" for name in named) else ""
     found = {bare(name).removeprefix(prefix): module for name, module in named.items()}
-    return [Layer(name, module) for name, module in found.items() if name and name + "." != prefix]
+    return {name: module for name, module in found.items() if name and f"{name}." != prefix}
 
 
 def bare(name: str) -> str:
     """A layer's name without the steps that `torch.compile` puts in."""
-    return ".".join(step for step in name.split(".") if step != "_orig_mod")
+    return ".".join(step for step in name.split(".") if step != "_orig_mod") if "_orig_mod" in name else name

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from classlens.cam.borrow import borrowed
-from classlens.cam.classifier import Classifier, Layer, bare, layers_of
+from classlens.cam.classifier import Classifier, Layer, bare, layers_of, modules_of
 from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.grids import Layout
 from classlens.cam.passes import first_tensor, hooked, logits_of, noise
@@ -58,20 +58,20 @@ def matching(classifier: Classifier, name: str) -> list[Layer]:
     Raises:
         NotFound: there is none.
     """
-    layers = {layer.name: layer for layer in layers_of(classifier)}
+    modules = modules_of(classifier)
     path = bare(name)
-    if path.partition(".")[0] not in layers:
+    if path.partition(".")[0] not in modules:
         path = path.removeprefix("module.")
-    path = counted(path, layers, classifier.name)
-    if path in layers:
-        return [layers[path]]
-    fitting = [layer for known, layer in layers.items() if fits(known, path)]
+    path = counted(path, modules, classifier.name)
+    if path in modules:
+        return [Layer(path, modules[path])]
+    fitting = [Layer(known, module) for known, module in modules.items() if fits(known, path)]
     if not fitting:
-        raise NotFound("layer", name, layers, where=classifier.name)
+        raise NotFound("layer", name, modules, where=classifier.name)
     return fitting
 
 
-def counted(name: str, layers: Mapping[str, Layer], where: str) -> str:
+def counted(name: str, modules: Mapping[str, nn.Module], where: str) -> str:
     """The name with its `[i]` replaced by the name of the member they point at.
 
     Raises:
@@ -80,9 +80,9 @@ def counted(name: str, layers: Mapping[str, Layer], where: str) -> str:
     path = name
     while index := INDEX.search(path):
         before, position = path[: index.start()], int(index[1])
-        if before not in layers:
-            raise NotFound("layer", before, layers, where=where)
-        members = [child for child, _ in layers[before].module.named_children()]
+        if before not in modules:
+            raise NotFound("layer", before, modules, where=where)
+        members = [child for child, _ in modules[before].named_children()]
         if not -len(members) <= position < len(members):
             raise NotFound(f"member {position} of layer", before, [f"{before}.{member}" for member in members])
         path = f"{before}.{members[position]}{path[index.end() :]}"
