@@ -1,10 +1,13 @@
 """What a class activation map costs: ours, grad-cam, torch-cam and captum in one process, in units of a plain forward.
 
-    .venv-peers/bin/python benchmarks/cam.py [--rounds 5] [--networks resnet50 vit_base_patch16_224]
+    .venv-peers/bin/python benchmarks/cam.py [--networks resnet50 ...] [--parts one six ...] [--rounds 5]
 
-One thread. Every round times each contestant once, in turn; the figure is the median over rounds of the ratio to that
-round's plain forward pass, in CPU time of the process, so that a busy machine disturbs all alike. Weights are random:
-costs do not depend on them. Contestants that are not installed are left out.
+Parts: `one` method, `six` methods, `classes` (top 5), `smooth` (aug-smooth), `batch8` and `batch16`, `many` (32 pictures, ResNet-50 only),
+`memory` (peak of a batch of 16, what is held afterwards; each contestant in a process of its own).
+
+One thread. In every round the plain forward pass and each contestant run once, in turn, from pictures in uint8 to maps in
+0..1; the figures are medians over rounds of ratios within a round, in CPU time of the process, so that a busy machine
+disturbs all alike. Weights are random: costs do not depend on them. Contestants that are not installed are left out.
 """
 
 import argparse
@@ -29,12 +32,14 @@ from classlens.cam.explain import explain
 from classlens.image import Encoding, Image
 
 SIX = ("GradCAM", "GradCAM++", "XGradCAM", "EigenCAM", "EigenGradCAM", "LayerCAM")
+TARGET = 7
 LAYERS = {
     "resnet50": "layer4",
     "vit_base_patch16_224": "blocks.11.norm1",
     "swin_tiny_patch4_window7_224": "norm",
 }
-Contestants = dict[str, Callable[[], object]]
+Run = Callable[[], object]
+Contestants = dict[str, Run]
 
 
 def network(name: str) -> Classifier:
@@ -48,11 +53,23 @@ def pictures(count: int) -> list[Image]:
     return [Image(chance.integers(0, 256, (224, 224, 3), dtype=np.uint8)) for _ in range(count)]
 
 
-def encoded(classifier: Classifier, count: int) -> torch.Tensor:
-    return torch.from_numpy(np.stack([classifier.encoding.encode(picture) for picture in pictures(count)]))
+def encoded(classifier: Classifier, images: list[Image]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([classifier.encoding.encode(image) for image in images]))
 
 
-def ours(classifier: Classifier, count: int, *, methods=("GradCAM",), targets=7, manner=None) -> Callable[[], object]:
+def plain(classifier: Classifier, count: int) -> Run:
+    """The unit: forward passes of encoded pictures, in batches of 16 at most."""
+    batch = encoded(classifier, pictures(count))
+
+    def run():
+        with torch.inference_mode():
+            for part in batch.split(16):
+                classifier.module(part)
+
+    return run
+
+
+def ours(classifier: Classifier, count: int, *, methods=("GradCAM",), targets=TARGET, manner=None) -> Run:
     layer, images = LAYERS[classifier.name], pictures(count)
 
     def run():
@@ -62,20 +79,20 @@ def ours(classifier: Classifier, count: int, *, methods=("GradCAM",), targets=7,
     return run
 
 
-def grad_cam(classifier: Classifier, count: int, *, methods=("GradCAM",), batch=None, **smooth) -> Callable[[], object]:
+def grad_cam(classifier: Classifier, count: int, *, methods=("GradCAM",), classes=1, batch=None, **smooth) -> Run:
     import pytorch_grad_cam
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     kinds = [getattr(pytorch_grad_cam, name.replace("++", "PlusPlus")) for name in methods]
     layer = classifier.module.get_submodule(LAYERS[classifier.name])
-    images, shape = encoded(classifier, count), reshape(classifier.name)
-    size = batch or count
+    images, shape = pictures(count), reshape(classifier.name)
 
     def run():
         for kind in kinds:
             with kind(classifier.module, [layer], reshape_transform=shape) as cam:
-                for part in images.split(size):
-                    cam(part, [ClassifierOutputTarget(7)] * len(part), **smooth)
+                for part in encoded(classifier, images).split(batch or count):
+                    for target in range(TARGET, TARGET + classes):
+                        cam(part, [ClassifierOutputTarget(target)] * len(part), **smooth)
 
     return run
 
@@ -86,57 +103,59 @@ def reshape(name: str) -> Callable[[torch.Tensor], torch.Tensor] | None:
     return (lambda grid: grid.permute(0, 3, 1, 2)) if name.startswith("swin") else None
 
 
-def torch_cam(classifier: Classifier, count: int) -> Callable[[], object]:
+def torch_cam(classifier: Classifier, count: int, *, classes=1) -> Run:
+    """It knows neither tokens nor channels last: what it makes of them is no map, but costs as much as one."""
     from torchcam.methods import GradCAM
 
-    images = encoded(classifier, count)
+    images = pictures(count)
 
     def run():
         with GradCAM(classifier.module, LAYERS[classifier.name], input_shape=(3, 224, 224)) as extractor:
-            extractor(7, classifier.module(images))
+            scores = classifier.module(encoded(classifier, images))
+            for target in range(TARGET, TARGET + classes):
+                extractor([target] * count, scores, retain_graph=target < TARGET + classes - 1)
 
     return run
 
 
-def captum(classifier: Classifier, count: int) -> Callable[[], object]:
+def captum(classifier: Classifier, count: int, *, classes=1) -> Run:
+    """As torch-cam; where it has a map, it is enlarged."""
     from captum.attr import LayerGradCam
 
-    images = encoded(classifier, count)
+    images = pictures(count)
     explainer = LayerGradCam(classifier.module, classifier.module.get_submodule(LAYERS[classifier.name]))
-    if classifier.name != "resnet50":  # it knows no tokens: what it would do with them is no map, but costs the same
-        return lambda: explainer.attribute(images, target=7)
-    return lambda: LayerGradCam.interpolate(explainer.attribute(images, target=7), (224, 224))
+
+    def run():
+        for target in range(TARGET, TARGET + classes):
+            found = explainer.attribute(encoded(classifier, images), target=target)
+            if classifier.name == "resnet50":
+                LayerGradCam.interpolate(found, (224, 224))
+
+    return run
 
 
-def contestants(classifier: Classifier) -> Contestants:
+def contestants(classifier: Classifier, part: str) -> tuple[int, Contestants]:
+    """How many pictures one part is about, and who runs in it."""
     aug = Manner(aug_smooth=True)
-    found: Contestants = {
-        "ours, GradCAM": ours(classifier, 1),
-        "ours, six methods": ours(classifier, 1, methods=SIX),
-        "ours, EigenCAM alone": ours(classifier, 1, methods="EigenCAM", targets=None),
-        "ours, top-5 classes": ours(classifier, 1, targets="top5"),
-        "ours, aug-smooth": ours(classifier, 1, manner=aug),
-    }
-    peers = {
-        "grad-cam, GradCAM": lambda: grad_cam(classifier, 1),
-        "grad-cam, six methods": lambda: grad_cam(classifier, 1, methods=SIX),
-        "grad-cam, aug-smooth": lambda: grad_cam(classifier, 1, aug_smooth=True),
-        "torch-cam, GradCAM": lambda: torch_cam(classifier, 1),
-        "captum, GradCAM": lambda: captum(classifier, 1),
-    }
-    if classifier.name != "resnet50":
-        peers = {name: make for name, make in peers.items() if not name.startswith("torch-cam")}
-    return found | built(peers)
+    count = {"batch8": 8, "batch16": 16, "many": 32}.get(part, 1)
+    mine = {
+        "six": {"methods": SIX},
+        "classes": {"targets": "top5"},
+        "smooth": {"manner": aug},
+    }.get(part, {})
+    makers: dict[str, Callable[[], Run]] = {"ours": lambda: ours(classifier, count, **mine)}
+    if part == "one":
+        makers["ours, EigenCAM"] = lambda: ours(classifier, 1, methods="EigenCAM", targets=None)
+    theirs = {"six": {"methods": SIX}, "classes": {"classes": 5}, "smooth": {"aug_smooth": True}, "many": {"batch": 8}}
+    makers["grad-cam"] = lambda: grad_cam(classifier, count, **theirs.get(part, {}))
+    if part not in ("six", "smooth"):
+        classes = {"classes": 5} if part == "classes" else {}
+        makers["torch-cam"] = lambda: torch_cam(classifier, count, **classes)
+        makers["captum"] = lambda: captum(classifier, count, **classes)
+    return count, built(makers)
 
 
-def many(classifier: Classifier) -> Contestants:
-    """32 pictures; the unit stays the forward pass of one."""
-    return {"ours, 32 pictures": ours(classifier, 32)} | built(
-        {"grad-cam, 32 pictures, batches of 8": lambda: grad_cam(classifier, 32, batch=8)}
-    )
-
-
-def built(makers: dict[str, Callable[[], Callable[[], object]]]) -> Contestants:
+def built(makers: dict[str, Callable[[], Run]]) -> Contestants:
     found: Contestants = {}
     for name, make in makers.items():
         try:
@@ -146,63 +165,61 @@ def built(makers: dict[str, Callable[[], Callable[[], object]]]) -> Contestants:
     return found
 
 
-def ratios(classifier: Classifier, runs: Contestants, rounds: int) -> dict[str, float]:
-    batch = encoded(classifier, 1)
-
-    def plain():
-        with torch.inference_mode():
-            classifier.module(batch)
-
-    measured: dict[str, list[float]] = {name: [] for name in runs}
+def ratios(unit: Run, runs: Contestants, rounds: int) -> dict[str, float]:
+    """Medians over the rounds: what each costs in units of the plain pass, and in units of ours."""
+    spent: dict[str, list[float]] = {name: [] for name in ("plain", *runs)}
     for number in range(rounds + 1):
-        unit = min(seconds(plain) for _ in range(3))
-        for name, run in runs.items():
+        for name, run in {"plain": unit, **runs}.items():
             gc.collect()
-            spent = seconds(run)
-            if number:
-                measured[name].append(spent / unit)
-    return {name: statistics.median(values) for name, values in measured.items()}
+            took = seconds(run)
+            if number:  # the first round only warms up
+                spent[name].append(took)
+    found = {name: ratio(spent[name], spent["plain"]) for name in runs}
+    against = {f"{name} / ours": ratio(spent[name], spent["ours"]) for name in runs if not name.startswith("ours")}
+    return found | against
 
 
-def seconds(run: Callable[[], object]) -> float:
+def ratio(some: list[float], others: list[float]) -> float:
+    return round(statistics.median(one / other for one, other in zip(some, others, strict=True)), 3)
+
+
+def seconds(run: Run) -> float:
     start = time.process_time()
     run()
     return time.process_time() - start
 
 
-def memory(name: str, contestant: str) -> int:
-    """Peak of resident memory that one batch of 16 adds, in MB; each contestant in a process of its own.
+def memory(name: str) -> dict[str, float]:
+    """Peak of resident memory that one batch of 16 adds, in MB, as a multiple of a plain pass, and what stays.
 
-    Large blocks are handed back to the system as they are freed (a setting of glibc): otherwise what the allocator
-    hoards, 0 to 120 MB from run to run, drowns what is measured.
+    Each contestant in a process of its own. Large blocks are handed back to the system as they are freed (a setting of
+    glibc): otherwise what the allocator hoards, 0 to 120 MB from run to run, drowns what is measured.
     """
-    words = [sys.executable, __file__, "--peak", contestant, "--networks", name]
     frugal = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=frugal)
-    return int(done.stdout.split()[-1])
+    found: dict[str, float] = {}
+    for contestant in ("plain", "ours", "grad-cam", "torch-cam", "captum"):
+        words = [sys.executable, __file__, "--peak", contestant, "--networks", name]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env=frugal)
+        peak, held = map(int, done.stdout.split()[-2:])
+        found |= {f"{contestant}, peak in MB": peak, f"{contestant}, held afterwards in MB": held}
+        found[f"{contestant}, peak / plain"] = round(peak / found["plain, peak in MB"], 2)
+    return found
 
 
 def peak(classifier: Classifier, contestant: str) -> None:
-    batch = encoded(classifier, 16)
-
-    def plain():
-        with torch.inference_mode():
-            classifier.module(batch)
-
-    makers = {
-        "plain": lambda: plain,
-        "ours": lambda: ours(classifier, 16),
-        "grad-cam": lambda: grad_cam(classifier, 16),
-        "captum": lambda: captum(classifier, 16),
-    }
-    run = makers[contestant]()
-    with torch.inference_mode():
-        classifier.module(batch[:1])
+    makers = {"ours": ours, "grad-cam": grad_cam, "torch-cam": torch_cam, "captum": captum, "plain": plain}
+    run = makers[contestant](classifier, 16)
+    plain(classifier, 1)()
+    if contestant == "ours":
+        ours(classifier, 1)()
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
     before = resident("VmRSS")
-    run()
-    print(resident("VmHWM") - before)
+    result = run()
+    del result
+    highest = resident("VmHWM")
+    gc.collect()
+    print(highest - before, resident("VmRSS") - before)
 
 
 def resident(kind: str) -> int:
@@ -211,11 +228,14 @@ def resident(kind: str) -> int:
     return int(lines[kind].split()[0]) // 1024
 
 
+PARTS = ("one", "six", "classes", "smooth", "batch8", "batch16", "many", "memory")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--networks", nargs="+", default=list(LAYERS), choices=list(LAYERS))
-    parser.add_argument("--skip-many", action="store_true", help="leave out the 32 pictures")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -223,17 +243,20 @@ def main() -> None:
     if arguments.peak:
         peak(network(arguments.networks[0]), arguments.peak)
         return
-    report = {}
+    report: dict[str, dict[str, dict[str, float]]] = {}
     for name in arguments.networks:
         classifier = network(name)
-        table = ratios(classifier, contestants(classifier), arguments.rounds)
-        if name == "resnet50" and not arguments.skip_many:
-            table |= ratios(classifier, many(classifier), max(1, arguments.rounds // 3))
-        report[name] = {label: round(value, 2) for label, value in table.items()}
-        for contestant in ("plain", "ours", "grad-cam"):
-            report[name][f"{contestant}, MB added by a batch of 16"] = memory(name, contestant)
-        for label, value in report[name].items():
-            print(f"{name:30} {label:40} {value:8}", flush=True)
+        for part in arguments.parts:
+            if part == "many" and name != "resnet50":
+                continue
+            if part == "memory":
+                table = memory(name)
+            else:
+                count, runs = contestants(classifier, part)
+                table = ratios(plain(classifier, count), runs, max(1, arguments.rounds // (1 if count < 16 else 2)))
+            report.setdefault(name, {})[part] = table
+            for label, value in table.items():
+                print(f"{name:30} {part:8} {label:34} {value:8}", flush=True)
     print(json.dumps(report))
 
 

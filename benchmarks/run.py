@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, each in a process of its own.
 
-    .venv-peers/bin/python benchmarks/run.py            # about twenty minutes on an idle machine
+    .venv-peers/bin/python benchmarks/run.py            # about half an hour on an idle machine
 
 Every figure is a ratio to a peer, or to a plain forward pass, measured in the same run. Run it on an idle machine.
 """

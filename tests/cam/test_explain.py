@@ -318,3 +318,21 @@ def test_a_class_that_is_asked_for_twice_is_explained_once(pooled, noise):
 
     assert [saliency.layer for saliency in found] == ["0", "1"]
     assert [len(fused.parts) for fused in found.fused()] == [2]
+
+
+def test_a_sum_that_cancels_is_empty_instead_of_rounding_drawn_as_a_map(noise):
+    """A layer norm does not see the length of what it takes, so G A adds up to zero over the channels."""
+
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.head = nn.Conv2d(3, 32, 3), nn.LayerNorm(32, eps=1e-12), nn.Linear(32, 3)
+
+        def forward(self, batch):
+            return self.head(self.norm(self.conv(batch).permute(0, 2, 3, 1)).mean((1, 2)))
+
+    hires, grad = explain(classifier_of(Normed()), noise, methods=["HiResCAM", "GradCAM"], layers="conv")
+
+    assert not hires.values.any()
+    assert hires.heatmap().empty
+    assert not grad.heatmap().empty

@@ -79,3 +79,20 @@ def test_rounding_at_the_border_is_allowed_and_no_more():
     assert covers(7, 9, (225, 300))
     assert not covers(7, 12, (225, 300))
     assert not covers(5, 6, (224, 224))
+
+
+def test_known_extra_tokens_need_not_be_there_yet():
+    assert str(read((1, 197, 8), extra=1)) == "tokens, 14 x 14, 1 extra"
+    assert str(read((1, 196, 8), extra=1)) == "tokens, 14 x 14, 0 extra"
+
+
+def test_windows_are_put_together_and_taken_apart_again():
+    layout = Layout("windows", 2, 2, rows=6, order=(5, 0, 3, 2))
+    pieces = torch.arange(2 * 6 * 3.0).reshape(4, 3, 3)
+
+    grid = layout.grid(pieces)
+
+    assert grid[:, 0].tolist() == [[[15, 0], [9, 6]], [[33, 18], [27, 24]]]
+    torch.testing.assert_close(layout.filled(pieces, grid), pieces)
+    emptied = layout.filled(pieces, torch.zeros_like(grid))
+    assert emptied.flatten(0, 1).any(dim=1).nonzero()[:, 0].tolist() == [1, 4, 7, 10]  # the padding stays

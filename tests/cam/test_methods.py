@@ -207,7 +207,7 @@ def mixing_up_the_batch(features: torch.Tensor, count: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("own", "whole"),
     [(pooled_over, 1), (counting_on_the_batch, 12), (mixing_up_the_batch, 12)],
-    ids=lambda one: str(one),
+    ids=["a network that batches as one", "that counts on the batch", "that mixes it up"],
 )
 def test_ablation_runs_what_precedes_the_layer_once_where_the_network_allows(own, whole):
     torch.manual_seed(0)

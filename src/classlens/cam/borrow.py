@@ -1,19 +1,25 @@
 """Borrow the caller's model: use it in a known state, then give it back exactly as it was.
 
-Modes, `requires_grad` and the global random states are written down first and put back last, also after an error.
-Modes are set attribute by attribute: calling `eval()` would run the overrides that some models put there.
+What is changed is written down first and put back last, also after an error: modes, `requires_grad`, the global random
+states. Modes are set attribute by attribute: calling `eval()` would run the overrides that some models put there.
 """
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classlens.errors import ModelError
+
+SWITCHES = ("training", "grad_checkpointing")
+"""Attributes of modules that are off during a loan. The second is timm's: parts that are computed a second time during
+the backward pass, when our hooks are gone."""
 
 
 @contextmanager
@@ -22,30 +28,68 @@ def borrowed(module: nn.Module) -> Iterator[None]:
 
     With no parameter in the graph, what runs before the first cut records nothing and costs no memory, and what
     runs behind it records only what the gradient of the cut needs.
+
+    Raises:
+        ModelError: the model is a TorchScript program, which has no layers to look at, or its weights are not there.
     """
     parts = list(module.modules())
-    modes = [part.training for part in parts]
+    if device_of(module).type == "meta":
+        raise ModelError("the model has shapes but no weights (device meta)", hint="load a checkpoint into it first")
+    if any(isinstance(part, torch.jit.ScriptModule) for part in parts):
+        raise ModelError(
+            "a TorchScript program does not show its layers", hint="give the network that it was made from"
+        )
+    with torch.inference_mode(mode=False), torch.enable_grad(), uncompiled(), recordable(parts), settled(parts):
+        yield
+
+
+def uncompiled() -> AbstractContextManager[object]:
+    """Run what was compiled as it was written: compiled code may pass by hooks. Nothing to do if nothing could be."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+@contextmanager
+def recordable(parts: Sequence[nn.Module]) -> Iterator[None]:
+    """Copies in the place of weights that were made in inference mode, which autograd refuses to work with."""
+    tables: list[dict[str, Any]] = [table for part in parts for table in (part._parameters, part._buffers)]
+    replaced = [
+        (table, name, tensor)
+        for table in tables
+        for name, tensor in table.items()
+        if tensor is not None and tensor.is_inference()
+    ]
+    try:
+        for table, name, tensor in replaced:
+            table[name] = tensor.detach().clone()
+        yield
+    finally:
+        for table, name, tensor in replaced:
+            table[name] = tensor
+
+
+@contextmanager
+def settled(parts: Sequence[nn.Module]) -> Iterator[None]:
+    """Switches off, nothing trainable, and the random states of before given back."""
+    switched = [(part, switch) for part in parts for switch in SWITCHES if part.__dict__.get(switch)]
     # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
-    parameters = [own for part in parts for own in part.parameters(recurse=False)]
+    parameters = [own for part in parts for own in part._parameters.values() if own is not None]
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     try:
-        for part in parts:
-            if part.training:
-                part.training = False
+        for part, switch in switched:
+            setattr(part, switch, False)
         for parameter in trainable:
             parameter.requires_grad = False
-        with randomness_kept(parameters), torch.inference_mode(mode=False), torch.enable_grad():
+        with randomness_kept(parameters):
             yield
     finally:
-        for part, mode in zip(parts, modes, strict=True):
-            if part.training is not mode:
-                part.training = mode
+        for part, switch in switched:
+            setattr(part, switch, True)
         for parameter in trainable:
             parameter.requires_grad = True
 
 
 @contextmanager
-def randomness_kept(parameters: list[nn.Parameter]) -> Iterator[None]:
+def randomness_kept(parameters: Sequence[Tensor]) -> Iterator[None]:
     """Give back the global generators of Python, NumPy and torch (on the devices of the model) as they were."""
     devices = {parameter.device for parameter in parameters if parameter.is_cuda}
     python, numpy = random.getstate(), np.random.get_state()
@@ -77,3 +121,11 @@ def device_of(module: nn.Module) -> torch.device:
     for tensor in chain(module.parameters(), module.buffers()):
         return tensor.device
     return torch.device("cpu")
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The precision of the model's weights: that of its first parameter or buffer of real numbers."""
+    for tensor in chain(module.parameters(), module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float32

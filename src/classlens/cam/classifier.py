@@ -37,7 +37,25 @@ class Classifier:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A place inside the model: its full name, as in `module.named_modules()`, and the module itself."""
+    """A place inside the model: its full name, see `layers_of`, and the module itself."""
 
     name: str
     module: nn.Module
+
+
+def layers_of(classifier: Classifier) -> list[Layer]:
+    """Every layer, by its name in `modules_of`."""
+    return [Layer(name, module) for name, module in modules_of(classifier).items()]
+
+
+def modules_of(classifier: Classifier) -> dict[str, nn.Module]:
+    """Every module by its name in `module.named_modules()`, without what compiling or data parallelism put in."""
+    named = {name: module for name, module in classifier.module.named_modules() if name}
+    prefix = "module." if all(name.split(".")[0] == "module" for name in named) else ""
+    found = {bare(name).removeprefix(prefix): module for name, module in named.items()}
+    return {name: module for name, module in found.items() if name and f"{name}." != prefix}
+
+
+def bare(name: str) -> str:
+    """A layer's name without the steps that `torch.compile` puts in."""
+    return ".".join(step for step in name.split(".") if step != "_orig_mod") if "_orig_mod" in name else name

@@ -8,8 +8,9 @@ import torch
 from classlens.cam.answer import Manner
 from classlens.cam.borrow import borrowed
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.layers import noise, survey
+from classlens.cam.layers import survey
 from classlens.cam.methods import METHODS
+from classlens.cam.passes import noise
 from classlens.cam.probe import quickest_order
 
 

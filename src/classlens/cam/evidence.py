@@ -4,8 +4,7 @@ The graph is cut at the first layer that is looked at: its output becomes a leaf
 backward pass covers only what follows the layer, and nothing behind it can overwrite in place what was seen.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +12,13 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.grids import Layout, Place, layout_of
-from classlens.errors import ModelError, first_line
+from classlens.cam.grids import Layout
+from classlens.cam.passes import hooked, logits_of, main_tensor, replaced
+from classlens.cam.reading import layouts
+from classlens.cam.repeats import ran_often
+from classlens.errors import ModelError
+
+NO_GRADIENT = "passes no gradient on (quantised, or computed under no_grad): take a method that needs none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +26,11 @@ class Seen:
     """One forward pass: the output of every layer, as nodes of the graph from the first of them to the logits."""
 
     layers: tuple[Layer, ...]
-    outputs: tuple[Float[Tensor, "batch ..."], ...]
+    outputs: tuple[Float[Tensor, "..."], ...]
     layouts: tuple[Layout, ...]
     logits: Float[Tensor, "batch classes"] | None
 
-    def gradients(self, score: Float[Tensor, " batch"], *, keep: bool) -> tuple[Float[Tensor, "batch ..."], ...]:
+    def gradients(self, score: Float[Tensor, " batch"], *, keep: bool) -> tuple[Float[Tensor, "..."], ...]:
         """Gradients of each picture's score with respect to every layer's output; `keep` the graph for another one.
 
         Raises:
@@ -45,7 +49,8 @@ class Seen:
 
 def unconnected(layer: Layer) -> ModelError:
     """The error for a layer from which no path leads to the logits."""
-    return ModelError(f"the logits do not depend on layer {layer.name!r}", hint="choose a layer before the head")
+    hint = f"choose a layer before the head; if {layer.name} is one, what follows {NO_GRADIENT}"
+    return ModelError(f"the logits do not depend on layer {layer.name!r}", hint=hint)
 
 
 def blind(layer: Layer, layout: Layout) -> ModelError:
@@ -90,86 +95,9 @@ def observe(
             logits = logits_of(classifier, batch)
         except _Seen:
             logits = None
-    for name, seen in outputs.items():
-        if len(seen) != 1:
-            raise ModelError(
-                f"layer {name!r} ran {len(seen)} times in one forward pass",
-                hint="choose a layer that runs once; a shared activation such as `relu` runs more often",
-            )
+    for layer in layers:
+        if len(outputs[layer.name]) != 1:
+            raise ran_often(classifier, layer, len(outputs[layer.name]), batch)
     nodes = tuple(seen[0] for seen in outputs.values())
-    picture = (batch.shape[2], batch.shape[3])
-    extra = extra_tokens(classifier)
-    places = (Place(layer.name, layer.module, picture, extra, len(batch)) for layer in layers)
-    layouts = tuple(layout_of(node, place) for node, place in zip(nodes, places, strict=True))
-    return Seen(tuple(layers), nodes, layouts, logits)
-
-
-def logits_of(classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns"]) -> Float[Tensor, "batch classes"]:
-    """Forward, with the one complaint that a picture of another size brings out of many models made readable.
-
-    Raises:
-        ModelError: the model does not take pictures of this size, or its output is not one score per class.
-    """
-    size = (batch.shape[2], batch.shape[3])
-    try:
-        logits = classifier.logits(batch)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        if size == classifier.size:
-            raise
-        height, width = classifier.size
-        raise ModelError(
-            f"{classifier.name} cannot be run on a picture of {size[0]} x {size[1]}: {first_line(error)}",
-            hint=f"it was made for {height} x {width}: leave out --whole",
-        ) from error
-    if logits.ndim != 2 or logits.shape[0] != batch.shape[0]:
-        seen = " x ".join(map(str, logits.shape))
-        raise ModelError(f"{classifier.name} gave {seen} for a batch of {len(batch)}, not one score per class")
-    return logits
-
-
-def main_tensor(output: object, layer: Layer) -> Tensor:
-    """The layer's output, or the first tensor of a tuple or list of them.
-
-    Raises:
-        ModelError: there is no tensor in it.
-    """
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
-        return output[0]
-    raise ModelError(
-        f"layer {layer.name!r} puts out a {type(output).__name__}, not a tensor", hint="choose a layer inside it"
-    )
-
-
-def replaced(output: object, tensor: Tensor) -> object:
-    """The layer's output with its main tensor replaced."""
-    if isinstance(output, Tensor):
-        return tensor
-    if not isinstance(output, (tuple, list)):
-        return output
-    rest = output[1:]
-    return type(output)(tensor, *rest) if hasattr(output, "_fields") else type(output)((tensor, *rest))
-
-
-@contextmanager
-def hooked(hooks: Sequence[tuple[nn.Module, Callable[..., object]]]) -> Iterator[None]:
-    """Forward hooks for the time of one `with`."""
-    handles = [module.register_forward_hook(hook) for module, hook in hooks]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def extra_tokens(classifier: Classifier) -> int | None:
-    """Tokens in front of the patch tokens, as the record or an attribute of the model says; None if nothing does."""
-    if classifier.extra_tokens is not None:
-        return classifier.extra_tokens
-    for module in classifier.module.modules():
-        for attribute in ("num_prefix_tokens", "num_extra_tokens"):
-            count = getattr(module, attribute, None)
-            if isinstance(count, int):
-                return count
-    return None
+    shapes = [(layer, tuple(node.shape)) for layer, node in zip(layers, nodes, strict=True)]
+    return Seen(tuple(layers), nodes, tuple(layouts(classifier, shapes, tuple(batch.shape))), logits)

@@ -15,9 +15,9 @@ from torch import Tensor
 from classlens.arrays import Bool, Float, Float32
 from classlens.cam.borrow import borrowed, device_of
 from classlens.cam.classifier import Classifier
-from classlens.cam.evidence import logits_of
 from classlens.cam.feeding import encoded
 from classlens.cam.imputation import filled_in
+from classlens.cam.passes import logits_of
 from classlens.cam.probe import chunks, quickest_order
 from classlens.cam.saliency import Fused, Heatmap, Saliency
 from classlens.image import Image

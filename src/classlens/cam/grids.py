@@ -1,12 +1,12 @@
 """How to read the output of any layer as a feature map: (batch, channels, height, width).
 
-A layer may give channels first (convolutions), channels last (Swin in timm) or a row of tokens (transformers), with
-class tokens in front. The reading is decided by the shape of the picture that was fed: a feature map covers the
-picture, so its height and width are those of the picture divided by one stride. A shape that allows no reading, or
-two, is refused with a reason; a wrong map is never drawn.
+A layer may give channels first (convolutions), channels last (Swin in timm), a row of tokens (transformers) with class
+tokens in front, or windows of a map (inside Swin's attention). The reading is decided by the shape of the picture that
+was fed: a feature map covers the picture, so its height and width are those of the picture divided by one stride. A
+shape that allows no reading, or two, is looked at once more (`reading.py`) or refused; a wrong map is never drawn.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -31,15 +31,23 @@ CHANNELS_FIRST = (
 MOST_EXTRA_TOKENS = 16
 """Class, distillation and register tokens that a model may put in front without telling."""
 
+AMBIGUOUS = "feed a picture that is not square (--whole), or choose the convolution or norm layer beside it"
+
 
 @dataclass(frozen=True)
 class Layout:
-    """One reading of a layer's output; `extra` tokens in front of a row of `height * width` tokens are left out."""
+    """One reading of a layer's output.
 
-    kind: Literal["channels first", "channels last", "tokens"]
+    `extra` tokens in front of a row of `height * width` tokens are left out. In windows, every position of the map
+    lies somewhere among the `rows` of its picture, channels last: `order` says where, position by position.
+    """
+
+    kind: Literal["channels first", "channels last", "tokens", "windows"]
     height: int
     width: int
     extra: int = 0
+    rows: int = 0
+    order: tuple[int, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         extra = f", {self.extra} extra" if self.kind == "tokens" else ""
@@ -50,17 +58,24 @@ class Layout:
         """How many places the map tells apart."""
         return self.height * self.width
 
-    def grid(self, output: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "batch channels height width"]:
-        """The output as a feature map; a view, no copy."""
+    def grid(self, output: Shaped[Tensor, "..."]) -> Shaped[Tensor, "batch channels height width"]:
+        """The output as a feature map; a view, no copy, except of windows."""
+        if self.kind == "windows":
+            placed = output.reshape(-1, self.rows, output.shape[-1])[:, list(self.order)].mT
+            return placed.reshape(len(placed), -1, self.height, self.width)
         if self.kind == "tokens":
             patches = output[:, self.extra :].mT
             return patches.reshape(len(output), -1, self.height, self.width)
         return output.permute(0, 3, 1, 2) if self.kind == "channels last" else output
 
     def filled(
-        self, output: Shaped[Tensor, "batch ..."], grid: Shaped[Tensor, "batch channels height width"]
-    ) -> Shaped[Tensor, "batch ..."]:
-        """The output with its feature map replaced; extra tokens stay as they are."""
+        self, output: Shaped[Tensor, "..."], grid: Shaped[Tensor, "batch channels height width"]
+    ) -> Shaped[Tensor, "..."]:
+        """The output with its feature map replaced; extra tokens, and padding of windows, stay as they are."""
+        if self.kind == "windows":
+            rows = output.reshape(len(grid), self.rows, -1).clone()
+            rows[:, list(self.order)] = grid.flatten(2).mT
+            return rows.reshape(output.shape)
         if self.kind == "tokens":
             return torch.cat([output[:, : self.extra], grid.flatten(2).mT], dim=1)
         return grid.permute(0, 2, 3, 1) if self.kind == "channels last" else grid
@@ -78,36 +93,45 @@ class Place:
 
 
 def layout_of(output: Float[Tensor, "batch ..."], place: Place) -> Layout:
-    """Decide how to read `output`.
+    """Decide how to read `output` by its shape.
 
     Raises:
         ModelError: the shape allows no reading, or more than one.
     """
     shape = tuple(output.shape)
+    found = readings(shape, place)
+    if len(found) == 1:
+        return found[0]
+    raise unreadable(shape, place, found)
+
+
+def readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
+    """Every reading that the shape of an output allows."""
     if shape[:1] != (place.batch,):
-        raise ModelError(
+        return []
+    if len(shape) == 4 and isinstance(place.module, CHANNELS_FIRST):
+        return [Layout("channels first", shape[2], shape[3])]
+    return {3: token_readings, 4: map_readings}.get(len(shape), no_readings)(shape, place)
+
+
+def unreadable(shape: tuple[int, ...], place: Place, found: list[Layout]) -> ModelError:
+    """The error for an output with no reading, or with several."""
+    if shape[:1] != (place.batch,):
+        return ModelError(
             f"layer {place.name!r} puts out {shape[0] if shape else 0} items for a batch of {place.batch}: "
-            "windows or other parts of pictures, not whole ones",
+            "windows or other parts of pictures, and where they come from cannot be told",
             hint="choose the block or the norm layer around it",
         )
-    if len(shape) == 4 and isinstance(place.module, CHANNELS_FIRST):
-        return Layout("channels first", shape[2], shape[3])
-    readings = {3: token_readings, 4: map_readings}.get(len(shape), no_readings)(shape, place)
-    if len(readings) == 1:
-        return readings[0]
     seen = " x ".join(map(str, shape))
-    if readings:
-        both = " or ".join(str(reading) for reading in readings)
-        raise ModelError(f"the output of layer {place.name!r}, {seen}, can be read as {both}", hint=AMBIGUOUS)
+    if found:
+        both = " or ".join(map(str, found))
+        return ModelError(f"the output of layer {place.name!r}, {seen}, can be read as {both}", hint=AMBIGUOUS)
     height, width = place.picture
-    raise ModelError(
+    return ModelError(
         f"the output of layer {place.name!r}, {seen}, is no feature map of a {height} x {width} picture",
         hint="choose a layer before the pooling, or say how many tokens stand in front (--num-extra-tokens); "
         "--preview-model lists the layers that can be read",
     )
-
-
-AMBIGUOUS = "feed a picture that is not square (--whole), or choose the convolution or norm layer beside it"
 
 
 def no_readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
@@ -129,13 +153,13 @@ def map_readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
 
 
 def token_readings(shape: tuple[int, ...], place: Place) -> list[Layout]:
-    """The reading of a row of tokens with the fewest extra tokens, or with as many as are known to be there.
+    """The reading of a row of tokens with the extra tokens that are known to be there, or with the fewest.
 
-    Unknown ones are believed to be no more than a side of the map is long: with enough of them any number would fit.
+    Where some are known, layers that run before they are put in front still have none. Unknown ones are believed to be
+    no more than a side of the map is long: with enough of them any number would fit.
     """
-    tokens = shape[1]
-    known = place.extra_tokens
-    for extra in range(MOST_EXTRA_TOKENS + 1) if known is None else (known,):
+    tokens, known = shape[1], place.extra_tokens
+    for extra in range(MOST_EXTRA_TOKENS + 1) if known is None else dict.fromkeys((known, 0)):
         sides = [(height, (tokens - extra) // height) for height in divisors(tokens - extra)]
         fitting = [
             side

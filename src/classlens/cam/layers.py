@@ -6,19 +6,20 @@ A name is a dotted path as in `module.named_modules()`. `[i]` counts the members
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from classlens.arrays import Float
-from classlens.cam.borrow import borrowed, device_of
-from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.evidence import extra_tokens, hooked, logits_of, observe
-from classlens.cam.grids import Layout, Place, layout_of
+from classlens.cam.borrow import borrowed
+from classlens.cam.classifier import Classifier, Layer, bare, layers_of, modules_of
+from classlens.cam.evidence import NO_GRADIENT, observe
+from classlens.cam.grids import Layout
+from classlens.cam.passes import first_tensor, hooked, logits_of, noise
+from classlens.cam.reading import possible_layouts
 from classlens.errors import ModelError, NotFound
 
 NORMS = (
@@ -57,8 +58,11 @@ def matching(classifier: Classifier, name: str) -> list[Layer]:
     Raises:
         NotFound: there is none.
     """
-    modules = {path: module for path, module in classifier.module.named_modules() if path}
-    path = counted(name, classifier)
+    modules = modules_of(classifier)
+    path = bare(name)
+    if path.partition(".")[0] not in modules:
+        path = path.removeprefix("module.")
+    path = counted(path, modules, classifier.name)
     if path in modules:
         return [Layer(path, modules[path])]
     fitting = [Layer(known, module) for known, module in modules.items() if fits(known, path)]
@@ -67,7 +71,7 @@ def matching(classifier: Classifier, name: str) -> list[Layer]:
     return fitting
 
 
-def counted(name: str, classifier: Classifier) -> str:
+def counted(name: str, modules: Mapping[str, nn.Module], where: str) -> str:
     """The name with its `[i]` replaced by the name of the member they point at.
 
     Raises:
@@ -76,10 +80,9 @@ def counted(name: str, classifier: Classifier) -> str:
     path = name
     while index := INDEX.search(path):
         before, position = path[: index.start()], int(index[1])
-        parents = {known: module for known, module in classifier.module.named_modules() if known}
-        if before not in parents:
-            raise NotFound("layer", before, parents, where=classifier.name)
-        members = [child for child, _ in parents[before].named_children()]
+        if before not in modules:
+            raise NotFound("layer", before, modules, where=where)
+        members = [child for child, _ in modules[before].named_children()]
         if not -len(members) <= position < len(members):
             raise NotFound(f"member {position} of layer", before, [f"{before}.{member}" for member in members])
         path = f"{before}.{members[position]}{path[index.end() :]}"
@@ -105,9 +108,9 @@ def default_layer(classifier: Classifier) -> Layer:
     name = classifier.default_layer or FOUND.get(classifier)
     if name is not None:
         return matching(classifier, name)[0]
-    modules = dict(classifier.module.named_modules())
-    norms = [Layer(name, module) for name, module in modules.items() if is_norm(module, name)]
-    leaves = [Layer(name, module) for name, module in modules.items() if not any(True for _ in module.children())]
+    layers = layers_of(classifier)
+    norms = [layer for layer in layers if is_norm(layer.module, layer.name)]
+    leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
     for candidates in (norms, leaves):
         chosen = last_telling(classifier, candidates)
         if chosen is not None:
@@ -152,12 +155,14 @@ def check_dependence(classifier: Classifier) -> None:
     with borrowed(classifier.module):
         leaf = noise(classifier).requires_grad_()
         logits = logits_of(classifier, leaf.clone())
-        slope = (
-            torch.autograd.grad(logits.amax(dim=1).sum(), leaf, allow_unused=True)[0] if logits.requires_grad else None
+        (slope,) = (
+            torch.autograd.grad(logits.amax(dim=1).sum(), leaf, allow_unused=True) if logits.requires_grad else (None,)
         )
-    if slope is not None and slope.any():
+    if slope is None:
+        raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
+    if slope.any():
         return
-    heads = [name for name, module in classifier.module.named_modules() if is_zero_head(module, logits.shape[1])]
+    heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, logits.shape[1])]
     because = f": all weights of its head {heads[-1]!r} are zero" if heads else ""
     raise ModelError(
         f"the scores of {classifier.name} do not depend on the picture, every gradient is zero{because}",
@@ -181,37 +186,21 @@ class Surveyed:
 
 def survey(classifier: Classifier, layers: Sequence[Layer]) -> list[Surveyed]:
     """Layers that run once and put out a tensor, in the order in which they ran on one picture of noise."""
-    ran: list[tuple[Layer, Tensor]] = []
+    ran: list[tuple[Layer, tuple[int, ...]]] = []
 
     def noting(layer: Layer) -> Callable[[nn.Module, object, object], None]:
         def note(module: nn.Module, inputs: object, output: object) -> None:
-            first = output[0] if isinstance(output, (tuple, list)) and output else output
-            if isinstance(first, Tensor):
-                ran.append((layer, first))
+            tensor = first_tensor(output)
+            if tensor is not None:
+                ran.append((layer, tuple(tensor.shape)))
 
         return note
 
+    picture = noise(classifier)
     with borrowed(classifier.module), torch.no_grad():
         with hooked([(layer.module, noting(layer)) for layer in layers]):
-            logits_of(classifier, noise(classifier))
-        extra = extra_tokens(classifier)
-    times = Counter(layer.name for layer, _ in ran)
-    return [
-        Surveyed(layer, tuple(output.shape), readable(output, Place(layer.name, layer.module, classifier.size, extra)))
-        for layer, output in ran
-        if times[layer.name] == 1
-    ]
-
-
-def readable(output: Tensor, place: Place) -> Layout | None:
-    """How an output is read, or None."""
-    try:
-        return layout_of(output, place)
-    except ModelError:
-        return None
-
-
-def noise(classifier: Classifier) -> Float[Tensor, "1 3 height width"]:
-    """One encoded picture of noise, always the same, on the model's device."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn((1, 3, *classifier.size), generator=generator).to(device_of(classifier.module))
+            logits_of(classifier, picture)
+        times = Counter(layer.name for layer, _ in ran)
+        once = [(layer, shape) for layer, shape in ran if times[layer.name] == 1]
+        found = possible_layouts(classifier, once, tuple(picture.shape))
+    return [Surveyed(layer, shape, layout) for (layer, shape), layout in zip(once, found, strict=True)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from classlens.cam.classifier import Classifier, Layer
+from classlens.cam.classifier import Classifier, layers_of
 from classlens.cam.layers import default_layer, survey
 from classlens.errors import ModelError
 
@@ -51,7 +51,7 @@ def shape_text(shape: tuple[int, ...] | None) -> str:
 
 def preview(classifier: Classifier) -> Preview:
     """Look at every layer in one forward pass."""
-    layers = [Layer(name, module) for name, module in classifier.module.named_modules() if name]
+    layers = layers_of(classifier)
     seen = {found.layer.name: found for found in survey(classifier, layers)}
     try:
         default = default_layer(classifier).name

@@ -13,9 +13,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from classlens.arrays import Float, Int
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.evidence import logits_of, observe
+from classlens.cam.evidence import observe
 from classlens.cam.grids import Layout
+from classlens.cam.passes import logits_of
 from classlens.cam.targets import Objective
+from classlens.errors import ModelError, first_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,11 @@ class Probe:
         return torch.cat(parts).float()
 
     def curvature(self) -> Float[Tensor, "batch channels height width"]:
-        """The Hessian of the score at the layer, times the layer's activations; zero where the rest is linear."""
+        """The Hessian of the score at the layer, times the layer's activations; zero where the rest is linear.
+
+        Raises:
+            ModelError: torch knows no second derivative of something behind the layer.
+        """
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
             seen = observe(self.classifier, self.batch, [self.layer])
         if seen.logits is None:
@@ -88,7 +94,13 @@ class Probe:
         (slope,) = torch.autograd.grad(self.objective.score(seen.logits).sum(), node, create_graph=True)
         if not slope.requires_grad:
             return self.layout.grid(torch.zeros_like(node))
-        (product,) = torch.autograd.grad(slope, node, node.detach(), allow_unused=True)
+        try:
+            (product,) = torch.autograd.grad(slope, node, node.detach(), allow_unused=True)
+        except (RuntimeError, NotImplementedError) as error:
+            raise ModelError(
+                f"no second derivative behind layer {self.layer.name!r}: {first_line(error)}",
+                hint="choose a later layer, or a method of first derivatives",
+            ) from error
         return self.layout.grid(torch.zeros_like(node) if product is None else product).float()
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from classlens.arrays import Float
-from classlens.cam.evidence import hooked, main_tensor, replaced
+from classlens.cam.passes import hooked, main_tensor, replaced
 from classlens.cam.probe import Probe, chunks
 from classlens.errors import ModelError
 
@@ -65,7 +65,8 @@ def replayed(
 
     def exchange(module: nn.Module, inputs: object, output: object) -> object:
         tensor = main_tensor(output, probe.layer)
-        everywhere = tensor.expand(len(some), *tensor.shape[1:])
+        pieces = tensor.unflatten(0, (len(fed), -1))  # a picture is one, or several windows
+        everywhere = pieces.expand(len(some), *pieces.shape[1:]).flatten(0, 1)
         return replaced(output, probe.layout.filled(everywhere, some.to(tensor.dtype)))
 
     with torch.no_grad(), hooked([(probe.layer.module, exchange)]):

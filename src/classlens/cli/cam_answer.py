@@ -94,7 +94,7 @@ def task_of(request: Request) -> Task:
     """Build the classifier and find its layers; say what slow methods will cost."""
     classifier = built(request)
     layers = find_layers(classifier, request.arguments.target_layers)
-    manner = manner_of(classifier, request.arguments)
+    manner = manner_of(classifier, layers, request.arguments)
     if cost := ahead(classifier, request.methods, layers, manner):
         print(f"note:  {cost}", file=sys.stderr)
     return Task(request, classifier, layers, manner, file_names(request.pictures), set())
@@ -137,11 +137,11 @@ def further(task: Task, portion: Portion) -> Progress | None:
     return count
 
 
-def manner_of(classifier: Classifier, arguments: argparse.Namespace) -> Manner:
+def manner_of(classifier: Classifier, layers: Sequence[Layer], arguments: argparse.Namespace) -> Manner:
     """How the maps are made; what takes long is counted on the terminal if there is one."""
     batch_size = arguments.batch_size
     if arguments.memory_budget is not None:
-        batch_size = affordable(classifier, batch_size, arguments.memory_budget)
+        batch_size = affordable(classifier, batch_size, arguments.memory_budget, layers)
     return Manner(
         arguments.whole or arguments.original_size,
         arguments.eigen_smooth,

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from classlens.arrays import Float
 from classlens.cam.attention import watching
 from classlens.cam.classifier import Layer
-from classlens.cam.evidence import extra_tokens, hooked, logits_of, main_tensor, replaced
 from classlens.cam.grids import Layout, Place, layout_of
+from classlens.cam.passes import hooked, logits_of, main_tensor, replaced
 from classlens.cam.probe import Evidence, Probe
+from classlens.cam.reading import extra_tokens
 from classlens.errors import ModelError
 
 Weighted = Float[Tensor, "batch one height width"]

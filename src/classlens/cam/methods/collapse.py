@@ -28,8 +28,7 @@ def first_component(weighted: Weighted) -> Map:
 
     Source: Muhammad & Yeasin, Eigen-CAM, IJCNN 2020, section III; the columns are centred as in the reference.
     """
-    strength = weighted.nan_to_num(nan=0.0).flatten(2).double().square().sum(dim=1)
-    return signed_component(weighted, strength)
+    return signed_component(weighted, rows_of(weighted).square().sum(dim=2))
 
 
 def first_component_of_evidence(weighted: Weighted) -> Map:
@@ -37,21 +36,27 @@ def first_component_of_evidence(weighted: Weighted) -> Map:
 
     Strength would not do: what speaks against the class can be stronger than what speaks for it.
     """
-    return signed_component(weighted, weighted.nan_to_num(nan=0.0).flatten(2).double().sum(dim=1))
+    return signed_component(weighted, rows_of(weighted).sum(dim=2))
+
+
+def rows_of(weighted: Weighted) -> Float[Tensor, "batch positions channels"]:
+    """The channels of every position, in double precision: on the CPU where the device has none (MPS). NaN counts as 0."""
+    rows = weighted.nan_to_num(nan=0.0).flatten(2).mT
+    return (rows.cpu() if rows.device.type == "mps" else rows).double()
 
 
 def signed_component(weighted: Weighted, guide: Float[Tensor, "batch positions"]) -> Map:
     """The first principal component with the sign that makes it correlate with `guide`."""
     batch, channels, height, width = weighted.shape
-    energy = weighted.nan_to_num(nan=0.0).flatten(2).transpose(1, 2)
-    centred = (energy - energy.mean(dim=1, keepdim=True)).double()
+    rows = rows_of(weighted)
+    centred = rows - rows.mean(dim=1, keepdim=True)
     if height * width <= channels:
         values, vectors = torch.linalg.eigh(centred @ centred.mT)
         projected = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
     else:
         _, vectors = torch.linalg.eigh(centred.mT @ centred)
         projected = (centred @ vectors[..., -1:]).squeeze(2)
-    return upright(projected, guide).to(weighted.dtype).reshape(batch, height, width)
+    return upright(projected, guide).to(weighted).reshape(batch, height, width)
 
 
 def first_kernel_component(weighted: Weighted) -> Map:
@@ -60,7 +65,7 @@ def first_kernel_component(weighted: Weighted) -> Map:
     Source: Karmani et al., KPCA-CAM, 2024; the sigmoid kernel and its settings are the reference's.
     """
     batch, channels, height, width = weighted.shape
-    rows = weighted.nan_to_num(nan=0.0).flatten(2).mT.double()
+    rows = rows_of(weighted)
     strength = rows.square().sum(dim=2)
     rows = rows - rows.mean(dim=1, keepdim=True)
     kernel = torch.tanh(rows @ rows.mT / channels + 1)
@@ -68,7 +73,7 @@ def first_kernel_component(weighted: Weighted) -> Map:
     kernel = kernel - across - across.mT + across.mean(dim=2, keepdim=True)
     values, vectors = torch.linalg.eigh(kernel)
     projected = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
-    return upright(projected, strength).to(weighted.dtype).reshape(batch, height, width)
+    return upright(projected, strength).to(weighted).reshape(batch, height, width)
 
 
 def upright(

@@ -1,0 +1,36 @@
+import pytest
+from torch import Tensor, nn
+
+from classlens.cam.explain import explain
+from classlens.cam.layers import find_layers, survey
+from classlens.errors import ModelError
+from tests.cam.conftest import classifier_of
+
+
+class Square(nn.Module):
+    """As many channels as the map is high and wide, put out by a module that does not say which is which."""
+
+    def __init__(self, *, fixed: bool = False) -> None:
+        super().__init__()
+        self.stem, self.act, self.fixed = nn.Conv2d(3, 8, 1), nn.Sequential(nn.ReLU()), fixed
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        if self.fixed and batch.shape[3] != 8:
+            raise ValueError("expected 8 x 8")
+        return self.head(self.act(self.stem(batch)).mean((2, 3)))
+
+
+def test_a_wider_picture_tells_channels_from_positions(noise):
+    classifier = classifier_of(Square())
+
+    behind, before = explain(classifier, noise, layers=["act", "stem"], methods="EigenCAM")
+
+    assert behind.values.shape == before.values.shape == (8, 8)
+    layouts = {seen.layer.name: seen.layout for seen in survey(classifier, find_layers(classifier, ["act"]))}
+    assert str(layouts["act"]) == "channels first, 8 x 8"
+
+
+def test_a_model_of_one_size_leaves_the_doubt_and_says_so(noise):
+    with pytest.raises(ModelError, match=r"'act', 1 x 8 x 8 x 8, can be read as channels first.* or channels last"):
+        explain(classifier_of(Square(fixed=True)), noise, layers="act")
