@@ -51,6 +51,14 @@ def test_settings_go_to_the_function_that_builds_the_model():
     assert classifier.classes is None
 
 
+@pytest.mark.parametrize(("said", "size"), [("96", (96, 96)), ("(64, 96)", (64, 96))])
+def test_pictures_have_the_size_that_the_network_was_built_for(said, size):
+    classifier = open_source(f"timm:test_vit?pretrained=false&img_size={said}").classifier()
+
+    assert classifier.size == classifier.prepare(classlens.read_image(PHOTO)).size == size
+    assert classlens.explain(classifier, classlens.read_image(PHOTO))[0].values.shape == (size[0] // 16, size[1] // 16)
+
+
 def test_default_layer_and_tokens_are_found_for_convolutions_and_transformers():
     picture = classlens.read_image(PHOTO)
 

@@ -55,7 +55,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         raise ConfigError(f"timm:{name} cannot be built: {reason}", hint="settings go to timm.create_model") from error
     if checkpoint is not None:
         load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
-    return classifier_of(network.eval(), f"timm:{name}")
+    return classifier_of(network.eval(), f"timm:{name}", wanted.get("img_size"))
 
 
 def require_weights(name: str) -> None:
@@ -74,9 +74,13 @@ def require_weights(name: str) -> None:
         raise out_of_reach(f"the weights of timm:{name}", hint)
 
 
-def classifier_of(network: nn.Module, name: str) -> Classifier:
-    """A network built by timm, with the test pipeline and the class names that belong to its weights."""
-    data = resolve_model_data_config(network)
+def classifier_of(network: nn.Module, name: str, side: int | tuple[int, int] | None = None) -> Classifier:
+    """A network built by timm, with the test pipeline and the class names that belong to its weights.
+
+    `side` of its pictures, or height and width, is that of the setting `img_size`, which the weights' record ignores.
+    """
+    size = None if side is None else (3, side, side) if isinstance(side, int) else (3, *side)
+    data = resolve_model_data_config(network, args={"input_size": size})
     fed = feeding(create_transform(**data, is_training=False))
     return Classifier(
         name=name,
