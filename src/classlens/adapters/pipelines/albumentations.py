@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from classlens.adapters.pipelines.carried import Foreign
 from classlens.adapters.pipelines.drawing import named_mapping
-from classlens.adapters.pipelines.watching import Listener, Watched, die_said_yes, why_idle
+from classlens.adapters.pipelines.watching import Listener, Watched, die_said_yes, probability, why_idle
 
 
 def is_albumentations(transform: Foreign) -> bool:
@@ -39,7 +39,7 @@ def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.G
     if not ran:
         return Watched(output, {}, why_idle(transform, Listener()))
     if len(inside) == 1:
-        return Watched(output, ran[0][1] or die_said_yes(inside[0]))
+        return Watched(output, ran[0][1] or die_said_yes(inside[0], probability(inside[0])))
     return Watched(output, {f"{number} {name}": drawn for number, (name, drawn) in enumerate(ran, start=1)})
 
 

@@ -10,10 +10,11 @@ Thing: TypeAlias = Any
 """An object of the user."""
 
 MODULE = "torch.nn.modules.module.Module"
+SEQUENTIAL = "torch.nn.modules.container.Sequential"
 LOADER = "torch.utils.data.dataloader.DataLoader"
 ITERABLE = "torch.utils.data.dataset.IterableDataset"
 OPTIMIZER = "torch.optim.optimizer.Optimizer"
-TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data")
+TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data", "kornia.augmentation")
 
 
 def kinds(thing: Thing) -> set[str]:
@@ -23,15 +24,21 @@ def kinds(thing: Thing) -> set[str]:
 
 def is_transform(thing: Thing) -> bool:
     """A transform, or a composition of them, of a known framework."""
-    if any(name.startswith(TRANSFORMS) for name in kinds(thing)) and callable(thing):
+    if callable(thing) and (any(name.startswith(TRANSFORMS) for name in kinds(thing)) or is_row_of_transforms(thing)):
         return True
     inner = getattr(thing, "transforms", None)
     return callable(thing) and is_sequence(inner) and not is_dataset(thing)
 
 
+def is_row_of_transforms(thing: Thing) -> bool:
+    """Whether a `Sequential` of torch holds transforms only: those of torchvision and kornia are modules."""
+    members = list(thing.children()) if SEQUENTIAL in kinds(thing) else []
+    return bool(members) and all(map(is_transform, members))
+
+
 def is_module(thing: Thing) -> bool:
-    """A network of torch; torchvision's transforms are modules, too, but no networks."""
-    return MODULE in kinds(thing) and not any(name.startswith(TRANSFORMS) for name in kinds(thing))
+    """A network of torch; transforms of torchvision and kornia are modules, too, but no networks."""
+    return MODULE in kinds(thing) and not is_transform(thing)
 
 
 def is_optimizer(thing: Thing) -> bool:
