@@ -393,7 +393,7 @@ def test_a_lightning_module_that_needs_its_trainer_is_told():
     def answer(optimizer):
         raise RuntimeError("Training is not attached to a `Trainer`.")
 
-    with pytest.raises(ConfigError, match="outside training: Training is not attached") as caught:
+    with pytest.raises(ConfigError, match="outside training: RuntimeError: Training is not attached") as caught:
         open_source(Lightning(answer)).schedule()
 
     assert "(optimizer, scheduler)" in caught.value.hint

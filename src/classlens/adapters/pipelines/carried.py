@@ -32,10 +32,14 @@ PLAIN = Encoding()
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """`value` as the transforms see it; `encoding` is how the picture in it reads once it is an array."""
+    """`value` as the transforms see it; `encoding` is how the picture in it reads once it is an array.
+
+    `said` is what was remarked about the file that it comes from.
+    """
 
     value: Foreign
     encoding: Encoding = PLAIN
+    said: tuple[str, ...] = ()
 
 
 def picture_in(value: Foreign) -> Foreign:
@@ -126,8 +130,11 @@ def remarks(carried: Carried) -> tuple[str, ...]:
     low, high = float(array.min()), float(array.max())
     white = carried.encoding.white
     if array.dtype != np.uint8 and (low < -1e-3 or high > white * 1.001):
-        return (f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off",)
-    return ()
+        return (
+            *carried.said,
+            f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off",
+        )
+    return carried.said
 
 
 def loaded(value: Foreign) -> Carried:

@@ -7,9 +7,11 @@ keeps what it is called with and stops there, so that loading a sample runs noth
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NoReturn
+
+from PIL import Image as Pillow
 
 from classlens.adapters.pipelines import lay_open
 from classlens.adapters.pipelines.carried import Carried, loaded, look, remarks
@@ -69,6 +71,30 @@ def open_data(given: Thing, split: str) -> Dataset:
         loader=name,
         remarks=remarks,
     )
+
+
+def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
+    """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's.
+
+    Raises:
+        ConfigError: its own stages pass on something that other frameworks do not take.
+    """
+    if not transforms:
+        return dataset
+    stages = (*dataset.stages, *(stage for transform in transforms for stage in lay_open(transform)))
+    if dataset.look is look:
+        return replace(dataset, stages=stages)
+    if dataset.stages:
+        raise ConfigError(
+            f"{dataset.name} has a pipeline of its own: a transform cannot be put behind it",
+            hint="put it in front of pictures that have none, such as folder:PATH",
+        )
+
+    def load(index: int) -> Carried:
+        state = dataset.load(index)
+        return Carried(Pillow.fromarray(dataset.look(state).pixels), said=dataset.remarks(state))
+
+    return replace(dataset, load=load, stages=stages, look=look, remarks=remarks)
 
 
 def unwrapped(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:

@@ -30,6 +30,14 @@ def is_transform(thing: Thing) -> bool:
     return callable(thing) and is_sequence(inner) and not is_dataset(thing)
 
 
+def is_augmentation(thing: Thing) -> bool:
+    """Kornia's augmentations, which stand beside a loader and run on its batches; a composition or a row of them."""
+    members = list(thing.children()) if SEQUENTIAL in kinds(thing) else []
+    if members:
+        return all(map(is_augmentation, members))
+    return any(name.startswith("kornia.augmentation") for name in kinds(thing))
+
+
 def is_row_of_transforms(thing: Thing) -> bool:
     """Whether a `Sequential` of torch holds transforms only: those of torchvision and kornia are modules."""
     members = list(thing.children()) if SEQUENTIAL in kinds(thing) else []
@@ -61,8 +69,3 @@ def is_dataset(thing: Thing) -> bool:
     if isinstance(thing, (str, bytes, tuple, list, Mapping, FunctionType)) or MODULE in kinds(thing):
         return False
     return hasattr(thing, "__getitem__") and hasattr(thing, "__len__")
-
-
-def is_lightning(thing: Thing) -> bool:
-    """A Lightning module, or anything else that brings its own optimizers."""
-    return is_module(thing) and callable(getattr(thing, "configure_optimizers", None))
