@@ -136,3 +136,27 @@ def test_the_preview_tells_shapes_layouts_and_the_default(resnet):
         "7",
     ]
     assert "fc" in text
+
+
+def test_a_network_whose_last_norms_see_positions_as_a_batch_is_looked_at_behind_its_last_block():
+    class Folded(nn.Module):
+        """A block of a transformer with batch norm, as LeViT has them."""
+
+        def __init__(self):
+            super().__init__()
+            self.linear, self.norm = nn.Linear(6, 6), nn.BatchNorm1d(6)
+
+        def forward(self, tokens):
+            return tokens + self.norm(self.linear(tokens).flatten(0, 1)).reshape(tokens.shape)
+
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.norm, self.block = nn.Conv2d(3, 6, 4, stride=4), nn.BatchNorm2d(6), Folded()
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, batch):
+            return self.head(self.block(self.norm(self.stem(batch)).flatten(2).mT).mean(1))
+
+    torch.manual_seed(0)
+    assert default_layer(classifier_of(Small().eval())).name == "block"

@@ -29,6 +29,7 @@ from classlens.image import Encoding, Image
 from classlens.source import Source
 
 SETTINGS = ("pretrained", "revision")
+THROUGH_PYTHON = "open the model through py:, in a module that takes pictures and returns the scores"
 PROBE = 640
 """Side of the picture that is sent through a processor to see what size comes out."""
 
@@ -66,10 +67,11 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         network = asked(AutoModelForImageClassification.from_pretrained, name, revision=revision)
     else:
         network = asked(AutoModelForImageClassification.from_config, config)
+    if network.main_input_name != "pixel_values":
+        raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
     if checkpoint is not None:
         load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
     fed = feeding_of(name, config, revision)
-    labels = config.id2label
     return Classifier(
         name=f"hf:{name}",
         module=network.eval(),
@@ -77,8 +79,15 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         encoding=fed.encoding,
         size=fed.size,
         prepare=fed.prepare,
-        classes=tuple(labels[index] for index in range(len(labels))),
+        classes=class_names(config),
     )
+
+
+def class_names(config: Foreign) -> tuple[str, ...] | None:
+    """The names in a configuration, in the order of the scores; None where there are none, or not one for each."""
+    labels = config.id2label or {}
+    names = tuple(labels[index] for index in range(config.num_labels) if index in labels)
+    return names if names and len(names) == config.num_labels else None
 
 
 def asked(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> Foreign:
@@ -109,7 +118,8 @@ def quietly() -> Iterator[None]:
 
 def logits(network: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
     """Raw class scores out of the model's named output."""
-    scores: Tensor = network(pixel_values=batch).logits
+    output: Foreign = network(pixel_values=batch)
+    scores: Tensor = output.logits if "logits" in output else output[0]
     return scores
 
 
@@ -139,7 +149,7 @@ def encoding_of(processor: Foreign, order: str, probe: Image) -> Encoding:
     if found is None:
         kind = type(processor).__name__
         raise DataError(
-            f"{kind} does more to a picture than resize, crop, scale and shift", hint="open the model through py:"
+            f"{kind} does more to a picture than resize, crop, scale and shift", hint=THROUGH_PYTHON
         )
     return found
 
@@ -151,10 +161,17 @@ def prepared(processor: Foreign, order: str, image: Image) -> Image:
 
 
 def processed(processor: Foreign, image: Image, *, arithmetic: bool) -> Array:
-    """What the processor makes of a picture, channels first; without its arithmetic, whole numbers as they were."""
+    """What the processor makes of a picture, channels first; without its arithmetic, whole numbers as they were.
+
+    Raises:
+        DataError: it makes something else of it, such as rows of patches.
+    """
     off = {"do_rescale": False, "do_normalize": False}
     if hasattr(processor, "include_top"):
         off["include_top"] = False  # EfficientNet's divides by std a second time
     picture = Pillow.fromarray(image.pixels)
     batch = processor(images=picture, return_tensors="pt", **({} if arithmetic else off))
-    return np.asarray(torch.as_tensor(batch["pixel_values"][0]).float())
+    ready = torch.as_tensor(batch["pixel_values"][0]).float() if "pixel_values" in batch else torch.zeros(0)
+    if ready.ndim != 3:
+        raise DataError(f"{type(processor).__name__} makes no picture of one, but rows of numbers", hint=THROUGH_PYTHON)
+    return np.asarray(ready)

@@ -96,8 +96,9 @@ def default_layer(classifier: Classifier) -> Layer:
     """The record's own default, or the last norm layer that still decides the class and covers the picture.
 
     That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
-    after the last attention, it is the norm in front of that attention. A model without norm layers is looked at
-    behind its last module that puts out a map. Found by one forward and backward pass on noise, once per classifier.
+    after the last attention, it is the norm in front of that attention. A model without norms, or whose last ones see
+    every position as an item of the batch, is looked at behind its last module that puts out a map. Found by one
+    forward and backward pass on noise, once per classifier.
 
     Raises:
         ModelError: no layer of the model can be drawn, or its scores do not depend on the picture.
@@ -105,11 +106,14 @@ def default_layer(classifier: Classifier) -> Layer:
     name = classifier.default_layer or FOUND.get(classifier)
     if name is not None:
         return matching(classifier, name)[0]
-    modules = dict(classifier.module.named_modules())
-    norms = [Layer(name, module) for name, module in modules.items() if is_norm(module, name)]
-    leaves = [Layer(name, module) for name, module in modules.items() if not any(True for _ in module.children())]
+    everything = [Layer(name, module) for name, module in classifier.module.named_modules() if name]
+    norms = [layer for layer in everything if is_norm(layer.module, layer.name)]
+    leaves = [layer for layer in everything if not any(True for _ in layer.module.children())]
     for candidates in (norms, leaves):
-        chosen = last_telling(classifier, candidates)
+        seen = survey(classifier, candidates)
+        chosen = last_telling(classifier, seen)
+        if chosen is not None and candidates is norms and folded_after(chosen, seen):
+            chosen = last_telling(classifier, survey(classifier, everything))
         if chosen is not None:
             FOUND[classifier] = chosen.name
             return chosen
@@ -123,9 +127,15 @@ def is_norm(module: nn.Module, name: str) -> bool:
     return isinstance(module, NORMS) or type(module).__name__.casefold().endswith(("norm", "norm2d"))
 
 
-def last_telling(classifier: Classifier, candidates: Sequence[Layer]) -> Layer | None:
+def folded_after(chosen: Layer, ran: Sequence["Surveyed"]) -> bool:
+    """Whether norms that see every position as an item of the batch ran after the chosen one: it is not the last."""
+    place = next(place for place, seen in enumerate(ran) if seen.layer is chosen)
+    return any(seen.shape[:1] != (1,) for seen in ran[place:])
+
+
+def last_telling(classifier: Classifier, candidates: Sequence["Surveyed"]) -> Layer | None:
     """The candidate that runs last among those that show more than one position and have a gradient there."""
-    readable = [seen.layer for seen in survey(classifier, candidates) if seen.layout and seen.layout.positions > 1]
+    readable = [seen.layer for seen in candidates if seen.layout and seen.layout.positions > 1]
     some = len(readable)
     while readable:
         if len(readable) < some:  # none of the last few tells anything: before going on, is there anything to be told?
