@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from classlens.adapters import Options
 from classlens.adapters.fitting import load_checkpoint
-from classlens.adapters.hub import hub_at_hand, out_of_reach
+from classlens.adapters.hub import cached, hub_answers, out_of_reach
 from classlens.adapters.pipelines.carried import Array, Foreign, channels, fitted
 from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, square
 from classlens.adapters.settings import Setting, refuse_unknown, split_settings
@@ -60,18 +60,19 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         DataError: the model is out of reach, is no image classifier, or the checkpoint does not fit.
     """
     revision = settings.get("revision")
-    if not Path(name).is_dir() and not hub_at_hand(name, ("config.json",), revision):
+    where = {"revision": revision, "local_files_only": Path(name).is_dir() or not hub_answers()}
+    if where["local_files_only"] and not Path(name).is_dir() and not cached(name, ("config.json",), revision):
         raise out_of_reach(f"the weights of hf:{name}", "give a folder that save_pretrained wrote: hf:FOLDER")
-    config = asked(AutoConfig.from_pretrained, name, revision=revision)
+    config = asked(AutoConfig.from_pretrained, name, **where)
     if settings.get("pretrained", True) and checkpoint is None:
-        network = asked(AutoModelForImageClassification.from_pretrained, name, revision=revision)
+        network = asked(AutoModelForImageClassification.from_pretrained, name, **where)
     else:
         network = asked(AutoModelForImageClassification.from_config, config)
     if network.main_input_name != "pixel_values":
         raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
     if checkpoint is not None:
         load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
-    fed = feeding_of(name, config, revision)
+    fed = feeding_of(name, config, where)
     return Classifier(
         name=f"hf:{name}",
         module=network.eval(),
@@ -123,10 +124,10 @@ def logits(network: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> 
     return scores
 
 
-def feeding_of(name: str, config: Foreign, revision: str | None) -> Feeding:
+def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding:
     """The processor taken apart; a model without one is fed as ImageNet models are, at the size of its config."""
     try:
-        processor = AutoImageProcessor.from_pretrained(name, revision=revision)
+        processor = AutoImageProcessor.from_pretrained(name, **where)
     except (OSError, ValueError):
         side = getattr(config, "image_size", None) or 224
         height, width = (side, side) if isinstance(side, int) else tuple(side)
@@ -148,9 +149,7 @@ def encoding_of(processor: Foreign, order: str, probe: Image) -> Encoding:
     found = fitted(channels(raw / 255, "CHW"), channels(ready, "CHW"), plain)
     if found is None:
         kind = type(processor).__name__
-        raise DataError(
-            f"{kind} does more to a picture than resize, crop, scale and shift", hint=THROUGH_PYTHON
-        )
+        raise DataError(f"{kind} does more to a picture than resize, crop, scale and shift", hint=THROUGH_PYTHON)
     return found
 
 

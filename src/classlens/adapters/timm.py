@@ -8,13 +8,15 @@ from functools import partial
 
 import timm
 from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_model_data_config
-from torch import nn
+from torch import Tensor, nn
 
 from classlens.adapters import Options
 from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.hub import hub_at_hand, out_of_reach, reachable
 from classlens.adapters.pipelines.feeding import feeding
 from classlens.adapters.settings import UNTRAINED, Setting, split_settings
+from classlens.adapters.taking import as_taken, takes_grey
+from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
@@ -85,12 +87,18 @@ def classifier_of(network: nn.Module, name: str, side: int | tuple[int, int] | N
     return Classifier(
         name=name,
         module=network,
-        logits=network,
+        logits=partial(scores, network) if takes_grey(network) else network,
         encoding=fed.encoding,
         size=fed.size,
         prepare=fed.prepare,
         classes=class_names(network),
     )
+
+
+def scores(network: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+    """The class scores of a network for grey pictures."""
+    found: Tensor = network(as_taken(batch, grey=True))
+    return found
 
 
 def class_names(network: nn.Module) -> tuple[str, ...] | None:

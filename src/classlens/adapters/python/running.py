@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from classlens.errors import ClasslensError, ConfigError, MissingDependency
+from classlens.errors import ClasslensError, ConfigError, DataError, MissingDependency, ModelError
 
 EXTRAS: Mapping[str, str] = {
     "albumentations": "albumentations", "datasets": "hfds", "kornia": "kornia", "lightning": "lightning",
@@ -21,12 +21,12 @@ UNGUARDED = "put what starts the training under: if __name__ == '__main__'"
 
 
 @contextmanager
-def users_code(what: str) -> Iterator[None]:
+def users_code(what: str, kind: type[ConfigError | DataError | ModelError] = ConfigError) -> Iterator[None]:
     """Run code that is not ours; `what` says in the error which address or object it belongs to.
 
     Raises:
         MissingDependency: it imports a package that is not installed.
-        ConfigError: it raises anything else, or ends the program.
+        ConfigError: it raises anything else, or ends the program; or an error of another `kind`.
     """
     try:
         yield
@@ -40,7 +40,7 @@ def users_code(what: str) -> Iterator[None]:
     except SystemExit as error:
         raise ConfigError(f"{what} ends the program{at(error)}", hint=UNGUARDED) from error
     except Exception as error:  # the one place where anything may come: what the user wrote is the user's to mend
-        raise ConfigError(f"{what} fails{at(error)}: {said(error)}", hint=line_of(error)) from error
+        raise kind(f"{what} fails{at(error)}: {said(error)}", hint=line_of(error)) from error
 
 
 def said(error: BaseException) -> str:
