@@ -375,7 +375,7 @@ def test_a_sample_that_cannot_be_read_is_a_data_error_with_its_file(photos):
     folder = ImageFolder(str(photos))
     (photos / "cat" / "0.png").write_bytes(b"not a picture")
 
-    with pytest.raises(DataError, match=r"cat.0\.png: cannot identify"):
+    with pytest.raises(DataError, match=r"cat.0\.png: UnidentifiedImageError: cannot identify"):
         classlens.trace(open_source(folder).dataset(), 0)
 
 

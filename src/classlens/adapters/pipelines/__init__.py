@@ -17,7 +17,9 @@ from classlens.adapters.pipelines.carried import PLAIN, Carried, Foreign, array_
 from classlens.adapters.pipelines.kornia import in_order, is_kornia, watch_kornia
 from classlens.adapters.pipelines.presets import unfolded
 from classlens.adapters.pipelines.watching import Watched, is_sequence, name_of, probability, watch
+from classlens.adapters.running import users_code
 from classlens.dataset.dataset import Outcome, Stage
+from classlens.errors import DataError
 
 
 def lay_open(transform: Foreign, *, joint: bool = False) -> tuple[Stage, ...]:
@@ -64,15 +66,18 @@ def stage_of(transform: Foreign, *, joint: bool) -> Stage:
 
 
 def applied(transform: Foreign, joint: bool, before: Carried, chance: np.random.Generator) -> Outcome:  # noqa: FBT001 - bound by partial
-    """Run the transform on the sample and say what it drew, or what it changed besides the picture."""
-    if is_albumentations(transform):
-        watched = watch_albumentations(transform, before.value, chance)
-    elif is_kornia(transform):
-        watched = watch_kornia(transform, before.value)
-    elif joint and isinstance(before.value, tuple):
-        watched = watch(transform, *before.value)
-    else:
-        watched = watch(transform, before.value)
+    """Run the transform on the sample and say what it drew, or what it changed besides the picture.
+
+    Raises:
+        DataError: the transform fails on this sample.
+    """
+    with users_code(name_of(transform), DataError):
+        if is_albumentations(transform):
+            watched = watch_albumentations(transform, before.value, chance)
+        elif is_kornia(transform):
+            watched = watch_kornia(transform, before.value)
+        else:
+            watched = watch(transform, *(before.value if joint and isinstance(before.value, tuple) else [before.value]))
     after = Carried(watched.output, encoding_after(transform, before, watched.output))
     return Outcome(after, watched.drawn, watched.note or said_of_form(before, after, watched))
 

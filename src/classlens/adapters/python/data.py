@@ -18,9 +18,10 @@ from classlens.adapters.pipelines.carried import Carried, loaded, look, remarks
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.labels import class_names, known_sample, label_in
+from classlens.adapters.running import users_code
 from classlens.dataset.chance import seeded_globals
 from classlens.dataset.dataset import Dataset, Sample
-from classlens.errors import ConfigError, DataError
+from classlens.errors import ClasslensError, ConfigError, DataError
 
 REMEMBERED = 4096
 """How many labels are kept that had to be learnt by loading the sample."""
@@ -139,15 +140,12 @@ def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
     Raises:
         DataError: the dataset cannot read it.
     """
+    where = known_sample(raw, index).path or f"sample {index} of {type(raw).__name__}"
     try:
-        with seeded_globals(index) if repeatable else nullcontext():
+        with seeded_globals(index) if repeatable else nullcontext(), users_code(where, DataError):
             value = raw[index]
     except _Caught as caught:
         value = caught.value
-    except (OSError, ValueError, SyntaxError) as error:  # what decoders of pictures raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        where = known_sample(raw, index).path or f"sample {index} of {type(raw).__name__}"
-        raise DataError(f"{where}: {reason}") from error
     return loaded(value)
 
 
@@ -156,9 +154,9 @@ def sample(dataset: Thing, index: int) -> Sample:
     known = known_sample(dataset, index)
     if known.labels:
         return known
-    with seeded_globals(0):
-        try:
+    try:
+        with seeded_globals(0), users_code(f"sample {index}", DataError):
             item = dataset[index]
-        except (OSError, ValueError, SyntaxError):
-            return known
+    except ClasslensError:
+        return known  # loading it tells what is wrong
     return Sample(known.path, label_in(item))

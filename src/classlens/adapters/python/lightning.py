@@ -10,8 +10,8 @@ from typing import Literal
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.running import said, users_code
 from classlens.adapters.python.training import schedule_of
+from classlens.adapters.running import said, users_code
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule.schedule import Group, Schedule
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from classlens.adapters.python.positions import NAMES
-from classlens.adapters.python.running import users_code
+from classlens.adapters.running import users_code
 from classlens.errors import ConfigError, NotFound
 
 USAGE = "write py:FILE.py:NAME or py:package.module:NAME, where NAME is a function without arguments or an object"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, feeding, square
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.running import users_code
+from classlens.adapters.running import users_code
 from classlens.adapters.taking import as_taken, takes_grey
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier

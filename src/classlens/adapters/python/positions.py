@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.running import users_code
+from classlens.adapters.running import users_code
 from classlens.errors import ConfigError
 from classlens.schedule.clock import Clock
 from classlens.schedule.sampled import each, sampled

@@ -15,7 +15,7 @@ EXTRAS: Mapping[str, str] = {
 }  # fmt: skip
 """Packages that one of our extras brings."""
 
-NOT_THE_USERS = (Path(__file__).parents[2], Path(sysconfig.get_path("stdlib")))
+NOT_THE_USERS = (Path(__file__).parents[1], Path(sysconfig.get_path("stdlib")))
 INSTALLED = {"site-packages", "dist-packages"}
 UNGUARDED = "put what starts the training under: if __name__ == '__main__'"
 
@@ -40,7 +40,12 @@ def users_code(what: str, kind: type[ConfigError | DataError | ModelError] = Con
     except SystemExit as error:
         raise ConfigError(f"{what} ends the program{at(error)}", hint=UNGUARDED) from error
     except Exception as error:  # the one place where anything may come: what the user wrote is the user's to mend
-        raise kind(f"{what} fails{at(error)}: {said(error)}", hint=line_of(error)) from error
+        raise kind(f"{what}{told(error)}", hint=line_of(error)) from error
+
+
+def told(error: BaseException) -> str:
+    """` fails at train.py:12: ValueError: ...`, or what the error says where it never was in the user's files."""
+    return f" fails{at(error)}: {said(error)}" if place(error) else f": {said(error)}"
 
 
 def said(error: BaseException) -> str:
