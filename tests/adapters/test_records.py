@@ -9,7 +9,7 @@ def test_every_record_of_the_demo_says_in_a_line_what_it_is():
 
     assert lines[0].endswith("efficientnet-lite0_photos.py: dataset, schedule, classifier>")
     assert lines[1:] == [
-        "<Dataset train: 224 samples, 8 classes: LoadImageFromFile > RandomResizedCrop > RandomFlip > ColorJitter>",
+        "<Dataset train: 224 samples, 7 classes: LoadImageFromFile > RandomResizedCrop > RandomFlip > ColorJitter>",
         "<Schedule of all other parameters, biases, norm layers: lr moves>",
         "<Classifier efficientnet-lite0_photos: ImageClassifier, 224 x 224 pictures, 1000 named classes>",
     ]
