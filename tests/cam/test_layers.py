@@ -85,8 +85,21 @@ def test_without_norm_layers_the_default_is_the_last_map():
 
 
 def test_a_model_without_maps_says_so():
-    with pytest.raises(ModelError, match="no layer of toy can be read as a map"):
+    with pytest.raises(ModelError, match="no layer of toy can be read as a map") as caught:
         default_layer(classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(192, 3))))
+
+    assert caught.value.hint == "none of them keeps positions"
+
+
+def test_layers_that_cannot_be_read_are_listed_as_candidates():
+    model = nn.Sequential(nn.Unflatten(3, (4, 2)), nn.Conv3d(3, 5, 1), nn.ReLU(), nn.Flatten(), nn.Linear(320, 3))
+
+    with pytest.raises(ModelError, match="no layer of toy") as caught:
+        default_layer(classifier_of(model))
+
+    assert caught.value.hint.endswith(
+        "the last candidates are 0 (1 x 3 x 8 x 4 x 2), 1 (1 x 5 x 8 x 4 x 2), 2 (1 x 5 x 8 x 4 x 2)"
+    )
 
 
 def test_a_head_of_zeros_is_named_after_two_passes_forth_and_back():

@@ -34,6 +34,9 @@ SIDE_PATHS = {"downsample", "shortcut"}
 FOUND: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()
 """Default layers that were found; finding one costs as much as explaining a picture."""
 
+SHOWN = 5
+"""How many candidates an error lists."""
+
 AT_ONCE = 4
 """How many candidates one backward pass looks at, from the end: a class-token head hides the last two or three."""
 
@@ -106,18 +109,27 @@ def default_layer(classifier: Classifier) -> Layer:
     name = classifier.default_layer or FOUND.get(classifier)
     if name is not None:
         return matching(classifier, name)[0]
-    everything = [Layer(name, module) for name, module in classifier.module.named_modules() if name]
-    norms = [layer for layer in everything if is_norm(layer.module, layer.name)]
-    leaves = [layer for layer in everything if not any(True for _ in layer.module.children())]
+    layers = [Layer(name, module) for name, module in classifier.module.named_modules() if name]
+    norms = [layer for layer in layers if is_norm(layer.module, layer.name)]
+    leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
     for candidates in (norms, leaves):
         seen = survey(classifier, candidates)
         chosen = last_telling(classifier, seen)
         if chosen is not None and candidates is norms and folded_after(chosen, seen):
-            chosen = last_telling(classifier, survey(classifier, everything))
+            chosen = last_telling(classifier, survey(classifier, layers))
         if chosen is not None:
             FOUND[classifier] = chosen.name
             return chosen
-    raise ModelError(f"no layer of {classifier.name} can be read as a map", hint="name one with --target-layers")
+    raise ModelError(
+        f"no layer of {classifier.name} can be read as a map", hint=candidates_in(survey(classifier, layers))
+    )
+
+
+def candidates_in(ran: Sequence["Surveyed"]) -> str:
+    """The last layers that could hold a map if somebody knew how to read them, and what they put out."""
+    several = [seen for seen in ran if len(seen.shape) > 2][-SHOWN:]
+    told = ", ".join(f"{seen.layer.name} ({' x '.join(map(str, seen.shape))})" for seen in several)
+    return f"name one with --target-layers; the last candidates are {told}" if told else "none of them keeps positions"
 
 
 def is_norm(module: nn.Module, name: str) -> bool:
@@ -130,7 +142,7 @@ def is_norm(module: nn.Module, name: str) -> bool:
 def folded_after(chosen: Layer, ran: Sequence["Surveyed"]) -> bool:
     """Whether norms that see every position as an item of the batch ran after the chosen one: it is not the last."""
     place = next(place for place, seen in enumerate(ran) if seen.layer is chosen)
-    return any(seen.shape[:1] != (1,) for seen in ran[place:])
+    return any(seen.layout is None and seen.shape[:1] != (1,) for seen in ran[place:])
 
 
 def last_telling(classifier: Classifier, candidates: Sequence["Surveyed"]) -> Layer | None:
