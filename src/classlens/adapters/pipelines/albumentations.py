@@ -51,6 +51,9 @@ def package() -> Foreign:
 HIDDEN = {"bbox_matrix", "kernel", "max_height", "max_width", "output_shape", "x_min", "x_max", "y_min", "y_max"}
 """Parameters that follow from the picture and from the others."""
 
+BOX = ("left", "top", "width", "height", "erase")
+"""What a box that was cut out or erased is told by."""
+
 Followed: TypeAlias = tuple[Foreign, list[tuple[Foreign, Mapping[str, object]]]]
 """The sample after a call, and the transforms that acted on it, each with what it drew."""
 
@@ -86,7 +89,7 @@ def leaf_at(composition: Foreign, path: Iterable[int]) -> Foreign:
 def recorded(leaf: Foreign, params: Mapping[str, Foreign]) -> Mapping[str, object]:
     """What a transform drew: its box, or those of its settings that were a range and became a number."""
     found = picked((leaf.params or {}).get("params", {}))
-    boxes = {name: found[name] for name in ("left", "top", "width", "height", "erase") if name in found}
+    boxes = {name: value for name, value in found.items() if name in BOX}
     if boxes:
         return named_mapping(boxes)
     settings = leaf.get_transform_init_args()
