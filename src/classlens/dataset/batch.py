@@ -34,6 +34,9 @@ class Batch:
     mixing: str = "not mixed"
     drawn: Drawn = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Batch of {len(self.images)} samples of {self.dataset}, seed {self.seed}: {self.mixing}>"
+
 
 def mixed_batch(dataset: Dataset, indices: Sequence[int], plan: BatchPlan, seed: int = 0) -> Batch:
     """Trace the samples, then mix them as drawn by the seed.
