@@ -12,6 +12,7 @@ Thing: TypeAlias = Any
 MODULE = "torch.nn.modules.module.Module"
 SEQUENTIAL = "torch.nn.modules.container.Sequential"
 LOADER = "torch.utils.data.dataloader.DataLoader"
+PREFETCHING = "timm.data.loader.PrefetchLoader"
 ITERABLE = "torch.utils.data.dataset.IterableDataset"
 OPTIMIZER = "torch.optim.optimizer.Optimizer"
 TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data", "kornia.augmentation")
@@ -60,8 +61,8 @@ def is_scheduler(thing: Thing) -> bool:
 
 
 def is_loader(thing: Thing) -> bool:
-    """A DataLoader."""
-    return LOADER in kinds(thing)
+    """A DataLoader, or timm's around one."""
+    return bool({LOADER, PREFETCHING} & kinds(thing))
 
 
 def is_dataset(thing: Thing) -> bool:

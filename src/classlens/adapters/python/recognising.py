@@ -13,6 +13,7 @@ from classlens.adapters.python.lightning import is_data_module, is_lightning, lo
 from classlens.adapters.python.mixing import batch_plan, is_mixing, mixing_in
 from classlens.adapters.python.positions import Function, functions_in
 from classlens.adapters.python.positions import schedule_of as schedule_of_functions
+from classlens.adapters.python.prefetching import without_prefetching
 from classlens.adapters.python.training import flat, schedule_of
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError, NotFound
@@ -167,8 +168,9 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
     given = parts.datasets[split] if split in parts.datasets else loader_of(parts.loaders, split)
     if isinstance(given, Dataset):
         return extended(given, behind)
+    given, in_loader = without_prefetching(given)
     mixing = (parts.mixing or mixing_in(parts.augmentation)) if split == "train" else None
-    return replace(extended(open_data(given, split), behind), batch=batch_plan(given, mixing))
+    return replace(extended(open_data(given, split), [*in_loader, *behind]), batch=batch_plan(given, mixing))
 
 
 def open_schedule(parts: Parts) -> Schedule:
