@@ -109,6 +109,20 @@ def test_several_optimizers_are_all_drawn_with_their_own_schedulers():
     assert set(curves[1].values) == {0.5}
 
 
+def test_a_scheduler_made_for_steps_is_remarked_where_lightning_steps_it_by_epochs():
+    def answer(interval):
+        def make(module):
+            optimizer = sgd(module)
+            return [optimizer], [{"scheduler": OneCycleLR(optimizer, 1.0, total_steps=20), **interval}]
+
+        return make
+
+    (note,) = open_source(Module(answer({}))).schedule().notes
+
+    assert note == 'OneCycleLR is made for steps, and Lightning steps it once an epoch: say "interval": "step"'
+    assert open_source(Module(answer({"interval": "step"}))).schedule().notes == ()
+
+
 def test_a_scheduler_that_waits_for_a_metric_says_so():
     def answer(module):
         optimizer = sgd(module)

@@ -21,8 +21,12 @@ UNGUARDED = "put what starts the training under: if __name__ == '__main__'"
 
 
 @contextmanager
-def users_code(what: str, kind: type[ConfigError | DataError | ModelError] = ConfigError) -> Iterator[None]:
+def users_code(
+    what: str, kind: type[ConfigError | DataError | ModelError] = ConfigError, *, hint: str = ""
+) -> Iterator[None]:
     """Run code that is not ours; `what` says in the error which address or object it belongs to.
+
+    `hint` is for errors outside the user's files; for others it is the line that failed.
 
     Raises:
         MissingDependency: it imports a package that is not installed.
@@ -40,12 +44,12 @@ def users_code(what: str, kind: type[ConfigError | DataError | ModelError] = Con
     except SystemExit as error:
         raise ConfigError(f"{what} ends the program{at(error)}", hint=UNGUARDED) from error
     except Exception as error:  # the one place where anything may come: what the user wrote is the user's to mend
-        raise kind(f"{what}{told(error)}", hint=line_of(error)) from error
+        raise kind(told(what, error), hint=line_of(error) or hint) from error
 
 
-def told(error: BaseException) -> str:
-    """` fails at train.py:12: ValueError: ...`, or what the error says where it never was in the user's files."""
-    return f" fails{at(error)}: {said(error)}" if place(error) else f": {said(error)}"
+def told(what: str, error: BaseException) -> str:
+    """`... fails at train.py:12: ValueError: ...`, or what the error says where it never was in the user's files."""
+    return f"{what} fails{at(error)}: {said(error)}" if place(error) else f"{what.rstrip(',')}: {said(error)}"
 
 
 def said(error: BaseException) -> str:

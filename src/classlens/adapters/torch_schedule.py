@@ -18,6 +18,7 @@ import torch
 from torch.optim import Optimizer, lr_scheduler
 
 from classlens.adapters import timm_schedule
+from classlens.adapters.running import users_code
 from classlens.errors import ConfigError
 from classlens.schedule import shapes
 from classlens.schedule.chain import Link, chain
@@ -151,7 +152,11 @@ def lambda_rules(scheduler: lr_scheduler.LambdaLR, every: Every, frequency: int)
     """One rule a group: its initial rate times its function."""
 
     def rule(base: float, function: Callable[[int], float], clock: Clock) -> Course:
-        return counted(each(lambda tick: base * function(tick)), every, frequency, clock)
+        def value(tick: int) -> float:
+            with users_code(f"the function of LambdaLR, called with {tick},"):
+                return base * function(tick)
+
+        return counted(each(value), every, frequency, clock)
 
     pairs = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
     return {index: {"lr": partial(rule, float(base), function)} for index, (base, function) in enumerate(pairs)}

@@ -10,7 +10,7 @@ from typing import Literal
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.training import schedule_of
+from classlens.adapters.python.training import BY_STEP, schedule_of
 from classlens.adapters.running import said, users_code
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule.schedule import Group, Schedule
@@ -49,13 +49,21 @@ def schedule_of_module(module: Thing) -> Schedule:
     Raises:
         ConfigError: it needs a trainer, fails, or returns no optimizer.
     """
-    parts = [
-        schedule_of(one.optimizer, one.scheduler, one.interval, frequency=one.frequency) for one in configured(module)
-    ]
+    parts = list(map(schedule_of_one, configured(module)))
     if len(parts) == 1:
         return parts[0]
     groups = (named(group, part, place) for place, part in enumerate(parts) for group in part.groups)
     return Schedule(tuple(groups), notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)))
+
+
+def schedule_of_one(one: Configured) -> Schedule:
+    """The schedule of one optimizer, with a remark where Lightning's habit is not what its scheduler is made for."""
+    schedule = schedule_of(one.optimizer, one.scheduler, one.interval, frequency=one.frequency)
+    kind = type(one.scheduler).__name__
+    if kind not in BY_STEP or one.interval == "step":
+        return schedule
+    note = f'{kind} is made for steps, and Lightning steps it once an epoch: say "interval": "step"'
+    return replace(schedule, notes=(*schedule.notes, note))
 
 
 def named(group: Group, schedule: Schedule, place: int) -> Group:

@@ -20,6 +20,7 @@ from classlens.cam.classifier import Classifier
 from classlens.errors import ModelError
 from classlens.image import Encoding
 
+HOW_FED = "a test transform beside the network says how it is fed: (model, transform)"
 SIDE = 224
 """The side of the picture that a network is fed where nothing says otherwise."""
 
@@ -59,7 +60,7 @@ def scores(
         ModelError: it does not take the batch, or there is no tensor in what it returns.
     """
     size = " x ".join(map(str, batch.shape[2:]))
-    with users_code(f"{name}, given a picture of {size},", ModelError):
+    with users_code(f"{name}, given a picture of {size},", ModelError, hint=HOW_FED):
         output: Any = module(as_taken(batch, grey=grey))
     if isinstance(output, dict) and not hasattr(output, "logits"):
         output = output.get("logits", output.get("out"))
