@@ -305,13 +305,18 @@ def test_an_address_of_a_model_beside_pictures_offers_both(photos):
 
 
 def test_a_list_of_functions_is_one_pipeline(photos):
+    class Halved:
+        def __call__(self, picture):
+            return picture.resize((4, 4))
+
     def darker(picture):
         return np.asarray(picture) // 2
 
-    result = classlens.trace(open_source((f"folder:{photos}", [transforms.RandomCrop(8), darker])).dataset(), 0)
+    row = [transforms.RandomCrop(8), Halved(), darker]
+    result = classlens.trace(open_source((f"folder:{photos}", row)).dataset(), 0)
 
-    assert [snapshot.stage for snapshot in result.snapshots[1:]] == ["RandomCrop", "darker"]
-    assert (result.transformed.image.pixels == result.snapshots[1].image.pixels // 2).all()
+    assert [snapshot.stage for snapshot in result.snapshots[1:]] == ["RandomCrop", "Halved", "darker"]
+    assert (result.transformed.image.pixels == result.snapshots[2].image.pixels // 2).all()
 
 
 def test_a_transform_without_pictures_says_what_is_missing():

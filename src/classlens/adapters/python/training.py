@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Literal
 
-from classlens.adapters.python.kinds import Thing, is_transform
+from classlens.adapters.python.kinds import Thing, is_dataset, is_module, is_transform
 from classlens.errors import ConfigError
 from classlens.schedule.schedule import Schedule
 
@@ -54,5 +54,6 @@ def flat(key: str, given: Thing) -> list[tuple[str, Thing]]:
 
 
 def is_step(thing: Thing) -> bool:
-    """A transform of any framework, or a function that could be one."""
-    return is_transform(thing) or inspect.isroutine(thing)
+    """A transform of any framework, or something callable that could be one."""
+    other = inspect.isclass(thing) or is_module(thing) or is_dataset(thing)
+    return is_transform(thing) or (callable(thing) and not other)
