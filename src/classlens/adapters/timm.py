@@ -1,10 +1,13 @@
-"""Classifiers of timm, by name: `timm:resnet50`, `timm:vit_base_patch16_224.augreg_in1k`, `timm:hf-hub:USER/MODEL`.
+"""Classifiers of timm, by name: `timm:resnet50`, `timm:vit_base_patch16_224.augreg_in1k`.
+
+`timm:hf-hub:USER/MODEL` is one of the Hub, `timm:local-dir:FOLDER` one as `timm.models.push_to_hf_hub` writes it.
 
 Published weights are the default, as a map of an untrained network says nothing. A checkpoint replaces them;
 `?pretrained=false` leaves the network untrained, and other settings go to `timm.create_model`.
 """
 
 from functools import partial
+from pathlib import Path
 
 import timm
 from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_model_data_config
@@ -21,6 +24,7 @@ from classlens.cam.classifier import Classifier
 from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
 
+HUB, LOCAL = "hf-hub:", "local-dir:"
 FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """Under which names timm publishes weights."""
 
@@ -30,10 +34,15 @@ def open_model(rest: str, options: Options) -> Source:
 
     Raises:
         NotFound: timm has no model of that name.
+        DataError: the folder holds no model.
         ConfigError: the settings behind the name cannot be read.
     """
     name, settings = split_settings(rest)
-    if not name.startswith("hf-hub:") and not timm.is_model(name.partition(".")[0]):
+    if name.startswith(LOCAL) and not Path(name.removeprefix(LOCAL), "config.json").is_file():
+        raise DataError(
+            f"{name.removeprefix(LOCAL)} holds no config.json of timm", hint="timm:local-dir: takes a folder"
+        )
+    if not name.startswith((HUB, LOCAL)) and not timm.is_model(name.partition(".")[0]):
         raise NotFound("timm model", name, timm.list_models())
     notes = () if settings.get("pretrained", True) else (UNTRAINED,)
     return Source(f"timm:{rest}", open_classifier=partial(build, name, settings, options), notes=notes)
@@ -48,7 +57,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     """
     wanted = dict(settings)
     pretrained = bool(wanted.pop("pretrained", True)) and checkpoint is None
-    if pretrained:
+    if pretrained and not name.startswith(LOCAL):
         require_weights(name)
     try:
         network = timm.create_model(name, pretrained=pretrained, **wanted)
@@ -66,8 +75,8 @@ def require_weights(name: str) -> None:
     Raises:
         DataError: neither cached nor reachable.
     """
-    config = None if name.startswith("hf-hub:") else timm.get_pretrained_cfg(name)
-    repository = name.removeprefix("hf-hub:") if config is None else config.hf_hub_id
+    config = None if name.startswith(HUB) else timm.get_pretrained_cfg(name)
+    repository = name.removeprefix(HUB) if config is None else config.hf_hub_id
     hint = f"give a checkpoint behind the address, or look at an untrained network with timm:{name}?pretrained=false"
     if config is not None and not config.has_weights:
         raise DataError(f"timm:{name} has no published weights", hint=hint)
