@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from classlens.adapters import open_source
 from classlens.adapters.pipelines import lay_open
 from classlens.adapters.pipelines.carried import look
 from classlens.dataset.trace import trace
@@ -110,3 +111,12 @@ def test_a_transform_is_left_as_it_was():
         outcomes(transform)
 
         assert [set(vars(part)) for part in parts] == before
+
+
+def test_a_composition_beside_pictures_is_their_pipeline_though_it_has_members_by_number(tmp_path):
+    (tmp_path / "cat").mkdir()
+    photo().save(tmp_path / "cat" / "0.png")
+
+    dataset = open_source((f"folder:{tmp_path}", A.Compose([A.RandomCrop(32, 32), A.Normalize()]))).dataset()
+
+    assert [snapshot.stage for snapshot in trace(dataset, 0).snapshots[1:]] == ["RandomCrop", "Normalize"]

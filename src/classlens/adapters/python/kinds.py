@@ -25,10 +25,15 @@ def kinds(thing: Thing) -> set[str]:
 
 def is_transform(thing: Thing) -> bool:
     """A transform, or a composition of them, of a known framework."""
-    if callable(thing) and (any(name.startswith(TRANSFORMS) for name in kinds(thing)) or is_row_of_transforms(thing)):
+    if is_known_transform(thing) or is_row_of_transforms(thing):
         return True
     inner = getattr(thing, "transforms", None)
     return callable(thing) and is_sequence(inner) and not is_dataset(thing)
+
+
+def is_known_transform(thing: Thing) -> bool:
+    """Something callable from the packages of transforms; those of Albumentations also have members by number."""
+    return callable(thing) and any(name.startswith(TRANSFORMS) for name in kinds(thing))
 
 
 def is_augmentation(thing: Thing) -> bool:
@@ -68,5 +73,7 @@ def is_loader(thing: Thing) -> bool:
 def is_dataset(thing: Thing) -> bool:
     """Anything with samples by number: a Dataset of torch, of Hugging Face, or a class of the user's own."""
     if isinstance(thing, (str, bytes, tuple, list, Mapping, FunctionType)) or MODULE in kinds(thing):
+        return False
+    if is_known_transform(thing):
         return False
     return hasattr(thing, "__getitem__") and hasattr(thing, "__len__")
