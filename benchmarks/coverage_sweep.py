@@ -1,14 +1,16 @@
-"""Which architectures can be looked at: one of each family of timm, torchvision and transformers, untrained.
+"""Which architectures can be looked at: every family of timm, every classifier of torchvision and kind of transformers'.
 
     python benchmarks/coverage_sweep.py                     # everything, about an hour on one core
     python benchmarks/coverage_sweep.py timm/resnet hf/     # the families whose names begin like this
+    python benchmarks/coverage_sweep.py --new               # go on where the last run stopped
     python benchmarks/coverage_sweep.py --table             # write docs/coverage.md from what has been measured
 
 Each family runs in a process of its own, with one thread, and leaves one line in `out/coverage.jsonl`; a later run
 replaces it. "ratio" is the CPU time of `explain` (Grad-CAM, default layer, one picture) over that of a plain forward
-pass, medians of three, taken in turn. The weights are random, those that start as zero are stirred and batch norms get
-the statistics of the picture, as a network whose head or last norm is zero has no gradient: what is measured is whether the default layer is found, is read as a
-map, and carries a gradient, not what the map shows.
+pass, taken in turn: medians of five, fewer where they are slow. The weights are random, those that start as zero are
+stirred and batch norms get the statistics of the picture, as a network whose head or last norm is zero has no gradient:
+what is measured is whether the default layer is found, is read as a map, and carries a gradient, not what the map shows.
+A family is stood for by its smallest member; where that is still large, by one made shallow or fed smaller.
 """
 
 import argparse
