@@ -319,6 +319,19 @@ def test_a_list_of_functions_is_one_pipeline(photos):
     assert (result.transformed.image.pixels == result.snapshots[2].image.pixels // 2).all()
 
 
+def test_a_dataset_that_loops_over_its_transforms_is_laid_open():
+    class Looping(Pictures):
+        def __getitem__(self, index):
+            picture = Pillow.new("RGB", (8, 6), (index, index, index))
+            for step in self.transform:
+                picture = step(picture)
+            return picture, index % 2
+
+    result = classlens.trace(open_source(Looping(transform=[transforms.Pad(1), transforms.ToTensor()])).dataset(), 2)
+
+    assert [snapshot.stage for snapshot in result.snapshots] == ["Looping", "Pad", "ToTensor"]
+
+
 def test_a_transform_without_pictures_says_what_is_missing():
     with pytest.raises(ConfigError, match="is a transform without pictures") as caught:
         open_source(transforms.Compose([transforms.ToTensor()]))

@@ -4,7 +4,7 @@ The pipeline is found among the dataset's attributes. A shallow copy of the data
 keeps what it is called with and stops there, so that loading a sample runs nothing of the pipeline.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
@@ -122,16 +122,26 @@ def pipeline_of(dataset: Thing) -> Pipeline | None:
 
 def without(dataset: Thing, pipeline: Pipeline) -> Thing:
     """A shallow copy of the dataset that stops where its pipeline would begin."""
-
-    def catch(*args: Thing, **kwargs: Thing) -> NoReturn:
-        if kwargs and not args:
-            raise _Caught(kwargs)
-        raise _Caught(args if pipeline.joint and len(args) > 1 else args[0])
-
     raw = copy(dataset)
     for name in pipeline.attributes:
-        raw.__dict__[name] = catch
+        raw.__dict__[name] = Catch(pipeline.joint)
     return raw
+
+
+@dataclass(frozen=True)
+class Catch:
+    """Stands where the pipeline stood, and stops at the first call; datasets may also loop over a list of transforms."""
+
+    joint: bool
+
+    def __call__(self, *args: Thing, **kwargs: Thing) -> NoReturn:
+        """Keep what the pipeline is given."""
+        if kwargs and not args:
+            raise _Caught(kwargs)
+        raise _Caught(args if self.joint and len(args) > 1 else args[0])
+
+    def __iter__(self) -> Iterator["Catch"]:
+        return iter([self])
 
 
 def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
