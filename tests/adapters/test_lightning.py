@@ -123,12 +123,14 @@ def test_a_scheduler_made_for_steps_is_remarked_where_lightning_steps_it_by_epoc
     assert open_source(Module(answer({"interval": "step"}))).schedule().notes == ()
 
 
-def test_a_scheduler_that_waits_for_a_metric_says_so():
+def test_a_scheduler_that_waits_for_a_metric_is_opened_with_the_monitor_beside_it():
     def answer(module):
         optimizer = sgd(module)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": ReduceLROnPlateau(optimizer), "monitor": "loss"}}
 
-    assert "depends on a metric" in open_source(Module(answer)).schedule().notes[0]
+    curve, *_ = classlens.replay(open_source(Module(answer)).schedule(), CLOCK).only("lr")
+
+    assert curve.values[0] == 1.0
 
 
 def test_a_module_that_needs_its_trainer_is_told_and_one_that_has_one_is_not():
