@@ -27,15 +27,18 @@ SHOWN = {
     "saliency": "maps[0]",
     "heatmap": "maps[0].heatmap()",
     "image": "photo",
+    "batch": """
+        from classlens.dataset.batch import mixed_batch
+        from classlens.dataset.dataset import BatchPlan, Mixing
+        mixed_batch(source.dataset("train"), [0, 40, 80, 120], BatchPlan(4, (Mixing("CutMix", 1.0),)), seed=1)
+    """,
 }
 OWN = """
-    import torch, timm
     from torchvision import transforms
-    from torchvision.datasets import ImageFolder
 
     training = transforms.Compose([transforms.RandomResizedCrop(64), transforms.RandomHorizontalFlip(), transforms.ToTensor()])
     folder = cl.open_source("demo").dataset("train").sample(0).path.rpartition("/")[0].rpartition("/")[0]
-    mine = cl.open_source((ImageFolder(folder, transform=training), timm.create_model("test_vit")))
+    mine = cl.open_source((f"folder:{folder}", training, "timm:test_vit?pretrained=false"))
     strip = cl.trace(mine.dataset(), index=3, seed=1)
     strip
 """
@@ -110,8 +113,23 @@ def test_an_explanation_has_a_card_for_every_map(outputs):
 def test_a_folder_a_pipeline_and_a_model_of_ones_own_need_no_config(outputs):
     stages = re.findall(r"<div><b>(\w+)</b></div>", outputs["own"]["text/html"])
 
-    assert stages == ["ImageFolder", "RandomResizedCrop", "RandomHorizontalFlip", "ToTensor"]
+    assert stages == ["original", "RandomResizedCrop", "RandomHorizontalFlip", "ToTensor"]
     assert "GradCAM" in outputs["own map"]["text/html"]
+
+
+def test_a_batch_has_a_card_for_every_picture_with_the_share_of_each_class(outputs):
+    html = outputs["batch"]["text/html"]
+
+    assert len(embedded(html)) == 4
+    assert "CutMix" in html
+    assert len(re.findall(r"0\.\d\d \w+", html)) == 8
+
+
+def test_everything_that_can_be_drawn_is_shown():
+    from classlens.figures import DRAWERS
+    from classlens.figures.notebook import SHOWN
+
+    assert SHOWN.keys() == DRAWERS.keys()
 
 
 def test_importing_classlens_in_a_plain_interpreter_loads_no_notebook_code():

@@ -55,10 +55,14 @@ class NotFound(ClasslensError):
 
 
 class MissingDependency(ClasslensError):
-    """An optional package is not installed."""
+    """A package is not installed: one that an extra of classlens brings, or one that `where`, the user's code, needs."""
 
-    def __init__(self, package: str, *, extra: str) -> None:
-        super().__init__(f"{package} is not installed", hint=f"pip install 'classlens[{extra}]'")
+    def __init__(self, package: str, *, extra: str | None, where: str = "") -> None:
+        needed = f"{where}: {package}" if where else package
+        super().__init__(
+            f"{needed} is not installed",
+            hint=f"pip install 'classlens[{extra}]'" if extra else f"pip install {package}",
+        )
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -42,6 +42,9 @@ class Source:
     plan: Plan | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Source {self.origin}: {', '.join(self.parts) or 'offers nothing'}>"
+
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts on offer, in the order dataset, schedule, classifier."""

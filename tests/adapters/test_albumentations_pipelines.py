@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from classlens.adapters import open_source
 from classlens.adapters.pipelines import lay_open
 from classlens.adapters.pipelines.carried import look
 from classlens.dataset.trace import trace
@@ -64,11 +65,11 @@ def test_the_box_that_is_told_is_the_one_that_was_cut():
 
 def test_choices_tell_what_was_chosen_and_idle_stages_why():
     never = outcomes(A.OneOf([A.GaussianBlur(p=1), A.Rotate(p=1)], p=1e-9))[0][1]
-    once = outcomes(A.OneOf([A.Rotate(limit=(30, 30), p=1), A.Rotate(limit=(30, 30), p=1)], p=1.0))[0][1]
+    once = outcomes(A.OneOf([A.VerticalFlip(p=1), A.VerticalFlip(p=1)], p=1.0))[0][1]
     flip = outcomes(A.HorizontalFlip(p=1e-9))[0][1]
 
     assert never.note == "not drawn (p = 1e-09)"
-    assert list(once.drawn) == ["1 Rotate"]
+    assert list(once.drawn) == ["1 VerticalFlip"]
     assert flip.note == "not drawn (p = 1e-09)"
     assert flip.drawn == never.drawn == {}
 
@@ -85,3 +86,37 @@ def test_every_normalisation_is_undone_for_the_eye(normalize):
 
     assert isinstance(last.state.value["image"], torch.Tensor)
     assert np.abs(look(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
+
+
+def test_a_replayable_composition_is_laid_open_too():
+    replayable = A.ReplayCompose([A.RandomCrop(32, 32), A.HorizontalFlip(p=1.0)])
+
+    assert [stage.name for stage, _ in outcomes(replayable)] == ["RandomCrop", "HorizontalFlip"]
+
+
+def test_factors_and_angles_are_told_as_the_numbers_that_were_drawn():
+    jitter = outcomes(A.ColorJitter(p=1.0), seed=1)[0][1].drawn
+    angle = outcomes(A.Rotate(p=1.0), seed=1)[0][1].drawn
+
+    assert {"brightness", "contrast", "saturation", "hue"} <= jitter.keys()
+    assert all(isinstance(jitter[name], float) for name in ("brightness", "contrast", "saturation", "hue"))
+    assert angle
+
+
+def test_a_transform_is_left_as_it_was():
+    for transform in (A.Rotate(p=1.0), A.OneOf([A.GaussianBlur(p=1), A.Rotate(p=1)])):
+        parts = [transform, *getattr(transform, "transforms", [])]
+        before = [set(vars(part)) for part in parts]
+
+        outcomes(transform)
+
+        assert [set(vars(part)) for part in parts] == before
+
+
+def test_a_composition_beside_pictures_is_their_pipeline_though_it_has_members_by_number(tmp_path):
+    (tmp_path / "cat").mkdir()
+    photo().save(tmp_path / "cat" / "0.png")
+
+    dataset = open_source((f"folder:{tmp_path}", A.Compose([A.RandomCrop(32, 32), A.Normalize()]))).dataset()
+
+    assert [snapshot.stage for snapshot in trace(dataset, 0).snapshots[1:]] == ["RandomCrop", "Normalize"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from classlens import adapters
-from classlens.adapters import ADAPTERS, EXTRAS, open_source
-from classlens.adapters.catalogue import KINDS, catalogue
+from classlens.adapters import ADAPTERS, extra_of, open_source, split_address
+from classlens.adapters.catalogue import KINDS, PACKAGES, catalogue
 from classlens.cli.main import main
 from classlens.errors import ConfigError, MissingDependency, NotFound
 
@@ -23,7 +23,7 @@ def test_every_adapter_is_in_the_catalogue_and_every_extra_exists():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 
     assert set(ADAPTERS) <= set(KINDS)
-    assert {EXTRAS.get(scheme, scheme) for scheme, kind in KINDS.items() if kind.needs} <= set(extras)
+    assert {extra_of(scheme) for scheme, kind in KINDS.items() if kind.needs} | set(PACKAGES) <= set(extras)
 
 
 def test_the_list_names_what_is_missing_and_the_command_that_installs_it(monkeypatch, capsys):
@@ -56,6 +56,30 @@ def test_a_missing_framework_gives_the_exact_command(monkeypatch, scheme, packag
 
     assert str(caught.value) == f"{package} is not installed"
     assert caught.value.hint == f"pip install 'classlens[{scheme}]'"
+
+
+@pytest.mark.parametrize(
+    ("address", "extra"),
+    [
+        ("timm:resnet18", "timm"),
+        ("hf:user/vit", "hf"),
+        ("schedule:timm.cosine(lr=1)", "timm"),
+        ("schedule:torch.StepLR(lr=1)", "cam"),
+        ("configs/resnet.py", "cam"),
+        ("demo", "demo"),
+        ("letters:word", "cam"),
+    ],
+)
+def test_an_address_names_the_one_extra_that_brings_all_that_it_needs(address, extra):
+    assert extra_of(*split_address(address)) == extra
+
+
+def test_without_torch_a_model_asks_for_its_own_extra(monkeypatch, capsys):
+    monkeypatch.setattr("classlens.cli.cam_request.find_spec", lambda name: None)
+
+    assert main(["cam", str(ROOT / "demo" / "photos" / "chelsea.png"), "timm:resnet18"]) == 2
+
+    assert capsys.readouterr().err == "error: torch is not installed\nhint:  pip install 'classlens[timm]'\n"
 
 
 def test_an_unknown_kind_of_address_lists_the_known_ones():

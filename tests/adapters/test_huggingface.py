@@ -113,7 +113,7 @@ def test_a_model_of_another_task_is_told(tmp_path):
 
 
 def test_a_model_on_the_hub_is_refused_at_once_without_a_network(monkeypatch):
-    monkeypatch.setattr(adapter, "hub_at_hand", lambda *names: False)
+    monkeypatch.setattr(adapter, "hub_answers", lambda: False)
 
     with pytest.raises(DataError, match="no network") as caught:
         open_source("hf:google/vit-base-patch16-224").classifier()

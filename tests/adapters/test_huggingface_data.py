@@ -3,11 +3,10 @@ import pytest
 from PIL import Image as Pillow
 
 import classlens
-from classlens.adapters import open_source
+from classlens.adapters import hub, open_source
 from classlens.errors import DataError, NotFound
 
 datasets = pytest.importorskip("datasets")
-from classlens.adapters import huggingface_data as adapter  # noqa: E402
 
 
 def rows(image="image", label="label"):
@@ -52,7 +51,7 @@ def test_a_label_is_read_without_decoding_the_picture(tmp_path, monkeypatch):
 
 
 def test_data_that_is_not_there_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(adapter, "reachable", lambda url: False)
+    monkeypatch.setattr(hub, "reachable", lambda url: False)
 
     with pytest.raises(DataError, match="no network"):
         open_source("hfds:nobody/nothing").dataset()

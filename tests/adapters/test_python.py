@@ -161,6 +161,44 @@ def test_named_outputs_and_tuples_give_their_logits_and_anything_else_is_refused
         open_source(Texting()).classifier().logits(batch)
 
 
+def test_a_network_that_does_not_take_the_picture_is_told_by_its_own_line(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        import torch
+
+        class Small(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.head = torch.nn.Linear(3 * 32 * 32, 10)
+
+            def forward(self, batch):
+                return self.head(batch.flatten(1))
+        """,
+    )
+
+    with pytest.raises(
+        ModelError, match=r"Small, given a picture of 224 x 224, fails at .*train\.py:10: RuntimeError"
+    ) as caught:
+        open_source(f"py:{path}:Small").classifier().logits(torch.rand(1, 3, 224, 224))
+
+    assert caught.value.hint == "the line is: return self.head(batch.flatten(1))"
+
+
+def test_a_network_for_grey_pictures_gets_grey_and_gradients_reach_the_colours():
+    grey = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    test = transforms.Compose([transforms.Grayscale(), transforms.Resize((28, 28)), transforms.ToTensor()])
+    picture = Image(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
+    classifier = open_source((grey.eval(), test)).classifier()
+
+    batch = torch.from_numpy(classifier.encoding.encode(classifier.prepare(picture)))[None].requires_grad_()
+    scores = classifier.logits(batch)
+    scores.sum().backward()
+
+    torch.testing.assert_close(scores, grey(test(Pillow.fromarray(picture.pixels))[None]), rtol=1e-5, atol=1e-5)
+    assert batch.grad.any()
+
+
 class Texting(nn.Module):
     def forward(self, batch):
         return "cat"
@@ -234,6 +272,88 @@ def test_a_pipeline_is_found_under_its_usual_name_or_as_the_only_one(name):
     assert vars(given)[name].transforms[0].padding == 1
 
 
+@pytest.mark.parametrize("joined", ["tuple", "dict", "file"])
+def test_pictures_by_address_get_the_transform_beside_them(photos, joined, tmp_path):
+    pipeline = transforms.Compose([transforms.RandomCrop(8), transforms.ToTensor()])
+    path = write(
+        tmp_path,
+        f"""
+        from torchvision import transforms
+        compose = transforms.Compose([transforms.RandomCrop(8), transforms.ToTensor()])
+        data = ("folder:{photos}", compose)
+        """,
+    )
+    whole = {
+        "tuple": (f"folder:{photos}", pipeline),
+        "dict": {"train": f"folder:{photos}", "transform": pipeline},
+        "file": f"py:{path}:data",
+    }[joined]
+
+    result = classlens.trace(open_source(whole).dataset(), 3)
+
+    assert [snapshot.stage for snapshot in result.snapshots[1:]] == ["RandomCrop", "ToTensor"]
+    assert result.transformed.image.size == (8, 8)
+    assert result.class_names == ("dog",)
+
+
+def test_an_address_of_a_model_beside_pictures_offers_both(photos):
+    source = open_source((f"folder:{photos}", [transforms.ToTensor()], "timm:test_resnet?pretrained=false"))
+
+    assert source.parts == ("dataset", "classifier")
+    assert source.classifier().name == "timm:test_resnet"
+    assert len(source.notes) == 1
+
+
+def test_a_list_of_functions_is_one_pipeline(photos):
+    class Halved:
+        def __call__(self, picture):
+            return picture.resize((4, 4))
+
+    def darker(picture):
+        return np.asarray(picture) // 2
+
+    row = [transforms.RandomCrop(8), Halved(), darker]
+    result = classlens.trace(open_source((f"folder:{photos}", row)).dataset(), 0)
+
+    assert [snapshot.stage for snapshot in result.snapshots[1:]] == ["RandomCrop", "Halved", "darker"]
+    assert (result.transformed.image.pixels == result.snapshots[2].image.pixels // 2).all()
+
+
+def test_a_dataset_that_loops_over_its_transforms_is_laid_open():
+    class Looping(Pictures):
+        def __getitem__(self, index):
+            picture = Pillow.new("RGB", (8, 6), (index, index, index))
+            for step in self.transform:
+                picture = step(picture)
+            return picture, index % 2
+
+    result = classlens.trace(open_source(Looping(transform=[transforms.Pad(1), transforms.ToTensor()])).dataset(), 2)
+
+    assert [snapshot.stage for snapshot in result.snapshots] == ["Looping", "Pad", "ToTensor"]
+
+
+def test_a_transform_without_pictures_says_what_is_missing():
+    with pytest.raises(ConfigError, match="is a transform without pictures") as caught:
+        open_source(transforms.Compose([transforms.ToTensor()]))
+
+    assert caught.value.hint == 'give the pictures, too: data = ("folder:PATH", transform)'
+
+
+def test_kornia_beside_a_loader_runs_behind_its_pipeline_and_only_in_training(photos):
+    K = pytest.importorskip("kornia.augmentation")
+    folder = ImageFolder(str(photos), transform=transforms.ToTensor())
+    augment = K.AugmentationSequential(K.RandomCrop((8, 8)), K.RandomMixUpV2(p=0.5), data_keys=["input"])
+    loader = DataLoader(folder, batch_size=2)
+    source = open_source({"train": loader, "val": loader, "augment": augment})
+
+    train, val = (source.dataset(split) for split in ("train", "val"))
+
+    assert [stage.name for stage in train.stages] == ["ToTensor", "RandomCrop", "RandomMixUpV2"]
+    assert [stage.name for stage in val.stages] == ["ToTensor"]
+    assert classlens.trace(train, 0).transformed.image.size == (8, 8)
+    assert [(one.kind, one.alpha, one.probability) for one in train.batch.mixings] == [("Mixup", 1.0, 0.5)]
+
+
 def test_subsets_and_loaders_show_the_samples_that_they_select():
     inner = Subset(Pictures(), [5, 3, 1])
     loader = DataLoader(Subset(inner, [2, 0]), batch_size=1)
@@ -273,7 +393,7 @@ def test_a_sample_that_cannot_be_read_is_a_data_error_with_its_file(photos):
     folder = ImageFolder(str(photos))
     (photos / "cat" / "0.png").write_bytes(b"not a picture")
 
-    with pytest.raises(DataError, match=r"cat.0\.png: cannot identify"):
+    with pytest.raises(DataError, match=r"cat.0\.png: UnidentifiedImageError: cannot identify"):
         classlens.trace(open_source(folder).dataset(), 0)
 
 
@@ -393,7 +513,7 @@ def test_a_lightning_module_that_needs_its_trainer_is_told():
     def answer(optimizer):
         raise RuntimeError("Training is not attached to a `Trainer`.")
 
-    with pytest.raises(ConfigError, match="outside training: Training is not attached") as caught:
+    with pytest.raises(ConfigError, match="outside training: RuntimeError: Training is not attached") as caught:
         open_source(Lightning(answer)).schedule()
 
     assert "(optimizer, scheduler)" in caught.value.hint

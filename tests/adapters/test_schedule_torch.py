@@ -294,3 +294,13 @@ def test_a_scheduler_of_transformers_gives_the_values_of_its_training(name):
     )
 
     np.testing.assert_allclose(drawn(ours, 100), trained(theirs, 100), rtol=1e-9)
+
+
+def test_a_function_of_the_user_that_fails_during_the_run_is_told_by_its_line():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    schedule = scheduled(torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (5 - epoch)))
+
+    with pytest.raises(
+        ConfigError, match=r"LambdaLR, called with 5, fails at .*test_schedule_torch\.py:\d+: ZeroDivision"
+    ):
+        replay(schedule, Clock(epochs=10, steps_per_epoch=2))[0].at([10])

@@ -1,4 +1,5 @@
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,31 @@ def test_settings_go_to_the_function_that_builds_the_model():
 
     assert classifier.logits(torch.zeros(1, 3, 96, 96)).shape == (1, 7)
     assert classifier.classes is None
+
+
+@pytest.mark.parametrize(("said", "size"), [("96", (96, 96)), ("(64, 96)", (64, 96))])
+def test_pictures_have_the_size_that_the_network_was_built_for(said, size):
+    classifier = open_source(f"timm:test_vit?pretrained=false&img_size={said}").classifier()
+
+    assert classifier.size == classifier.prepare(classlens.read_image(PHOTO)).size == size
+    assert classlens.explain(classifier, classlens.read_image(PHOTO))[0].values.shape == (size[0] // 16, size[1] // 16)
+
+
+def test_a_model_in_a_folder_brings_its_weights_size_and_names(tmp_path):
+    from safetensors.torch import save_file
+
+    network = timm.create_model("test_resnet", num_classes=2)
+    pretrained = {"input_size": [3, 64, 64], "mean": [0.1, 0.2, 0.3], "std": [0.5] * 3, "label_names": ["cat", "dog"]}
+    told = {"architecture": "test_resnet", "num_classes": 2, "pretrained_cfg": {**pretrained, "num_classes": 2}}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+
+    classifier = open_source(f"timm:local-dir:{tmp_path}").classifier()
+
+    torch.testing.assert_close(classifier.module.fc.weight, network.fc.weight)
+    assert (classifier.size, classifier.classes) == ((64, 64), ("cat", "dog"))
+    with pytest.raises(DataError, match=r"holds no config\.json of timm"):
+        open_source("timm:local-dir:nowhere")
 
 
 def test_default_layer_and_tokens_are_found_for_convolutions_and_transformers():

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+import classlens
+from classlens.adapters import open_source
 from classlens.adapters.pipelines.carried import look
-from tests.adapters.foreign import outcomes, photo, whole
+from tests.adapters.foreign import outcomes, photo, seed_all, whole
 
-pytest.importorskip("timm")
-from timm.data import create_transform
-from timm.data.random_erasing import RandomErasing
+timm = pytest.importorskip("timm")
+from timm.data import create_transform  # noqa: E402
+from timm.data.random_erasing import RandomErasing  # noqa: E402
 
 
 @pytest.mark.parametrize("policy", ["rand-m9-mstd0.5-inc1", "original-mstd0.5", "augmix-m5-w2", "3a"])
@@ -67,3 +69,33 @@ def test_the_test_transform_shows_the_picture_under_its_normalisation():
     assert np.abs(look(cropped.state).pixels.astype(int) - look(last.state).pixels).max() <= 1
     assert look(last.state).size == (64, 64)
     assert photo().size == (120, 96)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # timm's dataset leaves files open
+@pytest.mark.parametrize("erasing", [0.0, 1.0])
+def test_what_a_prefetching_loader_does_on_the_device_is_shown_as_stages(tmp_path, erasing):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        photo(64).save(tmp_path / name / "0.png")
+    data = timm.data.ImageDataset(str(tmp_path))
+    loader = timm.data.create_loader(
+        data, (3, 48, 48), batch_size=1, is_training=True, scale=(1, 1), ratio=(1, 1), hflip=0, color_jitter=None,
+        interpolation="bilinear", re_prob=erasing, num_workers=0, device=torch.device("cpu"), persistent_workers=False,
+    )  # fmt: skip
+
+    dataset = open_source(loader).dataset()
+    last = dataset.load(0)
+    seed_all(3)
+    for stage in dataset.stages:
+        last = stage.apply(last, np.random.default_rng(0)).state
+    seed_all(3)
+    expected = next(iter(loader))[0][0]
+
+    assert [stage.name for stage in dataset.stages][-2:] == (
+        ["Normalize", "RandomErasing"] if erasing else ["MaybePILToTensor", "Normalize"]
+    )
+    assert dataset.batch.size == 1
+    if not erasing:
+        torch.testing.assert_close(last.value, expected, rtol=0, atol=1e-5)
+        shown = classlens.trace(dataset, 0).snapshots
+        assert not shown[-1].changed

@@ -33,6 +33,20 @@ def test_a_picture_is_fed_as_the_weights_want_it():
     assert classifier.classes[281] == "tabby"
 
 
+@pytest.mark.parametrize(("said", "side"), [("", 224), ("?image_size=64", 64)])
+def test_a_vision_transformer_is_fed_the_size_that_it_was_built_for(said, side, monkeypatch):
+    monkeypatch.setattr(torchvision.models.VisionTransformer, "__init__", small_transformer)
+
+    classifier = open_source(f"torchvision:vit_h_14:none{said}").classifier()  # its weights are for 518 x 518
+
+    assert classifier.size == (side, side)
+
+
+def small_transformer(self, image_size, **settings):
+    torch.nn.Module.__init__(self)
+    self.image_size = image_size
+
+
 def test_a_checkpoint_replaces_the_published_weights(offline, tmp_path):
     network = torchvision.models.squeezenet1_1(num_classes=4)
     torch.save(network.state_dict(), tmp_path / "mine.pth")

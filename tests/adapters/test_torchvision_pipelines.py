@@ -6,6 +6,7 @@ from PIL import Image as Pillow
 from classlens.adapters.pipelines import lay_open
 from classlens.adapters.pipelines.carried import look
 from classlens.dataset.trace import trace
+from classlens.errors import DataError
 from tests.adapters.foreign import dataset_of, outcomes, photo, whole
 
 torchvision = pytest.importorskip("torchvision")
@@ -72,7 +73,9 @@ def test_nested_compositions_become_stages_in_a_row_and_transforms_are_left_as_t
 def test_a_listener_is_taken_off_after_an_error():
     broken = first.RandomApply([first.Lambda(lambda picture: picture.nothing)], p=1.0)
 
-    with pytest.raises(AttributeError, match="nothing"):
+    with pytest.raises(
+        DataError, match=r"RandomApply fails at .*test_torchvision_pipelines\.py:\d+: AttributeError: .*nothing"
+    ):
         outcomes(broken)
 
     assert type(broken.transforms) is list

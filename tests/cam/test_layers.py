@@ -85,8 +85,21 @@ def test_without_norm_layers_the_default_is_the_last_map():
 
 
 def test_a_model_without_maps_says_so():
-    with pytest.raises(ModelError, match="no layer of toy can be read as a map"):
+    with pytest.raises(ModelError, match="no layer of toy can be read as a map") as caught:
         default_layer(classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(192, 3))))
+
+    assert caught.value.hint == "none of them keeps positions"
+
+
+def test_layers_that_cannot_be_read_are_listed_as_candidates():
+    model = nn.Sequential(nn.Unflatten(3, (4, 2)), nn.Conv3d(3, 5, 1), nn.ReLU(), nn.Flatten(), nn.Linear(320, 3))
+
+    with pytest.raises(ModelError, match="no layer of toy") as caught:
+        default_layer(classifier_of(model))
+
+    assert caught.value.hint.endswith(
+        "the last candidates are 0 (1 x 3 x 8 x 4 x 2), 1 (1 x 5 x 8 x 4 x 2), 2 (1 x 5 x 8 x 4 x 2)"
+    )
 
 
 def test_a_head_of_zeros_is_named_after_two_passes_forth_and_back():
@@ -136,3 +149,27 @@ def test_the_preview_tells_shapes_layouts_and_the_default(resnet):
         "7",
     ]
     assert "fc" in text
+
+
+def test_a_network_whose_last_norms_see_positions_as_a_batch_is_looked_at_behind_its_last_block():
+    class Folded(nn.Module):
+        """A block of a transformer with batch norm, as LeViT has them."""
+
+        def __init__(self):
+            super().__init__()
+            self.linear, self.norm = nn.Linear(6, 6), nn.BatchNorm1d(6)
+
+        def forward(self, tokens):
+            return tokens + self.norm(self.linear(tokens).flatten(0, 1)).reshape(tokens.shape)
+
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.norm, self.block = nn.Conv2d(3, 6, 4, stride=4), nn.BatchNorm2d(6), Folded()
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, batch):
+            return self.head(self.block(self.norm(self.stem(batch)).flatten(2).mT).mean(1))
+
+    torch.manual_seed(0)
+    assert default_layer(classifier_of(Small().eval())).name == "block"

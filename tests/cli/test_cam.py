@@ -228,7 +228,7 @@ def test_without_torch_the_error_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code, "cam", CAT, "demo"], capture_output=True, text=True)
 
     assert done.returncode == 2
-    assert done.stderr == "error: torch is not installed\nhint:  pip install 'classlens[cam]'\n"
+    assert done.stderr == "error: torch is not installed\nhint:  pip install 'classlens[demo]'\n"
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image as Pillow
 
@@ -17,12 +19,14 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Opening:
-    """How a source is made in an empty folder, and the parts that it must offer."""
+    """How a source is made in an empty folder, the parts that it must offer, and the package without which it is skipped."""
 
     build: Callable[[Path], object]
     parts: tuple[str, ...]
+    needs: str = "torch"
 
     def open(self, folder: Path) -> Source:
+        pytest.importorskip(self.needs)
         return open_source(self.build(folder))
 
 
@@ -108,6 +112,57 @@ class Albumented:
             return self.transform(image=np.array(opened))["image"], index % 2
 
 
+def kornia_folder(folder: Path) -> object:
+    """Pictures without a pipeline, and kornia's augmentations beside them."""
+    import kornia.augmentation as augmentation
+
+    augment = augmentation.AugmentationSequential(
+        augmentation.RandomResizedCrop((32, 32)), augmentation.RandomHorizontalFlip(), data_keys=["input"]
+    )
+    return f"folder:{photos(folder)}", augment
+
+
+def functions_in_a_row(folder: Path) -> object:
+    """Pictures without a pipeline, and plain functions beside them."""
+    from PIL import ImageOps
+
+    def noisy(picture: Pillow.Image) -> np.ndarray:
+        return np.clip(np.asarray(picture) + np.random.normal(0, 20, (40, 48, 3)), 0, 255).astype(np.uint8)
+
+    return f"folder:{photos(folder)}", [ImageOps.mirror, noisy]
+
+
+def lightning_module(folder: Path) -> object:
+    import lightning
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = Training()
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return self.network(batch)
+
+        def configure_optimizers(self) -> object:
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+            scheduler = {"scheduler": torch.optim.lr_scheduler.LinearLR(optimizer), "interval": "step"}
+            return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    return Module()
+
+
+def lightning_data(folder: Path) -> object:
+    import lightning
+
+    pictures: Any = image_folder(folder)
+
+    class Data(lightning.LightningDataModule):
+        def train_dataloader(self) -> object:
+            return torch.utils.data.DataLoader(pictures, batch_size=2)
+
+    return Data()
+
+
 class Training(torch.nn.Sequential):
     """A Lightning module in all that matters here: a network that brings its optimizer and scheduler."""
 
@@ -151,7 +206,12 @@ OPENINGS = {
     "py file": Opening(written, ("classifier",)),
     "image folder": Opening(image_folder, ("dataset",)),
     "albumentations": Opening(Albumented, ("dataset",)),
-    "lightning": Opening(lambda folder: Training(), ("schedule", "classifier")),
+    "kornia": Opening(kornia_folder, ("dataset",), "kornia"),
+    "functions in a row": Opening(functions_in_a_row, ("dataset",)),
+    "module with optimizers": Opening(lambda folder: Training(), ("schedule", "classifier")),
+    "lightning module": Opening(lightning_module, ("schedule", "classifier"), "lightning"),
+    "lightning data": Opening(lightning_data, ("dataset",), "lightning"),
+    "function of the position": Opening(lambda folder: {"lr": lambda position: 0.1 * (1 - position)}, ("schedule",)),
 }
 """A config of the documented list has data and a network as well; its data is not on this machine."""
 

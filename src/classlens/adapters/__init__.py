@@ -26,7 +26,7 @@ ADAPTERS: Mapping[str, str] = {
     "torchvision": "classlens.adapters.torchvision:open_model",
     "wds": "classlens.adapters.folder:open_folder",
 }
-EXTRAS: Mapping[str, str] = {"mm": "cam", "demo": "demo", "py": "cam", "schedule": "cam"}
+EXTRAS: Mapping[str, str] = {"mm": "cam", "py": "cam"}
 """Which extra brings what an adapter imports; the others have an extra of their own name."""
 
 DEFAULT = "mm"
@@ -68,7 +68,7 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
 
         return open_object(address, options or Options())
     scheme, rest = split_address(fspath(address))
-    opener = opener_of(scheme)
+    opener = opener_of(scheme, rest)
     return opener(rest, options or Options())
 
 
@@ -82,7 +82,14 @@ def split_address(address: str) -> tuple[str, str]:
     return scheme, rest
 
 
-def opener_of(scheme: str) -> Opener:
+def extra_of(scheme: str, rest: str = "") -> str:
+    """The extra that brings what an address needs; for a schedule, what the package needs whose rule it is."""
+    if scheme == "schedule":
+        return {"timm": "timm", "hf": "hf"}.get(rest.partition(".")[0], "cam")
+    return EXTRAS.get(scheme, scheme) if scheme in ADAPTERS else "cam"
+
+
+def opener_of(scheme: str, rest: str = "") -> Opener:
     """The function that opens addresses of `scheme`.
 
     Raises:
@@ -107,5 +114,5 @@ def opener_of(scheme: str) -> Opener:
             raise ConfigError(
                 f"{scheme}: addresses need {error.name}, which is not installed", hint=f"pip install {error.name}"
             ) from error
-        raise MissingDependency(error.name, extra=EXTRAS.get(scheme, scheme)) from error
+        raise MissingDependency(error.name, extra=extra_of(scheme, rest)) from error
     return opener

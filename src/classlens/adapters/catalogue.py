@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 
-from classlens.adapters import ADAPTERS, EXTRAS
+from classlens.adapters import ADAPTERS, extra_of
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,32 @@ KINDS = {
 }
 
 
+PACKAGES = {
+    "albumentations": Kind(
+        "py:, with albumentations", ("dataset",), "its transforms, stage by stage", ("albumentations",)
+    ),
+    "kornia": Kind("py:, with kornia", ("dataset",), "its augmentations, stage by stage", ("kornia",)),
+    "lightning": Kind("py:, with lightning", ALL, "a LightningModule, a LightningDataModule", ("lightning",)),
+}
+"""Frameworks without an address of their own, whose objects `py:` knows: torchvision's and timm's it knows as well."""
+
+
+def entry_of(name: str, kind: Kind, extra: str) -> Entry:
+    """A kind with what is missing for it."""
+    missing = tuple(package for package in kind.needs if find_spec(package) is None)
+    return Entry(
+        name, kind.example, kind.offers, kind.says, missing, f"pip install 'classlens[{extra}]'" if missing else ""
+    )
+
+
 def catalogue() -> Iterator[Entry]:
-    """All kinds of addresses: those that come with classlens, then those that other packages add."""
+    """All kinds of addresses that come with classlens, packages whose objects are known, and what other packages add."""
     for scheme, kind in KINDS.items():
         if scheme not in ADAPTERS:
             continue
-        missing = tuple(package for package in kind.needs if find_spec(package) is None)
-        install = f"pip install 'classlens[{EXTRAS.get(scheme, scheme)}]'" if missing else ""
-        yield Entry(scheme, kind.example, kind.offers, kind.says, missing, install)
+        yield entry_of(scheme, kind, extra_of(scheme))
+    for package, kind in PACKAGES.items():
+        yield entry_of(package, kind, package)
     for found in sorted(entry_points(group="classlens.adapters"), key=lambda entry: entry.name):
         if found.name not in ADAPTERS:
             author = found.dist.name if found.dist is not None else found.module

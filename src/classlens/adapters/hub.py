@@ -26,13 +26,16 @@ def cached(repository: str, names: tuple[str, ...], revision: str | None = None)
     return any(isinstance(try_to_load_from_cache(repository, name, revision=revision), str) for name in names)
 
 
-def hub_at_hand(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
-    """Whether files of a repository are in the cache, or the Hugging Face Hub can be asked for them."""
+def hub_answers() -> bool:
+    """Whether the Hugging Face Hub can be asked: there is a network, and `HF_HUB_OFFLINE` does not forbid it."""
     from huggingface_hub import constants
 
-    if cached(repository, names, revision):
-        return True
     return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)
+
+
+def hub_at_hand(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
+    """Whether files of a repository are in the cache, or the Hub can be asked for them."""
+    return cached(repository, names, revision) or hub_answers()
 
 
 def out_of_reach(what: str, hint: str) -> DataError:

@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from classlens.adapters import Options
 from classlens.adapters.fitting import load_checkpoint
-from classlens.adapters.hub import hub_at_hand, out_of_reach
+from classlens.adapters.hub import cached, hub_answers, out_of_reach
 from classlens.adapters.pipelines.carried import Array, Foreign, channels, fitted
 from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, square
 from classlens.adapters.settings import Setting, refuse_unknown, split_settings
@@ -29,6 +29,7 @@ from classlens.image import Encoding, Image
 from classlens.source import Source
 
 SETTINGS = ("pretrained", "revision")
+THROUGH_PYTHON = "open the model through py:, in a module that takes pictures and returns the scores"
 PROBE = 640
 """Side of the picture that is sent through a processor to see what size comes out."""
 
@@ -59,17 +60,19 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         DataError: the model is out of reach, is no image classifier, or the checkpoint does not fit.
     """
     revision = settings.get("revision")
-    if not Path(name).is_dir() and not hub_at_hand(name, ("config.json",), revision):
+    where = {"revision": revision, "local_files_only": Path(name).is_dir() or not hub_answers()}
+    if where["local_files_only"] and not Path(name).is_dir() and not cached(name, ("config.json",), revision):
         raise out_of_reach(f"the weights of hf:{name}", "give a folder that save_pretrained wrote: hf:FOLDER")
-    config = asked(AutoConfig.from_pretrained, name, revision=revision)
+    config = asked(AutoConfig.from_pretrained, name, **where)
     if settings.get("pretrained", True) and checkpoint is None:
-        network = asked(AutoModelForImageClassification.from_pretrained, name, revision=revision)
+        network = asked(AutoModelForImageClassification.from_pretrained, name, **where)
     else:
         network = asked(AutoModelForImageClassification.from_config, config)
+    if network.main_input_name != "pixel_values":
+        raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
     if checkpoint is not None:
         load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
-    fed = feeding_of(name, config, revision)
-    labels = config.id2label
+    fed = feeding_of(name, config, where)
     return Classifier(
         name=f"hf:{name}",
         module=network.eval(),
@@ -77,8 +80,15 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         encoding=fed.encoding,
         size=fed.size,
         prepare=fed.prepare,
-        classes=tuple(labels[index] for index in range(len(labels))),
+        classes=class_names(config),
     )
+
+
+def class_names(config: Foreign) -> tuple[str, ...] | None:
+    """The names in a configuration, in the order of the scores; None where there are none, or not one for each."""
+    labels = config.id2label or {}
+    names = tuple(labels[index] for index in range(config.num_labels) if index in labels)
+    return names if names and len(names) == config.num_labels else None
 
 
 def asked(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> Foreign:
@@ -109,14 +119,15 @@ def quietly() -> Iterator[None]:
 
 def logits(network: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
     """Raw class scores out of the model's named output."""
-    scores: Tensor = network(pixel_values=batch).logits
+    output: Foreign = network(pixel_values=batch)
+    scores: Tensor = output.logits if "logits" in output else output[0]
     return scores
 
 
-def feeding_of(name: str, config: Foreign, revision: str | None) -> Feeding:
+def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding:
     """The processor taken apart; a model without one is fed as ImageNet models are, at the size of its config."""
     try:
-        processor = AutoImageProcessor.from_pretrained(name, revision=revision)
+        processor = AutoImageProcessor.from_pretrained(name, **where)
     except (OSError, ValueError):
         side = getattr(config, "image_size", None) or 224
         height, width = (side, side) if isinstance(side, int) else tuple(side)
@@ -138,9 +149,7 @@ def encoding_of(processor: Foreign, order: str, probe: Image) -> Encoding:
     found = fitted(channels(raw / 255, "CHW"), channels(ready, "CHW"), plain)
     if found is None:
         kind = type(processor).__name__
-        raise DataError(
-            f"{kind} does more to a picture than resize, crop, scale and shift", hint="open the model through py:"
-        )
+        raise DataError(f"{kind} does more to a picture than resize, crop, scale and shift", hint=THROUGH_PYTHON)
     return found
 
 
@@ -151,10 +160,17 @@ def prepared(processor: Foreign, order: str, image: Image) -> Image:
 
 
 def processed(processor: Foreign, image: Image, *, arithmetic: bool) -> Array:
-    """What the processor makes of a picture, channels first; without its arithmetic, whole numbers as they were."""
+    """What the processor makes of a picture, channels first; without its arithmetic, whole numbers as they were.
+
+    Raises:
+        DataError: it makes something else of it, such as rows of patches.
+    """
     off = {"do_rescale": False, "do_normalize": False}
     if hasattr(processor, "include_top"):
         off["include_top"] = False  # EfficientNet's divides by std a second time
     picture = Pillow.fromarray(image.pixels)
     batch = processor(images=picture, return_tensors="pt", **({} if arithmetic else off))
-    return np.asarray(torch.as_tensor(batch["pixel_values"][0]).float())
+    ready = torch.as_tensor(batch["pixel_values"][0]).float() if "pixel_values" in batch else torch.zeros(0)
+    if ready.ndim != 3:
+        raise DataError(f"{type(processor).__name__} makes no picture of one, but rows of numbers", hint=THROUGH_PYTHON)
+    return np.asarray(ready)

@@ -4,13 +4,16 @@ Samples are shown as they are stored; `?image=` and `?label=` name the columns w
 `?config=` one of several configurations.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import datasets
+from huggingface_hub import constants
 
 from classlens.adapters import Options
-from classlens.adapters.hub import out_of_reach, reachable
+from classlens.adapters.hub import hub_answers, out_of_reach
 from classlens.adapters.pipelines.carried import Foreign
 from classlens.adapters.python.data import open_data
 from classlens.adapters.settings import Setting, refuse_unknown, split_settings
@@ -66,12 +69,28 @@ def opened(name: str, config: str | None) -> Foreign:
         if name.count("/") > 1 or name.startswith((".", "~", "/")):
             raise DataError(f"no such folder: {name}", hint=HINT)
         cache = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
-        if not cache.is_dir() and not reachable(datasets.config.HF_ENDPOINT):
+        online = hub_answers()
+        if not cache.is_dir() and not online:
             raise out_of_reach(f"the samples of hfds:{name}", HINT)
-        return datasets.load_dataset(name, config)
+        with nullcontext() if online else asking_nobody():
+            return datasets.load_dataset(name, config)
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"hfds:{name} cannot be opened: {reason}") from error
+
+
+@contextmanager
+def asking_nobody() -> Iterator[None]:
+    """What the variable HF_HUB_OFFLINE does, for the time of one `with`: the cache is used, and no request is tried."""
+    places = (datasets.config, constants)
+    before = [place.HF_HUB_OFFLINE for place in places]
+    try:
+        for place in places:
+            place.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = value
 
 
 def chosen(found: Foreign, split: str, name: str) -> Foreign:

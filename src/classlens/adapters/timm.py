@@ -1,24 +1,30 @@
-"""Classifiers of timm, by name: `timm:resnet50`, `timm:vit_base_patch16_224.augreg_in1k`, `timm:hf-hub:USER/MODEL`.
+"""Classifiers of timm, by name: `timm:resnet50`, `timm:vit_base_patch16_224.augreg_in1k`.
+
+`timm:hf-hub:USER/MODEL` is one of the Hub, `timm:local-dir:FOLDER` one as `timm.models.push_to_hf_hub` writes it.
 
 Published weights are the default, as a map of an untrained network says nothing. A checkpoint replaces them;
 `?pretrained=false` leaves the network untrained, and other settings go to `timm.create_model`.
 """
 
 from functools import partial
+from pathlib import Path
 
 import timm
 from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_model_data_config
-from torch import nn
+from torch import Tensor, nn
 
 from classlens.adapters import Options
 from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.hub import hub_at_hand, out_of_reach, reachable
 from classlens.adapters.pipelines.feeding import feeding
 from classlens.adapters.settings import UNTRAINED, Setting, split_settings
+from classlens.adapters.taking import as_taken, takes_grey
+from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
 
+HUB, LOCAL = "hf-hub:", "local-dir:"
 FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """Under which names timm publishes weights."""
 
@@ -28,10 +34,15 @@ def open_model(rest: str, options: Options) -> Source:
 
     Raises:
         NotFound: timm has no model of that name.
+        DataError: the folder holds no model.
         ConfigError: the settings behind the name cannot be read.
     """
     name, settings = split_settings(rest)
-    if not name.startswith("hf-hub:") and not timm.is_model(name.partition(".")[0]):
+    if name.startswith(LOCAL) and not Path(name.removeprefix(LOCAL), "config.json").is_file():
+        raise DataError(
+            f"{name.removeprefix(LOCAL)} holds no config.json of timm", hint="timm:local-dir: takes a folder"
+        )
+    if not name.startswith((HUB, LOCAL)) and not timm.is_model(name.partition(".")[0]):
         raise NotFound("timm model", name, timm.list_models())
     notes = () if settings.get("pretrained", True) else (UNTRAINED,)
     return Source(f"timm:{rest}", open_classifier=partial(build, name, settings, options), notes=notes)
@@ -46,7 +57,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     """
     wanted = dict(settings)
     pretrained = bool(wanted.pop("pretrained", True)) and checkpoint is None
-    if pretrained:
+    if pretrained and not name.startswith(LOCAL):
         require_weights(name)
     try:
         network = timm.create_model(name, pretrained=pretrained, **wanted)
@@ -55,7 +66,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         raise ConfigError(f"timm:{name} cannot be built: {reason}", hint="settings go to timm.create_model") from error
     if checkpoint is not None:
         load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
-    return classifier_of(network.eval(), f"timm:{name}")
+    return classifier_of(network.eval(), f"timm:{name}", wanted.get("img_size"))
 
 
 def require_weights(name: str) -> None:
@@ -64,8 +75,8 @@ def require_weights(name: str) -> None:
     Raises:
         DataError: neither cached nor reachable.
     """
-    config = None if name.startswith("hf-hub:") else timm.get_pretrained_cfg(name)
-    repository = name.removeprefix("hf-hub:") if config is None else config.hf_hub_id
+    config = None if name.startswith(HUB) else timm.get_pretrained_cfg(name)
+    repository = name.removeprefix(HUB) if config is None else config.hf_hub_id
     hint = f"give a checkpoint behind the address, or look at an untrained network with timm:{name}?pretrained=false"
     if config is not None and not config.has_weights:
         raise DataError(f"timm:{name} has no published weights", hint=hint)
@@ -74,19 +85,29 @@ def require_weights(name: str) -> None:
         raise out_of_reach(f"the weights of timm:{name}", hint)
 
 
-def classifier_of(network: nn.Module, name: str) -> Classifier:
-    """A network built by timm, with the test pipeline and the class names that belong to its weights."""
-    data = resolve_model_data_config(network)
+def classifier_of(network: nn.Module, name: str, side: int | tuple[int, int] | None = None) -> Classifier:
+    """A network built by timm, with the test pipeline and the class names that belong to its weights.
+
+    `side` of its pictures, or height and width, is that of the setting `img_size`, which the weights' record ignores.
+    """
+    size = None if side is None else (3, side, side) if isinstance(side, int) else (3, *side)
+    data = resolve_model_data_config(network, args={"input_size": size})
     fed = feeding(create_transform(**data, is_training=False))
     return Classifier(
         name=name,
         module=network,
-        logits=network,
+        logits=partial(scores, network) if takes_grey(network) else network,
         encoding=fed.encoding,
         size=fed.size,
         prepare=fed.prepare,
         classes=class_names(network),
     )
+
+
+def scores(network: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+    """The class scores of a network for grey pictures."""
+    found: Tensor = network(as_taken(batch, grey=True))
+    return found
 
 
 def class_names(network: nn.Module) -> tuple[str, ...] | None:

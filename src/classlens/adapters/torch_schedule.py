@@ -18,12 +18,13 @@ import torch
 from torch.optim import Optimizer, lr_scheduler
 
 from classlens.adapters import metric_schedule, timm_schedule
+from classlens.adapters.running import users_code
 from classlens.errors import ConfigError
 from classlens.schedule import shapes
 from classlens.schedule.chain import Link, chain
 from classlens.schedule.clock import Clock
 from classlens.schedule.sampled import each, sampled
-from classlens.schedule.schedule import Course, Group, Mark, Rule, Schedule, Setting
+from classlens.schedule.schedule import Course, Group, Mark, Rule, Schedule, Setting, Steps, Values
 
 Every = Literal["step", "epoch"]
 FOREVER = 10**15
@@ -34,11 +35,12 @@ MOST_TICKS = 3_000_000
 """How often a copy may be stepped: some ten seconds."""
 
 
-def scheduled(scheduler: Any, *, every: Every = "epoch") -> Schedule:  # noqa: ANN401 - torch's and timm's have no common type
+def scheduled(scheduler: Any, *, every: Every = "epoch", frequency: int = 1) -> Schedule:  # noqa: ANN401 - torch's and timm's have no common type
     """The schedule of a scheduler object of torch, timm or transformers.
 
     Args:
         every: what the user's loop calls `scheduler.step()` after. Schedulers of timm know it themselves.
+        frequency: after how many of these it does so.
 
     Raises:
         ConfigError: it is no scheduler.
@@ -49,13 +51,13 @@ def scheduled(scheduler: Any, *, every: Every = "epoch") -> Schedule:  # noqa: A
         return timm_schedule.scheduled(scheduler, groups_of(scheduler.optimizer, {}))
     if not isinstance(scheduler, lr_scheduler.LRScheduler):
         raise ConfigError(f"a {type(scheduler).__name__} is no scheduler of torch, timm or transformers")
-    links = links_of(scheduler, every)
+    links = links_of(scheduler, every) if frequency == 1 else None
     if links is not None:
         rule = partial(chain, links, settings=tuple(settings_of(each, every) for each in parts_of(scheduler)))
         return Schedule(groups_of(scheduler.optimizer, {}), {"lr": rule})
     if type(scheduler) is lr_scheduler.LambdaLR:
-        return Schedule(groups_of(scheduler.optimizer, lambda_rules(scheduler, every)))
-    return Schedule(groups_of(scheduler.optimizer, stepped_rules(scheduler, every)))
+        return Schedule(groups_of(scheduler.optimizer, lambda_rules(scheduler, every, frequency)))
+    return Schedule(groups_of(scheduler.optimizer, stepped_rules(scheduler, every, frequency)))
 
 
 def unscheduled(optimizer: Optimizer) -> Schedule:
@@ -148,23 +150,34 @@ def settings_of(scheduler: Any, every: Every) -> Setting:  # noqa: ANN401
     return Setting(kind.removesuffix("LR"), every, 0, FOREVER, {**plain, "type": kind, "where": "torch"})
 
 
-def width_of(every: Every, clock: Clock) -> int:
+def width_of(every: Every, frequency: int, clock: Clock) -> int:
     """Steps of the run for each call of `scheduler.step()`."""
-    return 1 if every == "step" else clock.steps_per_epoch or clock.steps
+    return frequency * (1 if every == "step" else clock.steps_per_epoch or clock.steps)
 
 
-def lambda_rules(scheduler: lr_scheduler.LambdaLR, every: Every) -> dict[int, dict[str, Rule]]:
+def counted(function: Callable[[Steps], Values], every: Every, frequency: int, clock: Clock) -> Course:
+    """The course of a function of the calls of `scheduler.step()`; Lightning counts batches anew in every epoch."""
+    epoch = clock.steps_per_epoch
+    if every == "epoch" or frequency == 1 or epoch is None:
+        return sampled(function, clock, width=width_of(every, frequency, clock))
+    return sampled(lambda steps: function(steps // epoch * (epoch // frequency) + steps % epoch // frequency), clock)
+
+
+def lambda_rules(scheduler: lr_scheduler.LambdaLR, every: Every, frequency: int) -> dict[int, dict[str, Rule]]:
     """One rule a group: its initial rate times its function."""
 
     def rule(base: float, function: Callable[[int], float], clock: Clock) -> Course:
-        factors = each(lambda tick: base * function(tick))
-        return sampled(factors, clock, width=width_of(every, clock))
+        def value(tick: int) -> float:
+            with users_code(f"the function of LambdaLR, called with {tick},"):
+                return base * function(tick)
+
+        return counted(each(value), every, frequency, clock)
 
     pairs = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
     return {index: {"lr": partial(rule, float(base), function)} for index, (base, function) in enumerate(pairs)}
 
 
-def stepped_rules(scheduler: lr_scheduler.LRScheduler, every: Every) -> dict[int, dict[str, Rule]]:
+def stepped_rules(scheduler: lr_scheduler.LRScheduler, every: Every, frequency: int) -> dict[int, dict[str, Rule]]:
     """One rule a group and value, all read off one pass over a copy."""
 
     @cache
@@ -172,9 +185,8 @@ def stepped_rules(scheduler: lr_scheduler.LRScheduler, every: Every) -> dict[int
         return stepped(scheduler, ticks)
 
     def rule(name: str, index: int, clock: Clock) -> Course:
-        width = width_of(every, clock)
-        values = record(-(-clock.steps // width))[name][:, index]
-        return sampled(lambda ticks: values[ticks], clock, width=width)
+        values = record(-(-clock.steps // width_of(every, frequency, clock)))[name][:, index]
+        return counted(lambda ticks: values[ticks], every, frequency, clock)
 
     names = ["lr"] + ["momentum"] * any(
         "momentum" in initial_values(group) for group in scheduler.optimizer.param_groups

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 from torchvision import models
 
 from classlens.adapters import Options
@@ -77,7 +78,7 @@ def build(
     if checkpoint is not None:
         load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
     told = weights or models.get_model_weights(name).DEFAULT
-    fed = feeding(told.transforms())
+    fed = feeding(test_pipeline(told, network))
     names = tuple(told.meta["categories"])
     count = settings.get("num_classes", len(names))
     return Classifier(
@@ -89,6 +90,15 @@ def build(
         prepare=fed.prepare,
         classes=names if count == len(names) else None,
     )
+
+
+def test_pipeline(weights: Foreign, network: nn.Module) -> Foreign:
+    """The preset of the weights, at the network's own size where it takes no other: vision transformers."""
+    preset = weights.transforms()
+    side = getattr(network, "image_size", preset.crop_size[0])
+    if side == preset.crop_size[0]:
+        return preset
+    return weights.transforms(crop_size=side, resize_size=side)
 
 
 def on_disk(url: str) -> bool:

@@ -34,6 +34,11 @@ class Classifier:
     default_layer: str | None = None
     extra_tokens: int | None = None
 
+    def __repr__(self) -> str:
+        height, width = self.size
+        classes = "" if self.classes is None else f", {len(self.classes)} named classes"
+        return f"<Classifier {self.name}: {type(self.module).__name__}, {height} x {width} pictures{classes}>"
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:

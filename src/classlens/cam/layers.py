@@ -35,6 +35,9 @@ SIDE_PATHS = {"downsample", "shortcut"}
 FOUND: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()
 """Default layers that were found; finding one costs as much as explaining a picture."""
 
+SHOWN = 5
+"""How many candidates an error lists."""
+
 AT_ONCE = 4
 """How many candidates one backward pass looks at, from the end: a class-token head hides the last two or three."""
 
@@ -99,8 +102,9 @@ def default_layer(classifier: Classifier) -> Layer:
     """The record's own default, or the last norm layer that still decides the class and covers the picture.
 
     That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
-    after the last attention, it is the norm in front of that attention. A model without norm layers is looked at
-    behind its last module that puts out a map. Found by one forward and backward pass on noise, once per classifier.
+    after the last attention, it is the norm in front of that attention. A model without norms, or whose last ones see
+    every position as an item of the batch, is looked at behind its last module that puts out a map. Found by one
+    forward and backward pass on noise, once per classifier.
 
     Raises:
         ModelError: no layer of the model can be drawn, or its scores do not depend on the picture.
@@ -112,11 +116,23 @@ def default_layer(classifier: Classifier) -> Layer:
     norms = [layer for layer in layers if is_norm(layer.module, layer.name)]
     leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
     for candidates in (norms, leaves):
-        chosen = last_telling(classifier, candidates)
+        seen = survey(classifier, candidates)
+        chosen = last_telling(classifier, seen)
+        if chosen is not None and candidates is norms and folded_after(chosen, seen):
+            chosen = last_telling(classifier, survey(classifier, layers))
         if chosen is not None:
             FOUND[classifier] = chosen.name
             return chosen
-    raise ModelError(f"no layer of {classifier.name} can be read as a map", hint="name one with --target-layers")
+    raise ModelError(
+        f"no layer of {classifier.name} can be read as a map", hint=candidates_in(survey(classifier, layers))
+    )
+
+
+def candidates_in(ran: Sequence["Surveyed"]) -> str:
+    """The last layers that could hold a map if somebody knew how to read them, and what they put out."""
+    several = [seen for seen in ran if len(seen.shape) > 2][-SHOWN:]
+    told = ", ".join(f"{seen.layer.name} ({' x '.join(map(str, seen.shape))})" for seen in several)
+    return f"name one with --target-layers; the last candidates are {told}" if told else "none of them keeps positions"
 
 
 def is_norm(module: nn.Module, name: str) -> bool:
@@ -126,9 +142,15 @@ def is_norm(module: nn.Module, name: str) -> bool:
     return isinstance(module, NORMS) or type(module).__name__.casefold().endswith(("norm", "norm2d"))
 
 
-def last_telling(classifier: Classifier, candidates: Sequence[Layer]) -> Layer | None:
+def folded_after(chosen: Layer, ran: Sequence["Surveyed"]) -> bool:
+    """Whether norms that see every position as an item of the batch ran after the chosen one: it is not the last."""
+    place = next(place for place, seen in enumerate(ran) if seen.layer is chosen)
+    return any(seen.layout is None and seen.shape[:1] != (1,) for seen in ran[place:])
+
+
+def last_telling(classifier: Classifier, candidates: Sequence["Surveyed"]) -> Layer | None:
     """The candidate that runs last among those that show more than one position and have a gradient there."""
-    readable = [seen.layer for seen in survey(classifier, candidates) if seen.layout and seen.layout.positions > 1]
+    readable = [seen.layer for seen in candidates if seen.layout and seen.layout.positions > 1]
     some = len(readable)
     while readable:
         if len(readable) < some:  # none of the last few tells anything: before going on, is there anything to be told?

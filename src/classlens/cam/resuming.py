@@ -65,7 +65,7 @@ def replayed(
 
     def exchange(module: nn.Module, inputs: object, output: object) -> object:
         tensor = main_tensor(output, probe.layer)
-        pieces = tensor.unflatten(0, (len(fed), -1))  # a picture is one, or several windows
+        pieces = tensor.reshape(len(fed), -1, *tensor.shape[1:])  # a picture is one, or several windows
         everywhere = pieces.expand(len(some), *pieces.shape[1:]).flatten(0, 1)
         return replaced(output, probe.layout.filled(everywhere, some.to(tensor.dtype)))
 

@@ -10,7 +10,7 @@ from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 
-from classlens.adapters import DEFAULT, Options, split_address
+from classlens.adapters import DEFAULT, Options, extra_of, split_address
 from classlens.cam.methods import METHODS, find_method
 from classlens.cli.cam_boxes import Boxes, read_boxes
 from classlens.cli.opening import open_target
@@ -74,7 +74,7 @@ def read_request(arguments: argparse.Namespace) -> Request:
         untrained=arguments.preview_model,
     )
     if find_spec("torch") is None:
-        raise MissingDependency("torch", extra="cam")
+        raise MissingDependency("torch", extra=extra_of(*split_address(address)))
     return Request(pictures, open_target(address, options), checkpoint, methods, style, boxes, arguments)
 
 

@@ -40,6 +40,9 @@ class Batch:
         places = self.drawn.get("partners")
         return tuple(self.indices[place] for place in places) if isinstance(places, tuple) else self.indices
 
+    def __repr__(self) -> str:
+        return f"<Batch of {len(self.images)} samples of {self.dataset}, seed {self.seed}: {self.mixing}>"
+
 
 def mixed_batch(dataset: Dataset, indices: Sequence[int], plan: BatchPlan, seed: int = 0) -> Batch:
     """Trace the samples, then mix them as drawn by the seed.

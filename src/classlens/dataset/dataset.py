@@ -118,6 +118,11 @@ class Dataset:
         """The stages of one sample."""
         return self.stages_of(index) if self.stages_of else self.stages
 
+    def __repr__(self) -> str:
+        classes = "" if self.classes is None else f", {len(self.classes)} classes"
+        stages = " > ".join([self.loader, *(stage.name for stage in self.stages)])
+        return f"<Dataset {self.name}: {self.length:,} samples{classes}: {stages}>"
+
     def class_names(self, index: int) -> tuple[str, ...]:
         """The names of the labels of a sample; a label without a name is its number, marked where it has no class.
 

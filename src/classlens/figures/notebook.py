@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from classlens.cam.saliency import Explanation, Heatmap, Saliency
+    from classlens.dataset.batch import Batch
     from classlens.dataset.trace import Snapshot, Trace
     from classlens.image import Image
     from classlens.schedule.replay import Curve, Curves
@@ -63,6 +64,22 @@ def snapshot_card(snapshot: Snapshot) -> str:
     unchanged = "" if snapshot.changed else ", no change"
     words = [f"<b>{escape(snapshot.stage)}</b>", dim(f"{width} {TIMES} {height}{unchanged}"), *filter(None, lines)]
     return card(snapshot.image, words)
+
+
+def batch_bundle(result: Batch, include: object = None, exclude: object = None) -> Bundle:
+    """A mixed batch: every picture as a card with the share of each class in it."""
+    from classlens.figures.filmstrip import described
+
+    told = [result.mixing, *described({key: value for key, value in result.drawn.items() if key != "partners"})]
+    title = (
+        f"<b>{escape(', '.join(told))}</b> {len(result.images)} samples of {escape(result.dataset)}, seed {result.seed}"
+    )
+    cards = "".join(
+        card(image, [escape(f"{share:.2f} {name}") for name, share in shares.items()])
+        for image, shares in zip(result.images, result.shares, strict=True)
+    )
+    html = f'<div style="{STYLE["title"]}">{title}</div><div style="{STYLE["row"]}">{cards}</div>'
+    return {"text/plain": repr(result), "text/html": html, "image/png": png(drawn(result))}
 
 
 def explanation_bundle(result: Explanation, include: object = None, exclude: object = None) -> Bundle:
@@ -149,6 +166,7 @@ SHOWN: Mapping[str, Callable[..., Bundle]] = {
     "classlens.cam.saliency.Heatmap": heatmap_bundle,
     "classlens.cam.saliency.Saliency": saliency_bundle,
     "classlens.cam.saliency.Fused": saliency_bundle,
+    "classlens.dataset.batch.Batch": batch_bundle,
     "classlens.dataset.trace.Trace": trace_bundle,
     "classlens.schedule.replay.Curve": curves_bundle,
     "classlens.schedule.replay.Curves": curves_bundle,

@@ -131,6 +131,11 @@ class Schedule:
     notes: tuple[str, ...] = ()
     batches: Batches | None = None
 
+    def __repr__(self) -> str:
+        moved = dict.fromkeys(name for group in self.groups for name in (*self.rules, *group.rules))
+        groups = ", ".join(group.name for group in self.groups)
+        return f"<Schedule of {groups}: {', '.join(moved) or 'nothing'} moves>"
+
     def __post_init__(self) -> None:
         if not self.groups:
             raise ValueError("a schedule needs at least one parameter group")

@@ -1,6 +1,6 @@
 """Pipelines of other frameworks, laid open stage by stage.
 
-torchvision (both generations), timm, Albumentations and plain Python functions, in any nesting.
+torchvision (both generations), timm, Albumentations, kornia and plain Python functions, in any nesting.
 
 The objects themselves are used, never the packages: nothing is imported here that the caller has not imported.
 """
@@ -14,9 +14,12 @@ from PIL import Image as Pillow
 
 from classlens.adapters.pipelines.albumentations import is_albumentations, watch_albumentations
 from classlens.adapters.pipelines.carried import PLAIN, Carried, Foreign, array_of, encoding_after, picture_in
+from classlens.adapters.pipelines.kornia import in_order, is_kornia, watch_kornia
 from classlens.adapters.pipelines.presets import unfolded
 from classlens.adapters.pipelines.watching import Watched, is_sequence, name_of, probability, watch
+from classlens.adapters.running import users_code
 from classlens.dataset.dataset import Outcome, Stage
+from classlens.errors import DataError
 
 
 def lay_open(transform: Foreign, *, joint: bool = False) -> tuple[Stage, ...]:
@@ -46,6 +49,8 @@ def parts(transform: Foreign) -> Iterable[Foreign] | None:
         return list(transform)
     if type(transform).__name__ == "Sequential" and hasattr(transform, "children"):
         return list(transform.children())
+    if is_kornia(transform):
+        return in_order(transform)
     composed = any(kind.__name__ == "Compose" for kind in type(transform).__mro__)
     if composed and is_sequence(getattr(transform, "transforms", None)) and probability(transform) in (None, 1.0):
         return list(transform.transforms)
@@ -61,13 +66,18 @@ def stage_of(transform: Foreign, *, joint: bool) -> Stage:
 
 
 def applied(transform: Foreign, joint: bool, before: Carried, chance: np.random.Generator) -> Outcome:  # noqa: FBT001 - bound by partial
-    """Run the transform on the sample and say what it drew, or what it changed besides the picture."""
-    if is_albumentations(transform):
-        watched = watch_albumentations(transform, before.value, chance)
-    elif joint and isinstance(before.value, tuple):
-        watched = watch(transform, *before.value)
-    else:
-        watched = watch(transform, before.value)
+    """Run the transform on the sample and say what it drew, or what it changed besides the picture.
+
+    Raises:
+        DataError: the transform fails on this sample.
+    """
+    with users_code(name_of(transform), DataError):
+        if is_albumentations(transform):
+            watched = watch_albumentations(transform, before.value, chance)
+        elif is_kornia(transform):
+            watched = watch_kornia(transform, before.value)
+        else:
+            watched = watch(transform, *(before.value if joint and isinstance(before.value, tuple) else [before.value]))
     after = Carried(watched.output, encoding_after(transform, before, watched.output))
     return Outcome(after, watched.drawn, watched.note or said_of_form(before, after, watched))
 

@@ -4,7 +4,7 @@ A picture may be a Pillow image, a tensor or an array, alone or inside a tuple o
 the step from one stage to the next, so that a normalised tensor is shown as the picture that it encodes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -32,10 +32,14 @@ PLAIN = Encoding()
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """`value` as the transforms see it; `encoding` is how the picture in it reads once it is an array."""
+    """`value` as the transforms see it; `encoding` is how the picture in it reads once it is an array.
+
+    `said` is what was remarked about the file that it comes from.
+    """
 
     value: Foreign
     encoding: Encoding = PLAIN
+    said: tuple[str, ...] = ()
 
 
 def picture_in(value: Foreign) -> Foreign:
@@ -60,6 +64,27 @@ def picture_in(value: Foreign) -> Foreign:
         f"a sample of type {type(value).__name__} holds no picture",
         hint="a picture is a Pillow image, a tensor or an array, alone, in a tuple, or in a dict under 'image'",
     )
+
+
+def with_picture(value: Foreign, change: Callable[[Foreign], Foreign]) -> Foreign:
+    """A sample with its picture changed; what else is in its tuple or dict stays.
+
+    Raises:
+        DataError: there is no picture.
+    """
+    picture = picture_in(value)
+    return put_in_place(value, picture, change(picture))
+
+
+def put_in_place(value: Foreign, old: Foreign, new: Foreign) -> Foreign:
+    """The sample with one object in it exchanged."""
+    if value is old:
+        return new
+    if isinstance(value, Mapping):
+        return {key: put_in_place(part, old, new) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(put_in_place(part, old, new) for part in value)
+    return value
 
 
 def array_of(picture: Foreign) -> tuple[Array, str]:
@@ -105,8 +130,11 @@ def remarks(carried: Carried) -> tuple[str, ...]:
     low, high = float(array.min()), float(array.max())
     white = carried.encoding.white
     if array.dtype != np.uint8 and (low < -1e-3 or high > white * 1.001):
-        return (f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off",)
-    return ()
+        return (
+            *carried.said,
+            f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off",
+        )
+    return carried.said
 
 
 def loaded(value: Foreign) -> Carried:
@@ -145,8 +173,10 @@ def encoding_after(transform: Foreign, before: Carried, value: Foreign) -> Encod
 
 def told(transform: Foreign, encoding: Encoding) -> Encoding | None:
     """The encoding after a transform that carries mean and std; None for others."""
-    mean, std = getattr(transform, "mean", None), getattr(transform, "std", None)
-    if "normalize" not in type(transform).__name__.casefold() or mean is None or std is None:
+    said = getattr(transform, "flags", None) or {}  # kornia keeps its settings there
+    mean, std = (getattr(transform, name, said.get(name)) for name in ("mean", "std"))
+    name = type(transform).__name__.casefold()
+    if "normalize" not in name or "denormalize" in name or mean is None or std is None:
         return None
     if getattr(transform, "normalization", "standard") != "standard":
         return None

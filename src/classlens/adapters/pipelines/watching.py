@@ -186,15 +186,18 @@ def probability(transform: Foreign) -> float | None:
 
 def why_idle(transform: Foreign, listener: Listener) -> str:
     """Why a transform handed back what it was given."""
-    chance = probability(transform)
-    if chance is not None and not listener.own and not listener.inside:
-        return "disabled (p = 0)" if chance <= 0 else f"not drawn (p = {chance:g})"
-    return "did nothing to this sample"
+    return idle(None if listener.own or listener.inside else probability(transform))
 
 
-def die_said_yes(transform: Foreign) -> dict[str, object]:
-    """What was drawn where the die said yes, and nothing else was random."""
-    chance = probability(transform)
+def idle(chance: float | None) -> str:
+    """Why a transform with this chance of acting did not act; None where chance had no say."""
+    if chance is None:
+        return "did nothing to this sample"
+    return "disabled (p = 0)" if chance <= 0 else f"not drawn (p = {chance:g})"
+
+
+def die_said_yes(transform: Foreign, chance: float | None) -> dict[str, object]:
+    """What was drawn where the die said yes with that chance, and nothing else was random."""
     if chance is None or chance >= 1:
         return {}
     name = type(transform).__name__
@@ -206,7 +209,7 @@ def die_said_yes(transform: Foreign) -> dict[str, object]:
 def seen(transform: Foreign, before: Foreign, output: Foreign) -> dict[str, object]:
     """What was drawn, seen by the result of a transform that does not tell: the box that was erased, or a die."""
     if "Erasing" not in type(transform).__name__ or not hasattr(before, "detach"):
-        return die_said_yes(transform)
+        return die_said_yes(transform, probability(transform))
     differs = np.asarray((before != output).any(0))
     rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
     return {"erase": (int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)}

@@ -4,21 +4,24 @@ The pipeline is found among the dataset's attributes. A shallow copy of the data
 keeps what it is called with and stops there, so that loading a sample runs nothing of the pipeline.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NoReturn
+
+from PIL import Image as Pillow
 
 from classlens.adapters.pipelines import lay_open
 from classlens.adapters.pipelines.carried import Carried, loaded, look, remarks
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.labels import class_names, known_sample, label_in
+from classlens.adapters.running import users_code
 from classlens.dataset.chance import seeded_globals
 from classlens.dataset.dataset import Dataset, Sample
-from classlens.errors import ConfigError, DataError
+from classlens.errors import ClasslensError, ConfigError, DataError
 
 REMEMBERED = 4096
 """How many labels are kept that had to be learnt by loading the sample."""
@@ -71,6 +74,30 @@ def open_data(given: Thing, split: str) -> Dataset:
     )
 
 
+def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
+    """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's.
+
+    Raises:
+        ConfigError: its own stages pass on something that other frameworks do not take.
+    """
+    if not transforms:
+        return dataset
+    stages = (*dataset.stages, *(stage for transform in transforms for stage in lay_open(transform)))
+    if dataset.look is look:
+        return replace(dataset, stages=stages)
+    if dataset.stages:
+        raise ConfigError(
+            f"{dataset.name} has a pipeline of its own: a transform cannot be put behind it",
+            hint="put it in front of pictures that have none, such as folder:PATH",
+        )
+
+    def load(index: int) -> Carried:
+        state = dataset.load(index)
+        return Carried(Pillow.fromarray(dataset.look(state).pixels), said=dataset.remarks(state))
+
+    return replace(dataset, load=load, stages=stages, look=look, remarks=remarks)
+
+
 def unwrapped(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:
     """The dataset inside nested Subsets, and the numbers of the samples that they leave."""
     indices: Sequence[int] | None = None
@@ -95,16 +122,26 @@ def pipeline_of(dataset: Thing) -> Pipeline | None:
 
 def without(dataset: Thing, pipeline: Pipeline) -> Thing:
     """A shallow copy of the dataset that stops where its pipeline would begin."""
-
-    def catch(*args: Thing, **kwargs: Thing) -> NoReturn:
-        if kwargs and not args:
-            raise _Caught(kwargs)
-        raise _Caught(args if pipeline.joint and len(args) > 1 else args[0])
-
     raw = copy(dataset)
     for name in pipeline.attributes:
-        raw.__dict__[name] = catch
+        raw.__dict__[name] = Catch(pipeline.joint)
     return raw
+
+
+@dataclass(frozen=True)
+class Catch:
+    """Stands where the pipeline stood, and stops at the first call; datasets may also loop over a list of transforms."""
+
+    joint: bool
+
+    def __call__(self, *args: Thing, **kwargs: Thing) -> NoReturn:
+        """Keep what the pipeline is given."""
+        if kwargs and not args:
+            raise _Caught(kwargs)
+        raise _Caught(args if self.joint and len(args) > 1 else args[0])
+
+    def __iter__(self) -> Iterator["Catch"]:
+        return iter([self])
 
 
 def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
@@ -113,15 +150,12 @@ def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
     Raises:
         DataError: the dataset cannot read it.
     """
+    where = known_sample(raw, index).path or f"sample {index} of {type(raw).__name__}"
     try:
-        with seeded_globals(index) if repeatable else nullcontext():
+        with seeded_globals(index) if repeatable else nullcontext(), users_code(where, DataError):
             value = raw[index]
     except _Caught as caught:
         value = caught.value
-    except (OSError, ValueError, SyntaxError) as error:  # what decoders of pictures raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        where = known_sample(raw, index).path or f"sample {index} of {type(raw).__name__}"
-        raise DataError(f"{where}: {reason}") from error
     return loaded(value)
 
 
@@ -130,9 +164,9 @@ def sample(dataset: Thing, index: int) -> Sample:
     known = known_sample(dataset, index)
     if known.labels:
         return known
-    with seeded_globals(0):
-        try:
+    try:
+        with seeded_globals(0), users_code(f"sample {index}", DataError):
             item = dataset[index]
-        except (OSError, ValueError, SyntaxError):
-            return known
+    except ClasslensError:
+        return known  # loading it tells what is wrong
     return Sample(known.path, label_in(item))

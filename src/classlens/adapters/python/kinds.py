@@ -10,10 +10,12 @@ Thing: TypeAlias = Any
 """An object of the user."""
 
 MODULE = "torch.nn.modules.module.Module"
+SEQUENTIAL = "torch.nn.modules.container.Sequential"
 LOADER = "torch.utils.data.dataloader.DataLoader"
+PREFETCHING = "timm.data.loader.PrefetchLoader"
 ITERABLE = "torch.utils.data.dataset.IterableDataset"
 OPTIMIZER = "torch.optim.optimizer.Optimizer"
-TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data")
+TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data", "kornia.augmentation")
 
 
 def kinds(thing: Thing) -> set[str]:
@@ -23,15 +25,34 @@ def kinds(thing: Thing) -> set[str]:
 
 def is_transform(thing: Thing) -> bool:
     """A transform, or a composition of them, of a known framework."""
-    if any(name.startswith(TRANSFORMS) for name in kinds(thing)) and callable(thing):
+    if is_known_transform(thing) or is_row_of_transforms(thing):
         return True
     inner = getattr(thing, "transforms", None)
     return callable(thing) and is_sequence(inner) and not is_dataset(thing)
 
 
+def is_known_transform(thing: Thing) -> bool:
+    """Something callable from the packages of transforms; those of Albumentations also have members by number."""
+    return callable(thing) and any(name.startswith(TRANSFORMS) for name in kinds(thing))
+
+
+def is_augmentation(thing: Thing) -> bool:
+    """Kornia's augmentations, which stand beside a loader and run on its batches; a composition or a row of them."""
+    members = list(thing.children()) if SEQUENTIAL in kinds(thing) else []
+    if members:
+        return all(map(is_augmentation, members))
+    return any(name.startswith("kornia.augmentation") for name in kinds(thing))
+
+
+def is_row_of_transforms(thing: Thing) -> bool:
+    """Whether a `Sequential` of torch holds transforms only: those of torchvision and kornia are modules."""
+    members = list(thing.children()) if SEQUENTIAL in kinds(thing) else []
+    return bool(members) and all(map(is_transform, members))
+
+
 def is_module(thing: Thing) -> bool:
-    """A network of torch; torchvision's transforms are modules, too, but no networks."""
-    return MODULE in kinds(thing) and not any(name.startswith(TRANSFORMS) for name in kinds(thing))
+    """A network of torch; transforms of torchvision and kornia are modules, too, but no networks."""
+    return MODULE in kinds(thing) and not is_transform(thing)
 
 
 def is_optimizer(thing: Thing) -> bool:
@@ -45,17 +66,14 @@ def is_scheduler(thing: Thing) -> bool:
 
 
 def is_loader(thing: Thing) -> bool:
-    """A DataLoader."""
-    return LOADER in kinds(thing)
+    """A DataLoader, or timm's around one."""
+    return bool({LOADER, PREFETCHING} & kinds(thing))
 
 
 def is_dataset(thing: Thing) -> bool:
     """Anything with samples by number: a Dataset of torch, of Hugging Face, or a class of the user's own."""
     if isinstance(thing, (str, bytes, tuple, list, Mapping, FunctionType)) or MODULE in kinds(thing):
         return False
+    if is_known_transform(thing):
+        return False
     return hasattr(thing, "__getitem__") and hasattr(thing, "__len__")
-
-
-def is_lightning(thing: Thing) -> bool:
-    """A Lightning module, or anything else that brings its own optimizers."""
-    return is_module(thing) and callable(getattr(thing, "configure_optimizers", None))

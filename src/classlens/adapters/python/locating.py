@@ -13,7 +13,9 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from classlens.errors import ConfigError, MissingDependency, NotFound
+from classlens.adapters.python.positions import NAMES
+from classlens.adapters.running import users_code
+from classlens.errors import ConfigError, NotFound
 
 USAGE = "write py:FILE.py:NAME or py:package.module:NAME, where NAME is a function without arguments or an object"
 
@@ -21,8 +23,11 @@ USAGE = "write py:FILE.py:NAME or py:package.module:NAME, where NAME is a functi
 def located(rest: str) -> object:
     """The object that the address names; a function or class is called without arguments first.
 
+    A function of that name that sets a value by the position in the run (`lr`, `momentum`) is handed on as it is.
+
     Raises:
-        ConfigError: the address is incomplete, there is no such file or module, or the function needs arguments.
+        ConfigError: the address is incomplete, there is no such file or module, the function needs arguments, or the
+            user's code fails.
         NotFound: the module has no such name.
         MissingDependency: the module needs a package that is not installed.
     """
@@ -30,7 +35,7 @@ def located(rest: str) -> object:
     if not place or not name:
         raise ConfigError(f"{rest!r} names no object in a file or module", hint=USAGE)
     folder = str(Path(place).resolve().parent if place.endswith(".py") else Path.cwd())
-    with importable(folder):
+    with importable(folder), users_code(f"py:{rest}"):
         found: object = run_file(Path(place)) if place.endswith(".py") else imported(place)
         for step in name.split("."):
             if not hasattr(found, step):
@@ -39,6 +44,8 @@ def located(rest: str) -> object:
                 )
                 raise NotFound("name", step, public, where=place)
             found = getattr(found, step)
+        if step in NAMES and not takes_nothing(found):
+            return found  # a function of the position in the run, not one that makes something
         return called(found, rest) if inspect.isroutine(found) or inspect.isclass(found) else found
 
 
@@ -65,14 +72,22 @@ def imported(name: str) -> ModuleType:
 
     Raises:
         ConfigError: there is no such module.
-        MissingDependency: it exists, but needs a package that is not installed.
     """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and not name.startswith(error.name):
-            raise MissingDependency(error.name, extra="cam") from error
+            raise
         raise ConfigError(f"no module named {name!r}", hint=USAGE) from error
+
+
+def takes_nothing(found: object) -> bool:
+    """Whether an object can be called without arguments."""
+    try:
+        inspect.signature(found).bind()  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def called(function: object, rest: str) -> object:

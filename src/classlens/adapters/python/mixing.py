@@ -1,7 +1,7 @@
-"""Mixup and CutMix of timm and torchvision as a batch plan.
+"""Mixup and CutMix of timm, torchvision and kornia as a batch plan.
 
 What is read is how often and with what alpha; which samples are paired is drawn by classlens. timm's modes that draw
-for each element are shown with one draw for the batch.
+for each element, and kornia, which always does, are shown with one draw for the batch.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,24 @@ TORCHVISION = {
     "torchvision.transforms.v2._augment.MixUp": "Mixup",
     "torchvision.transforms.v2._augment.CutMix": "CutMix",
 }
+KORNIA = {
+    "kornia.augmentation._2d.mix.mixup.RandomMixUpV2": "Mixup",
+    "kornia.augmentation._2d.mix.cutmix.RandomCutMixV2": "CutMix",
+}
 
 
 def is_mixing(thing: Thing) -> bool:
     """Whether an object mixes batches: timm's Mixup (also as collate function), v2.MixUp, v2.CutMix, or a choice of them."""
     names = kinds.kinds(thing)
-    if TIMM in names or names & TORCHVISION.keys():
+    if TIMM in names or names & (TORCHVISION.keys() | KORNIA.keys()):
         return True
     inner = getattr(thing, "transforms", None)
     return type(thing).__name__ == "RandomChoice" and bool(inner) and all(map(is_mixing, inner or ()))
+
+
+def mixing_in(augmentation: Thing) -> Thing:
+    """The Mixup or CutMix inside a sequence of kornia's augmentations; the first one, None if there is none."""
+    return None if augmentation is None else next(filter(is_mixing, augmentation.modules()), None)
 
 
 def batch_plan(loader: Thing, mixing: Thing) -> BatchPlan | None:
@@ -42,6 +51,10 @@ def mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
     names = kinds.kinds(thing)
     for name in names & TORCHVISION.keys():
         return (Mixing(TORCHVISION[name], float(thing.alpha), share),)  # type: ignore[arg-type]
+    for name in names & KORNIA.keys():
+        # Mixup's share is drawn evenly from 0..1, which is Beta(1, 1)
+        beta = getattr(thing._param_generator, "beta", None)
+        return (Mixing(KORNIA[name], 1.0 if beta is None else float(beta), share * float(thing.p_batch)),)  # type: ignore[arg-type]
     if TIMM in names:
         return timm_mixings(thing)
     chances: Sequence[float] = thing.p

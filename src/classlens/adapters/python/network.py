@@ -13,11 +13,14 @@ from torch import Tensor, nn
 from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, feeding, square
 from classlens.adapters.python.kinds import Thing
+from classlens.adapters.running import users_code
+from classlens.adapters.taking import as_taken, takes_grey
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.errors import ModelError
 from classlens.image import Encoding
 
+HOW_FED = "a test transform beside the network says how it is fed: (model, transform)"
 SIDE = 224
 """The side of the picture that a network is fed where nothing says otherwise."""
 
@@ -37,7 +40,7 @@ def classifier_of(given: Thing, transform: Thing, name: str, checkpoint: str | N
     return Classifier(
         name=name,
         module=module,
-        logits=partial(scores, module),
+        logits=partial(scores, module, name, takes_grey(module)),
         encoding=fed.encoding,
         size=fed.size,
         prepare=fed.prepare,
@@ -45,13 +48,20 @@ def classifier_of(given: Thing, transform: Thing, name: str, checkpoint: str | N
     )
 
 
-def scores(module: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+def scores(
+    module: nn.Module,
+    name: str,
+    grey: bool,  # noqa: FBT001 - bound by partial
+    batch: Float[Tensor, "batch 3 height width"],
+) -> Float[Tensor, "batch classes"]:
     """The class scores in whatever the module returns: a tensor, a named output, or the first tensor of a tuple.
 
     Raises:
-        ModelError: there is no tensor in it.
+        ModelError: it does not take the batch, or there is no tensor in what it returns.
     """
-    output: Any = module(batch)
+    size = " x ".join(map(str, batch.shape[2:]))
+    with users_code(f"{name}, given a picture of {size},", ModelError, hint=HOW_FED):
+        output: Any = module(as_taken(batch, grey=grey))
     if isinstance(output, dict) and not hasattr(output, "logits"):
         output = output.get("logits", output.get("out"))
     output = getattr(output, "logits", output)

@@ -3,13 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from classlens.adapters import Options
+from classlens.adapters import Options, open_source
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.mixing import batch_plan, is_mixing
-from classlens.adapters.python.training import configured, flat, schedule_of
+from classlens.adapters.python.lightning import is_data_module, is_lightning, loader_of, schedule_of_module
+from classlens.adapters.python.mixing import batch_plan, is_mixing, mixing_in
+from classlens.adapters.python.positions import Function, functions_in
+from classlens.adapters.python.positions import schedule_of as schedule_of_functions
+from classlens.adapters.python.prefetching import without_prefetching
+from classlens.adapters.python.training import flat, schedule_of
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule.clock import Clock
@@ -23,7 +28,7 @@ SPLITS = ("train", "val", "test")
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
 
-WORDS: Mapping[str, type] = {"epochs": int, "interval": str}
+WORDS: Mapping[str, type] = {"epochs": int, "steps_per_epoch": int, "interval": str}
 """Keys of a dict whose values are plain numbers and words."""
 
 FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
@@ -31,55 +36,77 @@ FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
     ("clock", lambda thing: isinstance(thing, Clock)),
     ("schedule", lambda thing: isinstance(thing, Schedule)),
     ("classifier", lambda thing: CLASSIFIER in kinds.kinds(thing) or kinds.is_module(thing)),
+    ("augmentation", kinds.is_augmentation),
     ("optimizer", kinds.is_optimizer),
     ("scheduler", kinds.is_scheduler),
+    ("loaders", is_data_module),
 )
 """Where an object goes, and how it is told."""
 
 TAKEN = (
-    "a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a test transform, "
-    "a classlens record, or a tuple or dict of these"
+    "a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
+    "a function of the position under 'lr', an address, a classlens record, or a tuple or dict of these"
 )
+ALONE = 'give the pictures, too: data = ("folder:PATH", transform)'
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The user's objects, sorted; what was not given is None or empty."""
+    """The user's objects, sorted; what was not given is None or empty. `others` are sources opened by an address."""
 
     classifier: Thing = None
     transform: Thing = None
+    augmentation: Thing = None
     datasets: Mapping[str, Thing] = field(default_factory=dict)
+    loaders: Thing = None
     optimizer: Thing = None
     scheduler: Thing = None
+    functions: Mapping[str, Function] = field(default_factory=dict)
     mixing: Thing = None
     schedule: Schedule | None = None
     clock: Clock | None = None
     epochs: int | None = None
+    steps_per_epoch: int | None = None
     interval: str | None = None
+    others: tuple[Source, ...] = ()
+
+    def other(self, part: str) -> Thing:
+        """The first of the opened sources that offers a part: dataset, schedule or classifier."""
+        return next((source for source in self.others if part in source.parts), None)
 
 
 def source_of(thing: Thing, origin: str, options: Options) -> Source:
-    """Offer what an object, or the objects in a tuple or dict, can give.
+    """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name.
 
     Raises:
-        ConfigError: nothing in it is known.
+        ConfigError: nothing in it is known, or it offers nothing by itself.
     """
     if isinstance(thing, Source):
         return thing
     parts = Parts()
-    for key, member in flat("", thing):
-        parts = sorted_in(parts, key, member, origin)
-    trains = parts.schedule or parts.optimizer or parts.scheduler or kinds.is_lightning(parts.classifier)
-    return Source(
+    for key, member in flat(origin.rpartition(":")[2].rpartition(".")[2], thing):
+        parts = sorted_in(parts, key, member, origin, options)
+    own = parts.schedule or parts.functions or parts.optimizer or parts.scheduler or is_lightning(parts.classifier)
+    source = Source(
         origin=origin,
-        open_dataset=partial(open_dataset, parts, origin) if parts.datasets else None,
-        open_schedule=partial(open_schedule, parts) if trains else None,
-        open_classifier=partial(open_classifier, parts, origin, options) if parts.classifier is not None else None,
+        open_dataset=partial(open_dataset, parts, origin)
+        if parts.datasets or parts.loaders or parts.other("dataset")
+        else None,
+        open_schedule=partial(open_schedule, parts) if own or parts.other("schedule") else None,
+        open_classifier=partial(open_classifier, parts, origin, options)
+        if parts.classifier is not None or parts.other("classifier")
+        else None,
         plan=plan_of(parts),
+        notes=tuple(note for other in parts.others for note in other.notes),
     )
+    if not source.parts:
+        alone = parts.transform is not None or parts.augmentation is not None or parts.mixing is not None
+        what = "a transform without pictures" if alone else "nothing to look at"
+        raise ConfigError(f"{origin} is {what}", hint=ALONE if alone else f"it should be {TAKEN}")
+    return source
 
 
-def sorted_in(parts: Parts, key: str, thing: Thing, origin: str) -> Parts:
+def sorted_in(parts: Parts, key: str, thing: Thing, origin: str, options: Options) -> Parts:
     """The parts with one more object in its place.
 
     Raises:
@@ -90,13 +117,19 @@ def sorted_in(parts: Parts, key: str, thing: Thing, origin: str) -> Parts:
     if isinstance(thing, WORDS.get(key, ())):
         said: dict[str, Thing] = {key: thing}
         return replace(parts, **said)
+    if isinstance(thing, (str, PathLike)):
+        thing = open_source(fspath(thing), options=options)
+    if isinstance(thing, Source):
+        return replace(parts, others=(*parts.others, thing))
+    if functions := functions_in(key, thing):
+        return replace(parts, functions={**parts.functions, **functions})
     for field_name, belongs in FIELDS:
         if belongs(thing):
             return replace(parts, **{field_name: thing})
     if isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing):
         split = key if key in SPLITS else next((name for name in SPLITS if name not in parts.datasets), key)
         return replace(parts, datasets={**parts.datasets, split: thing})
-    if kinds.is_transform(thing) or callable(thing):
+    if kinds.is_transform(thing) or callable(thing) or isinstance(thing, list):
         return replace(parts, transform=thing)
     raise ConfigError(
         f"{origin}: an object of type {type(thing).__name__} is nothing to look at", hint=f"it should be {TAKEN}"
@@ -104,46 +137,62 @@ def sorted_in(parts: Parts, key: str, thing: Thing, origin: str) -> Parts:
 
 
 def plan_of(parts: Parts) -> Plan | None:
-    """The length of the run: a `Clock` of the user, or `epochs` beside a DataLoader for training."""
+    """The length of the run: a `Clock`, or `epochs` beside a DataLoader for training or beside `steps_per_epoch`."""
+    loader: Thing = parts.datasets.get("train")
     if parts.clock is not None:
         clock = parts.clock
-        return Plan(lambda size, gpus: clock)
-    loader: Thing = parts.datasets.get("train")
-    if parts.epochs is None or not kinds.is_loader(loader):
-        return None
-    made = Clock(parts.epochs, len(loader), note="steps per epoch: the length of the DataLoader")
-    return Plan(lambda size, gpus: made)
+    elif parts.epochs is not None and parts.steps_per_epoch is not None:
+        clock = Clock(parts.epochs, parts.steps_per_epoch)
+    elif parts.epochs is not None and kinds.is_loader(loader):
+        clock = Clock(parts.epochs, len(loader), note="steps per epoch: the length of the DataLoader")
+    else:
+        return next((source.plan for source in parts.others if source.plan is not None), None)
+    return Plan(lambda size, gpus: clock)
 
 
 def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
-    """One of the datasets.
+    """One of the datasets, with the transform and the augmentation that stand beside it behind its own stages.
 
     Raises:
         NotFound: there is none for this split.
     """
-    if split not in parts.datasets:
-        raise NotFound("split", split, parts.datasets, where=origin)
-    given = parts.datasets[split]
-    if isinstance(given, Dataset):
-        return given
-    from classlens.adapters.python.data import open_data
+    from classlens.adapters.python.data import extended, open_data
 
-    mixing = parts.mixing if split == "train" else None
-    return replace(open_data(given, split), batch=batch_plan(given, mixing))
+    for_network = parts.classifier is not None  # a transform beside a network is how that is fed
+    behind = [] if for_network or parts.transform is None else [parts.transform]
+    behind += [parts.augmentation] if parts.augmentation is not None and split == "train" else []
+    if split not in parts.datasets and parts.loaders is None:
+        if (other := parts.other("dataset")) is None:
+            raise NotFound("split", split, parts.datasets, where=origin)
+        return extended(other.dataset(split), behind)
+    given = parts.datasets[split] if split in parts.datasets else loader_of(parts.loaders, split)
+    if isinstance(given, Dataset):
+        return extended(given, behind)
+    given, in_loader = without_prefetching(given)
+    mixing = (parts.mixing or mixing_in(parts.augmentation)) if split == "train" else None
+    return replace(extended(open_data(given, split), [*in_loader, *behind]), batch=batch_plan(given, mixing))
 
 
 def open_schedule(parts: Parts) -> Schedule:
-    """The user's schedule, or the rules read off the optimizer and its scheduler."""
+    """The user's schedule, or the rules read off functions, or off the optimizer and its scheduler."""
     if parts.schedule is not None:
         return parts.schedule
-    if parts.optimizer is None and parts.scheduler is None:
-        told = configured(parts.classifier)
-        return schedule_of(told["optimizer"], told.get("scheduler"), told.get("interval"))
-    return schedule_of(parts.optimizer, parts.scheduler, parts.interval)
+    if parts.functions:
+        return schedule_of_functions(parts.functions, parts.interval)
+    if parts.optimizer is not None or parts.scheduler is not None:
+        return schedule_of(parts.optimizer, parts.scheduler, parts.interval)
+    if is_lightning(parts.classifier):
+        return schedule_of_module(parts.classifier)
+    found: Schedule = parts.other("schedule").schedule()
+    return found
 
 
 def open_classifier(parts: Parts, origin: str, options: Options, checkpoint: str | None) -> "Classifier":
     """The network with the weights at `checkpoint`, or as the user gave it."""
+    if parts.classifier is None:
+        found: Classifier = parts.other("classifier").classifier(checkpoint)
+        return found
+
     from classlens.adapters.python.network import classifier_of
 
     return classifier_of(parts.classifier, parts.transform, origin, checkpoint, trust=options.trust_checkpoint)

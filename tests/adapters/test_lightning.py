@@ -1,0 +1,199 @@
+"""Modules and data modules of the real Lightning."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.utils.data import DataLoader
+
+import classlens
+from classlens.adapters import open_source
+from classlens.errors import ConfigError, NotFound
+
+lightning = pytest.importorskip("lightning", reason="needs the extra lightning")
+torchvision = pytest.importorskip("torchvision")
+
+CLOCK = classlens.Clock(epochs=4, steps_per_epoch=5)
+
+
+class Module(lightning.LightningModule):
+    """A small classifier whose optimizers are made by `answer`."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.network = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 4, 3, stride=4), torch.nn.BatchNorm2d(4), torch.nn.AdaptiveAvgPool2d(1),
+            torch.nn.Flatten(), torch.nn.Linear(4, 3),
+        )  # fmt: skip
+        self.answer = answer
+
+    def forward(self, batch):
+        return self.network(batch)
+
+    def training_step(self, batch):
+        return self(batch).sum()
+
+    def configure_optimizers(self):
+        return self.answer(self)
+
+
+def sgd(module, lr=1.0):
+    return torch.optim.SGD(module.parameters(), lr=lr)
+
+
+def halved(optimizer):
+    return StepLR(optimizer, 1, gamma=0.5)
+
+
+def trained_rates(module):
+    """The rate of the first group before every step of a real training run by Lightning."""
+    seen = []
+
+    class Watching(lightning.Callback):
+        def on_train_batch_start(self, trainer, module, batch, number):
+            seen.append([optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers])
+
+    loader = DataLoader(torch.rand(5, 3, 16, 16), batch_size=1)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = lightning.Trainer(max_epochs=4, callbacks=[Watching()], enable_model_summary=False, **quiet)
+    trainer.fit(module, loader)
+    return np.array(seen)
+
+
+FORMS = {
+    "an optimizer": lambda module: sgd(module),
+    "a list of one": lambda module: [sgd(module)],
+    "two lists": lambda module: (lambda optimizer: ([optimizer], [halved(optimizer)]))(sgd(module)),
+    "a dict": lambda module: (lambda optimizer: {"optimizer": optimizer, "lr_scheduler": halved(optimizer)})(sgd(module)),
+    "a dict without a scheduler": lambda module: {"optimizer": sgd(module)},
+    "by step": lambda module: (
+        lambda optimizer: {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LinearLR(optimizer, 0.1, total_iters=12), "interval": "step"},
+        }
+    )(sgd(module)),
+    "every third step": lambda module: (
+        lambda optimizer: {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": halved(optimizer), "interval": "step", "frequency": 3},
+        }
+    )(sgd(module)),
+    "every second epoch": lambda module: (
+        lambda optimizer: ([optimizer], [{"scheduler": CosineAnnealingLR(optimizer, 4), "frequency": 2}])
+    )(sgd(module)),
+    "one cycle, by epoch as Lightning does unless told": lambda module: (
+        lambda optimizer: ([optimizer], [OneCycleLR(optimizer, 1.0, total_steps=20)])
+    )(sgd(module)),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_configure_optimizers_gives_the_rates_of_a_real_run(form, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    curve, *_ = classlens.replay(open_source(Module(FORMS[form])).schedule(), CLOCK).only("lr")
+
+    np.testing.assert_allclose(curve.values, trained_rates(Module(FORMS[form]))[:, 0], rtol=1e-6)
+
+
+def test_several_optimizers_are_all_drawn_with_their_own_schedulers():
+    def answer(module):
+        first, second = sgd(module, 1.0), sgd(module, 0.5)
+        return {"optimizer": first, "lr_scheduler": halved(first)}, {"optimizer": second}
+
+    curves = classlens.replay(open_source(Module(answer)).schedule(), CLOCK).only("lr")
+
+    assert [curve.group.name for curve in curves] == ["optimizer 0, all parameters", "optimizer 1, all parameters"]
+    np.testing.assert_allclose(curves[0].values[::5], [1, 0.5, 0.25, 0.125])
+    assert set(curves[1].values) == {0.5}
+
+
+def test_a_scheduler_made_for_steps_is_remarked_where_lightning_steps_it_by_epochs():
+    def answer(interval):
+        def make(module):
+            optimizer = sgd(module)
+            return [optimizer], [{"scheduler": OneCycleLR(optimizer, 1.0, total_steps=20), **interval}]
+
+        return make
+
+    (note,) = open_source(Module(answer({}))).schedule().notes
+
+    assert note == 'OneCycleLR is made for steps, and Lightning steps it once an epoch: say "interval": "step"'
+    assert open_source(Module(answer({"interval": "step"}))).schedule().notes == ()
+
+
+def test_a_scheduler_that_waits_for_a_metric_is_opened_with_the_monitor_beside_it():
+    def answer(module):
+        optimizer = sgd(module)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": ReduceLROnPlateau(optimizer), "monitor": "loss"}}
+
+    curve, *_ = classlens.replay(open_source(Module(answer)).schedule(), CLOCK).only("lr")
+
+    assert curve.values[0] == 1.0
+
+
+def test_a_module_that_needs_its_trainer_is_told_and_one_that_has_one_is_not():
+    def answer(module):
+        optimizer = sgd(module)
+        return [optimizer], [CosineAnnealingLR(optimizer, module.trainer.max_epochs)]
+
+    module = Module(answer)
+    with pytest.raises(ConfigError, match="outside training: RuntimeError: Module is not attached to a `Trainer`"):
+        open_source(module).schedule()
+
+    module.trainer = lightning.Trainer(max_epochs=4, accelerator="cpu", logger=False)
+    curve, *_ = classlens.replay(open_source(module).schedule(), CLOCK).only("lr")
+    np.testing.assert_allclose(curve.values[::5], [(1 + np.cos(np.pi * epoch / 4)) / 2 for epoch in range(4)])
+
+
+def test_a_module_is_a_classifier():
+    picture = classlens.Image(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
+
+    saliency = classlens.explain(open_source(Module(sgd)).classifier(), picture)[0]
+
+    assert saliency.layer == "network.1"
+
+
+class Photos(lightning.LightningDataModule):
+    """Two folders of pictures, made known in `setup` as Lightning wants it."""
+
+    def __init__(self, root):
+        super().__init__()
+        self.root = root
+
+    def prepare_data(self):
+        raise AssertionError("nothing is downloaded")
+
+    def setup(self, stage):
+        pipeline = torchvision.transforms.Compose(
+            [torchvision.transforms.RandomCrop(8), torchvision.transforms.ToTensor()]
+        )
+        self.data = torchvision.datasets.ImageFolder(str(self.root), transform=pipeline)
+
+    def train_dataloader(self):
+        return DataLoader(self.data, batch_size=2)
+
+    def val_dataloader(self):
+        return [DataLoader(self.data, batch_size=1)]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Pillow.new("RGB", (20, 24), "red").save(tmp_path / name / "0.png")
+    return tmp_path
+
+
+def test_a_data_module_offers_the_datasets_of_its_loaders(photos):
+    source = open_source((Photos(photos), Module(sgd)))
+
+    result = classlens.trace(source.dataset("train"), 1)
+
+    assert source.parts == ("dataset", "schedule", "classifier")
+    assert [snapshot.stage for snapshot in result.snapshots] == ["ImageFolder", "RandomCrop", "ToTensor"]
+    assert result.class_names == ("dog",)
+    assert (source.dataset("train").batch.size, source.dataset("val").batch.size) == (2, 1)
+    with pytest.raises(NotFound, match="no split named 'test' in Photos"):
+        source.dataset("test")
