@@ -148,7 +148,7 @@ def contestants(classifier: Classifier, part: str) -> tuple[int, Contestants]:
         makers["ours, EigenCAM"] = lambda: ours(classifier, 1, methods="EigenCAM", targets=None)
     theirs = {"six": {"methods": SIX}, "classes": {"classes": 5}, "smooth": {"aug_smooth": True}, "many": {"batch": 8}}
     makers["grad-cam"] = lambda: grad_cam(classifier, count, **theirs.get(part, {}))
-    if part not in ("six", "smooth"):
+    if part not in ("six", "smooth", "many"):
         classes = {"classes": 5} if part == "classes" else {}
         makers["torch-cam"] = lambda: torch_cam(classifier, count, **classes)
         makers["captum"] = lambda: captum(classifier, count, **classes)
