@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from classlens.cli.cam import collecting_later
+from classlens.cli.importing import collecting_later
 from classlens.cli.main import COMMANDS, command_module, main
 from classlens.cli.parsing import Parser, dashed
 
@@ -83,7 +83,7 @@ def test_the_documented_scripts_take_the_arguments_of_the_commands(script, comma
 def test_garbage_is_not_looked_for_while_torch_is_imported_and_is_again_afterwards(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
 
-    with collecting_later():
+    with collecting_later("torch"):
         assert not gc.isenabled()
 
     gc.unfreeze()

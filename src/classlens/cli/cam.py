@@ -11,12 +11,9 @@ config's load_from, or what the address names, has weights of its own.
 """
 
 import argparse
-import gc
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from classlens.cli.importing import collecting_later
 from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int
 
 
@@ -158,21 +155,7 @@ def run(arguments: argparse.Namespace) -> int:
     from classlens.cli.cam_request import read_request
 
     request = read_request(arguments)
-    with collecting_later():
+    with collecting_later("torch"):
         from classlens.cli.cam_answer import give_answer
 
     return give_answer(request)
-
-
-@contextmanager
-def collecting_later() -> Iterator[None]:
-    """Import torch without looking for garbage among its million objects, now and later: they live with the process."""
-    if "torch" in sys.modules:
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()

@@ -15,6 +15,7 @@ import os
 import re
 from pathlib import Path
 
+from classlens.cli.importing import collecting_later
 from classlens.cli.parsing import add_json, add_overrides, positive_int
 
 LARGEST = 100.0
@@ -86,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Open, replay, write; the findings decide the exit status only with --strict."""
     # numpy would start a thread for each core, which takes as long as drawing does, for matrices that no schedule has.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from classlens.cli.lr_answer import answer
+    with collecting_later("numpy"):
+        from classlens.cli.lr_answer import answer
 
     return answer(arguments)
