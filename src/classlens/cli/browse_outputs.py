@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from classlens.cli.browse_files import write_whole
 from classlens.cli.browse_job import Row
+from classlens.cli.display import has_display
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError
 
@@ -153,7 +154,7 @@ def shower(arguments: argparse.Namespace) -> Show | None:
     saved = arguments.output_dir or arguments.html
     if arguments.not_show or arguments.json or (saved and not arguments.show):
         return None
-    if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+    if has_display():
         from classlens.cli.browse_window import open_window
 
         window = open_window()

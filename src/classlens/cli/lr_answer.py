@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from classlens.adapters import Options
-from classlens.cli.lr_window import has_display, show
+from classlens.cli.display import has_display
+from classlens.cli.lr_window import show
 from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
 from classlens.errors import DataError, NotFound, NotOffered

@@ -1,11 +1,11 @@
 """A window for the plot of `classlens lr`, where there is a display: resized, it is drawn anew."""
 
-import os
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
+
+from classlens.cli.display import has_display
 
 Draw = Callable[[tuple[float, float]], bytes]
 """From a size in inches to a PNG of 100 pixels per inch."""
@@ -13,11 +13,6 @@ Draw = Callable[[tuple[float, float]], bytes]
 SMALLEST = 200
 SETTLED = 150
 """Milliseconds without a change after which a new size is drawn."""
-
-
-def has_display() -> bool:
-    """Whether a window could be seen."""
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def show(draw: Draw, size: tuple[float, float], title: str) -> bool:
