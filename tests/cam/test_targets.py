@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from classlens.cam.targets import class_index, objectives
+from classlens.cam.targets import class_index, objectives, probabilities
 from classlens.errors import NotFound
 
 CLASSES = ("tench, Tinca tinca", "tabby, tabby cat", "crane", "crane", "T-shirt - red")
@@ -63,3 +63,11 @@ def test_a_name_is_refused_where_classes_have_none():
     with pytest.raises(NotFound) as caught:
         class_index("cat", 5, None)
     assert caught.value.hint == "there is: 0 to 4, by number only"
+
+
+def test_the_only_logit_of_a_binary_network_is_a_sigmoid():
+    binary = probabilities(torch.tensor([[0.0], [2.0]]))
+    several = probabilities(torch.tensor([[0.0, 2.0]]))
+
+    torch.testing.assert_close(binary, torch.tensor([[0.5], [0.880797]]))
+    torch.testing.assert_close(several, torch.tensor([[0.119203, 0.880797]]))

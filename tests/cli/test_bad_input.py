@@ -60,7 +60,7 @@ def test_a_run_goes_on_past_any_file_and_says_what_is_wrong_with_it(case, tmp_pa
         assert found["error"].startswith(found["path"])
         assert re.search(case.reason, found["error"])
         assert told.err.count("\n  #1  ") == 1
-        assert "1 of them are bad:" in told.err
+        assert "1 of them is bad:" in told.err
     else:
         assert found["error"] is None
         assert "bad" not in told.err

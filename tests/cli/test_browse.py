@@ -301,7 +301,7 @@ def test_a_bad_picture_leaves_its_batch_and_is_marked_and_listed(config, data, t
 
     told = capsys.readouterr()
     assert "batch 1: 5 samples, Mixup, own share" in told.out
-    assert "1 of them are bad:\n  #1  " in told.err
+    assert "1 of them is bad:\n  #1  " in told.err
     assert files(tmp_path / "out") == ["batch_001.jpg"]
     main([*words, "--json"])
     found = json.loads(capsys.readouterr().out)

@@ -94,3 +94,43 @@ def test_a_window_is_never_larger_than_the_screen(size, shown):
     jpeg = encoded(Image(np.zeros((*size, 3), np.uint8)))
 
     assert fitted(jpeg, 1200 + FRAME, 900 + FRAME).size == shown
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("cat/a", "cat/b", "dog/c"):
+        file = tmp_path / "photos" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Pillow.new("RGB", (32, 24)).save(file)
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("inside", [".", "out"])
+def test_pictures_are_not_written_among_those_that_are_looked_at(inside, photos, capsys):
+    before = files(photos)
+
+    assert main(["browse", f"folder:{photos}", "-o", str(photos / inside)]) == 2
+
+    assert "what is written would join them" in capsys.readouterr().err
+    assert files(photos) == before
+
+
+def test_a_page_never_takes_the_place_of_a_picture(photos, capsys):
+    picture = photos / "cat" / "a.png"
+    before = picture.read_bytes()
+
+    assert main(["browse", f"folder:{photos}", "--html", str(picture)]) == 2
+
+    assert "--html writes .html or .htm files" in capsys.readouterr().err
+    assert picture.read_bytes() == before
+
+
+def test_a_folder_of_pictures_is_refused_when_the_dataset_has_other_numbers(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    main(["browse", f"folder:{photos}", "-o", str(out)])
+    (photos / "cat" / "a.png").unlink()
+
+    assert main(["browse", f"folder:{photos}", "-o", str(out)]) == 2
+
+    assert "made with samples 3" in capsys.readouterr().err
+    assert files(out) == ["cat/0_a.jpg", "cat/1_b.jpg", "dog/2_c.jpg"]

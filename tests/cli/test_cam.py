@@ -415,3 +415,28 @@ def test_many_pictures_are_read_a_portion_at_a_time_and_told_as_one(tmp_path, ca
     names = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert names == ["same.png", "same_2.png", "same_4.png", "same_5.png", "same_6.png"]
     assert told.err.splitlines()[-1] == "1 of 6 pictures could not be read"
+
+
+@pytest.mark.parametrize("place", ["photos", "photos/chelsea.png"], ids=["their folder", "one of them"])
+def test_a_map_is_never_written_over_a_picture_that_is_looked_at(place, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photo = photos / "chelsea.png"
+    photo.write_bytes(Path(CAT).read_bytes())
+
+    assert main(["cam", str(photo), "demo", "--save-path", str(tmp_path / place)]) == 2
+
+    assert "is one of the pictures to look at" in capsys.readouterr().err
+    assert photo.read_bytes() == Path(CAT).read_bytes()
+
+
+def test_a_picture_in_the_place_of_the_checkpoint_is_told(capsys):
+    assert main(["cam", CAT, "demo", CUP]) == 2
+
+    assert "coffee.png is a picture, not a checkpoint\nhint:  the order is IMG" in capsys.readouterr().err
+
+
+def test_methods_may_be_separated_by_commas(capsys):
+    assert main(["cam", CAT, "demo", "--method", "GradCAM,layercam", "--json"]) == 0
+
+    assert [one["method"] for one in json.loads(capsys.readouterr().out)["maps"]] == ["GradCAM", "LayerCAM"]

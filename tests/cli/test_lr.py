@@ -237,3 +237,13 @@ print(sorted({{"torch", "matplotlib", "timm", "cv2"}} & set(sys.modules)))
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert out.splitlines()[-1] == "[]"
+
+
+def test_a_table_replaces_no_file_of_another_kind(tmp_path, capsys):
+    script = tmp_path / "train.py"
+    script.write_text("x = 1")
+
+    assert main(["lr", "demo", "--csv", str(script)]) == 2
+
+    assert "which is no table" in capsys.readouterr().err
+    assert script.read_text() == "x = 1"

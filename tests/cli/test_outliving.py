@@ -39,7 +39,7 @@ def test_a_decoder_that_kills_the_process_costs_one_of_a_few_pictures(browse, tm
 
     assert found.returncode == 1
     assert "killed the process that decoded it (SIGSEGV)" in found.stderr
-    assert "1 of them are bad:\n  #2  sample 2: the process that decoded it died" in found.stderr
+    assert "1 of them is bad:\n  #2  sample 2: the process that decoded it died" in found.stderr
     assert files(tmp_path / "out") == ["0/0.jpg", "0/4.jpg", "1/1.jpg", "1/3.jpg", "unlabelled/2.jpg"]
 
 

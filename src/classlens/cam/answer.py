@@ -16,7 +16,7 @@ from classlens.cam.methods.loading import functions
 from classlens.cam.precision import PRECISIONS
 from classlens.cam.probe import Evidence, Probe, quickest_order
 from classlens.cam.saliency import Saliency, Subject
-from classlens.cam.targets import PREDICTED, Objective, Wish, objectives
+from classlens.cam.targets import PREDICTED, Objective, Wish, objectives, probabilities
 from classlens.cam.variants import AS_IT_IS, VARIANTS, turned_back, varied
 from classlens.image import Image
 
@@ -233,7 +233,7 @@ def subjects_of(
     against = [None] * len(logits) if objective.against is None else objective.against.tolist()
     chosen = objective.target.tolist()
     scores = objective.score(logits).tolist()
-    shares = logits.float().softmax(dim=1).tolist()
+    shares = probabilities(logits.float()).tolist()
     return tuple(
         Subject(
             target,

@@ -20,6 +20,7 @@ from classlens.cam.imputation import filled_in
 from classlens.cam.passes import logits_of
 from classlens.cam.probe import chunks, quickest_order
 from classlens.cam.saliency import Fused, Heatmap, Saliency
+from classlens.cam.targets import probabilities
 from classlens.image import Image
 
 Box = tuple[int, int, int, int]
@@ -155,7 +156,7 @@ class Trial:
 
     def probabilities(self, pictures: Sequence[Tensor]) -> Float32[np.ndarray, " n"]:
         """The probability of the class for each changed picture."""
-        return np.asarray(self.ask(pictures).softmax(dim=1)[:, self.column].numpy())
+        return np.asarray(probabilities(self.ask(pictures))[:, self.column].numpy())
 
     def scores(self, pictures: Sequence[Tensor]) -> Float32[np.ndarray, " n"]:
         """The logit of the class for each changed picture."""

@@ -16,7 +16,7 @@ from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.evidence import observe
 from classlens.cam.grids import Layout
 from classlens.cam.passes import logits_of
-from classlens.cam.targets import Objective
+from classlens.cam.targets import Objective, probabilities
 from classlens.errors import ModelError, first_line
 
 
@@ -49,10 +49,10 @@ class Probe:
         return torch.cat(parts).float()
 
     def probabilities(self, pictures: Float[Tensor, "n 3 rows columns"], of: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """The softmax probability of each variant's class."""
+        """The probability of each variant's class."""
         with torch.no_grad():
             parts = [
-                self.objective.picked(of[rows]).score(self.asked(pictures[rows]).softmax(dim=1))
+                self.objective.picked(of[rows]).score(probabilities(self.asked(pictures[rows])))
                 for rows in chunks(len(pictures), self.at_once)
             ]
         return torch.cat(parts).float()

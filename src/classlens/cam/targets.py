@@ -52,6 +52,11 @@ class Objective:
         return (weights * (wanted - logits.gather(1, near))).sum(dim=1) / (weights.sum(dim=1) + 1e-9)
 
 
+def probabilities(logits: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
+    """Softmax over the classes; of a binary network's only logit the sigmoid, as it is trained."""
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
+
+
 def objectives(
     wishes: tuple[Wish, ...], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
 ) -> list[Objective]:

@@ -101,7 +101,11 @@ class Outputs:
             return
         place = " and ".join(filter(None, (self.arguments.output_dir, self.arguments.html)))
         total = self.good + self.bad
-        what = f"{self.sheets} sheets of {total} pictures" if self.sheets else f"{total} pictures"
+        what = (
+            f"{self.sheets} {'sheet' if self.sheets == 1 else 'sheets'} of {total} pictures"
+            if self.sheets
+            else f"{total} pictures"
+        )
         print(f"{what} of {self.dataset.name}" + (f" in {place}" if place else ""), file=self.out)
         if not place and self.show is None:
             print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
@@ -127,7 +131,7 @@ def list_bad(bad: Sequence[Row], count: int) -> None:
     """Name the samples that could not be read, and why."""
     if not count:
         return
-    print(f"{count} of them are bad:", file=sys.stderr)
+    print(f"{count} of them {'is' if count == 1 else 'are'} bad:", file=sys.stderr)
     for row in bad[:LISTED]:
         print(f"  #{row.index}  {row.error}", file=sys.stderr)
     if count > LISTED:

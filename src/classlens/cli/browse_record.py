@@ -13,6 +13,7 @@ from classlens.cli.browse_files import write_whole
 from classlens.errors import DataError
 
 RECORD = "browse.json"
+PAGES = (".html", ".htm")
 OF_PIXELS = ("config", "phase", "epoch", "cfg_options", "seed", "rescale_factor", "bgr2rgb")
 """What decides the pixels drawn for an index."""
 
@@ -20,16 +21,19 @@ OF_SHEETS = ("index", "classes", "in_order", "shuffle", "show_number", "repeat",
 """What decides which samples come together on a sheet."""
 
 
-def claim(folder: str, arguments: argparse.Namespace) -> bool:
+def claim(folder: str, arguments: argparse.Namespace, samples: int) -> bool:
     """Note in the folder what makes its pictures; whether an earlier run with the same options has been there.
+
+    `samples` is the length of the dataset: where it changes, other pictures have the numbers.
 
     Raises:
         DataError: the folder holds pictures that other options made, or takes no files.
     """
-    place, now = Path(folder) / RECORD, options_of(arguments)
+    place, now = Path(folder) / RECORD, options_of(arguments) | {"samples": samples}
     before = earlier(place)
     if before is not None and before != now:
-        changed = [name for name in {**now, **before} if now.get(name) != before.get(name)]
+        changed = [name for name in now if name in before and now[name] != before[name]]
+        changed = changed or [name for name in {**now, **before} if now.get(name) != before.get(name)]
         told = ", ".join(f"{name.replace('_', '-')} {said(before.get(name))}" for name in changed)
         raise DataError(
             f"{folder} holds pictures of another run: made with {told}",
@@ -38,6 +42,25 @@ def claim(folder: str, arguments: argparse.Namespace) -> bool:
     if before is None:
         write_whole(place, json.dumps(now, indent=1).encode())
     return before is not None
+
+
+def check_places(arguments: argparse.Namespace) -> None:
+    """Refuse to write where it would harm what is read.
+
+    Raises:
+        DataError: the pictures would lie in the folder that is looked at, and be samples of the next run; or the page
+            has not the name of one.
+    """
+    kind, _, place = arguments.config.partition(":")
+    if kind == "folder" and arguments.output_dir:
+        read, written = Path(place).resolve(), Path(arguments.output_dir).resolve()
+        if read == written or read in written.parents:
+            raise DataError(
+                f"{arguments.output_dir} lies in {place}, whose pictures are shown: what is written would join them",
+                hint="choose an --output-dir outside",
+            )
+    if arguments.html and Path(arguments.html).suffix.casefold() not in PAGES:
+        raise DataError(f"--html writes {' or '.join(PAGES)} files, not {arguments.html}")
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -60,10 +83,6 @@ def earlier(place: Path) -> Mapping[str, Any] | None:
 
 def said(value: object) -> str:
     """An option's value in few letters."""
-    return (
-        "not given"
-        if value in (None, [], False)
-        else " ".join(map(str, value))
-        if isinstance(value, list)
-        else str(value)
-    )
+    if value is None or value is False or value == []:
+        return "not given"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -12,7 +12,7 @@ from typing import TextIO
 from classlens.adapters import Options
 from classlens.cli.browse_job import Look, keep, lost, sketch
 from classlens.cli.browse_outputs import Outputs
-from classlens.cli.browse_record import claim
+from classlens.cli.browse_record import check_places, claim
 from classlens.cli.browse_workers import Draw, Half, Job, Opening, Result, results
 from classlens.cli.memory import keep_freed_memory
 from classlens.cli.opening import open_target
@@ -49,6 +49,7 @@ class Run:
 
 def browse(arguments: argparse.Namespace, out: TextIO) -> int:
     """Do what `classlens browse` was asked to do; the exit status is 1 for a bad picture with `--strict`."""
+    check_places(arguments)
     keep_freed_memory()
     options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, epoch=arguments.epoch)
     dataset = open_target(arguments.config, options).dataset(arguments.phase)
@@ -119,7 +120,7 @@ def look_of(run: Run, outputs: Outputs) -> Look:
     """What to make of every sample."""
     arguments = run.arguments
     folder = arguments.output_dir or None
-    again = claim(folder, arguments) if folder else False
+    again = claim(folder, arguments, run.dataset.length) if folder else False
     return Look(
         mode=arguments.mode,
         rescale=arguments.rescale_factor,

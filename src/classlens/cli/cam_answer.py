@@ -24,8 +24,8 @@ from classlens.cam.saliency import Explanation, Fused, Saliency
 from classlens.cam.targets import PREDICTED
 from classlens.cli.cam_boxes import HINT
 from classlens.cli.cam_cost import Progress, ahead, counting_line
-from classlens.cli.cam_portions import Portion, file_names, portions
-from classlens.cli.cam_request import Request
+from classlens.cli.cam_portions import Portion, portions
+from classlens.cli.cam_request import Request, file_names
 from classlens.cli.cam_scores import Scored, means, report, scored
 from classlens.cli.cam_words import complain, sentence
 from classlens.errors import DataError

@@ -1,6 +1,6 @@
 """The pictures of a request, read a portion at a time: a folder of thousands need not fit into memory."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,15 +46,3 @@ def in_one_piece(request: Request) -> bool:
     """Whether one file, or one table, is made of all pictures."""
     arguments = request.arguments
     return bool(arguments.npz or arguments.evaluate or (arguments.save_path and not request.to_folder))
-
-
-def file_names(pictures: Sequence[Path]) -> Mapping[Path, str]:
-    """A name for every picture; those that come again get a number: a, b, a_2."""
-    names: dict[str, Path] = {}
-    for picture in pictures:
-        name, count = picture.stem, 1
-        while name in names:
-            count += 1
-            name = f"{picture.stem}_{count}"
-        names[name] = picture
-    return {picture: name for name, picture in names.items()}

@@ -4,7 +4,7 @@ Pictures, config, checkpoint, methods and colours are looked at here, so that a 
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from importlib.util import find_spec
@@ -62,10 +62,15 @@ def read_request(arguments: argparse.Namespace) -> Request:
         )
     if checkpoint is not None and ":" not in checkpoint and not Path(checkpoint).expanduser().is_file():
         raise DataError(f"no such checkpoint: {checkpoint}", hint="the last word is a path or a URL")
+    if checkpoint is not None and Path(checkpoint).suffix.casefold() in PICTURES:
+        raise DataError(
+            f"{checkpoint} is a picture, not a checkpoint", hint="the order is IMG [IMG ...] CONFIG [CHECKPOINT]"
+        )
     methods = tuple(dict.fromkeys(chosen_methods(arguments.method)))
     table(arguments.colormap)
     style = Style(arguments.colormap or DEFAULT_COLORMAP, arguments.opacity, arguments.contour or None)
     check_outputs(arguments)
+    spare_pictures(arguments, pictures)
     boxes = read_boxes(arguments.box, pictures)
     options = Options(
         parse_overrides(arguments.cfg_options),
@@ -133,13 +138,44 @@ def chosen_methods(names: Sequence[str] | None) -> list[str]:
         NotFound: there is no such method.
     """
     chosen: list[str] = []
-    for name in names or ["GradCAM"]:
+    for name in ",".join(names or ["GradCAM"]).split(","):
         if name.casefold() in ("all", "every"):
             slow_too = name.casefold() == "every"
             chosen += [one.name for one in METHODS.values() if one.quick or (slow_too and one.needs == "scores")]
         else:
             chosen.append(find_method(name).name)
     return chosen
+
+
+def file_names(pictures: Sequence[Path]) -> Mapping[Path, str]:
+    """A name for every picture; those that come again get a number: a, b, a_2."""
+    names: dict[str, Path] = {}
+    for picture in pictures:
+        name, count = picture.stem, 1
+        while name in names:
+            count += 1
+            name = f"{picture.stem}_{count}"
+        names[name] = picture
+    return {picture: name for name, picture in names.items()}
+
+
+def spare_pictures(arguments: argparse.Namespace, pictures: Sequence[Path]) -> None:
+    """Refuse to write a map over a picture that is looked at.
+
+    Raises:
+        DataError: a file to be written is one of the pictures.
+    """
+    folder = arguments.save_path
+    if folder is None:
+        return
+    names = file_names(pictures).values()
+    places = [folder / f"{name}.png" for name in names] if is_folder(folder) else [folder]
+    read = {path.resolve() for path in pictures}
+    for place in places:
+        if place.resolve() in read:
+            raise DataError(
+                f"{place} is one of the pictures to look at, and would be lost", hint="another --save-path keeps it"
+            )
 
 
 def is_folder(path: Path) -> bool:

@@ -39,6 +39,8 @@ def answer(arguments: argparse.Namespace) -> int:
             check_target(path)
     if arguments.csv is not None:
         check_folder(arguments.csv)
+        if arguments.csv.is_file() and arguments.csv.suffix.lower() != ".csv":
+            raise DataError(f"--csv would replace {arguments.csv}, which is no table", hint="end the name in .csv")
     every = [replayed(address, label, arguments) for address, label in zip(arguments.config, labels, strict=True)]
     runs = [chosen(run, arguments.parameter) for run in every]
     wrote = write_pictures(runs, arguments)
