@@ -81,7 +81,7 @@ def test_large_pictures_are_shrunk_on_a_contact_sheet_only(tmp_path):
     main(["browse", target, "-o", str(tmp_path / "alone")])
 
     widths = [read_image(next(Path(tmp_path, name).rglob("*.jpg"))).size[1] for name in ("grid", "alone")]
-    assert widths == [288 + 10, 900]
+    assert widths == [10 + 288 + 10, 900]
 
 
 def test_the_bar_says_how_far_a_run_is_and_how_long_the_rest_takes():

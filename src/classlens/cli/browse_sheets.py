@@ -17,10 +17,10 @@ def sheet_of(rows: Sequence[Row], columns: int) -> bytes:
     lines = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     widths = [max(line[place].shape[1] for line in lines if place < len(line)) for place in range(len(lines[0]))]
     heights = [max(picture.shape[0] for picture in line) for line in lines]
-    canvas = np.full((sum(heights) + GAP * len(heights), sum(widths) + GAP * len(widths), 3), 255, np.uint8)
-    top = 0
+    canvas = np.full((sum(heights) + GAP * (len(heights) + 1), sum(widths) + GAP * (len(widths) + 1), 3), 255, np.uint8)
+    top = GAP
     for line, height in zip(lines, heights, strict=True):
-        left = 0
+        left = GAP
         for picture, width in zip(line, widths, strict=False):
             canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
             left += width + GAP

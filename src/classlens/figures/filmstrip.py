@@ -246,7 +246,7 @@ def paste_row(canvas: Canvas, row: Sequence[Tile], top: int) -> None:
 
 def bad_tile(reason: str, title: str, *, rescue: Image | None = None) -> Image:
     """A marked tile for a sample that cannot be shown, with as much of its picture as there is."""
-    return Image(sheet([Tile(bad_picture(rescue, LARGEST).pixels, ())], title, [reason]))
+    return Image(titled(bad_picture(rescue, LARGEST).pixels, title, [reason]))
 
 
 def bad_picture(rescue: Image | None, longest: int) -> Image:
