@@ -165,11 +165,10 @@ def spare_pictures(arguments: argparse.Namespace, pictures: Sequence[Path]) -> N
     Raises:
         DataError: a file to be written is one of the pictures.
     """
-    folder = arguments.save_path
-    if folder is None:
+    target = arguments.save_path
+    if target is None:
         return
-    names = file_names(pictures).values()
-    places = [folder / f"{name}.png" for name in names] if is_folder(folder) else [folder]
+    places = [target / f"{name}.png" for name in file_names(pictures).values()] if is_folder(target) else [target]
     read = {path.resolve() for path in pictures}
     for place in places:
         if place.resolve() in read:
