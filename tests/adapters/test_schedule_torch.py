@@ -420,7 +420,7 @@ def test_where_a_scheduler_of_timm_can_only_be_guessed_a_note_says_so_and_what_i
         "its values go on from there"
     )
     scheduler.optimizer.param_groups[0]["lr"] = 0.123
-    with pytest.raises(ConfigError, match="StepLRScheduler: the lr 0.123 of its optimizer is none that it sets"):
+    with pytest.raises(ConfigError, match=r"StepLRScheduler: the lr 0\.123 of its optimizer is none that it sets"):
         scheduled(scheduler)
 
 
