@@ -144,11 +144,11 @@ def sorted_in(parts: Parts, key: str, thing: Thing, origin: str, options: Option
 def joined(parts: Parts, name: str, thing: Thing) -> Parts:
     """The parts with one more object in a field."""
     held = getattr(parts, name)
-    if isinstance(held, tuple):
-        return replace(parts, **{name: (*held, thing)})
-    if held is not None and held is not thing:
+    many = isinstance(held, tuple)
+    if not many and held is not None and held is not thing:
         parts = replace(parts, twice={**parts.twice, name: f"{type(held).__name__} and {type(thing).__name__}"})
-    return replace(parts, **{name: thing})
+    new: dict[str, Thing] = {name: (*held, thing) if many else thing}
+    return replace(parts, **new)
 
 
 def check_single(parts: Parts, *names: str) -> None:
@@ -164,6 +164,7 @@ def check_single(parts: Parts, *names: str) -> None:
 
 def plan_of(parts: Parts) -> Plan | None:
     """The length of the run: a `Clock`, or `epochs` beside a DataLoader for training or beside `steps_per_epoch`."""
+    check_single(parts, "clock")
     loader: Thing = parts.datasets.get("train")
     if parts.clock is not None:
         clock = parts.clock
