@@ -278,6 +278,17 @@ def test_a_wrong_scheduler_is_told_when_the_config_is_opened(tmp_path, scheduler
         ({"type": "CosineAnnealingLR", "eta_min": "1e-5"}, "eta_min is a number, not '1e-5'"),
         ({"type": "CosineRestartLR", "periods": [3]}, "eta_min or eta_min_ratio is missing"),
         ({"type": "OneCycleLR", "eta_max": 1, "anneal_strategy": "cosine"}, "anneal_strategy is cos or linear"),
+        ({"type": "OneCycleLR", "eta_max": 1, "total_steps": -1}, "total_steps is a whole number of 1 or more, not -1"),
+        ({"type": "OneCycleLR", "eta_max": 1, "pct_start": 1}, "pct_start is a float between 0 and 1, not 1"),
+        ({"type": "OneCycleLR", "eta_max": 1, "div_factor": 0}, "div_factor and final_div_factor divide"),
+        ({"type": "ReduceOnPlateauLR", "rule": "lower"}, "rule is less or greater, not 'lower'"),
+        ({"type": "ReduceOnPlateauLR", "threshold_rule": "x"}, "threshold_rule is rel or abs, not 'x'"),
+        ({"type": "ReduceOnPlateauLR", "threshold": -1}, "threshold is a number of 0 or more, not -1"),
+        ({"type": "ReduceOnPlateauLR", "min_value": [1, 2]}, "min_value has 2 values"),
+        ({"type": "LinearLR", "last_step": 5}, "last_step is -1 where a run starts, not 5"),
+        ({"type": "LinearLR", "end": None}, "end is a number, not None"),
+        ({"type": "PolyLR", "power": -1}, "power is a number of 0 or more, not -1"),
+        ({"type": "PolyLR", "end": 2.5}, "begin=0 to end=2.5 is no whole number of epochs"),
     ],
 )
 def test_a_scheduler_that_does_not_fit_is_told_with_its_place(tmp_path, scheduler, message):
