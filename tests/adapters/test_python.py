@@ -490,8 +490,12 @@ def test_each_of_several_schedulers_has_its_interval():
     linear, milestones = linear_and_milestones(mine)
     by_step, by_epoch = linear_and_milestones(theirs)
 
-    values = rates(open_source((mine, {"scheduler": linear, "interval": "step"}, milestones)))
+    source = open_source((mine, {"scheduler": linear, "interval": "step", "frequency": 1}, milestones))
+    values = rates(source)
 
+    assert source.schedule().notes == (
+        "one optimizer is scheduled by LinearLR after every step and MultiStepLR after every epoch",
+    )
     np.testing.assert_allclose(values, stepped_by_hand(theirs, [by_step], [by_epoch]))
 
 
@@ -533,6 +537,14 @@ def test_schedulers_of_timm_beside_others_are_refused_as_they_undo_what_those_di
 
     with pytest.raises(ConfigError, match="StepLR and CosineLRScheduler set the rates of one optimizer"):
         open_source((optimizer, halved(optimizer), cosine)).schedule()
+
+
+def test_what_takes_over_at_an_epoch_that_only_the_loop_knows_is_refused():
+    optimizer = optimizer_of(network())
+    averaging = torch.optim.swa_utils.SWALR(optimizer, 0.05)
+
+    with pytest.raises(ConfigError, match="SWALR takes over from StepLR, and only your loop says when"):
+        open_source((optimizer, halved(optimizer), averaging)).schedule()
 
 
 def test_two_of_a_kind_are_refused_where_one_can_be_meant_and_only_if_it_is_asked_for():

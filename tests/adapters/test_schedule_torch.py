@@ -88,12 +88,14 @@ def test_a_scheduler_that_was_stepped_goes_on_from_there(name):
     np.testing.assert_allclose(values, trained(theirs, 80), rtol=1e-9, atol=1e-15)
 
 
-def test_where_a_scheduler_is_that_goes_on_is_a_note():
-    scheduler = rules.StepLR(optimizer_of(), 10)
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_where_a_scheduler_is_that_goes_on_is_a_note(name):
+    scheduler = SCHEDULERS[name](optimizer_of())
     trained(scheduler, 5)
 
-    assert scheduled(scheduler).notes == ("StepLR is at epoch 5 already: its values go on from there",)
-    assert scheduled(rules.StepLR(optimizer_of(), 10)).notes == ()
+    assert scheduled(SCHEDULERS[name](optimizer_of())).notes == ()
+    (note,) = scheduled(scheduler, every="epoch").notes
+    assert note == f"{type(scheduler).__name__} is at epoch 5 already: its values go on from there"
 
 
 RESUMED = {

@@ -57,10 +57,20 @@ class Stepping:
         if not isinstance(self.frequency, int) or self.frequency < 1:
             raise ConfigError(f"{self.name}: frequency is a whole number of 1 or more, not {self.frequency!r}")
 
+    def __str__(self) -> str:
+        often = f"every {self.frequency} {self.every}s" if self.frequency > 1 else f"every {self.every}"
+        return f"{self.name} after {often}"
+
     @property
     def name(self) -> str:
         """What the scheduler is called in errors."""
         return type(self.scheduler).__name__
+
+    @property
+    def behind(self) -> int:
+        """How many steps or epochs the scheduler counts already; a ChainedScheduler leaves that to its members."""
+        counters = [rule_in(self.scheduler), *members_of(self.scheduler)]
+        return max(getattr(one, "last_epoch", 0) for one in counters)
 
     @property
     def waits_for_metric(self) -> bool:
@@ -152,32 +162,22 @@ def stepped(
         )
     groups = twins[0].scheduler.optimizer.param_groups
     names, calls = list(values_of(groups[0])), [(each, advance_of(each, improves=improves)) for each in twins]
-    rows = np.empty((ticks, len(groups), len(names)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns that no optimizer step came before, and none will
-        for tick in range(ticks):
-            rows[tick] = [list(values_of(group).values()) for group in groups]
-            for each, advance in calls:
-                if each.is_due(tick, epoch):
-                    advanced(each, advance, tick + 1, ticks)
-    return {name: rows[:, :, place] for place, name in enumerate(names)}
-
-
-def advanced(each: Stepping, advance: Callable[[], None], done: int, ticks: int) -> None:
-    """Step a scheduler once, where `done` of the ticks are over.
-
-    Raises:
-        ConfigError: it stops before the last tick, or its code fails.
-    """
+    rows, tick, each = np.empty((ticks, len(groups), len(names))), 0, twins[0]
     try:
-        with users_code(f"{each.name}.step()"):
-            advance()
+        with warnings.catch_warnings(), users_code(f"{' and '.join(each.name for each in twins)}.step()"):
+            warnings.simplefilter("ignore")  # torch warns that no optimizer step came before, and none will
+            for tick in range(ticks):
+                rows[tick] = [list(values_of(group).values()) for group in groups]
+                for each, advance in calls:
+                    if each.is_due(tick, epoch):
+                        advance()
     except ConfigError as error:
         if not isinstance(error.__cause__, ValueError):
             raise
-        if done < ticks:  # a rule that is over with the run may refuse the step after it
-            what = f"{each.name} stops after {done:,} {'steps' if each.every == 'step' else 'epochs'}"
+        if tick + 1 < ticks:  # a rule that is over with the run may refuse the step after it
+            what = f"{each.name} stops after {tick + 1:,} {'steps' if width == 1 else 'epochs'}"
             raise ConfigError(f"{what}: {error.__cause__}", hint=f"it is stepped after every {each.every}") from error
+    return {name: rows[:, :, place] for place, name in enumerate(names)}
 
 
 def advance_of(each: Stepping, *, improves: bool) -> Callable[[], None]:

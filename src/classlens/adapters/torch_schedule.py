@@ -73,6 +73,12 @@ def scheduled_together(steppings: Sequence[Stepping]) -> Schedule:
     if timm is not None and not timm.waits_for_metric:
         rules, notes = timm_schedule.rules_of(timm.scheduler)
         return Schedule(groups_of(optimizer, dict(enumerate(rules))), notes=notes)
+    if (swa := next((each for each in steppings if each.name == "SWALR"), None)) is not None and not alone:
+        raise ConfigError(
+            f"{swa.name} takes over from {' and '.join(each.name for each in steppings if each is not swa)}, and only "
+            "your loop says when",
+            hint="let SequentialLR say it: SequentialLR(optimizer, [scheduler, SWALR(...)], milestones=[75])",
+        )
     notes = notes_of(steppings)
     if (links := links_of(steppings, optimizer)) is not None:
         settings = tuple(settings_of(part, each.every) for each in steppings for part in parts_of(each.scheduler))
@@ -86,12 +92,15 @@ def scheduled_together(steppings: Sequence[Stepping]) -> Schedule:
 
 
 def notes_of(steppings: Sequence[Stepping]) -> tuple[str, ...]:
-    """Which of the schedulers do not start with the run."""
-    return tuple(
-        f"{each.name} is at {each.every} {each.scheduler.last_epoch:,} already: its values go on from there"
+    """Which schedulers act together, and which do not start with the run."""
+    resumed = tuple(
+        f"{each.name} is at {each.every} {each.behind:,} already: its values go on from there"
         for each in steppings
-        if getattr(each.scheduler, "last_epoch", 0) > 0
+        if each.behind > 0
     )
+    if len(steppings) == 1:
+        return resumed
+    return (f"one optimizer is scheduled by {' and '.join(map(str, steppings))}", *resumed)
 
 
 def unscheduled(optimizer: Optimizer) -> Schedule:
