@@ -165,6 +165,14 @@ REFUSED = {
         lambda one: ([one], [halved(torch.optim.SGD(one.param_groups[0]["params"], lr=1.0))]),
         "StepLR is made for an optimizer that is not returned",
     ),
+    "no metric": (
+        lambda one: {"optimizer": one, "lr_scheduler": ReduceLROnPlateau(one)},
+        "ReduceLROnPlateau needs a metric to look at",
+    ),
+    "no metric in a dict": (
+        lambda one: {"optimizer": one, "lr_scheduler": {"scheduler": ReduceLROnPlateau(one)}, "monitor": "score"},
+        "ReduceLROnPlateau needs a metric to look at",
+    ),
     "no interval": (
         lambda one: ([one], [{"scheduler": halved(one), "interval": "batch"}]),
         "StepLR: interval is 'step' or 'epoch', not 'batch'",
@@ -227,6 +235,15 @@ def test_a_scheduler_that_waits_for_a_metric_is_opened_with_the_monitor_beside_i
     curve, *_ = classlens.replay(open_source(Module(answer)).schedule(), CLOCK).only("lr")
 
     assert curve.values[0] == 1.0
+
+
+def test_the_monitor_of_a_bare_scheduler_stands_beside_the_optimizer():
+    def answer(module):
+        optimizer = sgd(module)
+        return {"optimizer": optimizer, "lr_scheduler": ReduceLROnPlateau(optimizer), "monitor": "score"}
+
+    assert open_source(Module(answer)).schedule().notes == ()
+    assert open_source(answer(Module(sgd))).schedule().notes == ()  # as what a function returns
 
 
 def test_a_module_that_needs_its_trainer_is_told_and_one_that_has_one_is_not():

@@ -4,7 +4,7 @@ The package itself is never imported: a module is whatever has `configure_optimi
 `train_dataloader` and is no network.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -42,27 +42,41 @@ def schedule_of_module(module: Thing) -> Schedule:
     """
     name = f"{type(module).__name__}.configure_optimizers"
     optimizers, schedulers = configured(module, name)
+    by_itself = getattr(module, "automatic_optimization", True)
     for one in schedulers:
-        if not kinds.is_scheduler(one["scheduler"]):
-            raise ConfigError(
-                f"{name} gives a {type(one['scheduler']).__name__} where Lightning takes one scheduler",
-                hint="several are [optimizer], [scheduler, scheduler]",
-            )
-        if all(one["scheduler"].optimizer is not optimizer for optimizer in optimizers):
-            raise ConfigError(
-                f"{name}: {type(one['scheduler']).__name__} is made for an optimizer that is not returned"
-            )
+        check_scheduler(one, optimizers, name, by_itself=by_itself)
     schedule = schedule_of(optimizers, schedulers, "epoch")
     notes = [
         f'{type(one["scheduler"]).__name__} is made for steps, and Lightning steps it once an epoch: say "interval": "step"'
         for one in schedulers
         if made_for(one["scheduler"]) == "step" and one.get("interval", "epoch") == "epoch"
     ]
-    if schedulers and not getattr(module, "automatic_optimization", True):
+    if schedulers and not by_itself:
         notes = [
             "optimization is manual: the module's own code steps the schedulers, after epochs if nothing else is said"
         ]
     return replace(schedule, notes=(*schedule.notes, *notes))
+
+
+def check_scheduler(given: Mapping[str, Thing], optimizers: Sequence[Thing], name: str, *, by_itself: bool) -> None:
+    """Refuse a scheduler at which Lightning stops; `by_itself` says that Lightning steps it.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    scheduler: Thing = given.get("scheduler")
+    kind = type(scheduler).__name__
+    if not kinds.is_scheduler(scheduler):
+        raise ConfigError(
+            f"{name} gives a {kind} where Lightning takes one scheduler",
+            hint="several are [optimizer], [scheduler, scheduler]",
+        )
+    if all(scheduler.optimizer is not optimizer for optimizer in optimizers):
+        raise ConfigError(f"{name}: {kind} is made for an optimizer that is not returned")
+    if by_itself and kind == "ReduceLROnPlateau" and not given.get("monitor"):
+        raise ConfigError(
+            f"{name}: {kind} needs a metric to look at", hint='say "monitor": "val_loss" beside the scheduler'
+        )
 
 
 def configured(module: Thing, name: str) -> tuple[list[Thing], list[Mapping[str, Thing]]]:
@@ -98,7 +112,9 @@ def configured(module: Thing, name: str) -> tuple[list[Thing], list[Mapping[str,
 def parts_of(given: Thing) -> tuple[list[Thing], list[Thing]]:
     """The optimizers and the schedulers in what was returned, without a look at what they are."""
     if isinstance(given, Mapping):
-        return [given.get("optimizer")], [given.get("lr_scheduler")]
+        scheduler, monitor = given.get("lr_scheduler"), given.get("monitor")
+        bare = scheduler is not None and not isinstance(scheduler, Mapping)
+        return [given.get("optimizer")], [{"scheduler": scheduler, "monitor": monitor} if bare else scheduler]
     if not isinstance(given, (list, tuple)):
         return [given], []
     if len(given) == 2 and isinstance(given[0], (list, tuple)):
