@@ -86,7 +86,8 @@ def position(scheduler: Thing) -> tuple[int, tuple[str, ...]]:
     if now in starts(scheduler) or now == values_at(scheduler, 0):
         return 0, ()
     alone = copy.copy(scheduler)  # its first group will do to find the place
-    alone.base_values, alone.warmup_steps = scheduler.base_values[:1], scheduler.warmup_steps[:1]
+    for name in ("base_values", "warmup_steps"):
+        setattr(alone, name, getattr(scheduler, name, [])[:1])
     fits = (call for call in range(1, MOST_CALLS) if values_at(alone, call) == now[:1])
     name, unit = type(scheduler).__name__, "epoch" if scheduler.t_in_epochs else "step"
     start = next((call for call in fits if values_at(scheduler, call) == now), None)
