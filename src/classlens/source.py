@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from classlens.errors import NotOffered
@@ -81,7 +81,8 @@ class Source:
             raise self._lacks("training length")
         if dataset_size is None and self.plan.dataset_size is not None:
             dataset_size = self.plan.dataset_size()
-        return self.plan.clock(dataset_size, gpus)
+        clock = self.plan.clock(dataset_size, gpus)
+        return replace(clock, gpus=gpus) if gpus > 1 else clock
 
     def classifier(self, checkpoint: str | None = None) -> Classifier:
         """Build the model with the weights at `checkpoint`, or with the source's own.

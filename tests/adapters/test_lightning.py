@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    CosineAnnealingLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
 from torch.utils.data import DataLoader
 
 import classlens
@@ -13,6 +22,7 @@ from classlens.errors import ConfigError, NotFound
 
 lightning = pytest.importorskip("lightning", reason="needs the extra lightning")
 torchvision = pytest.importorskip("torchvision")
+MisconfigurationException = pytest.importorskip("lightning.fabric.utilities.exceptions").MisconfigurationException
 
 CLOCK = classlens.Clock(epochs=4, steps_per_epoch=5)
 
@@ -26,12 +36,13 @@ class Module(lightning.LightningModule):
             torch.nn.Conv2d(3, 4, 3, stride=4), torch.nn.BatchNorm2d(4), torch.nn.AdaptiveAvgPool2d(1),
             torch.nn.Flatten(), torch.nn.Linear(4, 3),
         )  # fmt: skip
-        self.answer = answer
+        self.answer, self.scores = answer, [0.0] * 100
 
     def forward(self, batch):
         return self.network(batch)
 
     def training_step(self, batch):
+        self.log("score", self.scores[self.current_epoch], on_step=False, on_epoch=True)
         return self(batch).sum()
 
     def configure_optimizers(self):
@@ -46,7 +57,7 @@ def halved(optimizer):
     return StepLR(optimizer, 1, gamma=0.5)
 
 
-def trained_rates(module):
+def trained_rates(module, epochs=4):
     """The rate of the first group before every step of a real training run by Lightning."""
     seen = []
 
@@ -56,7 +67,7 @@ def trained_rates(module):
 
     loader = DataLoader(torch.rand(5, 3, 16, 16), batch_size=1)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
-    trainer = lightning.Trainer(max_epochs=4, callbacks=[Watching()], enable_model_summary=False, **quiet)
+    trainer = lightning.Trainer(max_epochs=epochs, callbacks=[Watching()], enable_model_summary=False, **quiet)
     trainer.fit(module, loader)
     return np.array(seen)
 
@@ -82,6 +93,29 @@ FORMS = {
     "every second epoch": lambda module: (
         lambda optimizer: ([optimizer], [{"scheduler": CosineAnnealingLR(optimizer, 4), "frequency": 2}])
     )(sgd(module)),
+    "a warm-up by step and milestones by epoch": lambda module: (
+        lambda optimizer: ([optimizer], [
+            {"scheduler": LinearLR(optimizer, 0.1, total_iters=7), "interval": "step"}, MultiStepLR(optimizer, [2], 0.5),
+        ])
+    )(sgd(module)),
+    "two that set the rate anew": lambda module: (
+        lambda optimizer: ([optimizer], [
+            {"scheduler": LambdaLR(optimizer, lambda epoch: 1 / (epoch + 1)), "interval": "epoch"},
+            {"scheduler": OneCycleLR(optimizer, 0.3, total_steps=30), "interval": "step", "frequency": 2},
+        ])
+    )(sgd(module)),
+    "a chain by step beside a cosine by epoch": lambda module: (
+        lambda optimizer: ([optimizer], [
+            {"scheduler": CosineAnnealingLR(optimizer, 3, 0.01)},
+            {"scheduler": ChainedScheduler([StepLR(optimizer, 6), LinearLR(optimizer, 0.5, total_iters=9)]), "interval": "step"},
+        ])
+    )(sgd(module)),
+    "a decay that ends at nothing": lambda module: (
+        lambda optimizer: ([optimizer], [{"scheduler": LinearLR(optimizer, 1, 0, 12), "interval": "step"}])
+    )(sgd(module)),
+    "a warm-up that was made and is not stepped": lambda module: (
+        lambda optimizer: (LinearLR(optimizer, 0.25), ([optimizer], [halved(optimizer)]))[1]
+    )(sgd(module)),
     "one cycle, by epoch as Lightning does unless told": lambda module: (
         lambda optimizer: ([optimizer], [OneCycleLR(optimizer, 1.0, total_steps=20)])
     )(sgd(module)),
@@ -95,6 +129,76 @@ def test_every_form_of_configure_optimizers_gives_the_rates_of_a_real_run(form, 
     curve, *_ = classlens.replay(open_source(Module(FORMS[form])).schedule(), CLOCK).only("lr")
 
     np.testing.assert_allclose(curve.values, trained_rates(Module(FORMS[form]))[:, 0], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_plateau_that_is_stepped_every_second_epoch_is_drawn_between_the_best_and_the_worst_real_run(
+    beside, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    def answer(module):
+        optimizer = sgd(module)
+        plateau = {"scheduler": ReduceLROnPlateau(optimizer, patience=1), "monitor": "score", "frequency": 2}
+        warm_up = {"scheduler": LinearLR(optimizer, 0.1, total_iters=12), "interval": "step"}
+        return [optimizer], [plateau, warm_up] if beside else [plateau]
+
+    improving, stuck = Module(answer), Module(answer)
+    improving.scores = [-float(epoch) for epoch in range(100)]
+    curve, *_ = classlens.replay(open_source(Module(answer)).schedule(), classlens.Clock(14, 5)).only("lr")
+
+    lowest = curve.course.undecided.lowest(np.arange(70), 1.0)
+    np.testing.assert_allclose(curve.values, trained_rates(improving, 14)[:, 0], rtol=1e-9)
+    np.testing.assert_allclose(lowest, trained_rates(stuck, 14)[:, 0], rtol=1e-9)
+    assert curve.course.undecided.first == 5 * 6
+
+
+REFUSED = {
+    "an optimizer and a scheduler": (lambda one: (one, halved(one)), "returns a tuple of SGD, StepLR"),
+    "no optimizer": (lambda one: {"lr_scheduler": halved(one)}, "returns a dict of StepLR"),
+    "a list in a dict": (
+        lambda one: {"optimizer": one, "lr_scheduler": {"scheduler": [halved(one), halved(one)]}},
+        "gives a list where Lightning takes one scheduler",
+    ),
+    "another optimizer": (
+        lambda one: ([one], [halved(torch.optim.SGD(one.param_groups[0]["params"], lr=1.0))]),
+        "StepLR is made for an optimizer that is not returned",
+    ),
+    "no metric": (
+        lambda one: {"optimizer": one, "lr_scheduler": ReduceLROnPlateau(one)},
+        "ReduceLROnPlateau needs a metric to look at",
+    ),
+    "no metric in a dict": (
+        lambda one: {"optimizer": one, "lr_scheduler": {"scheduler": ReduceLROnPlateau(one)}, "monitor": "score"},
+        "ReduceLROnPlateau needs a metric to look at",
+    ),
+    "no interval": (
+        lambda one: ([one], [{"scheduler": halved(one), "interval": "batch"}]),
+        "StepLR: interval is 'step' or 'epoch', not 'batch'",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", REFUSED)
+def test_what_stops_lightning_is_an_error(form, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer, message = REFUSED[form]
+
+    with pytest.raises((MisconfigurationException, TypeError, KeyError, AttributeError)):
+        trained_rates(Module(lambda module: answer(sgd(module))))
+    with pytest.raises(ConfigError, match=message):
+        open_source(Module(lambda module: answer(sgd(module)))).schedule()
+
+
+def test_manual_optimization_is_remarked():
+    module = Module(lambda module: (lambda optimizer: ([optimizer], [halved(optimizer)]))(sgd(module)))
+    module.automatic_optimization = False
+
+    (note,) = open_source(module).schedule().notes
+
+    assert note.startswith("optimization is manual: the module's own code steps the schedulers")
 
 
 def test_several_optimizers_are_all_drawn_with_their_own_schedulers():
@@ -131,6 +235,15 @@ def test_a_scheduler_that_waits_for_a_metric_is_opened_with_the_monitor_beside_i
     curve, *_ = classlens.replay(open_source(Module(answer)).schedule(), CLOCK).only("lr")
 
     assert curve.values[0] == 1.0
+
+
+def test_the_monitor_of_a_bare_scheduler_stands_beside_the_optimizer():
+    def answer(module):
+        optimizer = sgd(module)
+        return {"optimizer": optimizer, "lr_scheduler": ReduceLROnPlateau(optimizer), "monitor": "score"}
+
+    assert open_source(Module(answer)).schedule().notes == ()
+    assert open_source(answer(Module(sgd))).schedule().notes == ()  # as what a function returns
 
 
 def test_a_module_that_needs_its_trainer_is_told_and_one_that_has_one_is_not():

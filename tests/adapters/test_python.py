@@ -448,6 +448,114 @@ def test_a_scheduler_moves_once_an_epoch_unless_it_is_made_for_steps_or_the_user
     assert halving.last_epoch == 0
 
 
+def linear_and_milestones(optimizer):
+    linear = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=3)
+    return linear, torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 3], 0.5)
+
+
+def stepped_by_hand(optimizer, by_step=(), by_epoch=(), epochs=4, length=5):
+    """The first rate before every step of a loop over epochs."""
+    seen = []
+    for _ in range(epochs):
+        for _ in range(length):
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            for scheduler in by_step:
+                scheduler.step()
+        for scheduler in by_epoch:
+            scheduler.step()
+    return seen
+
+
+SEVERAL = {
+    "a tuple": lambda one, first, second: (one, first, second),
+    "without the optimizer": lambda one, first, second: [first, second],
+    "a list in a dict": lambda one, first, second: {"optimizer": one, "scheduler": [first, second]},
+    "a list with an interval": lambda one, first, second: (one, {"scheduler": [first, second], "interval": "epoch"}),
+    "given twice": lambda one, first, second: (one, first, second, {"optimizer": one, "schedulers": [first, second]}),
+}
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+def test_several_schedulers_of_one_optimizer_act_together(form):
+    mine, theirs = optimizer_of(network()), optimizer_of(network())
+
+    values = rates(open_source(SEVERAL[form](mine, *linear_and_milestones(mine))))
+
+    np.testing.assert_allclose(values, stepped_by_hand(theirs, by_epoch=linear_and_milestones(theirs)))
+
+
+def test_each_of_several_schedulers_has_its_interval():
+    mine, theirs = optimizer_of(network()), optimizer_of(network())
+    linear, milestones = linear_and_milestones(mine)
+    by_step, by_epoch = linear_and_milestones(theirs)
+
+    source = open_source((mine, {"scheduler": linear, "interval": "step", "frequency": 1}, milestones))
+    values = rates(source)
+
+    assert source.schedule().notes == (
+        "one optimizer is scheduled by LinearLR after every step and MultiStepLR after every epoch",
+    )
+    np.testing.assert_allclose(values, stepped_by_hand(theirs, [by_step], [by_epoch]))
+
+
+def test_a_scheduler_inside_another_one_is_not_stepped_by_itself():
+    parts = linear_and_milestones(optimizer_of(network()))
+    theirs = optimizer_of(network())
+    sequence = torch.optim.lr_scheduler.SequentialLR(parts[0].optimizer, parts, [2])
+    expected = torch.optim.lr_scheduler.SequentialLR(theirs, linear_and_milestones(theirs), [2])
+
+    values = rates(open_source((*parts, sequence)))
+
+    np.testing.assert_allclose(values, stepped_by_hand(theirs, by_epoch=[expected]))
+
+
+def test_several_optimizers_are_several_groups_each_with_its_schedulers():
+    generator, critic = optimizer_of(network()), torch.optim.AdamW(network().parameters(), lr=0.5)
+    source = open_source({"generator": generator, "critic": critic, "schedules": [halved(critic), halved(generator)]})
+
+    curves = classlens.replay(source.schedule(), Clock(epochs=3, steps_per_epoch=2)).only("lr")
+
+    assert [curve.group.name for curve in curves] == ["optimizer 0, all parameters", "optimizer 1, all parameters"]
+    np.testing.assert_allclose(curves[0].values[::2], [0.1, 0.05, 0.025])
+    np.testing.assert_allclose(curves[1].values[::2], [0.5, 0.25, 0.125])
+
+
+def test_a_scheduler_of_another_optimizer_leaves_this_one_alone():
+    curves = classlens.replay(
+        open_source((optimizer_of(network()), halved(optimizer_of(network())))).schedule(), Clock(2, 2)
+    ).only("lr")
+
+    assert [curve.values.tolist() for curve in curves] == [[0.1] * 4, pytest.approx([0.1, 0.1, 0.05, 0.05])]
+    assert curves.notes == ("optimizer 0: there is no scheduler: every value stays as it starts",)
+
+
+def test_schedulers_of_timm_beside_others_are_refused_as_they_undo_what_those_did():
+    schedulers = pytest.importorskip("timm.scheduler")
+    optimizer = optimizer_of(network())
+    cosine = schedulers.CosineLRScheduler(optimizer, t_initial=4)
+
+    with pytest.raises(ConfigError, match="StepLR and CosineLRScheduler set the rates of one optimizer"):
+        open_source((optimizer, halved(optimizer), cosine)).schedule()
+
+
+def test_what_takes_over_at_an_epoch_that_only_the_loop_knows_is_refused():
+    optimizer = optimizer_of(network())
+    averaging = torch.optim.swa_utils.SWALR(optimizer, 0.05)
+
+    with pytest.raises(ConfigError, match="SWALR takes over from StepLR, and only your loop says when"):
+        open_source((optimizer, halved(optimizer), averaging)).schedule()
+
+
+def test_two_of_a_kind_are_refused_where_one_can_be_meant_and_only_if_it_is_asked_for():
+    first, second = network(), nn.Linear(3, 2)
+    source = open_source((first, second, optimizer_of(first), optimizer_of(second)))
+
+    assert len(source.schedule().groups) == 2
+    with pytest.raises(ConfigError, match="two objects for the classifier: Sequential and Linear"):
+        source.classifier()
+
+
 def test_schedules_of_transformers_move_every_step():
     transformers = pytest.importorskip("transformers")
     optimizer = optimizer_of(network())

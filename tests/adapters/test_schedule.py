@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classlens import replay
+from classlens import Clock, open_source, replay
 from classlens.adapters.openmm.read_setup import read_setup
 from classlens.adapters.openmm.schedule import clock_of, open_schedule
 from classlens.config import read_config
@@ -49,6 +49,46 @@ def test_a_new_config_gives_its_rates(tmp_path):
     assert rate.at([0, 19, 20, 119]) == pytest.approx([1e-5, 1e-3, 1e-3, 1e-4 + 0.9e-3 * 0.02447174], rel=1e-6)
     assert rate.group.initial == {"lr": 1e-3, "momentum": 0.8, "weight_decay": 0.05}
     assert [(mark.step, mark.what) for mark in rate.course.marks] == [(19, "warm-up ends")]
+
+
+SCALING = NEW + "    auto_scale_lr = dict(enable=True, base_batch_size=64)\n"
+
+
+def test_a_config_that_scales_its_rate_does_so_wherever_it_is_replayed(tmp_path):
+    (tmp_path / "config.py").write_text(textwrap.dedent(SCALING))
+    source = open_source(str(tmp_path / "config.py"))
+
+    curves = replay(source.schedule(), source.clock(dataset_size=1600, gpus=8))
+
+    assert curves.named("lr")[0].peak[1] == pytest.approx(1e-3 * 8 * 16 / 64)
+    assert curves.notes == ("learning rates are scaled by 2: batches of 8 x 16 = 128, chosen for 64",)
+    assert replay(source.schedule(), Clock(12, 10, gpus=4)).notes == (
+        "learning rates are scaled by 1: batches of 4 x 16 = 64, chosen for 64",
+    )
+
+
+def test_a_config_by_its_address_beside_another_length_scales_its_rate_too(tmp_path):
+    (tmp_path / "config.py").write_text(textwrap.dedent(SCALING))
+    source = open_source({"from": str(tmp_path / "config.py"), "epochs": 3, "steps_per_epoch": 5})
+
+    (rate,) = replay(source.schedule(), source.clock(gpus=8)).named("lr")
+
+    assert rate.group.initial["lr"] == pytest.approx(2e-3)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "message"),
+    [
+        ("dict(enable=True)", r"auto_scale_lr is enabled, but auto_scale_lr\.base_batch_size is missing"),
+        ("dict(enable=True, base_batch_size=0)", r"base_batch_size is a number above 0, not 0"),
+        ("dict(enable=True, base_batch_size='64')", r"base_batch_size is a number above 0, not '64'"),
+    ],
+)
+def test_a_rate_that_cannot_be_scaled_as_the_config_says_is_an_error(tmp_path, scaling, message):
+    setup = setup_of(tmp_path, NEW + f"    auto_scale_lr = {scaling}\n")
+
+    with pytest.raises(ConfigError, match=message):
+        open_schedule(setup)
 
 
 def test_an_old_config_gives_its_rates_and_its_momentum(tmp_path):
@@ -238,6 +278,17 @@ def test_a_wrong_scheduler_is_told_when_the_config_is_opened(tmp_path, scheduler
         ({"type": "CosineAnnealingLR", "eta_min": "1e-5"}, "eta_min is a number, not '1e-5'"),
         ({"type": "CosineRestartLR", "periods": [3]}, "eta_min or eta_min_ratio is missing"),
         ({"type": "OneCycleLR", "eta_max": 1, "anneal_strategy": "cosine"}, "anneal_strategy is cos or linear"),
+        ({"type": "OneCycleLR", "eta_max": 1, "total_steps": -1}, "total_steps is a whole number of 1 or more, not -1"),
+        ({"type": "OneCycleLR", "eta_max": 1, "pct_start": 1}, "pct_start is a float between 0 and 1, not 1"),
+        ({"type": "OneCycleLR", "eta_max": 1, "div_factor": 0}, "div_factor and final_div_factor divide"),
+        ({"type": "ReduceOnPlateauLR", "rule": "lower"}, "rule is less or greater, not 'lower'"),
+        ({"type": "ReduceOnPlateauLR", "threshold_rule": "x"}, "threshold_rule is rel or abs, not 'x'"),
+        ({"type": "ReduceOnPlateauLR", "threshold": -1}, "threshold is a number of 0 or more, not -1"),
+        ({"type": "ReduceOnPlateauLR", "min_value": [1, 2]}, "min_value has 2 values"),
+        ({"type": "LinearLR", "last_step": 5}, "last_step is -1 where a run starts, not 5"),
+        ({"type": "LinearLR", "end": None}, "end is a number, not None"),
+        ({"type": "PolyLR", "power": -1}, "power is a number of 0 or more, not -1"),
+        ({"type": "PolyLR", "end": 2.5}, "begin=0 to end=2.5 is no whole number of epochs"),
     ],
 )
 def test_a_scheduler_that_does_not_fit_is_told_with_its_place(tmp_path, scheduler, message):

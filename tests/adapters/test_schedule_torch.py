@@ -78,11 +78,108 @@ def test_the_users_scheduler_is_where_it_was(name):
     assert str(after) == str(before)
 
 
-def test_a_scheduler_that_was_stepped_goes_on_from_there():
-    scheduler = rules.StepLR(optimizer_of(), 10)
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_scheduler_that_was_stepped_goes_on_from_there(name):
+    mine, theirs = SCHEDULERS[name](optimizer_of()), SCHEDULERS[name](optimizer_of())
+    trained(mine, 13), trained(theirs, 13)
+
+    values = drawn(mine, 80)
+
+    np.testing.assert_allclose(values, trained(theirs, 80), rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_where_a_scheduler_is_that_goes_on_is_a_note(name):
+    scheduler = SCHEDULERS[name](optimizer_of())
     trained(scheduler, 5)
 
-    assert drawn(scheduler, 6)[:, 0].tolist() == pytest.approx([0.1] * 5 + [0.01])
+    assert scheduled(SCHEDULERS[name](optimizer_of())).notes == ()
+    (note,) = scheduled(scheduler, every="epoch").notes
+    assert note == f"{type(scheduler).__name__} is at epoch 5 already: its values go on from there"
+
+
+RESUMED = {
+    "step": lambda optimizer: rules.StepLR(optimizer, 5, last_epoch=7),
+    "linear": lambda optimizer: rules.LinearLR(optimizer, 0.1, total_iters=20, last_epoch=7),
+    "cosine": lambda optimizer: rules.CosineAnnealingLR(optimizer, 30, last_epoch=7),
+    "lambda": lambda optimizer: rules.LambdaLR(optimizer, lambda t: 1 / (t + 1), last_epoch=7),
+    "one-cycle": lambda optimizer: rules.OneCycleLR(optimizer, 0.5, total_steps=60, last_epoch=7),
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_scheduler_that_is_made_for_a_later_epoch_goes_on_from_there(name):
+    def resumed():
+        optimizer = optimizer_of()
+        for group in optimizer.param_groups:
+            group.update(initial_lr=0.2, max_lr=0.5, min_lr=1e-5, base_momentum=0.85, max_momentum=0.95)
+        return RESUMED[name](optimizer)
+
+    np.testing.assert_allclose(drawn(resumed(), 50), trained(resumed(), 50), rtol=1e-9, atol=1e-15)
+
+
+def test_a_scheduler_counts_from_the_rate_in_force_when_others_were_made_before_it():
+    def made():
+        optimizer = optimizer_of()
+        rules.LinearLR(optimizer, 0.1)
+        return rules.StepLR(optimizer, 3)
+
+    np.testing.assert_allclose(drawn(made(), 9), trained(made(), 9))
+    assert replay(unscheduled(made().optimizer), Clock.of_steps(2))[0].values.tolist() == pytest.approx([0.01, 0.01])
+
+
+UNUSUAL = {
+    "polynomial over nothing": lambda optimizer: rules.PolynomialLR(optimizer, total_iters=0),
+    "polynomial over less": lambda optimizer: rules.PolynomialLR(optimizer, total_iters=-3, power=2.0),
+    "polynomial over a fraction": lambda optimizer: rules.PolynomialLR(optimizer, total_iters=2.5),
+    "linear to nothing": lambda optimizer: rules.LinearLR(optimizer, 0.5, 0.0, 6),
+    "linear over nothing": lambda optimizer: rules.LinearLR(optimizer, 0.5, total_iters=0),
+    "linear over a fraction": lambda optimizer: rules.LinearLR(optimizer, 0.5, total_iters=4.5),
+    "constant over nothing": lambda optimizer: rules.ConstantLR(optimizer, 0.5, 0),
+    "constant over a fraction": lambda optimizer: rules.ConstantLR(optimizer, 0.5, 4.5),
+    "steps of a fraction": lambda optimizer: rules.StepLR(optimizer, 2.5),
+    "steps of less": lambda optimizer: rules.StepLR(optimizer, -3),
+    "cosine of less": lambda optimizer: rules.CosineAnnealingLR(optimizer, -4, 1e-3),
+    "exponential to nothing": lambda optimizer: rules.ExponentialLR(optimizer, 0.0),
+    "milestone at the start": lambda optimizer: rules.MultiStepLR(optimizer, [0, 3, 3]),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_settings_at_the_edge_mean_what_they_mean_in_torch(name):
+    mine, theirs = UNUSUAL[name](optimizer_of()), UNUSUAL[name](optimizer_of())
+
+    np.testing.assert_allclose(drawn(mine, 20), trained(theirs, 20), rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda optimizer: rules.StepLR(optimizer, 0), r"StepLR.step\(\): ZeroDivisionError"),
+        (lambda optimizer: rules.ConstantLR(optimizer, 0.0, 5), r"ConstantLR.step\(\): ZeroDivisionError"),
+        (lambda optimizer: rules.CosineAnnealingLR(optimizer, 0), r"CosineAnnealingLR.step\(\): ZeroDivisionError"),
+    ],
+)
+def test_a_rule_at_which_training_stops_is_an_error(make, message):
+    with pytest.raises(ZeroDivisionError):
+        trained(make(optimizer_of()), 20)
+    with pytest.raises(ConfigError, match=message):
+        drawn(make(optimizer_of()), 20)
+
+
+@pytest.mark.parametrize("kind", ["one-cycle", "cyclic", "inside another", "transformers"])
+def test_a_scheduler_is_stepped_after_what_it_is_made_for_unless_it_is_said(kind):
+    def make():
+        optimizer = optimizer_of()
+        if kind == "transformers":
+            return pytest.importorskip("transformers").get_linear_schedule_with_warmup(optimizer, 4, 12)
+        if kind == "inside another":
+            return rules.ChainedScheduler([rules.OneCycleLR(optimizer, 0.3, total_steps=12)])
+        return SCHEDULERS[kind](optimizer)
+
+    curves = replay(scheduled(make()), Clock(epochs=2, steps_per_epoch=6)).named("lr")
+
+    np.testing.assert_allclose(np.stack([curve.values for curve in curves], 1), trained(make(), 12))
 
 
 def test_one_cycle_moves_the_momentum_too():
@@ -170,6 +267,29 @@ def test_a_scheduler_that_waits_for_a_metric_is_drawn_between_the_best_and_the_w
         np.testing.assert_allclose(undecided.lowest(steps, 0.0), np.array(seen)[:, index], rtol=1e-12)
         assert (undecided.lowest(steps, 0.0) <= curve.values).all()
         assert undecided.lowest(steps[: undecided.first], 0.0) == pytest.approx(curve.values[: undecided.first])
+
+
+@pytest.mark.parametrize("name", ["torch", "timm", "greedy", "transformers"])
+@pytest.mark.parametrize("epochs", [2, 6])
+def test_a_scheduler_that_waits_for_a_metric_and_was_stepped_goes_on_from_there(name, epochs):
+    ours, theirs = metric_driven()[name], metric_driven()[name]
+
+    def step(scheduler, epoch, metric):
+        scheduler.step(epoch + 1, metric) if name == "timm" else scheduler.step(metric)
+
+    for scheduler in (ours, theirs):
+        for epoch in range(epochs):
+            step(scheduler, epoch, 5.0)
+    curves = replay(scheduled(ours, every="epoch"), Clock(40, 2)).named("lr")
+
+    seen = []
+    for epoch in range(40):
+        seen += [[group["lr"] for group in theirs.optimizer.param_groups]] * 2
+        step(theirs, epochs + epoch, 5.0)
+
+    for index, curve in enumerate(curves):
+        lowest = curve.course.undecided.lowest(np.arange(80), 0.0)
+        np.testing.assert_allclose(lowest, np.array(seen)[:, index], rtol=1e-12)
 
 
 def test_the_first_metric_can_cut_only_after_the_patience_is_over():
@@ -265,6 +385,47 @@ def test_a_scheduler_of_timm_gives_the_values_of_its_training(name, by_epoch):
     np.testing.assert_allclose(values, seen, rtol=1e-9)
 
 
+def stepped_timm(scheduler, epochs):
+    """The rates of timm's own loop over some epochs of four updates, the first and the last of which are given."""
+    seen = []
+    for epoch in range(*epochs):
+        for update in range(4):
+            seen.append([group["lr"] for group in scheduler.optimizer.param_groups])
+            scheduler.step_update(num_updates=epoch * 4 + update + 1)
+        scheduler.step(epoch + 1)
+    return seen
+
+
+@pytest.mark.parametrize("name", [name for name in TIMM if name not in ("step", "multistep", "constant", "wsd")])
+@pytest.mark.parametrize("epochs", [2, 7])
+@pytest.mark.parametrize("by_epoch", [True, False])
+def test_a_scheduler_of_timm_that_was_stepped_goes_on_from_there(name, epochs, by_epoch):
+    timm_scheduler = pytest.importorskip("timm.scheduler")
+    settings = {"sched": name, "step_on_epochs": by_epoch, "updates_per_epoch": 4} | TIMM[name]
+    ours, theirs = (timm_scheduler.create_scheduler_v2(optimizer_of(), **settings)[0] for _ in range(2))
+    stepped_timm(ours, (0, epochs)), stepped_timm(theirs, (0, epochs))
+    curves = replay(scheduled(ours), Clock(epochs=20, steps_per_epoch=4))
+
+    values = np.stack([curve.values for curve in curves.named("lr")], axis=1)
+    np.testing.assert_allclose(values, stepped_timm(theirs, (epochs, epochs + 20)), rtol=1e-9)
+
+
+def test_where_a_scheduler_of_timm_can_only_be_guessed_a_note_says_so_and_what_it_never_sets_is_refused():
+    timm_scheduler = pytest.importorskip("timm.scheduler")
+    scheduler = timm_scheduler.StepLRScheduler(optimizer_of(), decay_t=10, decay_rate=0.1)
+    scheduler.step(14)
+
+    (note,) = scheduled(scheduler).notes
+
+    assert note == (
+        "StepLRScheduler is at epoch 10 already (or up to 9 epochs later: it does not move there, and keeps no count): "
+        "its values go on from there"
+    )
+    scheduler.optimizer.param_groups[0]["lr"] = 0.123
+    with pytest.raises(ConfigError, match=r"StepLRScheduler: the lr 0\.123 of its optimizer is none that it sets"):
+        scheduled(scheduler)
+
+
 TRANSFORMERS = {
     "linear": {},
     "cosine": {},
@@ -294,6 +455,16 @@ def test_a_scheduler_of_transformers_gives_the_values_of_its_training(name):
     )
 
     np.testing.assert_allclose(drawn(ours, 100), trained(theirs, 100), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_a_scheduler_of_transformers_that_was_stepped_goes_on_from_there(name):
+    optimization = pytest.importorskip("transformers.optimization")
+    settings = {"num_warmup_steps": 10, "num_training_steps": 100, "scheduler_specific_kwargs": TRANSFORMERS[name]}
+    ours, theirs = (optimization.get_scheduler(name, optimizer_of(), **settings) for _ in range(2))
+    trained(ours, 25), trained(theirs, 25)
+
+    np.testing.assert_allclose(drawn(ours, 70), trained(theirs, 70), rtol=1e-9)
 
 
 def test_a_function_of_the_user_that_fails_during_the_run_is_told_by_its_line():

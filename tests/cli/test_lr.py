@@ -172,6 +172,18 @@ def test_rates_are_scaled_on_request(config, capsys):
     assert "scaled by 2" in out
 
 
+@pytest.mark.parametrize(
+    "length", [("-d", 1000), ("--epoch-length", 7), ("--epochs", 3, "--epoch-length", 7), ("--steps", 40)]
+)
+def test_rates_that_training_scales_are_scaled_once_whatever_says_the_length(config, capsys, length):
+    words = ("--auto-scale-lr", "--cfg-options", "auto_scale_lr.enable=True", "--not-show")
+
+    assert lr(config, *length, "-n", 16, *words) == 0
+    assert lr(config, *length, "-n", 16, *words[1:]) == 0
+
+    assert capsys.readouterr().out.count("peaks 0.2") == 2
+
+
 def test_a_mistake_is_a_warning_and_with_strict_a_failure(config, capsys):
     mistaken = ["--cfg-options", "param_scheduler.milestones=[3,9]", "-d", "1000", "--not-show"]
 

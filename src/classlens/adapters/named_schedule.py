@@ -1,14 +1,16 @@
 """Schedules by name, without a config: `schedule:timm.cosine(lr=1e-3, epochs=300, steps_per_epoch=1252, ...)`.
 
 The name says whose rule it is: `torch.StepLR` (torch.optim.lr_scheduler), `timm.cosine` (create_scheduler_v2) or
-`hf.linear` (transformers.get_scheduler). Arguments are those of that package; lr, momentum, epochs, steps_per_epoch,
-steps and every ("step" or "epoch") are for the run. They are read as Python literals, and nothing is evaluated;
+`hf.linear` (transformers.get_scheduler). Arguments are those of that package; lr, momentum, weight_decay, epochs,
+steps_per_epoch, steps and every ("step" or "epoch") are for the run, and for the scheduler as well if it takes one of
+that name. They are read as Python literals, and nothing is evaluated;
 `torch.SequentialLR` and `torch.ChainedScheduler` take `schedulers=[LinearLR(total_iters=5), ...]`.
 """
 
 from __future__ import annotations
 
 import ast
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,13 +21,19 @@ import torch
 from torch.optim import lr_scheduler
 
 from classlens.adapters import Options
-from classlens.adapters.torch_schedule import Every, scheduled
+from classlens.adapters.running import users_code
+from classlens.adapters.torch_schedule import scheduled
 from classlens.errors import ConfigError, MissingDependency, NotFound
 from classlens.schedule.clock import Clock
 from classlens.schedule.schedule import Schedule
 from classlens.source import Plan, Source
 
 RUN = ("lr", "momentum", "weight_decay", "epochs", "steps_per_epoch", "steps", "every")
+LENGTHS = {
+    "num_training_steps": "steps", "total_steps": "steps", "num_epochs": "epochs", "updates_per_epoch": "steps_per_epoch",
+}  # fmt: skip
+"""What a scheduler's own arguments say about the length of the run, where the run's do not."""
+
 TIMM = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant", "plateau")
 """The names of create_scheduler_v2 that stand for a rule."""
 
@@ -41,9 +49,14 @@ def open_named(rest: str, options: Options) -> Source:
         MissingDependency: the package is not installed.
     """
     package, name, arguments = read_address(rest)
-    clock = clock_of(arguments, rest)
     settings = {key: value for key, value in arguments.items() if key not in RUN}
-    make = partial(MAKERS[package], name, settings, arguments, clock)
+    run = {key: value for key, value in arguments.items() if key in RUN}
+    if "steps" not in run and not {"epochs", "steps_per_epoch"} <= set(run):
+        run = {**{LENGTHS[key]: value for key, value in settings.items() if key in LENGTHS}, **run}
+    if run.get("every") not in (None, "step", "epoch"):
+        raise ConfigError(f"schedule:{rest}: every is 'step' or 'epoch', not {run['every']!r}")
+    clock = clock_of(run, rest)
+    make = partial(MAKERS[package], name, settings, run, clock)
     return Source(f"schedule:{rest}", open_schedule=make, plan=Plan(lambda size, gpus: clock))
 
 
@@ -97,6 +110,9 @@ def clock_of(arguments: Mapping[str, Any], rest: str) -> Clock:
     """
     epochs, epoch, steps = (arguments.get(name) for name in ("epochs", "steps_per_epoch", "steps"))
     try:
+        for count in (epochs, epoch, steps):
+            if count is not None and not isinstance(count, int):
+                raise TypeError(f"a run is counted in whole numbers, not {count!r}")
         if steps is not None:
             return Clock.of_steps(steps, epoch)
         return Clock(epochs, epoch)
@@ -106,20 +122,28 @@ def clock_of(arguments: Mapping[str, Any], rest: str) -> Clock:
         ) from error
 
 
-def optimizer_of(arguments: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """An optimizer of one weight that starts with the run's values."""
-    values = {name: arguments[name] for name in ("momentum", "weight_decay") if name in arguments}
-    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=arguments.get("lr", 0.1), **values)
+def optimizer_of(run: Mapping[str, Any], settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """An optimizer of one weight that starts with the run's values.
+
+    Raises:
+        ConfigError: they are no such values.
+    """
+    values = {name: run[name] for name in ("momentum", "weight_decay") if name in run}
+    with users_code("SGD refuses the values of the run"):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=run.get("lr", 0.1), **values)
+    if "last_epoch" in settings:
+        optimizer.param_groups[0]["initial_lr"] = optimizer.param_groups[0]["lr"]  # asked for by what is resumed
+    return optimizer
 
 
 def of_torch(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
-    """A class of torch.optim.lr_scheduler, stepped after epochs unless `every="step"`."""
-    every: Every = run.get("every", "epoch" if clock.by_epoch else "step")
-    return scheduled(torch_scheduler(Part(name, settings), optimizer_of(run)), every=every)
+    """A class of torch.optim.lr_scheduler, stepped after what it is made for unless `every` says otherwise."""
+    scheduler = torch_scheduler(Part(name, settings), optimizer_of(run, settings), run)
+    return scheduled(scheduler, every=run.get("every", None if clock.by_epoch else "step"))
 
 
-def torch_scheduler(part: Part, optimizer: torch.optim.Optimizer) -> Any:  # noqa: ANN401 - torch's plateau and chain are no LRScheduler
-    """A scheduler of torch, with those inside it.
+def torch_scheduler(part: Part, optimizer: torch.optim.Optimizer, run: Mapping[str, Any]) -> Any:  # noqa: ANN401 - torch's plateau and chain are no LRScheduler
+    """A scheduler of torch, with those inside it; each takes what is said of the run if it has an argument for it.
 
     Raises:
         NotFound: torch has none of that name.
@@ -128,14 +152,16 @@ def torch_scheduler(part: Part, optimizer: torch.optim.Optimizer) -> Any:  # noq
     known = [name for name in lr_scheduler.__all__ if name != "LRScheduler"]
     if part.name not in known:
         raise NotFound("scheduler of torch", part.name, known)
-    settings = dict(part.settings)
+    takes = inspect.signature(getattr(lr_scheduler, part.name)).parameters
+    said = {**run, "total_steps": run["steps"]} if "steps" in run else run
+    settings = {**{name: value for name, value in said.items() if name in takes}, **part.settings}
     if "schedulers" in settings:
         parts = settings["schedulers"]
         if not isinstance(parts, list) or not all(isinstance(each, Part) for each in parts):
             raise ConfigError(
                 f"{part.name}: schedulers is a list such as [LinearLR(total_iters=5), StepLR(step_size=30)]"
             )
-        settings["schedulers"] = [torch_scheduler(each, optimizer) for each in parts]
+        settings["schedulers"] = [torch_scheduler(each, optimizer, run) for each in parts]
     return made(part.name, getattr(lr_scheduler, part.name), optimizer, settings)
 
 
@@ -147,15 +173,15 @@ def of_timm(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], cloc
         raise MissingDependency("timm", extra="timm") from error
     if name not in TIMM:
         raise NotFound("scheduler of timm", name, TIMM)
-    by_step = run.get("every") == "step"
+    by_step = run.get("every", "epoch" if clock.by_epoch else "step") == "step"
     length = {"num_epochs": clock.epochs or 1, "updates_per_epoch": clock.steps_per_epoch or clock.steps}
-    make = partial(create_scheduler_v2, sched=name, step_on_epochs=not by_step)
-    scheduler, _ = made(name, make, optimizer_of(run), {**length, **settings})
+    make = partial(create_scheduler_v2, sched=name)
+    scheduler, _ = made(name, make, optimizer_of(run, settings), {**length, "step_on_epochs": not by_step, **settings})
     return scheduled(scheduler)
 
 
 def of_transformers(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
-    """A name of transformers.get_scheduler; it counts steps."""
+    """A name of transformers.get_scheduler; it counts steps unless `every="epoch"`."""
     try:
         from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION, get_scheduler
     except ModuleNotFoundError as error:
@@ -163,10 +189,13 @@ def of_transformers(name: str, settings: Mapping[str, Any], run: Mapping[str, An
     known = [str(getattr(each, "value", each)) for each in TYPE_TO_SCHEDULER_FUNCTION]
     if name not in known:
         raise NotFound("scheduler of transformers", name, known)
-    warm = settings.get("num_warmup_steps", 0)
-    extra = {key: value for key, value in settings.items() if key != "num_warmup_steps"}
-    make = partial(get_scheduler, name, num_warmup_steps=warm, num_training_steps=clock.steps)
-    return scheduled(made(name, make, optimizer_of(run), {"scheduler_specific_kwargs": extra}), every="step")
+    every = run.get("every")
+    length = {"num_warmup_steps": 0, "num_training_steps": (clock.epochs or 1) if every == "epoch" else clock.steps}
+    own = {key: value for key, value in settings.items() if key in inspect.signature(get_scheduler).parameters}
+    extra = {key: value for key, value in settings.items() if key not in own}
+    extra |= own.pop("scheduler_specific_kwargs", {})
+    make = partial(get_scheduler, name, scheduler_specific_kwargs=extra)
+    return scheduled(made(name, make, optimizer_of(run, settings), {**length, **own}), every=every)
 
 
 def made(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401
@@ -175,12 +204,9 @@ def made(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, 
     Raises:
         ConfigError: it refuses them.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a package thinks of its own rule is not asked
-            return make(optimizer=optimizer, **settings)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} refuses its arguments: {error}") from error
+    with warnings.catch_warnings(), users_code(f"{name} refuses its arguments"):
+        warnings.simplefilter("ignore")  # what a package thinks of its own rule is not asked
+        return make(optimizer=optimizer, **settings)
 
 
 MAKERS: Mapping[str, Callable[[str, Mapping[str, Any], Mapping[str, Any], Clock], Schedule]] = {

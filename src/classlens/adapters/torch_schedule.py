@@ -1,68 +1,113 @@
 """Schedulers of torch as a schedule: the user's objects are read, never advanced.
 
-Where torch's rule has a closed form of its own it is used; a `LambdaLR` (all schedules of transformers are one) is
-asked at the steps that are drawn; anything else is stepped as a copy, on an optimizer with one tiny weight a group.
+Step 0 of the schedule is where the scheduler is: what follows are the values of stepping on from there. Where torch's
+rule has a closed form of its own it is used; a `LambdaLR` (all schedules of transformers are one) is asked at the steps
+that are drawn; anything else, and several that act on each other, are stepped as copies.
 """
 
 from __future__ import annotations
 
 import copy
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from functools import cache, partial
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-from classlens.adapters import metric_schedule, timm_schedule
+from classlens.adapters import timm_schedule
 from classlens.adapters.running import users_code
+from classlens.adapters.stepping import Every, Stepping, Thing, epoch_of, made_for, members_of, rules_of
 from classlens.errors import ConfigError
 from classlens.schedule import shapes
 from classlens.schedule.chain import Link, chain
 from classlens.schedule.clock import Clock
-from classlens.schedule.sampled import each, sampled
+from classlens.schedule.sampled import each as at_each
+from classlens.schedule.sampled import sampled
 from classlens.schedule.schedule import Course, Group, Mark, Rule, Schedule, Setting, Steps, Values
 
-Every = Literal["step", "epoch"]
 FOREVER = 10**15
+FIRST = np.zeros(1, np.int64)
 MOST_MARKS = 24
 """Decays of one rule that are marked."""
 
-MOST_TICKS = 3_000_000
-"""How often a copy may be stepped: some ten seconds."""
 
-
-def scheduled(scheduler: Any, *, every: Every = "epoch", frequency: int = 1) -> Schedule:  # noqa: ANN401 - torch's and timm's have no common type
-    """The schedule of a scheduler object of torch, timm or transformers.
+def scheduled(scheduler: Thing, *, every: Every | None = None, frequency: int = 1) -> Schedule:
+    """The schedule of a scheduler object of torch, timm or transformers, from where the scheduler is.
 
     Args:
-        every: what the user's loop calls `scheduler.step()` after. Schedulers of timm know it themselves.
+        every: what the user's loop calls `scheduler.step()` after; by default what the scheduler is made for.
+            Schedulers of timm know it themselves.
         frequency: after how many of these it does so.
 
     Raises:
         ConfigError: it is no scheduler.
     """
-    if metric_schedule.waits_for_metric(scheduler):
-        return Schedule(groups_of(scheduler.optimizer, metric_schedule.rules_of(scheduler, copied, every)))
-    if timm_schedule.is_timm(scheduler):
-        return timm_schedule.scheduled(scheduler, groups_of(scheduler.optimizer, {}))
-    if not isinstance(scheduler, lr_scheduler.LRScheduler):
-        raise ConfigError(f"a {type(scheduler).__name__} is no scheduler of torch, timm or transformers")
-    links = links_of(scheduler, every) if frequency == 1 else None
-    if links is not None:
-        rule = partial(chain, links, settings=tuple(settings_of(each, every) for each in parts_of(scheduler)))
-        return Schedule(groups_of(scheduler.optimizer, {}), {"lr": rule})
-    if type(scheduler) is lr_scheduler.LambdaLR:
-        return Schedule(groups_of(scheduler.optimizer, lambda_rules(scheduler, every, frequency)))
-    return Schedule(groups_of(scheduler.optimizer, stepped_rules(scheduler, every, frequency)))
+    return scheduled_together([Stepping(scheduler, every or made_for(scheduler), frequency)])
+
+
+def scheduled_together(steppings: Sequence[Stepping]) -> Schedule:
+    """The schedule of the schedulers of one optimizer, which act on each other's values.
+
+    Raises:
+        ConfigError: one is no scheduler, or another one would undo what it does.
+    """
+    for each in steppings:
+        if not (
+            each.waits_for_metric
+            or timm_schedule.is_timm(each.scheduler)
+            or isinstance(each.scheduler, lr_scheduler.LRScheduler)
+        ):
+            raise ConfigError(f"a {each.name} is no scheduler of torch, timm or transformers")
+    optimizer, alone = steppings[0].scheduler.optimizer, len(steppings) == 1
+    timm = next((each for each in steppings if timm_schedule.is_timm(each.scheduler)), None)
+    if timm is not None and not alone:
+        raise ConfigError(
+            f"{' and '.join(each.name for each in steppings)} set the rates of one optimizer, and what {timm.name} of "
+            "timm sets undoes what others did",
+            hint="give one of them, or let torch's SequentialLR or ChainedScheduler combine schedulers of torch",
+        )
+    if timm is not None and not timm.waits_for_metric:
+        rules, notes = timm_schedule.rules_of(timm.scheduler)
+        return Schedule(groups_of(optimizer, dict(enumerate(rules))), notes=notes)
+    if (swa := next((each for each in steppings if each.name == "SWALR"), None)) is not None and not alone:
+        raise ConfigError(
+            f"{swa.name} takes over from {' and '.join(each.name for each in steppings if each is not swa)}, and only "
+            "your loop says when",
+            hint="let SequentialLR say it: SequentialLR(optimizer, [scheduler, SWALR(...)], milestones=[75])",
+        )
+    notes = notes_of(steppings)
+    if (links := links_of(steppings, optimizer)) is not None:
+        settings = tuple(settings_of(part, each.every) for each in steppings for part in parts_of(each.scheduler))
+        rule = partial(chain, links, settings=settings)
+        return Schedule(groups_of(optimizer, {}), {"lr": rule}, notes)
+    if alone and type(steppings[0].scheduler) is lr_scheduler.LambdaLR:
+        return Schedule(groups_of(optimizer, lambda_rules(steppings[0])), notes=notes)
+    if timm is not None:
+        steppings = [replace(timm, every="epoch")]  # timm's plateau knows epochs only
+    return Schedule(groups_of(optimizer, rules_of(steppings, copied, values_of)), notes=notes)
+
+
+def notes_of(steppings: Sequence[Stepping]) -> tuple[str, ...]:
+    """Which schedulers act together, and which do not start with the run."""
+    resumed = tuple(
+        f"{each.name} is at {each.every} {each.behind:,} already: its values go on from there"
+        for each in steppings
+        if each.behind > 0
+    )
+    if len(steppings) == 1:
+        return resumed
+    return (f"one optimizer is scheduled by {' and '.join(map(str, steppings))}", *resumed)
 
 
 def unscheduled(optimizer: Optimizer) -> Schedule:
-    """The schedule of an optimizer alone: every value stays as it starts."""
-    return Schedule(groups_of(optimizer, {}), notes=("there is no scheduler: every value stays as it starts",))
+    """The schedule of an optimizer alone: every value stays as it is."""
+    pairs = zip(groups_of(optimizer, {}), optimizer.param_groups, strict=True)
+    groups = tuple(replace(group, initial=values_of(values)) for group, values in pairs)
+    return Schedule(groups, notes=("there is no scheduler: every value stays as it starts",))
 
 
 def groups_of(optimizer: Optimizer, rules: Mapping[int, Mapping[str, Rule]]) -> tuple[Group, ...]:
@@ -82,7 +127,12 @@ def groups_of(optimizer: Optimizer, rules: Mapping[int, Mapping[str, Rule]]) -> 
 
 def initial_values(group: Mapping[str, Any]) -> dict[str, float]:
     """What a group starts with: before any scheduler touched it."""
-    values = {"lr": float(group.get("initial_lr", group["lr"]))}
+    return {**values_of(group), "lr": float(group.get("initial_lr", group["lr"]))}
+
+
+def values_of(group: Mapping[str, Any]) -> dict[str, float]:
+    """What is in force in a group."""
+    values = {"lr": float(group["lr"])}
     if "momentum" in group or "betas" in group:
         values["momentum"] = momentum_of(group)
     if "weight_decay" in group:
@@ -95,53 +145,61 @@ def momentum_of(group: Mapping[str, Any]) -> float:
     return float(group["momentum"] if "momentum" in group else group["betas"][0])
 
 
-def shape_of(scheduler: Any) -> shapes.Shape | None:  # noqa: ANN401 - the attributes below have no types in torch
-    """The closed form of one of torch's rules; None for rules that have none here."""
+def shape_of(scheduler: Thing) -> shapes.Shape | None:
+    """The closed form of one of torch's rules; None for rules that have none here, and for settings that make none."""
     kind = type(scheduler)
-    if kind is lr_scheduler.StepLR:
-        return shapes.Step(scheduler.step_size, scheduler.gamma)
+    if kind is lr_scheduler.StepLR and scheduler.step_size >= 1 and scheduler.step_size == int(scheduler.step_size):
+        return shapes.Step(int(scheduler.step_size), scheduler.gamma)
     if kind is lr_scheduler.MultiStepLR:
         return shapes.MultiStep(tuple(float(each) for each in scheduler.milestones.elements()), scheduler.gamma)
-    if kind is lr_scheduler.ConstantLR:
+    if kind is lr_scheduler.ConstantLR and scheduler.factor > 0:
         return shapes.Constant(scheduler.factor, scheduler.total_iters)
     if kind is lr_scheduler.LinearLR:
         return shapes.Linear(scheduler.start_factor, scheduler.end_factor, scheduler.total_iters)
     if kind is lr_scheduler.ExponentialLR:
         return shapes.Exponential(scheduler.gamma)
-    if kind is lr_scheduler.PolynomialLR:
+    if kind is lr_scheduler.PolynomialLR and scheduler.power >= 0:
         return shapes.Polynomial(scheduler.power, 0.0, scheduler.total_iters)
-    if kind is lr_scheduler.CosineAnnealingLR:
+    if kind is lr_scheduler.CosineAnnealingLR and scheduler.T_max > 0:
         return shapes.Cosine(scheduler.T_max, scheduler.eta_min)
     return None
 
 
-def parts_of(scheduler: Any) -> list[Any]:  # noqa: ANN401 - ChainedScheduler keeps them in a private list
+def parts_of(scheduler: Thing) -> list[Thing]:
     """The members of a ChainedScheduler, or the scheduler itself."""
-    return list(scheduler._schedulers) if type(scheduler) is lr_scheduler.ChainedScheduler else [scheduler]
+    return members_of(scheduler) if type(scheduler) is lr_scheduler.ChainedScheduler else [scheduler]
 
 
-def links_of(scheduler: Any, every: Every) -> list[Link] | None:  # noqa: ANN401
-    """The chain of a fresh scheduler in closed form; None if it has none, or has been stepped already."""
-    found = [(part, shape_of(part)) for part in parts_of(scheduler)]
-    if any(shape is None or part.last_epoch != 0 for part, shape in found):
+def links_of(steppings: Sequence[Stepping], optimizer: Optimizer) -> list[Link] | None:
+    """The chain of fresh schedulers in closed form; None if it has none, or the rates are not those of its start."""
+    parts = [(part, shape_of(part), each) for each in steppings for part in parts_of(each.scheduler)]
+    if any(shape is None or part.last_epoch != 0 or each.frequency > 1 for part, shape, each in parts):
         return None
-    return [Link(shape, 0, FOREVER, every, marks=marks_of(part)) for part, shape in found if shape is not None]
+    links = [
+        Link(shape, 0, FOREVER, each.every, marks=marks_of(part)) for part, shape, each in parts if shape is not None
+    ]
+    start = chain(links, Clock.of_steps(1))
+    for group in optimizer.param_groups:
+        # Another scheduler may have been made before or between these, or the rate may have been changed since.
+        if not np.isclose(start.values(FIRST, initial_values(group)["lr"]), float(group["lr"]), rtol=1e-9, atol=0):
+            return None
+    return links
 
 
-def marks_of(scheduler: Any) -> tuple[Mark, ...]:  # noqa: ANN401
+def marks_of(scheduler: Thing) -> tuple[Mark, ...]:
     """Where a rule decays, or where it is over if it is a warm-up."""
     kind = type(scheduler)
     if kind is lr_scheduler.MultiStepLR:
         return tuple(Mark(int(step), "milestone") for step in sorted(scheduler.milestones)[:MOST_MARKS])
     if kind is lr_scheduler.StepLR:
-        return tuple(Mark(scheduler.step_size * k, "step") for k in range(1, MOST_MARKS + 1))
+        return tuple(Mark(int(scheduler.step_size * k), "step") for k in range(1, MOST_MARKS + 1))
     if kind in {lr_scheduler.LinearLR, lr_scheduler.ConstantLR}:
         start = scheduler.start_factor if kind is lr_scheduler.LinearLR else scheduler.factor
-        return (Mark(scheduler.total_iters, "warm-up ends"),) if start < 1 else ()
+        return (Mark(int(scheduler.total_iters), "warm-up ends"),) if start < 1 else ()
     return ()
 
 
-def settings_of(scheduler: Any, every: Every) -> Setting:  # noqa: ANN401
+def settings_of(scheduler: Thing, every: Every) -> Setting:
     """A scheduler in the words of the checks."""
     kind = type(scheduler).__name__
     plain = {
@@ -150,88 +208,44 @@ def settings_of(scheduler: Any, every: Every) -> Setting:  # noqa: ANN401
     return Setting(kind.removesuffix("LR"), every, 0, FOREVER, {**plain, "type": kind, "where": "torch"})
 
 
-def width_of(every: Every, frequency: int, clock: Clock) -> int:
-    """Steps of the run for each call of `scheduler.step()`."""
-    return frequency * (1 if every == "step" else clock.steps_per_epoch or clock.steps)
+def lambda_rules(stepping: Stepping) -> dict[int, dict[str, Rule]]:
+    """One rule a group: its initial rate times its function, which is asked at the drawn steps only."""
+    scheduler = stepping.scheduler
+
+    def rule(now: float, base: float, function: Callable[[int], float], clock: Clock) -> Course:
+        def value(tick: int) -> float:
+            if tick == 0:
+                return now
+            count = scheduler.last_epoch + tick
+            with users_code(f"the function of LambdaLR, called with {count},"):
+                return base * function(count)
+
+        return counted(at_each(value), stepping, clock)
+
+    rates = [float(group["lr"]) for group in scheduler.optimizer.param_groups]
+    found = enumerate(zip(rates, map(float, scheduler.base_lrs), scheduler.lr_lambdas, strict=True))
+    return {index: {"lr": partial(rule, *settings)} for index, settings in found}
 
 
-def counted(function: Callable[[Steps], Values], every: Every, frequency: int, clock: Clock) -> Course:
+def counted(function: Callable[[Steps], Values], stepping: Stepping, clock: Clock) -> Course:
     """The course of a function of the calls of `scheduler.step()`; Lightning counts batches anew in every epoch."""
-    epoch = clock.steps_per_epoch
-    if every == "epoch" or frequency == 1 or epoch is None:
-        return sampled(function, clock, width=width_of(every, frequency, clock))
+    epoch, frequency = epoch_of(clock), stepping.frequency
+    if stepping.every == "epoch":
+        return sampled(function, clock, width=frequency * epoch)
+    if frequency == 1:
+        return sampled(function, clock)
     return sampled(lambda steps: function(steps // epoch * (epoch // frequency) + steps % epoch // frequency), clock)
 
 
-def lambda_rules(scheduler: lr_scheduler.LambdaLR, every: Every, frequency: int) -> dict[int, dict[str, Rule]]:
-    """One rule a group: its initial rate times its function."""
-
-    def rule(base: float, function: Callable[[int], float], clock: Clock) -> Course:
-        def value(tick: int) -> float:
-            with users_code(f"the function of LambdaLR, called with {tick},"):
-                return base * function(tick)
-
-        return counted(each(value), every, frequency, clock)
-
-    pairs = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
-    return {index: {"lr": partial(rule, float(base), function)} for index, (base, function) in enumerate(pairs)}
-
-
-def stepped_rules(scheduler: lr_scheduler.LRScheduler, every: Every, frequency: int) -> dict[int, dict[str, Rule]]:
-    """One rule a group and value, all read off one pass over a copy."""
-
-    @cache
-    def record(ticks: int) -> Mapping[str, Any]:
-        return stepped(scheduler, ticks)
-
-    def rule(name: str, index: int, clock: Clock) -> Course:
-        values = record(-(-clock.steps // width_of(every, frequency, clock)))[name][:, index]
-        return counted(lambda ticks: values[ticks], every, frequency, clock)
-
-    names = ["lr"] + ["momentum"] * any(
-        "momentum" in initial_values(group) for group in scheduler.optimizer.param_groups
-    )
-    return {
-        index: {name: partial(rule, name, index) for name in names}
-        for index in range(len(scheduler.optimizer.param_groups))
-    }
-
-
-def stepped(scheduler: lr_scheduler.LRScheduler, ticks: int) -> dict[str, Any]:
-    """Every value of every group before each call of `step()`: arrays of ticks x groups.
-
-    Raises:
-        ConfigError: there are too many calls, or the scheduler stops before the run does.
-    """
-    if ticks > MOST_TICKS:
-        raise ConfigError(
-            f"{type(scheduler).__name__} has no closed form here, and {ticks:,} calls of its step() take too long",
-            hint=f"up to {MOST_TICKS:,} are followed; draw a shorter run",
-        )
-    twin = copied(scheduler)
-    groups = twin.optimizer.param_groups
-    found = {name: np.empty((ticks, len(groups))) for name in ("lr", "momentum")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns that no optimizer step came before, and none will
-        for tick in range(ticks):
-            for index, group in enumerate(groups):
-                found["lr"][tick, index] = group["lr"]
-                found["momentum"][tick, index] = momentum_of(group) if "momentum" in initial_values(group) else 0.0
-            try:
-                twin.step()
-            except ValueError as error:
-                if tick + 1 < ticks:
-                    raise ConfigError(f"{type(scheduler).__name__} stops after {tick + 1:,} steps: {error}") from error
-    return found
-
-
-def copied(scheduler: Any) -> Any:  # noqa: ANN401
-    """A copy that shares no state with the user's scheduler, and no memory with the user's model."""
-    optimizer = scheduler.optimizer
-    known: dict[int, Any] = {
-        id(parameter): torch.nn.Parameter(torch.zeros(1))
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    }
-    known[id(optimizer.state)] = defaultdict(dict)
-    return copy.deepcopy(scheduler, known)
+def copied(schedulers: Sequence[Thing]) -> list[Thing]:
+    """Copies that share no state with the user's schedulers, and no memory with the user's model."""
+    known: dict[int, Any] = {}
+    for scheduler in schedulers:
+        optimizer = scheduler.optimizer
+        known |= {
+            id(parameter): torch.nn.Parameter(torch.zeros(1))
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+        known[id(optimizer.state)] = defaultdict(dict)
+    return copy.deepcopy(list(schedulers), known)

@@ -82,7 +82,7 @@ def replayed(address: str, label: str, arguments: argparse.Namespace) -> Curves:
     options = Options(parse_overrides(arguments.cfg_options), arguments.trust_config, count_groups=arguments.groups)
     source = open_target(address, options)
     schedule = source.schedule()
-    if arguments.auto_scale_lr or (schedule.batches is not None and schedule.batches.applied):
+    if arguments.auto_scale_lr:
         schedule = scaled_by_batch(schedule, arguments.ngpus)
     return replay(schedule, clock_for(source, arguments), title=label)
 
@@ -93,25 +93,24 @@ def clock_for(source: Source, arguments: argparse.Namespace) -> Clock:
     Raises:
         NotOffered: neither says it.
     """
-    epochs, epoch = arguments.epochs, arguments.epoch_length
+    epochs, epoch, gpus = arguments.epochs, arguments.epoch_length, arguments.ngpus
     if arguments.steps is not None:
-        return Clock.of_steps(arguments.steps, epoch)
+        return Clock.of_steps(arguments.steps, epoch, gpus=gpus)
     if epochs is not None and epoch is not None:
-        return Clock(epochs, epoch)
+        return Clock(epochs, epoch, gpus=gpus)
     if source.plan is None:
         raise NotOffered(
             f"{source.origin} does not say how long it trains", hint="say --steps N, or --epochs N --epoch-length N"
         )
-    if epoch is not None and arguments.dataset_size is None:
-        # Only the number of epochs is asked for: the dataset need not be there, and any size that fills a batch will do.
-        clock = source.clock(dataset_size=ANY_SIZE, gpus=arguments.ngpus)
-    else:
-        clock = source.clock(dataset_size=arguments.dataset_size, gpus=arguments.ngpus)
+    # Where only the number of epochs is asked for the dataset need not be there: any size that fills a batch will do.
+    size = ANY_SIZE if epoch is not None and arguments.dataset_size is None else arguments.dataset_size
+    clock = source.clock(dataset_size=size, gpus=gpus)
     if epochs is None and epoch is None:
         return clock
     if not clock.by_epoch:
-        return Clock.of_steps(clock.steps, epoch)
-    return Clock(epochs or clock.epochs, epoch or clock.steps_per_epoch, note="" if epoch else clock.note)
+        return Clock.of_steps(clock.steps, epoch, gpus=gpus)
+    note = "" if epoch else clock.note
+    return Clock(epochs or clock.epochs, epoch or clock.steps_per_epoch, note=note, gpus=gpus)
 
 
 def chosen(run: Curves, parameter: str) -> Curves:

@@ -15,7 +15,8 @@ class Clock:
 
     `Clock(epochs=100, steps_per_epoch=5005)` is a run over epochs. `Clock.of_steps(160_000)` is one that counts steps
     only, where nothing happens at the end of an epoch; it may still know how many steps a pass over the data takes.
-    `note` says in words how the steps were counted.
+    `note` says in words how the steps were counted, `gpus` how many share each of them: where the source scales its
+    learning rate by batch size, they decide it.
 
     Raises:
         ValueError: the run has no step, or an epoch has none.
@@ -25,19 +26,25 @@ class Clock:
     steps_per_epoch: int | None
     total: int | None = None
     note: str = ""
+    gpus: int = 1
 
     def __post_init__(self) -> None:
         if self.total is None and (self.epochs is None or self.steps_per_epoch is None):
             raise ValueError("a clock needs epochs and steps_per_epoch; for a run counted in steps use Clock.of_steps")
-        counts = {"epochs": self.epochs, "steps_per_epoch": self.steps_per_epoch, "steps": self.total}
+        counts = {
+            "epochs": self.epochs,
+            "steps_per_epoch": self.steps_per_epoch,
+            "steps": self.total,
+            "gpus": self.gpus,
+        }
         for name, count in counts.items():
             if count is not None and count < 1:
                 raise ValueError(f"a clock needs {name} of 1 or more, not {count}")
 
     @classmethod
-    def of_steps(cls, steps: int, steps_per_epoch: int | None = None, *, note: str = "") -> Clock:
+    def of_steps(cls, steps: int, steps_per_epoch: int | None = None, *, note: str = "", gpus: int = 1) -> Clock:
         """The clock of a run that is counted in steps, whatever the size of the dataset."""
-        return cls(None, steps_per_epoch, steps, note)
+        return cls(None, steps_per_epoch, steps, note, gpus)
 
     @property
     def by_epoch(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from classlens.schedule.clock import Clock
 from classlens.schedule.lint import Finding, lint
-from classlens.schedule.schedule import Course, Group, Schedule, Stairs, Steps, Values, distinct
+from classlens.schedule.schedule import Course, Group, Schedule, Stairs, Steps, Values, distinct, scaled_by_batch
 
 EVEN_SAMPLES = 2048
 """Even samples per curve; a smooth schedule is then drawn to 1e-6 of its peak."""
@@ -142,6 +142,8 @@ class Curves(Sequence[Curve]):
 def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = None, title: str = "") -> Curves:
     """Lay out every value that `schedule` sets during `clock`; training is neither run nor simulated.
 
+    Where the source scales its learning rate by batch size, the GPUs of the clock decide by how much.
+
     Args:
         names: the hyper-parameters wanted, e.g. ["lr"]; all that the groups have, if None.
 
@@ -152,6 +154,8 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         ConfigError: a rule does not fit the clock, e.g. a span that ends before it begins.
         KeyError: no group has a hyper-parameter of that name.
     """
+    if schedule.batches is not None and schedule.batches.applied:
+        schedule = scaled_by_batch(schedule, clock.gpus)
     known = tuple(dict.fromkeys(name for group in schedule.groups for name in group.initial))
     wanted = known if names is None else tuple(names)
     for name in wanted:

@@ -90,7 +90,7 @@ class Course:
 class Batches:
     """The batch size of one GPU, and the total one for which the learning rate was chosen.
 
-    `applied` says that training scales the rate by itself.
+    `applied` says that training scales the rate by itself, and `replay` with it.
     """
 
     per_gpu: int
@@ -123,7 +123,7 @@ class Schedule:
     """What sets the hyper-parameters of every parameter group.
 
     `rules` is by hyper-parameter; one without a rule keeps its initial value. `notes` are sentences for the reader of
-    the plot: what the source says that no curve shows. `batches` is there if the rate can be scaled by batch size.
+    the plot: what the source says that no curve shows. `batches` is there if the rate can still be scaled by batch size.
     """
 
     groups: tuple[Group, ...]
@@ -165,4 +165,4 @@ def scaled_by_batch(schedule: Schedule, gpus: int) -> Schedule:
     )
     total = f"{gpus} x {batches.per_gpu} = {gpus * batches.per_gpu}"
     note = f"learning rates are scaled by {factor:g}: batches of {total}, chosen for {batches.chosen_for}"
-    return replace(schedule, groups=groups, notes=(*schedule.notes, note))
+    return replace(schedule, groups=groups, notes=(*schedule.notes, note), batches=None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import cos, inf, pi
+from math import cos, floor, inf, pi
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -96,20 +96,20 @@ def everything(before: Numbers, steps: Numbers) -> Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """x * `factor`, until local step `last` gives the factor back."""
+    """x * `factor`, until local step `last` gives the factor back, if there is such a step."""
 
     factor: float
     last: float
 
     def piece(self, first: int, base: Affine) -> Piece:
-        """Held at `factor` up to `last`, if there is a step before it."""
-        stop = self.last if first < self.last else inf
-        return Piece(following(lambda s: np.where((s < self.last) | (self.last < 1), self.factor, 1.0)), stop)
+        """Held at `factor` up to `last`."""
+        last = self.last if self.last >= 1 and self.last == int(self.last) else inf
+        return Piece(following(lambda s: np.where(s < last, self.factor, 1.0)), last if first < last else inf)
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """x * `start` at local step 0, x * `end` at local step `last`, a straight line between."""
+    """x * `start` at local step 0, x * `end` at local step `last`, a straight line between; then it stays."""
 
     start: float
     end: float
@@ -119,10 +119,9 @@ class Linear:
         """One straight line; a single step stays at `start`."""
         if self.last < 1:
             return Piece(following(lambda s: np.full(np.shape(s), self.start)))
-        stop = self.last + 1 if first <= self.last else inf
-        return Piece(
-            following(lambda s: formulas.line(np.minimum(s, self.last) / self.last, self.start, self.end)), stop
-        )
+        if first > self.last:
+            return Piece(everything)
+        return Piece(following(lambda s: formulas.line(s / self.last, self.start, self.end)), floor(self.last) + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +173,7 @@ class MultiStep:
 
 @dataclass(frozen=True, eq=False)
 class Polynomial:
-    """From x down to `minimum` at local step `last`, as (1 - progress) ** `power`."""
+    """From x down to `minimum` at local step `last`, as (1 - progress) ** `power`; then it stays."""
 
     power: float
     minimum: float
@@ -182,10 +181,10 @@ class Polynomial:
 
     def piece(self, first: int, base: Affine) -> Piece:
         """One power of the remaining part of the way."""
-        last = max(self.last, 1)
-        stop = last + 1 if first <= last else inf
-        level = following(lambda s: (1 - np.clip(s, 0, last) / last) ** self.power)
-        return Piece(everything if first > last else level, stop, Affine(0.0, self.minimum))
+        if self.last < 1 or first > self.last:
+            return Piece(everything)
+        level = following(lambda s: (1 - s / self.last) ** self.power)
+        return Piece(level, floor(self.last) + 1, Affine(0.0, self.minimum))
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,11 +95,21 @@ def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
 
 
 def batches_of(setup: Setup) -> Batches | None:
-    """The batch sizes by which the learning rate can be scaled; None where the config does not say."""
-    train, base = setup.splits.get("train"), setup.optimization.base_batch_size
-    if train is None or train.batch_size is None or base is None:
+    """The batch sizes by which the learning rate can be scaled; None where the config does not say.
+
+    Raises:
+        ConfigError: training is to scale the rate, but one is missing or no number above 0.
+    """
+    train, optimization = setup.splits.get("train"), setup.optimization
+    batch, base = None if train is None else train.batch_size, optimization.base_batch_size
+    if batch is None or base is None:
+        if optimization.auto_scale:
+            missing = "auto_scale_lr.base_batch_size" if base is None else "train_dataloader.batch_size"
+            raise ConfigError(f"{setup.path}: auto_scale_lr is enabled, but {missing} is missing")
         return None
-    return Batches(train.batch_size, base, applied=setup.optimization.auto_scale)
+    if isinstance(base, bool) or not isinstance(base, int | float) or base <= 0:
+        raise ConfigError(f"{setup.path}: auto_scale_lr.base_batch_size is a number above 0, not {base!r}")
+    return Batches(batch, base, applied=optimization.auto_scale)
 
 
 def rules_1x(optimization: Optimization) -> dict[str, Rule]:
@@ -153,10 +163,10 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
         per_epoch = steps_per_epoch(train, dataset_size, gpus)
     note = "" if per_epoch is None or train is None else counted(train, dataset_size, gpus, per_epoch)
     if optimization.steps is not None:
-        return Clock.of_steps(optimization.steps, per_epoch, note=note)
+        return Clock.of_steps(optimization.steps, per_epoch, note=note, gpus=gpus)
     if per_epoch is None:
         raise unknown_length(setup, train)
-    return Clock(optimization.epochs, per_epoch, note=note)
+    return Clock(optimization.epochs, per_epoch, note=note, gpus=gpus)
 
 
 def check_lengths(setup: Setup, dataset_size: int | None, gpus: int) -> None:

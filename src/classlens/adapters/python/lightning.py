@@ -5,15 +5,16 @@ The package itself is never imported: a module is whatever has `configure_optimi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.training import BY_STEP, schedule_of
+from classlens.adapters.python.training import configuration, schedule_of
 from classlens.adapters.running import said, users_code
+from classlens.adapters.stepping import made_for
 from classlens.errors import ConfigError, NotFound
-from classlens.schedule.schedule import Group, Schedule
+from classlens.schedule.schedule import Schedule
 
 LOADERS: Mapping[str, tuple[str, Literal["fit", "test"]]] = {
     "train": ("train_dataloader", "fit"),
@@ -33,54 +34,60 @@ def is_data_module(thing: Thing) -> bool:
     return callable(getattr(thing, "train_dataloader", None)) and not kinds.is_module(thing)
 
 
-@dataclass(frozen=True)
-class Configured:
-    """One optimizer and its scheduler; Lightning steps it after every `frequency` of `interval`s."""
-
-    optimizer: Thing
-    scheduler: Thing = None
-    interval: Literal["step", "epoch"] = "epoch"
-    frequency: int = 1
-
-
 def schedule_of_module(module: Thing) -> Schedule:
-    """The schedule that `configure_optimizers` asks for; with several optimizers, the groups of all of them.
+    """The schedule that `configure_optimizers` asks for, with remarks where Lightning's habit may not be what is meant.
 
     Raises:
-        ConfigError: it needs a trainer, fails, or returns no optimizer.
+        ConfigError: it needs a trainer, fails, or returns what Lightning does not take.
     """
-    parts = list(map(schedule_of_one, configured(module)))
-    if len(parts) == 1:
-        return parts[0]
-    groups = (named(group, part, place) for place, part in enumerate(parts) for group in part.groups)
-    return Schedule(tuple(groups), notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)))
+    name = f"{type(module).__name__}.configure_optimizers"
+    optimizers, schedulers = configured(module, name)
+    by_itself = getattr(module, "automatic_optimization", True)
+    for one in schedulers:
+        check_scheduler(one, optimizers, name, by_itself=by_itself)
+    schedule = schedule_of(optimizers, schedulers, "epoch")
+    notes = [
+        f'{type(one["scheduler"]).__name__} is made for steps, and Lightning steps it once an epoch: say "interval": "step"'
+        for one in schedulers
+        if made_for(one["scheduler"]) == "step" and one.get("interval", "epoch") == "epoch"
+    ]
+    if schedulers and not by_itself:
+        notes = [
+            "optimization is manual: the module's own code steps the schedulers, after epochs if nothing else is said"
+        ]
+    return replace(schedule, notes=(*schedule.notes, *notes))
 
 
-def schedule_of_one(one: Configured) -> Schedule:
-    """The schedule of one optimizer, with a remark where Lightning's habit is not what its scheduler is made for."""
-    schedule = schedule_of(one.optimizer, one.scheduler, one.interval, frequency=one.frequency)
-    kind = type(one.scheduler).__name__
-    if kind not in BY_STEP or one.interval == "step":
-        return schedule
-    note = f'{kind} is made for steps, and Lightning steps it once an epoch: say "interval": "step"'
-    return replace(schedule, notes=(*schedule.notes, note))
+def check_scheduler(given: Mapping[str, Thing], optimizers: Sequence[Thing], name: str, *, by_itself: bool) -> None:
+    """Refuse a scheduler at which Lightning stops; `by_itself` says that Lightning steps it.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    scheduler: Thing = given.get("scheduler")
+    kind = type(scheduler).__name__
+    if not kinds.is_scheduler(scheduler):
+        raise ConfigError(
+            f"{name} gives a {kind} where Lightning takes one scheduler",
+            hint="several are [optimizer], [scheduler, scheduler]",
+        )
+    if all(scheduler.optimizer is not optimizer for optimizer in optimizers):
+        raise ConfigError(f"{name}: {kind} is made for an optimizer that is not returned")
+    if by_itself and kind == "ReduceLROnPlateau" and not given.get("monitor"):
+        raise ConfigError(
+            f"{name}: {kind} needs a metric to look at", hint='say "monitor": "val_loss" beside the scheduler'
+        )
 
 
-def named(group: Group, schedule: Schedule, place: int) -> Group:
-    """A group of one of several optimizers, with the rules of its own schedule."""
-    return replace(group, name=f"optimizer {place}, {group.name}", rules={**schedule.rules, **group.rules})
-
-
-def configured(module: Thing) -> list[Configured]:
-    """What `configure_optimizers` returns, in any of the forms that Lightning allows.
+def configured(module: Thing, name: str) -> tuple[list[Thing], list[Mapping[str, Thing]]]:
+    """The optimizers and schedulers that `configure_optimizers` returns, in any of the forms that Lightning allows.
 
     Those are an optimizer, a list of them, a list of optimizers and one of schedulers, a dict with "optimizer" and
     "lr_scheduler", and a tuple of such dicts; a scheduler may itself be a dict with "interval" and "frequency".
 
     Raises:
-        ConfigError: it needs a trainer, fails, or returns no optimizer.
+        ConfigError: it needs a trainer, fails, or returns something else.
     """
-    name = f"{type(module).__name__}.configure_optimizers"
     try:
         with users_code(name):
             given = module.configure_optimizers()
@@ -92,39 +99,36 @@ def configured(module: Thing) -> list[Configured]:
             f"{name} cannot be called outside training: {said(cause)}",
             hint="let py: point at a function that returns (optimizer, scheduler)",
         ) from error
-    found = list(pairs(given))
-    if not found:
-        raise ConfigError(f"{name} returns no optimizer")
-    return found
+    optimizers, schedulers = parts_of(given)
+    if not optimizers or not all(map(kinds.is_optimizer, optimizers)):
+        what = type(given).__name__ + (f" of {names_in(given)}" if isinstance(given, (list, tuple, Mapping)) else "")
+        raise ConfigError(
+            f"{name} returns a {what}, and Lightning takes no such thing",
+            hint='return {"optimizer": optimizer, "lr_scheduler": scheduler}, or [optimizer], [scheduler, ...]',
+        )
+    return optimizers, [configuration(one) for one in schedulers if one is not None]
 
 
-def pairs(given: Thing) -> Sequence[Configured]:
-    """The optimizers in what was returned, each with its scheduler."""
-    if kinds.is_optimizer(given):
-        return [Configured(given)]
+def parts_of(given: Thing) -> tuple[list[Thing], list[Thing]]:
+    """The optimizers and the schedulers in what was returned, without a look at what they are."""
     if isinstance(given, Mapping):
-        return [with_scheduler(given["optimizer"], given.get("lr_scheduler"))] if "optimizer" in given else []
+        scheduler, monitor = given.get("lr_scheduler"), given.get("monitor")
+        bare = scheduler is not None and not isinstance(scheduler, Mapping)
+        return [given.get("optimizer")], [{"scheduler": scheduler, "monitor": monitor} if bare else scheduler]
     if not isinstance(given, (list, tuple)):
-        return []
+        return [given], []
     if len(given) == 2 and isinstance(given[0], (list, tuple)):
-        optimizers, given_schedulers = given
-        schedulers = given_schedulers if isinstance(given_schedulers, (list, tuple)) else [given_schedulers]
-        by_optimizer = {id(wrapped(one)["scheduler"].optimizer): one for one in schedulers}
-        return [with_scheduler(one, by_optimizer.get(id(one))) for one in optimizers]
-    return [pair for part in given for pair in pairs(part)]
+        optimizers, schedulers = given
+        return list(optimizers), list(schedulers) if isinstance(schedulers, (list, tuple)) else [schedulers]
+    if all(isinstance(one, Mapping) for one in given):
+        return [one.get("optimizer") for one in given], [one.get("lr_scheduler") for one in given]
+    return list(given), []
 
 
-def with_scheduler(optimizer: Thing, scheduler: Thing) -> Configured:
-    """An optimizer with its scheduler, bare or in a dict that says when it is stepped."""
-    if scheduler is None:
-        return Configured(optimizer)
-    told = wrapped(scheduler)
-    return Configured(optimizer, told["scheduler"], told.get("interval", "epoch"), told.get("frequency", 1))
-
-
-def wrapped(scheduler: Thing) -> Mapping[str, Thing]:
-    """A scheduler in the dict that Lightning calls its configuration."""
-    return scheduler if isinstance(scheduler, Mapping) else {"scheduler": scheduler}
+def names_in(given: Thing) -> str:
+    """The kinds of the members, for an error."""
+    members = given.values() if isinstance(given, Mapping) else given
+    return ", ".join(type(one).__name__ for one in members) or "nothing"
 
 
 def loader_of(module: Thing, split: str) -> Thing:

@@ -14,7 +14,7 @@ from classlens.adapters.python.mixing import batch_plan, is_mixing, mixing_in
 from classlens.adapters.python.positions import Function, functions_in
 from classlens.adapters.python.positions import schedule_of as schedule_of_functions
 from classlens.adapters.python.prefetching import without_prefetching
-from classlens.adapters.python.training import flat, schedule_of
+from classlens.adapters.python.training import flat, is_configuration, schedule_of
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule.clock import Clock
@@ -28,7 +28,7 @@ SPLITS = ("train", "val", "test")
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
 
-WORDS: Mapping[str, type] = {"epochs": int, "steps_per_epoch": int, "interval": str}
+WORDS: Mapping[str, type] = {"epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int}
 """Keys of a dict whose values are plain numbers and words."""
 
 FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
@@ -37,11 +37,11 @@ FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
     ("schedule", lambda thing: isinstance(thing, Schedule)),
     ("classifier", lambda thing: CLASSIFIER in kinds.kinds(thing) or kinds.is_module(thing)),
     ("augmentation", kinds.is_augmentation),
-    ("optimizer", kinds.is_optimizer),
-    ("scheduler", kinds.is_scheduler),
+    ("optimizers", kinds.is_optimizer),
+    ("schedulers", lambda thing: is_configuration(thing) or kinds.is_scheduler(thing)),
     ("loaders", is_data_module),
 )
-"""Where an object goes, and how it is told."""
+"""Where an object goes, and how it is told. There may be several optimizers and schedulers, and one of all else."""
 
 TAKEN = (
     "a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
@@ -52,15 +52,18 @@ ALONE = 'give the pictures, too: data = ("folder:PATH", transform)'
 
 @dataclass(frozen=True)
 class Parts:
-    """The user's objects, sorted; what was not given is None or empty. `others` are sources opened by an address."""
+    """The user's objects, sorted; what was not given is None or empty. `others` are sources opened by an address.
+
+    `twice` says of what two were given where one can be meant: an error only if that part is asked for.
+    """
 
     classifier: Thing = None
     transform: Thing = None
     augmentation: Thing = None
     datasets: Mapping[str, Thing] = field(default_factory=dict)
     loaders: Thing = None
-    optimizer: Thing = None
-    scheduler: Thing = None
+    optimizers: tuple[Thing, ...] = ()
+    schedulers: tuple[Thing, ...] = ()
     functions: Mapping[str, Function] = field(default_factory=dict)
     mixing: Thing = None
     schedule: Schedule | None = None
@@ -68,7 +71,9 @@ class Parts:
     epochs: int | None = None
     steps_per_epoch: int | None = None
     interval: str | None = None
+    frequency: int = 1
     others: tuple[Source, ...] = ()
+    twice: Mapping[str, str] = field(default_factory=dict)
 
     def other(self, part: str) -> Thing:
         """The first of the opened sources that offers a part: dataset, schedule or classifier."""
@@ -86,7 +91,7 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     parts = Parts()
     for key, member in flat(origin.rpartition(":")[2].rpartition(".")[2], thing):
         parts = sorted_in(parts, key, member, origin, options)
-    own = parts.schedule or parts.functions or parts.optimizer or parts.scheduler or is_lightning(parts.classifier)
+    own = parts.schedule or parts.functions or parts.optimizers or parts.schedulers or is_lightning(parts.classifier)
     source = Source(
         origin=origin,
         open_dataset=partial(open_dataset, parts, origin)
@@ -125,19 +130,41 @@ def sorted_in(parts: Parts, key: str, thing: Thing, origin: str, options: Option
         return replace(parts, functions={**parts.functions, **functions})
     for field_name, belongs in FIELDS:
         if belongs(thing):
-            return replace(parts, **{field_name: thing})
+            return joined(parts, field_name, thing)
     if isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing):
         split = key if key in SPLITS else next((name for name in SPLITS if name not in parts.datasets), key)
         return replace(parts, datasets={**parts.datasets, split: thing})
     if kinds.is_transform(thing) or callable(thing) or isinstance(thing, list):
-        return replace(parts, transform=thing)
+        return joined(parts, "transform", thing)
     raise ConfigError(
         f"{origin}: an object of type {type(thing).__name__} is nothing to look at", hint=f"it should be {TAKEN}"
     )
 
 
+def joined(parts: Parts, name: str, thing: Thing) -> Parts:
+    """The parts with one more object in a field."""
+    held = getattr(parts, name)
+    many = isinstance(held, tuple)
+    if not many and held is not None and held is not thing:
+        parts = replace(parts, twice={**parts.twice, name: f"{type(held).__name__} and {type(thing).__name__}"})
+    new: dict[str, Thing] = {name: (*held, thing) if many else thing}
+    return replace(parts, **new)
+
+
+def check_single(parts: Parts, *names: str) -> None:
+    """Refuse two objects where one can be meant.
+
+    Raises:
+        ConfigError: there are two.
+    """
+    for name in names:
+        if name in parts.twice:
+            raise ConfigError(f"there are two objects for the {name}: {parts.twice[name]}", hint="give one of them")
+
+
 def plan_of(parts: Parts) -> Plan | None:
     """The length of the run: a `Clock`, or `epochs` beside a DataLoader for training or beside `steps_per_epoch`."""
+    check_single(parts, "clock")
     loader: Thing = parts.datasets.get("train")
     if parts.clock is not None:
         clock = parts.clock
@@ -158,6 +185,7 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
     """
     from classlens.adapters.python.data import extended, open_data
 
+    check_single(parts, "transform", "augmentation", "loaders", "mixing")
     for_network = parts.classifier is not None  # a transform beside a network is how that is fed
     behind = [] if for_network or parts.transform is None else [parts.transform]
     behind += [parts.augmentation] if parts.augmentation is not None and split == "train" else []
@@ -174,14 +202,16 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
 
 
 def open_schedule(parts: Parts) -> Schedule:
-    """The user's schedule, or the rules read off functions, or off the optimizer and its scheduler."""
+    """The user's schedule, or the rules read off functions, or off the optimizers and their schedulers."""
+    check_single(parts, "schedule")
     if parts.schedule is not None:
         return parts.schedule
     if parts.functions:
         return schedule_of_functions(parts.functions, parts.interval)
-    if parts.optimizer is not None or parts.scheduler is not None:
-        return schedule_of(parts.optimizer, parts.scheduler, parts.interval)
+    if parts.optimizers or parts.schedulers:
+        return schedule_of(parts.optimizers, parts.schedulers, parts.interval, frequency=parts.frequency)
     if is_lightning(parts.classifier):
+        check_single(parts, "classifier")
         return schedule_of_module(parts.classifier)
     found: Schedule = parts.other("schedule").schedule()
     return found
@@ -195,4 +225,5 @@ def open_classifier(parts: Parts, origin: str, options: Options, checkpoint: str
 
     from classlens.adapters.python.network import classifier_of
 
+    check_single(parts, "classifier", "transform")
     return classifier_of(parts.classifier, parts.transform, origin, checkpoint, trust=options.trust_checkpoint)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from math import ceil
+from math import ceil, inf, isfinite
 from typing import Any, Literal
 
-from classlens.adapters.openmm.schedules.kinds import FOREVER, KINDS
+from classlens.adapters.openmm.schedules.kinds import EVERYTHING, FOREVER, KINDS
 from classlens.adapters.openmm.schedules.plateau import KIND as PLATEAU
 from classlens.adapters.openmm.schedules.plateau import TAKES, cuts_of, plateau_of
-from classlens.adapters.openmm.schedules.scheduler import Placed, Scheduler
+from classlens.adapters.openmm.schedules.scheduler import Placed, Scheduler, is_number
 from classlens.adapters.openmm.setup import Settings
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule import shapes
@@ -25,6 +25,7 @@ from classlens.schedule.plateau import open_to
 from classlens.schedule.schedule import Course, Setting
 
 COMMON = {"type", "begin", "end", "by_epoch", "convert_to_iter_based", "last_step", "verbose", "param_name", "_scope_"}
+ANY_END = 100
 ASK_SIZE = "give the number of samples with --dataset-size"
 SUFFIXES: Mapping[str, str] = {"LR": "lr", "Momentum": "momentum", "WeightDecay": "weight_decay", "ParamScheduler": ""}
 
@@ -39,31 +40,35 @@ def checked(settings: Settings, where: str) -> Scheduler:
     if not isinstance(settings, Mapping) or "type" not in settings:
         raise ConfigError(f"{where}: a scheduler is dict(type=...), not {settings!r}")
     type_name = str(settings["type"]).rsplit(".", 1)[-1]
-    suffix = next((ending for ending in SUFFIXES if type_name.endswith(ending)), "")
-    kind = type_name.removesuffix(suffix)
-    if not suffix or kind not in {*KINDS, PLATEAU}:
-        raise NotFound("scheduler", type_name, [f"{name}{ending}" for name in [*KINDS, PLATEAU] for ending in SUFFIXES])
-    arguments = {key: value for key, value in settings.items() if key not in COMMON}
+    kinds = {name: KINDS[name].endings if name in KINDS else EVERYTHING for name in (*KINDS, PLATEAU)}
+    known = {f"{name}{ending}": (name, ending) for name, endings in kinds.items() for ending in endings}
+    if type_name not in known:
+        raise NotFound("scheduler", type_name, known, where=where)
+    kind, suffix = known[type_name]
     scheduler = Scheduler(
         where=where,
         type_name=type_name,
         kind=kind,
         name=SUFFIXES[suffix] or str(settings.get("param_name", "")),
-        arguments=arguments,
+        arguments={key: value for key, value in settings.items() if key not in COMMON},
         begin=settings.get("begin", 0),
-        end=settings.get("end"),
+        end=FOREVER if settings.get("end") == inf else settings.get("end"),
         by_epoch=bool(settings.get("by_epoch", True)),
         converts=bool(settings.get("convert_to_iter_based", False)),
         zero_stays=suffix == "WeightDecay",
     )
     for edge, value in (("begin", scheduler.begin), ("end", scheduler.end)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if edge in settings and not (is_number(value) and isfinite(value)):
             raise scheduler.wrong(f"{edge} is a number, not {value!r}")
+    if (last := settings.get("last_step", -1)) != -1:
+        raise scheduler.wrong(f"last_step is -1 where a run starts, not {last!r}", hint="it is for resuming a run")
     if not scheduler.name:
         raise scheduler.wrong("param_name is missing")
     check_arguments(scheduler)
     if scheduler.converts and not scheduler.by_epoch:
         raise scheduler.wrong("convert_to_iter_based needs by_epoch=True")
+    # Whatever the length of the run will be: what is wrong with an argument is known now.
+    (plateau_of if kind == PLATEAU else KINDS[kind].build)(Placed(scheduler, scheduler.arguments, 0, ANY_END, "epoch"))
     return scheduler
 
 

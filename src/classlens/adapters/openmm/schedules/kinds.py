@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from classlens.adapters.openmm.schedules.scheduler import Placed
@@ -32,6 +32,7 @@ def constant(placed: Placed) -> Built:
 
 def linear(placed: Placed) -> Built:
     """LinearLR."""
+    check_whole(placed)
     start, end = placed.fraction("start_factor", 1 / 3), placed.fraction("end_factor", 1.0)
     marks = (Mark(ceil(placed.last), "warm-up ends"),) if placed.begin == 0 and start < end else ()
     return shapes.Linear(start, end, placed.last), marks
@@ -51,7 +52,7 @@ def exponential(placed: Placed) -> Built:
 def step(placed: Placed) -> Built:
     """StepLR."""
     size = placed.number("step_size", 1)
-    if size < 1 or size != int(size):
+    if not 1 <= size < inf or size != int(size):
         raise placed.scheduler.wrong(f"step_size is a whole number of 1 or more, not {size:g}")
     drops = min(placed.end - placed.begin, FOREVER) // size
     marks = tuple(Mark(int(size * (k + 1)), "step") for k in range(int(drops))) if drops <= MOST_MARKS else ()
@@ -66,14 +67,26 @@ def multi_step(placed: Placed) -> Built:
 
 def polynomial(placed: Placed) -> Built:
     """PolyLR."""
-    return shapes.Polynomial(placed.number("power", 1.0), placed.number("eta_min", 0.0), placed.last), ()
+    check_whole(placed)
+    return shapes.Polynomial(placed.number("power", 1.0, least=0), placed.number("eta_min", 0.0), placed.last), ()
+
+
+def check_whole(placed: Placed) -> None:
+    """Refuse a part of a step: what falls to its end then overshoots it.
+
+    Raises:
+        ConfigError: the span is no whole number.
+    """
+    if placed.last != int(placed.last):
+        span = f"begin={placed.begin:g} to end={placed.end:g}"
+        raise placed.scheduler.wrong(f"{span} is no whole number of {placed.unit}s, and its last move overshoots")
 
 
 def cosine(placed: Placed) -> Built:
     """CosineAnnealingLR."""
     period = placed.number("T_max", 0) if placed.arguments.get("T_max") is not None else 0
     period = period or placed.end - placed.begin
-    if period <= 0:
+    if not 0 < period < inf:
         raise placed.scheduler.wrong(f"T_max is above 0, not {period:g}")
     troughs = (placed.end - placed.begin) // period if placed.end < FOREVER else 0
     marks = (
@@ -101,16 +114,21 @@ def cosine_restart(placed: Placed) -> Built:
 
 def one_cycle(placed: Placed) -> Built:
     """OneCycleLR."""
-    total = placed.number("total_steps", 0) if placed.arguments.get("total_steps") is not None else 0
-    total = total or placed.end - placed.begin
-    peak, strategy = placed.number("eta_max", 0.0), placed.arguments.get("anneal_strategy", "cos")
-    if strategy not in formulas.ANNEALINGS:
-        raise placed.scheduler.wrong(f"anneal_strategy is cos or linear, not {strategy!r}")
-    first = peak / placed.number("div_factor", 25.0)
-    share = placed.fraction("pct_start", 0.3)
+    if placed.scheduler.name != "lr":
+        raise placed.scheduler.wrong(f"it works for lr only, not for {placed.scheduler.name}")
+    total = placed.end - placed.begin
+    if placed.arguments.get("total_steps") is not None:
+        total = placed.number("total_steps", total, least=1, whole=True)
+    if not isinstance(placed.arguments.get("pct_start", 0.3), float):
+        raise placed.scheduler.wrong(f"pct_start is a float between 0 and 1, not {placed.arguments['pct_start']!r}")
+    peak, strategy = placed.number("eta_max", 0.0), placed.word("anneal_strategy", tuple(formulas.ANNEALINGS))
+    falls = placed.number("div_factor", 25.0), placed.number("final_div_factor", 1e4)
+    if 0 in falls:
+        raise placed.scheduler.wrong("div_factor and final_div_factor divide, so they are not 0")
+    first = peak / falls[0]
     legs = 3 if placed.arguments.get("three_phase", False) else 2
-    values = (first, peak, first / placed.number("final_div_factor", 1e4))
-    phases = formulas.one_cycle_phases(total, share, values, legs)
+    values = (first, peak, first / falls[1])
+    phases = formulas.one_cycle_phases(total, placed.fraction("pct_start", 0.3), values, legs)
     return shapes.OneCycle(phases, formulas.ANNEALINGS[strategy]), ()
 
 
@@ -124,14 +142,19 @@ def minimum(placed: Placed, default: float | None = 0.0) -> tuple[Any, Any]:
     return tuple(0.0 if given[name] is None else placed.number(name, 0.0) for name in given)  # type: ignore[return-value]
 
 
+EVERYTHING = ("LR", "Momentum", "ParamScheduler")
+"""The endings that most types come with: what they move."""
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A type of scheduler: what builds it, what it must and may be given, and what scales with the epoch."""
+    """A type of scheduler: what builds it, what it must and may be given, what scales with the epoch, its endings."""
 
     build: Callable[[Placed], Built]
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     scales: tuple[str, ...] = ()
+    endings: tuple[str, ...] = EVERYTHING
 
 
 KINDS: Mapping[str, Kind] = {
@@ -142,12 +165,15 @@ KINDS: Mapping[str, Kind] = {
     "MultiStep": Kind(multi_step, ("milestones",), ("gamma",), ("milestones",)),
     "QuadraticWarmup": Kind(quadratic),
     "Poly": Kind(polynomial, (), ("power", "eta_min")),
-    "CosineAnnealing": Kind(cosine, (), ("T_max", "eta_min", "eta_min_ratio"), ("T_max",)),
+    "CosineAnnealing": Kind(
+        cosine, (), ("T_max", "eta_min", "eta_min_ratio"), ("T_max",), (*EVERYTHING, "WeightDecay")
+    ),
     "CosineRestart": Kind(cosine_restart, ("periods",), ("restart_weights", "eta_min", "eta_min_ratio"), ("periods",)),
     "OneCycle": Kind(
         one_cycle,
         ("eta_max",),
         ("total_steps", "pct_start", "anneal_strategy", "div_factor", "final_div_factor", "three_phase"),
         ("total_steps",),
+        ("LR", "ParamScheduler"),
     ),
 }

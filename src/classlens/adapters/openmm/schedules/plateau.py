@@ -16,7 +16,7 @@ def plateau_of(here: Placed) -> Plateau:
     """The rule as the config writes it.
 
     Raises:
-        ConfigError: the factor is not below 1, or metrics would have to arrive more often than after epochs.
+        ConfigError: an argument is none that training takes, or metrics would have to arrive more often than after epochs.
     """
     scheduler, lowest = here.scheduler, here.arguments.get("min_value", 0.0)
     factor = here.number("factor", 0.1)
@@ -24,9 +24,20 @@ def plateau_of(here: Placed) -> Plateau:
         raise scheduler.wrong(f"factor lies between 0 and 1, not {factor:g}")
     if not scheduler.by_epoch or scheduler.converts:
         raise scheduler.wrong("metrics arrive after epochs: by_epoch=False and convert_to_iter_based are not possible")
-    minimum = min(here.numbers("min_value")) if isinstance(lowest, list | tuple) else here.number("min_value", 0.0)
-    patience, cooldown = int(here.number("patience", 10)), int(here.number("cooldown", 0))
-    return Plateau(factor, patience, cooldown, minimum, str(here.arguments.get("monitor", "loss")))
+    here.word("rule", ("less", "greater"))
+    here.word("threshold_rule", ("rel", "abs"))
+    here.number("threshold", 1e-4, least=0)
+    here.number("eps", 1e-8)
+    monitor = here.arguments.get("monitor", "loss")
+    if not isinstance(monitor, str):
+        raise scheduler.wrong(f"monitor is the name of a metric, not {monitor!r}")
+    if isinstance(lowest, list | tuple) and len(lowest) != 1:
+        raise scheduler.wrong(
+            f"min_value has {len(lowest)} values, which are for as many parameter groups", hint="give one for all"
+        )
+    minimum = here.numbers("min_value")[0] if isinstance(lowest, list | tuple) else here.number("min_value", 0.0)
+    patience, cooldown = int(here.number("patience", 10, least=0)), int(here.number("cooldown", 0, least=0))
+    return Plateau(factor, patience, cooldown, minimum, monitor)
 
 
 def cuts_of(here: Placed, plateau: Plateau, validation: tuple[int, int], clock: Clock) -> Link | None:
