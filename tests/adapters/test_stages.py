@@ -1,9 +1,14 @@
+from random import Random
+
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import build_stages, look, test_pipeline, transform
 from classlens.adapters.openmm.stages.state import State
 from classlens.dataset.chance import generator
+from classlens.dataset.dataset import Dataset
+from classlens.dataset.trace import trace
 from classlens.errors import ConfigError
 from classlens.image import Image
 
@@ -249,8 +254,8 @@ def test_albumentations_makes_the_packages_own_pixels(rows, seed):
         given = {key: value for key, value in row.items() if key != "type"}
         return getattr(package, row["type"])(**{**given, **inner})
 
-    composed = package.Compose([made(row) for row in rows])
-    composed.set_random_seed(int(generator(seed, 0, 0).integers(2**31)))
+    composed, chance = package.Compose([made(row) for row in rows]), generator(seed, 0, 0)
+    composed.set_random_state(py_random=Random(int(chance.integers(2**63))), random_generator=chance)
 
     outcome = run(seed=seed, type="Albumentations", transforms=rows)
 
@@ -266,9 +271,77 @@ def test_albumentations_repeats_itself_and_tells_what_it_applied():
 
     np.testing.assert_array_equal(outcomes[0].state.value, outcomes[1].state.value)
     assert len({outcome.state.value.tobytes() for outcome in outcomes}) > 1
-    assert all("HorizontalFlip" in outcome.drawn and len(outcome.drawn) == 2 for outcome in outcomes)
+    assert all("1 HorizontalFlip" in outcome.drawn and len(outcome.drawn) == 2 for outcome in outcomes)
     with pytest.raises(ConfigError, match="albumentations has no transform named 'Flop'"):
         stage(type="Albu", transforms=[{"type": "Flop"}])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_transform_of_a_composition_says_what_it_drew(seed):
+    """The told boxes and holes, cut and filled by hand, give the picture."""
+    pytest.importorskip("albumentations")
+    crops = [{"type": "RandomCrop", "height": side, "width": side + 4, "p": 1.0} for side in (50, 30)]
+    hole = {"type": "CoarseDropout", "num_holes_range": [1, 2], "fill": 7, "p": 1.0}
+
+    drawn = (outcome := run(seed=seed, type="Albumentations", transforms=[*crops, hole])).drawn
+
+    expected = PICTURE
+    for left, top, width, height in (drawn["1 RandomCrop"]["box"], drawn["2 RandomCrop"]["box"]):
+        expected = expected[top : top + height, left : left + width]
+    expected = expected.copy()
+    holes = drawn["3 CoarseDropout"]["erase"]
+    for left, top, width, height in [holes] if isinstance(holes[0], int) else holes:
+        expected[top : top + height, left : left + width] = 7
+    np.testing.assert_array_equal(outcome.state.value, expected)
+
+
+def test_transforms_of_one_composition_draw_apart():
+    """In training they share one stream; one seed for each of them would make two equal dice fall alike."""
+    pytest.importorskip("albumentations")
+    flips = [{"type": "HorizontalFlip"}, {"type": "HorizontalFlip"}]
+
+    drawn = [run(seed=seed, type="Albu", transforms=flips).drawn for seed in range(200)]
+
+    assert sum(len(one) == 1 for one in drawn) == pytest.approx(100, abs=25)
+
+
+def test_a_picture_that_albumentations_normalises_is_shown_as_it_was():
+    pytest.importorskip("albumentations")
+    rows = [{"type": "RandomCrop", "height": 40, "width": 30, "p": 1.0}, {"type": "Normalize"}, {"type": "ToTensorV2"}]
+
+    outcome = run(type="Albu", transforms=rows)
+
+    left, top, width, height = outcome.drawn["1 RandomCrop"]["box"]
+    expected = PICTURE[top : top + height, left : left + width, ::-1]
+    np.testing.assert_array_equal(look(outcome.state).pixels, expected)
+
+
+def test_what_torchvision_draws_in_a_config_is_said_and_replays():
+    """torchvision's own functions, called with what is said, give the picture."""
+    functional = pytest.importorskip("torchvision.transforms.functional")
+    crop = {"type": "torchvision/RandomResizedCrop", "size": 24}
+    jitter = {"type": "torchvision/ColorJitter", "brightness": 0.4, "hue": 0.1}
+    flip = {"type": "torchvision/RandomHorizontalFlip", "p": 1.0}
+    pipeline = [{"type": "ToPIL", "to_rgb": True}, crop, jitter, flip]
+    dataset = Dataset("toy", 1, lambda _: State(PICTURE), build_stages(pipeline, where="train"), look)
+
+    _, pillow, cropped, changed, flipped = trace(dataset, 0, seed=3).snapshots
+
+    left, top, width, height = cropped.drawn["box"]
+    expected = functional.resized_crop(Pillow.fromarray(pillow.image.pixels), top, left, height, width, [24, 24])
+    np.testing.assert_array_equal(cropped.image.pixels, np.asarray(expected))
+    for name, factor in changed.drawn.items():
+        expected = getattr(functional, f"adjust_{name}")(expected, factor)
+    assert np.abs(changed.image.pixels.astype(int) - np.asarray(expected)).max() <= 1
+    assert flipped.drawn == {} or flipped.drawn["flip"] == "horizontal"
+
+
+@pytest.mark.parametrize("name", ["hamming", "nearest-exact", "cubic"])
+def test_an_interpolation_that_upstream_does_not_know_for_torchvision_is_refused(name):
+    pytest.importorskip("torchvision")
+
+    with pytest.raises(ConfigError, match=f"torchvision/Resize: no interpolation '{name}'"):
+        stage(type="torchvision/Resize", size=8, interpolation=name)
 
 
 def test_five_crops_are_shown_as_views_and_dicts_inside_torchvision_are_refused():
