@@ -22,7 +22,7 @@ RENAMED: Mapping[str, Rename] = {
 TYPES: Mapping[str, str] = {"Albu": "Albumentations", "ToPIL": "NumpyToPIL", "ToNumpy": "PILToNumpy"}
 """Transform in 0.x -> transform in 1.x, where the name itself changed."""
 
-FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "Transpose", "WrapFieldsToLists"})
+FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "WrapFieldsToLists"})
 """Array bookkeeping of 0.x that one PackInputs does in 1.x."""
 
 BATCH_AUGMENTS: Mapping[str, str] = {"BatchMixup": "Mixup", "BatchCutMix": "CutMix", "BatchResizeMix": "ResizeMix"}
@@ -165,19 +165,29 @@ SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
 """Transforms for which renaming arguments is not enough."""
 
 
-def dataset(old: Settings) -> dict[str, Any]:
-    """A dataset of 0.x, with its pipeline and everything it wraps, in the words of 1.x."""
+def dataset(old: Settings, *, tested: bool = False) -> dict[str, Any]:
+    """A dataset of 0.x, with its pipeline and everything it wraps, in the words of 1.x.
+
+    `tested` is what 0.x hands to the datasets of validation and test as their `test_mode`, where they have none: to a
+    fold it goes instead of to the dataset that is folded.
+    """
     new = dict(old)
+    folds = old.get("type") == "KFoldDataset"
+    within = tested and not (folds and old.get("test_mode") is None)
     if isinstance(old.get("dataset"), Mapping):
-        new["dataset"] = dataset(old["dataset"])
+        new["dataset"] = dataset(old["dataset"], tested=within)
+        new["around_any"] = True
     if isinstance(old.get("datasets"), list | tuple):
-        new["datasets"] = [dataset(part) for part in old["datasets"]]
+        new["datasets"] = [dataset(part, tested=tested) for part in old["datasets"]]
         new["ignore_keys"] = ["classes"]
     if isinstance(old.get("pipeline"), list | tuple):
         new["pipeline"] = pipeline(old["pipeline"])
     if old.get("classes") is not None:
         new["metainfo"] = {**old.get("metainfo", {}), "classes": new.pop("classes")}
-    test_mode = bool(new.pop("test_mode", False))
+    given = new.pop("test_mode", None)
+    test_mode = tested if given is None else bool(given)
+    if folds:
+        new["test_mode"] = test_mode
     if old.get("type") in BY_TEST_MODE:
         new.setdefault("split", "test" if test_mode else "train")
         if "data_prefix" in new and old["type"] != "CUB":

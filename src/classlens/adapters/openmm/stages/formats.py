@@ -15,12 +15,15 @@ from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.state import State
 from classlens.adapters.openmm.stages.transform import arguments, record_of
 from classlens.dataset.dataset import Outcome, Stage
+from classlens.errors import DataError
 from classlens.image import Encoding
 
-FOLDED = frozenset(
-    ("PackInputs", "PackClsInputs", "PackMultiTaskInputs", "Collect", "ToTensor", "ImageToTensor", "ToHalf")
-)
-"""Stages that pack what is there; they make no new picture."""
+LOADER = "LoadImageFromFile"
+PACKING = ("PackInputs", "PackClsInputs", "PackMultiTaskInputs")
+"""Stages that hand the picture over to the network."""
+
+FOLDED = frozenset((*PACKING, "CleanCaption", "Collect", "ToTensor", "ImageToTensor", "ToHalf"))
+"""Stages that pack what is there, or change a text; they make no new picture."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,30 @@ class ToArray:
         return replace(state, value=cv2.cvtColor(array, cv2.COLOR_RGB2BGR), encoding=Encoding("BGR"))
 
 
-FORMATS: dict[str, type[Normalize] | type[ToPillow] | type[ToArray]] = {
+@dataclass(frozen=True)
+class Transpose:
+    """The axes of an array in another order: rows, columns, channels are 0, 1, 2 to begin with."""
+
+    keys: Sequence[str]
+    order: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if "img" in self.keys and (sorted(self.order) != [0, 1, 2] or self.order[1] == 2):
+            raise ValueError(f"order names the axes 0, 1 and 2 once each, not 2 in the middle: {tuple(self.order)}")
+
+    def state(self, state: State) -> State:
+        """The sample with its axes exchanged."""
+        if "img" not in self.keys:
+            return state
+        if state.encoding.layout != "HWC" or state.pixels.ndim != 3:
+            raise DataError("Transpose: the channels of this picture are not its last axis")
+        layout = replace(state.encoding, layout="CHW" if self.order[0] == 2 else "HWC")
+        return replace(state, value=state.pixels.transpose(self.order), encoding=layout)
+
+
+FORMATS: dict[str, type[Normalize] | type[ToPillow] | type[ToArray] | type[Transpose]] = {
     "Normalize": Normalize,
+    "Transpose": Transpose,
     "NumpyToPIL": ToPillow,
     "ToPIL": ToPillow,
     "PILToNumpy": ToArray,

@@ -14,6 +14,7 @@ import numpy as np
 from classlens.adapters.openmm.stages.resampling import check, fitted, resize, scaled
 from classlens.adapters.openmm.stages.transform import NOTHING, Draws, pair, positive, probability
 from classlens.dataset.reading import Pixels
+from classlens.errors import DataError
 
 BORDERS = {
     "constant": cv2.BORDER_CONSTANT,
@@ -205,3 +206,116 @@ class RandomFlip:
         """Mirror."""
         flip = drawn["flip"]
         return pixels if flip == "no" else cv2.flip(pixels, FLIPS[flip])
+
+
+@dataclass(frozen=True)
+class RandomResize:
+    """`Resize` to a random (width, height): a fixed one times a ratio, or with edges between those of two."""
+
+    scale: tuple[int, int] | Sequence[tuple[int, int]]
+    ratio_range: tuple[float, float] | None = None
+    resize_type: str = "Resize"
+    keep_ratio: bool = False
+    clip_object_border: bool = True
+    backend: str = "cv2"
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        only_resize(self.resize_type)
+        resized(self, (1, 1))
+        if all(isinstance(side, int) for side in self.scale):
+            if not isinstance(self.scale, tuple) or len(self.scale) != 2 or self.ratio_range is None:
+                raise ValueError(f"a scale of numbers is a tuple (width, height) with a ratio_range, not {self.scale}")
+            low, high = self.ratio_range
+            if low > high:
+                raise ValueError(f"ratio_range is (low, high), not ({low}, {high})")
+        elif not isinstance(self.scale, list) or len(self.scale) != 2 or {type(one) for one in self.scale} != {tuple}:
+            raise ValueError(f"scale is (width, height), or a list of two of them, not {self.scale}")
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """The (width, height)."""
+        if self.ratio_range is not None and isinstance(self.scale, tuple):
+            low, high = self.ratio_range
+            ratio = low + (high - low) * random.random()
+            return {"scale": tuple(int(side * ratio) for side in pair(self.scale))}  # type: ignore[arg-type]
+        edges = [sorted(sides) for sides in zip(*self.scale, strict=True)]  # type: ignore[arg-type]
+        return {"scale": tuple(int(random.integers(low, high + 1)) for low, high in edges)}
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Resample."""
+        return resized(self, drawn["scale"]).apply(pixels, NOTHING)
+
+
+@dataclass(frozen=True)
+class RandomChoiceResize:
+    """`Resize` to one of several (width, height), or `ResizeEdge` to one of several lengths."""
+
+    scales: Sequence[int | tuple[int, int]] | tuple[int, int] | int
+    resize_type: str = "Resize"
+    keep_ratio: bool = False
+    clip_object_border: bool = True
+    edge: str = "short"
+    backend: str = "cv2"
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        only_resize(self.resize_type, "ResizeEdge")
+        kind = int if self.resize_type == "ResizeEdge" else tuple
+        for scale in self.options:
+            if not isinstance(scale, kind):
+                raise ValueError(f"{self.resize_type} needs scales of type {kind.__name__}, not {scale!r}")
+            resized(self, scale)
+
+    @property
+    def options(self) -> list[Any]:
+        """What there is to choose from."""
+        return self.scales if isinstance(self.scales, list) else [self.scales]
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """One of the scales."""
+        return {"scale": self.options[int(random.integers(len(self.options)))]}
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Resample."""
+        return resized(self, drawn["scale"]).apply(pixels, NOTHING)
+
+
+def only_resize(kind: str, *others: str) -> None:
+    """The stage that a random one hands its scale to."""
+    if kind not in ("Resize", *others):
+        raise ValueError(f"resize_type is {' or '.join(('Resize', *others))} here, not {kind!r}")
+
+
+def resized(random: RandomResize | RandomChoiceResize, scale: Any) -> Resize | ResizeEdge:  # noqa: ANN401 - one or two numbers
+    """The stage that resizes to what was drawn."""
+    how = {"backend": random.backend, "interpolation": random.interpolation}
+    if isinstance(random, RandomChoiceResize) and random.resize_type == "ResizeEdge":
+        return ResizeEdge(scale, random.edge, **how)
+    return Resize(scale, keep_ratio=random.keep_ratio, **how)
+
+
+@dataclass(frozen=True)
+class RandomTranslatePad:
+    """Onto a black square, in the middle or with `aug_translate` anywhere; a picture of floats comes out."""
+
+    size: int = 640
+    aug_translate: bool = False
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """Where the picture begins: x, y."""
+        down, right = (self.size - side for side in pixels.shape[:2])
+        if min(down, right) < self.aug_translate:
+            raise DataError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} does not fit into {self.size} pixels")
+        if not self.aug_translate:
+            return NOTHING
+        y, x = int(random.integers(0, down)), int(random.integers(0, right))
+        return {"corner": (x, y)}
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Lay the picture onto the square."""
+        height, width = pixels.shape[:2]
+        middle = round((self.size - width) / 2 - 0.1), round((self.size - height) / 2 - 0.1)
+        x, y = drawn.get("corner", middle)
+        square = np.zeros((self.size, self.size, 3), np.float32)
+        square[y : y + height, x : x + width] = pixels
+        return square

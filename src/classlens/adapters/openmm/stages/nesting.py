@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -35,6 +36,12 @@ def run(stages: Sequence[Stage], state: State, random: np.random.Generator) -> O
 def foreign(groups: Sequence[Sequence[Stage]]) -> bool:
     """Whether any of the nested stages draws from global generators."""
     return any(stage.draws_globally for group in groups for stage in group)
+
+
+def compose(settings: Settings, where: str, build: Build) -> Stage:
+    """All of the nested stages, one after the other."""
+    inner = build(as_list(settings["transforms"]), f"{where}: Compose")
+    return Stage("Compose", partial(run, inner), arguments(settings), draws_globally=foreign([inner]))
 
 
 def random_apply(settings: Settings, where: str, build: Build) -> Stage:
