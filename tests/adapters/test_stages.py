@@ -78,7 +78,8 @@ def test_a_stage_takes_pictures_of_any_shape(settings, size):
 
 
 def test_packing_and_loading_are_no_stages_of_their_own():
-    pipeline = [{"type": name} for name in ("LoadImageFromFile", "PackInputs", "Collect", "ToTensor", "ImageToTensor")]
+    keyed = [{"type": name, "keys": ["img"]} for name in ("Collect", "ToTensor", "ImageToTensor")]
+    pipeline = [{"type": "LoadImageFromFile"}, {"type": "PackInputs"}, *keyed]
 
     assert build_stages(pipeline, where="train") == ()
 

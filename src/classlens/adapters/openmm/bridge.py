@@ -103,7 +103,7 @@ def pad(old: Settings) -> dict[str, Any]:
     """A size is (height, width) in 0.x and (width, height) in 1.x; one `pad_val` fills the first channel in 0.x."""
     size, value = old.get("size"), old.get("pad_val", 0)
     turned = {"size": tuple(reversed(size))} if isinstance(size, tuple | list) else {}
-    return {**old, **turned, "pad_val": (value, 0, 0) if isinstance(value, int | float) else value}
+    return {**old, **turned, "pad_val": {"img": (value, 0, 0) if isinstance(value, int | float) else value}}
 
 
 def lighting(old: Settings) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from classlens.adapters.openmm.stages.crops import (
 )
 from classlens.adapters.openmm.stages.erasing import RandomErasing
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
-from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, LOADER, format_stage
+from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, LOADER, check_folded, format_stage
 from classlens.adapters.openmm.stages.geometry import (
     CenterCrop,
     Pad,
@@ -38,7 +38,7 @@ from classlens.adapters.openmm.stages.nesting import compose, multi_view, random
 from classlens.adapters.openmm.stages.operations import KINDS, operation
 from classlens.adapters.openmm.stages.policies import auto_augment, rand_augment
 from classlens.adapters.openmm.stages.state import look
-from classlens.adapters.openmm.stages.transform import NOTHING, Transform, named, record_of, stage_of
+from classlens.adapters.openmm.stages.transform import NOTHING, Transform, named, record_of, stage_of, tried
 from classlens.dataset.dataset import Stage
 from classlens.errors import ConfigError, suggestion
 from classlens.image import Encoding, Image
@@ -66,7 +66,7 @@ RANDOM: Mapping[str, type[Any]] = {
     "RandomChoiceResize": RandomChoiceResize,
     "RandomTranslatePad": RandomTranslatePad,
 }
-POLICIES: Mapping[str, Callable[[Settings, str], Transform]] = {
+POLICIES = {
     "RandAugment": rand_augment,
     "AutoAugment": auto_augment,
 }
@@ -109,7 +109,9 @@ def build_stages(
         name = named(settings)["type"]
         if name == LOADER and loaded:
             stages.append(reloading(settings, stage))
-        elif name not in (*FOLDED, LOADER):
+        elif name in FOLDED:
+            check_folded(named(settings), stage)
+        elif name != LOADER:
             stages.append(build_stage(settings, stage, built))
         loaded = loaded or name == LOADER
     return tuple(stages)
@@ -127,8 +129,6 @@ def build_stage(settings: Settings, where: str, build: partial[tuple[Stage, ...]
     if name in SPECIAL:
         return SPECIAL[name](settings, where)
     if name in NESTED:
-        if "transforms" not in settings:
-            raise ConfigError(f"{where}: {name} needs the setting 'transforms'")
         return NESTED[name](settings, where, build)
     if name.startswith("torchvision/"):
         return torchvision_stage(settings, where)
@@ -153,11 +153,22 @@ def transform(settings: Settings, where: str) -> Transform | None:
     name = str(settings["type"])
     kind = DETERMINISTIC.get(name) or RANDOM.get(name)
     if kind is not None:
-        record: Transform = record_of(kind, settings, where)
-        return record
+        return tried(record_of(kind, settings, where), f"{where}: {name}")
     if name in POLICIES:
-        return POLICIES[name](settings, where)
+        return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
+
+
+def member(settings: Settings, where: str) -> Transform:
+    """One policy of AutoAugment or RandAugment, which may be any transform that makes one picture of another.
+
+    Raises:
+        ConfigError: there is no such transform, or its settings make no sense.
+    """
+    found = transform(settings, where)
+    if found is None:
+        raise ConfigError(f"{where}: no operation named {settings['type']!r}", hint=suggestion(settings["type"], KINDS))
+    return found
 
 
 def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:

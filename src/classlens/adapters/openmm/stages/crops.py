@@ -14,7 +14,17 @@ from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.geometry import BORDERS, bordered
 from classlens.adapters.openmm.stages.resampling import check, resize
 from classlens.adapters.openmm.stages.state import State
-from classlens.adapters.openmm.stages.transform import NOTHING, Draws, arguments, pair, positive, record_of, stage_of
+from classlens.adapters.openmm.stages.transform import (
+    NOTHING,
+    Draws,
+    arguments,
+    at_least_0,
+    pair,
+    positive,
+    record_of,
+    stage_of,
+    tried,
+)
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.reading import Pixels
 
@@ -50,7 +60,11 @@ class EfficientNetCenterCrop:
 
     def __post_init__(self) -> None:
         check(self.backend, self.interpolation)
+        check("cv2", self.interpolation)
+        if not isinstance(self.crop_size, int):
+            raise ValueError(f"crop_size is a whole number, not {self.crop_size!r}")
         positive("crop_size", self.crop_size)
+        at_least_0("crop_padding", self.crop_padding)
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Nothing is random here."""
@@ -76,6 +90,10 @@ class RandomCrop:
 
     def __post_init__(self) -> None:
         positive("crop_size", *pair(self.crop_size))
+        if isinstance(self.padding, list | tuple) and (
+            isinstance(self.padding, list) or len(self.padding) not in (2, 4)
+        ):
+            raise ValueError(f"padding is a whole number or a tuple of 2 or 4, not {self.padding!r}")
         if self.padding_mode not in BORDERS:
             raise ValueError(f"padding_mode is one of {', '.join(BORDERS)}, not {self.padding_mode!r}")
 
@@ -126,8 +144,10 @@ class RandomResizedCrop:
 
     def __post_init__(self) -> None:
         check(self.backend, self.interpolation)
+        check("cv2", self.interpolation)
         positive("scale", *pair(self.scale))
         check_spans(self.crop_ratio_range, self.aspect_ratio_range)
+        at_least_0("max_attempts", self.max_attempts, int)
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """The box; after `max_attempts` misses the largest centre box of an allowed shape."""
@@ -159,18 +179,18 @@ class MAERandomResizedCrop:
     size: int | Sequence[int]
     scale: Span = (0.08, 1.0)
     ratio: Span = (3 / 4, 4 / 3)
-    interpolation: str | int = "bilinear"
+    interpolation: int = int(Pillow.Resampling.BILINEAR)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.interpolation, int):
+            raise ValueError(f"interpolation is one of Pillow's numbers here, not {self.interpolation!r}")
         check("pillow", self.method)
         positive("size", *pair(self.size))
         check_spans(self.scale, self.ratio)
 
     @property
     def method(self) -> str:
-        """The interpolation by name; a number is Pillow's code for it."""
-        if isinstance(self.interpolation, str):
-            return self.interpolation
+        """The interpolation by name."""
         return Pillow.Resampling(self.interpolation).name.lower()
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
@@ -206,8 +226,14 @@ class EfficientNetRandomCrop:
 
     def __post_init__(self) -> None:
         check(self.backend, self.interpolation)
+        check("cv2", self.interpolation)
+        if not isinstance(self.scale, int):
+            raise ValueError(f"scale is a whole number, not {self.scale!r}")
         positive("scale", self.scale)
         check_spans(self.crop_ratio_range, self.aspect_ratio_range)
+        at_least_0("max_attempts", self.max_attempts, int)
+        at_least_0("min_covered", self.min_covered)
+        at_least_0("crop_padding", self.crop_padding)
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """The box; after `max_attempts` misses the centre crop of the test pipeline."""
@@ -257,9 +283,10 @@ class RandomResizedCropAndInterpolationWithTwoPic:
         for name in (*self.interpolations, self.second_interpolation):
             check("cv2", name)
         for side in (self.size, self.second_size):
-            if side is not None and not isinstance(side, int | tuple):
-                raise ValueError(f"sizes are numbers or tuples, not {side!r}")
-            positive("size", *pair(side or 1))
+            if side is not None:
+                if not isinstance(side, int | tuple):
+                    raise ValueError(f"sizes are numbers or tuples, not {side!r}")
+                positive("size", *pair(side))
         check_spans(self.scale, self.ratio)
 
     @property
@@ -302,8 +329,8 @@ def two_pictures(settings: Settings, where: str) -> Stage:
     Raises:
         ConfigError: a setting is unknown or makes no sense.
     """
-    crop = record_of(RandomResizedCropAndInterpolationWithTwoPic, settings, where)
     name = str(settings["type"])
+    crop = tried(record_of(RandomResizedCropAndInterpolationWithTwoPic, settings, where), f"{where}: {name}")
     if crop.second_size is None:
         return stage_of(name, crop, settings)
 

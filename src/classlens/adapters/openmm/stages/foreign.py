@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from classlens.adapters.openmm.own import REFUSALS, made
+from classlens.adapters.openmm.own import made
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.state import State
-from classlens.adapters.openmm.stages.transform import arguments
+from classlens.adapters.openmm.stages.transform import REFUSALS, arguments
 from classlens.adapters.pipelines import stage_of
 from classlens.adapters.pipelines.carried import Carried, encoding_after, picture_in
 from classlens.adapters.running import users_code

@@ -5,14 +5,14 @@ Sizes are as in OpenMMLab: `Resize.scale` is (width, height), `ResizeEdge.scale`
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 
 from classlens.adapters.openmm.stages.resampling import check, fitted, resize, scaled
-from classlens.adapters.openmm.stages.transform import NOTHING, Draws, pair, positive, probability
+from classlens.adapters.openmm.stages.transform import NOTHING, Draws, arguments, pair, positive, probability
 from classlens.dataset.reading import Pixels
 from classlens.errors import DataError
 
@@ -42,6 +42,13 @@ class Resize:
             raise ValueError("scale or scale_factor must be given")
         if self.scale is not None:
             positive("scale", *pair(self.scale))
+        factor = self.scale_factor
+        if (
+            factor is not None
+            and not isinstance(factor, float)
+            and not (isinstance(factor, tuple) and len(factor) == 2)
+        ):
+            raise ValueError(f"scale_factor is a float or a tuple of two, not {factor!r}")
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Nothing is random here."""
@@ -103,11 +110,17 @@ class CenterCrop:
 
     crop_size: int | Sequence[int]
     auto_pad: bool = False
-    pad_cfg: Mapping[str, Any] | None = None
+    pad_cfg: Mapping[str, Any] = field(default_factory=lambda: {"type": "Pad"})
     clip_object_border: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.crop_size, int | tuple):
+            raise ValueError(f"crop_size is a whole number or a tuple of two, not {self.crop_size!r}")
         positive("crop_size", *pair(self.crop_size))
+        if not isinstance(self.pad_cfg, Mapping):
+            raise ValueError(f"pad_cfg is a dict, not {self.pad_cfg!r}")
+        if self.auto_pad:
+            self.padding((1, 1))
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Nothing is random here."""
@@ -118,14 +131,19 @@ class CenterCrop:
         wanted_width, wanted_height = pair(self.crop_size)
         height, width = pixels.shape[:2]
         if self.auto_pad and (wanted_width > width or wanted_height > height):
-            settings = {key: value for key, value in (self.pad_cfg or {}).items() if key not in ("type", "size")}
             size = (max(width, wanted_width), max(height, wanted_height))
-            pixels = Pad(size=size, **settings).apply(pixels, NOTHING)
+            pixels = self.padding(size).apply(pixels, NOTHING)
             height, width = pixels.shape[:2]
         crop_width, crop_height = min(wanted_width, width), min(wanted_height, height)
         left = max(0, round((width - crop_width) / 2.0))
         top = max(0, round((height - crop_height) / 2.0))
         return pixels[top : top + crop_height, left : left + crop_width]
+
+    def padding(self, size: tuple[int, int]) -> "Pad":
+        """What a picture is padded with, up to (width, height)."""
+        if self.pad_cfg.get("type") != "Pad":
+            raise ValueError(f"the type of pad_cfg is Pad here, not {self.pad_cfg.get('type')!r}")
+        return Pad(**{**arguments(self.pad_cfg), "size": size})
 
 
 @dataclass(frozen=True)
@@ -135,14 +153,19 @@ class Pad:
     size: Sequence[int] | None = None
     size_divisor: int | None = None
     pad_to_square: bool = False
-    pad_val: float | Sequence[float] | Mapping[str, Any] = 0
+    pad_val: int | Mapping[str, Any] = 0
     padding_mode: str = "constant"
 
     def __post_init__(self) -> None:
         if self.padding_mode not in BORDERS:
             raise ValueError(f"padding_mode is one of {', '.join(BORDERS)}, not {self.padding_mode!r}")
-        if self.pad_to_square == (self.size is not None) and self.size_divisor is None:
+        given = [self.size is not None, bool(self.pad_to_square), self.size_divisor is not None]
+        if given not in ([True, False, False], [False, True, False], [False, False, True], [False, True, True]):
             raise ValueError("one of size, size_divisor and pad_to_square must be given")
+        if not isinstance(self.pad_val, int | Mapping):
+            raise ValueError(f"pad_val is a whole number or a dict with 'img', not {self.pad_val!r}")
+        if self.size_divisor is not None:
+            positive("size_divisor", self.size_divisor)
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Nothing is random here."""
@@ -179,6 +202,10 @@ class RandomFlip:
     swap_seg_labels: object = None
 
     def __post_init__(self) -> None:
+        for name, value, kind in (("prob", self.prob, float), ("direction", self.direction, str)):
+            parts = value if isinstance(value, list) and value else [value]
+            if not all(isinstance(part, kind) for part in parts):
+                raise ValueError(f"{name} is a {kind.__name__} or a list of them, not {value!r}")
         directions, weights = self.choices()
         if not set(directions) <= set(FLIPS):
             raise ValueError(f"the direction is one of {', '.join(FLIPS)}, not {self.direction!r}")
@@ -223,12 +250,14 @@ class RandomResize:
     def __post_init__(self) -> None:
         only_resize(self.resize_type)
         resized(self, (1, 1))
+        if not isinstance(self.scale, tuple | list) or not self.scale:
+            raise ValueError(f"scale is (width, height), or a list of two of them, not {self.scale!r}")
         if all(isinstance(side, int) for side in self.scale):
             if not isinstance(self.scale, tuple) or len(self.scale) != 2 or self.ratio_range is None:
                 raise ValueError(f"a scale of numbers is a tuple (width, height) with a ratio_range, not {self.scale}")
             low, high = self.ratio_range
-            if low > high:
-                raise ValueError(f"ratio_range is (low, high), not ({low}, {high})")
+            if low > high or int(min(self.scale) * low) < 1:
+                raise ValueError(f"ratio_range is (low, high) and leaves a picture, not ({low}, {high})")
         elif not isinstance(self.scale, list) or len(self.scale) != 2 or {type(one) for one in self.scale} != {tuple}:
             raise ValueError(f"scale is (width, height), or a list of two of them, not {self.scale}")
 
@@ -261,6 +290,8 @@ class RandomChoiceResize:
     def __post_init__(self) -> None:
         only_resize(self.resize_type, "ResizeEdge")
         kind = int if self.resize_type == "ResizeEdge" else tuple
+        if not self.options:
+            raise ValueError("there are no scales to choose from")
         for scale in self.options:
             if not isinstance(scale, kind):
                 raise ValueError(f"{self.resize_type} needs scales of type {kind.__name__}, not {scale!r}")
@@ -301,10 +332,15 @@ class RandomTranslatePad:
     size: int = 640
     aug_translate: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int):
+            raise ValueError(f"size is a whole number, not {self.size!r}")
+        positive("size", self.size)
+
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Where the picture begins: x, y."""
         down, right = (self.size - side for side in pixels.shape[:2])
-        if min(down, right) < self.aug_translate:
+        if min(down, right) < bool(self.aug_translate):
             raise DataError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} does not fit into {self.size} pixels")
         if not self.aug_translate:
             return NOTHING

@@ -12,7 +12,7 @@ import numpy as np
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.state import State
-from classlens.adapters.openmm.stages.transform import arguments, positive, record_of
+from classlens.adapters.openmm.stages.transform import arguments, at_least_0, is_number, positive, record_of
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.reading import Pixels
 from classlens.errors import DataError
@@ -34,12 +34,17 @@ class SimMIMMaskGenerator:
     mask_ratio: float = 0.6
 
     def __post_init__(self) -> None:
+        for name in ("input_size", "mask_patch_size", "model_patch_size"):
+            at_least_0(name, getattr(self, name), int)
         positive("mask_patch_size and model_patch_size", self.mask_patch_size, self.model_patch_size)
         if self.input_size % self.mask_patch_size or self.mask_patch_size % self.model_patch_size:
             raise ValueError(
                 f"input_size {self.input_size} is no multiple of mask_patch_size {self.mask_patch_size}, "
                 f"or that is none of model_patch_size {self.model_patch_size}"
             )
+
+        if not is_number(self.mask_ratio):
+            raise ValueError(f"mask_ratio is a number, not {self.mask_ratio!r}")
 
     def mask(self, random: np.random.Generator) -> Pixels:
         """The mask of one picture."""
@@ -65,7 +70,13 @@ class BEiTMaskGenerator:
 
     def __post_init__(self) -> None:
         height, width = self.sides
-        positive("min_aspect and max_aspect", self.min_aspect, self.aspects[1])
+        positive("min_aspect", self.min_aspect)
+        positive("max_aspect", self.aspects[1])
+        at_least_0("num_masking_patches", self.num_masking_patches, int)
+        if not is_number(self.min_num_patches):
+            raise ValueError(f"min_num_patches is a number, not {self.min_num_patches!r}")
+        if self.max_num_patches is not None and (not is_number(self.max_num_patches) or self.max_num_patches < 1):
+            raise ValueError(f"max_num_patches is 1 or more, not {self.max_num_patches!r}")
         if not 0 <= self.num_masking_patches <= (height - 1) * (width - 1):
             raise ValueError(
                 f"num_masking_patches is {self.num_masking_patches}, but blocks reach only "
