@@ -7,12 +7,13 @@ generations draw different curves from the same numbers.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from classlens.adapters.openmm.refusals import refusal
+
 Settings = Mapping[str, Any]
 Rename = Mapping[str, str]
 
 RENAMED: Mapping[str, Rename] = {
     "RandomResizedCrop": {"size": "scale", "scale": "crop_ratio_range", "ratio": "aspect_ratio_range"},
-    "RandomFlip": {"flip_prob": "prob"},
     "Albu": {},
     "ToPIL": {},
     "ToNumpy": {},
@@ -94,6 +95,13 @@ def random_crop(old: Settings) -> dict[str, Any]:
     return {**rename(old, {"size": "crop_size"}), **({"both_sides": True} if old.get("pad_if_needed") else {})}
 
 
+def random_flip(old: Settings) -> dict[str, Any]:
+    """The probability is 0.5 if none is given, and may be a whole number, which 1.x refuses."""
+    chance = old.get("flip_prob", 0.5)
+    rest = {key: value for key, value in old.items() if key != "flip_prob"}
+    return {**rest, "prob": float(chance) if isinstance(chance, int | float) else chance}
+
+
 def random_grayscale(old: Settings) -> dict[str, Any]:
     """0.x keeps three channels, and weighs blue as if it were red."""
     return {**rename(old, {"gray_prob": "prob"}), "keep_channels": True, "channel_weights": None}
@@ -158,6 +166,7 @@ SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
     "Lighting": lighting,
     "Pad": pad,
     "RandomCrop": random_crop,
+    "RandomFlip": random_flip,
     "RandomGrayscale": random_grayscale,
     "RandomResizedCrop": random_resized_crop,
     "Resize": resize,
@@ -205,8 +214,14 @@ def voc(new: dict[str, Any]) -> dict[str, Any]:
 
 def pipeline(old: list[Settings] | tuple[Settings, ...]) -> list[dict[str, Any]]:
     """A pipeline of 0.x in the words of 1.x; entries that are no dict are left for the reader of stages to refuse."""
-    stages = [stage(entry) if isinstance(entry, Mapping) else entry for entry in old]
+    stages = [bridged(entry) if isinstance(entry, Mapping) and "type" in entry else entry for entry in old]
     return [entry for entry in stages if entry is not None]
+
+
+def bridged(old: Settings) -> dict[str, Any] | None:
+    """`stage`, or for settings that 0.x refuses the reason, which the reader of stages reports."""
+    reason = refusal(old)
+    return {"type": old["type"], "_refused_": reason} if reason else stage(old)
 
 
 def batch_augment(old: Settings) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class ResizeEdge:
 
     def __post_init__(self) -> None:
         check(self.backend, self.interpolation)
+        if not isinstance(self.scale, int):
+            raise ValueError(f"scale is a whole number, not {self.scale!r}")
         positive("scale", self.scale)
         if self.edge not in ("short", "long", "width", "height"):
             raise ValueError(f"the edge is short, long, width or height, not {self.edge!r}")

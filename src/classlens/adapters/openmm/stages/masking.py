@@ -73,8 +73,7 @@ class BEiTMaskGenerator:
         positive("min_aspect", self.min_aspect)
         positive("max_aspect", self.aspects[1])
         at_least_0("num_masking_patches", self.num_masking_patches, int)
-        if not is_number(self.min_num_patches):
-            raise ValueError(f"min_num_patches is a number, not {self.min_num_patches!r}")
+        at_least_0("min_num_patches", self.min_num_patches)
         if self.max_num_patches is not None and (not is_number(self.max_num_patches) or self.max_num_patches < 1):
             raise ValueError(f"max_num_patches is 1 or more, not {self.max_num_patches!r}")
         if not 0 <= self.num_masking_patches <= (height - 1) * (width - 1):

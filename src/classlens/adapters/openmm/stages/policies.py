@@ -126,6 +126,9 @@ def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
             f"{where}: RandAugment needs a magnitude_level not below 0 and a total_level above 0, "
             f"not {strength!r} and {total!r}"
         )
+    std = settings.get("magnitude_std", 0.0)
+    if std != "inf" and not is_number(std):
+        raise ConfigError(f"{where}: RandAugment: magnitude_std is a number or 'inf', not {std!r}")
     made = [
         build({**merged(checked(row, where), shared), **(level if "magnitude_range" in row else {})}, where)
         for row in rows

@@ -138,11 +138,13 @@ def at_least_0(name: str, value: Setting, kind: type = object) -> None:
 
 
 def check_settings(settings: Settings, known: Sequence[str], needed: Sequence[str], where: str) -> None:
-    """Refuse unknown and missing settings.
+    """Refuse unknown and missing settings, and those that 0.x refused before they were translated.
 
     Raises:
-        ConfigError: a setting does not exist, or is missing.
+        ConfigError: a setting does not exist, or is missing; or makes no sense in 0.x.
     """
+    if "_refused_" in settings:
+        raise ConfigError(f"{where}: {settings['type']}: {settings['_refused_']}")
     given = arguments(settings)
     for key in given:
         if key not in known:
