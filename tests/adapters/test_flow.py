@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from classlens.adapters import open_source
 from classlens.adapters.openmm.samples import open_split
 from classlens.adapters.openmm.setup import Split
 from classlens.cli.main import main
@@ -108,3 +109,51 @@ def test_wrappers_around_wrappers_that_stop_training_are_refused(outer, inner, m
 
     with pytest.raises(ConfigError, match=f"training stops here: {outer} around .*no {method}"):
         open_split(Split({"type": outer, "oversample_thr": 0.1, "dataset": inside}), name="train", classes=None)
+
+
+OLD = """
+data = dict(samples_per_gpu=2, train=dict(type='CustomDataset', data_prefix={root!r}, pipeline=[
+    dict(type='LoadImageFromFile'), dict(type='Resize', size=8), {stages}]))
+runner = dict(type='EpochBasedRunner', max_epochs=1)
+"""
+TENSOR, COLLECT = "dict(type='ImageToTensor', keys=['img'])", "dict(type='Collect', keys=['img', 'gt_label'])"
+
+
+@pytest.mark.parametrize(
+    ("stages", "reason"),
+    [
+        (f"{TENSOR}, {COLLECT}", ""),
+        (COLLECT, "channels last: ImageToTensor is missing"),
+        (TENSOR, "nothing packs the picture"),
+        (f"{TENSOR}, {COLLECT}, dict(type='RandomFlip')", "RandomFlip, finds no picture"),
+    ],
+)
+def test_the_older_generation_collects_what_it_has_made_a_tensor(stages, reason, folder, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(OLD.format(root=str(folder), stages=stages))
+    dataset = open_source(str(config)).dataset("train")
+
+    try:
+        remarks = trace(dataset, 0).remarks
+    except DataError as error:
+        remarks = (str(error),)
+
+    assert any(reason in one for one in remarks) if reason else remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason"),
+    [
+        ("dict(type='Rotate', angle=30)", "stage 3: Rotate: angle is a float, not 30"),
+        ("dict(type='RandomFlip', direction='diagonal')", "stage 3: RandomFlip: direction is horizontal or vertical"),
+        ("dict(type='ColorJitter', brightness=0.4)", "stage 3: ColorJitter: the setting 'contrast' is needed"),
+    ],
+)
+def test_settings_that_only_the_older_generation_refuses_are_refused_by_line(stage, reason, folder, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(OLD.format(root=str(folder), stages=f"{stage}, {TENSOR}, {COLLECT}"))
+
+    with pytest.raises(ConfigError, match=reason) as caught:
+        open_source(str(config)).dataset("train")
+
+    assert "config.py:3" in str(caught.value)

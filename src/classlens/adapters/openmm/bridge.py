@@ -26,6 +26,9 @@ TYPES: Mapping[str, str] = {"Albu": "Albumentations", "ToPIL": "NumpyToPIL", "To
 FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "WrapFieldsToLists"})
 """Array bookkeeping of 0.x that one PackInputs does in 1.x."""
 
+CHANNELS_FIRST = frozenset({"ImageToTensor", "Transpose"})
+"""What brings a picture of 0.x into the layout that networks want; PackInputs does in 1.x."""
+
 BATCH_AUGMENTS: Mapping[str, str] = {"BatchMixup": "Mixup", "BatchCutMix": "CutMix", "BatchResizeMix": "ResizeMix"}
 
 SHARED: Mapping[str, tuple[str, ...]] = {
@@ -212,10 +215,16 @@ def voc(new: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "data_prefix": places, "image_set_path": new.get("ann_file")}
 
 
-def pipeline(old: list[Settings] | tuple[Settings, ...]) -> list[dict[str, Any]]:
+def pipeline(old: list[Settings] | tuple[Settings, ...]) -> list[Settings]:
     """A pipeline of 0.x in the words of 1.x; entries that are no dict are left for the reader of stages to refuse."""
     stages = [bridged(entry) if isinstance(entry, Mapping) and "type" in entry else entry for entry in old]
-    return [entry for entry in stages if entry is not None]
+    kinds = [str(entry["type"]) for entry in old if isinstance(entry, Mapping) and "type" in entry]
+    rows_first = {} if CHANNELS_FIRST & set(kinds) else {"_rows_first_": True}
+    return [
+        {**entry, **rows_first} if isinstance(entry, Mapping) and entry.get("type") == "PackInputs" else entry
+        for entry in stages
+        if entry is not None
+    ]
 
 
 def bridged(old: Settings) -> dict[str, Any] | None:

@@ -153,7 +153,8 @@ def transform(settings: Settings, where: str) -> Transform | None:
     name = str(settings["type"])
     kind = DETERMINISTIC.get(name) or RANDOM.get(name)
     if kind is not None:
-        return tried(record_of(kind, settings, where), f"{where}: {name}")
+        record: Transform = record_of(kind, settings, where)
+        return tried(record, f"{where}: {name}")
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None

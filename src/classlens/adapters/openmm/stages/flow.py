@@ -43,6 +43,8 @@ def not_packed(pipeline: Sequence[Settings], own: Container[str]) -> str:
         if settings["type"] in own:
             return ""
         if settings["type"] in PACKING:
+            if settings.get("_rows_first_"):
+                return "the picture is collected with its channels last: ImageToTensor is missing"
             key = settings.get("input_key", "img")
             return "" if key == "img" else f"{settings['type']} packs {key!r}, but the picture is 'img'"
     return "after the last stage nothing packs the picture for the network: PackInputs is missing" if pipeline else ""

@@ -241,7 +241,7 @@ class RandomFlip:
 class RandomResize:
     """`Resize` to a random (width, height): a fixed one times a ratio, or with edges between those of two."""
 
-    scale: tuple[int, int] | Sequence[tuple[int, int]]
+    scale: Any
     ratio_range: tuple[float, float] | None = None
     resize_type: str = "Resize"
     keep_ratio: bool = False
@@ -252,24 +252,23 @@ class RandomResize:
     def __post_init__(self) -> None:
         only_resize(self.resize_type)
         resized(self, (1, 1))
-        if not isinstance(self.scale, tuple | list) or not self.scale:
-            raise ValueError(f"scale is (width, height), or a list of two of them, not {self.scale!r}")
-        if all(isinstance(side, int) for side in self.scale):
-            if not isinstance(self.scale, tuple) or len(self.scale) != 2 or self.ratio_range is None:
-                raise ValueError(f"a scale of numbers is a tuple (width, height) with a ratio_range, not {self.scale}")
+        if not isinstance(self.scale, tuple | list) or len(self.scale) != 2:
+            raise ValueError(f"scale is a tuple (width, height), or a list of two of them, not {self.scale!r}")
+        inside = {type(part) for part in self.scale}
+        if isinstance(self.scale, tuple) and inside == {int} and self.ratio_range is not None:
             low, high = self.ratio_range
             if low > high or int(min(self.scale) * low) < 1:
                 raise ValueError(f"ratio_range is (low, high) and leaves a picture, not ({low}, {high})")
-        elif not isinstance(self.scale, list) or len(self.scale) != 2 or {type(one) for one in self.scale} != {tuple}:
-            raise ValueError(f"scale is (width, height), or a list of two of them, not {self.scale}")
+        elif isinstance(self.scale, tuple) or inside != {tuple}:
+            raise ValueError(f"scale is (width, height) with a ratio_range, or a list of two of them, not {self.scale}")
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """The (width, height)."""
         if self.ratio_range is not None and isinstance(self.scale, tuple):
             low, high = self.ratio_range
             ratio = low + (high - low) * random.random()
-            return {"scale": tuple(int(side * ratio) for side in pair(self.scale))}  # type: ignore[arg-type]
-        edges = [sorted(sides) for sides in zip(*self.scale, strict=True)]  # type: ignore[arg-type]
+            return {"scale": tuple(int(side * ratio) for side in self.scale)}
+        edges = [sorted(sides) for sides in zip(*self.scale, strict=True)]
         return {"scale": tuple(int(random.integers(low, high + 1)) for low, high in edges)}
 
     def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
@@ -292,6 +291,8 @@ class RandomChoiceResize:
     def __post_init__(self) -> None:
         only_resize(self.resize_type, "ResizeEdge")
         kind = int if self.resize_type == "ResizeEdge" else tuple
+        if self.keep_ratio if kind is int else self.edge != "short":
+            raise ValueError(f"{self.resize_type} has no setting {'keep_ratio' if kind is int else 'edge'!r}")
         if not self.options:
             raise ValueError("there are no scales to choose from")
         for scale in self.options:
@@ -321,10 +322,10 @@ def only_resize(kind: str, *others: str) -> None:
 
 def resized(random: RandomResize | RandomChoiceResize, scale: Any) -> Resize | ResizeEdge:  # noqa: ANN401 - one or two numbers
     """The stage that resizes to what was drawn."""
-    how = {"backend": random.backend, "interpolation": random.interpolation}
+    backend, method = random.backend, random.interpolation
     if isinstance(random, RandomChoiceResize) and random.resize_type == "ResizeEdge":
-        return ResizeEdge(scale, random.edge, **how)
-    return Resize(scale, keep_ratio=random.keep_ratio, **how)
+        return ResizeEdge(scale, random.edge, backend, method)
+    return Resize(scale, keep_ratio=random.keep_ratio, backend=backend, interpolation=method)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ class LoadImageFromFile:
     def __post_init__(self) -> None:
         if self.color_type not in CV2_FLAGS:
             raise ValueError(f"color_type is one of {', '.join(CV2_FLAGS)}, not {self.color_type!r}")
+        if self.file_client_args is not None and self.backend_args is not None:
+            raise ValueError("file_client_args and backend_args are two names of one thing: give one of them")
         if self.imdecode_backend not in ("cv2", "pillow"):
             raise ValueError(f"imdecode_backend is cv2 or pillow here, not {self.imdecode_backend!r}")
 

@@ -72,7 +72,7 @@ def named(settings: Settings) -> Settings:
 
 def arguments(settings: Settings) -> dict[str, Any]:
     """The settings without the name of the transform and bookkeeping keys."""
-    return {key: value for key, value in settings.items() if key not in ("type", "_scope_")}
+    return {key: value for key, value in settings.items() if key not in ("type", "_scope_", "_rows_first_")}
 
 
 def tried(transform: Tried, what: str) -> Tried:
@@ -132,7 +132,7 @@ def colour(name: str, value: Setting) -> None:
 
 def at_least_0(name: str, value: Setting, kind: type = object) -> None:
     """Counts and paddings; `kind` may ask for whole numbers."""
-    if not is_number(value) or not isinstance(value, kind) or value < 0:
+    if not is_number(value) or value < 0 or not isinstance(value, kind):
         what = "a whole number" if kind is int else "a number"
         raise ValueError(f"{name} is {what} and not below 0, not {value!r}")
 
