@@ -15,7 +15,13 @@ from tests.adapters.test_samples import opened, write_cifar
 LOAD, PACK = {"type": "LoadImageFromFile"}, {"type": "PackInputs"}
 FLIP = {"type": "RandomFlip", "prob": 1.0}
 MASK = {"type": "SimMIMMaskGenerator"}
+PILLOW, ARRAY = [{"type": "NumpyToPIL", "to_rgb": True}], [{"type": "PILToNumpy", "to_bgr": True}]
+CROP = {"type": "CenterCrop", "crop_size": 4}
 CASES = {
+    "no Pillow picture": ("files", [LOAD, {"type": "MAERandomResizedCrop", "size": 8}, PACK], "NumpyToPIL does not"),
+    "no array": ("files", [LOAD, *PILLOW, CROP, PACK], "stage 3, CenterCrop, finds a Pillow picture and no array"),
+    "no array to invert": ("files", [LOAD, *PILLOW, {"type": "Invert", "prob": 1.0}, PACK], "PILToNumpy does not"),
+    "Pillow twice": ("files", [LOAD, *PILLOW, *PILLOW, PACK], "stage 3, NumpyToPIL, finds a Pillow picture"),
     "nothing loads": ("files", [FLIP, PACK], "stage 1, RandomFlip, finds no picture"),
     "only packed": ("files", [PACK], "stage 1, PackInputs, finds no picture"),
     "loaded too late": ("files", [FLIP, LOAD, PACK], "stage 1, RandomFlip, finds no picture"),
@@ -32,6 +38,8 @@ CASES = {
     "something else packed": ("files", [LOAD, {**PACK, "input_key": "image"}], "PackInputs packs 'image'"),
 }
 RIGHT = {
+    "as Pillow wants it": ("files", [LOAD, *PILLOW, {"type": "MAERandomResizedCrop", "size": 8}, *ARRAY, CROP, PACK]),
+    "flipped while Pillow holds it": ("files", [LOAD, *PILLOW, FLIP, PACK]),
     "files": ("files", [LOAD, FLIP, PACK]),
     "memory": ("memory", [FLIP, PACK]),
     "masked before it is loaded": ("files", [MASK, LOAD, PACK]),

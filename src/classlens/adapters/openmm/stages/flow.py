@@ -15,12 +15,37 @@ BLIND = (*MASKS, "CleanCaption", "ToTensor")
 """Stages that ask for no picture."""
 
 
+ARRAY, PILLOW = "an array", "a Pillow picture"
+TO_PILLOW, TO_ARRAY = ("NumpyToPIL", "ToPIL"), ("PILToNumpy", "ToNumpy")
+PILLOW_ONLY = "MAERandomResizedCrop"
+LOOSE = ("RandomFlip", "Compose", "MultiView", "RandomApply", "RandomChoice")
+"""Stages that take either, and may leave something else."""
+
+
+def held_after(name: str, held: str) -> str | None:
+    """What a stage leaves of `ARRAY` or `PILLOW`: one of them, or nothing where that is not known.
+
+    None says that it stops at what it gets.
+    """
+    if name in TO_ARRAY:
+        return ARRAY
+    if name in LOOSE or (name.startswith("torchvision/") and held == ARRAY):
+        return ""
+    if name.startswith("torchvision/"):
+        return "" if name.endswith(("ToTensor", "Lambda")) else held
+    if name in (*BLIND, *PACKING, "Collect", LOADER):
+        return held
+    if held == (ARRAY if name == PILLOW_ONLY else PILLOW):
+        return None
+    return PILLOW if name in TO_PILLOW else held
+
+
 def no_picture(pipeline: Sequence[Settings], own: Container[str], *, in_memory: bool) -> str:
     """Which stage finds no picture, in a dataset of files or of pictures in memory; empty if all of them do.
 
     Stages of the user's `own` may do anything, loading and packing too: nothing is said of what follows one.
     """
-    picture, packed = in_memory, ""
+    picture, packed, held = in_memory, "", ARRAY
     for position, settings in enumerate(pipeline, start=1):
         name = str(named(settings)["type"])
         stage = f"stage {position}, {name},"
@@ -32,7 +57,11 @@ def no_picture(pipeline: Sequence[Settings], own: Container[str], *, in_memory: 
             return f"{stage} finds no picture: {packed} has packed it"
         if not picture and name != LOADER and name not in BLIND:
             return f"{stage} finds no picture: {LOADER} does not come before it"
-        picture = picture or name == LOADER
+        after = held_after(name, held)
+        if after is None:
+            wanted, bringing = ("Pillow picture", "NumpyToPIL") if held == ARRAY else ("array", "PILToNumpy")
+            return f"{stage} finds {held} and no {wanted}: {bringing} does not come before it"
+        picture, held = picture or name == LOADER, ARRAY if name == LOADER else after
         packed = name if name in PACKING else ""
     return ""
 
