@@ -58,3 +58,23 @@ def test_class_names_move_into_the_meta_information():
     assert bridge.dataset(dict(type="CustomDataset", classes=["a", "b"])) == dict(
         type="CustomDataset", metainfo=dict(classes=["a", "b"])
     )
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "tested", "of_fold", "of_inner"),
+    [
+        ({}, False, False, "train"),
+        ({}, True, True, "train"),
+        ({"test_mode": False}, True, False, "test"),
+        ({"test_mode": True}, False, True, "train"),
+    ],
+    ids=str,
+)
+def test_the_test_mode_of_a_split_goes_to_the_fold_or_to_what_is_folded(wrapper, tested, of_fold, of_inner):
+    """`build_dataset(cfg.data.val, dict(test_mode=True))` of 0.x pops it for a fold that has none of its own."""
+    folds = {"type": "KFoldDataset", "dataset": {"type": "CIFAR10", "data_prefix": "data"}, **wrapper}
+
+    new = bridge.dataset(folds, tested=tested)
+
+    assert new["test_mode"] is of_fold
+    assert new["dataset"]["split"] == of_inner

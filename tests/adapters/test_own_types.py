@@ -11,8 +11,7 @@ from tests.adapters.test_samples import write
 CONFIG = """
 custom_imports = dict(imports={imports!r}, allow_failed_imports=False)
 train_dataloader = dict(batch_size=2, dataset=dict({dataset}, pipeline=[
-    dict(type='LoadImageFromFile'),
-    dict(type={kind!r}, strength=0.5),
+    {loader}dict(type={kind!r}, strength=0.5),
     dict(type='Resize', scale=4),
 ]))
 """
@@ -55,7 +54,9 @@ def opened(tmp_path, monkeypatch):
     folder = f"type='CustomDataset', data_root={str(tmp_path / 'data')!r}"
 
     def dataset(kind="Darker", imports=("plain_types",), data=folder, trust=True):
-        (tmp_path / "config.py").write_text(CONFIG.format(imports=list(imports), dataset=data, kind=kind))
+        loader = "dict(type='LoadImageFromFile'), " if data == folder else ""
+        text = CONFIG.format(imports=list(imports), dataset=data, kind=kind, loader=loader)
+        (tmp_path / "config.py").write_text(text)
         return open_source("config.py", options=Options(trust_config=trust)).dataset("train")
 
     yield dataset

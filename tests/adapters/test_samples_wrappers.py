@@ -47,10 +47,11 @@ def test_every_part_of_a_concatenated_dataset_goes_through_its_own_pipeline(fold
 def test_wrappers_in_wrappers_lead_to_the_pipeline_of_the_innermost(folder):
     small, large = resized(folder, 20), resized(folder, 40)
     repeated = {"type": "RepeatDataset", "times": 2, "dataset": {"type": "ConcatDataset", "datasets": [small, large]}}
-    balanced = {"type": "ClassBalancedDataset", "oversample_thr": 0.8, "dataset": large}
-    folds = {"type": "KFoldDataset", "fold": 0, "num_splits": 5, "test_mode": True, "dataset": balanced}
+    folds = {"type": "KFoldDataset", "fold": 0, "num_splits": 5, "test_mode": True, "dataset": large}
+    balanced = {"type": "ClassBalancedDataset", "oversample_thr": 0.8, "dataset": folds}
+    twice = {"type": "RepeatDataset", "times": 2, "dataset": balanced}
 
-    dataset = opened(type="ConcatDataset", datasets=[repeated, folds])
+    dataset = opened(type="ConcatDataset", datasets=[repeated, twice])
 
     sizes = [trace(dataset, index).transformed.image.size[0] for index in range(dataset.length)]
     assert sizes == [*[20] * 5, *[40] * 5] * 2 + [40] * 2

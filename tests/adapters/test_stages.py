@@ -1,9 +1,14 @@
+from random import Random
+
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import build_stages, look, test_pipeline, transform
 from classlens.adapters.openmm.stages.state import State
 from classlens.dataset.chance import generator
+from classlens.dataset.dataset import Dataset
+from classlens.dataset.trace import trace
 from classlens.errors import ConfigError
 from classlens.image import Image
 
@@ -48,6 +53,13 @@ EVERY_TYPE = [
     {"type": "RandomApply", "transforms": [{"type": "RandomFlip", "prob": 1.0}], "prob": 0.5},
     {"type": "RandomChoice", "transforms": [[{"type": "RandomFlip", "prob": 1.0}], [{"type": "Invert", "prob": 1.0}]]},
     {"type": "MultiView", "transforms": [[{"type": "RandomResizedCrop", "scale": 20}]], "num_views": [2]},
+    {"type": "Compose", "transforms": [{"type": "RandomFlip", "prob": 1.0}, {"type": "Invert", "prob": 1.0}]},
+    {"type": "SimMIMMaskGenerator"},
+    {"type": "BEiTMaskGenerator", "input_size": (14, 14), "num_masking_patches": 75, "min_num_patches": 16},
+    {"type": "RandomResize", "scale": (40, 30), "ratio_range": (0.5, 2.0)},
+    {"type": "RandomChoiceResize", "scales": [(40, 30), (20, 20)]},
+    {"type": "RandomTranslatePad", "size": 320, "aug_translate": True},
+    {"type": "Transpose", "keys": ["img"], "order": (2, 0, 1)},
 ]
 
 
@@ -73,7 +85,8 @@ def test_a_stage_takes_pictures_of_any_shape(settings, size):
 
 
 def test_packing_and_loading_are_no_stages_of_their_own():
-    pipeline = [{"type": name} for name in ("LoadImageFromFile", "PackInputs", "Collect", "ToTensor", "ImageToTensor")]
+    keyed = [{"type": name, "keys": ["img"]} for name in ("Collect", "ToTensor", "ImageToTensor")]
+    pipeline = [{"type": "LoadImageFromFile"}, {"type": "PackInputs"}, *keyed]
 
     assert build_stages(pipeline, where="train") == ()
 
@@ -102,6 +115,18 @@ def test_packing_and_loading_are_no_stages_of_their_own():
         ({"type": "RandomChoice", "transforms": [[]], "prob": [0.5]}, "RandomChoice: 1 pipelines", ""),
         ({"type": "RandomApply"}, "needs the setting 'transforms'", ""),
         ({"type": "Normalize", "mean": [0, 0], "std": [1, 1]}, "three numbers", ""),
+        ({"type": "Posterize", "bits": 100}, "Posterize: bits is at most 8, not 100", ""),
+        ({"type": "RandomResizedCrop", "scale": 8, "max_attempts": -1}, "max_attempts is a whole number", ""),
+        ({"type": "EfficientNetRandomCrop", "scale": 8, "min_covered": -1}, "min_covered", ""),
+        ({"type": "EfficientNetCenterCrop", "crop_size": 8, "crop_padding": -1}, "crop_padding", ""),
+        ({"type": "SolarizeAdd", "magnitude": 1, "thr": "hi"}, "thr is a number, not 'hi'", ""),
+        ({"type": "Solarize", "thr": 1, "random_negative_prob": 0.5}, "has no setting 'random_negative_prob'", ""),
+        ({"type": "RandomFlip", "prob": 1}, "prob is a float or a list of them, not 1", ""),
+        ({"type": "RandomChoice", "transforms": [[], [], []], "prob": [0.7, 0.2, 0.1]}, "not exactly to 1", "1 minus"),
+        ({"type": "PackInputs", "input_keys": "img"}, "PackInputs has no setting 'input_keys'", "input_key"),
+        ({"type": "SimMIMMaskGenerator", "input_size": 100}, "no multiple of mask_patch_size", ""),
+        ({"type": "BEiTMaskGenerator", "input_size": 8, "num_masking_patches": 60}, "wait for ever", ""),
+        ({"type": "RandAugment", "policies": [3], "num_policies": 1, "magnitude_level": 1}, "a policy is a dict", ""),
         ({"type": "MyTransform"}, "no transform named 'MyTransform'", "--trust-config"),
         ("Resize", "stage 1 is not a dict with a type", ""),
     ],
@@ -249,8 +274,8 @@ def test_albumentations_makes_the_packages_own_pixels(rows, seed):
         given = {key: value for key, value in row.items() if key != "type"}
         return getattr(package, row["type"])(**{**given, **inner})
 
-    composed = package.Compose([made(row) for row in rows])
-    composed.set_random_seed(int(generator(seed, 0, 0).integers(2**31)))
+    composed, chance = package.Compose([made(row) for row in rows]), generator(seed, 0, 0)
+    composed.set_random_state(py_random=Random(int(chance.integers(2**63))), random_generator=chance)
 
     outcome = run(seed=seed, type="Albumentations", transforms=rows)
 
@@ -266,9 +291,77 @@ def test_albumentations_repeats_itself_and_tells_what_it_applied():
 
     np.testing.assert_array_equal(outcomes[0].state.value, outcomes[1].state.value)
     assert len({outcome.state.value.tobytes() for outcome in outcomes}) > 1
-    assert all("HorizontalFlip" in outcome.drawn and len(outcome.drawn) == 2 for outcome in outcomes)
+    assert all("1 HorizontalFlip" in outcome.drawn and len(outcome.drawn) == 2 for outcome in outcomes)
     with pytest.raises(ConfigError, match="albumentations has no transform named 'Flop'"):
         stage(type="Albu", transforms=[{"type": "Flop"}])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_transform_of_a_composition_says_what_it_drew(seed):
+    """The told boxes and holes, cut and filled by hand, give the picture."""
+    pytest.importorskip("albumentations")
+    crops = [{"type": "RandomCrop", "height": side, "width": side + 4, "p": 1.0} for side in (50, 30)]
+    hole = {"type": "CoarseDropout", "num_holes_range": [1, 2], "fill": 7, "p": 1.0}
+
+    drawn = (outcome := run(seed=seed, type="Albumentations", transforms=[*crops, hole])).drawn
+
+    expected = PICTURE
+    for left, top, width, height in (drawn["1 RandomCrop"]["box"], drawn["2 RandomCrop"]["box"]):
+        expected = expected[top : top + height, left : left + width]
+    expected = expected.copy()
+    holes = drawn["3 CoarseDropout"]["erase"]
+    for left, top, width, height in [holes] if isinstance(holes[0], int) else holes:
+        expected[top : top + height, left : left + width] = 7
+    np.testing.assert_array_equal(outcome.state.value, expected)
+
+
+def test_transforms_of_one_composition_draw_apart():
+    """In training they share one stream; one seed for each of them would make two equal dice fall alike."""
+    pytest.importorskip("albumentations")
+    flips = [{"type": "HorizontalFlip"}, {"type": "HorizontalFlip"}]
+
+    drawn = [run(seed=seed, type="Albu", transforms=flips).drawn for seed in range(200)]
+
+    assert sum(len(one) == 1 for one in drawn) == pytest.approx(100, abs=25)
+
+
+def test_a_picture_that_albumentations_normalises_is_shown_as_it_was():
+    pytest.importorskip("albumentations")
+    rows = [{"type": "RandomCrop", "height": 40, "width": 30, "p": 1.0}, {"type": "Normalize"}, {"type": "ToTensorV2"}]
+
+    outcome = run(type="Albu", transforms=rows)
+
+    left, top, width, height = outcome.drawn["1 RandomCrop"]["box"]
+    expected = PICTURE[top : top + height, left : left + width, ::-1]
+    np.testing.assert_array_equal(look(outcome.state).pixels, expected)
+
+
+def test_what_torchvision_draws_in_a_config_is_said_and_replays():
+    """torchvision's own functions, called with what is said, give the picture."""
+    functional = pytest.importorskip("torchvision.transforms.functional")
+    crop = {"type": "torchvision/RandomResizedCrop", "size": 24}
+    jitter = {"type": "torchvision/ColorJitter", "brightness": 0.4, "hue": 0.1}
+    flip = {"type": "torchvision/RandomHorizontalFlip", "p": 1.0}
+    pipeline = [{"type": "ToPIL", "to_rgb": True}, crop, jitter, flip]
+    dataset = Dataset("toy", 1, lambda _: State(PICTURE), build_stages(pipeline, where="train"), look)
+
+    _, pillow, cropped, changed, flipped = trace(dataset, 0, seed=3).snapshots
+
+    left, top, width, height = cropped.drawn["box"]
+    expected = functional.resized_crop(Pillow.fromarray(pillow.image.pixels), top, left, height, width, [24, 24])
+    np.testing.assert_array_equal(cropped.image.pixels, np.asarray(expected))
+    for name, factor in changed.drawn.items():
+        expected = getattr(functional, f"adjust_{name}")(expected, factor)
+    assert np.abs(changed.image.pixels.astype(int) - np.asarray(expected)).max() <= 1
+    assert flipped.drawn == {} or flipped.drawn["flip"] == "horizontal"
+
+
+@pytest.mark.parametrize("name", ["hamming", "nearest-exact", "cubic"])
+def test_an_interpolation_that_upstream_does_not_know_for_torchvision_is_refused(name):
+    pytest.importorskip("torchvision")
+
+    with pytest.raises(ConfigError, match=f"torchvision/Resize: no interpolation '{name}'"):
+        stage(type="torchvision/Resize", size=8, interpolation=name)
 
 
 def test_five_crops_are_shown_as_views_and_dicts_inside_torchvision_are_refused():

@@ -200,7 +200,7 @@ def described(result: Trace, look: Look) -> Row:
         for one in (result.snapshots if look.drawn else ())
     )
     size, damage = result.snapshots[0].size, damage_in(result.remarks)
-    error = f"{result.path}: {damage}" if damage else ""
+    error = f"{result.path}: {damage}" if damage and result.path else damage
     return Row(result.index, result.seed, result.path, result.class_names, size, None, result.remarks, stages, error)
 
 

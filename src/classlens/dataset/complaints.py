@@ -17,6 +17,9 @@ COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", 
 DAMAGED = "damaged data, shown as decoded: "
 """How the remark begins on a file that decodes, but is not what was saved."""
 
+STOPS = "training stops here: "
+"""How the remark begins on a sample that is shown, but never reaches the network."""
+
 
 @cache
 def sink() -> int:
@@ -76,5 +79,5 @@ def wrong_checksum(png: bytes) -> str:
 
 
 def damage_in(remarks: Sequence[str]) -> str:
-    """The remark that tells of damage, or nothing."""
-    return next((remark for remark in remarks if remark.startswith(DAMAGED)), "")
+    """The remark that tells of damage, or of a sample that training cannot use; or nothing."""
+    return next((remark for remark in remarks if remark.startswith((DAMAGED, STOPS))), "")

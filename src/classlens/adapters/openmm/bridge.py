@@ -7,12 +7,13 @@ generations draw different curves from the same numbers.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from classlens.adapters.openmm.refusals import refusal
+
 Settings = Mapping[str, Any]
 Rename = Mapping[str, str]
 
 RENAMED: Mapping[str, Rename] = {
     "RandomResizedCrop": {"size": "scale", "scale": "crop_ratio_range", "ratio": "aspect_ratio_range"},
-    "RandomFlip": {"flip_prob": "prob"},
     "Albu": {},
     "ToPIL": {},
     "ToNumpy": {},
@@ -22,8 +23,11 @@ RENAMED: Mapping[str, Rename] = {
 TYPES: Mapping[str, str] = {"Albu": "Albumentations", "ToPIL": "NumpyToPIL", "ToNumpy": "PILToNumpy"}
 """Transform in 0.x -> transform in 1.x, where the name itself changed."""
 
-FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "Transpose", "WrapFieldsToLists"})
+FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "WrapFieldsToLists"})
 """Array bookkeeping of 0.x that one PackInputs does in 1.x."""
+
+CHANNELS_FIRST = frozenset({"ImageToTensor", "Transpose"})
+"""What brings a picture of 0.x into the layout that networks want; PackInputs does in 1.x."""
 
 BATCH_AUGMENTS: Mapping[str, str] = {"BatchMixup": "Mixup", "BatchCutMix": "CutMix", "BatchResizeMix": "ResizeMix"}
 
@@ -94,6 +98,13 @@ def random_crop(old: Settings) -> dict[str, Any]:
     return {**rename(old, {"size": "crop_size"}), **({"both_sides": True} if old.get("pad_if_needed") else {})}
 
 
+def random_flip(old: Settings) -> dict[str, Any]:
+    """The probability is 0.5 if none is given, and may be a whole number, which 1.x refuses."""
+    chance = old.get("flip_prob", 0.5)
+    rest = {key: value for key, value in old.items() if key != "flip_prob"}
+    return {**rest, "prob": float(chance) if isinstance(chance, int | float) else chance}
+
+
 def random_grayscale(old: Settings) -> dict[str, Any]:
     """0.x keeps three channels, and weighs blue as if it were red."""
     return {**rename(old, {"gray_prob": "prob"}), "keep_channels": True, "channel_weights": None}
@@ -103,7 +114,7 @@ def pad(old: Settings) -> dict[str, Any]:
     """A size is (height, width) in 0.x and (width, height) in 1.x; one `pad_val` fills the first channel in 0.x."""
     size, value = old.get("size"), old.get("pad_val", 0)
     turned = {"size": tuple(reversed(size))} if isinstance(size, tuple | list) else {}
-    return {**old, **turned, "pad_val": (value, 0, 0) if isinstance(value, int | float) else value}
+    return {**old, **turned, "pad_val": {"img": (value, 0, 0) if isinstance(value, int | float) else value}}
 
 
 def lighting(old: Settings) -> dict[str, Any]:
@@ -158,6 +169,7 @@ SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
     "Lighting": lighting,
     "Pad": pad,
     "RandomCrop": random_crop,
+    "RandomFlip": random_flip,
     "RandomGrayscale": random_grayscale,
     "RandomResizedCrop": random_resized_crop,
     "Resize": resize,
@@ -165,19 +177,29 @@ SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
 """Transforms for which renaming arguments is not enough."""
 
 
-def dataset(old: Settings) -> dict[str, Any]:
-    """A dataset of 0.x, with its pipeline and everything it wraps, in the words of 1.x."""
+def dataset(old: Settings, *, tested: bool = False) -> dict[str, Any]:
+    """A dataset of 0.x, with its pipeline and everything it wraps, in the words of 1.x.
+
+    `tested` is what 0.x hands to the datasets of validation and test as their `test_mode`, where they have none: to a
+    fold it goes instead of to the dataset that is folded.
+    """
     new = dict(old)
+    folds = old.get("type") == "KFoldDataset"
+    within = tested and not (folds and old.get("test_mode") is None)
     if isinstance(old.get("dataset"), Mapping):
-        new["dataset"] = dataset(old["dataset"])
+        new["dataset"] = dataset(old["dataset"], tested=within)
+        new["around_any"] = True
     if isinstance(old.get("datasets"), list | tuple):
-        new["datasets"] = [dataset(part) for part in old["datasets"]]
+        new["datasets"] = [dataset(part, tested=tested) for part in old["datasets"]]
         new["ignore_keys"] = ["classes"]
     if isinstance(old.get("pipeline"), list | tuple):
         new["pipeline"] = pipeline(old["pipeline"])
     if old.get("classes") is not None:
         new["metainfo"] = {**old.get("metainfo", {}), "classes": new.pop("classes")}
-    test_mode = bool(new.pop("test_mode", False))
+    given = new.pop("test_mode", None)
+    test_mode = tested if given is None else bool(given)
+    if folds:
+        new["test_mode"] = test_mode
     if old.get("type") in BY_TEST_MODE:
         new.setdefault("split", "test" if test_mode else "train")
         if "data_prefix" in new and old["type"] != "CUB":
@@ -193,10 +215,22 @@ def voc(new: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "data_prefix": places, "image_set_path": new.get("ann_file")}
 
 
-def pipeline(old: list[Settings] | tuple[Settings, ...]) -> list[dict[str, Any]]:
+def pipeline(old: list[Settings] | tuple[Settings, ...]) -> list[Settings]:
     """A pipeline of 0.x in the words of 1.x; entries that are no dict are left for the reader of stages to refuse."""
-    stages = [stage(entry) if isinstance(entry, Mapping) else entry for entry in old]
-    return [entry for entry in stages if entry is not None]
+    stages = [bridged(entry) if isinstance(entry, Mapping) and "type" in entry else entry for entry in old]
+    kinds = [str(entry["type"]) for entry in old if isinstance(entry, Mapping) and "type" in entry]
+    rows_first = {} if CHANNELS_FIRST & set(kinds) else {"_rows_first_": True}
+    return [
+        {**entry, **rows_first} if isinstance(entry, Mapping) and entry.get("type") == "PackInputs" else entry
+        for entry in stages
+        if entry is not None
+    ]
+
+
+def bridged(old: Settings) -> dict[str, Any] | None:
+    """`stage`, or for settings that 0.x refuses the reason, which the reader of stages reports."""
+    reason = refusal(old)
+    return {"type": old["type"], "_refused_": reason} if reason else stage(old)
 
 
 def batch_augment(old: Settings) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.stages.transform import REFUSALS
 from classlens.errors import ConfigError
 
 Own: TypeAlias = Any
@@ -19,8 +20,6 @@ Own: TypeAlias = Any
 
 PACKAGE = "mmpretrain"
 INSTALL = "pip install 'classlens[mmpretrain]'"
-REFUSALS = (KeyError, TypeError, ValueError, AssertionError, AttributeError, ImportError, OSError, RuntimeError)
-"""What constructors raise over settings that they do not like."""
 
 
 def made(settings: Settings, registry: str, modules: Sequence[str], where: str) -> Own:

@@ -110,7 +110,8 @@ def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
             raise ConfigError(f"{path}: `data.{name}` is of type {type(found).__name__}, not dict")
         loader = {**data, **(data.get(f"{name}_dataloader") or {})}
         written = places(config, f"data.{name}", found, without=listed)
-        splits[name] = split_of(bridge.dataset(found), {**loader, "batch_size": loader.get("samples_per_gpu")}, written)
+        dataset = bridge.dataset(found, tested=name != "train")
+        splits[name] = split_of(dataset, {**loader, "batch_size": loader.get("samples_per_gpu")}, written)
     return splits
 
 

@@ -26,7 +26,8 @@ from classlens.adapters.openmm.samples.published import (
 from classlens.adapters.openmm.samples.settings import subset, unknown
 from classlens.adapters.openmm.samples.wrappers import WRAPPERS
 from classlens.adapters.openmm.setup import Settings, Split
-from classlens.adapters.openmm.stages import build_stages
+from classlens.adapters.openmm.stages import build_stages, is_native
+from classlens.adapters.openmm.stages.flow import no_picture, not_packed
 from classlens.adapters.openmm.stages.loading import loader_of
 from classlens.adapters.openmm.stages.transform import named
 from classlens.dataset.dataset import Dataset
@@ -77,7 +78,10 @@ class Reading:
         given = tuple(settings.get("pipeline") or ())
         where = f"{self.name} pipeline" + (f" of {key}" if key else "")
         places = self.places.get(key, ())
-        return Pipeline(loader_of(given, where), build_stages(given, where=where, trusted=self.trusted, places=places))
+        stages = build_stages(given, where=where, trusted=self.trusted, places=places)
+        own = {str(one["type"]) for one in map(named, given) if not is_native(str(one["type"]))}
+        stops = (no_picture(given, own, in_memory=False), no_picture(given, own, in_memory=True))
+        return Pipeline(loader_of(given, where), stages, stops, not_packed(given, own))
 
 
 def open_split(split: Split, *, name: str, classes: Classes, trusted: Sequence[str] | None = None) -> Dataset:

@@ -6,18 +6,25 @@ from dataclasses import dataclass, replace
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.loading import LoadImageFromFile
 from classlens.adapters.openmm.stages.state import BGR, State, look
+from classlens.dataset.complaints import STOPS
 from classlens.dataset.dataset import Dataset, Glance, Needed, Sample, Stage
 from classlens.dataset.reading import Pixels, read_bytes
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, DataError
 from classlens.image import Encoding
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """How pictures become arrays, and the stages after that; without a loader, pictures come as arrays."""
+    """How pictures become arrays, and the stages after that; without a loader, pictures come as arrays.
+
+    `stops` says why training stops in it, for samples in files and for those in memory, and `unpacked` why it stops
+    after it; all are empty where it goes on.
+    """
 
     loader: LoadImageFromFile | None = None
     stages: tuple[Stage, ...] = ()
+    stops: tuple[str, str] = ("", "")
+    unpacked: str = ""
 
 
 def no_pixels(index: int) -> Pixels | None:
@@ -59,16 +66,20 @@ class Listing:
         """A sample as the loader of its own pipeline gives it, or smaller where fewer pixels are `needed`.
 
         Raises:
-            DataError: its file is missing, or cannot be read or decoded.
+            DataError: its file is missing, or cannot be read or decoded; or training would stop at its pipeline.
         """
         own, place = self.found(index)
-        pixels, path = own.pixels(place), own.sample(place).path
+        path = own.sample(place).path
+        pixels = None if own.pipeline.loader and path else own.pixels(place)
+        if reason := own.pipeline.stops[pixels is not None]:
+            raise DataError(f"{STOPS}{reason}")
+        trouble = [own.trouble(place), own.pipeline.unpacked and STOPS + own.pipeline.unpacked]
+        said = tuple(filter(None, trouble))
         if pixels is not None:
-            return State(pixels, own.encoding, path)
+            return State(pixels, own.encoding, path, said)
         data = own.content(place) if own.content else read_bytes(path or "")
         state = (own.pipeline.loader or LoadImageFromFile()).state(data, path or "", needed=needed)
-        trouble = own.trouble(place)
-        return replace(state, remarks=(trouble, *state.remarks)) if trouble else state
+        return replace(state, remarks=(*said, *state.remarks)) if said else state
 
 
 def made_of(parts: Sequence[Listing], length: int, origin: Callable[[int], tuple[Listing, int]]) -> Listing:

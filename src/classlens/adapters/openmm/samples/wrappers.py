@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from math import ceil, sqrt
@@ -11,7 +11,7 @@ import numpy as np
 
 from classlens.adapters.openmm.samples.listing import Listing, made_of
 from classlens.adapters.openmm.setup import Settings
-from classlens.adapters.openmm.stages.transform import Setting
+from classlens.adapters.openmm.stages.transform import Setting, named
 from classlens.errors import ConfigError
 
 Open = Callable[[Settings, str], Listing]
@@ -23,6 +23,33 @@ def inner(settings: Settings, key: str, where: str) -> Setting:
     if key not in settings:
         raise ConfigError(f"{where}: {settings['type']} needs the setting {key!r}")
     return settings[key]
+
+
+LACKING: Mapping[str, tuple[str, frozenset[str]]] = {
+    "KFoldDataset": (
+        "get_subset",
+        frozenset({"ClassBalancedDataset", "ConcatDataset", "KFoldDataset", "RepeatDataset"}),
+    ),
+    "ClassBalancedDataset": ("get_cat_ids", frozenset({"ConcatDataset", "RepeatDataset"})),
+}
+"""Wrapper -> the method that it calls of what it wraps, and the wrappers that have none in 1.x."""
+
+
+def wrapped(settings: Settings, open_one: Open, where: str) -> Listing:
+    """The one dataset that a wrapper wraps; 0.x takes any, which its bridge says by `around_any`.
+
+    Raises:
+        ConfigError: none is given, or 1.x stops at these two, one around the other.
+    """
+    kind, inside = settings["type"], inner(settings, "dataset", where)
+    method, without = LACKING.get(str(kind), ("", frozenset()))
+    name = str(named(inside).get("type")) if isinstance(inside, Mapping) else ""
+    if name in without and not settings.get("around_any"):
+        raise ConfigError(
+            f"{where}: training stops here: {kind} around {name}, which has no {method}",
+            hint=f"put {kind} inside {name}",
+        )
+    return open_one(inside, "dataset")
 
 
 def chosen(listing: Listing, indices: Sequence[int]) -> Listing:
@@ -71,7 +98,7 @@ def described(part: Listing) -> str:
 
 def repeated(settings: Settings, open_one: Open, where: str) -> Listing:
     """RepeatDataset: the same samples `times` times."""
-    listing = open_one(inner(settings, "dataset", where), "dataset")
+    listing = wrapped(settings, open_one, where)
     times = int(inner(settings, "times", where))
     return made_of([listing], listing.length * times, lambda index: (listing, index % listing.length))
 
@@ -81,7 +108,7 @@ def class_balanced(settings: Settings, open_one: Open, where: str) -> Listing:
 
     Source: Gupta et al., LVIS, CVPR 2019, section 5 (repeat factor sampling).
     """
-    listing = open_one(inner(settings, "dataset", where), "dataset")
+    listing = wrapped(settings, open_one, where)
     threshold = float(settings.get("oversample_thr", 0.0))
     labels = [set(listing.sample(index).labels) for index in range(listing.length)]
     counts = Counter(label for found in labels for label in found)
@@ -92,7 +119,7 @@ def class_balanced(settings: Settings, open_one: Open, where: str) -> Listing:
 
 def one_fold(settings: Settings, open_one: Open, where: str) -> Listing:
     """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`."""
-    listing = open_one(inner(settings, "dataset", where), "dataset")
+    listing = wrapped(settings, open_one, where)
     fold, folds = int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
     order = list(range(listing.length))
     if settings.get("seed") is not None:

@@ -17,16 +17,28 @@ from classlens.adapters.openmm.stages.crops import (
     MAERandomResizedCrop,
     RandomCrop,
     RandomResizedCrop,
+    two_pictures,
 )
 from classlens.adapters.openmm.stages.erasing import RandomErasing
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
-from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, format_stage
-from classlens.adapters.openmm.stages.geometry import CenterCrop, Pad, RandomFlip, Resize, ResizeEdge
-from classlens.adapters.openmm.stages.nesting import multi_view, random_apply, random_choice
+from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, LOADER, check_folded, format_stage
+from classlens.adapters.openmm.stages.geometry import (
+    CenterCrop,
+    Pad,
+    RandomChoiceResize,
+    RandomFlip,
+    RandomResize,
+    RandomTranslatePad,
+    Resize,
+    ResizeEdge,
+)
+from classlens.adapters.openmm.stages.loading import reloading
+from classlens.adapters.openmm.stages.masking import MASKS, mask_stage
+from classlens.adapters.openmm.stages.nesting import compose, multi_view, random_apply, random_choice
 from classlens.adapters.openmm.stages.operations import KINDS, operation
 from classlens.adapters.openmm.stages.policies import auto_augment, rand_augment
 from classlens.adapters.openmm.stages.state import look
-from classlens.adapters.openmm.stages.transform import NOTHING, Transform, named, record_of, stage_of
+from classlens.adapters.openmm.stages.transform import NOTHING, Transform, named, record_of, stage_of, tried
 from classlens.dataset.dataset import Stage
 from classlens.errors import ConfigError, suggestion
 from classlens.image import Encoding, Image
@@ -50,13 +62,29 @@ RANDOM: Mapping[str, type[Any]] = {
     "Lighting": Lighting,
     "RandomGrayscale": RandomGrayscale,
     "RandomErasing": RandomErasing,
+    "RandomResize": RandomResize,
+    "RandomChoiceResize": RandomChoiceResize,
+    "RandomTranslatePad": RandomTranslatePad,
 }
-POLICIES: Mapping[str, Callable[[Settings, str], Transform]] = {
+POLICIES = {
     "RandAugment": rand_augment,
     "AutoAugment": auto_augment,
 }
-NESTED = {"RandomApply": random_apply, "RandomChoice": random_choice, "MultiView": multi_view}
-LOADER = "LoadImageFromFile"
+SPECIAL: Mapping[str, Callable[[Settings, str], Stage]] = {
+    **dict.fromkeys(FORMATS, format_stage),
+    **dict.fromkeys(MASKS, mask_stage),
+    **dict.fromkeys(("Albumentations", "Albu"), albumentations_stage),
+    "RandomResizedCropAndInterpolationWithTwoPic": two_pictures,
+}
+"""Transforms that do more, or less, than making one picture out of another."""
+NESTED = {"Compose": compose, "RandomApply": random_apply, "RandomChoice": random_choice, "MultiView": multi_view}
+
+NATIVE = (*DETERMINISTIC, *RANDOM, *POLICIES, *NESTED, *SPECIAL, *KINDS, LOADER, *FOLDED)
+
+
+def is_native(name: str) -> bool:
+    """Whether a transform is one of those that this package knows without the user's code."""
+    return name in NATIVE or name.startswith("torchvision/")
 
 
 def build_stages(
@@ -72,14 +100,20 @@ def build_stages(
         MissingDependency: a transform belongs to a package that is not installed.
     """
     built = partial(build_nested, trusted=trusted)
-    stages = []
+    stages, loaded = [], False
     for position, settings in enumerate(pipeline):
         written = f"{places[position]}: " if len(places) == len(pipeline) and places[position] else ""
         stage = f"{written}{where}: stage {position + 1}"
         if not isinstance(settings, Mapping) or "type" not in settings:
             raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
-        if named(settings)["type"] not in (*FOLDED, LOADER):
+        name = named(settings)["type"]
+        if name == LOADER and loaded:
+            stages.append(reloading(settings, stage))
+        elif name in FOLDED:
+            check_folded(named(settings), stage)
+        elif name != LOADER:
             stages.append(build_stage(settings, stage, built))
+        loaded = loaded or name == LOADER
     return tuple(stages)
 
 
@@ -92,24 +126,19 @@ def build_stage(settings: Settings, where: str, build: partial[tuple[Stage, ...]
     """One transform as a stage."""
     original, settings = settings, named(settings)
     name = str(settings["type"])
-    if name in FORMATS:
-        return format_stage(settings, where)
+    if name in SPECIAL:
+        return SPECIAL[name](settings, where)
     if name in NESTED:
-        if "transforms" not in settings:
-            raise ConfigError(f"{where}: {name} needs the setting 'transforms'")
         return NESTED[name](settings, where, build)
     if name.startswith("torchvision/"):
         return torchvision_stage(settings, where)
-    if name in ("Albumentations", "Albu"):
-        return albumentations_stage(settings, where)
     native = transform(settings, where)
     if native is not None:
         return stage_of(name, native, settings)
     trusted = build.keywords["trusted"]
     if trusted is not None:
         return own_stage(original, trusted, where)
-    known = [*DETERMINISTIC, *RANDOM, *POLICIES, *NESTED, *FORMATS, *KINDS, LOADER, *FOLDED]
-    near = suggestion(name, known)
+    near = suggestion(name, NATIVE)
     own = "transforms of your own need --trust-config"
     hint = f"{near} {own}" if near.startswith("did you mean") else own
     raise ConfigError(f"{where}: no transform named {name!r}", hint=hint)
@@ -125,10 +154,22 @@ def transform(settings: Settings, where: str) -> Transform | None:
     kind = DETERMINISTIC.get(name) or RANDOM.get(name)
     if kind is not None:
         record: Transform = record_of(kind, settings, where)
-        return record
+        return tried(record, f"{where}: {name}")
     if name in POLICIES:
-        return POLICIES[name](settings, where)
+        return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
+
+
+def member(settings: Settings, where: str) -> Transform:
+    """One policy of AutoAugment or RandAugment, which may be any transform that makes one picture of another.
+
+    Raises:
+        ConfigError: there is no such transform, or its settings make no sense.
+    """
+    found = transform(settings, where)
+    if found is None:
+        raise ConfigError(f"{where}: no operation named {settings['type']!r}", hint=suggestion(settings["type"], KINDS))
+    return found
 
 
 def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:

@@ -37,10 +37,10 @@ class ColorJitter:
     contrast: float | Sequence[float] = 0.0
     saturation: float | Sequence[float] = 0.0
     hue: float | Sequence[float] = 0.0
-    backend: str = "pillow"
+    backend: str | None = "pillow"
 
     def __post_init__(self) -> None:
-        if self.backend not in ("cv2", "pillow"):
+        if self.backend not in ("cv2", "pillow", None):
             raise ValueError(f"the backend is cv2 or pillow, not {self.backend!r}")
         self.ranges()
 
@@ -56,14 +56,19 @@ class ColorJitter:
         """The factors, in the order in which they are applied."""
         ranges = self.ranges()
         order = [list(CV2)[position] for position in random.permutation(4)]
-        return {name: float(random.uniform(*ranges[name])) for name in order if name in ranges}
+        return {name: between(*ranges[name], random) for name in order if name in ranges}
 
     def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
         """One change after the other."""
-        changes = CV2 if self.backend == "cv2" else PILLOW
+        changes = PILLOW if self.backend == "pillow" else CV2
         for name, factor in drawn.items():
             pixels = changes[name](pixels, factor)
         return pixels
+
+
+def between(first: float, last: float, random: np.random.Generator) -> float:
+    """A random number of a range, which may run backwards."""
+    return first + (last - first) * random.random()
 
 
 def span(
@@ -95,6 +100,10 @@ class Lighting:
     wrapped: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.alphastd, float):
+            raise ValueError(f"alphastd is a float, not {self.alphastd!r}")
+        if np.ndim(self.eigval) != 1:
+            raise ValueError(f"eigval is a list of numbers, not {self.eigval!r}")
         if np.shape(self.eigvec) != (3, len(self.eigval)):
             raise ValueError(f"eigvec is 3 x {len(self.eigval)}, not {' x '.join(map(str, np.shape(self.eigvec)))}")
 
@@ -123,6 +132,8 @@ class RandomGrayscale:
 
     def __post_init__(self) -> None:
         probability("prob", self.prob)
+        if self.channel_weights is not None and len(self.channel_weights) != 3:
+            raise ValueError(f"channel_weights are three numbers, one per channel, not {self.channel_weights!r}")
         if self.color_format not in ("bgr", "rgb", "hsv"):
             raise ValueError(f"color_format is bgr, rgb or hsv, not {self.color_format!r}")
 

@@ -5,14 +5,27 @@ Drawn boxes are (x, y, width, height) in pixels of the picture that the stage ge
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image as Pillow
 
+from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.geometry import BORDERS, bordered
 from classlens.adapters.openmm.stages.resampling import check, resize
-from classlens.adapters.openmm.stages.transform import NOTHING, Draws, pair, positive
+from classlens.adapters.openmm.stages.state import State
+from classlens.adapters.openmm.stages.transform import (
+    NOTHING,
+    Draws,
+    arguments,
+    at_least_0,
+    pair,
+    positive,
+    record_of,
+    stage_of,
+    tried,
+)
+from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.reading import Pixels
 
 Box = tuple[int, int, int, int]
@@ -47,7 +60,11 @@ class EfficientNetCenterCrop:
 
     def __post_init__(self) -> None:
         check(self.backend, self.interpolation)
+        check("cv2", self.interpolation)
+        if not isinstance(self.crop_size, int):
+            raise ValueError(f"crop_size is a whole number, not {self.crop_size!r}")
         positive("crop_size", self.crop_size)
+        at_least_0("crop_padding", self.crop_padding)
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Nothing is random here."""
@@ -73,6 +90,10 @@ class RandomCrop:
 
     def __post_init__(self) -> None:
         positive("crop_size", *pair(self.crop_size))
+        if isinstance(self.padding, list | tuple) and (
+            isinstance(self.padding, list) or len(self.padding) not in (2, 4)
+        ):
+            raise ValueError(f"padding is a whole number or a tuple of 2 or 4, not {self.padding!r}")
         if self.padding_mode not in BORDERS:
             raise ValueError(f"padding_mode is one of {', '.join(BORDERS)}, not {self.padding_mode!r}")
 
@@ -123,8 +144,10 @@ class RandomResizedCrop:
 
     def __post_init__(self) -> None:
         check(self.backend, self.interpolation)
+        check("cv2", self.interpolation)
         positive("scale", *pair(self.scale))
         check_spans(self.crop_ratio_range, self.aspect_ratio_range)
+        at_least_0("max_attempts", self.max_attempts, int)
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """The box; after `max_attempts` misses the largest centre box of an allowed shape."""
@@ -136,17 +159,7 @@ class RandomResizedCrop:
             box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if 0 < box_width <= width and 0 < box_height <= height:
                 return {"box": placed(width, height, box_width, box_height, random)}
-        return {"box": self.fallback(width, height)}
-
-    def fallback(self, width: int, height: int) -> Box:
-        """The centre box for pictures too long or too thin for the allowed shapes."""
-        narrow, wide = min(self.aspect_ratio_range), max(self.aspect_ratio_range)
-        box_width, box_height = width, height
-        if width / height < narrow:
-            box_height = round(width / narrow)
-        elif width / height > wide:
-            box_width = round(height * wide)
-        return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
+        return {"box": centred(width, height, self.aspect_ratio_range)}
 
     def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
         """Cut and resample."""
@@ -166,18 +179,18 @@ class MAERandomResizedCrop:
     size: int | Sequence[int]
     scale: Span = (0.08, 1.0)
     ratio: Span = (3 / 4, 4 / 3)
-    interpolation: str | int = "bilinear"
+    interpolation: int = int(Pillow.Resampling.BILINEAR)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.interpolation, int):
+            raise ValueError(f"interpolation is one of Pillow's numbers here, not {self.interpolation!r}")
         check("pillow", self.method)
         positive("size", *pair(self.size))
         check_spans(self.scale, self.ratio)
 
     @property
     def method(self) -> str:
-        """The interpolation by name; a number is Pillow's code for it."""
-        if isinstance(self.interpolation, str):
-            return self.interpolation
+        """The interpolation by name."""
         return Pillow.Resampling(self.interpolation).name.lower()
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
@@ -213,8 +226,14 @@ class EfficientNetRandomCrop:
 
     def __post_init__(self) -> None:
         check(self.backend, self.interpolation)
+        check("cv2", self.interpolation)
+        if not isinstance(self.scale, int):
+            raise ValueError(f"scale is a whole number, not {self.scale!r}")
         positive("scale", self.scale)
         check_spans(self.crop_ratio_range, self.aspect_ratio_range)
+        at_least_0("max_attempts", self.max_attempts, int)
+        at_least_0("min_covered", self.min_covered)
+        at_least_0("crop_padding", self.crop_padding)
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """The box; after `max_attempts` misses the centre crop of the test pipeline."""
@@ -243,6 +262,94 @@ class EfficientNetRandomCrop:
         """Cut and resample."""
         part = cut(pixels, drawn["box"])
         return resize(part, self.scale, self.scale, interpolation=self.interpolation, backend=self.backend)
+
+
+@dataclass(frozen=True)
+class RandomResizedCropAndInterpolationWithTwoPic:
+    """BEiT's crop: the picture that the network sees and, with `second_size`, the one of its target, of one part.
+
+    Sizes are (width, height). As upstream, a crop as wide or as high as the picture counts as a miss, the last row and
+    column are never in one, and the largest centre box of an allowed shape follows ten misses.
+    """
+
+    size: int | Sequence[int]
+    second_size: int | Sequence[int] | None = None
+    scale: Span = (0.08, 1.0)
+    ratio: Span = (3 / 4, 4 / 3)
+    interpolation: str | Sequence[str] = "bilinear"
+    second_interpolation: str = "lanczos"
+
+    def __post_init__(self) -> None:
+        for name in (*self.interpolations, self.second_interpolation):
+            check("cv2", name)
+        for side in (self.size, self.second_size):
+            if side is not None:
+                if not isinstance(side, int | tuple):
+                    raise ValueError(f"sizes are numbers or tuples, not {side!r}")
+                positive("size", *pair(side))
+        check_spans(self.scale, self.ratio)
+
+    @property
+    def interpolations(self) -> Sequence[str]:
+        """What the interpolation of the first picture is drawn from."""
+        if self.interpolation == "random":
+            return ("bilinear", "bicubic")
+        return [self.interpolation] if isinstance(self.interpolation, str) else self.interpolation
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """The box, and the interpolation where there are several."""
+        height, width = pixels.shape[:2]
+        low, high = map(math.log, self.ratio)
+        box = centred(width, height, self.ratio)
+        for _ in range(10):
+            area = random.uniform(*self.scale) * width * height
+            aspect = math.exp(random.uniform(low, high))
+            box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if box_width < width and box_height < height:
+                box = placed(width - 1, height - 1, box_width, box_height, random)
+                break
+        if len(self.interpolations) == 1:
+            return {"box": box}
+        return {"box": box, "interpolation": str(random.choice(list(self.interpolations)))}
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """The picture that the network sees."""
+        how = drawn.get("interpolation", self.interpolations[0])
+        return resize(cut(pixels, drawn["box"]), *pair(self.size), interpolation=how, backend="cv2")
+
+    def second(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """The picture of its target."""
+        side = pair(self.second_size or self.size)
+        return resize(cut(pixels, drawn["box"]), *side, interpolation=self.second_interpolation, backend="cv2")
+
+
+def two_pictures(settings: Settings, where: str) -> Stage:
+    """BEiT's crop as a stage: two views, or one picture without `second_size`.
+
+    Raises:
+        ConfigError: a setting is unknown or makes no sense.
+    """
+    name = str(settings["type"])
+    crop = tried(record_of(RandomResizedCropAndInterpolationWithTwoPic, settings, where), f"{where}: {name}")
+    if crop.second_size is None:
+        return stage_of(name, crop, settings)
+
+    def apply(state: State, random: np.random.Generator) -> Outcome:
+        drawn = crop.draw(state.pixels, random)
+        pictures = crop.apply(state.pixels, drawn), crop.second(state.pixels, drawn)
+        return Outcome(replace(state, views=tuple(map(state.with_pixels, pictures))), drawn)
+
+    return Stage(name, apply, arguments(settings), draws_globally=False)
+
+
+def centred(width: int, height: int, ratio: Span) -> Box:
+    """The centre box of a picture that is too long or too thin for the allowed shapes; else the whole of it."""
+    box_width, box_height = width, height
+    if width / height < min(ratio):
+        box_height = round(width / min(ratio))
+    elif width / height > max(ratio):
+        box_width = round(height * max(ratio))
+    return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
 
 
 def placed(width: int, height: int, box_width: int, box_height: int, random: np.random.Generator) -> Box:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classlens.adapters.openmm.stages.transform import Draws, probability
+from classlens.adapters.openmm.stages.transform import Draws, colour, probability
 from classlens.dataset.reading import Pixels
 
 
@@ -26,7 +26,19 @@ class RandomErasing:
 
     def __post_init__(self) -> None:
         for name in ("erase_prob", "min_area_ratio", "max_area_ratio"):
+            if not isinstance(getattr(self, name), float):
+                raise ValueError(f"{name} is a float, not {getattr(self, name)!r}")
             probability(name, getattr(self, name))
+        colour("fill_color", self.fill_color)
+        if self.fill_std is not None:
+            colour("fill_std", self.fill_std)
+        shapes = (self.aspect_range,) * 2 if isinstance(self.aspect_range, float) else self.aspect_range
+        if (
+            not isinstance(shapes, list | tuple)
+            or len(shapes) != 2
+            or not all(isinstance(one, float) for one in shapes)
+        ):
+            raise ValueError(f"aspect_range is a float or two, not {self.aspect_range!r}")
         if self.mode not in ("const", "rand"):
             raise ValueError(f"the mode is const or rand, not {self.mode!r}")
         if not 0 < self.aspects()[0] <= self.aspects()[1] or self.min_area_ratio > self.max_area_ratio:

@@ -1,13 +1,15 @@
 """Stages that others implement: `torchvision/...`, Albumentations, mmpretrain, and the user's own code.
 
-They are imported only when a pipeline names them, and draw from the global generators, which `trace` seeds.
+They are imported only when a pipeline names them. Those of torchvision and Albumentations are watched by the same reader
+as in any other source, `adapters/pipelines`: it runs them and says what they drew.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from enum import EnumMeta
 from importlib import import_module
-from inspect import signature
+from inspect import isclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,13 +17,18 @@ import numpy as np
 from classlens.adapters.openmm.own import made
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.state import State
-from classlens.adapters.openmm.stages.transform import arguments
+from classlens.adapters.openmm.stages.transform import REFUSALS, arguments
+from classlens.adapters.pipelines import stage_of
+from classlens.adapters.pipelines.carried import Carried, encoding_after, picture_in
+from classlens.adapters.running import users_code
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.errors import ConfigError, MissingDependency, suggestion
-from classlens.image import Encoding
+from classlens.errors import ConfigError, DataError, MissingDependency, first_line, suggestion
 
 Foreign: TypeAlias = Any
 """A module or object of another package."""
+
+INTERPOLATIONS = {name: name for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")} | {"hammimg": "hamming"}
+"""What may be written for the interpolation of a `torchvision/` transform, spelt as upstream does."""
 
 
 def package(name: str, extra: str) -> Foreign:
@@ -36,6 +43,18 @@ def package(name: str, extra: str) -> Foreign:
         raise MissingDependency(str(error.name), extra=extra) from error
 
 
+def constructed(kind: Foreign, settings: Mapping[str, Foreign], what: str) -> Foreign:
+    """An object of another package.
+
+    Raises:
+        ConfigError: it refuses its settings.
+    """
+    try:
+        return kind(**settings)
+    except REFUSALS as error:
+        raise ConfigError(f"{what}: {first_line(error)}") from error
+
+
 def torchvision_stage(settings: Settings, where: str) -> Stage:
     """One of torchvision's transforms, which take what the stage before them left (mostly a Pillow picture).
 
@@ -45,45 +64,46 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     """
     module = package("torchvision.transforms", "torchvision")
     name = str(settings["type"]).removeprefix("torchvision/")
-    kind = getattr(module, name, None)
-    if kind is None or not name[:1].isupper():
-        hint = suggestion(name, [known for known in dir(module) if known[:1].isupper()])
-        raise ConfigError(f"{where}: torchvision has no transform named {name!r}", hint=hint)
+    kinds = {known: kind for known, kind in vars(module).items() if isclass(kind) and not isinstance(kind, EnumMeta)}
+    what = f"{where}: {settings['type']}"
+    if name not in kinds or not name[:1].isupper():
+        raise ConfigError(f"{where}: torchvision has no transform named {name!r}", hint=suggestion(name, kinds))
     given = dict(arguments(settings))
     if isinstance(given.get("interpolation"), str):
-        given["interpolation"] = module.InterpolationMode(given["interpolation"].lower())
+        asked = given["interpolation"].lower()
+        if asked not in INTERPOLATIONS:
+            raise ConfigError(f"{what}: no interpolation {asked!r}", hint=suggestion(asked, INTERPOLATIONS))
+        given["interpolation"] = module.InterpolationMode(INTERPOLATIONS[asked])
     if isinstance(given.get("dtype"), str):
-        given["dtype"] = getattr(import_module("torch"), given["dtype"])
+        given["dtype"] = getattr(import_module("torch"), given["dtype"], given["dtype"])
     if any(isinstance(one, Mapping) for one in given.get("transforms") or ()):
         hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
-        raise ConfigError(f"{where}: {settings['type']} takes transforms, not dicts, in training too", hint=hint)
-    try:
-        transform = kind(**given)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {settings['type']}: {error}") from error
+        raise ConfigError(f"{what} takes transforms, not dicts, in training too", hint=hint)
+    transform = constructed(kinds[name], given, what)
+    return watched_stage(transform, transform, settings)
+
+
+def watched_stage(transform: Foreign, encoder: Foreign, settings: Settings) -> Stage:
+    """A foreign transform as a stage of a config; how its result is encoded is read off `encoder`, a part of it."""
+    inner = stage_of(transform, joint=False)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
-        value = transform(state.value)
+        value = np.ascontiguousarray(state.value) if isinstance(state.value, np.ndarray) else state.value
+        before = Carried(value, replace(state.encoding, order="RGB"))
+        outcome = inner.apply(before, random)
+        value = outcome.state.value
         if isinstance(value, tuple):  # FiveCrop and TenCrop
-            return Outcome(replace(state, views=tuple(replace(state, value=view) for view in value)))
-        return Outcome(replace(state, value=value, encoding=torch_encoding(state.encoding, value, transform)))
+            after = replace(state, views=tuple(replace(state, value=view) for view in value))
+        else:
+            encoding = replace(encoding_after(encoder, before, value), order=state.encoding.order)
+            after = replace(state, value=picture_in(value), encoding=encoding)
+        return replace(outcome, state=after)
 
-    return Stage(str(settings["type"]), apply, arguments(settings))
-
-
-def torch_encoding(before: Encoding, value: Foreign, transform: Foreign) -> Encoding:
-    """How the result of a torchvision transform is encoded: tensors are channels first, floats are in 0..1."""
-    if not hasattr(value, "is_floating_point"):
-        return before
-    white = 1.0 if value.is_floating_point() else 255.0
-    if type(transform).__name__ == "Normalize":
-        mean, std = tuple(map(float, transform.mean)), tuple(map(float, transform.std))
-        return Encoding(before.order, "CHW", white, mean, std)  # type: ignore[arg-type]
-    return replace(before, layout="CHW", white=white)
+    return Stage(str(settings["type"]), apply, arguments(settings), draws_globally=inner.draws_globally)
 
 
 def albumentations_stage(settings: Settings, where: str) -> Stage:
-    """A composition of Albumentations' transforms; what each of them drew is shown where the package tells.
+    """A composition of Albumentations' transforms.
 
     Raises:
         MissingDependency: albumentations is not installed.
@@ -91,36 +111,27 @@ def albumentations_stage(settings: Settings, where: str) -> Stage:
     """
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or its import asks a server for newer versions
     module = package("albumentations", "albumentations")
-    told = {"save_applied_params": True} if "save_applied_params" in signature(module.Compose).parameters else {}
-    composed = module.Compose([albumentation(module, one, where) for one in settings["transforms"]], **told)
-
-    def apply(state: State, random: np.random.Generator) -> Outcome:
-        if hasattr(composed, "set_random_seed"):
-            composed.set_random_seed(int(random.integers(2**31)))
-        result = composed(image=np.ascontiguousarray(state.pixels))
-        drawn = {str(name): scalars(values) for name, values in result.get("applied_transforms", ())}
-        return Outcome(state.with_pixels(result["image"]), drawn)
-
-    return Stage(str(settings["type"]), apply, arguments(settings))
-
-
-def scalars(values: Mapping[str, Foreign]) -> dict[str, object]:
-    """The drawn values that fit in a caption; kernels and maps do not."""
-    return {name: value for name, value in values.items() if isinstance(value, (bool, int, float, str))}
+    what, rows = f"{where}: {settings['type']}", settings.get("transforms")
+    if not isinstance(rows, list):
+        raise ConfigError(f"{what}: transforms is a list, not {rows!r}")
+    if (settings.get("keymap") or {"img": "image"}).get("img") != "image":
+        raise ConfigError(f"{what}: keymap gives the picture another name than 'image', which is the one looked for")
+    composed = module.Compose([albumentation(module, one, where) for one in rows])
+    normalising = (one for one in reversed(composed.transforms) if "Normalize" in type(one).__name__)
+    return watched_stage(composed, next(normalising, composed), settings)
 
 
 def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
     """One of Albumentations' transforms, with those nested in it."""
-    kind = getattr(module, str(settings.get("type")), None)
+    if not isinstance(settings, Mapping) or "type" not in settings:
+        raise ConfigError(f"{where}: a transform of albumentations is a dict with a type, not {settings!r}")
+    kind = getattr(module, str(settings["type"]), None)
     if kind is None:
-        raise ConfigError(f"{where}: albumentations has no transform named {settings.get('type')!r}")
+        raise ConfigError(f"{where}: albumentations has no transform named {settings['type']!r}")
     given = dict(arguments(settings))
     if "transforms" in given:
         given["transforms"] = [albumentation(module, one, where) for one in given["transforms"]]
-    try:
-        return kind(**given)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {settings['type']}: {error}") from error
+    return constructed(kind, given, f"{where}: {settings['type']}")
 
 
 def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
@@ -129,12 +140,15 @@ def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
     Raises:
         ConfigError: there is no such transform, or it refuses its settings.
     """
-    transform = made(settings, "TRANSFORMS", modules, where)
+    name, transform = str(settings["type"]), made(settings, "TRANSFORMS", modules, where)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
         shape = np.shape(state.value)[:2]
-        result = transform({"img": state.value, "img_shape": shape, "ori_shape": shape, "img_path": state.path})
+        with users_code(name, DataError):
+            result = transform({"img": state.value, "img_shape": shape, "ori_shape": shape, "img_path": state.path})
+        if result is None:
+            raise DataError(f"{name} gives no sample: training takes another one instead")
         value = result.get("img") if isinstance(result, Mapping) else None
         return Outcome(state if value is None else replace(state, value=value))
 
-    return Stage(str(settings["type"]), apply, arguments(settings))
+    return Stage(name, apply, arguments(settings))

@@ -4,7 +4,7 @@ Normalisation is undone for the eye by the `Encoding` that the state carries; pa
 is left out of the pipeline.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -13,14 +13,23 @@ from PIL import Image as Pillow
 
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.state import State
-from classlens.adapters.openmm.stages.transform import arguments, record_of
+from classlens.adapters.openmm.stages.transform import arguments, check_settings, is_number, record_of
 from classlens.dataset.dataset import Outcome, Stage
+from classlens.errors import ConfigError, DataError
 from classlens.image import Encoding
 
-FOLDED = frozenset(
-    ("PackInputs", "PackClsInputs", "PackMultiTaskInputs", "Collect", "ToTensor", "ImageToTensor", "ToHalf")
-)
-"""Stages that pack what is there; they make no new picture."""
+LOADER = "LoadImageFromFile"
+PACKING = ("PackInputs", "PackClsInputs", "PackMultiTaskInputs")
+"""Stages that hand the picture over to the network."""
+
+FOLDED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    **dict.fromkeys(PACKING, (("input_key", "algorithm_keys", "meta_keys"), ())),
+    "PackMultiTaskInputs": (("multi_task_fields", "input_key", "task_handlers"), ("multi_task_fields",)),
+    "CleanCaption": (("keys", "remove_chars", "lowercase", "remove_dup_space", "strip"), ()),
+    "Collect": (("keys", "meta_keys"), ("keys",)),
+    **dict.fromkeys(("ToTensor", "ImageToTensor", "ToHalf"), (("keys",), ("keys",))),
+}
+"""Stages that pack what is there, or change a text, and make no new picture: the settings they have, and must have."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,12 @@ class Normalize:
     to_rgb: bool = True
 
     def __post_init__(self) -> None:
-        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or 0 in self.std:
+        if (
+            not all(map(is_number, (*self.mean, *self.std)))
+            or len(self.mean) not in (1, 3)
+            or len(self.std) != len(self.mean)
+            or 0 in self.std
+        ):
             raise ValueError(f"mean and std are three numbers each (grey: one), std without 0: {self.mean}, {self.std}")
 
     def state(self, state: State) -> State:
@@ -42,6 +56,22 @@ class Normalize:
         array = cv2.cvtColor(state.pixels, cv2.COLOR_BGR2RGB) if flips else state.pixels
         scaled = (array.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return replace(state, value=scaled, encoding=encoding)
+
+
+def check_folded(settings: Settings, where: str) -> None:
+    """Refuse settings of a stage that makes no new picture, as training would.
+
+    Raises:
+        ConfigError: a setting is missing, unknown or of a wrong kind.
+    """
+    known, needed = FOLDED[str(settings["type"])]
+    check_settings(settings, known, needed, where)
+    for key in ("keys", "algorithm_keys", "meta_keys", "multi_task_fields"):
+        names = settings.get(key, ())
+        if isinstance(names, str) and (key != "keys" or settings["type"] == "CleanCaption"):
+            names = [names]
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"{where}: {settings['type']}: {key} are names, not {names!r}")
 
 
 def triple(values: Sequence[float]) -> tuple[float, float, float]:
@@ -70,6 +100,9 @@ class ToArray:
     to_bgr: bool = False
     dtype: str | None = None
 
+    def __post_init__(self) -> None:
+        np.dtype(self.dtype)
+
     def state(self, state: State) -> State:
         """The sample as an array."""
         array = np.array(state.value, dtype=self.dtype)
@@ -78,8 +111,36 @@ class ToArray:
         return replace(state, value=cv2.cvtColor(array, cv2.COLOR_RGB2BGR), encoding=Encoding("BGR"))
 
 
-FORMATS: dict[str, type[Normalize] | type[ToPillow] | type[ToArray]] = {
+TRANSPOSED = frozenset(("gt_label", "gt_score", "img", "mask"))
+"""What a sample may have that is an array."""
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """The axes of an array in another order: rows, columns, channels are 0, 1, 2 to begin with."""
+
+    keys: Sequence[str]
+    order: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keys, list | tuple) or not set(map(str, self.keys)) <= TRANSPOSED:
+            raise ValueError(f"keys is a list of {' and '.join(sorted(TRANSPOSED))}, not {self.keys!r}")
+        if "img" in self.keys and (sorted(self.order) != [0, 1, 2] or self.order[1] == 2):
+            raise ValueError(f"order names the axes 0, 1 and 2 once each, not 2 in the middle: {tuple(self.order)}")
+
+    def state(self, state: State) -> State:
+        """The sample with its axes exchanged."""
+        if "img" not in self.keys:
+            return state
+        if state.encoding.layout != "HWC" or state.pixels.ndim != 3:
+            raise DataError("Transpose: the channels of this picture are not its last axis")
+        layout = replace(state.encoding, layout="CHW" if self.order[0] == 2 else "HWC")
+        return replace(state, value=state.pixels.transpose(self.order), encoding=layout)
+
+
+FORMATS: dict[str, type[Normalize] | type[ToPillow] | type[ToArray] | type[Transpose]] = {
     "Normalize": Normalize,
+    "Transpose": Transpose,
     "NumpyToPIL": ToPillow,
     "ToPIL": ToPillow,
     "PILToNumpy": ToArray,

@@ -5,15 +5,16 @@ Sizes are as in OpenMMLab: `Resize.scale` is (width, height), `ResizeEdge.scale`
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 
 from classlens.adapters.openmm.stages.resampling import check, fitted, resize, scaled
-from classlens.adapters.openmm.stages.transform import NOTHING, Draws, pair, positive, probability
+from classlens.adapters.openmm.stages.transform import NOTHING, Draws, arguments, pair, positive, probability
 from classlens.dataset.reading import Pixels
+from classlens.errors import DataError
 
 BORDERS = {
     "constant": cv2.BORDER_CONSTANT,
@@ -41,6 +42,13 @@ class Resize:
             raise ValueError("scale or scale_factor must be given")
         if self.scale is not None:
             positive("scale", *pair(self.scale))
+        factor = self.scale_factor
+        if (
+            factor is not None
+            and not isinstance(factor, float)
+            and not (isinstance(factor, tuple) and len(factor) == 2)
+        ):
+            raise ValueError(f"scale_factor is a float or a tuple of two, not {factor!r}")
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Nothing is random here."""
@@ -75,6 +83,8 @@ class ResizeEdge:
 
     def __post_init__(self) -> None:
         check(self.backend, self.interpolation)
+        if not isinstance(self.scale, int):
+            raise ValueError(f"scale is a whole number, not {self.scale!r}")
         positive("scale", self.scale)
         if self.edge not in ("short", "long", "width", "height"):
             raise ValueError(f"the edge is short, long, width or height, not {self.edge!r}")
@@ -102,11 +112,17 @@ class CenterCrop:
 
     crop_size: int | Sequence[int]
     auto_pad: bool = False
-    pad_cfg: Mapping[str, Any] | None = None
+    pad_cfg: Mapping[str, Any] = field(default_factory=lambda: {"type": "Pad"})
     clip_object_border: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.crop_size, int | tuple):
+            raise ValueError(f"crop_size is a whole number or a tuple of two, not {self.crop_size!r}")
         positive("crop_size", *pair(self.crop_size))
+        if not isinstance(self.pad_cfg, Mapping):
+            raise ValueError(f"pad_cfg is a dict, not {self.pad_cfg!r}")
+        if self.auto_pad:
+            self.padding((1, 1))
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Nothing is random here."""
@@ -117,14 +133,19 @@ class CenterCrop:
         wanted_width, wanted_height = pair(self.crop_size)
         height, width = pixels.shape[:2]
         if self.auto_pad and (wanted_width > width or wanted_height > height):
-            settings = {key: value for key, value in (self.pad_cfg or {}).items() if key not in ("type", "size")}
             size = (max(width, wanted_width), max(height, wanted_height))
-            pixels = Pad(size=size, **settings).apply(pixels, NOTHING)
+            pixels = self.padding(size).apply(pixels, NOTHING)
             height, width = pixels.shape[:2]
         crop_width, crop_height = min(wanted_width, width), min(wanted_height, height)
         left = max(0, round((width - crop_width) / 2.0))
         top = max(0, round((height - crop_height) / 2.0))
         return pixels[top : top + crop_height, left : left + crop_width]
+
+    def padding(self, size: tuple[int, int]) -> "Pad":
+        """What a picture is padded with, up to (width, height)."""
+        if self.pad_cfg.get("type") != "Pad":
+            raise ValueError(f"the type of pad_cfg is Pad here, not {self.pad_cfg.get('type')!r}")
+        return Pad(**{**arguments(self.pad_cfg), "size": size})
 
 
 @dataclass(frozen=True)
@@ -134,14 +155,19 @@ class Pad:
     size: Sequence[int] | None = None
     size_divisor: int | None = None
     pad_to_square: bool = False
-    pad_val: float | Sequence[float] | Mapping[str, Any] = 0
+    pad_val: int | Mapping[str, Any] = 0
     padding_mode: str = "constant"
 
     def __post_init__(self) -> None:
         if self.padding_mode not in BORDERS:
             raise ValueError(f"padding_mode is one of {', '.join(BORDERS)}, not {self.padding_mode!r}")
-        if self.pad_to_square == (self.size is not None) and self.size_divisor is None:
+        given = [self.size is not None, bool(self.pad_to_square), self.size_divisor is not None]
+        if given not in ([True, False, False], [False, True, False], [False, False, True], [False, True, True]):
             raise ValueError("one of size, size_divisor and pad_to_square must be given")
+        if not isinstance(self.pad_val, int | Mapping):
+            raise ValueError(f"pad_val is a whole number or a dict with 'img', not {self.pad_val!r}")
+        if self.size_divisor is not None:
+            positive("size_divisor", self.size_divisor)
 
     def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
         """Nothing is random here."""
@@ -178,6 +204,10 @@ class RandomFlip:
     swap_seg_labels: object = None
 
     def __post_init__(self) -> None:
+        for name, value, kind in (("prob", self.prob, float), ("direction", self.direction, str)):
+            parts = value if isinstance(value, list) and value else [value]
+            if not all(isinstance(part, kind) for part in parts):
+                raise ValueError(f"{name} is a {kind.__name__} or a list of them, not {value!r}")
         directions, weights = self.choices()
         if not set(directions) <= set(FLIPS):
             raise ValueError(f"the direction is one of {', '.join(FLIPS)}, not {self.direction!r}")
@@ -205,3 +235,126 @@ class RandomFlip:
         """Mirror."""
         flip = drawn["flip"]
         return pixels if flip == "no" else cv2.flip(pixels, FLIPS[flip])
+
+
+@dataclass(frozen=True)
+class RandomResize:
+    """`Resize` to a random (width, height): a fixed one times a ratio, or with edges between those of two."""
+
+    scale: Any
+    ratio_range: tuple[float, float] | None = None
+    resize_type: str = "Resize"
+    keep_ratio: bool = False
+    clip_object_border: bool = True
+    backend: str = "cv2"
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        only_resize(self.resize_type)
+        resized(self, (1, 1))
+        if not isinstance(self.scale, tuple | list) or len(self.scale) != 2:
+            raise ValueError(f"scale is a tuple (width, height), or a list of two of them, not {self.scale!r}")
+        inside = {type(part) for part in self.scale}
+        if isinstance(self.scale, tuple) and inside == {int} and self.ratio_range is not None:
+            low, high = self.ratio_range
+            if low > high or int(min(self.scale) * low) < 1:
+                raise ValueError(f"ratio_range is (low, high) and leaves a picture, not ({low}, {high})")
+        elif isinstance(self.scale, tuple) or inside != {tuple}:
+            raise ValueError(f"scale is (width, height) with a ratio_range, or a list of two of them, not {self.scale}")
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """The (width, height)."""
+        if self.ratio_range is not None and isinstance(self.scale, tuple):
+            low, high = self.ratio_range
+            ratio = low + (high - low) * random.random()
+            return {"scale": tuple(int(side * ratio) for side in self.scale)}
+        edges = [sorted(sides) for sides in zip(*self.scale, strict=True)]
+        return {"scale": tuple(int(random.integers(low, high + 1)) for low, high in edges)}
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Resample."""
+        return resized(self, drawn["scale"]).apply(pixels, NOTHING)
+
+
+@dataclass(frozen=True)
+class RandomChoiceResize:
+    """`Resize` to one of several (width, height), or `ResizeEdge` to one of several lengths."""
+
+    scales: Sequence[int | tuple[int, int]] | tuple[int, int] | int
+    resize_type: str = "Resize"
+    keep_ratio: bool = False
+    clip_object_border: bool = True
+    edge: str = "short"
+    backend: str = "cv2"
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        only_resize(self.resize_type, "ResizeEdge")
+        kind = int if self.resize_type == "ResizeEdge" else tuple
+        if self.keep_ratio if kind is int else self.edge != "short":
+            raise ValueError(f"{self.resize_type} has no setting {'keep_ratio' if kind is int else 'edge'!r}")
+        if not self.options:
+            raise ValueError("there are no scales to choose from")
+        for scale in self.options:
+            if not isinstance(scale, kind):
+                raise ValueError(f"{self.resize_type} needs scales of type {kind.__name__}, not {scale!r}")
+            resized(self, scale)
+
+    @property
+    def options(self) -> list[Any]:
+        """What there is to choose from."""
+        return self.scales if isinstance(self.scales, list) else [self.scales]
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """One of the scales."""
+        return {"scale": self.options[int(random.integers(len(self.options)))]}
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Resample."""
+        return resized(self, drawn["scale"]).apply(pixels, NOTHING)
+
+
+def only_resize(kind: str, *others: str) -> None:
+    """The stage that a random one hands its scale to."""
+    if kind not in ("Resize", *others):
+        raise ValueError(f"resize_type is {' or '.join(('Resize', *others))} here, not {kind!r}")
+
+
+def resized(random: RandomResize | RandomChoiceResize, scale: Any) -> Resize | ResizeEdge:  # noqa: ANN401 - one or two numbers
+    """The stage that resizes to what was drawn."""
+    backend, method = random.backend, random.interpolation
+    if isinstance(random, RandomChoiceResize) and random.resize_type == "ResizeEdge":
+        return ResizeEdge(scale, random.edge, backend, method)
+    return Resize(scale, keep_ratio=random.keep_ratio, backend=backend, interpolation=method)
+
+
+@dataclass(frozen=True)
+class RandomTranslatePad:
+    """Onto a black square, in the middle or with `aug_translate` anywhere; a picture of floats comes out."""
+
+    size: int = 640
+    aug_translate: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int):
+            raise ValueError(f"size is a whole number, not {self.size!r}")
+        positive("size", self.size)
+
+    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+        """Where the picture begins: x, y."""
+        down, right = (self.size - side for side in pixels.shape[:2])
+        if min(down, right) < bool(self.aug_translate):
+            raise DataError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} does not fit into {self.size} pixels")
+        if not self.aug_translate:
+            return NOTHING
+        y, x = int(random.integers(0, down)), int(random.integers(0, right))
+        return {"corner": (x, y)}
+
+    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+        """Lay the picture onto the square."""
+        height, width = pixels.shape[:2]
+        middle = round((self.size - width) / 2 - 0.1), round((self.size - height) / 2 - 0.1)
+        x, y = drawn.get("corner", middle)
+        square = np.zeros((self.size, self.size, 3), np.float32)
+        square[y : y + height, x : x + width] = pixels
+        return square

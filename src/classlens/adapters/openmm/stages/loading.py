@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 
 from classlens.adapters.openmm.setup import Settings
+from classlens.adapters.openmm.stages.formats import LOADER
 from classlens.adapters.openmm.stages.state import State
-from classlens.adapters.openmm.stages.transform import named, record_of
+from classlens.adapters.openmm.stages.transform import arguments, named, record_of
 from classlens.dataset.complaints import DAMAGED, damage, heard, wrong_checksum
-from classlens.dataset.dataset import Needed
+from classlens.dataset.dataset import Needed, Outcome, Stage
 from classlens.dataset.headers import Header, remarks_on
-from classlens.dataset.reading import CV2_FLAGS, checked_header, decode
+from classlens.dataset.reading import CV2_FLAGS, checked_header, decode, read_bytes
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class LoadImageFromFile:
     def __post_init__(self) -> None:
         if self.color_type not in CV2_FLAGS:
             raise ValueError(f"color_type is one of {', '.join(CV2_FLAGS)}, not {self.color_type!r}")
+        if self.file_client_args is not None and self.backend_args is not None:
+            raise ValueError("file_client_args and backend_args are two names of one thing: give one of them")
         if self.imdecode_backend not in ("cv2", "pillow"):
             raise ValueError(f"imdecode_backend is cv2 or pillow here, not {self.imdecode_backend!r}")
 
@@ -72,6 +75,21 @@ class LoadImageFromFile:
         return asked and not (self.imdecode_backend == "cv2" and header.format == "AVIF")
 
 
+def reloading(settings: Settings, where: str) -> Stage:
+    """A loader after other stages, which reads the file anew; what they did is lost.
+
+    Raises:
+        ConfigError: the loader has an unknown setting or value.
+    """
+    loader = record_of(LoadImageFromFile, named(settings), where)
+
+    def apply(state: State, random: np.random.Generator) -> Outcome:
+        path = state.path or ""
+        return Outcome(loader.state(read_bytes(path), path), note="loaded anew: what was done before is lost")
+
+    return Stage(LOADER, apply, arguments(settings), draws_globally=False)
+
+
 def warned_of(jpeg: bytes) -> None:
     """Let libjpeg say what it repairs: Pillow silences it. An eighth of the size costs a third of the time."""
     cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
@@ -84,6 +102,6 @@ def loader_of(pipeline: tuple[Settings, ...], where: str) -> LoadImageFromFile |
         ConfigError: the loader has an unknown setting or value.
     """
     for position, settings in enumerate(pipeline):
-        if named(settings).get("type") == "LoadImageFromFile":
+        if named(settings).get("type") == LOADER:
             return record_of(LoadImageFromFile, named(settings), f"{where}: stage {position + 1}")
     return None

@@ -17,9 +17,19 @@ from PIL import ImageFilter
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages import enhance
 from classlens.adapters.openmm.stages.resampling import CV2
-from classlens.adapters.openmm.stages.transform import Draws, Setting, named, probability
+from classlens.adapters.openmm.stages.transform import (
+    REFUSALS,
+    Draws,
+    Setting,
+    check_settings,
+    colour,
+    is_number,
+    named,
+    probability,
+    tried,
+)
 from classlens.dataset.reading import Pixels
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, first_line, suggestion
 
 Extras = Mapping[str, Any]
 
@@ -112,6 +122,9 @@ KINDS: Mapping[str, Kind] = {
     "Cutout": Kind(cutout, "shape", signed=False, extras={"pad_val": 128}),
     "GaussianBlur": Kind(blur, "radius", signed=False),
 }
+WHOLE = ("Shear", "Translate")
+"""Operations that take no fraction for the level of what comes from outside."""
+
 SHARED = ("prob", "random_negative_prob", "magnitude_level", "magnitude_range", "magnitude_std", "total_level")
 
 
@@ -134,8 +147,36 @@ class Operation:
         probability("random_negative_prob", self.random_negative_prob)
         if KINDS[self.name].amount and (self.amount is None) == (self.magnitude_range is None):
             raise ValueError(f"one of {KINDS[self.name].amount} and magnitude_range must be given")
-        if isinstance(self.magnitude_std, str) and self.magnitude_std != "inf":
+        if self.magnitude_std != "inf" and not is_number(self.magnitude_std):
             raise ValueError(f"magnitude_std is a number or 'inf', not {self.magnitude_std!r}")
+        if not is_number(self.magnitude_level) or not is_number(self.total_level) or self.total_level == 0:
+            raise ValueError(f"no magnitude_level {self.magnitude_level!r} of a total_level {self.total_level!r}")
+        self.check_extras()
+        if self.amount is not None:
+            self.check_amount()
+
+    def check_amount(self) -> None:
+        """A fixed amount is a number; for some operations it may be a pair, or has an end."""
+        if self.name == "Cutout":
+            shape = self.amount if isinstance(self.amount, tuple) else (self.amount,) * 2
+            if len(shape) != 2 or not all(isinstance(side, int) and side >= 0 for side in shape):
+                raise ValueError(f"shape is a whole number or a tuple of two, not below 0, not {self.amount!r}")
+        elif not is_number(self.amount):
+            raise ValueError(f"{KINDS[self.name].amount} is a number, not {self.amount!r}")
+        elif self.name == "Posterize":
+            posterized(self.amount)
+
+    def check_extras(self) -> None:
+        """What else an operation is told."""
+        if "pad_val" in self.extras:
+            colour("pad_val", self.extras["pad_val"])
+            if self.name in WHOLE and isinstance(self.extras["pad_val"], float):
+                raise ValueError(f"pad_val is a whole number or three numbers, not {self.extras['pad_val']!r}")
+        if not is_number(self.extras.get("thr", 128)):
+            raise ValueError(f"thr is a number, not {self.extras['thr']!r}")
+        centre = self.extras.get("center")
+        if centre is not None and (not isinstance(centre, tuple) or len(centre) != 2):
+            raise ValueError(f"center is a tuple (x, y), not {centre!r}")
 
     @property
     def title(self) -> str:
@@ -153,7 +194,7 @@ class Operation:
         if self.name == "Cutout":
             return {"box": cutout_box(pixels, amount, random)}
         if self.name == "Posterize":
-            return {"bits": ceil(amount)}
+            return {"bits": posterized(amount)}
         negative = kind.signed and random.random() < self.random_negative_prob
         return {kind.amount: float(-amount if negative else amount)}
 
@@ -172,8 +213,17 @@ class Operation:
         return pixels if "skipped" in drawn else KINDS[self.name].change(pixels, drawn, self.extras)
 
 
+def posterized(amount: float) -> int:
+    """How many bits are kept: a picture has 8, and below 0 is black as 0 is."""
+    if ceil(amount) > 8:
+        raise ValueError(f"bits is at most 8, not {amount!r}")
+    return max(ceil(amount), 0)
+
+
 def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> tuple[int, int, int, int]:
     """A box around a random centre, cut at the left and top border and then moved to fit."""
+    if is_number(shape) and shape <= -1:
+        raise ValueError(f"shape is not below 0, as it is here: {shape!r}")
     cut_height, cut_width = (int(shape), int(shape)) if isinstance(shape, (int, float)) else shape
     height, width = pixels.shape[:2]
     y = int(max(0, random.uniform(0, height) - cut_height / 2.0))
@@ -193,17 +243,17 @@ def operation(settings: Settings, where: str) -> Operation:
         raise ConfigError(f"{where}: no operation named {name!r}", hint=suggestion(name, KINDS))
     kind = KINDS[name]
     given = {key: value for key, value in settings.items() if key not in ("type", "_scope_", "magnitude_key")}
-    known = [*SHARED, *kind.extras, *([kind.amount] if kind.amount else [])]
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise ConfigError(f"{where}: {name} has no setting {unknown[0]!r}", hint=suggestion(unknown[0], known))
+    unsigned = () if kind.signed else ("random_negative_prob",)
+    known = [*(key for key in SHARED if key not in unsigned), *kind.extras, *([kind.amount] if kind.amount else [])]
+    check_settings({"type": name, **given}, known, (), where)
     extras = {key: given.get(key, default) for key, default in kind.extras.items()}
     if extras.get("direction", "horizontal") not in ("horizontal", "vertical"):
         raise ConfigError(f"{where}: {name}: the direction is horizontal or vertical, not {extras['direction']!r}")
-    if extras.get("interpolation", "nearest") not in CV2:
+    if extras.get("interpolation", "nearest") not in tuple(CV2):
         raise ConfigError(f"{where}: {name}: no interpolation {extras['interpolation']!r}")
     shared = {key: given[key] for key in SHARED if key in given}
     try:
-        return Operation(name, given.get(kind.amount) if kind.amount else None, extras, **shared)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {name}: {error}") from error
+        made = Operation(name, given.get(kind.amount) if kind.amount else None, extras, **shared)
+    except REFUSALS as error:
+        raise ConfigError(f"{where}: {name}: {first_line(error)}") from error
+    return tried(made, f"{where}: {name}")

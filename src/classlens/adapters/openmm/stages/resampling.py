@@ -27,16 +27,20 @@ PILLOW = {
 }
 
 
-def check(backend: str, interpolation: str) -> None:
-    """Refuse names that the backend does not know, when the config is read rather than at the first picture."""
-    if backend not in ("cv2", "pillow"):
+def check(backend: str | None, interpolation: str) -> None:
+    """Refuse names that the backend does not know, when the config is read rather than at the first picture.
+
+    Without a backend it is OpenCV.
+    """
+    if backend not in ("cv2", "pillow", None):
         raise ValueError(f"the backend is cv2 or pillow, not {backend!r}")
-    known = CV2 if backend == "cv2" else PILLOW
-    if interpolation not in known:
-        raise ValueError(f"{backend} has no interpolation {interpolation!r}; {suggestion(interpolation, known)}")
+    known = PILLOW if backend == "pillow" else CV2
+    if interpolation not in tuple(known):
+        near = suggestion(str(interpolation), known)
+        raise ValueError(f"{backend or 'cv2'} has no interpolation {interpolation!r}; {near}")
 
 
-def resize(pixels: Pixels, width: int, height: int, *, interpolation: str, backend: str) -> Pixels:
+def resize(pixels: Pixels, width: int, height: int, *, interpolation: str, backend: str | None) -> Pixels:
     """Resample to `width` x `height`."""
     if backend == "pillow":
         return np.array(Pillow.fromarray(pixels).resize((width, height), PILLOW[interpolation]))
