@@ -42,12 +42,16 @@ class Stage:
     draws_globally: bool = True
 
 
+Label: TypeAlias = int | str
+"""The number of a class, or a name where the dataset gives names."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """What is known of one sample without decoding it: its file, and its label or labels."""
 
     path: str | None = None
-    labels: tuple[int, ...] = ()
+    labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,8 @@ class Dataset:
         """
         return tuple(self._class_name(label) for label in self.sample(index).labels)
 
-    def _class_name(self, label: int) -> str:
-        if self.classes is None:
+    def _class_name(self, label: Label) -> str:
+        if self.classes is None or isinstance(label, str):
             return str(label)
         if 0 <= label < len(self.classes):
             return self.classes[label]

@@ -4,11 +4,11 @@ The pipeline is found among the dataset's attributes. A shallow copy of the data
 keeps what it is called with and stops there, so that loading a sample runs nothing of the pipeline.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NoReturn
 
 from PIL import Image as Pillow
@@ -17,7 +17,7 @@ from classlens.adapters.pipelines import lay_open
 from classlens.adapters.pipelines.carried import Carried, loaded, look, remarks
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.labels import class_names, known_sample, label_in
+from classlens.adapters.python.labels import as_labels, class_names, is_row, label_in, listed_label, path_of
 from classlens.adapters.running import users_code
 from classlens.dataset.chance import seeded_globals
 from classlens.dataset.dataset import Dataset, Sample
@@ -25,6 +25,9 @@ from classlens.errors import ClasslensError, ConfigError, DataError
 
 REMEMBERED = 4096
 """How many labels are kept that had to be learnt by loading the sample."""
+
+PROBES = 5
+"""How many samples are loaded to see what a dataset makes of its labels."""
 
 
 class _Caught(BaseException):
@@ -67,7 +70,7 @@ def open_data(given: Thing, split: str) -> Dataset:
         load=lambda index: load(raw, place(index), repeatable=pipeline is None),
         stages=() if pipeline is None else lay_open(pipeline.transform, joint=pipeline.joint),
         look=look,
-        sample=lru_cache(REMEMBERED)(lambda index: sample(dataset, place(index))),
+        sample=samples_of(dataset, [place(index) for index in probed(length)], place, pipeline),
         classes=class_names(dataset),
         loader=name,
         remarks=remarks,
@@ -150,7 +153,7 @@ def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
     Raises:
         DataError: the dataset cannot read it.
     """
-    where = known_sample(raw, index).path or f"sample {index} of {type(raw).__name__}"
+    where = path_of(raw, index) or f"sample {index} of {type(raw).__name__}"
     try:
         with seeded_globals(index) if repeatable else nullcontext(), users_code(where, DataError):
             value = raw[index]
@@ -159,14 +162,62 @@ def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
     return loaded(value)
 
 
-def sample(dataset: Thing, index: int) -> Sample:
-    """File and label of a sample; where only loading it tells the label, it is loaded, with chance put back."""
-    known = known_sample(dataset, index)
-    if known.labels:
-        return known
+def samples_of(
+    dataset: Thing, probes: Sequence[int], place: Callable[[int], int], pipeline: Pipeline | None
+) -> Callable[[int], Sample]:
+    """File and label of a sample by its number.
+
+    Listed labels need no loading. They count only where the dataset passes them on as they are listed: known
+    frameworks do, after `target_transform`; of others, and of what a joint pipeline makes of labels, some are loaded
+    to see. Rows of zeros and ones mark classes by their places only if all rows are such.
+    """
+    classes = class_names(dataset)
+    framework = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
+    passed_on = framework and not (pipeline and pipeline.joint)
+
+    @cache
+    def is_listed() -> bool:
+        pairs = ((listed(dataset, index), loaded_label(dataset, index)) for index in (() if passed_on else probes))
+        return all(seen is None or as_labels(known) == as_labels(seen) for known, seen in pairs)
+
+    @cache
+    def is_hot() -> bool:
+        return all(map(is_row, map(label_of, probes)))
+
+    def label_of(index: int) -> Thing:
+        known = listed(dataset, index)
+        return known if known is not None and is_listed() else loaded_label(dataset, index)
+
+    @lru_cache(REMEMBERED)
+    def sample(index: int) -> Sample:
+        label = label_of(place(index))
+        return Sample(path_of(dataset, place(index)), as_labels(label, classes, hot=is_row(label) and is_hot()))
+
+    return sample
+
+
+def probed(length: int) -> Sequence[int]:
+    """A few numbers of samples from all over a dataset."""
+    return sorted({(length - 1) * part // (PROBES - 1) for part in range(PROBES)}) if length else ()
+
+
+def listed(dataset: Thing, index: int) -> Thing:
+    """The label that the dataset lists, after its `target_transform`; None where it lists none.
+
+    Raises:
+        DataError: `target_transform` fails.
+    """
+    label, change = listed_label(dataset, index), getattr(dataset, "target_transform", None)
+    if label is None or not callable(change):
+        return label
+    with seeded_globals(0), users_code("target_transform", DataError):
+        return change(label)
+
+
+def loaded_label(dataset: Thing, index: int) -> Thing:
+    """The label in a sample that is loaded to see it, with chance put back; None where there is none to be seen."""
     try:
         with seeded_globals(0), users_code(f"sample {index}", DataError):
-            item = dataset[index]
+            return label_in(dataset[index])
     except ClasslensError:
-        return known  # loading it tells what is wrong
-    return Sample(known.path, label_in(item))
+        return None  # whoever looks at the sample is told what is wrong with it
