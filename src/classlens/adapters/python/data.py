@@ -19,8 +19,9 @@ from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.labels import as_labels, class_names, is_row, label_in, listed_label, path_of
 from classlens.adapters.running import users_code
-from classlens.dataset.chance import seeded_globals
-from classlens.dataset.dataset import Dataset, Sample
+from classlens.dataset.chance import generator, seeded_globals
+from classlens.dataset.dataset import Dataset, Sample, Stage
+from classlens.dataset.trace import mixed
 from classlens.errors import ClasslensError, ConfigError, DataError
 
 REMEMBERED = 4096
@@ -60,7 +61,7 @@ def open_data(given: Thing, split: str) -> Dataset:
             hint="a sample must be reachable by its index to be drawn again: give a map-style dataset",
         )
     pipeline = pipeline_of(dataset)
-    raw = dataset if pipeline is None else without(dataset, pipeline)
+    raw = dataset if pipeline is None else replaced(dataset, pipeline, caught)
     length = len(dataset) if indices is None else len(indices)
     place = (lambda index: index) if indices is None else indices.__getitem__
     name = type(dataset).__name__
@@ -123,28 +124,58 @@ def pipeline_of(dataset: Thing) -> Pipeline | None:
     return Pipeline(own[found[0]], (found[0],)) if len(found) == 1 else None
 
 
-def without(dataset: Thing, pipeline: Pipeline) -> Thing:
-    """A shallow copy of the dataset that stops where its pipeline would begin."""
-    raw = copy(dataset)
+def replaced(dataset: Thing, pipeline: Pipeline, answer: Callable[[Thing], Thing]) -> Thing:
+    """A shallow copy of the dataset with something else where its pipeline stood."""
+    other = copy(dataset)
     for name in pipeline.attributes:
-        raw.__dict__[name] = Catch(pipeline.joint)
-    return raw
+        other.__dict__[name] = StandIn(pipeline.joint, answer)
+    return other
+
+
+def caught(value: Thing) -> NoReturn:
+    """Stop where the pipeline would begin."""
+    raise _Caught(value)
 
 
 @dataclass(frozen=True)
-class Catch:
-    """Stands where the pipeline stood, and stops at the first call; datasets may also loop over a list of transforms."""
+class StandIn:
+    """Answers the first call in place of the pipeline; datasets may also loop over a list of transforms."""
 
     joint: bool
+    answer: Callable[[Thing], Thing]
 
-    def __call__(self, *args: Thing, **kwargs: Thing) -> NoReturn:
-        """Keep what the pipeline is given."""
+    def __call__(self, *args: Thing, **kwargs: Thing) -> Thing:
+        """Hand on what the pipeline is given."""
         if kwargs and not args:
-            raise _Caught(kwargs)
-        raise _Caught(args if self.joint and len(args) > 1 else args[0])
+            return self.answer(kwargs)
+        return self.answer(args if self.joint and len(args) > 1 else args[0])
 
-    def __iter__(self) -> Iterator["Catch"]:
+    def __iter__(self) -> Iterator["StandIn"]:
         return iter([self])
+
+
+def played(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, Carried]:
+    """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded.
+
+    Raises:
+        DataError: the dataset cannot give it.
+    """
+    dataset, indices = unwrapped(given.dataset if kinds.is_loader(given) else given)
+    pipeline = pipeline_of(dataset)
+    states: list[Carried] = []
+
+    def play(value: Thing) -> Thing:
+        state = loaded(value)
+        for position, stage in enumerate(stages):
+            state = stage.apply(state, generator(seed, index, position)).state
+        states.append(state)
+        return state.value
+
+    source = dataset if pipeline is None else replaced(dataset, pipeline, play)
+    place = index if indices is None else indices[index]
+    with seeded_globals(place if pipeline is None else mixed(seed, index)), users_code(f"sample {index}", DataError):
+        item = source[place]
+    return item, states[-1] if states else loaded(item)
 
 
 def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
