@@ -77,7 +77,9 @@ def test_the_recipe_of_pytorch_is_shown_as_it_mixes(kind, seed):
 
 def test_without_mixing_a_batch_has_the_pixels_of_its_traces():
     drawing = transforms.Compose([transforms.RandomCrop(16), transforms.RandomHorizontalFlip(), transforms.ToTensor()])
-    loader = DataLoader(Subset(Photos(drawing), [5, 3, 2, 0]), batch_size=2, collate_fn=lambda rows: default_collate(rows))
+    loader = DataLoader(
+        Subset(Photos(drawing), [5, 3, 2, 0]), batch_size=2, collate_fn=lambda rows: default_collate(rows)
+    )
     dataset = open_source(loader).dataset()
 
     batch = mixed_batch(dataset, [3, 1], dataset.batch, seed=4)

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from types import SimpleNamespace
 from typing import NoReturn
 
 from PIL import Image as Pillow
@@ -18,6 +19,7 @@ from classlens.adapters.pipelines.carried import Carried, loaded, look, remarks
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.labels import as_labels, class_names, is_row, label_in, listed_label, path_of
+from classlens.adapters.python.workers import with_repeats
 from classlens.adapters.running import users_code
 from classlens.dataset.chance import generator, seeded_globals
 from classlens.dataset.dataset import Dataset, Sample, Stage
@@ -74,7 +76,7 @@ def open_data(given: Thing, split: str) -> Dataset:
         sample=samples_of(dataset, [place(index) for index in probed(length)], place, pipeline),
         classes=class_names(dataset),
         loader=name,
-        remarks=remarks,
+        remarks=with_repeats(remarks, given),
     )
 
 
@@ -87,8 +89,9 @@ def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
     if not transforms:
         return dataset
     stages = (*dataset.stages, *(stage for transform in transforms for stage in lay_open(transform)))
+    standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
     if dataset.look is look:
-        return replace(dataset, stages=stages)
+        return replace(dataset, stages=stages, remarks=with_repeats(dataset.remarks, standing))
     if dataset.stages:
         raise ConfigError(
             f"{dataset.name} has a pipeline of its own: a transform cannot be put behind it",
@@ -99,7 +102,7 @@ def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
         state = dataset.load(index)
         return Carried(Pillow.fromarray(dataset.look(state).pixels), said=dataset.remarks(state))
 
-    return replace(dataset, load=load, stages=stages, look=look, remarks=remarks)
+    return replace(dataset, load=load, stages=stages, look=look, remarks=with_repeats(remarks, standing))
 
 
 def unwrapped(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:
