@@ -191,4 +191,3 @@ def test_a_dataset_alone_and_a_composition_beside_pictures_are_warned_of_too(tmp
 
     assert "Albumentations" in said_of(Albumented(crop()))
     assert "dataset.transform.set_random_seed" in said_of((f"folder:{tmp_path}", crop()))
-
