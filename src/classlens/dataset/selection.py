@@ -32,10 +32,10 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> list[int]:
     Raises:
         NotFound: no class has that name or number.
     """
-    named = {
-        label for index in range(dataset.length) for label in dataset.sample(index).labels if isinstance(label, str)
+    by_name = dataset.length and any(isinstance(label, str) for label in dataset.sample(0).labels)
+    wanted = {
+        name if by_name and name not in (dataset.classes or ()) else class_number(dataset, name) for name in names
     }
-    wanted = {name if name in named else class_number(dataset, name) for name in names}
     found = [index for index in range(dataset.length) if wanted.intersection(dataset.sample(index).labels)]
     if not found:
         raise DataError(f"no sample of {dataset.name} belongs to {', '.join(names)}")

@@ -206,12 +206,11 @@ def samples_of(
     to see. Rows of zeros and ones mark classes by their places only if all rows are such.
     """
     classes = class_names(dataset)
-    framework = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
-    passed_on = framework and not (pipeline and pipeline.joint)
+    passed_on = passes_labels_on(dataset) and not (pipeline and pipeline.joint)
 
     @cache
     def is_listed() -> bool:
-        pairs = ((listed(dataset, index), loaded_label(dataset, index)) for index in (() if passed_on else probes))
+        pairs = ((listed(dataset, index), loaded_label(dataset, index)) for index in (() if passed_on else probes[::2]))
         return all(seen is None or as_labels(known) == as_labels(seen) for known, seen in pairs)
 
     @cache
@@ -228,6 +227,13 @@ def samples_of(
         return Sample(path_of(dataset, place(index)), as_labels(label, classes, hot=is_row(label) and is_hot()))
 
     return sample
+
+
+def passes_labels_on(dataset: Thing) -> bool:
+    """Whether the class of a dataset is a framework's own, which changes listed labels by `target_transform` only."""
+    if hasattr(dataset, "select_columns"):
+        return bool(dataset.format["type"] != "custom")
+    return type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
 
 
 def probed(length: int) -> Sequence[int]:
