@@ -2,6 +2,7 @@
 
 import random
 
+import numpy  # noqa: F401 - a line that cures names it
 import numpy as np
 import pytest
 import torch
@@ -70,6 +71,38 @@ class OwnTorch(OwnGenerator):
         return cropped(*torch.randint(0, 24, (2,), generator=self.rng).tolist())
 
 
+class InDict(OwnGenerator):
+    def __init__(self):
+        self.parts = {"rng": np.random.default_rng(1)}
+
+    def __call__(self, picture):
+        return cropped(*self.parts["rng"].integers(0, 24, 2))
+
+
+class Borrowed(OwnGenerator):
+    """Keeps the global generator of numpy, as scikit-learn's `check_random_state(None)` gives it."""
+
+    def __init__(self):
+        self.rng = np.random.mtrand._rand
+
+    def __call__(self, picture):
+        return cropped(*self.rng.randint(0, 24, 2))
+
+
+GENERATOR = np.random.default_rng()
+COMPOSITION = A.Compose([A.RandomCrop(8, 8), A.HorizontalFlip(p=0.5)])
+
+
+class ByGlobals(Photos):
+    def __getitem__(self, index):
+        return cropped(*GENERATOR.integers(0, 24, 2))
+
+
+class ByGlobalComposition(Photos):
+    def __getitem__(self, index):
+        return COMPOSITION(image=PICTURE)["image"]
+
+
 def by_numpy(picture):
     """What draws from numpy's global generator, seeded on import: torch seeds it anew in every worker."""
     return cropped(*np.random.randint(0, 24, 2))
@@ -105,7 +138,7 @@ def said_of(given):
 def cured(loader, remark):
     """The loader with the line that the remark gives."""
     line = remark.partition("worker_init_fn=")[2]
-    return loader_of(loader.dataset, worker_init_fn=eval(line, {"torch": torch, "numpy": np, "random": random}))
+    return loader_of(loader.dataset, worker_init_fn=eval(line, globals()))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +151,9 @@ def cured(loader, remark):
         lambda: Photos(OwnState()),
         lambda: Photos(OwnPython()),
         lambda: Photos(OwnTorch()),
+        lambda: Photos(InDict()),
+        lambda: ByGlobals(None),
+        lambda: ByGlobalComposition(None),
     ],
 )
 def test_repeated_draws_are_said_and_the_line_cures_them(dataset):
@@ -130,7 +166,7 @@ def test_repeated_draws_are_said_and_the_line_cures_them(dataset):
     assert workers_repeat(cured(loader, remark)) == (False, False)
 
 
-@pytest.mark.parametrize("transform", [by_numpy, by_python, by_torch])
+@pytest.mark.parametrize("transform", [by_numpy, by_python, by_torch, Borrowed()])
 def test_global_generators_are_seeded_by_torch_and_nothing_is_said(transform):
     np.random.seed(0)
     loader = loader_of(Photos(transform))

@@ -5,11 +5,15 @@ a generator that is part of the dataset is copied as it stands, so that all work
 draw the same. A trace draws freely, and says so.
 """
 
+import multiprocessing
 import pickle
+import random
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from types import CodeType, FunctionType, MethodType
+from itertools import chain
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import TypeAlias
 
 import numpy as np
@@ -46,10 +50,20 @@ MANY = 100
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A generator or a composition that has some, and the expression for it, from the dataset on."""
+    """A generator or a composition that has some: the way to it from the dataset on, or the name of a global variable."""
 
     holder: Thing
     path: tuple[str, ...]
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it is a variable of a module, which workers that are forked copy, too."""
+        return not self.path[0].startswith((".", "["))
+
+    @property
+    def name(self) -> str:
+        """The attribute, key or variable that holds it."""
+        return self.path[-1].strip(".[]'")
 
 
 def with_repeats(remarks: Remarks, given: Thing) -> Remarks:
@@ -58,9 +72,10 @@ def with_repeats(remarks: Remarks, given: Thing) -> Remarks:
     dataset = given if loader is None else loader.dataset
     if loader is not None and loader.num_workers == 0:
         return remarks
-    init, item = getattr(loader, "worker_init_fn", None), getattr(type(dataset), "__getitem__", None)
-    renewed = names_in(init) | (names_in(item) & {RESEED})
-    kept = [one for one in kept_generators(dataset, (), set()) if cures(one).isdisjoint(renewed)]
+    item = getattr(type(dataset), "__getitem__", None)
+    renewed = names_in(getattr(loader, "worker_init_fn", None)) | (names_in(item) & {RESEED})
+    everywhere = chain(kept_generators(dataset, (), set()), used_globals(item) if forks(loader) else ())
+    kept = [one for one in everywhere if cures(one).isdisjoint(renewed)]
     persistent = bool(getattr(loader, "persistent_workers", False))
     notes: dict[str, tuple[str, ...]] = {}
 
@@ -72,25 +87,32 @@ def with_repeats(remarks: Remarks, given: Thing) -> Remarks:
     return all_remarks
 
 
+def forks(loader: Thing) -> bool:
+    """Whether workers are forked: others import modules anew."""
+    context = getattr(loader, "multiprocessing_context", None) or multiprocessing
+    chosen = context.get_start_method(allow_none=True)
+    return bool((chosen or multiprocessing.get_all_start_methods()[0]) == "fork")
+
+
 def cures(kept: Kept) -> set[str]:
     """Names of which one is used by code that seeds it anew."""
-    return {attribute(kept), RESEED} if is_albumentations(kept.holder) else {attribute(kept)}
-
-
-def attribute(kept: Kept) -> str:
-    """The name of the attribute that holds it."""
-    return kept.path[-1].lstrip(".")
+    return {kept.name, RESEED} if is_albumentations(kept.holder) else {kept.name}
 
 
 def said_of(kept: Kept, *, persistent: bool) -> str:
     """What a user should know, with the line that mends it."""
-    owner, holder = f"{DATASET}{''.join(kept.path[:-1])}", kept.holder
-    if is_albumentations(holder):
+    *way, last = kept.path
+    owner = "" if kept.is_global else "".join([DATASET, *way])
+    if is_albumentations(kept.holder):
         who = f"Albumentations {package().__version__}"
-        cure = f"{owner}{kept.path[-1]}.set_random_seed({SEED})"
+        cure = f"{owner}{last}.{RESEED}({SEED})"
     else:
-        who = f"dataset{''.join(kept.path)}"
-        cure = f"setattr({owner}, {attribute(kept)!r}, {RENEWED[kind_of(holder)]})"
+        who, new = f"{'' if kept.is_global else 'dataset'}{''.join(kept.path)}", RENEWED[kind_of(kept.holder)]
+        cure = f"setattr({owner}, {kept.name!r}, {new})"
+        if kept.is_global:
+            cure = f"globals().update({last}={new})"
+        elif last.startswith("["):
+            cure = f"{owner}.__setitem__({last[1:-1]}, {new})"
     when = "every DataLoader worker" if persistent else "every worker and epoch of a DataLoader"
     return f"{who} draws the same in {when}, not freely as here; cure: worker_init_fn=lambda _: {cure}"
 
@@ -106,11 +128,12 @@ def draws(kept: Kept, dataset: Thing, carried: Carried) -> bool:
                 results = [result_of(holder, carried, seed) for seed in range(4)]
                 return any(not np.array_equal(one, results[0]) for one in results)
             before = state_of(holder)
-            with seeded_globals(0):
-                dataset[0]
-            after = state_of(holder)
-            restore(holder, before)
-            return pickle.dumps(before) != pickle.dumps(after)
+            try:
+                with seeded_globals(0):
+                    dataset[0]
+                return pickle.dumps(before) != pickle.dumps(state_of(holder))
+            finally:
+                restore(holder, before)
     except ClasslensError:
         return True
 
@@ -139,15 +162,12 @@ def restore(generator: Thing, state: Thing) -> None:
 
 def kept_generators(thing: Thing, path: tuple[str, ...], met: set[int]) -> Iterator[Kept]:
     """The generators in the attributes of an object, and compositions of Albumentations, with the way to each."""
-    if id(thing) in met or len(path) > DEEPEST or isinstance(thing, (str, bytes, type, FunctionType)):
+    if id(thing) in met or len(path) > DEEPEST or isinstance(thing, (str, bytes, type, FunctionType, ModuleType)):
         return
     met.add(id(thing))
-    if path and is_albumentations(thing):
-        if "random_generator" in vars(thing) and not hasattr(thing, "_get_effective_seed"):
+    if (path and is_albumentations(thing)) or kind_of(thing) in RENEWED:
+        if is_copied(thing):
             yield Kept(thing, path)
-        return
-    if path and path[-1].startswith(".") and kind_of(thing) in RENEWED:
-        yield Kept(thing, path)
         return
     parts = {f".{name}": part for name, part in getattr(thing, "__dict__", {}).items()}
     if isinstance(thing, (list, tuple, dict)) and len(thing) < MANY:
@@ -155,6 +175,25 @@ def kept_generators(thing: Thing, path: tuple[str, ...], met: set[int]) -> Itera
         parts = {f"[{place!r}]": part for place, part in pairs}
     for name, part in parts.items():
         yield from kept_generators(part, (*path, name), met)
+
+
+def used_globals(function: Thing) -> Iterator[Kept]:
+    """The generators and compositions that a function finds in its module."""
+    if isinstance(function, FunctionType):
+        for name in sorted(names_of(function.__code__)):
+            value = function.__globals__.get(name)
+            if (is_albumentations(value) or kind_of(value) in RENEWED) and is_copied(value):
+                yield Kept(value, (name,))
+
+
+def is_copied(holder: Thing) -> bool:
+    """Whether workers copy a generator or composition as it stands: torch sees to the global ones, newer versions to theirs."""
+    if is_albumentations(holder):
+        return "random_generator" in vars(holder) and not hasattr(holder, "_get_effective_seed")
+    torch = sys.modules.get("torch")
+    return all(
+        holder is not one for one in (random._inst, np.random.mtrand._rand, getattr(torch, "default_generator", 0))
+    )
 
 
 def kind_of(thing: Thing) -> str:
