@@ -71,9 +71,21 @@ def test_the_ten_crops_of_the_second_generation_are_shown_after_normalisation_to
         assert np.abs(shown.astype(int) - np.asarray(view)).max() <= 1
 
 
-def test_both_views_of_a_pair_are_shown_with_their_normalisation_undone():
+def around(pipeline):
+    return lambda picture: (pipeline(picture), pipeline(picture))
+
+
+@pytest.mark.parametrize(
+    "pairing",
+    [
+        lambda pipeline: Views(pipeline, pipeline),
+        around,
+        lambda pipeline: transforms.Lambda(lambda picture: torch.stack([pipeline(picture), pipeline(picture)])),
+    ],
+)
+def test_both_views_of_a_pair_are_shown_with_their_normalisation_undone(pairing):
     single = transforms.Compose([transforms.RandomCrop(40), transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
-    dataset = open_source(Rows(lambda index: photo(), Views(single, single))).dataset()
+    dataset = open_source(Rows(lambda index: photo(), pairing(single))).dataset()
 
     result = classlens.trace(dataset, 2, seed=1)
 

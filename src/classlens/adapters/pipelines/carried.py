@@ -6,6 +6,7 @@ the step from one stage to the next, so that a normalised tensor is shown as the
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import CellType, CodeType, FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -250,11 +251,19 @@ def held(transform: Foreign, encoding: Encoding, depth: int = 0) -> Encoding | N
     own = told(transform, encoding)
     if own is not None:
         return replace(own, white=1.0) if max(own.std) < PER_UNIT else own
-    inside = transform if isinstance(transform, (list, tuple, dict)) else getattr(transform, "__dict__", ())
-    parts = inside.values() if isinstance(inside, dict) else inside
+    parts = parts_of(transform)
     parts = [part for part in parts if callable(part) or isinstance(part, (list, tuple, dict))]
     found = (held(part, encoding, depth + 1) for part in (parts if depth < DEEPEST else ()))
     return next((one for one in found if one is not None), None)
+
+
+def parts_of(transform: Foreign) -> Sequence[Foreign]:
+    """What a transform is made of: members, attributes, or the variables that a function finds around it."""
+    if isinstance(transform, FunctionType):
+        around = [cell.cell_contents for cell in transform.__closure__ or () if cell != CellType()]
+        return [*around, *map(transform.__globals__.get, sorted(names_of(transform.__code__)))]
+    inside = transform if isinstance(transform, (list, tuple, dict)) else getattr(transform, "__dict__", ())
+    return list(inside.values() if isinstance(inside, dict) else inside)
 
 
 def setting(transform: Foreign, name: str) -> Foreign:
@@ -292,3 +301,9 @@ def guessed(new: Array, encoding: Encoding) -> Encoding:
     if encoding.white == 1 and encoding.mean == (0, 0, 0) and -1.001 <= new.min() < -0.1:
         return replace(encoding, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     return encoding
+
+
+def names_of(code: CodeType) -> set[str]:
+    """The names and texts in a piece of code, and in the functions inside it."""
+    names = {*code.co_names, *(part for part in code.co_consts if isinstance(part, str))}
+    return names.union(*(names_of(part) for part in code.co_consts if isinstance(part, CodeType)))

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import TypeAlias
 
 import numpy as np
 
 from classlens.adapters.pipelines.albumentations import is_albumentations, package, parts_of, sample_of
-from classlens.adapters.pipelines.carried import Carried, numbers_of, picture_in
+from classlens.adapters.pipelines.carried import Carried, names_of, numbers_of, picture_in
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.running import users_code
@@ -210,9 +210,3 @@ def names_in(function: Thing) -> set[str]:
     names = names_of(function.__code__)
     called = (function.__globals__.get(name) for name in names)
     return names.union(*(names_of(one.__code__) for one in called if isinstance(one, FunctionType)))
-
-
-def names_of(code: CodeType) -> set[str]:
-    """The names and texts in a piece of code, and in the functions inside it."""
-    names = {*code.co_names, *(part for part in code.co_consts if isinstance(part, str))}
-    return names.union(*(names_of(part) for part in code.co_consts if isinstance(part, CodeType)))
