@@ -15,9 +15,8 @@ from classlens.adapters.python.data import played
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.labels import as_labels
 from classlens.adapters.running import users_code
-from classlens.dataset.chance import seeded_globals
+from classlens.dataset.chance import mixed, seeded_globals
 from classlens.dataset.dataset import Collated, Dataset
-from classlens.dataset.trace import mixed
 from classlens.errors import DataError
 
 LEAST = 1e-6

@@ -21,9 +21,8 @@ from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.labels import as_labels, class_names, is_row, label_in, listed_label, path_of
 from classlens.adapters.python.workers import with_repeats
 from classlens.adapters.running import users_code
-from classlens.dataset.chance import generator, seeded_globals
+from classlens.dataset.chance import generator, mixed, seeded_globals
 from classlens.dataset.dataset import Dataset, Sample, Stage
-from classlens.dataset.trace import mixed
 from classlens.errors import ClasslensError, ConfigError, DataError
 
 REMEMBERED = 4096
