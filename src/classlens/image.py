@@ -65,6 +65,24 @@ class Image:
         return buffer.getvalue()
 
 
+GAP = 4
+"""Pixels between pictures that are put side by side."""
+
+
+def side_by_side(*images: Image) -> Image:
+    """Pictures of any height next to each other on white; a single one as it is."""
+    if len(images) == 1:
+        return images[0]
+    width = sum(image.size[1] + GAP for image in images) - GAP
+    sheet = np.full((max(image.size[0] for image in images), width, 3), 255, np.uint8)
+    left = 0
+    for image in images:
+        height, width = image.size
+        sheet[:height, left : left + width] = image.pixels
+        left += width + GAP
+    return Image(sheet)
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How a framework writes a picture into an array.

@@ -1,9 +1,13 @@
+import ast
+import os
+import re
 from pathlib import Path
 
 import pytest
 
 from classlens.adapters.openmm.read_setup import read_setup
 from classlens.adapters.openmm.setup import BatchAugments, Preprocessing
+from classlens.config import read_config
 from classlens.errors import ConfigError
 
 PATH = Path("config.py")
@@ -100,3 +104,28 @@ def test_a_section_of_the_wrong_form_is_named(config, message):
         read_setup(config, PATH)
 
     assert message in str(caught.value)
+
+
+SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("[!_]*/*.py"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_reading_a_setup_parses_no_file_and_asking_for_places_each_file_once(path, monkeypatch):
+    parsed = []
+    config = read_config(path)
+    monkeypatch.setattr("ast.parse", lambda text, *args, parse=ast.parse: parsed.append(text) or parse(text, *args))
+
+    setup = read_setup(config, path)
+
+    assert parsed == []
+    written = [place for split in setup.splits.values() for lines in split.places.values() for place in lines]
+    assert all(re.search(r"\.py:\d+$", place) for place in written)
+    assert len(parsed) == len(set(parsed))
+
+
+def test_a_file_that_changes_is_parsed_again_for_its_places(tmp_path):
+    path = tmp_path / "config.py"
+    for blank in ("", "\n\n"):
+        path.write_text(f"{blank}a = dict(\n    b=1,\n)\n")
+        os.utime(path, ns=(len(blank), len(blank)))
+        assert read_config(path).where("a.b") == f"{path}:{2 + len(blank)}"

@@ -7,6 +7,7 @@ from classlens.adapters.pipelines import lay_open
 from classlens.adapters.pipelines.carried import look
 from classlens.dataset.trace import trace
 from classlens.errors import DataError
+from classlens.image import GAP
 from tests.adapters.foreign import dataset_of, outcomes, photo, whole
 
 torchvision = pytest.importorskip("torchvision")
@@ -198,14 +199,16 @@ def test_pictures_of_any_mode_can_be_looked_at(mode):
     assert look(last.state).size == (16, 20)
 
 
-def test_grey_tensors_and_batches_are_shown_in_grey_and_by_their_first_picture():
+def test_grey_tensors_are_shown_in_grey_and_batches_by_all_their_pictures():
     grey = torch.rand(4, 1, 8, 8)
 
     ((_, last),) = outcomes(first.Lambda(lambda value: value * 1), value=grey)
 
     pixels = look(last.state).pixels
     assert (pixels[..., 0] == pixels[..., 2]).all()
-    assert (pixels[..., 0] == (grey[0, 0] * 255).round().numpy()).all()
+    for number, picture in enumerate(grey):
+        left = number * (8 + GAP)
+        assert (pixels[:, left : left + 8, 0] == (picture[0] * 255).round().numpy()).all()
 
 
 def test_pillow_pictures_are_not_changed_by_being_looked_at():

@@ -12,11 +12,16 @@ from classlens.errors import ConfigError
 
 UPSTREAM_FAILS = (ImportError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
-# What neither reader can open: bases that are not in the release, or that lack a key the file asks for.
+# What neither reader can open: bases that are not in the release, that lack a key the file asks for, or that import a
+# type, which makes them of the other style.
 BROKEN = {
     "mmpretrain": {
         "byol/benchmarks/mask-rcnn_r50-c4_ms-1x_coco.py",
         "byol/benchmarks/mask-rcnn_r50_fpn_ms-1x_coco.py",
+        "replknet/deploy/replknet-31B-deploy_32xb64_in1k-384px.py",
+        "replknet/deploy/replknet-31B-deploy_32xb64_in1k.py",
+        "replknet/replknet-31B_32xb64_in1k-384px.py",
+        "replknet/replknet-31B_32xb64_in1k.py",
         "swin_transformer_v2/swinv2-base-w12_8xb128_in21k-192px.py",
         "swin_transformer_v2/swinv2-large-w12_8xb128_in21k-192px.py",
     },

@@ -18,8 +18,17 @@ from classlens.config.budget import TooMuch
 from classlens.config.data import load_data
 from classlens.config.expressions import BASE
 from classlens.config.locating import SUFFIXES, absolute, config_file, nearest
-from classlens.config.newer import base_imports, changed_bases, imports_types, is_newer, module_file, take_names
+from classlens.config.newer import (
+    base_imports,
+    changed_bases,
+    check_style,
+    imports_types,
+    module_file,
+    style_of,
+    take_names,
+)
 from classlens.config.older import (
+    assigns_base,
     base_list,
     data_laid_over,
     forbid_quoted_references,
@@ -28,7 +37,7 @@ from classlens.config.older import (
     put_together,
     with_base,
 )
-from classlens.config.opening import Contents, Reading, Stamp, file_text, stamp, statements_of
+from classlens.config.opening import Contents, Reading, Stamp, Style, file_text, stamp, statements_of
 from classlens.config.scope import Scope
 from classlens.config.statements import run
 from classlens.config.templates import filled_in
@@ -70,10 +79,11 @@ def read_file(path: Path, reading: Reading) -> Contents:
     inside = reading.inside(path)
     text, state = file_text(path, reading.budget)
     source = filled_in(text, path)
+    style: Style = "older"
     try:
         if path.suffix != ".py":
             contents = read_data(path, source, inside)
-        elif is_newer(statements := statements_of(source, path)):
+        elif (style := style_of(statements := statements_of(source, path), path)) == "newer":
             # Upstream puts no file and environment variables into configs of the newer style.
             statements = statements if source == text else statements_of(text, path)
             contents = read_newer(Scope(path, text, reading.budget), statements, inside)
@@ -81,12 +91,14 @@ def read_file(path: Path, reading: Reading) -> Contents:
             contents = read_older(Scope(path, source, reading.budget), statements, inside)
     except TooMuch as fault:
         raise ConfigError(f"{path}: a value {fault}") from None
-    return replace(contents, stamps=(*contents.stamps, state if source == text else (path, NEVER, 0, 0)))
+    return replace(contents, style=style, stamps=(*contents.stamps, state if source == text else (path, NEVER, 0, 0)))
 
 
 def read_older(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -> Contents:
     """A config that is laid over the bases it names."""
     bases = [(address, read_base(address, reading)) for address in named_bases(statements, scope)]
+    line = next((node.lineno for node in statements if assigns_base(node)), 1)
+    check_style("older", ((f"{scope.path}:{line}: {address}", contents.style) for address, contents in bases))
     base = put_together(bases, scope.path, scope.budget)
     forbid_quoted_references(statements, scope)
     scope = with_base(scope, base)
@@ -103,6 +115,7 @@ def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -
     for node in base_imports(statements, scope):
         file = module_file(node, scope.path)
         bases.append(kept_or_read(str(file), partial(Path, file), reading))
+        check_style("newer", [(f"{scope.path}:{node.lineno}: {file.name}", bases[-1].style)])
         take_names(node, bases[-1], scope)
     rest = [node for node in statements if not isinstance(node, ast.With)]
     if reading.trust:
@@ -117,6 +130,7 @@ def read_data(path: Path, source: str, reading: Reading) -> Contents:
     """A JSON or YAML config, laid over the bases it names."""
     values = load_data(source, path, reading.budget)
     bases = [(address, read_base(address, reading)) for address in base_list(values.pop(BASE, []), str(path))]
+    check_style("older", ((f"{path}: {address}", contents.style) for address, contents in bases))
     return data_laid_over(values, path, put_together(bases, path, reading.budget), reading.budget)
 
 

@@ -5,30 +5,76 @@ The rule of this file: it is handed what the bases hold, and opens no file.
 
 import ast
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from classlens.config.budget import Refused
 from classlens.config.inherited import Inherited, copied
 from classlens.config.locating import absolute, nearest, package_folder
 from classlens.config.older import assigns_base
-from classlens.config.opening import Contents
+from classlens.config.opening import Contents, Style
 from classlens.config.scope import Scope, complaint
 from classlens.config.whereabouts import Assignment
 from classlens.errors import ConfigError, suggestion
 
+ONE_STYLE = (
+    "all files of an inheritance chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
+)
 
-def is_newer(statements: Sequence[ast.stmt]) -> bool:
-    """Whether a file is of the newer style: it reads bases with `with`, or imports what is not part of Python.
 
-    A file that assigns `_base_` is of the older style, whatever it imports.
+def style_of(statements: Sequence[ast.stmt], path: Path) -> Style:
+    """The style of a file: the first statement that belongs to one of them decides, as upstream.
+
+    `_base_ = ...` is of the older style; `with read_base():` and imports of what is not part of Python are of the newer.
+
+    Raises:
+        ConfigError: it has bases of both styles.
     """
-    if any(assigns_base(node) for node in statements):
+    style: Style = next(filter(None, map(belongs_to, ast.walk(ast.Module(list(statements), [])))), "either")
+    named = [node for node in statements if assigns_base(node)]
+    opened = [node for node in statements if isinstance(node, ast.With) and reads_base(node.items[0].context_expr)]
+    if (style == "newer" and named) or (style == "older" and opened):
+        first, *_ = named if style == "newer" else opened
+        beside = "`with read_base():`" if opened else "imported types in front of it"
+        raise ConfigError(
+            f"{path}:{first.lineno}: both styles of config in one file: `_base_ = ...` and {beside}", hint=ONE_STYLE
+        )
+    if style == "newer" and len(opened) > 1:
+        raise ConfigError(
+            f"{path}:{opened[1].lineno}: a second `with read_base():`",
+            hint="put all imports of bases into the first one",
+        )
+    return style
+
+
+def belongs_to(node: ast.AST) -> Style | None:
+    """The style that a statement belongs to; None where it may stand in both."""
+    if assigns_base(node):
+        return "older"
+    return "newer" if isinstance(node, ast.With) or (imports_types(node) and not imports_reader(node)) else None
+
+
+def imports_reader(node: ast.AST) -> bool:
+    """Whether the statement imports what reads configs: `from mmengine.config import read_base`."""
+    if not isinstance(node, ast.ImportFrom) or node.level:
         return False
-    return any(isinstance(node, ast.With) or imports_types(node) for node in statements)
+    return (node.module or "").startswith("mmengine.config") or (
+        node.module == "mmengine" and [imported.name for imported in node.names] == ["Config"]
+    )
 
 
-def imports_types(node: ast.stmt) -> bool:
+def check_style(style: Style, bases: Iterable[tuple[str, Style]]) -> None:
+    """All files of an inheritance chain are of one style; `bases` are the places that name one, each with its style.
+
+    Raises:
+        ConfigError: one is of the other style.
+    """
+    for where, other in bases:
+        if other not in (style, "either"):
+            raise ConfigError(f"{where} is of the {other} style, what inherits from it of the {style}", hint=ONE_STYLE)
+
+
+def imports_types(node: ast.AST) -> bool:
     """Whether the statement imports what is not part of Python."""
     if isinstance(node, ast.ImportFrom):
         return node.level > 0 or foreign(node.module)
@@ -44,10 +90,14 @@ def base_imports(statements: Sequence[ast.stmt], scope: Scope) -> list[ast.Impor
     """The imports under `with read_base():`.
 
     Raises:
-        ConfigError: there is another `with`, or something else under it.
+        ConfigError: there is another `with`, or something else under it, or an import of several modules.
     """
     imports = []
     for node in statements:
+        if isinstance(node, ast.Import) and len(node.names) > 1:
+            raise ConfigError(
+                f"{scope.path}:{node.lineno}: several modules in one import", hint="write a line for each of them"
+            )
         if not isinstance(node, ast.With):
             continue
         found = [statement for statement in node.body if isinstance(statement, ast.ImportFrom)]

@@ -28,7 +28,7 @@ MENTION = re.compile(r"_base_(?![\w/]|\s*=[^=])")
 """`_base_` as a value: neither `_base_ = ...` nor part of a path."""
 
 
-def assigns_base(node: ast.stmt) -> bool:
+def assigns_base(node: ast.AST) -> bool:
     """Whether the statement is `_base_ = ...`."""
     return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == BASE
 

@@ -8,6 +8,7 @@ import codecs
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from classlens.config.budget import ALLOWANCE, Budget, TooMuch
 from classlens.config.value import Value
@@ -16,6 +17,9 @@ from classlens.errors import ConfigError
 
 LEAST_COST = 200
 """What opening a file costs, however small it is."""
+
+Style = Literal["older", "newer", "either"]
+"""How a config inherits: by `_base_`, as JSON and YAML do, or by imports; a file without bases and types may be either."""
 
 Stamp = tuple[Path, int, int, int]
 """A file as it was when it was read: its path, time of change, size and inode."""
@@ -45,13 +49,15 @@ class Reading:
 class Contents:
     """What a file defines, its bases included. Nobody changes it: it may be kept for the next reading.
 
-    `assignments` go from the first base to the file itself; `stamps` are those of all files that were read.
+    `assignments` go from the first base to the file itself; `stamps` are those of all files that were read. `style` is
+    that of the file.
     """
 
     names: dict[str, Value]
     imported: frozenset[str] = frozenset()
     assignments: tuple[Assignment, ...] = ()
     stamps: tuple[Stamp, ...] = ()
+    style: Style = "either"
 
     def settings(self) -> dict[str, Value]:
         """The names that are settings: not imported, not private to Python."""

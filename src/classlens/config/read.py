@@ -12,11 +12,13 @@ from classlens.config.bases import read_file
 from classlens.config.budget import ALLOWANCE, Budget, TooMuch
 from classlens.config.inherited import copied
 from classlens.config.locating import config_file
-from classlens.config.opening import Reading
+from classlens.config.opening import Contents, Reading
 from classlens.config.overrides import apply_overrides
 from classlens.config.value import Value
 from classlens.config.whereabouts import Config
 from classlens.errors import ConfigError
+
+RESERVED = ("filename", "text", "pretty_text", "env_variables")
 
 
 def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = None, trust: bool = False) -> Config:
@@ -32,9 +34,23 @@ def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = Non
     file = config_file(path)
     reading = Reading(trust, Budget(sys.maxsize if trust else ALLOWANCE))
     contents = read_file(file, reading)
+    forbid_reserved(contents, file)
     try:
         values = copied(contents.settings(), reading.budget, dict)
     except TooMuch as fault:
         raise ConfigError(f"{file}: a value {fault}") from None
     settings = apply_overrides(values, overrides) if overrides else values
     return Config(settings, path=file, assignments=contents.assignments)
+
+
+def forbid_reserved(contents: Contents, file: Path) -> None:
+    """Names that upstream's own object for a config has: it does not open a file that defines one, or inherits it.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for name in RESERVED:
+        if name in contents.names:
+            lines = [f"{one.path}:{one.line}" for one in contents.assignments if one.name == name]
+            where = lines[-1] if lines else file
+            raise ConfigError(f"{where}: {name} is reserved for config file", hint="give the setting another name")

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+FILES = 32
+"""How many files are kept as they were parsed, for the next question about one of them."""
 
 
 class Assignment(NamedTuple):
@@ -47,21 +51,26 @@ class Config(dict[str, Any]):
         return best
 
 
+@lru_cache(FILES)
+def assigned(path: Path, changed: int) -> dict[str, ast.expr]:
+    """What a file assigns to its variables; `changed` is when it was written last."""
+    return {
+        target.id: node.value
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
 def deepest_line(assignment: Assignment, way: Sequence[str]) -> tuple[int, int]:
     """The line of the last key on the way that is written down there, and how many of them are."""
     if assignment.path.suffix != ".py":
         return assignment.line, 0
     try:
-        statements = ast.parse(assignment.path.read_text(encoding="utf-8")).body
+        values = assigned(assignment.path, assignment.path.stat().st_mtime_ns)
     except (OSError, SyntaxError, ValueError):
         return assignment.line, 0
-    values = {
-        target.id: node.value
-        for node in statements
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
     node: ast.expr | None = values.get(assignment.name)
     line, depth = assignment.line, 0
     for part in way:

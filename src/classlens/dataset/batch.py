@@ -57,15 +57,19 @@ def mix(traces: Sequence[Trace], plan: BatchPlan, seed: int = 0, *, name: str) -
     """Mix traced samples of the dataset `name`, as drawn by the seed; without samples there is nothing to mix.
 
     Raises:
-        DataError: mixing is asked for and the pictures differ in size.
+        DataError: mixing is asked for and the pictures differ in size, or the user's code that makes batches fails.
     """
     indices = tuple(one.index for one in traces)
+    if plan.collate is not None and traces:
+        made, of_classes = plan.collate(indices, [one.seed for one in traces], seed)
+        return Batch(name, indices, seed, made, of_classes, f"collated by {plan.collator}")
     random = np.random.default_rng([seed % WORD, *indices])
     mixing = chosen(plan.mixings, random)
     images = tuple(one.transformed.image for one in traces)
     shares = tuple(shares_of(one) for one in traces)
+    unknown = f" ({plan.collator} was not run)" if plan.collator else ""
     if mixing is None or not images:
-        return Batch(name, indices, seed, images, shares)
+        return Batch(name, indices, seed, images, shares, f"not mixed{unknown}")
     if len({image.size for image in images}) > 1:
         raise DataError(f"{name}: pictures of different sizes cannot be mixed in one batch")
     drawn = draw(mixing, len(images), images[0].size, random)
@@ -78,7 +82,7 @@ def mix(traces: Sequence[Trace], plan: BatchPlan, seed: int = 0, *, name: str) -
         seed=seed,
         images=tuple(Image(np.clip(one.round(), 0, 255).astype(np.uint8)) for one in results),
         shares=tuple(blend(shares[i], shares[j], drawn["share"]) for i, j in enumerate(partners)),
-        mixing=mixing.kind,
+        mixing=f"{mixing.kind}{unknown}",
         drawn=drawn,
     )
 

@@ -25,6 +25,11 @@ def generator(seed: int, index: int, stage: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
+def mixed(seed: int, index: int) -> int:
+    """One number for the global generators, different for every sample of a run."""
+    return int(np.random.SeedSequence([abs(seed), index]).generate_state(1, np.uint64)[0])
+
+
 @contextmanager
 def seeded_globals(seed: int) -> Iterator[None]:
     """Set the global generators of `random`, numpy and torch, then give them back as they were.

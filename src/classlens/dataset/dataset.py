@@ -1,6 +1,6 @@
 """The record that the browser reads: samples, and the stages that change them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -42,12 +42,16 @@ class Stage:
     draws_globally: bool = True
 
 
+Label: TypeAlias = int | str
+"""The number of a class, or a name where the dataset gives names."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """What is known of one sample without decoding it: its file, and its label or labels."""
 
     path: str | None = None
-    labels: tuple[int, ...] = ()
+    labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,22 @@ class Mixing:
     high: float = 0.8
 
 
+Collated: TypeAlias = tuple[tuple[Image, ...], tuple[Mapping[str, float], ...]]
+"""The pictures of a batch, and the share of every class in each."""
+
+
 @dataclass(frozen=True)
 class BatchPlan:
-    """How training batches samples; what the probabilities leave over stays unmixed."""
+    """How training batches samples; what the probabilities leave over stays unmixed.
+
+    `collate` makes a batch instead, where the user's own code does it: of the indices, their seeds and that of the
+    batch. `collator` is the name of that code; without `collate` it is not run.
+    """
 
     size: int
     mixings: tuple[Mixing, ...] = ()
+    collate: Callable[[Sequence[int], Sequence[int], int], Collated] | None = None
+    collator: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +142,11 @@ class Dataset:
 
         A negative label is never counted from the end: that would name the wrong class.
         """
-        return tuple(self._class_name(label) for label in self.sample(index).labels)
+        return tuple(self.class_name(label) for label in self.sample(index).labels)
 
-    def _class_name(self, label: int) -> str:
-        if self.classes is None:
+    def class_name(self, label: Label) -> str:
+        """The name of a label."""
+        if self.classes is None or isinstance(label, str):
             return str(label)
         if 0 <= label < len(self.classes):
             return self.classes[label]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classlens.dataset.dataset import Dataset
+from classlens.dataset.dataset import Dataset, Label
 from classlens.errors import DataError, NotFound
 
 EXACT = 20_000
@@ -32,7 +32,10 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> list[int]:
     Raises:
         NotFound: no class has that name or number.
     """
-    wanted = {class_number(dataset, name) for name in names}
+    by_name = dataset.length and any(isinstance(label, str) for label in dataset.sample(0).labels)
+    wanted = {
+        name if by_name and name not in (dataset.classes or ()) else class_number(dataset, name) for name in names
+    }
     found = [index for index in range(dataset.length) if wanted.intersection(dataset.sample(index).labels)]
     if not found:
         raise DataError(f"no sample of {dataset.name} belongs to {', '.join(names)}")
@@ -58,7 +61,7 @@ def spread(dataset: Dataset, number: int, seed: int, among: Sequence[int] | None
     candidates = picked.tolist() if among is None else [among[place] for place in picked.tolist()]
     if number >= total:
         return sorted(candidates)
-    groups: dict[tuple[int, ...], list[int]] = {}
+    groups: dict[tuple[Label, ...], list[int]] = {}
     for index in candidates:
         groups.setdefault(dataset.sample(index).labels[:1], []).append(index)
     turns = sorted(

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from classlens.dataset.chance import generator, seeded_globals
+from classlens.dataset.chance import generator, mixed, seeded_globals
 from classlens.dataset.dataset import Dataset, Drawn, Glance, Needed, Outcome
 from classlens.image import Image
 
@@ -136,8 +136,3 @@ def every_snapshot(dataset: Dataset, first: Image, outcomes: Iterator[tuple[str,
         changed = not np.array_equal(before.pixels, image.pixels)
         yield Snapshot(name, image, outcome.drawn, changed, outcome.note)
         before = image
-
-
-def mixed(seed: int, index: int) -> int:
-    """One number for the global generators, different for every sample of a run."""
-    return int(np.random.SeedSequence([abs(seed), index]).generate_state(1, np.uint64)[0])

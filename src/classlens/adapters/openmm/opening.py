@@ -1,7 +1,7 @@
 """Find a config, read it with the user's overrides, and collect what the user should hear about it."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,25 @@ from classlens.shipped import shipped_config
 def open_settings(file: Path, overrides: Mapping[str, Any], *, trust: bool) -> tuple[Config, tuple[str, ...]]:
     """The settings of a config, and notes: deprecations, and overrides that nearly equal a key but are none.
 
-    With `trust` the config is run as Python, by mmengine where it is installed.
+    With `trust` the config is run as Python, by mmengine where it is installed; a note says where mmengine failed.
 
     Raises:
         ConfigError: the file is missing, or says something that cannot be read without running it.
     """
+    read: Callable[[Path], Config] = read_config
+    heard: tuple[type[Warning], ...] = (DeprecationWarning,)
     if trust:
-        from classlens.adapters.openmm.trusted import read_trusted as read
-    else:
-        read = read_config
+        from classlens.adapters.openmm.trusted import RunByClasslens, read_trusted
+
+        read, heard = read_trusted, (DeprecationWarning, RunByClasslens)
     with warnings.catch_warnings(record=True) as notices:
-        warnings.simplefilter("always", DeprecationWarning)
+        for category in heard:
+            warnings.simplefilter("always", category)
         config = read(file)
     slips = misspelled(config, overrides)
     if overrides:
         config = Config(apply_overrides(config, overrides), path=config.path, assignments=config.assignments)
-    told = [str(notice.message) for notice in notices if issubclass(notice.category, DeprecationWarning)]
+    told = [str(notice.message) for notice in notices if issubclass(notice.category, heard)]
     return config, tuple(dict.fromkeys([*told, *slips]))
 
 

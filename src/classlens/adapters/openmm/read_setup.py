@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -79,7 +80,21 @@ def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
     return splits
 
 
-def places(config: Mapping[str, Any], key: str, dataset: Settings, without: str = "") -> dict[str, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Lines(Sequence[str]):
+    """Where each of some keys is written; looked up only when somebody asks, because that parses files again."""
+
+    config: Mapping[str, Any] = field(repr=False, compare=False)
+    keys: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - as a tuple has it: a place, or several for a slice
+        return place(self.config, self.keys[index]) if isinstance(index, int) else replace(self, keys=self.keys[index])
+
+
+def places(config: Mapping[str, Any], key: str, dataset: Settings, without: str = "") -> dict[str, Sequence[str]]:
     """Where the stages of a dataset and of those inside it are written; stages that the bridge folds have no place.
 
     `without` is the start of inner keys that the config does not write: 0.x may have a list instead of a wrapper.
@@ -88,7 +103,7 @@ def places(config: Mapping[str, Any], key: str, dataset: Settings, without: str 
     kept = [
         index for index, stage in written if not (isinstance(stage, Mapping) and stage.get("type") in bridge.FOLDED)
     ]
-    found = {"": tuple(place(config, f"{key}.pipeline.{index}") for index in kept)}
+    found: dict[str, Sequence[str]] = {"": Lines(config, tuple(f"{key}.pipeline.{index}" for index in kept))}
     for part, inner in inside(dataset).items():
         deeper = places(config, f"{key}.{part.removeprefix(without)}", inner)
         found |= {f"{part}.{below}".rstrip("."): lines for below, lines in deeper.items()}
@@ -115,7 +130,7 @@ def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
     return splits
 
 
-def split_of(dataset: Settings, loader: Settings, written: Mapping[str, tuple[str, ...]]) -> Split:
+def split_of(dataset: Settings, loader: Settings, written: Mapping[str, Sequence[str]]) -> Split:
     """A dataset with the settings of its loader, both in 1.x words."""
     return Split(
         dataset=dataset,

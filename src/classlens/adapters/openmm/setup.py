@@ -31,7 +31,7 @@ class Split:
     batch_size: int | None = None
     drop_last: bool = False
     sampler: Settings = field(default_factory=dict)
-    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def pipeline(self) -> tuple[Settings, ...]:

@@ -13,7 +13,15 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.pipelines.albumentations import is_albumentations, watch_albumentations
-from classlens.adapters.pipelines.carried import PLAIN, Carried, Foreign, array_of, encoding_after, picture_in
+from classlens.adapters.pipelines.carried import (
+    PLAIN,
+    Carried,
+    Foreign,
+    array_of,
+    arrays_of,
+    encoding_after,
+    picture_in,
+)
 from classlens.adapters.pipelines.kornia import in_order, is_kornia, watch_kornia
 from classlens.adapters.pipelines.presets import unfolded
 from classlens.adapters.pipelines.watching import Watched, is_sequence, name_of, probability, watch
@@ -99,13 +107,14 @@ def said_of_form(before: Carried, after: Carried, watched: Watched) -> str:
 
 def form(value: Foreign) -> str:
     """The kind of a picture in a few words; its size is left out."""
-    picture = picture_in(value)
+    count, picture = len(list(arrays_of(value))), picture_in(value)
+    several = f"{count} views, " if count > 1 else ""
     if isinstance(picture, Pillow.Image):
-        return f"Pillow {picture.mode}"
+        return f"{several}Pillow {picture.mode}"
     _, layout = array_of(picture)
     order = "channels first" if layout == "CHW" else "channels last"
     kind = str(picture.dtype).removeprefix("torch.")
-    return f"{kind} {'tensor' if hasattr(picture, 'detach') else 'array'}, {order}"
+    return f"{several}{kind} {'tensor' if hasattr(picture, 'detach') else 'array'}, {order}"
 
 
 def settings_of(transform: Foreign) -> Mapping[str, object]:

@@ -4,15 +4,16 @@ A picture may be a Pillow image, a tensor or an array, alone or inside a tuple o
 the step from one stage to the next, so that a normalised tensor is shown as the picture that it encodes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import CellType, CodeType, FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image as Pillow
 
 from classlens.errors import DataError
-from classlens.image import Encoding, Image, Triple
+from classlens.image import Encoding, Image, Triple, side_by_side
 
 Foreign: TypeAlias = Any
 """An object of a framework: a transform, or what it takes and gives."""
@@ -22,9 +23,18 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 KEYS = ("image", "img", "pixel_values", "images", "input", "x")
 """Where a sample that is a dict keeps its picture."""
 
+CHANNELS = (1, 3, 4)
+"""How many channels a picture may have."""
+
 AFFINE_ERROR = 1e-4
 """How far a normalisation may be from scale and shift, as a part of its range, by rounding alone."""
 
+
+PER_UNIT = 2.0
+"""A standard deviation below is one of pictures in 0..1."""
+
+DEEPEST = 6
+"""How many objects deep a Normalize is looked for inside a transform of the user's."""
 
 PLAIN = Encoding()
 """A picture of whole numbers, 0..255."""
@@ -48,32 +58,65 @@ def picture_in(value: Foreign) -> Foreign:
     Raises:
         DataError: there is none.
     """
-    if isinstance(value, Pillow.Image) or hasattr(value, "shape"):
-        return value
-    inside: Sequence[Foreign] = ()
-    if isinstance(value, Mapping):
-        inside = [value[key] for key in KEYS if key in value]
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        inside = value
-    for part in inside:
-        if isinstance(part, Pillow.Image) or getattr(part, "ndim", 0) >= 2:
-            return part
-        if isinstance(part, (Mapping, Sequence)) and not isinstance(part, str):
-            return picture_in(part)
+    for picture in pictures(value):
+        return picture
     raise DataError(
         f"a sample of type {type(value).__name__} holds no picture",
         hint="a picture is a Pillow image, a tensor or an array, alone, in a tuple, or in a dict under 'image'",
     )
 
 
+def pictures(value: Foreign) -> Iterator[Foreign]:
+    """Everything in a sample that may be a picture, what stands under a usual key first."""
+    if isinstance(value, Pillow.Image) or getattr(value, "ndim", 0) >= 2:
+        yield value
+        return
+    inside: Sequence[Foreign] = ()
+    if isinstance(value, Mapping):
+        usual = [key for key in KEYS if key in value]
+        inside = [value[key] for key in (*usual, *(key for key in value if key not in usual))]
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        inside = value
+    for part in inside:
+        if holds_picture(part):
+            yield from pictures(part)
+
+
+def holds_picture(value: Foreign) -> bool:
+    """Whether a part of a sample is a picture, a list of them, or a dict with one under a usual key."""
+    if isinstance(value, Mapping):
+        return any(key in value for key in KEYS)
+    return next(pictures(value), None) is not None
+
+
+def views(value: Foreign) -> list[Foreign]:
+    """The pictures of a sample that has several, such as crops or the two views of contrastive learning.
+
+    Only what is of the same kind as the first picture is a view of it: masks and boxes are not.
+    """
+    first = kind(picture_in(value))
+    return [picture for picture in pictures(value) if kind(picture) == first and type(picture).__name__ != "Mask"]
+
+
+def kind(picture: Foreign) -> Foreign:
+    """The mode of a Pillow image; of an array its channels, 0 where it has no dimension for them."""
+    if isinstance(picture, Pillow.Image):
+        return picture.mode
+    shape = tuple(picture.shape[-3:])
+    if len(shape) < 3:
+        return 0
+    return shape[0] if hasattr(picture, "detach") or shape[2] not in CHANNELS else shape[2]
+
+
 def with_picture(value: Foreign, change: Callable[[Foreign], Foreign]) -> Foreign:
-    """A sample with its picture changed; what else is in its tuple or dict stays.
+    """A sample with its pictures changed; what else is in its tuple or dict stays.
 
     Raises:
         DataError: there is no picture.
     """
-    picture = picture_in(value)
-    return put_in_place(value, picture, change(picture))
+    for picture in views(value):
+        value = put_in_place(value, picture, change(picture))
+    return value
 
 
 def put_in_place(value: Foreign, old: Foreign, new: Foreign) -> Foreign:
@@ -95,18 +138,25 @@ def array_of(picture: Foreign) -> tuple[Array, str]:
     """
     if isinstance(picture, Pillow.Image):
         return np.array(picture.convert("RGB")), "HWC"
-    tensor = hasattr(picture, "detach")
-    array = np.asarray(picture.detach().cpu() if tensor else picture)
+    tensor, array = hasattr(picture, "detach"), numbers_of(picture)
     array = array[0] if array.ndim == 4 else array
     if array.ndim == 2:
         return np.repeat(array[:, :, None], 3, axis=2), "HWC"
     if array.ndim == 3:
-        first, last = array.shape[0] in (1, 3, 4), array.shape[2] in (1, 3, 4)
+        first, last = array.shape[0] in CHANNELS, array.shape[2] in CHANNELS
         if first and (tensor or not last):
             return three_channels(array, axis=0), "CHW"
         if last:
             return three_channels(array, axis=2), "HWC"
     raise DataError(f"an array of shape {array.shape} is no picture", hint="a picture has 1, 3 or 4 channels")
+
+
+def numbers_of(value: Foreign) -> Array:
+    """A tensor or anything like an array as numpy's; numpy has no word for half of torch's kinds of floats."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() and value.element_size() < 4 else value
+    return np.asarray(value)
 
 
 def three_channels(array: Array, *, axis: int) -> Array:
@@ -117,23 +167,32 @@ def three_channels(array: Array, *, axis: int) -> Array:
 
 
 def look(carried: Carried) -> Image:
-    """The picture for human eyes, its normalisation undone."""
-    array, layout = array_of(picture_in(carried.value))
+    """The picture for human eyes, its normalisation undone; several views side by side."""
+    return side_by_side(*(decoded(*one, carried.encoding) for one in arrays_of(carried.value)))
+
+
+def arrays_of(value: Foreign) -> Iterator[tuple[Array, str]]:
+    """Every view in a sample as an array, and its layout; a stack of pictures is as many views."""
+    for picture in views(value):
+        stacked = not isinstance(picture, Pillow.Image) and picture.ndim == 4
+        yield from map(array_of, picture if stacked else [picture])
+
+
+def decoded(array: Array, layout: str, encoding: Encoding) -> Image:
+    """An array as a picture."""
     if array.dtype == np.uint8:
         return Encoding("RGB", layout).decode(array)  # type: ignore[arg-type]
-    return replace(carried.encoding, layout=layout).decode(array.astype(np.float32))  # type: ignore[arg-type]
+    return replace(encoding, layout=layout).decode(array.astype(np.float32))  # type: ignore[arg-type]
 
 
 def remarks(carried: Carried) -> tuple[str, ...]:
     """What is unusual about a sample as loaded: numbers that no picture has."""
-    array, _ = array_of(picture_in(carried.value))
-    low, high = float(array.min()), float(array.max())
     white = carried.encoding.white
-    if array.dtype != np.uint8 and (low < -1e-3 or high > white * 1.001):
-        return (
-            *carried.said,
-            f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off",
-        )
+    for array, _ in arrays_of(carried.value):
+        low, high = float(array.min()), float(array.max())
+        if array.dtype != np.uint8 and (low < -1e-3 or high > white * 1.001):
+            outside = f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off"
+            return (*carried.said, outside)
     return carried.said
 
 
@@ -168,14 +227,14 @@ def encoding_after(transform: Foreign, before: Carried, value: Foreign) -> Encod
     plain = (encoding.mean, encoding.std) == (PLAIN.mean, PLAIN.std)
     if known is not None or not plain or (new.min() >= -1e-3 and new.max() <= encoding.white * 1.001):
         return known or encoding
-    return fitted(channels(old, old_layout), channels(new, layout), encoding) or guessed(new, encoding)
+    fit = fitted(channels(old, old_layout), channels(new, layout), encoding)
+    return fit or held(transform, encoding) or guessed(new, encoding)
 
 
 def told(transform: Foreign, encoding: Encoding) -> Encoding | None:
     """The encoding after a transform that carries mean and std; None for others."""
-    said = getattr(transform, "flags", None) or {}  # kornia keeps its settings there
-    mean, std = (getattr(transform, name, said.get(name)) for name in ("mean", "std"))
     name = type(transform).__name__.casefold()
+    mean, std = setting(transform, "mean"), setting(transform, "std")
     if "normalize" not in name or "denormalize" in name or mean is None or std is None:
         return None
     if getattr(transform, "normalization", "standard") != "standard":
@@ -187,9 +246,34 @@ def told(transform: Foreign, encoding: Encoding) -> Encoding | None:
     return replace(encoding, white=unit if unit > 1 else encoding.white, mean=shift, std=scale)  # type: ignore[arg-type]
 
 
+def held(transform: Foreign, encoding: Encoding, depth: int = 0) -> Encoding | None:
+    """The encoding after a transform of the user's that holds one with mean and std; None where it holds none."""
+    own = told(transform, encoding)
+    if own is not None:
+        return replace(own, white=1.0) if max(own.std) < PER_UNIT else own
+    parts = parts_of(transform)
+    parts = [part for part in parts if callable(part) or isinstance(part, (list, tuple, dict))]
+    found = (held(part, encoding, depth + 1) for part in (parts if depth < DEEPEST else ()))
+    return next((one for one in found if one is not None), None)
+
+
+def parts_of(transform: Foreign) -> Sequence[Foreign]:
+    """What a transform is made of: members, attributes, or the variables that a function finds around it."""
+    if isinstance(transform, FunctionType):
+        around = [cell.cell_contents for cell in transform.__closure__ or () if cell != CellType()]
+        return [*around, *map(transform.__globals__.get, sorted(names_of(transform.__code__)))]
+    inside = transform if isinstance(transform, (list, tuple, dict)) else getattr(transform, "__dict__", ())
+    return list(inside.values() if isinstance(inside, dict) else inside)
+
+
+def setting(transform: Foreign, name: str) -> Foreign:
+    """A setting of a transform; kornia keeps them in `flags`."""
+    return getattr(transform, name, (getattr(transform, "flags", None) or {}).get(name))
+
+
 def triple(values: Foreign) -> Triple:
     """Three numbers from one or three, given as a number, a sequence or a tensor."""
-    flat = [float(f"{value:.6g}") for value in np.asarray(values, dtype=np.float64).reshape(-1)]
+    flat = [float(f"{value:.6g}") for value in numbers_of(values).astype(np.float64).reshape(-1)]
     first, second, third = flat if len(flat) == 3 else flat[:1] * 3
     return first, second, third
 
@@ -217,3 +301,9 @@ def guessed(new: Array, encoding: Encoding) -> Encoding:
     if encoding.white == 1 and encoding.mean == (0, 0, 0) and -1.001 <= new.min() < -0.1:
         return replace(encoding, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     return encoding
+
+
+def names_of(code: CodeType) -> set[str]:
+    """The names and texts in a piece of code, and in the functions inside it."""
+    names = {*code.co_names, *(part for part in code.co_consts if isinstance(part, str))}
+    return names.union(*(names_of(part) for part in code.co_consts if isinstance(part, CodeType)))

@@ -5,6 +5,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from classlens.adapters.pipelines.carried import numbers_of
+
 Value: TypeAlias = Any
 """Whatever a framework draws: numbers, tensors, nested tuples of them."""
 
@@ -79,7 +81,7 @@ def is_default(value: Value) -> bool:
 def plain(value: Value) -> object:
     """Numbers, strings and short tuples of them; None for anything that cannot be shown in a few words."""
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = numbers_of(value)
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist() if value.size <= LONGEST else None
     if isinstance(value, (list, tuple)):

@@ -6,6 +6,7 @@ for each element, and kornia, which always does, are shown with one draw for the
 
 from collections.abc import Sequence
 
+from classlens.adapters.pipelines.watching import name_of
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.dataset.dataset import BatchPlan, Mixing
@@ -19,6 +20,9 @@ KORNIA = {
     "kornia.augmentation._2d.mix.mixup.RandomMixUpV2": "Mixup",
     "kornia.augmentation._2d.mix.cutmix.RandomCutMixV2": "CutMix",
 }
+
+STACKING = ("torch.utils.data", "timm.data", "transformers.data", "lightning", "pytorch_lightning")
+"""Packages whose collate functions only stack samples, except those that are known to mix."""
 
 
 def is_mixing(thing: Thing) -> bool:
@@ -35,15 +39,28 @@ def mixing_in(augmentation: Thing) -> Thing:
     return None if augmentation is None else next(filter(is_mixing, augmentation.modules()), None)
 
 
-def batch_plan(loader: Thing, mixing: Thing) -> BatchPlan | None:
-    """How a DataLoader batches, and how its collate function or `mixing` mixes; None where there is no batch size."""
+def batch_plan(loader: Thing, mixing: Thing, own: Thing = None) -> BatchPlan | None:
+    """How a DataLoader batches, and how its collate function or `mixing` mixes; None where there is no batch size.
+
+    `own` runs the loader's collate function; without it, one that is not known is only named.
+    """
     size = getattr(loader, "batch_size", None)
     collate = getattr(loader, "collate_fn", None)
-    if mixing is None and is_mixing(collate):
-        mixing = collate
+    known = is_mixing(collate)
     if size is None:
         return None
-    return BatchPlan(size, () if mixing is None else mixings(mixing))
+    if mixing is None and known:
+        mixing = collate
+    collator = "" if collate is None or known or not is_own(collate) else name_of(collate)
+    return BatchPlan(
+        size, () if mixing is None else mixings(mixing), own if collator and mixing is None else None, collator
+    )
+
+
+def is_own(collate: Thing) -> bool:
+    """Whether a collate function comes from no framework, so that nobody knows what it does."""
+    module = getattr(collate, "__module__", None) or type(collate).__module__
+    return not module.startswith(STACKING)
 
 
 def mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:

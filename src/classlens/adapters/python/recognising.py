@@ -183,6 +183,7 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
     Raises:
         NotFound: there is none for this split.
     """
+    from classlens.adapters.python.collating import Collating
     from classlens.adapters.python.data import extended, open_data
 
     check_single(parts, "transform", "augmentation", "loaders", "mixing")
@@ -198,7 +199,9 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
         return extended(given, behind)
     given, in_loader = without_prefetching(given)
     mixing = (parts.mixing or mixing_in(parts.augmentation)) if split == "train" else None
-    return replace(extended(open_data(given, split), [*in_loader, *behind]), batch=batch_plan(given, mixing))
+    opened = open_data(given, split)
+    own = None if in_loader or behind else Collating(given, opened)
+    return replace(extended(opened, [*in_loader, *behind]), batch=batch_plan(given, mixing, own))
 
 
 def open_schedule(parts: Parts) -> Schedule:

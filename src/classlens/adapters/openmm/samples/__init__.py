@@ -69,7 +69,7 @@ class Reading:
 
     name: str
     classes: Classes = None
-    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: Mapping[str, Sequence[str]] = field(default_factory=dict)
     trusted: Sequence[str] | None = None
     stages: bool = True
 

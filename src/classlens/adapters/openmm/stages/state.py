@@ -11,11 +11,9 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.dataset.reading import Pixels, displayable
-from classlens.image import Encoding, Image
+from classlens.image import Encoding, Image, side_by_side
 
 BGR = Encoding(order="BGR")
-GAP = 4
-"""Pixels between the views of a multi-view sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class State:
 def look(state: State) -> Image:
     """Any state as a picture for human eyes: normalisation undone, grey as grey, views side by side."""
     if state.views:
-        return Image(side_by_side([look(view).pixels for view in state.views]))
+        return side_by_side(*map(look, state.views))
     if isinstance(state.value, Pillow.Image):
         shown = np.array(state.value.convert("RGB"))
         return Image(shown if state.encoding.order == "RGB" else np.ascontiguousarray(shown[..., ::-1]))
@@ -61,15 +59,3 @@ def look(state: State) -> Image:
     if state.encoding == BGR:
         return Image(cv2.cvtColor(displayable(array), cv2.COLOR_BGR2RGB))
     return state.encoding.decode(array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2))
-
-
-def side_by_side(pictures: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Pictures of any height next to each other on white."""
-    height = max(picture.shape[0] for picture in pictures)
-    width = sum(picture.shape[1] + GAP for picture in pictures) - GAP
-    sheet = np.full((height, width, 3), 255, np.uint8)
-    left = 0
-    for picture in pictures:
-        sheet[: picture.shape[0], left : left + picture.shape[1]] = picture
-        left += picture.shape[1] + GAP
-    return sheet
