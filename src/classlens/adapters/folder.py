@@ -16,7 +16,7 @@ from classlens.dataset.remote import is_remote
 from classlens.errors import DataError
 from classlens.source import Source
 
-LISTS = (".txt", ".csv", ".json")
+LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
 
 
 def open_folder(path: str, options: Options) -> Source:

@@ -8,7 +8,7 @@ from classlens.adapters.openmm.stages.loading import LoadImageFromFile
 from classlens.adapters.openmm.stages.state import BGR, State, look
 from classlens.dataset.dataset import Dataset, Glance, Needed, Sample, Stage
 from classlens.dataset.reading import Pixels, read_bytes
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, suggestion
 from classlens.image import Encoding
 
 
@@ -126,3 +126,16 @@ def text(settings: Settings, key: str, where: str) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {key} is a text, not {value!r}")
     return value
+
+
+def split_of(settings: Settings, where: str, *known: str) -> str:
+    """The split, by default the first of those that the dataset has.
+
+    Raises:
+        ConfigError: it has no such split.
+    """
+    split = settings.get("split", known[0])
+    if split not in known:
+        kind = settings["type"]
+        raise ConfigError(f"{where}: {kind} has no split {split!r}", hint=suggestion(str(split), known))
+    return str(split)
