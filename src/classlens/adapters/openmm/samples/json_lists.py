@@ -38,7 +38,9 @@ def json_rows(content: str, path: str) -> tuple[list[JsonRow], tuple[str, ...] |
         rows = tables[0] if len(tables) == 1 else None
     if not isinstance(rows, list) or not rows:
         keys = f"; it has {', '.join(map(str, list(found)[:5]))}" if isinstance(found, Mapping) and found else ""
-        raise DataError(f"{path}: no data_list with samples in it{keys}", hint="a list of dicts with path and label does")
+        raise DataError(
+            f"{path}: no data_list with samples in it{keys}", hint="a list of dicts with path and label does"
+        )
     return [row if isinstance(row, Mapping) else numbered(row) for row in rows], classes
 
 
