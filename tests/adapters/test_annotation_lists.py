@@ -1,7 +1,9 @@
 """Annotation lists as people write them: which column holds what is found by names and by content, or refused."""
 
+import gc
 import json
 import os
+from random import Random
 
 import pytest
 
@@ -169,3 +171,40 @@ def test_a_table_is_read_as_the_loader_of_hugging_face_reads_it(separator, tmp_p
     dataset = open_source(f"csv:{tmp_path / 'list.csv'}").dataset("train")
 
     assert samples(dataset, tmp_path) == list(zip(expected["file_name"], expected["label"], strict=True))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # datasets leaves its file open
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_the_metadata_of_an_image_folder_is_read_as_hugging_face_reads_it(kind, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = [{"file_name": f"{number}.png", "label": "zebra" if number % 2 else "ant"} for number in range(5)]
+    for row in rows:
+        write(tmp_path / "data" / row["file_name"])
+    lines = (
+        [json.dumps(row) for row in rows]
+        if kind == "jsonl"
+        else ["file_name,label", *map(",".join, map(dict.values, rows))]
+    )
+    (tmp_path / "data" / f"metadata.{kind}").write_text("\n".join(lines))
+    loaded = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "data"), cache_dir=str(tmp_path / "cache"))
+    expected = loaded["train"].cast_column("image", datasets.Image(decode=False))
+    gc.collect()
+
+    dataset = open_source(f"csv:{tmp_path / 'data'}/metadata.{kind}").dataset()
+
+    found = [(dataset.sample(index).path, dataset.class_names(index)) for index in range(dataset.length)]
+    assert found == [(row["image"]["path"], (row["label"],)) for row in expected]
+
+
+def test_lists_of_openmmlab_are_split_at_the_last_blank_whatever_their_names_hold(tmp_path):
+    random = Random(0)
+    parts = ["a", "b c", "1", "x,y", "s;t", "img", "path", "1 2", "label", "a|b", "n01", "-"]
+    for _ in range(200):
+        names = ["/".join(random.choices(parts, k=2)) + random.choice([".jpg", ".JPEG", ""]) for _ in range(4)]
+        lines = [f"{name}{number} {random.randrange(3)}" for number, name in enumerate(names)]
+        (tmp_path / "list.txt").write_text("\n".join(lines))
+
+        dataset = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt")
+
+        expected = [line.rsplit(" ", 1) for line in lines]  # as mmpretrain's CustomDataset does
+        assert samples(dataset, tmp_path) == [(name, int(label)) for name, label in expected]

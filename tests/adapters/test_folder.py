@@ -39,6 +39,19 @@ def test_where_timm_numbers_class_folders_otherwise_the_order_that_counts_is_nam
         assert f"with timm, it is {by_timm[differ[0]]!r}" in dataset.warnings[0]
 
 
+def test_a_class_folder_without_pictures_that_timm_does_not_count_is_told(tmp_path):
+    timm_data = pytest.importorskip("timm.data")
+    (tmp_path / "ant").mkdir()
+    for name in ("bee", "cat"):
+        write(tmp_path / name / "1.png")
+    assert timm_data.ImageDataset(str(tmp_path)).reader.class_to_idx == {"bee": 0, "cat": 1}
+
+    empty, order = open_source(f"folder:{tmp_path}").dataset().warnings
+
+    assert empty == "classes without a picture: ant"
+    assert order.endswith("0 is 'ant'; trained with timm, it is 'bee'")
+
+
 @pytest.mark.parametrize("place", ["data", "all.zip"])
 def test_a_folder_with_other_splits_does_not_show_them(place, tmp_path):
     for name in ("train/a/1.png", "valid/a/2.png", "valid/b/3.png"):

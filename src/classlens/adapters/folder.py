@@ -70,7 +70,7 @@ def listed(path: str, name: str) -> Listing:
         )
     else:
         return in_folder(path, name)
-    return saying(found, order_note(found.classes))
+    return saying(found, order_note(found.classes or (), found.classes or ()))
 
 
 def in_folder(path: str, name: str) -> Listing:
@@ -89,7 +89,8 @@ def in_folder(path: str, name: str) -> Listing:
     labelled = any(entry.is_dir() for entry in entries_of(root))
     found = scan(root, labelled=labelled, extensions=EVERY_EXTENSION)
     listing = Listing(len(found), found.sample, found.classes or None, warnings=found.warnings)
-    return saying(listing, (*order_note(found.classes), *said))
+    filled = [name for name, pictures in zip(found.classes, found.names, strict=False) if pictures]
+    return saying(listing, (*order_note(found.classes, filled), *said))
 
 
 def saying(listing: Listing, words: Sequence[str]) -> Listing:

@@ -5,7 +5,7 @@ A line that cannot be used as it is becomes a warning with file and line, never 
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO, TextIOWrapper
@@ -24,6 +24,7 @@ from classlens.adapters.openmm.samples.columns import (
     is_heading,
     is_picture,
     parts_of,
+    whole_number,
     word,
 )
 from classlens.adapters.openmm.samples.json_lists import json_columns, json_rows, rows_of_json
@@ -98,6 +99,7 @@ def read_annotations(
         DataError: the file is missing, empty, holds no usable line, or may be understood in several ways.
     """
     troubles, suffix = Troubles(path), Path(path).suffix.lower()
+    rows: Callable[[Columns], Iterator[Row]]
     if suffix in (".json", ".jsonl"):
         table, stated = json_rows(decoded(path), path)
         columns, keys = json_columns(table, path)
@@ -151,13 +153,11 @@ def named_classes(rows: Iterator[Row]) -> tuple[str, ...] | None:
 
 def names_beside(numbers: Iterator[Row], names: Iterator[Row]) -> tuple[str, ...] | None:
     """The classes of a list that has their names beside their numbers; None if these contradict each other."""
-    pairs = {(number, name) for (_, _, number), (_, _, name) in zip(numbers, names, strict=True)}
-    found = {
-        int(float(number)): name for number, name in pairs if isinstance(number, str) and INTEGER.fullmatch(number)
-    }
+    pairs = {(str(number), str(name)) for (_, _, number), (_, _, name) in zip(numbers, names, strict=True)}
+    found = {whole_number(number): name for number, name in pairs if INTEGER.fullmatch(number)}
     if not found or len(found) < len(pairs) or not 0 <= min(found) <= max(found) < MOST_CLASSES:
         return None
-    return tuple(str(found.get(number) or number) for number in range(max(found) + 1))
+    return tuple(found.get(number) or str(number) for number in range(max(found) + 1))
 
 
 def note_repetitions(
@@ -333,10 +333,13 @@ def labels_of(label: Label, classes: Sequence[str] | None, place: int | str, tro
         troubles.note("no label", place)
         return ()
     numbers = []
-    whole = label if classes and label in classes else None
-    for part in label if isinstance(label, tuple) else (whole,) if whole else map(str.strip, label.split(",")):
+    if isinstance(label, tuple):
+        parts: Sequence[str] = label
+    else:
+        parts = [label] if classes and label in classes else [part.strip() for part in label.split(",")]
+    for part in parts:
         if INTEGER.fullmatch(part):
-            numbers.append(int(float(part)))
+            numbers.append(whole_number(part))
         elif classes and part in classes:
             numbers.append(classes.index(part))
         else:

@@ -27,7 +27,7 @@ SPLITS = ("split", "set", "subset", "phase", "fold", "partition", "usage")
 """Headings, most telling first, without capitals, blanks, hyphens and underscores."""
 
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
-INTEGER = re.compile(r"-?\d+(?:\.0+)?")
+INTEGER = re.compile(r"\s*-?\d{1,18}(?:\.0+)?\s*")
 ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "-1", "-1.0", "false")
 SHOWN = 3
 """How many cells of a doubtful column an error shows."""
@@ -79,7 +79,12 @@ def pictured(cells: Cells) -> bool:
 
 def integers(cells: Cells) -> bool:
     """Whether a column holds whole numbers only."""
-    return bool(cells) and all(INTEGER.fullmatch(cell.strip()) for cell in cells)
+    return bool(cells) and all(INTEGER.fullmatch(cell) for cell in cells)
+
+
+def whole_number(cell: str) -> int:
+    """The number in a cell that `INTEGER` fits: pandas writes 3 as 3.0 in a column with gaps."""
+    return int(cell.partition(".")[0])
 
 
 def word(heading: str) -> str:
@@ -94,13 +99,13 @@ def is_heading(first: Cells, rest: Sequence[Cells]) -> bool:
     if any(word(cell) in PATHS for cell in first):
         return True
     columns = list(zip_longest(*rest, fillvalue=""))[: len(first)]
-    sample = any(not cell.strip() or INTEGER.fullmatch(cell.strip()) for cell in first)
+    sample = any(not cell.strip() or INTEGER.fullmatch(cell) for cell in first)
     return not sample and any(pictured(cells) or integers(cells) for cells in columns)
 
 
 def is_running(cells: Cells) -> bool:
     """Whether a column counts its rows, from 0 or 1."""
-    return len(cells) > 1 and integers(cells) and [int(float(one)) for one in cells] in counted(len(cells))
+    return len(cells) > 1 and integers(cells) and list(map(whole_number, cells)) in counted(len(cells))
 
 
 def counted(length: int) -> tuple[list[int], list[int]]:

@@ -50,28 +50,34 @@ def numbered(row: object) -> JsonRow:
     return {str(number): cell for number, cell in enumerate(cells)}
 
 
-def stated_classes(metainfo: Mapping[str, Any]) -> tuple[str, ...] | None:
+def stated_classes(metainfo: object) -> tuple[str, ...] | None:
     """The class names under `classes`, or under `categories` in the order of their ids, as OpenMMLab reads them."""
-    categories = metainfo.get("categories")
+    if not isinstance(metainfo, Mapping):
+        return None
     if isinstance(metainfo.get("classes"), list | tuple) and metainfo["classes"]:
         return tuple(map(str, metainfo["classes"]))
-    if not isinstance(categories, list | tuple) or not all(isinstance(one, Mapping) for one in categories):
-        return None
-    ordered = sorted(categories, key=lambda one: one.get("id", 0))
-    return tuple(str(one.get("category_name", one.get("name", one.get("id")))) for one in ordered) or None
+    ordered = sorted(with_ids(metainfo.get("categories")), key=lambda one: int(one["id"]))
+    return tuple(str(one.get("category_name", one.get("name", one["id"]))) for one in ordered) or None
+
+
+def with_ids(rows: object) -> list[JsonRow]:
+    """The entries of a list that have a number under `id`."""
+    listed = rows if isinstance(rows, list | tuple) else ()
+    return [one for one in listed if isinstance(one, Mapping) and isinstance(one.get("id"), int)]
 
 
 def joined_by_number(found: Mapping[str, Any]) -> JsonRow:
     """The form of COCO and iNaturalist: images, annotations and categories refer to each other by ids."""
-    ids = sorted(one["id"] for one in found.get("categories") or () if isinstance(one, Mapping) and "id" in one)
+    ids = sorted(int(one["id"]) for one in with_ids(found.get("categories")))
     places = {number: place for place, number in enumerate(ids)}
-    labels: dict[Any, list[int]] = {}
+    labels: dict[int, list[int]] = {}
     for one in found["annotations"]:
-        number = one.get("category_id") if isinstance(one, Mapping) else None
-        if number is not None and places.get(number, number) not in labels.setdefault(one.get("image_id"), []):
-            labels[one.get("image_id")].append(places.get(number, number))
-    images = [one for one in found.get("images") or () if isinstance(one, Mapping)]
-    return {"data_list": [{"path": one.get("file_name"), "label": labels.get(one.get("id"))} for one in images]}
+        image, number = (one.get(key) if isinstance(one, Mapping) else None for key in ("image_id", "category_id"))
+        if isinstance(image, int) and isinstance(number, int):
+            known = labels.setdefault(image, [])
+            known += [places.get(number, number)] if places.get(number, number) not in known else []
+    images = with_ids(found.get("images"))
+    return {"data_list": [{"path": one.get("file_name"), "label": labels.get(one["id"])} for one in images]}
 
 
 def json_columns(rows: Sequence[JsonRow], path: str) -> tuple[Columns, tuple[str, ...]]:
@@ -81,6 +87,8 @@ def json_columns(rows: Sequence[JsonRow], path: str) -> tuple[Columns, tuple[str
         DataError: several keys may lead to the pictures or the labels.
     """
     keys = tuple(dict.fromkeys(key for row in rows[:SAMPLED] for key in row))
+    if not keys:
+        raise DataError(f"{path}: its samples are empty")
     if "img_path" in keys:
         label = keys.index("gt_label") if "gt_label" in keys else None
         if label is not None or not any(key in keys for key in ("label", "labels")):

@@ -48,7 +48,8 @@ def by_folders(start: str, names: Sequence[str], split: str | None, *, flat: boo
     shown, where = sorted(shown_of(names, left_out)), start.removesuffix("::")
     if not shown:
         raise DataError(f"no picture in {where}")
-    top, said = common_folder(shown), ()
+    top = common_folder(shown)
+    said: tuple[str, ...] = ()
     if split:
         last = top.rstrip("/").rpartition("/")[2]
         top = top.removesuffix(f"{last}/") if last in ALIASES else top
@@ -90,13 +91,15 @@ def without_splits(where: str, split: str) -> tuple[str, ...]:
     return () if split == "train" else (f"{where} has no splits: all of it is shown as {split}",)
 
 
-def order_note(classes: Sequence[str] | None) -> tuple[str, ...]:
-    """A word where frameworks number class folders differently: timm counts the numbers in names, and ignores capitals."""
-    classes = classes or ()
-    parts = [re.split(r"(\d+)", name.lower()) for name in classes]
+def order_note(classes: Sequence[str], filled: Sequence[str]) -> tuple[str, ...]:
+    """A word where timm numbers class folders differently.
+
+    It counts the numbers in names, ignores capitals, and leaves out folders that are not `filled` with pictures.
+    """
+    parts = [re.split(r"(\d+)", name.lower()) for name in filled]
     keys = [[int(part) if place % 2 else part for place, part in enumerate(name)] for name in parts]
-    by_timm = [name for _, name in sorted(zip(keys, classes, strict=True), key=lambda pair: pair[0])]
-    for number, (name, other) in enumerate(zip(classes, by_timm, strict=True)):
+    by_timm = [name for _, name in sorted(zip(keys, filled, strict=True), key=lambda pair: pair[0])]
+    for number, (name, other) in enumerate(zip(classes, by_timm, strict=False)):
         if name != other:
             return (
                 f"class folders are numbered as OpenMMLab and torchvision number them: {number} is {name!r}; "
