@@ -64,9 +64,10 @@ class Listing:
         own, place = self.found(index)
         pixels, path = own.pixels(place), own.sample(place).path
         if pixels is not None:
-            return State(pixels, own.encoding, path)
-        data = own.content(place) if own.content else read_bytes(path or "")
-        state = (own.pipeline.loader or LoadImageFromFile()).state(data, path or "", needed=needed)
+            state = State(pixels, own.encoding, path)
+        else:
+            data = own.content(place) if own.content else read_bytes(path or "")
+            state = (own.pipeline.loader or LoadImageFromFile()).state(data, path or "", needed=needed)
         trouble = own.trouble(place)
         return replace(state, remarks=(trouble, *state.remarks)) if trouble else state
 
