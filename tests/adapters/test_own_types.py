@@ -1,4 +1,5 @@
 import sys
+from importlib import invalidate_caches
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,7 @@ LABELS = {
 
 @pytest.mark.parametrize(("label", "expected", "remark"), LABELS.values(), ids=LABELS.keys())
 def test_labels_of_a_dataset_of_ones_own_may_have_several_forms(label, expected, remark, opened):
+    invalidate_caches()  # "." has been another folder before
     module = f"types_{list(LABELS.values()).index((label, expected, remark))}"
     Path(f"{module}.py").write_text(MODULE.replace("'gt_label': index", f"'gt_label': {label}"))
 
