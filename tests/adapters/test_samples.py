@@ -150,6 +150,22 @@ def test_names_that_do_not_fit_their_folders_get_a_word(names, word, folder, tmp
     assert by_folder.classes == by_list.classes == tuple(names)
 
 
+def test_a_list_that_labels_a_folder_in_several_ways_is_no_slip(tmp_path):
+    (tmp_path / "list.txt").write_text("cat/1.jpg 0\ncat/2.jpg 1\n")
+
+    dataset = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt", classes=["cat", "dog"])
+
+    assert dataset.warnings == ()
+
+
+def test_numbers_in_a_list_are_numbers_also_where_classes_are_called_so(tmp_path):
+    (tmp_path / "list.txt").write_text("1.jpg 0\n2.jpg 1\n")
+
+    dataset = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt", classes=["1", "2"])
+
+    assert [dataset.class_names(index) for index in range(2)] == [("1",), ("2",)]
+
+
 def test_a_dataset_with_names_of_its_own_keeps_them_unless_the_folders_are_others(folder, tmp_path):
     (tmp_path / "list.txt").write_text("a/1.png 0\n")
 

@@ -117,7 +117,8 @@ def annotated(path: str, folder: str, classes: Classes, *, labelled: bool = True
 
     one_of_each = dict(zip(found.labels, found.names, strict=True)) if classes else {}
     folders = {label[0]: Path(name).parent.name for label, name in one_of_each.items() if len(label) == 1}
-    warnings = found.warnings + tuple(misnamed(folders, classes or ()))
+    by_class = len(set(folders.values())) == len(folders) > 1
+    warnings = found.warnings + tuple(misnamed(folders, classes or ()) if by_class else ())
     return Listing(len(found.names), sample, classes or found.classes, warnings=warnings)
 
 
