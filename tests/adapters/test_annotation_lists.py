@@ -46,6 +46,8 @@ TABLES = {
     "numbers that pandas made floats": ("l.csv", "path,label\na.jpg,10.0\nb.jpg,2.0\n", None, [("a.jpg", 10), ("b.jpg", 2)]),
     "names with commas": ("l.csv", 'path,label\na.jpg,"tench, Tinca tinca"\nb.jpg,dog\n', ("dog", "tench, Tinca tinca"), [("a.jpg", 1), ("b.jpg", 0)]),
     "names without an ending": ("l.txt", "n01/img1 0\nn02/img2 1\n", None, [("n01/img1", 0), ("n02/img2", 1)]),
+    "a table of Excel": ("l.csv", "sep=;\npath;label\na.jpg;cat\nb.jpg;dog\n", CATS, CAT_AND_DOG),
+    "quotes behind blanks": ("l.csv", '"path", "label"\n"a.jpg", "cat"\n"b.jpg", "dog"\n', CATS, CAT_AND_DOG),
     "one row": ("l.csv", "a.jpg,1\n", None, [("a.jpg", 1)]),
 }  # fmt: skip
 
@@ -148,6 +150,18 @@ def test_a_column_of_splits_is_not_followed_and_said_so(tmp_path):
 
     assert samples(dataset, tmp_path) == CAT_AND_DOG
     assert dataset.warnings == (f"{tmp_path}/list.csv: all rows are shown, whatever column 'split' says",)
+
+
+def test_captions_and_fractions_are_no_silent_classes(tmp_path):
+    (tmp_path / "texts.csv").write_text("file_name,text\n" + "".join(f"{n}.jpg,picture {n}\n" for n in range(30)))
+    (tmp_path / "scores.csv").write_text("file_name,score\na.jpg,0.25\nb.jpg,1.5\n")
+
+    texts = open_source(f"csv:{tmp_path / 'texts.csv'}").dataset("train")
+    scores = open_source(f"csv:{tmp_path / 'scores.csv'}").dataset("train")
+
+    assert "every picture has a class of its own, such as 'picture 0'" in texts.warnings[0]
+    assert samples(scores, tmp_path) == [("a.jpg",), ("b.jpg",)]
+    assert "label is not a number" in scores.warnings[0]
 
 
 def test_trouble_in_a_table_is_told_with_its_line(tmp_path):

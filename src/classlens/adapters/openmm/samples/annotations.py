@@ -15,6 +15,7 @@ import numpy as np
 
 from classlens.adapters.openmm.samples.columns import (
     INTEGER,
+    NUMBER,
     PATHS,
     Cells,
     Columns,
@@ -48,7 +49,9 @@ SEPARATORS = {".csv": (",", ";", "\t", "|", LAST_BLANK), ".tsv": ("\t", ",", ";"
 IN_TEXT = ("\t", " ", LAST_BLANK, ",", ";", "|")
 """What may part the columns of a list, the likeliest first."""
 
-MOST_CLASSES = 100_000
+MOST_CLASSES, MANY = 100_000, 20
+"""Numbers above the first name no classes; more pictures than the second do not have a class each."""
+
 Row = tuple[int | str, str, Label]
 """The place of a sample in its list, its picture, and its label as written there."""
 
@@ -108,11 +111,13 @@ def read_annotations(
         content = as_utf8(read_bytes(path))
         separator, columns = form_of(content, path, labelled=labelled, folder=folder)
         rows, missing = partial(rows_of, content, separator, path), "blank line"
+    called: Sequence[str] | None = None
     if columns.hot:
         columns, classes = in_order(columns, classes, path)
     elif labelled and not classes:
         beside = columns.names is not None and names_beside(rows(columns), rows(replace(columns, label=columns.names)))
         classes = beside or named_classes(rows(columns))
+        called = classes
     known: dict[Label, tuple[int, ...]] = {}
     names: list[str] = []
     labels: list[tuple[int, ...]] = []
@@ -131,8 +136,10 @@ def read_annotations(
     if not names:
         raise DataError(f"{path}: no line of the form 'path label'")
     note_repetitions(names, labels, rows(columns), troubles)
-    notes = (f"{path}: {columns.note}",) if columns.note else ()
-    return Annotations(names, labels, tuple(classes) if classes else None, notes + troubles.told())
+    notes = [f"{path}: {columns.note}"] if columns.note else []
+    if called and MANY < len(names) == len(called):
+        notes.append(f"{path}: every picture has a class of its own, such as {called[0]!r}: no label, perhaps")
+    return Annotations(names, labels, tuple(classes) if classes else None, (*notes, *troubles.told()))
 
 
 def named_classes(rows: Iterator[Row]) -> tuple[str, ...] | None:
@@ -142,7 +149,7 @@ def named_classes(rows: Iterator[Row]) -> tuple[str, ...] | None:
         if label in found:
             continue
         for one in (label,) if isinstance(label, str) else label:
-            if INTEGER.fullmatch(one.partition(",")[0].strip()):
+            if NUMBER.fullmatch(one.partition(",")[0]):
                 return None
         found.add(label)
     return (
@@ -292,10 +299,10 @@ def table_rows(content: bytes, separator: str, path: str) -> Iterator[tuple[int,
         DataError: it is no table, for instance because a quotation mark is left open.
     """
     lines = TextIOWrapper(BytesIO(content), "utf-8", "surrogateescape", newline="")
-    reader = csv.reader(lines, delimiter=separator)
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ")
     try:
         for row in reader:
-            if any(row):
+            if any(row) and not (reader.line_num == 1 and row[0].startswith("sep=")):  # as Excel begins a table
                 yield reader.line_num, row
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: not a table: {error}") from error

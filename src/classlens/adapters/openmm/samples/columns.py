@@ -28,6 +28,7 @@ SPLITS = ("split", "set", "subset", "phase", "fold", "partition", "usage")
 
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 INTEGER = re.compile(r"\s*-?\d{1,18}(?:\.0+)?\s*")
+NUMBER = re.compile(r"\s*-?\d+(?:\.\d*)?\s*")
 ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "-1", "-1.0", "false")
 SHOWN = 3
 """How many cells of a doubtful column an error shows."""
