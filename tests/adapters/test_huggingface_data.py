@@ -59,3 +59,54 @@ def test_data_that_is_not_there_is_told(tmp_path, monkeypatch):
         open_source("hfds:./nowhere").dataset()
     with pytest.raises(DataError, match="cannot be opened"):
         open_source(f"hfds:{tmp_path}").dataset()
+
+
+def test_the_labels_of_all_samples_are_read_at_once(tmp_path, monkeypatch):
+    saved = rows().select([3, 0, 2, 1, 1])
+    saved.save_to_disk(str(tmp_path))
+    dataset = open_source(f"hfds:{tmp_path}").dataset()
+    asked = []
+    select = datasets.Dataset.select_columns
+    monkeypatch.setattr(
+        datasets.Dataset, "select_columns", lambda self, names: asked.append(names) or select(self, names)
+    )
+
+    labels = [dataset.sample(index).labels for index in range(dataset.length)]
+
+    assert labels == [(label,) for label in saved["label"]]
+    assert asked == [["label"]]
+
+
+@pytest.mark.parametrize("label", [datasets.ClassLabel(names=["cat", "dog"]), datasets.Value("int64")])
+def test_rows_of_a_table_in_any_order_cost_one_reading_of_each_row_group(label, tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    saved = datasets.concatenate_datasets([rows()] * 30).cast_column("label", label)
+    saved.to_parquet(str(tmp_path / "data.parquet"), batch_size=2)
+    read = []
+    whole = parquet.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        parquet.ParquetFile,
+        "read_row_group",
+        lambda self, number, **kind: read.append(number) or whole(self, number, **kind),
+    )
+    dataset = open_source(f"folder:{tmp_path / 'data.parquet'}").dataset()
+    order = np.random.default_rng(0).permutation(dataset.length)
+
+    labels = [dataset.sample(index).labels for index in order]
+    shades = [dataset.look(dataset.load(index)).pixels[0, 0, 0] for index in order]
+
+    assert labels == [(saved[int(index)]["label"],) for index in order]
+    assert shades == [np.asarray(saved[int(index)]["image"])[0, 0, 0] for index in order]
+    assert len(set(read)) > 4
+    assert len(read) == len(set(read))
+
+
+def test_labels_of_a_table_that_are_names_are_its_classes(tmp_path):
+    table = rows().cast_column("label", datasets.Value("string"))
+    table = table.map(lambda row, index: {"label": ["zebra", "ant"][index % 2]}, with_indices=True)
+    table.to_parquet(str(tmp_path / "data.parquet"))
+
+    dataset = open_source(f"folder:{tmp_path / 'data.parquet'}").dataset()
+
+    assert dataset.classes == ("ant", "zebra")
+    assert [dataset.class_names(index)[0] for index in range(4)] == list(table["label"])

@@ -1,4 +1,6 @@
 import sys
+from importlib import invalidate_caches
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +81,28 @@ def test_a_dataset_of_ones_own_is_asked_for_its_samples(opened):
     assert dataset.class_names(1) == ("bright",)
     assert trace(dataset, 1).original.image.size == (6, 6)
     assert np.unique(trace(dataset, 1).transformed.image.pixels).tolist() == [100]
+
+
+LABELS = {
+    "a number": ("index", [(0,), (1,)], ""),
+    "a number of numpy": ("np.int64(index)", [(0,), (1,)], ""),
+    "several": ("[0, index]", [(0, 0), (0, 1)], ""),
+    "zeros and ones, as in 0.x": ("np.array([1, index, 0], np.int8)", [(0,), (0, 1)], ""),
+    "several tasks": ("{'colour': 1, 'size': index}", [(), ()], "no label: gt_label is {'colour': 1, 'size': 1}"),
+    "a name": ("'cat'", [(), ()], "no label: gt_label is 'cat'"),
+}
+
+
+@pytest.mark.parametrize(("label", "expected", "remark"), LABELS.values(), ids=LABELS.keys())
+def test_labels_of_a_dataset_of_ones_own_may_have_several_forms(label, expected, remark, opened):
+    invalidate_caches()  # "." has been another folder before
+    module = f"types_{list(LABELS.values()).index((label, expected, remark))}"
+    Path(f"{module}.py").write_text(MODULE.replace("'gt_label': index", f"'gt_label': {label}"))
+
+    dataset = opened(imports=[module], data="type='Pictures', size=6")
+
+    assert [dataset.sample(index).labels for index in range(2)] == expected
+    assert dataset.remarks(dataset.load(1)) == ((remark,) if remark else ())
 
 
 @pytest.mark.parametrize(

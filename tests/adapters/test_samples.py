@@ -112,8 +112,91 @@ def test_class_names_of_the_config_win_and_a_wrong_number_is_said(folder, tmp_pa
     )
 
     assert by_list.class_names(4) == ("2 (no such class)",)
-    assert any("3 class folders, but 2 class names" in warning for warning in by_list.warnings)
+    assert by_list.warnings == ("training stops here: 3 class folders, but 2 class names in the config",)
     assert by_file.class_names(4) == ("cat",)
+
+
+def renamed(folder, *names):
+    for before, after in zip("abc", names, strict=True):
+        (folder / before).rename(folder / after)
+    return folder
+
+
+ORDER = "class names in another order than the folders: class 0 is the folder 'ant', but it is called 'bee' and 1 more"
+SLIPS = {
+    "another order": (["bee", "ant", "zebra"], ORDER),
+    "another order and other capitals": (["Bee", "Ant", "Zebra"], ORDER.replace("bee", "Bee")),
+    "misspelt": (["ant", "bee", "zbra"], "class names that differ from their folders: 'zbra' for 'zebra'"),
+    "all nearly right": (
+        ["ants", "bees", "zebr"],
+        "class names that differ from their folders: 'ants' for 'ant', 'bees' for 'bee', 'zebr' for 'zebra'",
+    ),
+    "translated": (["Ameise", "Biene", "Zebra"], ""),
+    "other words": (["x", "y", "z"], ""),
+    "the same but for capitals": (["Ant", "BEE", "zebra"], ""),
+}
+
+
+@pytest.mark.parametrize(("names", "word"), SLIPS.values(), ids=SLIPS.keys())
+def test_names_that_do_not_fit_their_folders_get_a_word(names, word, folder, tmp_path):
+    renamed(folder, "ant", "bee", "zebra")
+    (tmp_path / "list.txt").write_text("ant/1.png 0\nbee/1.png 1\nzebra/1.png 2\nant/2.png 0\n")
+    settings = {"type": "CustomDataset", "data_root": str(tmp_path), "data_prefix": "data"}
+
+    by_folder = opened(**settings, metainfo={"classes": names})
+    by_list = opened(**settings, metainfo={"classes": names}, ann_file="list.txt")
+
+    assert by_folder.warnings == by_list.warnings == ((word,) if word else ())
+    assert by_folder.classes == by_list.classes == tuple(names)
+
+
+def test_a_list_that_labels_a_folder_in_several_ways_is_no_slip(tmp_path):
+    (tmp_path / "list.txt").write_text("cat/1.jpg 0\ncat/2.jpg 1\n")
+
+    dataset = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt", classes=["cat", "dog"])
+
+    assert dataset.warnings == ()
+
+
+def test_numbers_in_a_list_are_numbers_also_where_classes_are_called_so(tmp_path):
+    (tmp_path / "list.txt").write_text("1.jpg 0\n2.jpg 1\n")
+
+    dataset = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt", classes=["1", "2"])
+
+    assert [dataset.class_names(index) for index in range(2)] == [("1",), ("2",)]
+
+
+def test_a_dataset_with_names_of_its_own_keeps_them_unless_the_folders_are_others(folder, tmp_path):
+    (tmp_path / "list.txt").write_text("a/1.png 0\n")
+
+    by_list = opened(type="Places205", data_root=str(tmp_path), ann_file="list.txt")
+    by_folder = opened(type="Places205", data_root=str(folder))
+
+    assert (len(by_list.classes), by_list.class_names(0)) == (205, ("abbey",))
+    assert by_folder.classes == ("a", "b", "c")
+    assert by_folder.warnings == ("training stops here: 3 class folders, but 205 class names of Places205",)
+
+
+def test_the_categories_of_a_list_are_its_classes_in_the_order_of_their_ids(tmp_path):
+    categories = [{"id": 4, "category_name": "late"}, {"id": 1, "category_name": "early"}]
+    rows = [{"img_path": "a.jpg", "gt_label": [1]}]
+    (tmp_path / "list.json").write_text(json.dumps({"metainfo": {"categories": categories}, "data_list": rows}))
+
+    dataset = opened(type="MultiLabelDataset", data_root=str(tmp_path), ann_file="list.json")
+
+    assert dataset.classes == ("early", "late")
+    assert dataset.class_names(0) == ("late",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "split"),
+    [*((kind, "val") for kind in ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "ImageNet21k")), ("VOC", "valid")],
+)
+def test_a_split_that_the_dataset_does_not_have_is_refused(kind, split, tmp_path):
+    with pytest.raises(ConfigError, match=f"train dataset: {kind} has no split '{split}'") as refused:
+        opened(type=kind, data_root=str(tmp_path), split=split)
+
+    assert "train" in refused.value.hint or "val" in refused.value.hint
 
 
 @pytest.mark.parametrize(("indices", "kept"), [(2, [0, 1]), (-2, [3, 4]), ([4, 0, -2], [4, 0, 3]), (0, [])])

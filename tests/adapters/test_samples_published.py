@@ -8,7 +8,7 @@ from tests.adapters.test_samples import listed, opened
 FOOD = ["apple_pie", "baklava", "churros"]
 PLANES = ["707-320", "A318", "F-16A B"]
 SPLITS = {
-    "CUB": (published.cub, "train", [("a.jpg", 0), ("c.jpg", 1)], "001.Crow"),
+    "CUB": (published.cub, "train", [("a.jpg", 0), ("c.jpg", 1)], "Black_footed_Albatross"),
     "Caltech101": (published.caltech101, "train", [("image_1.jpg", 1), ("image_2.jpg", 5)], "Faces"),
     "Food101": (lambda root: published.food101(root, FOOD), "test", [("12.jpg", 1)], "baklava"),
     "FGVCAircraft": (

@@ -32,6 +32,18 @@ def test_wrappers_change_how_often_samples_come(folder):
     assert tested.length == 1
 
 
+def test_a_fold_that_does_not_exist_gets_a_word(folder):
+    inner = {"type": "CustomDataset", "data_root": str(folder)}
+
+    last = opened(type="KFoldDataset", dataset=inner, fold=4, num_splits=5)
+    beyond = opened(type="KFoldDataset", dataset=inner, fold=5, num_splits=5)
+
+    assert last.warnings == ()
+    assert beyond.warnings == ("KFoldDataset has no fold 5 of 5: they count from 0",)
+    with pytest.raises(ConfigError, match="num_splits is 1 or more, not 0"):
+        opened(type="KFoldDataset", dataset=inner, num_splits=0)
+
+
 def test_every_part_of_a_concatenated_dataset_goes_through_its_own_pipeline(folder):
     dataset = opened(type="ConcatDataset", datasets=[resized(folder, 20), resized(folder, 30, 40)])
 

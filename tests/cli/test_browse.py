@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -152,6 +153,40 @@ def test_numbers_about_the_samples(config, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["classes"] == {"cat": 3, "dog": 3}
     assert found["width"] == {"min": 64, "median": 64, "max": 64}
+
+
+def test_numbers_say_which_pictures_are_in_another_split_too(data, tmp_path, capsys):
+    for split, number in (("train", 0), ("train", 1), ("val", 2)):
+        (tmp_path / "all" / split / "cat").mkdir(parents=True, exist_ok=True)
+        shutil.copy(data / "cat" / f"{number}.jpg", tmp_path / "all" / split / "cat")
+    shutil.copy(data / "cat" / "1.jpg", tmp_path / "all" / "val" / "cat" / "copied.jpg")
+
+    main(["browse", f"folder:{tmp_path / 'all'}", "--stats"])
+    told = capsys.readouterr().out
+    main(["browse", f"folder:{tmp_path / 'all'}", "--stats", "--phase", "val", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    main(["browse", f"folder:{tmp_path / 'all'}", "--stats", "--index", "0"])
+    part = capsys.readouterr().out
+
+    assert "the same pixels in val: #1 is val #1" in told
+    assert found["duplicates_in"] == {"train": [[1, 1]]}
+    assert "duplicates were looked for among these 1 samples only" in part
+
+
+def test_splits_that_are_not_compared_are_named_with_the_reason(config, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("classlens.cli.browse_stats.COMPARED", 2)
+    for split, numbers in (("train", range(3)), ("val", range(1))):
+        (tmp_path / "all" / split / "cat").mkdir(parents=True)
+        for number in numbers:
+            shutil.copy(data / "cat" / f"{number}.jpg", tmp_path / "all" / split / "cat")
+
+    main(["browse", config, "--stats"])
+    same = capsys.readouterr().out
+    main(["browse", f"folder:{tmp_path / 'all'}", "--stats", "--phase", "val"])
+    large = capsys.readouterr().out
+
+    assert "not compared with val: it has the same files" in same
+    assert "not compared with train: it has 3 samples, --phase train compares them all" in large
 
 
 @pytest.mark.parametrize(

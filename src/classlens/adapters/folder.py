@@ -1,5 +1,8 @@
 """Pictures without a config: class folders, a flat folder, an annotation list, an archive, shards, tables, an address."""
 
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -7,16 +10,23 @@ from classlens.adapters import Options
 from classlens.adapters.openmm.samples.archives import archived
 from classlens.adapters.openmm.samples.files import annotated
 from classlens.adapters.openmm.samples.listing import Listing, dataset_of
-from classlens.adapters.openmm.samples.names import SPLIT_FOLDERS, behind
+from classlens.adapters.openmm.samples.names import (
+    ALIASES,
+    SPLIT_FOLDERS,
+    behind,
+    order_note,
+    split_among,
+    without_splits,
+)
 from classlens.adapters.openmm.samples.tables import SUFFIXES, tabled, tables_in
 from classlens.dataset.archive import inside, is_archive
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.folder import EVERY_EXTENSION, scan
 from classlens.dataset.remote import is_remote
-from classlens.errors import DataError
+from classlens.errors import DataError, NotFound
 from classlens.source import Source
 
-LISTS = (".txt", ".csv", ".json")
+LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
 
 
 def open_folder(path: str, options: Options) -> Source:
@@ -44,37 +54,99 @@ def listed(path: str, name: str) -> Listing:
 
     Raises:
         DataError: it is none of what can be listed.
+        NotFound: it has other splits.
     """
     if is_archive(path):
-        return archived(shards(path) or [path], name)
-    if path.lower().endswith(LISTS) and not Path(path).is_dir():
-        return annotated(path, path.rpartition("/")[0] or ".", None)
-    if Path(path).suffix in SUFFIXES:
-        return tabled([path])
-    if is_remote(path):
-        return behind(path, name)
-    if Path(path).is_file():
+        found = archived(shards(path) or [path], name)
+    elif path.lower().endswith(LISTS) and not Path(path).is_dir():
+        return saying(annotated(path, path.rpartition("/")[0] or ".", None), without_splits(path, name))
+    elif Path(path).suffix in SUFFIXES:
+        return saying(tabled([path]), without_splits(path, name))
+    elif is_remote(path):
+        found = behind(path, name)
+    elif Path(path).is_file():
         raise DataError(
             f"{path}: neither a folder nor a list, an archive or a table", hint="give the folder it lies in"
         )
-    root = next((str(Path(path) / part) for part in SPLIT_FOLDERS[name] if (Path(path) / part).is_dir()), path)
-    if tars := sorted(map(str, Path(root).glob("*.tar"))):
-        return archived(tars)
-    if tables := tables_of(root, name):
-        return tabled(tables)
-    folders = [entry for entry in Path(root).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    found = scan(root, labelled=bool(folders), extensions=EVERY_EXTENSION)
-    return Listing(len(found), found.sample, found.classes or None, warnings=found.warnings)
+    else:
+        return in_folder(path, name)
+    return saying(found, order_note(found.classes or (), found.classes or ()))
 
 
-def tables_of(root: str, name: str) -> list[str]:
-    """The tables of a Hugging Face dataset in a folder; with files named after the splits, those of the split."""
+def in_folder(path: str, name: str) -> Listing:
+    """The samples of a folder: in its shards, its tables, its class folders, or simply in it.
+
+    Raises:
+        DataError: it holds none.
+        NotFound: it has other splits.
+    """
+    folder = split_among(folders_in(path), name, path)
+    root, said = (str(Path(path) / folder), ()) if folder else (path, without_splits(path, name))
+    for files, read in ((sorted(map(str, Path(root).glob("*.tar"))), archived), (tables_of(root), tabled)):
+        if files:
+            chosen = files if folder else of_split(files, name, path)
+            return saying(read(chosen), said if chosen == files else ())
+    labelled = any(entry.is_dir() for entry in entries_of(root))
+    found = scan(root, labelled=labelled, extensions=EVERY_EXTENSION)
+    listing = Listing(len(found), found.sample, found.classes or None, warnings=found.warnings)
+    filled = [name for name, pictures in zip(found.classes, found.names, strict=False) if pictures]
+    return saying(listing, (*order_note(found.classes, filled), *said))
+
+
+def saying(listing: Listing, words: Sequence[str]) -> Listing:
+    """The listing with more to be said about it."""
+    return replace(listing, warnings=(*listing.warnings, *words))
+
+
+def entries_of(folder: str) -> list[os.DirEntry[str]]:
+    """What lies in a folder, without what is hidden.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+
+
+def folders_in(path: str) -> dict[str, bool]:
+    """The folders that may be those of splits, and beside them those with pictures, as `split_among` asks for them."""
+    folders = [entry for entry in entries_of(path) if entry.is_dir()]
+    found = {entry.name: is_deep(entry.path) for entry in folders if entry.name in ALIASES}
+    if found and not any(found.values()):
+        found |= {entry.name: False for entry in folders if entry.name not in ALIASES and not is_deep(entry.path)}
+    return found
+
+
+def is_deep(folder: str) -> bool:
+    """Whether a folder holds no picture itself, or folders beside them."""
+    entries = entries_of(folder)
+    return not any(entry.name.lower().endswith(EVERY_EXTENSION) for entry in entries) or any(
+        entry.is_dir() for entry in entries
+    )
+
+
+def of_split(files: list[str], name: str, where: str) -> list[str]:
+    """The files that are named after a split, or all if none is named after any.
+
+    Raises:
+        NotFound: there are files of other splits only.
+    """
+    named = {
+        split: [file for file in files if Path(file).name.startswith(SPLIT_FOLDERS[split])] for split in SPLIT_FOLDERS
+    }
+    present = {split: found for split, found in named.items() if found}
+    if present and name not in present:
+        raise NotFound("split", name, present, where=where)
+    return present.get(name, files)
+
+
+def tables_of(root: str) -> list[str]:
+    """The tables of a Hugging Face dataset in a folder."""
     patterns = ("*.parquet", "*.arrow", "data/*.parquet")
-    if not any(found for pattern in patterns for found in Path(root).glob(pattern)):
-        return []
-    found = tables_in(root)
-    of_split = [path for path in found if Path(path).name.startswith(SPLIT_FOLDERS[name])]
-    return of_split or found
+    return tables_in(root) if any(found for pattern in patterns for found in Path(root).glob(pattern)) else []
 
 
 def shards(path: str) -> list[str]:

@@ -4,9 +4,10 @@ Samples are shown as they are stored; `?image=` and `?label=` name the columns w
 `?config=` one of several configurations.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import datasets
@@ -16,8 +17,9 @@ from classlens.adapters import Options
 from classlens.adapters.hub import hub_answers, out_of_reach
 from classlens.adapters.pipelines.carried import Foreign
 from classlens.adapters.python.data import open_data
+from classlens.adapters.python.labels import KEYS, as_labels
 from classlens.adapters.settings import Setting, refuse_unknown, split_settings
-from classlens.dataset.dataset import Dataset
+from classlens.dataset.dataset import Dataset, Sample
 from classlens.errors import DataError, NotFound
 from classlens.source import Source
 
@@ -53,7 +55,25 @@ def open_split(name: str, settings: dict[str, Setting], split: str) -> Dataset:
             if column not in found.column_names:
                 raise NotFound("column", column, found.column_names, where=f"hfds:{name}")
             found = found.rename_column(column, key)
-    return open_data(found, split)
+    return with_labels(open_data(found, split), found)
+
+
+def with_labels(dataset: Dataset, found: Foreign) -> Dataset:
+    """The dataset with its labels read all at once, when the first is asked for: one by one each takes milliseconds."""
+    label = next((key for key in KEYS if key in found.column_names), None)
+    if label is None:
+        return dataset
+
+    @cache
+    def column() -> Sequence[object]:
+        values: Sequence[object] = found.with_format(None).select_columns([label])[:][label]
+        return values
+
+    def sample(index: int) -> Sample:
+        labels = as_labels(column()[index])
+        return Sample(None, labels) if labels else dataset.sample(index)
+
+    return replace(dataset, sample=sample)
 
 
 def opened(name: str, config: str | None) -> Foreign:

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TextIO
@@ -87,12 +87,24 @@ def batches(run: Run) -> int:
 
 def statistics(run: Run) -> int:
     """Numbers instead of pictures; returns how many samples were bad."""
-    from classlens.cli.browse_stats import MEASURING, print_stats
-    from classlens.dataset.statistics import summed
+    from classlens.cli.browse_stats import MEASURING, other_splits, print_stats
+    from classlens.dataset.statistics import Measured, shared, summed
 
-    found = summed(run.over(((index, 0) for index in run.indices), MEASURING, total=len(run.indices)))
-    print_stats(run.dataset, found, run.out, as_json=run.arguments.json)
+    def measured(one: Run) -> Iterator[Measured]:
+        return one.over(((index, 0) for index in one.indices), MEASURING, total=len(one.indices))
+
+    found = summed(measured(run))
+    compared = {
+        phase: other if isinstance(other, str) else shared(found, measured(replace_split(run, phase, other)))
+        for phase, other in other_splits(run.dataset, run.opening, run.indices).items()
+    }
+    print_stats(run.dataset, found, compared, run.out, as_json=run.arguments.json)
     return len(found.bad)
+
+
+def replace_split(run: Run, phase: str, dataset: Dataset) -> Run:
+    """The same over all samples of another split."""
+    return replace(run, dataset=dataset, opening=replace(run.opening, phase=phase), indices=range(dataset.length))
 
 
 def selection(dataset: Dataset, arguments: argparse.Namespace) -> Sequence[int]:

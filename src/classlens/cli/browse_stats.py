@@ -6,10 +6,19 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from classlens.adapters import open_source
 from classlens.cli.browse_job import BAD_SAMPLE, failed
-from classlens.cli.browse_workers import Casualty, Job
+from classlens.cli.browse_workers import Casualty, Job, Opening
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.statistics import Found, Measured, Survey, find, measured
+from classlens.errors import ClasslensError, DataError
+
+PHASES = ("train", "val", "test")
+COMPARED = 10_000
+"""A split of so many samples is looked through for pictures of another one, however few that one has."""
+
+Compared = Mapping[str, tuple[tuple[int, int], ...] | str]
+"""For every other split: the pairs of samples with the same pixels, or why it was not looked at."""
 
 BAR = 40
 SHOWN, NAMED = 30, 10
@@ -32,16 +41,46 @@ def not_found(casualty: Casualty) -> Measured:
 MEASURING = Job(found_in, measured, not_found)
 
 
-def print_stats(dataset: Dataset, found: Survey, out: TextIO, *, as_json: bool) -> None:
+def other_splits(dataset: Dataset, opening: Opening, indices: Sequence[int]) -> dict[str, Dataset | str]:
+    """The other splits that the source has, or why one is not compared; none unless all of this one is looked at."""
+    others: dict[str, Dataset | str] = {}
+    source = open_source(opening.target, options=opening.options)
+    for phase in PHASES if len(indices) == dataset.length else ():
+        if phase == opening.phase:
+            continue
+        try:
+            other = source.dataset(phase)
+        except DataError as error:
+            others[phase] = str(error)
+            continue
+        except ClasslensError:  # there is no such split
+            continue
+        if other.length > max(dataset.length, COMPARED):
+            others[phase] = f"it has {other.length:,} samples, --phase {phase} compares them all"
+        else:
+            others[phase] = "it has the same files" if is_same(dataset, other) else other
+    return others
+
+
+def is_same(dataset: Dataset, other: Dataset) -> bool:
+    """Whether two splits are the same files, as far as a few of them show."""
+    length = dataset.length
+    places = (0, length // 3, length // 2, length - 1)
+    return length == other.length and all(
+        dataset.sample(place).path == other.sample(place).path is not None for place in places
+    )
+
+
+def print_stats(dataset: Dataset, found: Survey, compared: Compared, out: TextIO, *, as_json: bool) -> None:
     """Print what was found."""
     if as_json:
-        json.dump(as_data(dataset, found), out, indent=1)
+        json.dump(as_data(dataset, found, compared), out, indent=1)
         out.write("\n")
     else:
-        out.writelines(f"{line}\n" for line in lines_of(dataset, found))
+        out.writelines(f"{line}\n" for line in lines_of(dataset, found, compared))
 
 
-def as_data(dataset: Dataset, found: Survey) -> dict[str, Any]:
+def as_data(dataset: Dataset, found: Survey, compared: Compared) -> dict[str, Any]:
     """The survey for JSON."""
     return {
         "dataset": dataset.name,
@@ -52,6 +91,9 @@ def as_data(dataset: Dataset, found: Survey) -> dict[str, Any]:
         "mean": found.mean,
         "std": found.std,
         "duplicates": [list(group) for group in found.duplicates],
+        "duplicates_in": {
+            split: pairs if isinstance(pairs, str) else list(map(list, pairs)) for split, pairs in compared.items()
+        },
         "bad": [{"index": index, "error": reason} for index, reason in found.bad],
         "remarks": dict(found.remarks),
         "warnings": list(dataset.warnings),
@@ -75,7 +117,7 @@ def range_of(counts: Mapping[float, int]) -> dict[str, float] | None:
     return {"min": values.min().item(), "median": np.median(values).item(), "max": values.max().item()}
 
 
-def lines_of(dataset: Dataset, found: Survey) -> list[str]:
+def lines_of(dataset: Dataset, found: Survey, compared: Compared) -> list[str]:
     """The survey for people."""
     lines = [f"{found.samples} of the {dataset.length} samples of {dataset.name}"]
     largest = max(found.per_class.values(), default=1)
@@ -95,10 +137,26 @@ def lines_of(dataset: Dataset, found: Survey) -> list[str]:
     lines += [f"the same pixels: {shortened([f'#{index}' for index in group])}" for group in found.duplicates[:SHOWN]]
     if len(found.duplicates) > SHOWN:
         lines.append(f"and {len(found.duplicates) - SHOWN} more groups of the same pixels")
+    lines += lines_across(compared)
+    if found.samples < dataset.length:
+        lines.append(f"duplicates were looked for among these {found.samples} samples only")
     lines += [f"{times} x {remark}" for remark, times in found.remarks.items()]
     lines += [f"note: {warning}" for warning in dataset.warnings]
     lines += [f"bad: #{index} {reason}" for index, reason in found.bad]
     return lines
+
+
+def lines_across(compared: Compared) -> list[str]:
+    """Which pictures are in other splits, too."""
+    lines = []
+    for split, pairs in compared.items():
+        if isinstance(pairs, str):
+            lines.append(f"not compared with {split}: {pairs}")
+        elif pairs:
+            shown = shortened([f"#{index} is {split} #{other}" for index, other in pairs])
+            lines.append(f"the same pixels in {split}: {shown}")
+    clean = [split for split, pairs in compared.items() if not pairs]
+    return [*lines, f"none of these pixels in {' or '.join(clean)}"] if clean else lines
 
 
 def shortened(names: Sequence[str]) -> str:

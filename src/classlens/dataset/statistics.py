@@ -53,7 +53,7 @@ class Survey:
 
     `sizes` counts the readable pictures of each (height, width). `mean` and `std` are per channel (red, green, blue),
     0..255, over all pixels of all pictures; `duplicates` are groups of indices with the same pixels; `bad` are indices
-    with the reason, damaged ones that decode included.
+    with the reason, damaged ones that decode included. `fingerprints` leads to the first sample with the same pixels.
     """
 
     samples: int
@@ -64,6 +64,7 @@ class Survey:
     duplicates: tuple[tuple[int, ...], ...]
     bad: tuple[tuple[int, str], ...]
     remarks: Mapping[str, int]
+    fingerprints: Mapping[bytes, int] = field(default_factory=dict, repr=False)
 
 
 def survey(dataset: Dataset, indices: Iterable[int]) -> Survey:
@@ -123,7 +124,14 @@ def summed(samples: Iterable[Measured]) -> Survey:
         duplicates=tuple(map(tuple, same.values())),
         bad=tuple(bad),
         remarks=dict(remarks),
+        fingerprints=first,
     )
+
+
+def shared(found: Survey, others: Iterable[Measured]) -> tuple[tuple[int, int], ...]:
+    """Samples of a survey and those of another split with the same pixels, in pairs."""
+    pairs = ((found.fingerprints.get(one.fingerprint), one.index) for one in others)
+    return tuple((index, other) for index, other in pairs if index is not None)
 
 
 def moments(levels: Levels) -> tuple[Values | None, Values | None]:

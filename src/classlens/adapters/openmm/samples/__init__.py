@@ -7,8 +7,10 @@ before the first picture.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from classlens.adapters.openmm.samples.arrays import CIFAR10, DIGITS, FASHION, cifar, mnist
-from classlens.adapters.openmm.samples.files import VOC_CLASSES, custom, imagenet, voc
+from classlens.adapters.openmm.class_names import names_of
+from classlens.adapters.openmm.samples.arrays import cifar, mnist
+from classlens.adapters.openmm.samples.files import custom, imagenet, imagenet21k, voc
+from classlens.adapters.openmm.samples.json_lists import stated_classes
 from classlens.adapters.openmm.samples.listing import Listing, Pipeline, dataset_of
 from classlens.adapters.openmm.samples.own import own_listing
 from classlens.adapters.openmm.samples.published import (
@@ -43,7 +45,7 @@ KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
     "BaseDataset": custom,
     "MultiLabelDataset": custom,
     "ImageNet": imagenet,
-    "ImageNet21k": imagenet,
+    "ImageNet21k": imagenet21k,
     "CIFAR10": cifar,
     "CIFAR100": cifar,
     "MNIST": mnist,
@@ -123,32 +125,28 @@ def open_listing(settings: Settings, reading: Reading, key: str = "") -> Listing
     if kind not in KINDS:
         return replace(own_listing(original, reading.trusted or (), where), pipeline=pipeline)
     listing = KINDS[kind](settings, class_names(settings, where) or reading.classes, where)
-    listing = replace(listing, pipeline=pipeline, warnings=(*listing.warnings, *unknown(settings)))
+    names = listing.classes or names_of(kind)
+    listing = replace(listing, classes=names, pipeline=pipeline, warnings=(*listing.warnings, *unknown(settings)))
     return subset(listing, settings.get("indices"), where)
-
-
-KNOWN_NAMES: Mapping[str, tuple[str, ...]] = {
-    "CIFAR10": CIFAR10,
-    "FashionMNIST": FASHION,
-    "MNIST": DIGITS,
-    "VOC": VOC_CLASSES,
-}
-"""The classes of datasets that have one set of them, whatever their files say."""
 
 
 def names_without_data(settings: Settings, where: str) -> Classes:
     """The class names that hold without the data: those of the settings or the dataset's own; None for others.
 
+    Configs of ImageNet are also trained on part of it: how many classes there are is for the network to say.
+
     Raises:
         DataError: a file of names is not there.
     """
     settings = named(settings)
-    return class_names(settings, where) or KNOWN_NAMES.get(str(settings.get("type")))
+    kind = str(settings.get("type"))
+    return class_names(settings, where) or (names_of(kind) if kind != "ImageNet" else None)
 
 
 def class_names(settings: Settings, where: str) -> Classes:
     """The class names that a dataset's settings give: in `metainfo`, in `classes`, or in a file named there."""
-    given = (settings.get("metainfo") or {}).get("classes") or settings.get("classes")
+    metainfo = settings.get("metainfo") or {}
+    given = metainfo.get("classes") or settings.get("classes") or stated_classes(metainfo)
     if isinstance(given, str):
         lines = read_bytes(given).decode("utf-8-sig").splitlines()
         return tuple(line.strip() for line in lines if line.strip())

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from classlens.adapters.openmm.samples.listing import Listing, text
+from classlens.adapters.openmm.samples.listing import Listing, split_of
 from classlens.adapters.openmm.samples.places import data_root, joined
 from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.state import BGR
@@ -23,10 +23,6 @@ from classlens.errors import DataError
 from classlens.image import Encoding
 
 Classes = tuple[str, ...] | None
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-DIGITS = tuple(f"{number} - {word}" for number, word in enumerate(WORDS))
-FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 ARRAY_PARTS = {
     ("numpy.core.multiarray", "_reconstruct"),
@@ -67,11 +63,12 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
     """CIFAR-10 and CIFAR-100 as published for Python. Their arrays are RGB, and the configs treat them so.
 
     Raises:
+        ConfigError: there is no such split.
         DataError: a batch is missing or damaged.
     """
     ten = settings["type"] == "CIFAR10"
     folder = joined(data_root(settings, where), "cifar-10-batches-py" if ten else "cifar-100-python")
-    training = (text(settings, "split", where) or "train") == "train"
+    training = split_of(settings, where, "train", "test") == "train"
     if ten:
         batches = [f"data_batch_{number}" for number in range(1, 6)] if training else ["test_batch"]
     else:
@@ -82,27 +79,24 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
         labels = [int(label) for batch in found for label in batch.get("labels") or batch["fine_labels"]]
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"{folder}: not the batches of {settings['type']}: {error}") from error
-    if classes is None and not ten:
-        names = joined(folder, "meta")
-        classes = tuple(unpickled(names)["fine_label_names"]) if Path(names).is_file() else None
-    return in_memory(pictures, labels, classes or (CIFAR10 if ten else None), Encoding("RGB"))
+    return in_memory(pictures, labels, classes, Encoding("RGB"))
 
 
 def mnist(settings: Settings, classes: Classes, where: str) -> Listing:
     """MNIST and FashionMNIST: one file of pictures, one of labels, packed or not.
 
     Raises:
+        ConfigError: there is no such split.
         DataError: a file is missing or damaged.
     """
     folder = data_root(settings, where)
-    training = (text(settings, "split", where) or "train") == "train" and not settings.get("test_mode", False)
+    training = split_of(settings, where, "train", "test") == "train" and not settings.get("test_mode", False)
     prefix = "train" if training else "t10k"
     pictures = idx_array(joined(folder, f"{prefix}-images-idx3-ubyte"))
     labels = idx_array(joined(folder, f"{prefix}-labels-idx1-ubyte"))
     if pictures.ndim != 3 or len(pictures) != len(labels):
         raise DataError(f"{folder}: {len(pictures)} pictures, but {len(labels)} labels")
-    names = DIGITS if settings["type"] == "MNIST" else FASHION
-    return in_memory(pictures, [int(label) for label in labels], classes or names, BGR)
+    return in_memory(pictures, [int(label) for label in labels], classes, BGR)
 
 
 def idx_array(path: str) -> Pixels:

@@ -9,7 +9,7 @@ from classlens.adapters.openmm.stages.state import BGR, State, look
 from classlens.dataset.complaints import STOPS
 from classlens.dataset.dataset import Dataset, Glance, Needed, Sample, Stage
 from classlens.dataset.reading import Pixels, read_bytes
-from classlens.errors import ConfigError, DataError
+from classlens.errors import ConfigError, DataError, suggestion
 from classlens.image import Encoding
 
 
@@ -137,3 +137,16 @@ def text(settings: Settings, key: str, where: str) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {key} is a text, not {value!r}")
     return value
+
+
+def split_of(settings: Settings, where: str, *known: str) -> str:
+    """The split, by default the first of those that the dataset has.
+
+    Raises:
+        ConfigError: it has no such split.
+    """
+    split = settings.get("split", known[0])
+    if split not in known:
+        kind = settings["type"]
+        raise ConfigError(f"{where}: {kind} has no split {split!r}", hint=suggestion(str(split), known))
+    return str(split)

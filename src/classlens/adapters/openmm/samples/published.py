@@ -1,19 +1,22 @@
 """Published datasets that bring lists of their own: birds, cars, aircraft, pets, flowers, food, textures, scenes, clothes.
 
-Class names are those that the dataset's own files give; labels are upstream's.
+Labels are upstream's. So are the class names, unless the dataset has a list of its own in its files.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from classlens.adapters.openmm.class_names import names_of
 from classlens.adapters.openmm.samples.annotations import decoded
-from classlens.adapters.openmm.samples.listing import Listing, text
+from classlens.adapters.openmm.samples.listing import Listing, split_of, text
 from classlens.adapters.openmm.samples.places import joined
 from classlens.adapters.openmm.setup import Settings
 from classlens.dataset.dataset import Sample
-from classlens.errors import ConfigError, DataError, MissingDependency, suggestion
+from classlens.dataset.remote import exists
+from classlens.errors import DataError, MissingDependency, suggestion
 
 Classes = Sequence[str] | None
 Row = tuple[str, int]
@@ -21,19 +24,6 @@ Row = tuple[str, int]
 
 MATLAB_FORM = (KeyError, TypeError, IndexError, ValueError)
 """What comes of looking for a dataset's fields in another MATLAB file."""
-
-
-def split_of(settings: Settings, where: str, *known: str) -> str:
-    """The split, by default the first of those that the dataset has.
-
-    Raises:
-        ConfigError: it has no such split.
-    """
-    split = text(settings, "split", where) or known[0]
-    if split not in known:
-        kind = settings["type"]
-        raise ConfigError(f"{where}: {kind} has no split {split!r}", hint=suggestion(split, known))
-    return split
 
 
 def table(path: str, *kinds: Callable[[str], Any], heading: int = 0) -> list[tuple[Any, ...]]:
@@ -86,17 +76,20 @@ def numbered(names: Sequence[str], path: str) -> Callable[[str], int]:
     return number_of
 
 
+def listed_names(path: str, settings: Settings) -> Sequence[str]:
+    """The names that the dataset's own list gives to its classes, or where it is missing, those it is known to have."""
+    known = names_of(settings["type"])
+    return known if known and not exists(path) else [name for (name,) in table(path, str)]
+
+
 def pictures(folder: str, rows: Sequence[Row], classes: Classes, where: str) -> Listing:
-    """Rows as a listing; without class names, each class is called as the folder of its pictures.
+    """Rows as a listing.
 
     Raises:
         DataError: there is none.
     """
     if not rows:
         raise DataError(f"{where}: its lists name no picture")
-    if classes is None and all("/" in name for name, _ in rows):
-        by_label = {label: PurePosixPath(name).parent.name for name, label in rows}
-        classes = tuple(by_label.get(label, str(label)) for label in range(max(by_label) + 1))
     names = tuple(classes) if classes is not None else None
     return Listing(len(rows), lambda index: Sample(joined(folder, rows[index][0]), (rows[index][1],)), names)
 
@@ -114,8 +107,7 @@ def cub(settings: Settings, classes: Classes, where: str) -> Listing:
         raise DataError(f"{where}: {', '.join(lists.values())} name different pictures")
     every = [(names[number], labels[number] - 1) for number in names]
     rows = [row for row, number in zip(every, names, strict=True) if (training[number] == 1) == (split == "train")]
-    named = pictures("", every, classes, where)
-    return pictures(joined(root, text(settings, "data_prefix", where) or "images"), rows, named.classes, where)
+    return pictures(joined(root, text(settings, "data_prefix", where) or "images"), rows, classes, where)
 
 
 def caltech101(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -128,8 +120,9 @@ def caltech101(settings: Settings, classes: Classes, where: str) -> Listing:
 def food101(settings: Settings, classes: Classes, where: str) -> Listing:
     """Food-101: the folder is the class, and `meta/classes.txt` numbers them."""
     root, split = text(settings, "data_root", where), split_of(settings, where, "train", "test")
-    names = [name for (name,) in table(joined(root, "meta/classes.txt"), str)]
-    number_of, listed = numbered(names, joined(root, "meta/classes.txt")), joined(root, f"meta/{split}.txt")
+    named, listed = joined(root, "meta/classes.txt"), joined(root, f"meta/{split}.txt")
+    names = listed_names(named, settings)
+    number_of = numbered(names, named)
     rows = [(f"{name}.jpg", number_of(name.partition("/")[0])) for (name,) in table(listed, str)]
     return pictures(joined(root, "images"), rows, classes or names, where)
 
@@ -137,27 +130,26 @@ def food101(settings: Settings, classes: Classes, where: str) -> Listing:
 def aircraft(settings: Settings, classes: Classes, where: str) -> Listing:
     """FGVC-Aircraft: one list per split with `number variant` lines."""
     root, split = text(settings, "data_root", where), split_of(settings, where, "trainval", "train", "val", "test")
-    names = [name for (name,) in table(joined(root, "data/variants.txt"), str)]
-    number_of = numbered(names, joined(root, "data/variants.txt"))
+    named = joined(root, "data/variants.txt")
+    names = listed_names(named, settings)
+    number_of = numbered(names, named)
     listed = table(joined(root, f"data/images_variant_{split}.txt"), str, str)
     rows = [(f"{number}.jpg", number_of(variant)) for number, variant in listed]
     return pictures(joined(root, "data/images"), rows, classes or names, where)
 
 
 def pets(settings: Settings, classes: Classes, where: str) -> Listing:
-    """Oxford-IIIT Pet: `name class species breed` lines; names are made of the breed and a number."""
+    """Oxford-IIIT Pet: `name class species breed` lines."""
     root, split = text(settings, "data_root", where), split_of(settings, where, "trainval", "test")
     listed = table(joined(root, f"annotations/{split}.txt"), str, int, str)
-    names = {label - 1: name.rpartition("_")[0] for name, label, _ in listed}
-    named = classes or [names.get(label, str(label)) for label in range(max(names, default=-1) + 1)]
-    return pictures(joined(root, "images"), [(f"{name}.jpg", label - 1) for name, label, _ in listed], named, where)
+    return pictures(joined(root, "images"), [(f"{name}.jpg", label - 1) for name, label, _ in listed], classes, where)
 
 
 def sun397(settings: Settings, classes: Classes, where: str) -> Listing:
     """SUN397: the first partition of ten; a class may lie two folders deep."""
     root, split = text(settings, "data_root", where), split_of(settings, where, "train", "test")
     named, part = joined(root, "Partitions/ClassName.txt"), "Training" if split == "train" else "Testing"
-    names = ["_".join(name.strip("/").split("/")[1:]) for (name,) in table(named, str)]
+    names = [re.sub(r"^/?./", "", name).replace("/", "_") for name in listed_names(named, settings)]
     number_of = numbered(names, named)
     listed = [name.strip("/") for (name,) in table(joined(root, f"Partitions/{part}_01.txt"), str)]
     rows = [(name, number_of("_".join(name.split("/")[1:-1]))) for name in listed]
@@ -185,7 +177,7 @@ def dtd(settings: Settings, classes: Classes, where: str) -> Listing:
         rows = [row for row, part in zip(every, found["set"], strict=True) if part in wanted]
     except MATLAB_FORM as error:
         raise DataError(f"{path}: not the annotations of DTD") from error
-    return pictures(joined(root, "images"), rows, classes or pictures("", every, None, where).classes, where)
+    return pictures(joined(root, "images"), rows, classes, where)
 
 
 def flowers102(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -204,18 +196,16 @@ def flowers102(settings: Settings, classes: Classes, where: str) -> Listing:
 def cars(settings: Settings, classes: Classes, where: str) -> Listing:
     """Stanford Cars: one MATLAB file for both splits, or the devkit with one for each."""
     root, split = text(settings, "data_root", where), split_of(settings, where, "train", "test")
-    path, folder, named = joined(root, "cars_annos.mat"), root, joined(root, "cars_annos.mat")
+    path, folder = joined(root, "cars_annos.mat"), root
     if not Path(path).exists():
         listed = "cars_train_annos" if split == "train" else "cars_test_annos_withlabels"
         path, folder = joined(root, f"devkit/{listed}.mat"), joined(root, f"cars_{split}")
-        named = joined(root, "devkit/cars_meta.mat")
     try:
         found = [
             one for one in matlab(path)["annotations"] if bool(one.get("test", split == "test")) == (split == "test")
         ]
         key = "relative_im_path" if found and "relative_im_path" in found[0] else "fname"
         rows = [(str(one[key]), int(one["class"]) - 1) for one in found]
-        names = classes or [str(name) for name in matlab(named)["class_names"]]
     except (*MATLAB_FORM, AttributeError) as error:
         raise DataError(f"{path}: not the annotations of Stanford Cars") from error
-    return pictures(folder, rows, names, where)
+    return pictures(folder, rows, classes, where)

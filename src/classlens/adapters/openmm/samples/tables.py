@@ -7,7 +7,7 @@ table is never in memory as a whole.
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
@@ -20,6 +20,10 @@ from classlens.dataset.reading import read_bytes
 from classlens.errors import DataError, MissingDependency
 
 SUFFIXES = (".parquet", ".arrow")
+KEPT, FEWEST, MOST = 256 * 1024**2, 4, 4096
+"""So many bytes of row groups stay in memory, and at least and at most so many groups."""
+
+TEXTS = ("string", "large_string")
 PICTURES, LABELS = ("image", "img", "picture", "jpg", "png"), ("label", "labels", "fine_label", "cls", "class")
 
 
@@ -44,7 +48,7 @@ def arrow(name: str) -> Any:  # noqa: ANN401 - a module
         raise MissingDependency("pyarrow", extra="hfds") from error
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def opened(path: str) -> Any:  # noqa: ANN401 - a table of pyarrow
     """A Parquet file, or the whole of an Arrow file mapped into memory.
 
@@ -63,31 +67,41 @@ def opened(path: str) -> Any:  # noqa: ANN401 - a table of pyarrow
         raise DataError(f"{path}: not a table: {str(error).splitlines()[0].lower()}") from error
 
 
-@lru_cache(maxsize=4)
-def row_group(path: str, number: int, columns: tuple[str, ...]) -> Any:  # noqa: ANN401 - a table of pyarrow
-    """Some columns of one row group, or of an Arrow file."""
+def row_group(path: str, number: int, column: str) -> Any:  # noqa: ANN401 - a column of pyarrow
+    """A column of one row group, or of an Arrow file."""
     table = opened(path)
-    return table.read_row_group(number, columns=list(columns)) if path.endswith(".parquet") else table.select(columns)
+    return (table.read_row_group(number, columns=[column]) if path.endswith(".parquet") else table).column(column)
 
 
-def group_sizes(path: str) -> list[int]:
-    """How many rows every row group has; an Arrow file is one group."""
+def group_starts(path: str) -> list[int]:
+    """The row with which every row group begins, and how many rows there are; an Arrow file is one group."""
     table = opened(path)
     if not path.endswith(".parquet"):
-        return [table.num_rows]
-    return [table.metadata.row_group(number).num_rows for number in range(table.metadata.num_row_groups)]
+        return [0, table.num_rows]
+    sizes = [table.metadata.row_group(number).num_rows for number in range(table.metadata.num_row_groups)]
+    return list(accumulate(sizes, initial=0))
 
 
-def value(path: str, row: int, column: str) -> object:
-    """One cell."""
-    starts = list(accumulate(group_sizes(path), initial=0))
-    group = bisect_right(starts, row) - 1
-    found: object = row_group(path, group, (column,)).column(column)[row - starts[group]].as_py()
-    return found
+def largest_group(path: str) -> int:
+    """How many bytes the largest row group takes in memory; those of an Arrow file are mapped and take none."""
+    if not path.endswith(".parquet"):
+        return 0
+    metadata = opened(path).metadata
+    return max((metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)), default=0)
+
+
+def whole_column(path: str, column: str) -> list[Any]:
+    """All cells of a column that is small, as that of the labels."""
+    table = opened(path)
+    cells: list[Any] = (table.read(columns=[column]) if path.endswith(".parquet") else table).column(column).to_pylist()
+    return cells
 
 
 def tabled(paths: Sequence[str]) -> Listing:
     """The rows of one table or of several of the same form.
+
+    The labels of a table are read at once; row groups of pictures are kept as far as `KEPT` goes, so that rows may be
+    asked for in any order.
 
     Raises:
         DataError: a table is damaged, or has no column of pictures.
@@ -98,7 +112,15 @@ def tabled(paths: Sequence[str]) -> Listing:
     label = next((name for name in LABELS if name in schema.names), None)
     if picture is None:
         raise DataError(f"{paths[0]}: no column named {', '.join(PICTURES)}; it has {', '.join(schema.names)}")
-    starts = list(accumulate((sum(group_sizes(path)) for path in paths), initial=0))
+    groups = {path: group_starts(path) for path in paths}
+    starts = list(accumulate((groups[path][-1] for path in paths), initial=0))
+    kept = KEPT // max(1, *map(largest_group, paths))
+    group = lru_cache(maxsize=max(FEWEST, min(kept, MOST)))(row_group)
+    labels_in = cache(whole_column)
+    classes = class_names(schema, label)
+    if label and classes is None and str(schema.field(label).type) in TEXTS:
+        classes = tuple(sorted({cell for path in paths for cell in labels_in(path, label) if cell}))
+    numbers: dict[Any, int] = {name: number for number, name in enumerate(classes or ())}
 
     def place(index: int) -> tuple[str, int]:
         number = bisect_right(starts, index) - 1
@@ -106,13 +128,14 @@ def tabled(paths: Sequence[str]) -> Listing:
 
     def sample(index: int) -> Sample:
         path, row = place(index)
-        labels = value(path, row, label) if label else None
-        numbers = labels if isinstance(labels, list) else [labels]
-        return Sample(f"{path}{SEPARATOR}{row}", tuple(one for one in numbers if isinstance(one, int)))
+        cell = labels_in(path, label)[row] if label else None
+        cells = [numbers.get(one, one) for one in (cell if isinstance(cell, list) else [cell])]
+        return Sample(f"{path}{SEPARATOR}{row}", tuple(one for one in cells if isinstance(one, int)))
 
     def content(index: int) -> bytes:
         path, row = place(index)
-        cell = value(path, row, picture)
+        number = bisect_right(groups[path], row) - 1
+        cell = group(path, number, picture)[row - groups[path][number]].as_py()
         data = cell.get("bytes") if isinstance(cell, Mapping) else cell
         if data is None and isinstance(cell, Mapping) and cell.get("path"):
             return read_bytes(cell["path"])
@@ -120,7 +143,7 @@ def tabled(paths: Sequence[str]) -> Listing:
             raise DataError(f"{path}{SEPARATOR}{row}: no picture in column {picture!r}")
         return data
 
-    return Listing(starts[-1], sample, class_names(schema, label), content=content)
+    return Listing(starts[-1], sample, classes, content=content)
 
 
 def schema_of(path: str) -> Any:  # noqa: ANN401 - a schema of pyarrow

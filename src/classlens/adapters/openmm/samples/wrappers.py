@@ -118,9 +118,18 @@ def class_balanced(settings: Settings, open_one: Open, where: str) -> Listing:
 
 
 def one_fold(settings: Settings, open_one: Open, where: str) -> Listing:
-    """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`."""
+    """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`.
+
+    Raises:
+        ConfigError: there are no folds.
+    """
     listing = wrapped(settings, open_one, where)
     fold, folds = int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
+    if folds < 1:
+        raise ConfigError(f"{where}: num_splits is 1 or more, not {folds}")
+    if not 0 <= fold < folds:
+        said = f"KFoldDataset has no fold {fold} of {folds}: they count from 0"
+        listing = replace(listing, warnings=(*listing.warnings, said))
     order = list(range(listing.length))
     if settings.get("seed") is not None:
         np.random.default_rng(settings["seed"]).shuffle(order)
