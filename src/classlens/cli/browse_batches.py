@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from classlens.cli.browse_files import encoded, write_whole
+from classlens.cli.browse_files import encoded
 from classlens.cli.browse_job import BAD_SAMPLE, Row, failed, marked, plain, rescued
 from classlens.cli.browse_outputs import as_data, list_bad, shower
 from classlens.cli.browse_record import claim
@@ -18,6 +18,7 @@ from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import NotOffered
 from classlens.figures.batchsheet import draw_batch
+from classlens.files import write_whole
 
 
 def traced(dataset: Dataset, index: int, seed: int) -> Trace | Row:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.cli.browse_files import encoded, place_of, write_once, write_whole
+from classlens.cli.browse_files import encoded, place_of, write_picture
 from classlens.cli.browse_workers import Casualty
 from classlens.dataset.complaints import damage_in
 from classlens.dataset.dataset import Dataset
@@ -155,7 +155,7 @@ def written(jpeg: bytes, look: Look, row: Row) -> str:
     """Write the picture and say where."""
     number = f"{row.index:0{look.digits}d}"
     place = place_of(look.folder or "", row.class_names, number, row.path, row.seed if look.seeded else None)
-    (write_whole if look.again else write_once)(place, jpeg)
+    write_picture(place, jpeg, again=look.again)
     return place
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from classlens.cli.browse_files import write_whole
 from classlens.errors import DataError
+from classlens.files import write_whole
 
 RECORD = "browse.json"
 PAGES = (".html", ".htm")
