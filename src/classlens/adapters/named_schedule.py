@@ -9,7 +9,6 @@ steps and every ("step" or "epoch") are for the run. They are read as Python lit
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from classlens.adapters.torch_schedule import Every, scheduled
 from classlens.errors import ConfigError, MissingDependency, NotFound
 from classlens.schedule.clock import Clock
 from classlens.schedule.schedule import Schedule
+from classlens.sharing import unwarned
 from classlens.source import Plan, Source
 
 RUN = ("lr", "momentum", "weight_decay", "epochs", "steps_per_epoch", "steps", "every")
@@ -176,8 +176,7 @@ def made(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, 
         ConfigError: it refuses them.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a package thinks of its own rule is not asked
+        with unwarned():  # what a package thinks of its own rule is not asked
             return make(optimizer=optimizer, **settings)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} refuses its arguments: {error}") from error

@@ -7,7 +7,6 @@ asked at the steps that are drawn; anything else is stepped as a copy, on an opt
 from __future__ import annotations
 
 import copy
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -25,6 +24,7 @@ from classlens.schedule.chain import Link, chain
 from classlens.schedule.clock import Clock
 from classlens.schedule.sampled import each, sampled
 from classlens.schedule.schedule import Course, Group, Mark, Rule, Schedule, Setting, Steps, Values
+from classlens.sharing import unwarned
 
 Every = Literal["step", "epoch"]
 FOREVER = 10**15
@@ -211,8 +211,7 @@ def stepped(scheduler: lr_scheduler.LRScheduler, ticks: int) -> dict[str, Any]:
     twin = copied(scheduler)
     groups = twin.optimizer.param_groups
     found = {name: np.empty((ticks, len(groups))) for name in ("lr", "momentum")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns that no optimizer step came before, and none will
+    with unwarned():  # torch warns that no optimizer step came before, and none will
         for tick in range(ticks):
             for index, group in enumerate(groups):
                 found["lr"][tick, index] = group["lr"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from classlens.config import Config, misspelled, read_config
 from classlens.config.overrides import apply_overrides
+from classlens.sharing import ALONE
 from classlens.shipped import shipped_config
 
 
@@ -22,7 +23,7 @@ def open_settings(file: Path, overrides: Mapping[str, Any], *, trust: bool) -> t
         from classlens.adapters.openmm.trusted import read_trusted as read
     else:
         read = read_config
-    with warnings.catch_warnings(record=True) as notices:
+    with ALONE, warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always", DeprecationWarning)
         config = read(file)
     slips = misspelled(config, overrides)
