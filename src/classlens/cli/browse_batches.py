@@ -77,7 +77,7 @@ def browse_batches(
     """Mix and draw the batches from their samples, one sheet each; returns how many samples were bad."""
     made, bad, show, interval = [], [], shower(arguments), arguments.show_interval
     if arguments.output_dir:
-        claim(arguments.output_dir, arguments, dataset.length)
+        claim(arguments.output_dir, arguments, dataset)
     for number, members in enumerate(batches.members):
         samples = list(islice(found, len(members)))
         left_out = [one for one in samples if isinstance(one, Row)]

@@ -136,7 +136,7 @@ def look_of(run: Run, outputs: Outputs) -> Look:
     """What to make of every sample."""
     arguments = run.arguments
     folder = arguments.output_dir or None
-    again = claim(folder, arguments, run.dataset.length) if folder else False
+    again = claim(folder, arguments, run.dataset) if folder else False
     return Look(
         mode=arguments.mode,
         rescale=arguments.rescale_factor,
