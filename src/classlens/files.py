@@ -47,16 +47,6 @@ def check_place(path: Path) -> None:
             raise DataError(f"cannot write {path}: permission denied")
 
 
-def make_folder(folder: str | Path) -> None:
-    """Make a folder and those around it, where they are not there yet.
-
-    Raises:
-        DataError: it cannot be made.
-    """
-    with writing(folder):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-
-
 def write_whole(path: str | Path, content: Content) -> None:
     """Write a file, and the folders on the way; what was there is replaced only by all of it.
 
