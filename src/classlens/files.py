@@ -56,11 +56,13 @@ def write_whole(path: str | Path, content: Content) -> None:
         DataError: the disk refuses.
     """
     with writing(path):
-        place = os.path.realpath(path) if os.path.islink(path) else os.fspath(path)  # noqa: PTH114
+        place = os.fspath(path)
         kind = kind_of(place)
         if kind is not None and not stat.S_ISREG(kind):
             fill(place, "wb", content)
             return
+        if os.path.islink(place):  # noqa: PTH114
+            place = os.path.realpath(place)
         folder = os.path.dirname(place)  # noqa: PTH120 - a path object costs as much as a small picture
         part = os.path.join(folder, f".{os.urandom(8).hex()}.part")  # noqa: PTH118
         try:

@@ -20,6 +20,7 @@ from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain_fed
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS
+from classlens.cam.precision import computing_in
 from classlens.cam.saliency import Fused, Saliency
 from classlens.errors import ModelError
 from classlens.sharing import ALONE
@@ -85,7 +86,7 @@ def made_again(
         return {}
     subject = maps[0].subject
     question = Question(
-        classifier,
+        computing_in(classifier, manner.precision),
         tuple(METHODS[name] for name in dict.fromkeys(found.method for found in maps)),
         find_layers(classifier, layers or None),
         () if subject is None else (subject.wish,),
