@@ -9,11 +9,11 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from classlens.errors import DataError
 
-Content = bytes | Callable[[BinaryIO], object]
+Content = bytes | Callable[[IO[bytes]], object]
 """What is written: bytes, or a function that writes them into an open file."""
 
 

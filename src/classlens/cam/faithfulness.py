@@ -156,10 +156,11 @@ class Trial:
         """The logits of changed pictures, made as they are fed; of a contrast those of its two classes only."""
         device, waiting = device_of(self.classifier.module), iter(pictures)
         parts: list[Tensor] = []
+        order: torch.memory_format | None = None
         with borrowed(self.classifier.module), torch.no_grad():
             while some := list(islice(waiting, self.at_once)):
                 fed = torch.stack(some).to(device)
-                order = order if parts else quickest_order(self.classifier, fed[:1])
+                order = order or quickest_order(self.classifier, fed[:1])
                 parts.append(logits_of(self.classifier, fed.contiguous(memory_format=order)).cpu())
         logits = torch.cat(parts).float()
         return logits if self.against is None else logits[:, [self.target, self.against]]

@@ -126,7 +126,7 @@ def header_of(picture: ImageFile.ImageFile) -> Header:
         frames=int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1,
         profile=bool(picture.info.get("icc_profile")) and not is_srgb(picture.info["icc_profile"]),
         transparent="transparency" in picture.info,
-        deep=picture.mode.startswith(("I", "F")) or "16" in "".join(str(tile.args) for tile in picture.tile),
+        deep=picture.mode.startswith(("I", "F")) or "16" in "".join(str(tile[3]) for tile in picture.tile),
     )
 
 

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPException, HTTPMessage, HTTPResponse
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -81,7 +82,7 @@ class Wanted:
 
 
 @contextmanager
-def alone(target: Path) -> Iterator[BinaryIO]:
+def alone(target: Path) -> Iterator[BufferedRandom]:
     """The unfinished file, open at its end and ours alone: whoever else fetches the same waits here for us.
 
     Where files cannot be locked everybody has one of his own, which is not resumed. An empty one is taken away.
@@ -103,7 +104,7 @@ def alone(target: Path) -> Iterator[BinaryIO]:
             return
 
 
-def lock(file: BinaryIO, name: str) -> None:
+def lock(file: BufferedRandom, name: str) -> None:
     """Wait until nobody else has the file; it is given back when it is closed, also by a process that is killed."""
     if fcntl is None:
         return
@@ -155,7 +156,7 @@ class SafeRedirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def fetch(wanted: Wanted, part: BinaryIO) -> None:
+def fetch(wanted: Wanted, part: BufferedRandom) -> None:
     """Complete `part`: go on where an earlier download broke off, if that can be checked, or else from the start.
 
     Raises:
@@ -175,7 +176,7 @@ def fetch(wanted: Wanted, part: BinaryIO) -> None:
     version.unlink(missing_ok=True)
 
 
-def receive(wanted: Wanted, part: BinaryIO, version: Path) -> bool:
+def receive(wanted: Wanted, part: BufferedRandom, version: Path) -> bool:
     """Put what the server sends behind what `part` has; whether it is the whole file then, as far as can be known.
 
     `version` holds what the server calls the content: it sends the rest only if that is still the same.
@@ -207,7 +208,7 @@ def receive(wanted: Wanted, part: BinaryIO, version: Path) -> bool:
     return whole and is_whole(part, wanted.digest, sure=True)
 
 
-def take(answer: HTTPResponse, wanted: Wanted, part: BinaryIO, version: Path) -> bool:
+def take(answer: HTTPResponse, wanted: Wanted, part: BufferedRandom, version: Path) -> bool:
     """Write what an answer brings; False if it is another piece than the one that is missing.
 
     Raises:
@@ -250,12 +251,12 @@ def note_version(headers: Message, version: Path) -> None:
         write_whole(version, name.encode("latin-1"))
 
 
-def size(part: BinaryIO) -> int:
+def size(part: BufferedRandom) -> int:
     """How many bytes there are."""
     return os.fstat(part.fileno()).st_size
 
 
-def is_whole(part: BinaryIO, digest: str, *, sure: bool = False) -> bool:
+def is_whole(part: BufferedRandom, digest: str, *, sure: bool = False) -> bool:
     """Whether the content is that of the name's digest; without one, whether it is `sure` to be whole for other reasons."""
     if not digest:
         return sure
