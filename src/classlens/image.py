@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from classlens.arrays import Float32, Shaped, UInt8
+from classlens.files import write_whole
 
 Triple = tuple[float, float, float]
 
@@ -40,21 +41,19 @@ class Image:
         return f"<Image {width} x {height}>"
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write a picture file, in one go, and the folders on the way; the ending says the format (.png, .jpg, ...).
+        """Write a picture file, and the folders on the way; the ending says the format (.png, .jpg, ...).
 
         Raises:
             ValueError: the ending is no picture format.
-            OSError: the file cannot be written.
+            DataError: the file cannot be written.
         """
         from PIL import Image as Pillow
 
         target = Path(path)
         if target.suffix.lower() not in Pillow.registered_extensions():
             raise ValueError(f"{target}: cannot write a picture with the ending {target.suffix!r}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
-        Pillow.fromarray(self.pixels).save(part, Pillow.registered_extensions()[target.suffix.lower()])
-        part.replace(target)
+        kind = Pillow.registered_extensions()[target.suffix.lower()]
+        write_whole(target, lambda file: Pillow.fromarray(self.pixels).save(file, kind))
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

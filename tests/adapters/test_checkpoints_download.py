@@ -1,6 +1,11 @@
 import hashlib
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -141,3 +146,150 @@ def test_other_protocols_are_refused(address, tmp_path: Path):
 def test_an_address_of_no_file_is_refused(tmp_path):
     with pytest.raises(DataError, match="names no file"):
         download("https://example.org/", folder=tmp_path)
+
+
+class Careful(BaseHTTPRequestHandler):
+    """Serves `content` as a server of files does: with its version, ranges and conditions; slowly if asked to."""
+
+    content = CONTENT
+    misplaced = False
+    asked: list[tuple[str | None, int]]
+
+    def do_GET(self) -> None:
+        tag = f'"{hashlib.sha256(self.content).hexdigest()[:8]}"'
+        wanted = self.headers.get("Range")
+        if wanted and self.headers.get("If-Range") not in (tag, None):
+            wanted = None
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+        if start >= len(self.content):
+            type(self).asked.append((wanted, 416))
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(self.content)}")
+            self.end_headers()
+            return
+        start = 7 if wanted and self.misplaced else start
+        type(self).asked.append((wanted, 206 if wanted else 200))
+        self.send_response(206 if wanted else 200)
+        self.send_header("ETag", tag)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+        self.send_header("Content-Length", str(len(self.content) - start))
+        self.end_headers()
+        pieces = 50 if self.path.startswith("/slow/") else 1
+        step = -(-(len(self.content) - start) // pieces)
+        for place in range(start, len(self.content), step):
+            self.wfile.write(self.content[place : place + step])
+            time.sleep(0.02 if pieces > 1 else 0)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def careful(monkeypatch) -> Iterator[str]:
+    Careful.asked = []
+    monkeypatch.setattr(Careful, "content", CONTENT)
+    monkeypatch.setattr(Careful, "misplaced", False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Careful) as served:
+        thread = threading.Thread(target=served.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_address[1]}"
+        served.shutdown()
+        thread.join()
+
+
+FETCH = """
+import hashlib, pathlib, sys
+from classlens.adapters.openmm.checkpoints.download import download
+path = download(sys.argv[1], folder=pathlib.Path(sys.argv[2]))
+print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+
+
+def fetching(url, folder):
+    words = [sys.executable, "-c", FETCH, url, str(folder)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def left(folder):
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["weights.pth", NAME])
+def test_several_processes_that_want_one_file_fetch_it_once_and_all_get_it(name, careful, tmp_path):
+    processes = [fetching(f"{careful}/slow/{name}", tmp_path) for _ in range(4)]
+
+    said = [process.communicate(timeout=60) for process in processes]
+
+    assert [out for out, _ in said] == [f"{name} {hashlib.sha256(CONTENT).hexdigest()}\n"] * 4
+    assert [process.returncode for process in processes] == [0] * 4
+    assert Careful.asked == [(None, 200)]
+    assert sum("is being fetched by another process" in err for _, err in said) == 3
+    assert left(tmp_path) == [name]
+
+
+def test_threads_that_want_one_file_get_it(careful, tmp_path):
+    with ThreadPoolExecutor(4) as threads:
+        paths = list(threads.map(lambda _: download(f"{careful}/slow/weights.pth", folder=tmp_path), range(4)))
+
+    assert {path.read_bytes() for path in paths} == {CONTENT}
+    assert len(Careful.asked) == 1
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["the same content", "other content meanwhile"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=str)
+def test_what_a_stopped_process_left_is_gone_on_with_if_it_is_still_the_same(
+    number, changed, careful, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Careful, "content", CONTENT * 4)
+    process = fetching(f"{careful}/slow/weights.pth", tmp_path)
+    while process.poll() is None and not any(path.stat().st_size for path in tmp_path.rglob("*.part")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    if changed:
+        monkeypatch.setattr(Careful, "content", CONTENT[::-1] * 4)
+
+    path = download(f"{careful}/slow/weights.pth", folder=tmp_path)
+
+    assert path.read_bytes() == Careful.content
+    assert Careful.asked[1][1] == (200 if changed else 206)
+    assert left(tmp_path) == ["weights.pth"]
+
+
+def part_of(address, folder, content, version=None):
+    """What an earlier download left."""
+    place = folder / hashlib.sha256(address.encode()).hexdigest()[:8]
+    place.mkdir()
+    part = place / f"{address.rpartition('/')[2]}.part"
+    part.write_bytes(content)
+    if version:
+        part.with_name(f"{part.name}.version").write_text(version)
+
+
+TAG = f'"{hashlib.sha256(CONTENT).hexdigest()[:8]}"'
+
+
+@pytest.mark.parametrize("name", ["weights.pth", NAME])
+@pytest.mark.parametrize("version", [None, TAG, '"of another day"'])
+@pytest.mark.parametrize(
+    "content",
+    [CONTENT + b"more", b"x" * len(CONTENT), b"x" * 100, CONTENT[:100]],
+    ids=["longer", "as long", "other", "a start"],
+)
+def test_nothing_that_lies_there_can_make_the_file_a_wrong_one(content, version, name, careful, tmp_path):
+    wrong = version == TAG and name != NAME and content[:1] == b"x"
+    if wrong:
+        pytest.skip("bytes that the server itself sent are not looked at again")
+    part_of(f"{careful}/v/{name}", tmp_path, content, version)
+
+    assert download(f"{careful}/v/{name}", folder=tmp_path).read_bytes() == CONTENT
+    assert left(tmp_path) == [name]
+
+
+def test_a_piece_from_another_place_is_not_put_behind_the_others(careful, tmp_path, monkeypatch):
+    monkeypatch.setattr(Careful, "misplaced", True)
+    part_of(f"{careful}/v/weights.pth", tmp_path, CONTENT[:100], TAG)
+
+    assert download(f"{careful}/v/weights.pth", folder=tmp_path).read_bytes() == CONTENT
+    assert [status for _, status in Careful.asked] == [206, 200]

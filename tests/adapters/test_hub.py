@@ -11,6 +11,8 @@ import sys
 import pytest
 import torch
 
+from classlens.adapters.hub import reachable
+
 timm = pytest.importorskip("timm")
 transformers = pytest.importorskip("transformers")
 datasets = pytest.importorskip("datasets")
@@ -104,3 +106,25 @@ def test_what_is_not_in_the_cache_is_refused_in_one_line(cache):
     for (address, hint), (said, hinted) in zip(hints.items(), offline(cache, *hints), strict=True):
         assert said.endswith(f"{address} are not on this machine, and there is no network to get them")
         assert hint in hinted
+
+
+@pytest.mark.parametrize(
+    ("variables", "answer"),
+    [
+        ({}, False),
+        ({"HTTPS_PROXY": "http://127.0.0.1:9"}, True),
+        ({"https_proxy": "http://127.0.0.1:9"}, True),
+        ({"ALL_PROXY": "socks5://127.0.0.1:9"}, True),
+        ({"HTTP_PROXY": "http://127.0.0.1:9"}, False),
+        ({"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "hub.invalid"}, False),
+    ],
+    ids=str,
+)
+def test_behind_a_proxy_the_name_of_a_server_is_not_asked_for(variables, answer, monkeypatch):
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert reachable("https://hub.invalid/model") is answer

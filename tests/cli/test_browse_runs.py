@@ -134,3 +134,76 @@ def test_a_folder_of_pictures_is_refused_when_the_dataset_has_other_numbers(phot
 
     assert "made with samples 3" in capsys.readouterr().err
     assert files(out) == ["cat/0_a.jpg", "cat/1_b.jpg", "dog/2_c.jpg"]
+
+
+def test_an_edited_config_is_another_run_and_the_error_says_what_was_edited(config, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    main(["browse", config, "-o", out, "--index", "0"])
+    text = Path(config).read_text()
+
+    Path(config).write_text(text.replace("scale=32", "scale=16"))
+    assert main(["browse", config, "-o", out, "--index", "5"]) == 2
+    assert "made with dataset.pipeline.1.scale 32 (now 16)" in capsys.readouterr().err
+    assert files(out) == ["cat/0_0.jpg"]
+
+    Path(config).write_text(text + "optimizer = dict(type='SGD', lr=1.0)\n# a comment\n")
+    assert main(["browse", config, "-o", out, "--index", "5"]) == 0
+    assert files(out) == ["cat/0_0.jpg", "dog/5_2.jpg"]
+
+
+def test_overrides_and_edits_that_come_to_the_same_are_the_same_run(config, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    main(["browse", config, "-o", out, "--index", "0", "--cfg-options", "train_dataloader.dataset.pipeline.1.scale=16"])
+
+    Path(config).write_text(Path(config).read_text().replace("scale=32", "scale=16"))
+    assert main(["browse", config, "-o", out, "--index", "5"]) == 0
+
+
+def test_a_copied_config_is_the_same_run(config, tmp_path):
+    main(["browse", config, "-o", str(tmp_path / "out"), "--index", "0"])
+
+    copy = tmp_path / "copy.py"
+    copy.write_text(Path(config).read_text())
+    assert main(["browse", str(copy), "-o", str(tmp_path / "out"), "--index", "5"]) == 0
+
+
+def test_a_folder_by_another_path_is_the_same_run(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    out = str(tmp_path / "out")
+    (tmp_path / "link").symlink_to(photos)
+
+    for spelt in (photos, "photos", "./photos/", photos / ".." / "photos", "link"):
+        assert main(["browse", f"folder:{spelt}", "-o", out]) == 0
+    assert main(["browse", "folder:photos/cat", "-o", out]) == 2
+
+
+OWN = """
+import numpy as np
+from PIL import Image
+
+class Pictures:
+    def __len__(self): return 3
+    def __getitem__(self, index): return Image.fromarray(np.full((8, 8, 3), 7, np.uint8)), 0
+
+pictures = Pictures()
+"""
+
+
+def test_edited_code_and_edited_lists_are_other_runs(photos, tmp_path, capsys):
+    code, labels = tmp_path / "own.py", photos / "labels.txt"
+    config = tmp_path / "listed.py"
+    dataset = f"dict(type='CustomDataset', data_root={str(photos)!r}, ann_file='labels.txt', classes=('a', 'b'))"
+    config.write_text(f"train_dataloader = dict(batch_size=1, dataset={dataset})\n")
+    for place, text in ((code, OWN), (labels, "cat/a.png 0\ncat/b.png 1\n")):
+        place.write_text(text)
+    for number, (target, edited) in enumerate(
+        [(f"py:{code}:pictures", code), (f"folder:{labels}", labels), (config, labels)]
+    ):
+        words = ["browse", str(target), "-o", str(tmp_path / f"out{number}")]
+        assert main(words) == 0
+        assert main(words) == 0
+
+        edited.write_text(edited.read_text().replace("7", "9").replace(" 1", " 0"))
+        assert main(words) == 2
+        assert f"made with another content of {edited}" in capsys.readouterr().err
+        edited.write_text(OWN if edited == code else "cat/a.png 0\ncat/b.png 1\n")

@@ -1,11 +1,13 @@
 import re
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages.loading import LoadImageFromFile
 from classlens.dataset.complaints import damage_in
+from classlens.dataset.headers import header_of
 from classlens.dataset.reading import read_bytes, read_image, salvage
 from classlens.errors import DataError
 from tests.dataset.bad_pictures import CASES, HEIGHT, JPEG, WIDTH, make, turned
@@ -127,3 +129,12 @@ def test_a_picture_that_only_pillow_refuses_as_too_large_is_said_to_be_so(monkey
 
     with pytest.raises(DataError, match=f"a.jpg: Pillow refuses this JPEG RGB {WIDTH} x {HEIGHT} as too large"):
         LoadImageFromFile(imdecode_backend="pillow").state(JPEG, "a.jpg")
+
+
+def test_headers_are_read_where_pillow_keeps_its_tiles_as_plain_tuples(tmp_path):
+    """As Pillow 10 does, which is allowed."""
+    cv2.imwrite(str(tmp_path / "deep.png"), np.zeros((8, 8, 3), np.uint16))
+
+    with Pillow.open(tmp_path / "deep.png") as picture:
+        picture.tile = [tuple(tile) for tile in picture.tile]
+        assert header_of(picture).deep

@@ -4,6 +4,7 @@ An adapter is a function `open_xxx(rest, options) -> Source`. It imports its fra
 nobody else imports that module. Third parties add addresses with an entry point in the group `classlens.adapters`.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -73,10 +74,15 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
 
 
 def split_address(address: str) -> tuple[str, str]:
-    """`timm:resnet50` is ("timm", "resnet50"); a path, also one with a drive letter, belongs to the default scheme."""
+    """`timm:resnet50` is ("timm", "resnet50"); a path, also one with a drive letter, belongs to the default scheme.
+
+    So does a file that is there, whatever is in its name, unless its name begins as the addresses known here do.
+    """
     scheme, colon, rest = address.partition(":")
     if address == "demo":
         return "demo", ""
+    if colon and scheme not in ADAPTERS and os.path.exists(address):  # noqa: PTH110
+        return DEFAULT, address
     if not colon or len(scheme) < 2 or "/" in scheme or "\\" in scheme or "." in scheme:
         return DEFAULT, address
     return scheme, rest

@@ -5,13 +5,20 @@ Clients of hubs retry a missing network for a minute before they give up; here t
 
 import socket
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from classlens.errors import DataError
 
 
 def reachable(url: str) -> bool:
-    """Whether the name of a server can be resolved: fails within milliseconds on a machine without a network."""
-    host = urlsplit(url).hostname
+    """Whether the name of a server can be resolved: fails within milliseconds on a machine without a network.
+
+    Behind a proxy the name is the proxy's to resolve, and this machine need not know it.
+    """
+    parts = urlsplit(url)
+    host, proxies = parts.hostname or "", getproxies()
+    if (proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(host):
+        return True
     try:
         socket.getaddrinfo(host, 443)
     except OSError:

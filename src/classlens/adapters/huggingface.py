@@ -26,6 +26,7 @@ from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.errors import DataError
 from classlens.image import Encoding, Image
+from classlens.sharing import ALONE
 from classlens.source import Source
 
 SETTINGS = ("pretrained", "revision")
@@ -108,13 +109,14 @@ def asked(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> F
 @contextmanager
 def quietly() -> Iterator[None]:
     """No progress bars for files that are on this machine already."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    with ALONE:
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            if shown:
+                logging.enable_progress_bar()
 
 
 def logits(network: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:

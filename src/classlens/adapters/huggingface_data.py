@@ -21,6 +21,7 @@ from classlens.adapters.python.labels import KEYS, as_labels
 from classlens.adapters.settings import Setting, refuse_unknown, split_settings
 from classlens.dataset.dataset import Dataset, Sample
 from classlens.errors import DataError, NotFound
+from classlens.sharing import ALONE
 from classlens.source import Source
 
 SETTINGS = ("image", "label", "config")
@@ -103,14 +104,15 @@ def opened(name: str, config: str | None) -> Foreign:
 def asking_nobody() -> Iterator[None]:
     """What the variable HF_HUB_OFFLINE does, for the time of one `with`: the cache is used, and no request is tried."""
     places = (datasets.config, constants)
-    before = [place.HF_HUB_OFFLINE for place in places]
-    try:
-        for place in places:
-            place.HF_HUB_OFFLINE = True
-        yield
-    finally:
-        for place, value in zip(places, before, strict=True):
-            place.HF_HUB_OFFLINE = value
+    with ALONE:
+        before = [place.HF_HUB_OFFLINE for place in places]
+        try:
+            for place in places:
+                place.HF_HUB_OFFLINE = True
+            yield
+        finally:
+            for place, value in zip(places, before, strict=True):
+                place.HF_HUB_OFFLINE = value
 
 
 def chosen(found: Foreign, split: str, name: str) -> Foreign:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from classlens.adapters.torch_schedule import scheduled
 from classlens.errors import ConfigError, MissingDependency, NotFound
 from classlens.schedule.clock import Clock
 from classlens.schedule.schedule import Schedule
+from classlens.sharing import unwarned
 from classlens.source import Plan, Source
 
 RUN = ("lr", "momentum", "weight_decay", "epochs", "steps_per_epoch", "steps", "every")
@@ -204,8 +204,7 @@ def made(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, 
     Raises:
         ConfigError: it refuses them.
     """
-    with warnings.catch_warnings(), users_code(f"{name} refuses its arguments"):
-        warnings.simplefilter("ignore")  # what a package thinks of its own rule is not asked
+    with unwarned(), users_code(f"{name} refuses its arguments"):  # what a package thinks of its own rule is not asked
         return make(optimizer=optimizer, **settings)
 
 

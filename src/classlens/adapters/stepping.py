@@ -9,7 +9,6 @@ never does; what both agree on is certain.
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -25,6 +24,7 @@ from classlens.errors import ConfigError
 from classlens.schedule.clock import Clock
 from classlens.schedule.sampled import sampled
 from classlens.schedule.schedule import Course, Rule, Setting, Stairs, Undecided, Values, distinct
+from classlens.sharing import unwarned
 
 Every = Literal["step", "epoch"]
 
@@ -164,8 +164,8 @@ def stepped(
     names, calls = list(values_of(groups[0])), [(each, advance_of(each, improves=improves)) for each in twins]
     rows, tick, each = np.empty((ticks, len(groups), len(names))), 0, twins[0]
     try:
-        with warnings.catch_warnings(), users_code(f"{' and '.join(each.name for each in twins)}.step()"):
-            warnings.simplefilter("ignore")  # torch warns that no optimizer step came before, and none will
+        # torch warns that no optimizer step came before, and none will
+        with unwarned(), users_code(f"{' and '.join(each.name for each in twins)}.step()"):
             for tick in range(ticks):
                 rows[tick] = [list(values_of(group).values()) for group in groups]
                 for each, advance in calls:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from classlens.errors import ModelError
+from classlens.sharing import ALONE
 
 SWITCHES = ("training", "grad_checkpointing")
 """Attributes of modules that are off during a loan. The second is timm's: parts that are computed a second time during
@@ -39,7 +40,7 @@ def borrowed(module: nn.Module) -> Iterator[None]:
         raise ModelError(
             "a TorchScript program does not show its layers", hint="give the network that it was made from"
         )
-    with torch.inference_mode(mode=False), torch.enable_grad(), uncompiled(), recordable(parts), settled(parts):
+    with ALONE, torch.inference_mode(mode=False), torch.enable_grad(), uncompiled(), recordable(parts), settled(parts):
         yield
 
 

@@ -4,8 +4,9 @@ Beside every map stand a uniform and a random one of the same size: a map that d
 All scores are computed on the picture as fed; pixels are taken away in the encoding, where 0 is mean grey.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -13,12 +14,14 @@ import torch
 from torch import Tensor
 
 from classlens.arrays import Bool, Float, Float32
+from classlens.cam.answer import Manner
 from classlens.cam.borrow import borrowed, device_of
 from classlens.cam.classifier import Classifier
 from classlens.cam.feeding import encoded
 from classlens.cam.imputation import filled_in
 from classlens.cam.passes import logits_of
-from classlens.cam.probe import chunks, quickest_order
+from classlens.cam.precision import computing_in
+from classlens.cam.probe import quickest_order
 from classlens.cam.saliency import Fused, Heatmap, Saliency
 from classlens.cam.targets import probabilities
 from classlens.image import Image
@@ -28,7 +31,6 @@ Box = tuple[int, int, int, int]
 
 STEPS = 50
 SHARES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
-AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,25 @@ class Evaluation:
     random: Faithfulness
 
 
-def evaluate(classifier: Classifier, found: Saliency | Fused, *, box: Box | None = None) -> Evaluation:
+def evaluate(
+    classifier: Classifier, found: Saliency | Fused, *, box: Box | None = None, manner: Manner | None = None
+) -> Evaluation:
     """Score a map, and a uniform and a random one beside it. About 360 forward passes.
+
+    Of the manner in which the map was made, the size of a batch and the precision count here.
 
     Raises:
         ValueError: the map speaks about no class, or the box is empty or outside the picture.
     """
-    return next(evaluations(classifier, [found], box=box))
+    return next(evaluations(classifier, [found], box=box, manner=manner))
 
 
 def evaluations(
-    classifier: Classifier, maps: Sequence[Saliency | Fused], *, box: Box | None = None
+    classifier: Classifier,
+    maps: Sequence[Saliency | Fused],
+    *,
+    box: Box | None = None,
+    manner: Manner | None = None,
 ) -> Iterator[Evaluation]:
     """As `evaluate`, one by one, for maps of one picture and one class: they share the baselines.
 
@@ -96,7 +106,8 @@ def evaluations(
     height, width = image.size
     if box is not None and not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
         raise ValueError(f"box {box} does not lie in a picture of {height} x {width}")
-    trial = Trial(classifier, image, subject.target, subject.against)
+    how = manner or Manner()
+    trial = Trial(computing_in(classifier, how.precision), image, subject.target, subject.against, how.batch_size)
     baselines = [judge(trial, one, box) for one in (uniform(height, width), random(height, width))]
     for found in maps:
         yield Evaluation(judge(trial, found.heatmap(), box), *baselines)
@@ -135,30 +146,30 @@ class Trial:
     image: Image
     target: int
     against: int | None = None
+    at_once: int = Manner.batch_size
 
     def picture(self) -> Float[Tensor, "3 height width"]:
         """The encoded picture."""
         return encoded(self.classifier, [self.image])[0]
 
-    def ask(self, pictures: Sequence[Tensor]) -> Float[Tensor, "n classes"]:
-        """The logits of changed pictures; of a contrast those of its two classes only."""
-        device = device_of(self.classifier.module)
+    def ask(self, pictures: Iterable[Tensor]) -> Float[Tensor, "n classes"]:
+        """The logits of changed pictures, made as they are fed; of a contrast those of its two classes only."""
+        device, waiting = device_of(self.classifier.module), iter(pictures)
+        parts: list[Tensor] = []
+        order: torch.memory_format | None = None
         with borrowed(self.classifier.module), torch.no_grad():
-            order = quickest_order(self.classifier, torch.stack(list(pictures[:1])).to(device))
-            parts = [
-                logits_of(
-                    self.classifier, torch.stack(list(pictures[rows])).to(device).contiguous(memory_format=order)
-                ).cpu()
-                for rows in chunks(len(pictures), AT_ONCE)
-            ]
+            while some := list(islice(waiting, self.at_once)):
+                fed = torch.stack(some).to(device)
+                order = order or quickest_order(self.classifier, fed[:1])
+                parts.append(logits_of(self.classifier, fed.contiguous(memory_format=order)).cpu())
         logits = torch.cat(parts).float()
         return logits if self.against is None else logits[:, [self.target, self.against]]
 
-    def probabilities(self, pictures: Sequence[Tensor]) -> Float32[np.ndarray, " n"]:
+    def probabilities(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
         """The probability of the class for each changed picture."""
         return np.asarray(probabilities(self.ask(pictures))[:, self.column].numpy())
 
-    def scores(self, pictures: Sequence[Tensor]) -> Float32[np.ndarray, " n"]:
+    def scores(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
         """The logit of the class for each changed picture."""
         logits = self.ask(pictures)
         rival = 0 if self.against is None else logits[:, 1]
@@ -176,8 +187,8 @@ def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
     blurred = torch.from_numpy(blur(picture.numpy()))
     before, hot_only = trial.probabilities([picture, picture * torch.from_numpy(heatmap.values)])
     return Faithfulness(
-        deletion=area(trial, list(replaced_hottest_first(picture, torch.zeros_like(picture), heatmap))),
-        insertion=area(trial, list(replaced_hottest_first(blurred, picture, heatmap))),
+        deletion=area(trial, replaced_hottest_first(picture, torch.zeros_like(picture), heatmap)),
+        insertion=area(trial, replaced_hottest_first(blurred, picture, heatmap)),
         drop=100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7),
         increase=bool(hot_only > before),
         road=road(trial, heatmap),
@@ -196,9 +207,10 @@ def replaced_hottest_first(start: Tensor, end: Tensor, heatmap: Heatmap) -> Iter
         yield torch.where(place < round(order.size * step / STEPS), end, start)
 
 
-def area(trial: Trial, pictures: list[Tensor]) -> float:
+def area(trial: Trial, pictures: Iterable[Tensor]) -> float:
     """Area under the probability over the share of pixels exchanged, by trapezoids."""
-    return float(np.trapezoid(trial.probabilities(pictures), dx=1 / STEPS))
+    values = trial.probabilities(pictures)
+    return float((values[1:] + values[:-1]).sum() / 2 / STEPS)
 
 
 def blur(picture: Float32[np.ndarray, "3 height width"]) -> Float32[np.ndarray, "3 height width"]:
@@ -209,9 +221,8 @@ def blur(picture: Float32[np.ndarray, "3 height width"]) -> Float32[np.ndarray, 
 def road(trial: Trial, heatmap: Heatmap) -> float:
     """Half the difference of the logit without the coldest and without the hottest pixels, over nine shares."""
     picture = trial.picture().numpy()
-    cold_first = [filled_in(picture, missing(1 - heatmap.values, share)) for share in SHARES]
-    hot_first = [filled_in(picture, missing(heatmap.values, share)) for share in SHARES]
-    logits = trial.scores([torch.from_numpy(one) for one in cold_first + hot_first])
+    gone = (missing(values, share) for values in (1 - heatmap.values, heatmap.values) for share in SHARES)
+    logits = trial.scores(torch.from_numpy(filled_in(picture, places)) for places in gone)
     return float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
 
 

@@ -20,8 +20,10 @@ from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain_fed
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS
+from classlens.cam.precision import computing_in
 from classlens.cam.saliency import Fused, Saliency
 from classlens.errors import ModelError
+from classlens.sharing import ALONE
 
 STEPS = 5
 """The head alone, then ever more of the layers, at last all. Methods that take long are looked at once, after the last."""
@@ -84,7 +86,7 @@ def made_again(
         return {}
     subject = maps[0].subject
     question = Question(
-        classifier,
+        computing_in(classifier, manner.precision),
         tuple(METHODS[name] for name in dict.fromkeys(found.method for found in maps)),
         find_layers(classifier, layers or None),
         () if subject is None else (subject.wish,),
@@ -128,18 +130,19 @@ def cascade(module: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
 @contextmanager
 def forgetful(weights: Sequence[nn.Parameter]) -> Iterator[None]:
     """Each of the weights shuffled within itself, always in the same way; given back afterwards."""
-    kept = [(parameter, parameter.detach().clone()) for parameter in weights]
-    try:
-        with torch.no_grad():
-            for place, (parameter, values) in enumerate(kept):
-                generator = torch.Generator().manual_seed(place)
-                order = torch.randperm(values.numel(), generator=generator).to(values.device)
-                parameter.copy_(values.flatten()[order].reshape(values.shape))
-        yield
-    finally:
-        with torch.no_grad():
-            for parameter, values in kept:
-                parameter.copy_(values)
+    with ALONE:
+        kept = [(parameter, parameter.detach().clone()) for parameter in weights]
+        try:
+            with torch.no_grad():
+                for place, (parameter, values) in enumerate(kept):
+                    generator = torch.Generator().manual_seed(place)
+                    order = torch.randperm(values.numel(), generator=generator).to(values.device)
+                    parameter.copy_(values.flatten()[order].reshape(values.shape))
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, values in kept:
+                    parameter.copy_(values)
 
 
 def rank_correlation(first: Values, second: Values) -> float:

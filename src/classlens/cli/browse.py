@@ -41,9 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rescale-factor",
         "-r",
         type=positive_float,
-        default=1.0,
         metavar="F",
-        help="enlarge or shrink what is shown (default: 1)",
+        help="enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)",
     )
     parser.add_argument("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")
     parser.add_argument(

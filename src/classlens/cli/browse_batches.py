@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from classlens.cli.browse_files import encoded, write_whole
+from classlens.cli.browse_files import encoded
 from classlens.cli.browse_job import BAD_SAMPLE, Row, failed, marked, plain, rescued
 from classlens.cli.browse_outputs import as_data, list_bad, shower
 from classlens.cli.browse_record import claim
@@ -18,6 +18,7 @@ from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import NotOffered
 from classlens.figures.batchsheet import draw_batch
+from classlens.files import write_whole
 
 
 def traced(dataset: Dataset, index: int, seed: int) -> Trace | Row:
@@ -76,7 +77,7 @@ def browse_batches(
     """Mix and draw the batches from their samples, one sheet each; returns how many samples were bad."""
     made, bad, show, interval = [], [], shower(arguments), arguments.show_interval
     if arguments.output_dir:
-        claim(arguments.output_dir, arguments, dataset.length)
+        claim(arguments.output_dir, arguments, dataset)
     for number, members in enumerate(batches.members):
         samples = list(islice(found, len(members)))
         left_out = [one for one in samples if isinstance(one, Row)]

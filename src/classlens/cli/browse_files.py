@@ -1,7 +1,6 @@
-"""Pictures into files: encoded, named after class, index and source, and there whole or not at all."""
+"""Pictures into files: encoded, and named after class, index and source."""
 
 import os
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 
 from classlens.errors import DataError
+from classlens.files import write_whole, writing
 from classlens.image import Image
 
 QUALITY = 90
@@ -46,49 +46,19 @@ def place_of(folder: str, class_names: tuple[str, ...], number: str, path: str |
     return os.path.join(folder, group, f"{name}.jpg")  # noqa: PTH118 - a path object costs as much as the file
 
 
-def write_whole(place: str | Path, data: bytes) -> None:
-    """A file appears under its name only when it is complete.
-
-    Raises:
-        DataError: the folder takes no files; unlike a bad picture, this ends a run.
-    """
-    folder, name = os.path.split(place)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.part")  # noqa: PTH118
-    try:
-        try:
-            fill(part, data)
-        except FileNotFoundError:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            fill(part, data)
-        os.replace(part, place)  # noqa: PTH105
-    except BaseException as error:
-        with suppress(OSError):
-            Path(part).unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise DataError(f"cannot write {place}: {(error.strerror or str(error)).lower()}") from error
-
-
-def write_once(place: str, data: bytes) -> None:
-    """Write a file that is not there, or has the same content.
+def write_picture(place: str, data: bytes, *, again: bool) -> None:
+    """Write a picture, unless it is there; `again` may replace another one of an earlier run.
 
     Raises:
         DataError: the place is taken by something else, or takes no files.
     """
-    if os.path.exists(place) and Path(place).read_bytes() != data:  # noqa: PTH110
-        raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
+    with writing(place):
+        if os.path.exists(place):  # noqa: PTH110
+            if Path(place).read_bytes() == data:
+                return
+            if not again:
+                raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
     write_whole(place, data)
-
-
-def fill(place: str, data: bytes) -> None:
-    """Write a file without a buffer between: half the time of `Path.write_bytes` for a picture."""
-    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)
 
 
 @lru_cache(maxsize=4096)

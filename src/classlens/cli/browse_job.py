@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.cli.browse_files import encoded, place_of, write_once, write_whole
+from classlens.cli.browse_files import encoded, place_of, write_picture
 from classlens.cli.browse_workers import Casualty
 from classlens.dataset.complaints import damage_in
 from classlens.dataset.dataset import Dataset
@@ -37,7 +37,7 @@ class Look:
     """
 
     mode: Mode
-    rescale: float = 1.0
+    rescale: float | None = None
     flipped: bool = False
     folder: str | None = None
     wanted: bool = False
@@ -61,11 +61,11 @@ class Look:
     def factor(self, size: tuple[int, int]) -> float:
         """By how much the only picture of a sample, of this (height, width), is enlarged or shrunk."""
         height, width = size
-        return tile_factor(width, height) if self.contact and self.rescale == 1 else self.rescale
+        return self.rescale or (tile_factor(width, height) if self.contact else 1.0)
 
     def needed(self, longest: int) -> float:
         """How many pixels of a picture's longer side are drawn."""
-        if self.strip and self.rescale == 1:
+        if self.strip and self.rescale is None:
             return LARGEST
         drawn = self.factor((longest, longest)) * longest
         return drawn if self.headed else min(drawn, TILE)
@@ -138,7 +138,8 @@ def cell_of(result: Trace, sheet: Image | None, look: Look) -> Image:
         return sheet or sheet_of(result, look)
     shown = result.original if look.mode == "original" else result.transformed
     height, width = shown.size
-    factor = tile_factor(width, height, TILE) if look.rescale == 1 else min(look.rescale, TILE / max(shown.size))
+    fitting = TILE / max(shown.size)
+    factor = tile_factor(width, height, TILE) if look.rescale is None else min(look.rescale, fitting)
     return Image(rescaled(shown, factor))
 
 
@@ -155,7 +156,7 @@ def written(jpeg: bytes, look: Look, row: Row) -> str:
     """Write the picture and say where."""
     number = f"{row.index:0{look.digits}d}"
     place = place_of(look.folder or "", row.class_names, number, row.path, row.seed if look.seeded else None)
-    (write_whole if look.again else write_once)(place, jpeg)
+    write_picture(place, jpeg, again=look.again)
     return place
 
 

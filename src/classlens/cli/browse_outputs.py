@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from classlens.cli.browse_files import write_whole
 from classlens.cli.browse_job import Row
 from classlens.cli.display import has_display
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError
+from classlens.files import write_whole
 
 LISTED = 20
 """So many bad pictures are named at the end; the rest are counted."""

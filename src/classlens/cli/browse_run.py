@@ -28,6 +28,17 @@ BAR, RENEWED = 30, 0.1
 """Letters of the progress bar, and seconds until it is drawn again."""
 
 
+@dataclass
+class Far:
+    """How far a run is: counted while it goes on, and said where it is stopped."""
+
+    done: int = 0
+    total: int = 0
+
+    def __str__(self) -> str:
+        return f"stopped after {self.done} of {self.total} pictures; what was written is whole"
+
+
 @dataclass(frozen=True)
 class Run:
     """An opened dataset, the samples chosen from it, and how to work on them."""
@@ -37,6 +48,7 @@ class Run:
     indices: Sequence[int]
     arguments: argparse.Namespace
     out: TextIO
+    far: Far
 
     def over(
         self, draws: Iterable[Draw], job: Job[Half, Result], *, total: int, quiet: bool = False
@@ -44,7 +56,7 @@ class Run:
         """One result for each of `total` draws, counted on the terminal."""
         workers = self.arguments.workers
         made = results(self.dataset, self.opening, draws, job, total=total, workers=workers)
-        return progress(made, total, quiet=quiet)
+        return progress(made, total, self.far, quiet=quiet)
 
 
 def browse(arguments: argparse.Namespace, out: TextIO) -> int:
@@ -56,9 +68,13 @@ def browse(arguments: argparse.Namespace, out: TextIO) -> int:
     if dataset.length == 0:
         raise DataError(f"{dataset.name} has no samples")
     opening = Opening(arguments.config, arguments.phase, options)
-    run = Run(dataset, opening, selection(dataset, arguments), arguments, out)
+    run = Run(dataset, opening, selection(dataset, arguments), arguments, out, Far())
     kind = batches if arguments.batch is not None else statistics if arguments.stats else pictures
-    bad = kind(run)
+    try:
+        bad = kind(run)
+    except KeyboardInterrupt as stopped:
+        stopped.add_note(str(run.far))
+        raise
     return 1 if arguments.strict and bad else 0
 
 
@@ -132,7 +148,7 @@ def look_of(run: Run, outputs: Outputs) -> Look:
     """What to make of every sample."""
     arguments = run.arguments
     folder = arguments.output_dir or None
-    again = claim(folder, arguments, run.dataset.length) if folder else False
+    again = claim(folder, arguments, run.dataset) if folder else False
     return Look(
         mode=arguments.mode,
         rescale=arguments.rescale_factor,
@@ -148,11 +164,13 @@ def look_of(run: Run, outputs: Outputs) -> Look:
     )
 
 
-def progress(made: Iterator[Result], total: int, *, quiet: bool) -> Iterator[Result]:
-    """Pass results on, and draw a bar of them on the terminal if there is one."""
+def progress(made: Iterator[Result], total: int, far: Far, *, quiet: bool) -> Iterator[Result]:
+    """Pass results on, count them, and draw a bar of them on the terminal if there is one."""
     shown = sys.stderr.isatty() and not quiet
     begun = drawn = time.monotonic()
+    far.total = total
     for number, result in enumerate(made, start=1):
+        far.done = number
         now = time.monotonic()
         if shown and (now - drawn > RENEWED or number == total):
             drawn = now

@@ -12,6 +12,7 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -21,6 +22,7 @@ import cv2
 
 from classlens.adapters import Options, open_source
 from classlens.cli.memory import keep_freed_memory
+from classlens.cli.stopping import work_for, worked
 from classlens.dataset.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -191,16 +193,22 @@ def facts(packed: bytes, index: int) -> tuple[str | None, tuple[str, ...]]:
     return dataset.sample(index).path, dataset.class_names(index)
 
 
-def new_pool(workers: int) -> ProcessPoolExecutor:
-    """Fresh processes: forked ones can hang in native code that already ran."""
+@contextmanager
+def new_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes: forked ones can hang in native code that already ran. At the end nothing waits any more."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=settle)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=settle, initargs=(os.getpid(),))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def settle() -> None:
-    """Let a new process work for itself: one thread, and memory that it keeps."""
+def settle(parent: int) -> None:
+    """Let a new process work for itself: one thread, and memory that it keeps; but not longer than its parent."""
+    work_for(parent)
     cv2.setNumThreads(1)
     keep_freed_memory()
 
@@ -214,4 +222,5 @@ def opened(packed: bytes) -> Dataset:
 
 def work(packed: bytes, job: Job[Any, Result], index: int, seed: int) -> Result:
     """One sample in a worker, which opens the dataset the first time."""
-    return job.finish(job.begin(opened(packed), index, seed))
+    with worked():
+        return job.finish(job.begin(opened(packed), index, seed))

@@ -89,6 +89,7 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--contour", type=share, metavar="SHARE", help="line around what is hotter than this share")
     group.add_argument("--titled", action="store_true", help="write titles and a colour bar also on a single map")
+    group.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
     group.add_argument("--npz", type=Path, metavar="FILE", help="write the numbers: heatmap, saliency, meta")
     group.add_argument(
         "--evaluate",

@@ -28,6 +28,7 @@ from classlens.cli.cam_portions import Portion, portions
 from classlens.cli.cam_request import Request, file_names
 from classlens.cli.cam_scores import Scored, means, report, scored
 from classlens.cli.cam_words import complain, sentence
+from classlens.dataset.complaints import DAMAGED
 from classlens.errors import DataError
 from classlens.figures.overlay import caption
 from classlens.figures.overlay_files import save_maps, save_overlay
@@ -43,7 +44,13 @@ def give_answer(request: Request) -> int:
     read = portions(request, bad)
     first = next(read)
     task = task_of(request)
-    told = [answered(task, portion) for portion in chain([first], read)]
+    told: list[Told] = []
+    try:
+        told += (answered(task, portion) for portion in chain([first], read))
+    except KeyboardInterrupt as stopped:
+        count = len({one["picture"] for part in told for one in part.facts})
+        stopped.add_note(f"stopped after {count} of {len(request.pictures)} pictures; what was written is whole")
+        raise
     written = [path for one in told for path in one.written]
     scores = [score for one in told for score in one.scores]
     if arguments.json:
@@ -56,9 +63,9 @@ def give_answer(request: Request) -> int:
         print("\n".join(f"written: {path}" for path in written) or "nothing written: --save-path names a picture")
     for error in bad:
         print(f"bad:   {error}", file=sys.stderr)
-    if bad:
-        print(f"{len(bad)} of {len(request.pictures)} pictures could not be read", file=sys.stderr)
-    return 0
+    if unread := sum(DAMAGED not in str(error) for error in bad):
+        print(f"{unread} of {len(request.pictures)} pictures could not be read", file=sys.stderr)
+    return 1 if arguments.strict and bad else 0
 
 
 def give_preview(request: Request) -> int:

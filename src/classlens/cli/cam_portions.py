@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classlens.cli.cam_request import Request
+from classlens.dataset.complaints import DAMAGED, damage, heard
 from classlens.dataset.reading import read_image
 from classlens.errors import DataError
 from classlens.image import Image
@@ -25,20 +26,27 @@ class Portion:
 def portions(request: Request, bad: list[DataError]) -> Iterator[Portion]:
     """Every picture that can be read, portion by portion; `bad` collects what is wrong with the others.
 
+    A damaged one that decodes is among both.
+
     Raises:
         DataError: not one can be read.
     """
+    count = 0
     together = len(request.pictures) if in_one_piece(request) else BATCHES * request.arguments.batch_size
     for start in range(0, len(request.pictures), together):
         read: dict[Path, Image] = {}
         for path in request.pictures[start : start + together]:
             try:
-                read[path] = read_image(path)
+                with heard() as lines:
+                    read[path] = read_image(path)
+                if found := damage(lines):
+                    bad.append(DataError(f"{path}: {DAMAGED}{found}"))
             except DataError as error:
                 bad.append(error)
         if read:
+            count += len(read)
             yield Portion(tuple(read), tuple(read.values()), start)
-    if len(bad) == len(request.pictures):
+    if not count:
         raise bad[0]
 
 

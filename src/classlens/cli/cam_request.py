@@ -10,7 +10,8 @@ from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 
-from classlens.adapters import DEFAULT, Options, extra_of, split_address
+from classlens.adapters import ADAPTERS, DEFAULT, Options, extra_of, split_address
+from classlens.adapters.openmm.checkpoints.address import has_scheme
 from classlens.cam.methods import METHODS, find_method
 from classlens.cli.cam_boxes import Boxes, read_boxes
 from classlens.cli.opening import open_target
@@ -60,7 +61,7 @@ def read_request(arguments: argparse.Namespace) -> Request:
         raise DataError(
             f"no picture is named in front of {address}", hint="the order is IMG [IMG ...] CONFIG [CHECKPOINT]"
         )
-    if checkpoint is not None and ":" not in checkpoint and not Path(checkpoint).expanduser().is_file():
+    if checkpoint is not None and not has_scheme(checkpoint) and not Path(checkpoint).expanduser().is_file():
         raise DataError(f"no such checkpoint: {checkpoint}", hint="the last word is a path or a URL")
     if checkpoint is not None and Path(checkpoint).suffix.casefold() in PICTURES:
         raise DataError(
@@ -90,7 +91,7 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
         ClasslensError: no word, or too many words behind it, can be told apart.
     """
     for place, word in enumerate(words):
-        if split_address(word)[0] != DEFAULT or Path(word).suffix in CONFIGS:
+        if is_address(word):
             rest = words[place + 1 :]
             if len(rest) > 1:
                 raise ClasslensError(
@@ -101,6 +102,14 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
     raise ClasslensError(
         f"no config among: {' '.join(words)}", hint="the order is IMG [IMG ...] CONFIG [CHECKPOINT]; `demo` is a config"
     )
+
+
+def is_address(word: str) -> bool:
+    """Whether a word says what to open; a colon may also stand in the name of a picture, or in a pattern of names."""
+    scheme, path = split_address(word)[0], Path(word)
+    if is_picture(path) or (scheme not in ADAPTERS and path.suffix.casefold() in PICTURES):
+        return False
+    return scheme != DEFAULT or path.suffix in CONFIGS
 
 
 def found_pictures(words: Sequence[str]) -> tuple[Path, ...]:

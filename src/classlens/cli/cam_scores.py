@@ -38,7 +38,7 @@ def scored(classifier: Classifier, maps: Sequence[Map], *, boxes: Sequence[Box |
     found: list[Scored] = []
     for group in grouped(maps, lambda one: (one.index, one.subject)).values():
         box = boxes[group[0].index]
-        several = evaluations(classifier, group, box=box) if group[0].subject else None
+        several = evaluations(classifier, group, box=box, manner=manner) if group[0].subject else None
         survivals = survival(classifier, group, manner=manner)
         for one, left in zip(group, survivals, strict=True):
             found.append(Scored(one, next(several) if several else None, left))

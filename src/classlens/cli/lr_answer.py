@@ -14,8 +14,9 @@ from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
 from classlens.errors import DataError, NotFound, NotOffered
 from classlens.figures.chart import label_of, merged
-from classlens.figures.saving import check_folder, check_target, encoded, save_csv, save_curves
+from classlens.figures.saving import check_target, encoded, save_csv, save_curves
 from classlens.figures.style import check_style
+from classlens.files import check_place
 from classlens.schedule.clock import Clock
 from classlens.schedule.data import summary
 from classlens.schedule.replay import Curve, Curves, replay
@@ -38,7 +39,7 @@ def answer(arguments: argparse.Namespace) -> int:
         if path is not None:
             check_target(path)
     if arguments.csv is not None:
-        check_folder(arguments.csv)
+        check_place(arguments.csv)
         if arguments.csv.is_file() and arguments.csv.suffix.lower() != ".csv":
             raise DataError(f"--csv would replace {arguments.csv}, which is no table", hint="end the name in .csv")
     every = [replayed(address, label, arguments) for address, label in zip(arguments.config, labels, strict=True)]

@@ -9,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from classlens.cli.parsing import Parser, dashed
+from classlens.cli.stopping import answering, status_of
 from classlens.errors import ClasslensError
 
 COMMANDS: Mapping[str, str] = {
@@ -43,12 +44,13 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     arguments = parser.parse_args([dashed(word) for word in words])
     spare_the_machine()
     try:
-        return int(command.run(arguments))
+        with answering():
+            return int(command.run(arguments))
     except ClasslensError as error:
         print(f"error: {error}" + (f"\nhint:  {error.hint}" if error.hint else ""), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as stopped:
+        return status_of(stopped)
     except BrokenPipeError:
         sys.stderr.close()
         return 141

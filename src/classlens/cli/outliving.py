@@ -11,6 +11,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from classlens.cli.stopping import answering, end_with
+
 CRASHES = tuple(
     getattr(signal, name) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT") if hasattr(signal, name)
 )
@@ -27,12 +29,14 @@ def status_of_copy(run: Callable[[], int]) -> int:
     """The exit status of `run` in a copy of this process; a negative one is the signal that killed it."""
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if child == 0:
+        end_with(parent)
         sys.exit(run())  # up the stack, so that errors are told and exits run as without a copy
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the copy too, which answers it
     try:
-        _, status = os.waitpid(child, 0)
+        with answering(lambda number, frame: os.kill(child, number)):
+            _, status = os.waitpid(child, 0)
     finally:
         signal.signal(signal.SIGINT, before)
     return os.waitstatus_to_exitcode(status)

@@ -5,7 +5,6 @@ The rule of this file: nothing is evaluated here, and no more is read than the b
 
 import ast
 import codecs
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from classlens.config.budget import ALLOWANCE, Budget, TooMuch
 from classlens.config.value import Value
 from classlens.config.whereabouts import Assignment
 from classlens.errors import ConfigError
+from classlens.sharing import unwarned
 
 LEAST_COST = 200
 """What opening a file costs, however small it is."""
@@ -95,7 +95,7 @@ def statements_of(source: str, path: Path) -> list[ast.stmt]:
         ConfigError: it is not Python, or nested too deeply to be parsed.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with unwarned():
             return ast.parse(source).body
     except SyntaxError as fault:
         shown = (fault.text or "").strip()[:60]

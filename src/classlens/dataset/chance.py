@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from classlens.sharing import ALONE
+
 WORD = 2**64
 
 
@@ -36,17 +38,18 @@ def seeded_globals(seed: int) -> Iterator[None]:
 
     torch is touched only where it is already imported: a pipeline that draws from it has imported it.
     """
-    torch = sys.modules.get("torch")
-    python, legacy = random.getstate(), np.random.get_state()
-    tensor = torch.get_rng_state() if torch else None
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    if torch:
-        torch.random.default_generator.manual_seed(seed % WORD)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)
+    with ALONE:
+        torch = sys.modules.get("torch")
+        python, legacy = random.getstate(), np.random.get_state()
+        tensor = torch.get_rng_state() if torch else None
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
         if torch:
-            torch.set_rng_state(tensor)
+            torch.random.default_generator.manual_seed(seed % WORD)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)
+            if torch:
+                torch.set_rng_state(tensor)

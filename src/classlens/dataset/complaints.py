@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
+from classlens.sharing import ALONE
+
 COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
 
 
@@ -22,8 +24,8 @@ STOPS = "training stops here: "
 
 
 @cache
-def sink() -> int:
-    """A nameless file for this process's native complaints."""
+def sink(process: int) -> int:
+    """A nameless file for the native complaints of one process: a copy of it writes into one of its own."""
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 
@@ -32,33 +34,35 @@ def sink() -> int:
 def heard() -> Iterator[list[str]]:
     """Collect the lines that native code writes to file descriptor 2 inside the block.
 
-    One block at a time in a process: the descriptor belongs to the whole process. Where there is none to redirect
-    (some services have no standard error), nothing is collected.
+    One thread at a time: the descriptor belongs to the whole process. Where there is none to redirect (some services
+    have no standard error), nothing is collected.
     """
     lines: list[str] = []
-    try:
-        kept = os.dup(2)
-    except OSError:
-        yield lines
-        return
-    os.dup2(sink(), 2)
-    try:
-        yield lines
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        lines += written()
+    with ALONE:
+        try:
+            kept = os.dup(2)
+        except OSError:
+            yield lines
+            return
+        collected = sink(os.getpid())
+        os.dup2(collected, 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            lines += written(collected)
 
 
-def written() -> list[str]:
+def written(collected: int) -> list[str]:
     """What arrived in the sink since the last look."""
-    size = os.fstat(sink()).st_size
+    size = os.fstat(collected).st_size
     if size == 0:
         return []
-    os.lseek(sink(), 0, os.SEEK_SET)
-    text = os.read(sink(), size).decode("utf-8", "replace")
-    os.ftruncate(sink(), 0)
-    os.lseek(sink(), 0, os.SEEK_SET)
+    os.lseek(collected, 0, os.SEEK_SET)
+    text = os.read(collected, size).decode("utf-8", "replace")
+    os.ftruncate(collected, 0)
+    os.lseek(collected, 0, os.SEEK_SET)
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -111,7 +111,8 @@ class Dataset:
     turns any state along the pipeline into a picture for human eyes; `remarks` says what is unusual about a loaded
     file, e.g. an alpha channel that other loaders treat differently. `warnings` are about the dataset as a whole.
     Where samples have pipelines of their own, as in a concatenated dataset, `stages_of` tells them apart.
-    `glance`, where there is one, loads a sample faster and in fewer pixels, as long as they are enough.
+    `glance`, where there is one, loads a sample faster and in fewer pixels, as long as they are enough. `settings` are
+    what the dataset was made of, as configured, where there is more to say than its stages do.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Dataset:
     batch: BatchPlan | None = None
     stages_of: Callable[[int], tuple[Stage, ...]] | None = None
     glance: Callable[[int, Needed], Glance] | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     def pipeline(self, index: int) -> tuple[Stage, ...]:
         """The stages of one sample."""

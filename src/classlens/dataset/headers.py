@@ -5,7 +5,6 @@ any decoder allocates memory for it.
 """
 
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from io import BytesIO
 
 from PIL import ExifTags, ImageFile
 from PIL import Image as Pillow
+
+from classlens.sharing import unwarned
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused; 14,000 x 14,000 take 0.6 GB once decoded."""
@@ -84,8 +85,7 @@ class Header:
 
 def read_header(data: bytes) -> Header | None:
     """The header as Pillow reads it, or None where Pillow knows no such format."""
-    with warnings.catch_warnings(), any_size():
-        warnings.simplefilter("ignore")
+    with unwarned(), any_size():
         try:
             with Pillow.open(BytesIO(data)) as picture:
                 return header_of(picture)
@@ -105,7 +105,7 @@ def guessed(data: bytes) -> str:
 
 @contextmanager
 def any_size() -> Iterator[None]:
-    """Let Pillow read headers of any size; nothing is decoded inside."""
+    """Let Pillow read headers of any size; nothing is decoded inside. To be called where `unwarned` is."""
     limit = Pillow.MAX_IMAGE_PIXELS
     Pillow.MAX_IMAGE_PIXELS = None
     try:
@@ -126,7 +126,7 @@ def header_of(picture: ImageFile.ImageFile) -> Header:
         frames=int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1,
         profile=bool(picture.info.get("icc_profile")) and not is_srgb(picture.info["icc_profile"]),
         transparent="transparency" in picture.info,
-        deep=picture.mode.startswith(("I", "F")) or "16" in "".join(str(tile.args) for tile in picture.tile),
+        deep=picture.mode.startswith(("I", "F")) or "16" in "".join(str(tile[3]) for tile in picture.tile),
     )
 
 

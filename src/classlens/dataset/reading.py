@@ -6,7 +6,6 @@ Every failure is a `DataError` that names the file and says why; no decoder is a
 
 import os
 import stat
-import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -23,6 +22,7 @@ from classlens.dataset.headers import MAX_PIXELS, PILLOW_TROUBLE, Header, guesse
 from classlens.dataset.remote import is_remote, read_remote
 from classlens.errors import DataError
 from classlens.image import Image
+from classlens.sharing import unwarned
 
 Backend = Literal["cv2", "pillow"]
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -157,8 +157,7 @@ def decode_cv2(data: bytes, color: str, where: str, shrink: int = 1) -> Pixels:
 
 def decode_pillow(data: bytes, color: str, where: str) -> Pixels:
     """Pillow's decoder, with the conversions of OpenMMLab's `imdecode_backend='pillow'`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with unwarned():
         try:
             with Pillow.open(BytesIO(data)) as opened:
                 return converted(opened, color)
@@ -196,8 +195,7 @@ def why_not_decoded(data: bytes) -> str:
     kind = f"{header.format} {header.mode} {width} x {height}"
     if header.pixels > 2 * (Pillow.MAX_IMAGE_PIXELS or header.pixels):
         return f"Pillow refuses this {kind} as too large"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with unwarned():
         try:
             with Pillow.open(BytesIO(data)) as opened:
                 opened.load()
@@ -211,18 +209,17 @@ def why_not_decoded(data: bytes) -> str:
 
 def salvage(data: bytes) -> Image | None:
     """As much of a truncated picture as there is, for looking at only: training gets nothing of it. Black is nothing."""
-    before = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with unwarned():
+        before = ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
             with Pillow.open(BytesIO(data)) as opened:
                 pixels = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
                 return Image(pixels) if pixels.any() else None
-    except PILLOW_TROUBLE:
-        return None
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
+        except PILLOW_TROUBLE:
+            return None
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def displayable(pixels: Pixels) -> UInt8[np.ndarray, "height width 3"]:

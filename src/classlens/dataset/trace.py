@@ -15,6 +15,7 @@ import numpy as np
 from classlens.dataset.chance import generator, mixed, seeded_globals
 from classlens.dataset.dataset import Dataset, Drawn, Glance, Needed, Outcome
 from classlens.image import Image
+from classlens.sharing import ALONE
 
 Extent = Literal["all", "ends", "first", "last"]
 """Which snapshots are kept: after every stage, the first and the last, or only one of these two."""
@@ -75,7 +76,8 @@ class Trace:
 def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all", needed: Needed | None = None) -> Trace:
     """Run sample `index` through every stage, once, with chance fixed by `seed`.
 
-    The caller's global random state is as it was afterwards. Where no stage sees the picture (`keep` is `first`, or
+    The caller's global random state is as it was afterwards. Threads wait for one another: pipelines, and what they
+    draw from, are seldom made for several at once; processes do not. Where no stage sees the picture (`keep` is `first`, or
     there are no stages), `needed` allows a smaller copy of it, of that many pixels along the longer side.
 
     Raises:
@@ -88,7 +90,7 @@ def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all", 
     if needed is not None and unseen and dataset.glance is not None:
         return glanced(dataset, index, seed, dataset.glance(index, needed))
     foreign = any(stage.draws_globally for stage in dataset.pipeline(index))
-    with seeded_globals(mixed(seed, index)) if foreign else nullcontext():
+    with ALONE, seeded_globals(mixed(seed, index)) if foreign else nullcontext():
         loaded = dataset.load(index)
         snapshots = tuple(kept(dataset, loaded, follow(dataset, loaded, index, seed), keep))
     return told(dataset, index, seed, snapshots, dataset.remarks(loaded))

@@ -8,13 +8,13 @@ from classlens.figures.lettering import wrapped
 from classlens.image import Image
 
 
-def draw_batch(result: Batch, *, rescale: float = 1.0, left_out: Sequence[Image] = ()) -> Image:
+def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequence[Image] = ()) -> Image:
     """Draw a batch in rows of tiles, under the name of the mixing and what it drew; marked tiles come last."""
     tiles = []
     pairs = zip(result.indices, result.partners, strict=True)
     for image, shares, pair in zip(result.images, result.shares, pairs, strict=True):
         height, width = image.size
-        pixels = resized(image.pixels, tile_factor(width, height) if rescale == 1 else rescale)
+        pixels = resized(image.pixels, rescale or tile_factor(width, height))
         told = " + ".join(name if share == 1 else f"{share:.2f} {name}" for name, share in shares.items())
         room = max(int(pixels.shape[1]), SMALLEST)
         numbers = " + ".join(f"#{index}" for index in dict.fromkeys(pair))

@@ -24,6 +24,7 @@ from classlens.figures.chart import Chart, Line, Panel, Pin, chart_of, entry, la
 from classlens.figures.frame import limits
 from classlens.figures.style import DEFAULT, FAINT, INK, STYLES, WARNING, check_style
 from classlens.schedule.replay import Curve, Curves
+from classlens.sharing import ALONE
 
 POINTS_PER_INCH = 72
 LETTER = 0.56
@@ -58,7 +59,7 @@ def draw_curves(
         NotFound: there is no such style.
     """
     chart = chart_of([curves, *others], title=title, log=log)
-    with styled(style):
+    with ALONE, styled(style):
         return figure_of(chart, size, style)
 
 

@@ -54,20 +54,20 @@ class Tile:
         return max(int(self.pixels.shape[1]), SMALLEST)
 
 
-def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float = 1.0) -> Image:
+def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None = None) -> Image:
     """Draw one trace.
 
     `original` and `transformed` show one picture at its own size times `rescale`; `concat` both, `pipeline` every
-    snapshot, as tiles.
+    snapshot, as tiles, which are made to fit unless `rescale` is given.
 
     Raises:
         ValueError: there is no such mode, or `rescale` is not above 0.
     """
-    if rescale <= 0:
+    if rescale is not None and rescale <= 0:
         raise ValueError(f"rescale must be above 0, not {rescale}")
     if mode in ("original", "transformed"):
         snapshot = result.original if mode == "original" else result.transformed
-        return Image(titled(rescaled(snapshot, rescale), heading(result), result.remarks))
+        return Image(titled(rescaled(snapshot, rescale or 1.0), heading(result), result.remarks))
     if mode == "concat":
         ends = (("original", result.original), ("transformed", result.transformed))
         tiles = [tile(replace(end, drawn={}, note=""), rescale, name) for name, end in ends]
@@ -85,10 +85,10 @@ def heading(result: Trace) -> str:
     return f"{names}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
 
 
-def tile(snapshot: Snapshot, rescale: float, name: str) -> Tile:
+def tile(snapshot: Snapshot, rescale: float | None, name: str) -> Tile:
     """A snapshot with its caption."""
     height, width = snapshot.size
-    pixels = rescaled(snapshot, tile_factor(width, height) if rescale == 1 else rescale)
+    pixels = rescaled(snapshot, rescale or tile_factor(width, height))
     room = max(pixels.shape[1], SMALLEST)
     lines = [(shortened(name, CAPTION, room, bold=True), INK)]
     size = f"{width} {TIMES} {height}"

@@ -13,6 +13,7 @@ import numpy as np
 from classlens.cam.saliency import Explanation, Fused, Heatmap, Saliency, Subject
 from classlens.figures.colour import DEFAULT, coloured
 from classlens.image import Image
+from classlens.sharing import ALONE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,12 +74,14 @@ def draw_heatmap(heatmap: Heatmap, *, style: Style = PLAIN) -> Image:
 
 def draw_saliency(saliency: Saliency | Fused, *, style: Style = PLAIN) -> Image:
     """The heatmap over its picture, with a colour bar and a title: class, probability, method, layer."""
-    return rendered(figure_of([saliency], style))
+    with ALONE:
+        return rendered(figure_of([saliency], style))
 
 
 def draw_explanation(explanation: Explanation, *, style: Style = PLAIN) -> Image:
     """All maps of a call: a row for every picture and class, a column for every method and layer."""
-    return rendered(figure_of(explanation, style))
+    with ALONE:  # matplotlib reads its settings all the while
+        return rendered(figure_of(explanation, style))
 
 
 def figure_of(saliencies: Sequence[Saliency | Fused], style: Style = PLAIN) -> "Figure":

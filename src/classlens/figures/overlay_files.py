@@ -1,4 +1,4 @@
-"""Maps into files: as pictures, or as numbers to work on. A file is there whole, or not at all."""
+"""Maps into files: as pictures, or as numbers to work on."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from classlens.cam.facts import facts
 from classlens.cam.saliency import Fused, Saliency
 from classlens.errors import DataError
 from classlens.figures.overlay import PLAIN, Style, figure_of, overlay
-from classlens.figures.saving import check_folder, write_whole
+from classlens.files import check_place, write_whole
 
 DRAWINGS = {".pdf", ".svg"}
 """Formats that hold drawings, for which a single map, too, is drawn with its titles."""
@@ -31,7 +31,7 @@ def check_picture(path: Path) -> None:
     """
     if path.suffix.casefold() not in FORMATS:
         raise DataError(f"cannot write a {path.suffix} picture: {path}", hint=f"use one of {' '.join(sorted(FORMATS))}")
-    check_folder(path)
+    check_place(path)
 
 
 def save_overlay(path: Path, shown: Sequence[Saliency | Fused], *, style: Style = PLAIN, titled: bool = False) -> None:
@@ -69,5 +69,5 @@ def save_maps(path: Path, shown: Sequence[Saliency | Fused], names: Sequence[str
         for place, part in enumerate(parts):
             of_layer = "" if len(parts) == 1 else f"_{place}"
             arrays[f"saliency{of_map}{of_layer}"] = part.values
-    check_folder(path)
+    check_place(path)
     write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))

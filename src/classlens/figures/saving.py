@@ -1,13 +1,12 @@
-"""Curves into files. The ending of the name says what is written; a file is there whole, or not at all."""
+"""Curves into files. The ending of the name says what is written."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import IO
 
 from classlens.errors import DataError
 from classlens.figures.style import STYLES, check_style
+from classlens.files import check_place, write_whole
 from classlens.schedule.data import table
 from classlens.schedule.replay import Curves
 
@@ -31,20 +30,7 @@ def check_target(path: Path) -> None:
     if suffix not in FORMATS:
         what = f"with the ending {suffix!r}" if suffix else "under a name without ending"
         raise DataError(f"{path}: cannot write a picture {what}", hint=f"use one of {' '.join(FORMATS)}")
-    check_folder(path)
-
-
-def check_folder(path: Path) -> None:
-    """See that a file can be written in its folder, or that the folder can be made; nothing is made yet.
-
-    Raises:
-        DataError: it cannot.
-    """
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
-    if not existing.is_dir():
-        raise DataError(f"{path} cannot be written: {existing} is no folder")
-    if not os.access(existing, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise DataError(f"{path} cannot be written: permission denied")
+    check_place(path)
 
 
 def save_curves(
@@ -64,8 +50,7 @@ def save_curves(
     """
     check_style(style)
     check_target(path)
-    content = encoded(path.suffix.lower(), runs, title=title, style=style, size=size, log=log)
-    write_whole(path, lambda file: file.write(content))
+    write_whole(path, encoded(path.suffix.lower(), runs, title=title, style=style, size=size, log=log))
 
 
 def encoded(
@@ -116,24 +101,5 @@ def save_csv(path: Path, runs: Sequence[Curves]) -> None:
     rows = sum(run.clock.steps * len({id(curve.group) for curve in run}) for run in runs)
     if rows > MOST_ROWS:
         raise DataError(f"{path}: a table of every step would have {rows:,} rows", hint="--json gives the drawn points")
-    check_folder(path)
+    check_place(path)
     write_whole(path, lambda file: file.writelines(line.encode() for line in table(runs)))
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write beside the file, then put it in its place.
-
-    Raises:
-        DataError: the disk refuses.
-    """
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("xb") as file:
-                write(file)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error

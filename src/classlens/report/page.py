@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+from classlens.files import write_whole
+
 Layout = Literal["tiles", "pairs", "strips"]
 """How wide a picture is shown: four to a row, two to a row, or alone."""
 
@@ -55,7 +57,11 @@ class Section:
 
 
 def write_page(path: Path, title: str, introduction: str, sections: Sequence[Section]) -> Path:
-    """Write the page in one go; return where it is."""
+    """Write the page; return where it is.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     body = "\n".join(section_html(section, path.parent) for section in sections)
     page = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -63,10 +69,7 @@ def write_page(path: Path, title: str, introduction: str, sections: Sequence[Sec
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n<p>{escape(introduction)}</p>\n{body}\n</body>\n</html>\n"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    write_whole(path, page.encode())
     return path
 
 

@@ -3,6 +3,7 @@
 The same photos and the same seed give the same files; a folder that is there and complete is left as it is.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 from platformdirs import user_cache_path
 
+from classlens.errors import DataError
+from classlens.files import write_whole, writing
 from classlens.shipped import shipped_photos
 
 CLASSES: Mapping[str, str] = {
@@ -29,6 +32,7 @@ CLASSES: Mapping[str, str] = {
 CROPS: Mapping[str, int] = {"train": 32, "val": 6}
 """Samples per class and split."""
 
+OWN_NAME = re.compile(r"photo_\d\d\.jpg")
 COMPLETE = ".complete-1"
 """Written last. A folder without it was interrupted, or made by another version, and is made again."""
 
@@ -42,10 +46,37 @@ def make_photos(folder: Path) -> Path:
     """Fill `folder` with `train/CLASS/photo_NN.jpg` and `val/CLASS/photo_NN.jpg`; return it.
 
     It is filled beside its place and moved there in one go, so that nobody sees half of it.
+
+    Raises:
+        DataError: it cannot be written, or holds pictures that are not the demo's.
     """
     if (folder / COMPLETE).is_file():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        spare_strangers(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fill(folder)
+    return folder
+
+
+def spare_strangers(folder: Path) -> None:
+    """Refuse a folder that would not be only ours to make again.
+
+    Raises:
+        DataError: there is a file in it that the demo did not make.
+    """
+    places = {folder / split / name for split in CROPS for name in CLASSES}
+    for path in folder.rglob("*"):
+        ours = path.parent in places and OWN_NAME.fullmatch(path.name)
+        if not (path.is_dir() or ours or path.name.startswith(".complete-")):
+            raise DataError(
+                f"{folder} is there already, and {path.name} in it is not the demo's",
+                hint="choose another --output-dir",
+            )
+
+
+def fill(folder: Path) -> None:
+    """Make the folder beside its place, and move it there."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made = Path(scratch) / "photos"
         for number, (name, photo) in enumerate(CLASSES.items()):
@@ -58,7 +89,6 @@ def make_photos(folder: Path) -> Path:
         except OSError:
             if not (folder / COMPLETE).is_file():  # else another process made the same photos meanwhile
                 raise
-    return folder
 
 
 def make_pair(path: Path, *, side: int = 448) -> Path:
@@ -68,10 +98,7 @@ def make_pair(path: Path, *, side: int = 448) -> Path:
         with Pillow.open(shipped_photos() / CLASSES[name]) as opened:
             square = ImageOps.fit(opened.convert("RGB"), (side, side), Pillow.Resampling.LANCZOS)
         pair.paste(square, (place * side, 0))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}")
-    pair.save(part, "PNG")
-    part.replace(path)
+    write_whole(path, lambda file: pair.save(file, "PNG"))
     return path
 
 

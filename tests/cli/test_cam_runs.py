@@ -1,0 +1,145 @@
+"""How a run of `classlens cam` goes: options that hold for scores too, names with colons, bad pictures, a run stopped."""
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from classlens.cli.main import main
+
+NETWORK = """
+import time
+import torch
+from torch import nn
+
+FED, WAIT = [], {wait}
+
+class Noting(nn.Module):
+    def forward(self, batch):
+        FED.append((len(batch), torch.is_autocast_enabled("cpu")))
+        time.sleep(WAIT)
+        return batch
+
+torch.manual_seed(0)
+net = nn.Sequential(
+    Noting(), nn.Conv2d(3, 4, 9, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+).eval()
+"""
+
+
+@pytest.fixture
+def network(tmp_path):
+    path = tmp_path / "noting.py"
+    path.write_text(NETWORK.format(wait=0))
+    return f"py:{path}:net"
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.jpg"
+    Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_batch_size_and_precision_hold_for_scores_too(network, picture, capsys):
+    words = [
+        "cam",
+        str(picture),
+        network,
+        "--target-layers",
+        "2",
+        "--evaluate",
+        "--batch-size",
+        "3",
+        "--precision",
+        "bf16",
+    ]
+    assert main(words) == 0
+
+    fed = sys.modules["classlens_user_noting"].FED
+    scoring = fed[fed.index((3, True)) :]
+    assert len(scoring) > 100
+    assert {size for size, _ in scoring} <= {1, 2, 3}
+    # Finding layers and the quickest order in memory looks at one picture; no score is made of it.
+    assert all(lower for size, lower in scoring if size > 1)
+
+
+def test_a_memory_budget_holds_for_scores_too(network, picture):
+    words = ["cam", str(picture), network, "--target-layers", "2", "--evaluate", "--memory-budget", "0.1"]
+    assert main(words) == 0
+
+    assert {size for size, _ in sys.modules["classlens_user_noting"].FED} == {1}
+
+
+@pytest.mark.parametrize("name", ["cat:1.jpg", "10:30.png", "https:cat.jpg", "timm:cat.jpg", "a:b"])
+def test_a_picture_with_a_colon_in_its_name_is_a_picture(name, network, picture, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(picture.read_bytes())
+
+    assert main(["cam", name, network, "--target-layers", "2", "--save-path", "out.png"]) == 0
+    assert name in capsys.readouterr().out
+
+
+def test_folders_patterns_and_checkpoints_with_a_colon_are_found(network, picture, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trip:rome").mkdir()
+    (tmp_path / "trip:rome" / "a.jpg").write_bytes(picture.read_bytes())
+    (tmp_path / "10:30.jpg").write_bytes(picture.read_bytes())
+
+    for words in (["trip:rome"], ["10:3?.jpg"], ["trip:rome", "10:30.jpg"]):
+        assert main(["cam", *words, network, "--target-layers", "2"]) == 0
+    assert main(["cam", "10:30.jpg", network, "no:such.pth"]) == 2
+    assert "no such checkpoint: no:such.pth" in capsys.readouterr().err
+
+
+def test_a_config_with_a_colon_in_its_name_is_opened(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run:2.py").write_text("lr = 1\n")
+
+    assert main(["config", "run:2.py"]) == 0
+    assert main(["lr", "run:2.py"]) == 2
+    assert "no kind of source" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "status"), [([], 0), (["--strict"], 1)], ids=str)
+def test_bad_pictures_are_counted_and_strict_runs_end_with_one(words, status, network, picture, tmp_path, capsys):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
+
+    assert main(["cam", str(picture), str(tmp_path / "broken.png"), network, "--target-layers", "2", *words]) == status
+    assert capsys.readouterr().err.splitlines()[-1] == "1 of 2 pictures could not be read"
+    assert main(["cam", str(picture), network, "--target-layers", "2", *words]) == 0
+
+
+def test_a_damaged_picture_that_decodes_is_bad_too(network, picture, tmp_path, capsys):
+    whole = picture.read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
+
+    assert main(["cam", str(tmp_path / "cut.jpg"), network, "--target-layers", "2", "--strict"]) == 1
+    told = capsys.readouterr()
+    assert "cut.jpg: damaged data, shown as decoded" in told.err
+    assert "hottest at" in told.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals end a process at once there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_a_stopped_run_says_how_far_it_came_and_keeps_what_is_whole(number, picture, tmp_path):
+    (tmp_path / "slow.py").write_text(NETWORK.format(wait=0.2))
+    (tmp_path / "many").mkdir()
+    for copy in range(60):
+        (tmp_path / "many" / f"{copy:02}.jpg").write_bytes(picture.read_bytes())
+    words = [str(tmp_path / "many"), f"py:{tmp_path / 'slow.py'}:net", "--target-layers", "2", "--batch-size", "1"]
+    command = [sys.executable, "-u", "-m", "classlens", "cam", *words, "--save-path", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        run.stdout.readline()
+        run.send_signal(number)
+        _, said = run.communicate(timeout=60)
+
+    assert run.returncode == 128 + number
+    assert said.splitlines()[-1].startswith("stopped after ")
+    assert "of 60 pictures" in said
+    names = [path.name for path in (tmp_path / "out").iterdir()]
+    assert 0 < len(names) < 60
+    assert not any(name.startswith(".") for name in names)
