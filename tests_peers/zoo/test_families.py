@@ -141,10 +141,9 @@ def test_the_layer_to_look_at_is_that_of_upstreams_tool(pair):
 
 
 def test_the_layer_that_the_zoo_declares_is_the_one_that_probing_finds(pair):
-    """But for blocks of several branches, where probing finds one of them."""
     declared = pair.classifier.default_layer
 
-    if declared is not None and not pair.name.startswith(("RepVGG", "MobileOne")):
+    if declared is not None:
         assert default_layer(replace(pair.classifier, default_layer=None)).name == declared
 
 

@@ -7,7 +7,7 @@ A name is a dotted path as in `module.named_modules()`. `[i]` counts the members
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,7 @@ from classlens.cam.borrow import borrowed
 from classlens.cam.classifier import Classifier, Layer, bare, layers_of, modules_of
 from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.grids import Layout
+from classlens.cam.joints import joint_for
 from classlens.cam.passes import first_tensor, hooked, logits_of, noise
 from classlens.cam.reading import possible_layouts
 from classlens.errors import ModelError, NotFound
@@ -42,15 +43,19 @@ AT_ONCE = 4
 """How many candidates one backward pass looks at, from the end: a class-token head hides the last two or three."""
 
 
-def find_layers(classifier: Classifier, names: Sequence[str] | None) -> tuple[Layer, ...]:
+def find_layers(
+    classifier: Classifier, names: Sequence[str] | None, size: tuple[int, int] | None = None
+) -> tuple[Layer, ...]:
     """The layers of those names, in that order and each once; the default one if no name is given.
+
+    `size` is that of the pictures which are fed, as far as it is known: the default layer is looked for at it.
 
     Raises:
         NotFound: a name fits no layer.
         ModelError: no name is given, and the model has no layer that can be drawn.
     """
     if names is None:
-        return (default_layer(classifier),)
+        return (default_layer(classifier, size),)
     found = {layer.name: layer for name in names for layer in matching(classifier, name)}
     return tuple(found.values())
 
@@ -98,20 +103,27 @@ def fits(path: str, pattern: str) -> bool:
     return len(steps) == len(wanted) and all(map(fnmatchcase, steps, wanted))
 
 
-def default_layer(classifier: Classifier) -> Layer:
+def default_layer(classifier: Classifier, size: tuple[int, int] | None = None) -> Layer:
     """The record's own default, or the last norm layer that still decides the class and covers the picture.
 
     That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
     after the last attention, it is the norm in front of that attention. A model without norms, or whose last ones see
-    every position as an item of the batch, is looked at behind its last module that puts out a map. Found by one
-    forward and backward pass on noise, once per classifier.
+    every position as an item of the batch, is looked at behind its last module that puts out a map. Where that is one
+    of several branches, it is the layer where they join. Found by two passes on noise of that `size`, or of the size
+    that the classifier is made for, and a part of the way back; once per classifier.
 
     Raises:
         ModelError: no layer of the model can be drawn, or its scores do not depend on the picture.
     """
     name = classifier.default_layer or FOUND.get(classifier)
-    if name is not None:
-        return matching(classifier, name)[0]
+    if name is None:
+        sized = classifier if size in (None, classifier.size) else replace(classifier, size=size)
+        name = FOUND[classifier] = deciding_layer(sized).name
+    return matching(classifier, name)[0]
+
+
+def deciding_layer(classifier: Classifier) -> Layer:
+    """The layer at which everything that decides the class can be seen, as late in the model as possible."""
     layers = layers_of(classifier)
     norms = [layer for layer in layers if is_norm(layer.module, layer.name)]
     leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
@@ -121,8 +133,7 @@ def default_layer(classifier: Classifier) -> Layer:
         if chosen is not None and candidates is norms and folded_after(chosen, seen):
             chosen = last_telling(classifier, survey(classifier, layers))
         if chosen is not None:
-            FOUND[classifier] = chosen.name
-            return chosen
+            return joint_for(classifier, chosen, [one.layer for one in seen if one.layout])
     raise ModelError(
         f"no layer of {classifier.name} can be read as a map", hint=candidates_in(survey(classifier, layers))
     )
