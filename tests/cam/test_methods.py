@@ -77,6 +77,16 @@ def test_the_sign_of_a_component_of_evidence_puts_what_speaks_for_the_class_up()
     assert found.argmin() == 3
 
 
+@pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.quick and not one.adds_channels])
+def test_eigen_smooth_leaves_a_method_alone_that_adds_up_no_channels(pooled, noise, method):
+    usual, smooth = (
+        explain(pooled, noise, methods=method, layers="0", targets=1, manner=Manner(eigen_smooth=smooth))[0].values
+        for smooth in (False, True)
+    )
+
+    np.testing.assert_array_equal(smooth, usual)
+
+
 def test_a_component_of_nothing_is_nothing():
     assert not first_component(torch.zeros(1, 3, 4, 4)).any()
     assert torch.isfinite(first_component(torch.full((1, 3, 4, 4), float("nan")))).all()

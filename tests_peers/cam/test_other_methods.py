@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from pytorch_grad_cam import FEM, KPCA_CAM, AblationCAM, FinerCAM, FullGrad, ScoreCAM, ShapleyCAM
+from pytorch_grad_cam import FEM, KPCA_CAM, AblationCAM, EigenCAM, FinerCAM, FullGrad, ScoreCAM, ShapleyCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torchcam.methods import ISCAM, SSCAM
 
@@ -97,6 +97,38 @@ def test_kernel_components_are_equal_up_to_sign(resnet):
     reference = theirs(KPCA_CAM, resnet, "layer2")
 
     assert max(map(upright, ours("KPCA-CAM", resnet, "layer2"), reference)) < 1e-4
+
+
+@pytest.mark.parametrize("method", [EigenCAM, KPCA_CAM, FEM], ids=lambda method: method.__name__)
+def test_eigen_smooth_leaves_components_alone_and_replaces_a_sum(careful, resnet, method):  # noqa: F811
+    modules = [found.module for found in find_layers(resnet, ["layer2"])]
+    reference = method(resnet.module, modules)(encoded(resnet), None, eigen_smooth=True)
+
+    name = {"KPCA_CAM": "KPCA-CAM"}.get(method.__name__, method.__name__)
+    mine = list(explain(resnet, pictures(2), methods=name, layers="layer2", manner=Manner(eigen_smooth=True)))
+
+    assert max(map(upright, mine, reference)) < 1e-4
+
+
+def test_channels_with_negative_numbers_are_ablated_to_zero_as_captum_does(resnet):
+    """grad-cam puts minus ten million in their place, which is another question."""
+    attribution = pytest.importorskip("captum.attr")
+    batch, norm = encoded(resnet), resnet.module.layer2[1].bn2
+    kept = []
+    handle = norm.register_forward_hook(lambda module, inputs, output: kept.append(output.detach().clone()))
+    with torch.no_grad():
+        scores = resnet.module(batch).gather(1, torch.tensor(TARGETS)[:, None])
+    handle.remove()
+    channels = torch.arange(kept[0].shape[1])[None, :, None, None].expand_as(kept[0][:1])
+    losses = attribution.LayerFeatureAblation(resnet.module, norm).attribute(
+        batch, target=torch.tensor(TARGETS), layer_baselines=0, feature_mask=channels
+    )[..., 0, 0]
+    by_hand = ((losses / scores)[:, :, None, None] * kept[0]).sum(1)
+
+    mine = ours("AblationCAM", resnet, "layer2.1.bn2")
+
+    assert kept[0].min() < 0
+    np.testing.assert_allclose(np.stack([one.values for one in mine]), by_hand.detach().numpy(), rtol=1e-3, atol=1e-5)
 
 
 def test_finer_cam_is_equal_for_the_predicted_class(careful, resnet):  # noqa: F811

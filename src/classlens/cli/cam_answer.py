@@ -19,6 +19,7 @@ from classlens.cam.facts import facts
 from classlens.cam.faithfulness import Box
 from classlens.cam.feeding import box_as_fed, prepared, scaled_whole
 from classlens.cam.layers import find_layers
+from classlens.cam.methods import METHODS
 from classlens.cam.preview import preview
 from classlens.cam.saliency import Explanation, Fused, Saliency
 from classlens.cam.targets import PREDICTED
@@ -99,6 +100,9 @@ def task_of(request: Request, first: Image) -> Task:
     fed = replace(classifier, size=feed_of(classifier, request.arguments)(first).size)
     layers = find_layers(classifier, request.arguments.target_layers, fed.size)
     manner = manner_of(fed, layers, request.arguments)
+    if unsmoothed := [name for name in request.methods if manner.eigen_smooth and not METHODS[name].adds_channels]:
+        names = ", ".join(unsmoothed)
+        print(f"note:  --eigen-smooth does nothing for {names}: no channels of a layer are added up", file=sys.stderr)
     if cost := ahead(fed, request.methods, layers, manner):
         print(f"note:  {cost}", file=sys.stderr)
     return Task(request, classifier, layers, manner, file_names(request.pictures), set())
