@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from classlens.cam.borrow import borrowed
 from classlens.cam.classifier import Classifier, Layer, layers_of
 from classlens.cam.passes import first_tensor, hooked, logits_of, noise
 from classlens.cam.reading import possible_layouts
@@ -42,9 +41,15 @@ class Ways:
     The nodes are in an order in which ways only lead on, each with where they lead from there.
     """
 
+    picture: Tensor
     score: Tensor
+    classes: int
     nodes: dict[Node, tuple[tuple[Node, int], ...]]
     outputs: tuple[Output, ...]
+
+    def of(self, layer: Layer) -> Output | None:
+        """What a layer put out; None if no way passes it."""
+        return next((one for one in self.outputs if one.layer.module is layer.module), None)
 
     def avoiding(self, cut: set[Node]) -> set[Node]:
         """The nodes of those ways that do not pass the nodes cut."""
@@ -74,7 +79,7 @@ class Ways:
         return entered == {output.edge.output_nr}
 
 
-def joint_for(classifier: Classifier, branch: Layer, others: Sequence[Layer]) -> Layer:
+def joint_for(classifier: Classifier, ways: Ways | None, branch: Layer, others: Sequence[Layer]) -> Layer:
     """The layer itself if everything that reaches the class passes through it, else the nearest one that has it all.
 
     That is where the branches meet again, or, if nothing there can be drawn, where they part. Where the network passes
@@ -83,17 +88,15 @@ def joint_for(classifier: Classifier, branch: Layer, others: Sequence[Layer]) ->
     Raises:
         ModelError: the branches share no layer that can be drawn; of the `others` those that lie on them are named.
     """
-    with borrowed(classifier.module):
-        ways = recorded(classifier)
-        own = next((one for one in ways.outputs if one.layer.module is branch.module), None) if ways else None
-        if ways is None or own is None:
-            return branch
-        joints = ways.joints()
-        if ways.entirely(own) if own.edge.node in joints else has_bare_shortcut(ways, own.edge.node, joints):
-            return branch
-        for candidates in joints_around(ways, own, joints):
-            if joint := first_telling(classifier, ways.score, candidates):
-                return joint
+    own = ways.of(branch) if ways else None
+    if ways is None or own is None:
+        return branch
+    joints = ways.joints()
+    if ways.entirely(own) if own.edge.node in joints else has_bare_shortcut(ways, own.edge.node, joints):
+        return branch
+    for candidates in joints_around(ways, own, joints):
+        if joint := first_telling(classifier, ways, candidates):
+            return joint
     arms = " ".join(layer.name for layer in arms_of(classifier, ways, own, others))
     raise ModelError(
         f"{classifier.name} decides the class on several ways from the picture, which meet in no layer with a map",
@@ -102,7 +105,10 @@ def joint_for(classifier: Classifier, branch: Layer, others: Sequence[Layer]) ->
 
 
 def recorded(classifier: Classifier) -> Ways | None:
-    """One pass that records all ways from the score to the picture; None if there is none that a gradient could go."""
+    """One pass that records all ways from the score to the picture; None if there is none that a gradient could go.
+
+    To be called inside `borrowed(classifier.module)`.
+    """
     outputs: list[Output] = []
     ran: Counter[str] = Counter()
 
@@ -119,11 +125,12 @@ def recorded(classifier: Classifier) -> Ways | None:
     picture = noise(classifier).requires_grad_()
     try:
         with hooked([(layer.module, noting(layer)) for layer in layers_of(classifier)]):
-            score = logits_of(classifier, picture.clone()).amax(dim=1).sum()
+            logits = logits_of(classifier, picture.clone())
     except (RuntimeError, ModelError):  # overwrites in place what a gradient would need: nobody can train it
         return None
-    if not score.requires_grad:
+    if not logits.requires_grad:
         return None
+    score = logits.amax(dim=1).sum()
     end = get_gradient_edge(picture).node
     nodes: dict[Node, tuple[tuple[Node, int], ...]] = {end: ()}
     for node in backwards(get_gradient_edge(score).node):
@@ -131,7 +138,7 @@ def recorded(classifier: Classifier) -> Ways | None:
         if leads:
             nodes[node] = leads
     once = tuple(one for one in outputs if ran[one.layer.name] == 1 and one.edge.node in nodes)
-    return Ways(score, dict(reversed(nodes.items())), once)
+    return Ways(picture, score, logits.shape[1], dict(reversed(nodes.items())), once)
 
 
 def backwards(root: Node) -> Iterator[Node]:
@@ -156,7 +163,7 @@ def has_bare_shortcut(ways: Ways, node: Node, joints: Sequence[Node]) -> bool:
     return behind.name().startswith("Add") and not any(places[one] in around for one in ways.avoiding({node}))
 
 
-def joints_around(ways: Ways, branch: Output, joints: Sequence[Node]) -> Iterator[list[Output]]:
+def joints_around(ways: Ways, branch: Output, joints: Sequence[Node]) -> Iterator[list[Layer]]:
     """The layers that put out a joint, each joint once: those behind the branch, then those in front of it.
 
     Behind it, the blocks that the branch is a part of come first, from the smallest on, then others from the nearest on.
@@ -164,30 +171,26 @@ def joints_around(ways: Ways, branch: Output, joints: Sequence[Node]) -> Iterato
     places = {node: place for place, node in enumerate(ways.nodes)}
     own = places[branch.edge.node]
     whole = [one for one in ways.outputs if one.edge.node in joints and ways.entirely(one)]
-    behind, in_front = {}, {}
+    behind: dict[Node, Layer] = {}
+    in_front: dict[Node, Layer] = {}
     for one in sorted(whole, key=lambda one: not branch.layer.name.startswith(f"{one.layer.name}.")):
         if places[one.edge.node] < own:
-            behind.setdefault(one.edge.node, one)
+            behind.setdefault(one.edge.node, one.layer)
     for one in whole:
         if places[one.edge.node] > own:
-            in_front.setdefault(one.edge.node, one)
+            in_front.setdefault(one.edge.node, one.layer)
     yield list(behind.values())
     yield list(in_front.values())[: -IN_FRONT - 1 : -1]
 
 
-def first_telling(classifier: Classifier, score: Tensor, candidates: Sequence[Output]) -> Layer | None:
-    """The first that shows more than one position and has a gradient there."""
-    size = (1, 3, *classifier.size)
-    shapes = [(one.layer, one.shape) for one in candidates]
-    readable = [
-        (one, layout)
-        for one, layout in zip(candidates, possible_layouts(classifier, shapes, size), strict=True)
-        if layout and layout.positions > 1
-    ]
-    if not readable:
-        return None
+def first_telling(classifier: Classifier, ways: Ways, layers: Sequence[Layer]) -> Layer | None:
+    """The first of these layers that shows more than one position and has a gradient there."""
+    outputs = [one for layer in layers if (one := ways.of(layer))]
+    size = (1, *ways.picture.shape[1:])
+    layouts = possible_layouts(classifier, [(one.layer, one.shape) for one in outputs], size)
+    readable = [(one, layout) for one, layout in zip(outputs, layouts, strict=True) if layout and layout.positions > 1]
     edges = [one.edge for one, _ in readable]
-    slopes = torch.autograd.grad(score, edges, retain_graph=True)
+    slopes = torch.autograd.grad(ways.score, edges, retain_graph=True) if edges else ()
     return next(
         (one.layer for (one, layout), slope in zip(readable, slopes, strict=True) if layout.grid(slope).any()), None
     )
@@ -199,7 +202,7 @@ def arms_of(classifier: Classifier, ways: Ways, branch: Output, others: Sequence
     in_front = set(backwards(branch.edge.node))
     for one in reversed(ways.outputs):
         apart = one.layer.module in modules and one.edge.node not in in_front
-        if apart and first_telling(classifier, ways.score, [one]):
+        if apart and first_telling(classifier, ways, [one.layer]):
             arms.append(one.layer)
             in_front.update(backwards(one.edge.node))
     return arms[:ARMS]
