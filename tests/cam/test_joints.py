@@ -127,9 +127,7 @@ def slope_past(classifier: Classifier, layer: str) -> Tensor | None:
     [
         (from_torchvision("inception_v3", 299), "Mixed_7c"),
         (from_torchvision("googlenet", 224), "inception5b"),
-        (from_timm("inception_v3"), "Mixed_7c"),
         (from_timm("repvgg_a0"), "stages.3.0"),
-        (from_timm("mobileone_s0"), "stages.3.1"),
         (from_timm("cait_xxs24_224", depth=2), "blocks.1"),
         (lambda: small(Joined()), "joint"),
         (lambda: small(Added()), "act"),
@@ -138,7 +136,7 @@ def slope_past(classifier: Classifier, layer: str) -> Tensor | None:
         (lambda: small(Residual(nn.Conv2d(4, 4, 1))), "act"),
     ],
     ids=[
-        "torchvision's InceptionV3", "GoogLeNet", "timm's InceptionV3", "RepVGG", "MobileOne", "CaiT",
+        "torchvision's InceptionV3", "GoogLeNet", "RepVGG", "CaiT",
         "arms joined", "arms added", "arms parting", "halves", "learned shortcut",
     ],
 )  # fmt: skip

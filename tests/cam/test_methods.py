@@ -153,6 +153,24 @@ def test_ablating_all_of_a_linear_score_gives_each_channel_its_share(pooled, noi
     np.testing.assert_allclose(saliency.values, expected.numpy(), rtol=1e-3, atol=1e-6)
 
 
+def test_channels_with_negative_numbers_are_ablated_to_zero(pooled, noise):
+    """Desai & Ramaswamy 2020, eq. 4, written out. grad-cam puts minus ten million in the place of such channels."""
+    conv, rest = pooled.module[0], pooled.module[1:]
+    features = conv(torch.from_numpy(pooled.encoding.encode(noise))[None]).detach()
+    score = rest(features.clone())[0, 1]
+    weights = []
+    for channel in range(4):
+        without = features.clone()
+        without[:, channel] = 0
+        weights.append((score - rest(without)[0, 1]) / score)
+
+    found = explain(pooled, noise, methods="AblationCAM", layers="0", targets=1)[0]
+
+    assert features.min() < 0
+    by_hand = (torch.stack(weights)[:, None, None] * features[0]).sum(0)
+    np.testing.assert_allclose(found.values, by_hand.detach().numpy(), rtol=1e-4, atol=1e-6)
+
+
 def test_occlusion_finds_the_only_place_that_counts():
     class Corner(torch.nn.Module):
         def __init__(self):

@@ -99,8 +99,8 @@ def test_kernel_components_are_equal_up_to_sign(resnet):
     assert max(map(upright, ours("KPCA-CAM", resnet, "layer2"), reference)) < 1e-4
 
 
-@pytest.mark.parametrize("method", [EigenCAM, KPCA_CAM, FEM], ids=lambda method: method.__name__)
-def test_eigen_smooth_leaves_components_alone_and_replaces_a_sum(careful, resnet, method):  # noqa: F811
+@pytest.mark.parametrize("method", [EigenCAM, KPCA_CAM], ids=lambda method: method.__name__)
+def test_eigen_smooth_leaves_components_alone(careful, resnet, method):  # noqa: F811
     modules = [found.module for found in find_layers(resnet, ["layer2"])]
     reference = method(resnet.module, modules)(encoded(resnet), None, eigen_smooth=True)
 
@@ -108,27 +108,6 @@ def test_eigen_smooth_leaves_components_alone_and_replaces_a_sum(careful, resnet
     mine = list(explain(resnet, pictures(2), methods=name, layers="layer2", manner=Manner(eigen_smooth=True)))
 
     assert max(map(upright, mine, reference)) < 1e-4
-
-
-def test_channels_with_negative_numbers_are_ablated_to_zero_as_captum_does(resnet):
-    """grad-cam puts minus ten million in their place, which is another question."""
-    attribution = pytest.importorskip("captum.attr")
-    batch, norm = encoded(resnet), resnet.module.layer2[1].bn2
-    kept = []
-    handle = norm.register_forward_hook(lambda module, inputs, output: kept.append(output.detach().clone()))
-    with torch.no_grad():
-        scores = resnet.module(batch).gather(1, torch.tensor(TARGETS)[:, None])
-    handle.remove()
-    channels = torch.arange(kept[0].shape[1])[None, :, None, None].expand_as(kept[0][:1])
-    losses = attribution.LayerFeatureAblation(resnet.module, norm).attribute(
-        batch, target=torch.tensor(TARGETS), layer_baselines=0, feature_mask=channels
-    )[..., 0, 0]
-    by_hand = ((losses / scores)[:, :, None, None] * kept[0]).sum(1)
-
-    mine = ours("AblationCAM", resnet, "layer2.1.bn2")
-
-    assert kept[0].min() < 0
-    np.testing.assert_allclose(np.stack([one.values for one in mine]), by_hand.detach().numpy(), rtol=1e-3, atol=1e-5)
 
 
 def test_finer_cam_is_equal_for_the_predicted_class(careful, resnet):  # noqa: F811
