@@ -131,12 +131,14 @@ def recorded(classifier: Classifier) -> Ways | None:
     if not logits.requires_grad:
         return None
     score = logits.amax(dim=1).sum()
-    end = get_gradient_edge(picture).node
+    root, end = get_gradient_edge(score).node, get_gradient_edge(picture).node
     nodes: dict[Node, tuple[tuple[Node, int], ...]] = {end: ()}
-    for node in backwards(get_gradient_edge(score).node):
+    for node in backwards(root):
         leads = tuple((further, number) for further, number in node.next_functions if further in nodes)
         if leads:
             nodes[node] = leads
+    if root not in nodes:
+        return None
     once = tuple(one for one in outputs if ran[one.layer.name] == 1 and one.edge.node in nodes)
     return Ways(picture, score, logits.shape[1], dict(reversed(nodes.items())), once)
 
@@ -190,10 +192,11 @@ def first_telling(classifier: Classifier, ways: Ways, layers: Sequence[Layer]) -
     layouts = possible_layouts(classifier, [(one.layer, one.shape) for one in outputs], size)
     readable = [(one, layout) for one, layout in zip(outputs, layouts, strict=True) if layout and layout.positions > 1]
     edges = [one.edge for one, _ in readable]
-    slopes = torch.autograd.grad(ways.score, edges, retain_graph=True) if edges else ()
-    return next(
-        (one.layer for (one, layout), slope in zip(readable, slopes, strict=True) if layout.grid(slope).any()), None
-    )
+    slopes = torch.autograd.grad(ways.score, edges, retain_graph=True, allow_unused=True) if edges else ()
+    for (one, layout), slope in zip(readable, slopes, strict=True):
+        if slope is not None and layout.grid(slope).any():
+            return one.layer
+    return None
 
 
 def arms_of(classifier: Classifier, ways: Ways, branch: Output, others: Sequence[Layer]) -> list[Layer]:

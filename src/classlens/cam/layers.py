@@ -194,9 +194,10 @@ def check_dependence(classifier: Classifier, ways: Ways | None) -> None:
     Raises:
         ModelError: they do not, most often because the weights of the head are zeros.
     """
-    if ways is None:
+    (slope,) = torch.autograd.grad(ways.score, ways.picture, retain_graph=True, allow_unused=True) if ways else (None,)
+    if ways is None or slope is None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
-    if torch.autograd.grad(ways.score, ways.picture, retain_graph=True)[0].any():
+    if slope.any():
         return
     heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, ways.classes)]
     because = f": all weights of its head {heads[-1]!r} are zero" if heads else ""
