@@ -3,13 +3,15 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention.bias import causal_lower_right
 
-from classlens.cam.attention import watching
+from classlens.cam.attention import Watching, watching
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.errors import ModelError
 from classlens.image import Encoding
-from tests.cam.conftest import noise_image
+from tests.cam.conftest import classifier_of, noise_image
 from tests.cam.test_explain import same, state_of
 
 
@@ -27,19 +29,87 @@ def vit() -> Classifier:
     return transformer(img_size=64, depth=3)
 
 
-@pytest.mark.parametrize("boolean", [True, False], ids=["boolean mask", "added mask"])
-def test_watched_attention_is_the_fused_one(boolean):
-    query, key, value = torch.randn(3, 2, 4, 6, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
-    mask = torch.rand(6, 6, generator=torch.Generator().manual_seed(1)) > 0.3
-    mask.fill_diagonal_(True)
-    given = mask if boolean else mask.float()
+SOME = torch.rand(6, 6, generator=torch.Generator().manual_seed(1)) > 0.3
+LAST_SEES_NOTHING = torch.ones(6, 6, dtype=torch.bool).tril().flip(0)
+LAST_SEES_NOTHING[5] = False
+
+
+@pytest.mark.parametrize(
+    ("rest", "named"),
+    [
+        ((), {}),
+        ((SOME | torch.eye(6, dtype=torch.bool),), {}),
+        ((SOME.float(),), {}),
+        ((torch.nn.Parameter(SOME.float()),), {}),
+        ((), {"attn_mask": SOME.expand(2, 1, 6, 6) | torch.eye(6, dtype=torch.bool)}),
+        ((LAST_SEES_NOTHING,), {}),
+        ((torch.zeros(6, 6).masked_fill(~LAST_SEES_NOTHING, float("-inf")),), {}),
+        ((), {"is_causal": True}),
+        ((None, 0.0, True), {}),
+        ((None, 0.0), {"scale": 0.7, "is_causal": True}),
+        ((), {"scale": 0.0}),
+        ((), {"enable_gqa": True}),
+        ((), {"enable_gqa": True, "is_causal": True, "scale": 2.0, "dropout_p": 0.0}),
+    ],
+)
+@pytest.mark.parametrize("dimensions", [4, 5])
+def test_watched_attention_is_the_fused_one(rest, named, dimensions):
+    heads = 2 if "enable_gqa" in named else 4
+    query, key, value = (
+        torch.randn(2, count, 6, 8, generator=torch.Generator().manual_seed(seed))[(None,) * (dimensions - 4)]
+        for seed, count in enumerate((4, heads, heads))
+    )
+    everything = torch.eye(6).expand(*key.shape[:-1], 6)
 
     with watching() as seen:
-        found = F.scaled_dot_product_attention(query, key, value, given)
+        found = F.scaled_dot_product_attention(query, key, value, *rest, **named)
 
-    torch.testing.assert_close(found, F.scaled_dot_product_attention(query, key, value, given))
+    torch.testing.assert_close(found, F.scaled_dot_product_attention(query, key, value, *rest, **named))
     assert len(seen) == 1
-    torch.testing.assert_close(seen[0].sum(-1), torch.ones(2, 4, 6))
+    torch.testing.assert_close(seen[0], F.scaled_dot_product_attention(query, key, everything, *rest, **named))
+
+
+def test_watched_attention_drops_out_where_the_fused_one_does():
+    query = torch.zeros(1, 1, 1000, 8)
+
+    with watching() as seen:
+        F.scaled_dot_product_attention(query, query, query, dropout_p=0.25)
+
+    torch.testing.assert_close(seen[0].unique(), torch.tensor([0, 1 / 750]))
+    assert (seen[0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [({"window": 3}, "attention with window cannot"), ({"attn_mask": causal_lower_right(6, 6)}, "of type CausalBias")],
+)
+def test_attention_that_cannot_be_followed_is_refused(named, reason):
+    query = torch.zeros(1, 1, 6, 8)
+
+    with pytest.raises(ModelError, match=reason):
+        Watching().attend(query, query, query, **named)
+
+
+@pytest.mark.parametrize("kind", [{"kdim": 4}, {"add_bias_kv": True}, {"add_zero_attn": True}])
+def test_rare_kinds_of_multi_head_attention_are_refused_instead_of_left_out(kind):
+    attention = nn.MultiheadAttention(8, 2, batch_first=True, **kind).eval()
+    tokens = torch.rand(3, 5, 8)
+
+    with watching(), pytest.raises(ModelError, match=r"multi-head attention with .* cannot be followed"):
+        attention(tokens, tokens[..., : kind.get("kdim", 8)], tokens)
+
+
+def test_causal_multi_head_attention_puts_out_the_same_and_shows_no_later_token():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True).eval()
+    tokens, mask = torch.rand(3, 5, 8), nn.Transformer.generate_square_subsequent_mask(5)
+    usual = layer(tokens, src_mask=mask, is_causal=True)
+
+    with watching() as seen:
+        found = layer(tokens, src_mask=mask, is_causal=True)
+
+    torch.testing.assert_close(found, usual)
+    assert not seen[0].triu(1).any()
 
 
 def test_watching_changes_no_logit(vit):
@@ -99,6 +169,64 @@ def test_rollout_is_the_product_of_the_layers_from_the_class_token(vit):
     for weights in seen:
         flow = (weights[0].detach().mean(0).numpy() + np.eye(17)) / 2 @ flow
     np.testing.assert_allclose(saliency.values, flow[0, 1:].reshape(4, 4), rtol=1e-4)
+
+
+class Causal(nn.Module):
+    """A transformer whose attention is fused, causal, sharper than usual, with two heads of keys for four of queries."""
+
+    def __init__(self, *, pooled: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 8, 8)
+        self.layers = nn.ModuleList(nn.ModuleDict({"qkv": nn.Linear(16, 32)}) for _ in range(3))
+        self.head, self.latent = nn.Linear(16, 5), nn.Parameter(torch.zeros(1, 1, 1, 16)) if pooled else None
+
+    def split(self, layer: nn.Module, tokens: Tensor) -> list[Tensor]:
+        parts = layer["qkv"](tokens).split((16, 8, 8), dim=2)
+        return [part.unflatten(2, (-1, 4)).transpose(1, 2) for part in parts]
+
+    def forward(self, batch: Tensor) -> Tensor:
+        tokens = self.stem(batch).flatten(2).mT
+        for layer in self.layers:
+            query, key, value = self.split(layer, tokens)
+            mixed = F.scaled_dot_product_attention(query, key, value, None, 0.0, True, scale=3.0, enable_gqa=True)
+            tokens = tokens + mixed.transpose(1, 2).flatten(2)
+        if self.latent is not None:
+            keys = tokens[:, None]
+            tokens = F.scaled_dot_product_attention(self.latent.expand(len(batch), -1, -1, -1), keys, keys)[:, 0]
+        return self.head(tokens.mean(1))
+
+
+def test_rollout_follows_causal_grouped_and_scaled_attention():
+    """The weights are written out: softmax(3 Q K^T) over what came before, two heads of queries for each of keys."""
+    torch.manual_seed(0)
+    model = Causal().eval()
+    classifier = classifier_of(model, size=(64, 64))
+    image = noise_image(64, 64)
+
+    saliency = explain(classifier, image, methods="AttentionRollout", layers="stem")[0]
+
+    tokens = model.stem(torch.from_numpy(classifier.encoding.encode(image))[None]).flatten(2).mT
+    flow = torch.eye(64)
+    for layer in model.layers:
+        query, key, value = (part[0] for part in model.split(layer, tokens))
+        heads = []
+        for head in range(4):
+            logits = 3 * query[head] @ key[head // 2].T
+            heads.append(
+                torch.stack([F.pad(row[: place + 1].softmax(0), (0, 63 - place)) for place, row in enumerate(logits)])
+            )
+        mixed = torch.stack([weights @ value[head // 2] for head, weights in enumerate(heads)], dim=1)
+        tokens = tokens + mixed.flatten(1)
+        flow = (torch.stack(heads).mean(0) + torch.eye(64)) / 2 @ flow
+    np.testing.assert_allclose(saliency.values, flow.mean(0).reshape(8, 8).detach().numpy(), rtol=1e-4)
+
+
+def test_attention_that_gathers_all_tokens_into_one_is_no_rollout():
+    """Its weights, one row of them, would be added to those of every token."""
+    classifier = classifier_of(Causal(pooled=True).eval(), size=(64, 64))
+
+    with pytest.raises(ModelError, match="no attention over all tokens of a picture from its first layer to its last"):
+        explain(classifier, noise_image(64, 64), methods="AttentionRollout", layers="stem")
 
 
 def test_attention_gradients_depend_on_the_class(vit):

@@ -1,14 +1,20 @@
+from dataclasses import replace
+
 import pytest
 import timm
 import torch
 from torch import nn
 
+from classlens.cam.answer import Manner
+from classlens.cam.budget import peak_of_one
 from classlens.cam.classifier import Classifier
+from classlens.cam.explain import explain
 from classlens.cam.layers import default_layer, find_layers
 from classlens.cam.preview import preview
+from classlens.cam.sanity import survival
 from classlens.errors import ModelError, NotFound
 from classlens.image import Encoding
-from tests.cam.conftest import classifier_of
+from tests.cam.conftest import classifier_of, noise_image
 
 
 def network(name: str, **settings) -> Classifier:
@@ -116,9 +122,6 @@ def test_a_head_of_zeros_is_named_after_two_passes_forth_and_back():
 
 
 def test_a_layer_behind_the_last_attention_is_refused_with_the_reason():
-    from classlens.cam.explain import explain
-    from tests.cam.conftest import noise_image
-
     classifier = network("vit_tiny_patch16_224", depth=2, num_classes=10)
 
     with pytest.raises(ModelError, match=r"gradient of the score at layer 'blocks\.1\.norm2' is zero") as caught:
@@ -173,3 +176,32 @@ def test_a_network_whose_last_norms_see_positions_as_a_batch_is_looked_at_behind
 
     torch.manual_seed(0)
     assert default_layer(classifier_of(Small().eval())).name == "block"
+
+
+class OneSize(nn.Module):
+    """As PyTorch's own CIFAR networks: the linear layer takes what is left of pictures of 32 x 32, and no others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.Linear(256, 3)
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.conv(batch)).flatten(1))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_default_layer_is_looked_for_at_the_size_of_the_picture_fed(whole):
+    """The record says 640 x 640, as for a test pipeline that leaves pictures as large as they are."""
+    classifier = classifier_of(OneSize().eval(), size=(640, 640))
+
+    found = explain(classifier, noise_image(32, 32), manner=Manner(whole=whole))
+
+    assert [(saliency.layer, saliency.values.shape) for saliency in found] == [("norm", (8, 8))]
+
+
+def test_the_sanity_check_and_the_memory_of_maps_are_those_of_the_picture_fed():
+    classifier = classifier_of(OneSize().eval(), size=(640, 640))
+    maps = list(explain(classifier, noise_image(32, 32), methods=["Occlusion"]))
+
+    assert len(survival(classifier, maps)) == 1
+    assert peak_of_one(replace(classifier, size=(32, 32)), find_layers(classifier, ["norm"])) > 32 * 32 * 3 * 4

@@ -77,6 +77,16 @@ def test_the_sign_of_a_component_of_evidence_puts_what_speaks_for_the_class_up()
     assert found.argmin() == 3
 
 
+@pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.quick and not one.adds_channels])
+def test_eigen_smooth_leaves_a_method_alone_that_adds_up_no_channels(pooled, noise, method):
+    usual, smooth = (
+        explain(pooled, noise, methods=method, layers="0", targets=1, manner=Manner(eigen_smooth=smooth))[0].values
+        for smooth in (False, True)
+    )
+
+    np.testing.assert_array_equal(smooth, usual)
+
+
 def test_a_component_of_nothing_is_nothing():
     assert not first_component(torch.zeros(1, 3, 4, 4)).any()
     assert torch.isfinite(first_component(torch.full((1, 3, 4, 4), float("nan")))).all()
@@ -141,6 +151,24 @@ def test_ablating_all_of_a_linear_score_gives_each_channel_its_share(pooled, noi
     gives = head.weight[1].detach() * activations.mean((1, 2))
     expected = torch.einsum("c,chw->hw", gives / saliency.logit, activations)
     np.testing.assert_allclose(saliency.values, expected.numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_channels_with_negative_numbers_are_ablated_to_zero(pooled, noise):
+    """Desai & Ramaswamy 2020, eq. 4, written out. grad-cam puts minus ten million in the place of such channels."""
+    conv, rest = pooled.module[0], pooled.module[1:]
+    features = conv(torch.from_numpy(pooled.encoding.encode(noise))[None]).detach()
+    score = rest(features.clone())[0, 1]
+    weights = []
+    for channel in range(4):
+        without = features.clone()
+        without[:, channel] = 0
+        weights.append((score - rest(without)[0, 1]) / score)
+
+    found = explain(pooled, noise, methods="AblationCAM", layers="0", targets=1)[0]
+
+    assert features.min() < 0
+    by_hand = (torch.stack(weights)[:, None, None] * features[0]).sum(0)
+    np.testing.assert_allclose(found.values, by_hand.detach().numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_occlusion_finds_the_only_place_that_counts():

@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+import torch
 from torch import Tensor, nn
 
 from classlens.cam.explain import explain
@@ -29,6 +31,19 @@ def test_a_wider_picture_tells_channels_from_positions(noise):
     assert behind.values.shape == before.values.shape == (8, 8)
     layouts = {seen.layer.name: seen.layout for seen in survey(classifier, find_layers(classifier, ["act"]))}
     assert str(layouts["act"]) == "channels first, 8 x 8"
+
+
+def test_a_head_of_one_size_does_not_keep_the_layer_before_it_from_being_read(noise):
+    """As in captum's network for tests: as many channels as rows and columns, then `view` and a linear layer."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 3))
+    classifier = classifier_of(model)
+
+    found = explain(classifier, noise, layers="1", targets=0, methods="HiResCAM")[0]
+
+    features = model[:2](torch.from_numpy(classifier.encoding.encode(noise))[None])[0]
+    by_hand = (features * model[3].weight[0].reshape(8, 8, 8)).sum(0)
+    np.testing.assert_allclose(found.values, by_hand.detach().numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_a_model_of_one_size_leaves_the_doubt_and_says_so(noise):

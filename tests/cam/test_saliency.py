@@ -49,6 +49,25 @@ def test_fused_layers_are_the_mean_of_normalised_maps_normalised_again():
     np.testing.assert_allclose(fused.values, [[1, 1, 1, 0]], atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1.0, 3e-5, 700.0])
+@pytest.mark.parametrize("shape", [(2, 2), (7, 7)])
+def test_layers_that_add_up_to_the_same_everywhere_are_empty(shape, scale):
+    """One is hot where the other is cold; what is left of both is rounding, and what a small constant takes."""
+    values = np.random.default_rng(0).random(shape)
+    other = (values.max() - values) * scale
+
+    assert Fused((saliency(values, size=(75, 75)), saliency(other, layer="b", size=(75, 75)))).heatmap().empty
+    other[0, 0] += 0.01 * other.max()
+    assert not Fused((saliency(values, size=(75, 75)), saliency(other, layer="b", size=(75, 75)))).heatmap().empty
+
+
+def test_a_map_that_is_flat_but_for_rounding_is_empty():
+    noise = np.float32(1e-7) * np.random.default_rng(0).random((7, 7))
+
+    assert saliency(3 + noise, size=(75, 75)).heatmap().empty
+    assert not saliency(noise, size=(75, 75)).heatmap().empty
+
+
 def test_variants_are_averaged_as_heatmaps_and_not_scaled_again():
     two = np.array([[[4.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 9.0]]])
 

@@ -12,6 +12,7 @@ from classlens.cam.explain import explain
 from classlens.cli import cam_answer, cam_cost, cam_portions
 from classlens.cli.main import main
 from classlens.dataset.reading import read_image
+from tests.cam.conftest import noise_image
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "demo" / "photos"
@@ -167,6 +168,33 @@ def test_every_documented_word_is_understood(tmp_path, capsys):
     assert main(["cam", CAT, "demo", *words.split(), *more.split(), "--save-path", str(tmp_path / "x.jpg")]) == 0
 
     assert "281 tabby" in capsys.readouterr().out
+
+
+def test_methods_for_which_eigen_smooth_does_nothing_are_named(capsys):
+    assert main(["cam", CAT, "demo", "--eigen-smooth", "--method", "GradCAM", "KPCA-CAM", "FullGrad"]) == 0
+
+    told = capsys.readouterr().err
+    assert "note:  --eigen-smooth does nothing for KPCA-CAM, FullGrad: no channels of a layer are added up" in told
+
+
+def test_a_network_for_small_pictures_whose_transform_keeps_their_size_is_measured_at_the_first(tmp_path, capsys):
+    """It could not even be run at the size that the transform is tried with."""
+    (tmp_path / "small.py").write_text(
+        "from torch import nn\n"
+        "from torchvision.transforms import ToTensor\n"
+        "model = nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(256, 3)).eval()\n"
+        "both = model, ToTensor()\n"
+    )
+    Pillow.fromarray(noise_image(32, 32).pixels).save(tmp_path / "a.png")
+    asked = ["cam", str(tmp_path / "a.png"), f"py:{tmp_path / 'small.py'}:both"]
+    more = ["--memory-budget", "500", "--method", "GradCAM", "ScoreCAM", "RISE", "--whole", "--evaluate"]
+
+    assert main([*asked, *more, "--json"]) == 0
+    told = capsys.readouterr()
+    assert {tuple(one["layers"]) for one in json.loads(told.out)["maps"]} == {("1",), ("input",)}
+    assert "RISE 1,000" in told.err
+    assert main([*asked, "--preview-model"]) == 0
+    assert "* 1 " in capsys.readouterr().out
 
 
 def test_the_script_takes_the_documented_words(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from pytorch_grad_cam import FEM, KPCA_CAM, AblationCAM, FinerCAM, FullGrad, ScoreCAM, ShapleyCAM
+from pytorch_grad_cam import FEM, KPCA_CAM, AblationCAM, EigenCAM, FinerCAM, FullGrad, ScoreCAM, ShapleyCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torchcam.methods import ISCAM, SSCAM
 
@@ -97,6 +97,17 @@ def test_kernel_components_are_equal_up_to_sign(resnet):
     reference = theirs(KPCA_CAM, resnet, "layer2")
 
     assert max(map(upright, ours("KPCA-CAM", resnet, "layer2"), reference)) < 1e-4
+
+
+@pytest.mark.parametrize("method", [EigenCAM, KPCA_CAM], ids=lambda method: method.__name__)
+def test_eigen_smooth_leaves_components_alone(careful, resnet, method):  # noqa: F811
+    modules = [found.module for found in find_layers(resnet, ["layer2"])]
+    reference = method(resnet.module, modules)(encoded(resnet), None, eigen_smooth=True)
+
+    name = {"KPCA_CAM": "KPCA-CAM"}.get(method.__name__, method.__name__)
+    mine = list(explain(resnet, pictures(2), methods=name, layers="layer2", manner=Manner(eigen_smooth=True)))
+
+    assert max(map(upright, mine, reference)) < 1e-4
 
 
 def test_finer_cam_is_equal_for_the_predicted_class(careful, resnet):  # noqa: F811

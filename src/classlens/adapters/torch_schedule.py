@@ -28,7 +28,6 @@ from classlens.schedule.clock import Clock
 from classlens.schedule.sampled import each as at_each
 from classlens.schedule.sampled import sampled
 from classlens.schedule.schedule import Course, Group, Mark, Rule, Schedule, Setting, Steps, Values
-from classlens.sharing import unwarned
 
 FOREVER = 10**15
 FIRST = np.zeros(1, np.int64)

@@ -29,11 +29,12 @@ class Manner:
     """How `explain` goes about it.
 
     `whole` feeds the picture uncropped, its short side as long as the model's. `eigen_smooth` replaces the sum over
-    channels by their first principal component. `aug_smooth` averages over six variants of the picture. `batch_size`
-    pictures (variants count) go through the model at once. `precision` "bf16" runs the model under autocast; maps are
-    float32 nevertheless. `samples` is how often methods ask that draw or go in steps (`Method.asks` if not given).
-    `progress` is told what is counted, how many of them are done, and of how many: "pictures" after every batch; and
-    the passes of a method that runs the model again and again, by its name.
+    channels by their first principal component, where a method has such a sum (`Method.adds_channels`). `aug_smooth`
+    averages over six variants of the picture. `batch_size` pictures (variants count) go through the model at once.
+    `precision` "bf16" runs the model under autocast; maps are float32 nevertheless. `samples` is how often methods ask
+    that draw or go in steps (`Method.asks` if not given). `progress` is told what is counted, how many of them are done,
+    and of how many: "pictures" after every batch; and the passes of a method that runs the model again and again, by its
+    name.
     """
 
     whole: bool = False
@@ -127,7 +128,7 @@ def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) 
         evidence = collect(question, batch, seen, objective, last=objective is wanted[-1])
         for method in question.methods:
             weigh, collapse = functions(method)
-            if question.manner.eigen_smooth and method.at == "layer":
+            if question.manner.eigen_smooth and method.adds_channels:
                 collapse = first_component_of_evidence if method.needs == "gradients" else first_component
             for layer, shown in zip(seen.layers, evidence[method.score], strict=True):
                 weighted = weigh(equipped(question, method, shown))

@@ -1,8 +1,8 @@
 """See the attention of any transformer, whichever framework wrote it, while it runs.
 
 Fused attention never shows its weights. While `watching`, every call of torch's `scaled_dot_product_attention` and of
-what stands behind `nn.MultiheadAttention` is computed in two steps instead, and every softmax over a square of tokens
-is noted, as nodes of the graph.
+what stands behind `nn.MultiheadAttention` is computed in two steps instead, and what every softmax over the last of four
+dimensions puts out is noted, as nodes of the graph. What cannot be followed is refused: a map may not miss a layer.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +12,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from classlens.errors import ModelError
 
 SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
 MULTI_HEAD = signature(F.multi_head_attention_forward)
+RARE = ("use_separate_proj_weight", "bias_k", "bias_v", "add_zero_attn", "static_k", "static_v")
+MASKS = (type(None), Tensor, nn.Parameter)
+"""What a mask may be; others, such as torch's CausalBias, hold no numbers to add."""
+
+OTHER_METHOD = "choose a method that does not read the attention"
 
 
 class Watching(TorchFunctionMode):
@@ -40,8 +47,9 @@ class Watching(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return self.attend_in_heads(*args, **given)
         result = func(*args, **given)
-        if func in SOFTMAXES and isinstance(result, Tensor) and result.ndim == 4 and result.shape[2] == result.shape[3]:
-            return self.note(result)
+        if func in SOFTMAXES and isinstance(result, Tensor) and result.ndim == 4:
+            dim = given.get("dim", args[1] if len(args) > 1 else None)
+            return self.note(result) if dim in (-1, 3) else result
         return result
 
     def attend(
@@ -51,31 +59,38 @@ class Watching(TorchFunctionMode):
         value: Tensor,
         attn_mask: Tensor | None = None,
         dropout_p: float = 0.0,
-        *,
-        scale: float | None = None,
-        **others: object,
+        is_causal: bool = False,  # noqa: FBT001 - torch's own place for it
+        **named: Any,  # noqa: ANN401 - a number, or a switch
     ) -> Tensor:
-        """softmax(Q K^T scale + mask) V, in the open."""
-        factor = query.shape[-1] ** -0.5 if scale is None else scale
-        logits = query @ key.mT * factor
-        if attn_mask is not None:
-            logits = (
-                logits.masked_fill(~attn_mask, float("-inf")) if attn_mask.dtype == torch.bool else logits + attn_mask
-            )
-        weights = torch.exp(logits - logits.logsumexp(dim=-1, keepdim=True))
-        return self.note(weights) @ value
+        """softmax(Q K^T scale + mask) V, in the open: the arguments, and what they mean, are torch's.
+
+        Raises:
+            ModelError: one of them is not known here.
+        """
+        scale, grouped = named.pop("scale", None), named.pop("enable_gqa", False)
+        if unknown := [*named, *([] if type(attn_mask) in MASKS else [f"a mask of type {type(attn_mask).__name__}"])]:
+            raise ModelError(f"attention with {' and '.join(unknown)} cannot be followed", hint=OTHER_METHOD)
+        if grouped:
+            key, value = (one.repeat_interleave(query.shape[-3] // one.shape[-3], dim=-3) for one in (key, value))
+        logits = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+        if is_causal:
+            attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
+        weights = logits.softmax(dim=-1) if attn_mask is None else masked_softmax(logits, attn_mask)
+        return self.note(F.dropout(weights, dropout_p) if dropout_p else weights) @ value
 
     def attend_in_heads(self, *args: object, **given: object) -> tuple[Tensor, Tensor | None]:
         """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node.
 
-        Rare kinds (separate projections, added keys) go unseen.
+        Raises:
+            ModelError: it is of a rare kind, whose values are not those of the tokens alone.
         """
         bound = MULTI_HEAD.bind(*args, **given)
         bound.apply_defaults()
         told = bound.arguments
-        if told["use_separate_proj_weight"] or told["bias_k"] is not None or told["add_zero_attn"]:
-            result: tuple[Tensor, Tensor | None] = F.multi_head_attention_forward(*bound.args, **bound.kwargs)
-            return result
+        rare = [name for name in RARE if told[name] is not None and told[name] is not False]
+        if rare or told["query"].ndim != 3:
+            kind = " and ".join(rare) or "no batch"
+            raise ModelError(f"multi-head attention with {kind} cannot be followed", hint=OTHER_METHOD)
         wanted, averaged = told["need_weights"], told["average_attn_weights"]
         told |= {"need_weights": True, "average_attn_weights": False}
         weights: Tensor = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]  # type: ignore[assignment]
@@ -94,6 +109,13 @@ class Watching(TorchFunctionMode):
         node = weights if weights.requires_grad else weights.detach().requires_grad_()
         self.seen.append(node)
         return node
+
+
+def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over what the mask lets through, or with the mask added; a token that sees nothing attends to nothing."""
+    logits = logits.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else logits + mask
+    nothing = (logits == float("-inf")).all(dim=-1, keepdim=True)
+    return logits.masked_fill(nothing, 0).softmax(dim=-1).masked_fill(nothing, 0)
 
 
 @contextmanager

@@ -14,8 +14,10 @@ from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from classlens.cam.answer import Manner, Question
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.explain import explain
+from classlens.cam.explain import explain_fed
+from classlens.cam.methods import find_method
 from classlens.image import Image
 
 MEGABYTE = 1_000_000
@@ -30,11 +32,11 @@ def affordable(classifier: Classifier, batch_size: int, megabytes: float, layers
 
 
 def peak_of_one(classifier: Classifier, layers: Sequence[Layer]) -> int:
-    """Bytes that are held at most while one picture of the model's size is explained at these layers."""
+    """Bytes that are held at most while one picture of the classifier's size is explained at these layers."""
     pixels = np.random.default_rng(0).integers(0, 256, (*classifier.size, 3), dtype=np.uint8)
     weights = chain(classifier.module.parameters(), classifier.module.buffers())
     with Ledger({weight.untyped_storage().data_ptr() for weight in weights}) as ledger:
-        explain(classifier, Image(pixels), layers=[layer.name for layer in layers])
+        explain_fed(Question(classifier, (find_method("GradCAM"),), tuple(layers), (), Manner()), [Image(pixels)])
     return int(ledger.most)
 
 

@@ -54,15 +54,17 @@ def explain(
     names = [methods] if isinstance(methods, str) else methods
     wanted = [layers] if isinstance(layers, str) else layers
     how = manner or Manner()
+    chosen = tuple({method.name: method for method in map(find_method, names)}.values())
+    feed = partial(scaled_whole if how.whole else prepared, classifier)
+    fed = [feed(picture) for picture in pictures]
     question = Question(
         computing_in(classifier, how.precision),
-        tuple({method.name: method for method in map(find_method, names)}.values()),
-        find_layers(classifier, wanted),
+        chosen,
+        find_layers(classifier, wanted, fed[0].size),
         wishes_of(targets),
         how,
     )
-    feed = partial(scaled_whole if question.manner.whole else prepared, classifier)
-    return explain_fed(question, [feed(picture) for picture in pictures])
+    return explain_fed(question, fed)
 
 
 def wishes_of(targets: Wish | Sequence[Wish] | None) -> tuple[Wish, ...]:

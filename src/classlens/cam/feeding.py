@@ -19,7 +19,8 @@ def prepared(classifier: Classifier, image: Image) -> Image:
 
 def scaled_whole(classifier: Classifier, image: Image) -> Image:
     """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for."""
-    scale = min(classifier.size) / min(image.size)
+    kept = classifier.prepare(image).size == image.size  # pictures are fed as large as they are
+    scale = 1 if kept else min(classifier.size) / min(image.size)
     height, width = (max(1, round(side * scale)) for side in image.size)
     if (height, width) == image.size:
         return image

@@ -7,7 +7,7 @@ A name is a dotted path as in `module.named_modules()`. `[i]` counts the members
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,7 @@ from classlens.cam.borrow import borrowed
 from classlens.cam.classifier import Classifier, Layer, bare, layers_of, modules_of
 from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.grids import Layout
+from classlens.cam.joints import Ways, first_telling, joint_for, recorded
 from classlens.cam.passes import first_tensor, hooked, logits_of, noise
 from classlens.cam.reading import possible_layouts
 from classlens.errors import ModelError, NotFound
@@ -42,15 +43,19 @@ AT_ONCE = 4
 """How many candidates one backward pass looks at, from the end: a class-token head hides the last two or three."""
 
 
-def find_layers(classifier: Classifier, names: Sequence[str] | None) -> tuple[Layer, ...]:
+def find_layers(
+    classifier: Classifier, names: Sequence[str] | None, size: tuple[int, int] | None = None
+) -> tuple[Layer, ...]:
     """The layers of those names, in that order and each once; the default one if no name is given.
+
+    `size` is that of the pictures which are fed, as far as it is known: the default layer is looked for at it.
 
     Raises:
         NotFound: a name fits no layer.
         ModelError: no name is given, and the model has no layer that can be drawn.
     """
     if names is None:
-        return (default_layer(classifier),)
+        return (default_layer(classifier, size),)
     found = {layer.name: layer for name in names for layer in matching(classifier, name)}
     return tuple(found.values())
 
@@ -98,31 +103,39 @@ def fits(path: str, pattern: str) -> bool:
     return len(steps) == len(wanted) and all(map(fnmatchcase, steps, wanted))
 
 
-def default_layer(classifier: Classifier) -> Layer:
+def default_layer(classifier: Classifier, size: tuple[int, int] | None = None) -> Layer:
     """The record's own default, or the last norm layer that still decides the class and covers the picture.
 
     That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
     after the last attention, it is the norm in front of that attention. A model without norms, or whose last ones see
-    every position as an item of the batch, is looked at behind its last module that puts out a map. Found by one
-    forward and backward pass on noise, once per classifier.
+    every position as an item of the batch, is looked at behind its last module that puts out a map. Where that is one
+    of several branches, it is the layer where they join. Found by two passes on noise of that `size`, or of the size
+    that the classifier is made for, and a part of the way back; once per classifier.
 
     Raises:
         ModelError: no layer of the model can be drawn, or its scores do not depend on the picture.
     """
     name = classifier.default_layer or FOUND.get(classifier)
-    if name is not None:
-        return matching(classifier, name)[0]
+    if name is None:
+        sized = classifier if size in (None, classifier.size) else replace(classifier, size=size)
+        name = FOUND[classifier] = deciding_layer(sized).name
+    return matching(classifier, name)[0]
+
+
+def deciding_layer(classifier: Classifier) -> Layer:
+    """The layer at which everything that decides the class can be seen, as late in the model as possible."""
     layers = layers_of(classifier)
     norms = [layer for layer in layers if is_norm(layer.module, layer.name)]
     leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
-    for candidates in (norms, leaves):
-        seen = survey(classifier, candidates)
-        chosen = last_telling(classifier, seen)
-        if chosen is not None and candidates is norms and folded_after(chosen, seen):
-            chosen = last_telling(classifier, survey(classifier, layers))
-        if chosen is not None:
-            FOUND[classifier] = chosen.name
-            return chosen
+    with borrowed(classifier.module):
+        ways = recorded(classifier)
+        for candidates in (norms, leaves):
+            seen = survey(classifier, candidates)
+            chosen = last_telling(classifier, seen, ways)
+            if chosen is not None and candidates is norms and folded_after(chosen, seen):
+                chosen = last_telling(classifier, survey(classifier, layers), ways)
+            if chosen is not None:
+                return joint_for(classifier, ways, chosen, [one.layer for one in seen if one.layout])
     raise ModelError(
         f"no layer of {classifier.name} can be read as a map", hint=candidates_in(survey(classifier, layers))
     )
@@ -144,47 +157,49 @@ def is_norm(module: nn.Module, name: str) -> bool:
 
 def folded_after(chosen: Layer, ran: Sequence["Surveyed"]) -> bool:
     """Whether norms that see every position as an item of the batch ran after the chosen one: it is not the last."""
-    place = next(place for place, seen in enumerate(ran) if seen.layer is chosen)
+    place = next(place for place, seen in enumerate(ran) if seen.layer.module is chosen.module)
     return any(seen.layout is None and seen.shape[:1] != (1,) for seen in ran[place:])
 
 
-def last_telling(classifier: Classifier, candidates: Sequence["Surveyed"]) -> Layer | None:
+def last_telling(classifier: Classifier, candidates: Sequence["Surveyed"], ways: Ways | None) -> Layer | None:
     """The candidate that runs last among those that show more than one position and have a gradient there."""
     readable = [seen.layer for seen in candidates if seen.layout and seen.layout.positions > 1]
     some = len(readable)
     while readable:
         if len(readable) < some:  # none of the last few tells anything: before going on, is there anything to be told?
-            check_dependence(classifier)
+            check_dependence(classifier, ways)
             some = 0
         readable, last = readable[:-AT_ONCE], readable[-AT_ONCE:]
-        with borrowed(classifier.module):
-            seen = observe(classifier, noise(classifier), last)
-            if seen.logits is None:
-                return None
-            gradients = torch.autograd.grad(seen.logits.amax(dim=1).sum(), seen.outputs, allow_unused=True)
-        for layer, layout, gradient in reversed(list(zip(last, seen.layouts, gradients, strict=True))):
-            if gradient is not None and layout.grid(gradient).any():
-                return layer
+        chosen = first_telling(classifier, ways, last[::-1]) if ways else last_of_cut(classifier, last)
+        if chosen is not None:
+            return chosen
     return None
 
 
-def check_dependence(classifier: Classifier) -> None:
-    """Find out by one pass forth and back whether the scores depend on the picture at all.
+def last_of_cut(classifier: Classifier, layers: Sequence[Layer]) -> Layer | None:
+    """The last of these layers that has a gradient, in a network that passes none on to the picture."""
+    seen = observe(classifier, noise(classifier), layers)
+    if seen.logits is None:
+        return None
+    gradients = torch.autograd.grad(seen.logits.amax(dim=1).sum(), seen.outputs, allow_unused=True)
+    for layer, layout, gradient in reversed(list(zip(layers, seen.layouts, gradients, strict=True))):
+        if gradient is not None and layout.grid(gradient).any():
+            return layer
+    return None
+
+
+def check_dependence(classifier: Classifier, ways: Ways | None) -> None:
+    """Find out by one pass back whether the scores depend on the picture at all.
 
     Raises:
         ModelError: they do not, most often because the weights of the head are zeros.
     """
-    with borrowed(classifier.module):
-        leaf = noise(classifier).requires_grad_()
-        logits = logits_of(classifier, leaf.clone())
-        (slope,) = (
-            torch.autograd.grad(logits.amax(dim=1).sum(), leaf, allow_unused=True) if logits.requires_grad else (None,)
-        )
-    if slope is None:
+    (slope,) = torch.autograd.grad(ways.score, ways.picture, retain_graph=True, allow_unused=True) if ways else (None,)
+    if ways is None or slope is None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
     if slope.any():
         return
-    heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, logits.shape[1])]
+    heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, ways.classes)]
     because = f": all weights of its head {heads[-1]!r} are zero" if heads else ""
     raise ModelError(
         f"the scores of {classifier.name} do not depend on the picture, every gradient is zero{because}",

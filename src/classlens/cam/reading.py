@@ -5,6 +5,7 @@ rows of numbers go (`windows.py`). What was found out this way is remembered for
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 import torch
@@ -77,7 +78,10 @@ def looked_at_again(
 def told_apart(
     classifier: Classifier, doubtful: Sequence[tuple[Layer, list[Layout]]], picture: tuple[int, int]
 ) -> dict[str, Layout]:
-    """The one of several readings that also fits a picture twice as wide; nothing if the model takes no other size."""
+    """The one of several readings that also fits a picture twice as wide, of each layer that the model gets to.
+
+    A head that takes one size only breaks off behind the layer, when the answer is there already.
+    """
     wide = (picture[0], 2 * picture[1])
     found: dict[str, Layout] = {}
 
@@ -91,11 +95,9 @@ def told_apart(
 
         return note
 
-    try:
-        with torch.no_grad(), hooked([(layer.module, noting(layer, options)) for layer, options in doubtful]):
-            logits_of(classifier, noise(classifier, wide))
-    except ModelError:
-        return {}
+    hooks = [(layer.module, noting(layer, options)) for layer, options in doubtful]
+    with suppress(ModelError), torch.no_grad(), hooked(hooks):
+        logits_of(classifier, noise(classifier, wide))
     return found
 
 

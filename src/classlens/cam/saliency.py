@@ -18,6 +18,9 @@ from classlens.image import Image
 EPSILON = 1e-7
 """Added to a map's maximum before it divides, as in the reference: a hottest pixel is 1 - 1e-7."""
 
+ROUNDING = 1e-6
+"""What differs by less than this share of it is float32's rounding: layers that add up to a constant leave up to 4e-7."""
+
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
@@ -221,24 +224,31 @@ class Explanation(Sequence[Saliency]):
 def fuse(saliencies: Sequence[Saliency]) -> Heatmap:
     """Mean over layers of the normalised maps, normalised again; then the mean over variants, left as it is.
 
-    This is what several target layers, and aug-smooth, mean in the reference.
+    This is what several target layers, and aug-smooth, mean in the reference. But for layers that add up to the same
+    everywhere: nothing is hot then.
     """
     height, width = saliencies[0].image.size
     variants = len(saliencies[0].variants)
     total = np.zeros((height, width), np.float32)
     for variant in range(variants):
-        layers = np.zeros((height, width), np.float32)
+        layers, evened = np.zeros((2, height, width), np.float32)
         for saliency in saliencies:
             positive = np.maximum(saliency.variants[variant], 0)
             if saliency.cap < 1:
                 positive = np.minimum(positive, np.quantile(positive, saliency.cap))
             low = normalised(positive)
-            layers += np.maximum(cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR), 0)
-        total += normalised(layers / len(saliencies))
+            large = np.maximum(cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR), 0)
+            layers += large
+            if len(saliencies) > 1 and low.any():
+                evened += large / low.max()  # without what EPSILON takes, which differs from layer to layer
+        if len(saliencies) == 1 or np.ptp(evened) > ROUNDING * evened.max():
+            total += normalised(layers / len(saliencies))
     return Heatmap((total / variants).clip(0, 1))
 
 
 def normalised(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
-    """Shifted and scaled to 0..1; a flat map becomes zero."""
+    """Shifted and scaled to 0..1; a map that is flat, up to rounding, becomes zero."""
     shifted = values - values.min()
+    if shifted.max() <= ROUNDING * np.abs(values).max():
+        return np.zeros_like(values)
     return np.asarray(shifted / (np.float32(EPSILON) + shifted.max()), np.float32)

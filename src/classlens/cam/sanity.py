@@ -88,7 +88,7 @@ def made_again(
     question = Question(
         computing_in(classifier, manner.precision),
         tuple(METHODS[name] for name in dict.fromkeys(found.method for found in maps)),
-        find_layers(classifier, layers or None),
+        find_layers(classifier, layers or None, maps[0].image.size),
         () if subject is None else (subject.wish,),
         replace(manner, progress=None),
     )

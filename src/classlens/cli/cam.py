@@ -59,7 +59,9 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-path", type=Path, metavar="FILE", help="picture to write, or a folder for one picture each"
     )
-    parser.add_argument("--eigen-smooth", action="store_true", help="first principal component: less noise")
+    parser.add_argument(
+        "--eigen-smooth", action="store_true", help="first principal component instead of the sum over channels"
+    )
     parser.add_argument("--aug-smooth", action="store_true", help="average over six variants of the picture")
     parser.add_argument("--vit-like", action="store_true", help="accepted; the layout of every layer is found anyway")
     parser.add_argument(

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -19,6 +19,7 @@ from classlens.cam.facts import facts
 from classlens.cam.faithfulness import Box
 from classlens.cam.feeding import box_as_fed, prepared, scaled_whole
 from classlens.cam.layers import find_layers
+from classlens.cam.methods import METHODS
 from classlens.cam.preview import preview
 from classlens.cam.saliency import Explanation, Fused, Saliency
 from classlens.cam.targets import PREDICTED
@@ -43,7 +44,7 @@ def give_answer(request: Request) -> int:
     bad: list[DataError] = []
     read = portions(request, bad)
     first = next(read)
-    task = task_of(request)
+    task = task_of(request, first.pictures[0])
     told: list[Told] = []
     try:
         told += (answered(task, portion) for portion in chain([first], read))
@@ -69,8 +70,11 @@ def give_answer(request: Request) -> int:
 
 
 def give_preview(request: Request) -> int:
-    """The layers of the model, and no map."""
+    """The layers of the model, and no map; at the size of the first picture, if one is named."""
     classifier = built(request)
+    if request.pictures:
+        first = next(portions(request, []))
+        classifier = replace(classifier, size=feed_of(classifier, request.arguments)(first.pictures[0]).size)
     print(f"note:  layers of {classifier.name}", file=sys.stderr)
     print(json.dumps(preview(classifier).facts()) if request.arguments.json else preview(classifier).text())
     return 0
@@ -97,12 +101,16 @@ class Told:
     written: list[Path]
 
 
-def task_of(request: Request) -> Task:
-    """Build the classifier and find its layers; say what slow methods will cost."""
+def task_of(request: Request, first: Image) -> Task:
+    """Build the classifier and find its layers; say what slow methods will cost. All is measured at the first picture."""
     classifier = built(request)
-    layers = find_layers(classifier, request.arguments.target_layers)
-    manner = manner_of(classifier, layers, request.arguments)
-    if cost := ahead(classifier, request.methods, layers, manner):
+    fed = replace(classifier, size=feed_of(classifier, request.arguments)(first).size)
+    layers = find_layers(classifier, request.arguments.target_layers, fed.size)
+    manner = manner_of(fed, layers, request.arguments)
+    if unsmoothed := [name for name in request.methods if manner.eigen_smooth and not METHODS[name].adds_channels]:
+        names = ", ".join(unsmoothed)
+        print(f"note:  --eigen-smooth does nothing for {names}: no channels of a layer are added up", file=sys.stderr)
+    if cost := ahead(fed, request.methods, layers, manner):
         print(f"note:  {cost}", file=sys.stderr)
     return Task(request, classifier, layers, manner, file_names(request.pictures), set())
 
@@ -169,6 +177,11 @@ def built(request: Request) -> Classifier:
     return classifier
 
 
+def feed_of(classifier: Classifier, arguments: argparse.Namespace) -> Callable[[Image], Image]:
+    """What makes of a picture as read the picture as fed."""
+    return partial(scaled_whole if arguments.whole or arguments.original_size else prepared, classifier)
+
+
 def maps_of(explanation: Explanation, arguments: argparse.Namespace) -> Sequence[Saliency | Fused]:
     """What is shown: several layers as one map, as documented, unless each is wanted by itself."""
     return list(explanation) if arguments.each_layer else list(explanation.fused())
@@ -207,8 +220,7 @@ def boxes_of(task: Task, portion: Portion) -> list[Box | None]:
     Raises:
         DataError: a box does not lie in its picture.
     """
-    arguments = task.request.arguments
-    feed = partial(scaled_whole if arguments.whole or arguments.original_size else prepared, task.classifier)
+    feed = feed_of(task.classifier, task.request.arguments)
     found: list[Box | None] = []
     for path, picture in zip(portion.paths, portion.pictures, strict=True):
         box = task.request.boxes.get(path)

@@ -10,6 +10,8 @@ from typing import Literal
 
 from classlens.errors import NotFound
 
+SUM = "collapse.channel_sum"
+
 
 @dataclass(frozen=True)
 class Method:
@@ -27,7 +29,7 @@ class Method:
     name: str
     weigh: str
     paper: str
-    collapse: str = "collapse.channel_sum"
+    collapse: str = SUM
     needs: Literal["gradients", "activations", "attention", "scores"] = "gradients"
     at: Literal["layer", "input"] = "layer"
     score: Literal["class", "finer"] = "class"
@@ -40,6 +42,11 @@ class Method:
         """Runs of the model for one picture and class, at a layer of so many channels; `samples` instead of `asks`."""
         asks = self.asks if samples is None or self.asks <= 1 else samples
         return {"picture": asks, "place": asks * asks, "channel": asks * channels}[self.each]
+
+    @property
+    def adds_channels(self) -> bool:
+        """Whether the map is a sum over the channels of a layer, in whose place a principal component can be put."""
+        return self.at == "layer" and self.collapse == SUM
 
     @property
     def quick(self) -> bool:

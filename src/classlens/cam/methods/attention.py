@@ -115,12 +115,13 @@ def attended(probe: Probe, seen: list[Tensor]) -> tuple[list[Tensor], Layout, Te
         ModelError: there is no attention over all tokens of a picture, or their number changes on the way.
     """
     logits = logits_of(probe.classifier, probe.batch)
-    whole = [weights for weights in seen if len(weights) == len(probe.batch)]
-    if not whole or len(whole) < len(seen) or len({weights.shape[-1] for weights in whole}) > 1:
+    shapes = {(len(weights), weights.ndim, *weights.shape[-2:]) for weights in seen}
+    tokens = seen[0].shape[-1] if seen else 0
+    if shapes != {(len(probe.batch), 4, tokens, tokens)}:
         raise ModelError(
             f"{probe.classifier.name} has no attention over all tokens of a picture from its first layer to its last",
             hint="attention methods need a plain transformer, such as ViT or DeiT",
         )
     picture = (probe.batch.shape[2], probe.batch.shape[3])
     place = Place("attention", nn.Identity(), picture, extra_tokens(probe.classifier), len(probe.batch))
-    return whole, layout_of(whole[0][:, 0, :, :1].detach(), place), logits
+    return seen, layout_of(seen[0][:, 0, :, :1].detach(), place), logits
