@@ -20,6 +20,7 @@ from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.grids import Layout
 from classlens.cam.passes import first_tensor, hooked, logits_of, noise
 from classlens.cam.reading import possible_layouts
+from classlens.cam.repeats import runs_repeatedly
 from classlens.errors import ModelError, NotFound
 
 NORMS = (
@@ -123,7 +124,7 @@ def default_layer(classifier: Classifier) -> Layer:
         if chosen is not None:
             FOUND[classifier] = chosen.name
             return chosen
-    raise ModelError(
+    raise runs_repeatedly(classifier) or ModelError(
         f"no layer of {classifier.name} can be read as a map", hint=candidates_in(survey(classifier, layers))
     )
 
