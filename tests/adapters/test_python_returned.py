@@ -148,6 +148,18 @@ def test_which_tensors_were_made_of_which_leaves_no_trace_on_them():
     assert before == {name: dict(vars(tensor)) for name, tensor in network.state_dict(keep_vars=True).items()}
 
 
+def test_a_loss_that_a_network_calls_in_training_says_so_too():
+    class Trained(Returning):
+        def training_step(self, batch, index):
+            return F.binary_cross_entropy_with_logits(self(batch[0]), batch[1])
+
+    class Both(Trained):
+        def validation_step(self, batch, index):
+            return F.cross_entropy(self(batch[0]), batch[1]), F.binary_cross_entropy(self(batch[0]), batch[1])
+
+    assert (kind_of(Trained(None)), kind_of(Both(None)), kind_of(Returning(None))) == ("sigmoid", None, None)
+
+
 @pytest.mark.parametrize(
     ("loss", "kind"),
     [

@@ -84,7 +84,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         size=fed.size,
         prepare=fed.prepare,
         classes=class_names(config),
-        output=kind_of(network) or "softmax",
+        output=kind_of(network),
     )
 
 

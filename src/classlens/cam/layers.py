@@ -18,6 +18,7 @@ from classlens.cam.borrow import borrowed
 from classlens.cam.classifier import Classifier, Layer, bare, layers_of, modules_of
 from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.grids import Layout
+from classlens.cam.output import output_of
 from classlens.cam.passes import first_tensor, hooked, logits_of, noise
 from classlens.cam.reading import possible_layouts
 from classlens.cam.repeats import runs_repeatedly
@@ -185,7 +186,8 @@ def check_dependence(classifier: Classifier) -> None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
     if slope.any():
         return
-    heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, logits.shape[1])]
+    columns = 1 if output_of(classifier).single else logits.shape[1]
+    heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, columns)]
     because = f": all weights of its head {heads[-1]!r} are zero" if heads else ""
     raise ModelError(
         f"the scores of {classifier.name} do not depend on the picture, every gradient is zero{because}",

@@ -186,7 +186,9 @@ def check_unsaturated(classifier: Classifier, shares: Sequence[float]) -> None:
 def describe_output(classifier: Classifier) -> str:
     """One line on how the scores of a classifier are read, after its first pass; empty for plain logits and softmax."""
     seen = (output for one, output in OUTPUTS.items() if one.module is classifier.module)  # also in another precision
-    output = OUTPUTS.get(classifier) or next(seen, output_of(classifier))
+    output = OUTPUTS.get(classifier) or next(seen, None)
+    if output is None:
+        return ""
     names = classifier.classes or ("0", "1")
     labels = "" if output.kind == "softmax" or output.single else ", each class a label by itself"
     if output.single:

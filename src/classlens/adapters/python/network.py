@@ -63,8 +63,9 @@ def scores(
     """
     size = " x ".join(map(str, batch.shape[2:]))
     names = classes_of(module)
+    count = None if names is None else len(names)
     with users_code(f"{name}, given a picture of {size},", ModelError, hint=HOW_FED):
-        return class_scores(module, lambda: module(as_taken(batch, grey=grey)), len(batch), names and len(names))
+        return class_scores(module, lambda: module(as_taken(batch, grey=grey)), len(batch), count)
 
 
 def told_by(module: nn.Module) -> Feeding:

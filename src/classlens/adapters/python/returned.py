@@ -37,7 +37,7 @@ class Ancestry(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.numbers: WeakIdKeyDictionary = WeakIdKeyDictionary()  # type: ignore[no-untyped-call]
+        self.numbers: WeakIdKeyDictionary = WeakIdKeyDictionary()
         self.parents: list[set[int]] = []
 
     def __torch_function__(
