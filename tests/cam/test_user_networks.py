@@ -129,9 +129,17 @@ class Mirrored(nn.Module):
         return (self.network(batch) + self.network(batch.flip(3))) / 2
 
 
-def test_a_network_that_looks_twice_is_refused_for_that(picture):
-    with pytest.raises(ModelError, match="every layer of tuple runs 2 times or more in one forward pass") as caught:
-        explain(opened(Mirrored()), picture)
+class Stacked(Mirrored):
+    """The same with both in one batch."""
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return sum(self.network(torch.cat([batch, batch.flip(3)])).chunk(2)) / 2
+
+
+@pytest.mark.parametrize("kind", [Mirrored, Stacked])
+def test_a_network_that_looks_twice_is_refused_for_that(kind, picture):
+    with pytest.raises(ModelError, match="every layer of tuple looks at a picture 2 times or more") as caught:
+        explain(opened(kind()), picture)
 
     assert "mirrored" in caught.value.hint
 

@@ -26,8 +26,8 @@ MAKERS: Mapping[Callable[..., Tensor], Kind] = {
 }
 """Functions that make probabilities, or their logarithms, of logits."""
 
-SUM = 1e-3
-"""Within this, the probabilities of half precision add up to one."""
+SUM = 1e-5
+"""Within this, or two steps of their own precision, probabilities add up to one."""
 
 SATURATED = 1e-5
 """What a probability in float32 lacks of one is rounding in good part below this."""
@@ -112,7 +112,8 @@ def read_output(classifier: Classifier, scores: Float[Tensor, "batch columns"], 
         return Output("sigmoid" if single else maker.kind, "function", single)
     values = scores.detach().float()
     if ((values >= 0) & (values <= 1)).all():
-        if not single and ((values.sum(dim=1) - 1).abs() < SUM).all():
+        close = max(SUM, 2 * torch.finfo(scores.dtype).eps)
+        if not single and ((values.sum(dim=1) - 1).abs() < close).all():
             return Output("softmax", "probabilities")
         sigmoids = [one.result.shape for one in made if one.kind == "sigmoid"]
         if any(shape[:1] == scores.shape[:1] and shape[1:].numel() == scores.shape[1] for shape in sigmoids):

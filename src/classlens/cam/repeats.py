@@ -33,14 +33,17 @@ def ran_often(
 
 
 def runs_repeatedly(classifier: Classifier) -> ModelError | None:
-    """The error for a network that runs whatever puts out maps several times in one pass; None if some of it runs once."""
+    """The error for a network all of whose maps are made several times in one pass; None if some are made once.
+
+    It runs its layers again, or on several pictures for one that is fed: turned, mirrored, or cut out of it.
+    """
     times: Counter[str] = Counter()
 
     def noting(name: str) -> Callable[[nn.Module, object, object], None]:
         def note(module: nn.Module, inputs: object, output: object) -> None:
             tensor = first_tensor(output)
             if tensor is not None and tensor.ndim > 2:
-                times[name] += 1
+                times[name] += len(tensor)
 
         return note
 
@@ -51,8 +54,8 @@ def runs_repeatedly(classifier: Classifier) -> ModelError | None:
         return None
     name, count = times.most_common()[-1]
     return ModelError(
-        f"every layer of {classifier.name} runs {count} times or more in one forward pass, {name!r} among them",
-        hint="does it look at the picture several times, mirrored for instance? give the network that does so once",
+        f"every layer of {classifier.name} looks at a picture {count} times or more in one forward pass, {name!r} too",
+        hint="does it average what it says of the picture mirrored or cropped? give the network that looks once",
     )
 
 
