@@ -125,6 +125,10 @@ REFUSED = {
         "a dict of a 1 x 3 and b 1",
     ),
     "maps only": (lambda features, embedding, logits: {"map": features}, "a dict of map 1 x 5 x 8 x 8, not class"),
+    "detections": (
+        lambda features, embedding, logits: [{"boxes": torch.rand(7, 4), "scores": torch.rand(7)}],
+        "a list of boxes 7 x 4 and scores 7, not class scores",
+    ),
     "nothing": (lambda features, embedding, logits: None, "a NoneType, not class scores"),
     "a text": (lambda features, embedding, logits: {"class": "cat"}, "a dict, not class scores"),
 }

@@ -113,9 +113,10 @@ def chosen(
         if (name,) in tensors:
             return (name,)
     real = {path: tensor for path, tensor in tensors.items() if tensor.is_floating_point()}
-    fitting = {path: rows for path, tensor in real.items() if (rows := row_each(tensor, batch)).ndim == 2}
+    rows = {path: row_each(tensor, batch) for path, tensor in real.items()}
+    fitting = {path: one for path, one in rows.items() if one.ndim == 2 and len(one) == batch}
     counts = {classes, *(getattr(holder, name, None) for holder in (module, config_of(module)) for name in COUNTS)}
-    as_many = {path: rows for path, rows in fitting.items() if rows.shape[1] in counts}
+    as_many = {path: one for path, one in fitting.items() if one.shape[1] in counts}
     left = as_many or fitting
     named = [path for path in left if any("logit" in str(step).casefold() for step in path)]
     if len(left) == 1 or len(named) == 1:
@@ -166,11 +167,11 @@ def tensors_in(returned: Returned, path: Path = ()) -> Iterator[tuple[Path, Tens
 def row_each(tensor: Tensor, batch: int, *, bare: bool = False) -> Tensor:
     """Scores as batch x classes where they lost a dimension of one, or have some to spare; else as they are.
 
-    A single number is the only score of a single picture, if it is all that is returned: elsewhere it is a loss.
+    What a single picture gives may have lost its row, if it is all that is returned: elsewhere it is a loss, or boxes.
     """
     if tensor.ndim < 2:
         if tensor.ndim == 0:
             return tensor.reshape(1, 1) if bare and batch == 1 else tensor
-        return tensor[:, None] if len(tensor) == batch else tensor[None] if batch == 1 else tensor
+        return tensor[:, None] if len(tensor) == batch else tensor[None] if bare and batch == 1 else tensor
     wide = sum(side > 1 for side in tensor.shape[1:])
     return tensor.reshape(len(tensor), -1) if tensor.ndim > 2 and wide <= 1 else tensor
