@@ -7,9 +7,19 @@ import torch
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.checkpoints.address import find_checkpoint
-from classlens.adapters.openmm.classifier import build_module, dataset_names, encoding_of, open_classifier
+from classlens.adapters.openmm.checkpoints.reading import Weights
+from classlens.adapters.openmm.classifier import (
+    build_module,
+    class_names,
+    dataset_names,
+    encoding_of,
+    open_classifier,
+    open_untrained,
+    output_kind,
+)
 from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Setup, Split
 from classlens.cam.classifier import Classifier
+from classlens.cam.explain import explain
 from classlens.errors import ConfigError, DataError, MissingDependency, NotOffered
 from classlens.image import Image
 
@@ -207,3 +217,43 @@ def test_the_parts_can_be_named_without_numbers():
 
     assert all(parameter.is_meta for parameter in network.parameters())
     assert "backbone.layers.6.conv" in dict(network.named_modules())
+
+
+SIGMOID_LOSS = {"type": "CrossEntropyLoss", "use_sigmoid": True}
+REPEATED = {"type": "RepeatDataset", "times": 2, "dataset": {"type": "mmcls.ImageNet"}}
+
+
+@pytest.mark.parametrize(
+    ("head", "dataset", "kind"),
+    [
+        ({"type": "LinearClsHead"}, None, "softmax"),
+        ({"type": "mmpretrain.MultiLabelLinearClsHead"}, None, "sigmoid"),
+        ({"type": "MultiLabelClsHead"}, {"type": "ImageNet"}, "sigmoid"),
+        ({"type": "CSRAClsHead"}, {"type": "VOC"}, "sigmoid"),
+        ({"type": "LinearClsHead", "loss": SIGMOID_LOSS}, None, "sigmoid"),
+        ({"type": "LinearClsHead", "loss": SIGMOID_LOSS}, {"type": "VOC"}, "sigmoid"),
+        ({"type": "LinearClsHead", "loss": SIGMOID_LOSS}, {"type": "MultiLabelDataset"}, "sigmoid"),
+        ({"type": "LinearClsHead", "loss": {"type": "AsymmetricLoss"}}, None, "sigmoid"),
+        ({"type": "LinearClsHead", "loss": {"type": "LabelSmoothLoss", "mode": "multi_label"}}, None, "sigmoid"),
+        ({"type": "LinearClsHead", "loss": {"type": "LabelSmoothLoss", "mode": "original"}}, None, "softmax"),
+        ({"type": "LinearClsHead", "loss": SIGMOID_LOSS}, {"type": "ImageNet"}, "softmax"),
+        ({"type": "LinearClsHead", "loss": SIGMOID_LOSS}, REPEATED, "softmax"),
+    ],
+)
+def test_the_head_its_loss_and_the_data_say_what_makes_probabilities(head, dataset, kind):
+    splits = {} if dataset is None else {"train": Split(dataset, PIPELINE)}
+
+    assert output_kind(replace(LITE0, model={**LITE0.model, "head": head}, splits=splits)) == kind
+
+
+def test_two_names_are_the_sides_of_a_single_logit():
+    head = {"type": "LinearClsHead", "num_classes": 1, "in_channels": 1280}
+    dataset = {"type": "CustomDataset", "metainfo": {"classes": ("benign", "malignant")}, "pipeline": PIPELINE}
+    setup = replace(LITE0, model={**LITE0.model, "head": head}, splits={"test": Split(dataset)}, load_from=None)
+    classifier = replace(open_untrained(setup), classes=class_names(Weights({}), setup))
+
+    found = explain(classifier, photo("chelsea.png"), targets=["benign", 1])
+
+    assert [one.class_name for one in found] == ["benign", "malignant"]
+    assert found[0].logit == -found[1].logit
+    assert found[0].probability + found[1].probability == pytest.approx(1)

@@ -78,6 +78,34 @@ def test_logits_classes_and_maps_come_out(tmp_path, picture):
     assert maps[0].values.shape == (4, 4)
 
 
+LABELS = {3: {0: "cat", 1: "dog", 2: "cup"}, 1: {0: "cat"}}
+
+
+@pytest.mark.parametrize(
+    ("problem", "labels"),
+    [("multi_label_classification", 3), ("single_label_classification", 3), (None, 3), (None, 1)],
+)
+def test_probabilities_are_those_of_the_pipeline_of_transformers(tmp_path, picture, problem, labels):
+    network, processor = small_vit(problem_type=problem), PROCESSORS["vit"]()
+    network.classifier = torch.nn.Linear(32, labels)
+    network.config.id2label, network.config.label2id = LABELS[labels], {}
+    network.classifier.weight.data *= 30
+    peer = transformers.pipeline("image-classification", model=network, image_processor=processor)
+    expected = {one["label"]: one["score"] for one in peer(Pillow.fromarray(picture.pixels))}
+    classifier = open_source(save(tmp_path, network, processor)).classifier()
+
+    maps = classlens.explain(classifier, picture, targets=list(LABELS[labels].values()))
+
+    assert {one.class_name: one.probability for one in maps} == pytest.approx(expected, abs=0.02)
+
+
+def test_a_regression_is_no_classifier(tmp_path):
+    address = save(tmp_path, small_vit(problem_type="regression"))
+
+    with pytest.raises(DataError, match="is a regression"):
+        open_source(address).classifier()
+
+
 def test_a_model_without_a_processor_is_fed_as_its_config_says(tmp_path, picture):
     classifier = open_source(save(tmp_path, small_vit())).classifier()
 

@@ -468,3 +468,89 @@ def test_methods_may_be_separated_by_commas(capsys):
     assert main(["cam", CAT, "demo", "--method", "GradCAM,layercam", "--json"]) == 0
 
     assert [one["method"] for one in json.loads(capsys.readouterr().out)["maps"]] == ["GradCAM", "LayerCAM"]
+
+
+NETWORK = """
+import torch
+from torch import nn
+
+
+def built(classes, *end):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, 8), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
+    return nn.Sequential(*body, *end).eval()
+
+
+raw = built(3)
+ended = built(3, nn.Softmax(1))
+labels = built(3, nn.Sigmoid())
+binary = built(1)
+binary.classes = ["benign", "malignant"]
+diverged = built(3)
+diverged[0].weight.data[0] = float("nan")
+"""
+
+
+@pytest.fixture
+def network(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORK)
+    return lambda name: f"py:{tmp_path / 'networks.py'}:{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("raw", "does not say what its scores are"),
+        ("ended", "ends in a softmax: the logits in front of it are explained"),
+        ("labels", "ends in a sigmoid, each class a label by itself"),
+        ("binary", "has a single logit: above zero it speaks for 'malignant'"),
+    ],
+)
+def test_what_a_network_puts_out_is_said_once(name, words, network, capsys):
+    assert main(["cam", CAT, CUP, network(name), "--precision", "bf16", "--target-layers", "1"]) == 0
+
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+    assert len(notes) == 1
+    assert words in notes[0]
+
+
+def test_the_kind_of_output_may_be_said_where_nothing_tells(network, capsys):
+    words = ["cam", CAT, network("raw"), "--target-category", "0", "1", "2", "--json"]
+
+    main(words)
+    one_of_several = json.loads(capsys.readouterr().out)["maps"]
+    main([*words, "--output-type", "sigmoid"])
+    labels = json.loads(capsys.readouterr().out)["maps"]
+
+    assert sum(one["probability"] for one in one_of_several) == pytest.approx(1)
+    assert [one["probability"] for one in labels] == pytest.approx([1 / (1 + np.exp(-one["logit"])) for one in labels])
+    assert {one["output"] for one in labels} == {"sigmoid"}
+
+
+def test_a_binary_network_is_asked_for_either_class_by_every_quick_method(network, capsys):
+    words = [
+        "cam",
+        CAT,
+        network("binary"),
+        "--method",
+        "all",
+        "--target-category",
+        "malignant",
+        "benign",
+        "0",
+        "--json",
+    ]
+
+    assert main(words) == 0
+
+    maps = json.loads(capsys.readouterr().out)["maps"]
+    assert {one["class_name"] for one in maps} == {"malignant", "benign"}
+    assert "FinerCAM" in {one["method"] for one in maps}
+
+
+def test_weights_that_are_not_finite_are_one_clear_error(network, capsys):
+    assert main(["cam", CAT, network("diverged")]) == 2
+
+    said = capsys.readouterr().err
+    assert "'0' (Conv2d) is the first layer that is not" in said

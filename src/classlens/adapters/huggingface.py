@@ -21,6 +21,7 @@ from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.hub import cached, hub_answers, out_of_reach
 from classlens.adapters.pipelines.carried import Array, Foreign, channels, fitted
 from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, square
+from classlens.adapters.scoring import kind_of
 from classlens.adapters.settings import Setting, refuse_unknown, split_settings
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
@@ -71,6 +72,8 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         network = asked(AutoModelForImageClassification.from_config, config)
     if network.main_input_name != "pixel_values":
         raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
+    if config.problem_type == "regression":
+        raise DataError(f"hf:{name} is a regression (problem_type): its numbers are no class scores")
     if checkpoint is not None:
         load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
     fed = feeding_of(name, config, where)
@@ -82,6 +85,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         size=fed.size,
         prepare=fed.prepare,
         classes=class_names(config),
+        output=kind_of(network),
     )
 
 

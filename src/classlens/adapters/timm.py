@@ -101,6 +101,7 @@ def classifier_of(network: nn.Module, name: str, side: int | tuple[int, int] | N
         size=fed.size,
         prepare=fed.prepare,
         classes=class_names(network),
+        output="softmax",
     )
 
 

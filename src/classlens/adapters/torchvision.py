@@ -89,6 +89,7 @@ def build(
         size=fed.size,
         prepare=fed.prepare,
         classes=names if count == len(names) else None,
+        output="softmax",
     )
 
 

@@ -13,6 +13,7 @@ from classlens.cam.feeding import encoded
 from classlens.cam.methods import METHODS, Method
 from classlens.cam.methods.collapse import first_component, first_component_of_evidence
 from classlens.cam.methods.loading import functions
+from classlens.cam.output import check_unsaturated, names_of, output_of
 from classlens.cam.precision import PRECISIONS
 from classlens.cam.probe import Evidence, Probe, quickest_order
 from classlens.cam.saliency import Saliency, Subject
@@ -124,7 +125,9 @@ def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) 
     for objective in wanted:
         subjects: tuple[Subject | None, ...] = (None,) * len(indices)
         if seen.logits is not None and objective is not None:
-            subjects = subjects_of(objective, as_fed(seen.logits, variants), question.classifier.classes)
+            subjects = subjects_of(objective, as_fed(seen.logits, variants), question.classifier)
+            if objective.against is None and any(method.needs != "activations" for method in question.methods):
+                check_unsaturated(question.classifier, [subject.probability for subject in subjects])
         evidence = collect(question, batch, seen, objective, last=objective is wanted[-1])
         for method in question.methods:
             weigh, collapse = functions(method)
@@ -132,7 +135,7 @@ def all_maps(question: Question, batch: Tensor, seen: Seen, indices: list[int]) 
                 collapse = first_component_of_evidence if method.needs == "gradients" else first_component
             for layer, shown in zip(seen.layers, evidence[method.score], strict=True):
                 weighted = weigh(equipped(question, method, shown))
-                values = meaningful(collapse(weighted), weighted).detach()
+                values = meaningful(collapse(weighted), weighted).detach().float()
                 values = turned_back(values.reshape(variants, -1, *values.shape[1:]))
                 at = "input" if method.at == "input" else layer.name
                 yield Maps(method.name, at, subjects, values, method.amounts and is_signed(shown.activations))
@@ -213,7 +216,7 @@ def asked(question: Question, seen: Seen, indices: list[int]) -> list[Objective 
         for wish in question.wishes or (PREDICTED,)
     ]
     logits = as_fed(seen.logits, question.manner.variants)
-    return list(objectives(tuple(wishes), logits, question.classifier.classes))
+    return list(objectives(tuple(wishes), logits, names_of(question.classifier)))
 
 
 def as_fed(logits: Float[Tensor, "variants_batch classes"], variants: int) -> Float[Tensor, "batch classes"]:
@@ -228,13 +231,14 @@ def repeated(objective: Objective, variants: int) -> Objective:
 
 
 def subjects_of(
-    objective: Objective, logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
+    objective: Objective, logits: Float[Tensor, "batch classes"], classifier: Classifier
 ) -> tuple[Subject, ...]:
     """What is said about the class of each picture."""
+    kind, classes = output_of(classifier).kind, names_of(classifier)
     against = [None] * len(logits) if objective.against is None else objective.against.tolist()
     chosen = objective.target.tolist()
     scores = objective.score(logits).tolist()
-    shares = probabilities(logits.float()).tolist()
+    shares = probabilities(logits.float(), kind).tolist()
     return tuple(
         Subject(
             target,
@@ -243,6 +247,7 @@ def subjects_of(
             class_name(target, other, classes),
             other,
             None if other is None else share[other],
+            kind,
         )
         for target, other, score, share in zip(chosen, against, scores, shares, strict=True)
     )

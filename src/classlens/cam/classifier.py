@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.image import Encoding, Image
+
+Kind: TypeAlias = Literal["softmax", "sigmoid"]
+"""What makes probabilities of logits: softmax for one class among several, sigmoid for labels by themselves."""
 
 
 def as_it_is(image: Image) -> Image:
@@ -19,9 +23,10 @@ class Classifier:
     """An image classifier, whichever framework built it.
 
     `prepare` is the test pipeline without its normalisation (resize, crop): picture as read -> picture as fed, of
-    `size` (height, width). `encoding` is the normalisation. `logits` maps an encoded batch to raw class scores
-    (before softmax). `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say
-    what the engine would otherwise find by probing the model.
+    `size` (height, width). `encoding` is the normalisation. `logits` maps an encoded batch to class scores; what they
+    are the engine sees in the first pass (`cam.output`), and `output` makes probabilities of logits, None where nobody
+    says. `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say what the
+    engine would otherwise find by probing the model.
     """
 
     name: str
@@ -33,6 +38,7 @@ class Classifier:
     classes: tuple[str, ...] | None = None
     default_layer: str | None = None
     extra_tokens: int | None = None
+    output: Kind | None = None
 
     def __repr__(self) -> str:
         height, width = self.size

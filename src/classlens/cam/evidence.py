@@ -42,6 +42,11 @@ class Seen:
         for layer, layout, gradient in zip(self.layers, self.layouts, found, strict=True):
             if gradient is None:
                 raise unconnected(layer)
+            if not gradient.isfinite().all():
+                raise ModelError(
+                    f"the gradient of the score at layer {layer.name!r} is not finite",
+                    hint="numbers grow too large on the way back: compute in float32, or choose a later layer",
+                )
             if not layout.grid(gradient).any():
                 raise blind(layer, layout)
         return found
@@ -63,8 +68,11 @@ def blind(layer: Layer, layout: Layout) -> ModelError:
     return ModelError(f"the gradient of the score at layer {layer.name!r} is zero everywhere", hint=hint)
 
 
-class _Seen(Exception):
-    """Private: all layers have been seen, the rest of the forward pass is not needed."""
+class _Seen(BaseException):
+    """Private: all layers have been seen, the rest of the forward pass is not needed.
+
+    No `Exception`: on its way out it passes code of the user's and of adapters, which handles those.
+    """
 
 
 def observe(
@@ -99,5 +107,7 @@ def observe(
         if len(outputs[layer.name]) != 1:
             raise ran_often(classifier, layer, len(outputs[layer.name]), batch)
     nodes = tuple(seen[0] for seen in outputs.values())
+    if logits is None and not all(node.isfinite().all() for node in nodes):
+        logits_of(classifier, batch)  # says which layer is to blame
     shapes = [(layer, tuple(node.shape)) for layer, node in zip(layers, nodes, strict=True)]
     return Seen(tuple(layers), nodes, tuple(layouts(classifier, shapes, tuple(batch.shape))), logits)

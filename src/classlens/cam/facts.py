@@ -21,6 +21,7 @@ def facts(found: Saliency | Fused) -> dict[str, Any]:
         "logit": subject.logit if subject else None,
         "probability": subject.probability if subject else None,
         "against_probability": subject.against_probability if subject else None,
+        "output": subject.output if subject else None,
         "hottest": list(heatmap.hottest) if heatmap.hottest else None,
         "empty": heatmap.empty,
     }

@@ -16,9 +16,10 @@ from torch import Tensor
 from classlens.arrays import Bool, Float, Float32
 from classlens.cam.answer import Manner
 from classlens.cam.borrow import borrowed, device_of
-from classlens.cam.classifier import Classifier
+from classlens.cam.classifier import Classifier, Kind
 from classlens.cam.feeding import encoded
 from classlens.cam.imputation import filled_in
+from classlens.cam.output import output_of
 from classlens.cam.passes import logits_of
 from classlens.cam.precision import computing_in
 from classlens.cam.probe import quickest_order
@@ -139,7 +140,7 @@ class Trial:
     """One picture and one class, to be looked at with parts of the picture changed.
 
     Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability that
-    of the first if there were no third.
+    of the first if just one of the two is there. Of a network with a single logit that is what it gives.
     """
 
     classifier: Classifier
@@ -163,11 +164,15 @@ class Trial:
                 order = order or quickest_order(self.classifier, fed[:1])
                 parts.append(logits_of(self.classifier, fed.contiguous(memory_format=order)).cpu())
         logits = torch.cat(parts).float()
-        return logits if self.against is None else logits[:, [self.target, self.against]]
+        if self.against is None:
+            return logits
+        return logits[:, [self.target, self.against]] / (2 if output_of(self.classifier).single else 1)
 
     def probabilities(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
         """The probability of the class for each changed picture."""
-        return np.asarray(probabilities(self.ask(pictures))[:, self.column].numpy())
+        logits = self.ask(pictures)
+        kind: Kind = "softmax" if self.against is not None else output_of(self.classifier).kind
+        return np.asarray(probabilities(logits, kind)[:, self.column].numpy())
 
     def scores(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
         """The logit of the class for each changed picture."""

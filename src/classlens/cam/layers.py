@@ -19,8 +19,10 @@ from classlens.cam.classifier import Classifier, Layer, bare, layers_of, modules
 from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.grids import Layout
 from classlens.cam.joints import Ways, first_telling, joint_for, recorded
+from classlens.cam.output import output_of
 from classlens.cam.passes import first_tensor, hooked, logits_of, noise
 from classlens.cam.reading import possible_layouts
+from classlens.cam.repeats import runs_repeatedly
 from classlens.errors import ModelError, NotFound
 
 NORMS = (
@@ -136,7 +138,7 @@ def deciding_layer(classifier: Classifier) -> Layer:
                 chosen = last_telling(classifier, survey(classifier, layers), ways)
             if chosen is not None:
                 return joint_for(classifier, ways, chosen, [one.layer for one in seen if one.layout])
-    raise ModelError(
+    raise runs_repeatedly(classifier) or ModelError(
         f"no layer of {classifier.name} can be read as a map", hint=candidates_in(survey(classifier, layers))
     )
 
@@ -199,7 +201,8 @@ def check_dependence(classifier: Classifier, ways: Ways | None) -> None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
     if slope.any():
         return
-    heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, ways.classes)]
+    columns = 1 if output_of(classifier).single else ways.classes
+    heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, columns)]
     because = f": all weights of its head {heads[-1]!r} are zero" if heads else ""
     raise ModelError(
         f"the scores of {classifier.name} do not depend on the picture, every gradient is zero{because}",

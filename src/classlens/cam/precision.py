@@ -5,6 +5,7 @@ Every pass goes through `Classifier.logits`, so that is the one place where auto
 
 from collections.abc import Callable
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -13,11 +14,17 @@ from torch import Tensor
 from classlens.cam.classifier import Classifier
 
 PRECISIONS = ("float32", "bf16")
+IN_FEWER_BITS: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
+"""The records made here, so that what the engine finds out about one is known the next time."""
 
 
 def computing_in(classifier: Classifier, precision: str) -> Classifier:
     """The same classifier with its passes in that precision, and its logits in float32."""
-    return classifier if precision == "float32" else replace(classifier, logits=autocast_logits(classifier.logits))
+    if precision == "float32":
+        return classifier
+    if classifier not in IN_FEWER_BITS:
+        IN_FEWER_BITS[classifier] = replace(classifier, logits=autocast_logits(classifier.logits))
+    return IN_FEWER_BITS[classifier]
 
 
 def autocast_logits(logits: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

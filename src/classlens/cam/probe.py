@@ -15,6 +15,7 @@ from classlens.arrays import Float, Int
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.evidence import observe
 from classlens.cam.grids import Layout
+from classlens.cam.output import output_of
 from classlens.cam.passes import logits_of
 from classlens.cam.targets import Objective, probabilities
 from classlens.errors import ModelError, first_line
@@ -52,10 +53,14 @@ class Probe:
         """The probability of each variant's class."""
         with torch.no_grad():
             parts = [
-                self.objective.picked(of[rows]).score(probabilities(self.asked(pictures[rows])))
+                self.objective.picked(of[rows]).score(self.shares(pictures[rows]))
                 for rows in chunks(len(pictures), self.at_once)
             ]
         return torch.cat(parts).float()
+
+    def shares(self, pictures: Float[Tensor, "n 3 rows columns"]) -> Float[Tensor, "n classes"]:
+        """The probabilities of all classes for a few variants, in one run."""
+        return probabilities(self.asked(pictures), output_of(self.classifier).kind)
 
     def asked(self, pictures: Float[Tensor, "n 3 rows columns"]) -> Float[Tensor, "n classes"]:
         """The logits of a few variants, in one run."""
@@ -119,8 +124,8 @@ def quickest_order(classifier: Classifier, batch: Float[Tensor, "batch 3 rows co
         return torch.contiguous_format
     try:
         with torch.no_grad():
-            classifier.logits(batch[:1].contiguous(memory_format=torch.channels_last))
-    except RuntimeError:
+            logits_of(classifier, batch[:1].contiguous(memory_format=torch.channels_last))
+    except (RuntimeError, ModelError):
         return torch.contiguous_format
     return torch.channels_last
 

@@ -1,13 +1,15 @@
 """What to say about a layer that did not run exactly once: where it stands, and which layers to name instead."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from classlens.arrays import Float
+from classlens.cam.borrow import borrowed
 from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.passes import first_tensor, hooked, logits_of
+from classlens.cam.passes import first_tensor, hooked, logits_of, noise
 from classlens.errors import ModelError
 
 
@@ -28,6 +30,33 @@ def ran_often(
     if behind:
         hint += f"{',' if before else ':'} and what it puts out last is the output of {behind[0]}"
     return ModelError(message, hint=hint)
+
+
+def runs_repeatedly(classifier: Classifier) -> ModelError | None:
+    """The error for a network all of whose maps are made several times in one pass; None if some are made once.
+
+    It runs its layers again, or on several pictures for one that is fed: turned, mirrored, or cut out of it.
+    """
+    times: Counter[str] = Counter()
+
+    def noting(name: str) -> Callable[[nn.Module, object, object], None]:
+        def note(module: nn.Module, inputs: object, output: object) -> None:
+            tensor = first_tensor(output)
+            if tensor is not None and tensor.ndim > 2:
+                times[name] += len(tensor)
+
+        return note
+
+    hooks = [(layer.module, noting(layer.name)) for layer in layers_of(classifier)]
+    with borrowed(classifier.module), torch.no_grad(), hooked(hooks):
+        logits_of(classifier, noise(classifier))
+    if not times or min(times.values()) < 2:
+        return None
+    name, count = times.most_common()[-1]
+    return ModelError(
+        f"every layer of {classifier.name} looks at a picture {count} times or more in one forward pass, {name!r} too",
+        hint="does it average what it says of the picture mirrored or cropped? give the network that looks once",
+    )
 
 
 def neighbours(

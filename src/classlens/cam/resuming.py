@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from classlens.arrays import Float
-from classlens.cam.passes import hooked, main_tensor, replaced
+from classlens.cam.passes import hooked, logits_of, main_tensor, replaced
 from classlens.cam.probe import Probe, chunks
 from classlens.errors import ModelError
 
@@ -70,4 +70,4 @@ def replayed(
         return replaced(output, probe.layout.filled(everywhere, some.to(tensor.dtype)))
 
     with torch.no_grad(), hooked([(probe.layer.module, exchange)]):
-        return probe.classifier.logits(fed)
+        return logits_of(probe.classifier, fed, rows=len(some))

@@ -55,8 +55,8 @@ class Heatmap:
 class Subject:
     """Which class a map speaks about. `against` is the class it is contrasted with, if any.
 
-    `logit` is the raw score (for a contrast, the difference), `probability` the softmax of the target class, and
-    `against_probability` that of the other one.
+    `logit` is the raw score (for a contrast, the difference), `probability` that of the target class, and
+    `against_probability` that of the other one; `output` makes them of logits, "softmax" or "sigmoid".
     """
 
     target: int
@@ -65,6 +65,7 @@ class Subject:
     class_name: str
     against: int | None = None
     against_probability: float | None = None
+    output: str = "softmax"
 
     @property
     def wish(self) -> int | str:
@@ -113,7 +114,7 @@ class Saliency:
 
     @property
     def probability(self) -> float | None:
-        """Softmax probability of the class explained."""
+        """Probability of the class explained."""
         return self.subject.probability if self.subject else None
 
     @property

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from classlens.arrays import Float, Int
+from classlens.cam.classifier import Kind
 from classlens.errors import NotFound
 
 Wish: TypeAlias = int | str | tuple[int, ...]
@@ -52,9 +53,9 @@ class Objective:
         return (weights * (wanted - logits.gather(1, near))).sum(dim=1) / (weights.sum(dim=1) + 1e-9)
 
 
-def probabilities(logits: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
-    """Softmax over the classes; of a binary network's only logit the sigmoid, as it is trained."""
-    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
+def probabilities(logits: Float[Tensor, "n classes"], kind: Kind = "softmax") -> Float[Tensor, "n classes"]:
+    """Softmax over the classes, or the sigmoid of each; of a binary network's only logit the sigmoid, as it is trained."""
+    return logits.sigmoid() if kind == "sigmoid" or logits.shape[1] == 1 else logits.softmax(dim=1)
 
 
 def objectives(
@@ -107,7 +108,7 @@ def class_index(wish: int | str, count: int, classes: tuple[str, ...] | None) ->
         if 0 <= number < count:
             return number
         raise NotFound("class", str(number), [f"0 to {count - 1}"])
-    matches = named(str(wish), classes or ())
+    matches = named(str(wish), (classes or ())[:count])
     if len(matches) == 1:
         return matches[0]
     if matches:

@@ -70,6 +70,12 @@ def add_places(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="tokens in front of the patches, if not found rightly",
     )
+    parser.add_argument(
+        "--output-type",
+        choices=("softmax", "sigmoid"),
+        help="what makes probabilities of the network's logits: softmax for one class among several, sigmoid for labels by "
+        "themselves (default: what the head, the config or the network's last function says)",
+    )
     parser.add_argument("--device", default="cpu", help="where to compute, e.g. cuda (default: cpu)")
     add_overrides(parser)
     add_json(parser)

@@ -20,6 +20,7 @@ from classlens.cam.faithfulness import Box
 from classlens.cam.feeding import box_as_fed, prepared, scaled_whole
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS
+from classlens.cam.output import describe_output
 from classlens.cam.preview import preview
 from classlens.cam.saliency import Explanation, Fused, Saliency
 from classlens.cam.targets import PREDICTED
@@ -126,6 +127,9 @@ def answered(task: Task, portion: Portion) -> Told:
         targets=arguments.target_category or ([PREDICTED] if arguments.evaluate else None),
         manner=replace(task.manner, progress=further(task, portion)),
     )
+    if (words := describe_output(classifier)) and words not in task.warned:
+        task.warned.add(words)
+        print(f"note:  {words}", file=sys.stderr)
     shown = maps_of(explanation, arguments)
     scores = []
     if arguments.evaluate:
@@ -169,10 +173,12 @@ def manner_of(classifier: Classifier, layers: Sequence[Layer], arguments: argpar
 
 
 def built(request: Request) -> Classifier:
-    """The classifier on the wanted device, with the number of extra tokens that the user knows better."""
+    """The classifier on the wanted device, with the extra tokens and the kind of output that the user knows better."""
     classifier = request.source.classifier(request.checkpoint)
     if request.arguments.num_extra_tokens is not None:
         classifier = replace(classifier, extra_tokens=request.arguments.num_extra_tokens)
+    if request.arguments.output_type is not None:
+        classifier = replace(classifier, output=request.arguments.output_type)
     place(classifier.module, request.arguments.device)
     return classifier
 

@@ -16,10 +16,12 @@ from classlens.adapters.openmm.checkpoints.address import find_checkpoint
 from classlens.adapters.openmm.checkpoints.loading import load_weights
 from classlens.adapters.openmm.checkpoints.reading import Weights, read_weights
 from classlens.adapters.openmm.class_names.imagenet import imagenet_names
-from classlens.adapters.openmm.setup import Preprocessing, Settings, Setup
+from classlens.adapters.openmm.setup import Preprocessing, Settings, Setup, inside
 from classlens.adapters.openmm.stages import test_pipeline
 from classlens.adapters.openmm.zoo.build import build_network
-from classlens.cam.classifier import Classifier
+from classlens.adapters.openmm.zoo.heads import has_sigmoid_loss, is_multi_label
+from classlens.adapters.openmm.zoo.options import plain_type
+from classlens.cam.classifier import Classifier, Kind
 from classlens.errors import ConfigError, DataError, NotOffered
 from classlens.image import Encoding, Image
 
@@ -78,6 +80,7 @@ def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None)
         classes=classes,
         default_layer=default_layer(network),
         extra_tokens=extra_tokens(network),
+        output=output_kind(setup),
     )
 
 
@@ -131,6 +134,31 @@ def extra_tokens(network: nn.Module) -> int | None:
     return count if isinstance(count, int) else None
 
 
+def output_kind(setup: Setup) -> Kind:
+    """What makes probabilities of the logits: sigmoid for heads of several labels, and where the loss says so.
+
+    Trained with such a loss on data with one label each, a usual head predicts by softmax in upstream, too.
+    """
+    head = (setup.model or {}).get("head") or {}
+    if "type" not in head or not (is_multi_label(head) or has_sigmoid_loss(head)):
+        return "softmax"
+    return "sigmoid" if is_multi_label(head) or not has_one_label(setup) else "softmax"
+
+
+def has_one_label(setup: Setup) -> bool:
+    """Whether the pictures of the config's dataset are known to have one label each."""
+    from classlens.adapters.openmm.samples import KINDS  # needed for few heads, and not light
+
+    kinds = {kind for split in setup.splits.values() for kind in innermost(split.dataset)}
+    return bool(kinds) and kinds <= KINDS.keys() - {"BaseDataset", "MultiLabelDataset", "VOC"}
+
+
+def innermost(dataset: Settings) -> set[str]:
+    """The types of the datasets inside all wrappers."""
+    members = inside(dataset).values()
+    return set().union(*map(innermost, members)) if members else {plain_type(dataset)}
+
+
 def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
     """The names of the classes, one for each logit; None where nobody says.
 
@@ -139,7 +167,7 @@ def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
     """
     count = class_count(setup)
     names, origin = (weights.classes, "the checkpoint") if weights.classes else (dataset_names(setup), setup.path.name)
-    if names and count and len(names) != count:
+    if names and count and len(names) != count and (len(names), count) != (2, 1):  # two sides of a single logit
         raise DataError(
             f"{origin} names {len(names)} classes, but the network tells {count} apart",
             hint="set model.head.num_classes, or name the classes in the dataset's metainfo",

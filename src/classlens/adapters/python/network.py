@@ -6,14 +6,15 @@ usual encoding at 224 x 224 where it does not.
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from torch import Tensor, nn
 
 from classlens.adapters.fitting import load_checkpoint
 from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, feeding, square
 from classlens.adapters.python.kinds import Thing
+from classlens.adapters.python.returned import class_scores
 from classlens.adapters.running import users_code
+from classlens.adapters.scoring import kind_of
 from classlens.adapters.taking import as_taken, takes_grey
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
@@ -45,6 +46,7 @@ def classifier_of(given: Thing, transform: Thing, name: str, checkpoint: str | N
         size=fed.size,
         prepare=fed.prepare,
         classes=classes_of(module),
+        output=kind_of(module),
     )
 
 
@@ -54,25 +56,16 @@ def scores(
     grey: bool,  # noqa: FBT001 - bound by partial
     batch: Float[Tensor, "batch 3 height width"],
 ) -> Float[Tensor, "batch classes"]:
-    """The class scores in whatever the module returns: a tensor, a named output, or the first tensor of a tuple.
+    """The class scores in whatever the module returns.
 
     Raises:
-        ModelError: it does not take the batch, or there is no tensor in what it returns.
+        ModelError: it does not take the batch, or nothing in what it returns is known for the class scores.
     """
     size = " x ".join(map(str, batch.shape[2:]))
+    names = classes_of(module)
+    count = None if names is None else len(names)
     with users_code(f"{name}, given a picture of {size},", ModelError, hint=HOW_FED):
-        output: Any = module(as_taken(batch, grey=grey))
-    if isinstance(output, dict) and not hasattr(output, "logits"):
-        output = output.get("logits", output.get("out"))
-    output = getattr(output, "logits", output)
-    if isinstance(output, (tuple, list)) and output:
-        output = output[0]
-    if not isinstance(output, Tensor):
-        raise ModelError(
-            f"{type(module).__name__} returns a {type(output).__name__}, not class scores",
-            hint="wrap it in a module that returns a tensor of batch x classes",
-        )
-    return output
+        return class_scores(module, lambda: module(as_taken(batch, grey=grey)), len(batch), count)
 
 
 def told_by(module: nn.Module) -> Feeding:

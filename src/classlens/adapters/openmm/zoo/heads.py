@@ -1,15 +1,31 @@
 """Heads: from the vector (or vectors) of the network's body to one logit per class."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from classlens.adapters.openmm.setup import Settings
-from classlens.adapters.openmm.zoo.options import read_options
+from classlens.adapters.openmm.zoo.options import plain_type, read_options
 from classlens.adapters.openmm.zoo.units import activation
 from classlens.arrays import Float
+
+
+def is_multi_label(head: Settings) -> bool:
+    """Whether upstream makes probabilities with a sigmoid of each logit, for labels by themselves."""
+    kind = plain_type(head)
+    return kind.startswith("MultiLabel") or kind == "CSRAClsHead" or bool(head.get("use_sigmoid"))
+
+
+def has_sigmoid_loss(head: Settings) -> bool:
+    """Whether a head is trained with a sigmoid of each logit, also by the defaults of its loss."""
+    loss = head.get("loss")
+    if not isinstance(loss, Mapping):
+        return False
+    usual = loss.get("type") in ("AsymmetricLoss", "FocalLoss") or loss.get("mode") == "multi_label"
+    return usual if loss.get("use_sigmoid") is None else bool(loss["use_sigmoid"])
 
 
 @dataclass(frozen=True)
