@@ -18,10 +18,11 @@ def as_it_is(image: Image) -> Image:
 class Classifier:
     """An image classifier, whichever framework built it.
 
-    `prepare` is the test pipeline without its normalisation (resize, crop): picture as read -> picture as fed, of
-    `size` (height, width). `encoding` is the normalisation. `logits` maps an encoded batch to raw class scores
-    (before softmax). `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say
-    what the engine would otherwise find by probing the model.
+    `prepare` is the test pipeline: picture as read -> picture as fed, of `size` (height, width); `prepare_whole` is
+    the same without resizing and cropping. The pictures that they return carry the numbers that are fed
+    (`Image.encoded`), or leave them to `encoding`. `logits` maps an encoded batch to raw class scores (before softmax).
+    `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say what the engine
+    would otherwise find by probing the model. `notes` are what the user should hear about how it is fed.
     """
 
     name: str
@@ -30,9 +31,11 @@ class Classifier:
     encoding: Encoding
     size: tuple[int, int]
     prepare: Callable[[Image], Image] = as_it_is
+    prepare_whole: Callable[[Image], Image] = as_it_is
     classes: tuple[str, ...] | None = None
     default_layer: str | None = None
     extra_tokens: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         height, width = self.size

@@ -154,8 +154,12 @@ def manner_of(classifier: Classifier, layers: Sequence[Layer], arguments: argpar
 
 
 def built(request: Request) -> Classifier:
-    """The classifier on the wanted device, with the number of extra tokens that the user knows better."""
+    """The classifier on the wanted device, with the class names and extra tokens that the user knows better."""
     classifier = request.source.classifier(request.checkpoint)
+    for note in classifier.notes:
+        print(f"note:  {note}", file=sys.stderr)
+    if request.classes is not None:
+        classifier = replace(classifier, classes=request.classes)
     if request.arguments.num_extra_tokens is not None:
         classifier = replace(classifier, extra_tokens=request.arguments.num_extra_tokens)
     place(classifier.module, request.arguments.device)
