@@ -259,3 +259,20 @@ def test_as_many_names_as_scores():
 
     with pytest.raises(ModelError, match="has 4 class names for 3 scores"):
         explained(source, picture())
+
+
+@pytest.mark.parametrize("crops", [transforms.FiveCrop(32), transforms.TenCrop(32)])
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_pipeline_of_several_views_is_refused(crops, stacked):
+    steps = [crops, transforms.Lambda(lambda views: torch.stack([transforms.ToTensor()(one) for one in views]))]
+
+    with pytest.raises(DataError, match=r"makes (5|10) views of a picture"):
+        open_source((network(), transforms.Compose(steps[: 1 + stacked]))).classifier()
+
+
+def test_the_transform_of_a_dataset_without_a_split_counts_if_it_draws_nothing(photos):
+    module = network()
+    flips = transforms.Compose([transforms.Resize((32, 32)), transforms.RandomHorizontalFlip(), transforms.ToTensor()])
+
+    assert open_source((module, ImageFolder(str(photos), transform=TEST))).classifier().size == (32, 32)
+    assert open_source((module, ImageFolder(str(photos), transform=flips))).classifier().size == (224, 224)

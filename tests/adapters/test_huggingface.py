@@ -187,3 +187,17 @@ def test_a_whole_picture_is_encoded_by_the_processor_without_its_resizing(tmp_pa
     )
 
     assert [one.logit for one in maps] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_a_network_of_timm_on_the_hub_is_fed_by_timms_own_transform(tmp_path, picture):
+    timm = pytest.importorskip("timm")
+    facts = timm.get_pretrained_cfg("test_resnet").to_dict() | {"num_classes": 3}
+    told = {"architecture": "test_resnet", "num_classes": 3, "pretrained_cfg": facts}
+    network = transformers.TimmWrapperForImageClassification(transformers.TimmWrapperConfig.from_dict(told)).eval()
+    address = save(tmp_path, network)
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    expected = network(**processor(images=Pillow.fromarray(picture.pixels), return_tensors="pt")).logits[0].tolist()
+
+    maps = classlens.explain(open_source(address).classifier(), picture, targets=[0, 1, 2])
+
+    assert [one.logit for one in maps] == pytest.approx(expected, abs=1e-5)

@@ -21,7 +21,7 @@ from classlens.adapters import Options
 from classlens.adapters.fitting import listed, load_checkpoint
 from classlens.adapters.hub import cached, hub_answers, out_of_reach
 from classlens.adapters.pipelines.carried import Array, Foreign, array_of, channels, fitted
-from classlens.adapters.pipelines.feeding import PROBE, Feeding, as_colour, as_grey, usual
+from classlens.adapters.pipelines.feeding import PROBE, Feeding, as_colour, as_grey, feeding, usual
 from classlens.adapters.python.network import classes_of
 from classlens.adapters.running import users_code
 from classlens.adapters.settings import UNTRAINED, Setting, refuse_unknown, split_settings
@@ -157,6 +157,8 @@ def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding
         if any(Path(name, file).is_file() for file in PROCESSORS):
             raise DataError(f"the image processor of hf:{name} cannot be read: {first_line(error)}") from error
         return usual(getattr(config, "image_size", None) or 224, f"hf:{name} has no {PROCESSORS[0]}", grey=grey)
+    if hasattr(processor, "val_transforms"):  # of timm's models, which has no settings to switch anything off
+        return feeding(processor.val_transforms, grey=grey)
     order: Literal["RGB", "BGR"] = "BGR" if getattr(processor, "do_flip_channel_order", False) else "RGB"
     entry = as_grey if grey else as_colour
     noise = entry(Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)))

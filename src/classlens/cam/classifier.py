@@ -31,10 +31,10 @@ class Classifier:
     encoding: Encoding
     size: tuple[int, int]
     prepare: Callable[[Image], Image] = as_it_is
-    prepare_whole: Callable[[Image], Image] = as_it_is
     classes: tuple[str, ...] | None = None
     default_layer: str | None = None
     extra_tokens: int | None = None
+    prepare_whole: Callable[[Image], Image] = as_it_is
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

@@ -23,6 +23,8 @@ IMAGENET = Encoding("RGB", "CHW", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.2
 PROBE = 640
 """Side of the picture that is sent through a test pipeline to see what it makes of one."""
 
+DICE = 8
+"""How often a pipeline is run to see whether it draws."""
 
 Entry: TypeAlias = Callable[[Image], Foreign]
 """Makes of a picture what the first transform takes."""
@@ -59,6 +61,11 @@ def feeding_through(stages: Sequence[Stage], entry: Entry, *, grey: bool = False
         except DataError:  # e.g. three means: then the network gets the mean of three equal channels
             entry = as_grey_colours
             carried = followed(stages, entry(noise))
+    if (views := views_in(carried.value)) > 1:
+        raise DataError(
+            f"the test pipeline makes {views} views of a picture, and a map is that of one",
+            hint="leave out the transform that takes several crops",
+        )
     array, _ = array_of(picture_in(carried.value))
     white = carried.encoding.white if array.dtype.kind == "f" else 255.0
     encoding = replace(carried.encoding, layout="CHW", white=white)
@@ -103,15 +110,22 @@ def stretched(numbers: Float32[np.ndarray, "3 height width"]) -> Image:
     return Encoding("RGB", "CHW", span, (-float(numbers.min()),) * 3).decode(numbers)
 
 
-def followed(stages: Sequence[Stage], value: Foreign, *, whole: bool = False) -> Carried:
+def draws(stages: Sequence[Stage], entry: Entry) -> bool:
+    """Whether stages make different things of one picture, as those for training do."""
+    noise = entry(Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)))
+    first, *others = (array_of(picture_in(followed(stages, noise, seed=seed).value))[0] for seed in range(DICE))
+    return not all(np.array_equal(first, other) for other in others)
+
+
+def followed(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, seed: int = 0) -> Carried:
     """A picture sent through every stage; of a `whole` one those are left out that change its size.
 
     Raises:
         DataError: a stage fails, or it changes the size and the numbers of a whole picture at once.
     """
     carried = Carried(value)
-    chance = np.random.default_rng(0)
-    with seeded_globals(0):
+    chance = np.random.default_rng(seed)
+    with seeded_globals(seed):
         for stage in stages:
             after = stage.apply(carried, chance).state
             if not whole or size_of(after) == size_of(carried):
@@ -122,6 +136,14 @@ def followed(stages: Sequence[Stage], value: Foreign, *, whole: bool = False) ->
                     hint="leave out --whole, or split the transform into one that resizes and one that encodes",
                 )
     return carried
+
+
+def views_in(value: Foreign) -> int:
+    """How many pictures are in a sample: a batch of them, or several in a row."""
+    if isinstance(value, (list, tuple)):
+        return sum(isinstance(part, Pillow.Image) or getattr(part, "ndim", 0) >= 3 for part in value)
+    picture = picture_in(value)
+    return len(picture) if getattr(picture, "ndim", 0) == 4 else 1
 
 
 def size_of(carried: Carried) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from classlens.adapters.pipelines.feeding import (
     Feeding,
     as_colour,
     as_grey,
+    draws,
     feeding,
     feeding_through,
     usual,
@@ -38,7 +39,7 @@ from classlens.image import Encoding, Image
 
 HOW_FED = "a test transform beside the network says how it is fed: (model, transform)"
 TESTED = ("val", "test")
-"""The splits whose pipeline is also how the network is fed."""
+"""The splits whose pipeline is also how the network is fed; that of another may draw, as it does for training."""
 
 SIDE = 224
 """The side of the picture that a network is fed where nothing says otherwise."""
@@ -75,15 +76,16 @@ def names_in(datasets: Mapping[str, Dataset]) -> tuple[str, ...] | None:
 
 
 def fed_as_in(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | None:
-    """The pipeline for validation, else that for testing, on pictures as their dataset gives them.
+    """The pipeline for validation or testing, or another one that draws nothing, on pictures as their dataset gives them.
 
     Raises:
         DataError: the pipeline fails on a picture.
     """
-    for split in TESTED:
-        dataset = datasets.get(split)
-        if dataset is not None and dataset.look is look and dataset.stages:
-            return feeding_through(dataset.stages, entry_of(dataset), grey=grey)
+    for split, dataset in datasets.items():
+        if dataset.look is look and dataset.stages:
+            entry = entry_of(dataset)
+            if split in TESTED or not draws(dataset.stages, entry):
+                return feeding_through(dataset.stages, entry, grey=grey)
     return None
 
 
