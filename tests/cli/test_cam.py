@@ -69,7 +69,7 @@ def test_class_names_can_be_said_and_what_is_doubtful_about_feeding_is_a_note(tm
         assert json.loads(written.out)["maps"][0]["class_name"] == "cup"
         assert "note:  pictures are fed as in training, 224 x 224" in written.err
     assert main(["cam", CAT, address, "--classes", "cat,cup"]) == 2
-    assert "has 2 class names for 3 scores" in capsys.readouterr().err
+    assert "2 class names for 3 scores" in capsys.readouterr().err
     assert main(["cam", CAT, address, "--classes", "nowhere.txt"]) == 2
     assert "no class names in 'nowhere.txt', and no such file" in capsys.readouterr().err
 

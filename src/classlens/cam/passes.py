@@ -39,12 +39,6 @@ def logits_of(classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns
     if logits.ndim != 2 or logits.shape[0] != batch.shape[0]:
         seen = " x ".join(map(str, logits.shape))
         raise ModelError(f"{classifier.name} gave {seen} for a batch of {len(batch)}, not one score per class")
-    names, count = len(classifier.classes or ()), logits.shape[1]
-    if names not in (0, count) and (names, count) != (2, 1):
-        raise ModelError(
-            f"{classifier.name} has {names} class names for {count} scores",
-            hint="name all classes in the order of the scores: --classes FILE",
-        )
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
