@@ -257,7 +257,7 @@ def test_class_names_come_from_what_is_said_then_the_checkpoint_then_the_network
 def test_as_many_names_as_scores():
     source = {"model": network(), "transform": TEST, "classes": ["x", "y", "z", "too many"]}
 
-    with pytest.raises(ModelError, match="^4 class names for 3 scores"):
+    with pytest.raises(ModelError, match=r"^4 class names for 3 scores"):
         explained(source, picture())
 
 

@@ -188,7 +188,9 @@ def test_a_network_of_timm_in_python_is_fed_as_timm_itself_would_feed_it():
     config = timm.data.resolve_model_data_config(network)
     expected = timm.data.create_transform(**config, is_training=False)(Pillow.fromarray(picture.pixels))
 
-    np.testing.assert_allclose(open_source(network).classifier().prepare(picture).encoded, expected.numpy(), atol=1e-6)
+    for given in (network, torch.nn.DataParallel(torch.compile(network))):
+        classifier = open_source(given).classifier()
+        np.testing.assert_allclose(classifier.prepare(picture).encoded, expected.numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [0, 3])

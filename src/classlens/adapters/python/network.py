@@ -38,6 +38,7 @@ from classlens.errors import ClasslensError, ModelError
 from classlens.image import Encoding, Image
 
 HOW_FED = "a test transform beside the network says how it is fed: (model, transform)"
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 TESTED = ("val", "test")
 """The splits whose pipeline is also how the network is fed; that of another may draw, as it does for training."""
 
@@ -64,8 +65,8 @@ def classifier_of(
             name=name,
             module=module,
             logits=partial(scores, module, name, grey),
-            classes=classes_of(module),
-            **vars(fed or told_by(module, name, grey=grey)),
+            classes=classes_of(inside(module)),
+            **vars(fed or told_by(inside(module), name, grey=grey)),
         )
     return replace(record, classes=names or record.classes or names_in(datasets))
 
@@ -137,6 +138,12 @@ def scores(
             hint="wrap it in a module that returns a tensor of batch x classes",
         )
     return output
+
+
+def inside(module: nn.Module) -> nn.Module:
+    """The network that `torch.compile` or data parallelism is wrapped around."""
+    inner = getattr(module, "_orig_mod", None) or (module.module if isinstance(module, PARALLEL) else None)
+    return module if inner is None else inside(inner)
 
 
 def told_by(module: nn.Module, name: str, *, grey: bool) -> Feeding:
