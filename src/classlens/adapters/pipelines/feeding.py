@@ -1,11 +1,15 @@
 """How a classifier is fed: with exactly the numbers that its test pipeline gives, which are undone for the eye only."""
 
+import pickle
+import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from PIL import Image as Pillow
 
 from classlens.adapters.pipelines import lay_open
@@ -53,7 +57,10 @@ def feeding_through(stages: Sequence[Stage], entry: Entry, *, grey: bool = False
     network would get colours, its pictures are read as grey in the first place, as its dataset must have done.
     """
     noise = Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8))
-    carried = followed(stages, entry(noise))
+    with seeded_globals(0):
+        before = chance_state()
+        carried = followed(stages, entry(noise))
+        lucky = chance_state() != before
     if grey and not is_grey(picture_in(carried.value)):
         entry = as_grey
         try:
@@ -69,8 +76,13 @@ def feeding_through(stages: Sequence[Stage], entry: Entry, *, grey: bool = False
     array, _ = array_of(picture_in(carried.value))
     white = carried.encoding.white if array.dtype.kind == "f" else 255.0
     encoding = replace(carried.encoding, layout="CHW", white=white)
-    whole = partial(prepared, stages, entry, whole=True)
-    return Feeding(partial(prepared, stages, entry), encoding, size_of(carried), whole)
+    prepare, whole = (partial(prepared, stages, entry, lucky=lucky, whole=whole) for whole in (False, True))
+    return Feeding(prepare, encoding, size_of(carried), whole)
+
+
+def chance_state() -> bytes:
+    """Where the global generators stand: a pipeline that leaves them there need not be seeded, which takes its time."""
+    return pickle.dumps((random.getstate(), np.random.get_state(), torch.get_rng_state().numpy()))
 
 
 def as_colour(image: Image) -> Pillow.Image:
@@ -95,9 +107,13 @@ def is_grey(picture: Foreign) -> bool:
     return picture.ndim == 2 or 1 in (picture.shape[-3], picture.shape[-1])
 
 
-def prepared(stages: Sequence[Stage], entry: Entry, image: Image, *, whole: bool = False) -> Image:
-    """The numbers that come out of the pipeline, and what they look like with the normalisation undone."""
-    carried = followed(stages, entry(image), whole=whole)
+def prepared(stages: Sequence[Stage], entry: Entry, image: Image, *, lucky: bool, whole: bool) -> Image:
+    """The numbers that come out of the pipeline, and what they look like with the normalisation undone.
+
+    A `lucky` pipeline draws from the global generators: it is seeded, and always draws the same.
+    """
+    with seeded_globals(0) if lucky else nullcontext():
+        carried = followed(stages, entry(image), whole=whole)
     array, layout = array_of(picture_in(carried.value))
     numbers = np.array(array.transpose(2, 0, 1) if layout == "HWC" else array, np.float32, order="C")
     unknown = array.dtype.kind == "f" and carried.encoding.std == PLAIN.std and numbers.min() < 0
@@ -113,7 +129,9 @@ def stretched(numbers: Float32[np.ndarray, "3 height width"]) -> Image:
 def draws(stages: Sequence[Stage], entry: Entry) -> bool:
     """Whether stages make different things of one picture, as those for training do."""
     noise = entry(Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)))
-    first, *others = (array_of(picture_in(followed(stages, noise, seed=seed).value))[0] for seed in range(DICE))
+    with seeded_globals(0):
+        runs = (followed(stages, noise, seed=seed) for seed in range(DICE))
+        first, *others = (array_of(picture_in(run.value))[0] for run in runs)
     return not all(np.array_equal(first, other) for other in others)
 
 
@@ -125,16 +143,15 @@ def followed(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, se
     """
     carried = Carried(value)
     chance = np.random.default_rng(seed)
-    with seeded_globals(seed):
-        for stage in stages:
-            after = stage.apply(carried, chance).state
-            if not whole or size_of(after) == size_of(carried):
-                carried = after
-            elif numbers_of(after) != numbers_of(carried):
-                raise DataError(
-                    f"{stage.name} resizes and encodes in one step, so no picture can be fed whole",
-                    hint="leave out --whole, or split the transform into one that resizes and one that encodes",
-                )
+    for stage in stages:
+        after = stage.apply(carried, chance).state
+        if not whole or size_of(after) == size_of(carried):
+            carried = after
+        elif numbers_of(after) != numbers_of(carried):
+            raise DataError(
+                f"{stage.name} resizes and encodes in one step, so no picture can be fed whole",
+                hint="leave out --whole, or split the transform into one that resizes and one that encodes",
+            )
     return carried
 
 
