@@ -21,9 +21,14 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A picture for human eyes: RGB, 0..255."""
+    """A picture for human eyes: RGB, 0..255.
+
+    `encoded` is what a test pipeline made of it, where it comes out of one: the numbers that a network is fed, of which
+    `pixels` are only the look.
+    """
 
     pixels: UInt8[np.ndarray, "height width 3"]
+    encoded: Float32[np.ndarray, "3 height width"] | None = None
 
     def __post_init__(self) -> None:
         pixels = self.pixels

@@ -346,6 +346,19 @@ def test_position_embeddings_are_resized_for_the_configs_picture_and_that_is_sai
     assert "4 x 4 patches were resized to 6 x 6" in caplog.text
 
 
+@pytest.mark.parametrize("prefix", ["module._orig_mod.", "model._orig_mod.", "module.model.", "model.module."])
+def test_stacked_prefixes_are_taken_off(tmp_path, prefix):
+    network = network_of({"type": "ResNet", "depth": 18}, 512)
+    weights = {name: torch.rand(slot.shape) for name, slot in network.state_dict().items()}
+    content = {
+        "state_dict": {prefix + name: tensor for name, tensor in weights.items()} | {"n_averaged": torch.ones(())}
+    }
+
+    load_weights(network, read_weights(saved(tmp_path / "stacked.pth", content)).tensors, where="stacked.pth")
+
+    assert torch.equal(network.state_dict()["backbone.conv1.weight"], weights["backbone.conv1.weight"])
+
+
 def test_an_averaged_copy_from_mmcv_is_left_out(tmp_path):
     network = network_of({"type": "ResNet", "depth": 18}, 512)
     weights = {name: torch.zeros(slot.shape) for name, slot in network.state_dict().items()}

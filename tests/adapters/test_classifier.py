@@ -1,11 +1,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
 
+import classlens
+from classlens.adapters import Options, open_source
 from classlens.adapters.openmm.checkpoints.address import find_checkpoint
 from classlens.adapters.openmm.checkpoints.reading import Weights
 from classlens.adapters.openmm.classifier import (
@@ -111,6 +114,34 @@ def test_one_mean_is_that_of_all_channels():
 def test_a_mean_of_two_numbers_is_refused():
     with pytest.raises(ConfigError, match="one or three numbers"):
         encoding_of(Preprocessing((127.5, 127.5), (127.5,)))
+
+
+def test_a_network_for_grey_pictures_gets_what_opencv_reads_as_grey(tmp_path):
+    config = tmp_path / "grey.py"
+    config.write_text(
+        "model = dict(type='ImageClassifier', backbone=dict(type='ResNet', depth=18, in_channels=1),\n"
+        "    neck=dict(type='GlobalAveragePooling'), head=dict(type='LinearClsHead', num_classes=3, in_channels=512))\n"
+        "data_preprocessor = dict(mean=[33.46], std=[78.87])\n"
+        "pipeline = [dict(type='LoadImageFromFile', color_type='grayscale'), dict(type='Resize', scale=64)]\n"
+        "test_dataloader = dict(batch_size=1, dataset=dict(type='CustomDataset', data_root='x', pipeline=pipeline))\n"
+    )
+    classifier = open_source(config, options=Options(untrained=True)).classifier()
+    path = str(Path(__file__).parents[2] / "demo" / "photos" / "coffee.png")
+    grey = cv2.resize(cv2.imread(path, cv2.IMREAD_GRAYSCALE), (64, 64))
+
+    expected = classifier.module(torch.from_numpy((grey.astype(np.float32) - 33.46) / 78.87)[None, None])[0]
+    maps = classlens.explain(classifier, photo("coffee.png"), targets=[0, 1, 2])
+
+    # OpenCV and Pillow weigh the colours alike but for a rounding.
+    assert [one.logit for one in maps] == pytest.approx(expected.tolist(), abs=1e-2)
+    config.write_text(config.read_text().replace("in_channels=1)", "in_channels=4)"))
+    with pytest.raises(DataError, match=r"the backbone of grey\.py takes 4 channels"):
+        open_source(config, options=Options(untrained=True)).classifier()
+
+
+def test_a_config_without_a_test_pipeline_says_how_pictures_are_fed():
+    assert "no test pipeline" in open_classifier(replace(LITE0, splits={}), None).notes[0]
+    assert open_classifier(LITE0, None).notes == ()
 
 
 def test_a_config_without_weights_asks_for_a_checkpoint():

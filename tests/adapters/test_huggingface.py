@@ -147,3 +147,85 @@ def test_a_model_on_the_hub_is_refused_at_once_without_a_network(monkeypatch):
         open_source("hf:google/vit-base-patch16-224").classifier()
 
     assert "hf:FOLDER" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["ViTModel", "ViTForMaskedImageModeling"])
+def test_a_model_whose_head_would_stay_random_is_refused(tmp_path, kind):
+    address = save(tmp_path, getattr(transformers, kind)(small_vit().config), PROCESSORS["vit"]())
+
+    with pytest.raises(DataError, match=r"no weights for classifier\.bias, classifier\.weight, so they are random"):
+        open_source(address).classifier()
+
+
+def test_a_model_without_a_processor_says_how_its_pictures_are_fed_and_a_broken_one_is_refused(tmp_path):
+    address = save(tmp_path, small_vit())
+
+    (note,) = open_source(address).classifier().notes
+    assert "has no preprocessor_config.json: pictures are fed as ImageNet models get them, 64 x 64" in note
+    assert "the weights are random" in open_source(f"{address}?pretrained=false").notes[0]
+
+    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "NoSuchProcessor"}')
+    with pytest.raises(DataError, match=r"the image processor of hf:.* cannot be read"):
+        open_source(address).classifier()
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_the_scores_are_those_of_the_processor_and_the_model(tmp_path, picture, kind):
+    network, processor = small_vit(), PROCESSORS[kind]()
+    expected = network(**processor(images=Pillow.fromarray(picture.pixels), return_tensors="pt")).logits[0].tolist()
+
+    maps = classlens.explain(open_source(save(tmp_path, network, processor)).classifier(), picture, targets=[0, 1, 2])
+    beside = classlens.explain(open_source((network, processor)).classifier(), picture, targets=[0, 1, 2])
+
+    assert [one.logit for one in maps] == pytest.approx(expected, abs=1e-5)
+    assert [one.logit for one in beside] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_network_for_grey_pictures_gets_them_from_its_processor(tmp_path, picture):
+    network = small_vit(num_channels=1)
+    processor = transformers.ViTImageProcessor(size={"height": 64, "width": 64}, image_mean=[0.4], image_std=[0.2])
+    grey = Pillow.fromarray(picture.pixels).convert("L")
+    expected = network(**processor(images=grey, return_tensors="pt")).logits[0].tolist()
+
+    maps = classlens.explain(open_source(save(tmp_path, network, processor)).classifier(), picture, targets=[0, 1, 2])
+
+    assert [one.logit for one in maps] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_network_for_more_channels_than_pictures_have_is_refused(tmp_path):
+    with pytest.raises(DataError, match="takes 4 channels"):
+        open_source(save(tmp_path, small_vit(num_channels=4))).classifier()
+
+
+def test_a_whole_picture_is_encoded_by_the_processor_without_its_resizing(tmp_path, picture):
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic", num_labels=3)
+    torch.manual_seed(0)
+    network, processor = transformers.ResNetForImageClassification(config).eval(), PROCESSORS["clip"]()
+    height, width = (round(side * 64 / min(picture.size)) for side in picture.size)
+    small = Pillow.fromarray(picture.pixels).resize((width, height), Pillow.Resampling.BICUBIC)
+    expected = network(
+        **processor(images=small, return_tensors="pt", do_resize=False, do_center_crop=False)
+    ).logits[0]  # fmt: skip
+
+    maps = classlens.explain(
+        open_source(save(tmp_path, network, processor)).classifier(),
+        picture,
+        targets=[0, 1, 2],
+        manner=classlens.Manner(whole=True),
+    )
+
+    assert [one.logit for one in maps] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_a_network_of_timm_on_the_hub_is_fed_by_timms_own_transform(tmp_path, picture):
+    timm = pytest.importorskip("timm")
+    facts = timm.get_pretrained_cfg("test_resnet").to_dict() | {"num_classes": 3}
+    told = {"architecture": "test_resnet", "num_classes": 3, "pretrained_cfg": facts}
+    network = transformers.TimmWrapperForImageClassification(transformers.TimmWrapperConfig.from_dict(told)).eval()
+    address = save(tmp_path, network)
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    expected = network(**processor(images=Pillow.fromarray(picture.pixels), return_tensors="pt")).logits[0].tolist()
+
+    maps = classlens.explain(open_source(address).classifier(), picture, targets=[0, 1, 2])
+
+    assert [one.logit for one in maps] == pytest.approx(expected, abs=1e-5)

@@ -161,3 +161,77 @@ def test_every_small_architecture_has_a_layer_to_look_at(name):
 
     assert saliency.values.size > 1
     assert np.isfinite(saliency.values).all()
+
+
+def test_weights_that_are_tested_with_larger_pictures_say_which_are_fed_and_feed_the_others(offline):
+    from PIL import Image as Pillow
+
+    picture = classlens.read_image(PHOTO)
+    plain, larger = (
+        open_source(f"timm:resnet18.a1_in1k?pretrained=false{more}").classifier() for more in ("", "&size=test")
+    )
+    config = timm.data.resolve_model_data_config(larger.module, use_test_size=True)
+    expected = timm.data.create_transform(**config, is_training=False)(Pillow.fromarray(picture.pixels))
+
+    assert plain.size == (224, 224)
+    assert "fed as in training, 224 x 224, crop 0.95; its weights are tested with 288 x 288, crop 1" in plain.notes[0]
+    assert larger.notes == open_source("timm:resnet18.a1_in1k?pretrained=false&size=train").classifier().notes == ()
+    np.testing.assert_allclose(larger.prepare(picture).encoded, expected.numpy(), atol=1e-6)
+    with pytest.raises(NotFound, match="no size named 'huge'"):
+        open_source("timm:resnet18.a1_in1k?size=huge")
+
+
+def test_a_network_of_timm_in_python_is_fed_as_timm_itself_would_feed_it():
+    from PIL import Image as Pillow
+
+    network, picture = timm.create_model("test_resnet").eval(), classlens.read_image(PHOTO)
+    config = timm.data.resolve_model_data_config(network)
+    expected = timm.data.create_transform(**config, is_training=False)(Pillow.fromarray(picture.pixels))
+
+    for given in (network, torch.nn.DataParallel(torch.compile(network))):
+        classifier = open_source(given).classifier()
+        np.testing.assert_allclose(classifier.prepare(picture).encoded, expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_head_that_would_stay_random_is_refused(tmp_path, count):
+    from safetensors.torch import save_file
+
+    network = timm.create_model("test_resnet", num_classes=2)
+    told = {"architecture": "test_resnet", "num_classes": 2, "pretrained_cfg": {**network.pretrained_cfg}}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+
+    assert open_source(f"timm:local-dir:{tmp_path}").classifier().module.num_classes == 2
+    with pytest.raises(DataError, match="has no head" if count == 0 else "the head of timm:.* is random"):
+        open_source(f"timm:local-dir:{tmp_path}?num_classes={count}").classifier()
+    with pytest.raises(DataError, match="has no head"):
+        open_source(timm.create_model("test_resnet", num_classes=0)).classifier()
+
+
+def test_a_grey_network_gets_grey_pictures_and_other_channels_are_refused():
+    from PIL import Image as Pillow
+
+    classifier = open_source(f"{SMALL}&in_chans=1").classifier()
+    picture = classlens.read_image(PHOTO)
+    grey = Pillow.fromarray(picture.pixels).convert("L")
+    config = timm.data.resolve_model_data_config(classifier.module) | {"mean": (0.5,), "std": (0.5,)}
+    with torch.no_grad():
+        batch = timm.data.create_transform(**config, is_training=False)(grey)[None]
+        expected = classifier.module(batch)[0]
+
+    assert batch.shape == (1, 1, 160, 160)
+    maps = classlens.explain(classifier, picture, targets=[0, 7])
+    assert [one.logit for one in maps] == pytest.approx(expected[[0, 7]].tolist(), abs=1e-4)
+    with pytest.raises(DataError, match="takes 4 channels"):
+        open_source(f"{SMALL}&in_chans=4").classifier()
+
+
+def test_a_checkpoint_of_ones_own_says_how_it_is_fed_and_what_its_classes_are(tmp_path):
+    state = timm.create_model("test_resnet", num_classes=2).state_dict()
+    torch.save({"model": state, "classes": ["cat", "dog"]}, tmp_path / "own.pth")
+
+    classifier = open_source("timm:test_resnet?num_classes=2").classifier(str(tmp_path / "own.pth"))
+
+    assert classifier.classes == ("cat", "dog")
+    assert "fed as those of timm/test_resnet.r160_in1k" in classifier.notes[0]

@@ -55,6 +55,7 @@ def test_a_checkpoint_replaces_the_published_weights(offline, tmp_path):
 
     torch.testing.assert_close(classifier.module.classifier[1].weight, network.classifier[1].weight)
     assert classifier.classes is None
+    assert "fed as those of torchvision:squeezenet1_1:IMAGENET1K_V1" in classifier.notes[0]
 
 
 def test_weights_that_are_in_the_cache_need_no_network(offline, tmp_path):

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.utils.checkpoint import checkpoint
 
+from classlens.cam.borrow import borrowed
 from classlens.cam.explain import explain
 from classlens.cam.layers import default_layer
 from classlens.cam.preview import preview
@@ -228,6 +230,54 @@ def test_parts_that_are_computed_twice_for_the_backward_pass_are_computed_once(n
 
     np.testing.assert_array_equal(usual, again)
     assert model.grad_checkpointing
+
+
+class Checkpointing(nn.Module):
+    """Saves memory in every pass, as networks do whose `gradient_checkpointing` does not ask for training."""
+
+    def __init__(self, reentrant):
+        super().__init__()
+        torch.manual_seed(0)
+        self.reentrant = reentrant
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU())
+        self.body = nn.Sequential(nn.Conv2d(8, 16, 3), nn.BatchNorm2d(16), nn.ReLU())
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, batch):
+        features = self.stem(batch)
+        if self.reentrant is None:
+            features = self.body(features)
+        else:
+            features = checkpoint(self.body, features, use_reentrant=self.reentrant)
+        return self.head(features.mean((2, 3)))
+
+
+@pytest.mark.parametrize("layer", ["stem.1", "body.1", None])
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_network_that_checkpoints_in_evaluation_has_the_maps_of_one_that_does_not(layer, reentrant):
+    before = torch.utils.checkpoint.CheckpointFunction
+    plain, saving = (
+        explain(classifier_of(Checkpointing(how).eval(), size=(32, 32)), noise_image(32, 32), layers=layer)[0]
+        for how in (None, reentrant)
+    )
+
+    np.testing.assert_array_equal(saving.values, plain.values)
+    assert saving.layer == plain.layer
+    assert torch.utils.checkpoint.CheckpointFunction is before
+
+
+def test_checkpointing_comes_back_when_the_last_of_several_threads_is_done():
+    before = torch.utils.checkpoint.CheckpointFunction
+    network = Checkpointing(reentrant=True).eval()
+    first, second = borrowed(network), borrowed(Checkpointing(reentrant=True))
+
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert torch.utils.checkpoint.CheckpointFunction is not before
+    second.__exit__(None, None, None)
+
+    assert torch.utils.checkpoint.CheckpointFunction is before
 
 
 def test_a_missing_second_derivative_is_told(noise):

@@ -58,6 +58,23 @@ def test_json_tells_everything_about_every_map(capsys):
     assert maps[-1]["size_as_fed"] == [224, 224]
 
 
+def test_class_names_can_be_said_and_what_is_doubtful_about_feeding_is_a_note(tmp_path, capsys):
+    pytest.importorskip("timm")
+    (tmp_path / "names.txt").write_text("cat\ncup\ndog\n")
+    address = "timm:resnet18.a1_in1k?pretrained=false&num_classes=3"
+
+    for names in ("cat,cup,dog", str(tmp_path / "names.txt")):
+        words = ["cam", CAT, address, "--classes", names, "--target-category", "cup", "--method", "EigenCAM", "--json"]
+        assert main(words) == 0
+        written = capsys.readouterr()
+        assert json.loads(written.out)["maps"][0]["class_name"] == "cup"
+        assert "note:  pictures are fed as in training, 224 x 224" in written.err
+    assert main(["cam", CAT, address, "--classes", "cat,cup"]) == 2
+    assert "2 class names for 3 scores" in capsys.readouterr().err
+    assert main(["cam", CAT, address, "--classes", "nowhere.txt"]) == 2
+    assert "no class names in 'nowhere.txt', and no such file" in capsys.readouterr().err
+
+
 def test_the_numbers_are_kept_on_request(tmp_path):
     path = tmp_path / "map.npz"
 

@@ -1,13 +1,14 @@
 """Image classifiers of transformers: `hf:FOLDER` as `save_pretrained` wrote it, or `hf:USER/MODEL` from the Hub.
 
-The processor that belongs to the model prepares the pictures; only its last step, the normalisation, is left to the
-encoding. `?pretrained=false` builds an untrained network from the configuration alone.
+The processor that belongs to the model prepares the pictures. `?pretrained=false` builds an untrained network from the
+configuration alone.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,23 +18,29 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 from transformers.utils import logging
 
 from classlens.adapters import Options
-from classlens.adapters.fitting import load_checkpoint
+from classlens.adapters.fitting import listed, load_checkpoint
 from classlens.adapters.hub import cached, hub_answers, out_of_reach
-from classlens.adapters.pipelines.carried import Array, Foreign, channels, fitted
-from classlens.adapters.pipelines.feeding import IMAGENET, Feeding, square
+from classlens.adapters.pipelines.carried import Array, Foreign, array_of, channels, fitted
+from classlens.adapters.pipelines.feeding import PROBE, Feeding, as_colour, as_grey, feeding, usual
+from classlens.adapters.python.network import classes_of
+from classlens.adapters.running import users_code
 from classlens.adapters.scoring import kind_of
-from classlens.adapters.settings import Setting, refuse_unknown, split_settings
+from classlens.adapters.settings import UNTRAINED, Setting, refuse_unknown, split_settings
+from classlens.adapters.taking import as_taken, check_channels, takes_grey
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
-from classlens.errors import DataError
+from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image
 from classlens.sharing import ALONE
 from classlens.source import Source
 
 SETTINGS = ("pretrained", "revision")
 THROUGH_PYTHON = "open the model through py:, in a module that takes pictures and returns the scores"
-PROBE = 640
-"""Side of the picture that is sent through a processor to see what size comes out."""
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""Where a model keeps how its pictures are prepared."""
+
+SIZING = ("do_resize", "do_center_crop", "do_pad")
+"""What processors do to the size of a picture."""
 
 
 def open_model(rest: str, options: Options) -> Source:
@@ -52,7 +59,8 @@ def open_model(rest: str, options: Options) -> Source:
             raise DataError(f"{name} holds no config.json", hint="hf: takes a folder that save_pretrained wrote")
     elif name.count("/") > 1 or name.startswith((".", "~", "/")):
         raise DataError(f"no such folder: {name}", hint="hf: takes a folder, or USER/MODEL on the Hub")
-    return Source(f"hf:{rest}", open_classifier=partial(build, name, settings, options))
+    notes = () if settings.get("pretrained", True) else (UNTRAINED,)
+    return Source(f"hf:{rest}", open_classifier=partial(build, name, settings, options), notes=notes)
 
 
 def build(name: str, settings: dict[str, Setting], options: Options, checkpoint: str | None) -> Classifier:
@@ -67,33 +75,37 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         raise out_of_reach(f"the weights of hf:{name}", "give a folder that save_pretrained wrote: hf:FOLDER")
     config = asked(AutoConfig.from_pretrained, name, **where)
     if settings.get("pretrained", True) and checkpoint is None:
-        network = asked(AutoModelForImageClassification.from_pretrained, name, **where)
+        network = pretrained(name, where)
     else:
         network = asked(AutoModelForImageClassification.from_config, config)
     if network.main_input_name != "pixel_values":
         raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
     if config.problem_type == "regression":
         raise DataError(f"hf:{name} is a regression (problem_type): its numbers are no class scores")
-    if checkpoint is not None:
-        load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
-    fed = feeding_of(name, config, where)
+    own = load_checkpoint(network, checkpoint, trust=options.trust_checkpoint) if checkpoint is not None else None
     return Classifier(
         name=f"hf:{name}",
         module=network.eval(),
-        logits=partial(logits, network),
-        encoding=fed.encoding,
-        size=fed.size,
-        prepare=fed.prepare,
-        classes=class_names(config),
+        logits=partial(logits, network, takes_grey(network)),
+        classes=own or classes_of(network),
         output=kind_of(network),
+        **vars(feeding_of(name, config, where)),
     )
 
 
-def class_names(config: Foreign) -> tuple[str, ...] | None:
-    """The names in a configuration, in the order of the scores; None where there are none, or not one for each."""
-    labels = config.id2label or {}
-    names = tuple(labels[index] for index in range(config.num_labels) if index in labels)
-    return names if names and len(names) == config.num_labels else None
+def pretrained(name: str, where: dict[str, Foreign]) -> nn.Module:
+    """The network with its own weights, all of them.
+
+    Raises:
+        DataError: it cannot be read, or lacks weights, most often those of the head.
+    """
+    network, report = asked(AutoModelForImageClassification.from_pretrained, name, output_loading_info=True, **where)
+    if missing := sorted(report["missing_keys"]):
+        raise DataError(
+            f"hf:{name} has no weights for {listed(missing)}, so they are random",
+            hint="a base model has no head that tells classes apart: give a model that was trained to, or a checkpoint",
+        )
+    return network  # type: ignore[no-any-return]
 
 
 def asked(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> Foreign:
@@ -105,78 +117,101 @@ def asked(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> F
     try:
         with quietly():
             return call(name, **settings)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"transformers cannot open it as an image classifier: {reason}") from error
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No progress bars for files that are on this machine already."""
+    """No progress bars for files that are on this machine already, and no report of what we refuse or say ourselves."""
     with ALONE:
-        shown = logging.is_progress_bar_enabled()
+        shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
         logging.disable_progress_bar()
+        logging.set_verbosity_error()
         try:
             yield
         finally:
+            logging.set_verbosity(level)
             if shown:
                 logging.enable_progress_bar()
 
 
-def logits(network: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+def logits(
+    network: nn.Module,
+    grey: bool,  # noqa: FBT001 - bound by partial
+    batch: Float[Tensor, "batch 3 height width"],
+) -> Float[Tensor, "batch classes"]:
     """Raw class scores out of the model's named output."""
-    output: Foreign = network(pixel_values=batch)
+    output: Foreign = network(pixel_values=as_taken(batch, grey=grey))
     scores: Tensor = output.logits if "logits" in output else output[0]
     return scores
 
 
 def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding:
-    """The processor taken apart; a model without one is fed as ImageNet models are, at the size of its config."""
+    """The processor as a pipeline; a model without one is fed as ImageNet models are, at the size of its config.
+
+    Raises:
+        DataError: there is a processor that cannot be read, or the model takes pictures of some other kind.
+    """
+    channels_taken = getattr(config, "num_channels", 3)
+    grey = check_channels(channels_taken if isinstance(channels_taken, int) else 3, f"hf:{name}")
     try:
-        processor = AutoImageProcessor.from_pretrained(name, **where)
-    except (OSError, ValueError):
-        side = getattr(config, "image_size", None) or 224
-        height, width = (side, side) if isinstance(side, int) else tuple(side)
-        return Feeding(square(max(height, width)), IMAGENET, (height, width))
-    order = "BGR" if getattr(processor, "do_flip_channel_order", False) else "RGB"
-    noise = Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8))
-    prepare = partial(prepared, processor, order)
-    return Feeding(prepare, encoding_of(processor, order, noise), prepare(noise).size)
+        with quietly():
+            processor = AutoImageProcessor.from_pretrained(name, **where)
+    except (OSError, ValueError) as error:
+        if any(Path(name, file).is_file() for file in PROCESSORS):
+            raise DataError(f"the image processor of hf:{name} cannot be read: {first_line(error)}") from error
+        return usual(getattr(config, "image_size", None) or 224, f"hf:{name} has no {PROCESSORS[0]}", grey=grey)
+    if hasattr(processor, "val_transforms"):  # of timm's models, which has no settings to switch anything off
+        return feeding(processor.val_transforms, grey=grey)
+    order: Literal["RGB", "BGR"] = "BGR" if getattr(processor, "do_flip_channel_order", False) else "RGB"
+    entry = as_grey if grey else as_colour
+    noise = entry(Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)))
+    encoding = encoding_of(processor, order, noise)
+    size = processed(processor, noise).shape[1:]
+    kept = {name: False for name in SIZING if getattr(processor, name, None)}
+    prepare, whole = (partial(prepared, processor, entry, encoding, off) for off in ({}, kept))
+    return Feeding(prepare, encoding, (size[0], size[1]), whole)
 
 
-def encoding_of(processor: Foreign, order: str, probe: Image) -> Encoding:
-    """What the processor does to the numbers, measured: rescaling, offset, mean and std in one scale and shift.
+def encoding_of(processor: Foreign, order: Literal["RGB", "BGR"], probe: Pillow.Image) -> Encoding:
+    """What the processor does to the numbers, in one scale and shift; that of plain pixels where it does more."""
+    raw, ready = processed(processor, probe, **arithmetic_of(processor)), processed(processor, probe)
+    measured = fitted(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
+    return measured or Encoding(order, "CHW")
+
+
+def arithmetic_of(processor: Foreign) -> dict[str, bool]:
+    """The settings that switch off what a processor does to the numbers."""
+    top = {"include_top": False} if hasattr(processor, "include_top") else {}  # EfficientNet's divides by std once more
+    return {"do_rescale": False, "do_normalize": False} | top
+
+
+def prepared(
+    processor: Foreign,
+    entry: Callable[[Image], Pillow.Image],
+    encoding: Encoding,
+    off: dict[str, bool],
+    image: Image,
+) -> Image:
+    """What the processor makes of a picture, and what that looks like."""
+    picture = entry(image)
+    numbers = processed(processor, picture, **off)
+    plain = processed(processor, picture, **off, **arithmetic_of(processor)) if encoding.white == 255 else numbers
+    return Image(encoding.decode(plain).pixels, numbers)
+
+
+def processed(processor: Foreign, picture: Pillow.Image, **off: bool) -> Array:
+    """What the processor makes of a picture, three channels first; less what is switched off.
 
     Raises:
-        DataError: it does more than that.
+        DataError: it fails, or makes something else of it, such as rows of patches.
     """
-    plain = Encoding(order, "CHW", 1.0)  # type: ignore[arg-type]
-    raw, ready = (processed(processor, probe, arithmetic=arithmetic) for arithmetic in (False, True))
-    found = fitted(channels(raw / 255, "CHW"), channels(ready, "CHW"), plain)
-    if found is None:
-        kind = type(processor).__name__
-        raise DataError(f"{kind} does more to a picture than resize, crop, scale and shift", hint=THROUGH_PYTHON)
-    return found
-
-
-def prepared(processor: Foreign, order: str, image: Image) -> Image:
-    """The picture as the processor resizes and crops it."""
-    array = processed(processor, image, arithmetic=False)
-    return Encoding(order, "CHW").decode(array.round().clip(0, 255).astype(np.uint8))  # type: ignore[arg-type]
-
-
-def processed(processor: Foreign, image: Image, *, arithmetic: bool) -> Array:
-    """What the processor makes of a picture, channels first; without its arithmetic, whole numbers as they were.
-
-    Raises:
-        DataError: it makes something else of it, such as rows of patches.
-    """
-    off = {"do_rescale": False, "do_normalize": False}
-    if hasattr(processor, "include_top"):
-        off["include_top"] = False  # EfficientNet's divides by std a second time
-    picture = Pillow.fromarray(image.pixels)
-    batch = processor(images=picture, return_tensors="pt", **({} if arithmetic else off))
+    with users_code(type(processor).__name__, DataError):
+        batch = processor(images=picture, return_tensors="pt", **off)
     ready = torch.as_tensor(batch["pixel_values"][0]).float() if "pixel_values" in batch else torch.zeros(0)
     if ready.ndim != 3:
         raise DataError(f"{type(processor).__name__} makes no picture of one, but rows of numbers", hint=THROUGH_PYTHON)
-    return np.asarray(ready)
+    array, _ = array_of(ready)
+    return np.ascontiguousarray(array)

@@ -4,9 +4,12 @@ Everything in classlens is fed as three channels; networks for grey pictures get
 flow back to all three.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from classlens.arrays import Float
+from classlens.errors import DataError
 
 
 def takes_grey(module: nn.Module) -> bool:
@@ -20,3 +23,21 @@ def as_taken(
 ) -> Float[Tensor, "batch channels height width"]:
     """The batch itself, or its mean over the channels."""
     return batch.mean(dim=1, keepdim=True) if grey else batch
+
+
+def grey_scores(
+    network: Callable[[Tensor], Tensor], batch: Float[Tensor, "batch 3 height width"]
+) -> Float[Tensor, "batch classes"]:
+    """The class scores of a network for grey pictures."""
+    return network(as_taken(batch, grey=True))
+
+
+def check_channels(count: int, where: str) -> bool:
+    """Whether pictures of `count` channels are grey; others than those and colours cannot be fed.
+
+    Raises:
+        DataError: the network takes something else than pictures.
+    """
+    if count not in (1, 3):
+        raise DataError(f"{where} takes {count} channels: pictures have three, or one where they are grey")
+    return count == 1

@@ -3,27 +3,29 @@
 `timm:hf-hub:USER/MODEL` is one of the Hub, `timm:local-dir:FOLDER` one as `timm.models.push_to_hf_hub` writes it.
 
 Published weights are the default, as a map of an untrained network says nothing. A checkpoint replaces them;
-`?pretrained=false` leaves the network untrained, and other settings go to `timm.create_model`.
+`?pretrained=false` leaves the network untrained, `?size=test` feeds pictures of the size that the weights are best at,
+and other settings go to `timm.create_model`.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import timm
 from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_model_data_config
-from torch import Tensor, nn
+from torch import nn
 
 from classlens.adapters import Options
-from classlens.adapters.fitting import load_checkpoint
+from classlens.adapters.fitting import FED_AS, load_checkpoint
 from classlens.adapters.hub import hub_at_hand, out_of_reach, reachable
-from classlens.adapters.pipelines.feeding import feeding
+from classlens.adapters.pipelines.feeding import Feeding, feeding
 from classlens.adapters.settings import UNTRAINED, Setting, split_settings
-from classlens.adapters.taking import as_taken, takes_grey
-from classlens.arrays import Float
+from classlens.adapters.taking import check_channels, grey_scores, takes_grey
 from classlens.cam.classifier import Classifier
 from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
 
+SIZES = ("train", "test")
 HUB, LOCAL = "hf-hub:", "local-dir:"
 FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """Under which names timm publishes weights."""
@@ -33,7 +35,7 @@ def open_model(rest: str, options: Options) -> Source:
     """Offer the classifier only; timm's names carry no data and no schedule.
 
     Raises:
-        NotFound: timm has no model of that name.
+        NotFound: timm has no model, or no size, of that name.
         DataError: the folder holds no model.
         ConfigError: the settings behind the name cannot be read.
     """
@@ -44,6 +46,8 @@ def open_model(rest: str, options: Options) -> Source:
         )
     if not name.startswith((HUB, LOCAL)) and not timm.is_model(name.partition(".")[0]):
         raise NotFound("timm model", name, timm.list_models())
+    if (size := settings.get("size", "train")) not in SIZES:
+        raise NotFound("size", str(size), SIZES, where=f"timm:{name}")
     notes = () if settings.get("pretrained", True) else (UNTRAINED,)
     return Source(f"timm:{rest}", open_classifier=partial(build, name, settings, options), notes=notes)
 
@@ -56,7 +60,9 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         ConfigError: timm refuses a setting.
     """
     wanted = dict(settings)
+    size = wanted.pop("size", None)
     pretrained = bool(wanted.pop("pretrained", True)) and checkpoint is None
+    check_channels(wanted.get("in_chans", 3), f"timm:{name}")
     if pretrained and not name.startswith(LOCAL):
         require_weights(name)
     try:
@@ -64,9 +70,24 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"timm:{name} cannot be built: {reason}", hint="settings go to timm.create_model") from error
+    classes = load_checkpoint(network, checkpoint, trust=options.trust_checkpoint) if checkpoint else None
+    published = network.pretrained_cfg.get("num_classes")
+    if pretrained and network.num_classes and published != network.num_classes:
+        raise DataError(
+            f"the head of timm:{name} is random: its weights tell {published} classes apart, not {network.num_classes}",
+            hint="leave out num_classes, or give the checkpoint of a network with that many",
+        )
+    fed = feeding_of(network, f"timm:{name}", size, wanted.get("img_size"))
     if checkpoint is not None:
-        load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
-    return classifier_of(network.eval(), f"timm:{name}", wanted.get("img_size"))
+        fed = replace(fed, notes=(f"{FED_AS} {network.pretrained_cfg.get('hf_hub_id') or name}", *fed.notes))
+    return Classifier(
+        name=f"timm:{name}",
+        module=network.eval(),
+        logits=partial(grey_scores, network) if takes_grey(network) else network,
+        classes=classes or class_names(network),
+        output="softmax",
+        **vars(fed),
+    )
 
 
 def require_weights(name: str) -> None:
@@ -85,30 +106,35 @@ def require_weights(name: str) -> None:
         raise out_of_reach(f"the weights of timm:{name}", hint)
 
 
-def classifier_of(network: nn.Module, name: str, side: int | tuple[int, int] | None = None) -> Classifier:
-    """A network built by timm, with the test pipeline and the class names that belong to its weights.
+def feeding_of(
+    network: nn.Module, name: str, size: str | None = None, side: int | tuple[int, int] | None = None
+) -> Feeding:
+    """The test pipeline that belongs to the weights of a network built by timm.
 
-    `side` of its pictures, or height and width, is that of the setting `img_size`, which the weights' record ignores.
+    Many weights are better at larger pictures than they were trained with: `size` says which are fed, "train" or
+    "test". `side` of its pictures, or height and width, is that of the setting `img_size`, which the weights' record
+    ignores.
+
+    Raises:
+        DataError: the network has no head, and gives features instead of class scores.
     """
-    size = None if side is None else (3, side, side) if isinstance(side, int) else (3, *side)
-    data = resolve_model_data_config(network, args={"input_size": size})
-    fed = feeding(create_transform(**data, is_training=False))
-    return Classifier(
-        name=name,
-        module=network,
-        logits=partial(scores, network) if takes_grey(network) else network,
-        encoding=fed.encoding,
-        size=fed.size,
-        prepare=fed.prepare,
-        classes=class_names(network),
-        output="softmax",
+    if network.num_classes == 0:
+        raise DataError(
+            f"{name} has no head that tells classes apart: it gives features",
+            hint="give weights that were trained to, or a checkpoint with ?num_classes=N",
+        )
+    shape = None if side is None else (3, side, side) if isinstance(side, int) else (3, *side)
+    train, test = (
+        resolve_model_data_config(network, args={"input_size": shape}, use_test_size=larger) for larger in (False, True)
     )
-
-
-def scores(network: nn.Module, batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
-    """The class scores of a network for grey pictures."""
-    found: Tensor = network(as_taken(batch, grey=True))
-    return found
+    fed = feeding(create_transform(**(test if size == "test" else train), is_training=False), grey=takes_grey(network))
+    if size is not None or train == test:
+        return fed
+    trained, tested = (
+        f"{one['input_size'][-1]} x {one['input_size'][-2]}, crop {one['crop_pct']:g}" for one in (train, test)
+    )
+    note = f"pictures are fed as in training, {trained}; its weights are tested with {tested}: timm:NAME?size=test"
+    return replace(fed, notes=(note,))
 
 
 def class_names(network: nn.Module) -> tuple[str, ...] | None:

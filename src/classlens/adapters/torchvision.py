@@ -4,6 +4,7 @@ Without weights the recommended ones are meant; `torchvision:resnet50:none` is t
 replaces them. Settings behind a question mark go to the function that builds the model.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 from torchvision import models
 
 from classlens.adapters import Options
-from classlens.adapters.fitting import load_checkpoint
+from classlens.adapters.fitting import FED_AS, load_checkpoint
 from classlens.adapters.hub import out_of_reach, reachable
 from classlens.adapters.pipelines.carried import Foreign
 from classlens.adapters.pipelines.feeding import feeding
@@ -75,21 +76,20 @@ def build(
     except (TypeError, ValueError) as error:
         hint = "settings go to the function of that name in torchvision.models"
         raise ConfigError(f"torchvision:{name} cannot be built: {error}", hint=hint) from error
-    if checkpoint is not None:
-        load_checkpoint(network, checkpoint, trust=options.trust_checkpoint)
+    own = load_checkpoint(network, checkpoint, trust=options.trust_checkpoint) if checkpoint is not None else None
     told = weights or models.get_model_weights(name).DEFAULT
     fed = feeding(test_pipeline(told, network))
+    if checkpoint is not None:
+        fed = replace(fed, notes=(f"{FED_AS} torchvision:{name}:{told.name}",))
     names = tuple(told.meta["categories"])
     count = settings.get("num_classes", len(names))
     return Classifier(
         name=f"torchvision:{name}",
         module=network.eval(),
         logits=network,
-        encoding=fed.encoding,
-        size=fed.size,
-        prepare=fed.prepare,
-        classes=names if count == len(names) else None,
+        classes=own or (names if count == len(names) else None),
         output="softmax",
+        **vars(fed),
     )
 
 

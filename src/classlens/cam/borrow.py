@@ -6,21 +6,39 @@ states. Modes are set attribute by attribute: calling `eval()` would run the ove
 
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
+from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils import checkpoint
 
 from classlens.errors import ModelError
 from classlens.sharing import ALONE
 
-SWITCHES = ("training", "grad_checkpointing")
-"""Attributes of modules that are off during a loan. The second is timm's: parts that are computed a second time during
-the backward pass, when our hooks are gone."""
+
+def nothing_around(*arguments: object, **settings: object) -> Iterator[None]:
+    """A generator like torch's own, which does nothing before and after the function between its steps."""
+    yield
+
+
+RECOMPUTING: Mapping[str, object] = {
+    "CheckpointFunction": SimpleNamespace(apply=lambda function, preserve, *arguments: function(*arguments)),
+    "_checkpoint_without_reentrant_generator": nothing_around,
+    "_checkpoint_without_reentrant_generator_impl": nothing_around,
+}
+"""What `torch.utils.checkpoint.checkpoint` looks up to run a function, and what makes it just call it: reentrant, and
+not (the name of the second differs from version to version)."""
+
+LOANS: list[dict[str, object]] = []
+"""One for every loan at this moment, in any thread; the first keeps what stood in the place of `RECOMPUTING`."""
+
+LOCK = Lock()
 
 
 @contextmanager
@@ -40,13 +58,37 @@ def borrowed(module: nn.Module) -> Iterator[None]:
         raise ModelError(
             "a TorchScript program does not show its layers", hint="give the network that it was made from"
         )
-    with ALONE, torch.inference_mode(mode=False), torch.enable_grad(), uncompiled(), recordable(parts), settled(parts):
+    with (
+        ALONE,
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        uncompiled(),
+        computed_once(),
+        recordable(parts),
+        settled(parts),
+    ):
         yield
 
 
 def uncompiled() -> AbstractContextManager[object]:
     """Run what was compiled as it was written: compiled code may pass by hooks. Nothing to do if nothing could be."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+@contextmanager
+def computed_once() -> Iterator[None]:
+    """Parts that save memory by being computed again in the backward pass are not: our hooks would be gone by then."""
+    with LOCK:
+        own = {name: value for name, value in vars(checkpoint).items() if name in RECOMPUTING and not LOANS}
+        vars(checkpoint).update({name: RECOMPUTING[name] for name in own})
+        LOANS.append(own)
+    try:
+        yield
+    finally:
+        with LOCK:
+            if len(LOANS) == 1:
+                vars(checkpoint).update(LOANS[0])
+            LOANS.pop()
 
 
 @contextmanager
@@ -70,21 +112,21 @@ def recordable(parts: Sequence[nn.Module]) -> Iterator[None]:
 
 @contextmanager
 def settled(parts: Sequence[nn.Module]) -> Iterator[None]:
-    """Switches off, nothing trainable, and the random states of before given back."""
-    switched = [(part, switch) for part in parts for switch in SWITCHES if part.__dict__.get(switch)]
+    """Nothing in training or trainable, and the random states of before given back."""
+    training = [part for part in parts if part.__dict__.get("training")]
     # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
     parameters = [own for part in parts for own in part._parameters.values() if own is not None]
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     try:
-        for part, switch in switched:
-            setattr(part, switch, False)
+        for part in training:
+            part.training = False
         for parameter in trainable:
             parameter.requires_grad = False
         with randomness_kept(parameters):
             yield
     finally:
-        for part, switch in switched:
-            setattr(part, switch, True)
+        for part in training:
+            part.training = True
         for parameter in trainable:
             parameter.requires_grad = True
 

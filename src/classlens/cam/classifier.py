@@ -22,11 +22,12 @@ def as_it_is(image: Image) -> Image:
 class Classifier:
     """An image classifier, whichever framework built it.
 
-    `prepare` is the test pipeline without its normalisation (resize, crop): picture as read -> picture as fed, of
-    `size` (height, width). `encoding` is the normalisation. `logits` maps an encoded batch to class scores; what they
-    are the engine sees in the first pass (`cam.output`), and `output` makes probabilities of logits, None where nobody
-    says. `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say what the
-    engine would otherwise find by probing the model.
+    `prepare` is the test pipeline: picture as read -> picture as fed, of `size` (height, width); `prepare_whole` is
+    the same without resizing and cropping. The pictures that they return carry the numbers that are fed
+    (`Image.encoded`), or leave them to `encoding`. `logits` maps an encoded batch to class scores; what they are the
+    engine sees in the first pass (`cam.output`), and `output` makes probabilities of logits, None where nobody says.
+    `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say what the engine
+    would otherwise find by probing the model. `notes` are what the user should hear about how it is fed.
     """
 
     name: str
@@ -39,6 +40,8 @@ class Classifier:
     default_layer: str | None = None
     extra_tokens: int | None = None
     output: Kind | None = None
+    prepare_whole: Callable[[Image], Image] = as_it_is
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         height, width = self.size

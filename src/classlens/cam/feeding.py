@@ -18,14 +18,18 @@ def prepared(classifier: Classifier, image: Image) -> Image:
 
 
 def scaled_whole(classifier: Classifier, image: Image) -> Image:
-    """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for."""
+    """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for.
+
+    Raises:
+        DataError: the test pipeline resizes and encodes in one step.
+    """
     kept = classifier.prepare(image).size == image.size  # pictures are fed as large as they are
     scale = 1 if kept else min(classifier.size) / min(image.size)
     height, width = (max(1, round(side * scale)) for side in image.size)
-    if (height, width) == image.size:
-        return image
-    resized = Pillow.fromarray(image.pixels).resize((width, height), Pillow.Resampling.BICUBIC)
-    return Image(np.asarray(resized))
+    if (height, width) != image.size:
+        resized = Pillow.fromarray(image.pixels).resize((width, height), Pillow.Resampling.BICUBIC)
+        image = Image(np.asarray(resized))
+    return classifier.prepare_whole(image)
 
 
 def box_as_fed(
@@ -54,5 +58,5 @@ def encoded(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "bat
         raise ValueError(f"{classifier.name}: a model reads channels first, its encoding says {classifier.encoding}")
     batch = np.empty((len(pictures), 3, *pictures[0].size), np.float32)
     for place, picture in enumerate(pictures):
-        batch[place] = classifier.encoding.encode(picture)
+        batch[place] = classifier.encoding.encode(picture) if picture.encoded is None else picture.encoded
     return torch.from_numpy(batch)

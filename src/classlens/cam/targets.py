@@ -12,7 +12,7 @@ from torch import Tensor
 
 from classlens.arrays import Float, Int
 from classlens.cam.classifier import Kind
-from classlens.errors import NotFound
+from classlens.errors import ModelError, NotFound
 
 Wish: TypeAlias = int | str | tuple[int, ...]
 """One wish about every picture of a call; a tuple names one class for each picture."""
@@ -65,8 +65,15 @@ def objectives(
 
     Raises:
         NotFound: a class is unknown, or a name belongs to several.
+        ModelError: there are more names than scores, or fewer.
         ValueError: a tuple does not hold one class for each picture.
     """
+    names, count = len(classes or ()), logits.shape[1]
+    if names not in (0, count) and (names, count) != (2, 1):  # two sides of a single logit
+        raise ModelError(
+            f"{names} class names for {count} scores",
+            hint="name all classes in the order of the scores: --classes FILE",
+        )
     found: list[Objective] = []
     for wish in wishes:
         top = TOP.fullmatch(wish.strip()) if isinstance(wish, str) else None

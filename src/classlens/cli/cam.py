@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="class numbers or names, top5, or 'a - b' (default: the predicted class)",
     )
+    parser.add_argument(
+        "--classes",
+        metavar="FILE|NAME,...",
+        help="the class names in the order of the scores: a file (a name a line, or JSON), or names with commas between",
+    )
     add_places(parser)
     add_looks(parser)
 

@@ -173,8 +173,12 @@ def manner_of(classifier: Classifier, layers: Sequence[Layer], arguments: argpar
 
 
 def built(request: Request) -> Classifier:
-    """The classifier on the wanted device, with the extra tokens and the kind of output that the user knows better."""
+    """The classifier on the wanted device, with what the user knows better: class names, extra tokens, kind of output."""
     classifier = request.source.classifier(request.checkpoint)
+    for note in classifier.notes:
+        print(f"note:  {note}", file=sys.stderr)
+    if request.classes is not None:
+        classifier = replace(classifier, classes=request.classes)
     if request.arguments.num_extra_tokens is not None:
         classifier = replace(classifier, extra_tokens=request.arguments.num_extra_tokens)
     if request.arguments.output_type is not None:

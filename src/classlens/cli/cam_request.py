@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from classlens.adapters import ADAPTERS, DEFAULT, Options, extra_of, split_address
+from classlens.adapters.naming import read_names
 from classlens.adapters.openmm.checkpoints.address import has_scheme
 from classlens.cam.methods import METHODS, find_method
 from classlens.cli.cam_boxes import Boxes, read_boxes
@@ -39,6 +40,7 @@ class Request:
     methods: tuple[str, ...]
     style: Style
     boxes: Boxes
+    classes: tuple[str, ...] | None
     arguments: argparse.Namespace
 
     @property
@@ -51,7 +53,8 @@ def read_request(arguments: argparse.Namespace) -> Request:
     """Find the pictures, open the config, check names and files; torch is looked for, not imported.
 
     Raises:
-        DataError: a picture or the checkpoint is missing, or a file could not be written where it is wanted.
+        DataError: a picture or the checkpoint is missing, class names cannot be read, or a file could not be written
+            where it is wanted.
         NotFound: no such method or colour map.
         MissingDependency: torch is not installed.
     """
@@ -73,6 +76,7 @@ def read_request(arguments: argparse.Namespace) -> Request:
     check_outputs(arguments)
     spare_pictures(arguments, pictures)
     boxes = read_boxes(arguments.box, pictures)
+    classes = read_names(arguments.classes) if arguments.classes is not None else None
     options = Options(
         parse_overrides(arguments.cfg_options),
         arguments.trust_config,
@@ -81,7 +85,7 @@ def read_request(arguments: argparse.Namespace) -> Request:
     )
     if find_spec("torch") is None:
         raise MissingDependency("torch", extra=extra_of(*split_address(address)))
-    return Request(pictures, open_target(address, options), checkpoint, methods, style, boxes, arguments)
+    return Request(pictures, open_target(address, options), checkpoint, methods, style, boxes, classes, arguments)
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:

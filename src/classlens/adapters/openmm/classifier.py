@@ -6,6 +6,7 @@ the dataset's, else ImageNet-1k's where the network has 1000 classes.
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,9 @@ from classlens.adapters.openmm.stages import test_pipeline
 from classlens.adapters.openmm.zoo.build import build_network
 from classlens.adapters.openmm.zoo.heads import has_sigmoid_loss, is_multi_label
 from classlens.adapters.openmm.zoo.options import plain_type
-from classlens.cam.classifier import Classifier, Kind
+from classlens.adapters.pipelines.feeding import read_grey
+from classlens.adapters.taking import check_channels, grey_scores, takes_grey
+from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.errors import ConfigError, DataError, NotOffered
 from classlens.image import Encoding, Image
 
@@ -30,6 +33,10 @@ USUAL_PIPELINE: tuple[Settings, ...] = (
     {"type": "CenterCrop", "crop_size": 224},
 )
 """For configs without a test pipeline: the most frequent one."""
+
+NO_PIPELINE = (
+    "the config has no test pipeline: pictures are fed with their short side at 256, the middle 224 x 224 of them"
+)
 
 PROBE = Image(np.zeros((512, 512, 3), np.uint8))
 """A picture that shows to which size a pipeline brings pictures."""
@@ -69,18 +76,24 @@ def open_untrained(setup: Setup) -> Classifier:
 def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None) -> Classifier:
     """A network with all that the config says about feeding it."""
     network.eval().requires_grad_(False)
-    prepare = test_pipeline(feeding_pipeline(setup), where=f"{setup.path.name}, test pipeline")
+    pipeline = feeding_pipeline(setup)
+    prepare = test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
+    backbone = (setup.model or {}).get("backbone") or {}
+    check_channels(backbone.get("in_channels", 3), f"the backbone of {setup.path.name}")
+    grey = takes_grey(network)
     return Classifier(
         name=setup.path.stem,
         module=network,
-        logits=network,
+        logits=partial(grey_scores, network) if grey else network,
         encoding=encoding_of(setup.preprocessing),
         size=prepare(PROBE).size,
-        prepare=prepare,
+        prepare=(lambda image: prepare(read_grey(image))) if grey else prepare,
+        prepare_whole=read_grey if grey else as_it_is,
         classes=classes,
         default_layer=default_layer(network),
         extra_tokens=extra_tokens(network),
         output=output_kind(setup),
+        notes=(NO_PIPELINE,) if pipeline is USUAL_PIPELINE else (),
     )
 
 

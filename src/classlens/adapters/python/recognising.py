@@ -1,6 +1,7 @@
 """From the user's objects to a `Source`: every object is sorted by what it is, and each part is built when asked for."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from os import PathLike, fspath
@@ -16,7 +17,7 @@ from classlens.adapters.python.positions import schedule_of as schedule_of_funct
 from classlens.adapters.python.prefetching import without_prefetching
 from classlens.adapters.python.training import flat, is_configuration, schedule_of
 from classlens.dataset.dataset import Dataset
-from classlens.errors import ConfigError, NotFound
+from classlens.errors import ClasslensError, ConfigError, NotFound
 from classlens.schedule.clock import Clock
 from classlens.schedule.schedule import Schedule
 from classlens.source import Plan, Source
@@ -25,11 +26,20 @@ if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
 
 SPLITS = ("train", "val", "test")
+ALIASES = {"valid": "val", "validation": "val", "eval": "val"}
+"""Other keys for splits."""
+
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
 
-WORDS: Mapping[str, type] = {"epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int}
-"""Keys of a dict whose values are plain numbers and words."""
+WORDS: Mapping[str, type] = {
+    "epochs": int,
+    "steps_per_epoch": int,
+    "interval": str,
+    "frequency": int,
+    "classes": str,
+}
+"""Keys of a dict whose values are plain numbers and words; class names come one by one."""
 
 FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
     ("mixing", is_mixing),
@@ -72,6 +82,7 @@ class Parts:
     steps_per_epoch: int | None = None
     interval: str | None = None
     frequency: int = 1
+    classes: tuple[str, ...] = ()
     others: tuple[Source, ...] = ()
     twice: Mapping[str, str] = field(default_factory=dict)
 
@@ -120,7 +131,7 @@ def sorted_in(parts: Parts, key: str, thing: Thing, origin: str, options: Option
     if thing is None:
         return parts
     if isinstance(thing, WORDS.get(key, ())):
-        said: dict[str, Thing] = {key: thing}
+        said: dict[str, Thing] = {key: (*parts.classes, thing) if key == "classes" else thing}
         return replace(parts, **said)
     if isinstance(thing, (str, PathLike)):
         thing = open_source(fspath(thing), options=options)
@@ -132,6 +143,7 @@ def sorted_in(parts: Parts, key: str, thing: Thing, origin: str, options: Option
         if belongs(thing):
             return joined(parts, field_name, thing)
     if isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing):
+        key = ALIASES.get(key, key)
         split = key if key in SPLITS else next((name for name in SPLITS if name not in parts.datasets), key)
         return replace(parts, datasets={**parts.datasets, split: thing})
     if kinds.is_transform(thing) or callable(thing) or isinstance(thing, list):
@@ -221,12 +233,32 @@ def open_schedule(parts: Parts) -> Schedule:
 
 
 def open_classifier(parts: Parts, origin: str, options: Options, checkpoint: str | None) -> "Classifier":
-    """The network with the weights at `checkpoint`, or as the user gave it."""
-    if parts.classifier is None:
-        found: Classifier = parts.other("classifier").classifier(checkpoint)
-        return found
-
+    """The network with the weights at `checkpoint`, or as the user gave it; fed and named as what stands beside it says."""
     from classlens.adapters.python.network import classifier_of
 
     check_single(parts, "classifier", "transform")
-    return classifier_of(parts.classifier, parts.transform, origin, checkpoint, trust=options.trust_checkpoint)
+    given, transform = parts.classifier, parts.transform
+    if given is None:  # a transform beside the name of a network is that of the pictures
+        given, transform, checkpoint = parts.other("classifier").classifier(checkpoint), None, None
+    found: Classifier = classifier_of(
+        given,
+        origin,
+        checkpoint,
+        transform=transform,
+        datasets=datasets_beside(parts, origin),
+        trust=options.trust_checkpoint,
+    )
+    return replace(found, classes=parts.classes) if parts.classes else found
+
+
+def datasets_beside(parts: Parts, origin: str) -> Mapping[str, Dataset]:
+    """The datasets that stand beside a network, those for validation and testing first."""
+    opened: dict[str, Dataset] = {}
+    for split in ("val", "test", "train"):
+        if split in parts.datasets or parts.loaders is not None:
+            with suppress(NotFound):  # a data module need not have every split
+                opened[split] = open_dataset(parts, origin, split)
+        elif parts.classifier is not None and (other := parts.other("dataset")) is not None:
+            with suppress(ClasslensError):  # only for its class names
+                opened[split] = other.dataset(split)
+    return opened

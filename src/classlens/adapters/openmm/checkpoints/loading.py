@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from classlens.adapters.fitting import listed, renamed
 from classlens.adapters.openmm.checkpoints.folding import folded
 from classlens.adapters.openmm.checkpoints.upgrades import COMPUTED, upgraded
 from classlens.errors import DataError
@@ -30,7 +31,8 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
         DataError: names or shapes differ.
     """
     wanted = network.state_dict()
-    own = {name: ready(tensor) for name, tensor in tensors.items() if not name.startswith(NOT_OF_THE_NETWORK)}
+    named = renamed(tensors, wanted)
+    own = {name: ready(tensor) for name, tensor in named.items() if not name.startswith(NOT_OF_THE_NETWORK)}
     given = upgraded(folded(own, network), network)
     for name, slot in wanted.items():
         if name not in given and name.endswith(COUNTER):
@@ -53,12 +55,6 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
 def ready(tensor: Tensor) -> Tensor:
     """Half-precision weights as float32, so that every network computes alike."""
     return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def usual_cause(missing: Sequence[str], unexpected: Sequence[str], unlike: Sequence[str]) -> str:

@@ -5,12 +5,14 @@ OpenMMLab's files hold the weights under `state_dict`, the averaged ones first w
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from classlens.adapters.naming import names_beside
 from classlens.adapters.openmm.checkpoints.safetensors import read_safetensors
 from classlens.adapters.openmm.checkpoints.unpickling import unpickle_trusted, unpickle_weights
 from classlens.adapters.openmm.weights import KNOWN_SHA256, is_lite0_port, lite0_names
@@ -18,6 +20,12 @@ from classlens.errors import DataError
 
 CONTAINERS = ("state_dict", "model")
 """Under which key the weights stand; a file without any of them is the weights themselves."""
+
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""Steps of names that come from DataParallel and `AveragedModel`, `torch.compile`, sharding, and checkpointing."""
+
+COUNTERS = ("n_averaged", "steps")
+"""Single numbers that averages of weights keep beside them."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +43,37 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
         DataError: the file is damaged, is no checkpoint, or wants to run code.
     """
     verify(path)
+    content = mapping_in(path, trust=trust)
+    named = tensors_in(content, path, CONTAINERS)
+    tensors = {bare: named[name] for bare, name in plain_names(named).items()}
+    if is_lite0_port(tensors):
+        tensors = lite0_names(tensors)
+    return Weights(tensors, classes_in(content))
+
+
+def mapping_in(path: Path, *, trust: bool) -> Mapping[Any, Any]:
+    """What a checkpoint holds, by name.
+
+    Raises:
+        DataError: it cannot be read, wants to run code, or holds something else.
+    """
     content = content_of(path, trust=trust)
     if not isinstance(content, Mapping):
         raise DataError(f"{path} holds a {type(content).__name__}, not weights by name")
-    state: Mapping[str, object] = next(
-        (content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content
-    )
-    tensors = {without_wrapper(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    return content
+
+
+def tensors_in(content: Mapping[Any, Any], path: Path, containers: Sequence[str]) -> dict[str, Tensor]:
+    """The weights, which stand under one of the keys, or are all that is there.
+
+    Raises:
+        DataError: there are none.
+    """
+    state = next((content[key] for key in containers if isinstance(content.get(key), Mapping)), content)
+    tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     if not tensors:
         raise DataError(f"{path} holds no weights", hint=f"its keys are: {', '.join(map(str, list(content)[:12]))}")
-    if is_lite0_port(tensors):
-        tensors = lite0_names(tensors)
-    return Weights(tensors, classes_of(content))
+    return tensors
 
 
 def verify(path: Path) -> None:
@@ -78,20 +105,20 @@ def content_of(path: Path, *, trust: bool) -> object:
     return unpickle_trusted(path) if trust else unpickle_weights(path)
 
 
-def without_wrapper(name: str) -> str:
-    """A parameter's name without the prefix that data-parallel training puts in front."""
-    return name.removeprefix("module.")
+def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """The names without the steps that parallel, compiled and averaging wrappers put in, anywhere, and as they were.
+
+    Where two would become alike, such as weights and their own average, all stay as they are. What averages count
+    beside the weights is left out.
+    """
+    names = [name for name, tensor in tensors.items() if name not in COUNTERS or tensor.ndim]
+    bare = [".".join(step for step in name.split(".") if step not in WRAPPERS) for name in names]
+    return dict(zip(bare if len(set(bare)) == len(bare) else names, names, strict=True))
 
 
-def classes_of(content: Mapping[str, object]) -> tuple[str, ...] | None:
-    """Class names as `meta.CLASSES` (0.x) or `meta.dataset_meta.classes` (1.x) give them."""
+def classes_in(content: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    """Class names as `meta.CLASSES` (0.x), `meta.dataset_meta.classes` (1.x), or other trainers give them."""
+    holders = [content, *(content.get(key) for key in ("meta", "hyper_parameters", "hparams", "config"))]
     meta = content.get("meta")
-    if not isinstance(meta, Mapping):
-        return None
-    dataset = meta.get("dataset_meta")
-    given = meta.get("CLASSES")
-    if given is None and isinstance(dataset, Mapping):
-        given = dataset.get("classes", dataset.get("CLASSES"))
-    if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given):
-        return tuple(given)
-    return None
+    holders += [meta.get("dataset_meta")] if isinstance(meta, Mapping) else []
+    return next((names for one in holders if isinstance(one, Mapping) and (names := names_beside(one))), None)
