@@ -78,7 +78,9 @@ def kill_group(run, number):
 
 @pytest.mark.parametrize("words", [["--workers", "0"], [], ["--workers", "2"]], ids=str)
 @pytest.mark.parametrize(
-    ("to", "number"), [(kill, signal.SIGTERM), (kill_group, signal.SIGTERM), (kill_group, signal.SIGINT)], ids=str
+    ("to", "number"),
+    [(kill, signal.SIGTERM), (kill_group, signal.SIGTERM), (kill_group, signal.SIGINT)],
+    ids=lambda one: getattr(one, "__name__", str(one)),
 )
 def test_a_stopped_run_ends_with_all_its_processes_and_says_how_far_it_came(to, number, words, started, tmp_path):
     run = started("--in-order", *words)
