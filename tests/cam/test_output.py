@@ -14,7 +14,7 @@ from classlens.cam.faithfulness import evaluate
 from classlens.cam.feeding import encoded
 from classlens.cam.methods import METHODS
 from classlens.cam.output import describe_output
-from classlens.errors import ModelError, NotFound
+from classlens.errors import ModelError
 from tests.cam.conftest import classifier_of, noise_image
 
 SHARP = 4.0
@@ -235,10 +235,10 @@ def test_scores_of_a_map_use_the_probability_of_the_label(noise):
     assert scores.increase == (after > before)
 
 
-def test_a_name_beyond_the_columns_of_a_network_is_no_class_of_it(noise):
+def test_more_names_than_a_network_has_scores_are_an_error(noise):
     classifier = classifier_of(Ending(3).eval(), classes=("a", "b", "c", "d"))
 
-    with pytest.raises(NotFound, match="no class named 'd'"):
+    with pytest.raises(ModelError, match="4 class names for 3 scores"):
         explain(classifier, noise, layers="relu", targets="d")
 
 

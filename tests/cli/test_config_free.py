@@ -54,7 +54,7 @@ def test_the_model_is_looked_at_by_name(folder, capsys):
     assert main(words) == 0
 
     assert (folder / "map.png").is_file()
-    assert "GradCAM at layer4.0.bn2" in capsys.readouterr().out
+    assert "GradCAM at layer4.0," in capsys.readouterr().out
 
 
 def test_the_schedule_is_a_function_in_the_same_file(folder, capsys):

@@ -37,7 +37,7 @@ def test_a_folder_of_configs_says_which_it_holds(command, capsys):
             "dict(type='RandomResizedCrop'",
             "train pipeline: stage 2: no transform named 'RandomResizedCorp'",
         ),
-        (["lr"], "param_scheduler = [", "no scheduler named 'LinaerLR'"),
+        (["lr"], "param_scheduler = [", "no scheduler named 'LinaerLR' in param_scheduler[0]"),
         (["cam", str(shipped_photos() / "chelsea.png")], "model = dict(", "no native backbone named 'EfficentNet'"),
     ],
 )
