@@ -31,16 +31,16 @@ from mmpretrain.registry import DATASETS
 from mmpretrain.visualization import UniversalVisualizer
 
 from classlens.adapters import Options
-from classlens.adapters.openmm.samples import open_split
+from classlens.adapters.openmm.datasets import open_split
 from classlens.adapters.openmm.setup import Split
-from classlens.cli.browse_job import Look, keep, lost, sketch
-from classlens.cli.browse_workers import Job, Opening, results
+from classlens.cli.browse_job import RenderOptions, encode_and_write, render_sample, report_crash
+from classlens.cli.browse_workers import DatasetSpec, Job, results
 from classlens.cli.memory import keep_freed_memory
 from classlens.dataset.trace import follow
 
 PEER = Path(__file__).with_name("browse_peer.py")
 MODES = ("original", "transformed", "concat", "pipeline")
-NOWHERE = Opening("", "train", Options())
+NOWHERE = DatasetSpec("", "train", Options())
 """Runs here stay in this process, which opens nothing again."""
 
 
@@ -62,7 +62,7 @@ class Peer:
         self.dataset[index]
         self.shots.clear()
 
-    def draw(self, mode, index, folder):
+    def sample_params(self, mode, index, folder):
         item = self.dataset[index]
         grid, shots = self.tool.make_grid, self.shots
         if mode == "original":
@@ -97,7 +97,7 @@ def cpu(work, indices, scratch):
 
 def make(dataset, index, look):
     """One picture, from its file to its file, in one thread."""
-    keep(sketch(dataset, index, 0, look), look)
+    encode_and_write(render_sample(dataset, index, 0, look), look)
 
 
 def shares(dataset, root, repetitions):
@@ -109,7 +109,7 @@ def shares(dataset, root, repetitions):
     draws = [(index, 0) for index in indices]
     found = {"one core, cpu": [], "as a run, wall": []}
     for _ in range(repetitions):
-        look = Look("transformed", folder=tempfile.mkdtemp(dir=root))
+        look = RenderOptions("transformed", folder=tempfile.mkdtemp(dir=root))
         start, before = time.perf_counter(), time.process_time()
         for index in indices:
             for _outcome in follow(dataset, dataset.load(index), index, 0):
@@ -120,7 +120,9 @@ def shares(dataset, root, repetitions):
             make(dataset, index, look)
         found["one core, cpu"].append(alone_cpu / (time.process_time() - before))
         look = replace(look, folder=tempfile.mkdtemp(dir=root))
-        job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
+        job = Job(
+            partial(render_sample, look=look), partial(encode_and_write, look=look), partial(report_crash, look=look)
+        )
         start = time.perf_counter()
         for _row in results(dataset, NOWHERE, draws, job, total=len(draws), workers=0):
             pass
@@ -143,11 +145,11 @@ def compare(name, root, tool, repetitions):
     cases = {"transforms": (our_transforms, peer.transforms)}
     for mode in MODES:
         cases[mode] = (
-            lambda index, folder, mode=mode: make(ours, index, Look(mode, folder=folder)),
-            lambda index, folder, mode=mode: peer.draw(mode, index, folder),
+            lambda index, folder, mode=mode: make(ours, index, RenderOptions(mode, folder=folder)),
+            lambda index, folder, mode=mode: peer.sample_params(mode, index, folder),
         )
     cases["pipeline, matched"] = (
-        lambda index, folder: make(ours, index, Look("pipeline", rescale=450 / 224, folder=folder)),
+        lambda index, folder: make(ours, index, RenderOptions("pipeline", rescale=450 / 224, folder=folder)),
         cases["pipeline"][1],
     )
     scratch = tempfile.mkdtemp(dir=root.parent)

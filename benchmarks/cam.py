@@ -26,9 +26,8 @@ import numpy as np
 import timm
 import torch
 
-from classlens.cam.answer import Manner
 from classlens.cam.classifier import Classifier
-from classlens.cam.explain import explain
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.image import Encoding, Image
 
 SIX = ("GradCAM", "GradCAM++", "XGradCAM", "EigenCAM", "EigenGradCAM", "LayerCAM")
@@ -136,7 +135,7 @@ def captum(classifier: Classifier, count: int, *, classes=1) -> Run:
 
 def contestants(classifier: Classifier, part: str) -> tuple[int, Contestants]:
     """How many pictures one part is about, and who runs in it."""
-    aug = Manner(aug_smooth=True)
+    aug = ExplainOptions(aug_smooth=True)
     count = {"batch8": 8, "batch16": 16, "many": 32}.get(part, 1)
     mine = {
         "six": {"methods": SIX},

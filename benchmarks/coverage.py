@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.setup import Settings
-from classlens.adapters.openmm.zoo.build import PARTS, build_network
-from classlens.adapters.openmm.zoo.options import plain_type
+from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
+from classlens.config.settings import Settings
 from classlens.errors import ClasslensError, NotOffered
+from classlens.zoo.build import PARTS, build_network
+from classlens.zoo.units import plain_type
 
 LARGEST = 100_000_000
 """Parameters of the largest network that is also built by mmpretrain, with numbers: its giants do not fit in memory."""

@@ -121,8 +121,8 @@ def measure(family: str, name: str) -> dict[str, object]:
     import torch
 
     import classlens
-    from classlens.cam.borrow import borrowed
     from classlens.cam.feeding import encoded
+    from classlens.cam.model_state import preserved
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -144,7 +144,7 @@ def measure(family: str, name: str) -> dict[str, object]:
     finding = time.process_time() - began
 
     def plain() -> None:
-        with borrowed(classifier.module), torch.inference_mode():
+        with preserved(classifier.module), torch.inference_mode():
             classifier.logits(batch)
 
     layer = saliency.layer

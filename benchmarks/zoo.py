@@ -21,8 +21,8 @@ from statistics import median
 
 import mmpretrain
 
-from classlens.adapters.openmm.classifier import build_module
-from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.classifiers import build_module
+from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
 
 ROOT = Path(__file__).parents[1]
@@ -37,8 +37,8 @@ PATCHES = {
 FLOOR = """
 import sys, torch
 from pathlib import Path
-from classlens.adapters.openmm.checkpoints.loading import load_weights
-from classlens.adapters.openmm.zoo.build import build_network
+from classlens.adapters.openmm.upgrades import load_weights
+from classlens.zoo.build import build_network
 model = {"type": "ImageClassifier", "backbone": {"type": "ResNet", "depth": 50}, "neck": {"type": "GlobalAveragePooling"},
          "head": {"type": "LinearClsHead", "num_classes": 1000, "in_channels": 2048}}
 with torch.device("meta"):

@@ -18,7 +18,7 @@ from PIL import ImageFile
 from torch import nn
 
 import classlens
-from classlens.adapters.openmm.stages.loading import LoadImageFromFile
+from classlens.dataset.loading import LoadImageFromFile
 
 THREADS = 8
 

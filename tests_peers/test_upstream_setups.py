@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.samples import KINDS
-from classlens.adapters.openmm.samples.settings import unknown as unknown_settings
-from classlens.adapters.openmm.samples.wrappers import WRAPPERS
-from classlens.adapters.openmm.setup import inside
-from classlens.adapters.openmm.stages import build_stages
+from classlens.adapters.openmm.datasets import KINDS
+from classlens.adapters.openmm.datasets import unknown as unknown_settings
+from classlens.adapters.openmm.setup import inside, read_setup
+from classlens.adapters.openmm.stages.build_stages import build_stages
 from classlens.adapters.openmm.stages.transform import named
+from classlens.adapters.openmm.wrappers import WRAPPERS
 from classlens.config import read_config
 from classlens.errors import ClasslensError, ConfigError
 

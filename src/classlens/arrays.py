@@ -18,7 +18,6 @@ else:
         """An array type whose shape nobody checks."""
 
         def __class_getitem__(cls, array_and_shape: tuple[type[Any], str]) -> type[Any]:
-            """The array's own class."""
             return array_and_shape[0]
 
     Bool = Float = Float32 = Float64 = Int = Int64 = Integer = Shaped = UInt8 = Unchecked

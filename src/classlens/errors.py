@@ -83,5 +83,4 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What an outside error says, without the page of advice that some bring along."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()

@@ -10,12 +10,10 @@ CLONE = Path(__file__).parents[2]
 
 
 def shipped_config(name: str) -> Path:
-    """A config by its documented name below `configs/`, e.g. `resnet/resnet50_8xb32_in1k.py`."""
     return shipped("configs") / name
 
 
 def shipped_photos() -> Path:
-    """The folder of photos that may be passed on; `ATTRIBUTION.md` in it says whose they are."""
     return shipped("demo") / "photos"
 
 

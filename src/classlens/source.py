@@ -11,8 +11,7 @@ from classlens.errors import NotOffered
 if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
     from classlens.dataset.dataset import Dataset
-    from classlens.schedule.clock import Clock
-    from classlens.schedule.schedule import Schedule
+    from classlens.schedule.schedule import Clock, Schedule
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def test_a_documented_config_is_found_without_a_clone(tmp_path, monkeypatch):
 
 def test_the_demo_makes_its_photos_only_when_they_are_asked_for(tmp_path, monkeypatch):
     folder = tmp_path / "photos"
-    monkeypatch.setattr("classlens.adapters.openmm.demo.demo_folder", lambda: folder)
+    monkeypatch.setattr("classlens.demo_photos.demo_folder", lambda: folder)
 
     source = classlens.open_source("demo")
     assert not folder.exists()

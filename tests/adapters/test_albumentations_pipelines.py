@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from classlens.adapters import open_source
-from classlens.adapters.pipelines import lay_open
-from classlens.adapters.pipelines.carried import look
 from classlens.dataset.trace import trace
+from classlens.pipelines.carried import carried_to_image
+from classlens.pipelines.lay_open import lay_open
 from tests.adapters.foreign import dataset_of, outcomes, photo
 
 A = pytest.importorskip("albumentations")
@@ -55,7 +55,7 @@ def test_generators_of_the_transforms_are_given_back():
 
 def test_the_box_that_is_told_is_the_one_that_was_cut():
     ((_, outcome),) = outcomes(A.RandomCrop(32, 40), seed=5)
-    left, top, width, height = outcome.drawn["box"]
+    left, top, width, height = outcome.params["box"]
 
     expected = np.asarray(photo())[top : top + height, left : left + width]
 
@@ -69,9 +69,9 @@ def test_choices_tell_what_was_chosen_and_idle_stages_why():
     flip = outcomes(A.HorizontalFlip(p=1e-9))[0][1]
 
     assert never.note == "not drawn (p = 1e-09)"
-    assert list(once.drawn) == ["1 VerticalFlip"]
+    assert list(once.params) == ["1 VerticalFlip"]
     assert flip.note == "not drawn (p = 1e-09)"
-    assert flip.drawn == never.drawn == {}
+    assert flip.params == never.params == {}
 
 
 def test_a_composition_that_may_be_skipped_as_a_whole_stays_one_stage():
@@ -85,7 +85,7 @@ def test_every_normalisation_is_undone_for_the_eye(normalize):
     *_, (_, last) = outcomes(A.Compose([normalize, A.ToTensorV2()]))
 
     assert isinstance(last.state.value["image"], torch.Tensor)
-    assert np.abs(look(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
+    assert np.abs(carried_to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
 
 
 def test_a_replayable_composition_is_laid_open_too():
@@ -95,8 +95,8 @@ def test_a_replayable_composition_is_laid_open_too():
 
 
 def test_factors_and_angles_are_told_as_the_numbers_that_were_drawn():
-    jitter = outcomes(A.ColorJitter(p=1.0), seed=1)[0][1].drawn
-    angle = outcomes(A.Rotate(p=1.0), seed=1)[0][1].drawn
+    jitter = outcomes(A.ColorJitter(p=1.0), seed=1)[0][1].params
+    angle = outcomes(A.Rotate(p=1.0), seed=1)[0][1].params
 
     assert {"brightness", "contrast", "saturation", "hue"} <= jitter.keys()
     assert all(isinstance(jitter[name], float) for name in ("brightness", "contrast", "saturation", "hue"))

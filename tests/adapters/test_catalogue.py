@@ -9,7 +9,7 @@ import pytest
 
 from classlens import adapters
 from classlens.adapters import ADAPTERS, extra_of, open_source, split_address
-from classlens.adapters.catalogue import KINDS, PACKAGES, catalogue
+from classlens.adapters.source_list import KINDS, PACKAGES, catalogue
 from classlens.cli.main import main
 from classlens.errors import ConfigError, MissingDependency, NotFound
 
@@ -27,7 +27,7 @@ def test_every_adapter_is_in_the_catalogue_and_every_extra_exists():
 
 
 def test_the_list_names_what_is_missing_and_the_command_that_installs_it(monkeypatch, capsys):
-    monkeypatch.setattr("classlens.adapters.catalogue.find_spec", lambda name: None if name == "timm" else name)
+    monkeypatch.setattr("classlens.adapters.source_list.find_spec", lambda name: None if name == "timm" else name)
 
     assert main(["sources"]) == 0
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from classlens.adapters.openmm.checkpoints.address import find_checkpoint
-from classlens.adapters.openmm.checkpoints.loading import load_weights
-from classlens.adapters.openmm.checkpoints.reading import read_weights
-from classlens.adapters.openmm.zoo.build import build_network
+from classlens.adapters.openmm.upgrades import load_weights
+from classlens.checkpoints.download import find_checkpoint
+from classlens.checkpoints.read_weights import read_weights
 from classlens.errors import DataError, MissingDependency
+from classlens.zoo.build import build_network
 
 TENSORS = {"head.fc.weight": torch.arange(6.0).reshape(2, 3), "head.fc.bias": torch.ones(2)}
 

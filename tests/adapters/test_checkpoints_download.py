@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from classlens.adapters.openmm.checkpoints.download import download
+from classlens.checkpoints.download import download
 from classlens.errors import DataError
 
 CONTENT = bytes(range(256)) * 4096
@@ -200,7 +200,7 @@ def careful(monkeypatch) -> Iterator[str]:
 
 FETCH = """
 import hashlib, pathlib, sys
-from classlens.adapters.openmm.checkpoints.download import download
+from classlens.checkpoints.download import download
 path = download(sys.argv[1], folder=pathlib.Path(sys.argv[2]))
 print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 """

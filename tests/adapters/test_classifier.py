@@ -9,9 +9,7 @@ from PIL import Image as Pillow
 
 import classlens
 from classlens.adapters import Options, open_source
-from classlens.adapters.openmm.checkpoints.address import find_checkpoint
-from classlens.adapters.openmm.checkpoints.reading import Weights
-from classlens.adapters.openmm.classifier import (
+from classlens.adapters.openmm.classifiers import (
     build_module,
     class_names,
     dataset_names,
@@ -23,6 +21,8 @@ from classlens.adapters.openmm.classifier import (
 from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Setup, Split
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
+from classlens.checkpoints.download import find_checkpoint
+from classlens.checkpoints.read_weights import Weights
 from classlens.errors import ConfigError, DataError, MissingDependency, NotOffered
 from classlens.image import Image
 

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 from PIL import Image
 
-from classlens.adapters.openmm.demo import CLASSES, make_photos
+from classlens.demo_photos import CLASSES, make_photos
 
 
 def digests(folder):

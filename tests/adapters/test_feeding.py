@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 import classlens
 from classlens.adapters import open_source
-from classlens.cam.answer import Manner
+from classlens.cam.explain import ExplainOptions
 from classlens.cam.faithfulness import evaluate
 from classlens.cam.feeding import box_as_fed, prepared
 from classlens.errors import DataError, ModelError
@@ -38,7 +38,7 @@ def picture(seed=0, size=(50, 70)):
 def explained(source, *pictures, **manner):
     """The score of every class, picture by picture, as classlens has it."""
     classifier = source if isinstance(source, classlens.Classifier) else open_source(source).classifier()
-    maps = classlens.explain(classifier, pictures, targets=list(range(SCORES)), manner=Manner(**manner))
+    maps = classlens.explain(classifier, pictures, targets=list(range(SCORES)), manner=ExplainOptions(**manner))
     return torch.tensor([one.logit for one in maps]).reshape(len(pictures), SCORES)
 
 

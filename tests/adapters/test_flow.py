@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from classlens.adapters import open_source
-from classlens.adapters.openmm.samples import open_split
+from classlens.adapters.openmm.datasets import open_split
 from classlens.adapters.openmm.setup import Split
 from classlens.cli.main import main
 from classlens.dataset.trace import trace

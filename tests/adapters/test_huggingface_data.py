@@ -93,7 +93,7 @@ def test_rows_of_a_table_in_any_order_cost_one_reading_of_each_row_group(label, 
     order = np.random.default_rng(0).permutation(dataset.length)
 
     labels = [dataset.sample(index).labels for index in order]
-    shades = [dataset.look(dataset.load(index)).pixels[0, 0, 0] for index in order]
+    shades = [dataset.to_image(dataset.load(index)).pixels[0, 0, 0] for index in order]
 
     assert labels == [(saved[int(index)]["label"],) for index in order]
     assert shades == [np.asarray(saved[int(index)]["image"])[0, 0, 0] for index in order]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from classlens.adapters.pipelines import lay_open
-from classlens.adapters.pipelines.carried import look
 from classlens.dataset.trace import trace
+from classlens.pipelines.carried import carried_to_image
+from classlens.pipelines.lay_open import lay_open
 from tests.adapters.foreign import dataset_of, outcomes, photo, whole
 
 K = pytest.importorskip("kornia.augmentation")
@@ -50,7 +50,7 @@ def test_nested_sequences_become_stages_in_a_row():
 
 def test_the_box_that_is_told_is_the_one_that_was_cut(tensor):
     ((_, outcome),) = outcomes(K.RandomCrop((32, 40)), seed=5, value=tensor)
-    left, top, width, height = outcome.drawn["box"]
+    left, top, width, height = outcome.params["box"]
 
     assert (width, height) == (40, 32)
     torch.testing.assert_close(outcome.state.value[0], tensor[:, top : top + 32, left : left + 40])
@@ -58,7 +58,7 @@ def test_the_box_that_is_told_is_the_one_that_was_cut(tensor):
 
 def test_the_box_that_was_erased_is_told(tensor):
     ((_, outcome),) = outcomes(K.RandomErasing(p=1.0), seed=2, value=tensor + 0.5)
-    left, top, width, height = outcome.drawn["erase"]
+    left, top, width, height = outcome.params["erase"]
 
     erased = outcome.state.value[0] == 0
     assert erased[:, top : top + height, left : left + width].all()
@@ -77,10 +77,10 @@ def test_the_factors_of_a_colour_jitter_are_told_in_the_order_in_which_they_act(
         "hue": lambda values, factor: enhance.adjust_hue(values, factor * 2 * torch.pi),
     }
 
-    for name, factor in outcome.drawn.items():
+    for name, factor in outcome.params.items():
         picture = acts[name](picture, factor)
 
-    assert sorted(outcome.drawn) == ["brightness", "contrast", "hue", "saturation"]
+    assert sorted(outcome.params) == ["brightness", "contrast", "hue", "saturation"]
     torch.testing.assert_close(outcome.state.value, picture, rtol=0, atol=1e-5)
 
 
@@ -98,14 +98,14 @@ def test_a_stage_that_changed_nothing_says_why(transform, note, tensor):
 
     assert not snapshot.changed
     assert snapshot.note == note
-    assert snapshot.drawn == {}
+    assert snapshot.params == {}
 
 
 def test_containers_that_choose_stay_one_stage_and_tell_what_ran(tensor):
     choosing = K.AugmentationSequential(
         K.RandomRotation((7.0, 7.0), p=1.0), K.RandomHorizontalFlip(p=1.0), data_keys=["input"], random_apply=1
     )
-    seen = {str(outcomes(choosing, seed, value=tensor)[0][1].drawn) for seed in range(12)}
+    seen = {str(outcomes(choosing, seed, value=tensor)[0][1].params) for seed in range(12)}
 
     assert seen == {"{'1 RandomRotation': {'angle': 7.0}}", "{'1 RandomHorizontalFlip': {}}"}
 
@@ -115,11 +115,11 @@ def test_policies_tell_the_operations_that_acted(policy, tensor):
     from kornia.augmentation import auto
 
     transform = getattr(auto, policy)(**({"n": 2, "m": 10} if policy == "RandAugment" else {}))
-    told = [outcomes(transform, seed, value=tensor)[0][1].drawn for seed in range(12)]
+    told = [outcomes(transform, seed, value=tensor)[0][1].params for seed in range(12)]
 
-    names = {name.split()[1] for drawn in told for name in drawn}
+    names = {name.split()[1] for params in told for name in params}
     assert len(names) > 3
-    assert any(values for drawn in told for values in drawn.values())
+    assert any(values for params in told for values in params.values())
 
 
 def test_a_normalisation_is_undone_for_the_eye_also_on_a_picture_of_one_colour():
@@ -127,7 +127,7 @@ def test_a_normalisation_is_undone_for_the_eye_also_on_a_picture_of_one_colour()
 
     *_, (_, last) = outcomes(K.Normalize(torch.tensor(MEAN), torch.tensor(STD)), value=plain)
 
-    assert (look(last.state).pixels == 64).all()
+    assert (carried_to_image(last.state).pixels == 64).all()
     assert last.note == "normalised: mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225"
 
 
@@ -135,7 +135,7 @@ def test_pictures_of_any_kind_are_handed_over_as_float_tensors_and_labels_stay()
     for value in (photo(), np.asarray(photo()), {"image": photo(), "label": 3}, (photo(), 3)):
         ((_, outcome),) = outcomes(K.Resize((16, 20)), value=value)
 
-        assert look(outcome.state).size == (16, 20)
+        assert carried_to_image(outcome.state).size == (16, 20)
         assert outcome.note == "now float32 tensor, channels first"
         if isinstance(value, dict):
             assert outcome.state.value["label"] == 3

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from classlens.adapters.naming import names_in, read_names
+from classlens.checkpoints.class_names import names_in, read_names
 from classlens.errors import DataError
 
 

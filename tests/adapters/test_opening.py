@@ -1,4 +1,4 @@
-from classlens.adapters.openmm.opening import found_config, open_settings
+from classlens.adapters.config_file import found_config, open_settings
 from classlens.shipped import shipped_config
 
 

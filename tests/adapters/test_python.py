@@ -11,12 +11,11 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 import classlens
 from classlens.adapters import open_source
-from classlens.adapters.pipelines.feeding import IMAGENET
+from classlens.adapters.test_transform import IMAGENET
 from classlens.dataset.dataset import Dataset as Record
 from classlens.errors import ConfigError, DataError, MissingDependency, ModelError, NotFound
 from classlens.image import Encoding, Image
-from classlens.schedule.clock import Clock
-from classlens.schedule.schedule import Group, Schedule
+from classlens.schedule.schedule import Clock, Group, Schedule
 from classlens.source import Source
 
 torchvision = pytest.importorskip("torchvision")

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.setup import BatchAugments, Preprocessing
+from classlens.adapters.openmm.setup import BatchAugments, Preprocessing, read_setup
 from classlens.config import read_config
 from classlens.errors import ConfigError
 

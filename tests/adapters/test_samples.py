@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from classlens.adapters import open_source
-from classlens.adapters.openmm.samples import count, open_split
+from classlens.adapters.openmm.datasets import count, open_split
 from classlens.adapters.openmm.setup import Split
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError, DataError, MissingDependency

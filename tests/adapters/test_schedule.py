@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from classlens import Clock, open_source, replay
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.schedule import clock_of, open_schedule
+from classlens.adapters.openmm.schedules import clock_of, open_schedule
+from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
 from classlens.errors import ConfigError, NotFound
 
@@ -199,7 +199,7 @@ def test_layer_wise_decay_has_a_curve_for_every_layer(tmp_path):
 
 
 def test_the_layers_of_a_network_that_is_not_built_here_are_drawn_but_not_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr("classlens.adapters.openmm.zoo.upstream.find_spec", lambda name: None)
+    monkeypatch.setattr("classlens.zoo.build.find_spec", lambda name: None)
     text = NEW.replace(
         "optim_wrapper = dict(",
         "model = dict(type='ImageClassifier', backbone=dict(type='BEiTViT'), head=dict(type='LinearClsHead'))\n"

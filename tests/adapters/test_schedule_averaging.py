@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from classlens import Clock, replay
-from classlens.adapters.openmm.schedule import open_schedule
+from classlens.adapters.openmm.schedules import open_schedule
 from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Setup
 
 SETUP = Setup(

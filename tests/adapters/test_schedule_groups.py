@@ -2,8 +2,8 @@
 
 import pytest
 
-from classlens.adapters.openmm.schedules.depths import has_layers, layers_of
-from classlens.adapters.openmm.schedules.groups import Parameter, groups_of, initial_values
+from classlens.adapters.openmm.layer_decay import has_layers, layers_of
+from classlens.adapters.openmm.parameter_groups import Parameter, groups_of, initial_values
 from classlens.adapters.openmm.setup import Optimization
 from classlens.errors import ConfigError
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from classlens import Clock
-from classlens.adapters.openmm.schedules.policies import checked, course_of
+from classlens.adapters.openmm.lr_config import checked, course_of
 from classlens.errors import ConfigError, NotFound
 
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "mmcv-1.7.2-policies.json").read_text())

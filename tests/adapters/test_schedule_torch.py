@@ -31,7 +31,7 @@ def trained(scheduler, ticks):
     return np.array(seen)
 
 
-def drawn(scheduler, ticks, every="step"):
+def params(scheduler, ticks, every="step"):
     curves = replay(scheduled(scheduler, every=every), Clock.of_steps(ticks))
     return np.stack([curve.values for curve in curves.named("lr")], axis=1)
 
@@ -62,7 +62,7 @@ SCHEDULERS = {
 def test_a_scheduler_of_torch_gives_the_values_of_its_training(name):
     mine, theirs = SCHEDULERS[name](optimizer_of()), SCHEDULERS[name](optimizer_of())
 
-    values = drawn(mine, 100)
+    values = params(mine, 100)
 
     np.testing.assert_allclose(values, trained(theirs, 100), rtol=1e-9, atol=1e-15)
 
@@ -72,7 +72,7 @@ def test_the_users_scheduler_is_where_it_was(name):
     scheduler = SCHEDULERS[name](optimizer_of())
     before = copy.deepcopy(scheduler.state_dict()), copy.deepcopy(scheduler.optimizer.state_dict())
 
-    drawn(scheduler, 50)
+    params(scheduler, 50)
 
     after = scheduler.state_dict(), scheduler.optimizer.state_dict()
     assert str(after) == str(before)
@@ -83,7 +83,7 @@ def test_a_scheduler_that_was_stepped_goes_on_from_there(name):
     mine, theirs = SCHEDULERS[name](optimizer_of()), SCHEDULERS[name](optimizer_of())
     trained(mine, 13), trained(theirs, 13)
 
-    values = drawn(mine, 80)
+    values = params(mine, 80)
 
     np.testing.assert_allclose(values, trained(theirs, 80), rtol=1e-9, atol=1e-15)
 
@@ -115,7 +115,7 @@ def test_a_scheduler_that_is_made_for_a_later_epoch_goes_on_from_there(name):
             group.update(initial_lr=0.2, max_lr=0.5, min_lr=1e-5, base_momentum=0.85, max_momentum=0.95)
         return RESUMED[name](optimizer)
 
-    np.testing.assert_allclose(drawn(resumed(), 50), trained(resumed(), 50), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(params(resumed(), 50), trained(resumed(), 50), rtol=1e-9, atol=1e-15)
 
 
 def test_a_scheduler_counts_from_the_rate_in_force_when_others_were_made_before_it():
@@ -124,7 +124,7 @@ def test_a_scheduler_counts_from_the_rate_in_force_when_others_were_made_before_
         rules.LinearLR(optimizer, 0.1)
         return rules.StepLR(optimizer, 3)
 
-    np.testing.assert_allclose(drawn(made(), 9), trained(made(), 9))
+    np.testing.assert_allclose(params(made(), 9), trained(made(), 9))
     assert replay(unscheduled(made().optimizer), Clock.of_steps(2))[0].values.tolist() == pytest.approx([0.01, 0.01])
 
 
@@ -149,7 +149,7 @@ UNUSUAL = {
 def test_settings_at_the_edge_mean_what_they_mean_in_torch(name):
     mine, theirs = UNUSUAL[name](optimizer_of()), UNUSUAL[name](optimizer_of())
 
-    np.testing.assert_allclose(drawn(mine, 20), trained(theirs, 20), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(params(mine, 20), trained(theirs, 20), rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_rule_at_which_training_stops_is_an_error(make, message):
     with pytest.raises(ZeroDivisionError):
         trained(make(optimizer_of()), 20)
     with pytest.raises(ConfigError, match=message):
-        drawn(make(optimizer_of()), 20)
+        params(make(optimizer_of()), 20)
 
 
 @pytest.mark.parametrize("kind", ["one-cycle", "cyclic", "inside another", "transformers"])
@@ -306,25 +306,40 @@ def test_a_patience_that_outlasts_the_run_is_a_finding():
     assert [finding.kind for finding in curves.findings] == ["idle plateau"]
 
 
-def random_scheduler(draw, optimizer, depth=0):
+def random_scheduler(sample_params, optimizer, depth=0):
     """Any of torch's rules with any arguments, or a sequence or a chain of them."""
     simple = {
-        "StepLR": lambda: {"step_size": draw.randrange(1, 30), "gamma": draw.choice([0.1, 0.9])},
-        "MultiStepLR": lambda: {"milestones": sorted(draw.sample(range(60), 3)), "gamma": 0.5},
-        "ConstantLR": lambda: {"factor": draw.choice([0.1, 0.5, 1.0]), "total_iters": draw.randrange(40)},
-        "LinearLR": lambda: {"start_factor": draw.choice([0.01, 0.5]), "total_iters": draw.randrange(1, 40)},
-        "ExponentialLR": lambda: {"gamma": draw.choice([0.8, 0.99])},
-        "PolynomialLR": lambda: {"total_iters": draw.randrange(1, 70), "power": draw.choice([1.0, 2.0])},
-        "CosineAnnealingLR": lambda: {"T_max": draw.randrange(1, 70), "eta_min": draw.choice([0, 1e-3])},
-        "CosineAnnealingWarmRestarts": lambda: {"T_0": draw.randrange(1, 20), "T_mult": draw.choice([1, 2])},
+        "StepLR": lambda: {"step_size": sample_params.randrange(1, 30), "gamma": sample_params.choice([0.1, 0.9])},
+        "MultiStepLR": lambda: {"milestones": sorted(sample_params.sample(range(60), 3)), "gamma": 0.5},
+        "ConstantLR": lambda: {
+            "factor": sample_params.choice([0.1, 0.5, 1.0]),
+            "total_iters": sample_params.randrange(40),
+        },
+        "LinearLR": lambda: {
+            "start_factor": sample_params.choice([0.01, 0.5]),
+            "total_iters": sample_params.randrange(1, 40),
+        },
+        "ExponentialLR": lambda: {"gamma": sample_params.choice([0.8, 0.99])},
+        "PolynomialLR": lambda: {
+            "total_iters": sample_params.randrange(1, 70),
+            "power": sample_params.choice([1.0, 2.0]),
+        },
+        "CosineAnnealingLR": lambda: {
+            "T_max": sample_params.randrange(1, 70),
+            "eta_min": sample_params.choice([0, 1e-3]),
+        },
+        "CosineAnnealingWarmRestarts": lambda: {
+            "T_0": sample_params.randrange(1, 20),
+            "T_mult": sample_params.choice([1, 2]),
+        },
     }
-    kind = draw.choice([*simple, "SequentialLR", "ChainedScheduler"] if depth == 0 else list(simple))
+    kind = sample_params.choice([*simple, "SequentialLR", "ChainedScheduler"] if depth == 0 else list(simple))
     if kind in simple:
         return getattr(rules, kind)(optimizer, **simple[kind]())
-    parts = [random_scheduler(draw, optimizer, 1) for _ in range(draw.choice([2, 3]))]
+    parts = [random_scheduler(sample_params, optimizer, 1) for _ in range(sample_params.choice([2, 3]))]
     if kind == "ChainedScheduler":
         return rules.ChainedScheduler(parts)
-    return rules.SequentialLR(optimizer, parts, sorted(draw.sample(range(1, 60), len(parts) - 1)))
+    return rules.SequentialLR(optimizer, parts, sorted(sample_params.sample(range(1, 60), len(parts) - 1)))
 
 
 def test_random_schedulers_of_torch_give_the_values_of_their_training():
@@ -332,7 +347,7 @@ def test_random_schedulers_of_torch_give_the_values_of_their_training():
         mine, theirs = (random_scheduler(random.Random(seed), optimizer_of()) for _ in range(2))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            values, expected = drawn(mine, 70), trained(theirs, 70)
+            values, expected = params(mine, 70), trained(theirs, 70)
 
         np.testing.assert_allclose(values, expected, rtol=1e-9, atol=1e-12, err_msg=f"{seed} {theirs}")
 
@@ -454,7 +469,7 @@ def test_a_scheduler_of_transformers_gives_the_values_of_its_training(name):
         for _ in range(2)
     )
 
-    np.testing.assert_allclose(drawn(ours, 100), trained(theirs, 100), rtol=1e-9)
+    np.testing.assert_allclose(params(ours, 100), trained(theirs, 100), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
@@ -464,7 +479,7 @@ def test_a_scheduler_of_transformers_that_was_stepped_goes_on_from_there(name):
     ours, theirs = (optimization.get_scheduler(name, optimizer_of(), **settings) for _ in range(2))
     trained(ours, 25), trained(theirs, 25)
 
-    np.testing.assert_allclose(drawn(ours, 70), trained(theirs, 70), rtol=1e-9)
+    np.testing.assert_allclose(params(ours, 70), trained(theirs, 70), rtol=1e-9)
 
 
 def test_a_function_of_the_user_that_fails_during_the_run_is_told_by_its_line():

@@ -1,6 +1,6 @@
 import pytest
 
-from classlens.adapters.settings import split_settings
+from classlens.adapters.hub import split_settings
 from classlens.errors import ConfigError
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages import build_stages, look, test_pipeline, transform
-from classlens.adapters.openmm.stages.state import State
-from classlens.dataset.chance import generator
+from classlens.adapters.openmm.stages.build_stages import build_stages, test_pipeline, transform
 from classlens.dataset.dataset import Dataset
+from classlens.dataset.rng import generator
+from classlens.dataset.state import State, to_image
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError
 from classlens.image import Image
@@ -22,7 +22,7 @@ def stage(**settings):
 
 def drawn_often(times=400, picture=PICTURE, **settings):
     record = transform(settings, "test")
-    return [record.draw(picture, generator(0, number, 0)) for number in range(times)]
+    return [record.sample_params(picture, generator(0, number, 0)) for number in range(times)]
 
 
 def run(picture=PICTURE, seed=0, **settings):
@@ -69,9 +69,9 @@ def test_a_stage_repeats_itself_and_leaves_its_input_alone(settings):
 
     first, second = run(**settings), run(**settings)
 
-    np.testing.assert_array_equal(look(first.state).pixels, look(second.state).pixels)
+    np.testing.assert_array_equal(to_image(first.state).pixels, to_image(second.state).pixels)
     np.testing.assert_array_equal(PICTURE, before)
-    assert first.drawn.keys() == second.drawn.keys()
+    assert first.params.keys() == second.params.keys()
 
 
 @pytest.mark.parametrize("settings", EVERY_TYPE, ids=lambda settings: settings["type"])
@@ -79,7 +79,7 @@ def test_a_stage_repeats_itself_and_leaves_its_input_alone(settings):
 def test_a_stage_takes_pictures_of_any_shape(settings, size):
     picture = np.full((*size, 3), 100, np.uint8)
 
-    shown = look(run(picture, **settings).state)
+    shown = to_image(run(picture, **settings).state)
 
     assert shown.pixels.dtype == np.uint8
 
@@ -142,7 +142,8 @@ def test_a_wrong_setting_is_named_with_its_stage_before_any_picture_is_read(sett
 
 def test_flips_come_as_often_as_their_probabilities_say():
     flips = [
-        draw["flip"] for draw in drawn_often(type="RandomFlip", prob=[0.3, 0.5], direction=["horizontal", "vertical"])
+        sample_params["flip"]
+        for sample_params in drawn_often(type="RandomFlip", prob=[0.3, 0.5], direction=["horizontal", "vertical"])
     ]
 
     assert flips.count("horizontal") == pytest.approx(120, abs=35)
@@ -152,8 +153,8 @@ def test_flips_come_as_often_as_their_probabilities_say():
 def test_crop_boxes_lie_inside_the_picture_and_within_the_ratios():
     draws = drawn_often(type="RandomResizedCrop", scale=32, crop_ratio_range=(0.2, 0.5), aspect_ratio_range=(0.5, 2.0))
 
-    for draw in draws:
-        x, y, width, height = draw["box"]
+    for sample_params in draws:
+        x, y, width, height = sample_params["box"]
         assert 0 <= x <= 90 - width
         assert 0 <= y <= 60 - height
         assert 0.18 < width * height / 5400 < 0.52
@@ -161,19 +162,25 @@ def test_crop_boxes_lie_inside_the_picture_and_within_the_ratios():
 
 
 def test_a_picture_without_room_for_a_crop_is_cut_at_the_centre():
-    (draw,) = drawn_often(1, np.zeros((10, 500, 3), np.uint8), type="RandomResizedCrop", scale=8)
+    (sample_params,) = drawn_often(1, np.zeros((10, 500, 3), np.uint8), type="RandomResizedCrop", scale=8)
 
-    assert draw["box"] == (243, 0, 13, 10)
+    assert sample_params["box"] == (243, 0, 13, 10)
 
 
 def test_erased_boxes_and_jitter_factors_keep_to_their_ranges():
-    boxes = [draw["erase"] for draw in drawn_often(type="RandomErasing", erase_prob=1.0, max_area_ratio=0.2)]
+    boxes = [
+        sample_params["erase"]
+        for sample_params in drawn_often(type="RandomErasing", erase_prob=1.0, max_area_ratio=0.2)
+    ]
     factors = drawn_often(type="ColorJitter", brightness=0.4, contrast=(0.5, 0.6), hue=0.1)
 
     assert all(x + width <= 90 and y + height <= 60 and width * height <= 0.23 * 5400 for x, y, width, height in boxes)
-    assert all(0.6 <= draw["brightness"] <= 1.4 and 0.5 <= draw["contrast"] <= 0.6 for draw in factors)
-    assert all(-0.1 <= draw["hue"] <= 0.1 and "saturation" not in draw for draw in factors)
-    assert len({tuple(draw) for draw in factors}) == 6
+    assert all(
+        0.6 <= sample_params["brightness"] <= 1.4 and 0.5 <= sample_params["contrast"] <= 0.6
+        for sample_params in factors
+    )
+    assert all(-0.1 <= sample_params["hue"] <= 0.1 and "saturation" not in sample_params for sample_params in factors)
+    assert len({tuple(sample_params) for sample_params in factors}) == 6
 
 
 def test_a_chosen_operation_is_told_with_its_amount():
@@ -182,7 +189,7 @@ def test_a_chosen_operation_is_told_with_its_amount():
 
     outcome = run(policies=policies, **settings)
 
-    assert abs(outcome.drawn["1 Rotate"]["angle"]) == 15
+    assert abs(outcome.params["1 Rotate"]["angle"]) == 15
 
 
 @pytest.mark.parametrize("std", [0.0, 0.5, "inf"])
@@ -195,7 +202,7 @@ def test_magnitude_levels_follow_their_noise(std):
         "prob": 1.0,
     }
 
-    thresholds = [draw["thr"] for draw in drawn_often(**settings)]
+    thresholds = [sample_params["thr"] for sample_params in drawn_often(**settings)]
 
     assert all(0 <= threshold <= 256 for threshold in thresholds)
     assert len(set(thresholds)) == 1 if std == 0.0 else len(set(thresholds)) > 100
@@ -205,14 +212,14 @@ def test_normalised_pictures_look_as_before():
     outcome = run(type="Normalize", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 
     assert outcome.state.value.dtype == np.float32
-    np.testing.assert_array_equal(look(outcome.state).pixels, PICTURE[..., ::-1])
+    np.testing.assert_array_equal(to_image(outcome.state).pixels, PICTURE[..., ::-1])
 
 
 def test_a_grey_picture_is_normalised_by_one_number():
     outcome = run(PICTURE[..., 0], type="Normalize", mean=[33.46], std=[78.87], to_rgb=True)
 
     assert outcome.state.value.ndim == 2
-    np.testing.assert_array_equal(look(outcome.state).pixels, np.repeat(PICTURE[..., :1], 3, axis=2))
+    np.testing.assert_array_equal(to_image(outcome.state).pixels, np.repeat(PICTURE[..., :1], 3, axis=2))
 
 
 def test_nested_stages_tell_what_they_drew():
@@ -221,7 +228,7 @@ def test_nested_stages_tell_what_they_drew():
     applied = run(type="RandomApply", transforms=flip, prob=1.0)
     skipped = run(type="RandomApply", transforms=flip, prob=0.0)
 
-    assert applied.drawn == {"applied": "yes", "1 RandomFlip": {"flip": "horizontal"}}
+    assert applied.params == {"applied": "yes", "1 RandomFlip": {"flip": "horizontal"}}
     assert skipped.state.value is PICTURE
     assert skipped.note == "not drawn"
 
@@ -229,9 +236,9 @@ def test_nested_stages_tell_what_they_drew():
 def test_views_are_drawn_apart_and_shown_side_by_side():
     outcome = run(type="MultiView", transforms=[[{"type": "RandomResizedCrop", "scale": 20}]], num_views=[3])
 
-    boxes = [str(drawn) for drawn in outcome.drawn.values()]
+    boxes = [str(params) for params in outcome.params.values()]
     assert len(set(boxes)) == 3
-    assert look(outcome.state).size == (20, 68)
+    assert to_image(outcome.state).size == (20, 68)
 
 
 def test_a_test_pipeline_refuses_chance():
@@ -291,7 +298,7 @@ def test_albumentations_repeats_itself_and_tells_what_it_applied():
 
     np.testing.assert_array_equal(outcomes[0].state.value, outcomes[1].state.value)
     assert len({outcome.state.value.tobytes() for outcome in outcomes}) > 1
-    assert all("1 HorizontalFlip" in outcome.drawn and len(outcome.drawn) == 2 for outcome in outcomes)
+    assert all("1 HorizontalFlip" in outcome.params and len(outcome.params) == 2 for outcome in outcomes)
     with pytest.raises(ConfigError, match="albumentations has no transform named 'Flop'"):
         stage(type="Albu", transforms=[{"type": "Flop"}])
 
@@ -303,13 +310,13 @@ def test_every_transform_of_a_composition_says_what_it_drew(seed):
     crops = [{"type": "RandomCrop", "height": side, "width": side + 4, "p": 1.0} for side in (50, 30)]
     hole = {"type": "CoarseDropout", "num_holes_range": [1, 2], "fill": 7, "p": 1.0}
 
-    drawn = (outcome := run(seed=seed, type="Albumentations", transforms=[*crops, hole])).drawn
+    params = (outcome := run(seed=seed, type="Albumentations", transforms=[*crops, hole])).params
 
     expected = PICTURE
-    for left, top, width, height in (drawn["1 RandomCrop"]["box"], drawn["2 RandomCrop"]["box"]):
+    for left, top, width, height in (params["1 RandomCrop"]["box"], params["2 RandomCrop"]["box"]):
         expected = expected[top : top + height, left : left + width]
     expected = expected.copy()
-    holes = drawn["3 CoarseDropout"]["erase"]
+    holes = params["3 CoarseDropout"]["erase"]
     for left, top, width, height in [holes] if isinstance(holes[0], int) else holes:
         expected[top : top + height, left : left + width] = 7
     np.testing.assert_array_equal(outcome.state.value, expected)
@@ -320,9 +327,9 @@ def test_transforms_of_one_composition_draw_apart():
     pytest.importorskip("albumentations")
     flips = [{"type": "HorizontalFlip"}, {"type": "HorizontalFlip"}]
 
-    drawn = [run(seed=seed, type="Albu", transforms=flips).drawn for seed in range(200)]
+    params = [run(seed=seed, type="Albu", transforms=flips).params for seed in range(200)]
 
-    assert sum(len(one) == 1 for one in drawn) == pytest.approx(100, abs=25)
+    assert sum(len(one) == 1 for one in params) == pytest.approx(100, abs=25)
 
 
 def test_a_picture_that_albumentations_normalises_is_shown_as_it_was():
@@ -331,9 +338,9 @@ def test_a_picture_that_albumentations_normalises_is_shown_as_it_was():
 
     outcome = run(type="Albu", transforms=rows)
 
-    left, top, width, height = outcome.drawn["1 RandomCrop"]["box"]
+    left, top, width, height = outcome.params["1 RandomCrop"]["box"]
     expected = PICTURE[top : top + height, left : left + width, ::-1]
-    np.testing.assert_array_equal(look(outcome.state).pixels, expected)
+    np.testing.assert_array_equal(to_image(outcome.state).pixels, expected)
 
 
 def test_what_torchvision_draws_in_a_config_is_said_and_replays():
@@ -343,17 +350,17 @@ def test_what_torchvision_draws_in_a_config_is_said_and_replays():
     jitter = {"type": "torchvision/ColorJitter", "brightness": 0.4, "hue": 0.1}
     flip = {"type": "torchvision/RandomHorizontalFlip", "p": 1.0}
     pipeline = [{"type": "ToPIL", "to_rgb": True}, crop, jitter, flip]
-    dataset = Dataset("toy", 1, lambda _: State(PICTURE), build_stages(pipeline, where="train"), look)
+    dataset = Dataset("toy", 1, lambda _: State(PICTURE), build_stages(pipeline, where="train"), to_image)
 
     _, pillow, cropped, changed, flipped = trace(dataset, 0, seed=3).snapshots
 
-    left, top, width, height = cropped.drawn["box"]
+    left, top, width, height = cropped.params["box"]
     expected = functional.resized_crop(Pillow.fromarray(pillow.image.pixels), top, left, height, width, [24, 24])
     np.testing.assert_array_equal(cropped.image.pixels, np.asarray(expected))
-    for name, factor in changed.drawn.items():
+    for name, factor in changed.params.items():
         expected = getattr(functional, f"adjust_{name}")(expected, factor)
     assert np.abs(changed.image.pixels.astype(int) - np.asarray(expected)).max() <= 1
-    assert flipped.drawn == {} or flipped.drawn["flip"] == "horizontal"
+    assert flipped.params == {} or flipped.params["flip"] == "horizontal"
 
 
 @pytest.mark.parametrize("name", ["hamming", "nearest-exact", "cubic"])
@@ -372,7 +379,7 @@ def test_five_crops_are_shown_as_views_and_dicts_inside_torchvision_are_refused(
         state = built.apply(state, generator(0, 0, 0)).state
 
     assert len(state.views) == 5
-    assert look(state).size == (20, 5 * 20 + 4 * 4)
+    assert to_image(state).size == (20, 5 * 20 + 4 * 4)
     with pytest.raises(ConfigError, match="torchvision/RandomApply takes transforms, not dicts") as caught:
         stage(type="torchvision/RandomApply", transforms=[{"type": "ColorJitter"}])
     assert "RandomApply without torchvision/" in caught.value.hint
@@ -391,7 +398,7 @@ def test_torchvision_stages_work_on_pillow_pictures():
     for built in build_stages(pipeline, where="train"):
         state = built.apply(state, generator(0, 0, 0)).state
 
-    np.testing.assert_array_equal(look(state).pixels, PICTURE[10:50, 25:65, ::-1])
+    np.testing.assert_array_equal(to_image(state).pixels, PICTURE[10:50, 25:65, ::-1])
 
 
 def test_types_with_a_scope_or_a_module_are_the_same_types():

@@ -4,7 +4,7 @@ import torch
 
 import classlens
 from classlens.adapters import open_source
-from classlens.adapters.pipelines.carried import look
+from classlens.pipelines.carried import carried_to_image
 from tests.adapters.foreign import outcomes, photo, seed_all, whole
 
 timm = pytest.importorskip("timm")
@@ -42,9 +42,9 @@ def test_operations_that_the_die_skipped_are_not_told_and_those_that_ran_are_tol
     pipeline = create_transform(64, is_training=True, auto_augment="rand-m9-p0.5-n4")
     counts = []
     for seed in range(12):
-        drawn = dict(next(o.drawn for s, o in outcomes(pipeline, seed) if s.name == "RandAugment"))
-        counts.append(len(drawn))
-        assert all(key.split()[0].isdigit() for key in drawn if key != "applied")
+        params = dict(next(o.params for s, o in outcomes(pipeline, seed) if s.name == "RandAugment"))
+        counts.append(len(params))
+        assert all(key.split()[0].isdigit() for key in params if key != "applied")
 
     assert min(counts) < max(counts) <= 4
 
@@ -54,7 +54,7 @@ def test_the_box_erased_in_place_is_told():
     tensor = torch.ones(3, 64, 64)
 
     ((_, outcome),) = outcomes(erase, seed=1, value=tensor.clone())
-    left, top, width, height = outcome.drawn["erase"]
+    left, top, width, height = outcome.params["erase"]
 
     assert int((outcome.state.value == 0).sum()) == 3 * width * height
     assert not outcome.state.value[:, top : top + height, left : left + width].any()
@@ -66,8 +66,8 @@ def test_the_test_transform_shows_the_picture_under_its_normalisation():
     found = outcomes(pipeline)
     cropped, last = found[1][1], found[-1][1]
 
-    assert np.abs(look(cropped.state).pixels.astype(int) - look(last.state).pixels).max() <= 1
-    assert look(last.state).size == (64, 64)
+    assert np.abs(carried_to_image(cropped.state).pixels.astype(int) - carried_to_image(last.state).pixels).max() <= 1
+    assert carried_to_image(last.state).size == (64, 64)
     assert photo().size == (120, 96)
 
 

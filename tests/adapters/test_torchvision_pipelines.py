@@ -3,11 +3,11 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from classlens.adapters.pipelines import lay_open
-from classlens.adapters.pipelines.carried import look
 from classlens.dataset.trace import trace
 from classlens.errors import DataError
 from classlens.image import GAP
+from classlens.pipelines.carried import carried_to_image
+from classlens.pipelines.lay_open import lay_open
 from tests.adapters.foreign import dataset_of, outcomes, photo, whole
 
 torchvision = pytest.importorskip("torchvision")
@@ -86,7 +86,7 @@ def test_a_listener_is_taken_off_after_an_error():
 @pytest.mark.parametrize("kind", [first.RandomResizedCrop, v2.RandomResizedCrop])
 def test_the_box_that_is_told_is_the_one_that_was_cut(kind):
     ((_, outcome),) = outcomes(kind(32), seed=3)
-    left, top, width, height = outcome.drawn["box"]
+    left, top, width, height = outcome.params["box"]
 
     expected = functional.resized_crop(photo(), top, left, height, width, [32, 32])
 
@@ -98,10 +98,10 @@ def test_the_factors_of_a_colour_jitter_are_told_in_the_order_in_which_they_act(
     ((_, outcome),) = outcomes(kind(0.5, 0.5, 0.5, 0.1), seed=1)
     picture = photo()
 
-    for name, factor in outcome.drawn.items():
+    for name, factor in outcome.params.items():
         picture = getattr(functional, f"adjust_{name}")(picture, factor)
 
-    assert sorted(outcome.drawn) == ["brightness", "contrast", "hue", "saturation"]
+    assert sorted(outcome.params) == ["brightness", "contrast", "hue", "saturation"]
     assert np.abs(np.asarray(picture, int) - np.asarray(outcome.state.value, int)).max() <= 1
 
 
@@ -110,7 +110,7 @@ def test_the_box_that_was_erased_is_told(kind):
     tensor = functional.to_tensor(photo()) + 0.5
 
     ((_, outcome),) = outcomes(kind(p=1.0, value=0), seed=2, value=tensor)
-    left, top, width, height = outcome.drawn["erase"]
+    left, top, width, height = outcome.params["erase"]
 
     erased = outcome.state.value == 0
     assert erased[:, top : top + height, left : left + width].all()
@@ -132,7 +132,7 @@ def test_a_stage_that_changed_nothing_says_why(transform, note):
 
     assert not snapshot.changed
     assert snapshot.note == note
-    assert snapshot.drawn == {}
+    assert snapshot.params == {}
 
 
 def test_a_container_tells_which_of_its_transforms_ran_and_what_they_drew():
@@ -142,8 +142,8 @@ def test_a_container_tells_which_of_its_transforms_ran_and_what_they_drew():
     ((_, choice),) = outcomes(chosen)
     ((_, application),) = outcomes(applied)
 
-    assert choice.drawn == {"1 RandomRotation": {"angle": 10.0}}
-    assert application.drawn == {"applied": "yes", "1 RandomRotation": {"angle": 7.0}, "2 Grayscale": {}}
+    assert choice.params == {"1 RandomRotation": {"angle": 10.0}}
+    assert application.params == {"applied": "yes", "1 RandomRotation": {"angle": 7.0}, "2 Grayscale": {}}
 
 
 @pytest.mark.parametrize("kind", [first.RandAugment, v2.RandAugment])
@@ -151,8 +151,8 @@ def test_policies_tell_the_operations_and_their_magnitudes(kind):
     seen = {}
     for seed in range(20):
         ((_, outcome),) = outcomes(kind(num_ops=2, magnitude=9), seed=seed)
-        assert len(outcome.drawn) == 2
-        seen |= {name.split()[1]: told for name, told in outcome.drawn.items()}
+        assert len(outcome.params) == 2
+        seen |= {name.split()[1]: told for name, told in outcome.params.items()}
 
     assert abs(seen["Rotate"]["magnitude"]) == pytest.approx(9.0)
 
@@ -162,7 +162,7 @@ def test_a_normalised_tensor_is_shown_as_the_picture_that_it_encodes():
 
     *_, (_, last) = outcomes(pipeline)
 
-    assert (look(last.state).pixels == np.asarray(photo())).all()
+    assert (carried_to_image(last.state).pixels == np.asarray(photo())).all()
     assert last.note == "normalised: mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225"
 
 
@@ -173,7 +173,7 @@ def test_two_normalisations_in_a_row_are_both_undone():
 
     *_, (_, last) = outcomes(pipeline)
 
-    assert np.abs(look(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
+    assert np.abs(carried_to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
 
 
 def test_a_preset_is_unfolded_into_resizing_cropping_and_normalising():
@@ -196,7 +196,7 @@ def test_settings_of_a_stage_are_those_of_the_transform():
 def test_pictures_of_any_mode_can_be_looked_at(mode):
     *_, (_, last) = outcomes(first.Resize(16), value=photo().convert(mode))
 
-    assert look(last.state).size == (16, 20)
+    assert carried_to_image(last.state).size == (16, 20)
 
 
 def test_grey_tensors_are_shown_in_grey_and_batches_by_all_their_pictures():
@@ -204,7 +204,7 @@ def test_grey_tensors_are_shown_in_grey_and_batches_by_all_their_pictures():
 
     ((_, last),) = outcomes(first.Lambda(lambda value: value * 1), value=grey)
 
-    pixels = look(last.state).pixels
+    pixels = carried_to_image(last.state).pixels
     assert (pixels[..., 0] == pixels[..., 2]).all()
     for number, picture in enumerate(grey):
         left = number * (8 + GAP)

@@ -8,8 +8,8 @@ import re
 import pytest
 import torch
 
-from classlens.adapters.openmm.zoo.build import PARTS, build_network
 from classlens.errors import ConfigError, NotOffered
+from classlens.zoo.build import PARTS, build_network
 
 POOL = {"type": "GlobalAveragePooling"}
 
@@ -225,4 +225,4 @@ def test_every_type_of_the_tables_has_a_builder(part):
 
     for address in PARTS[part].values():
         module, _, function = address.partition(":")
-        assert callable(getattr(import_module(f"classlens.adapters.openmm.zoo.{module}"), function))
+        assert callable(getattr(import_module(f"classlens.zoo.{module}"), function))

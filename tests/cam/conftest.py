@@ -10,7 +10,7 @@ from torch import nn
 
 from classlens.cam.classifier import Classifier
 from classlens.cam.feeding import scaled_whole
-from classlens.dataset.reading import read_image
+from classlens.dataset.decode import read_image
 from classlens.image import Encoding, Image
 
 PHOTOS = Path(__file__).parents[2] / "demo" / "photos"

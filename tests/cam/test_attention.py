@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
-from classlens.cam.attention import Watching, watching
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
+from classlens.cam.methods.attention import Watching, watching
 from classlens.errors import ModelError
 from classlens.image import Encoding
 from tests.cam.conftest import classifier_of, noise_image

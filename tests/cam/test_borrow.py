@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from classlens.cam.borrow import borrowed
+from classlens.cam.model_state import preserved
 
 
 def test_global_random_states_are_given_back():
-    with borrowed(nn.Linear(2, 2)):
+    with preserved(nn.Linear(2, 2)):
         before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
         random.random(), np.random.random(), torch.rand(3)
 
@@ -26,7 +26,7 @@ def test_a_mode_is_set_without_running_the_model_s_own_override():
             return super().train(mode)
 
     module = Merging(2, 2)
-    with borrowed(module):
+    with preserved(module):
         assert not module.training
 
     assert (module.merged, module.training) == (0, True)
@@ -34,7 +34,7 @@ def test_a_mode_is_set_without_running_the_model_s_own_override():
 
 def test_nothing_is_recorded_before_the_first_cut():
     module = nn.Linear(2, 2)
-    with borrowed(module):
+    with preserved(module):
         assert torch.is_grad_enabled()
         assert not module(torch.ones(1, 2)).requires_grad
     assert module(torch.ones(1, 2)).requires_grad

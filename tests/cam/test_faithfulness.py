@@ -6,12 +6,10 @@ import torch
 from scipy.integrate import trapezoid
 from torch import nn
 
-from classlens.cam.answer import Manner
-from classlens.cam.explain import explain
-from classlens.cam.faithfulness import BETTER, Faithfulness, energy, evaluate, evaluations, mean, pointing
+from classlens.cam.explain import ExplainOptions, explain
+from classlens.cam.faithfulness import BETTER, Faithfulness, energy, evaluate, evaluations, filled_in, mean, pointing
 from classlens.cam.feeding import box_as_fed
-from classlens.cam.imputation import filled_in
-from classlens.cam.saliency import Heatmap, Saliency, Subject
+from classlens.cam.saliency import ExplainedClass, Heatmap, Saliency
 from classlens.image import Image
 from tests.cam.conftest import ESPRESSO, classifier_of
 
@@ -37,7 +35,7 @@ def told(rows: slice, columns: slice) -> Saliency:
     image = Image(pixels)
     values = np.random.default_rng(0).random((1, SIDE, SIDE), dtype=np.float32) / 100
     values[0, rows, columns] += 1
-    return Saliency(image, values, "GradCAM", "seen", Subject(0, 1.0, 0.9, "corner"))
+    return Saliency(image, values, "GradCAM", "seen", ExplainedClass(0, 1.0, 0.9, "corner"))
 
 
 HALF, REST = slice(0, SIDE // 2), slice(SIDE // 2, SIDE)
@@ -95,7 +93,7 @@ def test_a_map_about_no_class_is_refused(pooled, noise):
 
 def test_a_trained_network_s_map_beats_the_baselines_by_every_measure(trained, cat_and_cup):
     smaller = replace(trained, size=(128, 128))
-    found = explain(smaller, cat_and_cup, targets=ESPRESSO, manner=Manner(whole=True))[0]
+    found = explain(smaller, cat_and_cup, targets=ESPRESSO, manner=ExplainOptions(whole=True))[0]
 
     result = evaluate(smaller, found, box=(128, 0, 256, 128))
 
@@ -146,7 +144,7 @@ def test_baselines_are_scored_once_for_all_maps_of_a_picture():
 
 
 def test_maps_of_two_classes_are_not_evaluated_together():
-    other = replace(told(HALF, HALF), subject=Subject(1, 1.0, 0.1, "rest"))
+    other = replace(told(HALF, HALF), subject=ExplainedClass(1, 1.0, 0.1, "rest"))
     with pytest.raises(ValueError, match="one picture and one class"):
         list(evaluations(classifier_of(Corner(), size=(SIDE, SIDE)), [told(HALF, HALF), other]))
 
@@ -155,7 +153,7 @@ def test_of_a_contrast_the_two_classes_compete_alone():
     """With two classes there is no third: the contrast's probabilities are those of the class."""
     classifier = classifier_of(Corner(), size=(SIDE, SIDE))
     plain = told(HALF, HALF)
-    contrast = replace(plain, subject=Subject(0, 1.0, 0.9, "corner - rest", 1, 0.1))
+    contrast = replace(plain, subject=ExplainedClass(0, 1.0, 0.9, "corner - rest", 1, 0.1))
 
     one, other = evaluate(classifier, plain).own, evaluate(classifier, contrast).own
 

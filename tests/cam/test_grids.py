@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from classlens.cam.grids import Layout, Place, covers, layout_of
+from classlens.cam.layout import Layout, Place, covers, layout_of
 from classlens.errors import ModelError
 
 

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from torch.utils.checkpoint import checkpoint
 
-from classlens.cam.borrow import borrowed
 from classlens.cam.explain import explain
-from classlens.cam.layers import default_layer
-from classlens.cam.preview import preview
+from classlens.cam.layers import default_layer, preview
+from classlens.cam.model_state import preserved
 from classlens.errors import ModelError
 from tests.cam.conftest import classifier_of, noise_image
 from tests.cam.test_explain import same, state_of
@@ -269,7 +268,7 @@ def test_a_network_that_checkpoints_in_evaluation_has_the_maps_of_one_that_does_
 def test_checkpointing_comes_back_when_the_last_of_several_threads_is_done():
     before = torch.utils.checkpoint.CheckpointFunction
     network = Checkpointing(reentrant=True).eval()
-    first, second = borrowed(network), borrowed(Checkpointing(reentrant=True))
+    first, second = preserved(network), preserved(Checkpointing(reentrant=True))
 
     first.__enter__()
     second.__enter__()

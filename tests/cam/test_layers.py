@@ -5,13 +5,11 @@ import timm
 import torch
 from torch import nn
 
-from classlens.cam.answer import Manner
-from classlens.cam.budget import peak_of_one
 from classlens.cam.classifier import Classifier
-from classlens.cam.explain import explain
-from classlens.cam.layers import default_layer, find_layers
-from classlens.cam.preview import preview
-from classlens.cam.sanity import survival
+from classlens.cam.cost import peak_of_one
+from classlens.cam.explain import ExplainOptions, explain
+from classlens.cam.layers import default_layer, find_layers, preview
+from classlens.cam.randomization import randomization_test
 from classlens.errors import ModelError, NotFound
 from classlens.image import Encoding
 from tests.cam.conftest import classifier_of, noise_image
@@ -194,7 +192,7 @@ def test_the_default_layer_is_looked_for_at_the_size_of_the_picture_fed(whole):
     """The record says 640 x 640, as for a test pipeline that leaves pictures as large as they are."""
     classifier = classifier_of(OneSize().eval(), size=(640, 640))
 
-    found = explain(classifier, noise_image(32, 32), manner=Manner(whole=whole))
+    found = explain(classifier, noise_image(32, 32), manner=ExplainOptions(whole=whole))
 
     assert [(saliency.layer, saliency.values.shape) for saliency in found] == [("norm", (8, 8))]
 
@@ -203,5 +201,5 @@ def test_the_sanity_check_and_the_memory_of_maps_are_those_of_the_picture_fed():
     classifier = classifier_of(OneSize().eval(), size=(640, 640))
     maps = list(explain(classifier, noise_image(32, 32), methods=["Occlusion"]))
 
-    assert len(survival(classifier, maps)) == 1
+    assert len(randomization_test(classifier, maps)) == 1
     assert peak_of_one(replace(classifier, size=(32, 32)), find_layers(classifier, ["norm"])) > 32 * 32 * 3 * 4

@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from classlens.cam.answer import Manner
 from classlens.cam.cost import runs_ahead, seconds_a_run
-from classlens.cam.explain import explain
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS, find_method
-from classlens.cam.methods.collapse import first_component, first_component_of_evidence
-from classlens.cam.methods.loading import functions
+from classlens.cam.methods.method_functions import functions
+from classlens.cam.methods.weights import first_component, first_component_of_evidence
 from classlens.cam.probe import Evidence
 from classlens.cam.targets import Objective
 from classlens.errors import ModelError, NotFound
@@ -80,7 +79,9 @@ def test_the_sign_of_a_component_of_evidence_puts_what_speaks_for_the_class_up()
 @pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.quick and not one.adds_channels])
 def test_eigen_smooth_leaves_a_method_alone_that_adds_up_no_channels(pooled, noise, method):
     usual, smooth = (
-        explain(pooled, noise, methods=method, layers="0", targets=1, manner=Manner(eigen_smooth=smooth))[0].values
+        explain(pooled, noise, methods=method, layers="0", targets=1, manner=ExplainOptions(eigen_smooth=smooth))[
+            0
+        ].values
         for smooth in (False, True)
     )
 
@@ -275,7 +276,7 @@ def test_channels_that_are_the_same_everywhere_are_asked_about_once():
         methods="ScoreCAM",
         layers="1",
         targets=35,
-        manner=Manner(progress=lambda *step: told.append(step)),
+        manner=ExplainOptions(progress=lambda *step: told.append(step)),
     )
 
     assert told[:-1][-1] == ("ScoreCAM", 11, 40)
@@ -283,10 +284,11 @@ def test_channels_that_are_the_same_everywhere_are_asked_about_once():
 
 def test_slow_methods_tell_how_far_they_are_and_take_as_many_samples_as_wanted(pooled, noise):
     told = []
-    manner = Manner(batch_size=4, samples=6, progress=lambda *step: told.append(step))
+    manner = ExplainOptions(batch_size=4, samples=6, progress=lambda *step: told.append(step))
 
     few, usual = (
-        explain(pooled, noise, methods="RISE", layers="1", targets=1, manner=one)[0] for one in (manner, Manner())
+        explain(pooled, noise, methods="RISE", layers="1", targets=1, manner=one)[0]
+        for one in (manner, ExplainOptions())
     )
 
     assert told == [("RISE", 4, 6), ("RISE", 6, 6), ("pictures", 1, 1)]
@@ -296,15 +298,17 @@ def test_slow_methods_tell_how_far_they_are_and_take_as_many_samples_as_wanted(p
 @pytest.mark.parametrize("method", ["ScoreCAM", "SS-CAM", "IS-CAM", "AblationCAM", "RISE", "Occlusion", "SmoothGrad"])
 def test_a_batch_of_slow_maps_is_that_of_single_pictures(pooled, method):
     pictures = [noise_image(8, 8, seed=seed) for seed in range(3)]
-    together = explain(pooled, pictures, methods=method, layers="1", targets=1, manner=Manner(batch_size=5, samples=8))
+    together = explain(
+        pooled, pictures, methods=method, layers="1", targets=1, manner=ExplainOptions(batch_size=5, samples=8)
+    )
 
     for picture, one in zip(pictures, together, strict=True):
-        alone = explain(pooled, picture, methods=method, layers="1", targets=1, manner=Manner(samples=8))[0]
+        alone = explain(pooled, picture, methods=method, layers="1", targets=1, manner=ExplainOptions(samples=8))[0]
         np.testing.assert_allclose(one.values, alone.values, rtol=1e-4, atol=1e-5)
 
 
 def test_the_cost_of_slow_methods_is_known_before(pooled):
-    manner = Manner(samples=7)
+    manner = ExplainOptions(samples=7)
 
     found = runs_ahead(
         pooled, ["GradCAM", "ScoreCAM", "SS-CAM", "Occlusion", "RISE"], find_layers(pooled, ["0", "1"]), manner

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import classlens
-from classlens.cam.answer import Manner
-from classlens.cam.explain import explain
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import evaluate
 from classlens.cam.feeding import encoded
 from classlens.cam.methods import METHODS
@@ -206,7 +205,12 @@ def test_every_method_takes_a_single_logit(noise):
     methods = [one.name for one in METHODS.values() if one.needs != "attention"]
 
     found = explain(
-        classifier_of(Ending(1).eval()), noise, layers="relu", methods=methods, targets=[0, 1], manner=Manner(samples=2)
+        classifier_of(Ending(1).eval()),
+        noise,
+        layers="relu",
+        methods=methods,
+        targets=[0, 1],
+        manner=ExplainOptions(samples=2),
     )
 
     assert len(found) == 2 * len(methods)

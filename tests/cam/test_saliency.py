@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from classlens.cam.saliency import Explanation, Fused, Heatmap, Saliency, Subject
+from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency
 from classlens.errors import NotFound
 from classlens.image import Image
 from tests.cam.conftest import noise_image
 
-CAT = Subject(0, 2.0, 0.7, "cat")
-DOG = Subject(1, 1.0, 0.2, "dog")
+CAT = ExplainedClass(0, 2.0, 0.7, "cat")
+DOG = ExplainedClass(1, 1.0, 0.2, "dog")
 
 
 def saliency(values, *, layer="a", method="GradCAM", subject=CAT, index=0, size=(4, 4)) -> Saliency:

@@ -4,13 +4,13 @@ import torch
 from torch import nn
 
 from classlens.cam.explain import explain
-from classlens.cam.sanity import (
+from classlens.cam.randomization import (
     average_ranks,
     cascade,
-    forgetful,
+    randomization_test,
     rank_correlation,
+    shuffle_weights,
     structural_similarity,
-    survival,
 )
 from tests.cam.conftest import ESPRESSO, classifier_of, noise_image
 
@@ -51,7 +51,7 @@ def test_weights_are_shuffled_within_themselves_and_given_back_after_an_error():
     seen = []
 
     def interrupted() -> None:
-        with forgetful([module[0].weight]):
+        with shuffle_weights([module[0].weight]):
             seen.append(module[0].weight.detach().clone())
             raise KeyboardInterrupt
 
@@ -67,7 +67,7 @@ def test_a_map_that_needs_the_head_changes_at_once_and_one_that_does_not_later()
     classifier, image = classifier_of(network(), size=(16, 16)), noise_image(16, 16)
     maps = list(explain(classifier, image, methods=["HiResCAM", "EigenCAM"], layers="3", targets=1))
 
-    needs, ignores = survival(classifier, maps)
+    needs, ignores = randomization_test(classifier, maps)
 
     assert needs.layers == ("6", "2", "0")
     assert needs.rank[0] < 0.99
@@ -80,7 +80,7 @@ def test_slow_methods_are_asked_once_after_everything_is_forgotten():
     classifier, image = classifier_of(network(), size=(16, 16)), noise_image(16, 16)
     maps = list(explain(classifier, image, methods=["ScoreCAM"], layers="3", targets=1))
 
-    (found,) = survival(classifier, maps)
+    (found,) = randomization_test(classifier, maps)
 
     assert found.rank[:-1] == (None, None)
     assert found.rank[-1] is not None
@@ -93,14 +93,14 @@ def test_a_network_that_becomes_blind_gives_no_number():
     with torch.no_grad():
         module[6].weight.zero_()
 
-    assert survival(classifier, found)[0].rank == (None, None, None)
+    assert randomization_test(classifier, found)[0].rank == (None, None, None)
 
 
 def test_a_trained_map_does_not_survive_and_the_weights_come_back(trained, cat_and_cup):
     before = [tensor.clone() for tensor in trained.module.state_dict().values()]
     maps = list(explain(trained, cat_and_cup, methods=["GradCAM", "LayerCAM"], targets=ESPRESSO))
 
-    found = survival(trained, maps)
+    found = randomization_test(trained, maps)
 
     assert all(abs(one.rank[-1]) < 0.8 for one in found)
     assert all(map(torch.equal, before, trained.module.state_dict().values()))

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from classlens.adapters import open_source
-from classlens.cam.answer import Manner
-from classlens.cam.explain import explain
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import evaluate
 from classlens.cam.methods import METHODS
-from classlens.cam.sanity import survival
+from classlens.cam.randomization import randomization_test
 from classlens.errors import ModelError
 from classlens.image import Image
 from tests.cam.conftest import noise_image
@@ -72,7 +71,7 @@ def test_the_rest_of_the_network_does_not_run_behind_the_last_layer_that_they_ne
 @pytest.mark.parametrize("kind", [torch.float32, torch.half, torch.bfloat16, torch.double])
 def test_every_method_draws_a_network_of_the_user_in_every_precision(kind, picture):
     classifier = opened(Tutorial().to(kind))
-    manner = Manner(samples=2)
+    manner = ExplainOptions(samples=2)
 
     found = explain(classifier, picture, methods=METHODS_FOR_ALL, layers="conv2", targets=1, manner=manner)
 
@@ -90,7 +89,7 @@ def test_maps_of_a_network_of_the_user_are_evaluated(kind, picture):
     (found,) = explain(classifier, picture, layers="conv2", targets=1)
 
     scores, usual = evaluate(classifier, found).own, evaluate(opened(Tutorial()), found).own
-    (kept,) = survival(classifier, [found])
+    (kept,) = randomization_test(classifier, [found])
 
     assert scores.deletion == pytest.approx(usual.deletion, rel=1e-2)
     assert len(kept.rank) == len(kept.layers)

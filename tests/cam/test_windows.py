@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from classlens.adapters.openmm.zoo.build import build_network
-from classlens.cam.borrow import borrowed
+from classlens.cam.capture import observe
 from classlens.cam.classifier import Classifier
-from classlens.cam.evidence import observe
 from classlens.cam.explain import explain
+from classlens.cam.hooks import noise
 from classlens.cam.layers import find_layers
-from classlens.cam.passes import noise
+from classlens.cam.model_state import preserved
 from classlens.errors import ModelError
+from classlens.zoo.build import build_network
 from tests.cam.conftest import classifier_of, noise_image
 
 SIDE = 3
@@ -145,7 +145,7 @@ def test_shifted_windows_of_real_networks_come_out_where_the_block_adds_them(bui
     module.register_forward_pre_hook(lambda _, inputs: came.append(inputs[0].detach()))
     module.get_submodule(behind).register_forward_pre_hook(lambda _, inputs: went.append(inputs[0].detach()))
 
-    with borrowed(classifier.module):
+    with preserved(classifier.module):
         seen = observe(classifier, noise(classifier, count=2), find_layers(classifier, [f"{block}.{attention}"]))
         grid = seen.layouts[0].grid(seen.outputs[0].detach())
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from classlens.adapters import Options, open_source
-from classlens.cli.browse_job import Look, keep, lost, sketch
-from classlens.cli.browse_workers import Job, Opening, results
+from classlens.cli.browse_job import RenderOptions, encode_and_write, render_sample, report_crash
+from classlens.cli.browse_workers import DatasetSpec, Job, results
 from classlens.cli.main import main
 
 CONFIG = """
@@ -263,7 +263,7 @@ def open_deadly(path, options):
     def open_dataset(name):
         dataset = source.dataset(name)
         load = lambda index: os._exit(139) if index == 2 else dataset.load(index)
-        return replace(dataset, load=load, glance=None)
+        return replace(dataset, load=load, thumbnail=None)
 
     return replace(source, open_dataset=open_dataset)
 """
@@ -275,11 +275,11 @@ def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monk
     monkeypatch.setattr("classlens.adapters.ADAPTERS", {"deadly": "deadly:open_deadly"})
     dataset = open_source(f"deadly:{data}").dataset("train")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    opening = Opening(f"deadly:{data}", "train", Options())
+    opening = DatasetSpec(f"deadly:{data}", "train", Options())
     monkeypatch.setattr("classlens.cli.browse_workers.work", work_with_deadly)
 
-    look = Look("original")
-    job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
+    look = RenderOptions("original")
+    job = Job(partial(render_sample, look=look), partial(encode_and_write, look=look), partial(report_crash, look=look))
     found = list(results(dataset, opening, ((index, 0) for index in range(6)), job, total=6, workers=2))
 
     assert [row.index for row in found] == list(range(6))

@@ -14,7 +14,7 @@ from classlens.cli.browse_run import bar
 from classlens.cli.browse_window import FRAME, fitted
 from classlens.cli.browse_workers import worthwhile_here
 from classlens.cli.main import main
-from classlens.dataset.reading import read_image
+from classlens.dataset.decode import read_image
 from classlens.image import Image
 from tests.cli.test_browse import MIXUP, config, data, files
 

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from classlens.cam.explain import explain
 from classlens.cli import cam_answer, cam_cost, cam_portions
 from classlens.cli.main import main
-from classlens.dataset.reading import read_image
+from classlens.dataset.decode import read_image
 from tests.cam.conftest import noise_image
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from classlens.adapters.openmm.classifier import build_module
-from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.classifiers import build_module
+from classlens.adapters.openmm.setup import read_setup
 from classlens.cli.main import run_command
 from classlens.config import read_config
 from classlens.config.overrides import parse_overrides

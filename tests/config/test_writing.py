@@ -1,7 +1,6 @@
 import json
 
-from classlens.config.differences import ABSENT, Difference, differences
-from classlens.config.writing import as_data, as_python
+from classlens.config.writing import ABSENT, Difference, as_data, as_python, differences
 
 
 def test_short_values_take_one_line_and_long_ones_a_line_per_item():

@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_pixels_in_any_order(source):
     for first, second in zip(forwards, reversed(backwards), strict=True):
         for one, other in zip(first.snapshots, second.snapshots, strict=True):
             assert np.array_equal(one.image.pixels, other.image.pixels)
-            assert repr(one.drawn) == repr(other.drawn)
+            assert repr(one.params) == repr(other.params)
 
 
 def test_another_seed_draws_something_else(source):
@@ -67,7 +67,7 @@ def test_the_callers_chance_is_as_it_was(source):
 
 def test_what_was_drawn_can_be_written_as_data(source):
     for snapshot in classlens.trace(source.dataset("train"), 0, seed=2).snapshots:
-        json.dumps(snapshot.drawn, default=dict)
+        json.dumps(snapshot.params, default=dict)
 
 
 def test_an_index_outside_the_dataset_is_refused(source):

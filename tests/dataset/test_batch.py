@@ -14,7 +14,7 @@ def shades(sizes=(20,) * 6):
         length=len(sizes),
         load=lambda index: np.full((sizes[index], sizes[index], 3), 40 * index, np.uint8),
         stages=(),
-        look=Image,
+        to_image=Image,
         sample=lambda index: Sample(None, (index,)),
         classes=tuple("abcdef"),
     )

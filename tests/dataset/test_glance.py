@@ -9,8 +9,8 @@ import pytest
 from PIL import Image as Pillow
 
 from classlens.adapters import open_source
-from classlens.adapters.openmm.stages.loading import LoadImageFromFile
 from classlens.dataset.dataset import Outcome, Stage
+from classlens.dataset.loading import LoadImageFromFile
 from classlens.dataset.trace import trace
 
 TURNED = 6
@@ -32,7 +32,7 @@ def photos(tmp_path):
 @pytest.mark.parametrize(("index", "size", "seen"), [(0, (600, 800), (150, 200)), (1, (800, 600), (200, 150))])
 def test_a_jpeg_is_decoded_at_a_fraction_and_keeps_its_true_size(photos, index, size, seen):
     whole = trace(photos, index, keep="first").original
-    small = trace(photos, index, keep="first", needed=lambda longest: 160).original
+    small = trace(photos, index, keep="first", max_side=lambda longest: 160).original
 
     assert (whole.size, small.size) == (size, size)
     assert small.image.size == seen
@@ -42,11 +42,11 @@ def test_a_jpeg_is_decoded_at_a_fraction_and_keeps_its_true_size(photos, index, 
 
 
 def test_other_kinds_are_decoded_whole(photos):
-    assert trace(photos, 2, keep="first", needed=lambda longest: 160).original.image.size == (600, 800)
+    assert trace(photos, 2, keep="first", max_side=lambda longest: 160).original.image.size == (600, 800)
 
 
 def test_remarks_are_the_same_at_any_size(photos):
-    small, whole = (trace(photos, 1, keep="first", needed=needed) for needed in (lambda longest: 80, None))
+    small, whole = (trace(photos, 1, keep="first", max_side=max_side) for max_side in (lambda longest: 80, None))
 
     assert small.remarks == whole.remarks != ()
 
@@ -55,7 +55,7 @@ def test_remarks_are_the_same_at_any_size(photos):
 def test_loaders_that_cannot_decode_smaller_do_not(photos, settings):
     path = photos.sample(0).path
 
-    state = LoadImageFromFile(**settings).state(Path(path).read_bytes(), path, needed=lambda longest: 80)
+    state = LoadImageFromFile(**settings).state(Path(path).read_bytes(), path, max_side=lambda longest: 80)
 
     assert state.value.shape == (600, 800, 3)
     assert state.full is None
@@ -65,4 +65,4 @@ def test_stages_never_see_a_smaller_copy(photos):
     staged = replace(photos, stages=(Stage("same", lambda state, random: Outcome(state)),))
 
     for keep in ("all", "ends", "last"):
-        assert trace(staged, 0, keep=keep, needed=lambda longest: 80).original.image.size == (600, 800)
+        assert trace(staged, 0, keep=keep, max_side=lambda longest: 80).original.image.size == (600, 800)

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages.loading import LoadImageFromFile
-from classlens.dataset.complaints import damage_in
-from classlens.dataset.headers import header_of
-from classlens.dataset.reading import read_bytes, read_image, salvage
+from classlens.dataset.decode import header_of, read_bytes, read_image, salvage
+from classlens.dataset.decoder_warnings import damage_in
+from classlens.dataset.loading import LoadImageFromFile
 from classlens.errors import DataError
 from tests.dataset.bad_pictures import CASES, HEIGHT, JPEG, WIDTH, make, turned
 

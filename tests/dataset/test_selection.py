@@ -18,7 +18,7 @@ def sorted_dataset(*counts):
         length=len(labels),
         load=lambda index: np.full((4, 4 + index % 2, 3), labels[index] * 10, np.uint8),
         stages=(),
-        look=Image,
+        to_image=Image,
         sample=lambda index: Sample(None, (labels[index],)),
         classes=names,
     )

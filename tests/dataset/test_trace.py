@@ -3,8 +3,8 @@ import random
 import numpy as np
 import pytest
 
-from classlens.dataset.chance import generator, seeded_globals
 from classlens.dataset.dataset import Dataset, Outcome, Sample, Stage
+from classlens.dataset.rng import generator, seeded_globals
 from classlens.dataset.trace import trace
 from classlens.image import Image
 
@@ -32,7 +32,7 @@ def dataset_of(*stages, length=10):
         length=length,
         load=lambda index: np.full((4, 5, 3), index, np.uint8),
         stages=stages,
-        look=lambda state: Image(state.copy()),
+        to_image=lambda state: Image(state.copy()),
         sample=lambda index: Sample(f"{index}.png", (index % 3,)),
         classes=("a", "b"),
     )
@@ -60,10 +60,10 @@ def test_the_same_index_and_seed_give_the_same_pixels_in_any_order(stages):
 def test_another_seed_or_another_sample_gives_other_draws(stage):
     dataset = dataset_of(stage)
 
-    def drawn(index, seed):
+    def params(index, seed):
         return (trace(dataset, index, seed).transformed.image.pixels - index).tobytes()
 
-    assert len({drawn(index, seed) for index in range(4) for seed in range(4)}) == 16
+    assert len({params(index, seed) for index in range(4) for seed in range(4)}) == 16
 
 
 def test_global_generators_are_given_back_as_they_were():
@@ -114,7 +114,7 @@ def test_a_snapshot_says_what_was_drawn_and_whether_anything_changed():
     result = trace(dataset_of(QUIET, Stage("idle", nothing)), 1)
 
     assert [snapshot.stage for snapshot in result.snapshots] == ["original", "noise", "idle"]
-    assert result.snapshots[1].drawn == {"added": "noise"}
+    assert result.snapshots[1].params == {"added": "noise"}
     assert [snapshot.changed for snapshot in result.snapshots] == [True, True, False]
     assert result.snapshots[2].note == "not drawn"
 

@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from classlens import Clock, Schedule, draw, replay
 from classlens.errors import DataError, NotFound
 from classlens.figures.chart import chart_of, rows, short
-from classlens.figures.curves_html import html_of
-from classlens.figures.curves_svg import svg_of
-from classlens.figures.frame import ticks
+from classlens.figures.curves_vector import html_of, svg_of
+from classlens.figures.plot_layout import ticks
 from classlens.figures.saving import check_target, save_csv, save_curves
 from classlens.figures.style import colours
-from classlens.figures.terminal_plot import terminal_plot
+from classlens.figures.terminal import terminal_plot
 from classlens.schedule.chain import Link, chain
 from classlens.schedule.schedule import Group, Mark
 from classlens.schedule.shapes import Cosine, Linear, MultiStep

@@ -4,8 +4,8 @@ import pytest
 from classlens.dataset.trace import Snapshot, Trace
 from classlens.figures import draw
 from classlens.figures.filmstrip import CAPTION, bad_tile, described, draw_trace, titled
-from classlens.figures.lettering import shortened, width_of, wrapped
 from classlens.figures.terminal import preview
+from classlens.figures.text import shortened, width_of, wrapped
 from classlens.image import Image
 
 
@@ -45,7 +45,7 @@ def test_what_was_drawn_is_written_under_the_stage_and_only_there():
 
 
 def test_values_are_put_in_few_words():
-    drawn = {
+    params = {
         "box": (1, 2, 30, 40),
         "flip": "no",
         "brightness": 0.123456,
@@ -55,7 +55,7 @@ def test_values_are_put_in_few_words():
         "alpha": (0.5, 0.25),
     }
 
-    assert described(drawn) == [
+    assert described(params) == [
         "box 30\N{MULTIPLICATION SIGN}40 at 1,2",
         "flip no",
         "brightness 0.123",

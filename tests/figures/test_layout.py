@@ -7,17 +7,13 @@ from PIL import ImageFont
 
 from classlens import Clock, draw
 from classlens.figures.chart import chart_of
-from classlens.figures.curves_html import html_of
-from classlens.figures.curves_layout import laid_out
-from classlens.figures.curves_svg import svg_of
-from classlens.figures.frame import log_ticks
-from classlens.figures.lettering import font
-from classlens.figures.metrics import broken, shortened, width_of
-from classlens.figures.primitives import Area, Dot, Segment, Stroke, Words
+from classlens.figures.curves_vector import html_of, svg_of
+from classlens.figures.plot_layout import Area, Dot, Segment, Stroke, Words, laid_out, log_ticks
 from classlens.figures.style import INK
-from classlens.figures.terminal_plot import terminal_plot
-from classlens.schedule.data import summary
-from classlens.schedule.schedule import Undecided
+from classlens.figures.terminal import terminal_plot
+from classlens.figures.text import broken, estimated_width, font, shortened_in_the_middle
+from classlens.schedule.replay import summary
+from classlens.schedule.schedule import MetricDependent
 from tests.figures.test_curves import cosine, milestones, run
 
 LONG = "vit-base-p16_32xb128-coslr-300e_in1k with a name that is very long indeed "
@@ -28,7 +24,7 @@ def boxes(parts):
     found = []
     for word in parts:
         if isinstance(word, Words) and word.text:
-            width = width_of(word.text, word.size, bold=word.bold)
+            width = estimated_width(word.text, word.size, bold=word.bold)
             before = {"start": 0, "middle": 0.5, "end": 1}[word.anchor] * width
             (x, y), up, down = word.at, 0.76 * word.size, 0.24 * word.size
             if word.turned:
@@ -87,7 +83,9 @@ def test_more_groups_than_lines_are_counted():
 
 def undecided(clock):
     course = cosine(clock)
-    return replace(course, undecided=Undecided(2000, lambda steps, initial: 0.3 * course.values(steps, initial), "acc"))
+    return replace(
+        course, undecided=MetricDependent(2000, lambda steps, initial: 0.3 * course.values(steps, initial), "acc")
+    )
 
 
 def test_what_a_metric_decides_is_dashed_over_an_area_with_words_to_it():
@@ -133,13 +131,13 @@ def test_words_are_as_wide_as_the_font_says():
         face = font(40, bold=bold)
         assert isinstance(face, ImageFont.FreeTypeFont)
         for text in ("swin-small_16xb64_in1k", "375,600 steps = 300 epochs x 1,252 steps", "warm-up ends", "0.0001"):
-            assert face.getlength(text) <= width_of(text, 40, bold=bold) * 1.01
+            assert face.getlength(text) <= estimated_width(text, 40, bold=bold) * 1.01
 
 
 def test_a_name_that_is_too_long_keeps_both_ends():
-    assert shortened("beginning-middle-end", 10, 70) == "begin…e-end"
-    assert shortened("short", 10, 70) == "short"
-    assert shortened("anything", 10, 3) == ""
+    assert shortened_in_the_middle("beginning-middle-end", 10, 70) == "begin…e-end"
+    assert shortened_in_the_middle("short", 10, 70) == "short"
+    assert shortened_in_the_middle("anything", 10, 3) == ""
 
 
 def test_text_is_broken_between_words():

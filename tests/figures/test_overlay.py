@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classlens.cam.saliency import Explanation, Fused, Heatmap, Saliency, Subject
+from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency
 from classlens.errors import NotFound
 from classlens.figures import draw
 from classlens.figures.colour import COLORMAPS, coloured, table
@@ -18,7 +18,9 @@ def ramp(height=32, width=48) -> Heatmap:
 
 def saliency(*, index=0, subject=None, method="GradCAM", layer="layer4") -> Saliency:
     values = np.random.default_rng(index).random((1, 4, 6), dtype=np.float32)
-    return Saliency(noise_image(32, 48), values, method, layer, subject or Subject(281, 3.0, 0.5, "tabby, cat"), index)
+    return Saliency(
+        noise_image(32, 48), values, method, layer, subject or ExplainedClass(281, 3.0, 0.5, "tabby, cat"), index
+    )
 
 
 def test_the_opacity_goes_from_the_picture_alone_to_the_colours_alone():
@@ -81,7 +83,7 @@ def test_everything_that_explain_gives_can_be_drawn():
 
 
 def test_a_drawing_grows_by_rows_for_classes_and_columns_for_methods():
-    cat, dog = Subject(0, 1.0, 0.5, "cat"), Subject(1, 1.0, 0.5, "dog")
+    cat, dog = ExplainedClass(0, 1.0, 0.5, "cat"), ExplainedClass(1, 1.0, 0.5, "dog")
     one = draw(Explanation((saliency(subject=cat),))).size
     wide = draw(Explanation((saliency(subject=cat), saliency(subject=cat, method="LayerCAM")))).size
     high = draw(Explanation((saliency(subject=cat), saliency(subject=dog)))).size
@@ -103,7 +105,9 @@ def test_a_long_row_is_broken():
 def test_pictures_of_mixed_shapes_share_a_grid_of_bearable_width():
     def shaped(height: int, width: int, index: int) -> Saliency:
         values = np.random.default_rng(0).random((1, 4, 6), dtype=np.float32)
-        return Saliency(noise_image(height, width), values, "GradCAM", "layer4", Subject(0, 1.0, 0.5, "cat"), index)
+        return Saliency(
+            noise_image(height, width), values, "GradCAM", "layer4", ExplainedClass(0, 1.0, 0.5, "cat"), index
+        )
 
     mixed = draw(Explanation((shaped(64, 16, 0), shaped(16, 96, 1)))).size
 

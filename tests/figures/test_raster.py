@@ -10,9 +10,8 @@ from PIL import Image
 
 from classlens.figures import curves_raster
 from classlens.figures.chart import chart_of
-from classlens.figures.curves_layout import laid_out
 from classlens.figures.curves_raster import encoded_picture, picture_of
-from classlens.figures.primitives import Stroke
+from classlens.figures.plot_layout import Stroke, laid_out
 from tests.figures.test_curves import bad_course, cosine, milestones, run
 from tests.figures.test_layout import undecided
 

@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from classlens.report.page import Picture, Section, write_page
+from classlens.figures.page import Picture, Section, write_page
 
 
 class Images(HTMLParser):

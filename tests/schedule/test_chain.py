@@ -7,8 +7,8 @@ from classlens import Clock
 from classlens.errors import ConfigError
 from classlens.schedule import chain as chains
 from classlens.schedule.chain import Link, chain
-from classlens.schedule.formulas import ANNEALINGS, one_cycle_phases
 from classlens.schedule.shapes import (
+    ANNEALINGS,
     INITIAL,
     ZERO,
     Constant,
@@ -21,6 +21,7 @@ from classlens.schedule.shapes import (
     Polynomial,
     Quadratic,
     Step,
+    one_cycle_phases,
 )
 
 FOREVER = 10**9

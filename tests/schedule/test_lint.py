@@ -3,20 +3,20 @@
 import pytest
 
 from classlens import Clock, Schedule, replay
-from classlens.adapters.openmm.schedules import chained, policies
+from classlens.adapters.openmm import lr_config, param_schedulers
 from classlens.schedule.schedule import Group
 
 CLOCK = Clock(epochs=10, steps_per_epoch=100)
 
 
 def findings(*configs, clock=CLOCK, lr=0.1):
-    schedulers = [chained.checked(config, f"param_scheduler[{index}]") for index, config in enumerate(configs)]
-    return found(lambda clock: chained.course_of(schedulers, clock), clock, lr)
+    schedulers = [param_schedulers.checked(config, f"param_scheduler[{index}]") for index, config in enumerate(configs)]
+    return found(lambda clock: param_schedulers.course_of(schedulers, clock), clock, lr)
 
 
 def old_findings(config, clock=CLOCK):
-    policy = policies.checked(config, "lr", by_epoch=clock.by_epoch)
-    return found(lambda clock: policies.course_of(policy, clock), clock, 0.1)
+    policy = lr_config.checked(config, "lr", by_epoch=clock.by_epoch)
+    return found(lambda clock: lr_config.course_of(policy, clock), clock, 0.1)
 
 
 def found(rule, clock, lr):
@@ -90,7 +90,11 @@ def test_a_finding_says_at_which_step_the_last_epoch_jumps():
     curves = replay(
         Schedule(
             (Group("all", {"lr": 0.1}),),
-            {"lr": lambda clock: chained.course_of([chained.checked(config, "param_scheduler")], clock)},
+            {
+                "lr": lambda clock: param_schedulers.course_of(
+                    [param_schedulers.checked(config, "param_scheduler")], clock
+                )
+            },
         ),
         CLOCK,
     )
@@ -105,7 +109,9 @@ def test_a_finding_says_at_which_step_the_last_epoch_jumps():
 def test_two_groups_share_one_finding():
     config = {"type": "MultiStepLR", "milestones": [30]}
     groups = tuple(Group(name, {"lr": lr}) for name, lr in (("head", 1.0), ("body", 0.1)))
-    rule = {"lr": lambda clock: chained.course_of([chained.checked(config, "param_scheduler")], clock)}
+    rule = {
+        "lr": lambda clock: param_schedulers.course_of([param_schedulers.checked(config, "param_scheduler")], clock)
+    }
 
     assert len(replay(Schedule(groups, rule), CLOCK).findings) == 1
 

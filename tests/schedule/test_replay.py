@@ -5,9 +5,8 @@ import pytest
 
 import classlens
 from classlens import Clock, Schedule, replay
-from classlens.schedule.chain import Link, chain
-from classlens.schedule.data import summary, table
-from classlens.schedule.sampled import each, sampled
+from classlens.schedule.chain import Link, chain, each, sampled
+from classlens.schedule.replay import summary, table
 from classlens.schedule.schedule import Batches, Group, scaled_by_batch
 from classlens.schedule.shapes import Cosine, Linear, MultiStep, Step
 

@@ -24,9 +24,8 @@ from pytorch_grad_cam.activations_and_gradients import ActivationsAndGradients
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from tests.cam.conftest import trained_efficientnet
 
-from classlens.cam.answer import Manner
 from classlens.cam.classifier import Classifier
-from classlens.cam.explain import explain
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.saliency import Explanation, Saliency
 from classlens.image import Encoding, Image
 
@@ -165,7 +164,7 @@ def test_eigen_smooth_is_equal_up_to_sign(careful, classifier, method):
     names = [LAYERS[classifier.name][1]]
     reference = theirs(method, classifier, names, photos(2), eigen_smooth=True)
 
-    mine = ours(classifier, [method], names, photos(2), manner=Manner(eigen_smooth=True))
+    mine = ours(classifier, [method], names, photos(2), manner=ExplainOptions(eigen_smooth=True))
 
     assert max(map(upright, mine, reference)) < 1e-4
 
@@ -173,7 +172,7 @@ def test_eigen_smooth_is_equal_up_to_sign(careful, classifier, method):
 @pytest.mark.parametrize("names", [[2], [1, 2]], ids=["one layer", "two layers"])
 def test_aug_smooth_is_equal(careful, efficientnet, names):
     layers = [LAYERS[efficientnet.name][name] for name in names]
-    mine = ours(efficientnet, ["GradCAM", "LayerCAM"], layers, photos(2), manner=Manner(aug_smooth=True))
+    mine = ours(efficientnet, ["GradCAM", "LayerCAM"], layers, photos(2), manner=ExplainOptions(aug_smooth=True))
 
     for method in ("GradCAM", "LayerCAM"):
         assert difference(method, mine, theirs(method, efficientnet, layers, photos(2), aug_smooth=True)) < 1e-4

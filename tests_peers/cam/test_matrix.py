@@ -19,9 +19,8 @@ import torchcam.methods
 from captum.attr import LayerGradCam, LayerGradientXActivation
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-from classlens.cam.answer import Manner
 from classlens.cam.classifier import Classifier
-from classlens.cam.explain import explain
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.layers import find_layers
 from classlens.cam.saliency import Explanation, Saliency, fuse
 from classlens.image import Encoding, Image
@@ -119,7 +118,7 @@ def encoded(classifier: Classifier, count: int) -> torch.Tensor:
 
 @cache
 def ours(
-    case: Case, methods: tuple[str, ...], layers: tuple[str, ...], count: int, manner: Manner | None = None
+    case: Case, methods: tuple[str, ...], layers: tuple[str, ...], count: int, manner: ExplainOptions | None = None
 ) -> Explanation:
     """All methods from one pass."""
     targets = TARGETS[:count]
@@ -187,7 +186,7 @@ class TestAgainstGradCam:
         assert {method: error for method, error in wrong.items() if error > CLOSE} == {}
 
     def test_eigen_smooth(self, careful, case, count, layers):  # noqa: F811
-        names, manner = case.layers[-layers:], Manner(eigen_smooth=True)
+        names, manner = case.layers[-layers:], ExplainOptions(eigen_smooth=True)
 
         wrong = {
             method: worst(
@@ -203,7 +202,7 @@ class TestAgainstGradCam:
 
     def test_aug_smooth(self, careful, case, count, layers):  # noqa: F811
         """Of two methods: what is done to the picture and its maps is the same for all."""
-        names, manner = case.layers[-layers:], Manner(aug_smooth=True)
+        names, manner = case.layers[-layers:], ExplainOptions(aug_smooth=True)
 
         wrong = {
             method: worst(

@@ -8,7 +8,7 @@ import mmengine
 import pytest
 from mmengine.config import Config
 
-from classlens.adapters.openmm.opening import open_settings
+from classlens.adapters.config_file import open_settings
 from classlens.config import read_config
 from classlens.errors import ConfigError
 

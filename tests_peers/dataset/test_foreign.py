@@ -7,10 +7,10 @@ import torch
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages import build_stages, look, transform
-from classlens.adapters.openmm.stages.state import State
-from classlens.dataset.chance import generator, seeded_globals
+from classlens.adapters.openmm.stages.build_stages import build_stages, transform
 from classlens.dataset.dataset import Dataset
+from classlens.dataset.rng import generator, seeded_globals
+from classlens.dataset.state import State, to_image
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError
 
@@ -30,7 +30,7 @@ def picture():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_torchvision_stages_make_the_peers_pixels(seed, picture):
-    dataset = Dataset("toy", 1, lambda _: State(picture), build_stages(TORCHVISION, where="train"), look)
+    dataset = Dataset("toy", 1, lambda _: State(picture), build_stages(TORCHVISION, where="train"), to_image)
     results = {"img": picture.copy()}
     states = trace(dataset, 0, seed).snapshots
 
@@ -67,7 +67,7 @@ def test_every_name_of_torchvision_makes_the_peers_pixels(settings, picture):
     from classlens.dataset.trace import mixed
 
     pipeline = [{"type": "NumpyToPIL", "to_rgb": True}, settings]
-    dataset = Dataset("toy", 1, lambda _: State(picture), build_stages(pipeline, where="train"), look)
+    dataset = Dataset("toy", 1, lambda _: State(picture), build_stages(pipeline, where="train"), to_image)
     mine = trace(dataset, 0, 3).transformed.image.pixels
     results = {"img": picture.copy()}
 
@@ -89,7 +89,7 @@ def test_tensors_are_shown_as_pictures(picture):
         state = stage.apply(state, generator(0, 0, number)).state
 
     assert isinstance(state.value, torch.Tensor)
-    np.testing.assert_array_equal(look(state).pixels, picture[..., ::-1])
+    np.testing.assert_array_equal(to_image(state).pixels, picture[..., ::-1])
 
 
 def test_a_transform_of_mmpretrain_that_is_not_native_needs_trust(picture):
@@ -99,7 +99,7 @@ def test_a_transform_of_mmpretrain_that_is_not_native_needs_trust(picture):
         build_stages([settings], where="train")
     (stage,) = build_stages([settings], where="train", trusted=())
 
-    shown = look(stage.apply(State(picture), generator(0, 0, 0)).state)
+    shown = to_image(stage.apply(State(picture), generator(0, 0, 0)).state)
     assert "--trust-config" in refused.value.hint
     np.testing.assert_array_equal(shown.pixels, picture[10:50, 25:65, ::-1])
 

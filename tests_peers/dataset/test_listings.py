@@ -12,8 +12,8 @@ from mmpretrain.datasets import categories
 from mmpretrain.registry import DATASETS
 from tests.adapters import published
 
-from classlens.adapters.openmm.class_names import names_of
-from classlens.adapters.openmm.samples import KINDS, open_split
+from classlens.adapters.openmm.datasets import KINDS, open_split
+from classlens.adapters.openmm.published_names import names_of
 from classlens.adapters.openmm.setup import Split
 from classlens.errors import ConfigError, DataError
 

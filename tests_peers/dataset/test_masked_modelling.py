@@ -5,11 +5,11 @@ import pytest
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import TRANSFORMS
 
-from classlens.adapters.openmm.stages import build_stages, look, transform
+from classlens.adapters.openmm.stages.build_stages import build_stages, transform
 from classlens.adapters.openmm.stages.crops import RandomResizedCropAndInterpolationWithTwoPic as TwoPictures
-from classlens.adapters.openmm.stages.masking import MASKS
-from classlens.adapters.openmm.stages.state import State
-from classlens.dataset.chance import generator
+from classlens.adapters.openmm.stages.mask_generators import MASKS
+from classlens.dataset.rng import generator
+from classlens.dataset.state import State, to_image
 from tests_peers.dataset.test_pixels import ours, peer
 from tests_peers.dataset.test_pixels import picture as picture
 
@@ -80,7 +80,7 @@ def test_a_mask_leaves_the_picture_and_is_counted(picture):
 
     assert outcome.state.value is picture
     count = int(TRANSFORMS.build({"type": "SimMIMMaskGenerator"})({})["mask"].sum())
-    assert outcome.drawn == {"masked": f"{count} of {48 * 48} patches"}
+    assert outcome.params == {"masked": f"{count} of {48 * 48} patches"}
 
 
 PAIRS = [
@@ -96,15 +96,15 @@ PAIRS = [
 def test_pairs_of_pictures_are_the_peers(settings, seed, picture, monkeypatch):
     crop = TwoPictures(**settings)
     theirs = TRANSFORMS.build({"type": "RandomResizedCropAndInterpolationWithTwoPic", **settings})
-    drawn = crop.draw(picture, Chance(seed))
+    params = crop.sample_params(picture, Chance(seed))
     Chance(seed).lent_to_the_peer(monkeypatch)
 
     expected = theirs({"img": picture.copy()})["img"]
 
     first, second = expected if isinstance(expected, list) else (expected, None)
-    np.testing.assert_array_equal(crop.apply(picture, drawn), first)
+    np.testing.assert_array_equal(crop.apply(picture, params), first)
     if second is not None:
-        np.testing.assert_array_equal(crop.second(picture, drawn), second)
+        np.testing.assert_array_equal(crop.second(picture, params), second)
 
 
 def test_a_pair_of_pictures_is_shown_side_by_side_and_masked(picture):
@@ -116,7 +116,7 @@ def test_a_pair_of_pictures_is_shown_side_by_side_and_masked(picture):
         state = stage.apply(state, generator(0, 0, 0)).state
 
     assert [view.value.shape[0] for view in state.views] == [60, 30]
-    assert look(state).size == (60, 94)
+    assert to_image(state).size == (60, 94)
 
 
 RESIZES = [
@@ -144,10 +144,10 @@ def test_random_sizes_are_spread_as_the_peers(settings, picture):
     np.random.seed(0)
     expected = np.array([sample() for _ in range(3000)], float)
 
-    drawn = np.array([mine.draw(picture, random)["scale"] for _ in range(3000)], float)
+    params = np.array([mine.sample_params(picture, random)["scale"] for _ in range(3000)], float)
 
-    np.testing.assert_allclose(drawn.mean(axis=0), expected.mean(axis=0), rtol=0.05)
-    np.testing.assert_allclose(drawn.std(axis=0), expected.std(axis=0), rtol=0.08)
+    np.testing.assert_allclose(params.mean(axis=0), expected.mean(axis=0), rtol=0.05)
+    np.testing.assert_allclose(params.std(axis=0), expected.std(axis=0), rtol=0.08)
 
 
 @pytest.mark.parametrize("size", [640, 701])
@@ -171,4 +171,4 @@ def test_transposed_arrays_are_the_peers_and_still_shown(order, picture):
     np.testing.assert_array_equal(state.value, peer(settings, picture))
     turned = order.index(1) < order.index(0)
     upright = picture.transpose(1, 0, 2) if turned else picture
-    np.testing.assert_array_equal(look(state).pixels, upright[..., ::-1])
+    np.testing.assert_array_equal(to_image(state).pixels, upright[..., ::-1])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmpretrain.registry import BATCH_AUGMENTS
 
-from classlens.adapters.openmm.samples.batches import mixing_of
+from classlens.adapters.openmm.datasets import mixing_of
 from classlens.dataset.batch import apply
 
 
@@ -20,18 +20,18 @@ def test_mixed_batches_with_the_peers_draws_are_the_peers(kind, seed, monkeypatc
     monkeypatch.setattr(torch, "randperm", lambda count: order)
     share = np.random.beta(1.0, 1.0)
     monkeypatch.setattr(np.random, "beta", lambda *_: share)
-    drawn = {"share": share, "partners": tuple(order.tolist())}
+    params = {"share": share, "partners": tuple(order.tolist())}
     if kind != "Mixup":
         scaled = share * 0.7 + 0.1 if kind == "ResizeMix" else share
         (top, bottom, left, right), corrected = theirs.cutmix_bbox_and_lam((40, 60), scaled)
         monkeypatch.setattr(theirs, "cutmix_bbox_and_lam", lambda *_: ((top, bottom, left, right), corrected))
-        drawn |= {"share": corrected, "box": (int(left), int(top), int(right - left), int(bottom - top))}
+        params |= {"share": corrected, "box": (int(left), int(top), int(right - left), int(bottom - top))}
     batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
-    if kind != "Mixup" and (drawn["box"][2] == 0 or drawn["box"][3] == 0):
+    if kind != "Mixup" and (params["box"][2] == 0 or params["box"][3] == 0):
         pytest.skip("the peer cannot resize to nothing")
 
     expected, scores = theirs(batch, torch.eye(4))
 
-    mixed = apply(mixing_of(settings, 1.0), pixels, drawn)
+    mixed = apply(mixing_of(settings, 1.0), pixels, params)
     np.testing.assert_allclose(mixed.transpose(0, 3, 1, 2), expected.numpy(), atol=0.02)
-    assert scores[0].max() == pytest.approx(max(drawn["share"], 1 - drawn["share"]), abs=1e-6) or order[0] == 0
+    assert scores[0].max() == pytest.approx(max(params["share"], 1 - params["share"]), abs=1e-6) or order[0] == 0

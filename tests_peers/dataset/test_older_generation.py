@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from mmengine.registry import Registry
 
-from classlens.adapters.openmm import bridge
-from classlens.adapters.openmm.stages import build_stages, transform
-from classlens.adapters.openmm.stages.operations import operation
-from classlens.adapters.openmm.stages.state import State
-from classlens.dataset.chance import generator
+from classlens.adapters.openmm import mmcls_0x
+from classlens.adapters.openmm.stages.build_stages import build_stages, transform
+from classlens.adapters.openmm.stages.policies import operation
+from classlens.dataset.rng import generator
+from classlens.dataset.state import State
 from tests_peers.dataset.test_pixels import picture as picture
 
 PIPELINES = Registry("older pipeline")
@@ -48,9 +48,9 @@ def theirs(settings, picture):
     return PIPELINES.build(dict(settings))({"img": picture.copy(), "img_shape": shape, "ori_shape": shape})["img"]
 
 
-def ours(settings, picture, drawn=None):
-    (stage,) = bridge.pipeline([settings])
-    return transform(stage, "test").apply(picture, drawn or {})
+def ours(settings, picture, params=None):
+    (stage,) = mmcls_0x.pipeline([settings])
+    return transform(stage, "test").apply(picture, params or {})
 
 
 FIXED = [
@@ -76,7 +76,7 @@ def test_fixed_stages_make_the_older_pixels(settings, picture):
 
 def test_normalised_pictures_hold_the_older_numbers(picture):
     settings = {"type": "Normalize", "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
-    (stage,) = build_stages(bridge.pipeline([settings]), where="test")
+    (stage,) = build_stages(mmcls_0x.pipeline([settings]), where="test")
 
     made = stage.apply(State(picture), np.random.default_rng(0)).state.value
 
@@ -91,8 +91,8 @@ def test_single_values_of_random_stages_make_the_older_pixels(picture, monkeypat
     light["eigvec"] = [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
     monkeypatch.setattr(np.random, "normal", lambda *_: alpha)
 
-    for settings, drawn in ((flip, {"flip": "vertical"}), (grey, {"grey": "yes"})):
-        np.testing.assert_array_equal(ours(settings, picture, drawn), theirs(settings, picture))
+    for settings, params in ((flip, {"flip": "vertical"}), (grey, {"grey": "yes"})):
+        np.testing.assert_array_equal(ours(settings, picture, params), theirs(settings, picture))
     np.testing.assert_allclose(ours(light, picture, {"alpha": tuple(alpha)}), theirs(light, picture), rtol=1e-6)
 
 
@@ -145,14 +145,14 @@ OPERATIONS = [
 
 @pytest.mark.parametrize(("settings", "draws"), OPERATIONS, ids=str)
 def test_operations_make_the_older_pixels(settings, draws, picture):
-    for drawn in draws:
-        fixed = {**settings, **drawn, "prob": 1.0}
-        (bridged,) = bridge.pipeline([fixed])
+    for params in draws:
+        fixed = {**settings, **params, "prob": 1.0}
+        (bridged,) = mmcls_0x.pipeline([fixed])
         signed = "random_negative_prob" in inspect.signature(PIPELINES.get(settings["type"])).parameters
 
         expected = theirs({**fixed, **({"random_negative_prob": 0.0} if signed else {})}, picture)
 
-        np.testing.assert_array_equal(operation(bridged, "test").apply(picture, drawn), expected)
+        np.testing.assert_array_equal(operation(bridged, "test").apply(picture, params), expected)
 
 
 ROWS = [
@@ -172,12 +172,12 @@ def test_a_level_of_randaugment_is_as_strong_as_the_older_one(row, levels, pictu
     rows = [{**row, "prob": 1.0, **({"random_negative_prob": 0.0} if signed else {})}]
     settings = {"type": "RandAugment", "policies": rows, "num_policies": 1, "magnitude_level": 7, **levels}
     settings["hparams"] = {"pad_val": [104, 116, 124], "interpolation": "bicubic"}
-    (bridged,) = bridge.pipeline([settings])
+    (bridged,) = mmcls_0x.pipeline([settings])
     mine = transform(bridged, "test")
 
-    drawn = mine.draw(picture, generator(0, 0, 0))
+    params = mine.sample_params(picture, generator(0, 0, 0))
 
-    np.testing.assert_array_equal(mine.apply(picture, drawn), theirs(settings, picture))
+    np.testing.assert_array_equal(mine.apply(picture, params), theirs(settings, picture))
 
 
 @pytest.mark.parametrize("shared", [{}, {"hparams": {"pad_val": [104, 116, 124], "interpolation": "bicubic"}}], ids=str)
@@ -188,9 +188,9 @@ def test_autoaugment_hands_shared_settings_to_its_operations_as_it_did(shared, p
         {"type": "Invert", "prob": 1.0},
     ]
     settings = {"type": "AutoAugment", "policies": [group], **shared}
-    (bridged,) = bridge.pipeline([settings])
+    (bridged,) = mmcls_0x.pipeline([settings])
     mine = transform(bridged, "test")
 
-    drawn = mine.draw(picture, generator(0, 0, 0))
+    params = mine.sample_params(picture, generator(0, 0, 0))
 
-    np.testing.assert_array_equal(mine.apply(picture, drawn), theirs(settings, picture))
+    np.testing.assert_array_equal(mine.apply(picture, params), theirs(settings, picture))

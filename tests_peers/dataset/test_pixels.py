@@ -10,9 +10,9 @@ import pytest
 from mmpretrain.datasets import transforms as peers
 from mmpretrain.registry import TRANSFORMS
 
-from classlens.adapters.openmm.stages import build_stages, test_pipeline, transform
-from classlens.adapters.openmm.stages.loading import LoadImageFromFile
-from classlens.adapters.openmm.stages.operations import Operation, operation
+from classlens.adapters.openmm.stages.build_stages import build_stages, test_pipeline, transform
+from classlens.adapters.openmm.stages.policies import Operation, operation
+from classlens.dataset.loading import LoadImageFromFile
 from classlens.image import Image
 
 PHOTOS = Path(__file__).parents[2] / "demo" / "photos"
@@ -31,8 +31,8 @@ def peer(settings, picture):
     return TRANSFORMS.build(dict(settings))({"img": picture.copy(), "img_shape": picture.shape[:2]})["img"]
 
 
-def ours(settings, picture, drawn=None):
-    return transform(settings, "test").apply(picture, drawn or {})
+def ours(settings, picture, params=None):
+    return transform(settings, "test").apply(picture, params or {})
 
 
 BACKENDS = [("cv2", kind) for kind in ("nearest", "bilinear", "bicubic", "area", "lanczos")]
@@ -139,11 +139,11 @@ def test_colour_jitter_with_the_peers_factors_makes_the_peers_pixels(backend, se
     order, *factors = theirs._rand_params()
     theirs._rand_params = lambda: (order, *factors)
     names = ("brightness", "contrast", "saturation", "hue")
-    drawn = {names[place]: factors[place] for place in order}
+    params = {names[place]: factors[place] for place in order}
 
     expected = theirs({"img": picture.copy()})["img"]
 
-    np.testing.assert_array_equal(ours(settings, picture, drawn), expected)
+    np.testing.assert_array_equal(ours(settings, picture, params), expected)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
@@ -183,8 +183,8 @@ def test_erasing_with_the_peers_box_and_patch_makes_the_peers_pixels(mode, pictu
 
     expected = theirs({"img": picture.copy()})["img"]
 
-    drawn = {"erase": (x, y, width, height), "fill": expected[y : y + height, x : x + width]}
-    np.testing.assert_array_equal(ours(settings, picture, drawn), expected)
+    params = {"erase": (x, y, width, height), "fill": expected[y : y + height, x : x + width]}
+    np.testing.assert_array_equal(ours(settings, picture, params), expected)
 
 
 OPERATIONS = [
@@ -210,14 +210,14 @@ OPERATIONS = [
 
 @pytest.mark.parametrize(("settings", "draws"), OPERATIONS, ids=str)
 def test_operations_make_the_same_pixels(settings, draws, picture):
-    for drawn in draws:
-        fixed = {**settings, **drawn, "prob": 1.0}
-        negative = {"random_negative_prob": 0.0} if "magnitude" in drawn or "angle" in drawn else {}
+    for params in draws:
+        fixed = {**settings, **params, "prob": 1.0}
+        negative = {"random_negative_prob": 0.0} if "magnitude" in params or "angle" in params else {}
         negative = {} if settings["type"] == "SolarizeAdd" else negative
 
         expected = peer({**fixed, **negative}, picture)
 
-        np.testing.assert_array_equal(operation(fixed, "test").apply(picture, drawn), expected)
+        np.testing.assert_array_equal(operation(fixed, "test").apply(picture, params), expected)
 
 
 def test_cutout_with_the_same_centre_makes_the_same_pixels(picture):
@@ -279,7 +279,7 @@ def test_crop_boxes_are_distributed_as_the_peers(name, picture):
     random = np.random.default_rng(0)
     mine = transform(settings, "test")
 
-    boxes = np.array([mine.draw(picture, random)["box"] for _ in range(3000)])
+    boxes = np.array([mine.sample_params(picture, random)["box"] for _ in range(3000)])
 
     np.testing.assert_allclose(boxes.mean(axis=0), expected.mean(axis=0), rtol=0.06, atol=1.0)
     np.testing.assert_allclose(boxes.std(axis=0), expected.std(axis=0), rtol=0.06, atol=1.0)
@@ -310,7 +310,7 @@ def test_files_are_decoded_as_the_peer_does(backend, color, tmp_path):
 
 
 def test_normalised_pictures_hold_the_same_numbers_and_can_be_looked_at(picture):
-    from classlens.adapters.openmm.stages.state import State, look
+    from classlens.dataset.state import State, to_image
 
     settings = {"type": "Normalize", "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "to_rgb": True}
     (stage,) = build_stages([settings], where="test")
@@ -318,7 +318,7 @@ def test_normalised_pictures_hold_the_same_numbers_and_can_be_looked_at(picture)
     state = stage.apply(State(picture), np.random.default_rng(0)).state
 
     np.testing.assert_allclose(state.value, peer(settings, picture), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(look(state).pixels, picture[..., ::-1])
+    np.testing.assert_array_equal(to_image(state).pixels, picture[..., ::-1])
 
 
 assert peers is not None

@@ -14,8 +14,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm import bridge
-from classlens.adapters.openmm.stages import build_stages
+from classlens.adapters.openmm import mmcls_0x
+from classlens.adapters.openmm.stages.build_stages import build_stages
 from classlens.errors import ConfigError
 from tests_peers.dataset.test_older_generation import PIPELINES
 
@@ -175,10 +175,10 @@ def test_what_mmpretrain_refuses_is_refused_before_the_first_picture(name, peer)
 @pytest.mark.parametrize("name", OLDER)
 def test_what_mmcls_refuses_is_refused_before_the_first_picture(name, peer):
     base = {"type": name, **OLDER[name][0]}
-    accepted = [one for one in variants(name, OLDER) if not refused(bridge.pipeline([one])) and peer(PIPELINES, one)]
+    accepted = [one for one in variants(name, OLDER) if not refused(mmcls_0x.pipeline([one])) and peer(PIPELINES, one)]
 
     assert accepted == []
-    assert not refused(bridge.pipeline([base]))
+    assert not refused(mmcls_0x.pipeline([base]))
 
 
 REASONS = [

@@ -12,7 +12,7 @@ from tests.adapters.test_flow import places as places
 from tests.adapters.test_samples import folder as folder
 from tests.adapters.test_samples import opened
 
-from classlens.adapters.openmm.samples import open_split
+from classlens.adapters.openmm.datasets import open_split
 from classlens.adapters.openmm.setup import Split
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError

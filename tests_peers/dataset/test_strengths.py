@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from mmpretrain.registry import TRANSFORMS
 
-from classlens.adapters.openmm.stages import transform
-from classlens.adapters.openmm.stages.operations import operation
-from classlens.dataset.chance import generator
+from classlens.adapters.openmm.stages.build_stages import transform
+from classlens.adapters.openmm.stages.policies import operation
+from classlens.dataset.rng import generator
 from tests_peers.dataset.test_pixels import ours, peer
 from tests_peers.dataset.test_pixels import picture as picture
 
@@ -39,9 +39,9 @@ def test_an_operation_at_a_level_makes_the_peers_pixels(name, order, level, pict
         signed = settings if name in UNSIGNED else {**settings, "random_negative_prob": negative}
         mine = operation(signed, "test")
 
-        drawn = mine.draw(picture, generator(0, level, 0))
+        params = mine.sample_params(picture, generator(0, level, 0))
 
-        np.testing.assert_array_equal(mine.apply(picture, drawn), peer(signed, picture))
+        np.testing.assert_array_equal(mine.apply(picture, params), peer(signed, picture))
 
 
 @pytest.mark.parametrize("total", [10, 30])
@@ -86,10 +86,10 @@ def compare(own, other, picture):
     other.prob, other.random_negative_prob = 1.0, 0.0
     mine = replace(own, prob=1.0, random_negative_prob=0.0)
 
-    drawn = mine.draw(picture, generator(0, 0, 0))
+    params = mine.sample_params(picture, generator(0, 0, 0))
 
     expected = other({"img": picture.copy()})["img"]
-    np.testing.assert_array_equal(mine.apply(picture, drawn), expected, err_msg=own.name)
+    np.testing.assert_array_equal(mine.apply(picture, params), expected, err_msg=own.name)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -104,11 +104,14 @@ def test_a_whole_randaugment_with_the_peers_choices_makes_the_peers_pixels(seed,
 
     expected = theirs({"img": picture.copy()})["img"]
 
-    drawn = {}
+    params = {}
     for number, place in enumerate(chosen, start=1):
         own = replace(mine.groups[place][0], prob=1.0, random_negative_prob=0.0)
-        drawn[f"{number} {own.name}"] = {"at": (int(place), 0), **own.draw(picture, generator(seed, number, 0))}
-    np.testing.assert_array_equal(mine.apply(picture, drawn), expected)
+        params[f"{number} {own.name}"] = {
+            "at": (int(place), 0),
+            **own.sample_params(picture, generator(seed, number, 0)),
+        }
+    np.testing.assert_array_equal(mine.apply(picture, params), expected)
 
 
 BACKENDS = [("cv2", kind) for kind in ("nearest", "bilinear", "bicubic", "area", "lanczos")]
@@ -179,7 +182,7 @@ def test_erased_boxes_are_distributed_as_the_peers(picture):
     expected = np.array([theirs.random_patch(*picture.shape[:2]) for _ in range(3000)])[:, [1, 0, 3, 2]]
     random = np.random.default_rng(0)
 
-    boxes = np.array([mine.draw(picture, random)["erase"] for _ in range(3000)])
+    boxes = np.array([mine.sample_params(picture, random)["erase"] for _ in range(3000)])
 
     np.testing.assert_allclose(boxes.mean(axis=0), expected.mean(axis=0), rtol=0.07, atol=1.0)
     np.testing.assert_allclose(boxes.std(axis=0), expected.std(axis=0), rtol=0.07, atol=1.0)
@@ -194,8 +197,8 @@ def test_grey_of_any_colour_order_is_the_peers(order, picture):
 
 
 def test_views_are_those_of_the_peers_pipelines(picture):
-    from classlens.adapters.openmm.stages import build_stages, look
-    from classlens.adapters.openmm.stages.state import State
+    from classlens.adapters.openmm.stages.build_stages import build_stages
+    from classlens.dataset.state import State, to_image
 
     pipelines = [[{"type": "Resize", "scale": 40}], [{"type": "CenterCrop", "crop_size": 20}]]
     settings = {"type": "MultiView", "transforms": pipelines, "num_views": [2, 1]}
@@ -207,4 +210,4 @@ def test_views_are_those_of_the_peers_pipelines(picture):
     assert len(state.views) == len(expected) == 3
     for view, other in zip(state.views, expected, strict=True):
         np.testing.assert_array_equal(view.value, other)
-    assert look(state).size[0] == 40
+    assert to_image(state).size[0] == 40

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from classlens import Clock
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.schedules.chained import checked, course_of
+from classlens.adapters.openmm.param_schedulers import checked, course_of
+from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
 from classlens.errors import ClasslensError
 from tests_peers.schedule.stepping import stepped

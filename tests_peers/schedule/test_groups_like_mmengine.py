@@ -6,12 +6,10 @@ import pytest
 import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 
-from classlens.adapters.openmm.classifier import build_module
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.schedules.depths import FAMILIES, layers_of
-from classlens.adapters.openmm.schedules.groups import initial_values, rule_for
-from classlens.adapters.openmm.schedules.parameters import listed
-from classlens.adapters.openmm.setup import Optimization
+from classlens.adapters.openmm.classifiers import build_module, listed
+from classlens.adapters.openmm.layer_decay import FAMILIES, layers_of
+from classlens.adapters.openmm.parameter_groups import initial_values, rule_for
+from classlens.adapters.openmm.setup import Optimization, read_setup
 from classlens.config import read_config
 from classlens.errors import ConfigError
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from classlens import Clock
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.schedules.policies import checked, course_of
+from classlens.adapters.openmm.lr_config import checked, course_of
+from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
 from classlens.errors import ConfigError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from classlens.adapters.openmm.schedules.chained import checked
+from classlens.adapters.openmm.param_schedulers import checked
 from classlens.errors import ClasslensError
 from tests_peers.schedule.stepping import stepped
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import mmpretrain
 
 from classlens import replay
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.schedule import clock_of, open_schedule
-from classlens.adapters.openmm.schedules.groups import decays_by_layer
+from classlens.adapters.openmm.parameter_groups import decays_by_layer
+from classlens.adapters.openmm.schedules import clock_of, open_schedule
+from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
 from classlens.errors import ConfigError
 
@@ -61,7 +61,7 @@ def test_the_ten_mistakes_of_upstream_are_found_and_nothing_else():
 
 
 def test_rates_that_decay_layer_by_layer_below_an_absolute_minimum_are_found(monkeypatch):
-    monkeypatch.setattr("classlens.adapters.openmm.zoo.upstream.find_spec", lambda name: None)  # layers by architecture
+    monkeypatch.setattr("classlens.zoo.build.find_spec", lambda name: None)  # layers by architecture
     found, layers = set(), {}
     for path, setup in setups():
         if not decays_by_layer(setup.optimization) or not setup.optimization.param_scheduler:

@@ -8,11 +8,11 @@ import torch
 from mmengine.registry import init_default_scope
 from mmpretrain.models import build_classifier
 
-from classlens.adapters.openmm.classifier import open_classifier
-from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.classifiers import open_classifier
+from classlens.adapters.openmm.setup import read_setup
 from classlens.cam.explain import explain
 from classlens.config import read_config
-from classlens.dataset.reading import read_image
+from classlens.dataset.decode import read_image
 from tests_peers.zoo.networks import mend_scale, randomised, reference_map, save_like_mmengine
 
 ROOT = Path(__file__).parents[2]

@@ -12,15 +12,15 @@ import torch
 from mmpretrain.models import build_classifier
 from torch import nn
 
-from classlens.adapters.openmm.checkpoints.loading import load_weights
-from classlens.adapters.openmm.checkpoints.reading import read_weights
-from classlens.adapters.openmm.classifier import default_layer as declared_layer
-from classlens.adapters.openmm.classifier import extra_tokens
-from classlens.adapters.openmm.zoo.build import build_network
+from classlens.adapters.openmm.classifiers import default_layer as declared_layer
+from classlens.adapters.openmm.classifiers import extra_tokens
+from classlens.adapters.openmm.upgrades import load_weights
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.cam.layers import default_layer
+from classlens.checkpoints.read_weights import read_weights
 from classlens.image import Encoding, Image
+from classlens.zoo.build import build_network
 from tests_peers.zoo.families import CASES
 from tests_peers.zoo.networks import (
     make_norms_alike,

@@ -12,11 +12,11 @@ from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS, TRANSFORMS
 
-from classlens.adapters.openmm.classifier import encoding_of, feeding_pipeline
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.stages import test_pipeline as pipeline_of
+from classlens.adapters.openmm.classifiers import encoding_of, feeding_pipeline
+from classlens.adapters.openmm.setup import read_setup
+from classlens.adapters.openmm.stages.build_stages import test_pipeline as pipeline_of
 from classlens.config import Config, read_config
-from classlens.dataset.reading import read_image
+from classlens.dataset.decode import read_image
 from classlens.errors import ClasslensError
 
 CONFIGS = Path(mmpretrain.__file__).parent / ".mim" / "configs"

@@ -11,8 +11,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.models.heads import ClsHead, MultiLabelClsHead
 from mmpretrain.registry import MODELS
 
-from classlens.adapters.openmm.classifier import output_kind
-from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.openmm.classifiers import output_kind
+from classlens.adapters.openmm.setup import read_setup
 from classlens.cam.targets import probabilities
 from classlens.config import read_config
 from classlens.errors import ClasslensError

@@ -4,12 +4,12 @@ import pytest
 import torch
 from mmpretrain.models import build_classifier
 
-from classlens.adapters.openmm.checkpoints.loading import load_weights
-from classlens.adapters.openmm.classifier import build_module
-from classlens.adapters.openmm.read_setup import read_setup
-from classlens.adapters.openmm.trusted import read_trusted
-from classlens.adapters.openmm.zoo.build import build_network
+from classlens.adapters.openmm.classifiers import build_module
+from classlens.adapters.openmm.setup import read_setup
+from classlens.adapters.openmm.upgrades import load_weights
+from classlens.adapters.trusted_config import read_trusted
 from classlens.errors import ConfigError, DataError
+from classlens.zoo.build import build_network
 from tests_peers.zoo.networks import randomised
 
 SHUFFLE = {

@@ -7,22 +7,24 @@ from functools import partial
 from pathlib import Path
 
 from classlens.adapters import Options
-from classlens.adapters.openmm.samples.archives import archived
-from classlens.adapters.openmm.samples.files import annotated
-from classlens.adapters.openmm.samples.listing import Listing, dataset_of
-from classlens.adapters.openmm.samples.names import (
+from classlens.dataset.addresses import is_remote
+from classlens.dataset.annotations import annotated
+from classlens.dataset.archives import inside, is_archive
+from classlens.dataset.dataset import Dataset
+from classlens.dataset.listing import (
     ALIASES,
+    EVERY_EXTENSION,
     SPLIT_FOLDERS,
+    Listing,
     behind,
+    dataset_of,
     order_note,
+    scan,
     split_among,
     without_splits,
 )
-from classlens.adapters.openmm.samples.tables import SUFFIXES, tabled, tables_in
-from classlens.dataset.archive import inside, is_archive
-from classlens.dataset.dataset import Dataset
-from classlens.dataset.folder import EVERY_EXTENSION, scan
-from classlens.dataset.remote import is_remote
+from classlens.dataset.shards import archived
+from classlens.dataset.tables import SUFFIXES, tabled, tables_in
 from classlens.errors import DataError, NotFound
 from classlens.source import Source
 
@@ -94,7 +96,6 @@ def in_folder(path: str, name: str) -> Listing:
 
 
 def saying(listing: Listing, words: Sequence[str]) -> Listing:
-    """The listing with more to be said about it."""
     return replace(listing, warnings=(*listing.warnings, *words))
 
 

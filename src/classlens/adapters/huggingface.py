@@ -18,21 +18,20 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 from transformers.utils import logging
 
 from classlens.adapters import Options
-from classlens.adapters.fitting import listed, load_checkpoint
-from classlens.adapters.hub import cached, hub_answers, out_of_reach
-from classlens.adapters.pipelines.carried import Array, Foreign, array_of, channels, fitted
-from classlens.adapters.pipelines.feeding import PROBE, Feeding, as_colour, as_grey, feeding, usual
+from classlens.adapters.hub import UNTRAINED, Setting, cached, hub_answers, out_of_reach, refuse_unknown, split_settings
+from classlens.adapters.input_channels import check_channels, takes_grey, to_input_channels
 from classlens.adapters.python.network import classes_of
-from classlens.adapters.running import users_code
-from classlens.adapters.scoring import kind_of
-from classlens.adapters.settings import UNTRAINED, Setting, refuse_unknown, split_settings
-from classlens.adapters.taking import as_taken, check_channels, takes_grey
+from classlens.adapters.python.network_output import kind_of
+from classlens.adapters.test_transform import PROBE, Feeding, as_colour, as_grey, feeding, usual
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
+from classlens.checkpoints.load_weights import listed, load_checkpoint
 from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image
+from classlens.pipelines.carried import Array, Foreign, array_of, channels, fitted
 from classlens.sharing import ALONE
 from classlens.source import Source
+from classlens.user_code import users_code
 
 SETTINGS = ("pretrained", "revision")
 THROUGH_PYTHON = "open the model through py:, in a module that takes pictures and returns the scores"
@@ -143,7 +142,7 @@ def logits(
     batch: Float[Tensor, "batch 3 height width"],
 ) -> Float[Tensor, "batch classes"]:
     """Raw class scores out of the model's named output."""
-    output: Foreign = network(pixel_values=as_taken(batch, grey=grey))
+    output: Foreign = network(pixel_values=to_input_channels(batch, grey=grey))
     scores: Tensor = output.logits if "logits" in output else output[0]
     return scores
 

@@ -14,13 +14,11 @@ import datasets
 from huggingface_hub import constants
 
 from classlens.adapters import Options
-from classlens.adapters.hub import hub_answers, out_of_reach
-from classlens.adapters.pipelines.carried import Foreign
-from classlens.adapters.python.data import open_data
-from classlens.adapters.python.labels import KEYS, as_labels
-from classlens.adapters.settings import Setting, refuse_unknown, split_settings
+from classlens.adapters.hub import Setting, hub_answers, out_of_reach, refuse_unknown, split_settings
+from classlens.adapters.python.python_data import KEYS, as_labels, open_data
 from classlens.dataset.dataset import Dataset, Sample
 from classlens.errors import DataError, NotFound
+from classlens.pipelines.carried import Foreign
 from classlens.sharing import ALONE
 from classlens.source import Source
 

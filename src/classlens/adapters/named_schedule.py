@@ -20,13 +20,12 @@ import torch
 from torch.optim import lr_scheduler
 
 from classlens.adapters import Options
-from classlens.adapters.running import users_code
 from classlens.adapters.torch_schedule import scheduled
 from classlens.errors import ConfigError, MissingDependency, NotFound
-from classlens.schedule.clock import Clock
-from classlens.schedule.schedule import Schedule
+from classlens.schedule.schedule import Clock, Schedule
 from classlens.sharing import unwarned
 from classlens.source import Plan, Source
+from classlens.user_code import users_code
 
 RUN = ("lr", "momentum", "weight_decay", "epochs", "steps_per_epoch", "steps", "every")
 LENGTHS = {

@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classlens.adapters import timm_schedule
-from classlens.adapters.running import users_code
 from classlens.errors import ConfigError
-from classlens.schedule.clock import Clock
-from classlens.schedule.sampled import sampled
-from classlens.schedule.schedule import Course, Rule, Setting, Stairs, Undecided, Values, distinct
+from classlens.schedule.chain import sampled
+from classlens.schedule.schedule import Clock, MetricDependent, Rule, Setting, Stairs, Trajectory, Values, distinct
 from classlens.sharing import unwarned
+from classlens.user_code import users_code
 
 Every = Literal["step", "epoch"]
 
@@ -63,7 +62,6 @@ class Stepping:
 
     @property
     def name(self) -> str:
-        """What the scheduler is called in errors."""
         return type(self.scheduler).__name__
 
     @property
@@ -74,7 +72,6 @@ class Stepping:
 
     @property
     def waits_for_metric(self) -> bool:
-        """Whether it is stepped with a metric."""
         return any(kind.__name__ in FOR_METRICS for kind in type(self.scheduler).__mro__)
 
     def is_due(self, tick: int, epoch: int) -> bool:
@@ -93,17 +90,14 @@ def made_for(scheduler: Thing) -> Every:
 
 
 def members_of(scheduler: Thing) -> list[Thing]:
-    """The schedulers inside a SequentialLR or a ChainedScheduler, which keep them in a private list."""
     return list(getattr(scheduler, "_schedulers", ()))
 
 
 def epoch_of(clock: Clock) -> int:
-    """Steps after which an epoch ends; where nobody knows, none ends before the run does."""
     return clock.steps_per_epoch or clock.steps
 
 
 def width_of(steppings: Sequence[Stepping], clock: Clock) -> int:
-    """Steps of the run for each tick: an epoch where nothing is stepped within one."""
     return 1 if any(each.every == "step" for each in steppings) else epoch_of(clock)
 
 
@@ -130,7 +124,7 @@ def rules_of(
         best = record(clock, improves=True)
         return best, record(clock, improves=False) if any(each.waits_for_metric for each in ordered) else best
 
-    def rule(name: str, index: int, clock: Clock) -> Course:
+    def rule(name: str, index: int, clock: Clock) -> Trajectory:
         best, worst = (values[name][:, index] for values in records(clock))
         course = course_of(best, worst, ordered, clock)
         return replace(course, settings=tuple(map(setting_of, ordered))) if name == "lr" else course
@@ -199,11 +193,10 @@ def advance_of(each: Stepping, *, improves: bool) -> Callable[[], None]:
 
 
 def rule_in(scheduler: Thing) -> Thing:
-    """The rule that looks at the metric: timm's scheduler holds one of torch's."""
     return getattr(scheduler, "lr_scheduler", scheduler)
 
 
-def course_of(best: Values, worst: Values, steppings: Sequence[Stepping], clock: Clock) -> Course:
+def course_of(best: Values, worst: Values, steppings: Sequence[Stepping], clock: Clock) -> Trajectory:
     """The course of one value of one group between its bounds, given before each tick."""
     width = width_of(steppings, clock)
     known, low = (sampled(values.__getitem__, clock, width=width) for values in (best, worst))
@@ -215,7 +208,7 @@ def course_of(best: Values, worst: Values, steppings: Sequence[Stepping], clock:
     first = int(apart[0]) * width
     jumps = np.flatnonzero(np.diff(worst)[:100_000])[:1024] + 1
     breaks = distinct(np.concatenate([known.breaks, low.breaks, jumps * width, [first]]))
-    return replace(known, breaks=breaks, undecided=Undecided(first, low.values))
+    return replace(known, breaks=breaks, undecided=MetricDependent(first, low.values))
 
 
 def setting_of(each: Stepping) -> Setting:

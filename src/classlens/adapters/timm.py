@@ -16,12 +16,11 @@ from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, res
 from torch import nn
 
 from classlens.adapters import Options
-from classlens.adapters.fitting import FED_AS, load_checkpoint
-from classlens.adapters.hub import hub_at_hand, out_of_reach, reachable
-from classlens.adapters.pipelines.feeding import Feeding, feeding
-from classlens.adapters.settings import UNTRAINED, Setting, split_settings
-from classlens.adapters.taking import check_channels, grey_scores, takes_grey
+from classlens.adapters.hub import UNTRAINED, Setting, hub_at_hand, out_of_reach, reachable, split_settings
+from classlens.adapters.input_channels import check_channels, grey_scores, takes_grey
+from classlens.adapters.test_transform import Feeding, feeding
 from classlens.cam.classifier import Classifier
+from classlens.checkpoints.load_weights import FED_AS, load_checkpoint
 from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
 

@@ -15,9 +15,8 @@ from itertools import takewhile
 from typing import Any, TypeAlias
 
 from classlens.errors import ConfigError
-from classlens.schedule.clock import Clock
-from classlens.schedule.sampled import each, sampled
-from classlens.schedule.schedule import Course, Rule
+from classlens.schedule.chain import each, sampled
+from classlens.schedule.schedule import Clock, Rule, Trajectory
 
 Thing: TypeAlias = Any
 """A scheduler of timm, which is not imported here."""
@@ -27,7 +26,6 @@ MOST_CALLS = 1_000_000
 
 
 def is_timm(scheduler: Thing) -> bool:
-    """Whether an object is one of timm's schedulers."""
     return hasattr(scheduler, "t_in_epochs") and hasattr(scheduler, "_get_lr")
 
 
@@ -39,10 +37,10 @@ def rules_of(scheduler: Thing) -> tuple[list[dict[str, Rule]], tuple[str, ...]]:
     """
     start, notes = position(scheduler)
     field, count = scheduler.param_group_field, len(scheduler.optimizer.param_groups)
-    return [{field: partial(course_of, scheduler, index, start)} for index in range(count)], notes
+    return [{field: partial(timm_course, scheduler, index, start)} for index in range(count)], notes
 
 
-def course_of(scheduler: Thing, index: int, start: int, clock: Clock) -> Course:
+def timm_course(scheduler: Thing, index: int, start: int, clock: Clock) -> Trajectory:
     """The course of one group, `start` calls after the first."""
     now = current(scheduler)[index]
 
@@ -54,7 +52,6 @@ def course_of(scheduler: Thing, index: int, start: int, clock: Clock) -> Course:
 
 
 def current(scheduler: Thing) -> list[float]:
-    """The values that are in force."""
     return [float(group[scheduler.param_group_field]) for group in scheduler.optimizer.param_groups]
 
 
@@ -65,7 +62,6 @@ def scaled(scheduler: Thing, values: Sequence[float]) -> list[float]:
 
 
 def values_at(scheduler: Thing, call: int) -> list[float]:
-    """The values of every group after a call."""
     return scaled(scheduler, scheduler._add_noise(scheduler._get_lr(call), call))
 
 

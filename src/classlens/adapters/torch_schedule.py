@@ -19,15 +19,13 @@ import torch
 from torch.optim import Optimizer, lr_scheduler
 
 from classlens.adapters import timm_schedule
-from classlens.adapters.running import users_code
 from classlens.adapters.stepping import Every, Stepping, Thing, epoch_of, made_for, members_of, rules_of
 from classlens.errors import ConfigError
 from classlens.schedule import shapes
-from classlens.schedule.chain import Link, chain
-from classlens.schedule.clock import Clock
-from classlens.schedule.sampled import each as at_each
-from classlens.schedule.sampled import sampled
-from classlens.schedule.schedule import Course, Group, Mark, Rule, Schedule, Setting, Steps, Values
+from classlens.schedule.chain import Link, chain, sampled
+from classlens.schedule.chain import each as at_each
+from classlens.schedule.schedule import Clock, Group, Mark, Rule, Schedule, Setting, Steps, Trajectory, Values
+from classlens.user_code import users_code
 
 FOREVER = 10**15
 FIRST = np.zeros(1, np.int64)
@@ -126,7 +124,6 @@ def groups_of(optimizer: Optimizer, rules: Mapping[int, Mapping[str, Rule]]) -> 
 
 
 def initial_values(group: Mapping[str, Any]) -> dict[str, float]:
-    """What a group starts with: before any scheduler touched it."""
     return {**values_of(group), "lr": float(group.get("initial_lr", group["lr"]))}
 
 
@@ -141,7 +138,6 @@ def values_of(group: Mapping[str, Any]) -> dict[str, float]:
 
 
 def momentum_of(group: Mapping[str, Any]) -> float:
-    """A group's momentum, or Adam's first beta."""
     return float(group["momentum"] if "momentum" in group else group["betas"][0])
 
 
@@ -166,7 +162,6 @@ def shape_of(scheduler: Thing) -> shapes.Shape | None:
 
 
 def parts_of(scheduler: Thing) -> list[Thing]:
-    """The members of a ChainedScheduler, or the scheduler itself."""
     return members_of(scheduler) if type(scheduler) is lr_scheduler.ChainedScheduler else [scheduler]
 
 
@@ -212,7 +207,7 @@ def lambda_rules(stepping: Stepping) -> dict[int, dict[str, Rule]]:
     """One rule a group: its initial rate times its function, which is asked at the drawn steps only."""
     scheduler = stepping.scheduler
 
-    def rule(now: float, base: float, function: Callable[[int], float], clock: Clock) -> Course:
+    def rule(now: float, base: float, function: Callable[[int], float], clock: Clock) -> Trajectory:
         def value(tick: int) -> float:
             if tick == 0:
                 return now
@@ -227,7 +222,7 @@ def lambda_rules(stepping: Stepping) -> dict[int, dict[str, Rule]]:
     return {index: {"lr": partial(rule, *settings)} for index, settings in found}
 
 
-def counted(function: Callable[[Steps], Values], stepping: Stepping, clock: Clock) -> Course:
+def counted(function: Callable[[Steps], Values], stepping: Stepping, clock: Clock) -> Trajectory:
     """The course of a function of the calls of `scheduler.step()`; Lightning counts batches anew in every epoch."""
     epoch, frequency = epoch_of(clock), stepping.frequency
     if stepping.every == "epoch":

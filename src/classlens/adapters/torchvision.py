@@ -13,13 +13,12 @@ from torch import nn
 from torchvision import models
 
 from classlens.adapters import Options
-from classlens.adapters.fitting import FED_AS, load_checkpoint
-from classlens.adapters.hub import out_of_reach, reachable
-from classlens.adapters.pipelines.carried import Foreign
-from classlens.adapters.pipelines.feeding import feeding
-from classlens.adapters.settings import UNTRAINED, Setting, split_settings
+from classlens.adapters.hub import UNTRAINED, Setting, out_of_reach, reachable, split_settings
+from classlens.adapters.test_transform import feeding
 from classlens.cam.classifier import Classifier
+from classlens.checkpoints.load_weights import FED_AS, load_checkpoint
 from classlens.errors import ConfigError, NotFound
+from classlens.pipelines.carried import Foreign
 from classlens.source import Source
 
 
@@ -103,5 +102,4 @@ def test_pipeline(weights: Foreign, network: nn.Module) -> Foreign:
 
 
 def on_disk(url: str) -> bool:
-    """Whether torch's download cache holds the file."""
     return (Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]).is_file()

@@ -1,9 +1,11 @@
 """The record that the CAM engine reads: a model, how to feed it, and where to look inside it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from classlens.arrays import Float
@@ -14,7 +16,6 @@ Kind: TypeAlias = Literal["softmax", "sigmoid"]
 
 
 def as_it_is(image: Image) -> Image:
-    """The test pipeline of a classifier that takes pictures of any size."""
     return image
 
 
@@ -58,7 +59,6 @@ class Layer:
 
 
 def layers_of(classifier: Classifier) -> list[Layer]:
-    """Every layer, by its name in `modules_of`."""
     return [Layer(name, module) for name, module in modules_of(classifier).items()]
 
 
@@ -71,5 +71,28 @@ def modules_of(classifier: Classifier) -> dict[str, nn.Module]:
 
 
 def bare(name: str) -> str:
-    """A layer's name without the steps that `torch.compile` puts in."""
     return ".".join(step for step in name.split(".") if step != "_orig_mod") if "_orig_mod" in name else name
+
+
+PRECISIONS = ("float32", "bf16")
+IN_FEWER_BITS: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
+"""The records made here, so that what the engine finds out about one is known the next time."""
+
+
+def computing_in(classifier: Classifier, precision: str) -> Classifier:
+    """The same classifier with its passes in that precision, and its logits in float32."""
+    if precision == "float32":
+        return classifier
+    if classifier not in IN_FEWER_BITS:
+        IN_FEWER_BITS[classifier] = replace(classifier, logits=autocast_logits(classifier.logits))
+    return IN_FEWER_BITS[classifier]
+
+
+def autocast_logits(logits: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same scores, computed in bfloat16 where torch's autocast holds that for safe."""
+
+    def run(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+        with torch.autocast(batch.device.type, torch.bfloat16):
+            return logits(batch).float()
+
+    return run

@@ -1,7 +1,6 @@
-"""Is a map true? Scores of how the model reacts when what the map points at is taken away, or is all that is left.
+"""Missing pixels filled in from their surroundings, so that a network cannot see the shape of what was removed.
 
-Beside every map stand a uniform and a random one of the same size: a map that does not beat them explains nothing.
-All scores are computed on the picture as fed; pixels are taken away in the encoding, where 0 is mean grey.
+Source: Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,18 +13,82 @@ import torch
 from torch import Tensor
 
 from classlens.arrays import Bool, Float, Float32
-from classlens.cam.answer import Manner
-from classlens.cam.borrow import borrowed, device_of
-from classlens.cam.classifier import Classifier, Kind
+from classlens.cam.classifier import Classifier, Kind, computing_in
+from classlens.cam.explain import ExplainOptions
 from classlens.cam.feeding import encoded
-from classlens.cam.imputation import filled_in
+from classlens.cam.hooks import logits_of
+from classlens.cam.model_state import device_of, preserved
 from classlens.cam.output import output_of
-from classlens.cam.passes import logits_of
-from classlens.cam.precision import computing_in
 from classlens.cam.probe import quickest_order
 from classlens.cam.saliency import Fused, Heatmap, Saliency
 from classlens.cam.targets import probabilities
 from classlens.image import Image
+
+NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
+"""Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
+
+ROUNDS = 600
+TOLERANCE = 1e-4
+
+
+def filled_in(
+    picture: Float32[np.ndarray, "3 height width"], missing: Bool[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "3 height width"]:
+    """Solve for all missing pixels at once, by conjugate gradients; all missing gives zeros, none the picture itself."""
+    if missing.all():
+        return np.zeros_like(picture)
+    if not missing.any():
+        return picture
+    gap = missing[:, :, None]
+    inside = gap.astype(np.float32)
+    known = np.ascontiguousarray(picture.transpose(1, 2, 0)) * (1 - inside)
+    weights = spread(np.ones((*missing.shape, 1), np.float32))[:, :, None]
+    right = spread(known) * inside
+    solution = coarse_guess(known, missing) * inside
+    residual = right - (weights * solution - spread(solution)) * inside
+    direction, size = residual.copy(), squared(residual)
+    goal = TOLERANCE**2 * squared(right)
+    for _ in range(ROUNDS):
+        if size <= goal:
+            break
+        image = weights * direction
+        image -= spread(direction)
+        image *= inside
+        step = np.float32(size / float(np.vdot(direction, image)))
+        solution += step * direction
+        image *= step
+        residual -= image
+        last, size = size, squared(residual)
+        direction *= np.float32(size / last)
+        direction += residual
+    return np.ascontiguousarray((solution + known).transpose(2, 0, 1))
+
+
+def squared(values: np.ndarray) -> float:
+    return float(np.vdot(values, values))
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.filter2D(values, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT))
+
+
+def coarse_guess(known: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """A start near the solution: the known pixels averaged over ever larger squares until every gap is reached."""
+    there = (~missing).astype(np.float32)
+    guess, left = known.copy(), missing.copy()
+    side = 3
+    while left.any():
+        count = cv2.blur(there, (side, side), borderType=cv2.BORDER_CONSTANT)
+        mean = (
+            cv2.blur(known, (side, side), borderType=cv2.BORDER_CONSTANT)
+            / np.maximum(count, np.float32(1e-12))[:, :, None]
+        )
+        reached = left & (count > 1e-6)
+        guess[reached] = mean[reached]
+        left &= ~reached
+        side = 2 * side + 1
+    return guess
+
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the picture as fed; right and bottom are not inside."""
@@ -75,7 +138,7 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: Classifier, found: Saliency | Fused, *, box: Box | None = None, manner: Manner | None = None
+    classifier: Classifier, found: Saliency | Fused, *, box: Box | None = None, manner: ExplainOptions | None = None
 ) -> Evaluation:
     """Score a map, and a uniform and a random one beside it. About 360 forward passes.
 
@@ -92,7 +155,7 @@ def evaluations(
     maps: Sequence[Saliency | Fused],
     *,
     box: Box | None = None,
-    manner: Manner | None = None,
+    manner: ExplainOptions | None = None,
 ) -> Iterator[Evaluation]:
     """As `evaluate`, one by one, for maps of one picture and one class: they share the baselines.
 
@@ -107,7 +170,7 @@ def evaluations(
     height, width = image.size
     if box is not None and not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
         raise ValueError(f"box {box} does not lie in a picture of {height} x {width}")
-    how = manner or Manner()
+    how = manner or ExplainOptions()
     trial = Trial(computing_in(classifier, how.precision), image, subject.target, subject.against, how.batch_size)
     baselines = [judge(trial, one, box) for one in (uniform(height, width), random(height, width))]
     for found in maps:
@@ -115,7 +178,6 @@ def evaluations(
 
 
 def uniform(height: int, width: int) -> Heatmap:
-    """The same everywhere. Pixels of equal heat go line by line, so it is also a picture wiped from the top."""
     return Heatmap(np.ones((height, width), np.float32))
 
 
@@ -147,10 +209,9 @@ class Trial:
     image: Image
     target: int
     against: int | None = None
-    at_once: int = Manner.batch_size
+    at_once: int = ExplainOptions.batch_size
 
     def picture(self) -> Float[Tensor, "3 height width"]:
-        """The encoded picture."""
         return encoded(self.classifier, [self.image])[0]
 
     def ask(self, pictures: Iterable[Tensor]) -> Float[Tensor, "n classes"]:
@@ -158,7 +219,7 @@ class Trial:
         device, waiting = device_of(self.classifier.module), iter(pictures)
         parts: list[Tensor] = []
         order: torch.memory_format | None = None
-        with borrowed(self.classifier.module), torch.no_grad():
+        with preserved(self.classifier.module), torch.no_grad():
             while some := list(islice(waiting, self.at_once)):
                 fed = torch.stack(some).to(device)
                 order = order or quickest_order(self.classifier, fed[:1])
@@ -182,7 +243,6 @@ class Trial:
 
     @property
     def column(self) -> int:
-        """Where the class stands among the logits asked for."""
         return self.target if self.against is None else 0
 
 
@@ -219,7 +279,6 @@ def area(trial: Trial, pictures: Iterable[Tensor]) -> float:
 
 
 def blur(picture: Float32[np.ndarray, "3 height width"]) -> Float32[np.ndarray, "3 height width"]:
-    """The picture so blurred that hardly a class is left: a Gaussian of 5 pixels in 11 x 11, as in RISE's code."""
     return np.stack([cv2.GaussianBlur(channel, (11, 11), 5) for channel in picture])
 
 
@@ -232,7 +291,6 @@ def road(trial: Trial, heatmap: Heatmap) -> float:
 
 
 def missing(values: Float32[np.ndarray, "height width"], share: int) -> Bool[np.ndarray, "height width"]:
-    """The pixels above a percentile of the map."""
     return np.asarray(values >= np.percentile(values, share))
 
 

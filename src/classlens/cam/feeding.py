@@ -7,13 +7,12 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
-from classlens.arrays import Float
+from classlens.arrays import Float, Shaped
 from classlens.cam.classifier import Classifier
 from classlens.image import Image
 
 
 def prepared(classifier: Classifier, image: Image) -> Image:
-    """The picture after the test pipeline: resized and cropped as in testing."""
     return classifier.prepare(image)
 
 
@@ -60,3 +59,20 @@ def encoded(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "bat
     for place, picture in enumerate(pictures):
         batch[place] = classifier.encoding.encode(picture) if picture.encoded is None else picture.encoded
     return torch.from_numpy(batch)
+
+
+VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
+AS_IT_IS = VARIANTS.index((False, 1.0))
+
+
+def varied(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "variants_batch 3 height width"]:
+    """All variants in one batch: every picture's first variant, then every picture's second, ..."""
+    mirrored = batch.flip(-1)
+    return torch.cat([(mirrored if flipped else batch) * factor for flipped, factor in VARIANTS])
+
+
+def turned_back(maps: Shaped[Tensor, "variants batch height width"]) -> Shaped[Tensor, "variants batch height width"]:
+    """The maps of `varied` pictures in the orientation of the pictures themselves; a single variant stays as it is."""
+    if len(maps) == 1:
+        return maps
+    return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in zip(maps, VARIANTS, strict=True)])

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.passes import first_tensor, hooked, logits_of, noise
-from classlens.cam.reading import possible_layouts
+from classlens.cam.hooks import first_tensor, hooked, logits_of, noise
+from classlens.cam.layout_inference import possible_layouts
 from classlens.errors import ModelError
 
 IN_FRONT = 4
@@ -48,7 +48,6 @@ class Ways:
     outputs: tuple[Output, ...]
 
     def of(self, layer: Layer) -> Output | None:
-        """What a layer put out; None if no way passes it."""
         return next((one for one in self.outputs if one.layer.module is layer.module), None)
 
     def avoiding(self, cut: set[Node]) -> set[Node]:

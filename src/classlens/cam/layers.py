@@ -9,20 +9,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from classlens.cam.borrow import borrowed
+from classlens.cam.capture import NO_GRADIENT, observe, runs_repeatedly
 from classlens.cam.classifier import Classifier, Layer, bare, layers_of, modules_of
-from classlens.cam.evidence import NO_GRADIENT, observe
-from classlens.cam.grids import Layout
+from classlens.cam.hooks import first_tensor, hooked, logits_of, noise
 from classlens.cam.joints import Ways, first_telling, joint_for, recorded
+from classlens.cam.layout import Layout
+from classlens.cam.layout_inference import possible_layouts
+from classlens.cam.model_state import preserved
 from classlens.cam.output import output_of
-from classlens.cam.passes import first_tensor, hooked, logits_of, noise
-from classlens.cam.reading import possible_layouts
-from classlens.cam.repeats import runs_repeatedly
 from classlens.errors import ModelError, NotFound
 
 NORMS = (
@@ -129,7 +129,7 @@ def deciding_layer(classifier: Classifier) -> Layer:
     layers = layers_of(classifier)
     norms = [layer for layer in layers if is_norm(layer.module, layer.name)]
     leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
-    with borrowed(classifier.module):
+    with preserved(classifier.module):
         ways = recorded(classifier)
         for candidates in (norms, leaves):
             seen = survey(classifier, candidates)
@@ -211,7 +211,6 @@ def check_dependence(classifier: Classifier, ways: Ways | None) -> None:
 
 
 def is_zero_head(module: nn.Module, classes: int) -> bool:
-    """Whether a module could give one score per class, and has no weight but zeros."""
     return isinstance(module, (nn.Linear, nn.Conv2d)) and len(module.weight) == classes and not module.weight.any()
 
 
@@ -237,10 +236,73 @@ def survey(classifier: Classifier, layers: Sequence[Layer]) -> list[Surveyed]:
         return note
 
     picture = noise(classifier)
-    with borrowed(classifier.module), torch.no_grad():
+    with preserved(classifier.module), torch.no_grad():
         with hooked([(layer.module, noting(layer)) for layer in layers]):
             logits_of(classifier, picture)
         times = Counter(layer.name for layer, _ in ran)
         once = [(layer, shape) for layer, shape in ran if times[layer.name] == 1]
         found = possible_layouts(classifier, once, tuple(picture.shape))
     return [Surveyed(layer, shape, layout) for (layer, shape), layout in zip(once, found, strict=True)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of the preview; shape and layout are None where it did not run once or puts out no map."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] | None
+    layout: str | None
+    parameters: int
+    default: bool
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Every layer of a model, as the model lists them."""
+
+    rows: tuple[Row, ...]
+
+    def facts(self) -> list[dict[str, Any]]:
+        return [vars(row) for row in self.rows]
+
+    def text(self) -> str:
+        """As a table: a star in front of the default layer, the layout where a map can be drawn."""
+        widest = max((len(row.name) for row in self.rows), default=0)
+        kinds = max((len(row.kind) for row in self.rows), default=0)
+        lines = [
+            f"{'*' if row.default else ' '} {row.name:<{widest}}  {row.kind:<{kinds}}  "
+            f"{shape_text(row.shape):<20} {row.parameters:>12,}  {row.layout or ''}".rstrip()
+            for row in self.rows
+        ]
+        return "\n".join(
+            [*lines, "", "* the layer that is looked at if none is named; the last column: how a layer is read"]
+        )
+
+
+def shape_text(shape: tuple[int, ...] | None) -> str:
+    return " x ".join(map(str, shape)) if shape else "-"
+
+
+def preview(classifier: Classifier) -> Preview:
+    """Look at every layer in one forward pass."""
+    layers = layers_of(classifier)
+    seen = {found.layer.name: found for found in survey(classifier, layers)}
+    try:
+        default = default_layer(classifier).name
+    except ModelError:
+        default = None
+    rows = []
+    for layer in layers:
+        found = seen.get(layer.name)
+        rows.append(
+            Row(
+                layer.name,
+                type(layer.module).__name__,
+                found.shape if found else None,
+                str(found.layout) if found and found.layout and found.layout.positions > 1 else None,
+                sum(parameter.numel() for parameter in layer.module.parameters()),
+                layer.name == default,
+            )
+        )
+    return Preview(tuple(rows))

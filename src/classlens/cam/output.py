@@ -99,7 +99,6 @@ def watched(classifier: Classifier) -> Iterator[list[Made]]:
 
 
 def output_of(classifier: Classifier) -> Output:
-    """What is known since the first pass; before it, what the record says."""
     return OUTPUTS.get(classifier) or Output(classifier.output or "softmax", said=classifier.output is not None)
 
 
@@ -158,7 +157,6 @@ def logits_behind(
 
 
 def is_named_alone(classifier: Classifier) -> bool:
-    """Whether only the class that a positive logit speaks for has a name: then it comes first."""
     return classifier.classes is not None and len(classifier.classes) == 1
 
 

@@ -6,7 +6,7 @@ picture that was fed, and only it can be coloured. `Fused` is several layers see
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import cv2
 import numpy as np
@@ -52,7 +52,7 @@ class Heatmap:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExplainedClass:
     """Which class a map speaks about. `against` is the class it is contrasted with, if any.
 
     `logit` is the raw score (for a contrast, the difference), `probability` that of the target class, and
@@ -69,7 +69,6 @@ class Subject:
 
     @property
     def wish(self) -> int | str:
-        """The class as one asks for it by number."""
         return self.target if self.against is None else f"{self.target} - {self.against}"
 
 
@@ -87,7 +86,7 @@ class Saliency:
     variants: Float32[np.ndarray, "variants height width"]
     method: str
     layer: str
-    subject: Subject | None
+    subject: ExplainedClass | None
     index: int = 0
     signed: bool = False
     cap: float = 1.0
@@ -149,7 +148,7 @@ class Fused:
         return " + ".join(part.layer for part in self.parts)
 
     @property
-    def subject(self) -> Subject | None:
+    def subject(self) -> ExplainedClass | None:
         """Which class the map speaks about."""
         return self.parts[0].subject
 
@@ -253,3 +252,25 @@ def normalised(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarra
     if shifted.max() <= ROUNDING * np.abs(values).max():
         return np.zeros_like(values)
     return np.asarray(shifted / (np.float32(EPSILON) + shifted.max()), np.float32)
+
+
+def facts(found: Saliency | Fused) -> dict[str, Any]:
+    """Everything about one map except its pixels; lists and numbers only."""
+    subject = found.subject
+    parts = found.parts if isinstance(found, Fused) else (found,)
+    heatmap = found.heatmap()
+    return {
+        "method": found.method,
+        "layers": [part.layer for part in parts],
+        "layer_sizes": [list(part.values.shape) for part in parts],
+        "size_as_fed": list(found.image.size),
+        "target": subject.target if subject else None,
+        "class_name": subject.class_name if subject else None,
+        "against": subject.against if subject else None,
+        "logit": subject.logit if subject else None,
+        "probability": subject.probability if subject else None,
+        "against_probability": subject.against_probability if subject else None,
+        "output": subject.output if subject else None,
+        "hottest": list(heatmap.hottest) if heatmap.hottest else None,
+        "empty": heatmap.empty,
+    }

@@ -14,7 +14,7 @@ from classlens.arrays import Float, Int
 from classlens.cam.classifier import Kind
 from classlens.errors import ModelError, NotFound
 
-Wish: TypeAlias = int | str | tuple[int, ...]
+Target: TypeAlias = int | str | tuple[int, ...]
 """One wish about every picture of a call; a tuple names one class for each picture."""
 
 PREDICTED = "predicted"
@@ -38,7 +38,6 @@ class Objective:
         return wanted if self.against is None else wanted - logits.gather(1, self.against[:, None])[:, 0]
 
     def picked(self, rows: Int[Tensor, " n"]) -> "Objective":
-        """The objective of some pictures, in any order and number."""
         return Objective(self.target[rows], None if self.against is None else self.against[rows])
 
     def finer(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
@@ -54,12 +53,11 @@ class Objective:
 
 
 def probabilities(logits: Float[Tensor, "n classes"], kind: Kind = "softmax") -> Float[Tensor, "n classes"]:
-    """Softmax over the classes, or the sigmoid of each; of a binary network's only logit the sigmoid, as it is trained."""
     return logits.sigmoid() if kind == "sigmoid" or logits.shape[1] == 1 else logits.softmax(dim=1)
 
 
 def objectives(
-    wishes: tuple[Wish, ...], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
+    wishes: tuple[Target, ...], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
 ) -> list[Objective]:
     """Read every wish against the logits of a batch; `top5` becomes five objectives.
 
@@ -89,7 +87,7 @@ def objectives(
 
 
 def indices(
-    wish: Wish, logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
+    wish: Target, logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
 ) -> Int[Tensor, " batch"]:
     """The class index of each picture."""
     batch, count = logits.shape
@@ -125,7 +123,6 @@ def class_index(wish: int | str, count: int, classes: tuple[str, ...] | None) ->
 
 
 def known(wish: str, classes: tuple[str, ...] | None) -> bool:
-    """Whether the whole wish is the name of a class, e.g. one that holds a dash."""
     return bool(named(wish, classes or ()))
 
 

@@ -12,7 +12,7 @@ A bad picture never ends a run: it becomes a marked tile with its reason and is 
 import argparse
 import sys
 
-from classlens.cli.outliving import can_copy, killed, status_of_copy, told
+from classlens.cli.outliving import can_fork, killed, run_in_child, told
 from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int
 
 MODES = ("original", "transformed", "concat", "pipeline")
@@ -117,13 +117,13 @@ def whole_number(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the dataset, choose samples, draw them, say where they are; also past a decoder that kills the process."""
-    if arguments.workers or not can_copy():
+    if arguments.workers or not can_fork():
         return browsed(arguments)
-    status = status_of_copy(lambda: browsed(arguments))
+    status = run_in_child(lambda: browsed(arguments))
     if killed(status):
         print(f"note: {told(status)}; now each is decoded in a process of its own", file=sys.stderr)
         arguments.workers = 1
-        status = status_of_copy(lambda: browsed(arguments))
+        status = run_in_child(lambda: browsed(arguments))
     if killed(status):
         print(f"error: {told(status)}", file=sys.stderr)
         print("hint:  --in-order or --index I asks for no label but those of what is shown", file=sys.stderr)

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TextIO
 
 from classlens.cli.browse_files import encoded
-from classlens.cli.browse_job import BAD_SAMPLE, Row, failed, marked, plain, rescued
+from classlens.cli.browse_job import BAD_SAMPLE, SampleResult, failed, marked, plain, rescued
 from classlens.cli.browse_outputs import as_data, list_bad, shower
-from classlens.cli.browse_record import claim
-from classlens.cli.browse_workers import Casualty, Draw, Job
+from classlens.cli.browse_record import claim_folder
+from classlens.cli.browse_workers import Draw, Job, WorkerCrash
 from classlens.dataset.batch import Batch, mix
 from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import NotOffered
-from classlens.figures.batchsheet import draw_batch
+from classlens.figures.filmstrip import draw_batch
 from classlens.files import write_whole
 
 
-def traced(dataset: Dataset, index: int, seed: int) -> Trace | Row:
+def traced(dataset: Dataset, index: int, seed: int) -> Trace | SampleResult:
     """A sample as the network gets it, or what is wrong with it."""
     try:
         return trace(dataset, index, seed, keep="last")
@@ -29,14 +29,12 @@ def traced(dataset: Dataset, index: int, seed: int) -> Trace | Row:
         return failed(dataset, index, seed, error)
 
 
-def as_it_is(found: Trace | Row) -> Trace | Row:
-    """Nothing is left to do."""
+def as_it_is(found: Trace | SampleResult) -> Trace | SampleResult:
     return found
 
 
-def untraced(casualty: Casualty) -> Trace | Row:
-    """What stands for a sample whose decoder killed its process."""
-    return Row(casualty.index, casualty.seed, casualty.path, casualty.class_names, error=casualty.reason)
+def untraced(casualty: WorkerCrash) -> Trace | SampleResult:
+    return SampleResult(casualty.index, casualty.seed, casualty.path, casualty.class_names, error=casualty.reason)
 
 
 TRACING = Job(traced, as_it_is, untraced)
@@ -52,7 +50,6 @@ class Batches:
 
     @property
     def draws(self) -> list[Draw]:
-        """Every sample of every batch; a batch has a seed of its own."""
         return [(index, self.seed + number) for number, batch in enumerate(self.members) for index in batch]
 
 
@@ -72,15 +69,19 @@ def planned(dataset: Dataset, indices: Sequence[int], arguments: argparse.Namesp
 
 
 def browse_batches(
-    batches: Batches, found: Iterator[Trace | Row], dataset: Dataset, arguments: argparse.Namespace, out: TextIO
+    batches: Batches,
+    found: Iterator[Trace | SampleResult],
+    dataset: Dataset,
+    arguments: argparse.Namespace,
+    out: TextIO,
 ) -> int:
     """Mix and draw the batches from their samples, one sheet each; returns how many samples were bad."""
     made, bad, show, interval = [], [], shower(arguments), arguments.show_interval
     if arguments.output_dir:
-        claim(arguments.output_dir, arguments, dataset)
+        claim_folder(arguments.output_dir, arguments, dataset)
     for number, members in enumerate(batches.members):
         samples = list(islice(found, len(members)))
-        left_out = [one for one in samples if isinstance(one, Row)]
+        left_out = [one for one in samples if isinstance(one, SampleResult)]
         good = [one for one in samples if isinstance(one, Trace)]
         batch = mix(good, batches.plan, batches.seed + number, name=dataset.name)
         if arguments.output_dir or show:
@@ -89,14 +90,17 @@ def browse_batches(
             if arguments.output_dir:
                 write_whole(Path(arguments.output_dir) / f"batch_{number + 1:03d}.jpg", sheet)
             if show:
-                show(Row(number + 1, batch.seed, class_names=(f"batch of {dataset.name}",), jpeg=sheet), interval)
+                show(
+                    SampleResult(number + 1, batch.seed, class_names=(f"batch of {dataset.name}",), jpeg=sheet),
+                    interval,
+                )
         made.append(replace(batch, images=()))
         bad += left_out
     report(made, bad, arguments, out)
     return len(bad)
 
 
-def report(found: Sequence[Batch], bad: Sequence[Row], arguments: argparse.Namespace, out: TextIO) -> None:
+def report(found: Sequence[Batch], bad: Sequence[SampleResult], arguments: argparse.Namespace, out: TextIO) -> None:
     """Say what was drawn, and what could not be."""
     if arguments.json:
         rows = [
@@ -104,7 +108,7 @@ def report(found: Sequence[Batch], bad: Sequence[Row], arguments: argparse.Names
                 "indices": list(one.indices),
                 "seed": one.seed,
                 "mixing": one.mixing,
-                "drawn": plain(one.drawn),
+                "drawn": plain(one.params),
                 "shares": [dict(shares) for shares in one.shares],
             }
             for one in found
@@ -113,7 +117,7 @@ def report(found: Sequence[Batch], bad: Sequence[Row], arguments: argparse.Names
         out.write("\n")
         return
     for number, one in enumerate(found, start=1):
-        share = one.drawn.get("share")
+        share = one.params.get("share")
         told = f"{one.mixing}, own share {share:.3f}" if isinstance(share, float) else one.mixing
         place = f" in {arguments.output_dir}" if arguments.output_dir else ""
         print(f"batch {number}: {len(one.indices)} samples, {told}{place}", file=out)

@@ -12,12 +12,12 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from classlens.cli.browse_job import Row, Tile
+from classlens.cli.browse_job import PageTile, SampleResult
 from classlens.cli.browse_outputs import as_data
 from classlens.dataset.dataset import Dataset
 
 
-def page_of(rows: Sequence[Row], dataset: Dataset, arguments: argparse.Namespace) -> str:
+def page_of(rows: Sequence[SampleResult], dataset: Dataset, arguments: argparse.Namespace) -> str:
     """The page as text."""
     cells = [cell(row, row.tile) for row in rows if row.tile is not None]
     template = files("classlens.cli").joinpath("gallery.html").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def page_of(rows: Sequence[Row], dataset: Dataset, arguments: argparse.Namespace
     return before.replace("@TITLE@", title) + data + after
 
 
-def cell(row: Row, tile: Tile) -> dict[str, Any]:
+def cell(row: SampleResult, tile: PageTile) -> dict[str, Any]:
     """One sample: its facts and its picture."""
     facts = {key: value for key, value in as_data(row).items() if key not in ("stages", "file")}
     height, width = tile.size

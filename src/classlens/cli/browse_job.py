@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.cli.browse_files import encoded, place_of, write_picture
-from classlens.cli.browse_workers import Casualty
-from classlens.dataset.complaints import damage_in
+from classlens.cli.browse_workers import WorkerCrash
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.reading import read_bytes, salvage
+from classlens.dataset.decode import read_bytes, salvage
+from classlens.dataset.decoder_warnings import damage_in
 from classlens.dataset.trace import Extent, Trace, trace
 from classlens.errors import ClasslensError
 from classlens.figures.filmstrip import DOT, LARGEST, Mode, bad_picture, bad_tile, draw_trace, rescaled, tile_factor
@@ -28,7 +28,7 @@ TILE = 160
 
 
 @dataclass(frozen=True)
-class Look:
+class RenderOptions:
     """What to make of every sample.
 
     `folder` is None where nothing is written. `wanted` asks for the drawn picture back, `contact` for one that fits on
@@ -43,19 +43,17 @@ class Look:
     wanted: bool = False
     contact: bool = False
     tiles: bool = False
-    drawn: bool = False
+    params: bool = False
     digits: int = 1
     seeded: bool = False
     again: bool = False
 
     @property
     def headed(self) -> bool:
-        """Whether samples are drawn with a heading."""
         return self.wanted or self.folder is not None
 
     @property
     def strip(self) -> bool:
-        """Whether samples are drawn as tiles."""
         return self.mode in ("concat", "pipeline")
 
     def factor(self, size: tuple[int, int]) -> float:
@@ -63,16 +61,16 @@ class Look:
         height, width = size
         return self.rescale or (tile_factor(width, height) if self.contact else 1.0)
 
-    def needed(self, longest: int) -> float:
+    def max_side(self, longest: int) -> float:
         """How many pixels of a picture's longer side are drawn."""
         if self.strip and self.rescale is None:
             return LARGEST
-        drawn = self.factor((longest, longest)) * longest
-        return drawn if self.headed else min(drawn, TILE)
+        params = self.factor((longest, longest)) * longest
+        return params if self.headed else min(params, TILE)
 
 
 @dataclass(frozen=True)
-class Tile:
+class PageTile:
     """A picture of a page: WebP, and its (height, width)."""
 
     webp: bytes = field(repr=False)
@@ -80,7 +78,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Row:
+class SampleResult:
     """What became of one sample: `error` is empty for a good one.
 
     `jpeg` is the drawn picture and `tile` the cell of a page, where they were wanted.
@@ -96,43 +94,43 @@ class Row:
     stages: tuple[Mapping[str, Any], ...] = ()
     error: str = ""
     jpeg: bytes | None = field(default=None, repr=False)
-    tile: Tile | None = field(default=None, repr=False)
+    tile: PageTile | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
-class Sketch:
+class Rendered:
     """A sample as it was drawn and not yet encoded: as a file or a window shows it, and as a page does."""
 
-    row: Row
+    row: SampleResult
     sheet: Image | None
     cell: Image | None
 
 
-def sketch(dataset: Dataset, index: int, seed: int, look: Look) -> Sketch:
+def render_sample(dataset: Dataset, index: int, seed: int, look: RenderOptions) -> Rendered:
     """Trace and draw one sample; whatever is wrong with it is told in the row."""
     try:
-        result = trace(dataset, index, seed, keep=EXTENTS[look.mode], needed=look.needed)
+        result = trace(dataset, index, seed, keep=EXTENTS[look.mode], max_side=look.max_side)
         result = flipped(result) if look.flipped else result
         sheet = sheet_of(result, look) if look.headed else None
-        return Sketch(described(result, look), sheet, cell_of(result, sheet, look) if look.tiles else None)
+        return Rendered(described(result, look), sheet, cell_of(result, sheet, look) if look.tiles else None)
     except BAD_SAMPLE as error:
         row = failed(dataset, index, seed, error)
         return marked_sketch(row, look, rescue=True)
 
 
-def marked_sketch(row: Row, look: Look, *, rescue: bool) -> Sketch:
+def marked_sketch(row: SampleResult, look: RenderOptions, *, rescue: bool) -> Rendered:
     """A bad sample where pictures are wanted; `rescue` shows what can still be seen of it."""
     seen = rescued(row.path) if rescue and (look.headed or look.tiles) else None
-    return Sketch(row, marked(row, seen) if look.headed else None, bad_picture(seen, TILE) if look.tiles else None)
+    return Rendered(row, marked(row, seen) if look.headed else None, bad_picture(seen, TILE) if look.tiles else None)
 
 
-def sheet_of(result: Trace, look: Look) -> Image:
+def sheet_of(result: Trace, look: RenderOptions) -> Image:
     """A sample with its heading."""
     factor = look.rescale if look.strip else look.factor(result.snapshots[-1].size)
     return draw_trace(result, mode=look.mode, rescale=factor)
 
 
-def cell_of(result: Trace, sheet: Image | None, look: Look) -> Image:
+def cell_of(result: Trace, sheet: Image | None, look: RenderOptions) -> Image:
     """A sample on a page: its one picture without a heading, or the strip."""
     if look.strip:
         return sheet or sheet_of(result, look)
@@ -143,16 +141,16 @@ def cell_of(result: Trace, sheet: Image | None, look: Look) -> Image:
     return Image(rescaled(shown, factor))
 
 
-def keep(made: Sketch, look: Look) -> Row:
+def encode_and_write(made: Rendered, look: RenderOptions) -> SampleResult:
     """Encode and write what was drawn of a sample."""
     row, sheet = made.row, made.sheet
     jpeg = None if sheet is None else encoded(sheet)
     file = None if look.folder is None or jpeg is None else written(jpeg, look, row)
-    tile = None if made.cell is None else Tile(webp(made.cell), made.cell.size)
+    tile = None if made.cell is None else PageTile(webp(made.cell), made.cell.size)
     return replace(row, file=file, jpeg=jpeg if look.wanted else None, tile=tile)
 
 
-def written(jpeg: bytes, look: Look, row: Row) -> str:
+def written(jpeg: bytes, look: RenderOptions, row: SampleResult) -> str:
     """Write the picture and say where."""
     number = f"{row.index:0{look.digits}d}"
     place = place_of(look.folder or "", row.class_names, number, row.path, row.seed if look.seeded else None)
@@ -167,20 +165,19 @@ def webp(image: Image) -> bytes:
     return content.getvalue()
 
 
-def failed(dataset: Dataset, index: int, seed: int, error: Exception) -> Row:
+def failed(dataset: Dataset, index: int, seed: int, error: Exception) -> SampleResult:
     """The row of a bad sample."""
     reason = str(error) if isinstance(error, ClasslensError) else f"{type(error).__name__}: {error}".split("\n")[0]
-    return Row(index, seed, dataset.sample(index).path, dataset.class_names(index), error=reason)
+    return SampleResult(index, seed, dataset.sample(index).path, dataset.class_names(index), error=reason)
 
 
-def lost(casualty: Casualty, look: Look) -> Row:
+def report_crash(casualty: WorkerCrash, look: RenderOptions) -> SampleResult:
     """The row of a sample whose decoder killed its process: its file is not opened again."""
-    row = Row(casualty.index, casualty.seed, casualty.path, casualty.class_names, error=casualty.reason)
-    return keep(marked_sketch(row, look, rescue=False), look)
+    row = SampleResult(casualty.index, casualty.seed, casualty.path, casualty.class_names, error=casualty.reason)
+    return encode_and_write(marked_sketch(row, look, rescue=False), look)
 
 
-def marked(row: Row, seen: Image | None) -> Image:
-    """The tile of a bad sample, with what can still be `seen` of it."""
+def marked(row: SampleResult, seen: Image | None) -> Image:
     return bad_tile(row.error, f"{', '.join(row.class_names) or 'no label'}{DOT}#{row.index}", rescue=seen)
 
 
@@ -194,15 +191,17 @@ def rescued(path: str | None) -> Image | None:
         return None
 
 
-def described(result: Trace, look: Look) -> Row:
+def described(result: Trace, look: RenderOptions) -> SampleResult:
     """The row of a sample that decodes; damaged data that decodes all the same is an error too."""
     stages = tuple(
-        {"stage": one.stage, "size": one.size, "drawn": plain(one.drawn), "changed": one.changed}
-        for one in (result.snapshots if look.drawn else ())
+        {"stage": one.stage, "size": one.size, "drawn": plain(one.params), "changed": one.changed}
+        for one in (result.snapshots if look.params else ())
     )
     size, damage = result.snapshots[0].size, damage_in(result.remarks)
     error = f"{result.path}: {damage}" if damage and result.path else damage
-    return Row(result.index, result.seed, result.path, result.class_names, size, None, result.remarks, stages, error)
+    return SampleResult(
+        result.index, result.seed, result.path, result.class_names, size, None, result.remarks, stages, error
+    )
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from classlens.cli.browse_job import Row
+from classlens.cli.browse_job import SampleResult
 from classlens.cli.display import has_display
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ConfigError
@@ -24,7 +24,7 @@ LISTED = 20
 WIDEST_PREVIEW = 120
 """Characters across; more would scroll the picture away."""
 
-Show = Callable[[Row, float], None]
+Show = Callable[[SampleResult, float], None]
 
 
 @dataclass
@@ -38,9 +38,9 @@ class Outputs:
     grid: tuple[int, int] | None = None
     good: int = 0
     bad: int = 0
-    named: list[Row] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    waiting: list[Row] = field(default_factory=list)
+    named: list[SampleResult] = field(default_factory=list)
+    rows: list[SampleResult] = field(default_factory=list)
+    waiting: list[SampleResult] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
     sheets: int = 0
 
@@ -57,10 +57,9 @@ class Outputs:
 
     @property
     def previews(self) -> bool:
-        """Whether the pictures are shown as they come."""
         return self.show is not None
 
-    def take(self, row: Row) -> None:
+    def take(self, row: SampleResult) -> None:
         """One more picture."""
         if row.error:
             self.bad += 1
@@ -114,7 +113,6 @@ class Outputs:
         list_bad(self.named, self.bad)
 
     def summary(self) -> Mapping[str, Any]:
-        """The run as data."""
         return {
             "dataset": self.dataset.name,
             "length": self.dataset.length,
@@ -127,7 +125,7 @@ class Outputs:
         }
 
 
-def list_bad(bad: Sequence[Row], count: int) -> None:
+def list_bad(bad: Sequence[SampleResult], count: int) -> None:
     """Name the samples that could not be read, and why."""
     if not count:
         return
@@ -138,8 +136,7 @@ def list_bad(bad: Sequence[Row], count: int) -> None:
         print(f"  and {count - LISTED} more (--json names all)", file=sys.stderr)
 
 
-def as_data(row: Row) -> Mapping[str, Any]:
-    """A row for JSON; paths that are no text are escaped."""
+def as_data(row: SampleResult) -> Mapping[str, Any]:
     return {
         "index": row.index,
         "seed": row.seed,
@@ -167,7 +164,7 @@ def shower(arguments: argparse.Namespace) -> Show | None:
     return in_terminal if sys.stdout.isatty() else None
 
 
-def in_terminal(row: Row, interval: float) -> None:
+def in_terminal(row: SampleResult, interval: float) -> None:
     """A preview on the terminal."""
     from classlens.cli.browse_files import decoded
     from classlens.figures.terminal import preview

@@ -15,8 +15,7 @@ from textwrap import shorten
 from typing import Any
 
 from classlens.adapters import DEFAULT, split_address
-from classlens.config.differences import ABSENT, Difference, differences
-from classlens.config.writing import as_data
+from classlens.config.writing import ABSENT, Difference, as_data, differences
 from classlens.dataset.dataset import Dataset
 from classlens.errors import DataError
 from classlens.files import write_whole
@@ -39,7 +38,7 @@ OF_SHEETS = ("index", "classes", "in_order", "shuffle", "show_number", "repeat",
 """What decides which samples come together on a sheet."""
 
 
-def claim(folder: str, arguments: argparse.Namespace, dataset: Dataset) -> bool:
+def claim_folder(folder: str, arguments: argparse.Namespace, dataset: Dataset) -> bool:
     """Note in the folder what makes its pictures; whether an earlier run of the same has been there.
 
     Raises:

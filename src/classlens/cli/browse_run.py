@@ -10,10 +10,10 @@ from functools import partial
 from typing import TextIO
 
 from classlens.adapters import Options
-from classlens.cli.browse_job import Look, keep, lost, sketch
+from classlens.cli.browse_job import RenderOptions, encode_and_write, render_sample, report_crash
 from classlens.cli.browse_outputs import Outputs
-from classlens.cli.browse_record import check_places, claim
-from classlens.cli.browse_workers import Draw, Half, Job, Opening, Result, results
+from classlens.cli.browse_record import check_places, claim_folder
+from classlens.cli.browse_workers import DatasetSpec, Draw, Half, Job, Result, results
 from classlens.cli.memory import keep_freed_memory
 from classlens.cli.opening import open_target
 from classlens.config import parse_overrides
@@ -44,7 +44,7 @@ class Run:
     """An opened dataset, the samples chosen from it, and how to work on them."""
 
     dataset: Dataset
-    opening: Opening
+    opening: DatasetSpec
     indices: Sequence[int]
     arguments: argparse.Namespace
     out: TextIO
@@ -67,7 +67,7 @@ def browse(arguments: argparse.Namespace, out: TextIO) -> int:
     dataset = open_target(arguments.config, options).dataset(arguments.phase)
     if dataset.length == 0:
         raise DataError(f"{dataset.name} has no samples")
-    opening = Opening(arguments.config, arguments.phase, options)
+    opening = DatasetSpec(arguments.config, arguments.phase, options)
     run = Run(dataset, opening, selection(dataset, arguments), arguments, out, Far())
     kind = batches if arguments.batch is not None else statistics if arguments.stats else pictures
     try:
@@ -84,7 +84,7 @@ def pictures(run: Run) -> int:
     draws = ((index, arguments.seed + turn) for index in run.indices for turn in range(arguments.repeat))
     outputs = Outputs.of(arguments, run.dataset, run.out)
     look = look_of(run, outputs)
-    job = Job(partial(sketch, look=look), partial(keep, look=look), partial(lost, look=look))
+    job = Job(partial(render_sample, look=look), partial(encode_and_write, look=look), partial(report_crash, look=look))
     for row in run.over(draws, job, total=len(run.indices) * arguments.repeat, quiet=outputs.previews):
         outputs.take(row)
     outputs.finish()
@@ -119,7 +119,6 @@ def statistics(run: Run) -> int:
 
 
 def replace_split(run: Run, phase: str, dataset: Dataset) -> Run:
-    """The same over all samples of another split."""
     return replace(run, dataset=dataset, opening=replace(run.opening, phase=phase), indices=range(dataset.length))
 
 
@@ -144,12 +143,12 @@ def selection(dataset: Dataset, arguments: argparse.Namespace) -> Sequence[int]:
     return spread(dataset, number, arguments.seed, among)
 
 
-def look_of(run: Run, outputs: Outputs) -> Look:
+def look_of(run: Run, outputs: Outputs) -> RenderOptions:
     """What to make of every sample."""
     arguments = run.arguments
     folder = arguments.output_dir or None
-    again = claim(folder, arguments, run.dataset) if folder else False
-    return Look(
+    again = claim_folder(folder, arguments, run.dataset) if folder else False
+    return RenderOptions(
         mode=arguments.mode,
         rescale=arguments.rescale_factor,
         flipped=arguments.bgr2rgb or arguments.channel_order == "RGB",
@@ -157,7 +156,7 @@ def look_of(run: Run, outputs: Outputs) -> Look:
         wanted=outputs.grid is not None or outputs.previews,
         contact=outputs.grid is not None,
         tiles=bool(arguments.html),
-        drawn=arguments.json,
+        params=arguments.json,
         digits=len(str(run.dataset.length - 1)),
         seeded=arguments.repeat > 1,
         again=again,
@@ -167,13 +166,13 @@ def look_of(run: Run, outputs: Outputs) -> Look:
 def progress(made: Iterator[Result], total: int, far: Far, *, quiet: bool) -> Iterator[Result]:
     """Pass results on, count them, and draw a bar of them on the terminal if there is one."""
     shown = sys.stderr.isatty() and not quiet
-    begun = drawn = time.monotonic()
+    begun = params = time.monotonic()
     far.total = total
     for number, result in enumerate(made, start=1):
         far.done = number
         now = time.monotonic()
-        if shown and (now - drawn > RENEWED or number == total):
-            drawn = now
+        if shown and (now - params > RENEWED or number == total):
+            params = now
             print(bar(number, total, now - begun), end="\n" if number == total else "", file=sys.stderr, flush=True)
         yield result
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from classlens.cli.browse_files import decoded, encoded
-from classlens.cli.browse_job import Row
+from classlens.cli.browse_job import SampleResult
 from classlens.image import Image
 
 GAP = 10
 
 
-def sheet_of(rows: Sequence[Row], columns: int) -> bytes:
+def sheet_of(rows: Sequence[SampleResult], columns: int) -> bytes:
     """The pictures in rows of `columns`, each column as wide as its widest, as one JPEG."""
     pictures = [decoded(row.jpeg).pixels for row in rows if row.jpeg is not None]
     lines = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from classlens.adapters import open_source
 from classlens.cli.browse_job import BAD_SAMPLE, failed
-from classlens.cli.browse_workers import Casualty, Job, Opening
+from classlens.cli.browse_workers import DatasetSpec, Job, WorkerCrash
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.statistics import Found, Measured, Survey, find, measured
 from classlens.errors import ClasslensError, DataError
@@ -33,15 +33,14 @@ def found_in(dataset: Dataset, index: int, seed: int) -> Found:
         return Found(index, dataset.class_names(index), error=failed(dataset, index, seed, error).error)
 
 
-def not_found(casualty: Casualty) -> Measured:
-    """What stands for a sample whose decoder killed its process."""
+def not_found(casualty: WorkerCrash) -> Measured:
     return Measured(casualty.index, casualty.class_names, error=casualty.reason)
 
 
 MEASURING = Job(found_in, measured, not_found)
 
 
-def other_splits(dataset: Dataset, opening: Opening, indices: Sequence[int]) -> dict[str, Dataset | str]:
+def other_splits(dataset: Dataset, opening: DatasetSpec, indices: Sequence[int]) -> dict[str, Dataset | str]:
     """The other splits that the source has, or why one is not compared; none unless all of this one is looked at."""
     others: dict[str, Dataset | str] = {}
     source = open_source(opening.target, options=opening.options)
@@ -81,7 +80,6 @@ def print_stats(dataset: Dataset, found: Survey, compared: Compared, out: TextIO
 
 
 def as_data(dataset: Dataset, found: Survey, compared: Compared) -> dict[str, Any]:
-    """The survey for JSON."""
     return {
         "dataset": dataset.name,
         "length": dataset.length,

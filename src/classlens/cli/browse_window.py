@@ -6,13 +6,13 @@ from importlib import import_module
 
 from PIL import Image as Pillow
 
-from classlens.cli.browse_job import Row
+from classlens.cli.browse_job import SampleResult
 
 FRAME = 80
 """Pixels of a screen that a window cannot fill."""
 
 
-def open_window() -> Callable[[Row, float], None] | None:
+def open_window() -> Callable[[SampleResult, float], None] | None:
     """A function that shows one picture for some seconds; None where no window can be opened.
 
     Any key or click goes on to the next picture; closing the window ends the run.
@@ -32,7 +32,7 @@ def open_window() -> Callable[[Row, float], None] | None:
 
     root.protocol("WM_DELETE_WINDOW", stop)
 
-    def show(row: Row, interval: float) -> None:
+    def show(row: SampleResult, interval: float) -> None:
         if row.jpeg is None:
             return
         content = io.BytesIO()

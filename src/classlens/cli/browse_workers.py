@@ -46,7 +46,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Opening:
+class DatasetSpec:
     """How to open the dataset: what a worker needs to know, and can be sent."""
 
     target: str
@@ -55,7 +55,7 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Casualty:
+class WorkerCrash:
     """A sample that killed the process that decoded it, and what is known of it without opening it again."""
 
     index: int
@@ -65,7 +65,6 @@ class Casualty:
 
     @property
     def reason(self) -> str:
-        """What happened, in words."""
         return f"{self.path or f'sample {self.index}'}: the process that decoded it died"
 
 
@@ -79,12 +78,12 @@ class Job(Generic[Half, Result]):
 
     begin: Callable[[Dataset, int, int], Half]
     finish: Callable[[Half], Result]
-    lost: Callable[[Casualty], Result]
+    lost: Callable[[WorkerCrash], Result]
 
 
 def results(
     dataset: Dataset,
-    opening: Opening,
+    opening: DatasetSpec,
     draws: Iterable[Draw],
     job: Job[Half, Result],
     *,
@@ -173,7 +172,7 @@ def one_by_one(packed: bytes, remaining: deque[Draw], job: Job[Any, Result]) -> 
                     remaining.popleft()
             except BrokenProcessPool:
                 index, seed = remaining.popleft()
-                yield job.lost(Casualty(index, seed, *known(packed, index)))
+                yield job.lost(WorkerCrash(index, seed, *known(packed, index)))
 
 
 def known(packed: bytes, index: int) -> tuple[str | None, tuple[str, ...]]:
@@ -216,7 +215,7 @@ def settle(parent: int) -> None:
 @lru_cache(maxsize=1)
 def opened(packed: bytes) -> Dataset:
     """The dataset of a pickled `Opening`, opened once per process."""
-    opening: Opening = pickle.loads(packed)
+    opening: DatasetSpec = pickle.loads(packed)
     return open_source(opening.target, options=opening.options).dataset(opening.phase)
 
 

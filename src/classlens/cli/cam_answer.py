@@ -10,19 +10,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from classlens.cam.answer import Manner
-from classlens.cam.borrow import place
-from classlens.cam.budget import affordable
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.explain import explain
-from classlens.cam.facts import facts
+from classlens.cam.cost import affordable
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import Box
 from classlens.cam.feeding import box_as_fed, prepared, scaled_whole
-from classlens.cam.layers import find_layers
+from classlens.cam.layers import find_layers, preview
 from classlens.cam.methods import METHODS
+from classlens.cam.model_state import place
 from classlens.cam.output import describe_output
-from classlens.cam.preview import preview
-from classlens.cam.saliency import Explanation, Fused, Saliency
+from classlens.cam.saliency import Explanation, Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.cli.cam_boxes import HINT
 from classlens.cli.cam_cost import Progress, ahead, counting_line
@@ -30,10 +27,9 @@ from classlens.cli.cam_portions import Portion, portions
 from classlens.cli.cam_request import Request, file_names
 from classlens.cli.cam_scores import Scored, means, report, scored
 from classlens.cli.cam_words import complain, sentence
-from classlens.dataset.complaints import DAMAGED
+from classlens.dataset.decoder_warnings import DAMAGED
 from classlens.errors import DataError
-from classlens.figures.overlay import caption
-from classlens.figures.overlay_files import save_maps, save_overlay
+from classlens.figures.overlay import caption, save_maps, save_overlay
 from classlens.image import Image
 
 
@@ -88,7 +84,7 @@ class Task:
     request: Request
     classifier: Classifier
     layers: tuple[Layer, ...]
-    manner: Manner
+    manner: ExplainOptions
     names: Mapping[Path, str]
     warned: set[str]
 
@@ -156,12 +152,12 @@ def further(task: Task, portion: Portion) -> Progress | None:
     return count
 
 
-def manner_of(classifier: Classifier, layers: Sequence[Layer], arguments: argparse.Namespace) -> Manner:
+def manner_of(classifier: Classifier, layers: Sequence[Layer], arguments: argparse.Namespace) -> ExplainOptions:
     """How the maps are made; what takes long is counted on the terminal if there is one."""
     batch_size = arguments.batch_size
     if arguments.memory_budget is not None:
         batch_size = affordable(classifier, batch_size, arguments.memory_budget, layers)
-    return Manner(
+    return ExplainOptions(
         arguments.whole or arguments.original_size,
         arguments.eigen_smooth,
         arguments.aug_smooth,
@@ -188,12 +184,10 @@ def built(request: Request) -> Classifier:
 
 
 def feed_of(classifier: Classifier, arguments: argparse.Namespace) -> Callable[[Image], Image]:
-    """What makes of a picture as read the picture as fed."""
     return partial(scaled_whole if arguments.whole or arguments.original_size else prepared, classifier)
 
 
 def maps_of(explanation: Explanation, arguments: argparse.Namespace) -> Sequence[Saliency | Fused]:
-    """What is shown: several layers as one map, as documented, unless each is wanted by itself."""
     return list(explanation) if arguments.each_layer else list(explanation.fused())
 
 

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from classlens.cam.answer import Manner
 from classlens.cam.classifier import Classifier, Layer
 from classlens.cam.cost import runs_ahead, seconds_a_run
+from classlens.cam.explain import ExplainOptions
 
 Progress = Callable[[str, int, int], None]
 
@@ -17,7 +17,7 @@ PAUSE = 0.2
 WIDTH = 70
 
 
-def ahead(classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer], manner: Manner) -> str:
+def ahead(classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer], manner: ExplainOptions) -> str:
     """How often slow methods will run the network, and how long that takes; nothing if it takes seconds."""
     runs = runs_ahead(classifier, methods, layers, manner)
     if sum(runs.values()) < WORTH_SAYING:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classlens.cli.cam_request import Request
-from classlens.dataset.complaints import DAMAGED, damage, heard
-from classlens.dataset.reading import read_image
+from classlens.dataset.decode import read_image
+from classlens.dataset.decoder_warnings import DAMAGED, capture_stderr, damage
 from classlens.errors import DataError
 from classlens.image import Image
 
@@ -37,7 +37,7 @@ def portions(request: Request, bad: list[DataError]) -> Iterator[Portion]:
         read: dict[Path, Image] = {}
         for path in request.pictures[start : start + together]:
             try:
-                with heard() as lines:
+                with capture_stderr() as lines:
                     read[path] = read_image(path)
                 if found := damage(lines):
                     bad.append(DataError(f"{path}: {DAMAGED}{found}"))

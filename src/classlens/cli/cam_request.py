@@ -11,17 +11,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from classlens.adapters import ADAPTERS, DEFAULT, Options, extra_of, split_address
-from classlens.adapters.naming import read_names
-from classlens.adapters.openmm.checkpoints.address import has_scheme
 from classlens.cam.methods import METHODS, find_method
+from classlens.checkpoints.class_names import read_names
+from classlens.checkpoints.download import has_scheme
 from classlens.cli.cam_boxes import Boxes, read_boxes
 from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
 from classlens.errors import ClasslensError, DataError, MissingDependency
 from classlens.figures.colour import DEFAULT as DEFAULT_COLORMAP
 from classlens.figures.colour import table
-from classlens.figures.overlay import Style
-from classlens.figures.overlay_files import check_picture
+from classlens.figures.overlay import Style, check_picture
 from classlens.source import Source
 
 PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
@@ -45,7 +44,6 @@ class Request:
 
     @property
     def to_folder(self) -> bool:
-        """Whether each picture goes into a file of its own."""
         return is_folder(self.arguments.save_path)
 
 
@@ -140,7 +138,6 @@ def found_pictures(words: Sequence[str]) -> tuple[Path, ...]:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file found in a folder is meant: hidden ones (`._a.jpg`) are other programs' notes."""
     return path.suffix.casefold() in PICTURES and not path.name.startswith(".") and path.is_file()
 
 
@@ -191,7 +188,6 @@ def spare_pictures(arguments: argparse.Namespace, pictures: Sequence[Path]) -> N
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a place to write to is a folder: one that exists, or a name without an ending."""
     return path.is_dir() or not path.suffix
 
 

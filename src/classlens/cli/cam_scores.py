@@ -4,11 +4,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from classlens.cam.answer import Manner
 from classlens.cam.classifier import Classifier
+from classlens.cam.explain import ExplainOptions
 from classlens.cam.faithfulness import BETTER, Box, Evaluation, evaluations, mean
+from classlens.cam.randomization import RandomizationTest, randomization_test
 from classlens.cam.saliency import Fused, Saliency
-from classlens.cam.sanity import Survival, survival
 
 WIDTH = 10
 BASELINES = ("uniform", "random")
@@ -23,23 +23,24 @@ class Scored:
 
     map: Map
     evaluation: Evaluation | None
-    sanity: Survival
+    sanity: RandomizationTest
 
     def facts(self) -> dict[str, Any]:
-        """As data."""
         return {
             "faithfulness": asdict(self.evaluation) if self.evaluation else None,
             "sanity": asdict(self.sanity),
         }
 
 
-def scored(classifier: Classifier, maps: Sequence[Map], *, boxes: Sequence[Box | None], manner: Manner) -> list[Scored]:
+def scored(
+    classifier: Classifier, maps: Sequence[Map], *, boxes: Sequence[Box | None], manner: ExplainOptions
+) -> list[Scored]:
     """Score every map; `boxes` has one place for every picture, in pixels of it as fed."""
     found: list[Scored] = []
     for group in grouped(maps, lambda one: (one.index, one.subject)).values():
         box = boxes[group[0].index]
         several = evaluations(classifier, group, box=box, manner=manner) if group[0].subject else None
-        survivals = survival(classifier, group, manner=manner)
+        survivals = randomization_test(classifier, group, manner=manner)
         for one, left in zip(group, survivals, strict=True):
             found.append(Scored(one, next(several) if several else None, left))
             if manner.progress:
@@ -87,7 +88,6 @@ def report(scores: Sequence[Scored], captions: Sequence[str]) -> str:
 
 
 def named(one: Scored) -> str:
-    """A map's method and layer."""
     return f"{one.map.method} at {one.map.layer}"
 
 
@@ -101,7 +101,6 @@ def table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) ->
 
 
 def number(value: float | None) -> str:
-    """Three digits behind the point, or a dash."""
     return f"{'-' if value is None else f'{value:.3f}':>{WIDTH}}"
 
 

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def opened(address: str, words: list[str], *, trust: bool) -> "Config":
     """The config at an address; deprecations and probable slips in the overrides are told on standard error."""
-    from classlens.adapters.openmm.opening import found_config, open_settings
+    from classlens.adapters.config_file import found_config, open_settings
     from classlens.config import parse_overrides
 
     config, notes = open_settings(found_config(address), parse_overrides(words), trust=trust)
@@ -49,8 +49,7 @@ def opened(address: str, words: list[str], *, trust: bool) -> "Config":
 
 def print_differences(config: "Config", other: "Config", arguments: argparse.Namespace) -> int:
     """A line with - for what CONFIG_FILE has, one with + for what the other has."""
-    from classlens.config.differences import ABSENT, differences
-    from classlens.config.writing import as_data, one_line
+    from classlens.config.writing import ABSENT, as_data, differences, one_line
 
     found = list(differences(config, other))
     if arguments.json:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from classlens.cli.parsing import add_json
 
 if TYPE_CHECKING:
-    from classlens.report.page import Layout, Section
+    from classlens.figures.page import Layout, Section
 
 METHODS = ("GradCAM", "GradCAM++", "XGradCAM", "EigenCAM", "EigenGradCAM", "LayerCAM")
 PAGE = "index.html"
@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the photos, run the commands, write the page, and say where it is."""
-    from classlens.adapters.openmm.demo import make_pair, make_photos
-    from classlens.report.page import write_page
+    from classlens.demo_photos import make_pair, make_photos
+    from classlens.figures.page import write_page
 
     folder: Path = arguments.output_dir
     started = time.monotonic()
@@ -76,12 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def steps(folder: Path, pair: Path) -> tuple[Step, ...]:
-    """The commands of the demo, in the order of the page."""
     return (*cam_steps(folder, pair), *schedule_steps(folder), *browse_steps(folder))
 
 
 def browse_steps(folder: Path) -> list[Step]:
-    """The four modes of the dataset browser."""
     return [
         browse_step(folder, "original", "The pictures as they lie on disk.", "tiles"),
         browse_step(folder, "transformed", "What training feeds the network: cropped, flipped, recoloured.", "tiles"),
@@ -159,13 +157,12 @@ def perform(step: Step, *, quiet: bool) -> int:
 
 
 def typed(words: Sequence[str]) -> str:
-    """The command as a person would type it."""
     return shlex.join(["classlens", *words])
 
 
 def section_of(step: Step, folder: Path) -> Section:
     """The part of the page that shows what a command made."""
-    from classlens.report.page import Picture, Section
+    from classlens.figures.page import Picture, Section
 
     place = folder / step.made
     files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())

@@ -5,5 +5,4 @@ import sys
 
 
 def has_display() -> bool:
-    """Whether a window could be seen."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

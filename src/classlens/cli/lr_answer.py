@@ -17,10 +17,8 @@ from classlens.figures.chart import label_of, merged
 from classlens.figures.saving import check_target, encoded, save_csv, save_curves
 from classlens.figures.style import check_style
 from classlens.files import check_place
-from classlens.schedule.clock import Clock
-from classlens.schedule.data import summary
-from classlens.schedule.replay import Curve, Curves, replay
-from classlens.schedule.schedule import scaled_by_batch
+from classlens.schedule.replay import Curve, Curves, replay, summary
+from classlens.schedule.schedule import Clock, scaled_by_batch
 from classlens.source import Source
 
 MOST_LINES = 16
@@ -155,7 +153,7 @@ def in_terminal(runs: list[Curves], arguments: argparse.Namespace) -> bool:
     """Print the plot as text, which is always possible."""
     import shutil
 
-    from classlens.figures.terminal_plot import terminal_plot
+    from classlens.figures.terminal import terminal_plot
 
     columns, lines = shutil.get_terminal_size((100, 30))
     print(terminal_plot(runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=arguments.log))

@@ -65,7 +65,6 @@ def spare_the_machine() -> None:
 
 
 def command_module(name: str) -> ModuleType:
-    """The module of a command; importing it costs next to nothing."""
     return import_module(f"classlens.cli.{name}")
 
 

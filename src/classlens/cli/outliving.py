@@ -20,12 +20,11 @@ HEAVY = frozenset(("cv2", "numpy", "torch"))
 """With one of these loaded, threads may be running that a copy would lack."""
 
 
-def can_copy() -> bool:
-    """Whether forking is safe here."""
+def can_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1 and not HEAVY & sys.modules.keys()
 
 
-def status_of_copy(run: Callable[[], int]) -> int:
+def run_in_child(run: Callable[[], int]) -> int:
     """The exit status of `run` in a copy of this process; a negative one is the signal that killed it."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -43,10 +42,8 @@ def status_of_copy(run: Callable[[], int]) -> int:
 
 
 def killed(status: int) -> bool:
-    """Whether native code crashed, as opposed to a user who stopped the run."""
     return -status in CRASHES
 
 
 def told(status: int) -> str:
-    """What happened, in words."""
     return f"a picture killed the process that decoded it ({signal.Signals(-status).name})"

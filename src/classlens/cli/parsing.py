@@ -16,7 +16,6 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings)
 
     def error(self, message: str) -> NoReturn:
-        """One line that says what is wrong, one that says where to read more; exit status 2."""
         self.exit(2, f"error: {message}\nhint:  {self.prog} --help lists every option\n")
 
 
@@ -42,7 +41,6 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Every command can give its result as data."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 

@@ -11,13 +11,12 @@ from classlens.cli.parsing import add_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `classlens sources`."""
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the list."""
-    from classlens.adapters.catalogue import catalogue
+    from classlens.adapters.source_list import catalogue
 
     entries = list(catalogue())
     if arguments.json:

@@ -30,7 +30,6 @@ class Stopped(KeyboardInterrupt):
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """Answer a signal by an exception."""
     raise Stopped(number)
 
 

@@ -2,6 +2,6 @@
 
 from classlens.config.overrides import misspelled, parse_overrides
 from classlens.config.read import read_config
-from classlens.config.whereabouts import Config
+from classlens.config.source_map import Config
 
 __all__ = ["Config", "misspelled", "parse_overrides", "read_config"]

@@ -1,14 +1,28 @@
-"""How much work one config may ask for, so that no file can hang the reader or fill the memory.
+"""What a config can hold.
 
-Everything is paid from one purse: a step of the evaluator costs 1, and so does every character and every item that
-is read, copied or made. The rule of this folder: pay first, then make. What is made is therefore never larger than
-what is left, and no loop runs longer.
+Numbers, texts, None, lists, tuples, sets, ranges and dicts of these, and names of imported things. The rule of this
+file: a name that a config imports stays a name.
 """
 
 from collections.abc import Sized
 from types import NoneType
+from typing import Any, TypeAlias
 
-from classlens.config.value import Value
+Value: TypeAlias = Any
+"""A value of a config. Python's types cannot say more: the reader finds out as it goes."""
+
+
+class Symbol:
+    """An imported name, never imported: `from mmpretrain.models import ResNet` is `mmpretrain.models.ResNet`."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
 
 ALLOWANCE = 1_000_000
 """Units of work for one config with all its bases; the largest upstream config needs about 60,000."""
@@ -28,11 +42,11 @@ COMPOUND_KEY = 5000
 """What a tuple costs as a key: tuples with the same hash can be made at will, and are compared one by one."""
 
 
-class Refused(Exception):
+class Unsupported(Exception):
     """Something that the safe subset of Python leaves out; `--trust-config` would run it."""
 
 
-class TooMuch(Exception):
+class LimitExceeded(Exception):
     """A value or a computation beyond the bounds above."""
 
 
@@ -52,7 +66,7 @@ class Budget:
         """
         self.left -= units
         if self.left < 0:
-            raise TooMuch(EXHAUSTED)
+            raise LimitExceeded(EXHAUSTED)
 
     def enter(self, items: Sized, depth: int) -> int:
         """Pay for the items of a collection that lies at `depth`; the depth at which they lie.
@@ -61,10 +75,10 @@ class Budget:
             TooMuch: there are too many, or they lie too deep.
         """
         if depth >= DEEPEST:
-            raise TooMuch(f"is nested more than {DEEPEST} levels deep, or contains itself")
+            raise LimitExceeded(f"is nested more than {DEEPEST} levels deep, or contains itself")
         self.left -= len(items)
         if self.left < 0:
-            raise TooMuch(EXHAUSTED)
+            raise LimitExceeded(EXHAUSTED)
         return depth + 1
 
     def key(self, value: Value) -> None:
@@ -76,7 +90,7 @@ class Budget:
         kind = type(value)
         if kind is int:
             if value.bit_length() > WIDEST_KEY:
-                raise TooMuch(f"has a key of more than {WIDEST_KEY} bits")
+                raise LimitExceeded(f"has a key of more than {WIDEST_KEY} bits")
         elif kind not in (str, bytes, float, bool, NoneType):
             self.walk(value)
             self.spend(COMPOUND_KEY)

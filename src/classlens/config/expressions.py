@@ -7,15 +7,10 @@ what a config names: calls go through the tables of `functions.py` and `methods.
 import ast
 from collections.abc import Callable, Iterator, Mapping
 
-from classlens.config.budget import Refused
-from classlens.config.formatting import formatted
-from classlens.config.functions import CONSTANTS, FUNCTIONS, function_named, items_of, members
-from classlens.config.inherited import Inherited, copied
-from classlens.config.methods import call_method
-from classlens.config.operators import UNARY, compare, compute
-from classlens.config.scope import FAULTS, Scope, complaint, unread
-from classlens.config.targets import shared_out
-from classlens.config.value import Symbol, Value
+from classlens.config.budget import Symbol, Unsupported, Value
+from classlens.config.functions import CONSTANTS, FUNCTIONS, call_method, function_named, items_of, members, shared_out
+from classlens.config.operators import UNARY, compare, compute, formatted
+from classlens.config.scope import FAULTS, Inherited, Scope, complaint, copied, unread
 
 BASE = "_base_"
 
@@ -50,7 +45,7 @@ def variable(node: ast.Name, scope: Scope) -> Value:
     if node.id == "__name__":
         return scope.path.stem
     if node.id in FUNCTIONS:
-        raise Refused("a function as a value is not read")
+        raise Unsupported("a function as a value is not read")
     raise NameError(node.id)
 
 
@@ -105,14 +100,14 @@ def attribute(node: ast.Attribute, scope: Scope) -> Value:
         return value[node.attr]
     if type(value) is dict:
         raise AttributeError(f"only inherited dicts have attributes, write [{node.attr!r}]")
-    raise Refused(f"an attribute of a {type(value).__name__} is not read")
+    raise Unsupported(f"an attribute of a {type(value).__name__} is not read")
 
 
 def subscript(node: ast.Subscript, scope: Scope) -> Value:
     """An item or a slice."""
     value = evaluate(node.value, scope)
     if type(value) is Symbol:
-        raise Refused(f"an item of {value.name} is not read")
+        raise Unsupported(f"an item of {value.name} is not read")
     if type(node.slice) is ast.Slice:
         scope.budget.spend(len(value))
     return value[position(node.slice, scope)]
@@ -133,7 +128,7 @@ def call(node: ast.Call, scope: Scope) -> Value:
     if isinstance(callee, ast.Name):
         return function_named(function_name(callee, scope))(*call_arguments(node, scope), scope.budget)
     if not isinstance(callee, ast.Attribute):
-        raise Refused("a call of a value is not read")
+        raise Unsupported("a call of a value is not read")
     owner = evaluate(callee.value, scope)
     if type(owner) is Symbol:
         return function_named(f"{owner.name}.{callee.attr}")(*call_arguments(node, scope), scope.budget)
@@ -147,7 +142,7 @@ def function_name(callee: ast.Name, scope: Scope) -> str:
         return callee.id
     value = scope.names[callee.id]
     if type(value) is not Symbol:
-        raise Refused("a call of a value is not read")
+        raise Unsupported("a call of a value is not read")
     return value.name
 
 
@@ -167,12 +162,10 @@ def call_arguments(node: ast.Call, scope: Scope) -> tuple[list[Value], dict[str,
 
 
 def binary(node: ast.BinOp, scope: Scope) -> Value:
-    """`left OP right`."""
     return compute(type(node.op), evaluate(node.left, scope), evaluate(node.right, scope), scope.budget)
 
 
 def unary(node: ast.UnaryOp, scope: Scope) -> Value:
-    """`-x`, `not x`."""
     return UNARY[type(node.op)](evaluate(node.operand, scope))
 
 
@@ -198,7 +191,6 @@ def comparison(node: ast.Compare, scope: Scope) -> Value:
 
 
 def conditional(node: ast.IfExp, scope: Scope) -> Value:
-    """`a if condition else b`."""
     return evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope)
 
 
@@ -217,17 +209,14 @@ def text_field(node: ast.FormattedValue, scope: Scope) -> str:
 
 
 def list_comprehension(node: ast.ListComp | ast.GeneratorExp, scope: Scope) -> list[Value]:
-    """`[... for ...]`; a generator expression is a list too."""
     return [evaluate(node.elt, scope) for _ in rounds(node.generators, scope)]
 
 
 def set_comprehension(node: ast.SetComp, scope: Scope) -> set[Value]:
-    """`{... for ...}`."""
     return members([evaluate(node.elt, scope) for _ in rounds(node.generators, scope)], scope.budget)
 
 
 def dict_comprehension(node: ast.DictComp, scope: Scope) -> dict[Value, Value]:
-    """`{key: ... for ...}`."""
     return {position(node.key, scope): evaluate(node.value, scope) for _ in rounds(node.generators, scope)}
 
 
@@ -248,7 +237,7 @@ def turns(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
         scope.budget.spend(1)
         for target, value in shared_out(loop.target, item, scope.budget):
             if not isinstance(target, ast.Name):
-                raise Refused("a loop over anything but variables is not read")
+                raise Unsupported("a loop over anything but variables is not read")
             scope.names[target.id] = value
         if not all(evaluate(condition, scope) for condition in loop.ifs):
             continue

@@ -10,11 +10,9 @@ import math
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from classlens.config.budget import WIDEST_NUMBER, Budget, Refused, TooMuch
-from classlens.config.formatting import formatted
-from classlens.config.inherited import Inherited, copied
-from classlens.config.operators import compute
-from classlens.config.value import Value
+from classlens.config.budget import WIDEST_NUMBER, Budget, LimitExceeded, Unsupported, Value
+from classlens.config.operators import compute, fill_braces, formatted
+from classlens.config.scope import Inherited, copied
 
 Arguments = Sequence[Value]
 Keywords = Mapping[str, Value]
@@ -28,7 +26,7 @@ def function_named(name: str) -> Function:
         Refused: it is not one of `FUNCTIONS`.
     """
     if name not in FUNCTIONS:
-        raise Refused(f"a call of {name}() is not read")
+        raise Unsupported(f"a call of {name}() is not read")
     return FUNCTIONS[name]
 
 
@@ -79,7 +77,7 @@ def make_round(arguments: Arguments, keywords: Keywords, budget: Budget) -> Valu
     """`round(number, digits)`; digits that reach far beyond any number would take as long as they are many."""
     digits = arguments[1] if len(arguments) > 1 else keywords.get("ndigits")
     if isinstance(digits, int) and abs(digits) > WIDEST_NUMBER:
-        raise TooMuch(f"rounds to more than {WIDEST_NUMBER} digits")
+        raise LimitExceeded(f"rounds to more than {WIDEST_NUMBER} digits")
     return round(*arguments, **keywords)
 
 
@@ -192,3 +190,143 @@ FUNCTIONS: Mapping[str, Function] = {
     **{f"math.{name}": scalar(getattr(math, name)) for name in MATHEMATICS},
     **{f"os.path.{name}": scalar(getattr(posixpath, name)) for name in PATHS},
 }
+
+
+Payment = Callable[[Value, Arguments, Budget], None]
+
+
+def call_method(value: Value, name: str, arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+    """The value of `value.name(*arguments, **keywords)`; views of a dict are lists.
+
+    Raises:
+        Refused: objects of this type have no such method here.
+        TooMuch: the result would be too large.
+    """
+    pay = METHODS.get(type(value), {}).get(name)
+    if pay is None:
+        raise Unsupported(f"a call of .{name}() on a {type(value).__name__} is not read")
+    if name == "format":
+        return fill_braces(value, arguments, keywords, budget)
+    if name in ("join", "extend"):
+        arguments = [items_of(argument, budget) for argument in arguments]
+    elif name in ("update", "union", "intersection", "difference"):
+        arguments = [keyed(argument, value, budget) for argument in arguments]
+    pay(value, [*arguments, *keywords.values()], budget)
+    result = getattr(value, name)(*arguments, **keywords)
+    return list(result) if name in VIEWS else result
+
+
+def keyed(argument: Value, owner: Value, budget: Budget) -> Value:
+    return make_dict([argument], {}, budget) if isinstance(owner, dict) else make_set([argument], {}, budget)
+
+
+VIEWS = ("keys", "values", "items")
+
+
+def nothing(value: Value, arguments: Arguments, budget: Budget) -> None:
+    """The step itself has been paid for."""
+
+
+def length(value: Value, arguments: Arguments, budget: Budget) -> None:
+    budget.spend(len(value))
+
+
+def everything(value: Value, arguments: Arguments, budget: Budget) -> None:
+    """For every part of the object and of the arguments: they are compared, hashed or copied."""
+    budget.walk(value)
+    budget.walk(list(arguments))
+
+
+def searching(value: str, arguments: Arguments, budget: Budget) -> None:
+    budget.spend(len(value) * max([1, *(len(wanted) for wanted in arguments if isinstance(wanted, str))]))
+
+
+def looking_up(value: Value, arguments: Arguments, budget: Budget) -> None:
+    """For the key; and for every part of what is put under it."""
+    if arguments:
+        budget.key(arguments[0])
+        budget.walk(list(arguments[1:]))
+
+
+def popping(value: Value, arguments: Arguments, budget: Budget) -> None:
+    budget.spend(len(value) if arguments else 1)
+
+
+def width(value: str, arguments: Arguments, budget: Budget) -> None:
+    budget.spend(max([len(value), *(number for number in arguments if isinstance(number, int))]))
+
+
+def joining(value: str, arguments: Arguments, budget: Budget) -> None:
+    """For the joined texts and all separators."""
+    (pieces,) = arguments
+    budget.spend(len(value) * len(pieces))
+    budget.walk(pieces)
+
+
+def replacing(value: str, arguments: Arguments, budget: Budget) -> None:
+    """For the text as it will be: each occurrence of the old text costs the length of the new one."""
+    old, new, *_ = arguments
+    budget.spend(len(value) + value.count(old) * len(new))
+
+
+LIST: Mapping[str, Payment] = {
+    "append": nothing,
+    "extend": length,
+    "pop": popping,
+    **dict.fromkeys(("insert", "copy", "reverse", "clear"), length),
+    **dict.fromkeys(("remove", "index", "count", "sort"), everything),
+}
+
+TEXT: Mapping[str, Payment] = {
+    "format": nothing,
+    "join": joining,
+    "replace": replacing,
+    **dict.fromkeys(("zfill", "ljust", "rjust", "center"), width),
+    **dict.fromkeys(("lower", "upper", "title", "capitalize", "casefold"), length),
+    **dict.fromkeys(("split", "splitlines", "partition"), length),
+    **dict.fromkeys(("strip", "lstrip", "rstrip", "rsplit", "rpartition", "rfind"), searching),
+    **dict.fromkeys(("startswith", "endswith", "find", "index", "count"), length),
+    **dict.fromkeys(("removeprefix", "removesuffix", "isdigit", "isalpha", "isdecimal", "isidentifier"), length),
+}
+
+DICT: Mapping[str, Payment] = {
+    "update": everything,
+    **dict.fromkeys(("get", "pop", "setdefault"), looking_up),
+    **dict.fromkeys(("keys", "values", "items", "copy", "clear"), length),
+}
+
+SET: Mapping[str, Payment] = {
+    **dict.fromkeys(("add", "discard", "remove"), looking_up),
+    **dict.fromkeys(("update", "union", "intersection", "difference", "copy"), everything),
+}
+
+METHODS: Mapping[type, Mapping[str, Payment]] = {
+    list: LIST,
+    tuple: dict.fromkeys(("index", "count"), everything),
+    str: TEXT,
+    dict: DICT,
+    Inherited: {**DICT, "merge": everything},
+    set: SET,
+}
+
+
+def shared_out(target: ast.expr, value: Value, budget: Budget) -> list[tuple[ast.expr, Value]]:
+    """Single targets and what each of them gets, from left to right.
+
+    Raises:
+        ValueError: there are more targets or fewer than values.
+    """
+    if not isinstance(target, ast.Tuple | ast.List):
+        return [(target, value)]
+    targets = target.elts
+    values = items_of(value, budget)
+    starred = next((index for index, part in enumerate(targets) if isinstance(part, ast.Starred)), None)
+    if starred is not None and len(values) >= len(targets) - 1:
+        after = len(values) - (len(targets) - 1 - starred)
+        values = [*values[:starred], values[starred:after], *values[after:]]
+    if len(values) != len(targets):
+        raise ValueError(f"{len(values)} values for {len(targets)} names")
+    pairs = []
+    for part, item in zip(targets, values, strict=True):
+        pairs += shared_out(part.value if isinstance(part, ast.Starred) else part, item, budget)
+    return pairs

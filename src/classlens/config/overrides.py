@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
-from classlens.config.budget import DEEPEST
-from classlens.config.inherited import DELETE
-from classlens.config.value import Value
+from classlens.config.budget import DEEPEST, Value
+from classlens.config.scope import DELETE
 from classlens.errors import ConfigError
 
 OPTION = "--cfg-options"

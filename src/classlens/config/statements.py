@@ -8,14 +8,11 @@ import ast
 import copy
 from collections.abc import Callable, Mapping, Sequence
 
-from classlens.config.budget import Refused
+from classlens.config.budget import Symbol, Unsupported, Value
 from classlens.config.expressions import BASE, evaluate, position
-from classlens.config.functions import CONSTANTS, items_of
-from classlens.config.inherited import Inherited
+from classlens.config.functions import CONSTANTS, items_of, shared_out
 from classlens.config.operators import compute_in_place
-from classlens.config.scope import FAULTS, Scope, complaint, unread
-from classlens.config.targets import shared_out
-from classlens.config.value import Symbol, Value
+from classlens.config.scope import FAULTS, Inherited, Scope, complaint, unread
 
 
 def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
@@ -80,12 +77,10 @@ def augmented_assign(node: ast.AugAssign, scope: Scope) -> None:
 
 
 def expression(node: ast.Expr, scope: Scope) -> None:
-    """A method call that changes something, or a docstring."""
     evaluate(node.value, scope)
 
 
 def conditional(node: ast.If, scope: Scope) -> None:
-    """`if`, with `elif` and `else`."""
     run(node.body if evaluate(node.test, scope) else node.orelse, scope)
 
 
@@ -112,7 +107,7 @@ def delete(node: ast.Delete, scope: Scope) -> None:
         elif isinstance(target, ast.Attribute) and type(owner := evaluate(target.value, scope)) is Inherited:
             del owner[target.attr]
         else:
-            raise Refused("this kind of del is not read")
+            raise Unsupported("this kind of del is not read")
 
 
 def check(node: ast.Assert, scope: Scope) -> None:
@@ -133,7 +128,7 @@ def import_names(node: ast.ImportFrom, scope: Scope) -> None:
     """`from a import b` brings the name b for a.b; the constants of `math` are numbers."""
     for imported in node.names:
         if imported.name == "*":
-            raise Refused("import * from something that is no base config is not read")
+            raise Unsupported("import * from something that is no base config is not read")
         full = f"{'.' * node.level}{node.module or ''}.{imported.name}"
         short = imported.asname or imported.name
         scope.names[short] = CONSTANTS[full] if full in CONSTANTS else Symbol(full)

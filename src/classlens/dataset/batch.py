@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
-from classlens.dataset.chance import WORD
-from classlens.dataset.dataset import BatchPlan, Dataset, Drawn, Mixing
+from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Params
+from classlens.dataset.rng import WORD
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import DataError
 from classlens.image import Image
@@ -32,12 +32,12 @@ class Batch:
     images: tuple[Image, ...]
     shares: tuple[Mapping[str, float], ...]
     mixing: str = "not mixed"
-    drawn: Drawn = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
 
     @property
     def partners(self) -> tuple[int, ...]:
         """The index of the sample that each one is mixed with; its own where nothing is mixed."""
-        places = self.drawn.get("partners")
+        places = self.params.get("partners")
         return tuple(self.indices[place] for place in places) if isinstance(places, tuple) else self.indices
 
     def __repr__(self) -> str:
@@ -72,28 +72,28 @@ def mix(traces: Sequence[Trace], plan: BatchPlan, seed: int = 0, *, name: str) -
         return Batch(name, indices, seed, images, shares, f"not mixed{unknown}")
     if len({image.size for image in images}) > 1:
         raise DataError(f"{name}: pictures of different sizes cannot be mixed in one batch")
-    drawn = draw(mixing, len(images), images[0].size, random)
+    params = draw(mixing, len(images), images[0].size, random)
     pixels = np.stack([image.pixels for image in images]).astype(np.float32)
-    results = apply(mixing, pixels, drawn)
-    partners = drawn["partners"]
+    results = apply(mixing, pixels, params)
+    partners = params["partners"]
     return Batch(
         dataset=name,
         indices=indices,
         seed=seed,
         images=tuple(Image(np.clip(one.round(), 0, 255).astype(np.uint8)) for one in results),
-        shares=tuple(blend(shares[i], shares[j], drawn["share"]) for i, j in enumerate(partners)),
+        shares=tuple(blend(shares[i], shares[j], params["share"]) for i, j in enumerate(partners)),
         mixing=f"{mixing.kind}{unknown}",
-        drawn=drawn,
+        params=params,
     )
 
 
 def chosen(mixings: Sequence[Mixing], random: np.random.Generator) -> Mixing | None:
     """One of the mixings by their probabilities, or none."""
-    drawn = random.random()
+    params = random.random()
     for mixing in mixings:
-        if drawn < mixing.probability:
+        if params < mixing.probability:
             return mixing
-        drawn -= mixing.probability
+        params -= mixing.probability
     return None
 
 
@@ -137,13 +137,13 @@ def bounded_box(size: tuple[int, int], within: tuple[float, float], random: np.r
     return x, y, box_width, box_height
 
 
-def apply(mixing: Mixing, pixels: Pixels, drawn: Mapping[str, Any]) -> Pixels:
+def apply(mixing: Mixing, pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
     """The mixed pictures that follow from what was drawn."""
-    partners = pixels[list(drawn["partners"])]
+    partners = pixels[list(params["partners"])]
     if mixing.kind == "Mixup":
-        mixed: Pixels = drawn["share"] * pixels + (1 - drawn["share"]) * partners
+        mixed: Pixels = params["share"] * pixels + (1 - params["share"]) * partners
         return mixed
-    x, y, width, height = drawn["box"]
+    x, y, width, height = params["box"]
     results = pixels.copy()
     if width == 0 or height == 0:
         return results
@@ -156,7 +156,6 @@ def apply(mixing: Mixing, pixels: Pixels, drawn: Mapping[str, Any]) -> Pixels:
 
 
 def shares_of(one: Trace) -> Mapping[str, float]:
-    """An unmixed sample's classes."""
     return dict.fromkeys(one.class_names, 1.0)
 
 

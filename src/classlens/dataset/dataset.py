@@ -11,10 +11,10 @@ from classlens.image import Image
 State: TypeAlias = Any
 """Whatever the framework passes between its transforms; classlens never looks inside, only `Dataset.look` does."""
 
-Needed: TypeAlias = Callable[[int], float]
+MaxSide: TypeAlias = Callable[[int], float]
 """How many pixels of a picture's longer side, given in pixels, are enough for looking at it."""
 
-Drawn: TypeAlias = Mapping[str, object]
+Params: TypeAlias = Mapping[str, object]
 """What a stage drew at random: a crop box, flip yes or no, a magnitude."""
 
 
@@ -23,7 +23,7 @@ class Outcome:
     """The sample after a stage, what the stage drew to make it, and why it left the sample alone if it did."""
 
     state: State
-    drawn: Drawn = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
     note: str = ""
 
 
@@ -90,7 +90,7 @@ class BatchPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
+class Thumbnail:
     """A loaded picture, or a smaller copy of it for looking at only, with its true (height, width) and its remarks."""
 
     image: Image
@@ -99,7 +99,6 @@ class Glance:
 
 
 def nothing_to_say(state: State) -> tuple[str, ...]:
-    """The remarks of a dataset that has none."""
     return ()
 
 
@@ -119,7 +118,7 @@ class Dataset:
     length: int
     load: Callable[[int], State]
     stages: tuple[Stage, ...]
-    look: Callable[[State], Image]
+    to_image: Callable[[State], Image]
     sample: Callable[[int], Sample] = lambda index: Sample()
     classes: tuple[str, ...] | None = None
     loader: str = "original"
@@ -127,7 +126,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     batch: BatchPlan | None = None
     stages_of: Callable[[int], tuple[Stage, ...]] | None = None
-    glance: Callable[[int, Needed], Glance] | None = None
+    thumbnail: Callable[[int, MaxSide], Thumbnail] | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def pipeline(self, index: int) -> tuple[Stage, ...]:

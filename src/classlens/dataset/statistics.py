@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
-from classlens.dataset.complaints import damage_in
 from classlens.dataset.dataset import Dataset
+from classlens.dataset.decoder_warnings import damage_in
 from classlens.errors import DataError
 from classlens.image import Image
 
@@ -68,7 +68,6 @@ class Survey:
 
 
 def survey(dataset: Dataset, indices: Iterable[int]) -> Survey:
-    """Load the given samples, one at a time, and count."""
     return summed(measured(find(dataset, index)) for index in indices)
 
 
@@ -80,7 +79,7 @@ def find(dataset: Dataset, index: int) -> Found:
     except DataError as error:
         return Found(index, names, error=str(error))
     remarks = dataset.remarks(state)
-    return Found(index, names, dataset.look(state), remarks, damage_in(remarks))
+    return Found(index, names, dataset.to_image(state), remarks, damage_in(remarks))
 
 
 def measured(found: Found) -> Measured:
@@ -145,7 +144,6 @@ def moments(levels: Levels) -> tuple[Values | None, Values | None]:
 
 
 def triple(values: np.ndarray[Any, np.dtype[np.float64]]) -> Values:
-    """Three channel values as plain numbers."""
     return float(values[0]), float(values[1]), float(values[2])
 
 

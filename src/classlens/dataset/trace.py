@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from classlens.dataset.chance import generator, mixed, seeded_globals
-from classlens.dataset.dataset import Dataset, Drawn, Glance, Needed, Outcome
+from classlens.dataset.dataset import Dataset, MaxSide, Outcome, Params, Thumbnail
+from classlens.dataset.rng import generator, mixed, seeded_globals
 from classlens.image import Image
 from classlens.sharing import ALONE
 
@@ -31,14 +31,13 @@ class Snapshot:
 
     stage: str
     image: Image
-    drawn: Drawn = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
     changed: bool = True
     note: str = ""
     full: tuple[int, int] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the sample, whatever size its image has."""
         return self.full or self.image.size
 
 
@@ -73,7 +72,9 @@ class Trace:
         return self.snapshots[-1]
 
 
-def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all", needed: Needed | None = None) -> Trace:
+def trace(
+    dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all", max_side: MaxSide | None = None
+) -> Trace:
     """Run sample `index` through every stage, once, with chance fixed by `seed`.
 
     The caller's global random state is as it was afterwards. Threads wait for one another: pipelines, and what they
@@ -87,8 +88,8 @@ def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all", 
     if not 0 <= index < dataset.length:
         raise IndexError(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
     unseen = keep == "first" or not dataset.pipeline(index)
-    if needed is not None and unseen and dataset.glance is not None:
-        return glanced(dataset, index, seed, dataset.glance(index, needed))
+    if max_side is not None and unseen and dataset.thumbnail is not None:
+        return glanced(dataset, index, seed, dataset.thumbnail(index, max_side))
     foreign = any(stage.draws_globally for stage in dataset.pipeline(index))
     with ALONE, seeded_globals(mixed(seed, index)) if foreign else nullcontext():
         loaded = dataset.load(index)
@@ -96,8 +97,7 @@ def trace(dataset: Dataset, index: int, seed: int = 0, *, keep: Extent = "all", 
     return told(dataset, index, seed, snapshots, dataset.remarks(loaded))
 
 
-def glanced(dataset: Dataset, index: int, seed: int, seen: Glance) -> Trace:
-    """The trace of a sample that no stage has seen."""
+def glanced(dataset: Dataset, index: int, seed: int, seen: Thumbnail) -> Trace:
     return told(dataset, index, seed, (Snapshot(dataset.loader, seen.image, full=seen.size),), seen.remarks)
 
 
@@ -112,13 +112,13 @@ def kept(dataset: Dataset, loaded: object, outcomes: Iterator[tuple[str, Outcome
     if keep == "last":
         outcomes = chain([(dataset.loader, Outcome(loaded))], outcomes)
     else:
-        first = Snapshot(dataset.loader, dataset.look(loaded))
+        first = Snapshot(dataset.loader, dataset.to_image(loaded))
         yield first
     if keep == "all":
         yield from every_snapshot(dataset, first.image, outcomes)
     if keep in ("ends", "last"):
         for name, outcome in deque(outcomes, maxlen=1):
-            yield Snapshot(name, dataset.look(outcome.state), outcome.drawn)
+            yield Snapshot(name, dataset.to_image(outcome.state), outcome.params)
 
 
 def follow(dataset: Dataset, loaded: object, index: int, seed: int) -> Iterator[tuple[str, Outcome]]:
@@ -134,7 +134,7 @@ def every_snapshot(dataset: Dataset, first: Image, outcomes: Iterator[tuple[str,
     """Look at every outcome at once: frameworks may change a state in place later."""
     before = first
     for name, outcome in outcomes:
-        image = dataset.look(outcome.state)
+        image = dataset.to_image(outcome.state)
         changed = not np.array_equal(before.pixels, image.pixels)
-        yield Snapshot(name, image, outcome.drawn, changed, outcome.note)
+        yield Snapshot(name, image, outcome.params, changed, outcome.note)
         before = image

@@ -15,7 +15,7 @@ DRAWERS: Mapping[str, str] = {
     "classlens.cam.saliency.Fused": "classlens.figures.overlay:draw_saliency",
     "classlens.cam.saliency.Heatmap": "classlens.figures.overlay:draw_heatmap",
     "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_saliency",
-    "classlens.dataset.batch.Batch": "classlens.figures.batchsheet:draw_batch",
+    "classlens.dataset.batch.Batch": "classlens.figures.filmstrip:draw_batch",
     "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",
     "classlens.schedule.replay.Curve": "classlens.figures.curves:draw_curve",
     "classlens.schedule.replay.Curves": "classlens.figures.curves:draw_curves",

@@ -57,7 +57,6 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """Its name in words."""
         return TITLES.get(self.name, self.name.replace("_", " "))
 
     @property
@@ -145,7 +144,6 @@ def told(runs: Sequence[Curves]) -> tuple[str, ...]:
 
 
 def position(run: Curves, step: float, *, in_epochs: bool) -> float:
-    """A step in the units of the horizontal axis."""
     return step / (run.clock.steps_per_epoch or 1) if in_epochs else float(step)
 
 
@@ -196,7 +194,6 @@ def together(names: Sequence[str]) -> str:
 
 
 def shortened(text: str) -> str:
-    """A label that fits beside a plot."""
     return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
 
 
@@ -247,7 +244,6 @@ def last_value(line: Line, digits: int = 4) -> str:
 
 
 def number(value: float) -> str:
-    """A value as people write it: 0.1, 1e-05, 0.0316."""
     return f"{value:.4g}"
 
 

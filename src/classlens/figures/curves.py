@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from classlens.figures.chart import Chart, Line, Panel, Pin, chart_of, entry, last_value, rows, short
-from classlens.figures.frame import limits
+from classlens.figures.plot_layout import limits
 from classlens.figures.style import DEFAULT, FAINT, INK, STYLES, WARNING, check_style
 from classlens.schedule.replay import Curve, Curves
 from classlens.sharing import ALONE
@@ -34,7 +34,6 @@ Size = tuple[float, float]
 
 
 def draw_curve(curve: Curve, **options: Any) -> Figure:  # noqa: ANN401 - those of draw_curves
-    """One curve alone; the options are those of `draw_curves`."""
     return draw_curves(Curves((curve,), curve.clock), **options)
 
 

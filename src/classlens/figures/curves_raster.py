@@ -16,10 +16,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from classlens.figures.chart import chart_of
-from classlens.figures.curves_layout import laid_out
-from classlens.figures.lettering import font
-from classlens.figures.primitives import Area, Box, Dot, Numbers, Point, Primitive, Segment, Stroke, Words
+from classlens.figures.plot_layout import Area, Box, Dot, Numbers, Point, Primitive, Segment, Stroke, Words, laid_out
 from classlens.figures.style import DEFAULT
+from classlens.figures.text import font
 from classlens.schedule.replay import Curves
 
 DOTS_PER_INCH = 100
@@ -108,7 +107,6 @@ class Canvas:
                 self.ink(around, colour, 0, lambda draw, path: draw.polygon(path.ravel().tolist(), fill=255))
 
     def pixel(self, at: Point) -> tuple[int, int]:
-        """The pixel that a point is in."""
         return int(at[0] * self.scale), int(at[1] * self.scale)
 
     def write(self, words: Words) -> None:
@@ -148,7 +146,6 @@ class Canvas:
             self.picture.paste(colour, (left, first), mask.reduce(FINE))
 
     def fine(self, length: float) -> int:
-        """A length in points as pixels of a band."""
         return max(1, round(length * self.scale * FINE))
 
 

@@ -12,8 +12,9 @@ from typing import Any, Literal, TypeAlias
 import cv2
 import numpy as np
 
+from classlens.dataset.batch import Batch
 from classlens.dataset.trace import Snapshot, Trace
-from classlens.figures.lettering import PAPER, Canvas, Colour, line_height, shortened, width_of, wrapped, write
+from classlens.figures.text import PAPER, Canvas, Colour, line_height, shortened, width_of, wrapped, write
 from classlens.image import Image
 
 Mode = Literal["original", "transformed", "concat", "pipeline"]
@@ -50,7 +51,6 @@ class Tile:
 
     @property
     def width(self) -> int:
-        """Its width in the strip."""
         return max(int(self.pixels.shape[1]), SMALLEST)
 
 
@@ -70,7 +70,7 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
         return Image(titled(rescaled(snapshot, rescale or 1.0), heading(result), result.remarks))
     if mode == "concat":
         ends = (("original", result.original), ("transformed", result.transformed))
-        tiles = [tile(replace(end, drawn={}, note=""), rescale, name) for name, end in ends]
+        tiles = [tile(replace(end, params={}, note=""), rescale, name) for name, end in ends]
     elif mode == "pipeline":
         tiles = [tile(snapshot, rescale, snapshot.stage) for snapshot in result.snapshots]
     else:
@@ -93,7 +93,7 @@ def tile(snapshot: Snapshot, rescale: float | None, name: str) -> Tile:
     lines = [(shortened(name, CAPTION, room, bold=True), INK)]
     size = f"{width} {TIMES} {height}"
     lines.append((size if snapshot.changed else shortened(f"{size}  no change", CAPTION, room), FAINT))
-    told = [line for part in described(snapshot.drawn) for line in wrapped(part, CAPTION, room)]
+    told = [line for part in described(snapshot.params) for line in wrapped(part, CAPTION, room)]
     if snapshot.note and not told:
         told = list(wrapped(snapshot.note, CAPTION, room))
     if len(told) > LINES:
@@ -101,10 +101,10 @@ def tile(snapshot: Snapshot, rescale: float | None, name: str) -> Tile:
     return Tile(pixels, (*lines, *((line, INK) for line in told)))
 
 
-def described(drawn: Mapping[str, object]) -> list[str]:
+def described(params: Mapping[str, object]) -> list[str]:
     """What was drawn, one line of text for each value."""
     lines = []
-    for name, value in drawn.items():
+    for name, value in params.items():
         if name == "at":
             continue
         label = name.split(" ", 1)[1] if name[:1].isdigit() and " " in name else name
@@ -140,7 +140,6 @@ def tile_factor(width: int, height: int, largest: int = LARGEST) -> float:
 
 
 def rescaled(snapshot: Snapshot, factor: float) -> Pixels:
-    """The picture at `factor` times its true size."""
     return resized(snapshot.image.pixels, factor * max(snapshot.size) / max(snapshot.image.size))
 
 
@@ -186,12 +185,10 @@ def titled(pixels: Pixels, title: str, remarks: Sequence[str]) -> Canvas:
 
 
 def notes_of(remarks: Sequence[str], width: int) -> list[str]:
-    """What is unusual about the file, in lines that fit the sheet."""
     return [line for remark in remarks for line in wrapped(remark, CAPTION, width - 2 * MARGIN)]
 
 
 def height_of_head(notes: Sequence[str]) -> int:
-    """The room for the title and the notes."""
     return MARGIN + line_height(TITLE) + len(notes) * line_height(CAPTION) + MARGIN // 2
 
 
@@ -245,7 +242,6 @@ def paste_row(canvas: Canvas, row: Sequence[Tile], top: int) -> None:
 
 
 def bad_tile(reason: str, title: str, *, rescue: Image | None = None) -> Image:
-    """A marked tile for a sample that cannot be shown, with as much of its picture as there is."""
     return Image(titled(bad_picture(rescue, LARGEST).pixels, title, [reason]))
 
 
@@ -260,3 +256,21 @@ def bad_picture(rescue: Image | None, longest: int) -> Image:
         pixels[:4] = pixels[-4:] = WARNING
         pixels[:, :4] = pixels[:, -4:] = WARNING
     return Image(pixels)
+
+
+def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequence[Image] = ()) -> Image:
+    """Draw a batch in rows of tiles, under the name of the mixing and what it drew; marked tiles come last."""
+    tiles = []
+    pairs = zip(result.indices, result.partners, strict=True)
+    for image, shares, pair in zip(result.images, result.shares, pairs, strict=True):
+        height, width = image.size
+        pixels = resized(image.pixels, rescale or tile_factor(width, height))
+        told = " + ".join(name if share == 1 else f"{share:.2f} {name}" for name, share in shares.items())
+        room = max(int(pixels.shape[1]), SMALLEST)
+        numbers = " + ".join(f"#{index}" for index in dict.fromkeys(pair))
+        lines = [(line, INK) for line in wrapped(told or "no label", CAPTION, room)]
+        tiles.append(Tile(pixels, (*lines, (numbers, FAINT))))
+    tiles += [Tile(image.pixels, ()) for image in left_out]
+    params = {key: value for key, value in result.params.items() if key != "partners"}
+    title = DOT.join([result.mixing, *described(params), f"{len(result.images)} samples of {result.dataset}"])
+    return Image(sheet(tiles, title, ()))

@@ -52,7 +52,7 @@ def trace_bundle(result: Trace, include: object = None, exclude: object = None) 
     title = f"<b>{escape(', '.join(result.class_names) or 'no label')}</b> #{result.index} of {escape(result.dataset)}"
     remarks = "".join(f"<div>{escape(remark)}</div>" for remark in result.remarks)
     html = f'<div style="{STYLE["title"]}">{title}, seed {result.seed}{remarks}</div><div style="{STYLE["row"]}">{cards}</div>'
-    return {"text/plain": repr(result), "text/html": html, "image/png": png(drawn(result))}
+    return {"text/plain": repr(result), "text/html": html, "image/png": png(params(result))}
 
 
 def snapshot_card(snapshot: Snapshot) -> str:
@@ -60,7 +60,7 @@ def snapshot_card(snapshot: Snapshot) -> str:
     from classlens.figures.filmstrip import TIMES, described
 
     height, width = snapshot.image.size
-    lines = [escape(line) for line in described(snapshot.drawn)] or [escape(snapshot.note)]
+    lines = [escape(line) for line in described(snapshot.params)] or [escape(snapshot.note)]
     unchanged = "" if snapshot.changed else ", no change"
     words = [f"<b>{escape(snapshot.stage)}</b>", dim(f"{width} {TIMES} {height}{unchanged}"), *filter(None, lines)]
     return card(snapshot.image, words)
@@ -70,7 +70,7 @@ def batch_bundle(result: Batch, include: object = None, exclude: object = None) 
     """A mixed batch: every picture as a card with the share of each class in it."""
     from classlens.figures.filmstrip import described
 
-    told = [result.mixing, *described({key: value for key, value in result.drawn.items() if key != "partners"})]
+    told = [result.mixing, *described({key: value for key, value in result.params.items() if key != "partners"})]
     title = (
         f"<b>{escape(', '.join(told))}</b> {len(result.images)} samples of {escape(result.dataset)}, seed {result.seed}"
     )
@@ -79,18 +79,17 @@ def batch_bundle(result: Batch, include: object = None, exclude: object = None) 
         for image, shares in zip(result.images, result.shares, strict=True)
     )
     html = f'<div style="{STYLE["title"]}">{title}</div><div style="{STYLE["row"]}">{cards}</div>'
-    return {"text/plain": repr(result), "text/html": html, "image/png": png(drawn(result))}
+    return {"text/plain": repr(result), "text/html": html, "image/png": png(params(result))}
 
 
 def explanation_bundle(result: Explanation, include: object = None, exclude: object = None) -> Bundle:
     """An explanation: every map over its picture, with class, probability, method and layer."""
     html = f'<div style="{STYLE["row"]}">{"".join(map(saliency_card, result))}</div>'
-    return {"text/plain": repr(result), "text/html": html, "image/png": png(drawn(result))}
+    return {"text/plain": repr(result), "text/html": html, "image/png": png(params(result))}
 
 
 def saliency_bundle(result: Saliency, include: object = None, exclude: object = None) -> Bundle:
-    """A map over its picture."""
-    return {"text/plain": repr(result), "text/html": saliency_card(result), "image/png": png(drawn(result))}
+    return {"text/plain": repr(result), "text/html": saliency_card(result), "image/png": png(params(result))}
 
 
 def saliency_card(saliency: Saliency) -> str:
@@ -107,13 +106,13 @@ def saliency_card(saliency: Saliency) -> str:
 
 def heatmap_bundle(result: Heatmap, include: object = None, exclude: object = None) -> Bundle:
     """A heatmap in its colours."""
-    picture = drawn(result)
+    picture = params(result)
     return {"text/plain": repr(result), "text/html": card(picture, []), "image/png": png(picture)}
 
 
 def curves_bundle(result: Curves | Curve, include: object = None, exclude: object = None) -> Bundle:
     """Curves as a plot."""
-    figure = drawn(result)
+    figure = params(result)
     scalable, pixels = BytesIO(), BytesIO()
     figure.savefig(scalable, format="svg", metadata={"Date": None})
     figure.savefig(pixels, format="png", dpi=120)
@@ -121,7 +120,7 @@ def curves_bundle(result: Curves | Curve, include: object = None, exclude: objec
     return {"text/plain": repr(result), "text/html": html, "image/png": pixels.getvalue()}
 
 
-def drawn(result: Result) -> Result:
+def params(result: Result) -> Result:
     """What `classlens.draw` makes of the result."""
     from classlens.figures import draw
 
@@ -136,12 +135,10 @@ def card(image: Image, words: list[str]) -> str:
 
 
 def dim(text: str) -> str:
-    """Words of less weight."""
     return f'<span style="{STYLE["dim"]}">{text}</span>'
 
 
 def uri(content: bytes, kind: str) -> str:
-    """A file inside the page."""
     return f"data:image/{kind};base64,{b64encode(content).decode('ascii')}"
 
 
@@ -157,7 +154,6 @@ def jpeg(image: Image) -> bytes:
 
 
 def png(image: Image) -> bytes:
-    """A picture for front ends without HTML."""
     return image._repr_png_()
 
 

@@ -3,15 +3,20 @@
 Only a `Heatmap` can be coloured, never a raw map.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
 
-from classlens.cam.saliency import Explanation, Fused, Heatmap, Saliency, Subject
+from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
+from classlens.errors import DataError
 from classlens.figures.colour import DEFAULT, coloured
+from classlens.files import check_place, write_whole
 from classlens.image import Image
 from classlens.sharing import ALONE
 
@@ -68,7 +73,6 @@ def outlined(pixels: np.ndarray, heatmap: Heatmap, share: float) -> np.ndarray:
 
 
 def draw_heatmap(heatmap: Heatmap, *, style: Style = PLAIN) -> Image:
-    """The heatmap alone, in colours."""
     return Image(coloured(heatmap, style.colormap))
 
 
@@ -86,9 +90,9 @@ def draw_explanation(explanation: Explanation, *, style: Style = PLAIN) -> Image
 
 def figure_of(saliencies: Sequence[Saliency | Fused], style: Style = PLAIN) -> "Figure":
     """The figure behind `draw`, to be saved in any format that matplotlib writes."""
-    from classlens.figures.grid import Cell, grid_figure
+    from classlens.figures.colour import Cell, grid_figure
 
-    cells: dict[tuple[int, Subject | None], dict[tuple[str, str], Cell]] = {}
+    cells: dict[tuple[int, ExplainedClass | None], dict[tuple[str, str], Cell]] = {}
     for saliency in saliencies:
         row = cells.setdefault((saliency.index, saliency.subject), {})
         row.setdefault(("", ""), Cell(saliency.image, ("picture", "")))
@@ -98,7 +102,7 @@ def figure_of(saliencies: Sequence[Saliency | Fused], style: Style = PLAIN) -> "
     return grid_figure([list(row.values()) for row in cells.values()], labels, style.colormap)
 
 
-def caption(subject: Subject | None) -> str:
+def caption(subject: ExplainedClass | None) -> str:
     """What is said of the class: its name without synonyms, and its probability; of a contrast, both classes'."""
     if subject is None:
         return "every class"
@@ -114,3 +118,63 @@ def rendered(figure: "Figure") -> Image:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     return Image(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))  # type: ignore[no-untyped-call]
+
+
+DRAWINGS = {".pdf", ".svg"}
+"""Formats that hold drawings, for which a single map, too, is drawn with its titles."""
+
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+"""Pillow's names; asking Pillow for them would import every format that it knows."""
+
+FORMATS = PICTURES.keys() | DRAWINGS
+LOSSY = {".jpg": {"quality": 95, "subsampling": 0}, ".jpeg": {"quality": 95, "subsampling": 0}}
+
+
+def check_picture(path: Path) -> None:
+    """Find out before any work whether maps can be drawn into this file.
+
+    Raises:
+        DataError: the ending is unknown, or the place cannot be written.
+    """
+    if path.suffix.casefold() not in FORMATS:
+        raise DataError(f"cannot write a {path.suffix} picture: {path}", hint=f"use one of {' '.join(sorted(FORMATS))}")
+    check_place(path)
+
+
+def save_overlay(path: Path, shown: Sequence[Saliency | Fused], *, style: Style = PLAIN, titled: bool = False) -> None:
+    """A single map as the plain overlay, of the size of the picture as fed; several, or with titles, as a figure.
+
+    Raises:
+        DataError: the format is unknown, or the file cannot be written.
+    """
+    check_picture(path)
+    kind = path.suffix.casefold()
+    if len(shown) > 1 or titled or kind in DRAWINGS:
+        figure = figure_of(shown, style)
+        write_whole(path, lambda file: figure.savefig(file, format=kind.removeprefix(".")))
+        return
+    picture = Pillow.fromarray(overlay(shown[0].image, shown[0].heatmap(), style).pixels)
+    write_whole(path, lambda file: picture.save(file, PICTURES[kind], **LOSSY.get(kind, {})))
+
+
+def save_maps(path: Path, shown: Sequence[Saliency | Fused], names: Sequence[str]) -> None:
+    """All maps of a call in one NPZ file: `heatmap`, `saliency` and `meta` if there is one map, else `heatmap_0`, ...
+
+    `heatmap` is float32 in 0..1 at the size of the picture as fed, `saliency` the raw map at the layer's size (of
+    several layers `saliency_0`, ...; of several maps and layers `saliency_0_0`, ...). `meta` is JSON text, a list
+    with the facts of each map; `names` are those of the pictures.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    said = [{"picture": names[found.index]} | facts(found) for found in shown]
+    arrays: dict[str, np.ndarray] = {"meta": np.array(json.dumps(said))}
+    for number, found in enumerate(shown):
+        of_map = "" if len(shown) == 1 else f"_{number}"
+        arrays[f"heatmap{of_map}"] = found.heatmap().values
+        parts = found.parts if isinstance(found, Fused) else (found,)
+        for place, part in enumerate(parts):
+            of_layer = "" if len(parts) == 1 else f"_{place}"
+            arrays[f"saliency{of_map}{of_layer}"] = part.values
+    check_place(path)
+    write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))

@@ -7,8 +7,7 @@ from pathlib import Path
 from classlens.errors import DataError
 from classlens.figures.style import STYLES, check_style
 from classlens.files import check_place, write_whole
-from classlens.schedule.data import table
-from classlens.schedule.replay import Curves
+from classlens.schedule.replay import Curves, table
 
 RASTER = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 BY_MATPLOTLIB = (*RASTER, ".pdf", ".eps")
@@ -73,11 +72,11 @@ def encoded(
     if suffix in RASTER and size[0] * size[1] * 100**2 > MOST_PIXELS:
         raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
     if suffix == ".html":
-        from classlens.figures.curves_html import html_of
+        from classlens.figures.curves_vector import html_of
 
         return html_of(runs, title=title, log=log).encode()
     if suffix == ".svg" and style in STYLES:
-        from classlens.figures.curves_svg import svg_of
+        from classlens.figures.curves_vector import svg_of
 
         return svg_of(runs, title=title, style=style, size=size, log=log).encode()
     if suffix in RASTER and style in STYLES:

@@ -69,17 +69,14 @@ def mixed(share: float) -> str:
 
 
 def tinted(colour: str, paper: str, share: float = 0.14) -> str:
-    """A colour washed out on paper."""
     return blended(paper, colour, share)
 
 
 def blended(low: str, high: str, share: float) -> str:
-    """The colour at a share of the way from one to another."""
     return "#" + "".join(
         f"{round(a + (b - a) * share):02x}" for a, b in zip(channels(low), channels(high), strict=True)
     )
 
 
 def channels(colour: str) -> tuple[int, int, int]:
-    """Red, green and blue of "#rrggbb"."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

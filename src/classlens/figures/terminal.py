@@ -1,9 +1,13 @@
 """Pictures on a terminal: two pixels per character, in 24-bit colour."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+
+from classlens.figures.chart import Chart, Panel, chart_of, last_value, number, short
+from classlens.schedule.replay import Curves
 
 UPPER_HALF = "\N{UPPER HALF BLOCK}"
 RESET = "\x1b[0m"
@@ -23,3 +27,112 @@ def preview(pixels: np.ndarray[Any, np.dtype[np.uint8]], columns: int) -> str:
         )
         lines.append("".join(cells) + RESET)
     return "\n".join(lines)
+
+
+DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""The bit of each dot of a braille character, by row and column. Source: The Unicode Standard, block 2800."""
+
+COLOURS = ("34", "31", "32", "35", "33", "36")
+MARGIN = 11
+
+
+def terminal_plot(
+    runs: Sequence[Curves], *, columns: int = 100, lines: int = 20, log: bool | None = None, coloured: bool = False
+) -> str:
+    """The plot of one or several runs as text, `columns` wide and about `lines` high per panel."""
+    chart = chart_of(runs, log=log)
+    width, height = max(columns - MARGIN - 1, 20), max(lines, 4)
+    parts = [block for panel in chart.panels for block in panel_text(chart, panel, (width, height), coloured=coloured)]
+    return "\n".join(parts)
+
+
+def panel_text(chart: Chart, panel: Panel, size: tuple[int, int], *, coloured: bool) -> list[str]:
+    """One panel: its name, the plot with its values, the steps below, and what the lines are."""
+    width, height = size
+    low, high = limits(panel)
+    paper = np.zeros((height, width), int)
+    owner = np.full((height, width), -1)
+    for index, line in enumerate(panel.lines):
+        for values in (line.y, line.low):
+            if values is None:
+                continue
+            xs, ys = dots(line.x / chart.x_end, share(values, low, high, log=panel.log), size)
+            if line.undecided is not None:
+                drawn = (xs < 2 * width * line.undecided / chart.x_end) | (xs % 4 < 2)
+                xs, ys = xs[drawn], ys[drawn]
+            np.bitwise_or.at(paper, (ys // 4, xs // 2), DOTS[ys % 4, xs % 2])
+            owner[ys // 4, xs // 2] = index
+    labels = {0: number(high), height // 2: number(middle(low, high, log=panel.log)), height - 1: number(low)}
+    body = [
+        f"{labels.get(row, ''):>{MARGIN - 2}} │" + row_text(paper[row], owner[row], coloured=coloured)
+        for row in range(height)
+    ]
+    end = f"{short(chart.x_end)} {chart.x_label}s"
+    axis = " " * (MARGIN - 1) + "└" + "─" * width
+    steps = " " * MARGIN + "0" + f"{end:>{width - 1}}"
+    names = [f"{' ' * MARGIN}{line.label}: {number(line.y[0])} → {last_value(line)}" for line in panel.lines]
+    return [panel.title, *body, axis, steps, *marks_text(panel, width), *(names if len(names) > 1 else [])]
+
+
+def marks_text(panel: Panel, width: int) -> list[str]:
+    """What happens where, in lines that are no wider than the plot."""
+    lines: list[str] = []
+    for word in [f"{short(pin.x)}: {pin.text}" for pin in panel.pins]:
+        if lines and len(lines[-1]) + 3 + len(word) <= MARGIN + width:
+            lines[-1] += " · " + word
+        else:
+            lines.append(" " * MARGIN + word[:width])
+    return lines
+
+
+def limits(panel: Panel) -> tuple[float, float]:
+    """The values at the bottom and the top of the plot."""
+    low, high = panel.span
+    if panel.log:
+        return max(low, panel.lowest_positive), high
+    low = 0.0 if 0 <= low < 0.5 * high else low
+    return (low, high) if high > low else (low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1))
+
+
+def share(values: np.ndarray, low: float, high: float, *, log: bool) -> np.ndarray:
+    """Where values lie between the bottom (0) and the top (1); NaN where they cannot be shown."""
+    if log and low > 0:
+        if high == low:
+            return np.full(values.shape, 0.5)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((np.log(values) - np.log(low)) / (np.log(high) - np.log(low)))
+    return np.asarray((values - low) / (high - low))
+
+
+def middle(low: float, high: float, *, log: bool) -> float:
+    return float(np.sqrt(low * high)) if log and low > 0 else (low + high) / 2
+
+
+def dots(x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The dots of a line: one or more in every column it crosses, so that jumps are joined."""
+    width, height = size[0] * 2, size[1] * 4
+    columns = np.arange(width)
+    known = np.isfinite(y)
+    if not known.any():
+        return np.zeros(0, int), np.zeros(0, int)
+    edges = np.interp(np.linspace(0, 1, width + 1), x[known], y[known])
+    inside = columns <= x[known].max() * width
+    first, last = ((1 - side) * (height - 1) for side in (edges[:-1], edges[1:]))
+    found = [
+        (column, row)
+        for column, start, stop in zip(*(each[inside].tolist() for each in (columns, first, last)), strict=True)
+        for row in range(round(min(start, stop)), round(max(start, stop)) + 1)
+    ]
+    xs, ys = np.array(found, int).reshape(-1, 2).T
+    return xs, ys.clip(0, height - 1)
+
+
+def row_text(bits: np.ndarray, owner: np.ndarray, *, coloured: bool) -> str:
+    """One row of characters, in the colours of the lines that own them if wanted."""
+    letters = [chr(0x2800 + bit) if bit else " " for bit in bits.tolist()]
+    if not coloured:
+        return "".join(letters).rstrip()
+    return "".join(
+        f"\x1b[{COLOURS[line % len(COLOURS)]}m{letter}\x1b[0m" if line >= 0 else letter
+        for letter, line in zip(letters, owner.tolist(), strict=True)
+    ).rstrip()

@@ -1,26 +1,137 @@
-"""Several shapes acting on one value, each in its own span of steps or epochs, in random access.
+"""Courses of functions that nobody has a formula for: a user's callable, a scheduler of some framework.
 
-The order of events is that of training. When training starts, every link whose span holds 0 makes its move 0, in the
-order of the list. Before step t the links on the step clock make their moves, in that order; if t is the start of an
-epoch the links on the epoch clock follow. Outside its span a link leaves the value as it is.
-
-The run is cut into sections wherever the set of moving links or a closed form changes. Inside a section there is
-nothing moving, one link in closed form, several that only scale (they commute), or - the rare rest - moves that must
-be walked one by one.
+The function is called at the steps that are asked for, in any order. Where it bends or jumps is found by looking at
+even samples, and then at every step of the few stretches in which something happens.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classlens.errors import ConfigError
-from classlens.schedule.clock import Clock
-from classlens.schedule.schedule import Course, Mark, Setting, Stairs, Steps, Values
+from classlens.schedule.schedule import (
+    Clock,
+    Group,
+    Mark,
+    MetricDependent,
+    Schedule,
+    Setting,
+    Stairs,
+    Steps,
+    Trajectory,
+    Values,
+    distinct,
+)
 from classlens.schedule.shapes import INITIAL, ZERO, Affine, Cosine, Piece, Quadratic, Shape, Step
+
+EVEN = 1024
+MOST_STRETCHES = 48
+LONGEST = 4096
+"""Stretches that are looked at step by step, and how long they may be: what a search may cost."""
+
+VISIBLE = 2e-4
+"""A bend of less than this share of the range cannot be seen on a plot."""
+
+
+def of_function(function: Callable[[int], float], *, name: str = "lr", group: str = "all parameters") -> Schedule:
+    """The schedule of any function of the step, which is called at the drawn steps only, in no special order."""
+    initial = float(function(0))
+
+    def rule(clock: Clock) -> Trajectory:
+        return sampled(each(function), clock)
+
+    return Schedule((Group(group, {name: initial}),), {name: rule})
+
+
+def sampled(function: Callable[[Steps], Values], clock: Clock, *, width: int = 1) -> Trajectory:
+    """The course of a function of local steps, each `width` steps of the run long; it ignores initial values."""
+    count = -(-clock.steps // width)
+
+    def values(steps: Steps, initial: float) -> Values:
+        return np.asarray(function(steps // width), np.float64)
+
+    breaks = np.concatenate([[0], bends(function, count) * width]).astype(np.int64)
+    stairs = (Stairs(width, width, clock.steps),) if width > 1 else ()
+    return Trajectory(values, np.unique(breaks), stairs)
+
+
+def each(function: Callable[[int], float]) -> Callable[[Steps], Values]:
+    """A function of one step as a function of many."""
+
+    def values(steps: Steps) -> Values:
+        return np.array([float(function(step)) for step in steps.tolist()], np.float64)
+
+    return values
+
+
+def bends(function: Callable[[Steps], Values], count: int) -> NDArray[np.int64]:
+    """The steps at which straight lines between even samples would visibly miss the function."""
+    if count <= 2 * EVEN:
+        return np.zeros(0, np.int64)
+    steps = np.unique(np.linspace(0, count - 1, EVEN).round().astype(np.int64))
+    values = function(steps)
+    bend = np.abs(np.diff(np.diff(values) / np.diff(steps))) * np.diff(steps)[:-1]
+    limit = VISIBLE * (np.nanmax(values) - np.nanmin(values) or 1.0)
+    suspects = np.argsort(np.nan_to_num(-bend))[:MOST_STRETCHES]
+    found = [
+        inside(function, int(steps[index]), int(steps[index + 2]), limit) for index in suspects if bend[index] > limit
+    ]
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+
+def inside(function: Callable[[Steps], Values], first: int, last: int, limit: float) -> NDArray[np.int64]:
+    """The strongest bend between two steps, halving the stretch until every step of it can be looked at."""
+    while last - first > LONGEST:
+        quarter = (last - first) // 4
+        steps = first + quarter * np.arange(5)
+        bend = np.abs(np.diff(function(steps), 2))
+        middle = int(np.argmax(bend))
+        first, last = int(steps[middle]), int(steps[middle + 2])
+    steps = np.arange(first, last + 1)
+    values = function(steps)
+    bend = np.abs(np.diff(values, 2))
+    strongest = int(np.argmax(bend)) + 1
+    jumps = np.flatnonzero(np.abs(np.diff(values)) > limit) + 1
+    return np.asarray(steps[np.unique(np.concatenate([[strongest], jumps[:64]]))], np.int64)
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Times `factor` once the metric has been bad more than `patience` times in a row, but not below `minimum`.
+
+    After a cut the next `cooldown` metrics count for nothing. The first metric of all is never bad.
+    """
+
+    factor: float
+    patience: int
+    cooldown: int = 0
+    minimum: float = 0.0
+    metric: str = ""
+
+    def cuts(self, looks: Sequence[int]) -> Sequence[int]:
+        return looks[self.patience + 1 :: self.patience + 1 + self.cooldown]
+
+
+def open_to(plateau: Plateau, known: Trajectory, worst: Trajectory, first: int) -> Trajectory:
+    """The course of a value that a metric may cut from step `first` on.
+
+    Args:
+        known: its course if the metric always improves.
+        worst: its course with all the cuts of a metric that never does, without regard to the minimum.
+    """
+
+    def lowest(steps: Steps, initial: float) -> Values:
+        held = np.minimum(plateau.minimum, known.values(steps, initial))
+        return np.asarray(np.maximum(worst.values(steps, initial), held))
+
+    breaks = distinct(np.concatenate([known.breaks, worst.breaks, [first]]))
+    return replace(known, breaks=breaks, undecided=MetricDependent(first, lowest, plateau.metric))
+
 
 MOST_SECTIONS = 200_000
 MOST_WALKED = 20_000_000
@@ -42,15 +153,12 @@ class Link:
     marks: tuple[Mark, ...] = ()
 
     def width(self, epoch: int) -> int:
-        """Steps of the run per local step."""
         return epoch if self.unit == "epoch" else 1
 
     def moves(self, step: int, epoch: int) -> bool:
-        """Whether it moves the value before `step`; `epoch` is the length of one, in steps."""
         return step % self.width(epoch) == 0 and self.begin <= step // self.width(epoch) < self.end
 
     def local(self, step: int, epoch: int) -> int:
-        """Its local step at a step of the run."""
         return step // self.width(epoch) - self.begin
 
 
@@ -66,7 +174,7 @@ class Section:
 
 def chain(
     links: Sequence[Link], clock: Clock, settings: tuple[Setting, ...] = (), *, zero_stays: bool = False
-) -> Course:
+) -> Trajectory:
     """The course of a value that all `links` act on; with `zero_stays` a group that starts at 0 is left alone.
 
     Raises:
@@ -89,7 +197,7 @@ def chain(
         return result
 
     stairs = tuple(stair for section in sections for stair in section.stairs)
-    return Course(values, firsts, stairs, marks_of(links, clock), settings)
+    return Trajectory(values, firsts, stairs, marks_of(links, clock), settings)
 
 
 def sections_of(links: Sequence[Link], clock: Clock) -> Iterator[Section]:
@@ -135,7 +243,6 @@ def piece_of(link: Link, local: int, *, alone: bool) -> Piece:
 
 
 def single(values: Affine) -> Affine:
-    """A value out of arrays of one."""
     return Affine(*(float(np.ravel(part)[0]) for part in values))
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classlens.schedule.clock import Clock
-from classlens.schedule.schedule import Setting
+from classlens.schedule.schedule import Clock, Setting
 
 if TYPE_CHECKING:
     from classlens.schedule.replay import Curve, Curves
@@ -55,7 +54,6 @@ def lint(curves: Curves) -> tuple[Finding, ...]:
 
 
 def where(setting: Setting) -> str:
-    """How a finding names the setting."""
     return f"{setting.arguments.get('where', '')} {setting.arguments.get('type', setting.kind)}".strip()
 
 
@@ -85,7 +83,6 @@ def milestones(setting: Setting, clock: Clock) -> Iterator[Finding]:
 
 
 def length(setting: Setting, clock: Clock) -> float:
-    """The length of the run in the setting's unit."""
     return clock.steps if setting.unit == "step" else (clock.epochs or 1)
 
 

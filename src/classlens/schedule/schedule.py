@@ -1,8 +1,10 @@
-"""The record that the plotter reads: parameter groups, and the rules that move their hyper-parameters.
+"""Training time: how long a run is, in steps and in epochs.
 
-A rule never runs a training loop. Given a clock it lays out a `Course`: a function from any steps, in any order, and a
-group's initial value to the values in force during those steps. All groups of a schedule share its rules.
+A step is one training batch, counted from 0; an epoch is a pass over the data. Whatever mixes the two goes through a
+`Clock`, so that a number of epochs is never taken for a number of steps.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +14,67 @@ import numpy as np
 
 from classlens.arrays import Float64, Int64
 from classlens.errors import NotOffered
-from classlens.schedule.clock import Clock
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How long a training run is.
+
+    `Clock(epochs=100, steps_per_epoch=5005)` is a run over epochs. `Clock.of_steps(160_000)` is one that counts steps
+    only, where nothing happens at the end of an epoch; it may still know how many steps a pass over the data takes.
+    `note` says in words how the steps were counted, `gpus` how many share each of them: where the source scales its
+    learning rate by batch size, they decide it.
+
+    Raises:
+        ValueError: the run has no step, or an epoch has none.
+    """
+
+    epochs: int | None
+    steps_per_epoch: int | None
+    total: int | None = None
+    note: str = ""
+    gpus: int = 1
+
+    def __post_init__(self) -> None:
+        if self.total is None and (self.epochs is None or self.steps_per_epoch is None):
+            raise ValueError("a clock needs epochs and steps_per_epoch; for a run counted in steps use Clock.of_steps")
+        counts = {
+            "epochs": self.epochs,
+            "steps_per_epoch": self.steps_per_epoch,
+            "steps": self.total,
+            "gpus": self.gpus,
+        }
+        for name, count in counts.items():
+            if count is not None and count < 1:
+                raise ValueError(f"a clock needs {name} of 1 or more, not {count}")
+
+    @classmethod
+    def of_steps(cls, steps: int, steps_per_epoch: int | None = None, *, note: str = "", gpus: int = 1) -> Clock:
+        """The clock of a run that is counted in steps, whatever the size of the dataset."""
+        return cls(None, steps_per_epoch, steps, note, gpus)
+
+    @property
+    def by_epoch(self) -> bool:
+        """Whether the run has epochs, at whose ends schedules may move."""
+        return self.epochs is not None
+
+    @property
+    def steps(self) -> int:
+        """Steps in the whole run."""
+        if self.total is not None:
+            return self.total
+        return (self.epochs or 0) * (self.steps_per_epoch or 0)
+
+    def epoch(self, step: float) -> float | None:
+        """Epochs completed before `step`, with their fraction; None where the length of an epoch is unknown."""
+        return None if self.steps_per_epoch is None else step / self.steps_per_epoch
+
+    def __str__(self) -> str:
+        if self.epochs is not None:
+            return f"{self.steps:,} steps = {self.epochs:,} epochs x {self.steps_per_epoch:,} steps"
+        known = self.epoch(self.steps)
+        return f"{self.steps:,} steps" + ("" if known is None else f", {known:,.4g} passes over the data")
+
 
 Steps: TypeAlias = Int64[np.ndarray, " steps"]
 Values: TypeAlias = Float64[np.ndarray, " steps"]
@@ -54,7 +116,7 @@ class Setting:
 
 
 @dataclass(frozen=True, eq=False)
-class Undecided:
+class MetricDependent:
     """From step `first` on a metric of the run decides, which nobody knows before.
 
     The values of the course are those of a metric that always improves; `lowest(steps, initial)` are those of one that
@@ -70,7 +132,7 @@ class Undecided:
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class Trajectory:
     """One hyper-parameter over a whole run.
 
     `values(steps, initial)` gives it at any steps. Between two neighbours of `breaks` it is smooth, or moves in
@@ -83,7 +145,7 @@ class Course:
     stairs: tuple[Stairs, ...] = ()
     marks: tuple[Mark, ...] = ()
     settings: tuple[Setting, ...] = ()
-    undecided: Undecided | None = None
+    undecided: MetricDependent | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +160,7 @@ class Batches:
     applied: bool = False
 
 
-Rule: TypeAlias = Callable[[Clock], Course]
+Rule: TypeAlias = Callable[[Clock], Trajectory]
 """What sets one hyper-parameter: given the length of the run, its course."""
 
 

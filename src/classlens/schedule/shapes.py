@@ -1,9 +1,6 @@
-"""The shapes a hyper-parameter can take: constant, linear, steps, cosine, one-cycle, ...
+"""Closed forms of the usual schedules: pure functions of arrays, no state, no framework.
 
-Every shape is a chain of affine moves of the current value, one move per local step, so that several shapes may act
-on the same value: x <- floor + (x - floor) * gain + lift. A `Piece` holds many moves in closed form. Local steps
-count from 0 where the shape begins; x is in force before step 0. Because the moves are affine, a value is kept as
-`Affine`: scale * initial + shift, and one evaluation serves all parameter groups.
+`progress` runs from 0 at the start of a stretch to 1 at its end; it is never clipped here.
 """
 
 from __future__ import annotations
@@ -16,9 +13,61 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from classlens.schedule import formulas
-
 Numbers: TypeAlias = NDArray[np.float64]
+Level: TypeAlias = "float | Numbers"
+Annealing: TypeAlias = Callable[[Numbers, Level, Level], Numbers]
+"""(progress, start, end) -> values."""
+
+
+def line(progress: Numbers, start: Level, end: Level) -> Numbers:
+    return start + (end - start) * progress
+
+
+def half_cosine(progress: Numbers) -> Numbers:
+    return (1 + np.cos(np.pi * progress)) / 2
+
+
+def cosine(progress: Numbers, start: Level, end: Level) -> Numbers:
+    return end + (start - end) * half_cosine(progress)
+
+
+ANNEALINGS: dict[str, Annealing] = {"cos": cosine, "linear": line}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One leg of a cycle: from `start` to `stop`, ending at step `end` (which may be a fraction)."""
+
+    end: float
+    start: float
+    stop: float
+
+
+def one_cycle_phases(total: float, peak_at: float, values: tuple[float, float, float], legs: int) -> tuple[Phase, ...]:
+    """The phases of a one-cycle of `total` steps whose peak is after the fraction `peak_at`.
+
+    `values` are (first, peak, last); with 3 `legs` the way down passes the first value again, symmetrically.
+    Source: Smith & Topin, Super-Convergence: Very Fast Training of Neural Networks, 2017; the legs end as torch's do.
+    """
+    first, peak, last = values
+    rise = Phase(peak_at * total - 1, first, peak)
+    if legs == 3:
+        return rise, Phase(2 * peak_at * total - 2, peak, first), Phase(total - 1, first, last)
+    return rise, Phase(total - 1, peak, last)
+
+
+def cycle(steps: Numbers, phases: tuple[Phase, ...], annealing: Annealing) -> Numbers:
+    """The value at each step; a step belongs to the first phase that has not ended, or to the last."""
+    values = np.empty(np.shape(steps))
+    begin = 0.0
+    todo = np.ones(np.shape(steps), bool)
+    for phase in phases:
+        here = todo if phase is phases[-1] else todo & (steps <= phase.end)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values[here] = annealing((steps[here] - begin) / (phase.end - begin), phase.start, phase.stop)
+        todo = todo & ~here
+        begin = phase.end
+    return values
 
 
 class Affine(NamedTuple):
@@ -28,11 +77,9 @@ class Affine(NamedTuple):
     shift: Any
 
     def times(self, factor: float) -> Affine:
-        """The value multiplied by a number."""
         return Affine(self.scale * factor, self.shift * factor)
 
     def plus(self, other: Affine) -> Affine:
-        """The sum of two values."""
         return Affine(self.scale + other.scale, self.shift + other.shift)
 
 
@@ -55,7 +102,6 @@ class Piece:
 
     @property
     def only_scales(self) -> bool:
-        """Whether it multiplies and does nothing else, so that it commutes with others that do."""
         return self.lift is None and self.floor == ZERO
 
     def after(self, value: Affine, before: Numbers, steps: Numbers) -> Affine:
@@ -85,12 +131,10 @@ def following(level: Callable[[Numbers], Numbers]) -> Callable[[Numbers, Numbers
 
 
 def nothing(before: Numbers, steps: Numbers) -> Numbers:
-    """The gain of a shape that forgets the value it found."""
     return np.zeros(np.shape(steps))
 
 
 def everything(before: Numbers, steps: Numbers) -> Numbers:
-    """The gain of a shape that keeps the value it found."""
     return np.ones(np.shape(steps))
 
 
@@ -121,7 +165,7 @@ class Linear:
             return Piece(following(lambda s: np.full(np.shape(s), self.start)))
         if first > self.last:
             return Piece(everything)
-        return Piece(following(lambda s: formulas.line(s / self.last, self.start, self.end)), floor(self.last) + 1)
+        return Piece(following(lambda s: line(s / self.last, self.start, self.end)), floor(self.last) + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +175,6 @@ class Exponential:
     gamma: float
 
     def piece(self, first: int, base: Affine) -> Piece:
-        """Powers of gamma, taken over the distance so that long runs do not underflow to 0 / 0."""
         return Piece(lambda before, s: np.power(self.gamma, s - np.maximum(before, 0)))
 
 
@@ -143,7 +186,6 @@ class Step:
     gamma: float
 
     def piece(self, first: int, base: Affine) -> Piece:
-        """One power of gamma per full `size`."""
         return Piece(lambda before, s: np.power(self.gamma, s // self.size - np.maximum(before, 0) // self.size))
 
 
@@ -156,7 +198,6 @@ class MultiStep:
 
     @property
     def met(self) -> Numbers:
-        """The milestones that can be met, in order; one that is given twice counts twice."""
         return np.sort(np.array([m for m in self.milestones if m >= 0 and m == int(m)], np.float64))
 
     def piece(self, first: int, base: Affine) -> Piece:
@@ -230,7 +271,7 @@ class Cosine:
             rise = base.plus(floor.times(-1)).times((1 - cos(pi / period)) / 2)
             return Piece(everything, first + 1, lift=lambda s: rise)
         lifted = period + 1 if first <= period else first + 2 * period - since
-        return Piece(following(lambda s: formulas.half_cosine(s / period)), float(np.ceil(lifted)), floor)
+        return Piece(following(lambda s: half_cosine(s / period)), float(np.ceil(lifted)), floor)
 
     def piece_alone(self, first: int, base: Affine) -> Piece:
         """The same where nothing else moves the value: from a trough on it swings between floor and base for ever."""
@@ -242,7 +283,7 @@ class Cosine:
         floor, height = piece.floor, base.plus(piece.floor.times(-1))
 
         def swing(steps: Numbers) -> Affine:
-            level = formulas.half_cosine(steps / self.period)
+            level = half_cosine(steps / self.period)
             return Affine(height.scale * level, height.shift * level).plus(floor)
 
         return Piece(nothing, lift=swing)
@@ -272,7 +313,7 @@ class CosineRestart:
             return Piece(nothing, first + 1, lift=lambda s: top)
         floor = base.times(self.minimum_ratio).plus(Affine(0.0, self.minimum))
         stop = float(np.ceil(starts[index + 1]))
-        return Piece(following(lambda s: formulas.half_cosine((s - start) / period)), stop, floor)
+        return Piece(following(lambda s: half_cosine((s - start) / period)), stop, floor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,13 +323,11 @@ class OneCycle:
     Source: Smith & Topin, Super-Convergence, 2017; phases as in torch.
     """
 
-    phases: tuple[formulas.Phase, ...]
-    annealing: formulas.Annealing
+    phases: tuple[Phase, ...]
+    annealing: Annealing
 
     def piece(self, first: int, base: Affine) -> Piece:
         """One phase of the cycle."""
         ends = [phase.end for phase in self.phases[:-1] if phase.end >= first]
         stop = float(np.floor(ends[0])) + 1 if ends else inf
-        return Piece(
-            nothing, stop, lift=lambda s: Affine(np.zeros(np.shape(s)), formulas.cycle(s, self.phases, self.annealing))
-        )
+        return Piece(nothing, stop, lift=lambda s: Affine(np.zeros(np.shape(s)), cycle(s, self.phases, self.annealing)))

@@ -35,19 +35,19 @@ def letters(word: str, split: str) -> Dataset:
     return Dataset(
         name=f"{word} {split}",
         length=len(word),
-        load=lambda index: drawn(word[index]),
+        load=lambda index: params(word[index]),
         stages=(
             Stage("Turn", turn, {"degrees": 30}, draws_globally=False),
             Stage("Invert", invert, {"p": 0.5}, draws_globally=False),
         ),
-        look=lambda picture: Image(np.asarray(picture.convert("RGB"))),
+        to_image=lambda picture: Image(np.asarray(picture.convert("RGB"))),
         sample=lambda index: Sample(labels=(classes.index(word[index]),)),
         classes=classes,
         loader="draw",
     )
 
 
-def drawn(letter: str) -> Pillow.Image:
+def params(letter: str) -> Pillow.Image:
     """A black letter on white."""
     picture = Pillow.new("L", (SIDE, SIDE), 255)
     ImageDraw.Draw(picture).text((SIDE / 2, SIDE / 2), letter, 0, ImageFont.load_default(SIDE * 0.7), anchor="mm")

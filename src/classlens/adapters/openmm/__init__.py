@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.adapters.openmm.opening import found_config, open_settings
-from classlens.adapters.openmm.read_setup import read_setup
+from classlens.adapters.config_file import found_config, open_settings
+from classlens.adapters.openmm.setup import read_setup
 from classlens.errors import ConfigError, DataError, NotFound, suggestion
 from classlens.shipped import shipped_config
 from classlens.source import Plan, Source
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from classlens.adapters.openmm.setup import Setup, Split
     from classlens.cam.classifier import Classifier
     from classlens.dataset.dataset import Dataset
-    from classlens.schedule.clock import Clock
-    from classlens.schedule.schedule import Schedule
+    from classlens.schedule.schedule import Clock, Schedule
 
 
 DEMO_DATA_ROOT = "out/demo/photos"
@@ -44,7 +43,7 @@ def open_config(path: str, options: Options) -> Source:
 
 def open_demo(rest: str, options: Options) -> Source:
     """Offer the shipped network and photos; the dataset is made in the cache folder when it is first asked for."""
-    from classlens.adapters.openmm.demo import demo_folder, make_photos
+    from classlens.demo_photos import demo_folder, make_photos
 
     path = shipped_config("demo/efficientnet-lite0_photos.py")
     config, notes = open_settings(path, options.overrides, trust=options.trust_config)
@@ -92,8 +91,7 @@ def split_of(setup: Setup, name: str) -> Split:
 
 def open_dataset(setup: Setup, options: Options, name: str) -> Dataset:
     """The samples and stages of one split; for training also how they are batched, in the epoch asked for."""
-    from classlens.adapters.openmm.samples import open_split
-    from classlens.adapters.openmm.samples.recipes import open_training
+    from classlens.adapters.openmm.datasets import open_split, open_training
 
     split, trusted = split_of(setup, name), setup.imports if options.trust_config else None
     if name == "train":
@@ -107,11 +105,11 @@ def count(setup: Setup) -> int | None:
     Raises:
         DataError: the data are not there, and the length of an epoch follows from their number.
     """
-    from classlens.adapters.openmm import samples
-    from classlens.adapters.openmm.schedule import ask_size
+    from classlens.adapters.openmm import datasets
+    from classlens.adapters.openmm.schedules import ask_size
 
     try:
-        return samples.count(split_of(setup, "train"))
+        return datasets.count(split_of(setup, "train"))
     except DataError as error:
         if setup.optimization.steps is not None:
             return None
@@ -120,27 +118,27 @@ def count(setup: Setup) -> int | None:
 
 def open_schedule(setup: Setup, options: Options) -> Schedule:
     """The rules of every parameter group; the network is built only if its groups are to be counted."""
-    from classlens.adapters.openmm import schedule
+    from classlens.adapters.openmm import schedules
 
     with located(setup, "param_scheduler" if setup.generation == "1.x" else "lr_config"):
-        return schedule.open_schedule(setup, count_groups=options.count_groups)
+        return schedules.open_schedule(setup, count_groups=options.count_groups)
 
 
 def clock(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     """The length of the run, counted as training counts it."""
-    from classlens.adapters.openmm import schedule
+    from classlens.adapters.openmm import schedules
 
-    return schedule.clock_of(setup, dataset_size, gpus)
+    return schedules.clock_of(setup, dataset_size, gpus)
 
 
 def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> Classifier:
     """The network with the weights at `checkpoint`, or with those that the config loads from."""
-    from classlens.adapters.openmm import classifier
+    from classlens.adapters.openmm import classifiers
 
     with located(setup, "model"):
         if options.untrained and (checkpoint or setup.load_from) is None:
-            return classifier.open_untrained(setup)
-        return classifier.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)
+            return classifiers.open_untrained(setup)
+        return classifiers.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)
 
 
 @contextmanager

@@ -36,12 +36,12 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
 def refusal(old: Settings) -> str:
     """Why 0.x does not take these settings of a transform; empty if it does, or if 1.x refuses the same."""
     kind = str(old["type"]).rpartition(".")[2]
-    known, needed = (names.split() for names in SETTINGS.get(kind, ("", "")))
+    known, max_side = (names.split() for names in SETTINGS.get(kind, ("", "")))
     given = [key for key in old if key not in ("type", "_scope_", "magnitude_key", "magnitude_range")]
     unknown = [key for key in given if known and key not in known]
     if unknown:
         return f"there is no setting {unknown[0]!r}, only {', '.join(known)}"
-    absent = [key for key in needed if key not in old]
+    absent = [key for key in max_side if key not in old]
     if absent:
         return f"the setting {absent[0]!r} is needed"
     for key in ("prob", "interpolation"):
@@ -51,12 +51,10 @@ def refusal(old: Settings) -> str:
 
 
 def first(*checks: tuple[bool, str]) -> str:
-    """The first complaint that holds."""
     return next((complaint for holds, complaint in checks if holds), "")
 
 
 def is_size(value: object) -> bool:
-    """Whether a size is as 0.x wants it: a list is refused."""
     return isinstance(value, int) or (isinstance(value, tuple) and len(value) == 2)
 
 

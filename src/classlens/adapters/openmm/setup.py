@@ -4,17 +4,20 @@ The words are those of 1.x (mmpretrain): `bridge.py` turns 0.x (mmcls) configs i
 the two generations mean different curves, so each keeps its own words here and its own rules in `schedule.py`.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-Settings = Mapping[str, Any]
-"""A `dict(type=..., ...)` of a config, read only."""
+from classlens.adapters.openmm import mmcls_0x
+from classlens.config import Config
+from classlens.config.settings import Settings
+from classlens.errors import ConfigError
 
 
 def nowhere(key: str) -> str:
-    """The place of a key in a config whose lines are not known."""
     return ""
 
 
@@ -35,7 +38,6 @@ class Split:
 
     @property
     def pipeline(self) -> tuple[Settings, ...]:
-        """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
         return pipeline_of(self.dataset)
 
 
@@ -120,3 +122,233 @@ class Setup:
     load_from: str | None = None
     imports: tuple[str, ...] = ()
     where: Callable[[str], str] = field(default=nowhere, compare=False)
+
+
+SPLITS = ("train", "val", "test")
+OLD_KEYS = frozenset({"data", "lr_config", "optimizer", "optimizer_config", "runner", "total_epochs"})
+NEW_KEYS = frozenset({"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "param_scheduler"})
+
+
+def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
+    """The training setup that `config`, read from `path`, describes.
+
+    Raises:
+        ConfigError: a section is not of the form that its generation gives it.
+    """
+    generation = generation_of(config)
+    splits = old_splits(config, path) if generation == "0.x" else new_splits(config, path)
+    return Setup(
+        path=path,
+        generation=generation,
+        model=section(config, "model", path),
+        splits=splits,
+        preprocessing=preprocessing(config, splits, path),
+        batch_augments=batch_augments(config, generation),
+        optimization=old_optimization(config, path) if generation == "0.x" else new_optimization(config, path),
+        classes=class_names(splits),
+        hooks=tuple(hook for hook in config.get("custom_hooks") or () if isinstance(hook, Mapping)),
+        load_from=config.get("load_from"),
+        imports=custom_imports(config),
+        where=partial(place, config),
+    )
+
+
+def place(config: Mapping[str, Any], key: str) -> str:
+    """Where a dotted key was set, as `file.py:12`, seen from the working directory; nothing if it is not known."""
+    if not isinstance(config, Config):
+        return ""
+    file, colon, line = config.where(key).rpartition(":")
+    if not colon:
+        return ""
+    near = os.path.relpath(file)
+    return f"{file if near.startswith('..') else near}:{line}"
+
+
+def generation_of(config: Mapping[str, Any]) -> Literal["0.x", "1.x"]:
+    return "0.x" if OLD_KEYS & config.keys() and not NEW_KEYS & config.keys() else "1.x"
+
+
+def section(config: Mapping[str, Any], key: str, path: Path) -> Settings | None:
+    """The dict under `key`; None where the config has none."""
+    found = config.get(key)
+    if found is None or isinstance(found, Mapping):
+        return found
+    raise ConfigError(
+        f"{place(config, key) or path}: `{key}` is of type {type(found).__name__}, not dict",
+        hint=f"write {key} = dict(...)",
+    )
+
+
+def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
+    """The splits of 1.x: one dataloader each."""
+    splits = {}
+    for name in SPLITS:
+        loader = section(config, f"{name}_dataloader", path)
+        dataset = section(loader, "dataset", path) if loader else None
+        if loader is None or dataset is None:
+            continue
+        splits[name] = split_of(dataset, loader, places(config, f"{name}_dataloader.dataset", dataset))
+    return splits
+
+
+@dataclass(frozen=True)
+class Lines(Sequence[str]):
+    """Where each of some keys is written; looked up only when somebody asks, because that parses files again."""
+
+    config: Mapping[str, Any] = field(repr=False, compare=False)
+    keys: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - as a tuple has it: a place, or several for a slice
+        return place(self.config, self.keys[index]) if isinstance(index, int) else replace(self, keys=self.keys[index])
+
+
+def places(config: Mapping[str, Any], key: str, dataset: Settings, without: str = "") -> dict[str, Sequence[str]]:
+    """Where the stages of a dataset and of those inside it are written; stages that the bridge folds have no place.
+
+    `without` is the start of inner keys that the config does not write: 0.x may have a list instead of a wrapper.
+    """
+    written = enumerate(dataset.get("pipeline") or ())
+    kept = [
+        index for index, stage in written if not (isinstance(stage, Mapping) and stage.get("type") in mmcls_0x.FOLDED)
+    ]
+    found: dict[str, Sequence[str]] = {"": Lines(config, tuple(f"{key}.pipeline.{index}" for index in kept))}
+    for part, inner in inside(dataset).items():
+        deeper = places(config, f"{key}.{part.removeprefix(without)}", inner)
+        found |= {f"{part}.{below}".rstrip("."): lines for below, lines in deeper.items()}
+    return found
+
+
+def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
+    """The splits of 0.x: one dict for all, with the loaders' settings beside the datasets."""
+    data = section(config, "data", path) or {}
+    splits = {}
+    for name in SPLITS:
+        found = data.get(name)
+        if found is None:
+            continue
+        listed = "" if isinstance(found, Mapping) else "datasets."
+        if isinstance(found, list | tuple):
+            found = {"type": "ConcatDataset", "datasets": list(found)}
+        if not isinstance(found, Mapping):
+            raise ConfigError(f"{path}: `data.{name}` is of type {type(found).__name__}, not dict")
+        loader = {**data, **(data.get(f"{name}_dataloader") or {})}
+        written = places(config, f"data.{name}", found, without=listed)
+        dataset = mmcls_0x.dataset(found, tested=name != "train")
+        splits[name] = split_of(dataset, {**loader, "batch_size": loader.get("samples_per_gpu")}, written)
+    return splits
+
+
+def split_of(dataset: Settings, loader: Settings, written: Mapping[str, Sequence[str]]) -> Split:
+    return Split(
+        dataset=dataset,
+        batch_size=loader.get("batch_size"),
+        drop_last=bool(loader.get("drop_last", False)),
+        sampler=loader.get("sampler") or {},
+        places=written,
+    )
+
+
+def preprocessing(config: Mapping[str, Any], splits: Mapping[str, Split], path: Path) -> Preprocessing:
+    """The normalisation: a section of its own in 1.x, the Normalize stage of the test pipeline in 0.x."""
+    model = section(config, "model", path) or {}
+    given = model.get("data_preprocessor") or section(config, "data_preprocessor", path)
+    if given is None:
+        given = next((stage for stage in stages_to_feed(splits) if stage.get("type") == "Normalize"), None)
+        given = {"to_rgb": True, **given} if given else {}
+    return Preprocessing(
+        mean=triple(given.get("mean")), std=triple(given.get("std")), to_rgb=bool(given.get("to_rgb", False))
+    )
+
+
+def stages_to_feed(splits: Mapping[str, Split]) -> tuple[Settings, ...]:
+    return next((splits[name].pipeline for name in ("test", "val", "train") if name in splits), ())
+
+
+def triple(values: object) -> tuple[float, ...] | None:
+    return tuple(float(value) for value in values) if isinstance(values, Sequence) else None
+
+
+def batch_augments(config: Mapping[str, Any], generation: str) -> BatchAugments:
+    """Mixup and its kin. In 0.x each has its `prob`; in 1.x `probs` lies beside them, or all are equally likely."""
+    model = config.get("model") or {}
+    given = model.get("train_cfg") or {}
+    inner = model.get("data_preprocessor") or config.get("data_preprocessor") or {}
+    given = given if given.get("augments") else (inner.get("batch_augments") or {})
+    augments = given.get("augments") or []
+    augments = [augments] if isinstance(augments, Mapping) else list(augments)
+    if generation == "0.x":
+        real = [augment for augment in augments if augment.get("type") != "Identity"]
+        chances = tuple(float(augment.get("prob", 1.0)) for augment in real)
+        return BatchAugments(tuple(mmcls_0x.batch_augment(augment) for augment in real), chances)
+    equal = [1 / max(len(augments), 1)] * len(augments)
+    return BatchAugments(tuple(augments), tuple(float(chance) for chance in given.get("probs") or equal))
+
+
+def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
+    """Optimizer, schedule and length as 1.x writes them."""
+    wrapper = section(config, "optim_wrapper", path) or {}
+    loop = section(config, "train_cfg", path) or {}
+    scaling = section(config, "auto_scale_lr", path) or {}
+    by_steps = str(loop.get("type", "")).endswith("IterBasedTrainLoop") or "max_epochs" not in loop
+    return Optimization(
+        optimizer=wrapper.get("optimizer"),
+        paramwise=wrapper.get("paramwise_cfg") or {},
+        constructor=wrapper.get("constructor"),
+        accumulation=wrapper.get("accumulative_counts") or 1,
+        epochs=None if by_steps else loop.get("max_epochs"),
+        steps=loop.get("max_iters") if by_steps else None,
+        param_scheduler=schedulers(config, path),
+        validation=(loop.get("val_begin", 1), loop.get("val_interval", 1000 if by_steps else 1)),
+        base_batch_size=scaling.get("base_batch_size"),
+        auto_scale=bool(scaling.get("enable", False)),
+    )
+
+
+def schedulers(config: Mapping[str, Any], path: Path) -> tuple[Settings, ...]:
+    """`param_scheduler` as a list: it may be one dict, a list, or absent."""
+    given = config.get("param_scheduler")
+    entries = [given] if isinstance(given, Mapping) else given or []
+    for entry in entries:
+        if not isinstance(entry, Mapping) or "type" not in entry:
+            raise ConfigError(
+                f"{place(config, 'param_scheduler') or path}: `param_scheduler` holds {entry!r:.60}, which is no scheduler",
+                hint="write it as dict(type='CosineAnnealingLR', ...), or a list of those",
+            )
+    return tuple(entries)
+
+
+def old_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
+    """Optimizer, schedule and length as 0.x writes them."""
+    optimizer = dict(section(config, "optimizer", path) or {})
+    paramwise = optimizer.pop("paramwise_cfg", None) or {}
+    constructor = optimizer.pop("constructor", None)
+    runner = section(config, "runner", path) or {}
+    hook = section(config, "optimizer_config", path) or {}
+    return Optimization(
+        optimizer=optimizer or None,
+        paramwise=paramwise,
+        constructor=constructor,
+        accumulation=hook.get("cumulative_iters") or 1,
+        epochs=runner.get("max_epochs", config.get("total_epochs")),
+        steps=runner.get("max_iters"),
+        lr_config=section(config, "lr_config", path),
+        momentum_config=section(config, "momentum_config", path),
+    )
+
+
+def custom_imports(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules of the user's own types, imported only if the config is trusted."""
+    given = (config.get("custom_imports") or {}).get("imports") or ()
+    return (given,) if isinstance(given, str) else tuple(map(str, given))
+
+
+def class_names(splits: Mapping[str, Split]) -> tuple[str, ...] | None:
+    """Class names that the config itself spells out; a file of names is left to the dataset."""
+    for split in splits.values():
+        names = (split.dataset.get("metainfo") or {}).get("classes")
+        if isinstance(names, list | tuple):
+            return tuple(str(name) for name in names)
+    return None

@@ -5,8 +5,8 @@ with its scheduler is a schedule; a tuple or a dict of such things offers all of
 """
 
 from classlens.adapters import Options
-from classlens.adapters.python.locating import located
-from classlens.adapters.python.recognising import source_of
+from classlens.adapters.python.classify_object import source_of
+from classlens.adapters.python.import_target import located
 from classlens.source import Source
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import Any, TypeAlias
 
-from classlens.adapters.pipelines.watching import is_sequence
+from classlens.pipelines.listen import is_sequence
 
 Thing: TypeAlias = Any
 """An object of the user."""
@@ -19,7 +19,6 @@ TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data", "kornia.a
 
 
 def kinds(thing: Thing) -> set[str]:
-    """The full names of an object's class and of all classes that it inherits from."""
     return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(thing).__mro__}
 
 
@@ -32,7 +31,6 @@ def is_transform(thing: Thing) -> bool:
 
 
 def is_known_transform(thing: Thing) -> bool:
-    """Something callable from the packages of transforms; those of Albumentations also have members by number."""
     return callable(thing) and any(name.startswith(TRANSFORMS) for name in kinds(thing))
 
 
@@ -51,22 +49,18 @@ def is_row_of_transforms(thing: Thing) -> bool:
 
 
 def is_module(thing: Thing) -> bool:
-    """A network of torch; transforms of torchvision and kornia are modules, too, but no networks."""
     return MODULE in kinds(thing) and not is_transform(thing)
 
 
 def is_optimizer(thing: Thing) -> bool:
-    """An optimizer of torch."""
     return OPTIMIZER in kinds(thing)
 
 
 def is_scheduler(thing: Thing) -> bool:
-    """A scheduler of torch, timm or transformers: it holds an optimizer and takes steps."""
     return hasattr(thing, "optimizer") and callable(getattr(thing, "step", None)) and not is_module(thing)
 
 
 def is_loader(thing: Thing) -> bool:
-    """A DataLoader, or timm's around one."""
     return bool({LOADER, PREFETCHING} & kinds(thing))
 
 

@@ -5,11 +5,15 @@ for each element, and kornia, which always does, are shown with one draw for the
 """
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from importlib import import_module
 
-from classlens.adapters.pipelines.watching import name_of
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.dataset.dataset import BatchPlan, Mixing
+from classlens.image import Triple
+from classlens.pipelines.listen import name_of
 
 TIMM = "timm.data.mixup.Mixup"
 TORCHVISION = {
@@ -35,7 +39,6 @@ def is_mixing(thing: Thing) -> bool:
 
 
 def mixing_in(augmentation: Thing) -> Thing:
-    """The Mixup or CutMix inside a sequence of kornia's augmentations; the first one, None if there is none."""
     return None if augmentation is None else next(filter(is_mixing, augmentation.modules()), None)
 
 
@@ -91,3 +94,36 @@ def timm_mixings(thing: Thing) -> tuple[Mixing, ...]:
             Mixing("CutMix", thing.cutmix_alpha, thing.mix_prob * cut, within=within, corrected=thing.correct_lam)
         )
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """What the loader does to a picture of whole numbers: `mean` and `std` are parts of `max_pixel_value`."""
+
+    mean: Triple
+    std: Triple
+    max_pixel_value: float = 255.0
+
+    def __call__(self, picture: Thing) -> Thing:
+        """The picture as float numbers."""
+        torch = import_module("torch")
+        mean, std = (
+            torch.tensor([value * self.max_pixel_value for value in values]).view(3, 1, 1)
+            for values in (self.mean, self.std)
+        )
+        return torch.as_tensor(picture).float().sub(mean).div(std)
+
+
+def without_prefetching(given: Thing) -> tuple[Thing, list[Thing]]:
+    """The loader inside, and the transforms that the outer one runs; anything else as it is."""
+    if kinds.PREFETCHING not in kinds.kinds(given):
+        return given, []
+    mean, std = (
+        tuple(round(float(value) / 255, 6) for value in values.flatten()) for values in (given.mean, given.std)
+    )
+    stages: list[Thing] = [Normalize(mean, std)]  # type: ignore[arg-type]
+    if given.random_erasing is not None:
+        erasing = copy(given.random_erasing)
+        erasing.device = "cpu"
+        stages.append(erasing)
+    return given.loader, stages

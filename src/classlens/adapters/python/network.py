@@ -15,28 +15,18 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
-from classlens.adapters.fitting import load_checkpoint
-from classlens.adapters.pipelines.carried import array_of, look, picture_in, put_in_place
-from classlens.adapters.pipelines.feeding import (
-    Entry,
-    Feeding,
-    as_colour,
-    as_grey,
-    draws,
-    feeding,
-    feeding_through,
-    usual,
-)
+from classlens.adapters.input_channels import takes_grey, to_input_channels
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.returned import class_scores
-from classlens.adapters.running import users_code
-from classlens.adapters.scoring import kind_of
-from classlens.adapters.taking import as_taken, takes_grey
+from classlens.adapters.python.network_output import class_scores, kind_of
+from classlens.adapters.test_transform import Entry, Feeding, as_colour, as_grey, draws, feeding, feeding_through, usual
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
+from classlens.checkpoints.load_weights import load_checkpoint
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ClasslensError, ModelError
 from classlens.image import Encoding, Image
+from classlens.pipelines.carried import array_of, carried_to_image, picture_in, put_in_place
+from classlens.user_code import users_code
 
 HOW_FED = "a test transform beside the network says how it is fed: (model, transform)"
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -74,7 +64,6 @@ def classifier_of(
 
 
 def names_in(datasets: Mapping[str, Dataset]) -> tuple[str, ...] | None:
-    """The class names of the first dataset that has any."""
     return next((dataset.classes for dataset in datasets.values() if dataset.classes), None)
 
 
@@ -85,7 +74,7 @@ def fed_as_in(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | None:
         DataError: the pipeline fails on a picture.
     """
     for split, dataset in datasets.items():
-        if dataset.look is look and dataset.stages:
+        if dataset.to_image is carried_to_image and dataset.stages:
             entry = entry_of(dataset)
             if split in TESTED or not draws(dataset.stages, entry):
                 return feeding_through(dataset.stages, entry, grey=grey)
@@ -130,7 +119,7 @@ def scores(
     names = classes_of(inside(module))
     count = None if names is None else len(names)
     with users_code(f"{name}, given a picture of {size},", ModelError, hint=HOW_FED):
-        return class_scores(module, lambda: module(as_taken(batch, grey=grey)), len(batch), count)
+        return class_scores(module, lambda: module(to_input_channels(batch, grey=grey)), len(batch), count)
 
 
 def inside(module: nn.Module) -> nn.Module:
@@ -156,7 +145,6 @@ def told_by(module: nn.Module, name: str, *, grey: bool) -> Feeding:
 
 
 def is_timm(module: nn.Module) -> bool:
-    """Whether timm built the network."""
     return "timm" in sys.modules and type(module).__module__.startswith("timm.") and hasattr(module, "pretrained_cfg")
 
 

@@ -18,13 +18,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from classlens.adapters.pipelines.albumentations import is_albumentations, package, parts_of, sample_of
-from classlens.adapters.pipelines.carried import Carried, names_of, numbers_of, picture_in
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.running import users_code
-from classlens.dataset.chance import seeded_globals
+from classlens.dataset.rng import seeded_globals
 from classlens.errors import ClasslensError
+from classlens.pipelines.albumentations import is_albumentations, package, parts_of, sample_of
+from classlens.pipelines.carried import Carried, names_of, numbers_of, picture_in
+from classlens.user_code import users_code
 
 Remarks: TypeAlias = Callable[[Carried], tuple[str, ...]]
 
@@ -57,12 +57,10 @@ class Kept:
 
     @property
     def is_global(self) -> bool:
-        """Whether it is a variable of a module, which workers that are forked copy, too."""
         return not self.path[0].startswith((".", "["))
 
     @property
     def name(self) -> str:
-        """The attribute, key or variable that holds it."""
         return self.path[-1].strip(".[]'")
 
 
@@ -95,7 +93,6 @@ def forks(loader: Thing) -> bool:
 
 
 def cures(kept: Kept) -> set[str]:
-    """Names of which one is used by code that seeds it anew."""
     return {kept.name, RESEED} if is_albumentations(kept.holder) else {kept.name}
 
 
@@ -197,7 +194,6 @@ def is_copied(holder: Thing) -> bool:
 
 
 def kind_of(thing: Thing) -> str:
-    """The full name of an object's class."""
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from classlens.errors import NotFound
 
-SUM = "collapse.channel_sum"
+SUM = "weights.channel_sum"
 
 
 @dataclass(frozen=True)
@@ -45,29 +45,25 @@ class Method:
 
     @property
     def adds_channels(self) -> bool:
-        """Whether the map is a sum over the channels of a layer, in whose place a principal component can be put."""
         return self.at == "layer" and self.collapse == SUM
 
     @property
     def quick(self) -> bool:
-        """Whether the one pass that all methods share is enough, or nearly."""
         return self.needs in ("gradients", "activations")
 
 
 def asking(name: str, weigh: str, paper: str, asks: int, *, amounts: bool = True) -> Method:
-    """A method that runs the model so often for every channel of the layer."""
     return Method(name, weigh, paper, needs="scores", asks=asks, each="channel", amounts=amounts)
 
 
 def looking(
     name: str, weigh: str, paper: str, asks: int, *, each: Literal["picture", "place"] = "picture", cap: float = 1.0
 ) -> Method:
-    """A method that runs the model so often to look at pixels."""
     return Method(name, weigh, paper, needs="scores", at="input", asks=asks, each=each, cap=cap)
 
 
-PCA = "collapse.first_component"
-PCA_OF_EVIDENCE = "collapse.first_component_of_evidence"
+PCA = "weights.first_component"
+PCA_OF_EVIDENCE = "weights.first_component_of_evidence"
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
@@ -86,11 +82,11 @@ METHODS: Mapping[str, Method] = {
             "KPCA-CAM",
             "weights.activations_only",
             "Karmani et al., 2024",
-            "collapse.first_kernel_component",
+            "weights.first_kernel_component",
             "activations",
         ),
         Method("RandomCAM", "weights.random_cam", "a control", needs="activations"),
-        Method("FullGrad", "fullgrad.full_grad", "Srinivas & Fleuret, NeurIPS 2019", at="input"),
+        Method("FullGrad", "input_space.full_grad", "Srinivas & Fleuret, NeurIPS 2019", at="input"),
         Method(
             "AttentionRollout",
             "attention.attention_rollout",
@@ -109,10 +105,12 @@ METHODS: Mapping[str, Method] = {
         asking("SS-CAM", "masking.ss_cam", "Wang et al., 2020", 10),
         asking("IS-CAM", "masking.is_cam", "Naidu et al., 2020", 10),
         asking("AblationCAM", "masking.ablation_cam", "Desai & Ramaswamy, WACV 2020", 1, amounts=False),
-        looking("RISE", "pictures.rise", "Petsiuk et al., BMVC 2018", 1000),
-        looking("Occlusion", "pictures.occlusion", "Zeiler & Fergus, ECCV 2014", 15, each="place"),
-        looking("IntegratedGradients", "pictures.integrated_gradients", "Sundararajan et al., ICML 2017", 50, cap=0.99),
-        looking("SmoothGrad", "pictures.smooth_grad", "Smilkov et al., 2017", 25, cap=0.99),
+        looking("RISE", "input_space.rise", "Petsiuk et al., BMVC 2018", 1000),
+        looking("Occlusion", "input_space.occlusion", "Zeiler & Fergus, ECCV 2014", 15, each="place"),
+        looking(
+            "IntegratedGradients", "input_space.integrated_gradients", "Sundararajan et al., ICML 2017", 50, cap=0.99
+        ),
+        looking("SmoothGrad", "input_space.smooth_grad", "Smilkov et al., 2017", 25, cap=0.99),
     )
 }
 """Every method by its name, the six documented ones first."""

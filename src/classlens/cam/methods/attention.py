@@ -1,22 +1,136 @@
-"""Methods for transformers that read the attention itself. Their map lies on the grid of the tokens.
+"""See the attention of any transformer, whichever framework wrote it, while it runs.
 
-Only attention over all tokens of a picture tells which token came from where; windows and pooled keys are refused.
+Fused attention never shows its weights. While `watching`, every call of torch's `scaled_dot_product_attention` and of
+what stands behind `nn.MultiheadAttention` is computed in two steps instead, and what every softmax over the last of four
+dimensions puts out is noted, as nodes of the graph. What cannot be followed is refused: a map may not miss a layer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import signature
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from classlens.arrays import Float
-from classlens.cam.attention import watching
 from classlens.cam.classifier import Layer
-from classlens.cam.grids import Layout, Place, layout_of
-from classlens.cam.passes import hooked, logits_of, main_tensor, replaced
+from classlens.cam.hooks import hooked, logits_of, main_tensor, replaced
+from classlens.cam.layout import Layout, Place, layout_of
+from classlens.cam.layout_inference import extra_tokens
 from classlens.cam.probe import Evidence, Probe
-from classlens.cam.reading import extra_tokens
 from classlens.errors import ModelError
+
+SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
+MULTI_HEAD = signature(F.multi_head_attention_forward)
+RARE = ("use_separate_proj_weight", "bias_k", "bias_v", "add_zero_attn", "static_k", "static_v")
+MASKS = (type(None), Tensor, nn.Parameter)
+"""What a mask may be; others, such as torch's CausalBias, hold no numbers to add."""
+
+OTHER_METHOD = "choose a method that does not read the attention"
+
+
+class Watching(TorchFunctionMode):
+    """A mode of torch, which is why this is a class: `seen` are the attention weights, in the order of the layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> object:
+        """What torch calls in place of each of its functions."""
+        given = dict(kwargs or {})
+        if func is F.scaled_dot_product_attention:
+            return self.attend(*args, **given)
+        if func is F.multi_head_attention_forward:
+            return self.attend_in_heads(*args, **given)
+        result = func(*args, **given)
+        if func in SOFTMAXES and isinstance(result, Tensor) and result.ndim == 4:
+            dim = given.get("dim", args[1] if len(args) > 1 else None)
+            return self.note(result) if dim in (-1, 3) else result
+        return result
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,  # noqa: FBT001 - torch's own place for it
+        **named: Any,  # noqa: ANN401 - a number, or a switch
+    ) -> Tensor:
+        """softmax(Q K^T scale + mask) V, in the open: the arguments, and what they mean, are torch's.
+
+        Raises:
+            ModelError: one of them is not known here.
+        """
+        scale, grouped = named.pop("scale", None), named.pop("enable_gqa", False)
+        if unknown := [*named, *([] if type(attn_mask) in MASKS else [f"a mask of type {type(attn_mask).__name__}"])]:
+            raise ModelError(f"attention with {' and '.join(unknown)} cannot be followed", hint=OTHER_METHOD)
+        if grouped:
+            key, value = (one.repeat_interleave(query.shape[-3] // one.shape[-3], dim=-3) for one in (key, value))
+        logits = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+        if is_causal:
+            attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
+        weights = logits.softmax(dim=-1) if attn_mask is None else masked_softmax(logits, attn_mask)
+        return self.note(F.dropout(weights, dropout_p) if dropout_p else weights) @ value
+
+    def attend_in_heads(self, *args: object, **given: object) -> tuple[Tensor, Tensor | None]:
+        """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node.
+
+        Raises:
+            ModelError: it is of a rare kind, whose values are not those of the tokens alone.
+        """
+        bound = MULTI_HEAD.bind(*args, **given)
+        bound.apply_defaults()
+        told = bound.arguments
+        rare = [name for name in RARE if told[name] is not None and told[name] is not False]
+        if rare or told["query"].ndim != 3:
+            kind = " and ".join(rare) or "no batch"
+            raise ModelError(f"multi-head attention with {kind} cannot be followed", hint=OTHER_METHOD)
+        wanted, averaged = told["need_weights"], told["average_attn_weights"]
+        told |= {"need_weights": True, "average_attn_weights": False}
+        weights: Tensor = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]  # type: ignore[assignment]
+        node = self.note(weights)
+        width, heads, bias = told["embed_dim_to_check"], told["num_heads"], told["in_proj_bias"]
+        value = F.linear(
+            told["value"], told["in_proj_weight"][2 * width :], None if bias is None else bias[2 * width :]
+        )
+        value = value.reshape(len(value), -1, heads, width // heads).permute(1, 2, 0, 3)
+        mixed = (node @ value).permute(2, 0, 1, 3).reshape(node.shape[2], -1, width)
+        output = F.linear(mixed, told["out_proj_weight"], told["out_proj_bias"])
+        return output, (node.mean(dim=1) if averaged else node) if wanted else None
+
+    def note(self, weights: Tensor) -> Tensor:
+        """Keep attention weights as a node of the graph; the first ones start it."""
+        node = weights if weights.requires_grad else weights.detach().requires_grad_()
+        self.seen.append(node)
+        return node
+
+
+def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over what the mask lets through, or with the mask added; a token that sees nothing attends to nothing."""
+    logits = logits.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else logits + mask
+    nothing = (logits == float("-inf")).all(dim=-1, keepdim=True)
+    return logits.masked_fill(nothing, 0).softmax(dim=-1).masked_fill(nothing, 0)
+
+
+@contextmanager
+def watching() -> Iterator[list[Tensor]]:
+    """The attention weights (batch, heads, tokens, tokens) of everything that runs inside, as they come."""
+    mode = Watching()
+    with mode:
+        yield mode.seen
+
 
 Weighted = Float[Tensor, "batch one height width"]
 

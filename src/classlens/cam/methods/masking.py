@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from classlens.arrays import Float
-from classlens.cam.probe import Evidence, chunks
-from classlens.cam.resuming import resumed
+from classlens.cam.probe import Evidence, chunks, resumed
 
 Weighted = Float[Tensor, "batch channels height width"]
 

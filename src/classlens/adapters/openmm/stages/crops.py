@@ -10,13 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.setup import Settings
-from classlens.adapters.openmm.stages.geometry import BORDERS, bordered
-from classlens.adapters.openmm.stages.resampling import check, resize
-from classlens.adapters.openmm.stages.state import State
+from classlens.adapters.openmm.stages.shapes_and_flips import BORDERS, bordered, check, resize
 from classlens.adapters.openmm.stages.transform import (
     NOTHING,
-    Draws,
+    Params,
     arguments,
     at_least_0,
     pair,
@@ -25,8 +22,10 @@ from classlens.adapters.openmm.stages.transform import (
     stage_of,
     tried,
 )
+from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.dataset.reading import Pixels
+from classlens.dataset.decode import Pixels
+from classlens.dataset.state import State
 
 Box = tuple[int, int, int, int]
 Span = tuple[float, float]
@@ -66,11 +65,10 @@ class EfficientNetCenterCrop:
         positive("crop_size", self.crop_size)
         at_least_0("crop_padding", self.crop_padding)
 
-    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
-        """Nothing is random here."""
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         return NOTHING
 
-    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """Cut and resample."""
         box = efficientnet_box(pixels.shape[1], pixels.shape[0], size=self.crop_size, padding=self.crop_padding)
         side = self.crop_size
@@ -97,7 +95,7 @@ class RandomCrop:
         if self.padding_mode not in BORDERS:
             raise ValueError(f"padding_mode is one of {', '.join(BORDERS)}, not {self.padding_mode!r}")
 
-    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The window, in the padded picture."""
         height, width = self.padded(pixels).shape[:2]
         wanted_height, wanted_width = pair(self.crop_size)
@@ -106,9 +104,8 @@ class RandomCrop:
         x = int(random.integers(0, width - crop_width + 1))
         return {"box": (x, y, crop_width, crop_height)}
 
-    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
-        """Pad and cut."""
-        return cut(self.padded(pixels), drawn["box"])
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        return cut(self.padded(pixels), params["box"])
 
     def padded(self, pixels: Pixels) -> Pixels:
         """The picture with its border; `padding_mode` counts for `pad_if_needed` only, as upstream has it.
@@ -149,7 +146,7 @@ class RandomResizedCrop:
         check_spans(self.crop_ratio_range, self.aspect_ratio_range)
         at_least_0("max_attempts", self.max_attempts, int)
 
-    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The box; after `max_attempts` misses the largest centre box of an allowed shape."""
         height, width = pixels.shape[:2]
         low, high = (math.log(ratio) for ratio in self.aspect_ratio_range)
@@ -161,10 +158,10 @@ class RandomResizedCrop:
                 return {"box": placed(width, height, box_width, box_height, random)}
         return {"box": centred(width, height, self.aspect_ratio_range)}
 
-    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """Cut and resample."""
         height, width = pair(self.scale)
-        part = cut(pixels, drawn["box"])
+        part = cut(pixels, params["box"])
         return resize(part, width, height, interpolation=self.interpolation, backend=self.backend)
 
 
@@ -190,10 +187,9 @@ class MAERandomResizedCrop:
 
     @property
     def method(self) -> str:
-        """The interpolation by name."""
         return Pillow.Resampling(self.interpolation).name.lower()
 
-    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The box."""
         height, width = pixels.shape[:2]
         area = width * height * random.uniform(*self.scale)
@@ -201,10 +197,10 @@ class MAERandomResizedCrop:
         box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         return {"box": placed(width, height, max(1, min(box_width, width)), max(1, min(box_height, height)), random)}
 
-    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """Cut and resample."""
         height, width = pair(self.size)
-        part = np.ascontiguousarray(cut(pixels, drawn["box"]))
+        part = np.ascontiguousarray(cut(pixels, params["box"]))
         return resize(part, width, height, interpolation=self.method, backend="pillow")
 
 
@@ -235,7 +231,7 @@ class EfficientNetRandomCrop:
         at_least_0("min_covered", self.min_covered)
         at_least_0("crop_padding", self.crop_padding)
 
-    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The box; after `max_attempts` misses the centre crop of the test pipeline."""
         height, width = pixels.shape[:2]
         for _ in range(self.max_attempts):
@@ -258,9 +254,9 @@ class EfficientNetRandomCrop:
         box_height = round(random.uniform(min(largest, smallest), largest))
         return round(box_height * aspect), box_height
 
-    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """Cut and resample."""
-        part = cut(pixels, drawn["box"])
+        part = cut(pixels, params["box"])
         return resize(part, self.scale, self.scale, interpolation=self.interpolation, backend=self.backend)
 
 
@@ -296,7 +292,7 @@ class RandomResizedCropAndInterpolationWithTwoPic:
             return ("bilinear", "bicubic")
         return [self.interpolation] if isinstance(self.interpolation, str) else self.interpolation
 
-    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The box, and the interpolation where there are several."""
         height, width = pixels.shape[:2]
         low, high = map(math.log, self.ratio)
@@ -312,15 +308,15 @@ class RandomResizedCropAndInterpolationWithTwoPic:
             return {"box": box}
         return {"box": box, "interpolation": str(random.choice(list(self.interpolations)))}
 
-    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """The picture that the network sees."""
-        how = drawn.get("interpolation", self.interpolations[0])
-        return resize(cut(pixels, drawn["box"]), *pair(self.size), interpolation=how, backend="cv2")
+        how = params.get("interpolation", self.interpolations[0])
+        return resize(cut(pixels, params["box"]), *pair(self.size), interpolation=how, backend="cv2")
 
-    def second(self, pixels: Pixels, drawn: Draws) -> Pixels:
+    def second(self, pixels: Pixels, params: Params) -> Pixels:
         """The picture of its target."""
         side = pair(self.second_size or self.size)
-        return resize(cut(pixels, drawn["box"]), *side, interpolation=self.second_interpolation, backend="cv2")
+        return resize(cut(pixels, params["box"]), *side, interpolation=self.second_interpolation, backend="cv2")
 
 
 def two_pictures(settings: Settings, where: str) -> Stage:
@@ -335,9 +331,9 @@ def two_pictures(settings: Settings, where: str) -> Stage:
         return stage_of(name, crop, settings)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
-        drawn = crop.draw(state.pixels, random)
-        pictures = crop.apply(state.pixels, drawn), crop.second(state.pixels, drawn)
-        return Outcome(replace(state, views=tuple(map(state.with_pixels, pictures))), drawn)
+        params = crop.sample_params(state.pixels, random)
+        pictures = crop.apply(state.pixels, params), crop.second(state.pixels, params)
+        return Outcome(replace(state, views=tuple(map(state.with_pixels, pictures))), params)
 
     return Stage(name, apply, arguments(settings), draws_globally=False)
 

@@ -6,10 +6,10 @@ training at the first sample, so that nothing may be shown here as if it had run
 
 from collections.abc import Container, Sequence
 
-from classlens.adapters.openmm.setup import Settings
 from classlens.adapters.openmm.stages.formats import LOADER, PACKING
-from classlens.adapters.openmm.stages.masking import MASKS
+from classlens.adapters.openmm.stages.mask_generators import MASKS
 from classlens.adapters.openmm.stages.transform import named
+from classlens.config.settings import Settings
 
 BLIND = (*MASKS, "CleanCaption", "ToTensor")
 """Stages that ask for no picture."""

@@ -14,15 +14,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from classlens.adapters.openmm.own import made
-from classlens.adapters.openmm.setup import Settings
-from classlens.adapters.openmm.stages.state import State
 from classlens.adapters.openmm.stages.transform import REFUSALS, arguments
-from classlens.adapters.pipelines import stage_of
-from classlens.adapters.pipelines.carried import Carried, encoding_after, picture_in
-from classlens.adapters.running import users_code
+from classlens.adapters.openmm.trusted_code import made
+from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
+from classlens.dataset.state import State
 from classlens.errors import ConfigError, DataError, MissingDependency, first_line, suggestion
+from classlens.pipelines.carried import Carried, encoding_after, picture_in
+from classlens.pipelines.lay_open import stage_of
+from classlens.user_code import users_code
 
 Foreign: TypeAlias = Any
 """A module or object of another package."""

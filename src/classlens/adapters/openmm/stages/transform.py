@@ -13,15 +13,15 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import cv2
 import numpy as np
 
-from classlens.adapters.openmm.setup import Settings
-from classlens.adapters.openmm.stages.state import State
-from classlens.dataset.chance import generator
+from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.dataset.reading import Pixels
+from classlens.dataset.decode import Pixels
+from classlens.dataset.rng import generator
+from classlens.dataset.state import State
 from classlens.errors import ConfigError, DataError, first_line, suggestion
 
-Draws: TypeAlias = Mapping[str, Any]
-NOTHING: Draws = {}
+Params: TypeAlias = Mapping[str, Any]
+NOTHING: Params = {}
 Setting: TypeAlias = Any
 """One value of a config; whoever uses it checks what it is."""
 
@@ -40,11 +40,11 @@ PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.
 class Transform(Protocol):
     """A picture in, a picture out, with chance kept apart."""
 
-    def draw(self, pixels: Pixels, random: np.random.Generator) -> Draws:
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """What is random, drawn for this picture."""
         ...
 
-    def apply(self, pixels: Pixels, drawn: Draws) -> Pixels:
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """The picture that follows from what was drawn; the given array stays as it is."""
         ...
 
@@ -58,8 +58,8 @@ def stage_of(name: str, transform: Transform, settings: Settings) -> Stage:
     def apply(state: State, random: np.random.Generator) -> Outcome:
         if state.views:
             raise TypeError(f"{name} cannot follow a stage that makes several views")
-        drawn = transform.draw(state.pixels, random)
-        return Outcome(state.with_pixels(transform.apply(state.pixels, drawn)), drawn)
+        params = transform.sample_params(state.pixels, random)
+        return Outcome(state.with_pixels(transform.apply(state.pixels, params)), params)
 
     return Stage(name, apply, arguments(settings), draws_globally=False)
 
@@ -71,7 +71,6 @@ def named(settings: Settings) -> Settings:
 
 
 def arguments(settings: Settings) -> dict[str, Any]:
-    """The settings without the name of the transform and bookkeeping keys."""
     return {key: value for key, value in settings.items() if key not in ("type", "_scope_", "_rows_first_")}
 
 
@@ -86,7 +85,7 @@ def tried(transform: Tried, what: str) -> Tried:
     chances = [name for name in ("prob", "erase_prob") if isinstance(getattr(transform, name, None), (int, float))]
     try:
         sure = replace(transform, **dict.fromkeys(chances, 1.0))  # type: ignore[type-var]
-        sure.apply(PROBE, sure.draw(PROBE, generator(0, 0, 0)))
+        sure.apply(PROBE, sure.sample_params(PROBE, generator(0, 0, 0)))
     except DataError:  # it is the picture that does not suit
         pass
     except REFUSALS as error:
@@ -118,7 +117,6 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 
 def is_number(value: object) -> bool:
-    """Whether a setting is a plain number."""
     return isinstance(value, (int, float)) and not math.isnan(value)
 
 
@@ -136,7 +134,7 @@ def at_least_0(name: str, value: Setting, kind: type = object) -> None:
         raise ValueError(f"{name} is {what} and not below 0, not {value!r}")
 
 
-def check_settings(settings: Settings, known: Sequence[str], needed: Sequence[str], where: str) -> None:
+def check_settings(settings: Settings, known: Sequence[str], max_side: Sequence[str], where: str) -> None:
     """Refuse unknown and missing settings, and those that 0.x refused before they were translated.
 
     Raises:
@@ -148,7 +146,7 @@ def check_settings(settings: Settings, known: Sequence[str], needed: Sequence[st
     for key in given:
         if key not in known:
             raise ConfigError(f"{where}: {settings['type']} has no setting {key!r}", hint=suggestion(key, known))
-    for key in needed:
+    for key in max_side:
         if key not in given:
             raise ConfigError(f"{where}: {settings['type']} needs the setting {key!r}")
 

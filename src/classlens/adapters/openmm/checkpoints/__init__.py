@@ -1,1 +1,0 @@
-"""Checkpoints: finding them, reading them without running them, and putting them into a network."""

@@ -1,0 +1,224 @@
+"""Parameter groups of OpenMMLab configs: which parameters start with which values.
+
+`paramwise_cfg` makes a group of every single tensor. Those that start with the same values are one group here, named
+after the rules that made them. Without a model the rules themselves are shown, each as a group of unknown size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from classlens.adapters.openmm.setup import Optimization
+from classlens.config.settings import Settings
+from classlens.errors import ConfigError
+from classlens.schedule.schedule import Group
+
+if TYPE_CHECKING:
+    from classlens.adapters.openmm.layer_decay import Layers
+
+
+DEFAULT_LR: Mapping[str, float] = {"SGD": 1e-3, "Adam": 1e-3, "AdamW": 1e-3, "RMSprop": 1e-2, "Adagrad": 1e-2}
+DEFAULT_DECAY: Mapping[str, float] = {"AdamW": 1e-2}
+"""What torch takes where the config says nothing."""
+
+REST = "all other parameters"
+MOST_RULES = 3
+"""Rules that a group's name lists before it counts the rest."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor of the model: its name, its shape, and what kind of module owns it ("norm", "depthwise", "")."""
+
+    name: str
+    shape: tuple[int, ...]
+    module: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one line of `paramwise_cfg` does: its name on the plot, and factors on lr and weight decay.
+
+    `values` are set as they are, whatever the optimizer says.
+    """
+
+    name: str
+    lr: float = 1.0
+    decay: float = 1.0
+    values: Mapping[str, float] | None = None
+
+    def applied(self, initial: Mapping[str, float], *, decays: bool) -> dict[str, float]:
+        """The initial values of a parameter under this rule; without `decays` the optimizer's decay stays."""
+        found = dict(initial)
+        found["lr"] = found["lr"] * self.lr
+        found["weight_decay"] = found["weight_decay"] * (self.decay if decays else 1.0)
+        return found | {name: value for name, value in (self.values or {}).items() if name in found}
+
+
+def groups_of(
+    optimization: Optimization, parameters: Sequence[Parameter] | None, layers: Layers | None = None
+) -> tuple[Group, ...]:
+    """The parameter groups, those that start alike put together, in the order of the model.
+
+    Args:
+        layers: those of the model, if the rates decay layer by layer.
+
+    Raises:
+        ConfigError: there is no optimizer or learning rate.
+    """
+    initial, paramwise = initial_values(optimization), optimization.paramwise
+    if not paramwise:
+        return (counted("all parameters", initial, parameters),)
+    decays = "weight_decay" in (optimization.optimizer or {})
+    if parameters is None:
+        rules = rules_of(paramwise) if layers is None else layer_rules(paramwise, layers)
+        return rule_groups(rules, initial, decays=decays)
+    together: dict[tuple[tuple[str, float], ...], list[tuple[Rule, Parameter]]] = {}
+    for parameter in parameters:
+        rule = rule_for(parameter, paramwise, layers)
+        key = tuple(rule.applied(initial, decays=decays).items())
+        together.setdefault(key, []).append((rule, parameter))
+    return tuple(
+        counted(name_of([rule for rule, _ in members]), dict(key), [parameter for _, parameter in members])
+        for key, members in together.items()
+    )
+
+
+def counted(name: str, initial: Mapping[str, float], parameters: Sequence[Parameter] | None) -> Group:
+    """A group with its size, where it is known."""
+    if parameters is None:
+        return Group(name, initial)
+    return Group(name, initial, len(parameters), sum(prod(parameter.shape) for parameter in parameters))
+
+
+def name_of(rules: Sequence[Rule]) -> str:
+    """The rules of a group, the most frequent first."""
+    names = [name for name, _ in Counter(rule.name for rule in rules).most_common()]
+    more = f" and {len(names) - MOST_RULES} more rules" if len(names) > MOST_RULES else ""
+    return ", ".join(names[:MOST_RULES]) + more
+
+
+def decays_by_layer(optimization: Optimization) -> bool:
+    return "LearningRateDecay" in str(optimization.constructor) or "LayerDecay" in str(optimization.constructor)
+
+
+def rule_for(parameter: Parameter, paramwise: Settings, layers: Layers | None = None) -> Rule:
+    """The rule that sets a parameter: a custom key beats all others; then norm, bias, depthwise, one-dimensional."""
+    rule = custom_rule(parameter.name, paramwise)
+    if layers is None:
+        return rule or plain_rule(parameter, paramwise)
+    # The constructor of layer-wise decay knows neither factors on rates nor depthwise convolutions.
+    known = {key: value for key, value in paramwise.items() if key not in {"bias_lr_mult", "dwconv_decay_mult"}}
+    return layer_rule(layers.depth(parameter.name), rule or plain_rule(parameter, known), known, layers)
+
+
+def layer_rule(layer: int, rule: Rule, paramwise: Settings, layers: Layers) -> Rule:
+    """The rule of a layer for what `rule` names: only the weight decay, and what else it sets, is left of that."""
+    scale = number(paramwise, "layer_decay_rate", 1.0) ** (layers.count - layer - 1)
+    decay = "" if rule.decay == 1 else ", no decay" if rule.decay == 0 else f", decay x{rule.decay:g}"
+    values = {name: value for name, value in (rule.values or {}).items() if name != "lr"}
+    return Rule(f"layer {layer} (x{scale:.3g}){decay}", scale, rule.decay, values)
+
+
+def custom_rule(name: str, paramwise: Settings) -> Rule | None:
+    """The longest custom key that the name holds; of equally long ones the first in the alphabet."""
+    custom = paramwise.get("custom_keys") or {}
+    for key in sorted(sorted(custom), key=len, reverse=True):
+        if key in name:
+            return rule_of(key, custom[key])
+    return None
+
+
+def rule_of(key: str, settings: Settings) -> Rule:
+    """A custom key as a rule."""
+    values = {name: value for name, value in settings.items() if name not in {"lr_mult", "decay_mult"}}
+    return Rule(key, number(settings, "lr_mult", 1.0), number(settings, "decay_mult", 1.0), values)
+
+
+def plain_rule(parameter: Parameter, paramwise: Settings) -> Rule:
+    """The rule by kind of module and of tensor, as the optimizer's constructor decides."""
+    is_norm, is_bias = parameter.module == "norm", parameter.name.rsplit(".", 1)[-1] == "bias"
+    rate = paramwise.get("bias_lr_mult") if is_bias and not is_norm else None
+    for applies, name, key in (
+        (is_norm, "norm layers", "norm_decay_mult"),
+        (is_bias, "biases", "bias_decay_mult"),
+        (parameter.module == "depthwise", "depthwise convolutions", "dwconv_decay_mult"),
+        (len(parameter.shape) == 1, "one-dimensional", "flat_decay_mult"),
+    ):
+        if applies and paramwise.get(key) is not None:
+            return Rule(name, 1.0 if rate is None else float(rate), number(paramwise, key, 1.0))
+    return Rule(REST) if rate is None else Rule("biases", float(rate))
+
+
+PLAIN_RULES: Mapping[str, Callable[[float], Rule]] = {
+    "bias_lr_mult": lambda factor: Rule("biases (rate)", lr=factor),
+    "bias_decay_mult": lambda factor: Rule("biases", decay=factor),
+    "norm_decay_mult": lambda factor: Rule("norm layers", decay=factor),
+    "dwconv_decay_mult": lambda factor: Rule("depthwise convolutions", decay=factor),
+    "flat_decay_mult": lambda factor: Rule("one-dimensional", decay=factor),
+}
+
+
+def rules_of(paramwise: Settings) -> list[Rule]:
+    """All rules that are written, and one for what none of them names."""
+    rules = [Rule(REST)]
+    rules += [
+        named(number(paramwise, key, 1.0)) for key, named in PLAIN_RULES.items() if paramwise.get(key) is not None
+    ]
+    return rules + [rule_of(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
+
+
+def layer_rules(paramwise: Settings, layers: Layers) -> list[Rule]:
+    """One rule for every layer and weight decay, from the last layer to the first."""
+    decays = {rule.decay: rule for rule in reversed(rules_of(paramwise)) if rule.lr == 1}
+    return [
+        layer_rule(layer, decays[decay], paramwise, layers)
+        for layer in reversed(layers.used)
+        for decay in sorted(decays, reverse=True)
+    ]
+
+
+def rule_groups(rules: Sequence[Rule], initial: Mapping[str, float], *, decays: bool) -> tuple[Group, ...]:
+    """One group of unknown size for every set of rules that start alike."""
+    together: dict[tuple[tuple[str, float], ...], list[Rule]] = {}
+    for rule in rules:
+        together.setdefault(tuple(rule.applied(initial, decays=decays).items()), []).append(rule)
+    return tuple(Group(name_of(members), dict(key)) for key, members in together.items())
+
+
+def initial_values(optimization: Optimization) -> dict[str, float]:
+    """What the optimizer starts with: lr, momentum (Adam's first beta) where it has one, and weight decay.
+
+    Raises:
+        ConfigError: there is no optimizer, or no learning rate.
+    """
+    optimizer = optimization.optimizer
+    if optimizer is None:
+        raise ConfigError(
+            "the config has no optimizer, so there is no learning rate",
+            hint="optim_wrapper.optimizer (0.x: optimizer) sets it",
+        )
+    kind = str(optimizer.get("type", "")).rsplit(".", 1)[-1]
+    values = {"lr": number(optimizer, "lr", DEFAULT_LR.get(kind))}
+    betas = optimizer.get("betas", (0.9, 0.999) if "Adam" in kind or kind in {"Lamb", "Lion"} else None)
+    momentum = betas[0] if betas else optimizer.get("momentum", 0.0 if kind in {"SGD", "RMSprop"} else None)
+    if momentum is not None:
+        values["momentum"] = number({"momentum": momentum}, "momentum", None)
+    values["weight_decay"] = number(optimizer, "weight_decay", DEFAULT_DECAY.get(kind, 0.0))
+    return values
+
+
+def number(settings: Settings, name: str, default: float | None) -> float:
+    """A number of the config.
+
+    Raises:
+        ConfigError: it is something else, or missing without a default.
+    """
+    value = settings.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"optimizer: {name} is a number, not {value!r}", hint=f"set optimizer.{name}")
+    return float(value)

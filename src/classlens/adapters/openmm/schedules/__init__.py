@@ -1,1 +1,0 @@
-"""What OpenMMLab configs say about schedules: chained rules (1.x), policies (0.x), and parameter groups."""

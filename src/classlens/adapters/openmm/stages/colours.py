@@ -1,0 +1,274 @@
+"""Brightness, contrast, colour, sharpness, hue and tone curves: functions of a BGR uint8 picture and a number.
+
+Factor 1 leaves the picture alone. The OpenCV versions give the pixels of `mmcv.image.photometric`; whatever depends on
+one value at a time is computed once for the 256 values and looked up, which is exact and several times faster.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageEnhance
+
+from classlens.adapters.openmm.stages.transform import Params, probability
+from classlens.dataset.decode import Pixels
+
+LEVELS = np.arange(256, dtype=np.uint8)
+SMOOTHING = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
+"""The kernel of Pillow's SMOOTH filter, to which sharpness blends."""
+
+
+def looked_up(pixels: Pixels, curve: np.ndarray[Any, np.dtype[Any]]) -> Pixels:
+    """Every value replaced by the curve's: one curve of 256, or one per channel (256 x 3)."""
+    table = curve.astype(np.uint8)
+    return cv2.LUT(pixels, table.reshape(1, 256, -1))
+
+
+def blended(first: Pixels, factor: float, second: Pixels) -> Pixels:
+    """Blend: first x factor + second x (1 - factor), clipped and truncated to whole levels."""
+    mix = cv2.addWeighted(first.astype(np.float32), factor, second.astype(np.float32), 1 - factor, 0)
+    return np.clip(mix, 0, 255).astype(np.uint8)
+
+
+def brightness(pixels: Pixels, factor: float) -> Pixels:
+    return looked_up(pixels, blended(LEVELS, factor, np.zeros_like(LEVELS)).ravel())
+
+
+def contrast(pixels: Pixels, factor: float) -> Pixels:
+    """Blend with the mean grey."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    mean = round(grey.sum() / grey.size)
+    return looked_up(pixels, blended(LEVELS, factor, np.full_like(LEVELS, mean)).ravel())
+
+
+def colour(pixels: Pixels, factor: float) -> Pixels:
+    """Blend with the grey picture; here OpenCV rounds instead of truncating."""
+    grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    return cv2.addWeighted(pixels, factor, grey, 1 - factor, 0)
+
+
+def sharpness(pixels: Pixels, factor: float) -> Pixels:
+    return blended(pixels, factor, cv2.filter2D(pixels, -1, SMOOTHING))
+
+
+def hue(pixels: Pixels, shift: float) -> Pixels:
+    """Turn the hue by `shift` of a full circle, -0.5..0.5."""
+    parts = list(cv2.split(cv2.cvtColor(pixels, cv2.COLOR_BGR2HSV_FULL)))
+    parts[0] = parts[0] + np.uint8(int(shift * 255) % 256)
+    return cv2.cvtColor(cv2.merge(parts), cv2.COLOR_HSV2BGR_FULL)
+
+
+def invert(pixels: Pixels) -> Pixels:
+    return 255 - pixels
+
+
+def solarize(pixels: Pixels, threshold: float) -> Pixels:
+    return looked_up(pixels, np.where(threshold > LEVELS, LEVELS, 255 - LEVELS))
+
+
+def solarize_add(pixels: Pixels, amount: float, threshold: float) -> Pixels:
+    """Brighten what is below the threshold."""
+    raised = np.minimum(LEVELS.astype(np.float64) + amount, 255)
+    return looked_up(pixels, np.where(threshold > LEVELS, raised, LEVELS))
+
+
+def posterize(pixels: Pixels, bits: int) -> Pixels:
+    return np.bitwise_and(pixels, np.uint8((0xFF00 >> bits) & 0xFF))
+
+
+def auto_contrast(pixels: Pixels) -> Pixels:
+    """Stretch every channel to the full range."""
+    curves = [stretched(histogram) for histogram in histograms(pixels)]
+    return looked_up(pixels, np.stack(curves, axis=1))
+
+
+def stretched(histogram: Pixels) -> Pixels:
+    """The curve that takes the lowest value present to 0 and the highest to 255."""
+    present = np.flatnonzero(histogram)
+    low, high = present[0], present[-1]
+    if low >= high:
+        return LEVELS
+    scale = 255.0 / (high - low)
+    curve: Pixels = np.clip(np.arange(256) * scale - low * scale, 0, 255)
+    return curve.astype(np.uint8)
+
+
+def equalize(pixels: Pixels) -> Pixels:
+    """Flatten the histogram of every channel."""
+    curves = [flattened(histogram) for histogram in histograms(pixels)]
+    return looked_up(pixels, np.stack(curves, axis=1))
+
+
+def flattened(histogram: Pixels) -> Pixels:
+    """The curve of Pillow's `ImageOps.equalize`; a channel of one value stays."""
+    step = (histogram.sum() - histogram[np.flatnonzero(histogram)[-1]]) // 255
+    if step == 0:
+        return LEVELS
+    curve = (np.cumsum(histogram) + step // 2) // step
+    moved: Pixels = np.minimum(np.concatenate([[0], curve[:-1]]), 255)
+    return moved.astype(np.uint8)
+
+
+def histograms(pixels: Pixels) -> list[Pixels]:
+    return [np.bincount(pixels[:, :, channel].ravel(), minlength=256) for channel in range(pixels.shape[2])]
+
+
+def with_pillow(enhancer: Callable[[Pillow.Image], ImageEnhance._Enhance]) -> Callable[[Pixels, float], Pixels]:
+    """One of Pillow's enhancers as a function of a BGR array."""
+
+    def change(pixels: Pixels, factor: float) -> Pixels:
+        picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+        return np.asarray(enhancer(picture).enhance(factor))[..., ::-1]
+
+    return change
+
+
+def hue_with_pillow(pixels: Pixels, shift: float) -> Pixels:
+    """Turn the hue as torchvision's Pillow version does."""
+    picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., ::-1])).convert("HSV")
+    parts = np.array(picture)
+    parts[..., 0] += np.uint8(int(shift * 255) % 256)
+    return np.array(Pillow.fromarray(parts, "HSV").convert("RGB"))[..., ::-1]
+
+
+Change = Callable[[Pixels, float], Pixels]
+CV2: Mapping[str, Change] = {
+    "brightness": brightness,
+    "contrast": contrast,
+    "saturation": colour,
+    "hue": hue,
+}
+PILLOW: Mapping[str, Change] = {
+    "brightness": with_pillow(ImageEnhance.Brightness),
+    "contrast": with_pillow(ImageEnhance.Contrast),
+    "saturation": with_pillow(ImageEnhance.Color),
+    "hue": hue_with_pillow,
+}
+
+
+@dataclass(frozen=True)
+class ColorJitter:
+    """Brightness, contrast, saturation and hue by random factors, in random order.
+
+    A number b stands for factors from max(0, 1 - b) to 1 + b, and for hue shifts from -b to b; a pair is the range.
+    """
+
+    brightness: float | Sequence[float] = 0.0
+    contrast: float | Sequence[float] = 0.0
+    saturation: float | Sequence[float] = 0.0
+    hue: float | Sequence[float] = 0.0
+    backend: str | None = "pillow"
+
+    def __post_init__(self) -> None:
+        if self.backend not in ("cv2", "pillow", None):
+            raise ValueError(f"the backend is cv2 or pillow, not {self.backend!r}")
+        self.ranges()
+
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The range of every factor that is not fixed at its neutral value."""
+        spans = {name: span(getattr(self, name), centre=1.0, low=0.0) for name in ("brightness", "contrast")}
+        spans["saturation"] = span(self.saturation, centre=1.0, low=0.0)
+        spans["hue"] = span(self.hue, centre=0.0, low=-0.5, high=0.5)
+        neutral = {"hue": (0.0, 0.0)}
+        return {name: found for name, found in spans.items() if found != neutral.get(name, (1.0, 1.0))}
+
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
+        """The factors, in the order in which they are applied."""
+        ranges = self.ranges()
+        order = [list(CV2)[position] for position in random.permutation(4)]
+        return {name: between(*ranges[name], random) for name in order if name in ranges}
+
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        """One change after the other."""
+        changes = PILLOW if self.backend == "pillow" else CV2
+        for name, factor in params.items():
+            pixels = changes[name](pixels, factor)
+        return pixels
+
+
+def between(first: float, last: float, random: np.random.Generator) -> float:
+    return first + (last - first) * random.random()
+
+
+def span(
+    value: float | Sequence[float], *, centre: float, low: float, high: float = float("inf")
+) -> tuple[float, float]:
+    """The range that a setting of ColorJitter stands for, cut to what makes sense."""
+    if isinstance(value, (int, float)):
+        if value < 0:
+            raise ValueError(f"a single number must not be negative: {value}")
+        first, last = centre - value, centre + value
+    else:
+        first, last = value
+    return min(max(first, low), high), min(max(last, low), high)
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """Colour noise along the principal components of ImageNet's pixels.
+
+    Source: Krizhevsky et al., ImageNet classification with deep CNNs, NeurIPS 2012, section 4.1. As upstream, values
+    beyond 0..255 wrap around, and `to_rgb` leaves the channels swapped for the stages that follow. Without `wrapped`,
+    as in 0.x, the picture becomes one of floats and nothing wraps.
+    """
+
+    eigval: Sequence[float]
+    eigvec: Sequence[Sequence[float]]
+    alphastd: float = 0.1
+    to_rgb: bool = False
+    wrapped: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.alphastd, float):
+            raise ValueError(f"alphastd is a float, not {self.alphastd!r}")
+        if np.ndim(self.eigval) != 1:
+            raise ValueError(f"eigval is a list of numbers, not {self.eigval!r}")
+        if np.shape(self.eigvec) != (3, len(self.eigval)):
+            raise ValueError(f"eigvec is 3 x {len(self.eigval)}, not {' x '.join(map(str, np.shape(self.eigvec)))}")
+
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
+        return {"alpha": tuple(float(part) for part in random.normal(0, self.alphastd, len(self.eigval)))}
+
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        """Add the same colour everywhere."""
+        shift = (np.asarray(self.eigvec) * np.asarray(params["alpha"]) * np.asarray(self.eigval)).sum(axis=1)
+        source = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if self.to_rgb else pixels
+        if not self.wrapped:
+            return np.asarray(source + shift, np.float32)
+        curves = (LEVELS.astype(np.float32)[:, None] + shift).astype(np.int64) % 256
+        return looked_up(source, curves)
+
+
+@dataclass(frozen=True)
+class RandomGrayscale:
+    """Grey with a probability; one channel unless `keep_channels`. Without weights as 0.x: by OpenCV, as if RGB."""
+
+    prob: float = 0.1
+    keep_channels: bool = False
+    channel_weights: Sequence[float] | None = (1.0, 1.0, 1.0)
+    color_format: str = "bgr"
+
+    def __post_init__(self) -> None:
+        probability("prob", self.prob)
+        if self.channel_weights is not None and len(self.channel_weights) != 3:
+            raise ValueError(f"channel_weights are three numbers, one per channel, not {self.channel_weights!r}")
+        if self.color_format not in ("bgr", "rgb", "hsv"):
+            raise ValueError(f"color_format is bgr, rgb or hsv, not {self.color_format!r}")
+
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
+        return {"grey": "yes" if random.random() < self.prob else "no"}
+
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        """The weighted mean of the channels; with weights it is truncated."""
+        source = cv2.cvtColor(pixels, cv2.COLOR_HSV2BGR) if self.color_format == "hsv" else pixels
+        if params["grey"] == "no" or source.ndim == 2:
+            return source
+        if self.channel_weights is None:
+            grey = cv2.cvtColor(source, cv2.COLOR_RGB2GRAY)
+        else:
+            weights = np.array(self.channel_weights) / sum(self.channel_weights)
+            grey = (weights * source).sum(axis=2).astype(np.uint8)
+        return np.dstack([grey] * source.shape[2]) if self.keep_channels else grey

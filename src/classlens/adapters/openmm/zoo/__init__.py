@@ -1,1 +1,0 @@
-"""The zoo: OpenMMLab's documented classifiers with its parameter and layer names, built without OpenMMLab."""

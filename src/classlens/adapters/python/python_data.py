@@ -1,0 +1,401 @@
+"""File, label and class names of a sample, as datasets of torchvision, timm, Hugging Face and users keep them.
+
+A label is a number, a name, a row of zeros and ones, or several of these: one for each head of the network. What is
+none (masks, boxes, other pictures, numbers with a fraction) gives no label.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from os import PathLike, fspath
+from types import SimpleNamespace
+from typing import NoReturn
+
+from PIL import Image as Pillow
+
+from classlens.adapters.python import kinds
+from classlens.adapters.python.kinds import Thing
+from classlens.adapters.python.workers import with_repeats
+from classlens.dataset.dataset import Dataset, Label, Sample, Stage
+from classlens.dataset.rng import generator, mixed, seeded_globals
+from classlens.errors import ClasslensError, ConfigError, DataError
+from classlens.pipelines.carried import Carried, carried_to_image, holds_picture, loaded, remarks
+from classlens.pipelines.lay_open import lay_open
+from classlens.user_code import users_code
+
+LISTS = ("targets", "labels", "_labels", "y")
+"""Attributes under which datasets keep the labels of all samples."""
+
+KEYS = ("label", "labels", "target", "targets", "fine_label", "y", "class", "category", "cls", "class_id")
+"""Keys under which a sample that is a dict keeps its label."""
+
+OF_OBJECTS = {"boxes", "bbox", "bboxes", "masks"}
+"""Keys of a dict about the objects in a picture: its labels are numbers, one for each object."""
+
+NO_HEADS = {"id", "image_id", "index", "idx", "path", "file_name", "filename", "size", "orig_size", "area", "iscrowd"}
+
+LONGEST = 60
+"""A text with more letters is a caption."""
+
+
+def path_of(dataset: Thing, index: int) -> str | None:
+    """The file of a sample, where the dataset lists its files."""
+    first, *_ = (*listed_pair(dataset, index), None)
+    return fspath(first) if isinstance(first, (str, PathLike)) else None
+
+
+def listed_pair(dataset: Thing, index: int) -> Sequence[Thing]:
+    """The entry of a sample in `samples`, file and label as a rule; empty where the dataset has no such list."""
+    for holder in (dataset, getattr(dataset, "reader", None)):
+        listed = getattr(holder, "samples", None)
+        pair: Thing = listed[index] if isinstance(listed, Sequence) and len(listed) > index else ()
+        if isinstance(pair, (tuple, list)):
+            return pair
+    return ()
+
+
+def listed_label(dataset: Thing, index: int) -> Thing:
+    """The label that the dataset lists for a sample, before its `target_transform`; None where it lists none."""
+    pair = listed_pair(dataset, index)
+    if len(pair) > 1:
+        return pair[1]
+    if hasattr(dataset, "select_columns"):
+        name = next((name for name in KEYS if name in dataset.column_names), None)
+        return None if name is None else dataset.select_columns([name])[index][name]
+    for name in LISTS:
+        values: Thing = getattr(dataset, name, None)
+        listed = not isinstance(values, Mapping) and hasattr(values, "__getitem__") and hasattr(values, "__len__")
+        if listed and len(values) == len(dataset):  # else it lists something else, such as the names of the classes
+            value = values.iloc[index] if hasattr(values, "iloc") else values[index]
+            return value.item() if getattr(value, "ndim", 1) == 0 else value
+    return None
+
+
+def label_in(item: Thing) -> Thing:
+    """The label in a loaded sample: what stands behind the picture, else before it, or under a usual key."""
+    if isinstance(item, Mapping):
+        heads = {key: value for key, value in item.items() if "label" in str(key) or "target" in str(key)}
+        return next((item[key] for key in KEYS if key in item), heads or None)
+    if not isinstance(item, (tuple, list)):
+        return None
+    first = next((place for place, part in enumerate(item) if holds_picture(part)), 0)
+    for part in (*item[first + 1 :], *item[:first]):
+        if not holds_picture(part) and as_labels(part, hot=False):
+            return part
+    return label_in(item[first]) if item and isinstance(item[first], Mapping) else None
+
+
+def as_labels(value: Thing, classes: Sequence[str] | None = None, *, hot: bool = True) -> tuple[Label, ...]:
+    """The labels that a value stands for; `hot` says that rows of zeros and ones mark the classes by their places.
+
+    A tuple is one label for each head, and so is a row of numbers that cannot all be classes.
+    """
+    if isinstance(value, Mapping):
+        return labels_by_key(value, classes, hot=hot)
+    if isinstance(value, str):
+        return (str(value),) if len(value) <= LONGEST and not {"/", "\\"} & set(value) else ()
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(plain, (int, float)):
+        return (int(plain),) if plain == plain // 1 else ()
+    if not isinstance(plain, (list, tuple)) or not plain or getattr(value, "ndim", 1) > 1:
+        return ()
+    if len(plain) == 1 and isinstance(plain[0], (int, str)):
+        return as_labels(plain[0], classes)
+    hot = (hot and (classes is None or len(classes) == len(plain))) or isinstance(plain[0], float)
+    if hot and is_row(plain) and not isinstance(value, tuple):
+        return tuple(place for place, on in enumerate(plain) if on)
+    numbers = all(isinstance(part, int) for part in plain)
+    if numbers and not isinstance(value, tuple) and classes and all(0 <= part < len(classes) for part in plain):
+        return tuple(dict.fromkeys(plain))
+    if numbers or isinstance(value, tuple) or all(map(is_row, plain)):
+        return of_heads((f"head {number}", part) for number, part in enumerate(plain, start=1))
+    return tuple(plain) if all(isinstance(part, str) and len(part) <= LONGEST for part in plain) else ()
+
+
+def labels_by_key(value: Mapping[str, Thing], classes: Sequence[str] | None, *, hot: bool) -> tuple[Label, ...]:
+    """The labels in a dict: under a usual key, or a head for each number and name in it."""
+    key = next((key for key in KEYS if key in value), None)
+    if key is not None and OF_OBJECTS & value.keys():
+        return tuple(dict.fromkeys(label for part in value[key] for label in as_labels(part)))
+    if key is not None:
+        return as_labels(value[key], classes, hot=hot)
+    heads = ((str(key), part) for key, part in value.items() if str(key) not in NO_HEADS)
+    return of_heads((key, part) for key, part in heads if is_row(part) or getattr(part, "ndim", 0) == 0)
+
+
+def of_heads(parts: Iterable[tuple[str, Thing]]) -> tuple[Label, ...]:
+    """Labels of several heads, each marked by the name of its head; those of a single one as they are."""
+    labels = {name: found for name, part in parts if (found := as_labels(part))}
+    if len(labels) == 1:
+        return next(iter(labels.values()))
+    return tuple(
+        label if isinstance(label, str) and name.startswith("head ") else f"{name}: {label}"
+        for name, found in labels.items()
+        for label in found
+    )
+
+
+def is_row(value: Thing) -> bool:
+    """Whether a value is a row of zeros and ones, at least two of them."""
+    row = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(row, (list, tuple)) or len(row) < 2:
+        return False
+    return all(isinstance(part, (int, float)) and part in (0, 1) for part in row)
+
+
+def class_names(dataset: Thing) -> tuple[str, ...] | None:
+    """Names in the order of the labels: `classes`, `class_to_idx`, or the features of a Hugging Face dataset."""
+    names = getattr(dataset, "classes", None)
+    if isinstance(names, (list, tuple)) and names and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    for holder in (dataset, getattr(dataset, "reader", None)):
+        numbers = getattr(holder, "class_to_idx", None)
+        if isinstance(numbers, Mapping) and numbers:
+            return tuple(sorted(numbers, key=lambda name: int(numbers[name])))
+    features = getattr(dataset, "features", None)
+    if isinstance(features, Mapping):
+        for key in KEYS:
+            feature = features.get(key)
+            names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+            if names:
+                return tuple(names)
+    return None
+
+
+REMEMBERED = 4096
+"""How many labels are kept that had to be learnt by loading the sample."""
+
+PROBES = 5
+"""How many samples are loaded to see what a dataset makes of its labels."""
+
+
+class _Caught(BaseException):
+    """Private: the pipeline was reached, and this is what it was given. Not an Exception: datasets may retry those."""
+
+    def __init__(self, value: Thing) -> None:
+        super().__init__()
+        self.value = value
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """A dataset's transform, the attributes it stands under, and whether it takes picture and label together."""
+
+    transform: Thing
+    attributes: tuple[str, ...]
+    joint: bool = False
+
+
+def open_data(given: Thing, split: str) -> Dataset:
+    """A Dataset or DataLoader of torch, or any object with samples by number, with its pipeline laid open.
+
+    Raises:
+        ConfigError: samples cannot be had by number.
+    """
+    dataset, indices = unwrapped(given.dataset if kinds.is_loader(given) else given)
+    if kinds.ITERABLE in kinds.kinds(dataset) or not hasattr(dataset, "__getitem__"):
+        raise ConfigError(
+            f"{type(dataset).__name__} has no samples by number",
+            hint="a sample must be reachable by its index to be drawn again: give a map-style dataset",
+        )
+    pipeline = pipeline_of(dataset)
+    raw = dataset if pipeline is None else replaced(dataset, pipeline, caught)
+    length = len(dataset) if indices is None else len(indices)
+    place = (lambda index: index) if indices is None else indices.__getitem__
+    name = type(dataset).__name__
+    return Dataset(
+        name=f"{name} {split}",
+        length=length,
+        load=lambda index: load(raw, place(index), repeatable=pipeline is None),
+        stages=() if pipeline is None else lay_open(pipeline.transform, joint=pipeline.joint),
+        to_image=carried_to_image,
+        sample=samples_of(dataset, [place(index) for index in probed(length)], place, pipeline),
+        classes=class_names(dataset),
+        loader=name,
+        remarks=with_repeats(remarks, given),
+    )
+
+
+def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
+    """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's.
+
+    Raises:
+        ConfigError: its own stages pass on something that other frameworks do not take.
+    """
+    if not transforms:
+        return dataset
+    stages = (*dataset.stages, *(stage for transform in transforms for stage in lay_open(transform)))
+    standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
+    if dataset.to_image is carried_to_image:
+        return replace(dataset, stages=stages, remarks=with_repeats(dataset.remarks, standing))
+    if dataset.stages:
+        raise ConfigError(
+            f"{dataset.name} has a pipeline of its own: a transform cannot be put behind it",
+            hint="put it in front of pictures that have none, such as folder:PATH",
+        )
+
+    def load(index: int) -> Carried:
+        state = dataset.load(index)
+        return Carried(Pillow.fromarray(dataset.to_image(state).pixels), said=dataset.remarks(state))
+
+    return replace(
+        dataset, load=load, stages=stages, to_image=carried_to_image, remarks=with_repeats(remarks, standing)
+    )
+
+
+def unwrapped(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:
+    """The dataset inside nested Subsets, and the numbers of the samples that they leave."""
+    indices: Sequence[int] | None = None
+    while "torch.utils.data.dataset.Subset" in kinds.kinds(dataset):
+        inner = [int(index) for index in dataset.indices]
+        indices = inner if indices is None else [inner[index] for index in indices]
+        dataset = dataset.dataset
+    return dataset, indices
+
+
+def pipeline_of(dataset: Thing) -> Pipeline | None:
+    """The transform that the dataset applies to its pictures: under its usual name, or the only one there is."""
+    own: Mapping[str, Thing] = getattr(dataset, "__dict__", {})
+    both = own.get("transforms")
+    if both is not None and type(both).__name__ != "StandardTransform":
+        return Pipeline(both, ("transforms",), joint=True)
+    if own.get("transform") is not None:
+        return Pipeline(own["transform"], tuple(name for name in ("transform", "transforms") if name in own))
+    found = [name for name, value in own.items() if kinds.is_transform(value)]
+    return Pipeline(own[found[0]], (found[0],)) if len(found) == 1 else None
+
+
+def replaced(dataset: Thing, pipeline: Pipeline, answer: Callable[[Thing], Thing]) -> Thing:
+    """A shallow copy of the dataset with something else where its pipeline stood."""
+    other = copy(dataset)
+    for name in pipeline.attributes:
+        other.__dict__[name] = StandIn(pipeline.joint, answer)
+    return other
+
+
+def caught(value: Thing) -> NoReturn:
+    raise _Caught(value)
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Answers the first call in place of the pipeline; datasets may also loop over a list of transforms."""
+
+    joint: bool
+    answer: Callable[[Thing], Thing]
+
+    def __call__(self, *args: Thing, **kwargs: Thing) -> Thing:
+        """Hand on what the pipeline is given."""
+        if kwargs and not args:
+            return self.answer(kwargs)
+        return self.answer(args if self.joint and len(args) > 1 else args[0])
+
+    def __iter__(self) -> Iterator["StandIn"]:
+        return iter([self])
+
+
+def played(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, Carried]:
+    """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded.
+
+    Raises:
+        DataError: the dataset cannot give it.
+    """
+    dataset, indices = unwrapped(given.dataset if kinds.is_loader(given) else given)
+    pipeline = pipeline_of(dataset)
+    states: list[Carried] = []
+
+    def play(value: Thing) -> Thing:
+        state = loaded(value)
+        for position, stage in enumerate(stages):
+            state = stage.apply(state, generator(seed, index, position)).state
+        states.append(state)
+        return state.value
+
+    source = dataset if pipeline is None else replaced(dataset, pipeline, play)
+    place = index if indices is None else indices[index]
+    with seeded_globals(place if pipeline is None else mixed(seed, index)), users_code(f"sample {index}", DataError):
+        item = source[place]
+    return item, states[-1] if states else loaded(item)
+
+
+def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
+    """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself.
+
+    Raises:
+        DataError: the dataset cannot read it.
+    """
+    where = path_of(raw, index) or f"sample {index} of {type(raw).__name__}"
+    try:
+        with seeded_globals(index) if repeatable else nullcontext(), users_code(where, DataError):
+            value = raw[index]
+    except _Caught as caught:
+        value = caught.value
+    return loaded(value)
+
+
+def samples_of(
+    dataset: Thing, probes: Sequence[int], place: Callable[[int], int], pipeline: Pipeline | None
+) -> Callable[[int], Sample]:
+    """File and label of a sample by its number.
+
+    Listed labels need no loading. They count only where the dataset passes them on as they are listed: known
+    frameworks do, after `target_transform`; of others, and of what a joint pipeline makes of labels, some are loaded
+    to see. Rows of zeros and ones mark classes by their places only if all rows are such.
+    """
+    classes = class_names(dataset)
+    passed_on = passes_labels_on(dataset) and not (pipeline and pipeline.joint)
+
+    @cache
+    def is_listed() -> bool:
+        pairs = ((listed(dataset, index), loaded_label(dataset, index)) for index in (() if passed_on else probes[::2]))
+        return all(seen is None or as_labels(known) == as_labels(seen) for known, seen in pairs)
+
+    @cache
+    def is_hot() -> bool:
+        return all(map(is_row, map(label_of, probes)))
+
+    def label_of(index: int) -> Thing:
+        known = listed(dataset, index)
+        return known if known is not None and is_listed() else loaded_label(dataset, index)
+
+    @lru_cache(REMEMBERED)
+    def sample(index: int) -> Sample:
+        label = label_of(place(index))
+        return Sample(path_of(dataset, place(index)), as_labels(label, classes, hot=is_row(label) and is_hot()))
+
+    return sample
+
+
+def passes_labels_on(dataset: Thing) -> bool:
+    """Whether the class of a dataset is a framework's own, which changes listed labels by `target_transform` only."""
+    if hasattr(dataset, "select_columns"):
+        return bool(dataset.format["type"] != "custom")
+    return type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
+
+
+def probed(length: int) -> Sequence[int]:
+    return sorted({(length - 1) * part // (PROBES - 1) for part in range(PROBES)}) if length else ()
+
+
+def listed(dataset: Thing, index: int) -> Thing:
+    """The label that the dataset lists, after its `target_transform`; None where it lists none.
+
+    Raises:
+        DataError: `target_transform` fails.
+    """
+    label, change = listed_label(dataset, index), getattr(dataset, "target_transform", None)
+    if label is None or not callable(change):
+        return label
+    with seeded_globals(0), users_code("target_transform", DataError):
+        return change(label)
+
+
+def loaded_label(dataset: Thing, index: int) -> Thing:
+    """The label in a sample that is loaded to see it, with chance put back; None where there is none to be seen."""
+    try:
+        with seeded_globals(0), users_code(f"sample {index}", DataError):
+            return label_in(dataset[index])
+    except ClasslensError:
+        return None  # whoever looks at the sample is told what is wrong with it

@@ -1,0 +1,54 @@
+"""Names of classes, in any of the forms in which people keep them: as the user says them, or as a file holds them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from classlens.errors import DataError
+
+KEYS = ("classes", "CLASSES", "class_names", "class_to_idx", "idx_to_class", "id2label", "label_names", "names")
+"""Under which keys trainers save the names beside the weights."""
+
+HOW = "one name a line, a JSON list, or a JSON table of names and numbers; or names with commas between"
+
+
+def names_in(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - whatever a file holds
+    """Names in the order of their numbers: out of a list, or a table from name to number or from number to name."""
+    if isinstance(value, Mapping):
+        by_number = {str(number): name for number, name in value.items()}
+        if all(isinstance(number, int) for number in value.values()):
+            by_number = {str(number): name for name, number in value.items()}
+        value = [by_number.get(str(number)) for number in range(len(by_number))]
+    if isinstance(value, (list, tuple)) and value and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    return None
+
+
+def names_beside(content: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    return next((names for key in KEYS if (names := names_in(content.get(key)))), None)
+
+
+def read_names(said: str) -> tuple[str, ...]:
+    """The names that `--classes` gives: a file of them, or the names themselves.
+
+    Raises:
+        DataError: the file cannot be read, or holds no names.
+    """
+    path = Path(said).expanduser()
+    if not path.is_file():
+        listed = tuple(name.strip() for name in said.split(","))
+        if len(listed) < 2 or not all(listed):
+            raise DataError(f"no class names in {said!r}, and no such file", hint=f"give {HOW}")
+        return listed
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if path.suffix == ".json" else text.splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"no class names can be read from {path}: {error}", hint=f"give {HOW}") from error
+    if isinstance(content, list):
+        content = [name.strip() if isinstance(name, str) else name for name in content if name != ""]
+    names = names_in(content) or (names_beside(content) if isinstance(content, Mapping) else None)
+    if names is None:
+        raise DataError(f"{path} holds no class names", hint=f"give {HOW}")
+    return names

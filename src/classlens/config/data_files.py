@@ -1,0 +1,141 @@
+"""JSON and YAML configs: parsed as data, with references to what they inherit.
+
+The rule of this file: what comes in is data, whatever a YAML tag asks for, and no larger than it looks: nesting,
+merged mappings and long numbers are counted before anything is built.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classlens.config.budget import WIDEST_NUMBER, Budget, LimitExceeded, Value
+from classlens.config.open_file import BASE_REFERENCE, quoted_references
+from classlens.errors import ConfigError
+
+if TYPE_CHECKING:
+    import yaml
+
+
+YAML_COST = 4
+"""Parsing a character of YAML takes several times the work of other text."""
+
+LONGEST_KEY = 200
+
+MERGE = "tag:yaml.org,2002:merge"
+WHOLE_NUMBER = "tag:yaml.org,2002:int"
+
+
+def load_data(text: str, path: Path, budget: Budget) -> dict[str, Value]:
+    """The settings in a JSON or YAML file; references to the base are still text.
+
+    Raises:
+        ConfigError: it cannot be parsed, or holds no settings.
+    """
+    import json  # a command on a Python config starts faster without it
+
+    prepared = quoted_references(text)
+    try:
+        values = json.loads(prepared) if path.suffix == ".json" else load_yaml(prepared, budget)
+    except (ValueError, RecursionError, LimitExceeded) as fault:
+        reason = " ".join(str(fault).split()) or "it is nested too deeply"
+        raise ConfigError(f"{path} cannot be read: {reason}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(f"{path} holds no settings by name, but a {type(values).__name__}")
+    return values
+
+
+def load_yaml(text: str, budget: Budget) -> Value:
+    """What a YAML text says, in plain values.
+
+    Raises:
+        ValueError: it is no YAML.
+        TooMuch: it is too large or too deep.
+    """
+    import yaml
+
+    budget.spend(YAML_COST * len(text))
+    loader = yaml_loader(budget)
+    try:
+        bound_yaml(yaml.parse(text, Loader=loader), budget)
+        return yaml.load(text, Loader=loader)
+    except yaml.YAMLError as fault:
+        raise ValueError(str(fault)) from None
+
+
+def yaml_loader(budget: Budget) -> "type[yaml.SafeLoader]":
+    """PyYAML's safe loader, with what it puts together paid for; of the tags for Python it knows `!!python/tuple`."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            """Pay for `<<: [*a, *a]` before the mappings are put together."""
+            for key, value in node.value:
+                if key.tag == MERGE:
+                    for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                        self.flatten_mapping(part)
+                        budget.spend(len(part.value))
+            super().flatten_mapping(node)
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Value, Value]:  # noqa: FBT001
+            """Pay for the keys before they are put together."""
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode) or len(key.value) > LONGEST_KEY:
+                    raise LimitExceeded(f"has a key that is no text or number of at most {LONGEST_KEY} characters")
+                if key.tag == WHOLE_NUMBER:
+                    budget.key(self.construct_object(key))
+            return dict(super().construct_mapping(node, deep))
+
+        def construct_tuple(self, node: yaml.SequenceNode) -> tuple[Value, ...]:
+            return tuple(self.construct_sequence(node, deep=True))
+
+    Loader.add_constructor("tag:yaml.org,2002:python/tuple", Loader.construct_tuple)
+    return Loader
+
+
+def bound_yaml(events: Iterable["yaml.Event"], budget: Budget) -> None:
+    """Refuse what the loader would follow for too long, or too deep into the C stack.
+
+    Raises:
+        TooMuch: it is nested too deeply, or a value that may be a number is very long.
+    """
+    import yaml
+
+    depth = 0
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth = budget.enter((), depth)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > WIDEST_NUMBER:
+            raise LimitExceeded("has a very long value without quotes")
+
+
+def resolved(value: Value, base: Value, where: str) -> Value:
+    """`value` with every `{{ _base_.key }}` replaced by what the base has there.
+
+    Raises:
+        ConfigError: the base has no such key.
+    """
+    if isinstance(value, dict):
+        return {key: resolved(item, base, where) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([resolved(item, base, where) for item in value])
+    if not isinstance(value, str) or "_base_" not in value:
+        return value
+    if whole := BASE_REFERENCE.fullmatch(value):
+        return looked_up(whole[1], base, where)
+    return BASE_REFERENCE.sub(lambda found: str(looked_up(found[1], base, where)), value)
+
+
+def looked_up(key: str, base: Value, where: str) -> Value:
+    """The inherited value under a dotted key.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    value = base
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise ConfigError(f"{where}: the base has no key {key!r}")
+        value = value[part]
+    return value

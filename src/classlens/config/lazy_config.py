@@ -1,0 +1,155 @@
+"""The newer style of config: bases are imported under `with read_base():`, and the file changes what it has got.
+
+The rule of this file: it is handed what the bases hold, and opens no file.
+"""
+
+import ast
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from classlens.config.budget import Unsupported
+from classlens.config.open_file import Contents, Style, absolute, nearest, package_folder
+from classlens.config.scope import Inherited, Scope, complaint, copied
+from classlens.config.source_map import Assignment
+from classlens.config.text_config import assigns_base
+from classlens.errors import ConfigError, suggestion
+
+ONE_STYLE = (
+    "all files of an inheritance chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
+)
+
+
+def style_of(statements: Sequence[ast.stmt], path: Path) -> Style:
+    """The style of a file: the first statement that belongs to one of them decides, as upstream.
+
+    `_base_ = ...` is of the older style; `with read_base():` and imports of what is not part of Python are of the newer.
+
+    Raises:
+        ConfigError: it has bases of both styles.
+    """
+    style: Style = next(filter(None, map(belongs_to, ast.walk(ast.Module(list(statements), [])))), "either")
+    named = [node for node in statements if assigns_base(node)]
+    opened = [node for node in statements if isinstance(node, ast.With) and reads_base(node.items[0].context_expr)]
+    if (style == "newer" and named) or (style == "older" and opened):
+        first, *_ = named if style == "newer" else opened
+        beside = "`with read_base():`" if opened else "imported types in front of it"
+        raise ConfigError(
+            f"{path}:{first.lineno}: both styles of config in one file: `_base_ = ...` and {beside}", hint=ONE_STYLE
+        )
+    if style == "newer" and len(opened) > 1:
+        raise ConfigError(
+            f"{path}:{opened[1].lineno}: a second `with read_base():`",
+            hint="put all imports of bases into the first one",
+        )
+    return style
+
+
+def belongs_to(node: ast.AST) -> Style | None:
+    """The style that a statement belongs to; None where it may stand in both."""
+    if assigns_base(node):
+        return "older"
+    return "newer" if isinstance(node, ast.With) or (imports_types(node) and not imports_reader(node)) else None
+
+
+def imports_reader(node: ast.AST) -> bool:
+    """Whether the statement imports what reads configs: `from mmengine.config import read_base`."""
+    if not isinstance(node, ast.ImportFrom) or node.level:
+        return False
+    return (node.module or "").startswith("mmengine.config") or (
+        node.module == "mmengine" and [imported.name for imported in node.names] == ["Config"]
+    )
+
+
+def check_style(style: Style, bases: Iterable[tuple[str, Style]]) -> None:
+    """All files of an inheritance chain are of one style; `bases` are the places that name one, each with its style.
+
+    Raises:
+        ConfigError: one is of the other style.
+    """
+    for where, other in bases:
+        if other not in (style, "either"):
+            raise ConfigError(f"{where} is of the {other} style, what inherits from it of the {style}", hint=ONE_STYLE)
+
+
+def imports_types(node: ast.AST) -> bool:
+    """Whether the statement imports what is not part of Python."""
+    if isinstance(node, ast.ImportFrom):
+        return node.level > 0 or foreign(node.module)
+    return isinstance(node, ast.Import) and any(foreign(module.name) for module in node.names)
+
+
+def foreign(module: str | None) -> bool:
+    return (module or "").partition(".")[0] not in sys.stdlib_module_names
+
+
+def base_imports(statements: Sequence[ast.stmt], scope: Scope) -> list[ast.ImportFrom]:
+    """The imports under `with read_base():`.
+
+    Raises:
+        ConfigError: there is another `with`, or something else under it, or an import of several modules.
+    """
+    imports = []
+    for node in statements:
+        if isinstance(node, ast.Import) and len(node.names) > 1:
+            raise ConfigError(
+                f"{scope.path}:{node.lineno}: several modules in one import", hint="write a line for each of them"
+            )
+        if not isinstance(node, ast.With):
+            continue
+        found = [statement for statement in node.body if isinstance(statement, ast.ImportFrom)]
+        if not reads_base(node.items[0].context_expr) or len(found) < len(node.body):
+            raise complaint(Unsupported("only imports of configs under `with read_base():` are read"), node, scope)
+        imports += found
+    return imports
+
+
+def reads_base(context: ast.expr) -> bool:
+    return isinstance(context, ast.Call) and isinstance(context.func, ast.Name) and context.func.id == "read_base"
+
+
+def module_file(node: ast.ImportFrom, path: Path) -> Path:
+    """The config file that a module name means; dots at its start count folders upwards.
+
+    Raises:
+        ConfigError: it is missing.
+    """
+    where = f"{path}:{node.lineno}"
+    parts = (node.module or "").split(".")
+    if node.level:
+        candidates = [Path(path.parent, *[".."] * (node.level - 1), *parts)]
+    else:
+        folder = package_folder(parts[0], where)
+        candidates = [folder.joinpath(*parts[1:]), folder.joinpath(".mim", *parts[1:])]
+    files = [absolute(candidate.with_name(f"{candidate.name}.py")) for candidate in candidates]
+    for file in files:
+        if file.is_file():
+            return file
+    raise ConfigError(f"{where}: no such base config: {files[0]}", hint=nearest(files[0]))
+
+
+def take_names(node: ast.ImportFrom, contents: Contents, scope: Scope) -> None:
+    """`from .base import *` makes all names of the base variables of this file, its imported ones included.
+
+    Raises:
+        ConfigError: the base has no such name.
+    """
+    names = copied(contents.names, scope.budget, Inherited)
+    scope.imported.update(contents.imported)
+    for imported in node.names:
+        if imported.name == "*":
+            scope.names.update((name, value) for name, value in names.items() if not name.startswith("__"))
+        elif imported.name in names:
+            scope.names[imported.asname or imported.name] = names[imported.name]
+        else:
+            raise ConfigError(
+                f"{scope.path}:{node.lineno}: no {imported.name} in {'.' * node.level}{node.module}",
+                hint=suggestion(imported.name, names),
+            )
+
+
+def changed_bases(scope: Scope, bases: Sequence[Contents]) -> Contents:
+    """What an evaluated file means: its variables, most of which came from its bases."""
+    own = (Assignment(name, scope.path, line) for name, line in scope.lines.items())
+    inherited = (assignment for base in bases for assignment in base.assignments)
+    return Contents(scope.names, frozenset(scope.imported), (*inherited, *own))

@@ -1,0 +1,246 @@
+"""Which file a config address means, and what to say if there is none.
+
+The rule of this file: it looks at names of files, never into them.
+"""
+
+import ast
+import codecs
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from classlens.config.budget import ALLOWANCE, Budget, LimitExceeded, Value
+from classlens.config.source_map import Assignment
+from classlens.errors import LISTED, ConfigError, suggestion
+from classlens.sharing import unwarned
+
+SUFFIXES = (".py", ".json", ".yaml", ".yml")
+MANY = 1000
+"""How many configs of a folder are counted before counting stops."""
+
+
+def config_file(address: str | Path) -> Path:
+    """The file that the user names: a path, or `package::path` for the configs of an installed package.
+
+    Raises:
+        ConfigError: there is no such file, it is a folder, or it is no config.
+    """
+    if "::" in str(address):
+        return packaged_config(str(address))
+    path = absolute(Path(address).expanduser() if str(address).startswith("~") else Path(address))
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise folder_named(path, str(address))
+    raise ConfigError(f"no such config: {address}", hint=nearest(path))
+
+
+def absolute(path: Path, folder: Path | None = None) -> Path:
+    """The path as seen from a folder, without `..`; links are not followed, so that a base is found beside its link."""
+    whole = path if path.is_absolute() else (folder or Path.cwd()) / path
+    normal = os.path.normpath(whole)
+    return whole if str(whole) == normal else Path(normal)
+
+
+def packaged_config(address: str) -> Path:
+    """`mmpretrain::resnet/resnet50_8xb32_in1k.py` is that file among the configs of the installed package.
+
+    Raises:
+        ConfigError: the package is not installed or has no such config.
+    """
+    package, _, name = address.partition("::")
+    folder = package_folder(package, address)
+    for configs in (folder / ".mim" / "configs", folder / "configs"):
+        path = absolute(configs / name)
+        if path.is_file() and path.is_relative_to(configs):
+            return path
+    raise ConfigError(f"no such config: {address}", hint=nearest(absolute(folder / ".mim" / "configs" / name)))
+
+
+def package_folder(package: str, address: str) -> Path:
+    """Where an installed package lies; it is looked up, not imported.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    found = find_spec(package) if package.isidentifier() else None
+    folders = list(found.submodule_search_locations or ()) if found else []
+    if not folders:
+        raise ConfigError(
+            f"{address} lies in the package {package}, which is not installed",
+            hint=f"install {package} (its code is not run), or name the config by its path",
+        )
+    return Path(folders[0])
+
+
+def folder_named(folder: Path, address: str) -> ConfigError:
+    """The error for a folder where a config is needed: what is in it, and how to choose."""
+    found = list(islice(configs_in(folder), MANY))
+    if not found:
+        return ConfigError(
+            f"{address} is a folder without configs",
+            hint=f"name a config file, or browse its pictures as folder:{address}",
+        )
+    count = f"{len(found)} configs" if len(found) < MANY else f"{MANY} configs or more"
+    names = [path.relative_to(folder).as_posix() for path in found[:LISTED]]
+    more = f" and {len(found) - len(names)} more" if len(found) > len(names) else ""
+    return ConfigError(
+        f"{address} is a folder with {count}, not a config",
+        hint=f"choose one, e.g. {Path(address, names[0]).as_posix()}; there is: {', '.join(names)}{more}",
+    )
+
+
+def configs_in(folder: Path) -> Iterator[Path]:
+    """The configs in a folder and, behind them, those one folder further in; `_base_` folders hold only parts."""
+    for pattern in ("*", "*/*"):
+        for path in sorted(folder.glob(pattern)):
+            if path.suffix in SUFFIXES and not path.parent.name.startswith(("_", ".")):
+                yield path
+
+
+def nearest(path: Path) -> str:
+    """The names most like the missing one, in its folder or, if that is missing too, the folders like it."""
+    missing = path
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    if missing == path:
+        beside = (part.name for part in path.parent.iterdir() if part.suffix in SUFFIXES)
+        return suggestion(path.name, beside) or f"there is no config in {path.parent}"
+    folders = [part.name for part in missing.parent.iterdir() if part.is_dir() and not part.name.startswith(".")]
+    near = suggestion(missing.name, folders)
+    return f"there is no folder {missing}" + (f"; {near}" if near else "")
+
+
+LEAST_COST = 200
+"""What opening a file costs, however small it is."""
+
+Style = Literal["older", "newer", "either"]
+"""How a config inherits: by `_base_`, as JSON and YAML do, or by imports; a file without bases and types may be either."""
+
+Stamp = tuple[Path, int, int, int]
+"""A file as it was when it was read: its path, time of change, size and inode."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One call of `read_config`: its budget, and the files that are open at the moment, outermost first."""
+
+    trust: bool = False
+    budget: Budget = field(default_factory=Budget)
+    chain: tuple[Path, ...] = ()
+
+    def inside(self, path: Path) -> "Reading":
+        """The same reading, with one more file open.
+
+        Raises:
+            ConfigError: that file is open already.
+        """
+        if path in self.chain:
+            circle = " -> ".join(file.name for file in (*self.chain, path))
+            raise ConfigError(f"{path} inherits from itself: {circle}")
+        return Reading(self.trust, self.budget, (*self.chain, path))
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file defines, its bases included. Nobody changes it: it may be kept for the next reading.
+
+    `assignments` go from the first base to the file itself; `stamps` are those of all files that were read. `style` is
+    that of the file.
+    """
+
+    names: dict[str, Value]
+    imported: frozenset[str] = frozenset()
+    assignments: tuple[Assignment, ...] = ()
+    stamps: tuple[Stamp, ...] = ()
+    style: Style = "either"
+
+    def settings(self) -> dict[str, Value]:
+        return {
+            name: value for name, value in self.names.items() if name not in self.imported and not name.startswith("__")
+        }
+
+
+def stamp(path: Path) -> Stamp:
+    """The stamp of a file as it is now."""
+    state = path.stat()
+    return path, state.st_mtime_ns, state.st_size, state.st_ino
+
+
+def file_text(path: Path, budget: Budget) -> tuple[str, Stamp]:
+    """The text of a file, with its stamp.
+
+    Raises:
+        ConfigError: it cannot be read, or is too long.
+    """
+    try:
+        state = stamp(path)
+        budget.spend(max(state[2], LEAST_COST))
+        return path.read_bytes().removeprefix(codecs.BOM_UTF8).decode(), state
+    except LimitExceeded:
+        raise ConfigError(f"{path} and its bases are longer than {ALLOWANCE:,} characters") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
+
+
+def statements_of(source: str, path: Path) -> list[ast.stmt]:
+    """The statements of a Python config.
+
+    Raises:
+        ConfigError: it is not Python, or nested too deeply to be parsed.
+    """
+    try:
+        with unwarned():
+            return ast.parse(source).body
+    except SyntaxError as fault:
+        shown = (fault.text or "").strip()[:60]
+        raise ConfigError(f"{path}:{fault.lineno or 1}: {fault.msg}: `{shown}`") from None
+    except (RecursionError, MemoryError):
+        raise ConfigError(f"{path} cannot be parsed: it is nested too deeply") from None
+    except ValueError as fault:
+        raise ConfigError(f"{path} cannot be parsed: {fault}") from None
+
+
+FILE_VARIABLE = re.compile(r"\{\{\s*(fileDirname|fileBasename|fileBasenameNoExtension|fileExtname)\s*\}\}")
+ENVIRONMENT = re.compile(r"""\{\{['"]?\s{0,20}\$(\w+)\s{0,20}:\s{0,20}([^\s{]*?)\s{0,20}['"]?\}\}""")
+"""No two repeats can match the same text: one of nothing but `{{$A:` would take hours otherwise."""
+BASE_REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
+BARE_REFERENCE = re.compile(r"(?<=[:\[,\s-])(\{\{\s*_base_\.[\w.]+\s*\}\})(?=\s*(?:[,\]}\n]|$))")
+
+
+def filled_in(text: str, path: Path) -> str:
+    """The text with file variables and environment variables put in.
+
+    Raises:
+        ConfigError: an environment variable is not set and has no default.
+    """
+    if "{{" not in text:
+        return text
+    values = {
+        "fileDirname": path.parent.as_posix(),
+        "fileBasename": path.name,
+        "fileBasenameNoExtension": path.stem,
+        "fileExtname": path.suffix,
+    }
+    text = FILE_VARIABLE.sub(lambda found: values[found[1]], text)
+
+    def from_environment(found: re.Match[str]) -> str:
+        value = os.environ.get(found[1], found[2])
+        if not value:
+            line = text.count("\n", 0, found.start()) + 1
+            raise ConfigError(
+                f"{path}:{line}: the environment variable {found[1]} is not set: `{found[0]}`",
+                hint=f"set it, or give a default: {{{{${found[1]}:default}}}}",
+            )
+        return value
+
+    return ENVIRONMENT.sub(from_environment, text)
+
+
+def quoted_references(text: str) -> str:
+    return BARE_REFERENCE.sub(r'"\1"', text) if "_base_." in text else text

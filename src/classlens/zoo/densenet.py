@@ -1,0 +1,118 @@
+"""DenseNet with 121 to 201 layers.
+
+Source: Huang et al., Densely Connected Convolutional Networks, CVPR 2017, table 1; transitions halve the channels.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from classlens.arrays import Float
+from classlens.config.settings import Settings
+from classlens.zoo.units import activation, chosen_arch, norm_layer, read_options
+
+
+class Arch(NamedTuple):
+    """New channels per layer, layers per stage, channels of the stem."""
+
+    growth: int
+    depths: tuple[int, ...]
+    stem: int
+
+
+ARCHES: Mapping[str, Arch] = {
+    "121": Arch(32, (6, 12, 24, 16), 64),
+    "169": Arch(32, (6, 12, 32, 32), 64),
+    "201": Arch(32, (6, 12, 48, 32), 64),
+    "161": Arch(48, (6, 12, 36, 24), 96),
+}
+
+
+@dataclass(frozen=True)
+class DenseNetOptions:
+    """What a config can say; `bn_size` times the growth is the width inside a layer."""
+
+    arch: str | int = "121"
+    in_channels: int = 3
+    bn_size: int = 4
+    compression_factor: float = 0.5
+    memory_efficient: bool = False
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
+    act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU"})
+    out_indices: int | tuple[int, ...] = -1
+
+
+class DenseLayer(nn.Module):
+    """Norm, 1x1, norm, 3x3 on all that came before."""
+
+    def __init__(self, entering: int, growth: int, options: DenseNetOptions) -> None:
+        super().__init__()
+        inside = options.bn_size * growth
+        self.norm1 = norm_layer(entering, options.norm_cfg)
+        self.conv1 = nn.Conv2d(entering, inside, 1, bias=False)
+        self.norm2 = norm_layer(inside, options.norm_cfg)
+        self.conv2 = nn.Conv2d(inside, growth, 3, padding=1, bias=False)
+        self.act = activation(options.act_cfg)()
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b growth h w"]:
+        """The new channels."""
+        inside = self.conv1(self.act(self.norm1(features)))
+        new: Tensor = self.conv2(self.act(self.norm2(inside)))
+        return new
+
+
+class DenseStage(nn.Module):
+    """Layers that each see the output of all before them."""
+
+    def __init__(self, layers: list[DenseLayer]) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(layers)
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """What entered, and every layer's new channels behind it."""
+        for layer in self.block:
+            features = torch.cat((features, layer(features)), dim=1)
+        return features
+
+
+class DenseNet(nn.Module):
+    """`stem`, `stages` and `transitions` in turn; the last transition is a norm only."""
+
+    def __init__(self, options: DenseNetOptions) -> None:
+        super().__init__()
+        arch = chosen_arch("DenseNet", str(options.arch), ARCHES)
+        act = activation(options.act_cfg)
+        conv = nn.Conv2d(options.in_channels, arch.stem, 7, 2, 3, bias=False)
+        self.stem = nn.Sequential(conv, norm_layer(arch.stem, options.norm_cfg), act(), nn.MaxPool2d(3, 2, 1))
+        self.stages, self.transitions = nn.ModuleList(), nn.ModuleList()
+        width = arch.stem
+        for stage, depth in enumerate(arch.depths):
+            layers = [DenseLayer(width + place * arch.growth, arch.growth, options) for place in range(depth)]
+            self.stages.append(DenseStage(layers))
+            width += depth * arch.growth
+            norm = norm_layer(width, options.norm_cfg)
+            if stage == len(arch.depths) - 1:
+                self.transitions.append(nn.Sequential(norm, act()))
+                continue
+            half = int(width * options.compression_factor)
+            smaller = nn.Conv2d(width, half, 1, bias=False)
+            parts: OrderedDict[str, nn.Module] = OrderedDict(norm=norm, act=act(), conv=smaller, pool=nn.AvgPool2d(2))
+            self.transitions.append(nn.Sequential(parts))
+            width = half
+        last = options.out_indices if isinstance(options.out_indices, int) else options.out_indices[-1]
+        self.last = last % len(arch.depths)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Features behind the transition asked for."""
+        features: Tensor = self.stem(images)
+        for stage in range(self.last + 1):
+            features = self.transitions[stage](self.stages[stage](features))
+        return features
+
+
+def densenet(settings: Settings) -> DenseNet:
+    return DenseNet(read_options(DenseNetOptions, settings))

@@ -1,0 +1,253 @@
+"""EfficientNet B0-B8 and L2, EdgeTPU (es, em, el) and Lite (lite0-lite4).
+
+Source: Tan & Le, EfficientNet, ICML 2019, table 1 (B0) and section 3.3 (compound scaling); the EdgeTPU and Lite
+variants are described in the release notes of their authors. OpenMMLab joins consecutive stages of one resolution
+into one layer, and so do we: `layers.0` is the stem, `layers.6` the last 1x1 convolution.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from classlens.arrays import Float
+from classlens.config.settings import Settings
+from classlens.zoo.mobilenet import SIGMOID, FusedResidual, InvertedResidual, Parts, Shape
+from classlens.zoo.units import ACTIVATIONS, SamePadConv2d, activation, chosen_arch, divisible, norm_name, read_options
+
+
+class Stage(NamedTuple):
+    """One row of the paper's table. `fused` joins expansion and spatial convolution into one (EdgeTPU)."""
+
+    kernel: int
+    expansion: int
+    channels: int
+    repeats: int
+    stride: int
+    squeeze: bool = True
+    fused: bool = False
+    residual: bool = True
+
+
+B0 = (
+    Stage(3, 1, 16, 1, 1),
+    Stage(3, 6, 24, 2, 2),
+    Stage(5, 6, 40, 2, 2),
+    Stage(3, 6, 80, 3, 2),
+    Stage(5, 6, 112, 3, 1),
+    Stage(5, 6, 192, 4, 2),
+    Stage(3, 6, 320, 1, 1),
+)
+LITE = tuple(stage._replace(squeeze=False) for stage in B0)
+EDGE = (
+    Stage(3, 4, 24, 1, 1, squeeze=False, fused=True, residual=False),
+    Stage(3, 8, 32, 2, 2, squeeze=False, fused=True),
+    Stage(3, 8, 48, 4, 2, squeeze=False, fused=True),
+    Stage(5, 8, 96, 5, 2, squeeze=False),
+    Stage(5, 8, 144, 4, 1, squeeze=False),
+    Stage(5, 8, 192, 2, 2, squeeze=False),
+)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How a variant grows out of its table; Lite keeps the stem, the head and the two outer stages as they are."""
+
+    stages: tuple[Stage, ...]
+    width: float
+    depth: float
+    lite: bool = False
+
+    def channels(self, count: int) -> int:
+        return divisible(count * self.width)
+
+    def repeats(self, index: int) -> int:
+        """How often the block of stage `index` is repeated."""
+        outer = index in (0, len(self.stages) - 1)
+        repeats = self.stages[index].repeats
+        return repeats if self.lite and outer else ceil(repeats * self.depth)
+
+
+COEFFICIENTS = (
+    (1.0, 1.0),
+    (1.0, 1.1),
+    (1.1, 1.2),
+    (1.2, 1.4),
+    (1.4, 1.8),
+    (1.6, 2.2),
+    (1.8, 2.6),
+    (2.0, 3.1),
+    (2.2, 3.6),
+)
+ARCHES: Mapping[str, Scaling] = {
+    **{f"b{size}": Scaling(B0, *pair) for size, pair in enumerate(COEFFICIENTS)},
+    **{f"lite{size}": Scaling(LITE, *pair, lite=True) for size, pair in enumerate(COEFFICIENTS[:5])},
+    "l2": Scaling(B0, 4.3, 5.3),
+    "es": Scaling(EDGE, 1.0, 1.0),
+    "em": Scaling(EDGE, 1.0, 1.1),
+    "el": Scaling(EDGE, 1.2, 1.4),
+}
+
+
+@dataclass(frozen=True)
+class EfficientNetOptions:
+    """What a config can say; without `act_cfg`, Lite takes ReLU6 and the others Swish."""
+
+    arch: str = "b0"
+    out_indices: tuple[int, ...] = (6,)
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "BN", "eps": 1e-3})
+    act_cfg: Settings | None = None
+    conv_cfg: Settings = field(default_factory=lambda: {"type": "Conv2dAdaptivePadding"})
+
+
+def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[nn.Module]], int]:
+    """The blocks, grouped by resolution, and the channels that leave the last one."""
+    groups: list[list[nn.Module]] = [[]]
+    for index, row in enumerate(scaling.stages):
+        width = scaling.channels(row.channels)
+        if row.stride == 2:
+            groups.append([])
+        for repeat in range(scaling.repeats(index)):
+            stride = row.stride if repeat == 0 else 1
+            # The first EdgeTPU block expands as if it came from its table's 24 channels, not from the stem's 32.
+            expansion = 3 if row.fused and index == repeat == 0 else row.expansion
+            squeezed = channels // 4 if row.squeeze else None
+            shape = Shape(channels, channels * expansion, width, row.kernel, stride, squeezed)
+            if row.fused:
+                groups[-1].append(FusedResidual(shape, parts, shortcut=row.residual))
+            else:
+                groups[-1].append(InvertedResidual(shape, parts))
+            channels = width
+    return groups, channels
+
+
+class EfficientNet(nn.Module):
+    """Stem, groups of blocks, last convolution; returns the layer named by the last of `out_indices`."""
+
+    def __init__(self, options: EfficientNetOptions) -> None:
+        super().__init__()
+        scaling = chosen_arch("EfficientNet", options.arch, ARCHES)
+        act = activation(options.act_cfg) if options.act_cfg else ACTIVATIONS["ReLU6" if scaling.lite else "Swish"]
+        same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
+        parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
+        stem = 32 if scaling.lite else scaling.channels(32)
+        groups, channels = blocks_of(scaling, parts, stem)
+        head = 1280 if scaling.lite else scaling.channels(1280)
+        first, last = parts.unit((3, stem), 3, stride=2), parts.unit((channels, head), 1)
+        self.layers = nn.ModuleList([first, *(nn.Sequential(*group) for group in groups), last])
+        self.last = options.out_indices[-1]
+        if self.last == len(self.layers) - 1:
+            self.default_layer = f"layers.{self.last}.{norm_name(last[1])}"
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Features of the layer asked for."""
+        features = images
+        for layer in self.layers[: self.last + 1]:
+            features = layer(features)
+        return features
+
+
+def efficientnet(settings: Settings) -> EfficientNet:
+    return EfficientNet(read_options(EfficientNetOptions, settings))
+
+
+class V2Arch(NamedTuple):
+    """Channels of the stem; repeats and channels of six stages; channels of the last convolution."""
+
+    stem: int
+    repeats: tuple[int, ...]
+    channels: tuple[int, ...]
+    last: int = 1280
+
+
+V2_ARCHES: Mapping[str, V2Arch] = {
+    **dict.fromkeys(("s", "small"), V2Arch(24, (2, 4, 4, 6, 9, 15), (24, 48, 64, 128, 160, 256))),
+    **dict.fromkeys(("m", "medium"), V2Arch(24, (3, 5, 5, 7, 14, 18, 5), (24, 48, 80, 160, 176, 304, 512))),
+    **dict.fromkeys(("l", "large"), V2Arch(32, (4, 7, 7, 10, 19, 25, 7), (32, 64, 96, 192, 224, 384, 640))),
+    "xl": V2Arch(32, (4, 8, 8, 16, 24, 32, 8), (32, 64, 96, 192, 256, 512, 640)),
+    "b0": V2Arch(32, (1, 2, 2, 3, 5, 8), (16, 32, 48, 96, 112, 192)),
+    "b1": V2Arch(32, (2, 3, 3, 4, 6, 9), (16, 32, 48, 96, 112, 192)),
+    "b2": V2Arch(32, (2, 3, 3, 4, 6, 10), (16, 32, 56, 104, 120, 208), 1408),
+    "b3": V2Arch(40, (2, 3, 3, 5, 7, 12), (16, 40, 56, 112, 136, 232), 1536),
+}
+STRIDES = (1, 2, 2, 2, 1, 2, 1)
+EXPANSIONS = (1, 4, 4, 4, 6, 6, 6)
+FUSED = 3
+"""The first stage is plain convolutions, stages up to this one are fused, later ones are inverted with a gate."""
+
+
+@dataclass(frozen=True)
+class EfficientNetV2Options:
+    """What a config can say."""
+
+    arch: str = "s"
+    in_channels: int = 3
+    out_indices: tuple[int, ...] = (-1,)
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "BN", "eps": 1e-3, "momentum": 0.1})
+    act_cfg: Settings = field(default_factory=lambda: {"type": "Swish"})
+    conv_cfg: Settings = field(default_factory=lambda: {"type": "Conv2dAdaptivePadding"})
+
+
+class ResidualUnit(nn.Module):
+    """A convolution unit with a shortcut where input and output have one shape."""
+
+    def __init__(self, channels: tuple[int, int], parts: Parts) -> None:
+        super().__init__()
+        for name, part in parts.unit(channels, 3).named_children():
+            self.add_module(name, part)
+        self.shortcut = channels[0] == channels[1]
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Features of the next block."""
+        inside = features
+        for part in self.children():
+            inside = part(inside)
+        return features + inside if self.shortcut else inside
+
+
+class EfficientNetV2(nn.Module):
+    """Returns the layer named by the last of `out_indices`."""
+
+    def __init__(self, options: EfficientNetV2Options) -> None:
+        super().__init__()
+        arch = chosen_arch("EfficientNetV2", options.arch, V2_ARCHES)
+        act = activation(options.act_cfg)
+        same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
+        parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
+        self.layers = nn.ModuleList([parts.unit((options.in_channels, arch.stem), 3, stride=2)])
+        entering = arch.stem
+        for stage, (repeats, leaving) in enumerate(zip(arch.repeats, arch.channels, strict=True)):
+            blocks: list[nn.Module] = []
+            for repeat in range(repeats):
+                blocks.append(block_of(stage, (entering, leaving), parts, first=repeat == 0))
+                entering = leaving
+            self.layers.append(nn.Sequential(*blocks))
+        last = parts.unit((entering, arch.last), 1)
+        self.layers.append(last)
+        self.last = options.out_indices[-1] % len(self.layers)
+        if self.last == len(self.layers) - 1:
+            self.default_layer = f"layers.{self.last}.{norm_name(last[1])}"
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Features of the layer asked for."""
+        features = images
+        for layer in self.layers[: self.last + 1]:
+            features = layer(features)
+        return features
+
+
+def block_of(stage: int, channels: tuple[int, int], parts: Parts, *, first: bool) -> nn.Module:
+    """One block of a stage; the first one strides."""
+    if stage == 0:
+        return ResidualUnit(channels, parts)
+    stride = STRIDES[stage] if first else 1
+    inside = channels[0] * EXPANSIONS[stage]
+    if stage < FUSED:
+        return FusedResidual(Shape(channels[0], inside, channels[1], 3, stride), parts)
+    return InvertedResidual(Shape(channels[0], inside, channels[1], 3, stride, channels[0] // 4), parts)
+
+
+def efficientnet_v2(settings: Settings) -> EfficientNetV2:
+    return EfficientNetV2(read_options(EfficientNetV2Options, settings))

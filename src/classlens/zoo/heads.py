@@ -1,0 +1,247 @@
+"""What stands between backbone and head: poolings that make one vector of a feature map."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from classlens.arrays import Float
+from classlens.config.settings import Settings
+from classlens.zoo.units import activation, only, plain_type, read_options
+
+
+class GlobalAveragePooling(nn.Module):
+    """The mean over all places."""
+
+    def forward(self, features: Float[Tensor, "b c *places"]) -> Float[Tensor, "b c"]:
+        return features.flatten(2).mean(2)
+
+
+class GeneralizedMeanPooling(nn.Module):
+    """The p-norm mean over all places, p learned (Radenovic et al., TPAMI 2019, eq. 3)."""
+
+    def __init__(self, options: "GeneralizedMeanOptions") -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.ones(1) * options.p)
+        self.eps = options.eps
+        self.clamps = options.clamp
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+        """One number per channel."""
+        positive = features.clamp(min=self.eps) if self.clamps else features
+        return positive.pow(self.p).mean((2, 3)).pow(1 / self.p)
+
+
+@dataclass(frozen=True)
+class AverageOptions:
+    """What a config can say; `dim` counts the axes of places, and the mean is the same for each."""
+
+    dim: int = 2
+
+
+@dataclass(frozen=True)
+class GeneralizedMeanOptions:
+    """What a config can say."""
+
+    p: float = 3.0
+    eps: float = 1e-6
+    clamp: bool = True
+    p_trainable: bool = True
+
+
+def average_pooling(settings: Settings) -> nn.Module:
+    """The neck of `dict(type='GlobalAveragePooling')`."""
+    read_options(AverageOptions, settings)
+    return GlobalAveragePooling()
+
+
+def generalized_mean_pooling(settings: Settings) -> nn.Module:
+    """The neck of `dict(type='GeneralizedMeanPooling')`."""
+    options = read_options(GeneralizedMeanOptions, settings)
+    only("GeneralizedMeanPooling", p_trainable=(options.p_trainable, True))
+    return GeneralizedMeanPooling(options)
+
+
+@dataclass(frozen=True)
+class BatchNormOptions:
+    """What a config can say."""
+
+    input_features: int
+    affine: bool = False
+    eps: float = 1e-6
+
+
+class BatchNormNeck(nn.Module):
+    """A batch norm on the features of a frozen backbone (He et al., Masked Autoencoders, CVPR 2022, appendix A.1)."""
+
+    def __init__(self, options: BatchNormOptions) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm1d(options.input_features, eps=options.eps, affine=options.affine)
+
+    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """Each channel normalised."""
+        normed: Tensor = self.bn(features)
+        return normed
+
+
+def batch_norm_neck(settings: Settings) -> nn.Module:
+    return BatchNormNeck(read_options(BatchNormOptions, settings))
+
+
+def is_multi_label(head: Settings) -> bool:
+    """Whether upstream makes probabilities with a sigmoid of each logit, for labels by themselves."""
+    kind = plain_type(head)
+    return kind.startswith("MultiLabel") or kind == "CSRAClsHead" or bool(head.get("use_sigmoid"))
+
+
+def has_sigmoid_loss(head: Settings) -> bool:
+    """Whether a head is trained with a sigmoid of each logit, also by the defaults of its loss."""
+    loss = head.get("loss")
+    if not isinstance(loss, Mapping):
+        return False
+    usual = loss.get("type") in ("AsymmetricLoss", "FocalLoss") or loss.get("mode") == "multi_label"
+    return usual if loss.get("use_sigmoid") is None else bool(loss["use_sigmoid"])
+
+
+@dataclass(frozen=True)
+class LinearOptions:
+    """What a config can say; `use_sigmoid`, `thr` and `metric` turn logits into labels later."""
+
+    num_classes: int
+    in_channels: int
+    use_sigmoid: bool = False
+    thr: float | None = None
+
+
+class LinearHead(nn.Module):
+    """One linear layer, `fc`."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(channels, classes)
+
+    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b classes"]:
+        """One logit per class."""
+        logits: Tensor = self.fc(features)
+        return logits
+
+
+def linear_head(settings: Settings) -> LinearHead:
+    """The head of `dict(type='LinearClsHead', num_classes=..., in_channels=...)`, also in its multi-label form."""
+    options = read_options(LinearOptions, settings)
+    return LinearHead(options.in_channels, options.num_classes)
+
+
+@dataclass(frozen=True)
+class StackedOptions:
+    """What a config can say."""
+
+    num_classes: int
+    in_channels: int
+    mid_channels: tuple[int, ...]
+    dropout_rate: float = 0.0
+    norm_cfg: Settings | None = None
+    act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU"})
+
+
+class StackedHead(nn.Module):
+    """Several linear layers, `layers.N.fc`, with activations between them (MobileNetV3, VGG)."""
+
+    def __init__(self, options: StackedOptions) -> None:
+        super().__init__()
+        widths = (options.in_channels, *options.mid_channels, options.num_classes)
+        self.layers = nn.ModuleList()
+        for number, (entering, leaving) in enumerate(pairwise(widths), start=1):
+            parts: OrderedDict[str, nn.Module] = OrderedDict(fc=nn.Linear(entering, leaving))
+            if number < len(widths) - 1:
+                if options.norm_cfg:
+                    parts["norm"] = nn.BatchNorm1d(leaving, eps=options.norm_cfg.get("eps", 1e-5))
+                parts["act"] = activation(options.act_cfg)()
+            self.layers.append(nn.Sequential(parts))
+
+    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b classes"]:
+        """One logit per class."""
+        for layer in self.layers:
+            features = layer(features)
+        return features
+
+
+def stacked_head(settings: Settings) -> StackedHead:
+    return StackedHead(read_options(StackedOptions, settings))
+
+
+class NoHead(nn.Module):
+    """The features are the logits (`ClsHead`): the backbone ends in its own classifier."""
+
+    def forward(self, features: Float[Tensor, "b classes"]) -> Float[Tensor, "b classes"]:
+        return features
+
+
+@dataclass(frozen=True)
+class NoHeadOptions:
+    """What a config can say: nothing that changes the logits."""
+
+    num_classes: int | None = None
+    in_channels: int | None = None
+    use_sigmoid: bool = False
+    thr: float | None = None
+
+
+def no_head(settings: Settings) -> NoHead:
+    """The head of `dict(type='ClsHead')`, also in its multi-label form."""
+    read_options(NoHeadOptions, settings)
+    return NoHead()
+
+
+@dataclass(frozen=True)
+class TokenHeadOptions:
+    """What a config can say; `hidden_dim` adds a layer, as in pre-training."""
+
+    num_classes: int
+    in_channels: int
+    hidden_dim: int | None = None
+    act_cfg: Settings = field(default_factory=lambda: {"type": "Tanh"})
+
+
+class ViTHead(nn.Module):
+    """`layers.head`, behind `layers.pre_logits` where there is one."""
+
+    def __init__(self, options: TokenHeadOptions) -> None:
+        super().__init__()
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        if options.hidden_dim is not None:
+            parts["pre_logits"] = nn.Linear(options.in_channels, options.hidden_dim)
+            parts["act"] = activation(options.act_cfg)()
+        parts["head"] = nn.Linear(options.hidden_dim or options.in_channels, options.num_classes)
+        self.layers = nn.Sequential(parts)
+
+    def forward(self, vector: Float[Tensor, "b c"]) -> Float[Tensor, "b classes"]:
+        """One logit per class."""
+        logits: Tensor = self.layers(vector)
+        return logits
+
+
+class DeiTHead(nn.Module):
+    """The mean of two heads, one for each extra token (Touvron et al., ICML 2021, section 4)."""
+
+    def __init__(self, options: TokenHeadOptions) -> None:
+        super().__init__()
+        heads = {name: nn.Linear(options.in_channels, options.num_classes) for name in ("head", "head_dist")}
+        self.layers = nn.ModuleDict(heads)
+
+    def forward(self, vectors: tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]) -> Float[Tensor, "b classes"]:
+        """One logit per class."""
+        label, distilled = vectors
+        mean: Tensor = (self.layers["head"](label) + self.layers["head_dist"](distilled)) / 2
+        return mean
+
+
+def vit_head(settings: Settings) -> ViTHead:
+    return ViTHead(read_options(TokenHeadOptions, settings))
+
+
+def deit_head(settings: Settings) -> DeiTHead:
+    return DeiTHead(read_options(TokenHeadOptions, settings))

@@ -1,0 +1,294 @@
+"""The inverted residual block of the MobileNet and EfficientNet families, and its fused form.
+
+Source: Sandler et al., MobileNetV2, CVPR 2018, figure 3 (expand, convolve each channel, project without activation);
+with squeeze-and-excitation: Howard et al., MobileNetV3, ICCV 2019, figure 4. The fused form joins the first two
+convolutions into one: Tan & Le, EfficientNetV2, ICML 2021, figure 2.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from classlens.arrays import Float
+from classlens.config.settings import Settings
+from classlens.zoo.units import (
+    ACTIVATIONS,
+    Activation,
+    SqueezeExcite,
+    activation,
+    chosen_arch,
+    conv_unit,
+    divisible,
+    norm_layer,
+    norm_name,
+    only,
+    read_options,
+)
+
+SIGMOID = ACTIVATIONS["Sigmoid"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Channels in, inside and out; kernel and stride; the width of the gate's waist, None without a gate."""
+
+    entering: int
+    inside: int
+    leaving: int
+    kernel: int
+    stride: int
+    squeezed: int | None = None
+
+    @property
+    def keeps(self) -> bool:
+        return self.stride == 1 and self.entering == self.leaving
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every unit of one network is made of; `gate` are the two activations of squeeze-and-excitation."""
+
+    conv: type[nn.Conv2d]
+    norm: Settings
+    act: Activation
+    gate: tuple[Activation, Activation]
+
+    def unit(
+        self, channels: tuple[int, int], kernel: int, *, stride: int = 1, groups: int = 1, act: bool = True
+    ) -> nn.Sequential:
+        """Convolution, norm and activation; `channels` is (in, out)."""
+        padding = kernel // 2 if self.conv is nn.Conv2d else 0
+        conv = self.conv(*channels, kernel, stride, padding, groups=groups, bias=False)
+        return conv_unit(conv, norm_layer(channels[1], self.norm), self.act if act else None)
+
+
+class InvertedResidual(nn.Module):
+    """Expand (where the inside is wider), convolve each channel, gate, project; then the shortcut."""
+
+    def __init__(self, shape: Shape, parts: Parts) -> None:
+        super().__init__()
+        inside = shape.inside
+        self.shortcut = shape.keeps
+        if inside != shape.entering:
+            self.expand_conv = parts.unit((shape.entering, inside), 1)
+        self.depthwise_conv = parts.unit((inside, inside), shape.kernel, stride=shape.stride, groups=inside)
+        if shape.squeezed is not None:
+            self.se = SqueezeExcite(inside, shape.squeezed, parts.gate)
+        self.linear_conv = parts.unit((inside, shape.leaving), 1, act=False)
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        """Features of the next block."""
+        inside = features
+        for part in self.children():
+            inside = part(inside)
+        return features + inside if self.shortcut else inside
+
+
+class FusedResidual(nn.Module):
+    """Expand by a full spatial convolution, gate, project; then the shortcut."""
+
+    def __init__(self, shape: Shape, parts: Parts, *, shortcut: bool = True) -> None:
+        super().__init__()
+        self.shortcut = shortcut and shape.keeps
+        self.conv1 = parts.unit((shape.entering, shape.inside), shape.kernel, stride=shape.stride)
+        if shape.squeezed is not None:
+            self.se = SqueezeExcite(shape.inside, shape.squeezed, parts.gate)
+        project = nn.Conv2d(shape.inside, shape.leaving, 1, bias=False)
+        self.conv2 = conv_unit(project, norm_layer(shape.leaving, parts.norm), None)
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        """Features of the next block."""
+        inside = features
+        for part in self.children():
+            inside = part(inside)
+        return features + inside if self.shortcut else inside
+
+
+class V2Row(NamedTuple):
+    """One row of the paper's table."""
+
+    expansion: int
+    channels: int
+    repeats: int
+    stride: int
+
+
+ROWS = (
+    V2Row(1, 16, 1, 1),
+    V2Row(6, 24, 2, 2),
+    V2Row(6, 32, 3, 2),
+    V2Row(6, 64, 4, 2),
+    V2Row(6, 96, 3, 1),
+    V2Row(6, 160, 3, 2),
+    V2Row(6, 320, 1, 1),
+)
+V2_STEM, LAST = 32, 1280
+
+
+@dataclass(frozen=True)
+class MobileNetV2Options:
+    """What a config can say; index 7 of `out_indices` is `conv2`."""
+
+    widen_factor: float = 1.0
+    out_indices: tuple[int, ...] = (7,)
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
+    act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU6"})
+    conv_cfg: None = None
+
+
+class Bottleneck(nn.Module):
+    """Expand, convolve each channel, project: units `conv.0`, `conv.1`, ...; then the shortcut."""
+
+    def __init__(self, channels: tuple[int, int], stride: int, expansion: int, parts: Parts) -> None:
+        super().__init__()
+        inside = channels[0] * expansion
+        units = [parts.unit((channels[0], inside), 1)] if expansion != 1 else []
+        units.append(parts.unit((inside, inside), 3, stride=stride, groups=inside))
+        units.append(parts.unit((inside, channels[1]), 1, act=False))
+        self.conv = nn.Sequential(*units)
+        self.shortcut = stride == 1 and channels[0] == channels[1]
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        """Features of the next block."""
+        inside: Tensor = self.conv(features)
+        return features + inside if self.shortcut else inside
+
+
+class MobileNetV2(nn.Module):
+    """Stem, seven layers, last convolution; returns the layer named by the last of `out_indices`."""
+
+    def __init__(self, options: MobileNetV2Options) -> None:
+        super().__init__()
+        act = activation(options.act_cfg)
+        parts = Parts(nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
+        entering = divisible(V2_STEM * options.widen_factor)
+        self.conv1 = parts.unit((3, entering), 3, stride=2)
+        for number, row in enumerate(ROWS, start=1):
+            leaving = divisible(row.channels * options.widen_factor)
+            blocks = []
+            for repeat in range(row.repeats):
+                stride = row.stride if repeat == 0 else 1
+                blocks.append(Bottleneck((entering, leaving), stride, row.expansion, parts))
+                entering = leaving
+            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+        self.conv2 = parts.unit((entering, int(LAST * max(1.0, options.widen_factor))), 1)
+        names = [*(f"layer{number}" for number in range(1, len(ROWS) + 1)), "conv2"]
+        self.order = ["conv1", *names[: options.out_indices[-1] + 1]]
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Features of the layer asked for."""
+        features = images
+        for name in self.order:
+            features = self.get_submodule(name)(features)
+        return features
+
+
+def mobilenet_v2(settings: Settings) -> MobileNetV2:
+    """The backbone of a config's `dict(type='MobileNetV2', widen_factor=1.0)`."""
+    options = read_options(MobileNetV2Options, settings)
+    only("MobileNetV2", conv_cfg=(options.conv_cfg, None))
+    return MobileNetV2(options)
+
+
+V3_STEM = 16
+
+
+class V3Row(NamedTuple):
+    """One bottleneck of the paper's tables: kernel, channels inside and out, gate or not, activation, stride."""
+
+    kernel: int
+    inside: int
+    channels: int
+    squeeze: bool
+    act: str
+    stride: int
+
+
+SMALL = (
+    V3Row(3, 16, 16, True, "ReLU", 2),
+    V3Row(3, 72, 24, False, "ReLU", 2),
+    V3Row(3, 88, 24, False, "ReLU", 1),
+    V3Row(5, 96, 40, True, "HSwish", 2),
+    V3Row(5, 240, 40, True, "HSwish", 1),
+    V3Row(5, 240, 40, True, "HSwish", 1),
+    V3Row(5, 120, 48, True, "HSwish", 1),
+    V3Row(5, 144, 48, True, "HSwish", 1),
+    V3Row(5, 288, 96, True, "HSwish", 2),
+    V3Row(5, 576, 96, True, "HSwish", 1),
+    V3Row(5, 576, 96, True, "HSwish", 1),
+)
+LARGE = (
+    V3Row(3, 16, 16, False, "ReLU", 1),
+    V3Row(3, 64, 24, False, "ReLU", 2),
+    V3Row(3, 72, 24, False, "ReLU", 1),
+    V3Row(5, 72, 40, True, "ReLU", 2),
+    V3Row(5, 120, 40, True, "ReLU", 1),
+    V3Row(5, 120, 40, True, "ReLU", 1),
+    V3Row(3, 240, 80, False, "HSwish", 2),
+    V3Row(3, 200, 80, False, "HSwish", 1),
+    V3Row(3, 184, 80, False, "HSwish", 1),
+    V3Row(3, 184, 80, False, "HSwish", 1),
+    V3Row(3, 480, 112, True, "HSwish", 1),
+    V3Row(3, 672, 112, True, "HSwish", 1),
+    V3Row(5, 672, 160, True, "HSwish", 2),
+    V3Row(5, 960, 160, True, "HSwish", 1),
+    V3Row(5, 960, 160, True, "HSwish", 1),
+)
+V3_ARCHES: Mapping[str, tuple[tuple[V3Row, ...], float]] = {
+    "small": (SMALL, 1.0),
+    "small_075": (SMALL, 0.75),
+    "small_050": (SMALL, 0.5),
+    "large": (LARGE, 1.0),
+}
+LAST_EXPANSION = 6
+"""How much wider the last convolution is than what enters it."""
+
+
+@dataclass(frozen=True)
+class MobileNetV3Options:
+    """What a config can say."""
+
+    arch: str = "small"
+    out_indices: tuple[int, ...] | None = None
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "BN", "eps": 1e-3, "momentum": 0.01})
+    conv_cfg: None = None
+
+
+class MobileNetV3(nn.Module):
+    """`layer0`, `layer1`, ...; returns the layer named by the last of `out_indices`, by default the last one."""
+
+    def __init__(self, options: MobileNetV3Options) -> None:
+        super().__init__()
+        rows, width = chosen_arch("MobileNetV3", options.arch, V3_ARCHES)
+        gate = (ACTIVATIONS["ReLU"], ACTIVATIONS["HSigmoid"])
+        parts = Parts(nn.Conv2d, options.norm_cfg, ACTIVATIONS["HSwish"], gate)
+        self.layer0 = parts.unit((3, V3_STEM), 3, stride=2)
+        entering, in_table = V3_STEM, V3_STEM
+        for number, row in enumerate(rows, start=1):
+            inside, leaving = divisible(entering * row.inside / in_table), divisible(row.channels * width)
+            squeezed = divisible(inside / 4) if row.squeeze else None
+            shape = Shape(entering, inside, leaving, row.kernel, row.stride, squeezed)
+            block = InvertedResidual(shape, replace(parts, act=ACTIVATIONS[row.act]))
+            self.add_module(f"layer{number}", block)
+            entering, in_table = leaving, row.channels
+        last = parts.unit((entering, divisible(entering * LAST_EXPANSION)), 1)
+        self.add_module(f"layer{len(rows) + 1}", last)
+        self.last = options.out_indices[-1] if options.out_indices else len(rows) + 1
+        if self.last > len(rows):
+            self.default_layer = f"layer{self.last}.{norm_name(last[1])}"
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Features of the layer asked for."""
+        features = images
+        for number in range(self.last + 1):
+            features = self.get_submodule(f"layer{number}")(features)
+        return features
+
+
+def mobilenet_v3(settings: Settings) -> MobileNetV3:
+    """The backbone of a config's `dict(type='MobileNetV3', arch='large')`."""
+    options = read_options(MobileNetV3Options, settings)
+    only("MobileNetV3", conv_cfg=(options.conv_cfg, None))
+    return MobileNetV3(options)

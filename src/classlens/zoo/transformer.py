@@ -1,0 +1,196 @@
+"""What the transformers share: attention, feed-forward, encoder layer, patches, position embeddings.
+
+Source: Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, equations 1 to 4; scaled residual branches
+(`gamma1`, `gamma2`): Touvron et al., Going Deeper with Image Transformers, ICCV 2021, section 2.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from classlens.arrays import Float
+from classlens.config.settings import Settings
+from classlens.errors import ConfigError
+from classlens.zoo.units import ACTIVATIONS, Activation, activation, chosen_arch, only
+
+Tokens = Float[Tensor, "b tokens channels"]
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Width:
+    """The size of an encoder: channels of a token, layers, heads, channels inside a feed-forward."""
+
+    channels: int
+    layers: int
+    heads: int
+    inside: int
+
+
+def width_of(family: str, arch: object, table: Mapping[str, Width]) -> Width:
+    """The width of an arch given by name, or by a dict as in `arch=dict(embed_dims=..., num_layers=..., ...)`.
+
+    Raises:
+        ConfigError: the name is unknown, or the dict lacks a size.
+    """
+    if not isinstance(arch, Mapping):
+        return chosen_arch(family, arch, table)
+    try:
+        return Width(arch["embed_dims"], arch["num_layers"], arch["num_heads"], arch["feedforward_channels"])
+    except KeyError as error:
+        raise ConfigError(f"{family} arch lacks {error}", hint="or name one, e.g. arch='base'") from error
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """How one encoder layer differs from the plain one: `scale` is the attention's, `scaled` adds gammas."""
+
+    qkv_bias: bool = True
+    eps: float = 1e-6
+    scaled: bool = False
+    gated: bool = False
+    act: Activation = field(default_factory=lambda: ACTIVATIONS["GELU"])
+
+
+def layer_norm(settings: Settings) -> Callable[[int], nn.LayerNorm]:
+    """What makes the LayerNorm of a config's `norm_cfg`.
+
+    Raises:
+        ConfigError: the config asks for another norm.
+    """
+    only("a transformer", norm_cfg=(settings.get("type", "LN"), "LN"))
+    return partial(nn.LayerNorm, eps=settings.get("eps", 1e-5))
+
+
+def layer_options(options: LayerOptions, settings: Settings) -> LayerOptions:
+    """The options as a config's `layer_cfgs` change them.
+
+    Raises:
+        ConfigError: it asks for a kind of layer that is not built here.
+    """
+    known = {"act_cfg", "ffn_type", "drop_rate", "drop_path_rate", "attn_drop_rate", "num_fcs", "with_cp"}
+    kind = settings.get("ffn_type", "origin")
+    only("an encoder layer", layer_cfgs=(sorted(set(settings) - known), []), num_fcs=(settings.get("num_fcs", 2), 2))
+    if kind not in ("origin", "swiglu_fused"):
+        raise ConfigError(f"no feed-forward of type {kind!r}", hint="there is: origin, swiglu_fused")
+    act = activation(settings["act_cfg"]) if "act_cfg" in settings else options.act
+    return LayerOptions(options.qkv_bias, options.eps, options.scaled, kind == "swiglu_fused", act)
+
+
+class LayerScale(nn.Module):
+    """Each channel times a learned number, `weight`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        return tokens * self.weight
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; `entering` may differ from the channels that leave (T2T-ViT)."""
+
+    def __init__(self, entering: int, channels: int, heads: int, options: LayerOptions) -> None:
+        super().__init__()
+        self.heads, self.channels = heads, channels
+        self.scale = (entering // heads) ** -0.5
+        self.qkv = nn.Linear(entering, 3 * channels, bias=options.qkv_bias)
+        self.proj = nn.Linear(channels, channels)
+        self.gamma1 = LayerScale(channels) if options.scaled else nn.Identity()
+
+    def forward(self, tokens: Tokens) -> tuple[Tokens, Tokens]:
+        """What the tokens take from each other, and their values."""
+        batch, count, _ = tokens.shape
+        qkv = self.qkv(tokens).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = qkv.unbind(0)
+        mixed = functional.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        joined = mixed.transpose(1, 2).reshape(batch, count, self.channels)
+        values = value.transpose(1, 2).reshape(batch, count, self.channels)
+        return self.gamma1(self.proj(joined)), values
+
+
+class FeedForward(nn.Module):
+    """Two linear layers, `layers.0.0` and `layers.1`, with an activation between them."""
+
+    def __init__(self, channels: int, inside: int, options: LayerOptions) -> None:
+        super().__init__()
+        first = nn.Sequential(nn.Linear(channels, inside), options.act())
+        self.layers = nn.Sequential(first, nn.Linear(inside, channels))
+        self.gamma2 = LayerScale(channels) if options.scaled else nn.Identity()
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Each token by itself."""
+        changed: Tensor = self.gamma2(self.layers(tokens))
+        return changed
+
+
+class GatedFeedForward(nn.Module):
+    """SwiGLU (Shazeer, GLU Variants, 2020, eq. 6) with both first matrices in one, two thirds as wide."""
+
+    def __init__(self, channels: int, inside: int, options: LayerOptions) -> None:
+        super().__init__()
+        width = (int(inside * 2 / 3) + 7) // 8 * 8
+        self.w12 = nn.Linear(channels, 2 * width)
+        self.w3 = nn.Linear(width, channels)
+        self.gamma2 = LayerScale(channels) if options.scaled else nn.Identity()
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Each token by itself."""
+        gate, content = self.w12(tokens).chunk(2, dim=-1)
+        changed: Tensor = self.gamma2(self.w3(functional.silu(gate) * content))
+        return changed
+
+
+class EncoderLayer(nn.Module):
+    """Norm and attention, norm and feed-forward, each added to its input."""
+
+    def __init__(self, width: Width, options: LayerOptions) -> None:
+        super().__init__()
+        self.ln1 = nn.LayerNorm(width.channels, eps=options.eps)
+        self.attn = Attention(width.channels, width.channels, width.heads, options)
+        self.ln2 = nn.LayerNorm(width.channels, eps=options.eps)
+        kind = GatedFeedForward if options.gated else FeedForward
+        self.ffn = kind(width.channels, width.inside, options)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """The tokens of the next layer."""
+        tokens = tokens + self.attn(self.ln1(tokens))[0]
+        changed: Tensor = tokens + self.ffn(self.ln2(tokens))
+        return changed
+
+
+class PatchEmbed(nn.Module):
+    """Patches as tokens; pictures that no whole number of patches covers are padded right and below with zeros."""
+
+    def __init__(self, entering: int, channels: int, patch: int, *, bias: bool = True, norm: bool = False) -> None:
+        super().__init__()
+        self.patch = patch
+        self.projection = nn.Conv2d(entering, channels, patch, patch, bias=bias)
+        if norm:
+            self.norm = nn.LayerNorm(channels)
+        self.normed = norm
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tokens, Grid]:
+        """One token per patch, row by row, and how many rows and columns there are."""
+        height, width = images.shape[2:]
+        missing = (-width % self.patch, -height % self.patch)
+        if any(missing):
+            images = functional.pad(images, (0, missing[0], 0, missing[1]))
+        features = self.projection(images)
+        tokens = features.flatten(2).transpose(1, 2)
+        return self.norm(tokens) if self.normed else tokens, (features.shape[2], features.shape[3])
+
+
+def resized_positions(positions: Tokens, grid: Grid, *, extra: int, before: Grid, mode: str = "bicubic") -> Tokens:
+    """Position embeddings of a `before` grid, interpolated for `grid`; those of extra tokens stay as they are."""
+    if before == grid:
+        return positions
+    fixed, free = positions[:, :extra], positions[:, extra:]
+    laid = free.reshape(1, *before, -1).permute(0, 3, 1, 2)
+    resized = functional.interpolate(laid, size=grid, mode=mode, align_corners=False)
+    return torch.cat((fixed, resized.flatten(2).transpose(1, 2)), dim=1)

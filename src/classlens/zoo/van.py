@@ -1,0 +1,165 @@
+"""VAN: attention made of large, decomposed convolutions.
+
+Source: Guo et al., Visual Attention Network, Computational Visual Media 2023, section 3.1, equations 1 and 2, table 2.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from classlens.arrays import Float
+from classlens.config.settings import Settings
+from classlens.zoo.transformer import Tokens, layer_norm
+from classlens.zoo.units import chosen_arch, only, read_options
+
+Features = Float[Tensor, "b c h w"]
+
+
+class Arch(NamedTuple):
+    """Channels, blocks and widening of the feed-forward of each stage."""
+
+    channels: tuple[int, ...]
+    depths: tuple[int, ...]
+    widen: tuple[int, ...] = (8, 8, 4, 4)
+
+
+USUAL = (64, 128, 320, 512)
+ARCHES: Mapping[str, Arch] = {
+    **dict.fromkeys(("t", "tiny", "b0"), Arch((32, 64, 160, 256), (3, 3, 5, 2))),
+    **dict.fromkeys(("s", "small", "b1"), Arch(USUAL, (2, 2, 4, 2))),
+    **dict.fromkeys(("b", "base", "b2"), Arch(USUAL, (3, 3, 12, 3))),
+    **dict.fromkeys(("l", "large", "b3"), Arch(USUAL, (3, 5, 27, 3))),
+    "b4": Arch(USUAL, (3, 6, 40, 3)),
+    "b5": Arch((96, 192, 480, 768), (3, 3, 24, 3)),
+    "b6": Arch((96, 192, 384, 768), (6, 6, 90, 6)),
+}
+
+
+@dataclass(frozen=True)
+class VANOptions:
+    """What a config can say."""
+
+    arch: str = "tiny"
+    patch_sizes: tuple[int, ...] = (7, 3, 3, 3)
+    in_channels: int = 3
+    out_indices: tuple[int, ...] = (3,)
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "LN"})
+    block_cfgs: Settings = field(default_factory=dict)
+
+
+class LargeKernel(nn.Module):
+    """The features, scaled by what a wide neighbourhood says: 5x5, then 7x7 with gaps, then all channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.DW_conv = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.DW_D_conv = nn.Conv2d(channels, channels, 7, padding=9, groups=channels, dilation=3)
+        self.conv1 = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, features: Features) -> Features:
+        """The scaled features."""
+        seen: Tensor = self.conv1(self.DW_D_conv(self.DW_conv(features)))
+        return features * seen
+
+
+class SpatialAttention(nn.Module):
+    """1x1, activation, large kernel, 1x1, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.proj_1 = nn.Conv2d(channels, channels, 1)
+        self.activation = nn.GELU()
+        self.spatial_gating_unit = LargeKernel(channels)
+        self.proj_2 = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, features: Features) -> Features:
+        """The features with what they attend to."""
+        inside: Tensor = self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(features))))
+        return features + inside
+
+
+class MixFeedForward(nn.Module):
+    """1x1, a 3x3 of each channel, activation, 1x1."""
+
+    def __init__(self, channels: int, inside: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, inside, 1)
+        self.dwconv = nn.Conv2d(inside, inside, 3, padding=1, groups=inside)
+        self.act = nn.GELU()
+        self.fc2 = nn.Conv2d(inside, channels, 1)
+
+    def forward(self, features: Features) -> Features:
+        """The changed features."""
+        changed: Tensor = self.fc2(self.act(self.dwconv(self.fc1(features))))
+        return changed
+
+
+class VANBlock(nn.Module):
+    """Norm and attention, norm and feed-forward, each scaled and added."""
+
+    def __init__(self, channels: int, widen: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.attn = SpatialAttention(channels)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.mlp = MixFeedForward(channels, channels * widen)
+        self.layer_scale_1 = nn.Parameter(torch.ones(channels))
+        self.layer_scale_2 = nn.Parameter(torch.ones(channels))
+
+    def forward(self, features: Features) -> Features:
+        """Features of the next block."""
+        features = features + self.layer_scale_1[:, None, None] * self.attn(self.norm1(features))
+        changed: Tensor = features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
+        return changed
+
+
+class PatchEmbed(nn.Module):
+    """A strided convolution with overlap, and its norm."""
+
+    def __init__(self, channels: tuple[int, int], kernel: int, stride: int) -> None:
+        super().__init__()
+        self.projection = nn.Conv2d(*channels, kernel, stride, kernel // 2)
+        self.norm = nn.BatchNorm2d(channels[1])
+
+    def forward(self, features: Features) -> Features:
+        """A smaller map."""
+        smaller: Tensor = self.norm(self.projection(features))
+        return smaller
+
+
+class VAN(nn.Module):
+    """`patch_embedN`, `blocksN`, `normN` for N = 1 ... 4; returns the last stage of `out_indices`."""
+
+    def __init__(self, options: VANOptions) -> None:
+        super().__init__()
+        arch = chosen_arch("VAN", options.arch, ARCHES)
+        norm = layer_norm(options.norm_cfg)
+        entering = options.in_channels
+        self.last = options.out_indices[-1] + 1
+        for number, (width, depth, widen) in enumerate(zip(*arch, strict=True), start=1):
+            kernel, stride = options.patch_sizes[number - 1], 4 if number == 1 else 2
+            self.add_module(f"patch_embed{number}", PatchEmbed((entering, width), kernel, stride))
+            self.add_module(f"blocks{number}", nn.ModuleList(VANBlock(width, widen) for _ in range(depth)))
+            self.add_module(f"norm{number}", norm(width))
+            entering = width
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
+        """Features of the stage asked for; every stage ends in a norm of its tokens."""
+        features = images
+        for number in range(1, self.last + 1):
+            features = self.get_submodule(f"patch_embed{number}")(features)
+            for block in self.get_submodule(f"blocks{number}").children():
+                features = block(features)
+            tokens: Tokens = self.get_submodule(f"norm{number}")(features.flatten(2).transpose(1, 2))
+            features = tokens.transpose(1, 2).reshape(features.shape)
+        return features
+
+
+def van(settings: Settings) -> VAN:
+    """The backbone of a config's `dict(type='VAN', arch='tiny')`."""
+    options = read_options(VANOptions, settings)
+    only("VAN", block_cfgs=(dict(options.block_cfgs), {}))
+    return VAN(options)
