@@ -1,6 +1,6 @@
 """`letters:WORD`: a dataset of drawn letters, as small as an adapter can be.
 
-The state that flows through the pipeline is a Pillow picture; only `look` turns it into what classlens shows.
+The state that flows through the pipeline is a Pillow picture; only `to_image` turns it into what classlens shows.
 """
 
 from functools import partial
