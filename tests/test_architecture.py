@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "source": {"errors", "dataset", "schedule", "cam"},
     "adapters": ROOMS | {"zoo", "demo_photos"},
     "figures": GROUND | {"dataset", "schedule", "cam"},
-    "cli": ROOMS | {"adapters", "figures", "demo_photos"},
+    "runs": ROOMS | {"adapters", "figures", "demo_photos"},
+    "cli": ROOMS | {"runs"} | {"adapters", "figures", "demo_photos"},
     "__main__": {"cli"},
 }
 FRAMEWORKS = {
