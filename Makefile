@@ -1,37 +1,54 @@
 # Two commands: `make demo` and `make test`. Both need only Python >= 3.11 with pip, and may be repeated.
+# Another Python: `make test PYTHON=python3.13 VENV=.venv-3.13`.
 PYTHON ?= python3
+VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-peers check bench clean
+.PHONY: demo test test-peers test-oldest lint check bench clean
 
-demo: .venv/demo.done
-	.venv/bin/classlens demo --output-dir $(OUT)
+demo: $(VENV)/demo.done
+	$(VENV)/bin/classlens demo --output-dir $(OUT)
 
-test: .venv/test.done
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+test: $(VENV)/test.done
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-peers: .venv-peers/done
 	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile
 
-check: .venv/test.done
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
-	$(MAKE) test
+# What pyproject.toml declares as the lower bounds, installed as exactly those versions.
+test-oldest: .venv-oldest/done
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -W default
+
+lint: $(VENV)/test.done
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python scripts/measure_house.py
+
+check: lint test
 
 bench: .venv-peers/done
 	.venv-peers/bin/python benchmarks/run.py
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
 
-.venv/demo.done: pyproject.toml | .venv/bin/python
-	.venv/bin/python -m pip install --quiet --editable '.[demo]'
+$(VENV)/demo.done: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --editable '.[demo]'
 	touch $@
 
-.venv/test.done: pyproject.toml | .venv/bin/python
-	.venv/bin/python -m pip install --quiet --editable '.[test]'
+$(VENV)/test.done: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+# uv chooses the versions, which pip cannot. Old packages warn about new ones beside them: warnings are no errors here.
+.venv-oldest/done: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet 'uv>=0.5'
+	.venv-oldest/bin/uv pip compile --quiet --resolution lowest-direct --extra test pyproject.toml -o .venv-oldest/versions.txt
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --requirement .venv-oldest/versions.txt
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --no-deps --editable .
 	touch $@
 
 .venv-peers/bin/python:
@@ -47,4 +64,4 @@ bench: .venv-peers/done
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers out
+	rm -rf .venv .venv-oldest .venv-peers out
