@@ -5,6 +5,7 @@ from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, 
 from classlens.errors import NotFound
 from classlens.figures import draw
 from classlens.figures.colour import COLORMAPS, coloured, table
+from classlens.figures.drawing import Drawing
 from classlens.figures.overlay import Style, overlay
 from classlens.image import Image
 from tests.cam.conftest import noise_image
@@ -78,7 +79,7 @@ def test_everything_that_explain_gives_can_be_drawn():
     one, other = saliency(), saliency(layer="layer3")
     for result in (one, Fused((one, other)), Explanation((one, other)), one.heatmap()):
         picture = draw(result)
-        assert isinstance(picture, Image)
+        assert isinstance(picture, Drawing)
         assert picture.pixels.std() > 5
 
 
