@@ -18,6 +18,9 @@ from .errors import ClasslensError as ClasslensError
 from .figures import draw as draw
 from .image import Encoding as Encoding
 from .image import Image as Image
+from .runs.schedule_plots import LrRequest as LrRequest
+from .runs.schedule_plots import SchedulePlots as SchedulePlots
+from .runs.schedule_plots import plot_schedules as plot_schedules
 from .schedule.replay import Curve as Curve
 from .schedule.replay import Curves as Curves
 from .schedule.replay import replay as replay

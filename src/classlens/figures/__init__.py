@@ -16,6 +16,7 @@ DRAWERS: dict[str, str] = {
     "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_saliency",
     "classlens.dataset.batch.Batch": "classlens.figures.filmstrip:draw_batch",
     "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",
+    "classlens.runs.schedule_plots.SchedulePlots": "classlens.runs.schedule_plots:draw_plots",
     "classlens.schedule.replay.Curve": "classlens.figures.curves:draw_curve",
     "classlens.schedule.replay.Curves": "classlens.figures.curves:draw_curves",
 }

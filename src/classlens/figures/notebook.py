@@ -112,12 +112,9 @@ def heatmap_bundle(result: Heatmap, include: object = None, exclude: object = No
 
 def curves_bundle(result: Curves | Curve, include: object = None, exclude: object = None) -> Bundle:
     """Curves as a plot."""
-    figure = params(result)
-    scalable, pixels = BytesIO(), BytesIO()
-    figure.savefig(scalable, format="svg", metadata={"Date": None})
-    figure.savefig(pixels, format="png", dpi=120)
-    html = f'<img style="{STYLE["sheet"]}" alt="{escape(repr(result))}" src="{uri(scalable.getvalue(), "svg+xml")}">'
-    return {"text/plain": repr(result), "text/html": html, "image/png": pixels.getvalue()}
+    drawing = params(result)
+    html = f'<img style="{STYLE["sheet"]}" alt="{escape(repr(result))}" src="{uri(drawing.encode(".svg"), "svg+xml")}">'
+    return {"text/plain": repr(result), "text/html": html, "image/png": drawing.encode(".png")}
 
 
 def params(result: Result) -> Result:
