@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any, TypeAlias
 
 from classlens.errors import ConfigError
-from classlens.schedule.chain import each, sampled
+from classlens.schedule.chain import elementwise, sampled
 from classlens.schedule.schedule import Clock, Rule, Trajectory
 
 Thing: TypeAlias = Any
@@ -48,7 +48,7 @@ def timm_course(scheduler: Thing, index: int, start: int, clock: Clock) -> Traje
         return values_at(scheduler, start + tick)[index] if tick else now
 
     width = clock.steps_per_epoch or clock.steps if scheduler.t_in_epochs else 1
-    return sampled(each(value), clock, width=width)
+    return sampled(elementwise(value), clock, width=width)
 
 
 def current(scheduler: Thing) -> list[float]:

@@ -22,8 +22,7 @@ from classlens.adapters import timm_schedule
 from classlens.adapters.stepping import Every, Stepping, Thing, epoch_of, made_for, members_of, rules_of
 from classlens.errors import ConfigError
 from classlens.schedule import shapes
-from classlens.schedule.chain import Link, chain, sampled
-from classlens.schedule.chain import each as at_each
+from classlens.schedule.chain import Link, chain, elementwise, sampled
 from classlens.schedule.schedule import Clock, Group, Mark, Rule, Schedule, Setting, Steps, Trajectory, Values
 from classlens.user_code import users_code
 
@@ -215,7 +214,7 @@ def lambda_rules(stepping: Stepping) -> dict[int, dict[str, Rule]]:
             with users_code(f"the function of LambdaLR, called with {count},"):
                 return base * function(count)
 
-        return counted(at_each(value), stepping, clock)
+        return counted(elementwise(value), stepping, clock)
 
     rates = [float(group["lr"]) for group in scheduler.optimizer.param_groups]
     found = enumerate(zip(rates, map(float, scheduler.base_lrs), scheduler.lr_lambdas, strict=True))

@@ -82,6 +82,10 @@ class Affine(NamedTuple):
     def plus(self, other: Affine) -> Affine:
         return Affine(self.scale + other.scale, self.shift + other.shift)
 
+    def single(self) -> Affine:
+        """The first of several steps, in plain numbers."""
+        return Affine(*(float(np.ravel(part)[0]) for part in self))
+
 
 ZERO = Affine(0.0, 0.0)
 INITIAL = Affine(1.0, 0.0)

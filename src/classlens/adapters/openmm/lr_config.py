@@ -7,7 +7,7 @@ momentum in `momentum_config`: min_lr, min_momentum.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule import shapes
-from classlens.schedule.schedule import Clock, Mark, Setting, Stairs, Steps, Trajectory, Values, distinct
+from classlens.schedule.schedule import CONSTANT, Clock, Mark, Setting, Stairs, Steps, Trajectory, Values, distinct
 
 Numbers: TypeAlias = NDArray[np.float64]
 
@@ -372,11 +372,7 @@ def course_of(policy: Policy, clock: Clock) -> Trajectory:
     """
     if policy.by_epoch and not clock.by_epoch:
         # A run over steps never announces an epoch, and a policy by epoch waits for that to set anything at all.
-        return Trajectory(
-            lambda steps, initial: np.full(steps.shape, float(initial)),
-            np.zeros(1, np.int64),
-            settings=settings_of(policy, clock),
-        )
+        return replace(CONSTANT, settings=settings_of(policy, clock))
     width = (clock.steps_per_epoch or 1) if policy.by_epoch else 1
     total = (clock.epochs or 1) if policy.by_epoch else clock.steps
     run = Run(policy.name, policy.arguments, total, policy.where)

@@ -434,7 +434,7 @@ def course_of(schedulers: Sequence[Scheduler], clock: Clock, validation: tuple[i
     for plateau, cuts in plateaus:
         if cuts is not None:
             # Metrics arrive after all other schedulers have moved, and cut the value that is then in force.
-            first = cuts.begin * cuts.width(clock.steps_per_epoch or 1)
+            first = cuts.begin * ((clock.steps_per_epoch or 1) if cuts.unit == "epoch" else 1)
             course = open_to(plateau, course, made([*links, cuts]), first)
     return course
 
