@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classlens.adapters.openmm.parameter_groups import Parameter, decays_by_layer, groups_of
-from classlens.adapters.openmm.setup import Optimization, Setup, Split
+from classlens.adapters.openmm.setup import Setup, Split
 from classlens.config.settings import Settings
 from classlens.errors import ClasslensError, ConfigError, MissingDependency
 from classlens.schedule.schedule import Batches, Clock, Group, Rule, Schedule, Steps, Trajectory, Values, distinct
@@ -95,7 +95,15 @@ def open_schedule(
     if decays_by_layer(optimization):
         layers, parameters, notes = layer_wise(setup, parameters)
     groups = groups_of(optimization, parameters, layers)
-    rules = rules_1x(optimization) if setup.generation == "1.x" else rules_0x(optimization)
+    if setup.generation == "1.x":
+        from classlens.adapters.openmm import param_schedulers
+
+        rules = param_schedulers.rules_of(optimization.param_scheduler or (), optimization.validation)
+    else:
+        from classlens.adapters.openmm import lr_config
+
+        written = {"lr": optimization.lr_config, "momentum": optimization.momentum_config}
+        rules = lr_config.rules_of(written, by_epoch=optimization.epochs is not None)
     average = average_of(setup)
     if average is not None:
         groups, rules = (*groups, average[0]), {**rules, NAME: average[1]}
@@ -160,43 +168,6 @@ def batches_of(setup: Setup) -> Batches | None:
     if isinstance(base, bool) or not isinstance(base, int | float) or base <= 0:
         raise ConfigError(f"{setup.path}: auto_scale_lr.base_batch_size is a number above 0, not {base!r}")
     return Batches(batch, base, applied=optimization.auto_scale)
-
-
-def rules_1x(optimization: Optimization) -> dict[str, Rule]:
-    """The rules of `param_scheduler`, by hyper-parameter."""
-    from classlens.adapters.openmm import param_schedulers
-
-    written = optimization.param_scheduler or ()
-    several = len(written) > 1
-    schedulers = [
-        param_schedulers.checked(settings, f"param_scheduler[{index}]" if several else "param_scheduler")
-        for index, settings in enumerate(written)
-    ]
-    names = dict.fromkeys(scheduler.name for scheduler in schedulers)
-    return {
-        name: partial(
-            param_schedulers.course_of,
-            tuple(each for each in schedulers if each.name == name),
-            validation=optimization.validation,
-        )
-        for name in names
-    }
-
-
-def rules_0x(optimization: Optimization) -> dict[str, Rule]:
-    """The rules of `lr_config` and `momentum_config`, by hyper-parameter."""
-    from classlens.adapters.openmm import lr_config
-
-    written: Mapping[str, Mapping[str, object] | None] = {
-        "lr": optimization.lr_config,
-        "momentum": optimization.momentum_config,
-    }
-    by_epoch = optimization.epochs is not None
-    return {
-        name: partial(lr_config.course_of, lr_config.checked(settings, name, by_epoch=by_epoch))
-        for name, settings in written.items()
-        if settings
-    }
 
 
 def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
