@@ -35,8 +35,8 @@ from classlens.adapters.openmm.datasets import open_split
 from classlens.adapters.openmm.setup import Split
 from classlens.cli.browse_job import RenderOptions, encode_and_write, render_sample, report_crash
 from classlens.cli.browse_workers import DatasetSpec, Job, results
-from classlens.cli.memory import keep_freed_memory
 from classlens.dataset.trace import follow
+from classlens.runs.memory import keep_freed_memory
 
 PEER = Path(__file__).with_name("browse_peer.py")
 MODES = ("original", "transformed", "concat", "pipeline")

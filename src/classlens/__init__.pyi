@@ -16,8 +16,17 @@ from .dataset.trace import Trace as Trace
 from .dataset.trace import trace as trace
 from .errors import ClasslensError as ClasslensError
 from .figures import draw as draw
+from .figures.drawing import Drawing as Drawing
+from .figures.overlay import OverlayStyle as OverlayStyle
 from .image import Encoding as Encoding
 from .image import Image as Image
+from .runs.explain_files import MapRun as MapRun
+from .runs.explain_files import explain_files as explain_files
+from .runs.explain_files import preview_model as preview_model
+from .runs.map_request import MapFiles as MapFiles
+from .runs.map_request import MapOptions as MapOptions
+from .runs.map_request import MapRequest as MapRequest
+from .runs.map_request import ModelRequest as ModelRequest
 from .schedule.replay import Curve as Curve
 from .schedule.replay import Curves as Curves
 from .schedule.replay import replay as replay

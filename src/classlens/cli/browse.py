@@ -13,7 +13,7 @@ import argparse
 import sys
 
 from classlens.cli.outliving import can_fork, killed, run_in_child, told
-from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int
+from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int, whole_number
 
 MODES = ("original", "transformed", "concat", "pipeline")
 
@@ -106,13 +106,6 @@ def rows_and_columns(text: str) -> tuple[int, int]:
     if not (rows.isdigit() and columns.isdigit() and int(rows) and int(columns)):
         raise argparse.ArgumentTypeError(f"rows x columns, e.g. 4x6, not {text!r}")
     return int(rows), int(columns)
-
-
-def whole_number(text: str) -> int:
-    """0, 1, 2, ..."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,12 +14,12 @@ from classlens.cli.browse_job import RenderOptions, encode_and_write, render_sam
 from classlens.cli.browse_outputs import Outputs
 from classlens.cli.browse_record import check_places, claim_folder
 from classlens.cli.browse_workers import DatasetSpec, Draw, Half, Job, Result, results
-from classlens.cli.memory import keep_freed_memory
 from classlens.cli.opening import open_target
 from classlens.config import parse_overrides
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.selection import given, of_classes, shuffled, spread
 from classlens.errors import DataError
+from classlens.runs.memory import keep_freed_memory
 
 ON_A_PAGE = 1000
 """A page holds its pictures, so it shows so many unless told otherwise."""

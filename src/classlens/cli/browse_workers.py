@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import cv2
 
 from classlens.adapters import Options, open_source
-from classlens.cli.memory import keep_freed_memory
 from classlens.cli.stopping import work_for, worked
 from classlens.dataset.dataset import Dataset
+from classlens.runs.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor

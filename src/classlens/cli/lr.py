@@ -15,8 +15,8 @@ import os
 import re
 from pathlib import Path
 
-from classlens.cli.importing import collecting_later
 from classlens.cli.parsing import add_json, add_overrides, positive_int
+from classlens.runs.memory import collecting_later
 
 LARGEST = 100.0
 """Inches; a larger picture is a slip of the pen."""
