@@ -27,6 +27,9 @@ from .runs.map_request import MapFiles as MapFiles
 from .runs.map_request import MapOptions as MapOptions
 from .runs.map_request import MapRequest as MapRequest
 from .runs.map_request import ModelRequest as ModelRequest
+from .runs.schedule_plots import LrRequest as LrRequest
+from .runs.schedule_plots import SchedulePlots as SchedulePlots
+from .runs.schedule_plots import plot_schedules as plot_schedules
 from .schedule.replay import Curve as Curve
 from .schedule.replay import Curves as Curves
 from .schedule.replay import replay as replay

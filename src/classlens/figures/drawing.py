@@ -119,10 +119,10 @@ def check_ending(path: Path, endings: Collection[str]) -> None:
     Raises:
         DataError: its ending is none of `endings`, or the place cannot be written.
     """
+    check_place(path)
     if path.suffix.casefold() not in endings:
         what = f"with the ending {path.suffix!r}" if path.suffix else "under a name without ending"
         raise DataError(f"{path}: cannot write a picture {what}", hint=f"use one of {' '.join(sorted(endings))}")
-    check_place(path)
 
 
 class Tabular(Protocol):

@@ -14,12 +14,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from classlens.figures import DRAWERS, draw
-from classlens.figures.drawing import Drawing
 
 if TYPE_CHECKING:
     from classlens.cam.saliency import Explanation, Heatmap, Saliency
     from classlens.dataset.batch import Batch
     from classlens.dataset.trace import Snapshot, Trace
+    from classlens.figures.drawing import Drawing
     from classlens.image import Image
     from classlens.schedule.replay import Curve, Curves
 
@@ -50,23 +50,10 @@ def register(shell: Result) -> None:
 def show(result: Result, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
     """A result by media type, as IPython asks for it."""
     drawing = draw(result)
-    if not isinstance(drawing, Drawing):
-        drawing = drawing_of_figure(drawing)
     page = SHOWN[f"{type(result).__module__}.{type(result).__qualname__}"](result, drawing)
     if drawing.rasterise is None:
         return {"text/plain": drawing.text, "text/html": page}
     return {"text/plain": repr(result), "text/html": page, "image/png": drawing.encode(".png")}
-
-
-def drawing_of_figure(figure: Result) -> Drawing:
-    """A figure of matplotlib as a drawing."""
-
-    def encode(kind: str) -> bytes:
-        content = BytesIO()
-        figure.savefig(content, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
-        return content.getvalue()
-
-    return Drawing(lambda: figure, {".svg": lambda: encode("svg"), ".png": lambda: encode("png")})
 
 
 def show_trace(result: Trace, drawing: Drawing) -> str:
@@ -159,6 +146,7 @@ SHOWN: Mapping[str, Callable[[Result, Drawing], str]] = dict.fromkeys(DRAWERS, s
     "classlens.cam.saliency.Fused": show_saliency,
     "classlens.dataset.batch.Batch": show_batch,
     "classlens.dataset.trace.Trace": show_trace,
+    "classlens.runs.schedule_plots.SchedulePlots": show_curves,
     "classlens.schedule.replay.Curve": show_curves,
     "classlens.schedule.replay.Curves": show_curves,
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -155,7 +156,7 @@ def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]
         DataError: the file cannot be written.
     """
     meta = [{"picture": names[one.index]} | facts(one) for one in maps]
-    arrays: dict[str, np.ndarray] = {"meta": np.array(json.dumps(meta))}
+    arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
     for number, one in enumerate(maps):
         of_map = "" if len(maps) == 1 else f"_{number}"
         arrays[f"heatmap{of_map}"] = one.heatmap().values
@@ -164,4 +165,4 @@ def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]
             of_layer = "" if len(parts) == 1 else f"_{place}"
             arrays[f"saliency{of_map}{of_layer}"] = part.values
     check_place(path)
-    write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
