@@ -62,7 +62,3 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
 
 def command_module(name: str) -> ModuleType:
     return import_module(f"classlens.cli.{name}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
