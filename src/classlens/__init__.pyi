@@ -18,6 +18,9 @@ from .errors import ClasslensError as ClasslensError
 from .figures import draw as draw
 from .image import Encoding as Encoding
 from .image import Image as Image
+from .runs.browse_run import BrowseRun as BrowseRun
+from .runs.browse_run import browse as browse
+from .runs.browse_samples import BrowseRequest as BrowseRequest
 from .schedule.replay import Curve as Curve
 from .schedule.replay import Curves as Curves
 from .schedule.replay import replay as replay

@@ -57,10 +57,10 @@ def trace_bundle(result: Trace, include: object = None, exclude: object = None) 
 
 def snapshot_card(snapshot: Snapshot) -> str:
     """One picture of a trace, its stage, its size, and what was drawn or why nothing changed."""
-    from classlens.figures.filmstrip import TIMES, described
+    from classlens.figures.filmstrip import TIMES, describe_params
 
     height, width = snapshot.image.size
-    lines = [escape(line) for line in described(snapshot.params)] or [escape(snapshot.note)]
+    lines = [escape(line) for line in describe_params(snapshot.params)] or [escape(snapshot.note)]
     unchanged = "" if snapshot.changed else ", no change"
     words = [f"<b>{escape(snapshot.stage)}</b>", dim(f"{width} {TIMES} {height}{unchanged}"), *filter(None, lines)]
     return card(snapshot.image, words)
@@ -68,9 +68,9 @@ def snapshot_card(snapshot: Snapshot) -> str:
 
 def batch_bundle(result: Batch, include: object = None, exclude: object = None) -> Bundle:
     """A mixed batch: every picture as a card with the share of each class in it."""
-    from classlens.figures.filmstrip import described
+    from classlens.figures.filmstrip import describe_params
 
-    told = [result.mixing, *described({key: value for key, value in result.params.items() if key != "partners"})]
+    told = [result.mixing, *describe_params({key: value for key, value in result.params.items() if key != "partners"})]
     title = (
         f"<b>{escape(', '.join(told))}</b> {len(result.images)} samples of {escape(result.dataset)}, seed {result.seed}"
     )
