@@ -20,6 +20,9 @@ from .figures.drawing import Drawing as Drawing
 from .figures.overlay import OverlayStyle as OverlayStyle
 from .image import Encoding as Encoding
 from .image import Image as Image
+from .runs.browse_run import BrowseRun as BrowseRun
+from .runs.browse_run import browse as browse
+from .runs.browse_samples import BrowseRequest as BrowseRequest
 from .runs.explain_files import MapRun as MapRun
 from .runs.explain_files import explain_files as explain_files
 from .runs.explain_files import preview_model as preview_model

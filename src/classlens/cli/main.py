@@ -10,8 +10,8 @@ from types import ModuleType
 
 import classlens
 from classlens.cli.parsing import Parser, dashed
-from classlens.cli.stopping import answering, status_of
 from classlens.errors import ClasslensError
+from classlens.runs.stopping import exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, str] = {
     "browse": "show a dataset: original, transformed, side by side, or after every stage of its pipeline",
@@ -48,13 +48,13 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     # On the way out Python looks for garbage among the million objects of torch, which the system takes back anyway.
     atexit.register(gc.freeze)
     try:
-        with answering():
+        with on_ending_signals():
             return int(command.run(arguments))
     except ClasslensError as error:
         print(f"error: {error}" + (f"\nhint:  {error.hint}" if error.hint else ""), file=sys.stderr)
         return 2
     except KeyboardInterrupt as stopped:
-        return status_of(stopped)
+        return exit_status(stopped)
     except BrokenPipeError:
         sys.stderr.close()
         return 141

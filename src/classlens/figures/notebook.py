@@ -65,10 +65,10 @@ def show_trace(result: Trace, drawing: Drawing) -> str:
 
 def snapshot_card(snapshot: Snapshot) -> str:
     """One picture of a trace, its stage, its size, and its parameters or why nothing changed."""
-    from classlens.figures.filmstrip import TIMES, described
+    from classlens.figures.filmstrip import TIMES, describe_params
 
     height, width = snapshot.image.size
-    lines = [escape(line) for line in described(snapshot.params)] or [escape(snapshot.note)]
+    lines = [escape(line) for line in describe_params(snapshot.params)] or [escape(snapshot.note)]
     unchanged = "" if snapshot.changed else ", no change"
     words = [f"<b>{escape(snapshot.stage)}</b>", dim(f"{width} {TIMES} {height}{unchanged}"), *filter(None, lines)]
     return card(snapshot.image, *words)
@@ -76,9 +76,9 @@ def snapshot_card(snapshot: Snapshot) -> str:
 
 def show_batch(result: Batch, drawing: Drawing) -> str:
     """Every picture of a mixed batch as a card with the share of each class in it."""
-    from classlens.figures.filmstrip import described
+    from classlens.figures.filmstrip import describe_params
 
-    params = described({key: value for key, value in result.params.items() if key != "partners"})
+    params = describe_params({key: value for key, value in result.params.items() if key != "partners"})
     title = (
         f"<b>{escape(', '.join([result.mixing, *params]))}</b> {len(result.images)} samples of {escape(result.dataset)}"
     )
