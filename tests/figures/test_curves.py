@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from classlens import Clock, Schedule, draw, replay
 from classlens.errors import DataError, NotFound
 from classlens.figures.chart import chart_of, rows, short
-from classlens.figures.curves import check_target
+from classlens.figures.curves import ENDINGS
 from classlens.figures.curves_vector import figure_of
-from classlens.figures.drawing import Drawing
+from classlens.figures.drawing import Drawing, check_ending
 from classlens.figures.plot_layout import Stroke, Words, lay_out, ticks
 from classlens.figures.style import STYLES, line_colours
 from classlens.figures.terminal import terminal_plot
@@ -236,18 +236,18 @@ def test_every_format_is_written_whole(tmp_path, suffix):
 )
 def test_a_file_that_cannot_be_written_is_told_before_any_work(tmp_path, name, message):
     with pytest.raises(DataError, match=message):
-        check_target(tmp_path / name)
+        check_ending(tmp_path / name, ENDINGS)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
 
     with pytest.raises(DataError, match="file is no folder"):
-        check_target(tmp_path / "file" / "lr.png")
+        check_ending(tmp_path / "file" / "lr.png", ENDINGS)
 
 
 def test_checking_a_place_makes_nothing(tmp_path):
-    check_target(tmp_path / "new" / "lr.png")
+    check_ending(tmp_path / "new" / "lr.png", ENDINGS)
 
     assert list(tmp_path.iterdir()) == []
 

@@ -16,12 +16,11 @@ import argparse
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.importing import collecting_later
-from classlens.cli.parsing import add_json, add_overrides, positive_int
+from classlens.cli.parsing import add_json, add_overrides, positive_int, print_note
+from classlens.runs.memory import collecting_later
 
 if TYPE_CHECKING:
     from classlens.runs.schedule_plots import LrRequest, SchedulePlots
@@ -135,10 +134,6 @@ def read_request(arguments: argparse.Namespace) -> LrRequest:
         page=arguments.html,
         table=arguments.csv,
     )
-
-
-def print_note(kind: str, text: str) -> None:
-    print(f"{kind}:  {text}", file=sys.stderr)
 
 
 def show(plots: SchedulePlots) -> None:

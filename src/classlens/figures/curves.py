@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classlens.errors import DataError
 from classlens.figures.chart import chart_of
-from classlens.figures.drawing import PIXELS, Drawing, unknown_ending
+from classlens.figures.drawing import PIXELS, Drawing
 from classlens.figures.plot_layout import Part, lay_out
 from classlens.figures.style import DEFAULT, find_style
-from classlens.files import check_place
 from classlens.schedule.replay import Curve, Curves
 
 if TYPE_CHECKING:
@@ -25,17 +23,6 @@ if TYPE_CHECKING:
 
 ENDINGS = (*PIXELS, ".pdf", ".eps", ".svg", ".html")
 MOST_PIXELS = 10**8
-
-
-def check_target(path: Path) -> None:
-    """Find out before any work whether `path` can be written in the format its ending names.
-
-    Raises:
-        DataError: the ending is missing or unknown, or the place cannot be written.
-    """
-    check_place(path)
-    if path.suffix.lower() not in ENDINGS:
-        raise unknown_ending(path, ENDINGS)
 
 
 def draw_curve(curve: Curve, **options: Any) -> Drawing:  # noqa: ANN401 - those of draw_curves

@@ -10,8 +10,8 @@ from typing import Any
 from classlens.adapters import Options, open_source
 from classlens.errors import DataError, NotFound, NotOffered
 from classlens.figures.chart import label_of, merge_equal
-from classlens.figures.curves import check_target, draw_curves
-from classlens.figures.drawing import Drawing
+from classlens.figures.curves import ENDINGS, draw_curves
+from classlens.figures.drawing import Drawing, check_ending
 from classlens.figures.style import find_style
 from classlens.files import check_place, write_whole
 from classlens.schedule.lint import Finding
@@ -147,7 +147,7 @@ def check_files(request: LrRequest) -> None:
     find_style(request.style)
     for path in (request.picture, request.page):
         if path is not None:
-            check_target(path)
+            check_ending(path, ENDINGS)
     if request.table is not None:
         check_place(request.table)
         if request.table.is_file() and request.table.suffix.lower() != ".csv":
