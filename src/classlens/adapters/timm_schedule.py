@@ -37,11 +37,11 @@ def rules_of(scheduler: Thing) -> tuple[list[dict[str, Rule]], tuple[str, ...]]:
     """
     start, notes = position(scheduler)
     field, count = scheduler.param_group_field, len(scheduler.optimizer.param_groups)
-    return [{field: partial(timm_course, scheduler, index, start)} for index in range(count)], notes
+    return [{field: partial(trajectory_of, scheduler, index, start)} for index in range(count)], notes
 
 
-def timm_course(scheduler: Thing, index: int, start: int, clock: Clock) -> Trajectory:
-    """The course of one group, `start` calls after the first."""
+def trajectory_of(scheduler: Thing, index: int, start: int, clock: Clock) -> Trajectory:
+    """The values of one group, `start` calls after the first."""
     now = current(scheduler)[index]
 
     def value(tick: int) -> float:

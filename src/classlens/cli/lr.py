@@ -53,12 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
     parser.add_argument("--log-level", default="WARNING", help=argparse.SUPPRESS)
     parser.add_argument("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
-    add_extras(parser)
-    add_json(parser)
-
-
-def add_extras(parser: argparse.ArgumentParser) -> None:
-    """The arguments that are ours."""
     group = parser.add_argument_group("more")
     group.add_argument("--label", nargs="+", action="extend", metavar="NAME", help="what to call each config")
     group.add_argument("--epochs", type=positive_int, metavar="N", help="epochs of the run, instead of the config's")
@@ -76,6 +70,7 @@ def add_extras(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--csv", type=Path, metavar="FILE", help="table: one row for every step and group")
     group.add_argument("--html", type=Path, metavar="FILE", help="page to zoom and read values in")
     group.add_argument("--strict", action="store_true", help="exit with status 1 if the schedule looks mistaken")
+    add_json(parser)
 
 
 def window_size(text: str) -> tuple[float, float]:

@@ -175,7 +175,17 @@ def chain(
     Raises:
         ConfigError: the links change direction, or act on each other, too often to be drawn.
     """
-    sections = tuple(sections_of(links, clock))
+    epoch = clock.steps_per_epoch if clock.by_epoch and clock.steps_per_epoch else clock.steps
+    widths = [(link, epoch if link.unit == "epoch" else 1) for link in links]
+    sections = [section_at(0, widths, INITIAL, clock.steps)]
+    while (last := sections[-1]).stop < clock.steps:
+        if len(sections) == MOST_SECTIONS:
+            raise ConfigError(
+                f"the schedule changes direction more than {MOST_SECTIONS:,} times in {clock.steps:,} steps",
+                hint="is a period, a T_max or a milestone given in epochs where steps are counted?",
+            )
+        value = last.values(np.array([last.stop - 1])).single()
+        sections.append(section_at(last.stop, widths, value, clock.steps))
     firsts = np.array([section.first for section in sections], np.int64)
 
     def values(steps: Steps, initial: float) -> Values:
@@ -195,25 +205,6 @@ def chain(
     return Trajectory(values, firsts, stairs, marks_of(links, clock), settings)
 
 
-def sections_of(links: Sequence[Link], clock: Clock) -> Iterator[Section]:
-    """Cut a run into sections, first to last."""
-    epoch = clock.steps_per_epoch if clock.by_epoch and clock.steps_per_epoch else clock.steps
-    first, value = 0, INITIAL
-    for _ in range(MOST_SECTIONS):
-        section = section_at(
-            first, [(link, epoch if link.unit == "epoch" else 1) for link in links], value, clock.steps
-        )
-        yield section
-        if section.stop >= clock.steps:
-            return
-        value = section.values(np.array([section.stop - 1])).single()
-        first = section.stop
-    raise ConfigError(
-        f"the schedule changes direction more than {MOST_SECTIONS:,} times in {clock.steps:,} steps",
-        hint="is a period, a T_max or a milestone given in epochs where steps are counted?",
-    )
-
-
 def section_at(first: int, links: Sequence[tuple[Link, int]], value: Affine, steps: int) -> Section:
     """The section that starts at `first`, where `value` was in force before; a link comes with the width of its unit."""
     moving = [each for each in links if first % each[1] == 0 and each[0].begin <= first // each[1] < each[0].end]
@@ -229,14 +220,14 @@ def section_at(first: int, links: Sequence[tuple[Link, int]], value: Affine, ste
         movers.append(Mover(link, width, local, piece))
     stop = min([steps, *next_changes(first, links, movers)])
     if len(movers) <= 1 or all(mover.piece.only_scales for mover in movers):
-        return closed(first, stop, movers, value)
+        return closed_section(first, stop, movers, value)
     by_step = [mover.link.unit == "step" for mover in movers]
     if all(by_step):
-        return walked(first, stop, movers, value)
+        return walked_section(first, stop, movers, value)
     for mover in movers:
         now = np.array([float(mover.local)])
         value = mover.piece.after(value, now - 1, now).single()
-    return closed(first, first + 1 if any(by_step) else min(stop, first + movers[0].width), [], value)
+    return closed_section(first, first + 1 if any(by_step) else min(stop, first + movers[0].width), [], value)
 
 
 def next_changes(first: int, links: Sequence[tuple[Link, int]], movers: Sequence[Mover]) -> Iterator[int]:
@@ -250,7 +241,7 @@ def next_changes(first: int, links: Sequence[tuple[Link, int]], movers: Sequence
             yield (ceil(piece.stop) + link.begin) * width
 
 
-def closed(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
+def closed_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
     """A section in closed form: each piece is applied to what the ones before it gave."""
 
     def values(steps: Steps) -> Affine:
@@ -278,7 +269,7 @@ def stride_of(link: Link) -> int:
     return 1
 
 
-def walked(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
+def walked_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
     """A section in which links on the step clock disturb each other: every move, one after the other.
 
     Raises:
@@ -307,11 +298,11 @@ def walked(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Sec
 def marks_of(links: Sequence[Link], clock: Clock) -> tuple[Mark, ...]:
     """The links' marks in steps of the run, in order, those inside the run only."""
     width = {"step": 1, "epoch": clock.steps_per_epoch if clock.by_epoch else None}
-    found = {
+    marks = {
         Mark((link.begin + mark.step) * unit, mark.what)
         for link in links
         if (unit := width[link.unit]) is not None
         for mark in link.marks
         if mark.step < link.end - link.begin or mark.what == "warm-up ends"
     }
-    return tuple(sorted((mark for mark in found if 0 < mark.step < clock.steps), key=lambda mark: mark.step))
+    return tuple(sorted((mark for mark in marks if 0 < mark.step < clock.steps), key=lambda mark: mark.step))

@@ -39,17 +39,17 @@ class Finding:
 
 def lint(curves: Curves) -> tuple[Finding, ...]:
     """All findings about a replayed schedule, each once."""
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     for name in curves.names:
         same_name = curves.named(name)
-        for setting in same_name[0].course.settings:
+        for setting in same_name[0].trajectory.settings:
             for check in CHECKS.get(setting.kind, (frozen,)):
                 for finding in check(setting, curves.clock):
-                    found.setdefault(finding.what, replace(finding, name=name))
+                    findings.setdefault(finding.what, replace(finding, name=name))
         for curve in same_name:
             for finding in (*check_values(curve), *check_rules(curve)):
-                found.setdefault(finding.kind + name, replace(finding, name=name))
-    return tuple(found.values())
+                findings.setdefault(finding.kind + name, replace(finding, name=name))
+    return tuple(findings.values())
 
 
 def where(setting: Setting) -> str:
@@ -220,7 +220,7 @@ def check_values(curve: Curve) -> Iterator[Finding]:
 def check_rules(curve: Curve) -> Iterator[Finding]:
     """An absolute minimum above the rate that a group starts with, and a plateau whose patience outlasts the run."""
     initial = curve.group.initial[curve.name]
-    for setting in curve.course.settings:
+    for setting in curve.trajectory.settings:
         lowest = setting.arguments.get("eta_min", setting.arguments.get("min_lr"))
         # Weight decay and momentum are often meant to rise.
         if curve.name == "lr" and isinstance(lowest, int | float) and 0 < initial < lowest:
@@ -229,6 +229,6 @@ def check_rules(curve: Curve) -> Iterator[Finding]:
                 f"{where(setting)}: the minimum {lowest:g} is above the {initial:g} of {curve.group.name}, which rises",
                 hint="use a minimum relative to each group (eta_min_ratio)",
             )
-        if "Plateau" in setting.kind and curve.course.undecided is None:
+        if "Plateau" in setting.kind and curve.trajectory.undecided is None:
             what = f"{where(setting)}: patience={setting.arguments.get('patience', 10)} outlasts the run: it never acts"
             yield Finding("idle plateau", what)

@@ -40,7 +40,7 @@ class Curve:
     group: Group
     name: str
     clock: Clock
-    course: Trajectory
+    trajectory: Trajectory
 
     def at(self, steps: Steps | Sequence[int]) -> Values:
         """The values at the given steps, in any order.
@@ -51,7 +51,7 @@ class Curve:
         asked = np.asarray(steps, np.int64)
         if asked.size and not 0 <= asked.min() <= asked.max() < self.clock.steps:
             raise IndexError(f"the run has steps 0 to {self.clock.steps - 1:,}, not {asked.min():,} to {asked.max():,}")
-        return self.course.values(asked, self.group.initial[self.name])
+        return self.trajectory.values(asked, self.group.initial[self.name])
 
     @property
     def values(self) -> Values:
@@ -61,14 +61,14 @@ class Curve:
     @cached_property
     def points(self) -> tuple[Steps, Values]:
         """The steps to draw, in order, and their values. Straight lines between them lie on the curve."""
-        steps = drawn_steps(self.course, self.clock.steps)
+        steps = drawn_steps(self.trajectory, self.clock.steps)
         return steps, self.at(steps)
 
     @property
     def lowest(self) -> Values:
         """The values at the drawn steps if a metric decides and never improves; else those of `points`."""
         steps, values = self.points
-        undecided = self.course.undecided
+        undecided = self.trajectory.undecided
         return values if undecided is None else undecided.lowest(steps, self.group.initial[self.name])
 
     @property
@@ -180,19 +180,21 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
     return Curves(curves, clock, title, schedule.notes)
 
 
-def drawn_steps(course: Trajectory, steps: int) -> Steps:
+def drawn_steps(trajectory: Trajectory, steps: int) -> Steps:
     """The steps a plot needs: both sides of every break and stair, and even samples.
 
     The edges of stairs are thinned evenly where they are far too many.
     """
     stairs = []
-    for stair in course.stairs:
+    for stair in trajectory.stairs:
         count = max(0, -((stair.origin - stair.stop) // stair.width))
         every = count <= 4 * MOST_STAIRS
         chosen = np.arange(count) if every else np.linspace(0, count - 1, MOST_STAIRS).round()
         stairs.append(stair.origin + chosen.astype(np.int64) * stair.width)
     share = max(1, sum(edges.size for edges in stairs) // MOST_STAIRS)
-    edges = np.concatenate([course.breaks, *(each[::share] for each in stairs), [mark.step for mark in course.marks]])
+    edges = np.concatenate(
+        [trajectory.breaks, *(each[::share] for each in stairs), [mark.step for mark in trajectory.marks]]
+    )
     even = np.linspace(0, steps - 1, min(EVEN_SAMPLES, steps)).round()
     wanted = distinct(np.concatenate([edges, edges - 1, even]).astype(np.int64))
     return wanted[(wanted >= 0) & (wanted < steps)]
@@ -233,7 +235,7 @@ def summarize_curve(curve: Curve) -> dict[str, Any]:
     Where a metric decides: from which step on, and the lowest that the values at the points can be.
     """
     steps, values = curve.points
-    (step, peak), undecided = curve.peak, curve.course.undecided
+    (step, peak), undecided = curve.peak, curve.trajectory.undecided
     data = {
         "name": curve.name,
         "group": curve.group.name,
@@ -243,7 +245,7 @@ def summarize_curve(curve: Curve) -> dict[str, Any]:
         "peak": finite(peak),
         "peak_step": step,
         "final": finite(curve.final),
-        "marks": [{"step": mark.step, "what": mark.what} for mark in curve.course.marks],
+        "marks": [{"step": mark.step, "what": mark.what} for mark in curve.trajectory.marks],
         "points": {"step": steps.tolist(), "value": [finite(value) for value in values.tolist()]},
     }
     if undecided is not None:

@@ -110,9 +110,12 @@ class Piece:
 
     def after(self, value: Affine, before: Numbers, steps: Numbers) -> Affine:
         """The value after each of `steps`, given the one after step `before` (-1: on entry)."""
-        gain = self.gain(before, steps)
-        moved = value if self.floor == ZERO else value.plus(self.floor.times(-1))
-        moved = Affine(moved.scale * gain, moved.shift * gain).plus(self.floor)
+        gain, floor = self.gain(before, steps), self.floor
+        if floor == ZERO:
+            moved = Affine(value.scale * gain, value.shift * gain)
+        else:
+            scale, shift = value.scale - floor.scale, value.shift - floor.shift
+            moved = Affine(scale * gain + floor.scale, shift * gain + floor.shift)
         return moved if self.lift is None else moved.plus(self.lift(steps))
 
 

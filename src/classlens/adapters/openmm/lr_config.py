@@ -251,7 +251,7 @@ MOST_MARKS = 24
 
 WARM_UPS = ("constant", "linear", "exp")
 OWN_CLOCK = {"cyclic", "onecycle"}
-"""Policies that count steps unless they are told otherwise."""
+"""Policies that count steps unless the config says otherwise."""
 
 
 @dataclass(frozen=True)
