@@ -138,12 +138,7 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
 
 
 def check_files(request: LrRequest) -> None:
-    """Find out before any work whether the style is known and the files can be written.
-
-    Raises:
-        NotFound: there is no such style.
-        DataError: a file cannot be written, or a table would replace a file of another kind.
-    """
+    """Find out before any work whether the style is known and the files can be written."""
     find_style(request.style)
     for path in (request.picture, request.page):
         if path is not None:
@@ -167,11 +162,7 @@ def replay_target(target: str, title: str, request: LrRequest, on_note: Report |
 
 
 def clock_of(source: Source, request: LrRequest) -> Clock:
-    """The length of the run: what the request says, and for the rest what the source says.
-
-    Raises:
-        NotOffered: neither says it.
-    """
+    """The length of the run: what the request says, and for the rest what the source says."""
     epochs, epoch, gpus = request.epochs, request.epoch_length, request.gpus
     if request.steps is not None:
         return Clock.of_steps(request.steps, epoch, gpus=gpus)

@@ -270,11 +270,7 @@ def stride_of(link: Link) -> int:
 
 
 def walked_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
-    """A section in which links on the step clock disturb each other: every move, one after the other.
-
-    Raises:
-        ConfigError: there are too many moves.
-    """
+    """A section in which links on the step clock disturb each other: every move, one after the other."""
     if stop - first > MOST_WALKED:
         raise ConfigError(
             f"{len(movers)} schedules with an absolute minimum act on each other for {stop - first:,} steps",

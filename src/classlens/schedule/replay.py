@@ -136,17 +136,6 @@ class Curves(Sequence[Curve]):
         lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
         return "\n".join(lines)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """A table for notebooks; `classlens.draw(curves)` is the picture."""
-        rows = "".join(
-            f"<tr><td>{escaped(curve.name)}</td><td>{escaped(curve.group.name)}</td><td>{curve.peak[1]:.6g}</td>"
-            f"<td>{curve.peak[0]:,}</td><td>{curve.final:.6g}</td></tr>"
-            for curve in self.curves
-        )
-        head = "<tr><th>value</th><th>group</th><th>peak</th><th>at step</th><th>final</th></tr>"
-        caption = f"<caption>{escaped(self.title)} {self.clock}</caption>"
-        return {"text/plain": repr(self), "text/html": f"<table>{caption}{head}{rows}</table>"}
-
 
 def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = None, title: str = "") -> Curves:
     """Lay out every value that `schedule` sets during `clock`; training is neither run nor simulated.
@@ -198,10 +187,6 @@ def drawn_steps(trajectory: Trajectory, steps: int) -> Steps:
     even = np.linspace(0, steps - 1, min(EVEN_SAMPLES, steps)).round()
     wanted = distinct(np.concatenate([edges, edges - 1, even]).astype(np.int64))
     return wanted[(wanted >= 0) & (wanted < steps)]
-
-
-def escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 CHUNK = 1 << 16
