@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -30,18 +29,16 @@ from browse_pictures import PIPELINES, photos_of, write_config
 from mmpretrain.registry import DATASETS
 from mmpretrain.visualization import UniversalVisualizer
 
-from classlens.adapters import Options
 from classlens.adapters.openmm.datasets import open_split
 from classlens.adapters.openmm.setup import Split
-from classlens.cli.browse_job import RenderOptions, encode_and_write, render_sample, report_crash
-from classlens.cli.browse_workers import DatasetSpec, Job, results
-from classlens.cli.memory import keep_freed_memory
 from classlens.dataset.trace import follow
+from classlens.runs.browse_run import picture_job
+from classlens.runs.browse_samples import BrowseRequest, render_sample
+from classlens.runs.memory import keep_freed_memory
+from classlens.runs.processes import run_job
 
 PEER = Path(__file__).with_name("browse_peer.py")
 MODES = ("original", "transformed", "concat", "pipeline")
-NOWHERE = DatasetSpec("", "train", Options())
-"""Runs here stay in this process, which opens nothing again."""
 
 
 class Peer:
@@ -95,9 +92,9 @@ def cpu(work, indices, scratch):
     return len(indices) / (time.process_time() - start)
 
 
-def make(dataset, index, look):
+def make(dataset, index, request):
     """One picture, from its file to its file, in one thread."""
-    encode_and_write(render_sample(dataset, index, 0, look), look)
+    render_sample(dataset, index, 0, request=request)()
 
 
 def shares(dataset, root, repetitions):
@@ -109,7 +106,7 @@ def shares(dataset, root, repetitions):
     draws = [(index, 0) for index in indices]
     found = {"one core, cpu": [], "as a run, wall": []}
     for _ in range(repetitions):
-        look = RenderOptions("transformed", folder=tempfile.mkdtemp(dir=root))
+        request = BrowseRequest(output_dir=tempfile.mkdtemp(dir=root))
         start, before = time.perf_counter(), time.process_time()
         for index in indices:
             for _outcome in follow(dataset, dataset.load(index), index, 0):
@@ -117,14 +114,11 @@ def shares(dataset, root, repetitions):
         alone, alone_cpu = time.perf_counter() - start, time.process_time() - before
         before = time.process_time()
         for index in indices:
-            make(dataset, index, look)
+            make(dataset, index, request)
         found["one core, cpu"].append(alone_cpu / (time.process_time() - before))
-        look = replace(look, folder=tempfile.mkdtemp(dir=root))
-        job = Job(
-            partial(render_sample, look=look), partial(encode_and_write, look=look), partial(report_crash, look=look)
-        )
+        job = picture_job(replace(request, output_dir=tempfile.mkdtemp(dir=root)))
         start = time.perf_counter()
-        for _row in results(dataset, NOWHERE, draws, job, total=len(draws), workers=0):
+        for _row in run_job(job, dataset, None, draws, total=len(draws), workers=0):
             pass
         found["as a run, wall"].append(alone / (time.perf_counter() - start))
     return {way: median(values) for way, values in found.items()}
@@ -145,11 +139,11 @@ def compare(name, root, tool, repetitions):
     cases = {"transforms": (our_transforms, peer.transforms)}
     for mode in MODES:
         cases[mode] = (
-            lambda index, folder, mode=mode: make(ours, index, RenderOptions(mode, folder=folder)),
+            lambda index, folder, mode=mode: make(ours, index, BrowseRequest(mode=mode, output_dir=folder)),
             lambda index, folder, mode=mode: peer.sample_params(mode, index, folder),
         )
     cases["pipeline, matched"] = (
-        lambda index, folder: make(ours, index, RenderOptions("pipeline", rescale=450 / 224, folder=folder)),
+        lambda index, folder: make(ours, index, BrowseRequest(mode="pipeline", rescale=450 / 224, output_dir=folder)),
         cases["pipeline"][1],
     )
     scratch = tempfile.mkdtemp(dir=root.parent)

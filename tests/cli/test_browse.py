@@ -3,7 +3,6 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,9 +10,10 @@ import numpy as np
 import pytest
 
 from classlens.adapters import Options, open_source
-from classlens.cli.browse_job import RenderOptions, encode_and_write, render_sample, report_crash
-from classlens.cli.browse_workers import DatasetSpec, Job, results
 from classlens.cli.main import main
+from classlens.runs.browse_run import picture_job
+from classlens.runs.browse_samples import BrowseRequest
+from classlens.runs.processes import DatasetSpec, run_job
 
 CONFIG = """
 pipeline = [
@@ -174,7 +174,7 @@ def test_numbers_say_which_pictures_are_in_another_split_too(data, tmp_path, cap
 
 
 def test_splits_that_are_not_compared_are_named_with_the_reason(config, data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("classlens.cli.browse_stats.COMPARED", 2)
+    monkeypatch.setattr("classlens.runs.browse_run.COMPARED", 2)
     for split, numbers in (("train", range(3)), ("val", range(1))):
         (tmp_path / "all" / split / "cat").mkdir(parents=True)
         for number in numbers:
@@ -276,11 +276,10 @@ def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monk
     dataset = open_source(f"deadly:{data}").dataset("train")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     opening = DatasetSpec(f"deadly:{data}", "train", Options())
-    monkeypatch.setattr("classlens.cli.browse_workers.work", work_with_deadly)
+    monkeypatch.setattr("classlens.runs.processes.work", work_with_deadly)
 
-    look = RenderOptions("original")
-    job = Job(partial(render_sample, look=look), partial(encode_and_write, look=look), partial(report_crash, look=look))
-    found = list(results(dataset, opening, ((index, 0) for index in range(6)), job, total=6, workers=2))
+    job = picture_job(BrowseRequest(mode="original"))
+    found = list(run_job(job, dataset, opening, ((index, 0) for index in range(6)), total=6, workers=2))
 
     assert [row.index for row in found] == list(range(6))
     assert [bool(row.error) for row in found] == [False, False, True, False, False, False]
@@ -296,7 +295,7 @@ def work_with_deadly(packed, job, index, seed):
     adapters.ADAPTERS = {"deadly": "deadly:open_deadly"}
     opening = pickle.loads(packed)
     dataset = adapters.open_source(opening.target, options=opening.options).dataset("train")
-    return job.finish(job.begin(dataset, index, seed))
+    return job.begin(dataset, index, seed)()
 
 
 def test_browsing_imports_neither_torch_nor_matplotlib(config, tmp_path):

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from classlens.cli import browse_workers
-from classlens.cli.browse_files import encoded
-from classlens.cli.browse_run import bar
-from classlens.cli.browse_window import FRAME, fitted
-from classlens.cli.browse_workers import worthwhile_here
+import classlens
 from classlens.cli.main import main
+from classlens.cli.picture_window import FRAME, fit_screen
 from classlens.dataset.decode import read_image
 from classlens.image import Image
+from classlens.runs import processes
+from classlens.runs.browse_samples import encode_jpeg
+from classlens.runs.processes import worthwhile_here
 from tests.cli.test_browse import MIXUP, config, data, files
 
 __all__ = ["config", "data"]
@@ -28,7 +28,7 @@ __all__ = ["config", "data"]
 )
 def test_a_run_starts_processes_only_when_much_is_left_to_do(waiting, seconds_each, taken_here, monkeypatch):
     clock = chain([0.0], (number * seconds_each for number in count()))
-    monkeypatch.setattr(browse_workers.time, "process_time", lambda: next(clock))
+    monkeypatch.setattr(processes.time, "process_time", lambda: next(clock))
 
     taken = list(worthwhile_here(((index, 0) for index in range(waiting)), waiting))
 
@@ -39,8 +39,8 @@ def test_a_run_starts_processes_only_when_much_is_left_to_do(waiting, seconds_ea
 @pytest.mark.parametrize("kind", [["--stats"], ["--batch", "3", "-n", "2", "--cfg-options", *MIXUP]], ids=" ".join)
 def test_statistics_and_batches_are_the_same_with_workers(kind, config, capsys):
     found = []
-    for workers in ("0", "2"):
-        assert main(["browse", config, "--json", "--workers", workers, *kind]) == 0
+    for number in ("0", "2"):
+        assert main(["browse", config, "--json", "--workers", number, *kind]) == 0
         found.append(json.loads(capsys.readouterr().out))
 
     assert found[0] == found[1]
@@ -84,16 +84,11 @@ def test_large_pictures_are_shrunk_on_a_contact_sheet_only(tmp_path):
     assert widths == [10 + 288 + 10, 900]
 
 
-def test_the_bar_says_how_far_a_run_is_and_how_long_the_rest_takes():
-    assert bar(150, 600, 30.0) == f"\r{'█' * 7}{'░' * 23} 150/600  0:01:30 left  "
-    assert "600/600  0:00:00 left" in bar(600, 600, 120.0)
-
-
 @pytest.mark.parametrize(("size", "shown"), [((300, 400), (400, 300)), ((4000, 6000), (1200, 800))])
 def test_a_window_is_never_larger_than_the_screen(size, shown):
-    jpeg = encoded(Image(np.zeros((*size, 3), np.uint8)))
+    jpeg = encode_jpeg(Image(np.zeros((*size, 3), np.uint8)))
 
-    assert fitted(jpeg, 1200 + FRAME, 900 + FRAME).size == shown
+    assert fit_screen(jpeg, 1200 + FRAME, 900 + FRAME).size == shown
 
 
 @pytest.fixture
@@ -207,3 +202,38 @@ def test_edited_code_and_edited_lists_are_other_runs(photos, tmp_path, capsys):
         assert main(words) == 2
         assert f"made with another content of {edited}" in capsys.readouterr().err
         edited.write_text(OWN if edited == code else "cat/a.png 0\ncat/b.png 1\n")
+
+
+def test_python_browses_a_dataset_as_the_command_does(config, data, tmp_path):
+    (data / "cat" / "1.jpg").write_bytes(b"no picture")
+    main(["browse", config, "-o", str(tmp_path / "command"), "--mode", "concat"])
+
+    request = classlens.BrowseRequest(mode="concat", output_dir=str(tmp_path / "python"))
+    run = classlens.browse(classlens.open_source(config).dataset("train"), request)
+    rows = list(run)
+
+    assert [row.index for row in rows if row.error] == [1]
+    assert (run.done, run.total, run.bad) == (6, 6, 1)
+    assert files(tmp_path / "command") == files(tmp_path / "python")
+    for row in rows:
+        place = Path(row.file)
+        assert place.read_bytes() == (tmp_path / "command" / place.relative_to(tmp_path / "python")).read_bytes()
+
+
+def test_python_gets_batches_and_statistics_as_results(config):
+    size = classlens.BrowseRequest(batch=3, number=2, keep_pictures=True)
+    (survey,) = classlens.browse(config, classlens.BrowseRequest(statistics=True))
+
+    batches = list(classlens.browse(config, size))
+
+    assert [len(row.batch.images) for row in batches] == [3, 3]
+    assert all(row.jpeg for row in batches)
+    assert survey.per_class == {"cat": 3, "dog": 3}
+    assert survey.text().startswith("6 of the 6 samples of train")
+
+
+def test_a_request_of_two_kinds_or_of_no_known_mode_is_refused():
+    with pytest.raises(ValueError, match="a run has one of them"):
+        classlens.BrowseRequest(html="page.html", batch=4)
+    with pytest.raises(ValueError, match="the mode is original"):
+        classlens.BrowseRequest(mode="all")

@@ -3,7 +3,7 @@ import pytest
 
 from classlens.dataset.trace import Snapshot, Trace
 from classlens.figures import draw
-from classlens.figures.filmstrip import CAPTION, bad_tile, described, draw_trace, titled
+from classlens.figures.filmstrip import CAPTION, bad_tile, describe_params, draw_trace, draw_under_title
 from classlens.figures.terminal import preview
 from classlens.figures.text import shortened, width_of, wrapped
 from classlens.image import Image
@@ -55,7 +55,7 @@ def test_values_are_put_in_few_words():
         "alpha": (0.5, 0.25),
     }
 
-    assert described(params) == [
+    assert describe_params(params) == [
         "box 30\N{MULTIPLICATION SIGN}40 at 1,2",
         "flip no",
         "brightness 0.123",
@@ -114,7 +114,7 @@ def test_remarks_are_shown_and_widen_nothing():
 def test_a_picture_alone_keeps_its_pixels_and_stands_under_its_title(size, remarks):
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
 
-    alone = titled(pixels, "cat  ·  #1", remarks)
+    alone = draw_under_title(pixels, "cat  ·  #1", remarks)
 
     height, width = size
     np.testing.assert_array_equal(alone[-height:, :width], pixels)

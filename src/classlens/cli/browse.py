@@ -9,11 +9,21 @@ For example:
 A bad picture never ends a run: it becomes a marked tile with its reason and is listed at the end.
 """
 
-import argparse
-import sys
+from __future__ import annotations
 
-from classlens.cli.outliving import can_fork, killed, run_in_child, told
-from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int, print_note, whole_number
+from classlens.runs.stopping import can_fork, describe_crash_of_child, run_in_child
+
+if TYPE_CHECKING:
+    from classlens.cli.picture_window import Show
+    from classlens.runs.browse_run import BatchResult, BrowseRun
+    from classlens.runs.browse_samples import BrowseRequest, SampleResult
 
 MODES = ("original", "transformed", "concat", "pipeline")
 
@@ -61,16 +71,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Which samples, and which draws of them."""
+    """Which samples, and which of their random variants."""
     chosen = parser.add_argument_group("selection")
     chosen.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="fixes what is chosen and what is drawn (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="fixes which samples are chosen, and all random parameters (default: 0)",
     )
     chosen.add_argument("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
     chosen.add_argument("--class", nargs="+", dest="classes", metavar="NAME", help="only these classes")
     chosen.add_argument("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
     chosen.add_argument("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
-    chosen.add_argument("--repeat", type=positive_int, default=1, metavar="N", help="so many draws of every sample")
+    chosen.add_argument(
+        "--repeat",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="show every sample so often, with other random parameters",
+    )
     chosen.add_argument(
         "--epoch",
         type=positive_int,
@@ -108,31 +128,150 @@ def rows_and_columns(text: str) -> tuple[int, int]:
     return int(rows), int(columns)
 
 
-def whole_number(text: str) -> int:
-    """0, 1, 2, ..."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
+@dataclass(frozen=True)
+class Presentation:
+    """What the command does with a run besides making it: show pictures for some `seconds`, print, judge."""
+
+    show: Show | None
+    seconds: float
+    json: bool
+    strict: bool
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Open the dataset, choose samples, draw them, say where they are; also past a decoder that kills the process."""
-    if arguments.workers or not can_fork():
-        return browsed(arguments)
-    status = run_in_child(lambda: browsed(arguments))
-    if killed(status):
-        print(f"note: {told(status)}; now each is decoded in a process of its own", file=sys.stderr)
-        arguments.workers = 1
-        status = run_in_child(lambda: browsed(arguments))
-    if killed(status):
-        print(f"error: {told(status)}", file=sys.stderr)
-        print("hint:  --in-order or --index I asks for no label but those of what is shown", file=sys.stderr)
-        return 2
-    return status
+def run(namespace: argparse.Namespace) -> int:
+    """Browse, and say where the pictures are; go on past a decoder that kills its process."""
+    if namespace.workers or not can_fork():
+        return browse_and_print(*read_request(namespace))
+    for workers in (namespace.workers, 1):
+        namespace.workers = workers
+        status = run_in_child(lambda: browse_and_print(*read_request(namespace)))
+        crash = describe_crash_of_child(status)
+        if not crash:
+            return status
+        if workers != 1:
+            print(f"note: {crash}; now each is decoded in a process of its own", file=sys.stderr)
+    print(f"error: {crash}", file=sys.stderr)
+    print("hint:  --in-order or --index I asks for no label but those of what is shown", file=sys.stderr)
+    return 2
 
 
-def browsed(arguments: argparse.Namespace) -> int:
-    """The run itself."""
-    from classlens.cli.browse_run import browse
+def read_request(namespace: argparse.Namespace) -> tuple[str, BrowseRequest, Presentation]:
+    """What the options ask for: the address, the run, and what the command does with it."""
+    from classlens.adapters import Options
+    from classlens.cli.picture_window import find_screen
+    from classlens.config import parse_overrides
+    from classlens.runs.browse_samples import BrowseRequest
 
-    return browse(arguments, out=sys.stdout)
+    is_saved = namespace.output_dir or namespace.html
+    is_shown = not (namespace.not_show or namespace.json or (is_saved and not namespace.show))
+    show = find_screen() if is_shown else None
+    request = BrowseRequest(
+        phase=namespace.phase,
+        options=Options(parse_overrides(namespace.cfg_options), namespace.trust_config, epoch=namespace.epoch),
+        mode=namespace.mode,
+        number=namespace.show_number,
+        indices=None if namespace.index is None else tuple(namespace.index),
+        classes=tuple(namespace.classes or ()),
+        in_order=namespace.in_order,
+        shuffle=namespace.shuffle,
+        seed=namespace.seed,
+        repeat=namespace.repeat,
+        rescale=namespace.rescale_factor,
+        swap_channels=namespace.bgr2rgb or namespace.channel_order == "RGB",
+        output_dir=namespace.output_dir,
+        html=namespace.html or "",
+        grid=namespace.grid,
+        batch=namespace.batch,
+        statistics=namespace.stats,
+        keep_pictures=show is not None and not namespace.stats,
+        workers=namespace.workers,
+    )
+    return namespace.config, request, Presentation(show, namespace.show_interval, namespace.json, namespace.strict)
+
+
+def browse_and_print(target: str, request: BrowseRequest, how: Presentation) -> int:
+    """Make the run, show its pictures, print what came of it; the exit status is 1 for a bad picture if `strict`."""
+    from classlens.dataset.statistics import Survey
+    from classlens.runs.browse_run import BatchResult, browse
+    from classlens.runs.memory import keep_freed_memory
+    from classlens.runs.progress import progress_line
+
+    keep_freed_memory()
+    made = browse(target, request, progress=None if how.show else progress_line(), on_note=print_note)
+    lines: list[str] = []
+    data: list[dict[str, Any]] = []
+    left_out: list[SampleResult] = []
+    try:
+        for row in made:
+            if isinstance(row, Survey):
+                lines.append(row.text())
+            elif how.show and row.jpeg:
+                how.show(row.jpeg, row.title, how.seconds)
+            if isinstance(row, BatchResult):
+                lines.append(describe_batch(row, request.output_dir))
+                left_out += row.left_out
+            if how.json:
+                data.append(row.as_data())
+    except KeyboardInterrupt as stopped:
+        stopped.add_note(f"stopped after {made.done} of {made.total} pictures; what was written is whole")
+        raise
+    if how.json:
+        json.dump(summarize(made, data, left_out), sys.stdout, indent=1)
+        print()
+    elif request.statistics:
+        print(*lines)
+    elif request.batch is not None:
+        print(*lines, sep="\n")
+        print_bad(made)
+    else:
+        print_pictures(made, is_shown=how.show is not None)
+        print_bad(made)
+    return 1 if how.strict and made.bad else 0
+
+
+def describe_batch(row: BatchResult, folder: str) -> str:
+    """Its samples, how they are mixed, and where it is."""
+    share = row.batch.params.get("share")
+    mixing = row.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
+    return f"batch {row.number}: {len(row.batch.indices)} samples, {mixing}" + (f" in {folder}" if folder else "")
+
+
+def summarize(made: BrowseRun, data: list[dict[str, Any]], left_out: list[SampleResult]) -> dict[str, Any]:
+    """The run as JSON gives it, from its rows."""
+    if made.request.statistics:
+        return data[0]
+    if made.request.batch is not None:
+        return {"batches": data, "bad": [row.as_data() for row in left_out]}
+    return {
+        "dataset": made.dataset.name,
+        "length": made.dataset.length,
+        "classes": list(made.dataset.classes or ()),
+        "mode": made.request.mode,
+        "shown": made.done - made.bad,
+        "bad": made.bad,
+        "warnings": list(made.dataset.warnings),
+        "samples": data,
+    }
+
+
+def print_pictures(made: BrowseRun, *, is_shown: bool) -> None:
+    """How many pictures there are, where they are, and what is unusual about them."""
+    place = " and ".join(filter(None, (made.request.output_dir, made.request.html)))
+    sheets = f"{made.sheets} {'sheet' if made.sheets == 1 else 'sheets'} of " if made.sheets else ""
+    print(f"{sheets}{made.done} pictures of {made.dataset.name}" + (f" in {place}" if place else ""))
+    if not place and not is_shown:
+        print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
+    remarks = (f"{times} x {remark}" for remark, times in made.remarks.most_common())
+    for line in (*made.dataset.warnings, *remarks):
+        print(f"note: {line}", file=sys.stderr)
+
+
+def print_bad(made: BrowseRun) -> None:
+    """Name the samples that could not be read, and why."""
+    if not made.bad:
+        return
+    print(f"{made.bad} of them {'is' if made.bad == 1 else 'are'} bad:", file=sys.stderr)
+    for row in made.bad_rows:
+        print(f"  #{row.index}  {row.error}", file=sys.stderr)
+    if made.bad > len(made.bad_rows):
+        print(f"  and {made.bad - len(made.bad_rows)} more (--json names all)", file=sys.stderr)

@@ -5,8 +5,8 @@ A sample is measured on its own, so that many can be at once; only a few numbers
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import cv2
@@ -21,6 +21,11 @@ Values = tuple[float, float, float]
 Levels: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 LEVELS = np.arange(256)
+BAR = 40
+"""Characters of the longest bar."""
+
+LISTED, NAMED = 30, 10
+"""So many classes or groups have a line, and so many names stand in one."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Survey:
     `sizes` counts the readable pictures of each (height, width). `mean` and `std` are per channel (red, green, blue),
     0..255, over all pixels of all pictures; `duplicates` are groups of indices with the same pixels; `bad` are indices
     with the reason, damaged ones that decode included. `fingerprints` leads to the first sample with the same pixels.
+    Of the whole dataset there are its name, `length`, `classes` and `warnings`. `in_splits` says for every other split
+    which samples have the same pixels as one there (index here, index there), or why it was not searched.
     """
 
     samples: int
@@ -65,10 +72,61 @@ class Survey:
     bad: tuple[tuple[int, str], ...]
     remarks: Mapping[str, int]
     fingerprints: Mapping[bytes, int] = field(default_factory=dict, repr=False)
+    dataset: str = ""
+    length: int = 0
+    classes: tuple[str, ...] = ()
+    in_splits: Mapping[str, tuple[tuple[int, int], ...] | str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ranges(self) -> dict[str, dict[str, float] | None]:
+        """Smallest, middle and largest width, height and width / height; None where no picture can be read."""
+        sides: dict[str, dict[float, int]] = {"width": {}, "height": {}, "aspect": {}}
+        for (height, width), times in self.sizes.items():
+            for counts, value in zip(sides.values(), (width, height, width / height), strict=True):
+                counts[value] = counts.get(value, 0) + times
+        ranges: dict[str, dict[str, float] | None] = dict.fromkeys(sides)
+        for name, counts in sides.items():
+            if counts:
+                values = np.repeat(list(counts), list(counts.values()))
+                middle = np.median(values).item()
+                ranges[name] = {"min": values.min().item(), "median": middle, "max": values.max().item()}
+        return ranges
+
+    def text(self) -> str:
+        """The numbers as lines of text."""
+        return "\n".join([*lines_of_classes(self), *lines_of_pictures(self), *lines_of_notes(self)])
+
+    def as_data(self) -> dict[str, Any]:
+        """The numbers, as JSON can hold them."""
+        return {
+            "dataset": self.dataset,
+            "length": self.length,
+            "samples": self.samples,
+            "classes": dict(self.per_class),
+            **self.ranges,
+            "mean": self.mean,
+            "std": self.std,
+            "duplicates": [list(group) for group in self.duplicates],
+            "duplicates_in": {
+                split: pairs if isinstance(pairs, str) else list(map(list, pairs))
+                for split, pairs in self.in_splits.items()
+            },
+            "bad": [{"index": index, "error": reason} for index, reason in self.bad],
+            "remarks": dict(self.remarks),
+            "warnings": list(self.warnings),
+        }
 
 
 def survey(dataset: Dataset, indices: Iterable[int]) -> Survey:
-    return summed(measured(find(dataset, index)) for index in indices)
+    """Measure samples of a dataset one after the other; `classlens.browse` does so in several processes."""
+    return replace(
+        summed(measured(find(dataset, index)) for index in indices),
+        dataset=dataset.name,
+        length=dataset.length,
+        classes=dataset.classes or (),
+        warnings=dataset.warnings,
+    )
 
 
 def find(dataset: Dataset, index: int) -> Found:
@@ -152,3 +210,51 @@ def fingerprint(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
     digest = hashlib.blake2b(repr(picture.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(picture).data)
     return digest.digest()
+
+
+def lines_of_classes(survey: Survey) -> Iterator[str]:
+    """How many samples there are, and how many of each class."""
+    yield f"{survey.samples} of the {survey.length} samples of {survey.dataset}"
+    largest = max(survey.per_class.values(), default=1)
+    for name, count in list(survey.per_class.items())[:LISTED]:
+        yield f"  {name[:24]:<24} {count:>8}  {'#' * max(1, round(BAR * count / largest))}"
+    if len(survey.per_class) > LISTED:
+        yield f"  and {len(survey.per_class) - LISTED} more classes, the smallest {min(survey.per_class.values())}"
+    if absent := [name for name in survey.classes if name not in survey.per_class]:
+        yield f"  none of {join_first(absent)}"
+
+
+def lines_of_pictures(survey: Survey) -> Iterator[str]:
+    """Sizes, colours, and pictures with the same pixels."""
+    for name, values in survey.ranges.items():
+        if values:
+            yield f"{name:<8} {values['min']:.4g} to {values['max']:.4g}, median {values['median']:.4g}"
+    if survey.mean and survey.std:
+        yield "mean     " + ", ".join(f"{value:.2f}" for value in survey.mean) + "  (red, green, blue)"
+        yield "std      " + ", ".join(f"{value:.2f}" for value in survey.std)
+    for group in survey.duplicates[:LISTED]:
+        yield f"the same pixels: {join_first([f'#{index}' for index in group])}"
+    if len(survey.duplicates) > LISTED:
+        yield f"and {len(survey.duplicates) - LISTED} more groups of the same pixels"
+    for split, pairs in survey.in_splits.items():
+        if isinstance(pairs, str):
+            yield f"not compared with {split}: {pairs}"
+        elif pairs:
+            yield f"the same pixels in {split}: {join_first([f'#{one} is {split} #{other}' for one, other in pairs])}"
+    if clean := [split for split, pairs in survey.in_splits.items() if not pairs]:
+        yield f"none of these pixels in {' or '.join(clean)}"
+
+
+def lines_of_notes(survey: Survey) -> Iterator[str]:
+    """What else should be known, and which samples are bad."""
+    if survey.samples < survey.length:
+        yield f"duplicates were looked for among these {survey.samples} samples only"
+    yield from (f"{times} x {remark}" for remark, times in survey.remarks.items())
+    yield from (f"note: {warning}" for warning in survey.warnings)
+    yield from (f"bad: #{index} {reason}" for index, reason in survey.bad)
+
+
+def join_first(names: Sequence[str]) -> str:
+    """The first names, and how many there are more."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

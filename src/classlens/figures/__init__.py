@@ -1,43 +1,46 @@
-"""Turn results into pictures. `draw` is the one verb; it picks the drawer by the type of the result.
+"""Turn results into drawings. `draw` is the one verb; it picks the drawer by the type of the result.
 
 Drawers are named in a table and imported when first used: drawing a curve never loads what colours a heatmap, and
-importing `classlens.figures` loads neither matplotlib nor numpy. A new kind of result is one line in `DRAWERS`, or
-`draw.register(Kind, function)` from outside.
+importing `classlens.figures` loads neither matplotlib nor numpy. A new kind of result is one line in `DRAWERS`.
 """
 
-from collections.abc import Mapping
-from functools import singledispatch
 from importlib import import_module
 from typing import Any
 
-DRAWERS: Mapping[str, str] = {
-    "classlens.cam.saliency.Explanation": "classlens.figures.overlay:draw_explanation",
-    "classlens.cam.saliency.Fused": "classlens.figures.overlay:draw_saliency",
+from classlens.figures.drawing import Drawing
+
+DRAWERS: dict[str, str] = {
+    "classlens.cam.layers.Preview": "classlens.figures.drawing:draw_text",
+    "classlens.cam.saliency.Explanation": "classlens.figures.overlay:draw_maps",
+    "classlens.cam.saliency.Fused": "classlens.figures.overlay:draw_maps",
     "classlens.cam.saliency.Heatmap": "classlens.figures.overlay:draw_heatmap",
-    "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_saliency",
+    "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_maps",
     "classlens.dataset.batch.Batch": "classlens.figures.filmstrip:draw_batch",
+    "classlens.dataset.statistics.Survey": "classlens.figures.drawing:draw_text",
     "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",
+    "classlens.runs.explain_files.MapRun": "classlens.figures.drawing:draw_text",
+    "classlens.runs.map_scores.MapScores": "classlens.figures.drawing:draw_text",
+    "classlens.runs.schedule_plots.SchedulePlots": "classlens.runs.schedule_plots:draw_plots",
     "classlens.schedule.replay.Curve": "classlens.figures.curves:draw_curve",
     "classlens.schedule.replay.Curves": "classlens.figures.curves:draw_curves",
 }
-"""Type of a result -> the function that draws it, as `module:function`."""
+"""Type of a result -> the function that draws it, as `module:function`; and returns a `Drawing` or an `Image`."""
 
 
-@singledispatch
-def draw(result: object, **options: Any) -> Any:  # noqa: ANN401 - each drawer has its own
-    """Draw what `trace`, `replay` or `explain` returned.
+def draw(result: object, **options: Any) -> Drawing:  # noqa: ANN401 - each drawer has its own
+    """Draw a result: what `trace`, `replay` or `explain` returned, or a table such as that of `explain_files`.
 
-    Curves become a matplotlib `Figure`; a trace, an explanation, a saliency or a heatmap becomes an `Image`. The
-    options are those of the drawer, e.g. `draw(curves, log=True)`; `DRAWERS` says where each one is documented.
+    The options are those of the drawer, e.g. `draw(curves, log=True)`; `DRAWERS` says where each one is documented.
 
     Raises:
         TypeError: nothing is known that draws this type.
     """
+    from classlens.image import Image
+
     for kind in type(result).__mro__:
         address = DRAWERS.get(f"{kind.__module__}.{kind.__qualname__}")
         if address is not None:
             module, _, name = address.partition(":")
-            drawer = getattr(import_module(module), name)
-            draw.register(kind, drawer)
-            return drawer(result, **options)
+            drawn: Drawing | Image = getattr(import_module(module), name)(result, **options)
+            return Drawing.of_image(drawn) if isinstance(drawn, Image) else drawn
     raise TypeError(f"cannot draw a {type(result).__name__}")

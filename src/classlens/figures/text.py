@@ -23,10 +23,10 @@ BOX = "\N{WHITE SQUARE}"
 @cache
 def font(size: float, *, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The font at a size in pixels."""
-    found = find_spec("matplotlib")
-    if found is not None and found.submodule_search_locations:
+    package = find_spec("matplotlib")
+    if package is not None and package.submodule_search_locations:
         name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-        path = Path(found.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf" / name
+        path = Path(package.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf" / name
         if path.is_file():
             return ImageFont.truetype(str(path), size)
     return ImageFont.load_default(size)
@@ -126,7 +126,7 @@ def estimated_width(text: str, size: float, *, bold: bool = False) -> float:
     return units / 1000 * size * (BOLD if bold else 1.0)
 
 
-def shortened_in_the_middle(text: str, size: float, room: float, *, bold: bool = False) -> str:
+def shorten_middle(text: str, size: float, room: float, *, bold: bool = False) -> str:
     """The text, cut in its middle until it fits: the ends of long names are what tells them apart."""
     if estimated_width(text, size, bold=bold) <= room:
         return text
@@ -137,7 +137,7 @@ def shortened_in_the_middle(text: str, size: float, room: float, *, bold: bool =
     return ""
 
 
-def broken(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
+def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
     """The text in lines that fit; a word that is too long is cut."""
     lines: list[str] = []
     for word in text.split():
@@ -145,5 +145,5 @@ def broken(text: str, size: float, room: float, *, bold: bool = False) -> list[s
         if lines and estimated_width(longer, size, bold=bold) <= room:
             lines[-1] = longer
         else:
-            lines.append(shortened_in_the_middle(word, size, room, bold=bold))
+            lines.append(shorten_middle(word, size, room, bold=bold))
     return lines

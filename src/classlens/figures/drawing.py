@@ -1,0 +1,136 @@
+"""What `draw` returns for every kind of result: a `Drawing`, which saves itself and shows itself in a notebook.
+
+A drawing is made of pixels, of text, or of several formats; the ending of a file name chooses one. Nothing heavy is
+imported here: a drawing of text needs no numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from classlens.errors import DataError
+from classlens.files import check_place, write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from classlens.arrays import UInt8
+    from classlens.image import Image
+
+PIXELS: Mapping[str, str] = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
+}  # fmt: skip
+"""Formats of pixels, by Pillow's names; asking Pillow for them would import every format that it knows."""
+
+SETTINGS: Mapping[str, Mapping[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0}}
+"""How a format is written where Pillow's own choice would blur thin lines."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Drawing:
+    """A result as a picture, or, if it is a table, as text.
+
+    `rasterise` makes the pixels, once, when they are first needed; None for a drawing without pixels. `encoders` make
+    the content of a file with a certain ending, e.g. ".svg"; every format of pixels comes from `rasterise` if it has no
+    encoder of its own. `text` is what `print` shows.
+    """
+
+    rasterise: Callable[[], Image] | None = None
+    encoders: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    text: str = ""
+
+    @classmethod
+    def of_image(cls, image: Image) -> Drawing:
+        return cls(lambda: image)
+
+    def __repr__(self) -> str:
+        return f"<Drawing: {' '.join(self.endings)}>"
+
+    def __str__(self) -> str:
+        return self.text or repr(self)
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """The endings of the files that `save` can write."""
+        own = {*self.encoders, *(() if self.rasterise is None else PIXELS), *((".txt",) if self.text else ())}
+        return tuple(sorted(own))
+
+    @cached_property
+    def image(self) -> Image:
+        """The picture as pixels.
+
+        Raises:
+            ValueError: it is a drawing of text.
+        """
+        if self.rasterise is None:
+            raise ValueError(f"{self!r} has no pixels")
+        return self.rasterise()
+
+    @property
+    def pixels(self) -> UInt8[np.ndarray, "height width 3"]:
+        """The picture as an RGB array."""
+        return self.image.pixels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.image.size
+
+    def encode(self, ending: str) -> bytes:
+        """The content of a file with this ending, one of `endings`."""
+        kind = ending.casefold()
+        if kind in self.encoders:
+            return self.encoders[kind]()
+        if self.rasterise is None:
+            return f"{self.text}\n".encode()
+        from PIL import Image as Pillow
+
+        content, name = BytesIO(), PIXELS[kind]
+        Pillow.fromarray(self.image.pixels).save(content, name, **SETTINGS.get(name, {}))
+        return content.getvalue()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a file, and the folders on the way; the ending says the format.
+
+        Raises:
+            DataError: this drawing has no such format, or the file cannot be written.
+        """
+        place = Path(path)
+        check_ending(place, self.endings)
+        write_whole(place, self.encode(place.suffix))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
+        """What a notebook shows."""
+        if self.rasterise is None:
+            return {"text/plain": self.text, "text/html": f"<pre>{escape(self.text)}</pre>"}
+        return {"text/plain": repr(self), "image/png": self.encode(".png")}
+
+
+def check_ending(path: Path, endings: Collection[str]) -> None:
+    """Find out, if need be before any work, whether a drawing can be written into this file.
+
+    Raises:
+        DataError: its ending is none of `endings`, or the place cannot be written.
+    """
+    check_place(path)
+    if path.suffix.casefold() not in endings:
+        what = f"with the ending {path.suffix!r}" if path.suffix else "under a name without ending"
+        raise DataError(f"{path}: cannot write a picture {what}", hint=f"use one of {' '.join(sorted(endings))}")
+
+
+class Tabular(Protocol):
+    """A result that is a table."""
+
+    def text(self) -> str: ...
+
+
+def draw_text(result: Tabular) -> Drawing:
+    """The drawing of a table: its text."""
+    return Drawing(text=result.text())

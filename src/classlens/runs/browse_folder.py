@@ -1,0 +1,142 @@
+"""One folder holds the pictures of one run: a small file in it says what they were made of.
+
+What is the same makes the same pictures, so they may come again, or more of them; anything else would mix with them.
+Contents count, not names: a config that was edited is another one, and a folder by another path is the same.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from classlens.adapters import DEFAULT, split_address
+from classlens.config.writing import ABSENT, Difference, as_data, differences
+from classlens.dataset.dataset import Dataset
+from classlens.errors import DataError
+from classlens.files import write_whole
+from classlens.runs.browse_samples import BrowseRequest
+
+RECORD = "browse.json"
+NAMED, LONGEST = 3, 60
+"""So many differences are named, each value in so many letters."""
+
+LARGE = 100_000_000
+"""Bytes of a file that is not read to see whether it has changed."""
+
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""Where in memory an object lies, which is another place in every run."""
+
+
+def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -> bool:
+    """Note in the output folder what makes its pictures; whether an earlier run of the same has been there.
+
+    Raises:
+        DataError: the folder holds pictures that were made of something else, or takes no files.
+    """
+    place = Path(request.output_dir) / RECORD
+    contents = describe_options(request) | describe_contents(target, dataset, request)
+    now: dict[str, Any] = json.loads(ADDRESS.sub("", json.dumps(as_data(contents))))
+    try:
+        before = json.loads(place.read_bytes())
+    except (OSError, ValueError):
+        before = None
+    if not isinstance(before, dict):
+        write_whole(place, json.dumps(now, indent=1).encode())
+        return False
+    if before != now:
+        changed = list(differences(before, now))
+        listed = ", ".join(map(describe_difference, changed[:NAMED]))
+        listed += f", and {len(changed) - NAMED} more differences" if len(changed) > NAMED else ""
+        raise DataError(
+            f"{request.output_dir} holds pictures of another run: made with {listed}",
+            hint="another --output-dir keeps both; delete that folder to have only the new ones",
+        )
+    return True
+
+
+def describe_options(request: BrowseRequest) -> dict[str, Any]:
+    """What decides the pixels drawn for an index, besides the dataset; and which samples share a sheet."""
+    options: dict[str, Any] = {
+        "phase": request.phase,
+        "epoch": request.options.epoch,
+        "seed": request.seed,
+        "rescale_factor": request.rescale,
+        "bgr2rgb": request.swap_channels,
+    }
+    if request.batch is None:
+        options["mode"] = request.mode
+    if request.grid is not None or request.batch is not None:
+        options |= {
+            "index": request.indices,
+            "classes": request.classes or None,
+            "in_order": request.in_order,
+            "shuffle": request.shuffle,
+            "show_number": request.number,
+            "repeat": request.repeat,
+            "grid": request.grid,
+            "batch": request.batch,
+        }
+    return options
+
+
+def describe_contents(target: str | None, dataset: Dataset, request: BrowseRequest) -> dict[str, Any]:
+    """What the samples are made of: settings and stages, the place of a folder, the content of lists and code.
+
+    Where the number of samples changes, other pictures have the numbers.
+    """
+    contents: dict[str, Any] = {"samples": dataset.length, "classes": dataset.classes, "loader": dataset.loader}
+    files = list(annotation_lists(dataset.settings))
+    scheme, rest = (DEFAULT, "") if target is None else split_address(target)
+    if scheme != DEFAULT:
+        path = rest.partition(".py:")[0] + ".py" if scheme == "py" and ".py:" in rest else rest
+        files += [Path(path)] if path else []
+        contents["source"] = (
+            f"{scheme}:{rest.replace(path, os.path.realpath(path), 1) if os.path.exists(path) else rest}"  # noqa: PTH110
+        )
+    contents["files"] = {str(file.resolve()): digest(file) for file in files}
+    contents["stages"] = [{"type": one.name, **one.settings} for one in dataset.stages]
+    if dataset.settings:  # these describe the stages, too
+        contents |= {"dataset": dataset.settings, "stages": None}
+    if request.batch is not None:
+        contents["batches"] = repr(dataset.batch)
+    return contents
+
+
+def annotation_lists(settings: object) -> Iterator[Path]:
+    """The annotation lists that a dataset's settings name, also inside wrappers."""
+    if isinstance(settings, Mapping):
+        if settings.get("ann_file") and isinstance(settings["ann_file"], str):
+            yield Path(str(settings.get("data_root") or ""), settings["ann_file"])
+        settings = tuple(settings.values())
+    if isinstance(settings, list | tuple):
+        for value in settings:
+            yield from annotation_lists(value)
+
+
+def digest(path: Path) -> str:
+    """What is in a file; of a large one, its size."""
+    try:
+        size = path.stat().st_size
+        return f"{size} bytes" if size > LARGE else sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def describe_difference(row: Difference) -> str:
+    """What was, and what is now."""
+    head, _, file = row.key.partition(".")
+    if head == "files" and ABSENT not in (row.first, row.second):
+        return f"another content of {file}"
+    first, second = map(describe_value, (row.first, row.second))
+    return f"{row.key if file else row.key.replace('_', '-')} {first} (now {second})"
+
+
+def describe_value(value: object) -> str:
+    """A value in few letters."""
+    if value is None or value is False or value == [] or value is ABSENT:
+        return "not given"
+    return shorten(" ".join(map(str, value)) if isinstance(value, list) else str(value), LONGEST, placeholder=" ...")

@@ -1,0 +1,367 @@
+"""`classlens.browse`: a dataset as pictures, contact sheets, training batches, one page, or numbers.
+
+    for row in classlens.browse("folder:photos", BrowseRequest(html="photos.html")):
+        print(row.path, row.error)
+
+A bad picture never ends a run: it becomes a marked tile with its reason, and its row has an `error`.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from classlens.adapters import open_source
+from classlens.dataset.batch import Batch, mix
+from classlens.dataset.dataset import BatchPlan, Dataset
+from classlens.dataset.selection import given, of_classes, shuffled, spread
+from classlens.dataset.statistics import Found, Measured, Survey, find, measured, shared, summed
+from classlens.dataset.trace import Trace, trace
+from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
+from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
+from classlens.files import write_whole
+from classlens.runs.browse_folder import claim_folder
+from classlens.runs.browse_samples import (
+    BAD_SAMPLE,
+    BrowseRequest,
+    SampleResult,
+    as_plain,
+    decode_jpeg,
+    describe_failure,
+    draw_marked,
+    encode_jpeg,
+    render_sample,
+    report_crash,
+    rescue_picture,
+)
+from classlens.runs.processes import DatasetSpec, Job, SeededIndex, run_job
+from classlens.runs.progress import Progress
+from classlens.source import Source
+
+NAMED_BAD = 20
+"""So many bad samples are kept by a run; the rest are counted."""
+
+ON_A_PAGE = 1000
+"""A page holds its pictures, so it shows so many unless more are asked for."""
+
+PAGES = (".html", ".htm")
+SPLITS = ("train", "val", "test")
+COMPARED = 10_000
+"""A split of so many samples is searched for pictures of another one, however few that one has."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """A mixed batch, and the samples that are not in it because they are bad; `jpeg` is its sheet, where wanted."""
+
+    number: int
+    batch: Batch
+    left_out: tuple[SampleResult, ...] = ()
+    file: str | None = None
+    jpeg: bytes | None = field(default=None, repr=False)
+
+    @property
+    def title(self) -> str:
+        return f"#{self.number}  batch of {self.batch.dataset}"
+
+    def as_data(self) -> dict[str, Any]:
+        """The facts, as JSON can hold them."""
+        return {
+            "indices": list(self.batch.indices),
+            "seed": self.batch.seed,
+            "mixing": self.batch.mixing,
+            "drawn": as_plain(self.batch.params),
+            "shares": [dict(shares) for shares in self.batch.shares],
+        }
+
+
+Row: TypeAlias = SampleResult | BatchResult | Survey
+Result = TypeVar("Result")
+
+
+@dataclass
+class BrowseRun:
+    """A run over chosen samples that goes on, and writes, while somebody iterates over it: once.
+
+    Its rows are a `SampleResult` for every sample, a `BatchResult` for every batch, or one `Survey`, as asked for. It
+    remembers what it has come to: `done` of `total` samples, of which `bad` are bad (the first are `bad_rows`), how
+    often each of the `remarks` was made, and how many contact `sheets` were written.
+    """
+
+    dataset: Dataset
+    request: BrowseRequest
+    progress: Progress | None = None
+    rows: Iterator[Row] = field(default_factory=lambda: iter(()), repr=False)
+    done: int = 0
+    total: int = 0
+    bad: int = 0
+    bad_rows: list[SampleResult] = field(default_factory=list)
+    remarks: Counter[str] = field(default_factory=Counter)
+    sheets: int = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        return self.rows
+
+    def count(self, row: SampleResult) -> None:
+        """Remember what is said about a sample."""
+        self.remarks.update(row.remarks)
+        if row.error:
+            self.bad += 1
+            if self.bad <= NAMED_BAD:
+                self.bad_rows.append(replace(row, jpeg=None, tile=None))
+
+    def work(
+        self, job: Job[Result], samples: Iterable[SeededIndex], total: int, dataset: Dataset, spec: DatasetSpec | None
+    ) -> Iterator[Result]:
+        """One result for each of `total` samples, counted."""
+        self.total = total
+        results = run_job(job, dataset, spec, samples, total=total, workers=self.request.workers)
+        for self.done, result in enumerate(results, start=1):
+            if self.progress:
+                self.progress("pictures", self.done, total)
+            yield result
+
+
+def browse(
+    target: str | os.PathLike[str] | Dataset,
+    request: BrowseRequest | None = None,
+    *,
+    progress: Progress | None = None,
+    on_note: Callable[[str, str], object] | None = None,
+) -> BrowseRun:
+    """Show samples of a dataset, or of what an address leads to: iterate over the run, and it is made.
+
+    `on_note` is called with "note" and what the user should know about the address. A dataset that is handed over, not named, is
+    read in this process only.
+
+    Raises:
+        DataError: there are no such samples, or what is asked for would harm what is read, or has nowhere to go.
+        NotFound: there is no such class.
+        NotOffered: the address has no dataset, or nothing says how training batches its samples.
+        ConfigError: the address cannot be opened.
+    """
+    request = request or BrowseRequest()
+    source, address, spec = None, None, None
+    if isinstance(target, Dataset):
+        dataset = target
+        check_places(None, request)
+    else:
+        address = os.fspath(target)
+        check_places(address, request)
+        source = open_source(address, options=request.options)
+        if on_note:
+            for text in source.notes:
+                on_note("note", text)
+        dataset, spec = source.dataset(request.phase), DatasetSpec(address, request.phase, request.options)
+    if dataset.length == 0:
+        raise DataError(f"{dataset.name} has no samples")
+    indices = choose_samples(dataset, request)
+    run = BrowseRun(dataset, request, progress)
+    if request.statistics:
+        run.rows = survey_samples(run, indices, source, spec)
+        return run
+    batches = None if request.batch is None else plan_batches(dataset, indices, request)
+    replaces = bool(request.output_dir) and claim_folder(address, dataset, request)
+    if batches is None:
+        run.rows = show_samples(run, indices, spec, title=address or "", replaces=replaces)
+    else:
+        run.rows = show_batches(run, *batches, spec)
+    return run
+
+
+def check_places(address: str | None, request: BrowseRequest) -> None:
+    """Refuse to write where it would harm what is read, and a contact sheet that has nowhere to go."""
+    scheme, _, place = (address or "").partition(":")
+    if scheme == "folder" and request.output_dir:
+        read, written = Path(place).resolve(), Path(request.output_dir).resolve()
+        if read == written or read in written.parents:
+            raise DataError(
+                f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them",
+                hint="choose an --output-dir outside",
+            )
+    if request.html and Path(request.html).suffix.casefold() not in PAGES:
+        raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")
+    if request.grid and not request.output_dir:
+        raise ConfigError("--grid makes files", hint="say where they go with --output-dir")
+
+
+def choose_samples(dataset: Dataset, request: BrowseRequest) -> Sequence[int]:
+    """The samples that are asked for, in the order in which they are shown."""
+    among = of_classes(dataset, request.classes) if request.classes else None
+    if request.indices is not None:
+        return given(dataset, request.indices)
+    total = dataset.length if among is None else len(among)
+    if request.batch is not None:
+        return among or range(total) if request.in_order else shuffled(dataset, total, request.seed, among)
+    number = min(request.number or (ON_A_PAGE if request.html else total), total)
+    if request.shuffle:
+        return shuffled(dataset, number, request.seed, among)
+    if request.in_order or number == total:
+        return (among or range(total))[:number]
+    return spread(dataset, number, request.seed, among)
+
+
+def picture_job(request: BrowseRequest, *, replaces: bool = False) -> Job[SampleResult]:
+    """What is done with every sample that is shown; `replaces` allows pictures of an earlier run to be replaced."""
+    return Job(
+        partial(render_sample, request=request, replaces=replaces),
+        partial(report_crash, request=request, replaces=replaces),
+    )
+
+
+def show_samples(
+    run: BrowseRun, indices: Sequence[int], spec: DatasetSpec | None, *, title: str, replaces: bool
+) -> Iterator[SampleResult]:
+    """Every sample as a picture: in a file of its own, on contact sheets, or on a page."""
+    request, dataset = run.request, run.dataset
+    samples = ((index, request.seed + turn) for index in indices for turn in range(request.repeat))
+    job = picture_job(request, replaces=replaces)
+    waiting: list[SampleResult] = []
+    on_page: list[SampleResult] = []
+    for row in run.work(job, samples, len(indices) * request.repeat, dataset, spec):
+        run.count(row)
+        if request.grid:
+            waiting.append(row)
+            if len(waiting) == request.grid[0] * request.grid[1]:
+                write_contact_sheet(run, waiting, request.grid[1])
+        if request.html:
+            on_page.append(row)
+        yield row
+    if request.grid and waiting:
+        write_contact_sheet(run, waiting, request.grid[1])
+    if request.html:
+        from classlens.figures.page import write_gallery
+
+        heading = " · ".join(filter(None, (title, dataset.name, request.mode, f"seed {request.seed}")))
+        write_gallery(Path(request.html), heading, [(row.as_data(), row.tile) for row in on_page if row.tile])
+
+
+def write_contact_sheet(run: BrowseRun, waiting: list[SampleResult], columns: int) -> None:
+    """The pictures that wait, on one sheet; then none of them waits."""
+    run.sheets += 1
+    sheet = draw_contact_sheet([decode_jpeg(row.jpeg) for row in waiting if row.jpeg], columns)
+    write_whole(Path(run.request.output_dir) / f"grid_{run.sheets:03d}.jpg", encode_jpeg(sheet))
+    waiting.clear()
+
+
+def plan_batches(dataset: Dataset, indices: Sequence[int], request: BrowseRequest) -> tuple[BatchPlan, list[list[int]]]:
+    """How batches are mixed, and the samples of each.
+
+    Raises:
+        NotOffered: nothing says how training batches these samples, and no size is given.
+    """
+    plan = dataset.batch
+    if plan is None and not request.batch:
+        raise NotOffered(f"{dataset.name} says nothing about batches", hint="give their size: --batch 16")
+    size = request.batch or (plan.size if plan else 1)
+    count = min(request.number or 1, max(1, len(indices) // size))
+    batches = [list(indices[start : start + size]) for start in range(0, count * size, size)]
+    return replace(plan or BatchPlan(size), size=size), batches
+
+
+def trace_last(dataset: Dataset, index: int, seed: int) -> Callable[[], Trace | SampleResult]:
+    """A sample as the network gets it, or what is wrong with it."""
+    try:
+        result: Trace | SampleResult = trace(dataset, index, seed, keep="last")
+    except BAD_SAMPLE as error:
+        result = describe_failure(dataset, index, seed, error)
+    return lambda: result
+
+
+def name_crash(dataset: Dataset, row: SampleResult) -> Trace | SampleResult:
+    return row
+
+
+def show_batches(
+    run: BrowseRun, plan: BatchPlan, batches: Sequence[Sequence[int]], spec: DatasetSpec | None
+) -> Iterator[BatchResult]:
+    """Every batch, mixed; drawn on one sheet, with its bad samples marked."""
+    request, dataset = run.request, run.dataset
+    samples = [(index, request.seed + number) for number, batch in enumerate(batches) for index in batch]
+    results = run.work(Job(trace_last, name_crash), samples, len(samples), dataset, spec)
+    for number, members in enumerate(batches):
+        traces = []
+        left_out = []
+        for one in islice(results, len(members)):
+            if isinstance(one, SampleResult):
+                run.count(one)
+                left_out.append(one)
+            else:
+                traces.append(one)
+        batch = mix(traces, plan, request.seed + number, name=dataset.name)
+        row = BatchResult(number + 1, batch, tuple(left_out))
+        if request.has_pictures:
+            marked = [draw_marked(one, rescue_picture(one.path)) for one in left_out]
+            jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked))
+            row = replace(row, jpeg=jpeg)
+            if request.output_dir:
+                row = replace(row, file=str(Path(request.output_dir, f"batch_{number + 1:03d}.jpg")))
+                write_whole(str(row.file), jpeg)
+        yield row
+
+
+def load_to_measure(dataset: Dataset, index: int, seed: int) -> Callable[[], Measured]:
+    """A loaded sample, or what is wrong with it; what is returned measures it."""
+    try:
+        loaded = find(dataset, index)
+    except BAD_SAMPLE as error:
+        reason = describe_failure(dataset, index, seed, error).error
+        loaded = Found(index, dataset.class_names(index), error=reason)
+    return partial(measured, loaded)
+
+
+def measure_nothing(dataset: Dataset, row: SampleResult) -> Measured:
+    return Measured(row.index, row.class_names, error=row.error)
+
+
+MEASURE = Job(load_to_measure, measure_nothing)
+
+
+def survey_samples(
+    run: BrowseRun, indices: Sequence[int], source: Source | None, spec: DatasetSpec | None
+) -> Iterator[Survey]:
+    """Numbers about the samples; if they are all of the dataset, also which ones are in another split, too."""
+    dataset = run.dataset
+    survey = summed(run.work(MEASURE, ((index, 0) for index in indices), len(indices), dataset, spec))
+    run.bad = len(survey.bad)
+    in_splits: dict[str, tuple[tuple[int, int], ...] | str] = {}
+    is_whole = len(indices) == dataset.length
+    for phase in SPLITS:
+        if source is None or spec is None or not is_whole or phase == run.request.phase:
+            continue
+        try:
+            other = source.dataset(phase)
+        except DataError as error:
+            in_splits[phase] = str(error)
+            continue
+        except ClasslensError:  # there is no such split
+            continue
+        if other.length > max(dataset.length, COMPARED):
+            in_splits[phase] = f"it has {other.length:,} samples, --phase {phase} compares them all"
+        elif is_same(dataset, other):
+            in_splits[phase] = "it has the same files"
+        else:
+            samples = ((index, 0) for index in range(other.length))
+            results = run.work(MEASURE, samples, other.length, other, replace(spec, phase=phase))
+            in_splits[phase] = shared(survey, results)
+    yield replace(
+        survey,
+        dataset=dataset.name,
+        length=dataset.length,
+        classes=dataset.classes or (),
+        in_splits=in_splits,
+        warnings=dataset.warnings,
+    )
+
+
+def is_same(dataset: Dataset, other: Dataset) -> bool:
+    """Whether two splits are the same files, as far as a few of them show."""
+    length = dataset.length
+    places = (0, length // 3, length // 2, length - 1)
+    return length == other.length and all(
+        dataset.sample(place).path == other.sample(place).path is not None for place in places
+    )

@@ -1,0 +1,325 @@
+"""One sample of a browse run: traced, drawn, encoded, and written; the same in this process and in a worker.
+
+What is asked for is a `BrowseRequest`, and what comes of a sample is a `SampleResult`; there is nothing between them
+but the trace.
+"""
+
+import io
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+
+from classlens.adapters import Options
+from classlens.dataset.dataset import Dataset
+from classlens.dataset.decode import read_bytes, salvage
+from classlens.dataset.decoder_warnings import damage_in
+from classlens.dataset.trace import Extent, Trace, trace
+from classlens.errors import ClasslensError, DataError
+from classlens.figures.filmstrip import (
+    DOT,
+    LARGEST,
+    Mode,
+    bad_picture,
+    bad_tile,
+    draw_trace,
+    rescale_snapshot,
+    tile_factor,
+)
+from classlens.files import write_whole, writing
+from classlens.image import Image
+
+KEPT_SNAPSHOTS: Mapping[str, Extent] = {
+    "original": "first",
+    "transformed": "last",
+    "concat": "ends",
+    "pipeline": "all",
+}
+BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+"""What decoders and transforms raise over one sample, which must not end a run."""
+
+TILE = 160
+"""Longest side of a single picture on a page; strips keep their size."""
+
+JPEG_QUALITY = 90
+LONGEST_JPEG = 65_500
+LONGEST_NAME, UNLABELLED = 80, "unlabelled"
+
+
+@dataclass(frozen=True)
+class BrowseRequest:
+    """What to show of a dataset, how, and where it goes.
+
+    A split of an address is opened by `phase` and `options`. `number` samples are shown (of batches, so many), spread
+    over the classes unless they are wanted `in_order` or `shuffle`d; or those of `indices`; of `classes` only; each one
+    `repeat` times. `rescale` enlarges or shrinks what is shown, `swap_channels` exchanges red and blue.
+
+    Pictures go to `output_dir`, one by one, as contact sheets of `grid` (rows, columns), or as training batches of
+    `batch` samples (0: of the config's size); or to one page, `html`; with `statistics` there are numbers instead.
+    `keep_pictures` asks for the drawn picture in every row. `workers` are processes; None decides by the work.
+    """
+
+    phase: Literal["train", "val", "test"] = "train"
+    options: Options = field(default_factory=Options)
+    mode: Mode = "transformed"
+    number: int | None = None
+    indices: tuple[int, ...] | None = None
+    classes: tuple[str, ...] = ()
+    in_order: bool = False
+    shuffle: bool = False
+    seed: int = 0
+    repeat: int = 1
+    rescale: float | None = None
+    swap_channels: bool = False
+    output_dir: str = ""
+    html: str = ""
+    grid: tuple[int, int] | None = None
+    batch: int | None = None
+    statistics: bool = False
+    keep_pictures: bool = False
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in KEPT_SNAPSHOTS:
+            raise ValueError(f"the mode is {', '.join(KEPT_SNAPSHOTS)}, not {self.mode!r}")
+        if sum([self.grid is not None, self.batch is not None, bool(self.html), self.statistics]) > 1:
+            raise ValueError("grid, batch, html and statistics are kinds of results: a run has one of them")
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether samples are drawn with their heading."""
+        return self.keep_pictures or bool(self.output_dir)
+
+    def pixels_needed(self, longest: int) -> float:
+        """How many pixels of a picture's longer side are drawn."""
+        if self.mode in ("concat", "pipeline") and self.rescale is None:
+            return LARGEST
+        pixels = longest * (self.rescale or (tile_factor(longest, longest) if self.grid else 1.0))
+        return pixels if self.has_pictures else min(pixels, TILE)
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """What became of one sample: `error` is empty for a good one, `file` is None where nothing is written.
+
+    `jpeg` is the drawn picture and `tile` the cell of a page, as WebP, where they are wanted.
+    """
+
+    index: int
+    seed: int
+    path: str | None = None
+    class_names: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    file: str | None = None
+    remarks: tuple[str, ...] = ()
+    stages: tuple[Mapping[str, Any], ...] = ()
+    error: str = ""
+    jpeg: bytes | None = field(default=None, repr=False)
+    tile: bytes | None = field(default=None, repr=False)
+
+    @property
+    def title(self) -> str:
+        return f"#{self.index}  {', '.join(self.class_names)}  {self.error or self.path or ''}"
+
+    def as_data(self) -> dict[str, Any]:
+        """The facts, as JSON can hold them."""
+        return {
+            "index": self.index,
+            "seed": self.seed,
+            "path": self.path and os.fsencode(self.path).decode("utf-8", "backslashreplace"),
+            "classes": list(self.class_names),
+            "size": self.size and list(self.size),
+            "file": self.file,
+            "remarks": list(self.remarks),
+            "stages": list(self.stages),
+            "error": self.error or None,
+        }
+
+
+def render_sample(
+    dataset: Dataset, index: int, seed: int, *, request: BrowseRequest, replaces: bool = False
+) -> Callable[[], SampleResult]:
+    """Trace and draw one sample; what is returned encodes and writes it. Whatever is wrong with it is in its row.
+
+    `replaces` allows a picture of an earlier run to be replaced.
+    """
+    sheet, cell = None, None
+    try:
+        result = trace(dataset, index, seed, keep=KEPT_SNAPSHOTS[request.mode], max_side=request.pixels_needed)
+        if request.swap_channels:
+            shots = [replace(one, image=Image(one.image.pixels[..., ::-1].copy())) for one in result.snapshots]
+            result = replace(result, snapshots=tuple(shots))
+        if request.has_pictures:
+            sheet = draw_sheet(result, request)
+        if request.html:
+            cell = draw_cell(result, sheet, request)
+        row = describe_trace(result)
+    except BAD_SAMPLE as error:
+        row = describe_failure(dataset, index, seed, error)
+        sheet, cell = draw_bad_sample(row, request, rescue=request.has_pictures or bool(request.html))
+    row = replace(row, file=place_of(row, dataset, request))
+    return partial(encode_and_write, row, sheet, cell, keep=keeps_jpeg(request), replaces=replaces)
+
+
+def report_crash(
+    dataset: Dataset, row: SampleResult, *, request: BrowseRequest, replaces: bool = False
+) -> SampleResult:
+    """The row of a sample whose decoder killed its process: its file is not opened again."""
+    sheet, cell = draw_bad_sample(row, request, rescue=False)
+    row = replace(row, file=place_of(row, dataset, request))
+    return encode_and_write(row, sheet, cell, keep=keeps_jpeg(request), replaces=replaces)
+
+
+def keeps_jpeg(request: BrowseRequest) -> bool:
+    return request.keep_pictures or request.grid is not None
+
+
+def draw_sheet(result: Trace, request: BrowseRequest) -> Image:
+    """A sample with its heading; a large picture that stands alone is shrunk on a contact sheet only."""
+    rescale = request.rescale
+    if rescale is None and request.grid and request.mode in ("original", "transformed"):
+        height, width = result.snapshots[-1].size
+        rescale = tile_factor(width, height)
+    return draw_trace(result, mode=request.mode, rescale=rescale)
+
+
+def draw_cell(result: Trace, sheet: Image | None, request: BrowseRequest) -> Image:
+    """A sample on a page: its one picture without a heading, or the strip."""
+    if request.mode in ("concat", "pipeline"):
+        return sheet or draw_sheet(result, request)
+    snapshot = result.original if request.mode == "original" else result.transformed
+    height, width = snapshot.size
+    factor = (
+        tile_factor(width, height, TILE) if request.rescale is None else min(request.rescale, TILE / max(snapshot.size))
+    )
+    return Image(rescale_snapshot(snapshot, factor))
+
+
+def draw_bad_sample(row: SampleResult, request: BrowseRequest, *, rescue: bool) -> tuple[Image | None, Image | None]:
+    """A bad sample as sheet and as cell, where they are wanted; `rescue` shows what can still be seen of it."""
+    picture = rescue_picture(row.path) if rescue else None
+    sheet = draw_marked(row, picture) if request.has_pictures else None
+    return sheet, bad_picture(picture, TILE) if request.html else None
+
+
+def draw_marked(row: SampleResult, rescued: Image | None) -> Image:
+    return bad_tile(row.error, f"{', '.join(row.class_names) or 'no label'}{DOT}#{row.index}", rescue=rescued)
+
+
+def rescue_picture(path: str | None) -> Image | None:
+    """What can still be seen of a broken file."""
+    try:
+        return None if path is None else salvage(read_bytes(path))
+    except ClasslensError:
+        return None
+
+
+def describe_trace(result: Trace) -> SampleResult:
+    """The row of a sample that decodes; damaged data that decodes all the same is an error too."""
+    stages = tuple(
+        {"stage": one.stage, "size": one.size, "drawn": as_plain(one.params), "changed": one.changed}
+        for one in result.snapshots
+    )
+    damage = damage_in(result.remarks)
+    return SampleResult(
+        index=result.index,
+        seed=result.seed,
+        path=result.path,
+        class_names=result.class_names,
+        size=result.snapshots[0].size,
+        remarks=result.remarks,
+        stages=stages,
+        error=f"{result.path}: {damage}" if damage and result.path else damage,
+    )
+
+
+def describe_failure(dataset: Dataset, index: int, seed: int, error: Exception) -> SampleResult:
+    """The row of a sample that raised one of `BAD_SAMPLE`."""
+    reason = str(error) if isinstance(error, ClasslensError) else f"{type(error).__name__}: {error}".split("\n")[0]
+    return SampleResult(index, seed, dataset.sample(index).path, dataset.class_names(index), error=reason)
+
+
+def as_plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
+    """Random parameters as JSON can hold them; noise is left out."""
+    if isinstance(value, Mapping):
+        return {key: as_plain(part) for key, part in value.items() if key != "at"}
+    if isinstance(value, np.ndarray):
+        return "noise" if value.size > 16 else value.tolist()
+    if isinstance(value, (tuple, list)):
+        return [as_plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def encode_and_write(
+    row: SampleResult, sheet: Image | None, cell: Image | None, *, keep: bool, replaces: bool
+) -> SampleResult:
+    """Encode what was drawn of a sample, write it if it has a place, and keep the bytes that are wanted."""
+    jpeg = None if sheet is None else encode_jpeg(sheet)
+    if row.file and jpeg:
+        write_picture(row.file, jpeg, replaces=replaces)
+    tile = None
+    if cell is not None:
+        content = io.BytesIO()
+        Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
+        tile = content.getvalue()
+    return replace(row, jpeg=jpeg if keep else None, tile=tile)
+
+
+def encode_jpeg(image: Image) -> bytes:
+    """The picture as JPEG; one longer than JPEG allows is shrunk."""
+    pixels = image.pixels
+    longest = max(pixels.shape[:2])
+    if longest > LONGEST_JPEG:
+        factor = LONGEST_JPEG / longest
+        pixels = np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return data.tobytes()
+
+
+def decode_jpeg(picture: bytes) -> Image:
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR))
+    return Image(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8))
+
+
+def place_of(row: SampleResult, dataset: Dataset, request: BrowseRequest) -> str | None:
+    """`output_dir/class/index_name.jpg`, with the seed where a sample is shown several times.
+
+    The index keeps equal names apart. None where the sample has no file of its own.
+    """
+    if not request.output_dir or request.grid:
+        return None
+    number = f"{row.index:0{len(str(dataset.length - 1))}d}"
+    stem = safe_name(os.path.splitext(os.path.basename(row.path))[0]) if row.path else ""  # noqa: PTH119, PTH122
+    seed = f"seed{row.seed}" if request.repeat > 1 else ""
+    name = "_".join(part for part in (number, stem, seed) if part)
+    group = safe_name(" + ".join(row.class_names[:3])) or UNLABELLED
+    return os.path.join(request.output_dir, group, f"{name}.jpg")  # noqa: PTH118 - a path object costs as much as the file
+
+
+def write_picture(place: str, data: bytes, *, replaces: bool) -> None:
+    """Write a picture, unless it is there; `replaces` allows another one of an earlier run to be replaced.
+
+    Raises:
+        DataError: the place is taken by something else, or takes no files.
+    """
+    with writing(place):
+        if os.path.exists(place):  # noqa: PTH110
+            if Path(place).read_bytes() == data:
+                return
+            if not replaces:
+                raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
+    write_whole(place, data)
+
+
+@lru_cache(maxsize=4096)
+def safe_name(name: str) -> str:
+    """A name that every file system takes, not longer than its limits allow."""
+    printable = "".join("_" if one in '/\\:*?"<>|' or not one.isprintable() else one for one in name)
+    short = printable.encode("utf-8", "replace")[:LONGEST_NAME].decode("utf-8", "ignore")
+    return short.strip(" .")

@@ -1,0 +1,198 @@
+"""Many samples, one after the other or over several processes: in order, with bounded memory.
+
+A run begins in its own process, which has the first pictures ready at once: one thread reads and renders, another one
+encodes and writes. Where much is left to do, new processes share it; one whose decoder dies costs one sample.
+What makes processes is imported where one is made.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import cv2
+
+from classlens.adapters import Options, open_source
+from classlens.dataset.dataset import Dataset
+from classlens.runs.browse_samples import SampleResult
+from classlens.runs.memory import keep_freed_memory
+from classlens.runs.stopping import Stopped, end_with, on_ending_signals
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
+
+AHEAD = 4
+"""Samples in flight per worker."""
+
+FIRST_LOOK = 0.25
+"""Seconds of work after which it is known how long the rest will take."""
+
+WORTHWHILE = 4.0
+"""Seconds of work left that make new processes worthwhile: to start them takes half a second."""
+
+MOST_WORKERS = 8
+SeededIndex = tuple[int, int]
+"""The index and the seed of one picture."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """How to open the dataset: what a worker needs to know, and can be sent."""
+
+    target: str
+    phase: str
+    options: Options
+
+
+@dataclass(frozen=True)
+class Job(Generic[Result]):
+    """What is done with every sample; both functions can be pickled.
+
+    `begin` gets index and seed; it may borrow what belongs to the whole process, such as the global random state. It
+    returns the rest of the work, which does not, and runs beside the next `begin`. `report_crash` makes the result of
+    a sample that killed its process, from what is known of it without opening it again.
+    """
+
+    begin: Callable[[Dataset, int, int], Callable[[], Result]]
+    report_crash: Callable[[Dataset, SampleResult], Result]
+
+
+def run_job(
+    job: Job[Result],
+    dataset: Dataset,
+    spec: DatasetSpec | None,
+    samples: Iterable[SeededIndex],
+    *,
+    total: int,
+    workers: int | None,
+) -> Iterator[Result]:
+    """One result per sample, in the given order; there are `total`.
+
+    `workers` 0 stays in this process, as does a dataset without `spec`; None begins here, and starts processes when
+    the work left is worth it.
+    """
+    waiting = iter(samples)
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    if spec is None or workers == 0 or (workers is None and cores == 1):
+        yield from in_this_process(dataset, waiting, job)
+        return
+    if workers is None:
+        yield from in_this_process(dataset, worthwhile_here(waiting, total), job)
+    packed, workers = pickle.dumps(spec), workers or min(cores, MOST_WORKERS)
+    for sample in waiting:
+        unfinished = yield from in_processes(packed, chain([sample], waiting), job, workers, workers * AHEAD)
+        suspects = iter(unfinished)
+        for suspect in suspects:  # one at a time, so that the one that kills its process is known
+            for index, seed in (yield from in_processes(packed, chain([suspect], suspects), job, 1, 1)):
+                yield job.report_crash(dataset, describe_crash(packed, index, seed))
+
+
+def worthwhile_here(waiting: Iterator[SeededIndex], total: int) -> Iterator[SeededIndex]:
+    """What waits, out of `total`, until it is clear that several processes would be done earlier."""
+    begun = time.process_time()
+    for taken, sample in enumerate(waiting, start=1):
+        yield sample
+        spent = time.process_time() - begun
+        if spent > FIRST_LOOK and (total - taken) * spent / taken > WORTHWHILE:
+            return
+
+
+def in_this_process(dataset: Dataset, samples: Iterable[SeededIndex], job: Job[Result]) -> Iterator[Result]:
+    """Results made here: a thread finishes one while the next one begins."""
+    flying: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        for index, seed in samples:
+            flying.append(thread.submit(job.begin(dataset, index, seed)))
+            while flying and (flying[0].done() or len(flying) > AHEAD):
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+
+
+def in_processes(
+    packed: bytes, samples: Iterable[SeededIndex], job: Job[Result], workers: int, in_flight: int
+) -> Generator[Result, None, deque[SeededIndex]]:
+    """Results from a pool of processes; returns what was in flight when one of them died."""
+    sent: deque[SeededIndex] = deque()
+    flying: deque[Future[Result]] = deque()
+    with new_pool(workers) as pool:
+        try:
+            for index, seed in samples:
+                sent.append((index, seed))
+                flying.append(pool.submit(work, packed, job, index, seed))
+                while len(flying) >= in_flight:
+                    yield flying[0].result()
+                    flying.popleft(), sent.popleft()
+            while flying:
+                yield flying[0].result()
+                flying.popleft(), sent.popleft()
+        except BrokenExecutor:
+            pass
+    return sent
+
+
+def describe_crash(packed: bytes, index: int, seed: int) -> SampleResult:
+    """A sample that killed its process, named by another one: some datasets decode a picture to know its label."""
+    with new_pool(1) as pool:
+        try:
+            path, class_names = pool.submit(path_and_classes, packed, index).result()
+        except BrokenExecutor:
+            path, class_names = None, ()
+    reason = f"{path or f'sample {index}'}: the process that decoded it died"
+    return SampleResult(index, seed, path, class_names, error=reason)
+
+
+@contextmanager
+def new_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes: forked ones can hang in native code that already ran. At the end nothing waits any more."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    context = get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=prepare_worker, initargs=(os.getpid(),))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def prepare_worker(parent: int) -> None:
+    """Ctrl-C is the parent's business; a worker has one thread, keeps its memory, and ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)
+    cv2.setNumThreads(1)
+    keep_freed_memory()
+
+
+@lru_cache(maxsize=1)
+def open_packed(packed: bytes) -> Dataset:
+    """The dataset of a pickled `DatasetSpec`, opened once per process."""
+    spec: DatasetSpec = pickle.loads(packed)
+    return open_source(spec.target, options=spec.options).dataset(spec.phase)
+
+
+def path_and_classes(packed: bytes, index: int) -> tuple[str | None, tuple[str, ...]]:
+    dataset = open_packed(packed)
+    return dataset.sample(index).path, dataset.class_names(index)
+
+
+def work(packed: bytes, job: Job[Result], index: int, seed: int) -> Result:
+    """One sample in a worker, which opens the dataset the first time and can be stopped while it works."""
+    try:
+        with on_ending_signals():
+            return job.begin(open_packed(packed), index, seed)()
+    except Stopped as stopped:  # a pool would send it to the parent as a result, and go on
+        os._exit(128 + stopped.number)
