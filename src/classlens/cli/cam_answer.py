@@ -10,15 +10,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.cost import affordable
-from classlens.cam.explain import ExplainOptions, explain
-from classlens.cam.faithfulness import Box
-from classlens.cam.feeding import box_as_fed, prepared, scaled_whole
+from classlens.cam.classifier import Classifier, Layer, scaled_whole
+from classlens.cam.explain import ExplainOptions, affordable, explain
+from classlens.cam.faithfulness import Box, box_as_fed
+from classlens.cam.forward import describe_output
 from classlens.cam.layers import find_layers, preview
 from classlens.cam.methods import METHODS
 from classlens.cam.model_state import place
-from classlens.cam.output import describe_output
 from classlens.cam.saliency import Explanation, Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.cli.cam_boxes import HINT
@@ -121,7 +119,7 @@ def answered(task: Task, portion: Portion) -> Told:
         methods=task.request.methods,
         layers=[layer.name for layer in task.layers],
         targets=arguments.target_category or ([PREDICTED] if arguments.evaluate else None),
-        manner=replace(task.manner, progress=further(task, portion)),
+        options=replace(task.manner, progress=further(task, portion)),
     )
     if (words := describe_output(classifier)) and words not in task.warned:
         task.warned.add(words)
@@ -184,7 +182,7 @@ def built(request: Request) -> Classifier:
 
 
 def feed_of(classifier: Classifier, arguments: argparse.Namespace) -> Callable[[Image], Image]:
-    return partial(scaled_whole if arguments.whole or arguments.original_size else prepared, classifier)
+    return partial(scaled_whole, classifier) if arguments.whole or arguments.original_size else classifier.prepare
 
 
 def maps_of(explanation: Explanation, arguments: argparse.Namespace) -> Sequence[Saliency | Fused]:
@@ -193,9 +191,8 @@ def maps_of(explanation: Explanation, arguments: argparse.Namespace) -> Sequence
 
 def on_original(found: Saliency | Fused, picture: Image) -> Saliency | Fused:
     """The same map of a whole picture, to be laid over the picture as read."""
-    if isinstance(found, Fused):
-        return Fused(tuple(replace(part, image=picture) for part in found.parts))
-    return replace(found, image=picture)
+    parts = tuple(replace(part, image=picture) for part in found.parts)
+    return Fused(parts) if isinstance(found, Fused) else parts[0]
 
 
 def write_files(

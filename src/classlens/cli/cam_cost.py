@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.cost import runs_ahead, seconds_a_run
-from classlens.cam.explain import ExplainOptions
+from classlens.cam.explain import ExplainOptions, runs_ahead, seconds_a_run
 
 Progress = Callable[[str, int, int], None]
 

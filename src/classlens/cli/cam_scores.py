@@ -39,8 +39,8 @@ def scored(
     found: list[Scored] = []
     for group in grouped(maps, lambda one: (one.index, one.subject)).values():
         box = boxes[group[0].index]
-        several = evaluations(classifier, group, box=box, manner=manner) if group[0].subject else None
-        survivals = randomization_test(classifier, group, manner=manner)
+        several = evaluations(classifier, group, box=box, options=manner) if group[0].subject else None
+        survivals = randomization_test(classifier, group, options=manner)
         for one, left in zip(group, survivals, strict=True):
             found.append(Scored(one, next(several) if several else None, left))
             if manner.progress:

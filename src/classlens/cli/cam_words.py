@@ -12,7 +12,7 @@ from classlens.figures.overlay import caption
 def sentence(found: Saliency | Fused, told: dict[str, Any]) -> str:
     """One line about one map: picture, class, method, layer, and where it is hottest."""
     subject = found.subject
-    number = "" if subject is None else f"{subject.wish} "
+    number = "" if subject is None else f"{subject.as_target} "
     lead = "" if subject is None or subject.against is None else f", logits {subject.logit:+.2f} apart"
     where = "empty" if told["empty"] else "hottest at row {}, column {}".format(*told["hottest"])
     return f"{told['picture']}: {number}{caption(subject)}{lead}, {found.method} at {found.layer}, {where}"
@@ -23,8 +23,8 @@ def complain(shown: Sequence[Saliency | Fused], paths: Sequence[Path], warned: s
     for found in shown:
         if found.heatmap().empty:
             where = f"{paths[found.index]}: the {found.method} map at {found.layer}"
-            print(f"warning: {where} is empty: no position speaks for the class", file=sys.stderr)
-        for part in found.parts if isinstance(found, Fused) else (found,):
+            print(f"warning: {where} is empty: no evidence for this class", file=sys.stderr)
+        for part in found.parts:
             warning = mistrust(part)
             if part.signed and warning not in warned:
                 warned.add(warning)
@@ -36,6 +36,6 @@ def mistrust(found: Saliency) -> str:
     behind = found.layer.rpartition(".")[0]
     hint = f", e.g. --target-layers {behind}" if behind else ""
     return (
-        f"{found.method} takes features for amounts, and those of {found.layer} are negative in part: its map can mislead; "
+        f"{found.method} assumes non-negative features, and those of {found.layer} are negative in part: its map can mislead; "
         f"choose a layer behind the activation{hint}"
     )

@@ -172,9 +172,8 @@ def save_maps(path: Path, shown: Sequence[Saliency | Fused], names: Sequence[str
     for number, found in enumerate(shown):
         of_map = "" if len(shown) == 1 else f"_{number}"
         arrays[f"heatmap{of_map}"] = found.heatmap().values
-        parts = found.parts if isinstance(found, Fused) else (found,)
-        for place, part in enumerate(parts):
-            of_layer = "" if len(parts) == 1 else f"_{place}"
+        for place, part in enumerate(found.parts):
+            of_layer = "" if len(found.parts) == 1 else f"_{place}"
             arrays[f"saliency{of_map}{of_layer}"] = part.values
     check_place(path)
     write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
