@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int, print_note, whole_number
+from classlens.cli.parsing import add_overrides, positive_float, positive_int, print_note, whole_number
 from classlens.runs.stopping import can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
     add_results(parser)
     add_overrides(parser)
-    add_json(parser)
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:

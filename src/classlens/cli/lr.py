@@ -19,7 +19,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_json, add_overrides, positive_int, print_note
+from classlens.cli.parsing import add_overrides, positive_int, print_note
 from classlens.runs.memory import collecting_later
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-level", default="WARNING", help=argparse.SUPPRESS)
     parser.add_argument("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
     add_extras(parser)
-    add_json(parser)
 
 
 def add_extras(parser: argparse.ArgumentParser) -> None:
