@@ -9,9 +9,9 @@ import pytest
 from PIL import Image as Pillow
 
 from classlens.cam.explain import explain
-from classlens.cli import cam_answer, cam_cost, cam_portions
 from classlens.cli.main import main
 from classlens.dataset.decode import read_image
+from classlens.runs import map_pictures, progress
 from tests.cam.conftest import noise_image
 
 ROOT = Path(__file__).parents[2]
@@ -233,7 +233,7 @@ SLIPS = [
     ([CAT, "nothere.py"], "nothere.py"),
     ([CAT, "demo", "--method", "GradCAN"], "no method named 'GradCAN'"),
     ([CAT, "demo", "--colormap", "jat"], "no colour map named 'jat'"),
-    ([CAT, "demo", "--save-path", "x.docx"], "cannot write a .docx picture"),
+    ([CAT, "demo", "--save-path", "x.docx"], "cannot write a picture with the ending '.docx'"),
     ([CAT, "demo", "--npz", "x.npy"], "--npz writes .npz files"),
     ([CAT, "demo", "--box", "1", "2", "3", "4"], "--box without --evaluate"),
     ([CAT, "demo", "--evaluate", "--box", "9", "2", "3", "4"], "--box: 9 2 3 4 is no box"),
@@ -374,7 +374,7 @@ def test_an_empty_map_has_no_hottest_place_and_what_it_is_missing_is_said(capsys
     told = capsys.readouterr()
 
     assert "hottest" not in told.out
-    assert "is empty: no position speaks for the class" in told.err
+    assert "is empty: no evidence for the class" in told.err
     assert "choose a layer behind the activation, e.g. --target-layers backbone.layers.6" in told.err
     main(["cam", CAT, "demo", "--method", "FEM", "XGradCAM", "--target-layers", "backbone.layers.6"])
     assert "warning" not in capsys.readouterr().err
@@ -385,7 +385,7 @@ def test_what_slow_methods_will_cost_is_said_before(capsys, monkeypatch):
     main(words)
     assert "runs of the network" not in capsys.readouterr().err
 
-    monkeypatch.setattr(cam_cost, "WORTH_SAYING", 1)
+    monkeypatch.setattr(map_pictures, "WORTH_A_NOTE", 1)
     main(words)
 
     assert re.search(
@@ -396,8 +396,9 @@ def test_what_slow_methods_will_cost_is_said_before(capsys, monkeypatch):
 
 def test_the_line_of_progress_says_what_is_counted_and_wipes_itself_out(capsys, monkeypatch):
     clock = iter([0.0, 1.0, 3.0, 3.1, 9.0, 9.5])
-    monkeypatch.setattr(cam_cost, "monotonic", lambda: next(clock))
-    count = cam_cost.counting_line()
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    count = progress.progress_line()
 
     for done in (10, 30, 31, 90):
         count("ScoreCAM", done, 90)
@@ -436,10 +437,10 @@ def test_many_pictures_are_read_a_portion_at_a_time_and_told_as_one(tmp_path, ca
         small.save(folder / "same.png")
     (tmp_path / "photos" / "2" / "same.png").write_bytes(b"no picture")
     read = []
-    monkeypatch.setattr(cam_portions, "read_image", lambda path: read.append(path) or read_image(path))
+    monkeypatch.setattr(map_pictures, "read_image", lambda path: read.append(path) or read_image(path))
     sizes = []
     monkeypatch.setattr(
-        cam_answer, "explain", lambda c, pictures, **how: sizes.append(len(read)) or explain(c, pictures, **how)
+        map_pictures, "explain", lambda c, pictures, **how: sizes.append(len(read)) or explain(c, pictures, **how)
     )
 
     words = [

@@ -29,7 +29,7 @@ def config(tmp_path):
 @pytest.fixture(autouse=True)
 def nobody_watches(monkeypatch):
     """No window, also where the tests run on a desktop."""
-    monkeypatch.setattr("classlens.cli.lr_answer.has_display", lambda: False)
+    monkeypatch.setattr("classlens.cli.display.has_display", lambda: False)
 
 
 def lr(*words):
@@ -75,7 +75,7 @@ def test_without_a_file_the_plot_is_in_the_terminal(config, capsys):
 
 def test_a_display_that_cannot_be_reached_leaves_the_terminal(config, capsys, monkeypatch):
     pytest.importorskip("tkinter")
-    monkeypatch.setattr("classlens.cli.lr_answer.has_display", lambda: True)
+    monkeypatch.setattr("classlens.cli.display.has_display", lambda: True)
     monkeypatch.setenv("DISPLAY", ":98765")
 
     assert lr(config, "-d", 1000) == 0

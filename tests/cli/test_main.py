@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from classlens.cli.importing import collecting_later
 from classlens.cli.main import COMMANDS, command_module, main
 from classlens.cli.parsing import Parser, dashed
+from classlens.runs.memory import collecting_later
 
 TOOLS = Path(__file__).parents[2] / "tools" / "visualizations"
 

@@ -1,6 +1,5 @@
 """Curves as figures, SVG, pages and text: what is shown, and that words keep clear of each other."""
 
-import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -8,16 +7,17 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from classlens import Clock, Schedule, draw, replay
 from classlens.errors import DataError, NotFound
 from classlens.figures.chart import chart_of, rows, short
-from classlens.figures.curves_vector import html_of, svg_of
-from classlens.figures.plot_layout import ticks
-from classlens.figures.saving import check_target, save_csv, save_curves
-from classlens.figures.style import colours
+from classlens.figures.curves import ENDINGS
+from classlens.figures.curves_vector import figure_of
+from classlens.figures.drawing import Drawing, check_ending
+from classlens.figures.plot_layout import Stroke, Words, lay_out, ticks
+from classlens.figures.style import STYLES, line_colours
 from classlens.figures.terminal import terminal_plot
+from classlens.runs.schedule_plots import save_table
 from classlens.schedule.chain import Link, chain
 from classlens.schedule.schedule import Group, Mark
 from classlens.schedule.shapes import Cosine, Linear, MultiStep
@@ -41,27 +41,23 @@ def milestones(clock):
     return chain([Link(MultiStep(places, 0.5), 0, 10**9, "epoch", marks=marks)], clock)
 
 
-def words_of(figure):
+def words_of(curves, *, size=(12, 7), title=""):
+    """The words of a plot as matplotlib sets them, each with its box, and the box of the figure."""
+    points = (size[0] * 72, size[1] * 72)
+    figure = figure_of(lay_out(chart_of([curves], title=title), points, STYLES["whitegrid"]), points)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
-    texts = [
-        text
-        for axes in figure.axes
-        for part in [axes, *axes.child_axes]
-        for text in [*part.texts, part.title, part.xaxis.label, part.yaxis.label, *part.get_xticklabels()]
-        if part is axes or part.xaxis.label.get_text()
-    ] + figure.texts
-    return [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text.get_text()]
+    (axes,) = figure.axes
+    return [(text.get_text(), text.get_window_extent(renderer)) for text in axes.texts if text.get_text()], figure.bbox
 
 
 @pytest.mark.parametrize("size", [(12, 7), (6, 4), (4, 3)])
 @pytest.mark.parametrize("rule", [cosine, milestones])
 def test_no_word_lies_on_another_or_leaves_the_picture(size, rule):
-    figure = draw(run(rule=rule), title="a title that is rather long for a picture this small", size=size)
+    title = "a title that is rather long for a picture this small"
 
-    words = words_of(figure)
-    frame = figure.bbox
+    words, frame = words_of(run(rule=rule), title=title, size=size)
 
     for index, (text, box) in enumerate(words):
         assert box.x0 >= frame.x0 - 1, text
@@ -73,19 +69,22 @@ def test_no_word_lies_on_another_or_leaves_the_picture(size, rule):
 
 
 def test_the_figure_shows_steps_epochs_peak_end_and_the_end_of_the_warmup():
-    words = [text for text, _ in words_of(draw(run()))]
+    words = [text for text, _ in words_of(run())[0]]
 
-    assert {"step", "epoch", "learning rate", "peak 0.1", "warm-up ends"} <= set(words)
-    assert any(text.startswith("final\n") for text in words)
+    assert {"step", "epoch", "learning rate", "peak 0.1", "warm-up ends", "final"} <= set(words)
     assert any("4,000 steps = 100 epochs x 40 steps" in text for text in words)
 
 
 def test_the_drawn_line_is_the_curve():
     curves = run()
 
-    line = draw(curves).axes[0].lines[0]
+    parts = lay_out(chart_of([curves]), (864, 504), STYLES["white"])
+    (line,) = [part for part in parts if isinstance(part, Stroke)]
+    heights = {part.text: part.at[1] - 3.2 for part in parts if isinstance(part, Words) and part.anchor == "end"}
+    values = (line.ys - heights["0"]) / (heights["0.1"] - heights["0"]) * 0.1
+    steps = (line.xs - line.xs[0]) / (line.xs[-1] - line.xs[0]) * 3999
 
-    np.testing.assert_allclose(np.interp(np.arange(4000), *line.get_data()), curves[0].values, atol=1e-7)
+    np.testing.assert_allclose(np.interp(np.arange(4000), steps, values), curves[0].values, atol=1e-7)
 
 
 def test_a_finding_is_marked_in_the_panel_that_it_concerns():
@@ -99,7 +98,7 @@ def test_a_finding_is_marked_in_the_panel_that_it_concerns():
 
 
 def test_findings_are_written_on_the_figure():
-    words = " ".join(text for text, _ in words_of(draw(run(rule=lambda clock: bad_course(clock)))))
+    words = " ".join(text for text, _ in words_of(run(rule=bad_course))[0])
 
     assert "! lr of group 0 is nan from step 0 on" in words
 
@@ -109,15 +108,14 @@ def bad_course(clock):
 
 
 def test_a_figure_needs_no_display():
-    figure = draw(run())
-    figure.savefig(io.BytesIO(), format="png")
-
-    assert isinstance(figure, Figure)
+    assert isinstance(draw(run()), Drawing)
+    assert draw(run()).encode(".pdf").startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("style", ["white", "dark", "whitegrid", "darkgrid", "ticks", "ggplot", "default"])
 def test_every_documented_style_and_those_of_matplotlib_are_known(style):
-    draw(run(), style=style).savefig(io.BytesIO(), format="png")
+    for ending in (".png", ".pdf"):
+        assert draw(run(), style=style).encode(ending)
 
 
 def test_an_unknown_style_is_told_with_those_there_are():
@@ -148,7 +146,7 @@ def test_nothing_to_draw_is_an_error():
 
 def test_the_svg_is_well_formed_and_holds_the_exact_curve():
     curves = run(0.1, 0.02)
-    tree = ElementTree.fromstring(svg_of([curves], title="<a & b>"))
+    tree = ElementTree.fromstring(draw(curves, title="<a & b>").encode(".svg"))
     space = {"svg": "http://www.w3.org/2000/svg"}
 
     paths = tree.findall(".//svg:path", space)
@@ -163,7 +161,7 @@ def test_the_svg_is_well_formed_and_holds_the_exact_curve():
 @pytest.mark.parametrize("size", [(12.0, 7.0), (3.0, 2.0), (1.0, 1.0)])
 def test_the_svg_can_be_any_size_and_logarithmic(size, log):
     for rates in ((0.1,), tuple(0.7**k for k in range(14)), (0.0,)):
-        ElementTree.fromstring(svg_of([run(*rates)], size=size, log=log))
+        ElementTree.fromstring(draw(run(*rates), size=size, log=log).encode(".svg"))
 
 
 @pytest.mark.parametrize(
@@ -191,12 +189,12 @@ def test_steps_are_written_short(value, text):
 
 @pytest.mark.parametrize("count", [1, 8, 9, 40])
 def test_there_are_as_many_colours_as_lines(count):
-    assert len(set(colours(count))) == count
+    assert len(set(line_colours(count))) == count
 
 
 def test_the_page_holds_exact_values_and_loads_nothing():
     curves = run(title="</script>")
-    page = html_of([curves])
+    page = draw(curves).encode(".html").decode()
 
     data = json.loads(re.search(r"const chart = (.*);\nconst WIDTH", page).group(1))
 
@@ -226,7 +224,7 @@ def test_the_terminal_names_several_lines():
 def test_every_format_is_written_whole(tmp_path, suffix):
     path = tmp_path / "new" / f"lr{suffix}"
 
-    save_curves(path, [run()])
+    draw(run()).save(path)
 
     assert path.stat().st_size > 1000
     assert [found.name for found in path.parent.iterdir()] == [path.name]
@@ -238,31 +236,31 @@ def test_every_format_is_written_whole(tmp_path, suffix):
 )
 def test_a_file_that_cannot_be_written_is_told_before_any_work(tmp_path, name, message):
     with pytest.raises(DataError, match=message):
-        check_target(tmp_path / name)
+        check_ending(tmp_path / name, ENDINGS)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
 
     with pytest.raises(DataError, match="file is no folder"):
-        check_target(tmp_path / "file" / "lr.png")
+        check_ending(tmp_path / "file" / "lr.png", ENDINGS)
 
 
 def test_checking_a_place_makes_nothing(tmp_path):
-    check_target(tmp_path / "new" / "lr.png")
+    check_ending(tmp_path / "new" / "lr.png", ENDINGS)
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_one_curve_alone_can_be_drawn():
-    assert draw(run()[0]).axes[0].get_ylabel() == "learning rate"
+    assert "learning rate" in draw(run()[0]).encode(".svg").decode()
 
 
 def test_a_picture_of_too_many_pixels_is_refused(tmp_path):
     with pytest.raises(DataError, match="more than 100,000,000 pixels"):
-        save_curves(tmp_path / "lr.png", [run()], size=(200, 200))
+        draw(run(), size=(200, 200)).save(tmp_path / "lr.png")
 
 
 def test_a_table_of_a_billion_rows_is_refused(tmp_path):
     with pytest.raises(DataError, match="1,000,000,000 rows"):
-        save_csv(tmp_path / "lr.csv", [run(clock=Clock.of_steps(10**9))])
+        save_table(tmp_path / "lr.csv", [run(clock=Clock.of_steps(10**9))])

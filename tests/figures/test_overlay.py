@@ -4,9 +4,8 @@ import pytest
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency
 from classlens.errors import NotFound
 from classlens.figures import draw
-from classlens.figures.colour import COLORMAPS, coloured, table
 from classlens.figures.drawing import Drawing
-from classlens.figures.overlay import Style, overlay
+from classlens.figures.overlay import COLORMAPS, OverlayStyle, color_table, draw_heatmap, overlay
 from classlens.image import Image
 from tests.cam.conftest import noise_image
 
@@ -25,39 +24,39 @@ def saliency(*, index=0, subject=None, method="GradCAM", layer="layer4") -> Sali
 
 
 def test_the_opacity_goes_from_the_picture_alone_to_the_colours_alone():
-    np.testing.assert_array_equal(overlay(GREY, ramp(), Style(opacity=0)).pixels, GREY.pixels)
-    np.testing.assert_array_equal(overlay(GREY, ramp(), Style(opacity=1)).pixels, coloured(ramp()))
+    np.testing.assert_array_equal(overlay(GREY, ramp(), OverlayStyle(opacity=0)).pixels, GREY.pixels)
+    np.testing.assert_array_equal(overlay(GREY, ramp(), OverlayStyle(opacity=1)).pixels, draw_heatmap(ramp()).pixels)
 
 
 def test_half_opacity_is_the_mean():
     mixed = overlay(GREY, ramp()).pixels.astype(int)
 
-    assert np.abs(mixed * 2 - coloured(ramp()).astype(int) - 100).max() <= 1
+    assert np.abs(mixed * 2 - draw_heatmap(ramp()).pixels.astype(int) - 100).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["inferno", "magma", "plasma", "viridis", "cividis"])
 def test_uniform_colour_maps_get_lighter_all_the_way(name):
-    light = table(name) @ np.array([0.2126, 0.7152, 0.0722])
+    light = color_table(OverlayStyle(name)) @ np.array([0.2126, 0.7152, 0.0722])
 
     assert (np.diff(light) > -2).all()
     assert light[-1] - light[0] > 100
 
 
 def test_colours_are_red_green_blue():
-    assert table("jet")[0].argmax() == 2
-    assert table("jet")[-1].argmax() == 0
+    assert color_table(OverlayStyle("jet"))[0].argmax() == 2
+    assert color_table(OverlayStyle("jet"))[-1].argmax() == 0
 
 
 def test_an_unknown_colour_map_names_the_known_ones():
     with pytest.raises(NotFound, match="no colour map named 'jat'") as caught:
-        overlay(GREY, ramp(), Style("jat"))
+        overlay(GREY, ramp(), OverlayStyle("jat"))
     assert "jet" in caught.value.hint
     assert "jet" in COLORMAPS
-    assert (table("JET") == table("jet")).all()
+    assert (color_table(OverlayStyle("JET")) == color_table(OverlayStyle("jet"))).all()
 
 
 def test_a_contour_surrounds_what_is_hot():
-    plain, lined = (overlay(GREY, ramp(), Style(contour=share)).pixels for share in (None, 0.5))
+    plain, lined = (overlay(GREY, ramp(), OverlayStyle(contour=share)).pixels for share in (None, 0.5))
 
     changed = np.flatnonzero((plain != lined).any(axis=(0, 2)))
     assert changed.min() in range(20, 25)
@@ -72,7 +71,7 @@ def test_a_heatmap_of_another_size_is_refused():
 @pytest.mark.parametrize("style", [{"opacity": 1.5}, {"opacity": -0.1}, {"contour": 0.0}, {"contour": 1.0}])
 def test_a_style_out_of_range_is_refused(style):
     with pytest.raises(ValueError, match="lies"):
-        Style(**style)
+        OverlayStyle(**style)
 
 
 def test_everything_that_explain_gives_can_be_drawn():

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from classlens import draw
 from classlens.figures import curves_raster
 from classlens.figures.chart import chart_of
-from classlens.figures.curves_raster import encoded_picture, picture_of
-from classlens.figures.plot_layout import Stroke, laid_out
+from classlens.figures.plot_layout import Stroke, lay_out
+from classlens.figures.style import STYLES
 from tests.figures.test_curves import bad_course, cosine, milestones, run
 from tests.figures.test_layout import undecided
 
@@ -19,7 +20,7 @@ BLUE = np.array([0x00, 0x72, 0xB2])
 
 
 def drawn(runs, **options):
-    return np.asarray(picture_of(runs, **options)).astype(int)
+    return draw(runs[0], others=runs[1:], **options).pixels.astype(int)
 
 
 def blue(pixels):
@@ -28,7 +29,9 @@ def blue(pixels):
 
 @pytest.mark.parametrize("rule", [cosine, milestones])
 def test_the_line_lies_where_its_values_are(rule):
-    (stroke,) = [part for part in laid_out(chart_of([run(rule=rule)]), (864, 504), "white") if isinstance(part, Stroke)]
+    (stroke,) = [
+        part for part in lay_out(chart_of([run(rule=rule)]), (864, 504), STYLES["white"]) if isinstance(part, Stroke)
+    ]
     pixels = blue(drawn([run(rule=rule)], style="white"))
 
     found = [
@@ -64,9 +67,9 @@ def test_what_a_metric_decides_is_shaded():
 @pytest.mark.parametrize("style", ["white", "dark", "whitegrid", "darkgrid", "ticks"])
 @pytest.mark.parametrize("size", [(12.0, 7.0), (3.0, 2.0), (1.0, 1.0), (40.0, 1.0)])
 def test_every_style_and_size_is_drawn(style, size):
-    picture = picture_of([run(0.1, 0.02)], style=style, size=size, title="x" * 200)
+    picture = draw(run(0.1, 0.02), style=style, size=size, title="x" * 200)
 
-    assert picture.size == (size[0] * 100, size[1] * 100)
+    assert picture.size == (size[1] * 100, size[0] * 100)
 
 
 def test_nothing_is_drawn_where_there_is_no_value():
@@ -77,11 +80,11 @@ def test_nothing_is_drawn_where_there_is_no_value():
 
 @pytest.mark.parametrize(("suffix", "kind"), [(".png", "PNG"), (".jpg", "JPEG"), (".webp", "WEBP"), (".tif", "TIFF")])
 def test_every_format_has_the_same_picture(suffix, kind):
-    picture = picture_of([run()], size=(4.0, 3.0))
+    picture = draw(run(), size=(4.0, 3.0))
 
-    with Image.open(io.BytesIO(encoded_picture(picture, suffix))) as found:
+    with Image.open(io.BytesIO(picture.encode(suffix))) as found:
         assert found.format == kind
-        difference = np.asarray(found.convert("RGB")).astype(int) - np.asarray(picture)
+        difference = np.asarray(found.convert("RGB")).astype(int) - picture.pixels
     assert np.abs(difference).mean() < 2
 
 

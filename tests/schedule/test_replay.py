@@ -6,7 +6,7 @@ import pytest
 import classlens
 from classlens import Clock, Schedule, replay
 from classlens.schedule.chain import Link, chain, each, sampled
-from classlens.schedule.replay import summary, table
+from classlens.schedule.replay import summarize, table
 from classlens.schedule.schedule import Batches, Group, scaled_by_batch
 from classlens.schedule.shapes import Cosine, Linear, MultiStep, Step
 
@@ -133,7 +133,7 @@ def test_the_table_of_several_runs_says_which():
 
 
 def test_the_summary_is_plain_data():
-    data = json.loads(json.dumps(summary(replay(schedule(), CLOCK, title="run"))))
+    data = json.loads(json.dumps(summarize(replay(schedule(), CLOCK, title="run"))))
 
     assert (data["steps"], data["epochs"], data["steps_per_epoch"]) == (20, 4, 5)
     assert data["curves"][0]["points"]["step"] == list(range(20))

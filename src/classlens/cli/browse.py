@@ -17,11 +17,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int
+from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int, print_note, whole_number
 from classlens.runs.stopping import can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
-    from classlens.cli.picture_window import Show
+    from classlens.cli.display import Show
     from classlens.runs.browse_run import BatchResult, BrowseRun
     from classlens.runs.browse_samples import BrowseRequest, SampleResult
 
@@ -128,13 +128,6 @@ def rows_and_columns(text: str) -> tuple[int, int]:
     return int(rows), int(columns)
 
 
-def whole_number(text: str) -> int:
-    """0, 1, 2, ..."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
 @dataclass(frozen=True)
 class Presentation:
     """What the command does with a run besides making it: show pictures for some `seconds`, print, judge."""
@@ -165,7 +158,7 @@ def run(namespace: argparse.Namespace) -> int:
 def read_request(namespace: argparse.Namespace) -> tuple[str, BrowseRequest, Presentation]:
     """What the options ask for: the address, the run, and what the command does with it."""
     from classlens.adapters import Options
-    from classlens.cli.picture_window import find_screen
+    from classlens.cli.display import find_screen
     from classlens.config import parse_overrides
     from classlens.runs.browse_samples import BrowseRequest
 
@@ -234,10 +227,6 @@ def browse_and_print(target: str, request: BrowseRequest, how: Presentation) -> 
         print_pictures(made, is_shown=how.show is not None)
         print_bad(made)
     return 1 if how.strict and made.bad else 0
-
-
-def print_note(kind: str, text: str) -> None:
-    print(f"{kind + ':':<6} {text}", file=sys.stderr)
 
 
 def describe_batch(row: BatchResult, folder: str) -> str:

@@ -10,13 +10,20 @@ CONFIG is an OpenMMLab-style config or another address. Without a file to write,
 there is a display, and else in the terminal.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import re
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from classlens.cli.importing import collecting_later
-from classlens.cli.parsing import add_json, add_overrides, positive_int
+from classlens.cli.parsing import add_json, add_overrides, positive_int, print_note
+from classlens.runs.memory import collecting_later
+
+if TYPE_CHECKING:
+    from classlens.runs.schedule_plots import LrRequest, SchedulePlots
 
 LARGEST = 100.0
 """Inches; a larger picture is a slip of the pen."""
@@ -84,10 +91,64 @@ def window_size(text: str) -> tuple[float, float]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open, replay, write; the findings decide the exit status only with --strict."""
+    """Plot, then print or show what came out; findings decide the exit status only with --strict."""
     # numpy would start a thread for each core, which takes as long as drawing does, for matrices that no schedule has.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with collecting_later("numpy"):
-        from classlens.cli.lr_answer import answer
+        from classlens.runs.schedule_plots import plot_schedules
+    plots = plot_schedules(read_request(arguments), print_note)
+    if arguments.json:
+        import json
 
-    return answer(arguments)
+        print(json.dumps(plots.as_data(), indent=2))
+    elif plots.files or arguments.not_show:
+        print(plots.text())
+    else:
+        show(plots)
+    return 1 if arguments.strict and plots.findings else 0
+
+
+def read_request(arguments: argparse.Namespace) -> LrRequest:
+    """The request that the arguments spell out."""
+    from classlens.adapters import Options
+    from classlens.config.overrides import parse_overrides
+    from classlens.runs.schedule_plots import LrRequest
+
+    overrides = parse_overrides(arguments.cfg_options)
+    return LrRequest(
+        targets=tuple(arguments.config),
+        labels=None if arguments.label is None else tuple(arguments.label),
+        options=Options(overrides, arguments.trust_config, count_groups=arguments.groups),
+        parameter=arguments.parameter,
+        dataset_size=arguments.dataset_size,
+        gpus=arguments.ngpus,
+        epochs=arguments.epochs,
+        epoch_length=arguments.epoch_length,
+        steps=arguments.steps,
+        scale_by_batch=arguments.auto_scale_lr,
+        title=arguments.title,
+        style=arguments.style,
+        size=arguments.window_size,
+        log=arguments.log,
+        picture=arguments.save_path,
+        page=arguments.html,
+        table=arguments.csv,
+    )
+
+
+def show(plots: SchedulePlots) -> None:
+    """Print the plots in words, and show them in a window where there is a display, else in the terminal."""
+    from classlens.cli import display
+    from classlens.runs.schedule_plots import draw_plots
+
+    asked, columns, lines = plots.request, *shutil.get_terminal_size((100, 30))
+    if display.has_display():
+        print(plots.text())
+        title = asked.title or plots.runs[0].title
+        if display.show_window(lambda size: draw_plots(plots, size=size).encode(".png"), asked.size, title):
+            return
+    from classlens.figures.terminal import terminal_plot
+
+    print(terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=asked.log))
+    if not display.has_display():
+        print(plots.text())

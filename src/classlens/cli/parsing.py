@@ -4,6 +4,7 @@ Nothing heavy is imported here: `--help` and a wrong flag must cost no more than
 """
 
 import argparse
+import sys
 from typing import Any, NoReturn
 
 
@@ -44,6 +45,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
+def print_note(kind: str, text: str) -> None:
+    """A message on the side: `note:  ...` or `warning: ...`."""
+    print(f"{kind + ': ':<7}{text}", file=sys.stderr)
+
+
 def positive_int(text: str) -> int:
     """An argument that counts something: 1, 2, 3, ..."""
     try:
@@ -55,12 +61,32 @@ def positive_int(text: str) -> int:
     return number
 
 
+def whole_number(text: str) -> int:
+    """An argument that may be none: 0, 1, 2, ..."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
 def positive_float(text: str) -> float:
     """An argument that scales something: above 0 and finite."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = as_float(text)
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
+
+
+def share(text: str) -> float:
+    """An argument that is a part of something, from 0 to 1."""
+    number = as_float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
+def as_float(text: str) -> float:
+    """A number, or NaN, which lies in no range."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

@@ -10,12 +10,17 @@ from typing import Any
 from classlens.figures.drawing import Drawing
 
 DRAWERS: dict[str, str] = {
-    "classlens.cam.saliency.Explanation": "classlens.figures.overlay:draw_explanation",
-    "classlens.cam.saliency.Fused": "classlens.figures.overlay:draw_saliency",
+    "classlens.cam.layers.Preview": "classlens.figures.drawing:draw_text",
+    "classlens.cam.saliency.Explanation": "classlens.figures.overlay:draw_maps",
+    "classlens.cam.saliency.Fused": "classlens.figures.overlay:draw_maps",
     "classlens.cam.saliency.Heatmap": "classlens.figures.overlay:draw_heatmap",
-    "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_saliency",
+    "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_maps",
     "classlens.dataset.batch.Batch": "classlens.figures.filmstrip:draw_batch",
+    "classlens.dataset.statistics.Survey": "classlens.figures.drawing:draw_text",
     "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",
+    "classlens.runs.explain_files.MapRun": "classlens.figures.drawing:draw_text",
+    "classlens.runs.map_scores.MapScores": "classlens.figures.drawing:draw_text",
+    "classlens.runs.schedule_plots.SchedulePlots": "classlens.runs.schedule_plots:draw_plots",
     "classlens.schedule.replay.Curve": "classlens.figures.curves:draw_curve",
     "classlens.schedule.replay.Curves": "classlens.figures.curves:draw_curves",
 }

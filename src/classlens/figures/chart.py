@@ -1,16 +1,17 @@
 """What a plot of curves shows, before anything is drawn: panels, lines, marks, words.
 
-matplotlib, SVG, HTML and the terminal all draw the same `Chart`, so they show the same thing. Groups whose values
-are equal share one line; the horizontal axis counts steps, or epochs where runs of different batch sizes meet.
+Pictures, pages and the terminal all show the same `Chart`. Groups whose values are equal share one line; the
+horizontal axis counts steps, or epochs where runs of different batch sizes meet.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classlens.figures.style import colours
+from classlens.figures.style import line_colours
 from classlens.schedule.replay import Curve, Curves
 
 TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
@@ -34,6 +35,11 @@ class Line:
     colour: str
     undecided: float | None = None
     low: NDArray[np.float64] | None = None
+
+    def last(self, digits: int = 4) -> str:
+        """The value at the end, or its bounds where a metric decides."""
+        ends = [self.y[-1]] if self.low is None else [self.low[-1], self.y[-1]]
+        return " to ".join(f"{value:.{digits}g}" for value in ends)
 
 
 @dataclass(frozen=True)
@@ -59,23 +65,21 @@ class Panel:
     def title(self) -> str:
         return TITLES.get(self.name, self.name.replace("_", " "))
 
-    @property
-    def span(self) -> tuple[float, float]:
-        """The lowest and the highest value that is drawn."""
-        values = self.values
-        return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-
-    @property
-    def lowest_positive(self) -> float:
-        """The lowest value that a logarithmic axis can show."""
-        values = self.values[self.values > 0]
-        return float(values.min()) if values.size else 1e-6
-
-    @property
+    @cached_property
     def values(self) -> NDArray[np.float64]:
-        """All that is drawn."""
+        """All finite values of all lines."""
         values = np.concatenate([part for line in self.lines for part in (line.y, line.low) if part is not None])
         return np.asarray(values[np.isfinite(values)])
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The lowest and the highest value that the axis has to show; it begins at 0 unless values are far from that."""
+        low, high = (float(self.values.min()), float(self.values.max())) if self.values.size else (0.0, 1.0)
+        if self.log:
+            return float(self.values[self.values > 0].min()), high
+        low = 0.0 if 0 <= low < 0.5 * high else low
+        reach = 0.0 if high > low else abs(high) or 1.0
+        return low - reach / 2, high + reach / 2
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class Chart:
 
 
 def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None) -> Chart:
-    """Lay out one run, or several in one plot.
+    """The chart of one run, or of several in one plot.
 
     Args:
         log: whether values are on a logarithmic axis; if None, where lines are too far apart for another one.
@@ -100,75 +104,60 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None
     Raises:
         ValueError: there is no run, or nothing in it.
     """
-    if not runs or not any(len(run) for run in runs):
+    if not any(run.curves for run in runs):
         raise ValueError("there is no curve to draw")
     lengths = {run.clock.steps_per_epoch for run in runs}
     in_epochs = len(lengths) > 1 and None not in lengths
-    names = tuple(dict.fromkeys(name for run in runs for name in run.names))
-    (per_epoch,) = lengths if len(lengths) == 1 else (None,)
-    return Chart(
-        title=title or (runs[0].title if len(runs) == 1 else f"{len(runs)} schedules compared"),
-        subtitle=subtitle(runs),
-        x_label="epoch" if in_epochs else "step",
-        x_end=max(position(run, run.clock.steps, in_epochs=in_epochs) for run in runs),
-        per_epoch=per_epoch,
-        panels=tuple(scaled(panel(name, runs, in_epochs=in_epochs), log=log) for name in names),
-        findings=told(runs),
-    )
-
-
-def scaled(panel: Panel, *, log: bool | None) -> Panel:
-    """The panel on the axis that is asked for, or on the one on which every line can be seen."""
-    peaks = [float(line.y[line.y > 0].max()) for line in panel.lines if np.any(line.y > 0)]
-    apart = bool(peaks) and max(peaks) > FAR_APART * min(peaks)
-    return replace(panel, log=(apart if log is None else log) and bool(peaks))
-
-
-def subtitle(runs: Sequence[Curves]) -> str:
-    """The length of the run, and how its steps were counted."""
-    if len(runs) > 1:
-        return ""
-    (run,) = runs
-    return f"{run.clock}" + (f"   ({run.clock.note})" if run.clock.note else "")
-
-
-def told(runs: Sequence[Curves]) -> tuple[str, ...]:
-    """The first few findings, each with the run that it is about where there are several, and how many more."""
-    lines = [
+    subtitle = ""
+    if len(runs) == 1:
+        clock = runs[0].clock
+        subtitle = f"{clock}" + (f"   ({clock.note})" if clock.note else "")
+    findings = [
         f"{run.title}: {finding.what}" if len(runs) > 1 and run.title else finding.what
         for run in runs
         for finding in run.findings
     ]
-    more = len(lines) - MOST_FINDINGS
-    return (*lines[:MOST_FINDINGS], f"and {more} more") if more > 0 else tuple(lines)
+    if len(findings) > MOST_FINDINGS:
+        findings[MOST_FINDINGS:] = [f"and {len(findings) - MOST_FINDINGS} more"]
+    return Chart(
+        title=title or (runs[0].title if len(runs) == 1 else f"{len(runs)} schedules compared"),
+        subtitle=subtitle,
+        x_label="epoch" if in_epochs else "step",
+        x_end=max(run.clock.steps / unit_of(run, in_epochs=in_epochs) for run in runs),
+        per_epoch=lengths.pop() if len(lengths) == 1 else None,
+        panels=tuple(
+            panel_of(name, runs, in_epochs=in_epochs, log=log)
+            for name in dict.fromkeys(name for run in runs for name in run.names)
+        ),
+        findings=tuple(findings),
+    )
 
 
-def position(run: Curves, step: float, *, in_epochs: bool) -> float:
-    return step / (run.clock.steps_per_epoch or 1) if in_epochs else float(step)
+def unit_of(run: Curves, *, in_epochs: bool) -> int:
+    """How many steps make one unit of the horizontal axis."""
+    return (run.clock.steps_per_epoch or 1) if in_epochs else 1
 
 
-def panel(name: str, runs: Sequence[Curves], *, in_epochs: bool) -> Panel:
-    """The lines of one hyper-parameter; a single run's marks are pinned to it."""
-    found = [(run, group) for run in runs for group in merged(run.named(name))]
+def panel_of(name: str, runs: Sequence[Curves], *, in_epochs: bool, log: bool | None) -> Panel:
+    """The lines of one hyper-parameter; the marks of a single run are pinned to it."""
+    lines_of_run = [(run, merge_equal(run.named(name))) for run in runs]
+    every = [(run, lines, curves) for run, lines in lines_of_run for curves in lines]
     lines = []
-    for (run, curves), colour in zip(found, colours(len(found)), strict=True):
+    for (run, siblings, curves), colour in zip(every, line_colours(len(every)), strict=True):
+        label = label_of(run, curves, alone=len(siblings) == 1, several=len(runs) > 1)
+        unit, undecided = unit_of(run, in_epochs=in_epochs), curves[0].course.undecided
         steps, values = curves[0].points
-        x = np.array([position(run, step, in_epochs=in_epochs) for step in steps]) if in_epochs else steps.astype(float)
-        label = label_of(run, curves, alone=len(merged(run.named(name))) == 1, several=len(runs) > 1)
-        lines.append(Line(label, x, values, colour, *open_part(run, curves[0], in_epochs=in_epochs)))
-    single = runs[0] if len(runs) == 1 and runs[0].named(name) else None
-    return Panel(name, tuple(lines), () if single is None else pins(single, name))
+        bounds = () if undecided is None else (undecided.first / unit, curves[0].lowest)
+        lines.append(Line(label, steps / unit, values, colour, *bounds))
+    peaks = [float(line.y[line.y > 0].max()) for line in lines if np.any(line.y > 0)]
+    if log is None:
+        log = bool(peaks) and max(peaks) > FAR_APART * min(peaks)
+    pins = pins_of(runs[0], name) if len(runs) == 1 else ()
+    return Panel(name, tuple(lines), pins, log and bool(peaks))
 
 
-def open_part(run: Curves, curve: Curve, *, in_epochs: bool) -> tuple[float | None, NDArray[np.float64] | None]:
-    """From where on a metric decides, and the lowest that the values can be; None where nothing is open."""
-    if curve.course.undecided is None:
-        return None, None
-    return position(run, curve.course.undecided.first, in_epochs=in_epochs), curve.lowest
-
-
-def merged(curves: Sequence[Curve]) -> list[list[Curve]]:
-    """Curves with the same values together: groups that differ in something else."""
+def merge_equal(curves: Sequence[Curve]) -> list[list[Curve]]:
+    """Curves with the same values together, the highest first: groups that differ in something else."""
     together: dict[tuple[float, int], list[Curve]] = {}
     for curve in curves:
         together.setdefault((curve.group.initial[curve.name], id(curve.course)), []).append(curve)
@@ -177,41 +166,40 @@ def merged(curves: Sequence[Curve]) -> list[list[Curve]]:
 
 def label_of(run: Curves, curves: Sequence[Curve], *, alone: bool, several: bool) -> str:
     """What a line is called: the run where there are several, the group where there are several."""
-    tensors = [curve.group.tensors for curve in curves]
     names = list(dict.fromkeys(curve.group.name for curve in curves))
-    group = names[0] if len(names) == 1 else together(names)
-    known = [count for count in tensors if count is not None]
-    count = f" · {sum(known)} tensors" if known else ""
+    beginnings = {name.partition(",")[0] for name in names}
+    group = names[0]
+    if len(names) > 1:
+        group = beginnings.pop() if len(beginnings) == 1 else f"{names[0]} and {len(names) - 1} more"
+    if len(group) > LONGEST_LABEL:
+        group = group[: LONGEST_LABEL - 1] + "…"
+    counts = [curve.group.tensors for curve in curves if curve.group.tensors is not None]
     parts = [run.title] if several else []
-    parts += [] if alone and (several or len(names) == 1) else [shortened(group) + count]
-    return "  ".join(parts) if parts else shortened(group)
+    if not alone or (len(names) > 1 and not several):
+        parts.append(group + (f" · {sum(counts)} tensors" if counts else ""))
+    return "  ".join(parts) if parts else group
 
 
-def together(names: Sequence[str]) -> str:
-    """What several groups of one line are called: what their names begin with, or the first and how many more."""
-    heads = {name.partition(",")[0] for name in names}
-    return heads.pop() if len(heads) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
-
-
-def pins(run: Curves, name: str) -> tuple[Pin, ...]:
+def pins_of(run: Curves, name: str) -> tuple[Pin, ...]:
     """Peak, findings and marks of one run, the more important first."""
     curve = max(run.named(name), key=lambda each: each.group.initial[each.name])
-    step, value = curve.peak
-    moves = curve.points[1][np.isfinite(curve.points[1])]
-    found = [Pin(step, f"peak {value:.4g}", value)] if moves.size and moves.max() > moves.min() else []
+    values = curve.points[1][np.isfinite(curve.points[1])]
+    pins = []
+    if values.size and values.max() > values.min():
+        step, value = curve.peak
+        pins.append(Pin(step, f"peak {value:.4g}", value))
     if (undecided := curve.course.undecided) is not None:
-        found.append(Pin(undecided.first, f"{undecided} from here on; dashed: always, never improving"))
-    mistakes = [finding for finding in run.findings if finding.name == name]
-    found += [Pin(finding.step, finding.kind, warns=True) for finding in mistakes if finding.step is not None]
+        pins.append(Pin(undecided.first, f"{undecided} from here on; dashed: always, never improving"))
+    pins += [
+        Pin(finding.step, finding.kind, warns=True)
+        for finding in run.findings
+        if finding.name == name and finding.step is not None
+    ]
     epoch = run.clock.steps_per_epoch
     for mark in curve.course.marks:
-        exact = run.clock.by_epoch and epoch and mark.step % epoch == 0
-        found.append(Pin(mark.step, mark.what + (f" (epoch {mark.step // epoch})" if exact and epoch else "")))
-    return tuple(found)
+        ends_epoch = run.clock.by_epoch and epoch and mark.step % epoch == 0
+        pins.append(Pin(mark.step, mark.what + (f" (epoch {mark.step // epoch})" if ends_epoch and epoch else "")))
+    return tuple(pins)
 
 
 def rows(boxes: Sequence[tuple[float, float]], *, most: int = 3) -> list[int | None]:
@@ -227,24 +215,6 @@ def rows(boxes: Sequence[tuple[float, float]], *, most: int = 3) -> list[int | N
         if placed[-1] is not None:
             taken[placed[-1]].append((left, right))
     return placed
-
-
-def entry(line: Line, *, brief: bool = False) -> str:
-    """A line of the legend: what it is, and, unless it has to be brief, its highest and its last value."""
-    finite = line.y[np.isfinite(line.y)]
-    if brief or not finite.size:
-        return line.label
-    return f"{line.label}   {finite.max():.3g} → {last_value(line, 3)}"
-
-
-def last_value(line: Line, digits: int = 4) -> str:
-    """The value at the end, or its bounds where a metric decides."""
-    ends = [line.y[-1]] if line.low is None else [line.low[-1], line.y[-1]]
-    return " to ".join(f"{value:.{digits}g}" for value in ends)
-
-
-def number(value: float) -> str:
-    return f"{value:.4g}"
 
 
 def short(value: float) -> str:

@@ -1,4 +1,7 @@
-"""Curves as SVG text, in a few milliseconds and without a plotting package."""
+"""A plot as SVG text, as an HTML page, and, by matplotlib, as PDF and EPS.
+
+SVG and pages take a few milliseconds and no plotting package.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ import json
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
+from io import BytesIO
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classlens.figures.chart import Chart, Line, chart_of
-from classlens.figures.plot_layout import Area, Box, Dot, Numbers, Primitive, Segment, Stroke, Words, laid_out
-from classlens.figures.style import DEFAULT
-from classlens.schedule.replay import Curves, escaped, finite
+from classlens.figures.chart import Chart
+from classlens.figures.plot_layout import Area, Box, Dot, Numbers, Part, Point, Segment, Stroke, Words
+from classlens.schedule.replay import escaped, finite
+from classlens.sharing import ALONE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HAIR = 0.75
 """Points of a line that is one pixel wide on a screen."""
@@ -23,26 +30,17 @@ SHARP = 'shape-rendering="crispEdges"'
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 
 
-def svg_of(
-    runs: Sequence[Curves],
-    *,
-    title: str = "",
-    style: str = DEFAULT,
-    size: tuple[float, float] = (12.0, 7.0),
-    log: bool | None = None,
-) -> str:
-    """The plot of one or several runs as SVG; `size` is (width, height) in inches, `style` one of `STYLES`."""
-    width, height = size[0] * 72, size[1] * 72
-    parts = laid_out(chart_of(runs, title=title, log=log), (width, height), style)
+def svg_of(parts: Sequence[Part], size: Point) -> str:
+    """A plot of `size` (width, height) in points as SVG."""
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0] * 96:.0f}" height="{size[1] * 96:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="{FONT}" fill="none">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0] / 0.75:.0f}" height="{size[1] / 0.75:.0f}" '
+        f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" font-family="{FONT}" fill="none">'
     )
-    return "\n".join([head, *map(written, parts), "</svg>\n"])
+    return "\n".join([head, *map(svg_element, parts), "</svg>\n"])
 
 
-def written(part: Primitive) -> str:
-    """One primitive as an SVG element."""
+def svg_element(part: Part) -> str:
+    """One part as an SVG element."""
     match part:
         case Words((x, y), text, size, colour, anchor, bold, turned):
             turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""
@@ -58,24 +56,24 @@ def written(part: Primitive) -> str:
                 f'stroke-width="{HAIR * width:g}" {SHARP}{dashes}/>'
             )
         case Box((x, y), (width, height), fill, outline):
-            paint = f'fill="{fill or "none"}" {SHARP}' + (
-                f' stroke="{outline}" stroke-width="{HAIR}"' if outline else ""
+            edge = f' stroke="{outline}" stroke-width="{HAIR}"' if outline else ""
+            return (
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
+                f'fill="{fill or "none"}" {SHARP}{edge}/>'
             )
-            return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" {paint}/>'
         case Dot((x, y), radius, colour):
             return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" fill="{colour}"/>'
         case Stroke(xs, ys, colour, width, dashed):
             dashes = ' stroke-dasharray="6 4"' if dashed else ' stroke-linejoin="round"'
-            return f'<path d="{path(xs, ys)}" stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
+            return f'<path d="{svg_path(xs, ys)}" stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
         case Area(xs, upper, lower, colour):
             known = np.isfinite(upper) & np.isfinite(lower)
-            around = path(
-                np.concatenate([xs[known], xs[known][::-1]]), np.concatenate([upper[known], lower[known][::-1]])
-            )
+            there, back = (xs[known], upper[known]), (xs[known][::-1], lower[known][::-1])
+            around = svg_path(*(np.concatenate(both) for both in zip(there, back, strict=True)))
             return f'<path d="{around}Z" fill="{colour}"/>'
 
 
-def path(xs: Numbers, ys: Numbers) -> str:
+def svg_path(xs: Numbers, ys: Numbers) -> str:
     """The points of a curve, with a new start wherever it has no value."""
     words, pen = [], "M"
     for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
@@ -87,17 +85,54 @@ def path(xs: Numbers, ys: Numbers) -> str:
     return "".join(words)
 
 
-def html_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None) -> str:
-    """The plot of one or several runs as an HTML page."""
-    chart = chart_of(runs, title=title, log=log)
-    page = files("classlens.figures").joinpath("curves_page.html").read_text("utf-8")
-    # "</" would end the script element early, whatever stands in a title.
-    data = json.dumps(data_of(chart), separators=(",", ":")).replace("</", "<\\/")
-    return page.replace("{{title}}", escape(chart.title or "schedule")).replace('"{{chart}}"', data)
+def print_file(parts: Sequence[Part], size: Point, ending: str) -> bytes:
+    """A plot of `size` (width, height) in points as a file for printing: .pdf or .eps."""
+    import matplotlib as mpl
+
+    content = BytesIO()
+    # matplotlib's settings are those of the whole process; none of the user's may move what is laid out already.
+    with ALONE, mpl.rc_context(mpl.rcParamsDefault):
+        figure_of(parts, size).savefig(content, format=ending[1:])
+    return content.getvalue()
 
 
-def data_of(chart: Chart) -> dict[str, Any]:
-    return {
+def figure_of(parts: Sequence[Part], size: Point) -> Figure:
+    """A plot of `size` (width, height) in points as a figure of matplotlib, of one pair of axes over all of it."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Circle, Rectangle
+
+    width, height = size
+    figure = Figure(figsize=(width / 72, height / 72))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    for order, part in enumerate(parts):
+        match part:
+            case Words((x, y), text, letters, colour, anchor, bold, turned):
+                axes.text(
+                    x, y, text.replace("$", r"\$"), size=letters, color=colour, weight="bold" if bold else "normal",
+                    rotation=90 if turned else 0, rotation_mode="anchor", verticalalignment="baseline", zorder=order,
+                    horizontalalignment={"start": "left", "middle": "center", "end": "right"}[anchor],
+                )  # fmt: skip
+            case Segment((x1, y1), (x2, y2), colour, thickness, dotted):
+                dashes = ":" if dotted else "-"
+                axes.plot([x1, x2], [y1, y2], dashes, color=colour, linewidth=HAIR * thickness, zorder=order)
+            case Box(corner, (across, down), fill, outline):
+                box = Rectangle(corner, across, down, facecolor=fill or "none", edgecolor=outline or "none")
+                box.set(linewidth=HAIR, zorder=order)
+                axes.add_patch(box)
+            case Dot(centre, radius, colour):
+                axes.add_patch(Circle(centre, radius, color=colour, linewidth=0, zorder=order))
+            case Stroke(xs, ys, colour, thickness, dashed):
+                dashes = "--" if dashed else "-"
+                axes.plot(xs, ys, dashes, color=colour, linewidth=thickness, zorder=order)
+            case Area(xs, upper, lower, colour):
+                axes.fill_between(xs, upper, lower, color=colour, linewidth=0, zorder=order)
+    return figure
+
+
+def html_of(chart: Chart) -> str:
+    """A chart as a page that can be zoomed and read."""
+    data = {
         "title": chart.title,
         "subtitle": chart.subtitle,
         "findings": list(chart.findings),
@@ -108,20 +143,23 @@ def data_of(chart: Chart) -> dict[str, Any]:
             {
                 "title": panel.title,
                 "log": panel.log,
-                "lines": [line_data(line) for line in panel.lines],
+                "lines": [
+                    {
+                        "label": line.label,
+                        "colour": line.colour,
+                        "x": line.x.tolist(),
+                        "y": [finite(value) for value in line.y.tolist()],
+                        "undecided": line.undecided,
+                        "low": None if line.low is None else [finite(value) for value in line.low.tolist()],
+                    }
+                    for line in panel.lines
+                ],
                 "pins": [{"x": pin.x, "text": pin.text, "y": pin.y, "warns": pin.warns} for pin in panel.pins],
             }
             for panel in chart.panels
         ],
     }
-
-
-def line_data(line: Line) -> dict[str, Any]:
-    return {
-        "label": line.label,
-        "colour": line.colour,
-        "x": line.x.tolist(),
-        "y": [finite(value) for value in line.y.tolist()],
-        "undecided": line.undecided,
-        "low": None if line.low is None else [finite(value) for value in line.low.tolist()],
-    }
+    page = files("classlens.figures").joinpath("curves_page.html").read_text("utf-8")
+    # "</" would end the script element early, whatever stands in a title.
+    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    return page.replace("{{title}}", escape(chart.title or "schedule")).replace('"{{chart}}"', text)

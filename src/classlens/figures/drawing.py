@@ -6,14 +6,14 @@ imported here: a drawing of text needs no numpy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from classlens.errors import DataError
 from classlens.files import check_place, write_whole
@@ -59,7 +59,7 @@ class Drawing:
     @property
     def endings(self) -> tuple[str, ...]:
         """The endings of the files that `save` can write."""
-        own = {**self.encoders, **({} if self.rasterise is None else PIXELS), **({".txt": None} if self.text else {})}
+        own = {*self.encoders, *(() if self.rasterise is None else PIXELS), *((".txt",) if self.text else ())}
         return tuple(sorted(own))
 
     @cached_property
@@ -84,19 +84,17 @@ class Drawing:
         return self.image.size
 
     def encode(self, ending: str) -> bytes:
-        """The content of a file with this ending, e.g. ".png".
-
-        Raises:
-            DataError: this drawing has no such format.
-        """
+        """The content of a file with this ending, one of `endings`."""
         kind = ending.casefold()
         if kind in self.encoders:
             return self.encoders[kind]()
-        if kind in PIXELS and self.rasterise is not None:
-            return encode_image(self.image, kind)
-        if kind == ".txt" and self.text:
+        if self.rasterise is None:
             return f"{self.text}\n".encode()
-        raise unknown_ending(Path(f"name{ending}"), self.endings)
+        from PIL import Image as Pillow
+
+        content, name = BytesIO(), PIXELS[kind]
+        Pillow.fromarray(self.pixels).save(content, name, **SETTINGS.get(name, {}))
+        return content.getvalue()
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a file, and the folders on the way; the ending says the format.
@@ -105,9 +103,7 @@ class Drawing:
             DataError: this drawing has no such format, or the file cannot be written.
         """
         place = Path(path)
-        if place.suffix.casefold() not in self.endings:
-            raise unknown_ending(place, self.endings)
-        check_place(place)
+        check_ending(place, self.endings)
         write_whole(place, self.encode(place.suffix))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
@@ -117,15 +113,24 @@ class Drawing:
         return {"text/plain": repr(self), "image/png": self.encode(".png")}
 
 
-def encode_image(image: Image, ending: str) -> bytes:
-    """Pixels in one of the formats of `PIXELS`."""
-    from PIL import Image as Pillow
+def check_ending(path: Path, endings: Collection[str]) -> None:
+    """Find out, if need be before any work, whether a drawing can be written into this file.
 
-    content, kind = BytesIO(), PIXELS[ending.casefold()]
-    Pillow.fromarray(image.pixels).save(content, kind, **SETTINGS.get(kind, {}))
-    return content.getvalue()
+    Raises:
+        DataError: its ending is none of `endings`, or the place cannot be written.
+    """
+    check_place(path)
+    if path.suffix.casefold() not in endings:
+        what = f"with the ending {path.suffix!r}" if path.suffix else "under a name without ending"
+        raise DataError(f"{path}: cannot write a picture {what}", hint=f"use one of {' '.join(sorted(endings))}")
 
 
-def unknown_ending(path: Path, endings: tuple[str, ...]) -> DataError:
-    what = f"with the ending {path.suffix!r}" if path.suffix else "under a name without ending"
-    return DataError(f"{path}: cannot write a picture {what}", hint=f"use one of {' '.join(sorted(endings))}")
+class Tabular(Protocol):
+    """A result that is a table."""
+
+    def text(self) -> str: ...
+
+
+def draw_text(result: Tabular) -> Drawing:
+    """The drawing of a table: its text."""
+    return Drawing(text=result.text())

@@ -1,7 +1,7 @@
-"""What a plot is drawn with: words, straight lines, boxes, dots, curves and areas, each at its place.
+"""Where everything of a plot goes: words, straight lines, boxes, dots, curves and areas, each at its place.
 
-Lengths are in points (1/72 inch) from the top left corner of the picture. `curves_svg.py` and `curves_raster.py` each
-know how to put every one of them down, in the order in which they are listed.
+Lengths are in points (1/72 inch) from the top left corner of the picture. Each back end (pixels, SVG, PDF) knows how to
+paint every one of these parts, in the order in which they are listed, and decides nothing else: all show one picture.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from classlens.figures.chart import Chart, Line, Panel, entry, last_value, number, rows, short
-from classlens.figures.style import FAINT, INK, STYLES, WARNING, Style, tinted
-from classlens.figures.text import broken, estimated_width, shortened_in_the_middle
+from classlens.figures.chart import Chart, Line, Panel, rows, short
+from classlens.figures.style import WARNING, Style, blend
+from classlens.figures.text import break_lines, estimated_width, shorten_middle
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Point: TypeAlias = tuple[float, float]
+Number = TypeVar("Number", float, Numbers)
 
 
 class Words(NamedTuple):
@@ -79,122 +80,7 @@ class Area(NamedTuple):
     colour: str
 
 
-Primitive: TypeAlias = Words | Segment | Box | Dot | Stroke | Area
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Where one panel is, and what its edges mean: x from 0 to `x_end`, y from `low` to `high`; lengths in points."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    x_end: float
-    low: float
-    high: float
-    log: bool
-
-    @property
-    def right(self) -> float:
-        return self.left + self.width
-
-    @property
-    def bottom(self) -> float:
-        return self.top + self.height
-
-    def x(self, value: float) -> float:
-        return self.left + value / self.x_end * self.width
-
-    def xs(self, values: Numbers) -> Numbers:
-        return self.left + values / self.x_end * self.width
-
-    def y(self, value: float) -> float:
-        return float(self.ys(np.array([value]))[0])
-
-    def ys(self, values: Numbers) -> Numbers:
-        """The same for many values; those that the axis cannot show are NaN."""
-        if self.log:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                share = (np.log10(values) - log10(self.low)) / (log10(self.high) - log10(self.low))
-        else:
-            share = (values - self.low) / (self.high - self.low)
-        return np.where(np.isfinite(share), self.top + self.height * (1 - share), np.nan)
-
-
-def limits(panel: Panel, room: float) -> tuple[float, float]:
-    """The values at the lower and the upper edge, with `room` (a share of the height) left above the curves."""
-    low, high = panel.span
-    if panel.log:
-        low = max(low, panel.lowest_positive)
-        decades = max(high / low, 10.0)
-        return low / decades**0.04, high * decades ** (room / (1 - room) + 0.02)
-    low = 0.0 if 0 <= low < 0.5 * high else low
-    if high == low:
-        reach = abs(high) or 1.0
-        low, high = low - reach / 2, high + reach / 2
-    reach = high - low
-    return low - 0.03 * reach, high + reach * (room / (1 - room) + 0.02)
-
-
-def ticks(low: float, high: float, most: int) -> list[float]:
-    """At most about `most` round numbers (1, 2 or 5 times a power of ten) between two ends."""
-    rough = (high - low) / most
-    power = 10.0 ** floor(log10(rough))
-    stride = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    first = ceil(low / stride - 1e-9)
-    return [float(f"{index * stride:.12g}") for index in range(first, floor(high / stride + 1e-9) + 1)]
-
-
-def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most about `most` powers of ten between two ends; with few of them, twice and five times each as well."""
-    powers = range(floor(log10(low)), floor(log10(high)) + 1)
-    factors = (1, 2, 5) if 3 * len(powers) <= most else (1,)
-    stride = max(1, ceil(len(powers) / most))
-    found = [float(f"{factor}e{power}") for power in powers if power % stride == 0 for factor in factors]
-    return [value for value in found if low <= value <= high]
-
-
-SIZE = 9.0
-SPACING, TIGHTEST = 14.0, 7.0
-"""Distances between the lines of a legend: the usual one, and the least that can be read."""
-
-KEY = 29.0
-"""What a piece of the line itself takes, with its gaps."""
-
-
-def legend_width(panel: Panel) -> float:
-    """How much the words beside a panel would like to have."""
-    if len(panel.lines) == 1:
-        return max(estimated_width(last_value(panel.lines[0]), SIZE), estimated_width("final", SIZE)) + 10
-    return max(estimated_width(entry(line), SIZE) for line in panel.lines) + KEY + 6
-
-
-def final_value(panel: Panel, frame: Frame, beside: float) -> Iterator[Primitive]:
-    """The final value of a single line, where it ends, if it fits beside the panel."""
-    if legend_width(panel) > beside:
-        return
-    last = float(panel.lines[0].y[-1])
-    y = min(frame.y(last), frame.bottom - 14) if isfinite(frame.y(last)) else frame.top + 10
-    yield Words((frame.right + 8, y), "final", SIZE, FAINT)
-    yield Words((frame.right + 8, y + 12), last_value(panel.lines[0]), SIZE, FAINT)
-
-
-def legend(panel: Panel, frame: Frame, beside: float) -> Iterator[Primitive]:
-    """One entry per line, without its values where they do not fit, and how many more where the height ends."""
-    count, x, room = len(panel.lines), frame.right + 8, beside - KEY
-    spacing = max(min(SPACING, frame.height / count), TIGHTEST)
-    size = min(SIZE, 0.8 * spacing)
-    fitting = max(1, int(frame.height / spacing))
-    shown = count if count <= fitting else fitting - 1
-    brief = any(estimated_width(entry(line), size) > room for line in panel.lines)
-    for index, line in enumerate(panel.lines[:shown]):
-        y = frame.top + spacing * (index + 0.7)
-        yield Segment((x, y - 3), (x + 16, y - 3), line.colour, 2.0)
-        yield Words((x + 21, y), shortened_in_the_middle(entry(line, brief=brief), size, room), size, INK)
-    if shown < count:
-        words = shortened_in_the_middle(f"and {count - shown} more", size, room)
-        yield Words((x + 21, frame.top + spacing * (shown + 0.7)), words, size, FAINT)
+Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area
 
 
 TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0
@@ -209,36 +95,77 @@ STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0
 TICK_WIDTH, TICK_HEIGHT = 66, 32
 """About how far values on the axes are from each other."""
 
-Size = tuple[float, float]
+SPACING, TIGHTEST = 14.0, 7.0
+"""Distances between the lines of a legend: the usual one, and the least that can be read."""
+
+KEY = 29.0
+"""What a piece of the line itself takes in a legend, with its gaps."""
 
 
-def laid_out(chart: Chart, size: Size, style: str) -> list[Primitive]:
-    """The plot in a picture of `size` (width, height) in points, in one of `STYLES`; later parts lie on earlier ones."""
-    look, (width, height) = STYLES[style], size
-    around = surroundings(chart, size)
+@dataclass(frozen=True)
+class Frame:
+    """Where one panel is, and what its edges mean: x from 0 to `x_end`, y from `low` to `high`; lengths in points."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    x_end: float
+    low: float
+    high: float
+    log: bool = False
+
+    def x(self, value: Number) -> Number:
+        return self.left + value / self.x_end * (self.right - self.left)
+
+    def ys(self, values: Numbers | Sequence[float]) -> Numbers:
+        """The heights of values; NaN where the axis cannot show one."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.log:
+                share = (np.log10(values) - log10(self.low)) / (log10(self.high) - log10(self.low))
+            else:
+                share = (np.asarray(values) - self.low) / (self.high - self.low)
+        return np.where(np.isfinite(share), self.top + (self.bottom - self.top) * (1 - share), np.nan)
+
+
+def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
+    """The plot in a picture of `size` (width, height) in points; later parts lie on earlier ones."""
+    width, height = size
+    around = lay_out_margins(chart, size, style)
     top, bottom = 12 + around.above, height - 8 - around.below
     share = (bottom - top) / len(chart.panels)
-    left, beside = value_width(chart, share), min(max(map(legend_width, chart.panels)), 0.45 * width)
-    parts: list[Primitive] = [Box((0, 0), size, fill="#ffffff"), *around.words]
+    most = max(2, int(share // TICK_HEIGHT))
+    labels = [
+        f"{value:.4g}"
+        for panel in chart.panels
+        for room in (0.0, 0.4)  # what the words of marks take is not known yet
+        for value in ticks(*limits(panel, room), most, log=panel.log)
+    ]
+    left = 28 + max((estimated_width(label, SMALL) for label in labels), default=0.0)
+    beside = min(max(map(legend_width, chart.panels)), 0.45 * width)
+    right = left + max(width - left - 8 - beside, 10.0)
+    steps = ticks(0, chart.x_end, max(1, int((right - left) // TICK_WIDTH)))
+    parts: list[Part] = [Box((0, 0), size, fill=style.page), *around.words]
     for index, panel in enumerate(chart.panels):
-        last = index == len(chart.panels) - 1
-        place = (
-            left,
-            top + index * share,
-            max(width - left - 8 - beside, 10.0),
-            max(share - (0 if last else 16), 10.0),
-        )
-        frame, marks = framed(chart, panel, place)
-        parts += draw_panel(panel, frame, marks, look)
-        parts += legend(panel, frame, beside) if len(panel.lines) > 1 else final_value(panel, frame, beside)
-        parts += step_axis(frame, look, chart.x_label if around.named else "") if last else step_marks(frame, look)
+        is_last, start = index == len(chart.panels) - 1, top + index * share
+        edges = (left, start, right, start + max(share - (0 if is_last else 16), 10.0))
+        frame, marks = frame_panel(chart, panel, edges)
+        parts += panel_parts(panel, frame, marks, steps, style)
+        parts += legend(panel, frame, beside, style)
+        parts += [
+            Segment((x, frame.bottom), (x, frame.bottom + 4), style.frame or style.faint) for x in map(frame.x, steps)
+        ]
         if index == 0 and chart.per_epoch and around.epochs:
-            parts += epoch_axis(chart.per_epoch, frame)
+            parts += epoch_axis(chart.per_epoch, frame, style)
+    bottom = frame.bottom
+    parts += [Words((frame.x(step), bottom + 16), short(step), SMALL, style.ink, "middle") for step in steps]
+    if around.named:
+        parts.append(Words(((left + right) / 2, bottom + 30), chart.x_label, PLAIN, style.ink, "middle"))
     return parts
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Margins:
     """What stands above and below the panels, and how high it is; small pictures go without some of it."""
 
     words: tuple[Words, ...]
@@ -248,54 +175,46 @@ class Surroundings:
     named: bool
 
 
-def surroundings(chart: Chart, size: Size) -> Surroundings:
+def lay_out_margins(chart: Chart, size: Point, style: Style) -> Margins:
     """As much as fits into 60 % of the height, the more important first: title, findings, axes, how steps were counted."""
     width, height = size
-    titles = [(line, TITLE, INK, True) for line in broken(chart.title, TITLE, width - 16, bold=True)]
-    counted = [(line, SMALL, FAINT, False) for line in broken(chart.subtitle, SMALL, width - 16)]
-    found = [line for finding in chart.findings for line in broken(f"! {finding}", SMALL, width - 16)]
-    left = 0.6 * height - 12 - STEPS
-
-    def taken(cost: float) -> bool:
-        nonlocal left
-        fits = cost <= left
-        left -= cost if fits else 0
-        return fits
-
-    title = [line for line in titles[:1] if taken(HEAD_LINE)]
-    named = taken(NAME)
-    foot = [line for line in found if taken(FOOT_LINE)]
-    if foot and len(foot) < len(found):
-        foot[-1] = shortened_in_the_middle(f"{foot[-1]} …", SMALL, width - 16)
-    epochs = bool(chart.per_epoch) and taken(EPOCHS)
-    head = title + [line for line in titles[1:] if taken(HEAD_LINE)]
-    head += [line for line in counted if taken(HEAD_LINE)]
+    titles = [(HEAD_LINE, "title", line) for line in break_lines(chart.title, TITLE, width - 16, bold=True)]
+    counted = [(HEAD_LINE, "counted", line) for line in break_lines(chart.subtitle, SMALL, width - 16)]
+    findings = [
+        (FOOT_LINE, "finding", line)
+        for finding in chart.findings
+        for line in break_lines(f"! {finding}", SMALL, width - 16)
+    ]
+    epochs = [(EPOCHS, "epochs", "")] if chart.per_epoch else []
+    room, kept = 0.6 * height - 12 - STEPS, list[tuple[str, str]]()
+    for cost, kind, line in [*titles[:1], (NAME, "name", ""), *findings, *epochs, *titles[1:], *counted]:
+        if cost <= room:
+            room -= cost
+            kept.append((kind, line))
+    head = [(kind, line) for kind, line in kept if kind in {"title", "counted"}]
+    foot = [line for kind, line in kept if kind == "finding"]
+    if foot and len(foot) < len(findings):
+        foot[-1] = shorten_middle(f"{foot[-1]} …", SMALL, width - 16)
     words = [
-        Words((width / 2, 20 + HEAD_LINE * index), line, letters, colour, "middle", bold)
-        for index, (line, letters, colour, bold) in enumerate(head)
+        Words((width / 2, 20 + HEAD_LINE * index), line, TITLE, style.ink, "middle", bold=True)
+        if kind == "title"
+        else Words((width / 2, 20 + HEAD_LINE * index), line, SMALL, style.faint, "middle")
+        for index, (kind, line) in enumerate(head)
     ]
     words += [
         Words((8, height - 6 - FOOT_LINE * (len(foot) - 1 - index)), line, SMALL, WARNING)
         for index, line in enumerate(foot)
     ]
-    above = HEAD_LINE * len(head) + (EPOCHS if epochs else 8.0)
-    return Surroundings(tuple(words), above, STEPS + (NAME if named else 0) + FOOT_LINE * len(foot), epochs, named)
+    has_epochs, has_name = ("epochs", "") in kept, ("name", "") in kept
+    above = HEAD_LINE * len(head) + (EPOCHS if has_epochs else 8.0)
+    below = STEPS + (NAME if has_name else 0) + FOOT_LINE * len(foot)
+    return Margins(tuple(words), above, below, has_epochs, has_name)
 
 
-def value_width(chart: Chart, height: float) -> float:
-    """What the values and the titles take to the left of the panels."""
-    labels = [
-        number(value)
-        for panel in chart.panels
-        for room in (0.0, 0.4)  # what the words of marks take is not known yet
-        for value in (log_ticks if panel.log else ticks)(*limits(panel, room), max(2, int(height // TICK_HEIGHT)))
-    ]
-    return 28 + max((estimated_width(label, SMALL) for label in labels), default=0.0)
-
-
-def framed(chart: Chart, panel: Panel, place: tuple[float, float, float, float]) -> tuple[Frame, list[int | None]]:
-    """The frame of a panel at (left, top, width, height), and the row of each of its marks."""
-    left, top, width, height = place
+def frame_panel(chart: Chart, panel: Panel, edges: tuple[float, float, float, float]) -> tuple[Frame, list[int | None]]:
+    """The frame of a panel between its edges (left, top, right, bottom), and the row of each of its marks."""
+    left, top, right, bottom = edges
+    width, height = right - left, bottom - top
     boxes = []
     for pin in panel.pins:
         x, extent = pin.x / chart.x_end * width, estimated_width(pin.text, SMALL) + 8
@@ -304,102 +223,155 @@ def framed(chart: Chart, panel: Panel, place: tuple[float, float, float, float])
     marks = [None if box[0] < 0 or width < 60 else row for box, row in zip(boxes, placed, strict=True)]
     used = max((row + 1 for row in marks if row is not None), default=0)
     low, high = limits(panel, min((used * ROW + 8) / height, 0.7))
-    return Frame(left, top, width, height, chart.x_end, low, high, panel.log), marks
+    return Frame(left, top, right, bottom, chart.x_end, low, high, panel.log), marks
 
 
-def draw_panel(panel: Panel, frame: Frame, marks: Sequence[int | None], look: Style) -> Iterator[Primitive]:
+def limits(panel: Panel, room: float) -> tuple[float, float]:
+    """The values at the lower and the upper edge, with `room` (a share of the height) left above the curves."""
+    low, high = panel.span
+    if panel.log:
+        decades = max(high / low, 10.0)
+        return low / decades**0.04, high * decades ** (room / (1 - room) + 0.02)
+    reach = high - low
+    return low - 0.03 * reach, high + reach * (room / (1 - room) + 0.02)
+
+
+def ticks(low: float, high: float, most: int, *, log: bool = False) -> list[float]:
+    """At most about `most` round numbers between two ends: 1, 2 or 5 times a power of ten.
+
+    On a logarithmic axis they are powers of ten, and with few of them twice and five times each as well.
+    """
+    if log:
+        powers = range(floor(log10(low)), floor(log10(high)) + 1)
+        factors = (1, 2, 5) if 3 * len(powers) <= most else (1,)
+        stride = max(1, ceil(len(powers) / most))
+        values = [float(f"{factor}e{power}") for power in powers if power % stride == 0 for factor in factors]
+        return [value for value in values if low <= value <= high]
+    rough = (high - low) / most
+    unit = 10.0 ** floor(log10(rough))
+    step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough * 0.999)
+    first = ceil(low / step - 1e-9)
+    return [float(f"{index * step:.12g}") for index in range(first, floor(high / step + 1e-9) + 1)]
+
+
+def panel_parts(
+    panel: Panel, frame: Frame, marks: Sequence[int | None], steps: Sequence[float], style: Style
+) -> Iterator[Part]:
     """Paper, grid, values, marks, curves and frame of one panel."""
-    yield Box((frame.left, frame.top), (frame.width, frame.height), fill=look.paper)
+    corner, extent = (frame.left, frame.top), (frame.right - frame.left, frame.bottom - frame.top)
+    yield Box(corner, extent, fill=style.paper)
     for line in panel.lines:
         if line.low is not None:
-            yield Area(frame.xs(line.x), frame.ys(line.y), frame.ys(line.low), tinted(line.colour, look.paper))
-    yield from value_axis(panel, frame, look)
-    yield from draw_pins(panel, frame, marks, look)
+            tint = blend(style.paper, line.colour, 0.14)
+            yield Area(frame.x(line.x), frame.ys(line.y), frame.ys(line.low), tint)
+    yield from value_axis(panel, frame, steps, style)
+    yield from pin_parts(panel, frame, marks, style)
     for line in panel.lines:
-        yield from draw_line(line, frame)
-    yield from edges(frame, look)
-    for pin in panel.pins:
-        if pin.y is not None and isfinite(frame.y(pin.y)):
-            yield Dot((frame.x(pin.x), frame.y(pin.y)), 3.2, INK)
+        yield from line_parts(line, frame)
+    if style.frame is not None and style.open:
+        yield Segment((frame.left, frame.top), (frame.left, frame.bottom), style.frame)
+        yield Segment((frame.left, frame.bottom), (frame.right, frame.bottom), style.frame)
+    elif style.frame is not None:
+        yield Box(corner, extent, outline=style.frame)
+    pinned = [(pin.x, pin.y) for pin in panel.pins if pin.y is not None]
+    for (x, _), y in zip(pinned, frame.ys([y for _, y in pinned]).tolist(), strict=True):
+        if isfinite(y):
+            yield Dot((frame.x(x), y), 3.2, style.ink)
 
 
-def value_axis(panel: Panel, frame: Frame, look: Style) -> Iterator[Primitive]:
+def value_axis(panel: Panel, frame: Frame, steps: Sequence[float], style: Style) -> Iterator[Part]:
     """The name and the values of a panel to its left, and its grid."""
-    most = max(2, int(frame.height // TICK_HEIGHT))
-    values = (log_ticks if panel.log else ticks)(frame.low, frame.high, most)
-    if look.grid is not None:
-        for x in map(frame.x, step_ticks(frame)):
-            yield Segment((x, frame.top), (x, frame.bottom), look.grid)
-        for y in map(frame.y, values):
-            yield Segment((frame.left, y), (frame.right, y), look.grid)
-    for value in values:
-        yield Words((frame.left - 6, frame.y(value) + 3.2), number(value), SMALL, INK, "end")
-    if frame.height > 30:
-        name = shortened_in_the_middle(panel.title, PLAIN, frame.height)
-        yield Words((16, frame.top + frame.height / 2), name, PLAIN, INK, "middle", turned=True)
+    height = frame.bottom - frame.top
+    values = ticks(frame.low, frame.high, max(2, int(height // TICK_HEIGHT)), log=panel.log)
+    heights = frame.ys(values).tolist()
+    if style.grid is not None:
+        for x in map(frame.x, steps):
+            yield Segment((x, frame.top), (x, frame.bottom), style.grid)
+        for y in heights:
+            yield Segment((frame.left, y), (frame.right, y), style.grid)
+    for value, y in zip(values, heights, strict=True):
+        yield Words((frame.left - 6, y + 3.2), f"{value:.4g}", SMALL, style.ink, "end")
+    if height > 30:
+        name = shorten_middle(panel.title, PLAIN, height)
+        yield Words((16, frame.top + height / 2), name, PLAIN, style.ink, "middle", turned=True)
 
 
-def draw_line(line: Line, frame: Frame) -> Iterator[Primitive]:
+def pin_parts(panel: Panel, frame: Frame, marks: Sequence[int | None], style: Style) -> Iterator[Part]:
+    """Dotted lines, and on paper of their own the words for which a row has room."""
+    for pin in panel.pins:
+        if pin.y is None:
+            x, colour = frame.x(float(pin.x)), WARNING if pin.warns else style.faint
+            yield Segment((x, frame.top), (x, frame.bottom), colour, dotted=True)
+    for pin, row in zip(panel.pins, marks, strict=True):
+        if row is None:
+            continue
+        x, extent, y = frame.x(float(pin.x)), estimated_width(pin.text, SMALL), frame.top + row * ROW
+        flips = x + extent + 8 > frame.right
+        yield Box((x - 4 - extent if flips else x + 4, y + 2), (extent, ROW - 3), fill=style.paper)
+        at = (x - 4 if flips else x + 4, y + 0.8 * ROW)
+        yield Words(at, pin.text, SMALL, WARNING if pin.warns else style.faint, "end" if flips else "start")
+
+
+def line_parts(line: Line, frame: Frame) -> Iterator[Part]:
     """A curve; from where on a metric decides, both bounds of it, dashed."""
-    xs, ys = frame.xs(line.x), frame.ys(line.y)
+    xs, ys = frame.x(line.x), frame.ys(line.y)
     if xs.size == 1 and isfinite(ys[0]):
         yield Dot((float(xs[0]), float(ys[0])), 3.2, line.colour)
     elif line.undecided is None or line.low is None:
         yield Stroke(xs, ys, line.colour)
     else:
-        open_part = line.x > line.undecided
-        yield Stroke(xs[~open_part], ys[~open_part], line.colour)
-        yield Stroke(xs[open_part], ys[open_part], line.colour, dashed=True)
-        yield Stroke(xs[open_part], frame.ys(line.low[open_part]), line.colour, 0.8, dashed=True)
+        later = line.x > line.undecided
+        yield Stroke(xs[~later], ys[~later], line.colour)
+        yield Stroke(xs[later], ys[later], line.colour, dashed=True)
+        yield Stroke(xs[later], frame.ys(line.low[later]), line.colour, 0.8, dashed=True)
 
 
-def edges(frame: Frame, look: Style) -> Iterator[Primitive]:
-    """The frame of a panel, whole or open."""
-    if look.frame is not None and look.open:
-        yield Segment((frame.left, frame.top), (frame.left, frame.bottom), look.frame)
-        yield Segment((frame.left, frame.bottom), (frame.right, frame.bottom), look.frame)
-    elif look.frame is not None:
-        yield Box((frame.left, frame.top), (frame.width, frame.height), outline=look.frame)
+def legend_width(panel: Panel) -> float:
+    """How much the words beside a panel would like to have."""
+    if len(panel.lines) == 1:
+        return max(estimated_width(text, SMALL) for text in ("final", panel.lines[0].last())) + 10
+    return max(estimated_width(legend_entry(line), SMALL) for line in panel.lines) + KEY + 6
 
 
-def draw_pins(panel: Panel, frame: Frame, marks: Sequence[int | None], look: Style) -> Iterator[Primitive]:
-    """Dotted lines, and on paper of their own the words for which a row has room."""
-    for pin in panel.pins:
-        if pin.y is None:
-            colour = WARNING if pin.warns else FAINT
-            yield Segment((frame.x(pin.x), frame.top), (frame.x(pin.x), frame.bottom), colour, dotted=True)
-    for pin, row in zip(panel.pins, marks, strict=True):
-        if row is None:
-            continue
-        x, extent, y = frame.x(pin.x), estimated_width(pin.text, SMALL), frame.top + row * ROW
-        flips = x + extent + 8 > frame.right
-        yield Box((x - 4 - extent if flips else x + 4, y + 2), (extent, ROW - 3), fill=look.paper)
-        at = (x - 4 if flips else x + 4, y + 0.8 * ROW)
-        yield Words(at, pin.text, SMALL, WARNING if pin.warns else FAINT, "end" if flips else "start")
+def legend_entry(line: Line, *, brief: bool = False) -> str:
+    """What a line is, and, unless it has to be brief, its highest and its last value."""
+    finite = line.y[np.isfinite(line.y)]
+    return line.label if brief or not finite.size else f"{line.label}   {finite.max():.3g} → {line.last(3)}"
 
 
-def step_axis(frame: Frame, look: Style, name: str) -> Iterator[Primitive]:
-    """Steps (or epochs) below the last panel."""
-    yield from step_marks(frame, look)
-    for value in step_ticks(frame):
-        yield Words((frame.x(value), frame.bottom + 16), short(value), SMALL, INK, "middle")
-    yield Words((frame.left + frame.width / 2, frame.bottom + 30), name, PLAIN, INK, "middle")
+def legend(panel: Panel, frame: Frame, beside: float, style: Style) -> Iterator[Part]:
+    """The final value of a single line, if it fits beside the panel, or one entry for each of several lines.
+
+    Entries go without their values where these do not fit; how many more there are stands where the height ends.
+    """
+    count, x, room = len(panel.lines), frame.right + 8, beside - KEY
+    if count == 1:
+        (y,) = frame.ys(panel.lines[0].y[-1:]).tolist()
+        y = min(y, frame.bottom - 14) if isfinite(y) else frame.top + 10
+        if legend_width(panel) <= beside:
+            yield Words((x, y), "final", SMALL, style.faint)
+            yield Words((x, y + 12), panel.lines[0].last(), SMALL, style.faint)
+        return
+    height = frame.bottom - frame.top
+    spacing = max(min(SPACING, height / count), TIGHTEST)
+    size = min(SMALL, 0.8 * spacing)
+    fitting = max(1, int(height / spacing))
+    listed = count if count <= fitting else fitting - 1
+    brief = any(estimated_width(legend_entry(line), size) > room for line in panel.lines)
+    for index, line in enumerate(panel.lines[:listed]):
+        y = frame.top + spacing * (index + 0.7)
+        yield Segment((x, y - 3), (x + 16, y - 3), line.colour, 2.0)
+        yield Words((x + 21, y), shorten_middle(legend_entry(line, brief=brief), size, room), size, style.ink)
+    if listed < count:
+        words = shorten_middle(f"and {count - listed} more", size, room)
+        yield Words((x + 21, frame.top + spacing * (listed + 0.7)), words, size, style.faint)
 
 
-def step_marks(frame: Frame, look: Style) -> Iterator[Primitive]:
-    """Where the steps of the axis are."""
-    for x in map(frame.x, step_ticks(frame)):
-        yield Segment((x, frame.bottom), (x, frame.bottom + 4), look.frame or FAINT)
-
-
-def step_ticks(frame: Frame) -> list[float]:
-    return ticks(0, frame.x_end, max(1, int(frame.width // TICK_WIDTH)))
-
-
-def epoch_axis(per_epoch: float, frame: Frame) -> Iterator[Primitive]:
+def epoch_axis(per_epoch: float, frame: Frame, style: Style) -> Iterator[Part]:
     """Epochs above the first panel."""
-    for value in ticks(0, frame.x_end / per_epoch, max(1, int(frame.width // TICK_WIDTH))):
-        x = frame.x(value * per_epoch)
-        yield Segment((x, frame.top - 4), (x, frame.top), FAINT)
-        yield Words((x, frame.top - 7), short(value), SMALL, INK, "middle")
-    yield Words((frame.left + frame.width / 2, frame.top - 21), "epoch", PLAIN, INK, "middle")
+    most = max(1, int((frame.right - frame.left) // TICK_WIDTH))
+    for epoch in ticks(0, frame.x_end / per_epoch, most):
+        x = frame.x(epoch * per_epoch)
+        yield Segment((x, frame.top - 4), (x, frame.top), style.faint)
+        yield Words((x, frame.top - 7), short(epoch), SMALL, style.ink, "middle")
+    yield Words(((frame.left + frame.right) / 2, frame.top - 21), "epoch", PLAIN, style.ink, "middle")

@@ -1,7 +1,7 @@
 """The looks of plots: colours for lines, and the five named backgrounds that the documentation knows.
 
-White paper, dark paper, with grid or without: as plain data, so that neither matplotlib nor any other plotting
-package is needed to know them.
+White paper, dark paper, with grid or without: plain data, so that no plotting package is needed to know them. The
+colours of matplotlib's own styles are asked of it, which is loaded only then.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,18 @@ FAINT = "#667085"
 
 @dataclass(frozen=True)
 class Style:
-    """Colours of paper, frame and grid, None where there is none; an `open` frame has a left and a lower side only."""
+    """Colours, None where there is no frame or grid; an `open` frame has a left and a lower side only.
+
+    `paper` lies behind the curves, `page` behind everything; `ink` and `faint` are those of words.
+    """
 
     paper: str
     frame: str | None
     grid: str | None
     open: bool = False
+    page: str = "#ffffff"
+    ink: str = INK
+    faint: str = FAINT
 
 
 STYLES: Mapping[str, Style] = {
@@ -40,43 +46,46 @@ STYLES: Mapping[str, Style] = {
 DEFAULT = "whitegrid"
 
 
-def check_style(style: str) -> None:
-    """See that a style is one of ours, or one of matplotlib's, which is loaded only then.
+def find_style(name: str) -> Style:
+    """One of `STYLES`, or the colours of one of matplotlib's styles.
 
     Raises:
         NotFound: it is neither.
     """
-    if style in STYLES or style == "default":
-        return
+    if name in STYLES:
+        return STYLES[name]
     import matplotlib.style
+    from matplotlib.colors import to_hex, to_rgba
 
-    if style not in matplotlib.style.available:
-        raise NotFound("plot style", style, [*STYLES, *matplotlib.style.available])
-
-
-def colours(count: int) -> Sequence[str]:
-    """As many colours as there are lines: distinct ones for a few, a ramp for many."""
-    if count <= len(QUALITATIVE):
-        return QUALITATIVE[:count]
-    return [mixed(index / (count - 1)) for index in range(count)]
-
-
-def mixed(share: float) -> str:
-    """The colour at a share (0 to 1) of the ramp."""
-    position = share * (len(RAMP) - 1)
-    index = min(int(position), len(RAMP) - 2)
-    return blended(RAMP[index], RAMP[index + 1], position - index)
-
-
-def tinted(colour: str, paper: str, share: float = 0.14) -> str:
-    return blended(paper, colour, share)
-
-
-def blended(low: str, high: str, share: float) -> str:
-    return "#" + "".join(
-        f"{round(a + (b - a) * share):02x}" for a, b in zip(channels(low), channels(high), strict=True)
+    if name != "default" and name not in matplotlib.style.available:
+        raise NotFound("plot style", name, [*STYLES, *matplotlib.style.available])
+    settings = {**matplotlib.rcParams, **matplotlib.style.library.get(name, {})}
+    page = "#ffffff" if to_rgba(settings["figure.facecolor"])[3] == 0 else to_hex(settings["figure.facecolor"])
+    ink = to_hex(settings["text.color"])
+    return Style(
+        paper=to_hex(settings["axes.facecolor"]),
+        frame=to_hex(settings["axes.edgecolor"]),
+        grid=to_hex(settings["grid.color"]) if settings["axes.grid"] else None,
+        open=not settings["axes.spines.top"],
+        page=page,
+        ink=ink,
+        faint=blend(page, ink, 0.65),
     )
 
 
-def channels(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+def line_colours(count: int) -> Sequence[str]:
+    """As many colours as there are lines: distinct ones for a few, a ramp for many."""
+    if count <= len(QUALITATIVE):
+        return QUALITATIVE[:count]
+    positions = [index / (count - 1) * (len(RAMP) - 1) for index in range(count)]
+    return [
+        blend(RAMP[low], RAMP[low + 1], position - low)
+        for position in positions
+        for low in [min(int(position), len(RAMP) - 2)]
+    ]
+
+
+def blend(low: str, high: str, share: float) -> str:
+    """The colour at a share (0 to 1) of the way between two."""
+    pairs = [(int(low[at : at + 2], 16), int(high[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)

@@ -6,7 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from classlens.figures.chart import Chart, Panel, chart_of, last_value, number, short
+from classlens.figures.chart import Chart, Panel, chart_of, short
+from classlens.figures.plot_layout import Frame, ticks
 from classlens.schedule.replay import Curves
 
 UPPER_HALF = "\N{UPPER HALF BLOCK}"
@@ -49,20 +50,24 @@ def terminal_plot(
 def panel_text(chart: Chart, panel: Panel, size: tuple[int, int], *, coloured: bool) -> list[str]:
     """One panel: its name, the plot with its values, the steps below, and what the lines are."""
     width, height = size
-    low, high = limits(panel)
+    low, high = panel.span
+    if low == high:  # on a logarithmic axis
+        low, high = low / 2, high * 2
+    frame = Frame(0, 0, 2 * width - 1, 4 * height - 1, chart.x_end, low, high, panel.log)  # in dots
     paper = np.zeros((height, width), int)
     owner = np.full((height, width), -1)
     for index, line in enumerate(panel.lines):
         for values in (line.y, line.low):
             if values is None:
                 continue
-            xs, ys = dots(line.x / chart.x_end, share(values, low, high, log=panel.log), size)
+            xs, ys = dots_of(frame.x(line.x), frame.ys(values), size)
             if line.undecided is not None:
-                drawn = (xs < 2 * width * line.undecided / chart.x_end) | (xs % 4 < 2)
+                drawn = (xs < frame.x(line.undecided)) | (xs % 4 < 2)
                 xs, ys = xs[drawn], ys[drawn]
             np.bitwise_or.at(paper, (ys // 4, xs // 2), DOTS[ys % 4, xs % 2])
             owner[ys // 4, xs // 2] = index
-    labels = {0: number(high), height // 2: number(middle(low, high, log=panel.log)), height - 1: number(low)}
+    marks = ticks(low, high, max(2, height // 3), log=panel.log)
+    labels = {int(y) // 4: f"{value:.4g}" for value, y in zip(marks, frame.ys(marks), strict=True)}
     body = [
         f"{labels.get(row, ''):>{MARGIN - 2}} │" + row_text(paper[row], owner[row], coloured=coloured)
         for row in range(height)
@@ -70,7 +75,7 @@ def panel_text(chart: Chart, panel: Panel, size: tuple[int, int], *, coloured: b
     end = f"{short(chart.x_end)} {chart.x_label}s"
     axis = " " * (MARGIN - 1) + "└" + "─" * width
     steps = " " * MARGIN + "0" + f"{end:>{width - 1}}"
-    names = [f"{' ' * MARGIN}{line.label}: {number(line.y[0])} → {last_value(line)}" for line in panel.lines]
+    names = [f"{' ' * MARGIN}{line.label}: {line.y[0]:.4g} → {line.last()}" for line in panel.lines]
     return [panel.title, *body, axis, steps, *marks_text(panel, width), *(names if len(names) > 1 else [])]
 
 
@@ -85,45 +90,22 @@ def marks_text(panel: Panel, width: int) -> list[str]:
     return lines
 
 
-def limits(panel: Panel) -> tuple[float, float]:
-    """The values at the bottom and the top of the plot."""
-    low, high = panel.span
-    if panel.log:
-        return max(low, panel.lowest_positive), high
-    low = 0.0 if 0 <= low < 0.5 * high else low
-    return (low, high) if high > low else (low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1))
-
-
-def share(values: np.ndarray, low: float, high: float, *, log: bool) -> np.ndarray:
-    """Where values lie between the bottom (0) and the top (1); NaN where they cannot be shown."""
-    if log and low > 0:
-        if high == low:
-            return np.full(values.shape, 0.5)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray((np.log(values) - np.log(low)) / (np.log(high) - np.log(low)))
-    return np.asarray((values - low) / (high - low))
-
-
-def middle(low: float, high: float, *, log: bool) -> float:
-    return float(np.sqrt(low * high)) if log and low > 0 else (low + high) / 2
-
-
-def dots(x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def dots_of(x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The dots of a line: one or more in every column it crosses, so that jumps are joined."""
     width, height = size[0] * 2, size[1] * 4
-    columns = np.arange(width)
     known = np.isfinite(y)
     if not known.any():
         return np.zeros(0, int), np.zeros(0, int)
-    edges = np.interp(np.linspace(0, 1, width + 1), x[known], y[known])
-    inside = columns <= x[known].max() * width
-    first, last = ((1 - side) * (height - 1) for side in (edges[:-1], edges[1:]))
-    found = [
+    edges = np.interp(np.linspace(0, width - 1, width + 1), x[known], y[known])
+    inside = np.arange(width) <= x[known].max()
+    places = [
         (column, row)
-        for column, start, stop in zip(*(each[inside].tolist() for each in (columns, first, last)), strict=True)
+        for column, start, stop in zip(
+            np.flatnonzero(inside).tolist(), edges[:-1][inside].tolist(), edges[1:][inside].tolist(), strict=True
+        )
         for row in range(round(min(start, stop)), round(max(start, stop)) + 1)
     ]
-    xs, ys = np.array(found, int).reshape(-1, 2).T
+    xs, ys = np.array(places, int).reshape(-1, 2).T
     return xs, ys.clip(0, height - 1)
 
 

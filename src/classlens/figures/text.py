@@ -126,7 +126,7 @@ def estimated_width(text: str, size: float, *, bold: bool = False) -> float:
     return units / 1000 * size * (BOLD if bold else 1.0)
 
 
-def shortened_in_the_middle(text: str, size: float, room: float, *, bold: bool = False) -> str:
+def shorten_middle(text: str, size: float, room: float, *, bold: bool = False) -> str:
     """The text, cut in its middle until it fits: the ends of long names are what tells them apart."""
     if estimated_width(text, size, bold=bold) <= room:
         return text
@@ -137,7 +137,7 @@ def shortened_in_the_middle(text: str, size: float, room: float, *, bold: bool =
     return ""
 
 
-def broken(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
+def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
     """The text in lines that fit; a word that is too long is cut."""
     lines: list[str] = []
     for word in text.split():
@@ -145,5 +145,5 @@ def broken(text: str, size: float, room: float, *, bold: bool = False) -> list[s
         if lines and estimated_width(longer, size, bold=bold) <= room:
             lines[-1] = longer
         else:
-            lines.append(shortened_in_the_middle(word, size, room, bold=bold))
+            lines.append(shorten_middle(word, size, room, bold=bold))
     return lines

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
-Progress = Callable[[str, int, int], object]
+Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many of them are done, and of how many."""
 
 PAUSE = 0.2

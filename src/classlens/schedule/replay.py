@@ -212,7 +212,7 @@ COLUMNS = ("lr", "momentum", "weight_decay")
 """Hyper-parameters that a table always has, in this order; others follow."""
 
 
-def summary(run: Curves) -> dict[str, Any]:
+def summarize(run: Curves) -> dict[str, Any]:
     """What a run is and how its values move, as plain data: the drawn points are exact values of training."""
     clock = run.clock
     return {

@@ -1,0 +1,220 @@
+"""Plot the schedules of one or several training setups: a request goes in, files are written, curves come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from classlens.adapters import Options, open_source
+from classlens.errors import DataError, NotFound, NotOffered
+from classlens.figures.chart import label_of, merge_equal
+from classlens.figures.curves import ENDINGS, draw_curves
+from classlens.figures.drawing import Drawing, check_ending
+from classlens.figures.style import find_style
+from classlens.files import check_place, write_whole
+from classlens.schedule.lint import Finding
+from classlens.schedule.replay import Curves, replay, summarize, table
+from classlens.schedule.schedule import Clock, scaled_by_batch
+from classlens.source import Source
+
+MOST_LINES = 16
+"""Curves that are described in words."""
+
+MOST_ROWS = 200_000_000
+ANY_SIZE = 10**9
+
+SHORT_NAMES = {"wd": "weight_decay", "weight-decay": "weight_decay"}
+
+Report = Callable[[str, str], object]
+"""Called with "note" or "warning", and what there is to say about a target."""
+
+
+@dataclass(frozen=True)
+class LrRequest:
+    """What is plotted: which targets, how long they train, how the plot looks, and where it goes.
+
+    `labels` are what the targets are called, one for each; by default the names of their files. `parameter` is lr,
+    momentum, wd, the name of another hyper-parameter, or all. `epochs`, `epoch_length` and `steps` say the length of the
+    run instead of the target; without `dataset_size` the dataset is counted. `scale_by_batch` scales the learning rate
+    by the batch size of all GPUs. `size` is (width, height) in inches.
+
+    Raises:
+        DataError: there are not as many labels as targets.
+    """
+
+    targets: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    options: Options = field(default_factory=Options)
+    parameter: str = "lr"
+    dataset_size: int | None = None
+    gpus: int = 1
+    epochs: int | None = None
+    epoch_length: int | None = None
+    steps: int | None = None
+    scale_by_batch: bool = False
+    title: str = ""
+    style: str = "whitegrid"
+    size: tuple[float, float] = (12.0, 7.0)
+    log: bool | None = None
+    picture: Path | None = None
+    page: Path | None = None
+    table: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and len(self.labels) != len(self.targets):
+            raise DataError(
+                f"{len(self.labels)} labels for {len(self.targets)} configs", hint="give --label one name for each"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class SchedulePlots:
+    """The curves of every target, of the hyper-parameter that was asked for, and the files that were written."""
+
+    request: LrRequest
+    runs: tuple[Curves, ...]
+    files: tuple[Path, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Probable mistakes in the schedules."""
+        return tuple(finding for run in self.runs for finding in run.findings)
+
+    def as_data(self) -> dict[str, Any]:
+        """The drawn points and the findings as plain data."""
+        return {"runs": [summarize(run) for run in self.runs], "files": [str(path) for path in self.files]}
+
+    def text(self) -> str:
+        """What a reader wants to know at once: lengths, peaks, mistakes, files."""
+        lines = []
+        for run in self.runs:
+            lines.append(f"{run.title}: {run.clock}" + (f" ({run.clock.note})" if run.clock.note else ""))
+            lines += [line for name in run.names for line in describe_curves(run, name)]
+            lines += [f"  note: {note}" for note in run.notes]
+            lines += [f"  warning: {finding}" for finding in run.findings]
+        return "\n".join([*lines, *(f"wrote {path}" for path in self.files)])
+
+
+def draw_plots(plots: SchedulePlots, *, size: tuple[float, float] | None = None) -> Drawing:
+    """The curves of all targets in one plot, as the request wants it; `size` is another one, in inches."""
+    asked, (first, *others) = plots.request, plots.runs
+    return draw_curves(
+        first, others=others, title=asked.title, style=asked.style, size=size or asked.size, log=asked.log
+    )
+
+
+def plot_schedules(request: LrRequest, on_note: Report | None = None) -> SchedulePlots:
+    """Open each target, replay its schedule, and write the files that are asked for.
+
+    Whatever can be wrong with the request is found before a target is opened.
+
+    Args:
+        on_note: is called with what the reader should know about how a target was opened.
+
+    Raises:
+        DataError: a file cannot be written, or a table would replace a file of another kind.
+        NotFound: there is no such style or hyper-parameter, or a target is unknown.
+        NotOffered: a target has no schedule, or nothing says how long it trains.
+        ConfigError: a config is missing, cannot be read, or has a schedule that does not fit its run.
+    """
+    check_files(request)
+    titles = request.labels or [Path(target).stem if "/" in target else target for target in request.targets]
+    every = [replay_target(*names, request, on_note) for names in zip(request.targets, titles, strict=True)]
+    name = SHORT_NAMES.get(request.parameter, request.parameter)
+    for run in every:
+        if name not in (*run.names, "all"):
+            raise NotFound("hyper-parameter", name, run.names, where=f"the optimizer of {run.title}")
+    runs = tuple(every if name == "all" else (run.only(name) for run in every))
+    files = tuple(path for path in (request.picture, request.page, request.table) if path is not None)
+    plots = SchedulePlots(request, runs, files)
+    for path in files:
+        if path is request.table:
+            save_table(path, every)
+        else:
+            draw_plots(plots).save(path)
+    return plots
+
+
+def check_files(request: LrRequest) -> None:
+    """Find out before any work whether the style is known and the files can be written.
+
+    Raises:
+        NotFound: there is no such style.
+        DataError: a file cannot be written, or a table would replace a file of another kind.
+    """
+    find_style(request.style)
+    for path in (request.picture, request.page):
+        if path is not None:
+            check_ending(path, ENDINGS)
+    if request.table is not None:
+        check_place(request.table)
+        if request.table.is_file() and request.table.suffix.lower() != ".csv":
+            raise DataError(f"a table would replace {request.table}, which is no table", hint="end the name in .csv")
+
+
+def replay_target(target: str, title: str, request: LrRequest, on_note: Report | None) -> Curves:
+    """All curves of one target."""
+    source = open_source(target, options=request.options)
+    if on_note is not None:
+        for note in source.notes:
+            on_note("note", note)
+    schedule = source.schedule()
+    if request.scale_by_batch:
+        schedule = scaled_by_batch(schedule, request.gpus)
+    return replay(schedule, clock_of(source, request), title=title)
+
+
+def clock_of(source: Source, request: LrRequest) -> Clock:
+    """The length of the run: what the request says, and for the rest what the source says.
+
+    Raises:
+        NotOffered: neither says it.
+    """
+    epochs, epoch, gpus = request.epochs, request.epoch_length, request.gpus
+    if request.steps is not None:
+        return Clock.of_steps(request.steps, epoch, gpus=gpus)
+    if epochs is not None and epoch is not None:
+        return Clock(epochs, epoch, gpus=gpus)
+    if source.plan is None:
+        raise NotOffered(
+            f"{source.origin} does not say how long it trains", hint="say --steps N, or --epochs N --epoch-length N"
+        )
+    # Where only the number of epochs is asked for the dataset need not be there: any size that fills a batch will do.
+    size = ANY_SIZE if epoch is not None and request.dataset_size is None else request.dataset_size
+    clock = source.clock(dataset_size=size, gpus=gpus)
+    if epochs is None and epoch is None:
+        return clock
+    if not clock.by_epoch:
+        return Clock.of_steps(clock.steps, epoch, gpus=gpus)
+    note = "" if epoch else clock.note
+    return Clock(epochs or clock.epochs, epoch or clock.steps_per_epoch, note=note, gpus=gpus)
+
+
+def save_table(path: Path, runs: Sequence[Curves]) -> None:
+    """Write every value of every step and group as a table.
+
+    Raises:
+        DataError: the table would have more than 200 million rows, or the file cannot be written.
+    """
+    rows = sum(run.clock.steps * len({id(curve.group) for curve in run}) for run in runs)
+    if rows > MOST_ROWS:
+        raise DataError(f"{path}: a table of every step would have {rows:,} rows", hint="--json gives the drawn points")
+    write_whole(path, lambda file: file.writelines(line.encode() for line in table(runs)))
+
+
+def describe_curves(run: Curves, name: str) -> list[str]:
+    """One line for each distinct curve of a hyper-parameter."""
+    lines, curves_of_lines = [], merge_equal(run.named(name))
+    for curves in curves_of_lines[:MOST_LINES]:
+        curve, (step, peak), undecided = curves[0], curves[0].peak, curves[0].course.undecided
+        group = f" of {label_of(run, curves, alone=False, several=False)}" if len(curves_of_lines) > 1 else ""
+        end = f"ends {curve.final:.6g}"
+        if undecided is not None:
+            bounds = f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}"
+            end = f"{bounds}: it {undecided} from step {undecided.first:,} on"
+        lines.append(f"  {name}{group}: starts {curve.at([0])[0]:.6g}, peaks {peak:.6g} at step {step:,}, {end}")
+    if len(curves_of_lines) > MOST_LINES:
+        lines.append(f"  and {len(curves_of_lines) - MOST_LINES} more (--json lists all)")
+    return lines
