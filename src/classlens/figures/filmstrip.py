@@ -198,21 +198,19 @@ def titled_canvas(
 ) -> tuple[Canvas, int]:
     """White paper with a title and remarks above room for `height` x `width` pixels, and where that room begins."""
     width = max(NARROWEST, width)
+    room = width - 2 * left
+    name, dot, facts = title.partition(DOT)
+    left_for_name = room - width_of(dot + facts, TITLE)
+    is_roomy = left_for_name > room // 4  # then number and size stay whole, and the class before them is cut
+    title = shortened(name, TITLE, left_for_name) + dot + facts if is_roomy else shortened(title, TITLE, room)
     notes = [line for remark in remarks for line in wrapped(remark, CAPTION, width - 2 * MARGIN)]
     y = MARGIN // 2 + line_height(TITLE)
     top = y + len(notes) * line_height(CAPTION) + MARGIN
     canvas = np.full((top + height, width, 3), PAPER[0], np.uint8)
-    write(canvas, fit_title(title, width - 2 * left), (left, MARGIN // 2), size=TITLE, colour=INK)
+    write(canvas, title, (left, MARGIN // 2), size=TITLE, colour=INK)
     for number, note in enumerate(notes):
         write(canvas, note, (left, y + number * line_height(CAPTION)), size=CAPTION, colour=WARNING)
     return canvas, top
-
-
-def fit_title(title: str, room: int) -> str:
-    """The title, with its first part, which is the class, cut where it is too long; number and size stay."""
-    name, dot, facts = title.partition(DOT)
-    left = room - width_of(dot + facts, TITLE)
-    return shortened(name, TITLE, left) + dot + facts if left > room // 4 else shortened(title, TITLE, room)
 
 
 def bad_tile(reason: str, title: str, *, rescue: Image | None = None) -> Image:

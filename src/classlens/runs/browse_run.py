@@ -68,6 +68,13 @@ class BatchResult:
     def title(self) -> str:
         return f"#{self.number}  batch of {self.batch.dataset}"
 
+    def summary(self) -> str:
+        """Its samples, how they are mixed, and where it is."""
+        share = self.batch.params.get("share")
+        mixing = self.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
+        place = f" in {Path(self.file).parent}" if self.file else ""
+        return f"batch {self.number}: {len(self.batch.indices)} samples, {mixing}{place}"
+
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
         return {
@@ -105,6 +112,12 @@ class BrowseRun:
 
     def __iter__(self) -> Iterator[Row]:
         return self.rows
+
+    def summary(self) -> str:
+        """How many pictures there are, and where they are."""
+        place = " and ".join(filter(None, (self.request.output_dir, self.request.html)))
+        sheets = f"{self.sheets} {'sheet' if self.sheets == 1 else 'sheets'} of " if self.sheets else ""
+        return f"{sheets}{self.done} pictures of {self.dataset.name}" + (f" in {place}" if place else "")
 
     def count(self, row: SampleResult) -> None:
         """Remember what is said about a sample."""
