@@ -45,39 +45,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--channel-order", "-c", choices=("BGR", "RGB"), default="BGR", help=order)
     add("--not-show", action="store_true", help="no window and no preview")
     add("--show", action="store_true", help="show the pictures even if they are saved")
-    add_selection(parser.add_argument_group("selection"))
-    add_results(parser.add_argument_group("results"))
-    add_overrides(parser)
-    add_json(parser)
-
-
-def add_selection(group: argparse._ArgumentGroup) -> None:
-    """Which samples, and which of their random variants."""
-    add = group.add_argument
-    seed = "fixes which samples are chosen, and all random parameters (default: 0)"
-    add("--seed", type=int, default=0, metavar="N", help=seed)
+    add = parser.add_argument_group("selection").add_argument
+    add("--seed", type=int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
     add("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
     add("--class", nargs="+", dest="classes", metavar="NAME", help="only these classes")
     add("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
     add("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
-    repeat = "show every sample so often, with other random parameters"
-    add("--repeat", type=positive_int, default=1, metavar="N", help=repeat)
-    epoch = "with the pipeline and mixing in force in that epoch, counted from 1"
-    add("--epoch", type=positive_int, metavar="N", help=epoch)
-
-
-def add_results(group: argparse._ArgumentGroup) -> None:
-    """What comes out, and how it is made."""
-    kind = group.add_mutually_exclusive_group()
-    sheets = "contact sheets of R rows and C columns"
-    kind.add_argument("--grid", type=rows_and_columns, metavar="RxC", help=sheets)
-    batches = "whole training batches, mixed, of N samples (default: of the config's size)"
-    kind.add_argument("--batch", type=positive_int, nargs="?", const=0, metavar="N", help=batches)
-    kind.add_argument("--html", metavar="FILE", help="one page with all pictures, in one file")
-    kind.add_argument("--stats", action="store_true", help="numbers about the samples instead of pictures")
-    group.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
-    processes = "processes (default: 0, this one, unless there is much to do)"
-    group.add_argument("--workers", type=whole_number, metavar="N", help=processes)
+    add("--repeat", type=positive_int, default=1, metavar="N", help="so many times, with other random parameters")
+    add("--epoch", type=positive_int, metavar="N", help="as in this epoch, counted from 1: its pipeline and mixing")
+    results = parser.add_argument_group("results")
+    add = results.add_mutually_exclusive_group().add_argument
+    add("--grid", type=rows_and_columns, metavar="RxC", help="contact sheets of R rows and C columns")
+    batch = "whole training batches, mixed, of N samples (default: of the config's size)"
+    add("--batch", type=positive_int, nargs="?", const=0, metavar="N", help=batch)
+    add("--html", metavar="FILE", help="one page with all pictures, in one file")
+    add("--stats", action="store_true", help="numbers about the samples instead of pictures")
+    results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
+    workers = "processes (default: 0, this one, unless there is much to do)"
+    results.add_argument("--workers", type=whole_number, metavar="N", help=workers)
+    add_overrides(parser)
+    add_json(parser)
 
 
 def rows_and_columns(text: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 
+import classlens
 from classlens.cli.parsing import Parser, dashed
 from classlens.errors import ClasslensError
 from classlens.runs.stopping import exit_status, on_ending_signals
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in COMMANDS:
         return run_command(words[0], words[1:], prog=f"classlens {words[0]}")
     parser = Parser(prog="classlens", description="See an image classifier: its data, its schedule, where it looks.")
-    parser.add_argument("--version", action="version", version=f"classlens {version()}")
+    parser.add_argument("--version", action="version", version=f"classlens {classlens.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary)
@@ -42,7 +43,10 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     parser = Parser(prog=prog, description=command.__doc__)
     command.add_arguments(parser)
     arguments = parser.parse_args([dashed(word) for word in words])
-    spare_the_machine()
+    # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # On the way out Python looks for garbage among the million objects of torch, which the system takes back anyway.
+    atexit.register(gc.freeze)
     try:
         with on_ending_signals():
             return int(command.run(arguments))
@@ -56,24 +60,5 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
         return 141
 
 
-def spare_the_machine() -> None:
-    """Settings of the process that make a command quicker and change no result."""
-    # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use too.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # On the way out Python looks for garbage among the million objects of torch, which the system takes back anyway.
-    atexit.register(gc.freeze)
-
-
 def command_module(name: str) -> ModuleType:
     return import_module(f"classlens.cli.{name}")
-
-
-def version() -> str:
-    """The version of this package."""
-    import classlens
-
-    return str(classlens.__version__)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

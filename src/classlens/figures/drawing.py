@@ -93,7 +93,7 @@ class Drawing:
         from PIL import Image as Pillow
 
         content, name = BytesIO(), PIXELS[kind]
-        Pillow.fromarray(self.pixels).save(content, name, **SETTINGS.get(name, {}))
+        Pillow.fromarray(self.image.pixels).save(content, name, **SETTINGS.get(name, {}))
         return content.getvalue()
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -44,14 +44,11 @@ LINES = 7
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A picture with the lines under it; the first is bold."""
+    """A picture with the lines under it, of which the first is bold, and the width of both."""
 
     pixels: Pixels
-    lines: tuple[tuple[str, Colour], ...]
-
-    @property
-    def width(self) -> int:
-        return max(int(self.pixels.shape[1]), SMALLEST)
+    width: int
+    lines: tuple[tuple[str, Colour], ...] = ()
 
 
 def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None = None) -> Image:
@@ -84,7 +81,7 @@ def captioned_tile(snapshot: Snapshot, rescale: float | None, name: str) -> Tile
     """A snapshot over its name, its size, and its random parameters, or why its stage left it alone."""
     height, width = snapshot.size
     pixels = rescale_snapshot(snapshot, rescale or tile_factor(width, height))
-    room = max(pixels.shape[1], SMALLEST)
+    room = max(int(pixels.shape[1]), SMALLEST)
     size = f"{width} {TIMES} {height}"
     if not snapshot.changed:
         size = shortened(f"{size}  no change", CAPTION, room)
@@ -94,7 +91,7 @@ def captioned_tile(snapshot: Snapshot, rescale: float | None, name: str) -> Tile
     if len(params) > LINES:
         params = [*params[: LINES - 1], "…"]
     name = shortened(name, CAPTION, room, bold=True)
-    return Tile(pixels, ((name, INK), (size, FAINT), *((line, INK) for line in params)))
+    return Tile(pixels, room, ((name, INK), (size, FAINT), *((line, INK) for line in params)))
 
 
 def describe_params(params: Mapping[str, object]) -> list[str]:
@@ -241,8 +238,8 @@ def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequenc
         room = max(int(pixels.shape[1]), SMALLEST)
         numbers = " + ".join(f"#{index}" for index in dict.fromkeys(pair))
         lines = [(line, INK) for line in wrapped(label or "no label", CAPTION, room)]
-        tiles.append(Tile(pixels, (*lines, (numbers, FAINT))))
-    tiles += [Tile(image.pixels, ()) for image in left_out]
+        tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT))))
+    tiles += [Tile(image.pixels, max(image.size[1], SMALLEST)) for image in left_out]
     params = {key: value for key, value in result.params.items() if key != "partners"}
     title = DOT.join([result.mixing, *describe_params(params), f"{len(result.images)} samples of {result.dataset}"])
     return Image(draw_tiles(tiles, title, ()))

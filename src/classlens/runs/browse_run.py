@@ -148,7 +148,7 @@ def browse(
 ) -> BrowseRun:
     """Show samples of a dataset, or of what an address leads to: iterate over the run, and it is made.
 
-    `on_note` is called with "note" and what the user should know about the address. A dataset that is handed over, not named, is
+    `on_note` is called with "note" and what the user should know about the address. A dataset without an address is
     read in this process only.
 
     Raises:

@@ -62,7 +62,8 @@ class BrowseRequest:
 
     Pictures go to `output_dir`, one by one, as contact sheets of `grid` (rows, columns), or as training batches of
     `batch` samples (0: of the config's size); or to one page, `html`; with `statistics` there are numbers instead.
-    `keep_pictures` asks for the drawn picture in every row. `workers` are processes; None decides by the work.
+    `keep_pictures` asks for the drawn picture in every row. `workers` are processes; None takes some if there is much
+    to do, which runs the main script again in each, as ever with `multiprocessing`.
     """
 
     phase: Literal["train", "val", "test"] = "train"
@@ -83,7 +84,7 @@ class BrowseRequest:
     batch: int | None = None
     statistics: bool = False
     keep_pictures: bool = False
-    workers: int | None = None
+    workers: int | None = 0
 
     def __post_init__(self) -> None:
         if self.mode not in KEPT_SNAPSHOTS:

@@ -72,6 +72,8 @@ def map_pictures(
         count = len({row.picture for row in rows})
         stopped.add_note(f"stopped after {count} of {len(plan.pictures)} pictures; what was written is whole")
         raise
+    if progress:
+        progress("pictures", len(plan.pictures), len(plan.pictures))  # those that could not be read are behind, too
     return MapRun(plan.pictures, tuple(rows), tuple(written), tuple(bad), MapScores(tuple(scores)) if scores else None)
 
 
@@ -122,7 +124,7 @@ def open_classifier(plan: MapPlan, notify: Notify) -> tuple[Classifier, Callable
     better: dict[str, Any] = {"classes": plan.class_names, "extra_tokens": model.extra_tokens, "output": model.output}
     classifier = replace(classifier, **{name: value for name, value in better.items() if value is not None})
     place(classifier.module, model.device)
-    return classifier, partial(scaled_whole if request.is_whole else prepared, classifier)
+    return classifier, partial(scaled_whole if request.maps.whole else prepared, classifier)
 
 
 def prepare_job(plan: MapPlan, picture: Image, notify: Notify, progress: Progress | None) -> MapJob:
@@ -135,7 +137,7 @@ def prepare_job(plan: MapPlan, picture: Image, notify: Notify, progress: Progres
     if maps.memory_budget is not None:
         batch_size = affordable(fed, batch_size, maps.memory_budget, layers)
     options = ExplainOptions(
-        plan.request.is_whole, maps.eigen_smooth, maps.aug_smooth, batch_size, maps.precision, progress, maps.samples
+        maps.whole, maps.eigen_smooth, maps.aug_smooth, batch_size, maps.precision, progress, maps.samples
     )
     if unsmoothed := [name for name in plan.methods if maps.eigen_smooth and not METHODS[name].adds_channels]:
         names = ", ".join(unsmoothed)

@@ -5,7 +5,7 @@ A slip in the name of a picture, a method or a file must not cost the import of 
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,7 +50,7 @@ class ModelRequest:
 class MapOptions:
     """Which maps are computed of every picture, and how; the words are those of `explain`.
 
-    `methods` may hold "all", the methods that share one pass, and "every", the slow ones too. `each_layer` gives a map
+    `whole` feeds pictures uncropped. `methods` may hold "all", the methods that share one pass, and "every", the slow ones too. `each_layer` gives a map
     for each layer instead of one of all. `evaluate` scores every map; `boxes` says where the objects are, for the
     scores that need it: four numbers for a single picture, or the name of a CSV file.
     """
@@ -94,17 +94,14 @@ class MapRequest:
     maps: MapOptions = MapOptions()
     files: MapFiles = MapFiles()
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether pictures are fed uncropped."""
-        return self.maps.whole or self.files.original_size
-
 
 @dataclass(frozen=True)
 class MapPlan:
     """A request that was checked: the picture files, the source, the methods by name, and what is written where.
 
-    `outputs` is the file of every picture; empty if all go into one, or none.
+    `outputs` is the file of every picture; empty if all go into one, or none. `at_once` pictures are read before the
+    first of them is explained: all, if one file or table is made of them; else a few, as a folder of thousands need not
+    fit into memory.
     """
 
     request: MapRequest
@@ -114,17 +111,11 @@ class MapPlan:
     boxes: Mapping[Path, Box]
     class_names: tuple[str, ...] | None
     outputs: Mapping[Path, Path]
-
-    @property
-    def at_once(self) -> int:
-        """How many pictures are read before the first is explained: all, if one file or table is made of them."""
-        files, maps = self.request.files, self.request.maps
-        together = files.numbers or maps.evaluate or (files.pictures and not self.outputs)
-        return max(1, len(self.pictures)) if together else BATCHES * maps.batch_size
+    at_once: int
 
 
 BATCHES = 4
-"""How many batches are read at once: a folder of thousands need not fit into memory."""
+"""How many batches of pictures are read at once."""
 
 
 def plan_maps(request: MapRequest, *, need_pictures: bool = True) -> MapPlan:
@@ -136,7 +127,8 @@ def plan_maps(request: MapRequest, *, need_pictures: bool = True) -> MapPlan:
         NotFound: there is no such method.
         MissingDependency: torch is not installed.
     """
-    model, maps, files = request.model, request.maps, request.files
+    model, files = request.model, request.files
+    maps = replace(request.maps, whole=request.maps.whole or files.original_size)
     pictures = find_pictures(request.pictures)
     if need_pictures and not pictures:
         raise DataError(f"no picture is named in front of {model.target}", hint="name a file, a folder or a pattern")
@@ -152,7 +144,9 @@ def plan_maps(request: MapRequest, *, need_pictures: bool = True) -> MapPlan:
     if find_spec("torch") is None:
         raise MissingDependency("torch", extra=extra_of(*split_address(model.target)))
     source = open_source(model.target, options=model.options)
-    return MapPlan(request, pictures, source, methods, boxes, class_names, outputs)
+    together = files.numbers or maps.evaluate or (files.pictures and not outputs)
+    at_once = max(1, len(pictures)) if together else BATCHES * maps.batch_size
+    return MapPlan(replace(request, maps=maps), pictures, source, methods, boxes, class_names, outputs, at_once)
 
 
 def find_pictures(words: Iterable[str | Path]) -> tuple[Path, ...]:

@@ -1,7 +1,0 @@
-"""`python -m classlens.cli`."""
-
-import sys
-
-from classlens.cli.main import main
-
-sys.exit(main())
