@@ -148,10 +148,10 @@ def test_a_plateau_that_is_stepped_every_second_epoch_is_drawn_between_the_best_
     improving.scores = [-float(epoch) for epoch in range(100)]
     curve, *_ = classlens.replay(open_source(Module(answer)).schedule(), classlens.Clock(14, 5)).only("lr")
 
-    lowest = curve.course.undecided.lowest(np.arange(70), 1.0)
+    lowest = curve.trajectory.undecided.lowest(np.arange(70), 1.0)
     np.testing.assert_allclose(curve.values, trained_rates(improving, 14)[:, 0], rtol=1e-9)
     np.testing.assert_allclose(lowest, trained_rates(stuck, 14)[:, 0], rtol=1e-9)
-    assert curve.course.undecided.first == 5 * 6
+    assert curve.trajectory.undecided.first == 5 * 6
 
 
 REFUSED = {

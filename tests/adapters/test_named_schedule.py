@@ -43,7 +43,7 @@ def test_rules_inside_a_rule_by_name(address, values):
 def test_a_plateau_by_name():
     rates = curve("torch.ReduceLROnPlateau(patience=2, lr=1.0, epochs=9, steps_per_epoch=3)")
 
-    assert rates.course.undecided.first == 12
+    assert rates.trajectory.undecided.first == 12
 
 
 def test_a_rule_of_timm_by_name():
@@ -149,7 +149,7 @@ def test_arguments_of_one_kind_of_transformers_may_be_in_their_own_dict():
 def test_a_plateau_of_transformers_looks_at_epochs():
     pytest.importorskip("transformers")
 
-    assert curve("hf.reduce_lr_on_plateau(patience=1, epochs=9, steps_per_epoch=3)").course.undecided.first == 9
+    assert curve("hf.reduce_lr_on_plateau(patience=1, epochs=9, steps_per_epoch=3)").trajectory.undecided.first == 9
 
 
 TIMM_RUNS = {

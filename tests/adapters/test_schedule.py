@@ -48,7 +48,7 @@ def test_a_new_config_gives_its_rates(tmp_path):
     assert curves.clock.steps == 120
     assert rate.at([0, 19, 20, 119]) == pytest.approx([1e-5, 1e-3, 1e-3, 1e-4 + 0.9e-3 * 0.02447174], rel=1e-6)
     assert rate.group.initial == {"lr": 1e-3, "momentum": 0.8, "weight_decay": 0.05}
-    assert [(mark.step, mark.what) for mark in rate.course.marks] == [(19, "warm-up ends")]
+    assert [(mark.step, mark.what) for mark in rate.trajectory.marks] == [(19, "warm-up ends")]
 
 
 SCALING = NEW + "    auto_scale_lr = dict(enable=True, base_batch_size=64)\n"
@@ -221,7 +221,7 @@ PLATEAU = (
 def test_a_plateau_is_drawn_as_what_it_can_be(tmp_path):
     text = NEW.replace("dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", PLATEAU)
     curve = curves_of(setup_of(tmp_path, text)).named("lr")[0]
-    epoch, undecided = curve.clock.steps_per_epoch, curve.course.undecided
+    epoch, undecided = curve.clock.steps_per_epoch, curve.trajectory.undecided
 
     assert (undecided.first, str(undecided)) == (3 * epoch, "depends on 'acc'")
     assert curve.final == pytest.approx(1e-3)
@@ -234,7 +234,7 @@ def test_metrics_arrive_at_the_configs_intervals(tmp_path):
     text = NEW.replace("dict(type='CosineAnnealingLR', begin=2, eta_min_ratio=0.1)", PLATEAU)
     curve = curves_of(setup_of(tmp_path, text.replace("max_epochs=12", "max_epochs=12, val_interval=2"))).named("lr")[0]
 
-    assert curve.course.undecided.first == 6 * curve.clock.steps_per_epoch
+    assert curve.trajectory.undecided.first == 6 * curve.clock.steps_per_epoch
 
 
 def test_a_plateau_whose_patience_outlasts_the_run_never_acts_and_is_a_finding(tmp_path):
@@ -242,7 +242,7 @@ def test_a_plateau_whose_patience_outlasts_the_run_never_acts_and_is_a_finding(t
     curves = curves_of(setup_of(tmp_path, text))
 
     assert [finding.kind for finding in curves.findings] == ["idle plateau"]
-    assert curves.named("lr")[0].course.undecided is None
+    assert curves.named("lr")[0].trajectory.undecided is None
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_a_backbone_without_layers_upstream_has_none_here(kind):
 @pytest.mark.parametrize(
     ("backbone", "names", "message"),
     [
-        ({"type": "VisionTransformer"}, ["backbone.conv.weight"], "cannot be told from its parameters' names"),
+        ({"type": "VisionTransformer"}, ["backbone.conv.weight"], "cannot be read from its parameters' names"),
         ({"type": "BEiTViT", "arch": "tiniest"}, None, "the layers of BEiTViT 'tiniest' are not known"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from classlens import Clock
-from classlens.adapters.openmm.lr_config import checked, course_of
+from classlens.adapters.openmm.lr_config import check_policy, trajectory_of
 from classlens.errors import ConfigError, NotFound
 
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "mmcv-1.7.2-policies.json").read_text())
@@ -15,7 +15,7 @@ CLOCK = Clock(epochs=8, steps_per_epoch=10)
 
 
 def course(config, clock=CLOCK, name="lr"):
-    return course_of(checked(config, name, by_epoch=clock.by_epoch), clock)
+    return trajectory_of(check_policy(config, name, by_epoch=clock.by_epoch), clock)
 
 
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: f"{case['name']} {case['config']['policy']}")
@@ -72,7 +72,7 @@ def test_steps_are_drawn_on_both_sides_and_marked():
 )
 def test_a_wrong_policy_is_told_before_the_clock_is_known(config, error, message):
     with pytest.raises(error, match=message):
-        checked(config, "lr", by_epoch=True)
+        check_policy(config, "lr", by_epoch=True)
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_one_cycle_moves_the_momentum_too():
 def test_decays_and_the_end_of_a_warmup_are_marked(make, marks):
     (curve, *_) = replay(scheduled(make(optimizer_of((0.1,)))), Clock(7, 4))
 
-    assert [(mark.step, mark.what) for mark in curve.course.marks] == marks
+    assert [(mark.step, mark.what) for mark in curve.trajectory.marks] == marks
 
 
 def test_by_epoch_values_move_between_epochs_only():
@@ -263,7 +263,7 @@ def test_a_scheduler_that_waits_for_a_metric_is_drawn_between_the_best_and_the_w
         theirs.step(epoch + 1, 5.0) if name == "timm" else theirs.step(5.0)
 
     for index, curve in enumerate(curves):
-        steps, undecided = np.arange(120), curve.course.undecided
+        steps, undecided = np.arange(120), curve.trajectory.undecided
         np.testing.assert_allclose(undecided.lowest(steps, 0.0), np.array(seen)[:, index], rtol=1e-12)
         assert (undecided.lowest(steps, 0.0) <= curve.values).all()
         assert undecided.lowest(steps[: undecided.first], 0.0) == pytest.approx(curve.values[: undecided.first])
@@ -288,7 +288,7 @@ def test_a_scheduler_that_waits_for_a_metric_and_was_stepped_goes_on_from_there(
         step(theirs, epochs + epoch, 5.0)
 
     for index, curve in enumerate(curves):
-        lowest = curve.course.undecided.lowest(np.arange(80), 0.0)
+        lowest = curve.trajectory.undecided.lowest(np.arange(80), 0.0)
         np.testing.assert_allclose(lowest, np.array(seen)[:, index], rtol=1e-12)
 
 
@@ -296,7 +296,7 @@ def test_the_first_metric_can_cut_only_after_the_patience_is_over():
     scheduler = rules.ReduceLROnPlateau(optimizer_of((0.1,)), patience=3)
     curve = replay(scheduled(scheduler), Clock(12, 5)).named("lr")[0]
 
-    assert curve.course.undecided.first == 5 * 5
+    assert curve.trajectory.undecided.first == 5 * 5
     assert set(curve.values) == {0.1}
 
 

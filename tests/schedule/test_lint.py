@@ -10,13 +10,15 @@ CLOCK = Clock(epochs=10, steps_per_epoch=100)
 
 
 def findings(*configs, clock=CLOCK, lr=0.1):
-    schedulers = [param_schedulers.checked(config, f"param_scheduler[{index}]") for index, config in enumerate(configs)]
-    return found(lambda clock: param_schedulers.course_of(schedulers, clock), clock, lr)
+    schedulers = [
+        param_schedulers.check_scheduler(config, f"param_scheduler[{index}]") for index, config in enumerate(configs)
+    ]
+    return found(lambda clock: param_schedulers.trajectory_of(schedulers, clock), clock, lr)
 
 
 def old_findings(config, clock=CLOCK):
-    policy = lr_config.checked(config, "lr", by_epoch=clock.by_epoch)
-    return found(lambda clock: lr_config.course_of(policy, clock), clock, 0.1)
+    policy = lr_config.check_policy(config, "lr", by_epoch=clock.by_epoch)
+    return found(lambda clock: lr_config.trajectory_of(policy, clock), clock, 0.1)
 
 
 def found(rule, clock, lr):
@@ -91,8 +93,8 @@ def test_a_finding_says_at_which_step_the_last_epoch_jumps():
         Schedule(
             (Group("all", {"lr": 0.1}),),
             {
-                "lr": lambda clock: param_schedulers.course_of(
-                    [param_schedulers.checked(config, "param_scheduler")], clock
+                "lr": lambda clock: param_schedulers.trajectory_of(
+                    [param_schedulers.check_scheduler(config, "param_scheduler")], clock
                 )
             },
         ),
@@ -110,7 +112,9 @@ def test_two_groups_share_one_finding():
     config = {"type": "MultiStepLR", "milestones": [30]}
     groups = tuple(Group(name, {"lr": lr}) for name, lr in (("head", 1.0), ("body", 0.1)))
     rule = {
-        "lr": lambda clock: param_schedulers.course_of([param_schedulers.checked(config, "param_scheduler")], clock)
+        "lr": lambda clock: param_schedulers.trajectory_of(
+            [param_schedulers.check_scheduler(config, "param_scheduler")], clock
+        )
     }
 
     assert len(replay(Schedule(groups, rule), CLOCK).findings) == 1

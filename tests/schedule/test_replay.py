@@ -5,7 +5,7 @@ import pytest
 
 import classlens
 from classlens import Clock, Schedule, replay
-from classlens.schedule.chain import Link, chain, each, sampled
+from classlens.schedule.chain import Link, chain, elementwise, sampled
 from classlens.schedule.replay import summarize, table
 from classlens.schedule.schedule import Batches, Group, scaled_by_batch
 from classlens.schedule.shapes import Cosine, Linear, MultiStep, Step
@@ -79,7 +79,7 @@ def test_straight_lines_between_the_drawn_points_lie_on_the_curve(steps):
 
 def test_a_function_is_drawn_with_its_bend_and_its_jump():
     def rule(clock):
-        return sampled(each(lambda step: min(step / 77_777, 1) if step < 600_001 else 0.2), clock)
+        return sampled(elementwise(lambda step: min(step / 77_777, 1) if step < 600_001 else 0.2), clock)
 
     curve = replay(schedule(rule), Clock.of_steps(1_000_000))[0]
     steps, values = curve.points

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from classlens import Clock
-from classlens.adapters.openmm.param_schedulers import checked, course_of
+from classlens.adapters.openmm.param_schedulers import check_scheduler, trajectory_of
 from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
 from classlens.errors import ClasslensError
@@ -39,9 +39,9 @@ def upstream_schedules():
 
 def ours(configs, clock):
     """Every value of a run by our closed forms, by hyper-parameter."""
-    schedulers = [checked(config, "param_scheduler") for config in configs]
+    schedulers = [check_scheduler(config, "param_scheduler") for config in configs]
     return {
-        name: course_of([each for each in schedulers if each.name == name], clock).values(
+        name: trajectory_of([each for each in schedulers if each.name == name], clock).values(
             np.arange(clock.steps), INITIAL[name]
         )
         for name in {scheduler.name for scheduler in schedulers}
@@ -175,7 +175,7 @@ def test_the_bounds_of_a_plateau_are_mmengine_stepping_with_the_best_and_the_wor
         except (ZeroDivisionError, ValueError):
             continue
 
-        course = course_of([checked(config, "param_scheduler") for config in configs], clock)
+        course = trajectory_of([check_scheduler(config, "param_scheduler") for config in configs], clock)
 
         values, steps = course.values(np.arange(clock.steps), 0.1), np.arange(clock.steps)
         lowest = values if course.undecided is None else course.undecided.lowest(steps, 0.1)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from classlens import Clock
-from classlens.adapters.openmm.lr_config import checked, course_of
+from classlens.adapters.openmm.lr_config import check_policy, trajectory_of
 from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
 from classlens.errors import ConfigError
@@ -25,7 +25,7 @@ def test_a_schedule_of_mmcls_gives_the_values_of_its_training(case):
     clock = Clock.of_steps(case["steps"], 101) if case["steps"] else Clock(case["epochs"], 101)
     asked = [step for step in RECORDED["at"] if step < clock.steps]
 
-    course = course_of(checked(case["config"], "lr", by_epoch=clock.by_epoch), clock)
+    course = trajectory_of(check_policy(case["config"], "lr", by_epoch=clock.by_epoch), clock)
 
     np.testing.assert_allclose(course.values(np.array([*asked, clock.steps - 1]), 0.1), case["values"], rtol=1e-12)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from classlens.adapters.openmm.param_schedulers import checked
+from classlens.adapters.openmm.param_schedulers import check_scheduler
 from classlens.errors import ClasslensError
 from tests_peers.schedule.stepping import stepped
 
@@ -67,4 +67,4 @@ def test_what_stops_mmengine_is_an_error_at_once(kind, settings):
     with pytest.raises((ValueError, TypeError, AssertionError, KeyError, AttributeError, ZeroDivisionError)):
         stepped([config], epochs=6, epoch_length=4, loss=lambda epoch: 1.0)
     with pytest.raises(ClasslensError):
-        checked(config, "param_scheduler")
+        check_scheduler(config, "param_scheduler")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -105,7 +105,7 @@ def clock_of(arguments: Mapping[str, Any], rest: str) -> Clock:
     """The length of the run: `steps`, or `epochs` of `steps_per_epoch`.
 
     Raises:
-        ConfigError: it is not said, or no run.
+        ConfigError: it is missing, or no run.
     """
     epochs, epoch, steps = (arguments.get(name) for name in ("epochs", "steps_per_epoch", "steps"))
     try:
@@ -148,12 +148,11 @@ def torch_scheduler(part: Part, optimizer: torch.optim.Optimizer, run: Mapping[s
         NotFound: torch has none of that name.
         ConfigError: it refuses its arguments.
     """
-    known = [name for name in lr_scheduler.__all__ if name != "LRScheduler"]
-    if part.name not in known:
-        raise NotFound("scheduler of torch", part.name, known)
-    takes = inspect.signature(getattr(lr_scheduler, part.name)).parameters
-    said = {**run, "total_steps": run["steps"]} if "steps" in run else run
-    settings = {**{name: value for name, value in said.items() if name in takes}, **part.settings}
+    check_name("torch", part.name, [name for name in lr_scheduler.__all__ if name != "LRScheduler"])
+    kind = getattr(lr_scheduler, part.name)
+    length = {**run, "total_steps": run["steps"]} if "steps" in run else run
+    takes = inspect.signature(kind).parameters
+    settings = {**{name: value for name, value in length.items() if name in takes}, **part.settings}
     if "schedulers" in settings:
         parts = settings["schedulers"]
         if not isinstance(parts, list) or not all(isinstance(each, Part) for each in parts):
@@ -161,7 +160,7 @@ def torch_scheduler(part: Part, optimizer: torch.optim.Optimizer, run: Mapping[s
                 f"{part.name}: schedulers is a list such as [LinearLR(total_iters=5), StepLR(step_size=30)]"
             )
         settings["schedulers"] = [torch_scheduler(each, optimizer, run) for each in parts]
-    return made(part.name, getattr(lr_scheduler, part.name), optimizer, settings)
+    return build(part.name, kind, optimizer, settings)
 
 
 def of_timm(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
@@ -170,12 +169,11 @@ def of_timm(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], cloc
         from timm.scheduler import create_scheduler_v2
     except ModuleNotFoundError as error:
         raise MissingDependency("timm", extra="timm") from error
-    if name not in TIMM:
-        raise NotFound("scheduler of timm", name, TIMM)
+    check_name("timm", name, TIMM)
     by_step = run.get("every", "epoch" if clock.by_epoch else "step") == "step"
     length = {"num_epochs": clock.epochs or 1, "updates_per_epoch": clock.steps_per_epoch or clock.steps}
-    make = partial(create_scheduler_v2, sched=name)
-    scheduler, _ = made(name, make, optimizer_of(run, settings), {**length, "step_on_epochs": not by_step, **settings})
+    every = {"sched": name, **length, "step_on_epochs": not by_step, **settings}
+    scheduler, _ = build(name, create_scheduler_v2, optimizer_of(run, settings), every)
     return scheduled(scheduler)
 
 
@@ -185,25 +183,34 @@ def of_transformers(name: str, settings: Mapping[str, Any], run: Mapping[str, An
         from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION, get_scheduler
     except ModuleNotFoundError as error:
         raise MissingDependency("transformers", extra="hf") from error
-    known = [str(getattr(each, "value", each)) for each in TYPE_TO_SCHEDULER_FUNCTION]
-    if name not in known:
-        raise NotFound("scheduler of transformers", name, known)
-    every = run.get("every")
+    check_name("transformers", name, [str(getattr(each, "value", each)) for each in TYPE_TO_SCHEDULER_FUNCTION])
+    every, takes = run.get("every"), inspect.signature(get_scheduler).parameters
     length = {"num_warmup_steps": 0, "num_training_steps": (clock.epochs or 1) if every == "epoch" else clock.steps}
-    own = {key: value for key, value in settings.items() if key in inspect.signature(get_scheduler).parameters}
-    extra = {key: value for key, value in settings.items() if key not in own}
+    own = {key: value for key, value in settings.items() if key in takes}
+    extra = {key: value for key, value in settings.items() if key not in takes}
     extra |= own.pop("scheduler_specific_kwargs", {})
-    make = partial(get_scheduler, name, scheduler_specific_kwargs=extra)
-    return scheduled(made(name, make, optimizer_of(run, settings), {**length, **own}), every=every)
+    arguments = {"name": name, **length, **own, "scheduler_specific_kwargs": extra}
+    return scheduled(build(name, get_scheduler, optimizer_of(run, settings), arguments), every=every)
 
 
-def made(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """What the package makes of the settings.
+def check_name(package: str, name: str, known: Sequence[str]) -> None:
+    """See that a package has a scheduler.
+
+    Raises:
+        NotFound: it has none of that name.
+    """
+    if name not in known:
+        raise NotFound(f"scheduler of {package}", name, known)
+
+
+def build(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """What a package makes of the settings.
 
     Raises:
         ConfigError: it refuses them.
     """
-    with unwarned(), users_code(f"{name} refuses its arguments"):  # what a package thinks of its own rule is not asked
+    # What a package warns of its own rule is not the reader's business.
+    with unwarned(), users_code(f"{name} refuses its arguments"):
         return make(optimizer=optimizer, **settings)
 
 

@@ -103,21 +103,23 @@ def width_of(steppings: Sequence[Stepping], clock: Clock) -> int:
 
 def rules_of(
     steppings: Sequence[Stepping],
-    copied: Callable[[Sequence[Thing]], list[Thing]],
+    copy_schedulers: Callable[[Sequence[Thing]], list[Thing]],
     values_of: Callable[[Mapping[str, Any]], Mapping[str, float]],
 ) -> dict[int, dict[str, Rule]]:
     """One rule for each group and value, all read off copies of the schedulers of one optimizer.
 
     Args:
-        copied: gives copies of schedulers that share one copy of their optimizer.
+        copy_schedulers: gives copies of schedulers that share one copy of their optimizer.
         values_of: gives the values that are in force in a group of the optimizer.
     """
     ordered = sorted(steppings, key=lambda each: (each.every == "epoch", each.waits_for_metric))
 
     def record(clock: Clock, *, improves: bool) -> Record:
-        twins = copied([each.scheduler for each in ordered])
+        twins = copy_schedulers([each.scheduler for each in ordered])
         pairs = zip(ordered, twins, strict=True)
-        return stepped([replace(each, scheduler=twin) for each, twin in pairs], values_of, clock, improves=improves)
+        return record_steps(
+            [replace(each, scheduler=twin) for each, twin in pairs], values_of, clock, improves=improves
+        )
 
     @cache
     def records(clock: Clock) -> tuple[Record, Record]:
@@ -126,8 +128,8 @@ def rules_of(
 
     def rule(name: str, index: int, clock: Clock) -> Trajectory:
         best, worst = (values[name][:, index] for values in records(clock))
-        course = course_of(best, worst, ordered, clock)
-        return replace(course, settings=tuple(map(setting_of, ordered))) if name == "lr" else course
+        trajectory = trajectory_of(best, worst, ordered, clock)
+        return replace(trajectory, settings=tuple(map(setting_of, ordered))) if name == "lr" else trajectory
 
     groups = ordered[0].scheduler.optimizer.param_groups
     return {
@@ -135,7 +137,7 @@ def rules_of(
     }
 
 
-def stepped(
+def record_steps(
     twins: Sequence[Stepping],
     values_of: Callable[[Mapping[str, Any]], Mapping[str, float]],
     clock: Clock,
@@ -196,7 +198,7 @@ def rule_in(scheduler: Thing) -> Thing:
     return getattr(scheduler, "lr_scheduler", scheduler)
 
 
-def course_of(best: Values, worst: Values, steppings: Sequence[Stepping], clock: Clock) -> Trajectory:
+def trajectory_of(best: Values, worst: Values, steppings: Sequence[Stepping], clock: Clock) -> Trajectory:
     """The course of one value of one group between its bounds, given before each tick."""
     width = width_of(steppings, clock)
     known, low = (sampled(values.__getitem__, clock, width=width) for values in (best, worst))

@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any, TypeAlias
 
 from classlens.errors import ConfigError
-from classlens.schedule.chain import each, sampled
+from classlens.schedule.chain import elementwise, sampled
 from classlens.schedule.schedule import Clock, Rule, Trajectory
 
 Thing: TypeAlias = Any
@@ -37,18 +37,18 @@ def rules_of(scheduler: Thing) -> tuple[list[dict[str, Rule]], tuple[str, ...]]:
     """
     start, notes = position(scheduler)
     field, count = scheduler.param_group_field, len(scheduler.optimizer.param_groups)
-    return [{field: partial(timm_course, scheduler, index, start)} for index in range(count)], notes
+    return [{field: partial(trajectory_of, scheduler, index, start)} for index in range(count)], notes
 
 
-def timm_course(scheduler: Thing, index: int, start: int, clock: Clock) -> Trajectory:
-    """The course of one group, `start` calls after the first."""
+def trajectory_of(scheduler: Thing, index: int, start: int, clock: Clock) -> Trajectory:
+    """The values of one group, `start` calls after the first."""
     now = current(scheduler)[index]
 
     def value(tick: int) -> float:
         return values_at(scheduler, start + tick)[index] if tick else now
 
     width = clock.steps_per_epoch or clock.steps if scheduler.t_in_epochs else 1
-    return sampled(each(value), clock, width=width)
+    return sampled(elementwise(value), clock, width=width)
 
 
 def current(scheduler: Thing) -> list[float]:

@@ -22,8 +22,7 @@ from classlens.adapters import timm_schedule
 from classlens.adapters.stepping import Every, Stepping, Thing, epoch_of, made_for, members_of, rules_of
 from classlens.errors import ConfigError
 from classlens.schedule import shapes
-from classlens.schedule.chain import Link, chain, sampled
-from classlens.schedule.chain import each as at_each
+from classlens.schedule.chain import Link, chain, elementwise, sampled
 from classlens.schedule.schedule import Clock, Group, Mark, Rule, Schedule, Setting, Steps, Trajectory, Values
 from classlens.user_code import users_code
 
@@ -86,7 +85,7 @@ def scheduled_together(steppings: Sequence[Stepping]) -> Schedule:
         return Schedule(groups_of(optimizer, lambda_rules(steppings[0])), notes=notes)
     if timm is not None:
         steppings = [replace(timm, every="epoch")]  # timm's plateau knows epochs only
-    return Schedule(groups_of(optimizer, rules_of(steppings, copied, values_of)), notes=notes)
+    return Schedule(groups_of(optimizer, rules_of(steppings, copy_schedulers, values_of)), notes=notes)
 
 
 def notes_of(steppings: Sequence[Stepping]) -> tuple[str, ...]:
@@ -215,14 +214,14 @@ def lambda_rules(stepping: Stepping) -> dict[int, dict[str, Rule]]:
             with users_code(f"the function of LambdaLR, called with {count},"):
                 return base * function(count)
 
-        return counted(at_each(value), stepping, clock)
+        return trajectory_of_calls(elementwise(value), stepping, clock)
 
     rates = [float(group["lr"]) for group in scheduler.optimizer.param_groups]
-    found = enumerate(zip(rates, map(float, scheduler.base_lrs), scheduler.lr_lambdas, strict=True))
-    return {index: {"lr": partial(rule, *settings)} for index, settings in found}
+    groups = zip(rates, map(float, scheduler.base_lrs), scheduler.lr_lambdas, strict=True)
+    return {index: {"lr": partial(rule, *settings)} for index, settings in enumerate(groups)}
 
 
-def counted(function: Callable[[Steps], Values], stepping: Stepping, clock: Clock) -> Trajectory:
+def trajectory_of_calls(function: Callable[[Steps], Values], stepping: Stepping, clock: Clock) -> Trajectory:
     """The course of a function of the calls of `scheduler.step()`; Lightning counts batches anew in every epoch."""
     epoch, frequency = epoch_of(clock), stepping.frequency
     if stepping.every == "epoch":
@@ -232,7 +231,7 @@ def counted(function: Callable[[Steps], Values], stepping: Stepping, clock: Cloc
     return sampled(lambda steps: function(steps // epoch * (epoch // frequency) + steps % epoch // frequency), clock)
 
 
-def copied(schedulers: Sequence[Thing]) -> list[Thing]:
+def copy_schedulers(schedulers: Sequence[Thing]) -> list[Thing]:
     """Copies that share no state with the user's schedulers, and no memory with the user's model."""
     known: dict[int, Any] = {}
     for scheduler in schedulers:

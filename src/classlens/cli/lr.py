@@ -53,11 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
     parser.add_argument("--log-level", default="WARNING", help=argparse.SUPPRESS)
     parser.add_argument("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
-    add_extras(parser)
-
-
-def add_extras(parser: argparse.ArgumentParser) -> None:
-    """The arguments that are ours."""
     group = parser.add_argument_group("more")
     group.add_argument("--label", nargs="+", action="extend", metavar="NAME", help="what to call each config")
     group.add_argument("--epochs", type=positive_int, metavar="N", help="epochs of the run, instead of the config's")

@@ -6,7 +6,6 @@ horizontal axis counts steps, or epochs where runs of different batch sizes meet
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,32 +53,14 @@ class Pin:
 
 @dataclass(frozen=True)
 class Panel:
-    """One hyper-parameter; `log` says that its values are on a logarithmic axis."""
+    """One hyper-parameter. The axis has to show values from `low` to `high`; `log` says that it is logarithmic."""
 
-    name: str
+    title: str
     lines: tuple[Line, ...]
     pins: tuple[Pin, ...]
+    low: float
+    high: float
     log: bool = False
-
-    @property
-    def title(self) -> str:
-        return TITLES.get(self.name, self.name.replace("_", " "))
-
-    @cached_property
-    def values(self) -> NDArray[np.float64]:
-        """All finite values of all lines."""
-        values = np.concatenate([part for line in self.lines for part in (line.y, line.low) if part is not None])
-        return np.asarray(values[np.isfinite(values)])
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """The lowest and the highest value that the axis has to show; it begins at 0 unless values are far from that."""
-        low, high = (float(self.values.min()), float(self.values.max())) if self.values.size else (0.0, 1.0)
-        if self.log:
-            return float(self.values[self.values > 0].min()), high
-        low = 0.0 if 0 <= low < 0.5 * high else low
-        reach = 0.0 if high > low else abs(high) or 1.0
-        return low - reach / 2, high + reach / 2
 
 
 @dataclass(frozen=True)
@@ -108,6 +89,8 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None
         raise ValueError("there is no curve to draw")
     lengths = {run.clock.steps_per_epoch for run in runs}
     in_epochs = len(lengths) > 1 and None not in lengths
+    units = [(run.clock.steps_per_epoch or 1) if in_epochs else 1 for run in runs]
+    names = dict.fromkeys(name for run in runs for name in run.names)
     subtitle = ""
     if len(runs) == 1:
         clock = runs[0].clock
@@ -123,44 +106,47 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None
         title=title or (runs[0].title if len(runs) == 1 else f"{len(runs)} schedules compared"),
         subtitle=subtitle,
         x_label="epoch" if in_epochs else "step",
-        x_end=max(run.clock.steps / unit_of(run, in_epochs=in_epochs) for run in runs),
+        x_end=max(run.clock.steps / unit for run, unit in zip(runs, units, strict=True)),
         per_epoch=lengths.pop() if len(lengths) == 1 else None,
-        panels=tuple(
-            panel_of(name, runs, in_epochs=in_epochs, log=log)
-            for name in dict.fromkeys(name for run in runs for name in run.names)
-        ),
+        panels=tuple(panel_of(name, runs, units, log=log) for name in names),
         findings=tuple(findings),
     )
 
 
-def unit_of(run: Curves, *, in_epochs: bool) -> int:
-    """How many steps make one unit of the horizontal axis."""
-    return (run.clock.steps_per_epoch or 1) if in_epochs else 1
-
-
-def panel_of(name: str, runs: Sequence[Curves], *, in_epochs: bool, log: bool | None) -> Panel:
-    """The lines of one hyper-parameter; the marks of a single run are pinned to it."""
-    lines_of_run = [(run, merge_equal(run.named(name))) for run in runs]
-    every = [(run, lines, curves) for run, lines in lines_of_run for curves in lines]
+def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bool | None) -> Panel:
+    """The lines of one hyper-parameter, each run in its unit of so many steps; the marks of a single run are pinned."""
+    merged = [merge_equal(run.named(name)) for run in runs]
+    every = [(*of_run, curves) for of_run in zip(runs, units, merged, strict=True) for curves in of_run[2]]
     lines = []
-    for (run, siblings, curves), colour in zip(every, line_colours(len(every)), strict=True):
+    for (run, unit, siblings, curves), colour in zip(every, line_colours(len(every)), strict=True):
         label = label_of(run, curves, alone=len(siblings) == 1, several=len(runs) > 1)
-        unit, undecided = unit_of(run, in_epochs=in_epochs), curves[0].course.undecided
-        steps, values = curves[0].points
+        (steps, values), undecided = curves[0].points, curves[0].trajectory.undecided
         bounds = () if undecided is None else (undecided.first / unit, curves[0].lowest)
         lines.append(Line(label, steps / unit, values, colour, *bounds))
+    pins = pins_of(runs[0], name) if len(runs) == 1 else ()
     peaks = [float(line.y[line.y > 0].max()) for line in lines if np.any(line.y > 0)]
     if log is None:
         log = bool(peaks) and max(peaks) > FAR_APART * min(peaks)
-    pins = pins_of(runs[0], name) if len(runs) == 1 else ()
-    return Panel(name, tuple(lines), pins, log and bool(peaks))
+    return Panel(TITLES.get(name, name.replace("_", " ")), tuple(lines), pins, *span_of(lines, log=log and bool(peaks)))
+
+
+def span_of(lines: Sequence[Line], *, log: bool) -> tuple[float, float, bool]:
+    """The lowest and the highest value that an axis has to show; it begins at 0 unless values are far from that."""
+    values = np.concatenate([part for line in lines for part in (line.y, line.low) if part is not None])
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    if log:
+        return float(values[values > 0].min()), high, log
+    low = 0.0 if 0 <= low < 0.5 * high else low
+    reach = 0.0 if high > low else abs(high) or 1.0
+    return low - reach / 2, high + reach / 2, log
 
 
 def merge_equal(curves: Sequence[Curve]) -> list[list[Curve]]:
     """Curves with the same values together, the highest first: groups that differ in something else."""
     together: dict[tuple[float, int], list[Curve]] = {}
     for curve in curves:
-        together.setdefault((curve.group.initial[curve.name], id(curve.course)), []).append(curve)
+        together.setdefault((curve.group.initial[curve.name], id(curve.trajectory)), []).append(curve)
     return sorted(together.values(), key=lambda each: -each[0].group.initial[each[0].name])
 
 
@@ -188,7 +174,7 @@ def pins_of(run: Curves, name: str) -> tuple[Pin, ...]:
     if values.size and values.max() > values.min():
         step, value = curve.peak
         pins.append(Pin(step, f"peak {value:.4g}", value))
-    if (undecided := curve.course.undecided) is not None:
+    if (undecided := curve.trajectory.undecided) is not None:
         pins.append(Pin(undecided.first, f"{undecided} from here on; dashed: always, never improving"))
     pins += [
         Pin(finding.step, finding.kind, warns=True)
@@ -196,7 +182,7 @@ def pins_of(run: Curves, name: str) -> tuple[Pin, ...]:
         if finding.name == name and finding.step is not None
     ]
     epoch = run.clock.steps_per_epoch
-    for mark in curve.course.marks:
+    for mark in curve.trajectory.marks:
         ends_epoch = run.clock.by_epoch and epoch and mark.step % epoch == 0
         pins.append(Pin(mark.step, mark.what + (f" (epoch {mark.step // epoch})" if ends_epoch and epoch else "")))
     return tuple(pins)

@@ -228,7 +228,7 @@ def frame_panel(chart: Chart, panel: Panel, edges: tuple[float, float, float, fl
 
 def limits(panel: Panel, room: float) -> tuple[float, float]:
     """The values at the lower and the upper edge, with `room` (a share of the height) left above the curves."""
-    low, high = panel.span
+    low, high = panel.low, panel.high
     if panel.log:
         decades = max(high / low, 10.0)
         return low / decades**0.04, high * decades ** (room / (1 - room) + 0.02)

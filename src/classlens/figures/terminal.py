@@ -50,7 +50,7 @@ def terminal_plot(
 def panel_text(chart: Chart, panel: Panel, size: tuple[int, int], *, coloured: bool) -> list[str]:
     """One panel: its name, the plot with its values, the steps below, and what the lines are."""
     width, height = size
-    low, high = panel.span
+    low, high = panel.low, panel.high
     if low == high:  # on a logarithmic axis
         low, high = low / 2, high * 2
     frame = Frame(0, 0, 2 * width - 1, 4 * height - 1, chart.x_end, low, high, panel.log)  # in dots

@@ -23,10 +23,10 @@ BOX = "\N{WHITE SQUARE}"
 @cache
 def font(size: float, *, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The font at a size in pixels."""
-    found = find_spec("matplotlib")
-    if found is not None and found.submodule_search_locations:
+    package = find_spec("matplotlib")
+    if package is not None and package.submodule_search_locations:
         name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-        path = Path(found.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf" / name
+        path = Path(package.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf" / name
         if path.is_file():
             return ImageFont.truetype(str(path), size)
     return ImageFont.load_default(size)

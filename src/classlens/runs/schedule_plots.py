@@ -208,7 +208,7 @@ def describe_curves(run: Curves, name: str) -> list[str]:
     """One line for each distinct curve of a hyper-parameter."""
     lines, curves_of_lines = [], merge_equal(run.named(name))
     for curves in curves_of_lines[:MOST_LINES]:
-        curve, (step, peak), undecided = curves[0], curves[0].peak, curves[0].course.undecided
+        curve, (step, peak), undecided = curves[0], curves[0].peak, curves[0].trajectory.undecided
         group = f" of {label_of(run, curves, alone=False, several=False)}" if len(curves_of_lines) > 1 else ""
         end = f"ends {curve.final:.6g}"
         if undecided is not None:

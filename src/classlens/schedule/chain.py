@@ -6,9 +6,10 @@ even samples, and then at every step of the few stretches in which something hap
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from math import ceil
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +41,8 @@ VISIBLE = 2e-4
 
 def of_function(function: Callable[[int], float], *, name: str = "lr", group: str = "all parameters") -> Schedule:
     """The schedule of any function of the step, which is called at the drawn steps only, in no special order."""
-    initial = float(function(0))
-
-    def rule(clock: Clock) -> Trajectory:
-        return sampled(each(function), clock)
-
-    return Schedule((Group(group, {name: initial}),), {name: rule})
+    rule = partial(sampled, elementwise(function))
+    return Schedule((Group(group, {name: float(function(0))}),), {name: rule})
 
 
 def sampled(function: Callable[[Steps], Values], clock: Clock, *, width: int = 1) -> Trajectory:
@@ -60,13 +57,9 @@ def sampled(function: Callable[[Steps], Values], clock: Clock, *, width: int = 1
     return Trajectory(values, np.unique(breaks), stairs)
 
 
-def each(function: Callable[[int], float]) -> Callable[[Steps], Values]:
+def elementwise(function: Callable[[int], float]) -> Callable[[Steps], Values]:
     """A function of one step as a function of many."""
-
-    def values(steps: Steps) -> Values:
-        return np.array([float(function(step)) for step in steps.tolist()], np.float64)
-
-    return values
+    return lambda steps: np.array([float(function(step)) for step in steps.tolist()], np.float64)
 
 
 def bends(function: Callable[[Steps], Values], count: int) -> NDArray[np.int64]:
@@ -78,13 +71,15 @@ def bends(function: Callable[[Steps], Values], count: int) -> NDArray[np.int64]:
     bend = np.abs(np.diff(np.diff(values) / np.diff(steps))) * np.diff(steps)[:-1]
     limit = VISIBLE * (np.nanmax(values) - np.nanmin(values) or 1.0)
     suspects = np.argsort(np.nan_to_num(-bend))[:MOST_STRETCHES]
-    found = [
-        inside(function, int(steps[index]), int(steps[index + 2]), limit) for index in suspects if bend[index] > limit
+    places = [
+        sharpest_bend(function, int(steps[index]), int(steps[index + 2]), limit)
+        for index in suspects
+        if bend[index] > limit
     ]
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+    return np.unique(np.concatenate(places)) if places else np.zeros(0, np.int64)
 
 
-def inside(function: Callable[[Steps], Values], first: int, last: int, limit: float) -> NDArray[np.int64]:
+def sharpest_bend(function: Callable[[Steps], Values], first: int, last: int, limit: float) -> NDArray[np.int64]:
     """The strongest bend between two steps, halving the stretch until every step of it can be looked at."""
     while last - first > LONGEST:
         quarter = (last - first) // 4
@@ -152,14 +147,14 @@ class Link:
     base: Affine = INITIAL
     marks: tuple[Mark, ...] = ()
 
-    def width(self, epoch: int) -> int:
-        return epoch if self.unit == "epoch" else 1
 
-    def moves(self, step: int, epoch: int) -> bool:
-        return step % self.width(epoch) == 0 and self.begin <= step // self.width(epoch) < self.end
+class Mover(NamedTuple):
+    """A link that moves at the start of a section: its local step there, each `width` steps of the run long."""
 
-    def local(self, step: int, epoch: int) -> int:
-        return step // self.width(epoch) - self.begin
+    link: Link
+    width: int
+    local: int
+    piece: Piece
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +175,17 @@ def chain(
     Raises:
         ConfigError: the links change direction, or act on each other, too often to be drawn.
     """
-    sections = tuple(sections_of(links, clock))
+    epoch = clock.steps_per_epoch if clock.by_epoch and clock.steps_per_epoch else clock.steps
+    widths = [(link, epoch if link.unit == "epoch" else 1) for link in links]
+    sections = [section_at(0, widths, INITIAL, clock.steps)]
+    while (last := sections[-1]).stop < clock.steps:
+        if len(sections) == MOST_SECTIONS:
+            raise ConfigError(
+                f"the schedule changes direction more than {MOST_SECTIONS:,} times in {clock.steps:,} steps",
+                hint="is a period, a T_max or a milestone given in epochs where steps are counted?",
+            )
+        value = last.values(np.array([last.stop - 1])).single()
+        sections.append(section_at(last.stop, widths, value, clock.steps))
     firsts = np.array([section.first for section in sections], np.int64)
 
     def values(steps: Steps, initial: float) -> Values:
@@ -200,98 +205,71 @@ def chain(
     return Trajectory(values, firsts, stairs, marks_of(links, clock), settings)
 
 
-def sections_of(links: Sequence[Link], clock: Clock) -> Iterator[Section]:
-    """Cut a run into sections, first to last."""
-    epoch = clock.steps_per_epoch if clock.by_epoch and clock.steps_per_epoch else clock.steps
-    first, value = 0, INITIAL
-    for _ in range(MOST_SECTIONS):
-        section = section_at(first, links, value, epoch, clock.steps)
-        yield section
-        if section.stop >= clock.steps:
-            return
-        value = single(section.values(np.array([section.stop - 1])))
-        first = section.stop
-    raise ConfigError(
-        f"the schedule changes direction more than {MOST_SECTIONS:,} times in {clock.steps:,} steps",
-        hint="is a period, a T_max or a milestone given in epochs where steps are counted?",
-    )
-
-
-def section_at(first: int, links: Sequence[Link], value: Affine, epoch: int, steps: int) -> Section:
-    """The section that starts at `first`, where `value` was in force before."""
-    moving = [link for link in links if link.moves(first, epoch)]
+def section_at(first: int, links: Sequence[tuple[Link, int]], value: Affine, steps: int) -> Section:
+    """The section that starts at `first`, where `value` was in force before; a link comes with the width of its unit."""
+    moving = [each for each in links if first % each[1] == 0 and each[0].begin <= first // each[1] < each[0].end]
     if first > 0:
-        moving.sort(key=lambda link: link.unit == "epoch")
-    pieces = [piece_of(link, link.local(first, epoch), alone=len(moving) == 1) for link in moving]
-    stop = min([steps, *changes(first, links, epoch), *piece_ends(first, moving, pieces, epoch)])
-    if len(moving) <= 1 or all(piece.only_scales for piece in pieces):
-        return closed(first, stop, moving, pieces, value, epoch)
-    if all(link.unit == "step" for link in moving):
-        return walked(first, stop, moving, pieces, value)
-    held = first + 1 if any(link.unit == "step" for link in moving) else min(stop, first + epoch)
-    for link, piece in zip(moving, pieces, strict=True):
-        local = link.local(first, epoch)
-        value = single(piece.after(value, np.array([local - 1.0]), np.array([float(local)])))
-    return closed(first, held, [], [], value, epoch)
+        moving.sort(key=lambda each: each[0].unit == "epoch")
+    movers = []
+    for link, width in moving:
+        local, shape = first // width - link.begin, link.shape
+        if len(moving) == 1 and isinstance(shape, Cosine | Quadratic):
+            piece = shape.piece_alone(local, link.base)
+        else:
+            piece = shape.piece(local, link.base)
+        movers.append(Mover(link, width, local, piece))
+    stop = min([steps, *next_changes(first, links, movers)])
+    if len(movers) <= 1 or all(mover.piece.only_scales for mover in movers):
+        return closed_section(first, stop, movers, value)
+    by_step = [mover.link.unit == "step" for mover in movers]
+    if all(by_step):
+        return walked_section(first, stop, movers, value)
+    for mover in movers:
+        now = np.array([float(mover.local)])
+        value = mover.piece.after(value, now - 1, now).single()
+    return closed_section(first, first + 1 if any(by_step) else min(stop, first + movers[0].width), [], value)
 
 
-def piece_of(link: Link, local: int, *, alone: bool) -> Piece:
-    """The closed form of a link from one of its local steps on."""
-    if alone and isinstance(link.shape, Cosine | Quadratic):
-        return link.shape.piece_alone(local, link.base)
-    return link.shape.piece(local, link.base)
-
-
-def single(values: Affine) -> Affine:
-    return Affine(*(float(np.ravel(part)[0]) for part in values))
-
-
-def changes(first: int, links: Sequence[Link], epoch: int) -> Iterator[int]:
-    """The later steps at which a link starts or stops moving, and the next epoch if one waits for it."""
-    for link in links:
-        width = link.width(epoch)
+def next_changes(first: int, links: Sequence[tuple[Link, int]], movers: Sequence[Mover]) -> Iterator[int]:
+    """The later steps at which a link starts or stops moving, or its closed form ends; the next epoch if one waits."""
+    for link, width in links:
         yield from (edge * width for edge in (link.begin, link.end) if edge * width > first)
         if first % width and link.begin <= first // width + 1 < link.end:
             yield (first // width + 1) * width
-
-
-def piece_ends(first: int, moving: Sequence[Link], pieces: Sequence[Piece], epoch: int) -> Iterator[int]:
-    """The steps at which the closed forms of the moving links end."""
-    for link, piece in zip(moving, pieces, strict=True):
+    for link, width, _, piece in movers:
         if piece.stop < link.end - link.begin:
-            yield (ceil(piece.stop) + link.begin) * link.width(epoch)
+            yield (ceil(piece.stop) + link.begin) * width
 
 
-def closed(
-    first: int, stop: int, moving: Sequence[Link], pieces: Sequence[Piece], value: Affine, epoch: int
-) -> Section:
+def closed_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
     """A section in closed form: each piece is applied to what the ones before it gave."""
 
     def values(steps: Steps) -> Affine:
         result = Affine(np.full(steps.shape, value.scale), np.full(steps.shape, value.shift))
-        for link, piece in zip(moving, pieces, strict=True):
-            local = (steps // link.width(epoch) - link.begin).astype(np.float64)
-            result = piece.after(result, np.array([link.local(first, epoch) - 1.0]), local)
+        for link, width, local, piece in movers:
+            later = (steps // width - link.begin).astype(np.float64)
+            result = piece.after(result, np.array([local - 1.0]), later)
         return result
 
-    stairs = tuple(stair for link in moving for stair in stairs_of(link, first, stop, epoch))
-    return Section(first, stop, values, stairs)
+    stairs = []
+    for link, unit, _, _ in movers:
+        width = unit * stride_of(link)
+        if width > 1:
+            origin = link.begin * unit
+            stairs.append(Stairs(origin + max(0, -((origin - first) // width)) * width, width, stop))
+    return Section(first, stop, values, tuple(stairs))
 
 
-def stairs_of(link: Link, first: int, stop: int, epoch: int) -> Iterator[Stairs]:
-    """Where a link moves in visible stairs: epochs, or a step shape; or turns, as a cosine that swings."""
-    size = 1
+def stride_of(link: Link) -> int:
+    """After how many of its units a link moves visibly, if it does so in stairs, or turns, as a cosine that swings."""
     if isinstance(link.shape, Step):
-        size = link.shape.size
-    elif isinstance(link.shape, Cosine) and link.unit == "step" and link.shape.period == int(link.shape.period):
-        size = int(link.shape.period)
-    width = size * link.width(epoch)
-    if width > 1:
-        origin = link.begin * link.width(epoch)
-        yield Stairs(origin + max(0, -((origin - first) // width)) * width, width, stop)
+        return link.shape.size
+    if isinstance(link.shape, Cosine) and link.unit == "step" and link.shape.period == int(link.shape.period):
+        return int(link.shape.period)
+    return 1
 
 
-def walked(first: int, stop: int, moving: Sequence[Link], pieces: Sequence[Piece], value: Affine) -> Section:
+def walked_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
     """A section in which links on the step clock disturb each other: every move, one after the other.
 
     Raises:
@@ -299,12 +277,12 @@ def walked(first: int, stop: int, moving: Sequence[Link], pieces: Sequence[Piece
     """
     if stop - first > MOST_WALKED:
         raise ConfigError(
-            f"{len(moving)} schedules with an absolute minimum act on each other for {stop - first:,} steps",
+            f"{len(movers)} schedules with an absolute minimum act on each other for {stop - first:,} steps",
             hint="give them spans that do not overlap, or eta_min_ratio instead of eta_min",
         )
     steps = np.arange(first, stop, dtype=np.float64)
     gain, scale, shift = np.ones(steps.shape), np.zeros(steps.shape), np.zeros(steps.shape)
-    for link, piece in zip(moving, pieces, strict=True):
+    for link, _, _, piece in movers:
         local = steps - link.begin
         alone = piece.after(ZERO, local - 1, local)
         factor = piece.gain(local - 1, local)
@@ -320,11 +298,11 @@ def walked(first: int, stop: int, moving: Sequence[Link], pieces: Sequence[Piece
 def marks_of(links: Sequence[Link], clock: Clock) -> tuple[Mark, ...]:
     """The links' marks in steps of the run, in order, those inside the run only."""
     width = {"step": 1, "epoch": clock.steps_per_epoch if clock.by_epoch else None}
-    found = {
+    marks = {
         Mark((link.begin + mark.step) * unit, mark.what)
         for link in links
         if (unit := width[link.unit]) is not None
         for mark in link.marks
         if mark.step < link.end - link.begin or mark.what == "warm-up ends"
     }
-    return tuple(sorted((mark for mark in found if 0 < mark.step < clock.steps), key=lambda mark: mark.step))
+    return tuple(sorted((mark for mark in marks if 0 < mark.step < clock.steps), key=lambda mark: mark.step))

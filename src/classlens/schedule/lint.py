@@ -5,7 +5,7 @@ A finding says what happens in training, at which step, and what was probably me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,18 +39,17 @@ class Finding:
 
 def lint(curves: Curves) -> tuple[Finding, ...]:
     """All findings about a replayed schedule, each once."""
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     for name in curves.names:
-        first, *_ = curves.named(name)
-        for setting in first.course.settings:
-            for check in SETTING_CHECKS:
+        same_name = curves.named(name)
+        for setting in same_name[0].trajectory.settings:
+            for check in CHECKS.get(setting.kind, (frozen,)):
                 for finding in check(setting, curves.clock):
-                    found.setdefault(finding.what, replace(finding, name=name))
-        for curve in curves.named(name):
-            for check_values in CURVE_CHECKS:
-                for finding in check_values(curve):
-                    found.setdefault(finding.kind + name, replace(finding, name=name))
-    return tuple(found.values())
+                    findings.setdefault(finding.what, replace(finding, name=name))
+        for curve in same_name:
+            for finding in (*check_values(curve), *check_rules(curve)):
+                findings.setdefault(finding.kind + name, replace(finding, name=name))
+    return tuple(findings.values())
 
 
 def where(setting: Setting) -> str:
@@ -88,7 +87,7 @@ def length(setting: Setting, clock: Clock) -> float:
 
 def stuck_warmup(setting: Setting, clock: Clock) -> Iterator[Finding]:
     """A linear or constant warm-up over a single unit: it applies its start and never gets to give it back."""
-    if setting.kind not in {"Linear", "Constant"} or setting.end - setting.begin != 1:
+    if setting.end - setting.begin != 1:
         return
     start = setting.arguments.get("start_factor" if setting.kind == "Linear" else "factor", 1 / 3)
     if start != 1 and setting.end <= length(setting, clock):
@@ -102,8 +101,8 @@ def stuck_warmup(setting: Setting, clock: Clock) -> Iterator[Finding]:
 
 def zero_start(setting: Setting, clock: Clock) -> Iterator[Finding]:
     """A factor of 0, which training divides by one step later."""
-    name = {"Linear": "start_factor", "Constant": "factor"}.get(setting.kind)
-    if name is not None and setting.arguments.get(name) == 0 and setting.end - setting.begin > 1:
+    name = "start_factor" if setting.kind == "Linear" else "factor"
+    if setting.arguments.get(name) == 0 and setting.end - setting.begin > 1:
         yield Finding(
             "zero start", f"{where(setting)}: {name}=0 makes training stop with a division by zero", hint="use 1e-6"
         )
@@ -121,7 +120,7 @@ def frozen(setting: Setting, clock: Clock) -> Iterator[Finding]:
 
 def converted_gamma(setting: Setting, clock: Clock) -> Iterator[Finding]:
     """An exponential decay converted to steps keeps its gamma, which then acts at every step."""
-    if setting.kind == "Exponential" and setting.converted:
+    if setting.converted:
         gamma = setting.arguments.get("gamma")
         yield Finding(
             "converted gamma",
@@ -132,19 +131,17 @@ def converted_gamma(setting: Setting, clock: Clock) -> Iterator[Finding]:
 
 def cosine_length(setting: Setting, clock: Clock) -> Iterator[Finding]:
     """A cosine whose trough is not where it, or the run, ends; or whose period is in the wrong unit."""
-    if setting.kind != "CosineAnnealing":
-        return
     end = min(setting.end, length(setting, clock))
     span, period = end - setting.begin, float(setting.arguments.get("T_max") or setting.end - setting.begin)  # type: ignore[arg-type]
     if abs(period - span) <= max(1, 0.001 * span):
         return
-    told = f"{where(setting)}: falls for {period:,.10g} {setting.unit}s, but acts for {span:,.10g}"
+    what = f"{where(setting)}: falls for {period:,.10g} {setting.unit}s, but acts for {span:,.10g}"
     if setting.unit == "step" and clock.epochs is not None and period <= clock.epochs < span:
-        yield Finding("wrong unit", f"{told} and swings up and down: T_max looks like epochs", hint="count steps")
+        yield Finding("wrong unit", f"{what} and swings up and down: T_max looks like epochs", hint="count steps")
     elif period < span:
-        yield Finding("short cosine", f"{told}: it rises again after its end", at(setting, period, clock))
+        yield Finding("short cosine", f"{what}: it rises again after its end", at(setting, period, clock))
     else:
-        yield Finding("long cosine", f"{told}: it never reaches its minimum", at(setting, span - 1, clock))
+        yield Finding("long cosine", f"{what}: it never reaches its minimum", at(setting, span - 1, clock))
 
 
 def at(setting: Setting, local: float, clock: Clock) -> int:
@@ -157,7 +154,7 @@ def short_cycle(setting: Setting, clock: Clock) -> Iterator[Finding]:
     """A one-cycle that is over before the run is, where training stops with an error."""
     total = setting.arguments.get("total_steps")
     span = min(setting.end, length(setting, clock)) - setting.begin
-    if setting.kind == "OneCycle" and isinstance(total, int | float) and total < span - 1:
+    if isinstance(total, int | float) and total < span - 1:
         yield Finding(
             "short cycle",
             f"{where(setting)}: total_steps={total:g}, but it acts for {span:,g} {setting.unit}s: training stops with an error",
@@ -167,7 +164,7 @@ def short_cycle(setting: Setting, clock: Clock) -> Iterator[Finding]:
 
 def restored(setting: Setting, clock: Clock) -> Iterator[Finding]:
     """A constant factor that is given back on the last unit of the run, which trains at the undecayed value."""
-    if setting.kind != "Constant" or setting.begin == 0 or setting.end - setting.begin <= 1:
+    if setting.begin == 0 or setting.end - setting.begin <= 1:
         return
     factor = float(setting.arguments.get("factor", 1 / 3))  # type: ignore[arg-type]
     if factor and setting.end == length(setting, clock):
@@ -182,78 +179,56 @@ def restored(setting: Setting, clock: Clock) -> Iterator[Finding]:
 
 def long_warmup(setting: Setting, clock: Clock) -> Iterator[Finding]:
     """A warm-up that is longer than the run."""
-    if setting.kind == "Warmup" and setting.end >= clock.steps:
+    if setting.end >= clock.steps:
         yield Finding(
             "long warm-up", f"{where(setting)}: the warm-up takes {setting.end:,g} steps, the run has {clock.steps:,}"
         )
 
 
-def not_a_number(curve: Curve) -> Iterator[Finding]:
-    """Values that are no numbers."""
+CHECKS: Mapping[str, tuple[Callable[[Setting, Clock], Iterator[Finding]], ...]] = {
+    "Constant": (stuck_warmup, zero_start, frozen, restored),
+    "CosineAnnealing": (frozen, cosine_length),
+    "Exponential": (frozen, converted_gamma),
+    "Linear": (stuck_warmup, zero_start, frozen),
+    "MultiStep": (milestones, frozen),
+    "OneCycle": (frozen, short_cycle),
+    "Policy": (milestones, frozen),
+    "Warmup": (frozen, long_warmup),
+}
+"""The checks of each kind of rule; those of all others is `frozen` alone."""
+
+
+def check_values(curve: Curve) -> Iterator[Finding]:
+    """Values that are no numbers, or below 0, or next to nothing for the last tenth of the run and more."""
     steps, values = curve.points
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        what = f"{curve.name} of {curve.group.name} is {values[bad[0]]} from step {steps[bad[0]]:,} on"
-        yield Finding("not a number", what, int(steps[bad[0]]))
-
-
-def negative(curve: Curve) -> Iterator[Finding]:
-    """Values below 0."""
-    steps, values = curve.points
-    below = np.flatnonzero(values < 0)
-    if below.size:
-        what = f"{curve.name} of {curve.group.name} is {values[below[0]]:.4g} at step {steps[below[0]]:,}: below 0"
-        yield Finding("negative", what, int(steps[below[0]]))
-
-
-def vanished(curve: Curve) -> Iterator[Finding]:
-    """A rate that is next to nothing for the last tenth of the run and more: a decay in the wrong unit."""
-    steps, values = curve.points
+    of = f"{curve.name} of {curve.group.name} is"
+    for kind, places, what in (
+        ("not a number", ~np.isfinite(values), "{value} from step {step:,} on"),
+        ("negative", values < 0, "{value:.4g} at step {step:,}: below 0"),
+    ):
+        if places.any():
+            first = int(np.argmax(places))
+            step = int(steps[first])
+            yield Finding(kind, f"{of} {what.format(value=values[first], step=step)}", step)
     alive = np.flatnonzero(values > VANISHED * np.nanmax(values, initial=0.0))
     if curve.name == "lr" and alive.size and steps[alive[-1]] < 0.9 * (curve.clock.steps - 1):
         step = int(steps[alive[-1]]) + 1
-        what = f"{curve.name} of {curve.group.name} is less than a billionth of its peak from step {step:,} on"
+        what = f"{of} less than a billionth of its peak from step {step:,} on"
         yield Finding("vanished", what, step, hint="does the decay count steps where epochs are meant?")
 
 
-def raised_by_minimum(curve: Curve) -> Iterator[Finding]:
-    """An absolute minimum that is above the initial rate of a group: its rate rises instead of decaying."""
-    if curve.name != "lr":
-        return  # weight decay and momentum are often meant to rise
-    for setting in curve.course.settings:
+def check_rules(curve: Curve) -> Iterator[Finding]:
+    """An absolute minimum above the rate that a group starts with, and a plateau whose patience outlasts the run."""
+    initial = curve.group.initial[curve.name]
+    for setting in curve.trajectory.settings:
         lowest = setting.arguments.get("eta_min", setting.arguments.get("min_lr"))
-        initial = curve.group.initial[curve.name]
-        if isinstance(lowest, int | float) and 0 < initial < lowest:
+        # Weight decay and momentum are often meant to rise.
+        if curve.name == "lr" and isinstance(lowest, int | float) and 0 < initial < lowest:
             yield Finding(
                 "minimum above start",
                 f"{where(setting)}: the minimum {lowest:g} is above the {initial:g} of {curve.group.name}, which rises",
                 hint="use a minimum relative to each group (eta_min_ratio)",
             )
-
-
-def idle_plateau(curve: Curve) -> Iterator[Finding]:
-    """A plateau rule whose patience outlasts the run."""
-    for setting in curve.course.settings:
-        if "Plateau" in setting.kind and curve.course.undecided is None:
+        if "Plateau" in setting.kind and curve.trajectory.undecided is None:
             what = f"{where(setting)}: patience={setting.arguments.get('patience', 10)} outlasts the run: it never acts"
             yield Finding("idle plateau", what)
-
-
-SETTING_CHECKS: tuple[Callable[[Setting, Clock], Iterator[Finding]], ...] = (
-    milestones,
-    stuck_warmup,
-    zero_start,
-    frozen,
-    converted_gamma,
-    cosine_length,
-    restored,
-    short_cycle,
-    long_warmup,
-)
-CURVE_CHECKS: tuple[Callable[[Curve], Iterator[Finding]], ...] = (
-    not_a_number,
-    negative,
-    vanished,
-    raised_by_minimum,
-    idle_plateau,
-)

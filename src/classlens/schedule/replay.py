@@ -15,10 +15,10 @@ import numpy as np
 
 from classlens.schedule.lint import Finding, lint
 from classlens.schedule.schedule import (
+    CONSTANT,
     Clock,
     Group,
     Schedule,
-    Stairs,
     Steps,
     Trajectory,
     Values,
@@ -40,7 +40,7 @@ class Curve:
     group: Group
     name: str
     clock: Clock
-    course: Trajectory
+    trajectory: Trajectory
 
     def at(self, steps: Steps | Sequence[int]) -> Values:
         """The values at the given steps, in any order.
@@ -51,7 +51,7 @@ class Curve:
         asked = np.asarray(steps, np.int64)
         if asked.size and not 0 <= asked.min() <= asked.max() < self.clock.steps:
             raise IndexError(f"the run has steps 0 to {self.clock.steps - 1:,}, not {asked.min():,} to {asked.max():,}")
-        return self.course.values(asked, self.group.initial[self.name])
+        return self.trajectory.values(asked, self.group.initial[self.name])
 
     @property
     def values(self) -> Values:
@@ -61,14 +61,14 @@ class Curve:
     @cached_property
     def points(self) -> tuple[Steps, Values]:
         """The steps to draw, in order, and their values. Straight lines between them lie on the curve."""
-        steps = drawn_steps(self.course, self.clock.steps)
+        steps = drawn_steps(self.trajectory, self.clock.steps)
         return steps, self.at(steps)
 
     @property
     def lowest(self) -> Values:
         """The values at the drawn steps if a metric decides and never improves; else those of `points`."""
         steps, values = self.points
-        undecided = self.course.undecided
+        undecided = self.trajectory.undecided
         return values if undecided is None else undecided.lowest(steps, self.group.initial[self.name])
 
     @property
@@ -170,7 +170,7 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
     for name in wanted:
         if name not in known:
             raise KeyError(f"no group has {name!r}; there is: {', '.join(known)}")
-    shared = {name: schedule.rules[name](clock) if name in schedule.rules else constant_trajectory() for name in wanted}
+    shared = {name: schedule.rules[name](clock) if name in schedule.rules else CONSTANT for name in wanted}
     curves = tuple(
         Curve(group, name, clock, group.rules[name](clock) if name in group.rules else shared[name])
         for name in wanted
@@ -180,25 +180,24 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
     return Curves(curves, clock, title, schedule.notes)
 
 
-def constant_trajectory() -> Trajectory:
-    return Trajectory(lambda steps, initial: np.full(steps.shape, float(initial)), np.zeros(1, np.int64))
+def drawn_steps(trajectory: Trajectory, steps: int) -> Steps:
+    """The steps a plot needs: both sides of every break and stair, and even samples.
 
-
-def drawn_steps(course: Trajectory, steps: int) -> Steps:
-    """The steps a plot needs: both sides of every break and stair, and even samples."""
-    stairs = [edges_of(stair) for stair in course.stairs]
+    The edges of stairs are thinned evenly where they are far too many.
+    """
+    stairs = []
+    for stair in trajectory.stairs:
+        count = max(0, -((stair.origin - stair.stop) // stair.width))
+        every = count <= 4 * MOST_STAIRS
+        chosen = np.arange(count) if every else np.linspace(0, count - 1, MOST_STAIRS).round()
+        stairs.append(stair.origin + chosen.astype(np.int64) * stair.width)
     share = max(1, sum(edges.size for edges in stairs) // MOST_STAIRS)
-    edges = np.concatenate([course.breaks, *(each[::share] for each in stairs), [mark.step for mark in course.marks]])
+    edges = np.concatenate(
+        [trajectory.breaks, *(each[::share] for each in stairs), [mark.step for mark in trajectory.marks]]
+    )
     even = np.linspace(0, steps - 1, min(EVEN_SAMPLES, steps)).round()
-    found = distinct(np.concatenate([edges, edges - 1, even]).astype(np.int64))
-    return found[(found >= 0) & (found < steps)]
-
-
-def edges_of(stairs: Stairs) -> Steps:
-    """The steps at which a stair moves, evenly thinned if they are far too many."""
-    count = max(0, -((stairs.origin - stairs.stop) // stairs.width))
-    chosen = np.arange(count) if count <= 4 * MOST_STAIRS else np.linspace(0, count - 1, MOST_STAIRS).round()
-    return stairs.origin + chosen.astype(np.int64) * stairs.width
+    wanted = distinct(np.concatenate([edges, edges - 1, even]).astype(np.int64))
+    return wanted[(wanted >= 0) & (wanted < steps)]
 
 
 def escaped(text: str) -> str:
@@ -226,15 +225,18 @@ def summarize(run: Curves) -> dict[str, Any]:
             {"kind": finding.kind, "what": finding.what, "step": finding.step, "hint": finding.hint}
             for finding in run.findings
         ],
-        "curves": [curve_summary(curve) for curve in run],
+        "curves": [summarize_curve(curve) for curve in run],
     }
 
 
-def curve_summary(curve: Curve) -> dict[str, Any]:
-    """One curve as plain data; values that are no numbers are None, as JSON has none."""
+def summarize_curve(curve: Curve) -> dict[str, Any]:
+    """One curve as plain data; values that are no numbers are None, as JSON has none.
+
+    Where a metric decides: from which step on, and the lowest that the values at the points can be.
+    """
     steps, values = curve.points
-    step, peak = curve.peak
-    return {
+    (step, peak), undecided = curve.peak, curve.trajectory.undecided
+    data = {
         "name": curve.name,
         "group": curve.group.name,
         "tensors": curve.group.tensors,
@@ -243,19 +245,13 @@ def curve_summary(curve: Curve) -> dict[str, Any]:
         "peak": finite(peak),
         "peak_step": step,
         "final": finite(curve.final),
-        "marks": [{"step": mark.step, "what": mark.what} for mark in curve.course.marks],
+        "marks": [{"step": mark.step, "what": mark.what} for mark in curve.trajectory.marks],
         "points": {"step": steps.tolist(), "value": [finite(value) for value in values.tolist()]},
-        **undecided_part(curve),
     }
-
-
-def undecided_part(curve: Curve) -> dict[str, Any]:
-    """What a metric decides: from which step on, and the lowest that the values at the points can be."""
-    undecided = curve.course.undecided
-    if undecided is None:
-        return {}
-    lowest = [finite(value) for value in curve.lowest.tolist()]
-    return {"depends_on_metric": {"metric": undecided.metric, "from_step": undecided.first, "lowest": lowest}}
+    if undecided is not None:
+        lowest = [finite(value) for value in curve.lowest.tolist()]
+        data["depends_on_metric"] = {"metric": undecided.metric, "from_step": undecided.first, "lowest": lowest}
+    return data
 
 
 def finite(value: float) -> float | None:

@@ -148,6 +148,10 @@ class Trajectory:
     undecided: MetricDependent | None = None
 
 
+CONSTANT = Trajectory(lambda steps, initial: np.full(steps.shape, float(initial)), np.zeros(1, np.int64))
+"""A value that stays as it starts."""
+
+
 @dataclass(frozen=True)
 class Batches:
     """The batch size of one GPU, and the total one for which the learning rate was chosen.

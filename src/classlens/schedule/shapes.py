@@ -82,6 +82,10 @@ class Affine(NamedTuple):
     def plus(self, other: Affine) -> Affine:
         return Affine(self.scale + other.scale, self.shift + other.shift)
 
+    def single(self) -> Affine:
+        """The first of several steps, in plain numbers."""
+        return Affine(*(float(np.ravel(part)[0]) for part in self))
+
 
 ZERO = Affine(0.0, 0.0)
 INITIAL = Affine(1.0, 0.0)
@@ -106,9 +110,12 @@ class Piece:
 
     def after(self, value: Affine, before: Numbers, steps: Numbers) -> Affine:
         """The value after each of `steps`, given the one after step `before` (-1: on entry)."""
-        gain = self.gain(before, steps)
-        moved = value if self.floor == ZERO else value.plus(self.floor.times(-1))
-        moved = Affine(moved.scale * gain, moved.shift * gain).plus(self.floor)
+        gain, floor = self.gain(before, steps), self.floor
+        if floor == ZERO:
+            moved = Affine(value.scale * gain, value.shift * gain)
+        else:
+            scale, shift = value.scale - floor.scale, value.shift - floor.shift
+            moved = Affine(scale * gain + floor.scale, shift * gain + floor.shift)
         return moved if self.lift is None else moved.plus(self.lift(steps))
 
 

@@ -31,7 +31,7 @@ class Layers:
 
 
 def layered(count: int, inside: Callable[[list[str]], int], *, neck: int | None = None) -> Layers:
-    """Layers whose depth inside the backbone is told from the words of a name; what follows is the last.
+    """Layers whose depth inside the backbone is known from the words of a name; what follows is the last.
 
     `neck` is the depth of a neck that is not the last.
     """
@@ -238,6 +238,6 @@ def blocks_in(names: Sequence[str], pattern: str) -> Blocks:
     matches = (re.match(re.escape(PREFIX) + pattern, name) for name in names)
     blocks = {tuple(map(int, match.groups())) for match in matches if match}
     if not blocks:
-        raise ConfigError("the layers of this backbone cannot be told from its parameters' names")
+        raise ConfigError("the layers of this backbone cannot be read from its parameters' names")
     stages = Counter(block[0] if len(block) > 1 else 0 for block in blocks)
     return [stages[stage] for stage in sorted(stages)]

@@ -7,7 +7,8 @@ momentum in `momentum_config`: min_lr, min_momentum.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +17,18 @@ from numpy.typing import NDArray
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule import shapes
-from classlens.schedule.schedule import Clock, Mark, Setting, Stairs, Steps, Trajectory, Values, distinct
+from classlens.schedule.schedule import (
+    CONSTANT,
+    Clock,
+    Mark,
+    Rule,
+    Setting,
+    Stairs,
+    Steps,
+    Trajectory,
+    Values,
+    distinct,
+)
 
 Numbers: TypeAlias = NDArray[np.float64]
 
@@ -30,57 +42,39 @@ class Run:
     total: float
     where: str
 
-    def given(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - whatever the config says
+    def argument(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - whatever the config says
         """An argument, or its default; `{name}` stands for lr or momentum."""
         value = self.arguments.get(name.format(name=self.name))
         return default if value is None else value
 
     def floor(self, initial: float) -> float:
         """The value a policy goes down to: min_lr, or min_lr_ratio of the initial one."""
-        ratio = self.given("min_{name}_ratio")
-        return float(self.given("min_{name}", 0.0)) if ratio is None else initial * float(ratio)
+        ratio = self.argument("min_{name}_ratio")
+        return float(self.argument("min_{name}", 0.0)) if ratio is None else initial * float(ratio)
 
 
 def power(base: Any, exponents: Any) -> Numbers:  # noqa: ANN401 - numbers of a config
     return np.asarray(np.float_power(base, exponents))
 
 
-def fixed(run: Run, initial: float, p: Numbers) -> Numbers:
-    return np.full(p.shape, float(initial))
-
-
 def step(run: Run, initial: float, p: Numbers) -> Numbers:
     """Gamma at every `step`, or at each of a list of them; never below the minimum."""
-    drops = p // run.given("step") if isinstance(run.given("step"), int) else np.searchsorted(met(run), p, "right")
-    values = initial * power(run.given("gamma", 0.1 if run.name == "lr" else 0.5), drops)
-    lowest = run.given("min_{name}")
+    every = run.argument("step")
+    drops = p // every if isinstance(every, int) else np.searchsorted(milestones(run), p, "right")
+    values = initial * power(run.argument("gamma", 0.1 if run.name == "lr" else 0.5), drops)
+    lowest = run.argument("min_{name}")
     return values if lowest is None else np.maximum(values, lowest)
 
 
-def met(run: Run) -> Numbers:
-    return np.maximum.accumulate(np.asarray(run.given("step"), np.float64))
-
-
-def exponential(run: Run, initial: float, p: Numbers) -> Numbers:
-    return initial * power(run.given("gamma"), p)
+def milestones(run: Run) -> Numbers:
+    """Where `step` drops: a milestone that is below an earlier one is met with that."""
+    return np.maximum.accumulate(np.asarray(run.argument("step"), np.float64))
 
 
 def polynomial(run: Run, initial: float, p: Numbers) -> Numbers:
     """(1 - progress / total) to a power, down to the minimum."""
-    lowest = float(run.given("min_{name}", 0.0))
-    return (initial - lowest) * power(1 - p / run.total, run.given("power", 1.0)) + lowest
-
-
-def inverse(run: Run, initial: float, p: Numbers) -> Numbers:
-    return initial * power(1 + run.given("gamma") * p, -run.given("power", 1.0))
-
-
-def cosine(run: Run, initial: float, p: Numbers) -> Numbers:
-    return shapes.cosine(p / run.total, initial, run.floor(initial))
-
-
-def linear(run: Run, initial: float, p: Numbers) -> Numbers:
-    return shapes.line(p / run.total, initial, run.floor(initial))
+    lowest = float(run.argument("min_{name}", 0.0))
+    return (initial - lowest) * power(1 - p / run.total, run.argument("power", 1.0)) + lowest
 
 
 def flat_cosine(run: Run, initial: float, p: Numbers) -> Numbers:
@@ -91,20 +85,20 @@ def flat_cosine(run: Run, initial: float, p: Numbers) -> Numbers:
 
 
 def flat_until(run: Run) -> float:
-    return float(round(run.total * run.given("start_percent", 0.75)))
+    return float(round(run.total * run.argument("start_percent", 0.75)))
 
 
 def cosine_cooldown(run: Run, initial: float, p: Numbers) -> Numbers:
     """Half a cosine, then the minimum times `cool_down_ratio` for the last `cool_down_time`."""
-    end = run.total - run.given("cool_down_time", 10)
+    end = run.total - run.argument("cool_down_time", 10)
     lowest = run.floor(initial)
-    return np.where(p > end, lowest * run.given("cool_down_ratio", 0.1), shapes.cosine(p / end, initial, lowest))
+    return np.where(p > end, lowest * run.argument("cool_down_ratio", 0.1), shapes.cosine(p / end, initial, lowest))
 
 
 def cosine_restart(run: Run, initial: float, p: Numbers) -> Numbers:
     """One half cosine after the other, each with its weight."""
-    periods, ends = np.asarray(run.given("periods"), np.float64), restarts(run)
-    weights = np.asarray(run.given("restart_weights", [1]), np.float64)
+    periods, ends = np.asarray(run.argument("periods"), np.float64), restarts(run)
+    weights = np.asarray(run.argument("restart_weights", [1]), np.float64)
     index = np.minimum(np.searchsorted(ends, p, "right"), len(periods) - 1)
     lowest = run.floor(initial)
     part = np.minimum((p - (ends - periods)[index]) / periods[index], 1)
@@ -112,7 +106,7 @@ def cosine_restart(run: Run, initial: float, p: Numbers) -> Numbers:
 
 
 def restarts(run: Run) -> Numbers:
-    return np.cumsum(np.asarray(run.given("periods"), np.float64))
+    return np.cumsum(np.asarray(run.argument("periods"), np.float64))
 
 
 def cyclic(run: Run, initial: float, p: Numbers) -> Numbers:
@@ -120,10 +114,12 @@ def cyclic(run: Run, initial: float, p: Numbers) -> Numbers:
 
     Only the leg that starts a cycle has its end shrunk, the other its start: that is how training computes it.
     """
-    high, low = targets(run)
+    ratios = run.argument("target_ratio", (10, 1e-4) if run.name == "lr" else (0.85 / 0.95, 1.0))
+    high, *rest = (ratios,) if isinstance(ratios, int | float) else ratios
+    low = rest[0] if rest else high / 1e5
     period, up = cycle_of(run)
-    within, shrink = p % period, power(run.given("gamma", 1), p // period)
-    annealing = shapes.ANNEALINGS[run.given("anneal_strategy", "cos")]
+    within, shrink = p % period, power(run.argument("gamma", 1), p // period)
+    annealing = shapes.ANNEALINGS[run.argument("anneal_strategy", "cos")]
     if up == 0:
         return annealing(within / period, initial * high, initial * (1 - shrink + low * shrink))
     top = initial * (1 - shrink + high * shrink)
@@ -131,53 +127,34 @@ def cyclic(run: Run, initial: float, p: Numbers) -> Numbers:
     return np.where(within < up, annealing(within / up, initial, top), falling)
 
 
-def targets(run: Run) -> tuple[float, float]:
-    """The ratios of a cycle's top and bottom to the initial value."""
-    ratios = run.given("target_ratio", (10, 1e-4) if run.name == "lr" else (0.85 / 0.95, 1.0))
-    listed = (ratios,) if isinstance(ratios, int | float) else tuple(ratios)
-    return listed[0], listed[0] / 1e5 if len(listed) == 1 else listed[1]
-
-
 def cycle_of(run: Run) -> tuple[float, float]:
     """The length of a cycle, and of its way up."""
-    period = run.total // run.given("cyclic_times", 1)
-    return period, int(run.given("step_ratio_up", 0.4) * period)
+    period = run.total // run.argument("cyclic_times", 1)
+    return period, int(run.argument("step_ratio_up", 0.4) * period)
 
 
 def one_cycle(run: Run, initial: float, p: Numbers) -> Numbers:
-    return shapes.cycle(p, one_cycle_phases(run), shapes.ANNEALINGS[run.given("anneal_strategy", "cos")])
+    return shapes.cycle(p, one_cycle_phases(run), shapes.ANNEALINGS[run.argument("anneal_strategy", "cos")])
 
 
 def one_cycle_phases(run: Run) -> tuple[shapes.Phase, ...]:
     """The legs of `one_cycle`."""
-    legs, share = 3 if run.given("three_phase", False) else 2, run.given("pct_start", 0.3)
+    legs, share = 3 if run.argument("three_phase", False) else 2, run.argument("pct_start", 0.3)
     if run.name == "momentum":
-        high, low = run.given("max_momentum", 0.95), run.given("base_momentum", 0.85)
+        high, low = run.argument("max_momentum", 0.95), run.argument("base_momentum", 0.85)
         return shapes.one_cycle_phases(run.total, share, (high, low, high), legs)
-    peak = run.given("max_lr")
-    first = peak / run.given("div_factor", 25)
-    values = (first, peak, first / run.given("final_div_factor", 1e4))
-    return shapes.one_cycle_phases(run.given("total_steps", run.total), share, values, legs)
+    peak = run.argument("max_lr")
+    first = peak / run.argument("div_factor", 25)
+    values = (first, peak, first / run.argument("final_div_factor", 1e4))
+    return shapes.one_cycle_phases(run.argument("total_steps", run.total), share, values, legs)
 
 
-def nowhere(run: Run) -> Iterable[float]:
-    return ()
-
-
-def steps_of(run: Run) -> Iterable[float]:
+def drops_of(run: Run) -> Iterable[float]:
     """Where `step` drops, unless it does so all the time."""
-    every = run.given("step")
+    every = run.argument("step")
     if not isinstance(every, int):
-        return [float(each) for each in met(run)]
+        return [float(each) for each in milestones(run)]
     return [float(every * k) for k in range(1, int(run.total // every) + 1)] if run.total / every <= 4096 else ()
-
-
-def cooldown_start(run: Run) -> Iterable[float]:
-    return (run.total - run.given("cool_down_time", 10) + 1,)
-
-
-def phase_ends(run: Run) -> Iterable[float]:
-    return [edge for phase in one_cycle_phases(run)[:-1] for edge in (phase.end, phase.end + 1)]
 
 
 def cycle_edges(run: Run) -> Iterable[float]:
@@ -187,75 +164,63 @@ def cycle_edges(run: Run) -> Iterable[float]:
     return [k * period + part for k in range(count) for part in (0, up)]
 
 
-def check_restarts(run: Run) -> None:
-    """Refuse periods that are over before training is.
+def check_length(kind: str, run: Run) -> None:
+    """Refuse periods and cycles that are over before training is.
 
     Raises:
-        ConfigError: they are, or they do not match the weights.
+        ConfigError: they are, or periods do not match their weights.
     """
-    periods, weights = run.given("periods"), run.given("restart_weights", [1])
-    if len(periods) != len(weights):
-        raise ConfigError(f"{run.where}: {len(periods)} periods but {len(weights)} restart_weights")
-    if sum(periods) < run.total:
-        raise ConfigError(
-            f"{run.where}: the periods end at {sum(periods):,}, before the run does at {run.total:,}",
-            hint="training stops there with an error; add periods",
-        )
-
-
-def check_one_cycle(run: Run) -> None:
-    """Refuse a cycle that is over before training is.
-
-    Raises:
-        ConfigError: it is.
-    """
-    total = run.given("total_steps", run.total)
-    if total < run.total:
+    if kind == "cosinerestart":
+        periods, weights = run.argument("periods"), run.argument("restart_weights", [1])
+        if len(periods) != len(weights):
+            raise ConfigError(f"{run.where}: {len(periods)} periods but {len(weights)} restart_weights")
+        if sum(periods) < run.total:
+            raise ConfigError(
+                f"{run.where}: the periods end at {sum(periods):,}, before the run does at {run.total:,}",
+                hint="training stops there with an error; add periods",
+            )
+    elif kind == "onecycle" and (total := run.argument("total_steps", run.total)) < run.total:
         raise ConfigError(f"{run.where}: total_steps is {total:,}, but the run has {run.total:,}")
-
-
-def unchecked(run: Run) -> None:
-    """A policy that fits every run."""
 
 
 @dataclass(frozen=True)
 class Regular:
-    """A policy: its formula, arguments, and where it jumps; `what` names a jump on the plot."""
+    """A policy: its formula, the arguments that it needs and takes, and where it jumps; `what` names a jump."""
 
     name: str
     values: Callable[[Run, float, Numbers], Numbers]
     needs: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    jumps: Callable[[Run], Iterable[float]] = nowhere
+    takes: tuple[str, ...] = ()
+    jumps: Callable[[Run], Iterable[float]] = lambda run: ()
     what: str = ""
-    check: Callable[[Run], None] = unchecked
-
-    def arguments(self, name: str) -> set[str]:
-        return {each.format(name=name) for each in self.needs + self.options}
-
-    def takes(self, name: str) -> str:
-        return ", ".join(sorted(self.arguments(name))) or "no argument of its own"
-
-    def needs_of(self, name: str) -> tuple[str, ...]:
-        return () if self.name == "OneCycle" and name == "momentum" else self.needs
-
-    def marks(self, run: Run) -> list[tuple[float, str]]:
-        """The jumps worth a mark, if there are not too many."""
-        jumps = list(self.jumps(run)) if self.what else []
-        return [(jump, self.what) for jump in jumps] if len(jumps) <= 24 else []
 
 
 LOWEST = ("min_{name}", "min_{name}_ratio")
 CYCLE = ("cyclic_times", "step_ratio_up", "anneal_strategy", "gamma", "target_ratio")
 ONE = ("pct_start", "anneal_strategy", "div_factor", "final_div_factor", "three_phase", "total_steps")
 POLICIES: Mapping[str, Regular] = {
-    "fixed": Regular("fixed", fixed),
-    "step": Regular("step", step, ("step",), ("gamma", "min_{name}"), steps_of, "milestone"),
-    "exp": Regular("exp", exponential, ("gamma",)),
+    "fixed": Regular("fixed", lambda run, initial, p: np.full(p.shape, float(initial))),
+    "step": Regular("step", step, ("step",), ("gamma", "min_{name}"), drops_of, "milestone"),
+    "exp": Regular("exp", lambda run, initial, p: initial * power(run.argument("gamma"), p), ("gamma",)),
     "poly": Regular("poly", polynomial, (), ("power", "min_{name}")),
-    "inv": Regular("inv", inverse, ("gamma",), ("power",)),
-    "cosineannealing": Regular("CosineAnnealing", cosine, (), LOWEST),
-    "linearannealing": Regular("LinearAnnealing", linear, (), LOWEST),
+    "inv": Regular(
+        "inv",
+        lambda run, initial, p: initial * power(1 + run.argument("gamma") * p, -run.argument("power", 1.0)),
+        ("gamma",),
+        ("power",),
+    ),
+    "cosineannealing": Regular(
+        "CosineAnnealing",
+        lambda run, initial, p: shapes.cosine(p / run.total, initial, run.floor(initial)),
+        (),
+        LOWEST,
+    ),
+    "linearannealing": Regular(
+        "LinearAnnealing",
+        lambda run, initial, p: shapes.line(p / run.total, initial, run.floor(initial)),
+        (),
+        LOWEST,
+    ),
     "flatcosineannealing": Regular(
         "FlatCosineAnnealing", flat_cosine, (), (*LOWEST, "start_percent"), lambda run: (flat_until(run),)
     ),
@@ -264,22 +229,29 @@ POLICIES: Mapping[str, Regular] = {
         cosine_cooldown,
         (),
         (*LOWEST, "cool_down_time", "cool_down_ratio"),
-        cooldown_start,
+        lambda run: (run.total - run.argument("cool_down_time", 10) + 1,),
         "cool-down",
     ),
     "cosinerestart": Regular(
-        "CosineRestart", cosine_restart, ("periods",), (*LOWEST, "restart_weights"), restarts, "restart", check_restarts
+        "CosineRestart", cosine_restart, ("periods",), (*LOWEST, "restart_weights"), restarts, "restart"
     ),
     "cyclic": Regular("cyclic", cyclic, (), CYCLE, cycle_edges),
     "onecycle": Regular(
-        "OneCycle", one_cycle, ("max_lr",), (*ONE, "max_momentum", "base_momentum"), phase_ends, "", check_one_cycle
+        "OneCycle",
+        one_cycle,
+        ("max_lr",),
+        (*ONE, "max_momentum", "base_momentum"),
+        lambda run: [edge for phase in one_cycle_phases(run)[:-1] for edge in (phase.end, phase.end + 1)],
     ),
 }
 
 
+MOST_MARKS = 24
+"""A policy that jumps more often than this is drawn without a mark for each jump."""
+
 WARM_UPS = ("constant", "linear", "exp")
 OWN_CLOCK = {"cyclic", "onecycle"}
-"""Policies that count steps unless they are told otherwise."""
+"""Policies that count steps unless the config says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -312,7 +284,7 @@ class Policy:
     warmup: Warmup | None
 
 
-def checked(settings: Settings, name: str, *, by_epoch: bool) -> Policy:
+def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> Policy:
     """Read `lr_config` (name "lr") or `momentum_config` (name "momentum").
 
     Args:
@@ -332,13 +304,16 @@ def checked(settings: Settings, name: str, *, by_epoch: bool) -> Policy:
     rest = {key: value for key, value in settings.items() if key not in {"policy", "type", "by_epoch"}}
     arguments = {key: value for key, value in rest.items() if not key.startswith("warmup")}
     policy = POLICIES[kind]
+    known = sorted({each.format(name=name) for each in policy.needs + policy.takes})
     for key in arguments:
-        if key.format(name=name) not in policy.arguments(name):
-            raise ConfigError(f"{where} ({written}): unknown argument {key!r}", hint=f"it takes {policy.takes(name)}")
+        if key.format(name=name) not in known:
+            takes = ", ".join(known) or "no argument of its own"
+            raise ConfigError(f"{where} ({written}): unknown argument {key!r}", hint=f"it takes {takes}")
         if isinstance(arguments[key], str) and key != "anneal_strategy":
             raise ConfigError(f"{where} ({written}): {key} is a number, not {arguments[key]!r}")
-    for key in policy.needs_of(name):
-        if key not in arguments:
+    for key in policy.needs:
+        # The cycle of the momentum has defaults for all that it needs.
+        if key not in arguments and (kind, name) != ("onecycle", "momentum"):
             raise ConfigError(f"{where} ({written}): {key} is missing")
     counts_epochs = bool(settings.get("by_epoch", by_epoch and kind not in OWN_CLOCK))
     return Policy(where, name, kind, arguments, counts_epochs, warmup_of(rest, name, where))
@@ -364,7 +339,7 @@ def warmup_of(settings: Settings, name: str, where: str) -> Warmup | None:
     return Warmup(str(kind), length, ratio, bool(settings.get("warmup_by_epoch", False)))
 
 
-def course_of(policy: Policy, clock: Clock) -> Trajectory:
+def trajectory_of(policy: Policy, clock: Clock) -> Trajectory:
     """The course of one hyper-parameter under a 0.x policy.
 
     Raises:
@@ -372,61 +347,63 @@ def course_of(policy: Policy, clock: Clock) -> Trajectory:
     """
     if policy.by_epoch and not clock.by_epoch:
         # A run over steps never announces an epoch, and a policy by epoch waits for that to set anything at all.
-        return Trajectory(
-            lambda steps, initial: np.full(steps.shape, float(initial)),
-            np.zeros(1, np.int64),
-            settings=settings_of(policy, clock),
-        )
+        return replace(CONSTANT, settings=settings_of(policy, clock))
     width = (clock.steps_per_epoch or 1) if policy.by_epoch else 1
     total = (clock.epochs or 1) if policy.by_epoch else clock.steps
-    run = Run(policy.name, policy.arguments, total, policy.where)
-    regular = POLICIES[policy.kind]
-    regular.check(run)
+    run, regular = Run(policy.name, policy.arguments, total, policy.where), POLICIES[policy.kind]
+    check_length(policy.kind, run)
     warm = warm_steps(policy, clock)
 
     def values(steps: Steps, initial: float) -> Values:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            found = regular.values(run, initial, np.floor(steps / width))
+            plain = regular.values(run, initial, np.floor(steps / width))
             if policy.warmup is None:
-                return found
+                return plain
             factors = policy.warmup.factors(steps / warm)
-            return np.where(steps < warm, found * factors if policy.name == "lr" else found / factors, found)
+            return np.where(steps < warm, plain * factors if policy.name == "lr" else plain / factors, plain)
 
-    jumps = np.array([0, warm, *(jump * width for jump in regular.jumps(run))], np.float64)
-    breaks = distinct(np.ceil(jumps[jumps < clock.steps]).astype(np.int64))
+    jumps = [float(jump) for jump in regular.jumps(run)]
+    places = np.array([0, warm, *(jump * width for jump in jumps)], np.float64)
+    breaks = distinct(np.ceil(places[places < clock.steps]).astype(np.int64))
     stairs = (Stairs(width, width, clock.steps),) if width > 1 and policy.kind != "fixed" else ()
-    marks = [Mark(round(step * width), what) for step, what in regular.marks(run)]
+    few = jumps if regular.what and len(jumps) <= MOST_MARKS else []
+    marks = [Mark(round(jump * width), regular.what) for jump in few]
     marks += [Mark(int(np.ceil(warm)), "warm-up ends")] if warm else []
-    return Trajectory(
-        values, breaks, stairs, tuple(mark for mark in marks if 0 < mark.step < clock.steps), settings_of(policy, clock)
-    )
+    inside = tuple(mark for mark in marks if 0 < mark.step < clock.steps)
+    return Trajectory(values, breaks, stairs, inside, settings_of(policy, clock))
 
 
 def warm_steps(policy: Policy, clock: Clock) -> float:
     """Steps of the warm-up; 0 without one.
 
     Raises:
-        ConfigError: it is given in epochs whose length is unknown.
+        ConfigError: it is written in epochs whose length is unknown.
     """
     if policy.warmup is None:
         return 0
-    if not policy.warmup.in_epochs:
-        return policy.warmup.length
-    if clock.steps_per_epoch is None:
+    if policy.warmup.in_epochs and clock.steps_per_epoch is None:
         raise ConfigError(
             f"{policy.where}: the warm-up is given in epochs, but the steps of an epoch are unknown",
             hint="give the number of samples with --dataset-size",
         )
-    return policy.warmup.length * clock.steps_per_epoch
+    return policy.warmup.length * ((clock.steps_per_epoch or 1) if policy.warmup.in_epochs else 1)
 
 
 def settings_of(policy: Policy, clock: Clock) -> tuple[Setting, ...]:
     """The policy and its warm-up in the words of the plot and its checks."""
-    unit = "epoch" if policy.by_epoch else "step"
-    total = (clock.epochs or 1) if policy.by_epoch else clock.steps
+    unit, total = ("epoch", clock.epochs or 1) if policy.by_epoch else ("step", clock.steps)
     regular = {**policy.arguments, "type": POLICIES[policy.kind].name, "where": policy.where}
-    found = [Setting("Policy", unit, 0, total, regular)]
+    settings = [Setting("Policy", unit, 0, total, regular)]
     if policy.warmup is not None:
         warm = {"type": policy.warmup.kind, "ratio": policy.warmup.ratio, "where": policy.where}
-        found.append(Setting("Warmup", "step", 0, warm_steps(policy, clock), warm))
-    return tuple(found)
+        settings.append(Setting("Warmup", "step", 0, warm_steps(policy, clock), warm))
+    return tuple(settings)
+
+
+def rules_of(written: Mapping[str, Settings | None], *, by_epoch: bool) -> dict[str, Rule]:
+    """The rules of `lr_config` and `momentum_config`, by hyper-parameter; `by_epoch` says what training counts."""
+    return {
+        name: partial(trajectory_of, check_policy(settings, name, by_epoch=by_epoch))
+        for name, settings in written.items()
+        if settings
+    }

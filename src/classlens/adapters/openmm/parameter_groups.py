@@ -53,10 +53,9 @@ class Rule:
 
     def applied(self, initial: Mapping[str, float], *, decays: bool) -> dict[str, float]:
         """The initial values of a parameter under this rule; without `decays` the optimizer's decay stays."""
-        found = dict(initial)
-        found["lr"] = found["lr"] * self.lr
-        found["weight_decay"] = found["weight_decay"] * (self.decay if decays else 1.0)
-        return found | {name: value for name, value in (self.values or {}).items() if name in found}
+        decay = initial["weight_decay"] * (self.decay if decays else 1.0)
+        values = {**initial, "lr": initial["lr"] * self.lr, "weight_decay": decay}
+        return values | {name: value for name, value in (self.values or {}).items() if name in values}
 
 
 def groups_of(
@@ -72,7 +71,7 @@ def groups_of(
     """
     initial, paramwise = initial_values(optimization), optimization.paramwise
     if not paramwise:
-        return (counted("all parameters", initial, parameters),)
+        return (group_of("all parameters", initial, parameters),)
     decays = "weight_decay" in (optimization.optimizer or {})
     if parameters is None:
         rules = rules_of(paramwise) if layers is None else layer_rules(paramwise, layers)
@@ -83,12 +82,12 @@ def groups_of(
         key = tuple(rule.applied(initial, decays=decays).items())
         together.setdefault(key, []).append((rule, parameter))
     return tuple(
-        counted(name_of([rule for rule, _ in members]), dict(key), [parameter for _, parameter in members])
+        group_of(name_of([rule for rule, _ in members]), dict(key), [parameter for _, parameter in members])
         for key, members in together.items()
     )
 
 
-def counted(name: str, initial: Mapping[str, float], parameters: Sequence[Parameter] | None) -> Group:
+def group_of(name: str, initial: Mapping[str, float], parameters: Sequence[Parameter] | None) -> Group:
     """A group with its size, where it is known."""
     if parameters is None:
         return Group(name, initial)

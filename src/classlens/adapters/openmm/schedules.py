@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classlens.adapters.openmm.parameter_groups import Parameter, decays_by_layer, groups_of
-from classlens.adapters.openmm.setup import Optimization, Setup, Split
+from classlens.adapters.openmm.setup import Setup, Split
 from classlens.config.settings import Settings
 from classlens.errors import ClasslensError, ConfigError, MissingDependency
 from classlens.schedule.schedule import Batches, Clock, Group, Rule, Schedule, Steps, Trajectory, Values, distinct
@@ -37,7 +37,7 @@ def average_of(setup: Setup) -> tuple[Group, Rule] | None:
     for hook in setup.hooks:
         if str(hook.get("type", "")).rsplit(".", 1)[-1] == "EMAHook":
             momentum = float(hook.get("momentum", DEFAULTS.get(kind_of(hook), 0.0002)))
-            return Group("averaged weights", {NAME: momentum}), partial(course_of, hook, setup.generation)
+            return Group("averaged weights", {NAME: momentum}), partial(ema_trajectory, hook, setup.generation)
     return None
 
 
@@ -45,14 +45,13 @@ def kind_of(hook: Settings) -> str:
     return str(hook.get("ema_type", "")).rsplit(".", 1)[-1]
 
 
-def course_of(hook: Settings, generation: str, clock: Clock) -> Trajectory:
+def ema_trajectory(hook: Settings, generation: str, clock: Clock) -> Trajectory:
     """The momentum of an EMA hook; 0 before it begins, and NaN never."""
     begin = int(hook.get("begin_iter", 0)) or int(hook.get("begin_epoch", 0)) * (clock.steps_per_epoch or 0)
 
     def values(steps: Steps, initial: float) -> Values:
         updates = np.maximum(steps - begin, 0).astype(np.float64)
-        found = momentum_of(hook, generation, updates, initial, clock.steps)
-        return np.where(steps < begin, 0.0, found)
+        return np.where(steps < begin, 0.0, momentum_of(hook, generation, updates, initial, clock.steps))
 
     # The hyperbolas are steep at first: powers of two are where straight lines between drawn points stay close to them.
     early = begin + 2 ** np.arange(0, 24, dtype=np.int64)
@@ -95,7 +94,15 @@ def open_schedule(
     if decays_by_layer(optimization):
         layers, parameters, notes = layer_wise(setup, parameters)
     groups = groups_of(optimization, parameters, layers)
-    rules = rules_1x(optimization) if setup.generation == "1.x" else rules_0x(optimization)
+    if setup.generation == "1.x":
+        from classlens.adapters.openmm import param_schedulers
+
+        rules = param_schedulers.rules_of(optimization.param_scheduler or (), optimization.validation)
+    else:
+        from classlens.adapters.openmm import lr_config
+
+        written = {"lr": optimization.lr_config, "momentum": optimization.momentum_config}
+        rules = lr_config.rules_of(written, by_epoch=optimization.epochs is not None)
     average = average_of(setup)
     if average is not None:
         groups, rules = (*groups, average[0]), {**rules, NAME: average[1]}
@@ -162,43 +169,6 @@ def batches_of(setup: Setup) -> Batches | None:
     return Batches(batch, base, applied=optimization.auto_scale)
 
 
-def rules_1x(optimization: Optimization) -> dict[str, Rule]:
-    """The rules of `param_scheduler`, by hyper-parameter."""
-    from classlens.adapters.openmm import param_schedulers
-
-    written = optimization.param_scheduler or ()
-    several = len(written) > 1
-    schedulers = [
-        param_schedulers.checked(settings, f"param_scheduler[{index}]" if several else "param_scheduler")
-        for index, settings in enumerate(written)
-    ]
-    names = dict.fromkeys(scheduler.name for scheduler in schedulers)
-    return {
-        name: partial(
-            param_schedulers.course_of,
-            tuple(each for each in schedulers if each.name == name),
-            validation=optimization.validation,
-        )
-        for name in names
-    }
-
-
-def rules_0x(optimization: Optimization) -> dict[str, Rule]:
-    """The rules of `lr_config` and `momentum_config`, by hyper-parameter."""
-    from classlens.adapters.openmm import lr_config
-
-    written: Mapping[str, Mapping[str, object] | None] = {
-        "lr": optimization.lr_config,
-        "momentum": optimization.momentum_config,
-    }
-    by_epoch = optimization.epochs is not None
-    return {
-        name: partial(lr_config.course_of, lr_config.checked(settings, name, by_epoch=by_epoch))
-        for name, settings in written.items()
-        if settings
-    }
-
-
 def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     """The clock of training: every GPU gets its share of the samples, rounded up, in batches.
 
@@ -208,15 +178,19 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     """
     check_lengths(setup, dataset_size, gpus)
     optimization, train = setup.optimization, setup.splits.get("train")
-    per_epoch = None
+    per_epoch, note = None, ""
     if train is not None and train.batch_size is not None and dataset_size is not None:
-        per_epoch = steps_per_epoch(train, dataset_size, gpus)
-    note = "" if per_epoch is None or train is None else counted(train, dataset_size, gpus, per_epoch)
+        per_epoch, note = count_steps(train, train.batch_size, dataset_size, gpus)
     if optimization.steps is not None:
         return Clock.of_steps(optimization.steps, per_epoch, note=note, gpus=gpus)
-    if per_epoch is None:
-        raise unknown_length(setup, train)
-    return Clock(optimization.epochs, per_epoch, note=note, gpus=gpus)
+    if per_epoch is not None:
+        return Clock(optimization.epochs, per_epoch, note=note, gpus=gpus)
+    if train is None or train.batch_size is None:
+        raise ConfigError(
+            f"{setup.path}: the config has no training batch size, so the steps of an epoch are unknown",
+            hint="set train_dataloader.batch_size (0.x: data.samples_per_gpu)",
+        )
+    raise ConfigError("the number of training samples is unknown", hint=ask_size(setup))
 
 
 def check_lengths(setup: Setup, dataset_size: int | None, gpus: int) -> None:
@@ -248,39 +222,27 @@ def check_lengths(setup: Setup, dataset_size: int | None, gpus: int) -> None:
         )
 
 
-def steps_per_epoch(train: Split, dataset_size: int, gpus: int) -> int:
-    """Batches of one pass over the data on one GPU, as the sampler counts them.
+def count_steps(train: Split, batch_size: int, dataset_size: int, gpus: int) -> tuple[int, str]:
+    """Batches of one pass over the data on one GPU, as the sampler counts them, and how they were counted, in words.
 
     An InfiniteSampler does not share the samples out; RepeatAugSampler shows as many as there are, some repeatedly.
 
     Raises:
         ConfigError: the dataset does not fill a single batch, and the incomplete one is dropped.
     """
-    share = dataset_size if shares_nothing(train) else ceil(dataset_size / gpus)
-    batch = train.batch_size or 1
-    steps = share // batch if train.drop_last else ceil(share / batch)
+    every_gpu_sees_all = str(train.sampler.get("type", "")).rsplit(".", 1)[-1] == "InfiniteSampler"
+    share = dataset_size if every_gpu_sees_all else ceil(dataset_size / gpus)
+    steps = share // batch_size if train.drop_last else ceil(share / batch_size)
+    counted_gpus = f"{gpus} GPU" + ("s" if gpus > 1 else "")
     if steps == 0:
         raise ConfigError(
-            f"{dataset_size:,} samples on {counted_gpus(gpus)} do not fill one batch of {batch}, and drop_last drops it",
+            f"{dataset_size:,} samples on {counted_gpus} do not fill one batch of {batch_size}, and drop_last drops it",
             hint="an epoch would have no step; lower batch_size or set drop_last=False",
         )
-    return steps
-
-
-def shares_nothing(train: Split) -> bool:
-    return str(train.sampler.get("type", "")).rsplit(".", 1)[-1] == "InfiniteSampler"
-
-
-def counted(train: Split, dataset_size: int | None, gpus: int, steps: int) -> str:
-    """In words, how the steps of an epoch were counted."""
-    batch = f"{dataset_size:,} samples / ({counted_gpus(gpus)} x {train.batch_size})"
-    if shares_nothing(train):
-        batch = f"all {dataset_size:,} samples on every GPU / {train.batch_size}"
-    return f"{batch}, the last batch {'dropped' if train.drop_last else 'kept'}: {steps:,} steps per epoch"
-
-
-def counted_gpus(gpus: int) -> str:
-    return f"{gpus} GPU" + ("s" if gpus > 1 else "")
+    batches = f"{dataset_size:,} samples / ({counted_gpus} x {batch_size})"
+    if every_gpu_sees_all:
+        batches = f"all {dataset_size:,} samples on every GPU / {batch_size}"
+    return steps, f"{batches}, the last batch {'dropped' if train.drop_last else 'kept'}: {steps:,} steps per epoch"
 
 
 KNOWN_SIZES: Mapping[str, int] = {
@@ -303,13 +265,3 @@ def ask_size(setup: Setup) -> str:
     kind = "" if train is None else str(train.dataset.get("type", "")).rsplit(".", 1)[-1]
     known = KNOWN_SIZES.get(kind)
     return f"--dataset-size {known} is the size of {kind}" if known else "--dataset-size N"
-
-
-def unknown_length(setup: Setup, train: Split | None) -> ConfigError:
-    """The error that asks for the size of the dataset."""
-    if train is None or train.batch_size is None:
-        return ConfigError(
-            f"{setup.path}: the config has no training batch size, so the steps of an epoch are unknown",
-            hint="set train_dataloader.batch_size (0.x: data.samples_per_gpu)",
-        )
-    return ConfigError("the number of training samples is unknown", hint=ask_size(setup))

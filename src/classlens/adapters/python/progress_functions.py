@@ -11,7 +11,7 @@ import numpy as np
 
 from classlens.adapters.python.kinds import Thing
 from classlens.errors import ConfigError
-from classlens.schedule.chain import each, sampled
+from classlens.schedule.chain import elementwise, sampled
 from classlens.schedule.schedule import Clock, Group, Rule, Schedule, Trajectory, Values
 from classlens.user_code import users_code
 
@@ -68,7 +68,7 @@ def course(name: str, function: Function, index: int, interval: str | None, cloc
     def value(tick: int) -> float:
         return float(values_of(name, function, tick / unit if unit > 1 else tick)[index])
 
-    return sampled(each(value), clock, width=width)
+    return sampled(elementwise(value), clock, width=width)
 
 
 def values_of(name: str, function: Function, argument: float) -> Values:
