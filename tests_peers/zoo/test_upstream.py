@@ -7,7 +7,7 @@ from mmpretrain.models import build_classifier
 from classlens.adapters.openmm.classifiers import build_module
 from classlens.adapters.openmm.setup import read_setup
 from classlens.adapters.openmm.upgrades import load_weights
-from classlens.adapters.trusted_config import read_trusted
+from classlens.config import read_config
 from classlens.errors import ConfigError, DataError
 from classlens.zoo.build import build_network
 from tests_peers.zoo.networks import randomised
@@ -62,6 +62,6 @@ def test_a_backbone_of_the_users_own_comes_in_through_custom_imports(tmp_path, m
         "             head=dict(type='LinearClsHead', num_classes=2, in_channels=8))\n"
     )
 
-    network = build_module(read_setup(read_trusted(path), path), device="meta")
+    network = build_module(read_setup(read_config(path, trust=True), path), device="meta")
 
     assert "backbone.1" in dict(network.named_modules())

@@ -153,8 +153,6 @@ def item_index(key: str, length: int, where: str) -> int:
 
 def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> list[str]:
     """Hints about overrides that create a key which nearly equals one that `config`, without them, has."""
-    if not overrides:
-        return []
     from difflib import get_close_matches  # a command without overrides starts faster without it
 
     hints = []
