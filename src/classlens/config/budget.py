@@ -74,11 +74,7 @@ class Budget:
             raise LimitExceeded(EXHAUSTED)
 
     def enter(self, items: Sized, depth: int) -> int:
-        """Pay for the items of a collection that lies at `depth`; the depth at which they lie.
-
-        Raises:
-            LimitExceeded: there are too many, or they lie too deep.
-        """
+        """Pay for the items of a collection that lies at `depth`; the depth at which they lie."""
         if depth >= DEEPEST:
             raise LimitExceeded(f"is nested more than {DEEPEST} levels deep, or contains itself")
         self.left -= len(items)
@@ -87,11 +83,7 @@ class Budget:
         return depth + 1
 
     def key(self, value: Value) -> None:
-        """Pay for using a value as a key of a dict or a member of a set.
-
-        Raises:
-            LimitExceeded: it is a very large number, or there are very many tuples.
-        """
+        """Pay for using a value as a key of a dict or a member of a set."""
         kind = type(value)
         if kind is int:
             if value.bit_length() > WIDEST_KEY:

@@ -48,12 +48,7 @@ def load_data(text: str, path: Path, budget: Budget) -> dict[str, Value]:
 
 
 def load_yaml(text: str, budget: Budget) -> Value:
-    """What a YAML text says, in plain values.
-
-    Raises:
-        ValueError: it is no YAML.
-        LimitExceeded: it is too large or too deep.
-    """
+    """What a YAML text says, in plain values."""
     import yaml
 
     budget.spend(YAML_COST * len(text))
@@ -96,11 +91,7 @@ def yaml_loader(budget: Budget) -> "type[yaml.SafeLoader]":
 
 
 def bound_yaml(events: Iterable["yaml.Event"], budget: Budget) -> None:
-    """Refuse what the loader would follow for too long, or too deep into the C stack.
-
-    Raises:
-        LimitExceeded: it is nested too deeply, or a value that may be a number is very long.
-    """
+    """Refuse what the loader would follow for too long, or too deep into the C stack."""
     import yaml
 
     depth = 0
@@ -114,11 +105,7 @@ def bound_yaml(events: Iterable["yaml.Event"], budget: Budget) -> None:
 
 
 def resolve_references(value: Value, base: Value, where: str) -> Value:
-    """`value` with every `{{ _base_.key }}` replaced by what the base has there.
-
-    Raises:
-        ConfigError: the base has no such key.
-    """
+    """`value` with every `{{ _base_.key }}` replaced by what the base has there."""
     if isinstance(value, dict):
         return {key: resolve_references(item, base, where) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -154,14 +154,6 @@ def call(node: ast.Call, scope: Scope) -> Value:
     return FUNCTIONS[name](arguments, keywords, scope.budget)
 
 
-def binary(node: ast.BinOp, scope: Scope) -> Value:
-    return compute(type(node.op), evaluate(node.left, scope), evaluate(node.right, scope), scope.budget)
-
-
-def unary(node: ast.UnaryOp, scope: Scope) -> Value:
-    return UNARY[type(node.op)](evaluate(node.operand, scope))
-
-
 def boolean(node: ast.BoolOp, scope: Scope) -> Value:
     """`and`, `or`: the value that decides."""
     scope.budget.spend(len(node.values))
@@ -185,10 +177,6 @@ def comparison(node: ast.Compare, scope: Scope) -> Value:
     return True
 
 
-def conditional(node: ast.IfExp, scope: Scope) -> Value:
-    return evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope)
-
-
 def joined_text(node: ast.JoinedStr, scope: Scope) -> str:
     """An f-string."""
     pieces = [str(evaluate(part, scope)) for part in node.values]
@@ -203,16 +191,8 @@ def text_field(node: ast.FormattedValue, scope: Scope) -> str:
     return format_value(evaluate(node.value, scope), conversion, form, scope.budget)
 
 
-def list_comprehension(node: ast.ListComp | ast.GeneratorExp, scope: Scope) -> list[Value]:
+def comprehension(node: ast.ListComp | ast.GeneratorExp | ast.SetComp, scope: Scope) -> list[Value]:
     return [evaluate(node.elt, scope) for _ in rounds(node.generators, scope)]
-
-
-def set_comprehension(node: ast.SetComp, scope: Scope) -> set[Value]:
-    return make_set([evaluate(node.elt, scope) for _ in rounds(node.generators, scope)], scope.budget)
-
-
-def dict_comprehension(node: ast.DictComp, scope: Scope) -> dict[Value, Value]:
-    return {position(node.key, scope): evaluate(node.value, scope) for _ in rounds(node.generators, scope)}
 
 
 def rounds(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
@@ -251,15 +231,19 @@ EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {
     ast.Attribute: attribute,
     ast.Subscript: subscript,
     ast.Call: call,
-    ast.BinOp: binary,
-    ast.UnaryOp: unary,
+    ast.BinOp: lambda node, scope: compute(
+        type(node.op), evaluate(node.left, scope), evaluate(node.right, scope), scope.budget
+    ),
+    ast.UnaryOp: lambda node, scope: UNARY[type(node.op)](evaluate(node.operand, scope)),
     ast.BoolOp: boolean,
     ast.Compare: comparison,
-    ast.IfExp: conditional,
+    ast.IfExp: lambda node, scope: evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope),
     ast.JoinedStr: joined_text,
     ast.FormattedValue: text_field,
-    ast.ListComp: list_comprehension,
-    ast.GeneratorExp: list_comprehension,
-    ast.SetComp: set_comprehension,
-    ast.DictComp: dict_comprehension,
+    ast.ListComp: comprehension,
+    ast.GeneratorExp: comprehension,
+    ast.SetComp: lambda node, scope: make_set(comprehension(node, scope), scope.budget),
+    ast.DictComp: lambda node, scope: {
+        position(node.key, scope): evaluate(node.value, scope) for _ in rounds(node.generators, scope)
+    },
 }

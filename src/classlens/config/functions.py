@@ -22,11 +22,7 @@ Function = Callable[[Arguments, Keywords, Budget], Value]
 
 
 def list_items(value: Value, budget: Budget) -> list[Value]:
-    """What a loop over `value` sees, as a list.
-
-    Raises:
-        LimitExceeded: there are too many items.
-    """
+    """What a loop over `value` sees, as a list."""
     if not isinstance(value, list | tuple | set | frozenset | dict | str | range):
         raise TypeError(f"a {type(value).__name__} has no items to go through")
     budget.spend(len(value))
@@ -192,12 +188,7 @@ VIEWS = ("keys", "values", "items")
 
 
 def call_method(value: Value, name: str, arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
-    """The value of `value.name(*arguments, **keywords)`; views of a dict are lists.
-
-    Raises:
-        Unsupported: objects of this type have no such method here.
-        LimitExceeded: the result would be too large.
-    """
+    """The value of `value.name(*arguments, **keywords)`; views of a dict are lists."""
     kind = type(value)
     if name not in METHODS.get(kind, ()):
         raise Unsupported(f"a call of .{name}() on a {kind.__name__} is not read")
@@ -226,12 +217,7 @@ def call_method(value: Value, name: str, arguments: Arguments, keywords: Keyword
 
 
 def fill_fields(template: str, arguments: Arguments, keywords: Keywords, budget: Budget) -> str:
-    """`template.format(*arguments, **keywords)`.
-
-    Raises:
-        Unsupported: a field looks inside its value, as `{0.__class__}` does, or takes its form from another field.
-        LimitExceeded: the text would be too large.
-    """
+    """`template.format(*arguments, **keywords)`."""
     pieces = []
     automatic = 0
     budget.spend(len(template))
@@ -249,11 +235,7 @@ def fill_fields(template: str, arguments: Arguments, keywords: Keywords, budget:
 
 
 def unpack_targets(target: ast.expr, value: Value, budget: Budget) -> list[tuple[ast.expr, Value]]:
-    """Single targets and what each of them gets, from left to right.
-
-    Raises:
-        ValueError: there are more targets or fewer than values.
-    """
+    """Single targets and what each of them gets, from left to right."""
     if not isinstance(target, ast.Tuple | ast.List):
         return [(target, value)]
     targets = target.elts

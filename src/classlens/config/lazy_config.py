@@ -23,9 +23,6 @@ def style_of(statements: Sequence[ast.stmt], path: Path) -> Style:
     """The style of a file: the first statement that belongs to one of them decides, as upstream.
 
     `_base_ = ...` is of the older style; `with read_base():` and imports of what is not part of Python are of the newer.
-
-    Raises:
-        ConfigError: it has bases of both styles.
     """
     style: Style = "either"
     for node in ast.walk(ast.Module(list(statements), [])):
@@ -75,11 +72,7 @@ def imports_types(node: ast.AST) -> bool:
 
 
 def base_imports(statements: Sequence[ast.stmt], scope: Scope) -> list[ast.ImportFrom]:
-    """The imports under `with read_base():`.
-
-    Raises:
-        ConfigError: there is another `with`, or something else under it, or an import of several modules.
-    """
+    """The imports under `with read_base():`."""
     imports = []
     for node in statements:
         if isinstance(node, ast.Import) and len(node.names) > 1:
@@ -101,11 +94,7 @@ def reads_base(context: ast.expr) -> bool:
 
 
 def module_file(node: ast.ImportFrom, path: Path) -> Path:
-    """The config file that a module name means; dots at its start count folders upwards.
-
-    Raises:
-        ConfigError: it is missing.
-    """
+    """The config file that a module name means; dots at its start count folders upwards."""
     where = f"{path}:{node.lineno}"
     parts = (node.module or "").split(".")
     if node.level:
@@ -121,11 +110,7 @@ def module_file(node: ast.ImportFrom, path: Path) -> Path:
 
 
 def import_names(node: ast.ImportFrom, contents: Contents, scope: Scope) -> None:
-    """`from .base import *` makes all names of the base variables of this file, its imported ones included.
-
-    Raises:
-        ConfigError: the base has no such name.
-    """
+    """`from .base import *` makes all names of the base variables of this file, its imported ones included."""
     names = copy_value(contents.names, scope.budget, Inherited)
     scope.imported.update(contents.imported)
     for imported in node.names:

@@ -51,11 +51,7 @@ def absolute(path: Path, folder: Path | None = None) -> Path:
 
 
 def packaged_config(address: str) -> Path:
-    """`mmpretrain::resnet/resnet50_8xb32_in1k.py` is that file among the configs of the installed package.
-
-    Raises:
-        ConfigError: the package is not installed or has no such config.
-    """
+    """`mmpretrain::resnet/resnet50_8xb32_in1k.py` is that file among the configs of the installed package."""
     package, _, name = address.partition("::")
     folder = package_folder(package, address)
     for configs in (folder / ".mim" / "configs", folder / "configs"):
@@ -66,11 +62,7 @@ def packaged_config(address: str) -> Path:
 
 
 def package_folder(package: str, address: str) -> Path:
-    """Where an installed package lies; it is looked up, not imported.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
+    """Where an installed package lies; it is looked up, not imported."""
     spec = find_spec(package) if package.isidentifier() else None
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
@@ -132,11 +124,7 @@ def stamp(path: Path) -> Stamp:
 
 
 def read_text(path: Path, budget: Budget) -> tuple[str, Stamp]:
-    """The text of a file, with its stamp.
-
-    Raises:
-        ConfigError: it cannot be read, or is too long.
-    """
+    """The text of a file, with its stamp."""
     try:
         state = stamp(path)
         budget.spend(max(state[2], LEAST_COST))
@@ -148,11 +136,7 @@ def read_text(path: Path, budget: Budget) -> tuple[str, Stamp]:
 
 
 def parse(source: str, path: Path) -> list[ast.stmt]:
-    """The statements of a Python config.
-
-    Raises:
-        ConfigError: it is not Python, or nested too deeply to be parsed.
-    """
+    """The statements of a Python config."""
     try:
         with unwarned():
             return ast.parse(source).body
@@ -171,11 +155,7 @@ ENVIRONMENT = re.compile(r"""\{\{['"]?\s{0,20}\$(\w+)\s{0,20}:\s{0,20}([^\s{]*?)
 
 
 def fill_variables(text: str, path: Path) -> str:
-    """The text with file variables and environment variables put in.
-
-    Raises:
-        ConfigError: an environment variable is not set and has no default.
-    """
+    """The text with file variables and environment variables put in."""
     values = {
         "fileDirname": path.parent.as_posix(),
         "fileBasename": path.name,

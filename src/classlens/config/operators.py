@@ -18,11 +18,7 @@ CONVERSIONS: Mapping[str, Callable[[object], str]] = {"r": repr, "s": str, "a": 
 
 
 def format_value(value: Value, conversion: str | None, form: str, budget: Budget) -> str:
-    """One field of an f-string or of `str.format`: `value`, converted by !r, !s or !a if asked for, in the given form.
-
-    Raises:
-        LimitExceeded: the field is too wide, or the value too large to be printed.
-    """
+    """One field of an f-string or of `str.format`: `value`, converted by !r, !s or !a if asked for, in the given form."""
     for number in re.findall(r"\d+", form):
         if len(number) > 4 or int(number) > WIDEST_FIELD:
             raise LimitExceeded(f"has a field of more than {WIDEST_FIELD} characters")
@@ -37,12 +33,7 @@ Operator = Callable[[Value, Value], Value]
 
 
 def compute(kind: type[ast.operator], left: Value, right: Value, budget: Budget, *, in_place: bool = False) -> Value:
-    """The value of `left OP right`, or of `left` after `left OP= right`, which changes lists, sets and dicts.
-
-    Raises:
-        Unsupported: the operator is not part of the subset.
-        LimitExceeded: the result would be too large.
-    """
+    """The value of `left OP right`, or of `left` after `left OP= right`, which changes lists, sets and dicts."""
     if kind not in BINARY:
         raise Unsupported(f"the operator {kind.__name__} is not read")
     if kind is ast.Mod and isinstance(left, str | bytes):

@@ -197,11 +197,7 @@ def check_style(style: Style, where: str, base: Contents) -> None:
 
 
 def find_base(address: str, path: Path) -> Path:
-    """The file that an address means in the file at `path`.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The file that an address means in the file at `path`."""
     if "::" in address:
         return find_config(address)
     target = absolute(Path(address), path.parent)

@@ -101,9 +101,6 @@ def copy_value(value: Value, budget: Budget, kind: type[dict[Value, Value]] | No
     """A copy that shares nothing with `value`; every dict in it becomes a `kind`, or stays what it is.
 
     Copied to plain dicts, imported names become text: that is what leaves the reader.
-
-    Raises:
-        LimitExceeded: the value is too large, too deep, or contains itself.
     """
     own = type(value)
     if own in SCALARS:
@@ -160,23 +157,11 @@ class Scope:
     lines: dict[str, int] = field(default_factory=dict)
 
 
-SPELLED = {
-    ast.FunctionDef: "def",
-    ast.AsyncFunctionDef: "async def",
-    ast.ClassDef: "class",
-    ast.Lambda: "lambda",
-    ast.NamedExpr: ":=",
-    ast.While: "while",
-    ast.Try: "try",
-    ast.With: "with",
-    ast.Starred: "*",
-    ast.Global: "global",
-    ast.Raise: "raise",
-}
+SPELLED = {ast.FunctionDef: "def", ast.AsyncFunctionDef: "async def", ast.ClassDef: "class", ast.NamedExpr: ":="}
 
 
 def unsupported(node: ast.AST) -> Unsupported:
-    return Unsupported(f"{SPELLED.get(type(node), type(node).__name__)} is not read")
+    return Unsupported(f"{SPELLED.get(type(node), type(node).__name__.lower())} is not read")
 
 
 def error_at(node: ast.AST, fault: Exception, scope: Scope) -> ConfigError:

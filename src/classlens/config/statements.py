@@ -78,14 +78,6 @@ def augmented_assign(node: ast.AugAssign, scope: Scope) -> None:
     bind(node.target, compute(type(node.op), evaluate(loaded, scope), value, scope.budget, in_place=True), scope)
 
 
-def expression(node: ast.Expr, scope: Scope) -> None:
-    evaluate(node.value, scope)
-
-
-def conditional(node: ast.If, scope: Scope) -> None:
-    run(node.body if evaluate(node.test, scope) else node.orelse, scope)
-
-
 def loop(node: ast.For, scope: Scope) -> None:
     """A loop over a collection, without `break` and `continue`."""
     for item in list_items(evaluate(node.iter, scope), scope.budget):
@@ -141,8 +133,8 @@ STATEMENTS: Mapping[type[ast.stmt], Callable[[Value, Scope], None]] = {
     ast.Assign: assign,
     ast.AnnAssign: annotated_assign,
     ast.AugAssign: augmented_assign,
-    ast.Expr: expression,
-    ast.If: conditional,
+    ast.Expr: lambda node, scope: evaluate(node.value, scope),
+    ast.If: lambda node, scope: run(node.body if evaluate(node.test, scope) else node.orelse, scope),
     ast.For: loop,
     ast.Delete: delete,
     ast.Assert: check,

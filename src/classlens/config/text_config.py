@@ -55,11 +55,7 @@ def assigns_base(node: ast.AST) -> bool:
 
 
 def merge_bases(bases: Sequence[tuple[str, Contents]], scope: Scope) -> Contents:
-    """The bases of a file, by their addresses, as one.
-
-    Raises:
-        ConfigError: two define the same setting.
-    """
+    """The bases of a file, by their addresses, as one."""
     names: dict[str, Value] = {}
     for address, contents in bases:
         settings = contents.settings()
@@ -97,12 +93,7 @@ def mark_scope(settings: dict[str, Value], package: str, budget: Budget) -> dict
 
 
 def merge_dicts(own: Mapping[str, Value], inherited: Mapping[str, Value], scope: Scope, *key: str) -> dict[str, Value]:
-    """A dict of the file in `scope` over the inherited one; `key` is the way to both.
-
-    Raises:
-        ConfigError: the file has a dict where the base has something else.
-        LimitExceeded: the dicts are too large or too deep.
-    """
+    """A dict of the file in `scope` over the inherited one; `key` is the way to both."""
     result = dict(inherited)
     for name, value in own.items():
         if name in inherited and isinstance(value, dict):
@@ -153,11 +144,7 @@ def merge_over(base: Contents, scope: Scope) -> Contents:
 
 
 def forbid_quoted_references(statements: Sequence[ast.stmt], scope: Scope) -> None:
-    """`'{{_base_.lr}}'` in quotes stays as it is upstream; it never means what its author wants.
-
-    Raises:
-        ConfigError: there is one.
-    """
+    """`'{{_base_.lr}}'` in quotes stays as it is upstream; it never means what its author wants."""
     for node in (part for statement in statements for part in ast.walk(statement)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and BASE_REFERENCE.search(node.value):
             raise ConfigError(
