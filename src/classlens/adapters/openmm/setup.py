@@ -115,6 +115,7 @@ class Setup:
     hooks: tuple[Settings, ...] = ()
     load_from: str | None = None
     imports: tuple[str, ...] = ()
+    may_lack_imports: bool = False
     where: Callable[[str], str] = field(default=lambda key: "", compare=False)
 
 
@@ -134,7 +135,8 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
     # A file of class names is left to the dataset.
     listed = ((split.dataset.get("metainfo") or {}).get("classes") for split in splits.values())
     classes = next((names for names in listed if isinstance(names, list | tuple)), None)
-    imports = (config.get("custom_imports") or {}).get("imports") or ()
+    custom = config.get("custom_imports") or {}
+    imports = custom.get("imports") or ()
     return Setup(
         path=path,
         generation="0.x" if is_old else "1.x",
@@ -147,6 +149,7 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
         hooks=tuple(hook for hook in config.get("custom_hooks") or () if isinstance(hook, Mapping)),
         load_from=config.get("load_from"),
         imports=(imports,) if isinstance(imports, str) else tuple(map(str, imports)),
+        may_lack_imports=bool(custom.get("allow_failed_imports", False)),
         where=partial(place, config),
     )
 
