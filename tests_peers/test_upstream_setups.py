@@ -7,7 +7,7 @@ import pytest
 
 from classlens.adapters.openmm.datasets import KINDS
 from classlens.adapters.openmm.datasets import unknown as unknown_settings
-from classlens.adapters.openmm.setup import inside, read_setup
+from classlens.adapters.openmm.setup import read_setup, wrapped_datasets
 from classlens.adapters.openmm.stages.build_stages import build_stages
 from classlens.adapters.openmm.stages.transform import named
 from classlens.adapters.openmm.wrappers import WRAPPERS
@@ -30,12 +30,12 @@ def setups(package):
 def types_in(dataset):
     """The type of a dataset and of those inside it."""
     found = {named(dataset)["type"]}
-    return found.union(*(types_in(one) for one in inside(dataset).values()))
+    return found.union(*(types_in(one) for one in wrapped_datasets(dataset).values()))
 
 
 def innermost(dataset):
     """The first dataset inside all wrappers."""
-    return next((innermost(one) for one in inside(dataset).values()), dataset)
+    return next((innermost(one) for one in wrapped_datasets(dataset).values()), dataset)
 
 
 def refusals(package):

@@ -9,6 +9,9 @@ from .cam.saliency import Fused as Fused
 from .cam.saliency import Heatmap as Heatmap
 from .cam.saliency import Saliency as Saliency
 from .config import read_config as read_config
+from .config.writing import ConfigRequest as ConfigRequest
+from .config.writing import ConfigText as ConfigText
+from .config.writing import write_config as write_config
 from .dataset.dataset import Dataset as Dataset
 from .dataset.dataset import Stage as Stage
 from .dataset.decode import read_image as read_image

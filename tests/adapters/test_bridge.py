@@ -42,12 +42,14 @@ ROWS = [
 
 @pytest.mark.parametrize(("old", "new"), ROWS, ids=lambda row: row["type"] if row else "None")
 def test_a_transform_is_called_what_1x_calls_it(old, new):
-    assert mmcls_0x.stage(old) == new
+    assert mmcls_0x.translate_stage(old) == new
 
 
 def test_wrapped_datasets_are_bridged_all_the_way_down():
     inner = dict(type="CIFAR10", data_prefix="data", test_mode=True, pipeline=[dict(type="RandomFlip", flip_prob=1)])
-    wrapped = mmcls_0x.dataset(dict(type="RepeatDataset", times=2, dataset=dict(type="Wrap", datasets=[inner])))
+    wrapped = mmcls_0x.translate_dataset(
+        dict(type="RepeatDataset", times=2, dataset=dict(type="Wrap", datasets=[inner]))
+    )
 
     assert wrapped["dataset"]["datasets"] == [
         dict(type="CIFAR10", data_root="data", split="test", pipeline=[dict(type="RandomFlip", prob=1)])
@@ -55,7 +57,7 @@ def test_wrapped_datasets_are_bridged_all_the_way_down():
 
 
 def test_class_names_move_into_the_meta_information():
-    assert mmcls_0x.dataset(dict(type="CustomDataset", classes=["a", "b"])) == dict(
+    assert mmcls_0x.translate_dataset(dict(type="CustomDataset", classes=["a", "b"])) == dict(
         type="CustomDataset", metainfo=dict(classes=["a", "b"])
     )
 
@@ -74,7 +76,7 @@ def test_the_test_mode_of_a_split_goes_to_the_fold_or_to_what_is_folded(wrapper,
     """`build_dataset(cfg.data.val, dict(test_mode=True))` of 0.x pops it for a fold that has none of its own."""
     folds = {"type": "KFoldDataset", "dataset": {"type": "CIFAR10", "data_prefix": "data"}, **wrapper}
 
-    new = mmcls_0x.dataset(folds, tested=tested)
+    new = mmcls_0x.translate_dataset(folds, tested=tested)
 
     assert new["test_mode"] is of_fold
     assert new["dataset"]["split"] == of_inner

@@ -1,4 +1,5 @@
-from classlens.adapters.config_file import found_config, open_settings
+from classlens.config import load_config
+from classlens.config.open_file import find_config
 from classlens.shipped import shipped_config
 
 
@@ -7,7 +8,7 @@ def test_a_trusted_config_is_run_once_also_with_overrides(tmp_path):
     config = tmp_path / "config.py"
     config.write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch(exist_ok=False)\nlr = 0.1\n")
 
-    settings, _ = open_settings(config, {"lr": 0.2}, trust=True)
+    settings = load_config(config, {"lr": 0.2}, trust=True)
 
     assert settings["lr"] == 0.2
     assert mark.exists()
@@ -17,15 +18,15 @@ def test_overrides_leave_the_places_of_keys_known(tmp_path):
     config = tmp_path / "config.py"
     config.write_text("a = 1\nb = dict(c=2)\n")
 
-    settings, notes = open_settings(config, {"b.c": 3, "b.cc": 4}, trust=False)
+    settings = load_config(config, {"b.c": 3, "b.cc": 4}, trust=False)
 
     assert settings["b"] == {"c": 3, "cc": 4}
     assert settings.where("b").endswith("config.py:2")
-    assert len(notes) <= 1
+    assert len(settings.slips) <= 1
 
 
 def test_a_documented_name_is_found_among_the_shipped_configs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     name = "resnet/resnet50_8xb32_in1k.py"
-    assert found_config(f"./configs/{name}") == shipped_config(name)
+    assert find_config(f"./configs/{name}") == shipped_config(name)

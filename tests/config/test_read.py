@@ -1,3 +1,4 @@
+import os
 import re
 import sys
 
@@ -109,6 +110,19 @@ def test_a_base_that_changes_on_disk_is_read_again(tmp_path):
     for number in range(5):
         write(tmp_path, base=f"a = {number}")
         assert read_config(child) == {"a": number}
+
+
+@pytest.mark.parametrize("child", ["_base_ = 'middle.py'", "with read_base():\n    from .middle import *"])
+def test_a_base_of_a_base_that_changes_on_disk_is_read_again(tmp_path, child):
+    middle = child.replace("middle", "base")
+    path = write(tmp_path, base="a = 0", middle=middle, child=child)
+    for number in range(3):
+        write(tmp_path, base=f"a = {number}")
+        for name in ("base", "middle", "child"):
+            long_ago = 1_000_000_000 + (number if name == "base" else 0)
+            os.utime(tmp_path / f"{name}.py", (long_ago, long_ago))
+
+        assert read_config(path) == {"a": number}
 
 
 def test_what_a_config_gives_can_be_changed_without_harm(tmp_path):

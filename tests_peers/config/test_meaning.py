@@ -37,7 +37,7 @@ OLDER = {
     "comprehensions": "a = [i * i for i in range(5) if i % 2]\nb = {str(k): v for k, v in zip('ab', (1, 2))}",
     "two loops": "a = [(x, y) for x in range(2) for y in 'ab']",
     "f-strings": "n = 3\na = f'{n:02d}-{n!r:>4}-{1 / 3:.2f}'",
-    "format": "a = 'x{}y{:.1f}{name}'.format(1, 2.5, name='z')\nb = '%s-%03d' % ('a', 7)",
+    "format": "a = 'x{}y{:.1f}{name}'.format(1, 2.5, name='z')",
     "unpacking": "a, (b, *c) = 1, (2, 3, 4)\nd = [*c, 5]\ne = dict(**dict(x=1), y=2)\nf = {**e, 'z': 3}",
     "slices": "a = [0, 1, 2, 3][1:-1]\nb = 'abcdef'[::2]\nc = [1, 2, 3]\nc[1:2] = [7, 8]",
     "augmented": "a = [1]\nb = a\na += [2]\nn = 1\nn *= 5\nn -= 2\ns = 'x'\ns += 'y'",

@@ -49,7 +49,7 @@ def theirs(settings, picture):
 
 
 def ours(settings, picture, params=None):
-    (stage,) = mmcls_0x.pipeline([settings])
+    (stage,) = mmcls_0x.translate_pipeline([settings])
     return transform(stage, "test").apply(picture, params or {})
 
 
@@ -76,7 +76,7 @@ def test_fixed_stages_make_the_older_pixels(settings, picture):
 
 def test_normalised_pictures_hold_the_older_numbers(picture):
     settings = {"type": "Normalize", "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
-    (stage,) = build_stages(mmcls_0x.pipeline([settings]), where="test")
+    (stage,) = build_stages(mmcls_0x.translate_pipeline([settings]), where="test")
 
     made = stage.apply(State(picture), np.random.default_rng(0)).state.value
 
@@ -147,7 +147,7 @@ OPERATIONS = [
 def test_operations_make_the_older_pixels(settings, draws, picture):
     for params in draws:
         fixed = {**settings, **params, "prob": 1.0}
-        (bridged,) = mmcls_0x.pipeline([fixed])
+        (bridged,) = mmcls_0x.translate_pipeline([fixed])
         signed = "random_negative_prob" in inspect.signature(PIPELINES.get(settings["type"])).parameters
 
         expected = theirs({**fixed, **({"random_negative_prob": 0.0} if signed else {})}, picture)
@@ -172,7 +172,7 @@ def test_a_level_of_randaugment_is_as_strong_as_the_older_one(row, levels, pictu
     rows = [{**row, "prob": 1.0, **({"random_negative_prob": 0.0} if signed else {})}]
     settings = {"type": "RandAugment", "policies": rows, "num_policies": 1, "magnitude_level": 7, **levels}
     settings["hparams"] = {"pad_val": [104, 116, 124], "interpolation": "bicubic"}
-    (bridged,) = mmcls_0x.pipeline([settings])
+    (bridged,) = mmcls_0x.translate_pipeline([settings])
     mine = transform(bridged, "test")
 
     params = mine.sample_params(picture, generator(0, 0, 0))
@@ -188,7 +188,7 @@ def test_autoaugment_hands_shared_settings_to_its_operations_as_it_did(shared, p
         {"type": "Invert", "prob": 1.0},
     ]
     settings = {"type": "AutoAugment", "policies": [group], **shared}
-    (bridged,) = mmcls_0x.pipeline([settings])
+    (bridged,) = mmcls_0x.translate_pipeline([settings])
     mine = transform(bridged, "test")
 
     params = mine.sample_params(picture, generator(0, 0, 0))

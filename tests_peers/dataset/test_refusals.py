@@ -175,10 +175,12 @@ def test_what_mmpretrain_refuses_is_refused_before_the_first_picture(name, peer)
 @pytest.mark.parametrize("name", OLDER)
 def test_what_mmcls_refuses_is_refused_before_the_first_picture(name, peer):
     base = {"type": name, **OLDER[name][0]}
-    accepted = [one for one in variants(name, OLDER) if not refused(mmcls_0x.pipeline([one])) and peer(PIPELINES, one)]
+    accepted = [
+        one for one in variants(name, OLDER) if not refused(mmcls_0x.translate_pipeline([one])) and peer(PIPELINES, one)
+    ]
 
     assert accepted == []
-    assert not refused(mmcls_0x.pipeline([base]))
+    assert not refused(mmcls_0x.translate_pipeline([base]))
 
 
 REASONS = [

@@ -4,10 +4,8 @@ import pytest
 import torch
 from mmpretrain.models import build_classifier
 
-from classlens.adapters.openmm.classifiers import build_module
-from classlens.adapters.openmm.setup import read_setup
+from classlens.adapters import Options, open_source
 from classlens.adapters.openmm.upgrades import load_weights
-from classlens.adapters.trusted_config import read_trusted
 from classlens.errors import ConfigError, DataError
 from classlens.zoo.build import build_network
 from tests_peers.zoo.networks import randomised
@@ -62,6 +60,19 @@ def test_a_backbone_of_the_users_own_comes_in_through_custom_imports(tmp_path, m
         "             head=dict(type='LinearClsHead', num_classes=2, in_channels=8))\n"
     )
 
-    network = build_module(read_setup(read_trusted(path), path), device="meta")
+    options = Options(trust_config=True, untrained=True)
+    network = open_source(str(path), options=options).classifier().module
 
     assert "backbone.1" in dict(network.named_modules())
+
+
+def test_a_module_that_custom_imports_names_and_nobody_has_is_an_error_unless_it_may_fail(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(f"custom_imports = dict(imports=['nowhere_at_all'])\nmodel = {SHUFFLE}\n")
+
+    with pytest.raises(ConfigError, match=r"own\.py:1: no module named 'nowhere_at_all'") as caught:
+        open_source(str(path), options=Options(trust_config=True, untrained=True)).classifier()
+
+    assert "PYTHONPATH" in caught.value.hint
+    path.write_text(path.read_text().replace("'])", "'], allow_failed_imports=True)"))
+    assert open_source(str(path), options=Options(trust_config=True, untrained=True)).classifier()

@@ -6,12 +6,8 @@ The text is Python that can be saved and used as a config. Nothing in the file i
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides
-
-if TYPE_CHECKING:
-    from classlens.config import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,50 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the config, or what differs."""
-    from classlens.config.writing import as_data, as_python
-
-    config = opened(arguments.config, arguments.cfg_options, trust=arguments.trust_config)
-    if arguments.diff is not None:
-        return print_differences(config, opened(arguments.diff, [], trust=arguments.trust_config), arguments)
-    if arguments.json:
-        print(json.dumps(as_data(config), indent=2))
-    else:
-        print(as_python(config), end="")
-    return 0
-
-
-def opened(address: str, words: list[str], *, trust: bool) -> "Config":
-    """The config at an address; deprecations and probable slips in the overrides are told on standard error."""
-    from classlens.adapters.config_file import found_config, open_settings
+    """Print the config, or what differs; deprecations and probable slips in the overrides go to standard error."""
     from classlens.config import parse_overrides
+    from classlens.config.writing import ConfigRequest, write_config
 
-    config, notes = open_settings(found_config(address), parse_overrides(words), trust=trust)
-    for note in notes:
+    overrides = parse_overrides(arguments.cfg_options)
+    result = write_config(ConfigRequest(arguments.config, arguments.diff, overrides, arguments.trust_config))
+    for note in result.notes:
         print(f"note:  {note}", file=sys.stderr)
-    return config
-
-
-def print_differences(config: "Config", other: "Config", arguments: argparse.Namespace) -> int:
-    """A line with - for what CONFIG_FILE has, one with + for what the other has."""
-    from classlens.config.writing import ABSENT, as_data, differences, one_line
-
-    found = list(differences(config, other))
-    if arguments.json:
-        sides = {"config": "first", "other": "second"}
-        rows = [
-            {"key": row.key}
-            | {side: getattr(row, name) for side, name in sides.items() if getattr(row, name) is not ABSENT}
-            for row in found
-        ]
-        print(json.dumps(as_data(rows), indent=2))
-        return 0
-    if not found:
-        print("no difference")
-        return 0
-    print(f"--- {arguments.config}\n+++ {arguments.diff}")
-    for row in found:
-        for sign, value in (("-", row.first), ("+", row.second)):
-            if value is not ABSENT:
-                print(f"{sign} {row.key} = {one_line(value)}")
+    print(json.dumps(result.data, indent=2) + "\n" if arguments.json else result.text, end="")
     return 0

@@ -5,6 +5,7 @@ file: a name that a config imports stays a name.
 """
 
 from collections.abc import Sized
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any, TypeAlias
 
@@ -19,6 +20,12 @@ class Symbol:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def __getattr__(self, part: str) -> "Symbol":
+        # Only code that is run as Python gets here (`nn.ReLU` in a trusted config); the evaluator looks at `name`.
+        if part.startswith("__") or part == "name":
+            raise AttributeError(part)
+        return Symbol(f"{self.name}.{part}")
 
     def __repr__(self) -> str:
         return self.name
@@ -50,30 +57,24 @@ class LimitExceeded(Exception):
     """A value or a computation beyond the bounds above."""
 
 
+@dataclass(slots=True)
 class Budget:
-    """The purse. The one object here that changes: it is what all parts of one reading have in common."""
+    """What is left to spend; the one object here that changes, because all parts of one reading share it."""
 
-    __slots__ = ("left",)
-
-    def __init__(self, allowance: int = ALLOWANCE) -> None:
-        self.left = allowance
+    left: int = ALLOWANCE
 
     def spend(self, units: int) -> None:
         """Pay before the work is done.
 
         Raises:
-            TooMuch: not so much is left.
+            LimitExceeded: not so much is left.
         """
         self.left -= units
         if self.left < 0:
             raise LimitExceeded(EXHAUSTED)
 
     def enter(self, items: Sized, depth: int) -> int:
-        """Pay for the items of a collection that lies at `depth`; the depth at which they lie.
-
-        Raises:
-            TooMuch: there are too many, or they lie too deep.
-        """
+        """Pay for the items of a collection that lies at `depth`; the depth at which they lie."""
         if depth >= DEEPEST:
             raise LimitExceeded(f"is nested more than {DEEPEST} levels deep, or contains itself")
         self.left -= len(items)
@@ -82,11 +83,7 @@ class Budget:
         return depth + 1
 
     def key(self, value: Value) -> None:
-        """Pay for using a value as a key of a dict or a member of a set.
-
-        Raises:
-            TooMuch: it is a very large number, or there are very many tuples.
-        """
+        """Pay for using a value as a key of a dict or a member of a set."""
         kind = type(value)
         if kind is int:
             if value.bit_length() > WIDEST_KEY:
@@ -101,7 +98,7 @@ class Budget:
         A part that is shared is paid for each time it is reached: `a = [a, a]`, repeated, grows without using memory.
 
         Raises:
-            TooMuch: the value is too large, too deep, or contains itself.
+            LimitExceeded: the value is too large, too deep, or contains itself.
         """
         kind = type(value)
         if kind in (str, bytes, range):

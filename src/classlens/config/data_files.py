@@ -4,17 +4,20 @@ The rule of this file: what comes in is data, whatever a YAML tag asks for, and 
 merged mappings and long numbers are counted before anything is built.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.config.budget import WIDEST_NUMBER, Budget, LimitExceeded, Value
-from classlens.config.open_file import BASE_REFERENCE, quoted_references
 from classlens.errors import ConfigError
 
 if TYPE_CHECKING:
     import yaml
 
+
+BASE_REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
+BARE_REFERENCE = re.compile(r"(?<=[:\[,\s-])(\{\{\s*_base_\.[\w.]+\s*\}\})(?=\s*(?:[,\]}\n]|$))")
 
 YAML_COST = 4
 """Parsing a character of YAML takes several times the work of other text."""
@@ -33,7 +36,7 @@ def load_data(text: str, path: Path, budget: Budget) -> dict[str, Value]:
     """
     import json  # a command on a Python config starts faster without it
 
-    prepared = quoted_references(text)
+    prepared = BARE_REFERENCE.sub(r'"\1"', text) if "_base_." in text else text  # unquoted, it is no JSON and no YAML
     try:
         values = json.loads(prepared) if path.suffix == ".json" else load_yaml(prepared, budget)
     except (ValueError, RecursionError, LimitExceeded) as fault:
@@ -45,12 +48,7 @@ def load_data(text: str, path: Path, budget: Budget) -> dict[str, Value]:
 
 
 def load_yaml(text: str, budget: Budget) -> Value:
-    """What a YAML text says, in plain values.
-
-    Raises:
-        ValueError: it is no YAML.
-        TooMuch: it is too large or too deep.
-    """
+    """What a YAML text says, in plain values."""
     import yaml
 
     budget.spend(YAML_COST * len(text))
@@ -93,11 +91,7 @@ def yaml_loader(budget: Budget) -> "type[yaml.SafeLoader]":
 
 
 def bound_yaml(events: Iterable["yaml.Event"], budget: Budget) -> None:
-    """Refuse what the loader would follow for too long, or too deep into the C stack.
-
-    Raises:
-        TooMuch: it is nested too deeply, or a value that may be a number is very long.
-    """
+    """Refuse what the loader would follow for too long, or too deep into the C stack."""
     import yaml
 
     depth = 0
@@ -110,32 +104,23 @@ def bound_yaml(events: Iterable["yaml.Event"], budget: Budget) -> None:
             raise LimitExceeded("has a very long value without quotes")
 
 
-def resolved(value: Value, base: Value, where: str) -> Value:
-    """`value` with every `{{ _base_.key }}` replaced by what the base has there.
-
-    Raises:
-        ConfigError: the base has no such key.
-    """
+def resolve_references(value: Value, base: Value, where: str) -> Value:
+    """`value` with every `{{ _base_.key }}` replaced by what the base has there."""
     if isinstance(value, dict):
-        return {key: resolved(item, base, where) for key, item in value.items()}
+        return {key: resolve_references(item, base, where) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([resolved(item, base, where) for item in value])
+        return type(value)([resolve_references(item, base, where) for item in value])
     if not isinstance(value, str) or "_base_" not in value:
         return value
+
+    def look_up(reference: re.Match[str]) -> Value:
+        inherited = base
+        for part in reference[1].split("."):
+            if not isinstance(inherited, dict) or part not in inherited:
+                raise ConfigError(f"{where}: the base has no key {reference[1]!r}")
+            inherited = inherited[part]
+        return inherited
+
     if whole := BASE_REFERENCE.fullmatch(value):
-        return looked_up(whole[1], base, where)
-    return BASE_REFERENCE.sub(lambda found: str(looked_up(found[1], base, where)), value)
-
-
-def looked_up(key: str, base: Value, where: str) -> Value:
-    """The inherited value under a dotted key.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    value = base
-    for part in key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            raise ConfigError(f"{where}: the base has no key {key!r}")
-        value = value[part]
-    return value
+        return look_up(whole)
+    return BASE_REFERENCE.sub(lambda reference: str(look_up(reference)), value)

@@ -1,16 +1,16 @@
 """The expressions that configs are written in: what each kind means.
 
 The rule of this file: `EXPRESSIONS` lists every kind of expression there is; any other is refused. Nothing here calls
-what a config names: calls go through the tables of `functions.py` and `methods.py`.
+what a config names: calls go through the tables of `functions.py`.
 """
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
 
 from classlens.config.budget import Symbol, Unsupported, Value
-from classlens.config.functions import CONSTANTS, FUNCTIONS, call_method, function_named, items_of, members, shared_out
-from classlens.config.operators import UNARY, compare, compute, formatted
-from classlens.config.scope import FAULTS, Inherited, Scope, complaint, copied, unread
+from classlens.config.functions import CONSTANTS, FUNCTIONS, call_method, list_items, make_set, unpack_targets
+from classlens.config.operators import UNARY, compare, compute, format_value
+from classlens.config.scope import FAULTS, Inherited, Scope, copy_value, error_at, unsupported
 
 BASE = "_base_"
 
@@ -27,11 +27,11 @@ def evaluate(node: ast.expr, scope: Scope) -> Value:
     try:
         meaning = EXPRESSIONS.get(kind)
         if meaning is None:
-            raise unread(node)
+            raise unsupported(node)
         scope.budget.spend(1)
         return meaning(node, scope)
     except FAULTS as fault:
-        raise complaint(fault, node, scope) from None
+        raise error_at(node, fault, scope) from None
 
 
 def variable(node: ast.Name, scope: Scope) -> Value:
@@ -55,7 +55,7 @@ def elements(nodes: list[ast.expr], scope: Scope) -> list[Value]:
     values = []
     for node in nodes:
         if type(node) is ast.Starred:
-            values.extend(items_of(evaluate(node.value, scope), scope.budget))
+            values.extend(list_items(evaluate(node.value, scope), scope.budget))
         else:
             values.append(evaluate(node, scope))
     return values
@@ -65,8 +65,8 @@ def set_display(node: ast.Set, scope: Scope) -> Value:
     """A set; but `{{_base_.a.b}}`, which Python sees as a set of a set, is a copy of the inherited value."""
     inner = node.elts[0]
     if len(node.elts) == 1 and type(inner) is ast.Set and len(inner.elts) == 1 and rooted_in_base(inner.elts[0]):
-        return copied(evaluate(inner.elts[0], scope), scope.budget)
-    return members(elements(node.elts, scope), scope.budget)
+        return copy_value(evaluate(inner.elts[0], scope), scope.budget)
+    return make_set(elements(node.elts, scope), scope.budget)
 
 
 def rooted_in_base(node: ast.expr) -> bool:
@@ -78,15 +78,16 @@ def rooted_in_base(node: ast.expr) -> bool:
 
 def dict_display(node: ast.Dict, scope: Scope) -> dict[Value, Value]:
     """`{key: value, **other}`."""
-    made = {}
+    scope.budget.spend(len(node.values))  # constants are free elsewhere, but a loop may make this dict again and again
+    result = {}
     for key_node, value_node in zip(node.keys, node.values, strict=True):
         value = evaluate(value_node, scope)
         if key_node is None:
             scope.budget.spend(len(value))
-            made.update(value)
+            result.update(value)
         else:
-            made[position(key_node, scope)] = value
-    return made
+            result[position(key_node, scope)] = value
+    return result
 
 
 def attribute(node: ast.Attribute, scope: Scope) -> Value:
@@ -125,29 +126,18 @@ def position(node: ast.expr, scope: Scope) -> Value:
 def call(node: ast.Call, scope: Scope) -> Value:
     """A call of a known function, or of a known method of a value."""
     callee = node.func
-    if isinstance(callee, ast.Name):
-        return function_named(function_name(callee, scope))(*call_arguments(node, scope), scope.budget)
-    if not isinstance(callee, ast.Attribute):
+    if isinstance(callee, ast.Attribute):
+        owner = evaluate(callee.value, scope)
+        is_method = type(owner) is not Symbol
+        name = callee.attr if is_method else f"{owner.name}.{callee.attr}"
+    elif isinstance(callee, ast.Name) and isinstance(owner := scope.names.get(callee.id, callee), ast.Name | Symbol):
+        # An imported function goes by its full name; what is no variable is one of Python's own functions.
+        is_method = False
+        name = owner.name if isinstance(owner, Symbol) else callee.id
+    else:
         raise Unsupported("a call of a value is not read")
-    owner = evaluate(callee.value, scope)
-    if type(owner) is Symbol:
-        return function_named(f"{owner.name}.{callee.attr}")(*call_arguments(node, scope), scope.budget)
-    arguments, keywords = call_arguments(node, scope)
-    return call_method(owner, callee.attr, arguments, keywords, scope.budget)
-
-
-def function_name(callee: ast.Name, scope: Scope) -> str:
-    """The full name of the function: imported ones under the name they were imported by."""
-    if callee.id not in scope.names:
-        return callee.id
-    value = scope.names[callee.id]
-    if type(value) is not Symbol:
-        raise Unsupported("a call of a value is not read")
-    return value.name
-
-
-def call_arguments(node: ast.Call, scope: Scope) -> tuple[list[Value], dict[str, Value]]:
-    """The values in the parentheses of a call."""
+    if not is_method and name not in FUNCTIONS:
+        raise Unsupported(f"a call of {name}() is not read")
     keywords: dict[str, Value] = {}
     for keyword in node.keywords:
         value = evaluate(keyword.value, scope)
@@ -158,19 +148,15 @@ def call_arguments(node: ast.Call, scope: Scope) -> tuple[list[Value], dict[str,
         if twice := keywords.keys() & value.keys():
             raise TypeError(f"{min(twice)} is given twice")
         keywords.update(value)
-    return elements(node.args, scope) if node.args else [], keywords
-
-
-def binary(node: ast.BinOp, scope: Scope) -> Value:
-    return compute(type(node.op), evaluate(node.left, scope), evaluate(node.right, scope), scope.budget)
-
-
-def unary(node: ast.UnaryOp, scope: Scope) -> Value:
-    return UNARY[type(node.op)](evaluate(node.operand, scope))
+    arguments = elements(node.args, scope) if node.args else []
+    if is_method:
+        return call_method(owner, name, arguments, keywords, scope.budget)
+    return FUNCTIONS[name](arguments, keywords, scope.budget)
 
 
 def boolean(node: ast.BoolOp, scope: Scope) -> Value:
     """`and`, `or`: the value that decides."""
+    scope.budget.spend(len(node.values))
     value = None
     for part in node.values:
         value = evaluate(part, scope)
@@ -181,6 +167,7 @@ def boolean(node: ast.BoolOp, scope: Scope) -> Value:
 
 def comparison(node: ast.Compare, scope: Scope) -> Value:
     """A chain such as `0 < x <= 1`."""
+    scope.budget.spend(len(node.ops))
     left = evaluate(node.left, scope)
     for operation, part in zip(node.ops, node.comparators, strict=True):
         right = evaluate(part, scope)
@@ -188,10 +175,6 @@ def comparison(node: ast.Compare, scope: Scope) -> Value:
             return False
         left = right
     return True
-
-
-def conditional(node: ast.IfExp, scope: Scope) -> Value:
-    return evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope)
 
 
 def joined_text(node: ast.JoinedStr, scope: Scope) -> str:
@@ -205,19 +188,11 @@ def text_field(node: ast.FormattedValue, scope: Scope) -> str:
     """One `{value!r:form}` of an f-string."""
     conversion = chr(node.conversion) if node.conversion > 0 else None
     form = str(evaluate(node.format_spec, scope)) if node.format_spec else ""
-    return formatted(evaluate(node.value, scope), conversion, form, scope.budget)
+    return format_value(evaluate(node.value, scope), conversion, form, scope.budget)
 
 
-def list_comprehension(node: ast.ListComp | ast.GeneratorExp, scope: Scope) -> list[Value]:
+def comprehension(node: ast.ListComp | ast.GeneratorExp | ast.SetComp, scope: Scope) -> list[Value]:
     return [evaluate(node.elt, scope) for _ in rounds(node.generators, scope)]
-
-
-def set_comprehension(node: ast.SetComp, scope: Scope) -> set[Value]:
-    return members([evaluate(node.elt, scope) for _ in rounds(node.generators, scope)], scope.budget)
-
-
-def dict_comprehension(node: ast.DictComp, scope: Scope) -> dict[Value, Value]:
-    return {position(node.key, scope): evaluate(node.value, scope) for _ in rounds(node.generators, scope)}
 
 
 def rounds(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
@@ -233,9 +208,9 @@ def rounds(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
 def turns(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
     """Yield once for each combination of items that passes the conditions, with the variables bound."""
     loop, *inner = generators
-    for item in items_of(evaluate(loop.iter, scope), scope.budget):
+    for item in list_items(evaluate(loop.iter, scope), scope.budget):
         scope.budget.spend(1)
-        for target, value in shared_out(loop.target, item, scope.budget):
+        for target, value in unpack_targets(loop.target, item, scope.budget):
             if not isinstance(target, ast.Name):
                 raise Unsupported("a loop over anything but variables is not read")
             scope.names[target.id] = value
@@ -256,15 +231,19 @@ EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {
     ast.Attribute: attribute,
     ast.Subscript: subscript,
     ast.Call: call,
-    ast.BinOp: binary,
-    ast.UnaryOp: unary,
+    ast.BinOp: lambda node, scope: compute(
+        type(node.op), evaluate(node.left, scope), evaluate(node.right, scope), scope.budget
+    ),
+    ast.UnaryOp: lambda node, scope: UNARY[type(node.op)](evaluate(node.operand, scope)),
     ast.BoolOp: boolean,
     ast.Compare: comparison,
-    ast.IfExp: conditional,
+    ast.IfExp: lambda node, scope: evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope),
     ast.JoinedStr: joined_text,
     ast.FormattedValue: text_field,
-    ast.ListComp: list_comprehension,
-    ast.GeneratorExp: list_comprehension,
-    ast.SetComp: set_comprehension,
-    ast.DictComp: dict_comprehension,
+    ast.ListComp: comprehension,
+    ast.GeneratorExp: comprehension,
+    ast.SetComp: lambda node, scope: make_set(comprehension(node, scope), scope.budget),
+    ast.DictComp: lambda node, scope: {
+        position(node.key, scope): evaluate(node.value, scope) for _ in rounds(node.generators, scope)
+    },
 }

@@ -1,4 +1,4 @@
-"""The functions that a config may call: pure ones, on values, with bounded work.
+"""The functions and methods that a config may call: pure ones, on values, with bounded work.
 
 The rule of this file: a function is known by its full name (`len`, `math.sqrt`, `copy.deepcopy`) and looked up in
 `FUNCTIONS`; what is not there cannot be called. No iterator exists as a value: whatever Python gives lazily
@@ -8,34 +8,21 @@ The rule of this file: a function is known by its full name (`len`, `math.sqrt`,
 import ast
 import math
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from string import Formatter
 
 from classlens.config.budget import WIDEST_NUMBER, Budget, LimitExceeded, Unsupported, Value
-from classlens.config.operators import compute, fill_braces, formatted
-from classlens.config.scope import Inherited, copied
+from classlens.config.operators import compute, format_value
+from classlens.config.scope import Inherited, copy_value
 
 Arguments = Sequence[Value]
 Keywords = Mapping[str, Value]
 Function = Callable[[Arguments, Keywords, Budget], Value]
 
 
-def function_named(name: str) -> Function:
-    """The function that a config means by `name`.
-
-    Raises:
-        Refused: it is not one of `FUNCTIONS`.
-    """
-    if name not in FUNCTIONS:
-        raise Unsupported(f"a call of {name}() is not read")
-    return FUNCTIONS[name]
-
-
-def items_of(value: Value, budget: Budget) -> list[Value]:
-    """What a loop over `value` sees, as a list.
-
-    Raises:
-        TooMuch: there are too many items.
-    """
+def list_items(value: Value, budget: Budget) -> list[Value]:
+    """What a loop over `value` sees, as a list."""
     if not isinstance(value, list | tuple | set | frozenset | dict | str | range):
         raise TypeError(f"a {type(value).__name__} has no items to go through")
     budget.spend(len(value))
@@ -44,7 +31,7 @@ def items_of(value: Value, budget: Budget) -> list[Value]:
 
 def make_dict(arguments: Arguments, keywords: Keywords, budget: Budget) -> dict[Value, Value]:
     """`dict(...)` of another dict, of pairs, or of keywords."""
-    made: dict[Value, Value] = {}
+    result: dict[Value, Value] = {}
     if len(arguments) > 1:
         raise TypeError(f"dict() takes one collection, not {len(arguments)}")
     for argument in arguments:
@@ -52,28 +39,27 @@ def make_dict(arguments: Arguments, keywords: Keywords, budget: Budget) -> dict[
         pairs = argument.items() if isinstance(argument, dict) else argument
         for key, value in pairs:
             budget.key(key)
-            made[key] = value
+            result[key] = value
     budget.spend(len(keywords))
-    made.update(keywords)
-    return made
+    result.update(keywords)
+    return result
 
 
-def members(values: Iterable[Value], budget: Budget) -> set[Value]:
-    """The values as a set."""
-    made = set()
+def make_set(values: Iterable[Value], budget: Budget) -> set[Value]:
+    result = set()
     for value in values:
         budget.key(value)
-        made.add(value)
-    return made
+        result.add(value)
+    return result
 
 
-def make_set(arguments: Arguments, keywords: Keywords, budget: Budget) -> set[Value]:
+def set_of(arguments: Arguments, keywords: Keywords, budget: Budget) -> set[Value]:
     """`set(...)`, and `frozenset(...)`, which is no different here."""
     (values,) = arguments or ([],)
-    return members(items_of(values, budget), budget)
+    return make_set(list_items(values, budget), budget)
 
 
-def make_round(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+def round_number(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
     """`round(number, digits)`; digits that reach far beyond any number would take as long as they are many."""
     digits = arguments[1] if len(arguments) > 1 else keywords.get("ndigits")
     if isinstance(digits, int) and abs(digits) > WIDEST_NUMBER:
@@ -82,38 +68,26 @@ def make_round(arguments: Arguments, keywords: Keywords, budget: Budget) -> Valu
 
 
 def make_range(arguments: Arguments, keywords: Keywords, budget: Budget) -> range:
-    """`range(...)`, which holds no items until somebody goes through it; `len` must fit into a machine word."""
-    made = range(*arguments, **keywords)
-    len(made)
-    return made
+    """`range(...)`, which holds no items until somebody goes through it."""
+    result = range(*arguments, **keywords)
+    len(result)  # raises OverflowError now, not later, where the length does not fit into a machine word
+    return result
 
 
-def make_text(arguments: Arguments, keywords: Keywords, budget: Budget) -> str:
-    """`str(value)`."""
-    (value,) = arguments or ("",)
-    return formatted(value, "s", "", budget)
-
-
-def make_copy(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
-    """`copy.deepcopy(value)`."""
-    (value,) = arguments
-    return copied(value, budget)
-
-
-def make_shallow_copy(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+def shallow_copy(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
     """`copy.copy(value)`."""
     (value,) = arguments
     if not isinstance(value, list | dict | set):
         return value
     budget.spend(len(value))
-    return Inherited(value) if isinstance(value, Inherited) else value.copy()
+    return value.copy()
 
 
 def add_up(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
     """`sum(items, start)`, each addition being bounded like any other."""
     items, *rest = arguments
     total = rest[0] if rest else keywords.get("start", 0)
-    for item in items_of(items, budget):
+    for item in list_items(items, budget):
         total = compute(ast.Add, total, item, budget)
     return total
 
@@ -124,30 +98,40 @@ def power(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
     return compute(ast.Pow, left, right, budget)
 
 
-def extremum(choose: Callable[..., Value]) -> Function:
+def of_one_value(apply: Callable[[Value, Budget], Value], *default: Value) -> Function:
+    """A function of a single value, which may have a default."""
+
+    def call(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
+        (value,) = arguments or default
+        return apply(value, budget)
+
+    return call
+
+
+def of_values(choose: Callable[..., Value]) -> Function:
     """`min` and `max`, of one collection or of several values."""
 
     def call(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
-        candidates = items_of(arguments[0], budget) if len(arguments) == 1 else list(arguments)
+        candidates = list_items(arguments[0], budget) if len(arguments) == 1 else list(arguments)
         budget.walk(candidates)
         return choose(candidates, **keywords)
 
     return call
 
 
-def collected(make: Callable[..., Value]) -> Function:
+def of_collections(make: Callable[..., Value]) -> Function:
     """A function of collections, e.g. `tuple` or `zip`; what it gives lazily becomes a list."""
 
     def call(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
-        lists = [items_of(argument, budget) if not isinstance(argument, int) else argument for argument in arguments]
+        lists = [list_items(argument, budget) if not isinstance(argument, int) else argument for argument in arguments]
         budget.walk(lists)
-        made = make(*lists, **keywords)
-        return made if isinstance(made, list | tuple | bool) else list(made)
+        result = make(*lists, **keywords)
+        return result if isinstance(result, list | tuple | bool) else list(result)
 
     return call
 
 
-def scalar(function: Callable[..., Value]) -> Function:
+def of_scalars(function: Callable[..., Value]) -> Function:
     """A function whose work and result are as small as its arguments."""
 
     def call(arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
@@ -159,13 +143,7 @@ def scalar(function: Callable[..., Value]) -> Function:
     return call
 
 
-CONSTANTS: Mapping[str, float] = {
-    "math.pi": math.pi,
-    "math.tau": math.tau,
-    "math.e": math.e,
-    "math.inf": math.inf,
-    "math.nan": math.nan,
-}
+CONSTANTS: Mapping[str, float] = {f"math.{name}": getattr(math, name) for name in ("pi", "tau", "e", "inf", "nan")}
 
 MATHEMATICS = ("sqrt", "ceil", "floor", "exp", "log", "log2", "log10", "pow", "sin", "cos", "tan", "isclose", "gcd")
 PATHS = ("join", "basename", "dirname", "splitext", "normpath")
@@ -173,153 +151,95 @@ PATHS = ("join", "basename", "dirname", "splitext", "normpath")
 FUNCTIONS: Mapping[str, Function] = {
     "dict": make_dict,
     "collections.OrderedDict": make_dict,
-    "set": make_set,
-    "frozenset": make_set,
+    "set": set_of,
+    "frozenset": set_of,
     "range": make_range,
-    "round": make_round,
-    "str": make_text,
+    "round": round_number,
+    "str": of_one_value(lambda value, budget: format_value(value, "s", "", budget), ""),
     "sum": add_up,
     "pow": power,
-    "min": extremum(min),
-    "max": extremum(max),
-    "copy.copy": make_shallow_copy,
-    "copy.deepcopy": make_copy,
-    **{made.__name__: collected(made) for made in (list, tuple, zip, enumerate, reversed)},
-    **{made.__name__: collected(made) for made in (sorted, any, all)},
-    **{function.__name__: scalar(function) for function in (int, float, bool, len, abs, divmod)},
-    **{f"math.{name}": scalar(getattr(math, name)) for name in MATHEMATICS},
-    **{f"os.path.{name}": scalar(getattr(posixpath, name)) for name in PATHS},
+    "min": of_values(min),
+    "max": of_values(max),
+    "copy.copy": shallow_copy,
+    "copy.deepcopy": of_one_value(copy_value),
+    **{made.__name__: of_collections(made) for made in (list, tuple, zip, enumerate, reversed)},
+    **{made.__name__: of_collections(made) for made in (sorted, any, all)},
+    **{function.__name__: of_scalars(function) for function in (int, float, bool, len, abs, divmod)},
+    **{f"math.{name}": of_scalars(getattr(math, name)) for name in MATHEMATICS},
+    **{f"os.path.{name}": of_scalars(getattr(posixpath, name)) for name in PATHS},
 }
 
+OF_DICT = "get pop setdefault update keys values items copy clear"
+METHODS: Mapping[type, frozenset[str]] = {
+    kind: frozenset(names.split())
+    for kind, names in {
+        list: "append extend insert pop remove index count sort reverse copy clear",
+        tuple: "index count",
+        str: "format join replace split strip lstrip rstrip startswith endswith removeprefix removesuffix lower upper",
+        dict: OF_DICT,
+        Inherited: f"{OF_DICT} merge",
+        set: "add discard remove update union intersection difference copy",
+    }.items()
+}
+"""The methods of each type; those that pad a text are not among them: an f-string says the same."""
 
-Payment = Callable[[Value, Arguments, Budget], None]
+OF_KEYS = ("get", "pop", "setdefault", "add", "discard", "remove")
+VIEWS = ("keys", "values", "items")
 
 
 def call_method(value: Value, name: str, arguments: Arguments, keywords: Keywords, budget: Budget) -> Value:
-    """The value of `value.name(*arguments, **keywords)`; views of a dict are lists.
-
-    Raises:
-        Refused: objects of this type have no such method here.
-        TooMuch: the result would be too large.
-    """
-    pay = METHODS.get(type(value), {}).get(name)
-    if pay is None:
-        raise Unsupported(f"a call of .{name}() on a {type(value).__name__} is not read")
+    """The value of `value.name(*arguments, **keywords)`; views of a dict are lists."""
+    kind = type(value)
+    if name not in METHODS.get(kind, ()):
+        raise Unsupported(f"a call of .{name}() on a {kind.__name__} is not read")
     if name == "format":
-        return fill_braces(value, arguments, keywords, budget)
+        return fill_fields(value, arguments, keywords, budget)
     if name in ("join", "extend"):
-        arguments = [items_of(argument, budget) for argument in arguments]
+        arguments = [list_items(argument, budget) for argument in arguments]
     elif name in ("update", "union", "intersection", "difference"):
-        arguments = [keyed(argument, value, budget) for argument in arguments]
-    pay(value, [*arguments, *keywords.values()], budget)
+        make: Function = set_of if kind is set else make_dict
+        arguments = [make([argument], {}, budget) for argument in arguments]
+    operands = [*arguments, *keywords.values()]
+    if kind is str:
+        # No text method does or makes more than (length of the text) x (length of the arguments), searching included.
+        budget.spend(
+            (len(value) + 1) * (1 + sum(len(part) for part in operands if isinstance(part, str | list | tuple)))
+        )
+        budget.walk(operands)
+    elif name in OF_KEYS and kind is not list:
+        for key in operands[:1]:
+            budget.key(key)
+        budget.walk(operands[1:])
+    elif name not in ("append", "extend"):  # these cost what they add, which has been paid for
+        budget.walk([value, *operands])
     result = getattr(value, name)(*arguments, **keywords)
     return list(result) if name in VIEWS else result
 
 
-def keyed(argument: Value, owner: Value, budget: Budget) -> Value:
-    return make_dict([argument], {}, budget) if isinstance(owner, dict) else make_set([argument], {}, budget)
+def fill_fields(template: str, arguments: Arguments, keywords: Keywords, budget: Budget) -> str:
+    """`template.format(*arguments, **keywords)`."""
+    pieces = []
+    automatic = 0
+    budget.spend(len(template))
+    for literal, field, form, conversion in Formatter().parse(template):
+        pieces.append(literal)
+        if field is None:
+            continue
+        if "{" in (form or "") or not re.fullmatch(r"\w*", field):
+            raise Unsupported(f"the field {{{field}}} of a format is not a plain name or number")
+        if not field:
+            field, automatic = str(automatic), automatic + 1
+        value = arguments[int(field)] if field.isdecimal() else keywords[field]
+        pieces.append(format_value(value, conversion, form or "", budget))
+    return "".join(pieces)
 
 
-VIEWS = ("keys", "values", "items")
-
-
-def nothing(value: Value, arguments: Arguments, budget: Budget) -> None:
-    """The step itself has been paid for."""
-
-
-def length(value: Value, arguments: Arguments, budget: Budget) -> None:
-    budget.spend(len(value))
-
-
-def everything(value: Value, arguments: Arguments, budget: Budget) -> None:
-    """For every part of the object and of the arguments: they are compared, hashed or copied."""
-    budget.walk(value)
-    budget.walk(list(arguments))
-
-
-def searching(value: str, arguments: Arguments, budget: Budget) -> None:
-    budget.spend(len(value) * max([1, *(len(wanted) for wanted in arguments if isinstance(wanted, str))]))
-
-
-def looking_up(value: Value, arguments: Arguments, budget: Budget) -> None:
-    """For the key; and for every part of what is put under it."""
-    if arguments:
-        budget.key(arguments[0])
-        budget.walk(list(arguments[1:]))
-
-
-def popping(value: Value, arguments: Arguments, budget: Budget) -> None:
-    budget.spend(len(value) if arguments else 1)
-
-
-def width(value: str, arguments: Arguments, budget: Budget) -> None:
-    budget.spend(max([len(value), *(number for number in arguments if isinstance(number, int))]))
-
-
-def joining(value: str, arguments: Arguments, budget: Budget) -> None:
-    """For the joined texts and all separators."""
-    (pieces,) = arguments
-    budget.spend(len(value) * len(pieces))
-    budget.walk(pieces)
-
-
-def replacing(value: str, arguments: Arguments, budget: Budget) -> None:
-    """For the text as it will be: each occurrence of the old text costs the length of the new one."""
-    old, new, *_ = arguments
-    budget.spend(len(value) + value.count(old) * len(new))
-
-
-LIST: Mapping[str, Payment] = {
-    "append": nothing,
-    "extend": length,
-    "pop": popping,
-    **dict.fromkeys(("insert", "copy", "reverse", "clear"), length),
-    **dict.fromkeys(("remove", "index", "count", "sort"), everything),
-}
-
-TEXT: Mapping[str, Payment] = {
-    "format": nothing,
-    "join": joining,
-    "replace": replacing,
-    **dict.fromkeys(("zfill", "ljust", "rjust", "center"), width),
-    **dict.fromkeys(("lower", "upper", "title", "capitalize", "casefold"), length),
-    **dict.fromkeys(("split", "splitlines", "partition"), length),
-    **dict.fromkeys(("strip", "lstrip", "rstrip", "rsplit", "rpartition", "rfind"), searching),
-    **dict.fromkeys(("startswith", "endswith", "find", "index", "count"), length),
-    **dict.fromkeys(("removeprefix", "removesuffix", "isdigit", "isalpha", "isdecimal", "isidentifier"), length),
-}
-
-DICT: Mapping[str, Payment] = {
-    "update": everything,
-    **dict.fromkeys(("get", "pop", "setdefault"), looking_up),
-    **dict.fromkeys(("keys", "values", "items", "copy", "clear"), length),
-}
-
-SET: Mapping[str, Payment] = {
-    **dict.fromkeys(("add", "discard", "remove"), looking_up),
-    **dict.fromkeys(("update", "union", "intersection", "difference", "copy"), everything),
-}
-
-METHODS: Mapping[type, Mapping[str, Payment]] = {
-    list: LIST,
-    tuple: dict.fromkeys(("index", "count"), everything),
-    str: TEXT,
-    dict: DICT,
-    Inherited: {**DICT, "merge": everything},
-    set: SET,
-}
-
-
-def shared_out(target: ast.expr, value: Value, budget: Budget) -> list[tuple[ast.expr, Value]]:
-    """Single targets and what each of them gets, from left to right.
-
-    Raises:
-        ValueError: there are more targets or fewer than values.
-    """
+def unpack_targets(target: ast.expr, value: Value, budget: Budget) -> list[tuple[ast.expr, Value]]:
+    """Single targets and what each of them gets, from left to right."""
     if not isinstance(target, ast.Tuple | ast.List):
         return [(target, value)]
     targets = target.elts
-    values = items_of(value, budget)
+    values = list_items(value, budget)
     starred = next((index for index, part in enumerate(targets) if isinstance(part, ast.Starred)), None)
     if starred is not None and len(values) >= len(targets) - 1:
         after = len(values) - (len(targets) - 1 - starred)
@@ -328,5 +248,5 @@ def shared_out(target: ast.expr, value: Value, budget: Budget) -> list[tuple[ast
         raise ValueError(f"{len(values)} values for {len(targets)} names")
     pairs = []
     for part, item in zip(targets, values, strict=True):
-        pairs += shared_out(part.value if isinstance(part, ast.Starred) else part, item, budget)
+        pairs += unpack_targets(part.value if isinstance(part, ast.Starred) else part, item, budget)
     return pairs

@@ -1,6 +1,6 @@
-"""Which file a config address means, and what to say if there is none.
+"""Which file a config address means, what a file says, and what to say if there is none.
 
-The rule of this file: it looks at names of files, never into them.
+The rule of this file: a package is looked up, never imported; a text is read, never evaluated.
 """
 
 import ast
@@ -8,24 +8,24 @@ import codecs
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
-from classlens.config.budget import ALLOWANCE, Budget, LimitExceeded, Value
-from classlens.config.source_map import Assignment
+from classlens.config.budget import ALLOWANCE, Budget, LimitExceeded
 from classlens.errors import LISTED, ConfigError, suggestion
 from classlens.sharing import unwarned
+from classlens.shipped import shipped_config
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 MANY = 1000
 """How many configs of a folder are counted before counting stops."""
 
 
-def config_file(address: str | Path) -> Path:
-    """The file that the user names: a path, or `package::path` for the configs of an installed package.
+def find_config(address: str | Path) -> Path:
+    """The file that the user names: a path, `package::path` for the configs of an installed package.
+
+    The documented name of a config that comes with Classlens, `configs/...`, is found wherever the user is.
 
     Raises:
         ConfigError: there is no such file, it is a folder, or it is no config.
@@ -36,7 +36,10 @@ def config_file(address: str | Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise folder_named(path, str(address))
+        raise error_for_folder(path, str(address))
+    name = str(address).removeprefix("./")
+    if name.startswith("configs/") and (shipped := shipped_config(name.removeprefix("configs/"))).exists():
+        return shipped
     raise ConfigError(f"no such config: {address}", hint=nearest(path))
 
 
@@ -48,11 +51,7 @@ def absolute(path: Path, folder: Path | None = None) -> Path:
 
 
 def packaged_config(address: str) -> Path:
-    """`mmpretrain::resnet/resnet50_8xb32_in1k.py` is that file among the configs of the installed package.
-
-    Raises:
-        ConfigError: the package is not installed or has no such config.
-    """
+    """`mmpretrain::resnet/resnet50_8xb32_in1k.py` is that file among the configs of the installed package."""
     package, _, name = address.partition("::")
     folder = package_folder(package, address)
     for configs in (folder / ".mim" / "configs", folder / "configs"):
@@ -63,13 +62,9 @@ def packaged_config(address: str) -> Path:
 
 
 def package_folder(package: str, address: str) -> Path:
-    """Where an installed package lies; it is looked up, not imported.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    found = find_spec(package) if package.isidentifier() else None
-    folders = list(found.submodule_search_locations or ()) if found else []
+    """Where an installed package lies; it is looked up, not imported."""
+    spec = find_spec(package) if package.isidentifier() else None
+    folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
         raise ConfigError(
             f"{address} lies in the package {package}, which is not installed",
@@ -78,17 +73,17 @@ def package_folder(package: str, address: str) -> Path:
     return Path(folders[0])
 
 
-def folder_named(folder: Path, address: str) -> ConfigError:
+def error_for_folder(folder: Path, address: str) -> ConfigError:
     """The error for a folder where a config is needed: what is in it, and how to choose."""
-    found = list(islice(configs_in(folder), MANY))
-    if not found:
+    configs = list(islice(configs_in(folder), MANY))
+    if not configs:
         return ConfigError(
             f"{address} is a folder without configs",
             hint=f"name a config file, or browse its pictures as folder:{address}",
         )
-    count = f"{len(found)} configs" if len(found) < MANY else f"{MANY} configs or more"
-    names = [path.relative_to(folder).as_posix() for path in found[:LISTED]]
-    more = f" and {len(found) - len(names)} more" if len(found) > len(names) else ""
+    count = f"{len(configs)} configs" if len(configs) < MANY else f"{MANY} configs or more"
+    names = [path.relative_to(folder).as_posix() for path in configs[:LISTED]]
+    more = f" and {len(configs) - len(names)} more" if len(configs) > len(names) else ""
     return ConfigError(
         f"{address} is a folder with {count}, not a config",
         hint=f"choose one, e.g. {Path(address, names[0]).as_posix()}; there is: {', '.join(names)}{more}",
@@ -119,65 +114,17 @@ def nearest(path: Path) -> str:
 LEAST_COST = 200
 """What opening a file costs, however small it is."""
 
-Style = Literal["older", "newer", "either"]
-"""How a config inherits: by `_base_`, as JSON and YAML do, or by imports; a file without bases and types may be either."""
-
 Stamp = tuple[Path, int, int, int]
 """A file as it was when it was read: its path, time of change, size and inode."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One call of `read_config`: its budget, and the files that are open at the moment, outermost first."""
-
-    trust: bool = False
-    budget: Budget = field(default_factory=Budget)
-    chain: tuple[Path, ...] = ()
-
-    def inside(self, path: Path) -> "Reading":
-        """The same reading, with one more file open.
-
-        Raises:
-            ConfigError: that file is open already.
-        """
-        if path in self.chain:
-            circle = " -> ".join(file.name for file in (*self.chain, path))
-            raise ConfigError(f"{path} inherits from itself: {circle}")
-        return Reading(self.trust, self.budget, (*self.chain, path))
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a file defines, its bases included. Nobody changes it: it may be kept for the next reading.
-
-    `assignments` go from the first base to the file itself; `stamps` are those of all files that were read. `style` is
-    that of the file.
-    """
-
-    names: dict[str, Value]
-    imported: frozenset[str] = frozenset()
-    assignments: tuple[Assignment, ...] = ()
-    stamps: tuple[Stamp, ...] = ()
-    style: Style = "either"
-
-    def settings(self) -> dict[str, Value]:
-        return {
-            name: value for name, value in self.names.items() if name not in self.imported and not name.startswith("__")
-        }
-
-
 def stamp(path: Path) -> Stamp:
-    """The stamp of a file as it is now."""
     state = path.stat()
     return path, state.st_mtime_ns, state.st_size, state.st_ino
 
 
-def file_text(path: Path, budget: Budget) -> tuple[str, Stamp]:
-    """The text of a file, with its stamp.
-
-    Raises:
-        ConfigError: it cannot be read, or is too long.
-    """
+def read_text(path: Path, budget: Budget) -> tuple[str, Stamp]:
+    """The text of a file, with its stamp."""
     try:
         state = stamp(path)
         budget.spend(max(state[2], LEAST_COST))
@@ -188,12 +135,8 @@ def file_text(path: Path, budget: Budget) -> tuple[str, Stamp]:
         raise ConfigError(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
 
 
-def statements_of(source: str, path: Path) -> list[ast.stmt]:
-    """The statements of a Python config.
-
-    Raises:
-        ConfigError: it is not Python, or nested too deeply to be parsed.
-    """
+def parse(source: str, path: Path) -> list[ast.stmt]:
+    """The statements of a Python config."""
     try:
         with unwarned():
             return ast.parse(source).body
@@ -209,38 +152,26 @@ def statements_of(source: str, path: Path) -> list[ast.stmt]:
 FILE_VARIABLE = re.compile(r"\{\{\s*(fileDirname|fileBasename|fileBasenameNoExtension|fileExtname)\s*\}\}")
 ENVIRONMENT = re.compile(r"""\{\{['"]?\s{0,20}\$(\w+)\s{0,20}:\s{0,20}([^\s{]*?)\s{0,20}['"]?\}\}""")
 """No two repeats can match the same text: one of nothing but `{{$A:` would take hours otherwise."""
-BASE_REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
-BARE_REFERENCE = re.compile(r"(?<=[:\[,\s-])(\{\{\s*_base_\.[\w.]+\s*\}\})(?=\s*(?:[,\]}\n]|$))")
 
 
-def filled_in(text: str, path: Path) -> str:
-    """The text with file variables and environment variables put in.
-
-    Raises:
-        ConfigError: an environment variable is not set and has no default.
-    """
-    if "{{" not in text:
-        return text
+def fill_variables(text: str, path: Path) -> str:
+    """The text with file variables and environment variables put in."""
     values = {
         "fileDirname": path.parent.as_posix(),
         "fileBasename": path.name,
         "fileBasenameNoExtension": path.stem,
         "fileExtname": path.suffix,
     }
-    text = FILE_VARIABLE.sub(lambda found: values[found[1]], text)
+    text = FILE_VARIABLE.sub(lambda match: values[match[1]], text)
 
-    def from_environment(found: re.Match[str]) -> str:
-        value = os.environ.get(found[1], found[2])
+    def from_environment(match: re.Match[str]) -> str:
+        value = os.environ.get(match[1], match[2])
         if not value:
-            line = text.count("\n", 0, found.start()) + 1
+            line = text.count("\n", 0, match.start()) + 1
             raise ConfigError(
-                f"{path}:{line}: the environment variable {found[1]} is not set: `{found[0]}`",
-                hint=f"set it, or give a default: {{{{${found[1]}:default}}}}",
+                f"{path}:{line}: the environment variable {match[1]} is not set: `{match[0]}`",
+                hint=f"set it, or give a default: {{{{${match[1]}:default}}}}",
             )
         return value
 
     return ENVIRONMENT.sub(from_environment, text)
-
-
-def quoted_references(text: str) -> str:
-    return BARE_REFERENCE.sub(r'"\1"', text) if "_base_." in text else text

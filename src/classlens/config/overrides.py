@@ -36,11 +36,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Value]:
 
 
 def parse_value(text: str, word: str, depth: int = 0) -> Value:
-    """One value; `word` is the whole option, for errors.
-
-    Raises:
-        ConfigError: brackets do not match, or are nested too deeply.
-    """
+    """One value; `word` is the whole option, for errors."""
     if depth > DEEPEST:
         raise ConfigError(f"{OPTION} {word[:60]!r} is nested too deeply")
     text = text.strip("'\"").replace(" ", "")
@@ -56,11 +52,7 @@ def parse_value(text: str, word: str, depth: int = 0) -> Value:
 
 
 def split(text: str, word: str) -> list[str]:
-    """The parts between the commas that lie outside all brackets; a comma at the end adds nothing.
-
-    Raises:
-        ConfigError: the brackets do not match.
-    """
+    """The parts between the commas that lie outside all brackets; a comma at the end adds nothing."""
     parts = [""]
     open_round = open_square = 0
     for letter in text:
@@ -88,7 +80,7 @@ def parse_scalar(text: str) -> int | float | bool | str | None:
 
 
 def apply_overrides(config: dict[str, Value], overrides: Mapping[str, Value]) -> dict[str, Value]:
-    """The config with the overrides laid over it; the config itself is not changed.
+    """The config with the overrides merged into it; the config itself is not changed.
 
     Numbers in a key choose items of lists, from the end if negative. A dict is merged, or replaces what is there if
     it has `_delete_=True`.
@@ -105,16 +97,16 @@ def apply_overrides(config: dict[str, Value], overrides: Mapping[str, Value]) ->
             if not isinstance(branch, dict):
                 raise ConfigError(f"{OPTION} {key}: {part} is set to {branch!r} by another option")
         branch[last] = deepcopy(value)
-    result: dict[str, Value] = changed(config, changes, "")
+    result: dict[str, Value] = change_value(config, changes, "")
     return result
 
 
-def changed(value: Value, change: Value, where: str) -> Value:
-    """`value` with `change` laid over it; `where` is its key in the config.
+def has_item(items: Sequence[Value], key: str) -> bool:
+    return bool(INDEX.fullmatch(key)) and -len(items) <= int(key) < len(items)
 
-    Raises:
-        ConfigError: the change does not fit the value.
-    """
+
+def change_value(value: Value, change: Value, where: str) -> Value:
+    """`value` with `change` merged into it; `where` is its key in the config."""
     if not isinstance(change, dict):
         return change
     settings = {key: item for key, item in change.items() if key != DELETE}
@@ -122,14 +114,19 @@ def changed(value: Value, change: Value, where: str) -> Value:
         return settings
     if isinstance(value, dict):
         new = {
-            key: changed(value[key], item, f"{where}.{key}") if key in value else item for key, item in settings.items()
+            key: change_value(value[key], item, f"{where}.{key}") if key in value else item
+            for key, item in settings.items()
         }
         return value | new
     if isinstance(value, list | tuple):
         items = list(value)
         for key, item in settings.items():
-            index = item_index(key, len(items), where)
-            items[index] = changed(items[index], item, f"{where}.{key}")
+            if not has_item(items, key):
+                last = f"0 to {len(items) - 1}, or -{len(items)} to -1" if items else "none, it is empty"
+                raise ConfigError(
+                    f"{OPTION} {where[1:]}.{key}: {where[1:]} is a list of {len(items)}", hint=f"its items are {last}"
+                )
+            items[int(key)] = change_value(items[int(key)], item, f"{where}.{key}")
         return type(value)(items)
     raise ConfigError(
         f"{OPTION} {where[1:]}.{next(iter(settings), '')}: {where[1:]} is {value!r}, which has no keys"[:200],
@@ -137,31 +134,15 @@ def changed(value: Value, change: Value, where: str) -> Value:
     )
 
 
-def item_index(key: str, length: int, where: str) -> int:
-    """The index that part of a key means in a list.
-
-    Raises:
-        ConfigError: it is no number, or there is no such item.
-    """
-    if not INDEX.fullmatch(key) or not -length <= int(key) < length:
-        last = f"0 to {length - 1}, or -{length} to -1" if length else "none, it is empty"
-        raise ConfigError(
-            f"{OPTION} {where[1:]}.{key}: {where[1:]} is a list of {length}", hint=f"its items are {last}"
-        )
-    return int(key)
-
-
 def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> list[str]:
     """Hints about overrides that create a key which nearly equals one that `config`, without them, has."""
-    if not overrides:
-        return []
     from difflib import get_close_matches  # a command without overrides starts faster without it
 
     hints = []
     for key in overrides:
         value: Value = config
         for part in key.split("."):
-            if isinstance(value, list | tuple) and INDEX.fullmatch(part) and -len(value) <= int(part) < len(value):
+            if isinstance(value, list | tuple) and has_item(value, part):
                 value = value[int(part)]
             elif isinstance(value, Mapping) and part in value:
                 value = value[part]

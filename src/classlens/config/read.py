@@ -1,117 +1,209 @@
-"""Configs whose author is trusted: run as Python, for what the safe subset leaves out.
+"""Read a config with its bases.
 
-The rule of this file: it is reached only when the user has said `--trust-config`. Bases and merging are those of every
-other config; only the statements of the file are handed to Python itself.
+The rule of this file: bases are shared by hundreds of configs, so they are kept until one of their files changes.
 """
 
 import ast
-import copy
 import os
 import sys
-import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import time_ns
-from types import FunctionType, ModuleType
 
 from classlens.config.budget import ALLOWANCE, Budget, LimitExceeded, Value
-from classlens.config.data_files import load_data
-from classlens.config.expressions import BASE, rooted_in_base
-from classlens.config.lazy_config import (
-    base_imports,
-    changed_bases,
-    check_style,
-    imports_types,
-    module_file,
-    style_of,
-    take_names,
-)
+from classlens.config.data_files import BASE_REFERENCE, load_data
+from classlens.config.expressions import BASE, evaluate
+from classlens.config.lazy_config import ONE_STYLE, base_imports, import_names, imports_types, module_file, style_of
 from classlens.config.open_file import (
     SUFFIXES,
-    Contents,
-    Reading,
-    Stamp,
-    Style,
     absolute,
-    config_file,
-    file_text,
-    filled_in,
+    fill_variables,
+    find_config,
     nearest,
+    parse,
+    read_text,
     stamp,
-    statements_of,
 )
-from classlens.config.overrides import apply_overrides
-from classlens.config.scope import Scope, copied
-from classlens.config.source_map import Config
+from classlens.config.overrides import apply_overrides, misspelled
+from classlens.config.run_trusted import run_trusted
+from classlens.config.scope import Inherited, Scope, copy_value
+from classlens.config.source_map import Assignment, Config
 from classlens.config.statements import run
 from classlens.config.text_config import (
+    MENTION,
+    NO_BASE,
+    Contents,
+    Style,
     assigns_base,
-    base_list,
-    data_laid_over,
     forbid_quoted_references,
     merge_bases,
-    merge_into_scope,
-    named_bases,
-    with_base,
+    merge_over,
 )
 from classlens.errors import ConfigError
 
-EXPECTED = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+RESERVED = ("filename", "text", "pretty_text", "env_variables")
+"""Names that upstream's own object for a config has: it does not open a file that defines one, or inherits it."""
 
 
-class References(ast.NodeTransformer):
-    """`{{_base_.x}}`, which Python takes for a set of a set, becomes `_base_.x`."""
+def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = None, trust: bool = False) -> Config:
+    """Read a config and its bases; the result is made of plain dicts, lists, tuples, numbers and texts.
 
-    def visit_Set(self, node: ast.Set) -> ast.expr:
-        """Replace the outer set if the inner one holds nothing but a reference."""
-        inner = node.elts[0]
-        if len(node.elts) == 1 and isinstance(inner, ast.Set) and rooted_in_base(inner.elts[0]):
-            return inner.elts[0]
-        self.generic_visit(node)
-        return node
+    Imported names (`type=ResNet` after `from mmpretrain.models import ResNet`) become text: `mmpretrain.models.ResNet`.
+    `overrides` are what `parse_overrides` gives: dotted keys and their values. With `trust`, Python configs are run
+    as Python instead of being evaluated; only for files whose author is trusted.
 
-
-def run_trusted(statements: Sequence[ast.stmt], scope: Scope, imports: Sequence[ast.stmt] = ()) -> None:
-    """Run statements as Python; what they assign is in `scope.names`, without modules and functions.
-
-    `imports` bring names of types and are not followed, as in configs of the newer style.
+    Warns with DeprecationWarning where the authors of a file say that it is deprecated.
 
     Raises:
-        ConfigError: the code fails, with the line at which it does.
+        ConfigError: the file is missing, cannot be read, or asks for something outside the safe subset.
     """
-    run(imports, scope)
-    body = [References().visit(copy.deepcopy(node)) for node in statements if not assigns_base(node)]
-    module = ast.fix_missing_locations(ast.Module(body, type_ignores=[]))
-    names = scope.names | {BASE: scope.base, "__file__": str(scope.path), "__name__": scope.path.stem}
+    config = load_config(path, overrides or {}, trust=trust)
+    for note in config.deprecations:
+        warnings.warn(note, DeprecationWarning, stacklevel=2)
+    return config
+
+
+def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: bool) -> Config:
+    """As `read_config`, but deprecations are only noted in the result."""
+    file = find_config(address)
+    reading = Reading(Budget(sys.maxsize if trust else ALLOWANCE), trust)
+    contents = read_file(file, reading)
+    for name in RESERVED:
+        if name in contents.names:
+            lines = [f"{one.path}:{one.line}" for one in contents.assignments if one.name == name]
+            where = lines[-1] if lines else file
+            raise ConfigError(f"{where}: {name} is reserved for config file", hint="give the setting another name")
     try:
-        exec(compile(module, str(scope.path), "exec"), names)
-    except EXPECTED as fault:
-        lines = [
-            frame.lineno for frame in traceback.extract_tb(fault.__traceback__) if frame.filename == str(scope.path)
-        ]
-        place = f"{scope.path}:{lines[-1]}" if lines else str(scope.path)
-        raise ConfigError(f"{place}: {type(fault).__name__}: {fault}") from fault
-    scope.names.update(
-        (name, value)
-        for name, value in names.items()
-        if name != BASE and not name.startswith("__") and not isinstance(value, FunctionType | ModuleType)
+        settings = copy_value(contents.settings(), reading.budget, dict)
+    except LimitExceeded as fault:
+        raise ConfigError(f"{file}: a value {fault}") from None
+    slips = misspelled(settings, overrides) if overrides else ()
+    return Config(
+        apply_overrides(settings, overrides) if overrides else settings,
+        path=file,
+        assignments=contents.assignments,
+        deprecations=tuple(dict.fromkeys(contents.notes)),
+        slips=slips,
     )
-    for node in body:
-        if isinstance(node, ast.Assign):
-            scope.lines.update((target.id, node.lineno) for target in node.targets if isinstance(target, ast.Name))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One call of `read_config`: its budget, and the files that are open at the moment, outermost first."""
+
+    budget: Budget
+    trust: bool
+    chain: tuple[Path, ...] = ()
+
+
+def read_file(path: Path, reading: Reading) -> Contents:
+    """Read one file with its bases.
+
+    Raises:
+        ConfigError: it cannot be read, or inherits from itself.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"{path} is no config", hint=f"a config is a file in {', '.join(SUFFIXES)}")
+    chain = (*reading.chain, path)
+    if path in reading.chain:
+        raise ConfigError(f"{path} inherits from itself: {' -> '.join(file.name for file in chain)}")
+    reading = Reading(reading.budget, reading.trust, chain)
+    text, state = read_text(path, reading.budget)
+    source = fill_variables(text, path) if "{{" in text else text
+    style: Style = "older"
+    try:
+        if path.suffix != ".py":
+            contents = read_data(Scope(path, source, reading.budget), reading)
+        elif (style := style_of(statements := parse(source, path), path)) == "newer":
+            # Upstream puts no file and environment variables into configs of the newer style.
+            statements = statements if source == text else parse(text, path)
+            contents = read_newer(Scope(path, text, reading.budget), statements, reading)
+        else:
+            contents = read_older(Scope(path, source, reading.budget), statements, reading)
+    except LimitExceeded as fault:
+        raise ConfigError(f"{path}: a value {fault}") from None
+    return replace(contents, style=style, stamps=(*contents.stamps, state if source == text else (path, NEVER, 0, 0)))
+
+
+def read_older(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -> Contents:
+    """A config that is merged over the bases it names."""
+    base = NO_BASE
+    named = next((node for node in statements if isinstance(node, ast.Assign) and assigns_base(node)), None)
+    if named is not None:
+        base = read_bases(evaluate(named.value, scope), f"{scope.path}:{named.lineno}", scope, reading)
+    if "{{" in scope.text and BASE_REFERENCE.search(scope.text):
+        forbid_quoted_references(statements, scope)
+    if MENTION.search(scope.text):  # a file that never reads `_base_` does without the copy
+        scope = replace(scope, base=copy_value(base.names, scope.budget, Inherited))
+    if reading.trust:
+        run_trusted(statements, scope)
+    else:
+        run(statements, scope)
+    return merge_over(base, scope)
+
+
+def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -> Contents:
+    """A config that imports its bases: their settings are variables of the file before its first line."""
+    bases = []
+    for node in base_imports(statements, scope):
+        file = module_file(node, scope.path)
+        bases.append(read_base(str(file), partial(Path, file), reading))
+        check_style("newer", f"{scope.path}:{node.lineno}: {file.name}", bases[-1])
+        import_names(node, bases[-1], scope)
+    rest = [node for node in statements if not isinstance(node, ast.With)]
+    if reading.trust:
+        imports = [node for node in rest if imports_types(node)]
+        run_trusted([node for node in rest if node not in imports], scope, imports)
+    else:
+        run(rest, scope)
+    own = [Assignment(name, scope.path, line) for name, line in scope.lines.items()]
+    return Contents(
+        scope.names,
+        frozenset(scope.imported),
+        assignments=(*(one for base in bases for one in base.assignments), *own),
+        stamps=tuple(one for base in bases for one in base.stamps),
+        notes=tuple(one for base in bases for one in base.notes),
+    )
+
+
+def read_data(scope: Scope, reading: Reading) -> Contents:
+    """A JSON or YAML config, merged over the bases it names."""
+    scope.names.update(load_data(scope.text, scope.path, scope.budget))
+    return merge_over(read_bases(scope.names.get(BASE, []), str(scope.path), scope, reading), scope)
+
+
+def read_bases(bases: Value, where: str, scope: Scope, reading: Reading) -> Contents:
+    """The bases of a file of the older style as one: `bases` is an address or a list of addresses.
+
+    Raises:
+        ConfigError: it is neither; one is missing or cannot be read; or two of them define the same setting.
+    """
+    addresses = [bases] if isinstance(bases, str) else bases
+    if not isinstance(addresses, list | tuple) or not all(isinstance(address, str) for address in addresses):
+        raise ConfigError(f"{where}: {BASE} is neither a path nor a list of paths: {bases!r}"[:200])
+    folder = scope.path.parent
+    contents = [read_base(f"{folder}{os.sep}{one}", partial(find_base, one, scope.path), reading) for one in addresses]
+    for address, base in zip(addresses, contents, strict=True):
+        check_style("older", f"{where}: {address}", base)
+    return merge_bases(list(zip(addresses, contents, strict=True)), scope)
+
+
+def check_style(style: Style, where: str, base: Contents) -> None:
+    if base.style not in (style, "either"):
+        raise ConfigError(f"{where} is of the {base.style} style, what inherits from it of the {style}", hint=ONE_STYLE)
+
+
+def find_base(address: str, path: Path) -> Path:
+    """The file that an address means in the file at `path`."""
+    if "::" in address:
+        return find_config(address)
+    target = absolute(Path(address), path.parent)
+    if not target.is_file():
+        raise ConfigError(f"{path}: no such base config: {address}", hint=nearest(target))
+    return target
 
 
 SETTLED = 2_000_000_000
@@ -125,171 +217,31 @@ MOST_KEPT = 512
 LARGEST_KEPT = 50_000
 """Budget beyond which a base is read anew each time."""
 
-
-@dataclass(frozen=True)
-class Kept:
-    """A base as it was read, and the budget that reading it took."""
-
-    contents: Contents
-    cost: int
+CACHE: dict[str, tuple[Contents, int]] = {}
+"""The bases read so far and the budget that each took, by folder and address; they count while files are unchanged."""
 
 
-KEPT: dict[str, Kept] = {}
-"""The bases read so far, by folder and address. An entry counts only while its files are unchanged."""
-
-
-def read_file(path: Path, reading: Reading) -> Contents:
-    """Read one file with its bases.
-
-    Raises:
-        ConfigError: it cannot be read, or inherits from itself.
-    """
-    if path.suffix not in SUFFIXES:
-        raise ConfigError(f"{path} is no config", hint=f"a config is a file in {', '.join(SUFFIXES)}")
-    inside = reading.inside(path)
-    text, state = file_text(path, reading.budget)
-    source = filled_in(text, path)
-    style: Style = "older"
-    try:
-        if path.suffix != ".py":
-            contents = read_data(path, source, inside)
-        elif (style := style_of(statements := statements_of(source, path), path)) == "newer":
-            # Upstream puts no file and environment variables into configs of the newer style.
-            statements = statements if source == text else statements_of(text, path)
-            contents = read_newer(Scope(path, text, reading.budget), statements, inside)
-        else:
-            contents = read_older(Scope(path, source, reading.budget), statements, inside)
-    except LimitExceeded as fault:
-        raise ConfigError(f"{path}: a value {fault}") from None
-    return replace(contents, style=style, stamps=(*contents.stamps, state if source == text else (path, NEVER, 0, 0)))
-
-
-def read_older(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -> Contents:
-    """A config that is laid over the bases it names."""
-    bases = [(address, read_base(address, reading)) for address in named_bases(statements, scope)]
-    line = next((node.lineno for node in statements if assigns_base(node)), 1)
-    check_style("older", ((f"{scope.path}:{line}: {address}", contents.style) for address, contents in bases))
-    base = merge_bases(bases, scope.path, scope.budget)
-    forbid_quoted_references(statements, scope)
-    scope = with_base(scope, base)
-    if reading.trust:
-        run_trusted(statements, scope)
-    else:
-        run(statements, scope)
-    return merge_into_scope(scope, base)
-
-
-def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -> Contents:
-    """A config that imports its bases: their settings are variables of the file before its first line."""
-    bases = []
-    for node in base_imports(statements, scope):
-        file = module_file(node, scope.path)
-        bases.append(kept_or_read(str(file), partial(Path, file), reading))
-        check_style("newer", [(f"{scope.path}:{node.lineno}: {file.name}", bases[-1].style)])
-        take_names(node, bases[-1], scope)
-    rest = [node for node in statements if not isinstance(node, ast.With)]
-    if reading.trust:
-        imports = [node for node in rest if imports_types(node)]
-        run_trusted([node for node in rest if node not in imports], scope, imports)
-    else:
-        run(rest, scope)
-    return changed_bases(scope, bases)
-
-
-def read_data(path: Path, source: str, reading: Reading) -> Contents:
-    """A JSON or YAML config, laid over the bases it names."""
-    values = load_data(source, path, reading.budget)
-    bases = [(address, read_base(address, reading)) for address in base_list(values.pop(BASE, []), str(path))]
-    check_style("older", ((f"{path}: {address}", contents.style) for address, contents in bases))
-    return data_laid_over(values, path, merge_bases(bases, path, reading.budget), reading.budget)
-
-
-def read_base(address: str, reading: Reading) -> Contents:
-    """Read the base that the innermost open file names.
+def read_base(key: str, find: Callable[[], Path], reading: Reading) -> Contents:
+    """What a base holds, from the cache if its files are unchanged.
 
     Raises:
         ConfigError: it is missing or cannot be read.
     """
-    path = reading.chain[-1]
-    return kept_or_read(f"{path.parent}{os.sep}{address}", partial(base_file, address, path), reading)
-
-
-def base_file(address: str, path: Path) -> Path:
-    """The file that an address means in the file at `path`.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if "::" in address:
-        return config_file(address)
-    target = absolute(Path(address), path.parent)
-    if not target.is_file():
-        raise ConfigError(f"{path}: no such base config: {address}", hint=nearest(target))
-    return target
-
-
-def kept_or_read(key: str, find: Callable[[], Path], reading: Reading) -> Contents:
-    """What a base holds. Bases are shared by hundreds of configs, and kept until one of their files changes.
-
-    Raises:
-        ConfigError: it is missing or cannot be read.
-    """
-    kept = KEPT.get(key)
-    if kept is not None and not reading.trust and unchanged(kept.contents.stamps):
-        reading.budget.spend(kept.cost)
-        return kept.contents
+    if key in CACHE and not reading.trust:
+        contents, cost = CACHE[key]
+        try:
+            unchanged = all(stamp(state[0]) == state for state in contents.stamps)
+        except OSError:
+            unchanged = False
+        if unchanged:
+            reading.budget.spend(cost)
+            return contents
     now, before = time_ns(), reading.budget.left
     contents = read_file(find(), reading)
     cost = before - reading.budget.left
     settled = all(now - changed > SETTLED for _, changed, _, _ in contents.stamps)
     if settled and cost <= LARGEST_KEPT and not reading.trust:
-        if len(KEPT) >= MOST_KEPT:
-            KEPT.clear()
-        KEPT[key] = Kept(contents, cost)
+        if len(CACHE) >= MOST_KEPT:
+            CACHE.clear()
+        CACHE[key] = contents, cost
     return contents
-
-
-def unchanged(stamps: Sequence[Stamp]) -> bool:
-    """Whether files are as they were when they were stamped."""
-    try:
-        return all(stamp(state[0]) == state for state in stamps)
-    except OSError:
-        return False
-
-
-RESERVED = ("filename", "text", "pretty_text", "env_variables")
-
-
-def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = None, trust: bool = False) -> Config:
-    """Read a config and its bases; the result is made of plain dicts, lists, tuples, numbers and texts.
-
-    Imported names (`type=ResNet` after `from mmpretrain.models import ResNet`) become text: `mmpretrain.models.ResNet`.
-    `overrides` are what `parse_overrides` gives: dotted keys and their values. With `trust`, Python configs are run
-    as Python instead of being evaluated; only for files whose author is trusted.
-
-    Raises:
-        ConfigError: the file is missing, cannot be read, or asks for something outside the safe subset.
-    """
-    file = config_file(path)
-    reading = Reading(trust, Budget(sys.maxsize if trust else ALLOWANCE))
-    contents = read_file(file, reading)
-    forbid_reserved(contents, file)
-    try:
-        values = copied(contents.settings(), reading.budget, dict)
-    except LimitExceeded as fault:
-        raise ConfigError(f"{file}: a value {fault}") from None
-    settings = apply_overrides(values, overrides) if overrides else values
-    return Config(settings, path=file, assignments=contents.assignments)
-
-
-def forbid_reserved(contents: Contents, file: Path) -> None:
-    """Names that upstream's own object for a config has: it does not open a file that defines one, or inherits it.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    for name in RESERVED:
-        if name in contents.names:
-            lines = [f"{one.path}:{one.line}" for one in contents.assignments if one.name == name]
-            where = lines[-1] if lines else file
-            raise ConfigError(f"{where}: {name} is reserved for config file", hint="give the setting another name")

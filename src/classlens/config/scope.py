@@ -1,4 +1,4 @@
-"""Values that came from a base file, as the inheriting file sees them, and the way back to plain values.
+"""One file under evaluation: its variables, the dicts that it inherits, and the errors that name its lines.
 
 Upstream, a dict written in a file is a plain dict, and one that came from a base is a richer kind: its keys are
 attributes, and `update` and `merge` go into nested dicts. Both kinds keep their own behaviour here.
@@ -33,7 +33,7 @@ class Inherited(dict[Value, Value]):
         del self[name]
 
     def __setitem__(self, key: Value, value: Value) -> None:
-        dict.__setitem__(self, key, rebuilt(value))
+        dict.__setitem__(self, key, as_inherited(value))
 
     def __copy__(self) -> "Inherited":
         return Inherited(self)
@@ -79,31 +79,28 @@ def merge_values(over: Value, under: Value) -> Value:
     return both | added
 
 
-def rebuilt(value: Value) -> Value:
+def as_inherited(value: Value) -> Value:
     """`value` as an `Inherited` dict holds it: lists are copied, plain dicts in them become `Inherited`."""
     kind = type(value)
     if kind is dict:
         inherited = Inherited()
         for key, item in value.items():
-            dict.__setitem__(inherited, key, rebuilt(item))
+            dict.__setitem__(inherited, key, as_inherited(item))
         return inherited
     if kind is list:
-        return [rebuilt(item) for item in value]
+        return [as_inherited(item) for item in value]
     if kind is tuple:
-        return tuple([rebuilt(item) for item in value])
+        return tuple([as_inherited(item) for item in value])
     return value
 
 
 SCALARS = frozenset((str, bool, float, NoneType))
 
 
-def copied(value: Value, budget: Budget, kind: type[dict[Value, Value]] | None = None, depth: int = 0) -> Value:
+def copy_value(value: Value, budget: Budget, kind: type[dict[Value, Value]] | None = None, depth: int = 0) -> Value:
     """A copy that shares nothing with `value`; every dict in it becomes a `kind`, or stays what it is.
 
     Copied to plain dicts, imported names become text: that is what leaves the reader.
-
-    Raises:
-        TooMuch: the value is too large, too deep, or contains itself.
     """
     own = type(value)
     if own in SCALARS:
@@ -111,17 +108,17 @@ def copied(value: Value, budget: Budget, kind: type[dict[Value, Value]] | None =
     if own is dict or own is Inherited:
         below = budget.enter(value, depth)
         items = {
-            key: item if type(item) in SCALARS else copied(item, budget, kind, below) for key, item in value.items()
+            key: item if type(item) in SCALARS else copy_value(item, budget, kind, below) for key, item in value.items()
         }
         return items if (kind or own) is dict else Inherited(items)
     if own is list or own is tuple:
         below = budget.enter(value, depth)
-        return own([item if type(item) in SCALARS else copied(item, budget, kind, below) for item in value])
+        return own([item if type(item) in SCALARS else copy_value(item, budget, kind, below) for item in value])
     if own is int and value.bit_length() > WIDEST_NUMBER:
         raise LimitExceeded(f"is a number of more than {WIDEST_NUMBER} bits")
     if own is set:
         budget.spend(len(value))
-        return {copied(item, budget, kind, depth) for item in value}
+        return {copy_value(item, budget, kind, depth) for item in value}
     return value.name if own is Symbol and kind is dict else value
 
 
@@ -160,44 +157,33 @@ class Scope:
     lines: dict[str, int] = field(default_factory=dict)
 
 
-SPELLED = {
-    ast.FunctionDef: "def",
-    ast.AsyncFunctionDef: "async def",
-    ast.ClassDef: "class",
-    ast.Lambda: "lambda",
-    ast.NamedExpr: ":=",
-    ast.While: "while",
-    ast.Try: "try",
-    ast.With: "with",
-    ast.Starred: "*",
-    ast.Global: "global",
-    ast.Raise: "raise",
-}
+SPELLED = {ast.FunctionDef: "def", ast.AsyncFunctionDef: "async def", ast.ClassDef: "class", ast.NamedExpr: ":="}
 
 
-def unread(node: ast.AST) -> Unsupported:
-    return Unsupported(f"{SPELLED.get(type(node), type(node).__name__)} is not read")
+def unsupported(node: ast.AST) -> Unsupported:
+    return Unsupported(f"{SPELLED.get(type(node), type(node).__name__.lower())} is not read")
 
 
-def complaint(fault: Exception, node: ast.AST, scope: Scope) -> ConfigError:
-    """The error that tells a user which expression of which file is at fault, and what to do."""
+def error_at(node: ast.AST, fault: Exception, scope: Scope) -> ConfigError:
+    """The error that names the expression at fault and its place, with a hint what to do."""
     where = f"{scope.path}:{getattr(node, 'lineno', 1)}"
     shown = excerpt(node, scope.text)
-    if isinstance(fault, Unsupported):
-        return ConfigError(f"{where}: {fault}: `{shown}`", hint=VARIABLE if "env" in str(fault) else TRUST)
-    if isinstance(fault, LimitExceeded):
-        return ConfigError(f"{where}: `{shown}` {fault}", hint="write the value down, or make it smaller")
-    if isinstance(fault, RecursionError):
-        return ConfigError(f"{where}: `{shown}` is nested too deeply", hint="give parts of it a name of their own")
-    if isinstance(fault, KeyError):
-        return ConfigError(f"{where}: no key {fault.args[0]!r}: `{shown}`" if fault.args else f"{where}: `{shown}`")
-    if isinstance(fault, NameError):
-        return ConfigError(f"{where}: no variable {shown!r}", hint=suggestion(shown, scope.names))
+    match fault:
+        case Unsupported():
+            return ConfigError(f"{where}: {fault}: `{shown}`", hint=VARIABLE if "env" in str(fault) else TRUST)
+        case LimitExceeded():
+            return ConfigError(f"{where}: `{shown}` {fault}", hint="write the value down, or make it smaller")
+        case RecursionError():
+            return ConfigError(f"{where}: `{shown}` is nested too deeply", hint="give parts of it a name of their own")
+        case KeyError(args=(key, *_)):
+            return ConfigError(f"{where}: no key {key!r}: `{shown}`")
+        case NameError():
+            return ConfigError(f"{where}: no variable {shown!r}", hint=suggestion(shown, scope.names))
     return ConfigError(f"{where}: {str(fault) or type(fault).__name__}: `{shown}`")
 
 
 def excerpt(node: ast.AST, text: str, longest: int = 60) -> str:
-    """The first line of what the node was parsed from, cut to `longest` characters."""
+    """The first line of the source of a node, cut to `longest` characters."""
     lines = re.split(r"\r\n?|\n", text)
     if not isinstance(node, ast.expr | ast.stmt) or node.lineno > len(lines):
         return ""

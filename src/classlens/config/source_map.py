@@ -25,15 +25,25 @@ class Assignment(NamedTuple):
 
 
 class Config(dict[str, Any]):
-    """The settings of a config file: a plain dict that knows its file and the lines of its keys."""
+    """The settings of a config file: a plain dict that knows its file and the lines of its keys.
 
-    path: Path
-    assignments: tuple[Assignment, ...]
+    `deprecations` are what its authors say of it and of its bases; `slips` are overrides that nearly equal a key.
+    """
 
-    def __init__(self, settings: dict[str, Any], *, path: Path, assignments: Sequence[Assignment] = ()) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        *,
+        path: Path,
+        assignments: Sequence[Assignment] = (),
+        deprecations: Sequence[str] = (),
+        slips: Sequence[str] = (),
+    ) -> None:
         super().__init__(settings)
         self.path = path
         self.assignments = tuple(assignments)
+        self.deprecations = tuple(deprecations)
+        self.slips = tuple(slips)
 
     def where(self, key: str) -> str:
         """The place that set a dotted key, as `path/to/file.py:12`; the nearest that is known, at worst the file.
@@ -52,7 +62,7 @@ class Config(dict[str, Any]):
 
 
 @lru_cache(FILES)
-def assigned(path: Path, changed: int) -> dict[str, ast.expr]:
+def assigned_values(path: Path, changed: int) -> dict[str, ast.expr]:
     return {
         target.id: node.value
         for node in ast.parse(path.read_text(encoding="utf-8")).body
@@ -63,34 +73,29 @@ def assigned(path: Path, changed: int) -> dict[str, ast.expr]:
 
 
 def deepest_line(assignment: Assignment, way: Sequence[str]) -> tuple[int, int]:
-    """The line of the last key on the way that is written down there, and how many of them are."""
+    """The line of the last key on the way that is written down there, and how many of them are.
+
+    A key is looked for in `dict(key=...)`, in `{'key': ...}`, and as an index in a list.
+    """
     if assignment.path.suffix != ".py":
         return assignment.line, 0
     try:
-        values = assigned(assignment.path, assignment.path.stat().st_mtime_ns)
+        values = assigned_values(assignment.path, assignment.path.stat().st_mtime_ns)
     except (OSError, SyntaxError, ValueError):
         return assignment.line, 0
     node: ast.expr | None = values.get(assignment.name)
     line, depth = assignment.line, 0
     for part in way:
-        inner = child(values.get(node.id) if isinstance(node, ast.Name) else node, part)
+        node = values.get(node.id) if isinstance(node, ast.Name) else node
+        inner: ast.expr | None = None
+        if isinstance(node, ast.Call):
+            inner = next((keyword.value for keyword in node.keywords if keyword.arg == part), None)
+        elif isinstance(node, ast.Dict):
+            keys = [str(key.value) if isinstance(key, ast.Constant) else None for key in node.keys]
+            inner = node.values[keys.index(part)] if part in keys else None
+        elif isinstance(node, ast.List | ast.Tuple) and part.isdecimal() and int(part) < len(node.elts):
+            inner = node.elts[int(part)]
         if inner is None:
             break
         node, line, depth = inner, inner.lineno, depth + 1
     return line, depth
-
-
-def child(node: ast.expr | None, part: str) -> ast.expr | None:
-    """What `dict(part=...)`, `{'part': ...}` or a list at index `part` holds; None if it is not written there."""
-    if isinstance(node, ast.Call):
-        return next((keyword.value for keyword in node.keywords if keyword.arg == part), None)
-    if isinstance(node, ast.Dict):
-        found = (
-            value
-            for key, value in zip(node.keys, node.values, strict=True)
-            if isinstance(key, ast.Constant) and str(key.value) == part
-        )
-        return next(found, None)
-    if isinstance(node, ast.List | ast.Tuple) and part.isdecimal() and int(part) < len(node.elts):
-        return node.elts[int(part)]
-    return None

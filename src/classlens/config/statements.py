@@ -1,4 +1,4 @@
-"""The statements that configs are written in.
+"""The statements that configs are written in: what each kind does.
 
 The rule of this file: `STATEMENTS` lists every kind there is; `def`, `class`, `while`, `try`, `with` and the like are
 refused. Imports bring names, not modules: nothing is imported.
@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from classlens.config.budget import Symbol, Unsupported, Value
 from classlens.config.expressions import BASE, evaluate, position
-from classlens.config.functions import CONSTANTS, items_of, shared_out
-from classlens.config.operators import compute_in_place
-from classlens.config.scope import FAULTS, Inherited, Scope, complaint, unread
+from classlens.config.functions import CONSTANTS, list_items, unpack_targets
+from classlens.config.operators import compute
+from classlens.config.scope import FAULTS, Inherited, Scope, error_at, unsupported
 
 
 def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
@@ -24,16 +24,16 @@ def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
     for node in statements:
         try:
             if type(node) not in STATEMENTS:
-                raise unread(node)
+                raise unsupported(node)
             scope.budget.spend(1)
             STATEMENTS[type(node)](node, scope)
         except FAULTS as fault:
-            raise complaint(fault, node, scope) from None
+            raise error_at(node, fault, scope) from None
 
 
 def bind(target: ast.expr, value: Value, scope: Scope) -> None:
     """Assign to a name, to several names, to an item or to an inherited key."""
-    for single, part in shared_out(target, value, scope.budget):
+    for single, part in unpack_targets(target, value, scope.budget):
         if isinstance(single, ast.Name):
             scope.names[single.id] = part
         elif isinstance(single, ast.Subscript):
@@ -41,7 +41,7 @@ def bind(target: ast.expr, value: Value, scope: Scope) -> None:
             scope.budget.walk(part)
             if isinstance(single.slice, ast.Slice):
                 scope.budget.spend(len(owner))
-                part = items_of(part, scope.budget)
+                part = list_items(part, scope.budget)
             owner[position(single.slice, scope)] = part
         elif isinstance(single, ast.Attribute):
             owner = evaluate(single.value, scope)
@@ -57,9 +57,11 @@ def assign(node: ast.Assign, scope: Scope) -> None:
         return
     value = evaluate(node.value, scope)
     for target in node.targets:
-        bind(target, value, scope)
         if isinstance(target, ast.Name):
+            scope.names[target.id] = value
             scope.lines[target.id] = node.lineno
+        else:
+            bind(target, value, scope)
 
 
 def annotated_assign(node: ast.AnnAssign, scope: Scope) -> None:
@@ -73,20 +75,12 @@ def augmented_assign(node: ast.AugAssign, scope: Scope) -> None:
     loaded = copy.copy(node.target)
     loaded.ctx = ast.Load()
     value = evaluate(node.value, scope)
-    bind(node.target, compute_in_place(type(node.op), evaluate(loaded, scope), value, scope.budget), scope)
-
-
-def expression(node: ast.Expr, scope: Scope) -> None:
-    evaluate(node.value, scope)
-
-
-def conditional(node: ast.If, scope: Scope) -> None:
-    run(node.body if evaluate(node.test, scope) else node.orelse, scope)
+    bind(node.target, compute(type(node.op), evaluate(loaded, scope), value, scope.budget, in_place=True), scope)
 
 
 def loop(node: ast.For, scope: Scope) -> None:
     """A loop over a collection, without `break` and `continue`."""
-    for item in items_of(evaluate(node.iter, scope), scope.budget):
+    for item in list_items(evaluate(node.iter, scope), scope.budget):
         scope.budget.spend(1)
         bind(node.target, item, scope)
         run(node.body, scope)
@@ -139,8 +133,8 @@ STATEMENTS: Mapping[type[ast.stmt], Callable[[Value, Scope], None]] = {
     ast.Assign: assign,
     ast.AnnAssign: annotated_assign,
     ast.AugAssign: augmented_assign,
-    ast.Expr: expression,
-    ast.If: conditional,
+    ast.Expr: lambda node, scope: evaluate(node.value, scope),
+    ast.If: lambda node, scope: run(node.body if evaluate(node.test, scope) else node.orelse, scope),
     ast.For: loop,
     ast.Delete: delete,
     ast.Assert: check,

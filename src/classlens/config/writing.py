@@ -1,15 +1,64 @@
-"""What differs between two configs, key by key.
+"""A config written out with everything resolved, as Python or as data, and what differs between two of them.
 
 The rule of this file: lists are aligned before they are compared, so a stage more in a pipeline is one difference.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from keyword import iskeyword
 
 from classlens.config.budget import Value
+from classlens.config.read import load_config
+
+
+@dataclass(frozen=True)
+class ConfigRequest:
+    """Which config is written out, or compared with `other`, which is read without the overrides.
+
+    `overrides` are what `parse_overrides` gives. With `trust` both configs are run as Python.
+    """
+
+    config: str
+    other: str | None = None
+    overrides: Mapping[str, Value] = field(default_factory=dict)
+    trust: bool = False
+
+
+@dataclass(frozen=True)
+class ConfigText:
+    """A config, or what differs between two, as `text` and as `data` for JSON; `notes` are on deprecations and slips."""
+
+    text: str
+    data: Value
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def write_config(request: ConfigRequest) -> ConfigText:
+    """Write out a config with all bases merged, variables resolved and overrides applied, or what differs in `other`.
+
+    The text is Python that can be saved and used as a config; of two configs, a line with - for what the first has and
+    one with + for what the other has.
+
+    Raises:
+        ConfigError: a file is missing, cannot be read, or asks for something outside the safe subset.
+    """
+    config = load_config(request.config, request.overrides, trust=request.trust)
+    notes = (*config.deprecations, *config.slips)
+    if request.other is None:
+        return ConfigText(as_python(config), as_data(config), notes)
+    other = load_config(request.other, {}, trust=request.trust)
+    rows, lines = [], [f"--- {request.config}", f"+++ {request.other}"]
+    for row in differences(config, other):
+        sides = [("config", "-", row.first), ("other", "+", row.second)]
+        rows.append({"key": row.key} | {side: value for side, _, value in sides if value is not ABSENT})
+        lines += [f"{sign} {row.key} = {one_line(value)}" for _, sign, value in sides if value is not ABSENT]
+    text = "\n".join(lines) + "\n" if rows else "no difference\n"
+    return ConfigText(text, as_data(rows), (*notes, *other.deprecations))
 
 
 @dataclass(frozen=True)
@@ -105,7 +154,6 @@ def one_line(value: Value) -> str:
 
 
 def brackets(value: Value) -> tuple[str, str]:
-    """What opens and closes a collection."""
     if isinstance(value, dict):
         return ("dict(", ")") if all(map(is_name, value)) else ("{", "}")
     return ("(", ")") if isinstance(value, tuple) else ("[", "]")

@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.adapters.config_file import found_config, open_settings
 from classlens.adapters.openmm.setup import read_setup
+from classlens.config import load_config
 from classlens.errors import ConfigError, DataError, NotFound, suggestion
 from classlens.shipped import shipped_config
 from classlens.source import Plan, Source
 
 if TYPE_CHECKING:
     from classlens.adapters import Options
-    from classlens.adapters.openmm.setup import Setup, Split
+    from classlens.adapters.openmm.setup import Setup
     from classlens.cam.classifier import Classifier
     from classlens.dataset.dataset import Dataset
     from classlens.schedule.schedule import Clock, Schedule
@@ -37,8 +37,8 @@ def open_config(path: str, options: Options) -> Source:
     Raises:
         ConfigError: the file is missing, or says something that cannot be read without running it.
     """
-    config, notes = open_settings(found_config(path), options.overrides, trust=options.trust_config)
-    return source_of(read_setup(config, Path(path)), options, notes)
+    config = load_config(path, options.overrides, trust=options.trust_config)
+    return source_of(read_setup(config, Path(path)), options, (*config.deprecations, *config.slips))
 
 
 def open_demo(rest: str, options: Options) -> Source:
@@ -46,12 +46,12 @@ def open_demo(rest: str, options: Options) -> Source:
     from classlens.demo_photos import demo_folder, make_photos
 
     path = shipped_config("demo/efficientnet-lite0_photos.py")
-    config, notes = open_settings(path, options.overrides, trust=options.trust_config)
+    config = load_config(path, options.overrides, trust=options.trust_config)
     for split in ("train", "val", "test"):
         dataset = config[f"{split}_dataloader"]["dataset"]
         if dataset["data_root"] == DEMO_DATA_ROOT:
             dataset["data_root"] = str(demo_folder())
-    source = source_of(read_setup(config, path), options, notes)
+    source = source_of(read_setup(config, path), options, (*config.deprecations, *config.slips))
 
     def dataset_of(name: str) -> Dataset:
         make_photos(demo_folder())
@@ -78,22 +78,17 @@ def source_of(setup: Setup, options: Options, notes: tuple[str, ...]) -> Source:
     )
 
 
-def split_of(setup: Setup, name: str) -> Split:
-    """One split of the setup.
+def open_dataset(setup: Setup, options: Options, name: str) -> Dataset:
+    """The samples and stages of one split; for training also how they are batched, in the epoch asked for.
 
     Raises:
         ConfigError: the config has no such split.
     """
-    if name not in setup.splits:
-        raise ConfigError(f"{setup.path} has no {name} split", hint=suggestion(name, setup.splits))
-    return setup.splits[name]
-
-
-def open_dataset(setup: Setup, options: Options, name: str) -> Dataset:
-    """The samples and stages of one split; for training also how they are batched, in the epoch asked for."""
     from classlens.adapters.openmm.datasets import open_split, open_training
 
-    split, trusted = split_of(setup, name), setup.imports if options.trust_config else None
+    if name not in setup.splits:
+        raise ConfigError(f"{setup.path} has no {name} split", hint=suggestion(name, setup.splits))
+    split, trusted = setup.splits[name], setup.imports if options.trust_config else None
     if name == "train":
         return open_training(setup, split, epoch=options.epoch, trusted=trusted)
     return open_split(split, name=name, classes=setup.classes, trusted=trusted)
@@ -109,7 +104,7 @@ def count(setup: Setup) -> int | None:
     from classlens.adapters.openmm.schedules import ask_size
 
     try:
-        return datasets.count(split_of(setup, "train"))
+        return datasets.count(setup.splits["train"])
     except DataError as error:
         if setup.optimization.steps is not None:
             return None
@@ -120,6 +115,8 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
     """The rules of every parameter group; the network is built only if its groups are to be counted."""
     from classlens.adapters.openmm import schedules
 
+    if options.count_groups:
+        import_users_models(setup, options)
     with located(setup, "param_scheduler" if setup.generation == "1.x" else "lr_config"):
         return schedules.open_schedule(setup, count_groups=options.count_groups)
 
@@ -135,10 +132,19 @@ def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> C
     """The network with the weights at `checkpoint`, or with those that the config loads from."""
     from classlens.adapters.openmm import classifiers
 
+    import_users_models(setup, options)
     with located(setup, "model"):
         if options.untrained and (checkpoint or setup.load_from) is None:
             return classifiers.open_untrained(setup)
         return classifiers.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)
+
+
+def import_users_models(setup: Setup, options: Options) -> None:
+    """Import the modules that `custom_imports` names where the config is trusted: they register models of the user."""
+    if options.trust_config and setup.imports:
+        from classlens.adapters.openmm.trusted_code import import_modules
+
+        import_modules(setup)
 
 
 @contextmanager

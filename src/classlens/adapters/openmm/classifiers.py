@@ -16,7 +16,7 @@ from torch import nn
 from classlens.adapters.input_channels import check_channels, grey_scores, takes_grey
 from classlens.adapters.openmm.parameter_groups import Parameter
 from classlens.adapters.openmm.published_names import imagenet_names
-from classlens.adapters.openmm.setup import Preprocessing, Setup, inside
+from classlens.adapters.openmm.setup import Preprocessing, Setup, wrapped_datasets
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
 from classlens.adapters.openmm.upgrades import load_weights
 from classlens.adapters.test_transform import read_grey
@@ -170,7 +170,7 @@ def has_one_label(setup: Setup) -> bool:
 
 def innermost(dataset: Settings) -> set[str]:
     """The types of the datasets inside all wrappers."""
-    members = inside(dataset).values()
+    members = wrapped_datasets(dataset).values()
     return set().union(*map(innermost, members)) if members else {plain_type(dataset)}
 
 

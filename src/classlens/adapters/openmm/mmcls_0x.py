@@ -4,24 +4,19 @@ Only names and spellings are translated here, and only where the meaning is the 
 generations draw different curves from the same numbers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from classlens.adapters.openmm.refusals import refusal
+from classlens.adapters.openmm.refusals import reason_to_refuse
+from classlens.config.settings import Settings
 
-Settings = Mapping[str, Any]
 Rename = Mapping[str, str]
 
-RENAMED: Mapping[str, Rename] = {
-    "RandomResizedCrop": {"size": "scale", "scale": "crop_ratio_range", "ratio": "aspect_ratio_range"},
-    "Albu": {},
-    "ToPIL": {},
-    "ToNumpy": {},
-}
-"""Transform -> argument in 0.x -> argument in 1.x. Arguments that are not named keep their name."""
+CROP_RENAMED: Rename = {"size": "scale", "scale": "crop_ratio_range", "ratio": "aspect_ratio_range"}
+"""Argument of RandomResizedCrop in 0.x -> argument in 1.x."""
 
 TYPES: Mapping[str, str] = {"Albu": "Albumentations", "ToPIL": "NumpyToPIL", "ToNumpy": "PILToNumpy"}
-"""Transform in 0.x -> transform in 1.x, where the name itself changed."""
+"""Transform in 0.x -> transform in 1.x, where only the name changed."""
 
 FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "WrapFieldsToLists"})
 """Array bookkeeping of 0.x that one PackInputs does in 1.x."""
@@ -41,25 +36,21 @@ BY_TEST_MODE = frozenset({"CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "CUB",
 """Datasets whose split is `test_mode` in 0.x and `split` in 1.x."""
 
 
-def stage(old: Settings) -> dict[str, Any] | None:
+def translate_stage(old: Settings) -> dict[str, Any] | None:
     """One transform of 0.x in the words of 1.x; None where 1.x has no stage for it."""
     kind = str(old.get("type", ""))
     if kind in FOLDED:
         return None
-    special = SPECIAL.get(kind)
-    if special is not None:
-        return special(old)
-    renamed = rename(old, RENAMED.get(kind, {}))
-    return {**renamed, "type": TYPES.get(kind, kind)}
+    return SPECIAL[kind](old) if kind in SPECIAL else {**old, "type": TYPES.get(kind, kind)}
 
 
-def rename(old: Settings, names: Rename) -> dict[str, Any]:
-    return {names.get(key, key): value for key, value in old.items()}
+def rename(old: Settings, names: Rename, *dropped: str) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in old.items() if key not in dropped}
 
 
 def resize(old: Settings) -> dict[str, Any]:
     """`Resize(size=(256, -1))` is ResizeEdge; `size=256` is a square; `size=(h, w)` is `scale=(w, h)`."""
-    rest = {key: value for key, value in old.items() if key not in {"type", "size", "adaptive_side"}}
+    rest = rename(old, {}, "type", "size", "adaptive_side")
     size = old.get("size")
     if isinstance(size, int):
         return {"type": "Resize", "scale": (size, size), **rest}
@@ -72,24 +63,19 @@ def resize(old: Settings) -> dict[str, Any]:
 
 def random_resized_crop(old: Settings) -> dict[str, Any]:
     """EfficientNet's crop was an argument in 0.x (bilinear by default) and is a type in 1.x (bicubic by default)."""
-    own = {"efficientnet_style", "min_covered", "crop_padding"}
     if not old.get("efficientnet_style", False):
-        kept = {key: value for key, value in old.items() if key not in own}
-        return rename(kept, RENAMED["RandomResizedCrop"])
-    kept = {key: value for key, value in old.items() if key != "efficientnet_style"}
-    crop = rename(kept, RENAMED["RandomResizedCrop"])
-    return {**crop, "type": "EfficientNetRandomCrop", "interpolation": old.get("interpolation", "bilinear")}
+        return rename(old, CROP_RENAMED, "efficientnet_style", "min_covered", "crop_padding")
+    style = {"type": "EfficientNetRandomCrop", "interpolation": old.get("interpolation", "bilinear")}
+    return {**rename(old, CROP_RENAMED, "efficientnet_style"), **style}
 
 
 def center_crop(old: Settings) -> dict[str, Any]:
     """As `random_resized_crop`; a pair is (height, width) in 0.x and (width, height) in 1.x."""
-    size = old.get("crop_size")
     if old.get("efficientnet_style", False):
-        kept = {key: value for key, value in old.items() if key != "efficientnet_style"}
         style = {"type": "EfficientNetCenterCrop", "interpolation": old.get("interpolation", "bilinear")}
-        return {**kept, **style}
-    crop_size = tuple(reversed(size)) if isinstance(size, tuple | list) else size
-    return {"type": "CenterCrop", "crop_size": crop_size}
+        return {**rename(old, {}, "efficientnet_style"), **style}
+    size = old.get("crop_size")
+    return {"type": "CenterCrop", "crop_size": tuple(reversed(size)) if isinstance(size, tuple | list) else size}
 
 
 def random_crop(old: Settings) -> dict[str, Any]:
@@ -98,13 +84,11 @@ def random_crop(old: Settings) -> dict[str, Any]:
 
 def random_flip(old: Settings) -> dict[str, Any]:
     """The probability is 0.5 if none is given, and may be a whole number, which 1.x refuses."""
-    chance = old.get("flip_prob", 0.5)
-    rest = {key: value for key, value in old.items() if key != "flip_prob"}
-    return {**rest, "prob": float(chance) if isinstance(chance, int | float) else chance}
-
-
-def random_grayscale(old: Settings) -> dict[str, Any]:
-    return {**rename(old, {"gray_prob": "prob"}), "keep_channels": True, "channel_weights": None}
+    probability = old.get("flip_prob", 0.5)
+    return {
+        **rename(old, {}, "flip_prob"),
+        "prob": float(probability) if isinstance(probability, int | float) else probability,
+    }
 
 
 def pad(old: Settings) -> dict[str, Any]:
@@ -112,14 +96,6 @@ def pad(old: Settings) -> dict[str, Any]:
     size, value = old.get("size"), old.get("pad_val", 0)
     turned = {"size": tuple(reversed(size))} if isinstance(size, tuple | list) else {}
     return {**old, **turned, "pad_val": {"img": (value, 0, 0) if isinstance(value, int | float) else value}}
-
-
-def lighting(old: Settings) -> dict[str, Any]:
-    return {"to_rgb": True, "wrapped": False, **old}
-
-
-def color_jitter(old: Settings) -> dict[str, Any]:
-    return {"backend": "cv2", **old}
 
 
 def auto_augment(old: Settings) -> dict[str, Any]:
@@ -149,29 +125,29 @@ def operation(old: Settings, shared: Settings | None = None) -> dict[str, Any]:
     return new
 
 
-def collect(old: Settings) -> dict[str, Any]:
-    return {"type": "PackInputs"}
-
-
 SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
     "AutoAugment": auto_augment,
     "RandAugment": rand_augment,
     "Rotate": operation,
     "CenterCrop": center_crop,
-    "Collect": collect,
-    "ColorJitter": color_jitter,
-    "Lighting": lighting,
+    "Collect": lambda old: {"type": "PackInputs"},
+    "ColorJitter": lambda old: {"backend": "cv2", **old},
+    "Lighting": lambda old: {"to_rgb": True, "wrapped": False, **old},
     "Pad": pad,
     "RandomCrop": random_crop,
     "RandomFlip": random_flip,
-    "RandomGrayscale": random_grayscale,
+    "RandomGrayscale": lambda old: {
+        **rename(old, {"gray_prob": "prob"}),
+        "keep_channels": True,
+        "channel_weights": None,
+    },
     "RandomResizedCrop": random_resized_crop,
     "Resize": resize,
 }
 """Transforms for which renaming arguments is not enough."""
 
 
-def dataset(old: Settings, *, tested: bool = False) -> dict[str, Any]:
+def translate_dataset(old: Settings, *, tested: bool = False) -> dict[str, Any]:
     """A dataset of 0.x, with its pipeline and everything it wraps, in the words of 1.x.
 
     `tested` is what 0.x hands to the datasets of validation and test as their `test_mode`, where they have none: to a
@@ -179,55 +155,56 @@ def dataset(old: Settings, *, tested: bool = False) -> dict[str, Any]:
     """
     new = dict(old)
     folds = old.get("type") == "KFoldDataset"
-    within = tested and not (folds and old.get("test_mode") is None)
     if isinstance(old.get("dataset"), Mapping):
-        new["dataset"] = dataset(old["dataset"], tested=within)
+        within = tested and not (folds and old.get("test_mode") is None)
+        new["dataset"] = translate_dataset(old["dataset"], tested=within)
         new["around_any"] = True
     if isinstance(old.get("datasets"), list | tuple):
-        new["datasets"] = [dataset(part, tested=tested) for part in old["datasets"]]
+        new["datasets"] = [translate_dataset(part, tested=tested) for part in old["datasets"]]
         new["ignore_keys"] = ["classes"]
     if isinstance(old.get("pipeline"), list | tuple):
-        new["pipeline"] = pipeline(old["pipeline"])
+        new["pipeline"] = translate_pipeline(old["pipeline"])
     if old.get("classes") is not None:
         new["metainfo"] = {**old.get("metainfo", {}), "classes": new.pop("classes")}
-    given = new.pop("test_mode", None)
-    test_mode = tested if given is None else bool(given)
+    own = new.pop("test_mode", None)
+    test_mode = tested if own is None else bool(own)
     if folds:
         new["test_mode"] = test_mode
     if old.get("type") in BY_TEST_MODE:
         new.setdefault("split", "test" if test_mode else "train")
         if "data_prefix" in new and old["type"] != "CUB":
             new["data_root"] = new.pop("data_prefix")
-    return voc(new) if old.get("type") == "VOC" else new
+    if old.get("type") == "VOC":  # 0.x names the image set as `ann_file`, and the folder above pictures and annotations
+        folder = str(new.get("data_prefix", "")).rstrip("/")
+        new["data_prefix"] = {"img_path": f"{folder}/JPEGImages", "ann_path": f"{folder}/Annotations"}
+        new["image_set_path"] = new.pop("ann_file", None)
+    return new
 
 
-def voc(new: dict[str, Any]) -> dict[str, Any]:
-    """Pascal VOC: 0.x names the image set as `ann_file`, and the folder above pictures and annotations."""
-    kept = {key: value for key, value in new.items() if key not in ("data_prefix", "ann_file")}
-    folder = str(new.get("data_prefix", "")).rstrip("/")
-    places = {"img_path": f"{folder}/JPEGImages", "ann_path": f"{folder}/Annotations"}
-    return {**kept, "data_prefix": places, "image_set_path": new.get("ann_file")}
+def translate_pipeline(old: Sequence[Settings]) -> list[Settings]:
+    """A pipeline of 0.x in the words of 1.x; entries that are no dict are left for the reader of stages to refuse.
 
-
-def pipeline(old: list[Settings] | tuple[Settings, ...]) -> list[Settings]:
-    """A pipeline of 0.x in the words of 1.x; entries that are no dict are left for the reader of stages to refuse."""
-    stages = [bridged(entry) if isinstance(entry, Mapping) and "type" in entry else entry for entry in old]
-    kinds = [str(entry["type"]) for entry in old if isinstance(entry, Mapping) and "type" in entry]
-    rows_first = {} if CHANNELS_FIRST & set(kinds) else {"_rows_first_": True}
+    So are settings that 0.x refuses: the reader of stages reports the reason.
+    """
+    stages: list[Settings] = []
+    kinds = set()
+    for entry in old:
+        if not isinstance(entry, Mapping) or "type" not in entry:
+            stages.append(entry)
+            continue
+        kinds.add(str(entry["type"]))
+        reason = reason_to_refuse(entry)
+        stage = {"type": entry["type"], "_refused_": reason} if reason else translate_stage(entry)
+        if stage is not None:
+            stages.append(stage)
+    if CHANNELS_FIRST & kinds:
+        return stages
     return [
-        {**entry, **rows_first} if isinstance(entry, Mapping) and entry.get("type") == "PackInputs" else entry
+        {**entry, "_rows_first_": True} if isinstance(entry, Mapping) and entry.get("type") == "PackInputs" else entry
         for entry in stages
-        if entry is not None
     ]
 
 
-def bridged(old: Settings) -> dict[str, Any] | None:
-    """`stage`, or for settings that 0.x refuses the reason, which the reader of stages reports."""
-    reason = refusal(old)
-    return {"type": old["type"], "_refused_": reason} if reason else stage(old)
-
-
-def batch_augment(old: Settings) -> dict[str, Any]:
+def translate_batch_augment(old: Settings) -> dict[str, Any]:
     """`BatchMixup(alpha, num_classes, prob)` is `Mixup(alpha)`; its probability is read by the caller."""
-    kept = {key: value for key, value in old.items() if key not in {"prob", "num_classes"}}
-    return {**kept, "type": BATCH_AUGMENTS.get(str(old.get("type")), old.get("type"))}
+    return {**rename(old, {}, "prob", "num_classes"), "type": BATCH_AUGMENTS.get(str(old.get("type")), old.get("type"))}

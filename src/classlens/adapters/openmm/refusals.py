@@ -1,12 +1,11 @@
 """What mmcls (0.x) refuses of a transform's settings, where mmpretrain takes it or calls it otherwise.
 
-The bridge asks here before it translates, because afterwards nobody knows what was written.
+Settings are checked before they are translated, because afterwards nobody knows what was written.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-Settings = Mapping[str, Any]
+from classlens.config.settings import Settings
 
 SETTINGS: Mapping[str, tuple[str, str]] = {
     "AutoAugment": ("policies hparams", "policies"),
@@ -33,16 +32,14 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
 """Transform -> the settings that it has, and those that it needs."""
 
 
-def refusal(old: Settings) -> str:
+def reason_to_refuse(old: Settings) -> str:
     """Why 0.x does not take these settings of a transform; empty if it does, or if 1.x refuses the same."""
     kind = str(old["type"]).rpartition(".")[2]
-    known, max_side = (names.split() for names in SETTINGS.get(kind, ("", "")))
-    given = [key for key in old if key not in ("type", "_scope_", "magnitude_key", "magnitude_range")]
-    unknown = [key for key in given if known and key not in known]
-    if unknown:
+    known, needed = (names.split() for names in SETTINGS.get(kind, ("", "")))
+    allowed = {*known, "type", "_scope_", "magnitude_key", "magnitude_range"}
+    if unknown := [key for key in old if known and key not in allowed]:
         return f"there is no setting {unknown[0]!r}, only {', '.join(known)}"
-    absent = [key for key in max_side if key not in old]
-    if absent:
+    if absent := [key for key in needed if key not in old]:
         return f"the setting {absent[0]!r} is needed"
     for key in ("prob", "interpolation"):
         if old.get(key, key) is None:
@@ -50,67 +47,45 @@ def refusal(old: Settings) -> str:
     return CHECKS[kind](old) if kind in CHECKS else ""
 
 
-def first(*checks: tuple[bool, str]) -> str:
-    return next((complaint for holds, complaint in checks if holds), "")
-
-
 def is_size(value: object) -> bool:
     return isinstance(value, int) or (isinstance(value, tuple) and len(value) == 2)
 
 
-def backend(old: Settings) -> tuple[bool, str]:
-    """Both backends must be named where one is."""
-    value = old.get("backend", "cv2")
-    return value not in ("cv2", "pillow"), f"the backend is cv2 or pillow, not {value!r}"
+def one_of(old: Settings, key: str, default: str, *others: str) -> str:
+    """The reason if a setting is none of its choices, of which the first is the default."""
+    value = old.get(key, default)
+    if value in (default, *others):
+        return ""
+    return f"{key} is {', '.join([default, *others[:-1]])} or {others[-1]}, not {value!r}"
 
 
 def resize(old: Settings) -> str:
-    """Resize."""
-    side = old.get("adaptive_side", "short")
-    return first(
-        (not is_size(old["size"]), f"size is a whole number or a tuple of two, not {old['size']!r}"),
-        (
-            side not in ("short", "long", "height", "width"),
-            f"adaptive_side is short, long, height or width, not {side!r}",
-        ),
-        backend(old),
-    )
+    if not is_size(old["size"]):
+        return f"size is a whole number or a tuple of two, not {old['size']!r}"
+    return one_of(old, "adaptive_side", "short", "long", "height", "width") or one_of(old, "backend", "cv2", "pillow")
 
 
 def center_crop(old: Settings) -> str:
-    """CenterCrop."""
     size = old["crop_size"]
-    return first(
-        (not is_size(size), f"crop_size is a whole number or a tuple of two, not {size!r}"),
-        backend(old) if old.get("efficientnet_style") else (False, ""),
-    )
+    if not is_size(size):
+        return f"crop_size is a whole number or a tuple of two, not {size!r}"
+    return one_of(old, "backend", "cv2", "pillow") if old.get("efficientnet_style") else ""
 
 
 def random_resized_crop(old: Settings) -> str:
     """RandomResizedCrop, whose settings for EfficientNet are checked in any style."""
     covered = old.get("min_covered", 0.1)
-    right = isinstance(covered, int | float) and covered >= 0
-    return first((not right, f"min_covered is a number and not below 0, not {covered!r}"), backend(old))
-
-
-def random_flip(old: Settings) -> str:
-    """RandomFlip: one direction, and no diagonal."""
-    direction = old.get("direction", "horizontal")
-    wrong = direction not in ("horizontal", "vertical")
-    return f"direction is horizontal or vertical, not {direction!r}" if wrong else ""
+    if not isinstance(covered, int | float) or covered < 0:
+        return f"min_covered is a number and not below 0, not {covered!r}"
+    return one_of(old, "backend", "cv2", "pillow")
 
 
 def pad(old: Settings) -> str:
-    """Pad."""
     value = old.get("pad_val", 0)
+    if (old.get("size") is None) == (old.get("pad_to_square", False) is False):
+        return "one of size and pad_to_square is given"
     right = isinstance(value, int | float) or (isinstance(value, tuple) and len(value) == 3)
-    return first(
-        (
-            (old.get("size") is None) == (old.get("pad_to_square", False) is False),
-            "one of size and pad_to_square is given",
-        ),
-        (not right, f"pad_val is a number or a tuple of three, not {value!r}"),
-    )
+    return "" if right else f"pad_val is a number or a tuple of three, not {value!r}"
 
 
 def color_jitter(old: Settings) -> str:
@@ -126,7 +101,7 @@ def lighting(old: Settings) -> str:
     return "" if right else "eigval is a list, and eigvec a list of lists"
 
 
-def filled(old: Settings) -> str:
+def fill_value(old: Settings) -> str:
     """Cutout, Shear and Translate: whole numbers for what comes from outside."""
     value = old.get("pad_val", 128)
     parts = [value] * 3 if isinstance(value, int) else value
@@ -137,11 +112,9 @@ def filled(old: Settings) -> str:
 def rotate(old: Settings) -> str:
     """Rotate: fractions only."""
     angle, scale = old.get("angle", 0.0), old.get("scale", 1.0)
-    return first(
-        (not isinstance(angle, float), f"angle is a float, not {angle!r}"),
-        (not isinstance(scale, float), f"scale is a float, not {scale!r}"),
-        (bool(filled(old)), filled(old)),
-    )
+    if not isinstance(angle, float):
+        return f"angle is a float, not {angle!r}"
+    return fill_value(old) if isinstance(scale, float) else f"scale is a float, not {scale!r}"
 
 
 def policies(old: Settings) -> str:
@@ -150,25 +123,27 @@ def policies(old: Settings) -> str:
     groups = rows if old["type"].endswith("AutoAugment") else [rows]
     full = isinstance(rows, list) and rows and all(isinstance(group, list) and group for group in groups)
     inside = [row for group in groups for row in group] if full else []
-    return first(
-        (not isinstance(shared, Mapping), f"hparams is a dict, not {shared!r}"),
-        (not full, f"policies is a list that is not empty, not {rows!r:.60}"),
-        (not all(isinstance(row, Mapping) and "type" in row for row in inside), "a policy is a dict with a type"),
-    ) or next((f"{row['type']}: {refusal(row)}" for row in inside if refusal(row)), "")
+    if not isinstance(shared, Mapping):
+        return f"hparams is a dict, not {shared!r}"
+    if not full:
+        return f"policies is a list that is not empty, not {rows!r:.60}"
+    if not all(isinstance(row, Mapping) and "type" in row for row in inside):
+        return "a policy is a dict with a type"
+    return next((f"{row['type']}: {reason}" for row in inside if (reason := reason_to_refuse(row))), "")
 
 
 CHECKS: Mapping[str, Callable[[Settings], str]] = {
     "AutoAugment": policies,
     "CenterCrop": center_crop,
     "ColorJitter": color_jitter,
-    "Cutout": filled,
+    "Cutout": fill_value,
     "Lighting": lighting,
     "Pad": pad,
     "RandAugment": policies,
-    "RandomFlip": random_flip,
+    "RandomFlip": lambda old: one_of(old, "direction", "horizontal", "vertical"),
     "RandomResizedCrop": random_resized_crop,
     "Resize": resize,
     "Rotate": rotate,
-    "Shear": filled,
-    "Translate": filled,
+    "Shear": fill_value,
+    "Translate": fill_value,
 }

@@ -1,7 +1,7 @@
 """One neutral model of a training setup, whichever generation of OpenMMLab wrote it.
 
-The words are those of 1.x (mmpretrain): `bridge.py` turns 0.x (mmcls) configs into them. Schedules are the exception:
-the two generations mean different curves, so each keeps its own words here and its own rules in `schedule.py`.
+The words are those of 1.x (mmpretrain): `mmcls_0x.py` turns 0.x (mmcls) configs into them. Schedules are the exception:
+the two generations mean different curves, so each keeps its own words here and its own rules in `schedules.py`.
 """
 
 import os
@@ -15,10 +15,6 @@ from classlens.adapters.openmm import mmcls_0x
 from classlens.config import Config
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
-
-
-def nowhere(key: str) -> str:
-    return ""
 
 
 @dataclass(frozen=True)
@@ -38,21 +34,19 @@ class Split:
 
     @property
     def pipeline(self) -> tuple[Settings, ...]:
-        return pipeline_of(self.dataset)
+        """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
+        dataset = self.dataset
+        while (inner := next(iter(wrapped_datasets(dataset).values()), None)) is not None:
+            dataset = inner
+        return tuple(dataset.get("pipeline") or ())
 
 
-def inside(dataset: Settings) -> dict[str, Settings]:
+def wrapped_datasets(dataset: Settings) -> dict[str, Settings]:
     """The datasets inside a wrapper, under the key that leads to each."""
-    found = {f"datasets.{number}": one for number, one in enumerate(dataset.get("datasets") or ())}
+    wrapped = {f"datasets.{number}": one for number, one in enumerate(dataset.get("datasets") or ())}
     if "dataset" in dataset:
-        found["dataset"] = dataset["dataset"]
-    return {key: one for key, one in found.items() if isinstance(one, Mapping)}
-
-
-def pipeline_of(dataset: Settings) -> tuple[Settings, ...]:
-    """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
-    inner = next(iter(inside(dataset).values()), None)
-    return pipeline_of(inner) if inner is not None else tuple(dataset.get("pipeline") or ())
+        wrapped["dataset"] = dataset["dataset"]
+    return {key: one for key, one in wrapped.items() if isinstance(one, Mapping)}
 
 
 def with_pipeline(dataset: Settings, pipeline: Sequence[Settings]) -> Settings:
@@ -121,7 +115,8 @@ class Setup:
     hooks: tuple[Settings, ...] = ()
     load_from: str | None = None
     imports: tuple[str, ...] = ()
-    where: Callable[[str], str] = field(default=nowhere, compare=False)
+    may_lack_imports: bool = False
+    where: Callable[[str], str] = field(default=lambda key: "", compare=False)
 
 
 SPLITS = ("train", "val", "test")
@@ -135,20 +130,26 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
     Raises:
         ConfigError: a section is not of the form that its generation gives it.
     """
-    generation = generation_of(config)
-    splits = old_splits(config, path) if generation == "0.x" else new_splits(config, path)
+    is_old = bool(OLD_KEYS & config.keys()) and not NEW_KEYS & config.keys()
+    splits = old_splits(config, path) if is_old else new_splits(config, path)
+    # A file of class names is left to the dataset.
+    listed = ((split.dataset.get("metainfo") or {}).get("classes") for split in splits.values())
+    classes = next((names for names in listed if isinstance(names, list | tuple)), None)
+    custom = config.get("custom_imports") or {}
+    imports = custom.get("imports") or ()
     return Setup(
         path=path,
-        generation=generation,
+        generation="0.x" if is_old else "1.x",
         model=section(config, "model", path),
         splits=splits,
         preprocessing=preprocessing(config, splits, path),
-        batch_augments=batch_augments(config, generation),
-        optimization=old_optimization(config, path) if generation == "0.x" else new_optimization(config, path),
-        classes=class_names(splits),
+        batch_augments=batch_augments(config, is_old=is_old),
+        optimization=old_optimization(config, path) if is_old else new_optimization(config, path),
+        classes=None if classes is None else tuple(map(str, classes)),
         hooks=tuple(hook for hook in config.get("custom_hooks") or () if isinstance(hook, Mapping)),
         load_from=config.get("load_from"),
-        imports=custom_imports(config),
+        imports=(imports,) if isinstance(imports, str) else tuple(map(str, imports)),
+        may_lack_imports=bool(custom.get("allow_failed_imports", False)),
         where=partial(place, config),
     )
 
@@ -164,17 +165,13 @@ def place(config: Mapping[str, Any], key: str) -> str:
     return f"{file if near.startswith('..') else near}:{line}"
 
 
-def generation_of(config: Mapping[str, Any]) -> Literal["0.x", "1.x"]:
-    return "0.x" if OLD_KEYS & config.keys() and not NEW_KEYS & config.keys() else "1.x"
-
-
 def section(config: Mapping[str, Any], key: str, path: Path) -> Settings | None:
     """The dict under `key`; None where the config has none."""
-    found = config.get(key)
-    if found is None or isinstance(found, Mapping):
-        return found
+    value = config.get(key)
+    if value is None or isinstance(value, Mapping):
+        return value
     raise ConfigError(
-        f"{place(config, key) or path}: `{key}` is of type {type(found).__name__}, not dict",
+        f"{place(config, key) or path}: `{key}` is of type {type(value).__name__}, not dict",
         hint=f"write {key} = dict(...)",
     )
 
@@ -187,7 +184,13 @@ def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
         dataset = section(loader, "dataset", path) if loader else None
         if loader is None or dataset is None:
             continue
-        splits[name] = split_of(dataset, loader, places(config, f"{name}_dataloader.dataset", dataset))
+        splits[name] = Split(
+            dataset=dataset,
+            batch_size=loader.get("batch_size"),
+            drop_last=bool(loader.get("drop_last", False)),
+            sampler=loader.get("sampler") or {},
+            places=places(config, f"{name}_dataloader.dataset", dataset),
+        )
     return splits
 
 
@@ -210,15 +213,16 @@ def places(config: Mapping[str, Any], key: str, dataset: Settings, without: str 
 
     `without` is the start of inner keys that the config does not write: 0.x may have a list instead of a wrapper.
     """
-    written = enumerate(dataset.get("pipeline") or ())
-    kept = [
-        index for index, stage in written if not (isinstance(stage, Mapping) and stage.get("type") in mmcls_0x.FOLDED)
-    ]
-    found: dict[str, Sequence[str]] = {"": Lines(config, tuple(f"{key}.pipeline.{index}" for index in kept))}
-    for part, inner in inside(dataset).items():
+    keys = tuple(
+        f"{key}.pipeline.{index}"
+        for index, stage in enumerate(dataset.get("pipeline") or ())
+        if not (isinstance(stage, Mapping) and stage.get("type") in mmcls_0x.FOLDED)
+    )
+    result: dict[str, Sequence[str]] = {"": Lines(config, keys)}
+    for part, inner in wrapped_datasets(dataset).items():
         deeper = places(config, f"{key}.{part.removeprefix(without)}", inner)
-        found |= {f"{part}.{below}".rstrip("."): lines for below, lines in deeper.items()}
-    return found
+        result |= {f"{part}.{below}".rstrip("."): lines for below, lines in deeper.items()}
+    return result
 
 
 def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
@@ -226,65 +230,55 @@ def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
     data = section(config, "data", path) or {}
     splits = {}
     for name in SPLITS:
-        found = data.get(name)
-        if found is None:
+        dataset = data.get(name)
+        if dataset is None:
             continue
-        listed = "" if isinstance(found, Mapping) else "datasets."
-        if isinstance(found, list | tuple):
-            found = {"type": "ConcatDataset", "datasets": list(found)}
-        if not isinstance(found, Mapping):
-            raise ConfigError(f"{path}: `data.{name}` is of type {type(found).__name__}, not dict")
+        listed = "" if isinstance(dataset, Mapping) else "datasets."
+        if isinstance(dataset, list | tuple):
+            dataset = {"type": "ConcatDataset", "datasets": list(dataset)}
+        if not isinstance(dataset, Mapping):
+            raise ConfigError(f"{path}: `data.{name}` is of type {type(dataset).__name__}, not dict")
         loader = {**data, **(data.get(f"{name}_dataloader") or {})}
-        written = places(config, f"data.{name}", found, without=listed)
-        dataset = mmcls_0x.dataset(found, tested=name != "train")
-        splits[name] = split_of(dataset, {**loader, "batch_size": loader.get("samples_per_gpu")}, written)
+        splits[name] = Split(
+            dataset=mmcls_0x.translate_dataset(dataset, tested=name != "train"),
+            batch_size=loader.get("samples_per_gpu"),
+            drop_last=bool(loader.get("drop_last", False)),
+            sampler=loader.get("sampler") or {},
+            places=places(config, f"data.{name}", dataset, without=listed),
+        )
     return splits
-
-
-def split_of(dataset: Settings, loader: Settings, written: Mapping[str, Sequence[str]]) -> Split:
-    return Split(
-        dataset=dataset,
-        batch_size=loader.get("batch_size"),
-        drop_last=bool(loader.get("drop_last", False)),
-        sampler=loader.get("sampler") or {},
-        places=written,
-    )
 
 
 def preprocessing(config: Mapping[str, Any], splits: Mapping[str, Split], path: Path) -> Preprocessing:
     """The normalisation: a section of its own in 1.x, the Normalize stage of the test pipeline in 0.x."""
     model = section(config, "model", path) or {}
-    given = model.get("data_preprocessor") or section(config, "data_preprocessor", path)
-    if given is None:
-        given = next((stage for stage in stages_to_feed(splits) if stage.get("type") == "Normalize"), None)
-        given = {"to_rgb": True, **given} if given else {}
-    return Preprocessing(
-        mean=triple(given.get("mean")), std=triple(given.get("std")), to_rgb=bool(given.get("to_rgb", False))
+    settings = model.get("data_preprocessor") or section(config, "data_preprocessor", path)
+    if settings is None:
+        stages = next((splits[name].pipeline for name in ("test", "val", "train") if name in splits), ())
+        normalize = next((stage for stage in stages if stage.get("type") == "Normalize"), None)
+        settings = {"to_rgb": True, **normalize} if normalize else {}
+    mean, std = (
+        tuple(map(float, values)) if isinstance(values, Sequence) else None
+        for values in (settings.get("mean"), settings.get("std"))
     )
+    return Preprocessing(mean, std, to_rgb=bool(settings.get("to_rgb", False)))
 
 
-def stages_to_feed(splits: Mapping[str, Split]) -> tuple[Settings, ...]:
-    return next((splits[name].pipeline for name in ("test", "val", "train") if name in splits), ())
-
-
-def triple(values: object) -> tuple[float, ...] | None:
-    return tuple(float(value) for value in values) if isinstance(values, Sequence) else None
-
-
-def batch_augments(config: Mapping[str, Any], generation: str) -> BatchAugments:
+def batch_augments(config: Mapping[str, Any], *, is_old: bool) -> BatchAugments:
     """Mixup and its kin. In 0.x each has its `prob`; in 1.x `probs` lies beside them, or all are equally likely."""
     model = config.get("model") or {}
-    given = model.get("train_cfg") or {}
-    inner = model.get("data_preprocessor") or config.get("data_preprocessor") or {}
-    given = given if given.get("augments") else (inner.get("batch_augments") or {})
-    augments = given.get("augments") or []
+    settings = model.get("train_cfg") or {}
+    if not settings.get("augments"):
+        inner = model.get("data_preprocessor") or config.get("data_preprocessor") or {}
+        settings = inner.get("batch_augments") or {}
+    augments = settings.get("augments") or []
     augments = [augments] if isinstance(augments, Mapping) else list(augments)
-    if generation == "0.x":
+    if is_old:
         real = [augment for augment in augments if augment.get("type") != "Identity"]
-        chances = tuple(float(augment.get("prob", 1.0)) for augment in real)
-        return BatchAugments(tuple(mmcls_0x.batch_augment(augment) for augment in real), chances)
+        probabilities = tuple(float(augment.get("prob", 1.0)) for augment in real)
+        return BatchAugments(tuple(mmcls_0x.translate_batch_augment(augment) for augment in real), probabilities)
     equal = [1 / max(len(augments), 1)] * len(augments)
-    return BatchAugments(tuple(augments), tuple(float(chance) for chance in given.get("probs") or equal))
+    return BatchAugments(tuple(augments), tuple(map(float, settings.get("probs") or equal)))
 
 
 def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
@@ -292,6 +286,14 @@ def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
     wrapper = section(config, "optim_wrapper", path) or {}
     loop = section(config, "train_cfg", path) or {}
     scaling = section(config, "auto_scale_lr", path) or {}
+    schedulers = config.get("param_scheduler") or ()
+    schedulers = (schedulers,) if isinstance(schedulers, Mapping) else tuple(schedulers)
+    for entry in schedulers:
+        if not isinstance(entry, Mapping) or "type" not in entry:
+            raise ConfigError(
+                f"{place(config, 'param_scheduler') or path}: `param_scheduler` holds {entry!r:.60}, which is no scheduler",
+                hint="write it as dict(type='CosineAnnealingLR', ...), or a list of those",
+            )
     by_steps = str(loop.get("type", "")).endswith("IterBasedTrainLoop") or "max_epochs" not in loop
     return Optimization(
         optimizer=wrapper.get("optimizer"),
@@ -300,24 +302,11 @@ def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
         accumulation=wrapper.get("accumulative_counts") or 1,
         epochs=None if by_steps else loop.get("max_epochs"),
         steps=loop.get("max_iters") if by_steps else None,
-        param_scheduler=schedulers(config, path),
+        param_scheduler=schedulers,
         validation=(loop.get("val_begin", 1), loop.get("val_interval", 1000 if by_steps else 1)),
         base_batch_size=scaling.get("base_batch_size"),
         auto_scale=bool(scaling.get("enable", False)),
     )
-
-
-def schedulers(config: Mapping[str, Any], path: Path) -> tuple[Settings, ...]:
-    """`param_scheduler` as a list: it may be one dict, a list, or absent."""
-    given = config.get("param_scheduler")
-    entries = [given] if isinstance(given, Mapping) else given or []
-    for entry in entries:
-        if not isinstance(entry, Mapping) or "type" not in entry:
-            raise ConfigError(
-                f"{place(config, 'param_scheduler') or path}: `param_scheduler` holds {entry!r:.60}, which is no scheduler",
-                hint="write it as dict(type='CosineAnnealingLR', ...), or a list of those",
-            )
-    return tuple(entries)
 
 
 def old_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
@@ -337,18 +326,3 @@ def old_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
         lr_config=section(config, "lr_config", path),
         momentum_config=section(config, "momentum_config", path),
     )
-
-
-def custom_imports(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The modules of the user's own types, imported only if the config is trusted."""
-    given = (config.get("custom_imports") or {}).get("imports") or ()
-    return (given,) if isinstance(given, str) else tuple(map(str, given))
-
-
-def class_names(splits: Mapping[str, Split]) -> tuple[str, ...] | None:
-    """Class names that the config itself spells out; a file of names is left to the dataset."""
-    for split in splits.values():
-        names = (split.dataset.get("metainfo") or {}).get("classes")
-        if isinstance(names, list | tuple):
-            return tuple(str(name) for name in names)
-    return None

@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
+from classlens.adapters.openmm.setup import Setup
 from classlens.adapters.openmm.stages.transform import REFUSALS
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
@@ -65,6 +66,16 @@ def from_here() -> AbstractContextManager[None]:
     from classlens.adapters.python.import_target import importable
 
     return importable(".")
+
+
+def import_modules(setup: Setup) -> None:
+    """Import what `custom_imports` names, so that it registers its types; what may fail there may fail here."""
+    for module in setup.imports:
+        try:
+            imported(module, setup.where("custom_imports") or str(setup.path))
+        except ConfigError:
+            if not setup.may_lack_imports:
+                raise
 
 
 def is_package(module: str) -> bool:
