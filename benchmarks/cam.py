@@ -68,11 +68,11 @@ def plain(classifier: Classifier, count: int) -> Run:
     return run
 
 
-def ours(classifier: Classifier, count: int, *, methods=("GradCAM",), targets=TARGET, manner=None) -> Run:
+def ours(classifier: Classifier, count: int, *, methods=("GradCAM",), targets=TARGET, options=None) -> Run:
     layer, images = LAYERS[classifier.name], pictures(count)
 
     def run():
-        result = explain(classifier, images, methods=methods, layers=layer, targets=targets, manner=manner)
+        result = explain(classifier, images, methods=methods, layers=layer, targets=targets, options=options)
         return [saliency.heatmap() for saliency in result]
 
     return run
@@ -140,7 +140,7 @@ def contestants(classifier: Classifier, part: str) -> tuple[int, Contestants]:
     mine = {
         "six": {"methods": SIX},
         "classes": {"targets": "top5"},
-        "smooth": {"manner": aug},
+        "smooth": {"options": aug},
     }.get(part, {})
     makers: dict[str, Callable[[], Run]] = {"ours": lambda: ours(classifier, count, **mine)}
     if part == "one":

@@ -121,7 +121,7 @@ def measure(family: str, name: str) -> dict[str, object]:
     import torch
 
     import classlens
-    from classlens.cam.feeding import encoded
+    from classlens.cam.classifier import encoded
     from classlens.cam.model_state import preserved
 
     torch.set_num_threads(1)

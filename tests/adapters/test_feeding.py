@@ -15,8 +15,7 @@ from torchvision.transforms import v2
 import classlens
 from classlens.adapters import open_source
 from classlens.cam.explain import ExplainOptions
-from classlens.cam.faithfulness import evaluate
-from classlens.cam.feeding import box_as_fed, prepared
+from classlens.cam.faithfulness import box_as_fed, evaluate
 from classlens.errors import DataError, ModelError
 from classlens.image import Image
 
@@ -35,10 +34,10 @@ def picture(seed=0, size=(50, 70)):
     return Image(np.array(Pillow.fromarray(coarse).resize(size[::-1], Pillow.Resampling.BICUBIC)))
 
 
-def explained(source, *pictures, **manner):
+def explained(source, *pictures, **options):
     """The score of every class, picture by picture, as classlens has it."""
     classifier = source if isinstance(source, classlens.Classifier) else open_source(source).classifier()
-    maps = classlens.explain(classifier, pictures, targets=list(range(SCORES)), manner=ExplainOptions(**manner))
+    maps = classlens.explain(classifier, pictures, targets=list(range(SCORES)), options=ExplainOptions(**options))
     return torch.tensor([one.logit for one in maps]).reshape(len(pictures), SCORES)
 
 
@@ -139,7 +138,7 @@ def test_a_transform_that_resizes_and_encodes_at_once_feeds_no_whole_pictures():
 def test_a_box_is_followed_through_a_pipeline_that_normalises_per_picture():
     classifier = open_source((network(), PIPELINES["image"][0])).classifier()
 
-    box = box_as_fed(lambda one: prepared(classifier, one), (64, 64), (16, 8, 48, 32))
+    box = box_as_fed(classifier.prepare, (64, 64), (16, 8, 48, 32))
 
     assert box == (8, 4, 24, 16)
 

@@ -211,7 +211,7 @@ def test_a_whole_picture_is_encoded_by_the_processor_without_its_resizing(tmp_pa
         open_source(save(tmp_path, network, processor)).classifier(),
         picture,
         targets=[0, 1, 2],
-        manner=classlens.ExplainOptions(whole=True),
+        options=classlens.ExplainOptions(whole=True),
     )
 
     assert [one.logit for one in maps] == pytest.approx(expected.tolist(), abs=1e-5)

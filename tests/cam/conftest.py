@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from classlens.cam.classifier import Classifier
-from classlens.cam.feeding import scaled_whole
+from classlens.cam.classifier import Classifier, scaled_whole
 from classlens.dataset.decode import read_image
 from classlens.image import Encoding, Image
 

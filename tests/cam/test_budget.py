@@ -1,6 +1,6 @@
 import pytest
 
-from classlens.cam.cost import affordable, peak_of_one
+from classlens.cam.explain import affordable, peak_of_one
 from classlens.cam.layers import find_layers
 from tests.cam.conftest import classifier_of
 

@@ -104,7 +104,7 @@ def test_a_batch_gives_what_single_pictures_give(pooled, method):
 def test_the_batch_size_changes_nothing(pooled):
     pictures = [noise_image(8, 8, seed=seed) for seed in range(5)]
     large, small = (
-        explain(pooled, pictures, layers="1", targets="top2", manner=ExplainOptions(aug_smooth=True, batch_size=size))
+        explain(pooled, pictures, layers="1", targets="top2", options=ExplainOptions(aug_smooth=True, batch_size=size))
         for size in (64, 7)
     )
 
@@ -115,7 +115,7 @@ def test_the_batch_size_changes_nothing(pooled):
 
 def test_fewer_bits_in_the_model_leave_float32_maps_that_are_nearly_the_same(pooled, noise):
     exact, rough = (
-        explain(pooled, noise, layers="1", targets=1, manner=ExplainOptions(precision=precision))[0]
+        explain(pooled, noise, layers="1", targets=1, options=ExplainOptions(precision=precision))[0]
         for precision in ("float32", "bf16")
     )
 
@@ -129,9 +129,9 @@ def test_fewer_bits_in_the_model_leave_float32_maps_that_are_nearly_the_same(poo
 
 def test_progress_is_told_after_every_batch(pooled):
     told = []
-    manner = ExplainOptions(batch_size=2, progress=lambda *step: told.append(step))
+    options = ExplainOptions(batch_size=2, progress=lambda *step: told.append(step))
 
-    explain(pooled, [noise_image(8, 8, seed=seed) for seed in range(5)], layers="1", manner=manner)
+    explain(pooled, [noise_image(8, 8, seed=seed) for seed in range(5)], layers="1", options=options)
 
     assert told == [("pictures", 2, 5), ("pictures", 4, 5), ("pictures", 5, 5)]
 
@@ -258,7 +258,7 @@ def test_a_layer_with_a_tuple_is_looked_at_by_its_first_tensor(noise):
 def test_one_class_for_each_picture(pooled):
     pictures = [noise_image(8, 8, seed=seed) for seed in range(3)]
 
-    result = explain(pooled, pictures, layers="1", targets=(2, 0, 1), manner=ExplainOptions(batch_size=2))
+    result = explain(pooled, pictures, layers="1", targets=(2, 0, 1), options=ExplainOptions(batch_size=2))
 
     assert [saliency.target for saliency in result] == [2, 0, 1]
     with pytest.raises(ValueError, match="2 target classes for 3 pictures"):
@@ -274,7 +274,7 @@ def test_a_contrast_is_the_difference_of_two_maps_where_everything_is_linear(poo
 
 
 def test_a_whole_picture_keeps_its_aspect_ratio(trained, cat_and_cup):
-    whole = explain(trained, cat_and_cup, manner=ExplainOptions(whole=True))[0]
+    whole = explain(trained, cat_and_cup, options=ExplainOptions(whole=True))[0]
     cropped = explain(trained, cat_and_cup)[0]
 
     assert whole.image.size == (224, 448)
@@ -283,7 +283,7 @@ def test_a_whole_picture_keeps_its_aspect_ratio(trained, cat_and_cup):
 
 
 def test_a_trained_network_sees_the_cat_left_and_the_cup_right(trained, cat_and_cup):
-    result = explain(trained, cat_and_cup, targets=[TABBY, ESPRESSO], manner=ExplainOptions(whole=True))
+    result = explain(trained, cat_and_cup, targets=[TABBY, ESPRESSO], options=ExplainOptions(whole=True))
 
     cat, cup = (saliency.heatmap().values for saliency in result)
     assert cat[:, :224].sum() > 0.8 * cat.sum()

@@ -7,8 +7,17 @@ from scipy.integrate import trapezoid
 from torch import nn
 
 from classlens.cam.explain import ExplainOptions, explain
-from classlens.cam.faithfulness import BETTER, Faithfulness, energy, evaluate, evaluations, filled_in, mean, pointing
-from classlens.cam.feeding import box_as_fed
+from classlens.cam.faithfulness import (
+    BETTER,
+    Faithfulness,
+    box_as_fed,
+    energy,
+    evaluate,
+    evaluations,
+    filled_in,
+    mean,
+    pointing,
+)
 from classlens.cam.saliency import ExplainedClass, Heatmap, Saliency
 from classlens.image import Image
 from tests.cam.conftest import ESPRESSO, classifier_of
@@ -93,7 +102,7 @@ def test_a_map_about_no_class_is_refused(pooled, noise):
 
 def test_a_trained_network_s_map_beats_the_baselines_by_every_measure(trained, cat_and_cup):
     smaller = replace(trained, size=(128, 128))
-    found = explain(smaller, cat_and_cup, targets=ESPRESSO, manner=ExplainOptions(whole=True))[0]
+    found = explain(smaller, cat_and_cup, targets=ESPRESSO, options=ExplainOptions(whole=True))[0]
 
     result = evaluate(smaller, found, box=(128, 0, 256, 128))
 

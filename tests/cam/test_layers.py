@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from classlens.cam.classifier import Classifier
-from classlens.cam.cost import peak_of_one
-from classlens.cam.explain import ExplainOptions, explain
+from classlens.cam.explain import ExplainOptions, explain, peak_of_one
 from classlens.cam.layers import default_layer, find_layers, preview
 from classlens.cam.randomization import randomization_test
 from classlens.errors import ModelError, NotFound
@@ -192,7 +191,7 @@ def test_the_default_layer_is_looked_for_at_the_size_of_the_picture_fed(whole):
     """The record says 640 x 640, as for a test pipeline that leaves pictures as large as they are."""
     classifier = classifier_of(OneSize().eval(), size=(640, 640))
 
-    found = explain(classifier, noise_image(32, 32), manner=ExplainOptions(whole=whole))
+    found = explain(classifier, noise_image(32, 32), options=ExplainOptions(whole=whole))
 
     assert [(saliency.layer, saliency.values.shape) for saliency in found] == [("norm", (8, 8))]
 

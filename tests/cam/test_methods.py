@@ -2,11 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from classlens.cam.cost import runs_ahead, seconds_a_run
-from classlens.cam.explain import ExplainOptions, explain
+from classlens.cam.explain import ExplainOptions, explain, runs_ahead, seconds_a_run
 from classlens.cam.layers import find_layers
-from classlens.cam.methods import METHODS, find_method
-from classlens.cam.methods.method_functions import functions
+from classlens.cam.methods import METHODS, find_method, load_function
 from classlens.cam.methods.weights import first_component, first_component_of_evidence
 from classlens.cam.probe import Evidence
 from classlens.cam.targets import Objective
@@ -36,7 +34,7 @@ def test_an_unknown_method_is_refused():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_the_table_exists_and_has_a_paper(name):
-    assert all(map(callable, functions(METHODS[name])))
+    assert all(callable(load_function(address)) for address in (METHODS[name].weigh, METHODS[name].collapse) if address)
     assert METHODS[name].paper
 
 
@@ -79,7 +77,7 @@ def test_the_sign_of_a_component_of_evidence_puts_what_speaks_for_the_class_up()
 @pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.quick and not one.adds_channels])
 def test_eigen_smooth_leaves_a_method_alone_that_adds_up_no_channels(pooled, noise, method):
     usual, smooth = (
-        explain(pooled, noise, methods=method, layers="0", targets=1, manner=ExplainOptions(eigen_smooth=smooth))[
+        explain(pooled, noise, methods=method, layers="0", targets=1, options=ExplainOptions(eigen_smooth=smooth))[
             0
         ].values
         for smooth in (False, True)
@@ -97,7 +95,7 @@ def test_grad_cam_plus_plus_weighs_as_the_paper_where_its_constant_is_small():
     """Chattopadhay et al., eq. 19, written out with loops."""
     activations, gradients = random_features((1, 2, 3, 3)).abs(), random_features((1, 2, 3, 3), seed=1)
 
-    weighted = functions(METHODS["GradCAM++"])[0](Evidence(activations, gradients))
+    weighted = load_function(METHODS["GradCAM++"].weigh)(Evidence(activations, gradients))
 
     for channel in range(2):
         a, g = activations[0, channel].double().numpy(), gradients[0, channel].double().numpy()
@@ -276,7 +274,7 @@ def test_channels_that_are_the_same_everywhere_are_asked_about_once():
         methods="ScoreCAM",
         layers="1",
         targets=35,
-        manner=ExplainOptions(progress=lambda *step: told.append(step)),
+        options=ExplainOptions(progress=lambda *step: told.append(step)),
     )
 
     assert told[:-1][-1] == ("ScoreCAM", 11, 40)
@@ -284,11 +282,11 @@ def test_channels_that_are_the_same_everywhere_are_asked_about_once():
 
 def test_slow_methods_tell_how_far_they_are_and_take_as_many_samples_as_wanted(pooled, noise):
     told = []
-    manner = ExplainOptions(batch_size=4, samples=6, progress=lambda *step: told.append(step))
+    options = ExplainOptions(batch_size=4, samples=6, progress=lambda *step: told.append(step))
 
     few, usual = (
-        explain(pooled, noise, methods="RISE", layers="1", targets=1, manner=one)[0]
-        for one in (manner, ExplainOptions())
+        explain(pooled, noise, methods="RISE", layers="1", targets=1, options=one)[0]
+        for one in (options, ExplainOptions())
     )
 
     assert told == [("RISE", 4, 6), ("RISE", 6, 6), ("pictures", 1, 1)]
@@ -299,19 +297,19 @@ def test_slow_methods_tell_how_far_they_are_and_take_as_many_samples_as_wanted(p
 def test_a_batch_of_slow_maps_is_that_of_single_pictures(pooled, method):
     pictures = [noise_image(8, 8, seed=seed) for seed in range(3)]
     together = explain(
-        pooled, pictures, methods=method, layers="1", targets=1, manner=ExplainOptions(batch_size=5, samples=8)
+        pooled, pictures, methods=method, layers="1", targets=1, options=ExplainOptions(batch_size=5, samples=8)
     )
 
     for picture, one in zip(pictures, together, strict=True):
-        alone = explain(pooled, picture, methods=method, layers="1", targets=1, manner=ExplainOptions(samples=8))[0]
+        alone = explain(pooled, picture, methods=method, layers="1", targets=1, options=ExplainOptions(samples=8))[0]
         np.testing.assert_allclose(one.values, alone.values, rtol=1e-4, atol=1e-5)
 
 
 def test_the_cost_of_slow_methods_is_known_before(pooled):
-    manner = ExplainOptions(samples=7)
+    options = ExplainOptions(samples=7)
 
     found = runs_ahead(
-        pooled, ["GradCAM", "ScoreCAM", "SS-CAM", "Occlusion", "RISE"], find_layers(pooled, ["0", "1"]), manner
+        pooled, ["GradCAM", "ScoreCAM", "SS-CAM", "Occlusion", "RISE"], find_layers(pooled, ["0", "1"]), options
     )
 
     assert found == {"ScoreCAM": 8, "SS-CAM": 56, "Occlusion": 49, "RISE": 7}

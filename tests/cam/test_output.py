@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 import classlens
+from classlens.cam.classifier import encoded
 from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import evaluate
-from classlens.cam.feeding import encoded
+from classlens.cam.forward import describe_output
 from classlens.cam.methods import METHODS
-from classlens.cam.output import describe_output
 from classlens.errors import ModelError
 from tests.cam.conftest import classifier_of, noise_image
 
@@ -210,7 +210,7 @@ def test_every_method_takes_a_single_logit(noise):
         layers="relu",
         methods=methods,
         targets=[0, 1],
-        manner=ExplainOptions(samples=2),
+        options=ExplainOptions(samples=2),
     )
 
     assert len(found) == 2 * len(methods)

@@ -71,11 +71,11 @@ def test_the_rest_of_the_network_does_not_run_behind_the_last_layer_that_they_ne
 @pytest.mark.parametrize("kind", [torch.float32, torch.half, torch.bfloat16, torch.double])
 def test_every_method_draws_a_network_of_the_user_in_every_precision(kind, picture):
     classifier = opened(Tutorial().to(kind))
-    manner = ExplainOptions(samples=2)
+    options = ExplainOptions(samples=2)
 
-    found = explain(classifier, picture, methods=METHODS_FOR_ALL, layers="conv2", targets=1, manner=manner)
+    found = explain(classifier, picture, methods=METHODS_FOR_ALL, layers="conv2", targets=1, options=options)
 
-    usual = explain(opened(Tutorial()), picture, methods=METHODS_FOR_ALL, layers="conv2", targets=1, manner=manner)
+    usual = explain(opened(Tutorial()), picture, methods=METHODS_FOR_ALL, layers="conv2", targets=1, options=options)
     assert [one.method for one in found] == METHODS_FOR_ALL
     for one, other in zip(found, usual, strict=True):
         if one.method in SLOW:

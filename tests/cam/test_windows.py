@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from classlens.cam.capture import observe
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
-from classlens.cam.hooks import noise
+from classlens.cam.forward import noise
 from classlens.cam.layers import find_layers
 from classlens.cam.model_state import preserved
 from classlens.errors import ModelError

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image as Pillow
 
 import classlens
+from classlens.cli.display import FRAME, fit_screen
 from classlens.cli.main import main
-from classlens.cli.picture_window import FRAME, fit_screen
 from classlens.dataset.decode import read_image
 from classlens.image import Image
 from classlens.runs import processes

@@ -374,7 +374,7 @@ def test_an_empty_map_has_no_hottest_place_and_what_it_is_missing_is_said(capsys
     told = capsys.readouterr()
 
     assert "hottest" not in told.out
-    assert "is empty: no evidence for the class" in told.err
+    assert "is empty: no evidence for this class" in told.err
     assert "choose a layer behind the activation, e.g. --target-layers backbone.layers.6" in told.err
     main(["cam", CAT, "demo", "--method", "FEM", "XGradCAM", "--target-layers", "backbone.layers.6"])
     assert "warning" not in capsys.readouterr().err

@@ -113,9 +113,9 @@ def theirs(method, classifier, names, pictures, *, reshape=None, targets=TARGETS
         return cam(batch, wanted, **smoothing)
 
 
-def ours(classifier, methods, names, pictures, *, manner=None, targets=TARGETS) -> Explanation:
+def ours(classifier, methods, names, pictures, *, options=None, targets=TARGETS) -> Explanation:
     wanted = None if targets is None else targets[: len(pictures)]
-    return explain(classifier, pictures, methods=methods, layers=names, targets=wanted, manner=manner)
+    return explain(classifier, pictures, methods=methods, layers=names, targets=wanted, options=options)
 
 
 def heatmaps(explanation: Explanation, method: str) -> np.ndarray:
@@ -164,7 +164,7 @@ def test_eigen_smooth_is_equal_up_to_sign(careful, classifier, method):
     names = [LAYERS[classifier.name][1]]
     reference = theirs(method, classifier, names, photos(2), eigen_smooth=True)
 
-    mine = ours(classifier, [method], names, photos(2), manner=ExplainOptions(eigen_smooth=True))
+    mine = ours(classifier, [method], names, photos(2), options=ExplainOptions(eigen_smooth=True))
 
     assert max(map(upright, mine, reference)) < 1e-4
 
@@ -172,7 +172,7 @@ def test_eigen_smooth_is_equal_up_to_sign(careful, classifier, method):
 @pytest.mark.parametrize("names", [[2], [1, 2]], ids=["one layer", "two layers"])
 def test_aug_smooth_is_equal(careful, efficientnet, names):
     layers = [LAYERS[efficientnet.name][name] for name in names]
-    mine = ours(efficientnet, ["GradCAM", "LayerCAM"], layers, photos(2), manner=ExplainOptions(aug_smooth=True))
+    mine = ours(efficientnet, ["GradCAM", "LayerCAM"], layers, photos(2), options=ExplainOptions(aug_smooth=True))
 
     for method in ("GradCAM", "LayerCAM"):
         assert difference(method, mine, theirs(method, efficientnet, layers, photos(2), aug_smooth=True)) < 1e-4

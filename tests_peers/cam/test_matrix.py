@@ -118,12 +118,17 @@ def encoded(classifier: Classifier, count: int) -> torch.Tensor:
 
 @cache
 def ours(
-    case: Case, methods: tuple[str, ...], layers: tuple[str, ...], count: int, manner: ExplainOptions | None = None
+    case: Case, methods: tuple[str, ...], layers: tuple[str, ...], count: int, options: ExplainOptions | None = None
 ) -> Explanation:
     """All methods from one pass."""
     targets = TARGETS[:count]
     return explain(
-        network(case), list(pictures(case.side)[:count]), methods=methods, layers=layers, targets=targets, manner=manner
+        network(case),
+        list(pictures(case.side)[:count]),
+        methods=methods,
+        layers=layers,
+        targets=targets,
+        options=options,
     )
 
 
@@ -186,11 +191,11 @@ class TestAgainstGradCam:
         assert {method: error for method, error in wrong.items() if error > CLOSE} == {}
 
     def test_eigen_smooth(self, careful, case, count, layers):  # noqa: F811
-        names, manner = case.layers[-layers:], ExplainOptions(eigen_smooth=True)
+        names, options = case.layers[-layers:], ExplainOptions(eigen_smooth=True)
 
         wrong = {
             method: worst(
-                ours(case, BY_GRADIENT, names, count, manner),
+                ours(case, BY_GRADIENT, names, count, options),
                 method,
                 theirs(case, method, names, count, eigen_smooth=True),
                 off_up_to_signs,
@@ -202,11 +207,11 @@ class TestAgainstGradCam:
 
     def test_aug_smooth(self, careful, case, count, layers):  # noqa: F811
         """Of two methods: what is done to the picture and its maps is the same for all."""
-        names, manner = case.layers[-layers:], ExplainOptions(aug_smooth=True)
+        names, options = case.layers[-layers:], ExplainOptions(aug_smooth=True)
 
         wrong = {
             method: worst(
-                ours(case, BY_GRADIENT, names, count, manner),
+                ours(case, BY_GRADIENT, names, count, options),
                 method,
                 theirs(case, method, names, count, aug_smooth=True),
                 off,

@@ -11,7 +11,7 @@ from torchcam.methods import ISCAM, SSCAM
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.layers import find_layers
-from classlens.cam.methods.input_space import random_mask
+from classlens.cam.methods.probing import random_mask
 from classlens.cam.saliency import Saliency
 from classlens.image import Encoding, Image
 from tests_peers.cam.test_grad_cam import careful, photos, upright  # noqa: F401 - `careful` is a fixture
@@ -104,7 +104,7 @@ def test_eigen_smooth_leaves_components_alone(careful, resnet, method):  # noqa:
     reference = method(resnet.module, modules)(encoded(resnet), None, eigen_smooth=True)
 
     name = {"KPCA_CAM": "KPCA-CAM"}.get(method.__name__, method.__name__)
-    mine = list(explain(resnet, pictures(2), methods=name, layers="layer2", manner=ExplainOptions(eigen_smooth=True)))
+    mine = list(explain(resnet, pictures(2), methods=name, layers="layer2", options=ExplainOptions(eigen_smooth=True)))
 
     assert max(map(upright, mine, reference)) < 1e-4
 
@@ -188,7 +188,7 @@ def test_rise_is_the_mean_of_its_masks_weighted_by_what_they_leave(resnet):
         methods="RISE",
         layers="layer1",
         targets=TARGETS,
-        manner=ExplainOptions(samples=60, batch_size=7),
+        options=ExplainOptions(samples=60, batch_size=7),
     )
 
     np.testing.assert_allclose(np.stack([one.values for one in mine]), (total / 60 / 0.5).numpy(), atol=1e-5)

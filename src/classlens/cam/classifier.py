@@ -1,14 +1,16 @@
-"""The record that the CAM engine reads: a model, how to feed it, and where to look inside it."""
+"""The record that the CAM engine reads: a model, how to feed it, and where to look inside it; and pictures as it is fed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
+from PIL import Image as Pillow
 from torch import Tensor, nn
 
-from classlens.arrays import Float
+from classlens.arrays import Float, Shaped
 from classlens.image import Encoding, Image
 
 Kind: TypeAlias = Literal["softmax", "sigmoid"]
@@ -28,7 +30,7 @@ class Classifier:
     (`Image.encoded`), or leave them to `encoding`. `logits` maps an encoded batch to class scores; what they are the
     engine sees in the first pass (`cam.output`), and `output` makes probabilities of logits, None where nobody says.
     `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say what the engine
-    would otherwise find by probing the model. `notes` are what the user should hear about how it is fed.
+    would otherwise find by probing the model. `notes` are what the user should know about how it is fed.
     """
 
     name: str
@@ -52,7 +54,7 @@ class Classifier:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A place inside the model: its full name, see `layers_of`, and the module itself."""
+    """A place inside the model: its full name, see `modules_of`, and the module itself."""
 
     name: str
     module: nn.Module
@@ -66,16 +68,16 @@ def modules_of(classifier: Classifier) -> dict[str, nn.Module]:
     """Every module by its name in `module.named_modules()`, without what compiling or data parallelism put in."""
     named = {name: module for name, module in classifier.module.named_modules() if name}
     prefix = "module." if all(name.split(".")[0] == "module" for name in named) else ""
-    found = {bare(name).removeprefix(prefix): module for name, module in named.items()}
-    return {name: module for name, module in found.items() if name and f"{name}." != prefix}
+    plain = {without_compiling(name).removeprefix(prefix): module for name, module in named.items()}
+    return {name: module for name, module in plain.items() if name and f"{name}." != prefix}
 
 
-def bare(name: str) -> str:
+def without_compiling(name: str) -> str:
     return ".".join(step for step in name.split(".") if step != "_orig_mod") if "_orig_mod" in name else name
 
 
 PRECISIONS = ("float32", "bf16")
-IN_FEWER_BITS: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
+IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
 """The records made here, so that what the engine finds out about one is known the next time."""
 
 
@@ -83,16 +85,58 @@ def computing_in(classifier: Classifier, precision: str) -> Classifier:
     """The same classifier with its passes in that precision, and its logits in float32."""
     if precision == "float32":
         return classifier
-    if classifier not in IN_FEWER_BITS:
-        IN_FEWER_BITS[classifier] = replace(classifier, logits=autocast_logits(classifier.logits))
-    return IN_FEWER_BITS[classifier]
+    if classifier not in IN_BF16:
+        original = classifier.logits
+
+        def autocast_logits(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+            with torch.autocast(batch.device.type, torch.bfloat16):
+                return original(batch).float()
+
+        IN_BF16[classifier] = replace(classifier, logits=autocast_logits)
+    return IN_BF16[classifier]
 
 
-def autocast_logits(logits: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same scores, computed in bfloat16 where torch's autocast holds that for safe."""
+def scaled_whole(classifier: Classifier, image: Image) -> Image:
+    """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for.
 
-    def run(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
-        with torch.autocast(batch.device.type, torch.bfloat16):
-            return logits(batch).float()
+    Raises:
+        DataError: the test pipeline resizes and encodes in one step.
+    """
+    keeps_size = classifier.prepare(image).size == image.size
+    scale = 1 if keeps_size else min(classifier.size) / min(image.size)
+    height, width = (max(1, round(side * scale)) for side in image.size)
+    if (height, width) != image.size:
+        resized = Pillow.fromarray(image.pixels).resize((width, height), Pillow.Resampling.BICUBIC)
+        image = Image(np.asarray(resized))
+    return classifier.prepare_whole(image)
 
-    return run
+
+def encoded(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "batch 3 height width"]:
+    """Pictures of one size as the batch that the model reads, on the CPU.
+
+    Raises:
+        ValueError: the record's encoding does not put channels first.
+    """
+    if classifier.encoding.layout != "CHW":
+        raise ValueError(f"{classifier.name}: a model reads channels first, its encoding says {classifier.encoding}")
+    batch = np.empty((len(pictures), 3, *pictures[0].size), np.float32)
+    for place, picture in enumerate(pictures):
+        batch[place] = classifier.encoding.encode(picture) if picture.encoded is None else picture.encoded
+    return torch.from_numpy(batch)
+
+
+VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
+AS_IT_IS = VARIANTS.index((False, 1.0))
+
+
+def varied(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "variants_batch 3 height width"]:
+    """All variants in one batch: every picture's first variant, then every picture's second, ..."""
+    mirrored = batch.flip(-1)
+    return torch.cat([(mirrored if flipped else batch) * factor for flipped, factor in VARIANTS])
+
+
+def turned_back(maps: Shaped[Tensor, "variants batch height width"]) -> Shaped[Tensor, "variants batch height width"]:
+    """The maps of `varied` pictures in the orientation of the pictures themselves; a single variant stays as it is."""
+    if len(maps) == 1:
+        return maps
+    return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in zip(maps, VARIANTS, strict=True)])

@@ -1,21 +1,34 @@
-"""Answer a question about one batch: one forward pass, one gradient per class, then every method's formula."""
+"""Explain the pictures of a batch: one forward pass, one gradient per class, then every method's formula."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
+from time import monotonic
 
+import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from classlens.arrays import Float
 from classlens.cam.capture import Captured, observe
-from classlens.cam.classifier import PRECISIONS, Classifier, Layer, computing_in
-from classlens.cam.feeding import AS_IT_IS, VARIANTS, encoded, prepared, scaled_whole, turned_back, varied
-from classlens.cam.layers import find_layers
-from classlens.cam.methods import METHODS, Method, find_method
-from classlens.cam.methods.method_functions import functions
-from classlens.cam.methods.weights import first_component, first_component_of_evidence
-from classlens.cam.model_state import device_of, preserved
-from classlens.cam.output import check_unsaturated, names_of, output_of
+from classlens.cam.classifier import (
+    AS_IT_IS,
+    PRECISIONS,
+    VARIANTS,
+    Classifier,
+    Layer,
+    computing_in,
+    encoded,
+    layers_of,
+    scaled_whole,
+    turned_back,
+    varied,
+)
+from classlens.cam.forward import check_unsaturated, first_tensor, hooked, logits_of, names_of, noise, output_of
+from classlens.cam.layers import find_layers, survey
+from classlens.cam.methods import METHODS, PCA, PCA_OF_EVIDENCE, Method, find_method, load_function
+from classlens.cam.model_state import placement_of, preserved
 from classlens.cam.probe import Evidence, Probe, quickest_order
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
 from classlens.cam.targets import PREDICTED, Objective, Target, objectives, probabilities
@@ -32,10 +45,10 @@ class ExplainOptions:
     `whole` feeds the picture uncropped, its short side as long as the model's. `eigen_smooth` replaces the sum over
     channels by their first principal component, where a method has such a sum (`Method.adds_channels`). `aug_smooth`
     averages over six variants of the picture. `batch_size` pictures (variants count) go through the model at once.
-    `precision` "bf16" runs the model under autocast; maps are float32 nevertheless. `samples` is how often methods ask
-    that draw or go in steps (`Method.asks` if not given). `progress` is told what is counted, how many of them are done,
-    and of how many: "pictures" after every batch; and the passes of a method that runs the model again and again, by its
-    name.
+    `precision` "bf16" runs the model under autocast; maps are float32 nevertheless. `samples` is how often methods run
+    the model that take samples or steps (`Method.asks` by default). `progress` is called with what is counted, how many of
+    them are done, and of how many: "pictures" after every batch; and the passes of a method that runs the model again
+    and again, by its name.
     """
 
     whole: bool = False
@@ -48,7 +61,7 @@ class ExplainOptions:
 
     def __post_init__(self) -> None:
         if self.samples is not None and self.samples < 1:
-            raise ValueError(f"a method draws at least one sample, not {self.samples}")
+            raise ValueError(f"a method takes at least one sample, not {self.samples}")
         if self.batch_size < 1:
             raise ValueError(f"a batch holds at least one picture, not {self.batch_size}")
         if self.precision not in PRECISIONS:
@@ -62,204 +75,13 @@ class ExplainOptions:
 
 @dataclass(frozen=True, eq=False)
 class ExplainJob:
-    """What is asked of every batch."""
+    """What is wanted of every batch."""
 
     classifier: Classifier
     methods: tuple[Method, ...]
     layers: tuple[Layer, ...]
-    wishes: tuple[Target, ...]
-    manner: ExplainOptions
-
-    @property
-    def classless(self) -> bool:
-        return not self.wishes and all(method.needs == "activations" for method in self.methods)
-
-    @property
-    def wants_gradients(self) -> bool:
-        return any(method.needs == "gradients" for method in self.methods)
-
-
-@dataclass(frozen=True, eq=False)
-class MethodMaps:
-    """The maps of one method at one layer for one class: variants x pictures of the batch."""
-
-    method: str
-    layer: str
-    subjects: tuple[ExplainedClass | None, ...]
-    values: Float[Tensor, "variants batch height width"]
-    signed: bool
-
-
-def answer(question: ExplainJob, pictures: list[Image], indices: list[int]) -> list[list[Saliency]]:
-    """The maps of some of the pictures, all of one size: for each, class by class, method by method, layer by layer.
-
-    To be called inside `borrowed(question.classifier.module)`.
-    """
-    classifier, manner = question.classifier, question.manner
-    batch = encoded(classifier, [pictures[index] for index in indices]).to(device_of(classifier.module))
-    inputs = varied(batch) if manner.aug_smooth else batch
-    seen = observe(classifier, inputs, question.layers, stop=question.classless)
-    maps = list(all_maps(question, inputs, seen, indices))
-    return [of_picture(maps, place, pictures[index], index) for place, index in enumerate(indices)]
-
-
-def of_picture(maps: list[MethodMaps], place: int, picture: Image, index: int) -> list[Saliency]:
-    """The maps of the picture at a place of the batch; a class that was asked for twice, by name and as top 1, once."""
-    found: dict[tuple[str, str, ExplainedClass | None], Saliency] = {}
-    for one in maps:
-        subject = one.subjects[place]
-        if (one.method, one.layer, subject) not in found:
-            values, cap = one.values[:, place].cpu().numpy(), METHODS[one.method].cap
-            found[one.method, one.layer, subject] = Saliency(
-                picture, values, one.method, one.layer, subject, index, one.signed, cap
-            )
-    return list(found.values())
-
-
-def all_maps(question: ExplainJob, batch: Tensor, seen: Captured, indices: list[int]) -> Iterator[MethodMaps]:
-    """Every class, method and layer; the gradients of one class are dropped before the next one's are made."""
-    variants = question.manner.variants
-    wanted = asked(question, seen, indices)
-    for objective in wanted:
-        subjects: tuple[ExplainedClass | None, ...] = (None,) * len(indices)
-        if seen.logits is not None and objective is not None:
-            subjects = subjects_of(objective, as_fed(seen.logits, variants), question.classifier)
-            if objective.against is None and any(method.needs != "activations" for method in question.methods):
-                check_unsaturated(question.classifier, [subject.probability for subject in subjects])
-        evidence = collect(question, batch, seen, objective, last=objective is wanted[-1])
-        for method in question.methods:
-            weigh, collapse = functions(method)
-            if question.manner.eigen_smooth and method.adds_channels:
-                collapse = first_component_of_evidence if method.needs == "gradients" else first_component
-            for layer, shown in zip(seen.layers, evidence[method.score], strict=True):
-                weighted = weigh(equipped(question, method, shown))
-                values = meaningful(collapse(weighted), weighted).detach().float()
-                values = turned_back(values.reshape(variants, -1, *values.shape[1:]))
-                at = "input" if method.at == "input" else layer.name
-                yield MethodMaps(method.name, at, subjects, values, method.amounts and is_signed(shown.activations))
-                if method.at == "input":
-                    break
-
-
-def meaningful(
-    values: Float[Tensor, "batch height width"], weighted: Float[Tensor, "batch channels height width"]
-) -> Float[Tensor, "batch height width"]:
-    """The maps, zero where what is left of a sum over channels is rounding only.
-
-    With a layer norm right behind a layer, G A adds up to nothing at every position: the score does not change with the
-    length of what is normalised. Scaled to 0..1, the rest would be drawn as a map of noise.
-    """
-    terms = weighted.abs().sum(dim=1).flatten(1).amax(dim=1)
-    told = values.abs().flatten(1).amax(dim=1) > ROUNDING * terms
-    return values * told[:, None, None]
-
-
-def collect(
-    question: ExplainJob, batch: Tensor, seen: Captured, objective: Objective | None, *, last: bool
-) -> dict[str, list[Evidence]]:
-    """The evidence of every layer about one class, for each score that methods differentiate; `last` frees the graph."""
-    variants = question.manner.variants
-    kinds = sorted({method.score for method in question.methods})
-    found: dict[str, list[Evidence]] = {}
-    for kind in kinds:
-        gradients: tuple[Tensor | None, ...] = (None,) * len(seen.layers)
-        probes: list[Probe | None] = [None] * len(seen.layers)
-        if seen.logits is not None and objective is not None:
-            full = repeated(objective, variants)
-            probes = [
-                Probe(question.classifier, batch, full, layer, layout, question.manner.batch_size)
-                for layer, layout in zip(seen.layers, seen.layouts, strict=True)
-            ]
-            if question.wants_gradients:
-                score = full.finer(seen.logits) if kind == "finer" else full.score(seen.logits)
-                gradients = seen.gradients(score, keep=not last or kind != kinds[-1])
-        found[kind] = [evidence_of(seen, place, gradients[place], probes[place]) for place in range(len(seen.layers))]
-    return found
-
-
-def equipped(question: ExplainJob, method: Method, shown: Evidence) -> Evidence:
-    """The evidence for one method: if it runs the model again and again, with a probe that is quick and keeps count."""
-    if not method.asks or shown.probe is None:
-        return shown
-    manner, tell = question.manner, question.manner.progress
-    batch, channels = shown.activations.shape[:2]
-    total, done = batch * method.passes(channels, manner.samples), 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done = min(done + more, total)
-        if tell:
-            tell(method.name, done, total)
-
-    samples = method.asks if manner.samples is None else manner.samples
-    order = quickest_order(question.classifier, shown.probe.batch)
-    return replace(shown, probe=replace(shown.probe, samples=samples, order=order, tell=count))
-
-
-def evidence_of(seen: Captured, place: int, gradient: Tensor | None, probe: Probe | None) -> Evidence:
-    """What was seen of one layer, read as feature maps in float32; without a gradient, zeros stand for it."""
-    grid = seen.layouts[place].grid
-    activations = grid(seen.outputs[place].detach()).float()
-    if gradient is None:
-        return Evidence(activations, activations.new_zeros(()).expand_as(activations), probe)
-    return Evidence(activations, grid(gradient).float(), probe)
-
-
-def asked(question: ExplainJob, seen: Captured, indices: list[int]) -> list[Objective | None]:
-    """The classes asked for, read against the logits of the pictures as they are; one None if no class matters."""
-    if seen.logits is None:
-        return [None]
-    wishes = [
-        tuple(wish[index] for index in indices) if isinstance(wish, tuple) else wish
-        for wish in question.wishes or (PREDICTED,)
-    ]
-    logits = as_fed(seen.logits, question.manner.variants)
-    return list(objectives(tuple(wishes), logits, names_of(question.classifier)))
-
-
-def as_fed(logits: Float[Tensor, "variants_batch classes"], variants: int) -> Float[Tensor, "batch classes"]:
-    return logits.detach().chunk(variants)[AS_IT_IS if variants > 1 else 0]
-
-
-def repeated(objective: Objective, variants: int) -> Objective:
-    """The same classes for every variant: all of them explain what the model said of the picture itself."""
-    against = None if objective.against is None else objective.against.repeat(variants)
-    return Objective(objective.target.repeat(variants), against)
-
-
-def subjects_of(
-    objective: Objective, logits: Float[Tensor, "batch classes"], classifier: Classifier
-) -> tuple[ExplainedClass, ...]:
-    """What is said about the class of each picture."""
-    kind, classes = output_of(classifier).kind, names_of(classifier)
-    against = [None] * len(logits) if objective.against is None else objective.against.tolist()
-    chosen = objective.target.tolist()
-    scores = objective.score(logits).tolist()
-    shares = probabilities(logits.float(), kind).tolist()
-    return tuple(
-        ExplainedClass(
-            target,
-            score,
-            share[target],
-            class_name(target, other, classes),
-            other,
-            None if other is None else share[other],
-            kind,
-        )
-        for target, other, score, share in zip(chosen, against, scores, shares, strict=True)
-    )
-
-
-def is_signed(activations: Float[Tensor, "batch channels height width"]) -> bool:
-    return float(activations.clamp_max(0).abs().sum()) > float(activations.abs().sum()) / 20
-
-
-def class_name(target: int, against: int | None, classes: tuple[str, ...] | None) -> str:
-    """The name of a class, its number if it has none; of a contrast, both."""
-    first, *others = (
-        classes[one] if classes and one < len(classes) else str(one) for one in (target, against) if one is not None
-    )
-    return " - ".join([first, *others])
+    targets: tuple[Target, ...]
+    options: ExplainOptions
 
 
 def explain(
@@ -269,7 +91,7 @@ def explain(
     methods: str | Sequence[str] = ("GradCAM",),
     layers: str | Sequence[str] | None = None,
     targets: Target | Sequence[Target] | None = None,
-    manner: ExplainOptions | None = None,
+    options: ExplainOptions | None = None,
 ) -> Explanation:
     """Map the evidence in every picture for every class, by every method, at every layer.
 
@@ -296,45 +118,238 @@ def explain(
     if not pictures:
         raise ValueError("explain needs at least one picture")
     names = [methods] if isinstance(methods, str) else methods
-    wanted = [layers] if isinstance(layers, str) else layers
-    how = manner or ExplainOptions()
     chosen = tuple({method.name: method for method in map(find_method, names)}.values())
-    feed = partial(scaled_whole if how.whole else prepared, classifier)
-    fed = [feed(picture) for picture in pictures]
-    question = ExplainJob(
-        computing_in(classifier, how.precision),
-        chosen,
-        find_layers(classifier, wanted, fed[0].size),
-        wishes_of(targets),
-        how,
-    )
-    return explain_fed(question, fed)
-
-
-def wishes_of(targets: Target | Sequence[Target] | None) -> tuple[Target, ...]:
-    """The targets as a tuple of wishes; a bare tuple of numbers is a single wish, one class for each picture."""
-    if targets is None:
-        return ()
     if isinstance(targets, (int, str)) or (isinstance(targets, tuple) and all(isinstance(one, int) for one in targets)):
-        return (targets,)
-    return tuple(targets)
+        targets = [targets]  # a bare tuple of numbers is a single target, one class for each picture
+    options = options or ExplainOptions()
+    feed = partial(scaled_whole, classifier) if options.whole else classifier.prepare
+    fed = [feed(picture) for picture in pictures]
+    where = find_layers(classifier, [layers] if isinstance(layers, str) else layers, fed[0].size)
+    classifier = computing_in(classifier, options.precision)
+    return explain_fed(ExplainJob(classifier, chosen, where, tuple(targets or ()), options), fed)
 
 
-def explain_fed(question: ExplainJob, pictures: list[Image]) -> Explanation:
-    """Answer for pictures that are ready to be fed, in batches of one size."""
-    for wish in question.wishes:
-        if isinstance(wish, tuple) and len(wish) != len(pictures):
-            raise ValueError(f"{len(wish)} target classes for {len(pictures)} pictures")
-    count = max(1, question.manner.batch_size // question.manner.variants)
+def explain_fed(job: ExplainJob, pictures: list[Image]) -> Explanation:
+    """Explain pictures that are ready to be fed, in batches of one size."""
+    for target in job.targets:
+        if isinstance(target, tuple) and len(target) != len(pictures):
+            raise ValueError(f"{len(target)} target classes for {len(pictures)} pictures")
+    count = max(1, job.options.batch_size // job.options.variants)
     sizes: dict[tuple[int, int], list[int]] = {}
     for index, picture in enumerate(pictures):
         sizes.setdefault(picture.size, []).append(index)
-    answers: dict[int, list[Saliency]] = {}
-    with preserved(question.classifier.module):
+    maps: dict[int, list[Saliency]] = {}
+    with preserved(job.classifier.module):
         for members in sizes.values():
             for start in range(0, len(members), count):
                 indices = members[start : start + count]
-                answers |= zip(indices, answer(question, pictures, indices), strict=True)
-                if question.manner.progress:
-                    question.manner.progress("pictures", len(answers), len(pictures))
-    return Explanation(tuple(saliency for index in range(len(pictures)) for saliency in answers[index]))
+                maps |= zip(indices, explain_batch(job, pictures, indices), strict=True)
+                if job.options.progress:
+                    job.options.progress("pictures", len(maps), len(pictures))
+    return Explanation(tuple(saliency for index in range(len(pictures)) for saliency in maps[index]))
+
+
+def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) -> list[list[Saliency]]:
+    """The maps of some of the pictures, all of one size: for each, class by class, method by method, layer by layer.
+
+    The classes are read against the logits of the pictures as they are; a class that is asked for twice, by name and as
+    top 1, is explained once. To be called inside `preserved(job.classifier.module)`.
+    """
+    classifier, options = job.classifier, job.options
+    batch = encoded(classifier, [pictures[index] for index in indices]).to(placement_of(classifier.module)[0])
+    if options.aug_smooth:
+        batch = varied(batch)
+    no_class = not job.targets and all(method.needs == "activations" for method in job.methods)
+    captured = observe(classifier, batch, job.layers, stop=no_class)
+    wanted: Sequence[Objective | None] = [None]
+    if captured.logits is not None:
+        logits = captured.logits.detach().chunk(options.variants)[AS_IT_IS if options.aug_smooth else 0]
+        targets = [
+            tuple(target[index] for index in indices) if isinstance(target, tuple) else target
+            for target in job.targets or (PREDICTED,)
+        ]
+        wanted = objectives(tuple(targets), logits, names_of(classifier))
+    maps: list[dict[tuple[str, str, ExplainedClass | None], Saliency]] = [{} for _ in indices]
+    for objective in wanted:  # the gradients of one class are dropped before the next one's are made
+        subjects: Sequence[ExplainedClass | None] = [None] * len(indices)
+        if objective is not None:
+            subjects = explained_classes(job, objective, logits)
+        evidence = collect_evidence(job, batch, captured, objective, last=objective is wanted[-1])
+        for method in job.methods:
+            for layer, shown in zip(captured.layers, evidence[method.score], strict=True):
+                values = map_by(method, shown, options)
+                signed = method.assumes_non_negative and is_signed(shown.activations)
+                at = "input" if method.at == "input" else layer.name
+                for place, (index, subject) in enumerate(zip(indices, subjects, strict=True)):
+                    if (key := (method.name, at, subject)) not in maps[place]:
+                        maps[place][key] = Saliency(
+                            pictures[index], values[:, place].cpu().numpy(), *key, index, signed, method.cap
+                        )
+                if method.at == "input":
+                    break
+    return [list(of_picture.values()) for of_picture in maps]
+
+
+def explained_classes(
+    job: ExplainJob, objective: Objective, logits: Float[Tensor, "batch classes"]
+) -> list[ExplainedClass]:
+    """The class of each picture with its score, its probability, and its name, or its number if it has none.
+
+    Raises:
+        ModelError: a method looks at gradients, of which saturated probabilities leave nothing.
+    """
+    kind, names = output_of(job.classifier).kind, names_of(job.classifier) or ()
+    targets, scores = objective.target.tolist(), objective.score(logits).tolist()
+    rivals = [None] * len(targets) if objective.against is None else objective.against.tolist()
+    classes = []
+    for target, rival, score, shares in zip(
+        targets, rivals, scores, probabilities(logits.float(), kind).tolist(), strict=True
+    ):
+        sides = [target] if rival is None else [target, rival]
+        name = " - ".join(names[side] if side < len(names) else str(side) for side in sides)
+        beside = None if rival is None else shares[rival]
+        classes.append(ExplainedClass(target, score, shares[target], name, rival, beside, kind))
+    if objective.against is None and any(method.needs != "activations" for method in job.methods):
+        check_unsaturated(job.classifier, [one.probability for one in classes])
+    return classes
+
+
+def collect_evidence(
+    job: ExplainJob, batch: Tensor, captured: Captured, objective: Objective | None, *, last: bool
+) -> dict[str, list[Evidence]]:
+    """The evidence of every layer about one class, read as feature maps in float32; `last` frees the graph.
+
+    One list for each score that methods differentiate. All variants explain the class of the picture itself. Without a
+    gradient, zeros stand for it.
+    """
+    kinds = sorted({method.score for method in job.methods})
+    evidence: dict[str, list[Evidence]] = {kind: [] for kind in kinds}
+    if objective is not None:
+        against = None if objective.against is None else objective.against.repeat(job.options.variants)
+        objective = Objective(objective.target.repeat(job.options.variants), against)
+    for kind in kinds:
+        gradients: tuple[Tensor | None, ...] = (None,) * len(captured.layers)
+        if (
+            captured.logits is not None
+            and objective is not None
+            and any(one.needs == "gradients" for one in job.methods)
+        ):
+            score = objective.finer(captured.logits) if kind == "finer" else objective.score(captured.logits)
+            gradients = captured.gradients(score, keep=not last or kind != kinds[-1])
+        for layer, layout, output, gradient in zip(
+            captured.layers, captured.layouts, captured.outputs, gradients, strict=True
+        ):
+            probe = None
+            if objective is not None:
+                probe = Probe(job.classifier, batch, objective, layer, layout, job.options.batch_size)
+            activations = layout.grid(output.detach()).float()
+            slope = activations.new_zeros(()).expand_as(activations) if gradient is None else layout.grid(gradient)
+            evidence[kind].append(Evidence(activations, slope.float(), probe))
+    return evidence
+
+
+def map_by(
+    method: Method, evidence: Evidence, options: ExplainOptions
+) -> Float[Tensor, "variants pictures height width"]:
+    """The map of one method, zero where what is left of a sum over channels is rounding only.
+
+    With a layer norm right behind a layer, G A adds up to nothing at every position: the score does not change with the
+    length of what is normalised. Scaled to 0..1, the rest would be drawn as a map of noise.
+    """
+    if method.asks and evidence.probe is not None:
+        evidence = replace(evidence, probe=quick_probe(method, evidence.probe, evidence.activations.shape[1], options))
+    weighted, collapse = load_function(method.weigh)(evidence), method.collapse
+    if options.eigen_smooth and method.adds_channels:
+        collapse = PCA_OF_EVIDENCE if method.needs == "gradients" else PCA
+    values = weighted.sum(dim=1) if collapse is None else load_function(collapse)(weighted)
+    terms = weighted.abs().sum(dim=1).flatten(1).amax(dim=1)
+    is_evidence = values.abs().flatten(1).amax(dim=1) > ROUNDING * terms
+    values = (values * is_evidence[:, None, None]).detach().float()
+    return turned_back(values.reshape(options.variants, -1, *values.shape[1:]))
+
+
+def quick_probe(method: Method, probe: Probe, channels: int, options: ExplainOptions) -> Probe:
+    """The probe for a method that runs the model again and again: in the quickest order, and keeping count."""
+    total, done = len(probe.batch) * method.passes(channels, options.samples), 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done = min(done + more, total)
+        if options.progress:
+            options.progress(method.name, done, total)
+
+    samples = method.asks if options.samples is None else options.samples
+    return replace(probe, samples=samples, order=quickest_order(probe.classifier, probe.batch), count=count)
+
+
+def is_signed(activations: Float[Tensor, "batch channels height width"]) -> bool:
+    return float(activations.clamp_max(0).abs().sum()) > float(activations.abs().sum()) / 20
+
+
+def runs_ahead(
+    classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer], options: ExplainOptions
+) -> dict[str, int]:
+    """For each slow method how often it will run the network for one picture and class; quick ones are left out."""
+    slow = [METHODS[name] for name in methods if METHODS[name].asks]
+    if not slow:
+        return {}
+    channels = [
+        one.shape[1 if one.layout.kind == "channels first" else -1] for one in survey(classifier, layers) if one.layout
+    ]
+    return {
+        method.name: options.variants
+        * sum(method.passes(count, options.samples) for count in (channels[:1] if method.at == "input" else channels))
+        for method in slow
+    }
+
+
+def seconds_a_run(classifier: Classifier, batch_size: int) -> float:
+    """The time that one picture takes in a full batch, from a single try after one to warm up."""
+    with preserved(classifier.module), torch.no_grad():
+        order = quickest_order(classifier, noise(classifier))
+        batch = noise(classifier).expand(batch_size, -1, -1, -1).contiguous(memory_format=order)
+        logits_of(classifier, batch[:2])
+        start = monotonic()
+        logits_of(classifier, batch)
+    return (monotonic() - start) / batch_size
+
+
+MEGABYTE = 1_000_000
+
+
+def affordable(classifier: Classifier, batch_size: int, megabytes: float, layers: Sequence[Layer]) -> int:
+    """The batch size, halved until a batch fits into the budget; never less than one picture."""
+    needed = peak_of_one(classifier, layers)
+    while batch_size > 1 and batch_size * needed > megabytes * MEGABYTE:
+        batch_size //= 2
+    return batch_size
+
+
+def peak_of_one(classifier: Classifier, layers: Sequence[Layer]) -> int:
+    """Bytes that are held at most, estimated, while one picture of the classifier's size is explained at these layers.
+
+    They are what autograd keeps for the way back, and three times the largest output: a layer's input, its output and
+    one copy on the way. On common networks that is 0.95 to 1.5 times what torch hands out.
+    """
+    own = chain(classifier.module.parameters(), classifier.module.buffers())
+    weights = {tensor.untyped_storage().data_ptr() for tensor in own}
+    kept: dict[int, int] = {}
+    largest = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        block = tensor.untyped_storage()
+        kept[block.data_ptr()] = block.nbytes()
+        return tensor
+
+    def note(layer: Layer, inputs: object, output: object) -> None:
+        nonlocal largest
+        tensor = first_tensor(output)
+        if tensor is not None:
+            largest = max(largest, tensor.untyped_storage().nbytes())
+
+    picture = noise(classifier)
+    with preserved(classifier.module), hooked(layers_of(classifier), note), saved_tensors_hooks(keep, lambda one: one):
+        captured = observe(classifier, picture, layers)
+    for tensor in (picture, *captured.outputs):
+        keep(tensor)
+    return sum(size for block, size in kept.items() if block not in weights) + 3 * largest

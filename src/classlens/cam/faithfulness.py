@@ -1,9 +1,10 @@
-"""Missing pixels filled in from their surroundings, so that a network cannot see the shape of what was removed.
+"""How true a map is: the picture is changed where the map is hot or cold, and the network asked again.
 
-Source: Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5.
+Pixels that are left out are filled in from their surroundings, so that a network cannot see the shape of what was removed:
+Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,85 +14,23 @@ import torch
 from torch import Tensor
 
 from classlens.arrays import Bool, Float, Float32
-from classlens.cam.classifier import Classifier, Kind, computing_in
+from classlens.cam.classifier import Classifier, computing_in, encoded
 from classlens.cam.explain import ExplainOptions
-from classlens.cam.feeding import encoded
-from classlens.cam.hooks import logits_of
-from classlens.cam.model_state import device_of, preserved
-from classlens.cam.output import output_of
+from classlens.cam.forward import logits_of, output_of
+from classlens.cam.model_state import placement_of, preserved
 from classlens.cam.probe import quickest_order
 from classlens.cam.saliency import Fused, Heatmap, Saliency
 from classlens.cam.targets import probabilities
 from classlens.image import Image
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels; right and bottom are not inside."""
 
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 """Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
 
 ROUNDS = 600
 TOLERANCE = 1e-4
-
-
-def filled_in(
-    picture: Float32[np.ndarray, "3 height width"], missing: Bool[np.ndarray, "height width"]
-) -> Float32[np.ndarray, "3 height width"]:
-    """Solve for all missing pixels at once, by conjugate gradients; all missing gives zeros, none the picture itself."""
-    if missing.all():
-        return np.zeros_like(picture)
-    if not missing.any():
-        return picture
-    gap = missing[:, :, None]
-    inside = gap.astype(np.float32)
-    known = np.ascontiguousarray(picture.transpose(1, 2, 0)) * (1 - inside)
-    weights = spread(np.ones((*missing.shape, 1), np.float32))[:, :, None]
-    right = spread(known) * inside
-    solution = coarse_guess(known, missing) * inside
-    residual = right - (weights * solution - spread(solution)) * inside
-    direction, size = residual.copy(), squared(residual)
-    goal = TOLERANCE**2 * squared(right)
-    for _ in range(ROUNDS):
-        if size <= goal:
-            break
-        image = weights * direction
-        image -= spread(direction)
-        image *= inside
-        step = np.float32(size / float(np.vdot(direction, image)))
-        solution += step * direction
-        image *= step
-        residual -= image
-        last, size = size, squared(residual)
-        direction *= np.float32(size / last)
-        direction += residual
-    return np.ascontiguousarray((solution + known).transpose(2, 0, 1))
-
-
-def squared(values: np.ndarray) -> float:
-    return float(np.vdot(values, values))
-
-
-def spread(values: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.filter2D(values, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT))
-
-
-def coarse_guess(known: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """A start near the solution: the known pixels averaged over ever larger squares until every gap is reached."""
-    there = (~missing).astype(np.float32)
-    guess, left = known.copy(), missing.copy()
-    side = 3
-    while left.any():
-        count = cv2.blur(there, (side, side), borderType=cv2.BORDER_CONSTANT)
-        mean = (
-            cv2.blur(known, (side, side), borderType=cv2.BORDER_CONSTANT)
-            / np.maximum(count, np.float32(1e-12))[:, :, None]
-        )
-        reached = left & (count > 1e-6)
-        guess[reached] = mean[reached]
-        left &= ~reached
-        side = 2 * side + 1
-    return guess
-
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels of the picture as fed; right and bottom are not inside."""
 
 STEPS = 50
 SHARES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
@@ -130,7 +69,10 @@ BETTER = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a map, and those of the baselines on the same picture and class."""
+    """The scores of a map, and those of two baselines on the same picture and class.
+
+    `random` is as coarse as the map of a last layer, and always the same.
+    """
 
     own: Faithfulness
     uniform: Faithfulness
@@ -138,16 +80,20 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: Classifier, found: Saliency | Fused, *, box: Box | None = None, manner: ExplainOptions | None = None
+    classifier: Classifier,
+    saliency: Saliency | Fused,
+    *,
+    box: Box | None = None,
+    options: ExplainOptions | None = None,
 ) -> Evaluation:
     """Score a map, and a uniform and a random one beside it. About 360 forward passes.
 
-    Of the manner in which the map was made, the size of a batch and the precision count here.
+    Of the options with which the map was made, the size of a batch and the precision count here.
 
     Raises:
-        ValueError: the map speaks about no class, or the box is empty or outside the picture.
+        ValueError: the map is about no class, or the box is empty or outside the picture.
     """
-    return next(evaluations(classifier, [found], box=box, manner=manner))
+    return next(evaluations(classifier, [saliency], box=box, options=options))
 
 
 def evaluations(
@@ -155,14 +101,14 @@ def evaluations(
     maps: Sequence[Saliency | Fused],
     *,
     box: Box | None = None,
-    manner: ExplainOptions | None = None,
+    options: ExplainOptions | None = None,
 ) -> Iterator[Evaluation]:
     """As `evaluate`, one by one, for maps of one picture and one class: they share the baselines.
 
     Raises:
         ValueError: as `evaluate`, or the maps are of several pictures or classes.
     """
-    if len({(found.index, found.subject) for found in maps}) != 1:
+    if len({(saliency.index, saliency.subject) for saliency in maps}) != 1:
         raise ValueError("maps of one picture and one class can be evaluated together")
     subject, image = maps[0].subject, maps[0].image
     if subject is None:
@@ -170,31 +116,38 @@ def evaluations(
     height, width = image.size
     if box is not None and not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
         raise ValueError(f"box {box} does not lie in a picture of {height} x {width}")
-    how = manner or ExplainOptions()
-    trial = Trial(computing_in(classifier, how.precision), image, subject.target, subject.against, how.batch_size)
-    baselines = [judge(trial, one, box) for one in (uniform(height, width), random(height, width))]
-    for found in maps:
-        yield Evaluation(judge(trial, found.heatmap(), box), *baselines)
-
-
-def uniform(height: int, width: int) -> Heatmap:
-    return Heatmap(np.ones((height, width), np.float32))
-
-
-def random(height: int, width: int) -> Heatmap:
-    """As coarse as the map of a last layer, and always the same."""
-    chance = np.random.default_rng(0)
-    coarse = chance.random((max(2, height // 32), max(2, width // 32)), dtype=np.float32)
-    return Heatmap(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1))
+    options = options or ExplainOptions()
+    classifier = computing_in(classifier, options.precision)
+    trial = Trial(classifier, image, subject.target, subject.against, options.batch_size)
+    uniform = Heatmap(np.ones((height, width), np.float32))
+    coarse = np.random.default_rng(0).random((max(2, height // 32), max(2, width // 32)), dtype=np.float32)
+    random = Heatmap(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1))
+    baselines = [judge(trial, one, box) for one in (uniform, random)]
+    for saliency in maps:
+        yield Evaluation(judge(trial, saliency.heatmap(), box), *baselines)
 
 
 def mean(scores: Sequence[Faithfulness]) -> dict[str, float | None]:
     """Each measure averaged over pictures: `drop` becomes the average drop, `increase` and `pointing` become shares."""
-    found: dict[str, float | None] = {}
+    means: dict[str, float | None] = {}
     for measure in BETTER:
         values = [float(value) for one in scores if (value := getattr(one, measure)) is not None]
-        found[measure] = sum(values) / len(values) if values else None
-    return found
+        means[measure] = sum(values) / len(values) if values else None
+    return means
+
+
+def box_as_fed(feed: Callable[[Image], Image], size: tuple[int, int], box: Box) -> Box | None:
+    """Where a box of a picture of that size, as read, lies after `feed`; None if it is cut off.
+
+    A picture that is white in the box and black elsewhere goes the same way: whatever a pipeline does, this follows it.
+    """
+    left, top, right, bottom = box
+    marked = np.zeros((*size, 3), np.uint8)
+    marked[top:bottom, left:right] = 255
+    rows, columns = (np.flatnonzero((feed(Image(marked)).pixels[..., 1] > 127).any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +169,7 @@ class Trial:
 
     def ask(self, pictures: Iterable[Tensor]) -> Float[Tensor, "n classes"]:
         """The logits of changed pictures, made as they are fed; of a contrast those of its two classes only."""
-        device, waiting = device_of(self.classifier.module), iter(pictures)
+        device, waiting = placement_of(self.classifier.module)[0], iter(pictures)
         parts: list[Tensor] = []
         order: torch.memory_format | None = None
         with preserved(self.classifier.module), torch.no_grad():
@@ -232,18 +185,14 @@ class Trial:
     def probabilities(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
         """The probability of the class for each changed picture."""
         logits = self.ask(pictures)
-        kind: Kind = "softmax" if self.against is not None else output_of(self.classifier).kind
-        return np.asarray(probabilities(logits, kind)[:, self.column].numpy())
+        if self.against is not None:
+            return np.asarray(probabilities(logits, "softmax")[:, 0].numpy())
+        return np.asarray(probabilities(logits, output_of(self.classifier).kind)[:, self.target].numpy())
 
     def scores(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
-        """The logit of the class for each changed picture."""
+        """The logit of the class for each changed picture; of a contrast the difference."""
         logits = self.ask(pictures)
-        rival = 0 if self.against is None else logits[:, 1]
-        return np.asarray((logits[:, self.column] - rival).numpy())
-
-    @property
-    def column(self) -> int:
-        return self.target if self.against is None else 0
+        return np.asarray((logits[:, self.target] if self.against is None else logits[:, 0] - logits[:, 1]).numpy())
 
 
 def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
@@ -285,13 +234,11 @@ def blur(picture: Float32[np.ndarray, "3 height width"]) -> Float32[np.ndarray, 
 def road(trial: Trial, heatmap: Heatmap) -> float:
     """Half the difference of the logit without the coldest and without the hottest pixels, over nine shares."""
     picture = trial.picture().numpy()
-    gone = (missing(values, share) for values in (1 - heatmap.values, heatmap.values) for share in SHARES)
-    logits = trial.scores(torch.from_numpy(filled_in(picture, places)) for places in gone)
+    missing = (
+        values >= np.percentile(values, share) for values in (1 - heatmap.values, heatmap.values) for share in SHARES
+    )
+    logits = trial.scores(torch.from_numpy(filled_in(picture, pixels)) for pixels in missing)
     return float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
-
-
-def missing(values: Float32[np.ndarray, "height width"], share: int) -> Bool[np.ndarray, "height width"]:
-    return np.asarray(values >= np.percentile(values, share))
 
 
 def pointing(heatmap: Heatmap, box: Box) -> float:
@@ -308,3 +255,55 @@ def energy(heatmap: Heatmap, box: Box) -> float:
     """Share of the map's sum inside the box. Source: Wang et al., Score-CAM, 2020, section 4.3."""
     total = float(heatmap.values.sum())
     return float(heatmap.values[box[1] : box[3], box[0] : box[2]].sum()) / total if total else 0.0
+
+
+def filled_in(
+    picture: Float32[np.ndarray, "3 height width"], missing: Bool[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "3 height width"]:
+    """Solve for all missing pixels at once, by conjugate gradients; all missing gives zeros, none the picture itself."""
+    if missing.all():
+        return np.zeros_like(picture)
+    if not missing.any():
+        return picture
+    gap = missing[:, :, None]
+    inside = gap.astype(np.float32)
+    known = np.ascontiguousarray(picture.transpose(1, 2, 0)) * (1 - inside)
+    weights = spread(np.ones((*missing.shape, 1), np.float32))[:, :, None]
+    right = spread(known) * inside
+    solution = coarse_guess(known, missing) * inside
+    residual = right - (weights * solution - spread(solution)) * inside
+    direction, size = residual.copy(), float(np.vdot(residual, residual))
+    goal = TOLERANCE**2 * float(np.vdot(right, right))
+    for _ in range(ROUNDS):
+        if size <= goal:
+            break
+        image = weights * direction
+        image -= spread(direction)
+        image *= inside
+        step = np.float32(size / float(np.vdot(direction, image)))
+        solution += step * direction
+        image *= step
+        residual -= image
+        last, size = size, float(np.vdot(residual, residual))
+        direction *= np.float32(size / last)
+        direction += residual
+    return np.ascontiguousarray((solution + known).transpose(2, 0, 1))
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.filter2D(values, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT))
+
+
+def coarse_guess(known: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """A start near the solution: the known pixels averaged over ever larger squares until every gap is reached."""
+    there = (~missing).astype(np.float32)
+    guess, left = known.copy(), missing.copy()
+    side = 3
+    while left.any():
+        share = cv2.blur(there, (side, side), borderType=cv2.BORDER_CONSTANT)
+        total = cv2.blur(known, (side, side), borderType=cv2.BORDER_CONSTANT)
+        reached = left & (share > 1e-6)
+        guess[reached] = total[reached] / share[reached][:, None]
+        left &= ~reached
+        side = 2 * side + 1
+    return guess

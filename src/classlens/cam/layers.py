@@ -6,7 +6,7 @@ A name is a dotted path as in `module.named_modules()`. `[i]` counts the members
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,29 +16,22 @@ import torch
 from torch import nn
 
 from classlens.cam.capture import NO_GRADIENT, observe, runs_repeatedly
-from classlens.cam.classifier import Classifier, Layer, bare, layers_of, modules_of
-from classlens.cam.hooks import first_tensor, hooked, logits_of, noise
-from classlens.cam.joints import Ways, first_telling, joint_for, recorded
-from classlens.cam.layout import Layout
-from classlens.cam.layout_inference import possible_layouts
+from classlens.cam.classifier import Classifier, Layer, layers_of, modules_of, without_compiling
+from classlens.cam.forward import first_tensor, hooked, logits_of, noise, output_of
+from classlens.cam.joints import PathGraph, first_with_evidence, joint_for, record_paths
+from classlens.cam.layout import Layout, possible_layouts
 from classlens.cam.model_state import preserved
-from classlens.cam.output import output_of
 from classlens.errors import ModelError, NotFound
 
-NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.LocalResponseNorm,
-)
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 INDEX = re.compile(r"\[(-?\d+)\]")
 SIDE_PATHS = {"downsample", "shortcut"}
 """Steps of a name that lead to a norm beside a block, which may run after the block's last one."""
 
-FOUND: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()
-"""Default layers that were found; finding one costs as much as explaining a picture."""
+DEFAULTS: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()
+"""Default layers by classifier; finding one costs as much as explaining a picture."""
 
-SHOWN = 5
+LISTED = 5
 """How many candidates an error lists."""
 
 AT_ONCE = 4
@@ -58,8 +51,7 @@ def find_layers(
     """
     if names is None:
         return (default_layer(classifier, size),)
-    found = {layer.name: layer for name in names for layer in matching(classifier, name)}
-    return tuple(found.values())
+    return tuple({layer.name: layer for name in names for layer in matching(classifier, name)}.values())
 
 
 def matching(classifier: Classifier, name: str) -> list[Layer]:
@@ -69,25 +61,30 @@ def matching(classifier: Classifier, name: str) -> list[Layer]:
         NotFound: there is none.
     """
     modules = modules_of(classifier)
-    path = bare(name)
+    path = without_compiling(name)
     if path.partition(".")[0] not in modules:
         path = path.removeprefix("module.")
-    path = counted(path, modules, classifier.name)
+    if "[" in path:
+        path = with_names_for_indices(path, modules, classifier.name)
     if path in modules:
         return [Layer(path, modules[path])]
-    fitting = [Layer(known, module) for known, module in modules.items() if fits(known, path)]
+    steps = path.split(".")
+    fitting = [
+        Layer(known, module)
+        for known, module in modules.items()
+        if len(own := known.split(".")) == len(steps) and all(map(fnmatchcase, own, steps))
+    ]
     if not fitting:
         raise NotFound("layer", name, modules, where=classifier.name)
     return fitting
 
 
-def counted(name: str, modules: Mapping[str, nn.Module], where: str) -> str:
-    """The name with its `[i]` replaced by the name of the member they point at.
+def with_names_for_indices(path: str, modules: Mapping[str, nn.Module], where: str) -> str:
+    """The path with each `[i]` replaced by the name of the member it points at.
 
     Raises:
         NotFound: the part in front of `[i]` does not exist or has fewer members.
     """
-    path = name
     while index := INDEX.search(path):
         before, position = path[: index.start()], int(index[1])
         if before not in modules:
@@ -97,12 +94,6 @@ def counted(name: str, modules: Mapping[str, nn.Module], where: str) -> str:
             raise NotFound(f"member {position} of layer", before, [f"{before}.{member}" for member in members])
         path = f"{before}.{members[position]}{path[index.end() :]}"
     return path
-
-
-def fits(path: str, pattern: str) -> bool:
-    """Whether the steps of a path fit those of a pattern one by one."""
-    steps, wanted = path.split("."), pattern.split(".")
-    return len(steps) == len(wanted) and all(map(fnmatchcase, steps, wanted))
 
 
 def default_layer(classifier: Classifier, size: tuple[int, int] | None = None) -> Layer:
@@ -117,62 +108,55 @@ def default_layer(classifier: Classifier, size: tuple[int, int] | None = None) -
     Raises:
         ModelError: no layer of the model can be drawn, or its scores do not depend on the picture.
     """
-    name = classifier.default_layer or FOUND.get(classifier)
+    name = classifier.default_layer or DEFAULTS.get(classifier)
     if name is None:
         sized = classifier if size in (None, classifier.size) else replace(classifier, size=size)
-        name = FOUND[classifier] = deciding_layer(sized).name
+        name = DEFAULTS[classifier] = deciding_layer(sized).name
     return matching(classifier, name)[0]
 
 
 def deciding_layer(classifier: Classifier) -> Layer:
     """The layer at which everything that decides the class can be seen, as late in the model as possible."""
     layers = layers_of(classifier)
-    norms = [layer for layer in layers if is_norm(layer.module, layer.name)]
+    norms = [layer for layer in layers if is_norm(layer)]
     leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
     with preserved(classifier.module):
-        ways = recorded(classifier)
+        graph = record_paths(classifier)
         for candidates in (norms, leaves):
-            seen = survey(classifier, candidates)
-            chosen = last_telling(classifier, seen, ways)
-            if chosen is not None and candidates is norms and folded_after(chosen, seen):
-                chosen = last_telling(classifier, survey(classifier, layers), ways)
+            ran = survey(classifier, candidates)
+            chosen = last_with_evidence(classifier, ran, graph)
+            if chosen is not None and candidates is norms:
+                # Norms that see every position as an item of the batch may have run after it: it is not the last then.
+                place = next(place for place, one in enumerate(ran) if one.layer.module is chosen.module)
+                if any(one.layout is None and one.shape[:1] != (1,) for one in ran[place:]):
+                    chosen = last_with_evidence(classifier, survey(classifier, layers), graph)
             if chosen is not None:
-                return joint_for(classifier, ways, chosen, [one.layer for one in seen if one.layout])
-    raise runs_repeatedly(classifier) or ModelError(
-        f"no layer of {classifier.name} can be read as a map", hint=candidates_in(survey(classifier, layers))
+                return joint_for(classifier, graph, chosen, [one.layer for one in ran if one.layout])
+        several = [one for one in survey(classifier, layers) if len(one.shape) > 2][-LISTED:]
+    listed = ", ".join(f"{one.layer.name} ({shape_text(one.shape)})" for one in several)
+    hint = (
+        f"name one with --target-layers; the last candidates are {listed}" if listed else "none of them keeps positions"
     )
+    raise runs_repeatedly(classifier) or ModelError(f"no layer of {classifier.name} can be read as a map", hint=hint)
 
 
-def candidates_in(ran: Sequence["Surveyed"]) -> str:
-    """The last layers that could hold a map if somebody knew how to read them, and what they put out."""
-    several = [seen for seen in ran if len(seen.shape) > 2][-SHOWN:]
-    told = ", ".join(f"{seen.layer.name} ({' x '.join(map(str, seen.shape))})" for seen in several)
-    return f"name one with --target-layers; the last candidates are {told}" if told else "none of them keeps positions"
-
-
-def is_norm(module: nn.Module, name: str) -> bool:
-    """Whether a module normalises on the main path; classes of other people are known by the name of their type."""
-    if SIDE_PATHS & set(name.split(".")):
+def is_norm(layer: Layer) -> bool:
+    """Whether a layer normalises on the main path; classes of other people are known by the name of their type."""
+    if SIDE_PATHS & set(layer.name.split(".")):
         return False
-    return isinstance(module, NORMS) or type(module).__name__.casefold().endswith(("norm", "norm2d"))
+    return isinstance(layer.module, NORMS) or type(layer.module).__name__.casefold().endswith(("norm", "norm2d"))
 
 
-def folded_after(chosen: Layer, ran: Sequence["Surveyed"]) -> bool:
-    """Whether norms that see every position as an item of the batch ran after the chosen one: it is not the last."""
-    place = next(place for place, seen in enumerate(ran) if seen.layer.module is chosen.module)
-    return any(seen.layout is None and seen.shape[:1] != (1,) for seen in ran[place:])
-
-
-def last_telling(classifier: Classifier, candidates: Sequence["Surveyed"], ways: Ways | None) -> Layer | None:
+def last_with_evidence(
+    classifier: Classifier, candidates: Sequence["Surveyed"], graph: PathGraph | None
+) -> Layer | None:
     """The candidate that runs last among those that show more than one position and have a gradient there."""
-    readable = [seen.layer for seen in candidates if seen.layout and seen.layout.positions > 1]
-    some = len(readable)
-    while readable:
-        if len(readable) < some:  # none of the last few tells anything: before going on, is there anything to be told?
-            check_dependence(classifier, ways)
-            some = 0
-        readable, last = readable[:-AT_ONCE], readable[-AT_ONCE:]
-        chosen = first_telling(classifier, ways, last[::-1]) if ways else last_of_cut(classifier, last)
+    readable = [one.layer for one in candidates if one.layout and one.layout.positions > 1]
+    for end in range(len(readable), 0, -AT_ONCE):
+        if end == len(readable) - AT_ONCE:  # the last few have no gradient: does any layer have one?
+            check_dependence(classifier, graph)
+        last = readable[max(0, end - AT_ONCE) : end]
+        chosen = first_with_evidence(classifier, graph, last[::-1]) if graph else last_of_cut(classifier, last)
         if chosen is not None:
             return chosen
     return None
@@ -180,38 +164,41 @@ def last_telling(classifier: Classifier, candidates: Sequence["Surveyed"], ways:
 
 def last_of_cut(classifier: Classifier, layers: Sequence[Layer]) -> Layer | None:
     """The last of these layers that has a gradient, in a network that passes none on to the picture."""
-    seen = observe(classifier, noise(classifier), layers)
-    if seen.logits is None:
+    captured = observe(classifier, noise(classifier), layers)
+    if captured.logits is None:
         return None
-    gradients = torch.autograd.grad(seen.logits.amax(dim=1).sum(), seen.outputs, allow_unused=True)
-    for layer, layout, gradient in reversed(list(zip(layers, seen.layouts, gradients, strict=True))):
+    gradients = torch.autograd.grad(captured.logits.amax(dim=1).sum(), captured.outputs, allow_unused=True)
+    for layer, layout, gradient in reversed(list(zip(layers, captured.layouts, gradients, strict=True))):
         if gradient is not None and layout.grid(gradient).any():
             return layer
     return None
 
 
-def check_dependence(classifier: Classifier, ways: Ways | None) -> None:
+def check_dependence(classifier: Classifier, graph: PathGraph | None) -> None:
     """Find out by one pass back whether the scores depend on the picture at all.
 
     Raises:
         ModelError: they do not, most often because the weights of the head are zeros.
     """
-    (slope,) = torch.autograd.grad(ways.score, ways.picture, retain_graph=True, allow_unused=True) if ways else (None,)
-    if ways is None or slope is None:
+    slope = None
+    if graph is not None:
+        (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True, allow_unused=True)
+    if graph is None or slope is None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
     if slope.any():
         return
-    columns = 1 if output_of(classifier).single else ways.classes
-    heads = [layer.name for layer in layers_of(classifier) if is_zero_head(layer.module, columns)]
-    because = f": all weights of its head {heads[-1]!r} are zero" if heads else ""
+    columns = 1 if output_of(classifier).single else graph.classes
+    zero_heads = [
+        layer.name
+        for layer in layers_of(classifier)
+        if isinstance(layer.module, (nn.Linear, nn.Conv2d))
+        if len(layer.module.weight) == columns and not layer.module.weight.any()
+    ]
+    because = f": all weights of its head {zero_heads[-1]!r} are zero" if zero_heads else ""
     raise ModelError(
         f"the scores of {classifier.name} do not depend on the picture, every gradient is zero{because}",
         hint="give a checkpoint: some networks start with a head of zeros",
     )
-
-
-def is_zero_head(module: nn.Module, classes: int) -> bool:
-    return isinstance(module, (nn.Linear, nn.Conv2d)) and len(module.weight) == classes and not module.weight.any()
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,26 +214,23 @@ def survey(classifier: Classifier, layers: Sequence[Layer]) -> list[Surveyed]:
     """Layers that run once and put out a tensor, in the order in which they ran on one picture of noise."""
     ran: list[tuple[Layer, tuple[int, ...]]] = []
 
-    def noting(layer: Layer) -> Callable[[nn.Module, object, object], None]:
-        def note(module: nn.Module, inputs: object, output: object) -> None:
-            tensor = first_tensor(output)
-            if tensor is not None:
-                ran.append((layer, tuple(tensor.shape)))
-
-        return note
+    def note(layer: Layer, inputs: object, output: object) -> None:
+        tensor = first_tensor(output)
+        if tensor is not None:
+            ran.append((layer, tuple(tensor.shape)))
 
     picture = noise(classifier)
     with preserved(classifier.module), torch.no_grad():
-        with hooked([(layer.module, noting(layer)) for layer in layers]):
+        with hooked(layers, note):
             logits_of(classifier, picture)
         times = Counter(layer.name for layer, _ in ran)
         once = [(layer, shape) for layer, shape in ran if times[layer.name] == 1]
-        found = possible_layouts(classifier, once, tuple(picture.shape))
-    return [Surveyed(layer, shape, layout) for (layer, shape), layout in zip(once, found, strict=True)]
+        layouts = possible_layouts(classifier, once, tuple(picture.shape))
+    return [Surveyed(layer, shape, layout) for (layer, shape), layout in zip(once, layouts, strict=True)]
 
 
 @dataclass(frozen=True)
-class Row:
+class PreviewRow:
     """One layer of the preview; shape and layout are None where it did not run once or puts out no map."""
 
     name: str
@@ -259,9 +243,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Preview:
-    """Every layer of a model, as the model lists them."""
+    """Every layer of a model, as the model lists them; `text` is the table that draws it."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[PreviewRow, ...]
 
     def facts(self) -> list[dict[str, Any]]:
         return [vars(row) for row in self.rows]
@@ -287,22 +271,18 @@ def shape_text(shape: tuple[int, ...] | None) -> str:
 def preview(classifier: Classifier) -> Preview:
     """Look at every layer in one forward pass."""
     layers = layers_of(classifier)
-    seen = {found.layer.name: found for found in survey(classifier, layers)}
+    surveyed = {one.layer.name: one for one in survey(classifier, layers)}
     try:
         default = default_layer(classifier).name
     except ModelError:
         default = None
     rows = []
     for layer in layers:
-        found = seen.get(layer.name)
+        one = surveyed.get(layer.name)
+        layout = str(one.layout) if one and one.layout and one.layout.positions > 1 else None
+        parameters = sum(parameter.numel() for parameter in layer.module.parameters())
+        shape = one.shape if one else None
         rows.append(
-            Row(
-                layer.name,
-                type(layer.module).__name__,
-                found.shape if found else None,
-                str(found.layout) if found and found.layout and found.layout.positions > 1 else None,
-                sum(parameter.numel() for parameter in layer.module.parameters()),
-                layer.name == default,
-            )
+            PreviewRow(layer.name, type(layer.module).__name__, shape, layout, parameters, layer.name == default)
         )
     return Preview(tuple(rows))

@@ -1,4 +1,4 @@
-"""Borrow the caller's model: use it in a known state, then give it back exactly as it was.
+"""The caller's model in a known state for the time of one `with`, then exactly as it was.
 
 What is changed is written down first and put back last, also after an error: modes, `requires_grad`, the global random
 states. Modes are set attribute by attribute: calling `eval()` would run the overrides that some models put there.
@@ -6,19 +6,18 @@ states. Modes are set attribute by attribute: calling `eval()` would run the ove
 
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import chain
-from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils import checkpoint
 
-from classlens.errors import ModelError
+from classlens.errors import ModelError, first_line
 from classlens.sharing import ALONE
 
 
@@ -35,9 +34,7 @@ RECOMPUTING: Mapping[str, object] = {
 not (the name of the second differs from version to version)."""
 
 LOANS: list[dict[str, object]] = []
-"""One for every loan at this moment, in any thread; the first keeps what stood in the place of `RECOMPUTING`."""
-
-LOCK = Lock()
+"""One for every `with` that is open; the first keeps what stood in the place of `RECOMPUTING`."""
 
 
 @contextmanager
@@ -51,95 +48,54 @@ def preserved(module: nn.Module) -> Iterator[None]:
         ModelError: the model is a TorchScript program, which has no layers to look at, or its weights are not there.
     """
     parts = list(module.modules())
-    if device_of(module).type == "meta":
+    if placement_of(module)[0].type == "meta":
         raise ModelError("the model has shapes but no weights (device meta)", hint="load a checkpoint into it first")
     if any(isinstance(part, torch.jit.ScriptModule) for part in parts):
         raise ModelError(
             "a TorchScript program does not show its layers", hint="give the network that it was made from"
         )
-    with (
-        ALONE,
-        torch.inference_mode(mode=False),
-        torch.enable_grad(),
-        uncompiled(),
-        computed_once(),
-        recordable(parts),
-        settled(parts),
-    ):
-        yield
-
-
-def uncompiled() -> AbstractContextManager[object]:
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
-
-
-@contextmanager
-def computed_once() -> Iterator[None]:
-    """Parts that save memory by being computed again in the backward pass are not: our hooks would be gone by then."""
-    with LOCK:
+    with ALONE, torch.inference_mode(mode=False), torch.enable_grad(), ExitStack() as undo:
+        if "torch._dynamo" in sys.modules:  # compiled code does not call hooks
+            undo.enter_context(torch.compiler.set_stance("force_eager"))
+        # Parts that save memory by being computed again in the backward pass are not: our hooks would be gone by then.
         own = {name: value for name, value in vars(checkpoint).items() if name in RECOMPUTING and not LOANS}
-        vars(checkpoint).update({name: RECOMPUTING[name] for name in own})
         LOANS.append(own)
-    try:
+        undo.callback(let_recompute)
+        vars(checkpoint).update({name: RECOMPUTING[name] for name in own})
+        freeze(parts, undo)
+        undo.callback(random.setstate, random.getstate())
+        undo.callback(np.random.set_state, np.random.get_state())
         yield
-    finally:
-        with LOCK:
-            if len(LOANS) == 1:
-                vars(checkpoint).update(LOANS[0])
-            LOANS.pop()
 
 
-@contextmanager
-def recordable(parts: Sequence[nn.Module]) -> Iterator[None]:
-    """Copies in the place of weights that were made in inference mode, which autograd refuses to work with."""
+def let_recompute() -> None:
+    if len(LOANS) == 1:  # with several, whichever ends last: they need not end in the order in which they began
+        vars(checkpoint).update(LOANS[0])
+    LOANS.pop()
+
+
+def freeze(parts: Sequence[nn.Module], undo: ExitStack) -> None:
+    """Nothing in training or trainable, all weights such that autograd takes them, torch's random state kept."""
     tables: list[dict[str, Any]] = [table for part in parts for table in (part._parameters, part._buffers)]
-    replaced = [
-        (table, name, tensor)
-        for table in tables
-        for name, tensor in table.items()
-        if tensor is not None and tensor.is_inference()
-    ]
-    try:
-        for table, name, tensor in replaced:
-            table[name] = tensor.detach().clone()
-        yield
-    finally:
-        for table, name, tensor in replaced:
-            table[name] = tensor
-
-
-@contextmanager
-def settled(parts: Sequence[nn.Module]) -> Iterator[None]:
-    """Nothing in training or trainable, and the random states of before given back."""
-    training = [part for part in parts if part.__dict__.get("training")]
+    for table in tables:
+        for name, tensor in list(table.items()):
+            if tensor is not None and tensor.is_inference():  # autograd refuses them, so copies stand in
+                undo.callback(table.__setitem__, name, tensor)
+                table[name] = tensor.detach().clone()
     # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
     parameters = [own for part in parts for own in part._parameters.values() if own is not None]
+    training = [part for part in parts if part.__dict__.get("training")]
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    try:
-        for part in training:
-            part.training = False
-        for parameter in trainable:
-            parameter.requires_grad = False
-        with randomness_kept(parameters):
-            yield
-    finally:
-        for part in training:
-            part.training = True
-        for parameter in trainable:
-            parameter.requires_grad = True
+    undo.callback(set_all, training, "training", value=True)
+    set_all(training, "training", value=False)
+    undo.callback(set_all, trainable, "requires_grad", value=True)
+    set_all(trainable, "requires_grad", value=False)
+    undo.enter_context(torch.random.fork_rng(list({one.device for one in parameters if one.is_cuda})))
 
 
-@contextmanager
-def randomness_kept(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Give back the global generators of Python, NumPy and torch (on the devices of the model) as they were."""
-    devices = {parameter.device for parameter in parameters if parameter.is_cuda}
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=list(devices)):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+def set_all(objects: Iterable[object], attribute: str, *, value: bool) -> None:
+    for one in objects:
+        setattr(one, attribute, value)
 
 
 def place(module: nn.Module, device: str) -> None:
@@ -151,22 +107,16 @@ def place(module: nn.Module, device: str) -> None:
     try:
         module.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelError(
-            f"cannot compute on {device!r}: {reason}", hint="leave out --device to compute on cpu"
+            f"cannot compute on {device!r}: {first_line(error)}", hint="leave out --device to compute on cpu"
         ) from error
 
 
-def device_of(module: nn.Module) -> torch.device:
-    """Where the model lives: the device of its first parameter or buffer."""
+def placement_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where the model lives, and the precision of its weights: of its first parameter or buffer (of real numbers)."""
+    device = None
     for tensor in chain(module.parameters(), module.buffers()):
-        return tensor.device
-    return torch.device("cpu")
-
-
-def dtype_of(module: nn.Module) -> torch.dtype:
-    """The precision of the model's weights: that of its first parameter or buffer of real numbers."""
-    for tensor in chain(module.parameters(), module.buffers()):
+        device = device or tensor.device
         if tensor.is_floating_point():
-            return tensor.dtype
-    return torch.float32
+            return device, tensor.dtype
+    return device or torch.device("cpu"), torch.float32

@@ -1,6 +1,6 @@
-"""Does a map depend on what the network has learnt? Make the network forget, from the top down, and look again.
+"""Does a map depend on what the network has learnt? Shuffle its weights, from the head down, and look again.
 
-A method whose maps stay as they are draws the picture, not what the network knows of it.
+A method whose maps stay as they are shows the picture, not what the network knows of it.
 
 Source: Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018, section 4 (cascading randomisation).
 """
@@ -30,8 +30,6 @@ WINDOW = 7
 STEADY = (0.01**2, 0.03**2)
 """Side of the windows of SSIM, and the constants that keep it from dividing by nothing, for maps in 0..1."""
 
-NOTHING = (None, None)
-
 Values = Float32[np.ndarray, "height width"]
 
 
@@ -40,7 +38,7 @@ class RandomizationTest:
     """How like itself a map stays: step by step the layer down to which all weights are shuffled, and two measures.
 
     `rank` is Spearman's correlation of the raw maps, `ssim` the structural similarity of the heat maps: 1 is the same
-    map, 0 another one. None stands where the forgetful network gave no map, or where a slow method was not asked.
+    map, 0 another one. None stands where the shuffled network gave no map, or where a slow method was not asked.
     """
 
     layers: tuple[str, ...]
@@ -52,25 +50,26 @@ Likeness = tuple[float | None, float | None]
 
 
 def randomization_test(
-    classifier: Classifier, maps: Sequence[Saliency | Fused], *, manner: ExplainOptions | None = None
+    classifier: Classifier, maps: Sequence[Saliency | Fused], *, options: ExplainOptions | None = None
 ) -> list[RandomizationTest]:
-    """Make the maps of one picture and one class again, each time with more of the network forgotten.
+    """Make the maps of one picture and one class again, each time with the weights of more layers shuffled.
 
     Five passes serve all quick methods. The weights of the caller's model are shuffled on the way, and given back.
 
     Raises:
         ValueError: the maps are of several pictures or classes.
     """
-    if len({(found.index, found.subject) for found in maps}) > 1:
+    if len({(saliency.index, saliency.subject) for saliency in maps}) > 1:
         raise ValueError("maps of one picture and one class can be made again together")
     steps = cascade(classifier.module)
     measured: list[list[Likeness]] = [[] for _ in maps]
-    for number, (_, forgotten) in enumerate(steps, 1):
-        asked = [found for found in maps if number == len(steps) or METHODS[found.method].needs != "scores"]
-        with shuffle_weights(forgotten):
-            again = made_again(classifier, asked, manner or ExplainOptions())
-        for found, pairs in zip(maps, measured, strict=True):
-            pairs.append(likeness(found, again[found.method, found.layer]) if found in asked and again else NOTHING)
+    for number, (_, weights) in enumerate(steps, 1):
+        wanted = [saliency for saliency in maps if number == len(steps) or METHODS[saliency.method].needs != "scores"]
+        with shuffle_weights(weights):
+            again = explain_again(classifier, wanted, options or ExplainOptions())
+        for saliency, pairs in zip(maps, measured, strict=True):
+            repeated = again.get((saliency.method, saliency.layer))
+            pairs.append((None, None) if repeated is None else likeness(saliency, repeated))
     layers = tuple(name for name, _ in steps)
     return [
         RandomizationTest(layers, tuple(rank for rank, _ in pairs), tuple(ssim for _, ssim in pairs))
@@ -78,41 +77,35 @@ def randomization_test(
     ]
 
 
-def made_again(
-    classifier: Classifier, maps: Sequence[Saliency | Fused], manner: ExplainOptions
-) -> dict[tuple[str, str], Saliency | Fused]:
-    """The same maps of the network as it is now, by method and layers; none if it has become blind."""
-    layers = list(dict.fromkeys(part.layer for found in maps for part in parts_of(found) if part.layer != "input"))
+def explain_again(
+    classifier: Classifier, maps: Sequence[Saliency | Fused], options: ExplainOptions
+) -> dict[tuple[str, str], Fused]:
+    """The same maps of the network as it is now, by method and layers; none if its gradients have become zero."""
     if not maps:
         return {}
+    layers = list(dict.fromkeys(part.layer for saliency in maps for part in saliency.parts if part.layer != "input"))
     subject = maps[0].subject
-    question = ExplainJob(
-        computing_in(classifier, manner.precision),
-        tuple(METHODS[name] for name in dict.fromkeys(found.method for found in maps)),
+    job = ExplainJob(
+        computing_in(classifier, options.precision),
+        tuple(METHODS[name] for name in dict.fromkeys(saliency.method for saliency in maps)),
         find_layers(classifier, layers or None, maps[0].image.size),
-        () if subject is None else (subject.wish,),
-        replace(manner, progress=None),
+        () if subject is None else (subject.as_target,),
+        replace(options, progress=None),
     )
     try:
-        made = {(one.method, one.layer): one for one in explain_fed(question, [maps[0].image])}
+        again = {(one.method, one.layer): one for one in explain_fed(job, [maps[0].image])}
     except ModelError:
         return {}
     return {
-        (found.method, found.layer): Fused(tuple(made[found.method, part.layer] for part in parts_of(found)))
-        for found in maps
+        (saliency.method, saliency.layer): Fused(tuple(again[part.method, part.layer] for part in saliency.parts))
+        for saliency in maps
     }
 
 
-def parts_of(found: Saliency | Fused) -> tuple[Saliency, ...]:
-    return found.parts if isinstance(found, Fused) else (found,)
-
-
-def likeness(found: Saliency | Fused, again: Saliency | Fused) -> Likeness:
+def likeness(saliency: Saliency | Fused, again: Fused) -> Likeness:
     """Rank correlation, the mean of the layers', and structural similarity."""
-    raw = [
-        rank_correlation(one.values, other.values) for one, other in zip(parts_of(found), parts_of(again), strict=True)
-    ]
-    return float(np.mean(raw)), structural_similarity(found.heatmap().values, again.heatmap().values)
+    ranks = [rank_correlation(one.values, other.values) for one, other in zip(saliency.parts, again.parts, strict=True)]
+    return float(np.mean(ranks)), structural_similarity(saliency.heatmap().values, again.heatmap().values)
 
 
 def cascade(module: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:

@@ -6,6 +6,7 @@ picture that was fed, and only it can be coloured. `Fused` is several layers see
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, overload
 
 import cv2
@@ -39,7 +40,7 @@ class Heatmap:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to see: no position speaks for the class."""
+        """Whether there is nothing to see: no evidence for the class at any position."""
         return not self.values.any()
 
     @property
@@ -53,7 +54,7 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class ExplainedClass:
-    """Which class a map speaks about. `against` is the class it is contrasted with, if any.
+    """The class that a map is about. `against` is the class it is contrasted with, if any.
 
     `logit` is the raw score (for a contrast, the difference), `probability` that of the target class, and
     `against_probability` that of the other one; `output` makes them of logits, "softmax" or "sigmoid".
@@ -68,18 +69,19 @@ class ExplainedClass:
     output: str = "softmax"
 
     @property
-    def wish(self) -> int | str:
+    def as_target(self) -> int | str:
+        """The target that gives this class or contrast again."""
         return self.target if self.against is None else f"{self.target} - {self.against}"
 
 
 @dataclass(frozen=True, eq=False)
 class Saliency:
-    """How much each position of a layer speaks for a class, in the method's own unit, at the layer's resolution.
+    """The evidence for a class at each position of a layer, in the method's own unit, at the layer's resolution.
 
     `variants` holds one map, or with aug-smooth one for each variant of the input, each turned back to the picture's
     own orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run
     alone, has no subject. `signed` says that the layer put out negative numbers worth mentioning, which not every method
-    can read (`Method.amounts`). `cap` is the share of positions below the hottest colour of the heat map.
+    can read (`Method.assumes_non_negative`). `cap` is the share of positions below the hottest colour of the heat map.
     """
 
     image: Image
@@ -100,6 +102,11 @@ class Saliency:
     def values(self) -> Float32[np.ndarray, "height width"]:
         """The raw map; the mean of the variants' if there are several."""
         return np.asarray(self.variants.mean(axis=0, dtype=np.float32))
+
+    @property
+    def parts(self) -> tuple["Saliency", ...]:
+        """The map itself, as the only part: so that it can stand where a `Fused` can."""
+        return (self,)
 
     @property
     def target(self) -> int | None:
@@ -123,6 +130,10 @@ class Saliency:
 
     def heatmap(self) -> Heatmap:
         """Negative values cut, scaled to 0..1, enlarged to the picture; a map that is negative everywhere is zero."""
+        return self._heatmap
+
+    @cached_property  # a picture, a line of text and a file of numbers all ask for it
+    def _heatmap(self) -> Heatmap:
         return fuse([self])
 
 
@@ -149,7 +160,7 @@ class Fused:
 
     @property
     def subject(self) -> ExplainedClass | None:
-        """Which class the map speaks about."""
+        """The class that the map is about."""
         return self.parts[0].subject
 
     @property
@@ -159,6 +170,10 @@ class Fused:
 
     def heatmap(self) -> Heatmap:
         """The mean of the layers' normalised maps, normalised again."""
+        return self._heatmap
+
+    @cached_property
+    def _heatmap(self) -> Heatmap:
         return fuse(self.parts)
 
 
@@ -182,8 +197,8 @@ class Explanation(Sequence[Saliency]):
     @overload
     def __getitem__(self, position: slice) -> "Explanation": ...
     def __getitem__(self, position: int | slice) -> "Saliency | Explanation":
-        found = self.saliencies[position]
-        return found if isinstance(found, Saliency) else Explanation(found)
+        chosen = self.saliencies[position]
+        return chosen if isinstance(chosen, Saliency) else Explanation(chosen)
 
     def where(
         self,
@@ -213,12 +228,15 @@ class Explanation(Sequence[Saliency]):
                     raise NotFound(kind, str(wanted), known, where="this explanation")
         return Explanation(left)
 
-    def fused(self) -> tuple[Fused, ...]:
-        """One map over all layers for each picture, class and method, in the order of the explanation."""
+    def fused(self) -> "tuple[Saliency | Fused, ...]":
+        """One map over all layers for each picture, class and method, in the order of the explanation.
+
+        Of a single layer that is the layer's own map.
+        """
         groups: dict[tuple[object, ...], list[Saliency]] = {}
         for saliency in self.saliencies:
             groups.setdefault((saliency.index, saliency.subject, saliency.method), []).append(saliency)
-        return tuple(Fused(tuple(parts)) for parts in groups.values())
+        return tuple(parts[0] if len(parts) == 1 else Fused(tuple(parts)) for parts in groups.values())
 
 
 def fuse(saliencies: Sequence[Saliency]) -> Heatmap:
@@ -254,23 +272,17 @@ def normalised(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarra
     return np.asarray(shifted / (np.float32(EPSILON) + shifted.max()), np.float32)
 
 
-def facts(found: Saliency | Fused) -> dict[str, Any]:
+def facts(saliency: Saliency | Fused) -> dict[str, Any]:
     """Everything about one map except its pixels; lists and numbers only."""
-    subject = found.subject
-    parts = found.parts if isinstance(found, Fused) else (found,)
-    heatmap = found.heatmap()
+    heatmap = saliency.heatmap()
+    hottest = heatmap.hottest
+    about_class = ("target", "class_name", "against", "logit", "probability", "against_probability", "output")
     return {
-        "method": found.method,
-        "layers": [part.layer for part in parts],
-        "layer_sizes": [list(part.values.shape) for part in parts],
-        "size_as_fed": list(found.image.size),
-        "target": subject.target if subject else None,
-        "class_name": subject.class_name if subject else None,
-        "against": subject.against if subject else None,
-        "logit": subject.logit if subject else None,
-        "probability": subject.probability if subject else None,
-        "against_probability": subject.against_probability if subject else None,
-        "output": subject.output if subject else None,
-        "hottest": list(heatmap.hottest) if heatmap.hottest else None,
-        "empty": heatmap.empty,
+        "method": saliency.method,
+        "layers": [part.layer for part in saliency.parts],
+        "layer_sizes": [list(part.variants.shape[1:]) for part in saliency.parts],
+        "size_as_fed": list(saliency.image.size),
+        **{name: getattr(saliency.subject, name, None) for name in about_class},
+        "hottest": list(hottest) if hottest else None,
+        "empty": hottest is None,
     }

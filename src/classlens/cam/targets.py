@@ -1,6 +1,6 @@
-"""Which class is explained, as the user says it: a number, a name, `top5`, `predicted`, or a contrast `a - b`.
+"""Which class is explained, as the user names it: a number, a name, `top5`, `predicted`, or a contrast `a - b`.
 
-A wish is read against the logits of a batch, because "predicted" and "top5" differ from picture to picture.
+A target is read against the logits of a batch, because "predicted" and "top5" differ from picture to picture.
 """
 
 import re
@@ -15,12 +15,12 @@ from classlens.cam.classifier import Kind
 from classlens.errors import ModelError, NotFound
 
 Target: TypeAlias = int | str | tuple[int, ...]
-"""One wish about every picture of a call; a tuple names one class for each picture."""
+"""What is explained in every picture of a call; a tuple names one class for each picture."""
 
 PREDICTED = "predicted"
 TOP = re.compile(r"top[ -]?([1-9]\d*)", re.IGNORECASE)
 SIMILAR = 3
-"""How many classes Finer-CAM tells the target from."""
+"""How many classes Finer-CAM contrasts the target with."""
 
 CONTRAST = re.compile(r"\s+-\s+")
 
@@ -57,9 +57,9 @@ def probabilities(logits: Float[Tensor, "n classes"], kind: Kind = "softmax") ->
 
 
 def objectives(
-    wishes: tuple[Target, ...], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
+    targets: tuple[Target, ...], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
 ) -> list[Objective]:
-    """Read every wish against the logits of a batch; `top5` becomes five objectives.
+    """Read every target against the logits of a batch; `top5` becomes five objectives.
 
     Raises:
         NotFound: a class is unknown, or a name belongs to several.
@@ -72,63 +72,63 @@ def objectives(
             f"{names} class names for {count} scores",
             hint="name all classes in the order of the scores: --classes FILE",
         )
-    found: list[Objective] = []
-    for wish in wishes:
-        top = TOP.fullmatch(wish.strip()) if isinstance(wish, str) else None
+    answers: list[Objective] = []
+    for target in targets:
+        top = TOP.fullmatch(target.strip()) if isinstance(target, str) else None
         if top:
             count = min(int(top[1]), logits.shape[1])
-            found += [Objective(target) for target in logits.topk(count, dim=1).indices.unbind(1)]
-        elif isinstance(wish, str) and len(sides := CONTRAST.split(wish.strip())) == 2 and not known(wish, classes):
+            answers += [Objective(best) for best in logits.topk(count, dim=1).indices.unbind(1)]
+        elif (
+            isinstance(target, str)
+            and len(sides := CONTRAST.split(target.strip())) == 2
+            and not named(target, classes or ())  # a class may have a dash in its name
+        ):
             first, second = (indices(side, logits, classes) for side in sides)
-            found.append(Objective(first, second))
+            answers.append(Objective(first, second))
         else:
-            found.append(Objective(indices(wish, logits, classes)))
-    return found
+            answers.append(Objective(indices(target, logits, classes)))
+    return answers
 
 
 def indices(
-    wish: Target, logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
+    target: Target, logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
 ) -> Int[Tensor, " batch"]:
     """The class index of each picture."""
     batch, count = logits.shape
-    if isinstance(wish, str) and wish.strip().casefold() == PREDICTED:
+    if isinstance(target, str) and target.strip().casefold() == PREDICTED:
         return logits.argmax(dim=1)
-    if isinstance(wish, tuple):
-        if len(wish) != batch:
-            raise ValueError(f"{len(wish)} target classes for {batch} pictures")
-        chosen = [class_index(one, count, classes) for one in wish]
+    if isinstance(target, tuple):
+        if len(target) != batch:
+            raise ValueError(f"{len(target)} target classes for {batch} pictures")
+        chosen = [class_index(one, count, classes) for one in target]
     else:
-        chosen = [class_index(wish, count, classes)] * batch
+        chosen = [class_index(target, count, classes)] * batch
     return torch.tensor(chosen, dtype=torch.int64, device=logits.device)
 
 
-def class_index(wish: int | str, count: int, classes: tuple[str, ...] | None) -> int:
+def class_index(target: int | str, count: int, classes: tuple[str, ...] | None) -> int:
     """The index of one class, given by number or by name.
 
     Raises:
         NotFound: there is no such class, or the name belongs to several.
     """
-    number = int(wish) if isinstance(wish, int) or re.fullmatch(r"-?\d+", wish.strip()) else None
+    number = int(target) if isinstance(target, int) or re.fullmatch(r"-?\d+", target.strip()) else None
     if number is not None:
         if 0 <= number < count:
             return number
         raise NotFound("class", str(number), [f"0 to {count - 1}"])
-    matches = named(str(wish), (classes or ())[:count])
+    matches = named(str(target), (classes or ())[:count])
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise NotFound("single class", str(wish), [str(match) for match in matches])
+        raise NotFound("single class", str(target), [str(match) for match in matches])
     names = {part.strip() for name in classes or () for part in name.split(",")}
-    raise NotFound("class", str(wish), names or [f"0 to {count - 1}, by number only"])
+    raise NotFound("class", str(target), names or [f"0 to {count - 1}, by number only"])
 
 
-def known(wish: str, classes: tuple[str, ...] | None) -> bool:
-    return bool(named(wish, classes or ()))
-
-
-def named(wish: str, classes: tuple[str, ...]) -> list[int]:
+def named(target: str, classes: tuple[str, ...]) -> list[int]:
     """Classes of that name, any case; failing that, classes with that name among several, as in `tench, Tinca tinca`."""
-    folded = wish.strip().casefold()
+    folded = target.strip().casefold()
     whole = [index for index, name in enumerate(classes) if name.casefold() == folded]
     return whole or [
         index for index, name in enumerate(classes) if folded in (part.strip().casefold() for part in name.split(","))

@@ -17,12 +17,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int, print_note, whole_number
+from classlens.cli.parsing import add_overrides, positive_float, positive_int, print_note, whole_number
 from classlens.runs.stopping import can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
-    from classlens.cli.picture_window import Show
-    from classlens.runs.browse_run import BatchResult, BrowseRun
+    from classlens.cli.display import Show
+    from classlens.runs.browse_run import BrowseRun
     from classlens.runs.browse_samples import BrowseRequest, SampleResult
 
 MODES = ("original", "transformed", "concat", "pipeline")
@@ -31,93 +31,39 @@ MODES = ("original", "transformed", "concat", "pipeline")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented options of browse_dataset.py in both generations' spelling, and our own."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo"
-    )
-    parser.add_argument(
-        "--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)"
-    )
-    parser.add_argument(
-        "--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)"
-    )
-    parser.add_argument("--show-number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
-    parser.add_argument(
-        "--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays (default: 2)"
-    )
-    parser.add_argument(
-        "--mode", "-m", choices=MODES, default="transformed", help="what is shown of a sample (default: transformed)"
-    )
-    parser.add_argument(
-        "--rescale-factor",
-        "-r",
-        type=positive_float,
-        metavar="F",
-        help="enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)",
-    )
-    parser.add_argument("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")
-    parser.add_argument(
-        "--channel-order",
-        "-c",
-        choices=("BGR", "RGB"),
-        default="BGR",
-        help="RGB is the same as --bgr2rgb (default: BGR)",
-    )
-    parser.add_argument("--not-show", action="store_true", help="no window and no preview")
-    parser.add_argument("--show", action="store_true", help="show the pictures even if they are saved")
-    add_selection(parser)
-    add_results(parser)
-    add_overrides(parser)
-    add_json(parser)
-
-
-def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Which samples, and which of their random variants."""
-    chosen = parser.add_argument_group("selection")
-    chosen.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="fixes which samples are chosen, and all random parameters (default: 0)",
-    )
-    chosen.add_argument("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
-    chosen.add_argument("--class", nargs="+", dest="classes", metavar="NAME", help="only these classes")
-    chosen.add_argument("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
-    chosen.add_argument("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
-    chosen.add_argument(
-        "--repeat",
-        type=positive_int,
-        default=1,
-        metavar="N",
-        help="show every sample so often, with other random parameters",
-    )
-    chosen.add_argument(
-        "--epoch",
-        type=positive_int,
-        metavar="N",
-        help="with the pipeline and mixing in force in that epoch, counted from 1",
-    )
-
-
-def add_results(parser: argparse.ArgumentParser) -> None:
-    """What comes out, and how it is made."""
+    add = parser.add_argument
+    add("config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo")
+    add("--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)")
+    add("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)")
+    add("--show-number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
+    add("--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
+    add("--mode", "-m", choices=MODES, default="transformed", help="what is shown of a sample (default: transformed)")
+    rescale = "enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)"
+    add("--rescale-factor", "-r", type=positive_float, metavar="F", help=rescale)
+    add("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")
+    order = "RGB is the same as --bgr2rgb (default: BGR)"
+    add("--channel-order", "-c", choices=("BGR", "RGB"), default="BGR", help=order)
+    add("--not-show", action="store_true", help="no window and no preview")
+    add("--show", action="store_true", help="show the pictures even if they are saved")
+    add = parser.add_argument_group("selection").add_argument
+    add("--seed", type=int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
+    add("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
+    add("--class", nargs="+", dest="classes", metavar="NAME", help="only these classes")
+    add("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
+    add("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
+    add("--repeat", type=positive_int, default=1, metavar="N", help="so many times, with other random parameters")
+    add("--epoch", type=positive_int, metavar="N", help="as in this epoch, counted from 1: its pipeline and mixing")
     results = parser.add_argument_group("results")
-    kind = results.add_mutually_exclusive_group()
-    kind.add_argument("--grid", type=rows_and_columns, metavar="RxC", help="contact sheets of R rows and C columns")
-    kind.add_argument(
-        "--batch",
-        type=positive_int,
-        nargs="?",
-        const=0,
-        metavar="N",
-        help="whole training batches, mixed, of N samples (default: of the config's size)",
-    )
-    kind.add_argument("--html", metavar="FILE", help="one page with all pictures, in one file")
-    kind.add_argument("--stats", action="store_true", help="numbers about the samples instead of pictures")
+    add = results.add_mutually_exclusive_group().add_argument
+    add("--grid", type=rows_and_columns, metavar="RxC", help="contact sheets of R rows and C columns")
+    batch = "whole training batches, mixed, of N samples (default: of the config's size)"
+    add("--batch", type=positive_int, nargs="?", const=0, metavar="N", help=batch)
+    add("--html", metavar="FILE", help="one page with all pictures, in one file")
+    add("--stats", action="store_true", help="numbers about the samples instead of pictures")
     results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
-    results.add_argument(
-        "--workers", type=whole_number, metavar="N", help="processes (default: 0, this one, unless there is much to do)"
-    )
+    workers = "processes (default: 0, this one, unless there is much to do)"
+    results.add_argument("--workers", type=whole_number, metavar="N", help=workers)
+    add_overrides(parser)
 
 
 def rows_and_columns(text: str) -> tuple[int, int]:
@@ -158,7 +104,7 @@ def run(namespace: argparse.Namespace) -> int:
 def read_request(namespace: argparse.Namespace) -> tuple[str, BrowseRequest, Presentation]:
     """What the options ask for: the address, the run, and what the command does with it."""
     from classlens.adapters import Options
-    from classlens.cli.picture_window import find_screen
+    from classlens.cli.display import find_screen
     from classlens.config import parse_overrides
     from classlens.runs.browse_samples import BrowseRequest
 
@@ -208,7 +154,7 @@ def browse_and_print(target: str, request: BrowseRequest, how: Presentation) -> 
             elif how.show and row.jpeg:
                 how.show(row.jpeg, row.title, how.seconds)
             if isinstance(row, BatchResult):
-                lines.append(describe_batch(row, request.output_dir))
+                lines.append(row.summary())
                 left_out += row.left_out
             if how.json:
                 data.append(row.as_data())
@@ -218,22 +164,9 @@ def browse_and_print(target: str, request: BrowseRequest, how: Presentation) -> 
     if how.json:
         json.dump(summarize(made, data, left_out), sys.stdout, indent=1)
         print()
-    elif request.statistics:
-        print(*lines)
-    elif request.batch is not None:
-        print(*lines, sep="\n")
-        print_bad(made)
     else:
-        print_pictures(made, is_shown=how.show is not None)
-        print_bad(made)
+        print_summary(made, lines, is_shown=how.show is not None)
     return 1 if how.strict and made.bad else 0
-
-
-def describe_batch(row: BatchResult, folder: str) -> str:
-    """Its samples, how they are mixed, and where it is."""
-    share = row.batch.params.get("share")
-    mixing = row.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
-    return f"batch {row.number}: {len(row.batch.indices)} samples, {mixing}" + (f" in {folder}" if folder else "")
 
 
 def summarize(made: BrowseRun, data: list[dict[str, Any]], left_out: list[SampleResult]) -> dict[str, Any]:
@@ -254,24 +187,21 @@ def summarize(made: BrowseRun, data: list[dict[str, Any]], left_out: list[Sample
     }
 
 
-def print_pictures(made: BrowseRun, *, is_shown: bool) -> None:
-    """How many pictures there are, where they are, and what is unusual about them."""
-    place = " and ".join(filter(None, (made.request.output_dir, made.request.html)))
-    sheets = f"{made.sheets} {'sheet' if made.sheets == 1 else 'sheets'} of " if made.sheets else ""
-    print(f"{sheets}{made.done} pictures of {made.dataset.name}" + (f" in {place}" if place else ""))
-    if not place and not is_shown:
-        print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
-    remarks = (f"{times} x {remark}" for remark, times in made.remarks.most_common())
-    for line in (*made.dataset.warnings, *remarks):
-        print(f"note: {line}", file=sys.stderr)
-
-
-def print_bad(made: BrowseRun) -> None:
-    """Name the samples that could not be read, and why."""
-    if not made.bad:
+def print_summary(made: BrowseRun, lines: list[str], *, is_shown: bool) -> None:
+    """What came of the run, where it is, what is unusual, and which samples are bad: statistics name them already."""
+    request = made.request
+    print(*(lines or [made.summary()]), sep="\n")
+    if request.statistics:
         return
-    print(f"{made.bad} of them {'is' if made.bad == 1 else 'are'} bad:", file=sys.stderr)
-    for row in made.bad_rows:
-        print(f"  #{row.index}  {row.error}", file=sys.stderr)
-    if made.bad > len(made.bad_rows):
-        print(f"  and {made.bad - len(made.bad_rows)} more (--json names all)", file=sys.stderr)
+    if request.batch is None:
+        if not (request.output_dir or request.html or is_shown):
+            print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
+        remarks = (f"{times} x {remark}" for remark, times in made.remarks.most_common())
+        for line in (*made.dataset.warnings, *remarks):
+            print(f"note: {line}", file=sys.stderr)
+    if made.bad:
+        print(f"{made.bad} of them {'is' if made.bad == 1 else 'are'} bad:", file=sys.stderr)
+        for row in made.bad_rows:
+            print(f"  #{row.index}  {row.error}", file=sys.stderr)
+        if made.bad > len(made.bad_rows):
+            print(f"  and {made.bad - len(made.bad_rows)} more (--json names all)", file=sys.stderr)

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int, print_note, share, whole_number
+from classlens.cli.parsing import add_overrides, flag, positive_float, positive_int, print_note, share, whole_number
 from classlens.errors import ClasslensError, DataError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ DOCUMENTED: Mapping[str, dict[str, Any]] = {
         "help": "layers to look at, e.g. 'backbone.layer4[-1]'; several make one map, the mean of theirs "
         "(default: the last norm layer that decides the class)",
     },
-    "--preview-model": {"action": "store_true", "help": "print every layer of the model, and draw nothing"},
+    "--preview-model": flag("print every layer of the model, and draw nothing"),
     "--method": {
         "nargs": "+",
         "action": "extend",
@@ -55,12 +55,9 @@ DOCUMENTED: Mapping[str, dict[str, Any]] = {
         "help": "the class names in the order of the scores: a file (a name a line, or JSON), or names with commas between",
     },
     "--save-path": {"type": Path, "metavar": "FILE", "help": "picture to write, or a folder for one picture each"},
-    "--eigen-smooth": {
-        "action": "store_true",
-        "help": "first principal component instead of the sum over channels",
-    },
-    "--aug-smooth": {"action": "store_true", "help": "average over six variants of the picture"},
-    "--vit-like": {"action": "store_true", "help": "accepted; the layout of every layer is found anyway"},
+    "--eigen-smooth": flag("first principal component instead of the sum over channels"),
+    "--aug-smooth": flag("average over six variants of the picture"),
+    "--vit-like": flag("accepted; the layout of every layer is found anyway"),
     "--num-extra-tokens": {
         "type": whole_number,
         "metavar": "N",
@@ -76,30 +73,26 @@ DOCUMENTED: Mapping[str, dict[str, Any]] = {
 """The options of the documented script, and those that belong beside them."""
 
 MORE: Mapping[str, dict[str, Any]] = {
-    "--whole": {"action": "store_true", "help": "feed the whole picture, uncropped, at its own aspect ratio"},
-    "--original-size": {
-        "action": "store_true",
-        "help": "as --whole, and drawn over the picture as read, in its own size",
-    },
-    "--each-layer": {"action": "store_true", "help": "one map for each target layer instead of their mean"},
+    "--whole": flag("feed the whole picture, uncropped, at its own aspect ratio"),
+    "--original-size": flag("as --whole, and drawn over the picture as read, in its own size"),
+    "--each-layer": flag("one map for each target layer instead of their mean"),
     "--colormap": {"default": "inferno", "help": "inferno (default), viridis, cividis, turbo, jet, ..."},
     "--opacity": {"type": share, "default": 0.5, "help": "of the colours over the picture, 0 to 1 (default: 0.5)"},
     "--contour": {"type": share, "metavar": "SHARE", "help": "line around what is hotter than this share"},
-    "--titled": {"action": "store_true", "help": "write titles and a colour bar also on a single map"},
-    "--strict": {"action": "store_true", "help": "exit with status 1 if a picture is bad"},
+    "--titled": flag("write titles and a colour bar also on a single map"),
+    "--strict": flag("exit with status 1 if a picture is bad"),
     "--npz": {"type": Path, "metavar": "FILE", "help": "write the numbers: heatmap, saliency, meta"},
-    "--evaluate": {
-        "action": "store_true",
-        "help": "score every map beside a uniform and a random one: deletion, insertion, drop, ROAD; and whether it "
-        "changes when the network's weights are shuffled (slow)",
-    },
+    "--evaluate": flag(
+        "score every map beside a uniform and a random one: deletion, insertion, drop, ROAD; and whether it "
+        "changes when the network's weights are shuffled (slow)"
+    ),
     "--box": {
         "nargs": "+",
         "metavar": ("LEFT TOP RIGHT BOTTOM | FILE.csv", ""),
         "help": "with --evaluate: where the object is, in pixels of the picture as read; several pictures: a file of "
         "lines NAME,LEFT,TOP,RIGHT,BOTTOM",
     },
-    "--trust-checkpoint": {"action": "store_true", "help": "unpickle the checkpoint even if it could run code"},
+    "--trust-checkpoint": flag("unpickle the checkpoint even if it could run code"),
     "--precision": {
         "choices": ("float32", "bf16"),
         "default": "float32",
@@ -133,7 +126,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, settings in DOCUMENTED.items():
         parser.add_argument(name, **settings)
     add_overrides(parser)
-    add_json(parser)
     group = parser.add_argument_group("more")
     for name, settings in MORE.items():
         group.add_argument(name, **settings)

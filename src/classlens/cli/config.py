@@ -8,7 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_json, add_overrides
+from classlens.cli.parsing import add_overrides
 
 if TYPE_CHECKING:
     from classlens.config import Config
@@ -19,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG_FILE", help="the config: .py, .json or .yaml")
     parser.add_argument("--diff", metavar="OTHER", help="show what differs from this other config instead")
     add_overrides(parser)
-    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_json
+from classlens.cli.parsing import JSON
 
 if TYPE_CHECKING:
     from classlens.figures.page import Layout
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-dir", type=Path, default=Path("out/demo"), metavar="DIR", help="where everything goes"
     )
-    add_json(parser)
+    parser.add_argument("--json", **JSON)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_json, add_overrides, positive_int, print_note
+from classlens.cli.parsing import add_overrides, positive_int, print_note
 from classlens.runs.memory import collecting_later
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--csv", type=Path, metavar="FILE", help="table: one row for every step and group")
     group.add_argument("--html", type=Path, metavar="FILE", help="page to zoom and read values in")
     group.add_argument("--strict", action="store_true", help="exit with status 1 if the schedule looks mistaken")
-    add_json(parser)
 
 
 def window_size(text: str) -> tuple[float, float]:

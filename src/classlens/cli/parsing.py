@@ -5,7 +5,11 @@ Nothing heavy is imported here: `--help` and a wrong flag must cost no more than
 
 import argparse
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn, TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,8 +32,17 @@ def dashed(word: str) -> str:
     return name.replace("_", "-") + equals + value
 
 
+def flag(text: str) -> dict[str, Any]:
+    """The settings of an option without a value, by its help text."""
+    return {"action": "store_true", "help": text}
+
+
+JSON = flag("print the result as JSON on standard output")
+"""The settings of `--json`, which every command has."""
+
+
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that opens a config."""
+    """The options of every command that opens a config, and --json."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -39,10 +52,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         help="override settings of the config: a.b=1 a.list.0.c=x k=a,b k='[(a,b),(c,d)]'",
     )
     parser.add_argument("--trust-config", action="store_true", help="run the config and its custom_imports as Python")
-
-
-def add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+    parser.add_argument("--json", **JSON)
 
 
 def print_note(kind: str, text: str) -> None:
@@ -50,43 +60,20 @@ def print_note(kind: str, text: str) -> None:
     print(f"{kind + ': ':<7}{text}", file=sys.stderr)
 
 
-def positive_int(text: str) -> int:
-    """An argument that counts something: 1, 2, 3, ..."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return number
+def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool], what: str) -> Callable[[str], Number]:
+    """A type of argument: a number that is accepted, or an error that says what it should be."""
+
+    def read(text: str) -> Number:
+        with suppress(ValueError):
+            value = parse(text)
+            if accept(value):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+
+    return read
 
 
-def whole_number(text: str) -> int:
-    """An argument that may be none: 0, 1, 2, ..."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
-def positive_float(text: str) -> float:
-    """An argument that scales something: above 0 and finite."""
-    number = as_float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
-def share(text: str) -> float:
-    """An argument that is a part of something, from 0 to 1."""
-    number = as_float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return number
-
-
-def as_float(text: str) -> float:
-    """A number, or NaN, which lies in no range."""
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
+positive_int = number_type(int, lambda value: value >= 1, "a whole number of 1 or more")
+whole_number = number_type(int, lambda value: value >= 0, "a whole number of 0 or more")
+positive_float = number_type(float, lambda value: 0 < value < float("inf"), "a number above 0")
+share = number_type(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")

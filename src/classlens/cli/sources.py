@@ -7,11 +7,11 @@ import argparse
 import json
 from dataclasses import asdict
 
-from classlens.cli.parsing import add_json
+from classlens.cli.parsing import JSON
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_json(parser)
+    parser.add_argument("--json", **JSON)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -44,14 +44,11 @@ LINES = 7
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A picture with the lines under it; the first is bold."""
+    """A picture with the lines under it, of which the first is bold, and the width of both."""
 
     pixels: Pixels
-    lines: tuple[tuple[str, Colour], ...]
-
-    @property
-    def width(self) -> int:
-        return max(int(self.pixels.shape[1]), SMALLEST)
+    width: int
+    lines: tuple[tuple[str, Colour], ...] = ()
 
 
 def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None = None) -> Image:
@@ -84,7 +81,7 @@ def captioned_tile(snapshot: Snapshot, rescale: float | None, name: str) -> Tile
     """A snapshot over its name, its size, and its random parameters, or why its stage left it alone."""
     height, width = snapshot.size
     pixels = rescale_snapshot(snapshot, rescale or tile_factor(width, height))
-    room = max(pixels.shape[1], SMALLEST)
+    room = max(int(pixels.shape[1]), SMALLEST)
     size = f"{width} {TIMES} {height}"
     if not snapshot.changed:
         size = shortened(f"{size}  no change", CAPTION, room)
@@ -94,7 +91,7 @@ def captioned_tile(snapshot: Snapshot, rescale: float | None, name: str) -> Tile
     if len(params) > LINES:
         params = [*params[: LINES - 1], "…"]
     name = shortened(name, CAPTION, room, bold=True)
-    return Tile(pixels, ((name, INK), (size, FAINT), *((line, INK) for line in params)))
+    return Tile(pixels, room, ((name, INK), (size, FAINT), *((line, INK) for line in params)))
 
 
 def describe_params(params: Mapping[str, object]) -> list[str]:
@@ -198,21 +195,19 @@ def titled_canvas(
 ) -> tuple[Canvas, int]:
     """White paper with a title and remarks above room for `height` x `width` pixels, and where that room begins."""
     width = max(NARROWEST, width)
+    room = width - 2 * left
+    name, dot, facts = title.partition(DOT)
+    left_for_name = room - width_of(dot + facts, TITLE)
+    is_roomy = left_for_name > room // 4  # then number and size stay whole, and the class before them is cut
+    title = shortened(name, TITLE, left_for_name) + dot + facts if is_roomy else shortened(title, TITLE, room)
     notes = [line for remark in remarks for line in wrapped(remark, CAPTION, width - 2 * MARGIN)]
     y = MARGIN // 2 + line_height(TITLE)
     top = y + len(notes) * line_height(CAPTION) + MARGIN
     canvas = np.full((top + height, width, 3), PAPER[0], np.uint8)
-    write(canvas, fit_title(title, width - 2 * left), (left, MARGIN // 2), size=TITLE, colour=INK)
+    write(canvas, title, (left, MARGIN // 2), size=TITLE, colour=INK)
     for number, note in enumerate(notes):
         write(canvas, note, (left, y + number * line_height(CAPTION)), size=CAPTION, colour=WARNING)
     return canvas, top
-
-
-def fit_title(title: str, room: int) -> str:
-    """The title, with its first part, which is the class, cut where it is too long; number and size stay."""
-    name, dot, facts = title.partition(DOT)
-    left = room - width_of(dot + facts, TITLE)
-    return shortened(name, TITLE, left) + dot + facts if left > room // 4 else shortened(title, TITLE, room)
 
 
 def bad_tile(reason: str, title: str, *, rescue: Image | None = None) -> Image:
@@ -243,8 +238,8 @@ def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequenc
         room = max(int(pixels.shape[1]), SMALLEST)
         numbers = " + ".join(f"#{index}" for index in dict.fromkeys(pair))
         lines = [(line, INK) for line in wrapped(label or "no label", CAPTION, room)]
-        tiles.append(Tile(pixels, (*lines, (numbers, FAINT))))
-    tiles += [Tile(image.pixels, ()) for image in left_out]
+        tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT))))
+    tiles += [Tile(image.pixels, max(image.size[1], SMALLEST)) for image in left_out]
     params = {key: value for key, value in result.params.items() if key != "partners"}
     title = DOT.join([result.mixing, *describe_params(params), f"{len(result.images)} samples of {result.dataset}"])
     return Image(draw_tiles(tiles, title, ()))

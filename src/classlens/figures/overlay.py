@@ -160,9 +160,8 @@ def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]
     for number, one in enumerate(maps):
         of_map = "" if len(maps) == 1 else f"_{number}"
         arrays[f"heatmap{of_map}"] = one.heatmap().values
-        parts = one.parts if isinstance(one, Fused) else (one,)
-        for place, part in enumerate(parts):
-            of_layer = "" if len(parts) == 1 else f"_{place}"
+        for place, part in enumerate(one.parts):
+            of_layer = "" if len(one.parts) == 1 else f"_{place}"
             arrays[f"saliency{of_map}{of_layer}"] = part.values
     check_place(path)
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))

@@ -68,6 +68,13 @@ class BatchResult:
     def title(self) -> str:
         return f"#{self.number}  batch of {self.batch.dataset}"
 
+    def summary(self) -> str:
+        """Its samples, how they are mixed, and where it is."""
+        share = self.batch.params.get("share")
+        mixing = self.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
+        place = f" in {Path(self.file).parent}" if self.file else ""
+        return f"batch {self.number}: {len(self.batch.indices)} samples, {mixing}{place}"
+
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
         return {
@@ -106,6 +113,12 @@ class BrowseRun:
     def __iter__(self) -> Iterator[Row]:
         return self.rows
 
+    def summary(self) -> str:
+        """How many pictures there are, and where they are."""
+        place = " and ".join(filter(None, (self.request.output_dir, self.request.html)))
+        sheets = f"{self.sheets} {'sheet' if self.sheets == 1 else 'sheets'} of " if self.sheets else ""
+        return f"{sheets}{self.done} pictures of {self.dataset.name}" + (f" in {place}" if place else "")
+
     def count(self, row: SampleResult) -> None:
         """Remember what is said about a sample."""
         self.remarks.update(row.remarks)
@@ -135,7 +148,7 @@ def browse(
 ) -> BrowseRun:
     """Show samples of a dataset, or of what an address leads to: iterate over the run, and it is made.
 
-    `on_note` is called with "note" and what the user should know about the address. A dataset that is handed over, not named, is
+    `on_note` is called with "note" and what the user should know about the address. A dataset without an address is
     read in this process only.
 
     Raises:

@@ -62,7 +62,8 @@ class BrowseRequest:
 
     Pictures go to `output_dir`, one by one, as contact sheets of `grid` (rows, columns), or as training batches of
     `batch` samples (0: of the config's size); or to one page, `html`; with `statistics` there are numbers instead.
-    `keep_pictures` asks for the drawn picture in every row. `workers` are processes; None decides by the work.
+    `keep_pictures` asks for the drawn picture in every row. `workers` are processes; None takes some if there is much
+    to do, which runs the main script again in each, as ever with `multiprocessing`.
     """
 
     phase: Literal["train", "val", "test"] = "train"
@@ -83,7 +84,7 @@ class BrowseRequest:
     batch: int | None = None
     statistics: bool = False
     keep_pictures: bool = False
-    workers: int | None = None
+    workers: int | None = 0
 
     def __post_init__(self) -> None:
         if self.mode not in KEPT_SNAPSHOTS:
@@ -164,7 +165,7 @@ def render_sample(
         row = describe_failure(dataset, index, seed, error)
         sheet, cell = draw_bad_sample(row, request, rescue=request.has_pictures or bool(request.html))
     row = replace(row, file=place_of(row, dataset, request))
-    return partial(encode_and_write, row, sheet, cell, keep=keeps_jpeg(request), replaces=replaces)
+    return partial(encode_and_write, row, sheet, cell, request=request, replaces=replaces)
 
 
 def report_crash(
@@ -173,11 +174,7 @@ def report_crash(
     """The row of a sample whose decoder killed its process: its file is not opened again."""
     sheet, cell = draw_bad_sample(row, request, rescue=False)
     row = replace(row, file=place_of(row, dataset, request))
-    return encode_and_write(row, sheet, cell, keep=keeps_jpeg(request), replaces=replaces)
-
-
-def keeps_jpeg(request: BrowseRequest) -> bool:
-    return request.keep_pictures or request.grid is not None
+    return encode_and_write(row, sheet, cell, request=request, replaces=replaces)
 
 
 def draw_sheet(result: Trace, request: BrowseRequest) -> Image:
@@ -257,18 +254,27 @@ def as_plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
 
 
 def encode_and_write(
-    row: SampleResult, sheet: Image | None, cell: Image | None, *, keep: bool, replaces: bool
+    row: SampleResult, sheet: Image | None, cell: Image | None, *, request: BrowseRequest, replaces: bool
 ) -> SampleResult:
-    """Encode what was drawn of a sample, write it if it has a place, and keep the bytes that are wanted."""
+    """Encode what was drawn of a sample, write it if it has a place, and keep the bytes that are wanted.
+
+    Raises:
+        DataError: the place is taken by something that is not of this run, or takes no files.
+    """
     jpeg = None if sheet is None else encode_jpeg(sheet)
     if row.file and jpeg:
-        write_picture(row.file, jpeg, replaces=replaces)
+        with writing(row.file):
+            before = Path(row.file).read_bytes() if os.path.exists(row.file) else None  # noqa: PTH110 - quicker
+        if before is not None and before != jpeg and not replaces:
+            raise DataError(f"{row.file} is there already, and not of this run", hint="choose another --output-dir")
+        if before != jpeg:
+            write_whole(row.file, jpeg)
     tile = None
     if cell is not None:
         content = io.BytesIO()
         Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
         tile = content.getvalue()
-    return replace(row, jpeg=jpeg if keep else None, tile=tile)
+    return replace(row, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
 
 
 def encode_jpeg(image: Image) -> bytes:
@@ -300,21 +306,6 @@ def place_of(row: SampleResult, dataset: Dataset, request: BrowseRequest) -> str
     name = "_".join(part for part in (number, stem, seed) if part)
     group = safe_name(" + ".join(row.class_names[:3])) or UNLABELLED
     return os.path.join(request.output_dir, group, f"{name}.jpg")  # noqa: PTH118 - a path object costs as much as the file
-
-
-def write_picture(place: str, data: bytes, *, replaces: bool) -> None:
-    """Write a picture, unless it is there; `replaces` allows another one of an earlier run to be replaced.
-
-    Raises:
-        DataError: the place is taken by something else, or takes no files.
-    """
-    with writing(place):
-        if os.path.exists(place):  # noqa: PTH110
-            if Path(place).read_bytes() == data:
-                return
-            if not replaces:
-                raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
-    write_whole(place, data)
 
 
 @lru_cache(maxsize=4096)

@@ -43,7 +43,7 @@ class MapRow:
     def __str__(self) -> str:
         """Picture, class, method, layer, and where the map is hottest."""
         subject, values = self.subject, self.values
-        number = "" if subject is None else f"{subject.wish} "
+        number = "" if subject is None else f"{subject.as_target} "
         apart = "" if subject is None or subject.against is None else f", logits {subject.logit:+.2f} apart"
         where = "empty" if values["empty"] else "hottest at row {}, column {}".format(*values["hottest"])
         method = f"{values['method']} at {' + '.join(values['layers'])}"

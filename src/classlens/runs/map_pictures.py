@@ -7,15 +7,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from classlens.cam.classifier import Classifier
-from classlens.cam.cost import affordable, runs_ahead, seconds_a_run
-from classlens.cam.explain import ExplainOptions, explain
-from classlens.cam.faithfulness import Box
-from classlens.cam.feeding import box_as_fed, prepared, scaled_whole
+from classlens.cam.classifier import Classifier, scaled_whole
+from classlens.cam.explain import ExplainOptions, affordable, explain, runs_ahead, seconds_a_run
+from classlens.cam.faithfulness import Box, box_as_fed
+from classlens.cam.forward import describe_output
 from classlens.cam.layers import Preview, find_layers, preview
 from classlens.cam.methods import METHODS
 from classlens.cam.model_state import place
-from classlens.cam.output import describe_output
 from classlens.cam.saliency import Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import read_image
@@ -29,7 +27,7 @@ from classlens.runs.map_scores import MapScore, MapScores, score_maps
 from classlens.runs.progress import Progress, describe_duration
 
 WORTH_A_NOTE = 500
-"""Runs of the network about which nothing is said beforehand: they take seconds."""
+"""So many runs of the network take so long that their number is worth a note beforehand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +122,7 @@ def open_classifier(plan: MapPlan, notify: Notify) -> tuple[Classifier, Callable
     better: dict[str, Any] = {"classes": plan.class_names, "extra_tokens": model.extra_tokens, "output": model.output}
     classifier = replace(classifier, **{name: value for name, value in better.items() if value is not None})
     place(classifier.module, model.device)
-    return classifier, partial(scaled_whole if request.maps.whole else prepared, classifier)
+    return classifier, partial(scaled_whole, classifier) if request.maps.whole else classifier.prepare
 
 
 def prepare_job(plan: MapPlan, picture: Image, notify: Notify, progress: Progress | None) -> MapJob:
@@ -166,7 +164,7 @@ def explain_portion(job: MapJob, pictures: dict[Path, Image], done: int) -> Sequ
         methods=job.plan.methods,
         layers=job.layers,
         targets=maps.targets or ([PREDICTED] if maps.evaluate else None),
-        manner=replace(job.options, progress=report and count),
+        options=replace(job.options, progress=report and count),
     )
     if words := describe_output(job.classifier):
         job.notify("note", words)
@@ -208,16 +206,15 @@ def write_files(plan: MapPlan, maps: Sequence[Saliency | Fused], pictures: dict[
 
 def laid_on(one: Saliency | Fused, picture: Image) -> Saliency | Fused:
     """The same map of a whole picture, to be drawn over the picture as read."""
-    if isinstance(one, Fused):
-        return Fused(tuple(replace(part, image=picture) for part in one.parts))
-    return replace(one, image=picture)
+    parts = tuple(replace(part, image=picture) for part in one.parts)
+    return Fused(parts) if isinstance(one, Fused) else parts[0]
 
 
 def warn_about(job: MapJob, one: Saliency | Fused, picture: Path) -> None:
-    """Say so of a map that shows nothing, and, once for each layer, of one that had better be made of another layer."""
+    """Warn of a map that is empty, and, once for each layer, of one that another layer would explain better."""
     if one.heatmap().empty:
-        job.notify("warning", f"{picture}: the {one.method} map at {one.layer} is empty: no evidence for the class")
-    for part in one.parts if isinstance(one, Fused) else (one,):
+        job.notify("warning", f"{picture}: the {one.method} map at {one.layer} is empty: no evidence for this class")
+    for part in one.parts:
         if part.signed:
             behind = part.layer.rpartition(".")[0]
             job.notify(

@@ -57,17 +57,16 @@ class MapScores:
 
     def text(self) -> str:
         """A table for every picture and class, one of the means if there are several, and one of the sanity check."""
-        scored = (one for one in self.scores if one.evaluation)
         tables = []
-        for group in group_by(scored, lambda one: (one.map.index, one.map.subject)).values():
-            rows = [(one.label, mean([one.evaluation.own])) for one in group if one.evaluation]
-            beside = [(whose, mean([getattr(group[0].evaluation, whose)])) for whose in BASELINES]
-            tables.append(table(f"{group[0].picture}: {caption(group[0].map.subject)}", [*rows, *beside]))
-        averages = self.means()
-        if averages and averages[0]["maps"] > 1:
-            rows = [(f"{one['method']} at {one['layer']}", one["own"]) for one in averages]
-            beside = [(whose, averages[0][whose]) for whose in BASELINES]
-            tables.append(table(f"mean of {averages[0]['maps']} maps each", [*rows, *beside]))
+        for group in group_by(self.scores, lambda one: (one.map.index, one.map.subject)).values():
+            if beside := group[0].evaluation:
+                rows = {one.label: mean([one.evaluation.own]) for one in group if one.evaluation}
+                rows |= {whose: mean([getattr(beside, whose)]) for whose in BASELINES}
+                tables.append(scores_table(f"{group[0].picture}: {caption(group[0].map.subject)}", rows))
+        if (means := self.means()) and means[0]["maps"] > 1:
+            rows = {f"{one['method']} at {one['layer']}": one["own"] for one in means}
+            rows |= {whose: means[0][whose] for whose in BASELINES}
+            tables.append(scores_table(f"mean of {means[0]['maps']} maps each", rows))
         return "\n\n".join([*tables, sanity_table(self.scores)])
 
 
@@ -82,8 +81,8 @@ def score_maps(
     scores: list[MapScore] = []
     for group in group_by(maps, lambda one: (one.index, one.subject)).values():
         index = group[0].index
-        several = evaluations(classifier, group, box=boxes[index], manner=options) if group[0].subject else None
-        for one, sanity in zip(group, randomization_test(classifier, group, manner=options), strict=True):
+        several = evaluations(classifier, group, box=boxes[index], options=options) if group[0].subject else None
+        for one, sanity in zip(group, randomization_test(classifier, group, options=options), strict=True):
             scores.append(MapScore(pictures[index], one, next(several) if several else None, sanity))
             if options.progress:
                 options.progress("maps scored", len(scores), len(maps))
@@ -98,31 +97,31 @@ def group_by(those: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, l
     return groups
 
 
-def table(title: str, rows: Sequence[tuple[str, Mapping[str, float | None]]]) -> str:
+def scores_table(title: str, rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """Measures side by side, a map a line; measures that need a box only where there is one."""
-    measures = [measure for measure in BETTER if any(values[measure] is not None for _, values in rows)]
-    widest = max(len(label) for label, _ in rows)
-    lines = [title, " " * (widest + 2) + "".join(f"{measure:>{WIDTH}}" for measure in measures)]
-    lines += [f"  {label:<{widest}}" + "".join(number(values[one]) for one in measures) for label, values in rows]
-    return "\n".join([*lines, f"  {'better':<{widest}}" + "".join(f"{BETTER[one]:>{WIDTH}}" for one in measures)])
-
-
-def number(value: float | None) -> str:
-    return f"{'-' if value is None else f'{value:.3f}':>{WIDTH}}"
+    measures = [measure for measure in BETTER if any(scores[measure] is not None for scores in rows.values())]
+    numbers = {label: [scores[measure] for measure in measures] for label, scores in rows.items()}
+    return table(title, measures, numbers | {"better": [BETTER[measure] for measure in measures]})
 
 
 def sanity_table(scores: Sequence[MapScore]) -> str:
     """How like itself every method's map stays as weights are shuffled, the mean over pictures and classes."""
-    layers = scores[0].sanity.layers
-    groups = group_by(scores, lambda one: one.label)
-    widest = max(map(len, groups))
-    lines = [
-        "sanity: rank correlation with the map after weights are shuffled, better near 0",
-        " " * (widest + 2) + "".join(f"{place:>{WIDTH}}" for place in range(1, len(layers) + 1)),
-    ]
-    for label, several in groups.items():
+    rows = {}
+    for label, several in group_by(scores, lambda one: one.label).items():
         columns = zip(*(one.sanity.rank for one in several), strict=True)
         known = [[rank for rank in column if rank is not None] for column in columns]
-        lines.append(f"  {label:<{widest}}" + "".join(number(sum(one) / len(one) if one else None) for one in known))
-    down = ", ".join(f"{place} down to {layer}" for place, layer in enumerate(layers, start=1))
-    return "\n".join([*lines, f"  shuffled: {down}"])
+        rows[label] = [sum(ranks) / len(ranks) if ranks else None for ranks in known]
+    layers = {str(place): layer for place, layer in enumerate(scores[0].sanity.layers, start=1)}
+    title = "sanity: rank correlation with the map after weights are shuffled, better near 0"
+    shuffled = ", ".join(f"{place} down to {layer}" for place, layer in layers.items())
+    return f"{table(title, list(layers), rows)}\n  shuffled: {shuffled}"
+
+
+def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float | str | None]]) -> str:
+    """A title, names of columns, and a line for every row."""
+    widest = max(map(len, rows))
+    lines = [title, " " * (widest + 2) + "".join(f"{name:>{WIDTH}}" for name in columns)]
+    for label, values in rows.items():
+        cells = ["-" if one is None else f"{one:.3f}" if isinstance(one, float) else one for one in values]
+        lines.append(f"  {label:<{widest}}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
+    return "\n".join(lines)

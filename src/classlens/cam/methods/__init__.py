@@ -4,38 +4,43 @@ Nothing outside this folder knows a method by name. The table itself loads no to
 refused at once; functions are named as `module.function` and loaded when they are used.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
 
 from classlens.errors import NotFound
 
-SUM = "weights.channel_sum"
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Method:
     """One method: the function that weighs the activations, the one that makes one map of the channels, its paper.
 
-    `needs` is what it has to be told: "gradients" of the target class; "activations" only, so that the map is the same
-    for every class; "attention", which only transformers have; or "scores", for which it runs the model again
-    and again. `at` is where its map lies: at a layer, or at the pixels of the input. `score` is what the gradients are those of: the
-    class, or the class against those most like it. `asks` is how often it runs the model for every one of `each`; with
-    "place", that many times along the height and along the width. `amounts` says that it takes features
-    for amounts, so that those of both signs, which a norm layer puts out, lead it astray.
-    `cap` is the share of positions below the hottest colour: single pixels of a gradient outshine all others.
+    Without `collapse` the channels are added up. `needs` is what it looks at: "gradients" of the target class;
+    "activations" only, so that the map is the same for every class; "attention", which only transformers have; or
+    "scores", for which it runs the model again and again. `at` is where its map lies: at a layer, or at the pixels of the
+    input. `score` is what the gradients are those of: the class, or the class against those most like it. `asks` is how
+    often it runs the model for every one of `each`; with "place", that many times along the height and along the width.
+    `assumes_non_negative` says that it assumes non-negative features, so that those of both signs, which a norm layer
+    puts out, lead it astray. `cap` is the share of positions below the hottest colour: single pixels of a gradient
+    outshine all others.
     """
 
     name: str
     weigh: str
     paper: str
-    collapse: str = SUM
+    collapse: str | None = None
     needs: Literal["gradients", "activations", "attention", "scores"] = "gradients"
     at: Literal["layer", "input"] = "layer"
     score: Literal["class", "finer"] = "class"
     asks: int = 0
     each: Literal["picture", "place", "channel"] = "picture"
-    amounts: bool = False
+    assumes_non_negative: bool = False
     cap: float = 1.0
 
     def passes(self, channels: int, samples: int | None = None) -> int:
@@ -45,18 +50,27 @@ class Method:
 
     @property
     def adds_channels(self) -> bool:
-        return self.at == "layer" and self.collapse == SUM
+        return self.at == "layer" and self.collapse is None
 
     @property
     def quick(self) -> bool:
         return self.needs in ("gradients", "activations")
 
 
-def asking(name: str, weigh: str, paper: str, asks: int, *, amounts: bool = True) -> Method:
-    return Method(name, weigh, paper, needs="scores", asks=asks, each="channel", amounts=amounts)
+def load_function(address: str) -> Callable[..., Tensor]:
+    """The function at `module.function` in this folder."""
+    module, _, name = address.partition(".")
+    function: Callable[..., Tensor] = getattr(import_module(f"classlens.cam.methods.{module}"), name)
+    return function
 
 
-def looking(
+def masking(name: str, weigh: str, paper: str, asks: int, *, assumes_non_negative: bool = True) -> Method:
+    return Method(
+        name, weigh, paper, needs="scores", asks=asks, each="channel", assumes_non_negative=assumes_non_negative
+    )
+
+
+def at_input(
     name: str, weigh: str, paper: str, asks: int, *, each: Literal["picture", "place"] = "picture", cap: float = 1.0
 ) -> Method:
     return Method(name, weigh, paper, needs="scores", at="input", asks=asks, each=each, cap=cap)
@@ -69,7 +83,7 @@ METHODS: Mapping[str, Method] = {
     for method in (
         Method("GradCAM", "weights.grad_cam", "Selvaraju et al., ICCV 2017"),
         Method("GradCAM++", "weights.grad_cam_plus_plus", "Chattopadhay et al., WACV 2018"),
-        Method("XGradCAM", "weights.x_grad_cam", "Fu et al., BMVC 2020", amounts=True),
+        Method("XGradCAM", "weights.x_grad_cam", "Fu et al., BMVC 2020", assumes_non_negative=True),
         Method("EigenCAM", "weights.activations_only", "Muhammad & Yeasin, IJCNN 2020", PCA, "activations"),
         Method("EigenGradCAM", "weights.hi_res_cam", "Muhammad & Yeasin, IJCNN 2020, of G A", PCA_OF_EVIDENCE),
         Method("LayerCAM", "weights.layer_cam", "Jiang et al., TIP 2021"),
@@ -77,7 +91,7 @@ METHODS: Mapping[str, Method] = {
         Method("GradCAMElementWise", "weights.grad_cam_element_wise", "Pillai & Pirsiavash, AAAI 2021"),
         Method("ShapleyCAM", "weights.shapley_cam", "Cai, 2025"),
         Method("FinerCAM", "weights.grad_cam", "Zhang et al., CVPR 2025", score="finer"),
-        Method("FEM", "weights.fem", "Fuad et al., IPTA 2020", needs="activations", amounts=True),
+        Method("FEM", "weights.fem", "Fuad et al., IPTA 2020", needs="activations", assumes_non_negative=True),
         Method(
             "KPCA-CAM",
             "weights.activations_only",
@@ -86,7 +100,7 @@ METHODS: Mapping[str, Method] = {
             "activations",
         ),
         Method("RandomCAM", "weights.random_cam", "a control", needs="activations"),
-        Method("FullGrad", "input_space.full_grad", "Srinivas & Fleuret, NeurIPS 2019", at="input"),
+        Method("FullGrad", "probing.full_grad", "Srinivas & Fleuret, NeurIPS 2019", at="input"),
         Method(
             "AttentionRollout",
             "attention.attention_rollout",
@@ -95,22 +109,16 @@ METHODS: Mapping[str, Method] = {
             at="input",
         ),
         Method(
-            "LeGrad",
-            "attention.attention_gradients",
-            "Bousselham et al., ICCV 2025",
-            needs="attention",
-            at="input",
+            "LeGrad", "attention.attention_gradients", "Bousselham et al., ICCV 2025", needs="attention", at="input"
         ),
-        asking("ScoreCAM", "masking.score_cam", "Wang et al., CVPRW 2020", 1),
-        asking("SS-CAM", "masking.ss_cam", "Wang et al., 2020", 10),
-        asking("IS-CAM", "masking.is_cam", "Naidu et al., 2020", 10),
-        asking("AblationCAM", "masking.ablation_cam", "Desai & Ramaswamy, WACV 2020", 1, amounts=False),
-        looking("RISE", "input_space.rise", "Petsiuk et al., BMVC 2018", 1000),
-        looking("Occlusion", "input_space.occlusion", "Zeiler & Fergus, ECCV 2014", 15, each="place"),
-        looking(
-            "IntegratedGradients", "input_space.integrated_gradients", "Sundararajan et al., ICML 2017", 50, cap=0.99
-        ),
-        looking("SmoothGrad", "input_space.smooth_grad", "Smilkov et al., 2017", 25, cap=0.99),
+        masking("ScoreCAM", "probing.score_cam", "Wang et al., CVPRW 2020", 1),
+        masking("SS-CAM", "probing.ss_cam", "Wang et al., 2020", 10),
+        masking("IS-CAM", "probing.is_cam", "Naidu et al., 2020", 10),
+        masking("AblationCAM", "probing.ablation_cam", "Desai & Ramaswamy, WACV 2020", 1, assumes_non_negative=False),
+        at_input("RISE", "probing.rise", "Petsiuk et al., BMVC 2018", 1000),
+        at_input("Occlusion", "probing.occlusion", "Zeiler & Fergus, ECCV 2014", 15, each="place"),
+        at_input("IntegratedGradients", "probing.integrated_gradients", "Sundararajan et al., ICML 2017", 50, cap=0.99),
+        at_input("SmoothGrad", "probing.smooth_grad", "Smilkov et al., 2017", 25, cap=0.99),
     )
 }
 """Every method by its name, the six documented ones first."""

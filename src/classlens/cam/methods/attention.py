@@ -17,9 +17,8 @@ from torch.overrides import TorchFunctionMode
 
 from classlens.arrays import Float
 from classlens.cam.classifier import Layer
-from classlens.cam.hooks import hooked, logits_of, main_tensor, replaced
-from classlens.cam.layout import Layout, Place, layout_of
-from classlens.cam.layout_inference import extra_tokens
+from classlens.cam.forward import hooked, logits_of, main_tensor, replaced
+from classlens.cam.layout import Layout, Place, extra_tokens, layout_of
 from classlens.cam.probe import Evidence, Probe
 from classlens.errors import ModelError
 
@@ -33,11 +32,11 @@ OTHER_METHOD = "choose a method that does not read the attention"
 
 
 class Watching(TorchFunctionMode):
-    """A mode of torch, which is why this is a class: `seen` are the attention weights, in the order of the layers."""
+    """A mode of torch, which is why this is a class: the attention `weights`, in the order of the layers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[Tensor] = []
+        self.weights: list[Tensor] = []
 
     def __torch_function__(
         self,
@@ -47,14 +46,14 @@ class Watching(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
         """What torch calls in place of each of its functions."""
-        given = dict(kwargs or {})
+        named = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
-            return self.attend(*args, **given)
+            return self.attend(*args, **named)
         if func is F.multi_head_attention_forward:
-            return self.attend_in_heads(*args, **given)
-        result = func(*args, **given)
+            return self.attend_in_heads(*args, **named)
+        result = func(*args, **named)
         if func in SOFTMAXES and isinstance(result, Tensor) and result.ndim == 4:
-            dim = given.get("dim", args[1] if len(args) > 1 else None)
+            dim = named.get("dim", args[1] if len(args) > 1 else None)
             return self.note(result) if dim in (-1, 3) else result
         return result
 
@@ -84,36 +83,36 @@ class Watching(TorchFunctionMode):
         weights = logits.softmax(dim=-1) if attn_mask is None else masked_softmax(logits, attn_mask)
         return self.note(F.dropout(weights, dropout_p) if dropout_p else weights) @ value
 
-    def attend_in_heads(self, *args: object, **given: object) -> tuple[Tensor, Tensor | None]:
+    def attend_in_heads(self, *args: object, **named: object) -> tuple[Tensor, Tensor | None]:
         """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node.
 
         Raises:
             ModelError: it is of a rare kind, whose values are not those of the tokens alone.
         """
-        bound = MULTI_HEAD.bind(*args, **given)
+        bound = MULTI_HEAD.bind(*args, **named)
         bound.apply_defaults()
-        told = bound.arguments
-        rare = [name for name in RARE if told[name] is not None and told[name] is not False]
-        if rare or told["query"].ndim != 3:
+        known = bound.arguments
+        rare = [name for name in RARE if known[name] is not None and known[name] is not False]
+        if rare or known["query"].ndim != 3:
             kind = " and ".join(rare) or "no batch"
             raise ModelError(f"multi-head attention with {kind} cannot be followed", hint=OTHER_METHOD)
-        wanted, averaged = told["need_weights"], told["average_attn_weights"]
-        told |= {"need_weights": True, "average_attn_weights": False}
+        wanted, averaged = known["need_weights"], known["average_attn_weights"]
+        known |= {"need_weights": True, "average_attn_weights": False}
         weights: Tensor = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]  # type: ignore[assignment]
         node = self.note(weights)
-        width, heads, bias = told["embed_dim_to_check"], told["num_heads"], told["in_proj_bias"]
+        width, heads, bias = known["embed_dim_to_check"], known["num_heads"], known["in_proj_bias"]
         value = F.linear(
-            told["value"], told["in_proj_weight"][2 * width :], None if bias is None else bias[2 * width :]
+            known["value"], known["in_proj_weight"][2 * width :], None if bias is None else bias[2 * width :]
         )
         value = value.reshape(len(value), -1, heads, width // heads).permute(1, 2, 0, 3)
         mixed = (node @ value).permute(2, 0, 1, 3).reshape(node.shape[2], -1, width)
-        output = F.linear(mixed, told["out_proj_weight"], told["out_proj_bias"])
+        output = F.linear(mixed, known["out_proj_weight"], known["out_proj_bias"])
         return output, (node.mean(dim=1) if averaged else node) if wanted else None
 
     def note(self, weights: Tensor) -> Tensor:
         """Keep attention weights as a node of the graph; the first ones start it."""
         node = weights if weights.requires_grad else weights.detach().requires_grad_()
-        self.seen.append(node)
+        self.weights.append(node)
         return node
 
 
@@ -127,9 +126,8 @@ def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
 @contextmanager
 def watching() -> Iterator[list[Tensor]]:
     """The attention weights (batch, heads, tokens, tokens) of everything that runs inside, as they come."""
-    mode = Watching()
-    with mode:
-        yield mode.seen
+    with Watching() as mode:
+        yield mode.weights
 
 
 Weighted = Float[Tensor, "batch one height width"]
@@ -142,14 +140,15 @@ def attention_rollout(evidence: Evidence) -> Weighted:
 
     Source: Abnar & Zuidema, Quantifying attention flow in transformers, ACL 2020, eq. 1.
     """
-    probe = evidence.model
-    with watching() as seen:
-        weights, layout, _ = attended(probe, seen)
+    with watching() as weights:
+        layout = run_attention(evidence.model, weights)
     flow = torch.eye(weights[0].shape[-1], device=weights[0].device)
     for layer in weights:
         mixed = (layer.detach().float().mean(dim=1) + torch.eye(layer.shape[-1], device=layer.device)) / 2
         flow = mixed / mixed.sum(dim=-1, keepdim=True) @ flow
-    return layout.grid(readers(flow, layout))
+    # The head reads the first extra token, or all tokens where there is none.
+    read = flow[:, 0] if layout.extra else flow.mean(dim=1)
+    return layout.grid(read[:, :, None])
 
 
 def attention_gradients(evidence: Evidence) -> Weighted:
@@ -160,8 +159,8 @@ def attention_gradients(evidence: Evidence) -> Weighted:
     Source: Bousselham et al., LeGrad, ICCV 2025, eqs. 3-7.
     """
     probe = evidence.model
-    with watching() as seen, noting_blocks(probe.classifier.module, seen) as blocks:
-        weights, layout, _ = attended(probe, seen)
+    with watching() as weights, noting_blocks(probe.classifier.module, weights) as blocks:
+        layout = run_attention(probe, weights)
     if len(blocks) < len(weights):
         raise ModelError(
             f"{probe.classifier.name} has attention that is not in a block of its own with tokens as its output",
@@ -173,64 +172,19 @@ def attention_gradients(evidence: Evidence) -> Weighted:
         torch.autograd.grad(score.sum(), layer, retain_graph=True)[0]
         for score, layer in zip(scores, weights, strict=True)
     ]
-    found = torch.stack([slope.float().relu().mean(dim=(1, 2)) for slope in slopes])
-    return layout.grid(found.mean(dim=0)[:, :, None])
+    by_layer = torch.stack([slope.float().relu().mean(dim=(1, 2)) for slope in slopes])
+    return layout.grid(by_layer.mean(dim=0)[:, :, None])
 
 
-def read_out(probe: Probe, last: nn.Module, outputs: list[Tensor]) -> Float[Tensor, "layers batch"]:
-    """The score of every picture, once for each layer, as if the last block had put out the mean of that layer's tokens."""
-    layers, pictures = len(outputs), probe.batch.repeat(len(outputs), 1, 1, 1)
-    means = torch.cat([tokens.mean(dim=1, keepdim=True) for tokens in outputs])
-
-    def exchange(module: nn.Module, inputs: object, output: object) -> object:
-        tokens = main_tensor(output, Layer("last block", module))
-        return replaced(output, means.expand(-1, tokens.shape[1], -1))
-
-    with hooked([(last, exchange)]):
-        logits = logits_of(probe.classifier, pictures)
-    of = torch.arange(len(probe.batch), device=probe.batch.device).repeat(layers)
-    return probe.objective.picked(of).score(logits).reshape(layers, -1)
-
-
-@contextmanager
-def noting_blocks(module: nn.Module, seen: list[Tensor]) -> Iterator[dict[int, tuple[nn.Module, Tensor]]]:
-    """For each attention of `seen`, by its number: the largest part of the network around it alone, and its tokens."""
-    begun: list[int] = []
-    blocks: dict[int, tuple[nn.Module, Tensor]] = {}
-
-    def enter(part: nn.Module, inputs: object) -> None:
-        begun.append(len(seen))
-
-    def leave(part: nn.Module, inputs: object, output: object) -> None:
-        number = begun.pop()
-        tokens = output[0] if isinstance(output, tuple) and output else output
-        if len(seen) == number + 1 and isinstance(tokens, Tensor) and tokens.ndim == 3:
-            blocks[number] = part, tokens
-
-    handles = [part.register_forward_pre_hook(enter) for part in module.modules()]
-    try:
-        with hooked([(part, leave) for part in module.modules()]):
-            yield blocks
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def readers(flow: Float[Tensor, "batch tokens tokens"], layout: Layout) -> Float[Tensor, "batch tokens 1"]:
-    """What reaches the tokens that the head reads: the first extra one, or all where there is none."""
-    reached = flow[:, 0] if layout.extra else flow.mean(dim=1)
-    return reached[:, :, None]
-
-
-def attended(probe: Probe, seen: list[Tensor]) -> tuple[list[Tensor], Layout, Tensor]:
-    """Run the model while its attention is `seen`: the attention over all tokens, how they lie, and the logits.
+def run_attention(probe: Probe, weights: list[Tensor]) -> Layout:
+    """Run the model while its attention `weights` are noted: how the tokens that attend to each other lie.
 
     Raises:
         ModelError: there is no attention over all tokens of a picture, or their number changes on the way.
     """
-    logits = logits_of(probe.classifier, probe.batch)
-    shapes = {(len(weights), weights.ndim, *weights.shape[-2:]) for weights in seen}
-    tokens = seen[0].shape[-1] if seen else 0
+    logits_of(probe.classifier, probe.batch)
+    shapes = {(len(layer), layer.ndim, *layer.shape[-2:]) for layer in weights}
+    tokens = weights[0].shape[-1] if weights else 0
     if shapes != {(len(probe.batch), 4, tokens, tokens)}:
         raise ModelError(
             f"{probe.classifier.name} has no attention over all tokens of a picture from its first layer to its last",
@@ -238,4 +192,43 @@ def attended(probe: Probe, seen: list[Tensor]) -> tuple[list[Tensor], Layout, Te
         )
     picture = (probe.batch.shape[2], probe.batch.shape[3])
     place = Place("attention", nn.Identity(), picture, extra_tokens(probe.classifier), len(probe.batch))
-    return seen, layout_of(seen[0][:, 0, :, :1].detach(), place), logits
+    return layout_of(weights[0][:, 0, :, :1].detach(), place)
+
+
+def read_out(probe: Probe, last: nn.Module, outputs: list[Tensor]) -> Float[Tensor, "layers batch"]:
+    """The score of every picture, once for each layer, as if the last block had put out the mean of that layer's tokens."""
+    layers, pictures = len(outputs), probe.batch.repeat(len(outputs), 1, 1, 1)
+    means = torch.cat([tokens.mean(dim=1, keepdim=True) for tokens in outputs])
+
+    def exchange(layer: Layer, inputs: object, output: object) -> object:
+        tokens = main_tensor(output, layer)
+        return replaced(output, means.expand(-1, tokens.shape[1], -1))
+
+    with hooked([Layer("last block", last)], exchange):
+        logits = logits_of(probe.classifier, pictures)
+    of = torch.arange(len(probe.batch), device=probe.batch.device).repeat(layers)
+    return probe.objective.picked(of).score(logits).reshape(layers, -1)
+
+
+@contextmanager
+def noting_blocks(module: nn.Module, weights: list[Tensor]) -> Iterator[dict[int, tuple[nn.Module, Tensor]]]:
+    """For each layer of attention, by its number: the largest part of the network around it alone, and its tokens."""
+    starts: list[int] = []
+    blocks: dict[int, tuple[nn.Module, Tensor]] = {}
+
+    def enter(part: nn.Module, inputs: object) -> None:
+        starts.append(len(weights))
+
+    def leave(layer: Layer, inputs: object, output: object) -> None:
+        number = starts.pop()
+        tokens = output[0] if isinstance(output, tuple) and output else output
+        if len(weights) == number + 1 and isinstance(tokens, Tensor) and tokens.ndim == 3:
+            blocks[number] = layer.module, tokens
+
+    handles = [part.register_forward_pre_hook(enter) for part in module.modules()]
+    try:
+        with hooked([Layer("", part) for part in module.modules()], leave):
+            yield blocks
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -106,15 +106,11 @@ def fem(evidence: Evidence) -> Weighted:
 def random_cam(evidence: Evidence) -> Weighted:
     """Random weights in -1..1, always the same: what a method has to be better than."""
     channels = evidence.activations.shape[1]
-    draw = torch.rand(channels, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return draw.to(evidence.activations.device)[None, :, None, None] * evidence.activations
+    weights = torch.rand(channels, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return weights.to(evidence.activations.device)[None, :, None, None] * evidence.activations
 
 
 Map = Float[Tensor, "batch height width"]
-
-
-def channel_sum(weighted: Weighted) -> Map:
-    return weighted.sum(dim=1)
 
 
 def first_component(weighted: Weighted) -> Map:
@@ -127,15 +123,30 @@ def first_component(weighted: Weighted) -> Map:
 
     Source: Muhammad & Yeasin, Eigen-CAM, IJCNN 2020, section III; the columns are centred as in the reference.
     """
-    return signed_component(weighted, rows_of(weighted).square().sum(dim=2))
+    rows = rows_of(weighted)
+    return signed_map(principal_component(rows), rows.square().sum(dim=2), weighted)
 
 
 def first_component_of_evidence(weighted: Weighted) -> Map:
-    """As `first_component`, for channels weighted by a class: high where they speak for it, as their sum says.
+    """As `first_component`, for channels weighted by a class: high where they are evidence for it, as their sum is.
 
-    Strength would not do: what speaks against the class can be stronger than what speaks for it.
+    Strength would not do: evidence against the class can be stronger than evidence for it.
     """
-    return signed_component(weighted, rows_of(weighted).sum(dim=2))
+    rows = rows_of(weighted)
+    return signed_map(principal_component(rows), rows.sum(dim=2), weighted)
+
+
+def first_kernel_component(weighted: Weighted) -> Map:
+    """First component of a kernel PCA of the positions, with the kernel tanh(x y / channels + 1); sign as above.
+
+    Source: Karmani et al., KPCA-CAM, 2024; the sigmoid kernel and its settings are the reference's.
+    """
+    rows = rows_of(weighted)
+    centred = rows - rows.mean(dim=1, keepdim=True)
+    kernel = torch.tanh(centred @ centred.mT / rows.shape[2] + 1)
+    across = kernel.mean(dim=1, keepdim=True)
+    kernel = kernel - across - across.mT + across.mean(dim=2, keepdim=True)
+    return signed_map(scaled_eigenvector(kernel), rows.square().sum(dim=2), weighted)
 
 
 def rows_of(weighted: Weighted) -> Float[Tensor, "batch positions channels"]:
@@ -144,41 +155,27 @@ def rows_of(weighted: Weighted) -> Float[Tensor, "batch positions channels"]:
     return (rows.cpu() if rows.device.type == "mps" else rows).double()
 
 
-def signed_component(weighted: Weighted, guide: Float[Tensor, "batch positions"]) -> Map:
-    """The first principal component with the sign that makes it correlate with `guide`."""
-    batch, channels, height, width = weighted.shape
-    rows = rows_of(weighted)
+def principal_component(rows: Float[Tensor, "batch positions channels"]) -> Float[Tensor, "batch positions"]:
+    """The projection of every position on the first principal component."""
     centred = rows - rows.mean(dim=1, keepdim=True)
-    if height * width <= channels:
-        values, vectors = torch.linalg.eigh(centred @ centred.mT)
-        projected = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
-    else:
-        _, vectors = torch.linalg.eigh(centred.mT @ centred)
-        projected = (centred @ vectors[..., -1:]).squeeze(2)
-    return upright(projected, guide).to(weighted).reshape(batch, height, width)
+    if rows.shape[1] <= rows.shape[2]:
+        return scaled_eigenvector(centred @ centred.mT)
+    _, vectors = torch.linalg.eigh(centred.mT @ centred)
+    projected: Tensor = (centred @ vectors[..., -1:]).squeeze(2)
+    return projected
 
 
-def first_kernel_component(weighted: Weighted) -> Map:
-    """First component of a kernel PCA of the positions, with the kernel tanh(x y / channels + 1); sign as above.
-
-    Source: Karmani et al., KPCA-CAM, 2024; the sigmoid kernel and its settings are the reference's.
-    """
-    batch, channels, height, width = weighted.shape
-    rows = rows_of(weighted)
-    strength = rows.square().sum(dim=2)
-    rows = rows - rows.mean(dim=1, keepdim=True)
-    kernel = torch.tanh(rows @ rows.mT / channels + 1)
-    across = kernel.mean(dim=1, keepdim=True)
-    kernel = kernel - across - across.mT + across.mean(dim=2, keepdim=True)
-    values, vectors = torch.linalg.eigh(kernel)
-    projected = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
-    return upright(projected, strength).to(weighted).reshape(batch, height, width)
+def scaled_eigenvector(gram: Float[Tensor, "batch positions positions"]) -> Float[Tensor, "batch positions"]:
+    values, vectors = torch.linalg.eigh(gram)
+    longest: Tensor = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
+    return longest
 
 
-def upright(
-    projected: Float[Tensor, "batch positions"], strength: Float[Tensor, "batch positions"]
-) -> Float[Tensor, "batch positions"]:
-    """A component with the sign that makes it correlate with the strength of the positions."""
-    centred = strength - strength.mean(dim=1, keepdim=True)
+def signed_map(
+    projected: Float[Tensor, "batch positions"], guide: Float[Tensor, "batch positions"], weighted: Weighted
+) -> Map:
+    """A component as a map, with the sign that makes it correlate with `guide`."""
+    centred = guide - guide.mean(dim=1, keepdim=True)
     agrees = (centred * projected).sum(dim=1, keepdim=True) >= 0
-    return torch.where(agrees, projected, -projected)
+    batch, _, height, width = weighted.shape
+    return torch.where(agrees, projected, -projected).to(weighted).reshape(batch, height, width)
