@@ -187,8 +187,9 @@ def test_curves_of_several_styles_are_drawn_at_once():
     curves = classlens.replay(source.schedule(), source.clock())
 
     def look(turn):
-        figure = classlens.draw(curves, style=["dark_background", "whitegrid", "ggplot"][turn % 3])
-        return figure.get_facecolor(), figure.axes[0].get_facecolor()
+        drawing = classlens.draw(curves, style=["dark_background", "whitegrid", "ggplot"][turn % 3])
+        assert drawing.encode(".pdf")
+        return drawing.encode(".png"), drawing.encode(".svg")
 
     alone, together = many(look, range(24))
 

@@ -44,72 +44,57 @@ def demo_folder() -> Path:
 def make_photos(folder: Path) -> Path:
     """Fill `folder` with `train/CLASS/photo_NN.jpg` and `val/CLASS/photo_NN.jpg`; return it.
 
-    It is filled beside its place and moved there in one go, so that nobody sees half of it.
-
     Raises:
-        DataError: it cannot be written, or holds pictures that are not the demo's.
+        DataError: it cannot be written, or holds files that the demo did not make.
     """
     if (folder / COMPLETE).is_file():
         return folder
-    with writing(folder):
-        spare_strangers(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fill(folder)
-    return folder
-
-
-def spare_strangers(folder: Path) -> None:
-    """Refuse a folder that would not be only ours to make again.
-
-    Raises:
-        DataError: there is a file in it that the demo did not make.
-    """
     places = {folder / split / name for split in CROPS for name in CLASSES}
-    for path in folder.rglob("*"):
-        ours = path.parent in places and OWN_NAME.fullmatch(path.name)
-        if not (path.is_dir() or ours or path.name.startswith(".complete-")):
-            raise DataError(
-                f"{folder} is there already, and {path.name} in it is not the demo's",
-                hint="choose another --output-dir",
-            )
-
-
-def fill(folder: Path) -> None:
-    """Make the folder beside its place, and move it there."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "photos"
-        for number, (name, photo) in enumerate(CLASSES.items()):
-            with Pillow.open(shipped_photos() / photo) as opened:
-                cut(opened.convert("RGB"), name, made, np.random.default_rng(number))
-        (made / COMPLETE).touch()
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            made.rename(folder)
-        except OSError:
-            if not (folder / COMPLETE).is_file():  # else another process made the same photos meanwhile
-                raise
+    with writing(folder):
+        for path in folder.rglob("*"):
+            is_ours = path.parent in places and OWN_NAME.fullmatch(path.name)
+            if not (path.is_dir() or is_ours or path.name.startswith(".complete-")):
+                raise DataError(
+                    f"{folder} is there already, and {path.name} in it is not the demo's",
+                    hint="choose another --output-dir",
+                )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # It is filled beside its place and moved there in one go, so that nobody sees half of it.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+            photos = Path(scratch) / "photos"
+            for number, (name, photo) in enumerate(CLASSES.items()):
+                with Pillow.open(shipped_photos() / photo) as picture:
+                    cut(picture.convert("RGB"), name, photos, np.random.default_rng(number))
+            (photos / COMPLETE).touch()
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                photos.rename(folder)
+            except OSError:
+                if not (folder / COMPLETE).is_file():  # else another process made the same photos meanwhile
+                    raise
+    return folder
 
 
 def make_pair(path: Path, *, side: int = 448) -> Path:
     """A cat on the left and a cup of espresso on the right, in one picture twice as wide as high."""
     pair = Pillow.new("RGB", (2 * side, side))
     for place, name in enumerate(("cat", "espresso")):
-        with Pillow.open(shipped_photos() / CLASSES[name]) as opened:
-            square = ImageOps.fit(opened.convert("RGB"), (side, side), Pillow.Resampling.LANCZOS)
+        with Pillow.open(shipped_photos() / CLASSES[name]) as picture:
+            square = ImageOps.fit(picture.convert("RGB"), (side, side), Pillow.Resampling.LANCZOS)
         pair.paste(square, (place * side, 0))
     write_whole(path, lambda file: pair.save(file, "PNG"))
     return path
 
 
-def cut(photo: Pillow.Image, name: str, folder: Path, chance: np.random.Generator) -> None:
+def cut(photo: Pillow.Image, name: str, folder: Path, random: np.random.Generator) -> None:
     """Write the crops of one photo: 55 to 100 % of its short side, 3:4 to 4:3, anywhere in it."""
     for split, crops in CROPS.items():
         target = folder / split / name
         target.mkdir(parents=True)
         for number in range(crops):
-            side = min(photo.size) * chance.uniform(0.55, 1.0)
-            ratio = chance.uniform(0.75, 4 / 3)
+            side = min(photo.size) * random.uniform(0.55, 1.0)
+            ratio = random.uniform(0.75, 4 / 3)
             width, height = (int(min(size, side * factor)) for size, factor in zip(photo.size, (ratio, 1), strict=True))
-            left, top = int(chance.integers(photo.width - width + 1)), int(chance.integers(photo.height - height + 1))
+            left, top = int(random.integers(photo.width - width + 1)), int(random.integers(photo.height - height + 1))
             crop = photo.crop((left, top, left + width, top + height))
             crop.save(target / f"photo_{number:02}.jpg", quality=92)

@@ -27,7 +27,7 @@ from classlens.runs.map_scores import MapScore, MapScores, score_maps
 from classlens.runs.progress import Progress, describe_duration
 
 WORTH_A_NOTE = 500
-"""Runs of the network about which nothing is said beforehand: they take seconds."""
+"""So many runs of the network take so long that their number is worth a note beforehand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +211,7 @@ def laid_on(one: Saliency | Fused, picture: Image) -> Saliency | Fused:
 
 
 def warn_about(job: MapJob, one: Saliency | Fused, picture: Path) -> None:
-    """Say so of a map that shows nothing, and, once for each layer, of one that had better be made of another layer."""
+    """Warn of a map that is empty, and, once for each layer, of one that another layer would explain better."""
     if one.heatmap().empty:
         job.notify("warning", f"{picture}: the {one.method} map at {one.layer} is empty: no evidence for this class")
     for part in one.parts:

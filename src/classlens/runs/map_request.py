@@ -100,8 +100,8 @@ class MapPlan:
     """A request that was checked: the picture files, the source, the methods by name, and what is written where.
 
     `outputs` is the file of every picture; empty if all go into one, or none. `at_once` pictures are read before the
-    first of them is explained: all, if one file or table is made of them; else a few, as a folder of thousands need not
-    fit into memory.
+    first of them is explained: all, if they share a file or a table; else a few, as a folder of thousands need not fit
+    into memory.
     """
 
     request: MapRequest

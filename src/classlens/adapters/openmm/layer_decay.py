@@ -30,7 +30,7 @@ class Layers:
     used: Sequence[int]
 
 
-def layered(count: int, inside: Callable[[list[str]], int], *, neck: int | None = None) -> Layers:
+def layers_by(count: int, inside: Callable[[list[str]], int], *, neck: int | None = None) -> Layers:
     """Layers whose depth inside the backbone is known from the words of a name; what follows is the last.
 
     `neck` is the depth of a neck that is not the last.
@@ -51,13 +51,13 @@ def transformer(blocks: Blocks) -> Layers:
     def inside(words: list[str]) -> int:
         return 0 if words[0] in STEMS else int(words[1]) + 1 if words[0] == "layers" else last
 
-    return layered(last + 1, inside)
+    return layers_by(last + 1, inside)
 
 
 def hierarchical(blocks: Blocks) -> Layers:
     """HiViT: upstream looks for `layers`, but its blocks are called otherwise, so all of them train at the last rate."""
     last = 1 + (blocks[0] if len(blocks) == 1 else 2 * sum(blocks[:2]) + 2 + blocks[2])
-    layers = layered(last + 1, lambda words: 0 if words[0] in {"pos_embed", "patch_embed"} else last)
+    layers = layers_by(last + 1, lambda words: 0 if words[0] in {"pos_embed", "patch_embed"} else last)
     return replace(layers, used=(0, last))
 
 
@@ -66,9 +66,9 @@ def swin(blocks: Blocks) -> Layers:
     last = sum(blocks) + 1
 
     def inside(words: list[str]) -> int:
-        return 0 if words[0] == "patch_embed" else staged(words, blocks) if words[0] == "stages" else last
+        return 0 if words[0] == "patch_embed" else depth_in_stage(words, blocks) if words[0] == "stages" else last
 
-    return layered(last + 1, inside)
+    return layers_by(last + 1, inside)
 
 
 def mixmim(blocks: Blocks) -> Layers:
@@ -77,12 +77,12 @@ def mixmim(blocks: Blocks) -> Layers:
 
     def inside(words: list[str]) -> int:
         stem = any("patch_embed" in word or "pos_embed" in word for word in words)
-        return 0 if stem else staged(words, blocks) if words[0] == "layers" else last
+        return 0 if stem else depth_in_stage(words, blocks) if words[0] == "layers" else last
 
-    return layered(last + 2, inside, neck=last)
+    return layers_by(last + 2, inside, neck=last)
 
 
-def staged(words: Sequence[str], blocks: Blocks) -> int:
+def depth_in_stage(words: Sequence[str], blocks: Blocks) -> int:
     """The depth of `stages.S.blocks.B...`, or of what else a stage holds."""
     stage = int(words[1])
     return sum(blocks[:stage]) + (int(words[3]) + 1 if words[2] == "blocks" else blocks[stage])
@@ -102,7 +102,7 @@ def convnext(blocks: Blocks) -> Layers:
             return stage + 1 if stage else 0
         return 3 + int(words[2]) // 3 if stage == 2 else stage + 1
 
-    return layered(deepest + 2, inside)
+    return layers_by(deepest + 2, inside)
 
 
 GROUPED: Mapping[tuple[int, int], tuple[int, int]] = {
@@ -135,7 +135,7 @@ def resnet(blocks: Blocks) -> Layers:
         stage, block = int(words[0].removeprefix("layer")), int(words[1])
         return {1: 1, 2: 2 + block // second, 3: middle + block // third}.get(stage, deepest)
 
-    return layered(deepest + 2, inside)
+    return layers_by(deepest + 2, inside)
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,8 @@ class Scheduler:
     end: float | None
     by_epoch: bool
     converts: bool
+    unit: Literal["step", "epoch"]
     zero_stays: bool
-
-    @property
-    def unit(self) -> Literal["step", "epoch"]:
-        return "epoch" if self.by_epoch and not self.converts else "step"
 
     @property
     def span(self) -> float:
@@ -328,6 +325,8 @@ def check_scheduler(settings: Settings, where: str) -> Scheduler:
     if type_name not in KNOWN:
         raise NotFound("scheduler", type_name, KNOWN, where=where)
     kind, suffix = KNOWN[type_name]
+    by_epoch = bool(settings.get("by_epoch", True))
+    converts = bool(settings.get("convert_to_iter_based", False))
     scheduler = Scheduler(
         where=where,
         type_name=type_name,
@@ -336,8 +335,9 @@ def check_scheduler(settings: Settings, where: str) -> Scheduler:
         arguments={key: value for key, value in settings.items() if key not in COMMON},
         begin=settings.get("begin", 0),
         end=FOREVER if settings.get("end") == inf else settings.get("end"),
-        by_epoch=bool(settings.get("by_epoch", True)),
-        converts=bool(settings.get("convert_to_iter_based", False)),
+        by_epoch=by_epoch,
+        converts=converts,
+        unit="epoch" if by_epoch and not converts else "step",
         zero_stays=suffix == "WeightDecay",
     )
     for edge, value in (("begin", scheduler.begin), ("end", scheduler.end)):

@@ -73,10 +73,9 @@ def groups_of(
     decays = "weight_decay" in (optimization.optimizer or {})
     members: list[tuple[Rule, Parameter | None]]
     if not paramwise:
-        every: Sequence[Parameter | None] = parameters or [None]
-        members = [(Rule("all parameters"), parameter) for parameter in every]
-        decays = False
-    elif parameters is not None:
+        sizes = [prod(parameter.shape) for parameter in parameters or ()]
+        return (Group("all parameters", initial, *((None, None) if parameters is None else (len(sizes), sum(sizes)))),)
+    if parameters is not None:
         members = [(rule_for(parameter, paramwise, layers), parameter) for parameter in parameters]
     else:
         members = [(rule, None) for rule in (rules_of(paramwise) if layers is None else layer_rules(paramwise, layers))]
