@@ -10,7 +10,7 @@ from torch import Tensor
 
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.forward import first_tensor, hooked, logits_of, main_tensor, noise, replaced
+from classlens.cam.forward import first_tensor, hooked, logits_of, noise, replaced
 from classlens.cam.layout import Layout, Place, extra_tokens, possible_layouts, unreadable
 from classlens.cam.model_state import preserved
 from classlens.errors import ModelError
@@ -77,7 +77,10 @@ def observe(
 
     def cut(layer: Layer, inputs: object, output: object) -> object:
         # What follows gets a clone: an activation that works in place overwrites that, and not what is kept.
-        tensor = main_tensor(output, layer)
+        tensor = first_tensor(output)
+        if tensor is None:
+            kind = type(output).__name__
+            raise ModelError(f"layer {layer.name!r} puts out a {kind}, not a tensor", hint="choose a layer inside it")
         node = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
         outputs[layer.name].append(node)
         if stop and all(outputs.values()):

@@ -1,5 +1,6 @@
 """The record that the CAM engine reads: a model, how to feed it, and where to look inside it; and pictures as it is fed."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -60,6 +61,10 @@ class Layer:
     module: nn.Module
 
 
+COMPILED = re.compile(r"(?:^|\.)_orig_mod(?=\.|$)")
+"""The step that `torch.compile` puts into a module's name."""
+
+
 def layers_of(classifier: Classifier) -> list[Layer]:
     return [Layer(name, module) for name, module in modules_of(classifier).items()]
 
@@ -68,12 +73,8 @@ def modules_of(classifier: Classifier) -> dict[str, nn.Module]:
     """Every module by its name in `module.named_modules()`, without what compiling or data parallelism put in."""
     named = {name: module for name, module in classifier.module.named_modules() if name}
     prefix = "module." if all(name.split(".")[0] == "module" for name in named) else ""
-    plain = {without_compiling(name).removeprefix(prefix): module for name, module in named.items()}
+    plain = {COMPILED.sub("", name).lstrip(".").removeprefix(prefix): module for name, module in named.items()}
     return {name: module for name, module in plain.items() if name and f"{name}." != prefix}
-
-
-def without_compiling(name: str) -> str:
-    return ".".join(step for step in name.split(".") if step != "_orig_mod") if "_orig_mod" in name else name
 
 
 PRECISIONS = ("float32", "bf16")
@@ -136,7 +137,5 @@ def varied(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "varia
 
 
 def turned_back(maps: Shaped[Tensor, "variants batch height width"]) -> Shaped[Tensor, "variants batch height width"]:
-    """The maps of `varied` pictures in the orientation of the pictures themselves; a single variant stays as it is."""
-    if len(maps) == 1:
-        return maps
+    """The maps of `varied` pictures in the orientation of the pictures themselves."""
     return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in zip(maps, VARIANTS, strict=True)])

@@ -196,20 +196,20 @@ def explained_classes(
     """The class of each picture with its score, its probability, and its name, or its number if it has none.
 
     Raises:
-        ModelError: a method looks at gradients, of which saturated probabilities leave nothing.
+        ModelError: nothing but probabilities is there, so near to one that nothing is left of their gradients.
     """
-    kind, names = output_of(job.classifier).kind, names_of(job.classifier) or ()
+    output, names = output_of(job.classifier), names_of(job.classifier) or ()
     targets, scores = objective.target.tolist(), objective.score(logits).tolist()
     rivals = [None] * len(targets) if objective.against is None else objective.against.tolist()
+    shares = probabilities(logits.float(), output.kind).tolist()
     classes = []
-    for target, rival, score, shares in zip(
-        targets, rivals, scores, probabilities(logits.float(), kind).tolist(), strict=True
-    ):
+    for target, rival, score, share in zip(targets, rivals, scores, shares, strict=True):
         sides = [target] if rival is None else [target, rival]
         name = " - ".join(names[side] if side < len(names) else str(side) for side in sides)
-        beside = None if rival is None else shares[rival]
-        classes.append(ExplainedClass(target, score, shares[target], name, rival, beside, kind))
-    if objective.against is None and any(method.needs != "activations" for method in job.methods):
+        beside = None if rival is None else share[rival]
+        classes.append(ExplainedClass(target, score, share[target], name, rival, beside, output.kind))
+    by_gradients = objective.against is None and any(method.needs != "activations" for method in job.methods)
+    if output.ends == "probabilities" and by_gradients:
         check_unsaturated(job.classifier, [one.probability for one in classes])
     return classes
 
@@ -265,7 +265,8 @@ def map_by(
     terms = weighted.abs().sum(dim=1).flatten(1).amax(dim=1)
     is_evidence = values.abs().flatten(1).amax(dim=1) > ROUNDING * terms
     values = (values * is_evidence[:, None, None]).detach().float()
-    return turned_back(values.reshape(options.variants, -1, *values.shape[1:]))
+    values = values.reshape(options.variants, -1, *values.shape[1:])
+    return turned_back(values) if options.aug_smooth else values
 
 
 def quick_probe(method: Method, probe: Probe, channels: int, options: ExplainOptions) -> Probe:

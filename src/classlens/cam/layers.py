@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from classlens.cam.capture import NO_GRADIENT, observe, runs_repeatedly
-from classlens.cam.classifier import Classifier, Layer, layers_of, modules_of, without_compiling
+from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of, modules_of
 from classlens.cam.forward import first_tensor, hooked, logits_of, noise, output_of
 from classlens.cam.joints import PathGraph, first_with_evidence, joint_for, record_paths
 from classlens.cam.layout import Layout, possible_layouts
@@ -55,13 +55,9 @@ def find_layers(
 
 
 def matching(classifier: Classifier, name: str) -> list[Layer]:
-    """The one layer of that name, or all that fit its wildcards.
-
-    Raises:
-        NotFound: there is none.
-    """
+    """The one layer of that name, or all that fit its wildcards; there has to be one."""
     modules = modules_of(classifier)
-    path = without_compiling(name)
+    path = COMPILED.sub("", name).lstrip(".")
     if path.partition(".")[0] not in modules:
         path = path.removeprefix("module.")
     if "[" in path:
@@ -80,11 +76,7 @@ def matching(classifier: Classifier, name: str) -> list[Layer]:
 
 
 def with_names_for_indices(path: str, modules: Mapping[str, nn.Module], where: str) -> str:
-    """The path with each `[i]` replaced by the name of the member it points at.
-
-    Raises:
-        NotFound: the part in front of `[i]` does not exist or has fewer members.
-    """
+    """The path with each `[i]` replaced by the name of the member it points at; there has to be one."""
     while index := INDEX.search(path):
         before, position = path[: index.start()], int(index[1])
         if before not in modules:
@@ -175,11 +167,7 @@ def last_of_cut(classifier: Classifier, layers: Sequence[Layer]) -> Layer | None
 
 
 def check_dependence(classifier: Classifier, graph: PathGraph | None) -> None:
-    """Find out by one pass back whether the scores depend on the picture at all.
-
-    Raises:
-        ModelError: they do not, most often because the weights of the head are zeros.
-    """
+    """Refuse a model whose scores do not depend on the picture, most often because its head has zero weights."""
     slope = None
     if graph is not None:
         (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True, allow_unused=True)

@@ -141,7 +141,7 @@ def unreadable(shape: tuple[int, ...], place: Place) -> ModelError:
     if shape[:1] != (place.batch,):
         return ModelError(
             f"layer {place.name!r} puts out {shape[0] if shape else 0} items for a batch of {place.batch}: "
-            "windows or other parts of pictures, and where they come from cannot be told",
+            "windows or other parts of pictures, and where they come from is unknown",
             hint="choose the block or the norm layer around it",
         )
     sides = " x ".join(map(str, shape))

@@ -6,6 +6,7 @@ never on more pictures at once than the caller allows.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from classlens.arrays import Float, Int
 from classlens.cam.capture import observe
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.forward import hooked, logits_of, main_tensor, output_of, replaced
+from classlens.cam.forward import first_tensor, hooked, logits_of, output_of, replaced
 from classlens.cam.layout import Layout
 from classlens.cam.targets import Objective, probabilities
 from classlens.errors import ModelError, first_line
@@ -133,7 +134,7 @@ class Probe:
         """The logits with the layer's feature map replaced; extra tokens are those of the picture fed."""
 
         def exchange(layer: Layer, inputs: object, output: object) -> object:
-            tensor = main_tensor(output, layer)
+            tensor: Any = first_tensor(output)  # there is one, or the layer would have been refused
             pieces = tensor.reshape(len(fed), -1, *tensor.shape[1:])  # a picture is one, or several windows
             everywhere = pieces.expand(len(some), *pieces.shape[1:]).flatten(0, 1)
             return replaced(output, self.layout.filled(everywhere, some.to(tensor.dtype)))
@@ -155,11 +156,6 @@ class Evidence:
 
     @property
     def model(self) -> Probe:
-        """The probe.
-
-        Raises:
-            ValueError: the evidence was made by hand, without a model.
-        """
         if self.probe is None:
             raise ValueError("this evidence has no model to ask")
         return self.probe

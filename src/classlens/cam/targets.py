@@ -33,7 +33,6 @@ class Objective:
     against: Int[Tensor, " batch"] | None = None
 
     def score(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
-        """One number per picture."""
         wanted = logits.gather(1, self.target[:, None])[:, 0]
         return wanted if self.against is None else wanted - logits.gather(1, self.against[:, None])[:, 0]
 

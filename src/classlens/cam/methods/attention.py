@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from classlens.arrays import Float
 from classlens.cam.classifier import Layer
-from classlens.cam.forward import hooked, logits_of, main_tensor, replaced
+from classlens.cam.forward import first_tensor, hooked, logits_of, replaced
 from classlens.cam.layout import Layout, Place, extra_tokens, layout_of
 from classlens.cam.probe import Evidence, Probe
 from classlens.errors import ModelError
@@ -45,7 +45,6 @@ class Watching(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        """What torch calls in place of each of its functions."""
         named = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
             return self.attend(*args, **named)
@@ -201,7 +200,7 @@ def read_out(probe: Probe, last: nn.Module, outputs: list[Tensor]) -> Float[Tens
     means = torch.cat([tokens.mean(dim=1, keepdim=True) for tokens in outputs])
 
     def exchange(layer: Layer, inputs: object, output: object) -> object:
-        tokens = main_tensor(output, layer)
+        tokens: Any = first_tensor(output)
         return replaced(output, means.expand(-1, tokens.shape[1], -1))
 
     with hooked([Layer("last block", last)], exchange):
