@@ -10,7 +10,7 @@ from torch import Tensor
 
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.forward import first_tensor, hooked, logits_of, noise, replaced
+from classlens.cam.forward import first_tensor, hook_layers, logits_of, noise, replace_tensor
 from classlens.cam.layout import Layout, Place, extra_tokens, possible_layouts, unreadable
 from classlens.cam.model_state import preserved
 from classlens.errors import ModelError
@@ -85,10 +85,10 @@ def observe(
         outputs[layer.name].append(node)
         if stop and all(outputs.values()):
             raise _LayersDone
-        return replaced(output, node.clone())
+        return replace_tensor(output, node.clone())
 
     logits = None
-    with hooked(layers, cut), suppress(_LayersDone):
+    with hook_layers(layers, cut), suppress(_LayersDone):
         logits = logits_of(classifier, batch)
     for layer in layers:
         if len(outputs[layer.name]) != 1:
@@ -127,7 +127,7 @@ def ran_often(
         if one.name == layer.name and entering is not None:
             own_inputs.append(entering)
 
-    with torch.no_grad(), hooked(layers_of(classifier), note):
+    with torch.no_grad(), hook_layers(layers_of(classifier), note):
         logits_of(classifier, batch[:1])
     last = outputs[layer.name][-1]
     once = {name: tensors[0] for name, tensors in outputs.items() if len(tensors) == 1}
@@ -157,7 +157,7 @@ def runs_repeatedly(classifier: Classifier) -> ModelError | None:
         if tensor is not None and tensor.ndim > 2:
             times[layer.name] += len(tensor)
 
-    with preserved(classifier.module), torch.no_grad(), hooked(layers_of(classifier), note):
+    with preserved(classifier.module), torch.no_grad(), hook_layers(layers_of(classifier), note):
         logits_of(classifier, noise(classifier))
     if not times or min(times.values()) < 2:
         return None

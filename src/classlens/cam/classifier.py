@@ -82,7 +82,7 @@ IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
 """The records made here, so that what the engine finds out about one is known the next time."""
 
 
-def computing_in(classifier: Classifier, precision: str) -> Classifier:
+def with_precision(classifier: Classifier, precision: str) -> Classifier:
     """The same classifier with its passes in that precision, and its logits in float32."""
     if precision == "float32":
         return classifier
@@ -97,7 +97,7 @@ def computing_in(classifier: Classifier, precision: str) -> Classifier:
     return IN_BF16[classifier]
 
 
-def scaled_whole(classifier: Classifier, image: Image) -> Image:
+def scale_whole(classifier: Classifier, image: Image) -> Image:
     """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for.
 
     Raises:
@@ -112,7 +112,7 @@ def scaled_whole(classifier: Classifier, image: Image) -> Image:
     return classifier.prepare_whole(image)
 
 
-def encoded(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "batch 3 height width"]:
+def encode_batch(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "batch 3 height width"]:
     """Pictures of one size as the batch that the model reads, on the CPU.
 
     Raises:
@@ -130,12 +130,12 @@ VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0
 AS_IT_IS = VARIANTS.index((False, 1.0))
 
 
-def varied(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "variants_batch 3 height width"]:
+def make_variants(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "variants_batch 3 height width"]:
     """All variants in one batch: every picture's first variant, then every picture's second, ..."""
     mirrored = batch.flip(-1)
     return torch.cat([(mirrored if flipped else batch) * factor for flipped, factor in VARIANTS])
 
 
-def turned_back(maps: Shaped[Tensor, "variants batch height width"]) -> Shaped[Tensor, "variants batch height width"]:
-    """The maps of `varied` pictures in the orientation of the pictures themselves."""
+def undo_variants(maps: Shaped[Tensor, "variants batch height width"]) -> Shaped[Tensor, "variants batch height width"]:
+    """The maps of `make_variants` pictures in the orientation of the pictures themselves."""
     return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in zip(maps, VARIANTS, strict=True)])

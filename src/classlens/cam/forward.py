@@ -26,7 +26,7 @@ Hook = Callable[[Layer, object, object], object]
 
 
 @contextmanager
-def hooked(layers: Iterable[Layer], hook: Hook) -> Iterator[None]:
+def hook_layers(layers: Iterable[Layer], hook: Hook) -> Iterator[None]:
     """One forward hook on every layer, for the time of one `with`."""
     handles = [
         layer.module.register_forward_hook(lambda module, inputs, output, layer=layer: hook(layer, inputs, output))
@@ -46,7 +46,7 @@ def first_tensor(value: object) -> Tensor | None:
     return value if isinstance(value, Tensor) else None
 
 
-def replaced(output: object, tensor: Tensor) -> object:
+def replace_tensor(output: object, tensor: Tensor) -> object:
     """The layer's output with its main tensor replaced."""
     if isinstance(output, Tensor):
         return tensor
@@ -189,7 +189,7 @@ def check_finite(
         if tensor is not None and not tensor.isfinite().all():
             not_finite.append(layer)
 
-    with torch.no_grad(), hooked(layers_of(classifier), note):
+    with torch.no_grad(), hook_layers(layers_of(classifier), note):
         classifier.logits(batch.to(dtype))
     where, hint = "", f"numbers grow too large for {str(dtype).removeprefix('torch.')}"
     if not_finite:

@@ -243,17 +243,17 @@ def fuse(saliencies: Sequence[Saliency]) -> Heatmap:
             positive = np.maximum(saliency.variants[variant], 0)
             if saliency.cap < 1:
                 positive = np.minimum(positive, np.quantile(positive, saliency.cap))
-            low = normalised(positive)
+            low = normalise(positive)
             large = np.maximum(cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR), 0)
             layers += large
             if len(saliencies) > 1 and low.any():
                 evened += large / low.max()  # without what EPSILON takes, which differs from layer to layer
         if len(saliencies) == 1 or np.ptp(evened) > ROUNDING * evened.max():
-            total += normalised(layers / len(saliencies))
+            total += normalise(layers / len(saliencies))
     return Heatmap((total / variants).clip(0, 1))
 
 
-def normalised(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
+def normalise(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
     """Shifted and scaled to 0..1; a map that is flat, up to rounding, becomes zero."""
     shifted = values - values.min()
     if shifted.max() <= ROUNDING * np.abs(values).max():

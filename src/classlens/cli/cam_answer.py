@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from classlens.cam.classifier import Classifier, Layer, scaled_whole
-from classlens.cam.explain import ExplainOptions, affordable, explain
+from classlens.cam.classifier import Classifier, Layer, scale_whole
+from classlens.cam.explain import ExplainOptions, affordable_batch_size, explain
 from classlens.cam.faithfulness import Box, box_as_fed
 from classlens.cam.forward import describe_output
 from classlens.cam.layers import find_layers, preview
@@ -154,7 +154,7 @@ def manner_of(classifier: Classifier, layers: Sequence[Layer], arguments: argpar
     """How the maps are made; what takes long is counted on the terminal if there is one."""
     batch_size = arguments.batch_size
     if arguments.memory_budget is not None:
-        batch_size = affordable(classifier, batch_size, arguments.memory_budget, layers)
+        batch_size = affordable_batch_size(classifier, batch_size, arguments.memory_budget, layers)
     return ExplainOptions(
         arguments.whole or arguments.original_size,
         arguments.eigen_smooth,
@@ -182,7 +182,7 @@ def built(request: Request) -> Classifier:
 
 
 def feed_of(classifier: Classifier, arguments: argparse.Namespace) -> Callable[[Image], Image]:
-    return partial(scaled_whole, classifier) if arguments.whole or arguments.original_size else classifier.prepare
+    return partial(scale_whole, classifier) if arguments.whole or arguments.original_size else classifier.prepare
 
 
 def maps_of(explanation: Explanation, arguments: argparse.Namespace) -> Sequence[Saliency | Fused]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.explain import ExplainOptions, runs_ahead, seconds_a_run
+from classlens.cam.explain import ExplainOptions, count_runs, seconds_per_run
 
 Progress = Callable[[str, int, int], None]
 
@@ -18,11 +18,11 @@ WIDTH = 70
 
 def ahead(classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer], manner: ExplainOptions) -> str:
     """How often slow methods will run the network, and how long that takes; nothing if it takes seconds."""
-    runs = runs_ahead(classifier, methods, layers, manner)
+    runs = count_runs(classifier, methods, layers, manner)
     if sum(runs.values()) < WORTH_SAYING:
         return ""
     each = ", ".join(f"{name} {count:,}" for name, count in runs.items())
-    time = lasting(sum(runs.values()) * seconds_a_run(classifier, manner.batch_size))
+    time = lasting(sum(runs.values()) * seconds_per_run(classifier, manner.batch_size))
     return f"runs of the network for every picture and class: {each}; up to {time} each"
 
 
