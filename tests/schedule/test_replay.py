@@ -102,13 +102,6 @@ def test_a_billion_steps_need_no_list():
     assert len(curve.points[0]) < 5000
 
 
-def test_notebooks_get_a_table():
-    bundle = replay(schedule(), CLOCK, title="<run>")._repr_mimebundle_()
-
-    assert "20 steps = 4 epochs x 5 steps" in bundle["text/plain"]
-    assert "&lt;run&gt;" in bundle["text/html"]
-
-
 def test_the_table_has_a_row_for_every_step_and_group_with_every_digit():
     curves = replay(schedule(head=1.0, body=1 / 3), CLOCK)
 

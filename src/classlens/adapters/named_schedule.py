@@ -60,12 +60,7 @@ def open_named(rest: str, options: Options) -> Source:
 
 
 def read_address(rest: str) -> tuple[str, str, Mapping[str, Any]]:
-    """`timm.cosine(lr=1e-3)` is ("timm", "cosine", {"lr": 1e-3}).
-
-    Raises:
-        ConfigError: it is no call with literal keywords.
-        NotFound: the package is none of those known.
-    """
+    """`timm.cosine(lr=1e-3)` is ("timm", "cosine", {"lr": 1e-3})."""
     try:
         call = ast.parse(rest, mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.args:
@@ -88,11 +83,7 @@ class Part:
 
 
 def literal(node: ast.expr) -> Any:  # noqa: ANN401 - any literal
-    """A literal, or the schedulers of a SequentialLR or ChainedScheduler.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """A literal, or the schedulers of a SequentialLR or ChainedScheduler."""
     if isinstance(node, ast.List | ast.Tuple):
         return [literal(each) for each in node.elts]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute) and not node.args:
@@ -102,11 +93,7 @@ def literal(node: ast.expr) -> Any:  # noqa: ANN401 - any literal
 
 
 def clock_of(arguments: Mapping[str, Any], rest: str) -> Clock:
-    """The length of the run: `steps`, or `epochs` of `steps_per_epoch`.
-
-    Raises:
-        ConfigError: it is missing, or no run.
-    """
+    """The length of the run: `steps`, or `epochs` of `steps_per_epoch`."""
     epochs, epoch, steps = (arguments.get(name) for name in ("epochs", "steps_per_epoch", "steps"))
     try:
         for count in (epochs, epoch, steps):
@@ -122,11 +109,7 @@ def clock_of(arguments: Mapping[str, Any], rest: str) -> Clock:
 
 
 def optimizer_of(run: Mapping[str, Any], settings: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """An optimizer of one weight that starts with the run's values.
-
-    Raises:
-        ConfigError: they are no such values.
-    """
+    """An optimizer of one weight that starts with the run's values."""
     values = {name: run[name] for name in ("momentum", "weight_decay") if name in run}
     with users_code("SGD refuses the values of the run"):
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=run.get("lr", 0.1), **values)
@@ -142,12 +125,7 @@ def of_torch(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clo
 
 
 def torch_scheduler(part: Part, optimizer: torch.optim.Optimizer, run: Mapping[str, Any]) -> Any:  # noqa: ANN401 - torch's plateau and chain are no LRScheduler
-    """A scheduler of torch, with those inside it; each takes what is said of the run if it has an argument for it.
-
-    Raises:
-        NotFound: torch has none of that name.
-        ConfigError: it refuses its arguments.
-    """
+    """A scheduler of torch, with those inside it; each takes what is said of the run if it has an argument for it."""
     check_name("torch", part.name, [name for name in lr_scheduler.__all__ if name != "LRScheduler"])
     kind = getattr(lr_scheduler, part.name)
     length = {**run, "total_steps": run["steps"]} if "steps" in run else run
@@ -194,21 +172,13 @@ def of_transformers(name: str, settings: Mapping[str, Any], run: Mapping[str, An
 
 
 def check_name(package: str, name: str, known: Sequence[str]) -> None:
-    """See that a package has a scheduler.
-
-    Raises:
-        NotFound: it has none of that name.
-    """
+    """See that a package has a scheduler."""
     if name not in known:
         raise NotFound(f"scheduler of {package}", name, known)
 
 
 def build(name: str, make: Callable[..., Any], optimizer: torch.optim.Optimizer, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """What a package makes of the settings.
-
-    Raises:
-        ConfigError: it refuses them.
-    """
+    """What a package makes of the settings."""
     # What a package warns of its own rule is not the reader's business.
     with unwarned(), users_code(f"{name} refuses its arguments"):
         return make(optimizer=optimizer, **settings)

@@ -144,11 +144,7 @@ def record_steps(
     *,
     improves: bool,
 ) -> Record:
-    """Every value of every group before each tick, set by schedulers that may be used up.
-
-    Raises:
-        ConfigError: there are too many ticks, or a scheduler stops before the run does.
-    """
+    """Every value of every group before each tick, set by schedulers that may be used up."""
     width = width_of(twins, clock)
     ticks, epoch = -(-clock.steps // width), epoch_of(clock) // width
     if ticks > MOST_TICKS:

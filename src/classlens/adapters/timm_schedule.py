@@ -73,11 +73,7 @@ def starts(scheduler: Thing) -> list[list[float]]:
 
 
 def position(scheduler: Thing) -> tuple[int, tuple[str, ...]]:
-    """How many calls a scheduler has behind it, and what is to be said about that.
-
-    Raises:
-        ConfigError: the values of its optimizer are none that it sets.
-    """
+    """How many calls a scheduler has behind it, and what is to be said about that."""
     now = current(scheduler)
     if now in starts(scheduler) or now == values_at(scheduler, 0):
         return 0, ()

@@ -130,33 +130,37 @@ def values_of(group: Mapping[str, Any]) -> dict[str, float]:
     """What is in force in a group."""
     values = {"lr": float(group["lr"])}
     if "momentum" in group or "betas" in group:
-        values["momentum"] = momentum_of(group)
+        values["momentum"] = float(group["momentum"] if "momentum" in group else group["betas"][0])
     if "weight_decay" in group:
         values["weight_decay"] = float(group["weight_decay"])
     return values
 
 
-def momentum_of(group: Mapping[str, Any]) -> float:
-    return float(group["momentum"] if "momentum" in group else group["betas"][0])
+def closed_form(scheduler: Thing) -> tuple[shapes.Shape, tuple[Mark, ...]] | None:
+    """One of torch's rules, and where it decays, or is over if it is a warm-up.
 
-
-def shape_of(scheduler: Thing) -> shapes.Shape | None:
-    """The closed form of one of torch's rules; None for rules that have none here, and for settings that make none."""
+    None for rules that have no closed form here, and for settings that make none.
+    """
     kind = type(scheduler)
     if kind is lr_scheduler.StepLR and scheduler.step_size >= 1 and scheduler.step_size == int(scheduler.step_size):
-        return shapes.Step(int(scheduler.step_size), scheduler.gamma)
+        marks = tuple(Mark(int(scheduler.step_size * k), "step") for k in range(1, MOST_MARKS + 1))
+        return shapes.Step(int(scheduler.step_size), scheduler.gamma), marks
     if kind is lr_scheduler.MultiStepLR:
-        return shapes.MultiStep(tuple(float(each) for each in scheduler.milestones.elements()), scheduler.gamma)
-    if kind is lr_scheduler.ConstantLR and scheduler.factor > 0:
-        return shapes.Constant(scheduler.factor, scheduler.total_iters)
-    if kind is lr_scheduler.LinearLR:
-        return shapes.Linear(scheduler.start_factor, scheduler.end_factor, scheduler.total_iters)
+        marks = tuple(Mark(int(step), "milestone") for step in sorted(scheduler.milestones)[:MOST_MARKS])
+        milestones = tuple(float(each) for each in scheduler.milestones.elements())
+        return shapes.MultiStep(milestones, scheduler.gamma), marks
+    if (kind is lr_scheduler.ConstantLR and scheduler.factor > 0) or kind is lr_scheduler.LinearLR:
+        end, start = scheduler.total_iters, getattr(scheduler, "start_factor", getattr(scheduler, "factor", 1.0))
+        marks = (Mark(int(end), "warm-up ends"),) if start < 1 else ()
+        if kind is lr_scheduler.LinearLR:
+            return shapes.Linear(start, scheduler.end_factor, end), marks
+        return shapes.Constant(start, end), marks
     if kind is lr_scheduler.ExponentialLR:
-        return shapes.Exponential(scheduler.gamma)
+        return shapes.Exponential(scheduler.gamma), ()
     if kind is lr_scheduler.PolynomialLR and scheduler.power >= 0:
-        return shapes.Polynomial(scheduler.power, 0.0, scheduler.total_iters)
+        return shapes.Polynomial(scheduler.power, 0.0, scheduler.total_iters), ()
     if kind is lr_scheduler.CosineAnnealingLR and scheduler.T_max > 0:
-        return shapes.Cosine(scheduler.T_max, scheduler.eta_min)
+        return shapes.Cosine(scheduler.T_max, scheduler.eta_min), ()
     return None
 
 
@@ -166,31 +170,19 @@ def parts_of(scheduler: Thing) -> list[Thing]:
 
 def links_of(steppings: Sequence[Stepping], optimizer: Optimizer) -> list[Link] | None:
     """The chain of fresh schedulers in closed form; None if it has none, or the rates are not those of its start."""
-    parts = [(part, shape_of(part), each) for each in steppings for part in parts_of(each.scheduler)]
-    if any(shape is None or part.last_epoch != 0 or each.frequency > 1 for part, shape, each in parts):
-        return None
-    links = [
-        Link(shape, 0, FOREVER, each.every, marks=marks_of(part)) for part, shape, each in parts if shape is not None
-    ]
+    links = []
+    for each in steppings:
+        for part in parts_of(each.scheduler):
+            form = closed_form(part)
+            if form is None or part.last_epoch != 0 or each.frequency > 1:
+                return None
+            links.append(Link(form[0], 0, FOREVER, each.every, marks=form[1]))
     start = chain(links, Clock.of_steps(1))
     for group in optimizer.param_groups:
         # Another scheduler may have been made before or between these, or the rate may have been changed since.
         if not np.isclose(start.values(FIRST, initial_values(group)["lr"]), float(group["lr"]), rtol=1e-9, atol=0):
             return None
     return links
-
-
-def marks_of(scheduler: Thing) -> tuple[Mark, ...]:
-    """Where a rule decays, or where it is over if it is a warm-up."""
-    kind = type(scheduler)
-    if kind is lr_scheduler.MultiStepLR:
-        return tuple(Mark(int(step), "milestone") for step in sorted(scheduler.milestones)[:MOST_MARKS])
-    if kind is lr_scheduler.StepLR:
-        return tuple(Mark(int(scheduler.step_size * k), "step") for k in range(1, MOST_MARKS + 1))
-    if kind in {lr_scheduler.LinearLR, lr_scheduler.ConstantLR}:
-        start = scheduler.start_factor if kind is lr_scheduler.LinearLR else scheduler.factor
-        return (Mark(int(scheduler.total_iters), "warm-up ends"),) if start < 1 else ()
-    return ()
 
 
 def settings_of(scheduler: Thing, every: Every) -> Setting:

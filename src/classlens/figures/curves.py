@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from classlens.errors import DataError
 from classlens.figures.chart import chart_of
 from classlens.figures.drawing import PIXELS, Drawing
-from classlens.figures.plot_layout import Part, lay_out
+from classlens.figures.plot_layout import lay_out
 from classlens.figures.style import DEFAULT, find_style
 from classlens.schedule.replay import Curve, Curves
 
@@ -50,22 +50,15 @@ def draw_curves(
         NotFound: there is no such style.
         DataError: the picture would have more than 100 million pixels.
     """
-    chart, points, look = (
-        chart_of([curves, *others], title=title, log=log),
-        (size[0] * 72, size[1] * 72),
-        find_style(style),
-    )
-
-    @cache
-    def parts() -> list[Part]:
-        return lay_out(chart, points, look)
+    chart, points = chart_of([curves, *others], title=title, log=log), (size[0] * 72, size[1] * 72)
+    parts = lay_out(chart, points, find_style(style))
 
     def paint() -> PillowImage:
         from classlens.figures.curves_raster import DOTS_PER_INCH, paint
 
         if size[0] * size[1] * DOTS_PER_INCH**2 > MOST_PIXELS:
             raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
-        return paint(parts(), points)
+        return paint(parts, points)
 
     def rasterise() -> Image:
         import numpy as np
@@ -83,6 +76,6 @@ def draw_curves(
 
         if ending == ".html":
             return html_of(chart).encode()
-        return svg_of(parts(), points).encode() if ending == ".svg" else print_file(parts(), points, ending)
+        return svg_of(parts, points).encode() if ending == ".svg" else print_file(parts, points, ending)
 
     return Drawing(rasterise, {ending: partial(encode, ending) for ending in ENDINGS})

@@ -7,6 +7,7 @@ and reduced, which makes their edges smooth; that is done in bands, so that the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from typing import Any, TypeAlias
 
@@ -68,7 +69,7 @@ def paint(parts: Sequence[Part], size: Point) -> Pillow.Image:
                 around = np.array([[x - radius, y - radius], [x + radius, y + radius]])
                 paint_smooth(picture, around, colour, 0, lambda draw, path: draw.ellipse(path.ravel().tolist(), 255))
             case Stroke(xs, ys, colour, width, dashed):
-                pen = dashed_pen(width) if dashed else solid_pen(width)
+                pen = partial(draw_dashed if dashed else draw_solid, width=width)
                 for path in unbroken(xs, ys):
                     paint_smooth(picture, path, colour, width, pen)
             case Area(xs, upper, lower, colour):
@@ -122,32 +123,24 @@ def unbroken(xs: Numbers, ys: Numbers) -> Iterator[Path]:
         yield np.stack([xs[first:last], ys[first:last]], 1)
 
 
-def solid_pen(width: float) -> Pen:
-    """A pen for whole curves, which rounds off the points at which a path turns sharply."""
+def draw_solid(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
+    """A whole curve, rounded off at the points at which it turns sharply; `width` is in points."""
     thickness = max(1, round(width * SCALE * FINE))
+    draw.line(path.ravel().tolist(), fill=255, width=thickness)
+    path = path[np.append(True, np.any(np.diff(path, axis=0) != 0, axis=1))]
+    steps = np.diff(path, axis=0)
+    steps /= np.hypot(*steps.T)[:, None]
     reach = thickness / 2 - 0.5
-
-    def draw_path(draw: ImageDraw.ImageDraw, path: Path) -> None:
-        draw.line(path.ravel().tolist(), fill=255, width=thickness)
-        path = path[np.append(True, np.any(np.diff(path, axis=0) != 0, axis=1))]
-        steps = np.diff(path, axis=0)
-        steps /= np.hypot(*steps.T)[:, None]
-        for x, y in path[1:-1][(steps[1:] * steps[:-1]).sum(1) < SHARP].tolist():
-            draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
-
-    return draw_path
+    for x, y in path[1:-1][(steps[1:] * steps[:-1]).sum(1) < SHARP].tolist():
+        draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
 
 
-def dashed_pen(width: float) -> Pen:
-    """A pen for dashed curves."""
+def draw_dashed(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
+    """A dashed curve; `width` is in points."""
     thickness, unit = max(1, round(width * SCALE * FINE)), FINE * SCALE
-
-    def draw_path(draw: ImageDraw.ImageDraw, path: Path) -> None:
-        along = np.append(0.0, np.hypot(*np.diff(path, axis=0).T).cumsum())
-        for start in np.arange(0.0, along[-1], (DASH + GAP) * unit):
-            stop = min(start + DASH * unit, along[-1])
-            places = np.concatenate([[start], along[(along > start) & (along < stop)], [stop]])
-            dash = np.stack([np.interp(places, along, path[:, 0]), np.interp(places, along, path[:, 1])], 1)
-            draw.line(dash.ravel().tolist(), fill=255, width=thickness)
-
-    return draw_path
+    along = np.append(0.0, np.hypot(*np.diff(path, axis=0).T).cumsum())
+    for start in np.arange(0.0, along[-1], (DASH + GAP) * unit):
+        stop = min(start + DASH * unit, along[-1])
+        places = np.concatenate([[start], along[(along > start) & (along < stop)], [stop]])
+        dash = np.stack([np.interp(places, along, path[:, 0]), np.interp(places, along, path[:, 1])], 1)
+        draw.line(dash.ravel().tolist(), fill=255, width=thickness)

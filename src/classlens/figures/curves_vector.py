@@ -17,7 +17,7 @@ import numpy as np
 
 from classlens.figures.chart import Chart
 from classlens.figures.plot_layout import Area, Box, Dot, Numbers, Part, Point, Segment, Stroke, Words
-from classlens.schedule.replay import escaped, finite
+from classlens.schedule.replay import finite
 from classlens.sharing import ALONE
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def svg_element(part: Part) -> str:
             weight = ' font-weight="bold"' if bold else ""
             return (
                 f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" fill="{colour}"'
-                f"{weight}{turn}>{escaped(text)}</text>"
+                f"{weight}{turn}>{escape(text, quote=False)}</text>"
             )
         case Segment((x1, y1), (x2, y2), colour, width, dotted):
             dashes = ' stroke-dasharray="2 3"' if dotted else ""

@@ -41,7 +41,9 @@ class LrRequest:
     by the batch size of all GPUs. `size` is (width, height) in inches.
 
     Raises:
-        DataError: there are not as many labels as targets.
+        DataError: there are not as many labels as targets, a file cannot be written, or a table would replace a file of
+            another kind.
+        NotFound: there is no such style.
     """
 
     targets: tuple[str, ...]
@@ -67,6 +69,14 @@ class LrRequest:
             raise DataError(
                 f"{len(self.labels)} labels for {len(self.targets)} configs", hint="give --label one name for each"
             )
+        find_style(self.style)
+        for path in (self.picture, self.page):
+            if path is not None:
+                check_ending(path, ENDINGS)
+        if self.table is not None:
+            check_place(self.table)
+            if self.table.is_file() and self.table.suffix.lower() != ".csv":
+                raise DataError(f"a table would replace {self.table}, which is no table", hint="end the name in .csv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,18 +118,15 @@ def draw_plots(plots: SchedulePlots, *, size: tuple[float, float] | None = None)
 def plot_schedules(request: LrRequest, on_note: Report | None = None) -> SchedulePlots:
     """Open each target, replay its schedule, and write the files that are asked for.
 
-    Whatever can be wrong with the request is found before a target is opened.
-
     Args:
         on_note: is called with what the reader should know about how a target was opened.
 
     Raises:
-        DataError: a file cannot be written, or a table would replace a file of another kind.
-        NotFound: there is no such style or hyper-parameter, or a target is unknown.
+        DataError: a file cannot be written.
+        NotFound: there is no such hyper-parameter, or a target is unknown.
         NotOffered: a target has no schedule, or nothing says how long it trains.
         ConfigError: a config is missing, cannot be read, or has a schedule that does not fit its run.
     """
-    check_files(request)
     titles = request.labels or [Path(target).stem if "/" in target else target for target in request.targets]
     every = [replay_target(*names, request, on_note) for names in zip(request.targets, titles, strict=True)]
     name = SHORT_NAMES.get(request.parameter, request.parameter)
@@ -137,23 +144,6 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
     return plots
 
 
-def check_files(request: LrRequest) -> None:
-    """Find out before any work whether the style is known and the files can be written.
-
-    Raises:
-        NotFound: there is no such style.
-        DataError: a file cannot be written, or a table would replace a file of another kind.
-    """
-    find_style(request.style)
-    for path in (request.picture, request.page):
-        if path is not None:
-            check_ending(path, ENDINGS)
-    if request.table is not None:
-        check_place(request.table)
-        if request.table.is_file() and request.table.suffix.lower() != ".csv":
-            raise DataError(f"a table would replace {request.table}, which is no table", hint="end the name in .csv")
-
-
 def replay_target(target: str, title: str, request: LrRequest, on_note: Report | None) -> Curves:
     """All curves of one target."""
     source = open_source(target, options=request.options)
@@ -167,11 +157,7 @@ def replay_target(target: str, title: str, request: LrRequest, on_note: Report |
 
 
 def clock_of(source: Source, request: LrRequest) -> Clock:
-    """The length of the run: what the request says, and for the rest what the source says.
-
-    Raises:
-        NotOffered: neither says it.
-    """
+    """The length of the run: what the request says, and for the rest what the source says."""
     epochs, epoch, gpus = request.epochs, request.epoch_length, request.gpus
     if request.steps is not None:
         return Clock.of_steps(request.steps, epoch, gpus=gpus)

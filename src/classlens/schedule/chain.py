@@ -253,28 +253,19 @@ def closed_section(first: int, stop: int, movers: Sequence[Mover], value: Affine
 
     stairs = []
     for link, unit, _, _ in movers:
-        width = unit * stride_of(link)
+        width = unit
+        if isinstance(link.shape, Step):
+            width *= link.shape.size
+        elif isinstance(link.shape, Cosine) and link.unit == "step" and link.shape.period == int(link.shape.period):
+            width *= int(link.shape.period)  # the turns of a cosine that swings
         if width > 1:
             origin = link.begin * unit
             stairs.append(Stairs(origin + max(0, -((origin - first) // width)) * width, width, stop))
     return Section(first, stop, values, tuple(stairs))
 
 
-def stride_of(link: Link) -> int:
-    """After how many of its units a link moves visibly, if it does so in stairs, or turns, as a cosine that swings."""
-    if isinstance(link.shape, Step):
-        return link.shape.size
-    if isinstance(link.shape, Cosine) and link.unit == "step" and link.shape.period == int(link.shape.period):
-        return int(link.shape.period)
-    return 1
-
-
 def walked_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
-    """A section in which links on the step clock disturb each other: every move, one after the other.
-
-    Raises:
-        ConfigError: there are too many moves.
-    """
+    """A section in which links on the step clock disturb each other: every move, one after the other."""
     if stop - first > MOST_WALKED:
         raise ConfigError(
             f"{len(movers)} schedules with an absolute minimum act on each other for {stop - first:,} steps",

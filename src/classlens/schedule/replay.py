@@ -60,8 +60,22 @@ class Curve:
 
     @cached_property
     def points(self) -> tuple[Steps, Values]:
-        """The steps to draw, in order, and their values. Straight lines between them lie on the curve."""
-        steps = drawn_steps(self.trajectory, self.clock.steps)
+        """The steps to draw, in order, and their values. Straight lines between them lie on the curve.
+
+        They are both sides of every break and stair, and even samples; stairs are thinned where they are far too many.
+        """
+        trajectory, stairs = self.trajectory, []
+        for stair in trajectory.stairs:
+            count = max(0, -((stair.origin - stair.stop) // stair.width))
+            every = count <= 4 * MOST_STAIRS
+            chosen = np.arange(count) if every else np.linspace(0, count - 1, MOST_STAIRS).round()
+            stairs.append(stair.origin + chosen.astype(np.int64) * stair.width)
+        share = max(1, sum(edges.size for edges in stairs) // MOST_STAIRS)
+        marks = [mark.step for mark in trajectory.marks]
+        edges = np.concatenate([trajectory.breaks, *(each[::share] for each in stairs), marks])
+        even = np.linspace(0, self.clock.steps - 1, min(EVEN_SAMPLES, self.clock.steps)).round()
+        steps = distinct(np.concatenate([edges, edges - 1, even]).astype(np.int64))
+        steps = steps[(steps >= 0) & (steps < self.clock.steps)]
         return steps, self.at(steps)
 
     @property
@@ -136,17 +150,6 @@ class Curves(Sequence[Curve]):
         lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
         return "\n".join(lines)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """A table for notebooks; `classlens.draw(curves)` is the picture."""
-        rows = "".join(
-            f"<tr><td>{escaped(curve.name)}</td><td>{escaped(curve.group.name)}</td><td>{curve.peak[1]:.6g}</td>"
-            f"<td>{curve.peak[0]:,}</td><td>{curve.final:.6g}</td></tr>"
-            for curve in self.curves
-        )
-        head = "<tr><th>value</th><th>group</th><th>peak</th><th>at step</th><th>final</th></tr>"
-        caption = f"<caption>{escaped(self.title)} {self.clock}</caption>"
-        return {"text/plain": repr(self), "text/html": f"<table>{caption}{head}{rows}</table>"}
-
 
 def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = None, title: str = "") -> Curves:
     """Lay out every value that `schedule` sets during `clock`; training is neither run nor simulated.
@@ -178,30 +181,6 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         if name in group.initial
     )
     return Curves(curves, clock, title, schedule.notes)
-
-
-def drawn_steps(trajectory: Trajectory, steps: int) -> Steps:
-    """The steps a plot needs: both sides of every break and stair, and even samples.
-
-    The edges of stairs are thinned evenly where they are far too many.
-    """
-    stairs = []
-    for stair in trajectory.stairs:
-        count = max(0, -((stair.origin - stair.stop) // stair.width))
-        every = count <= 4 * MOST_STAIRS
-        chosen = np.arange(count) if every else np.linspace(0, count - 1, MOST_STAIRS).round()
-        stairs.append(stair.origin + chosen.astype(np.int64) * stair.width)
-    share = max(1, sum(edges.size for edges in stairs) // MOST_STAIRS)
-    edges = np.concatenate(
-        [trajectory.breaks, *(each[::share] for each in stairs), [mark.step for mark in trajectory.marks]]
-    )
-    even = np.linspace(0, steps - 1, min(EVEN_SAMPLES, steps)).round()
-    wanted = distinct(np.concatenate([edges, edges - 1, even]).astype(np.int64))
-    return wanted[(wanted >= 0) & (wanted < steps)]
-
-
-def escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 CHUNK = 1 << 16

@@ -230,11 +230,7 @@ def short(arch: str) -> str:
 
 
 def blocks_in(names: Sequence[str], pattern: str) -> Blocks:
-    """How many blocks each stage of the backbone has.
-
-    Raises:
-        ConfigError: no parameter is in a block.
-    """
+    """How many blocks each stage of the backbone has."""
     matches = (re.match(re.escape(PREFIX) + pattern, name) for name in names)
     blocks = {tuple(map(int, match.groups())) for match in matches if match}
     if not blocks:

@@ -165,11 +165,7 @@ def cycle_edges(run: Run) -> Iterable[float]:
 
 
 def check_length(kind: str, run: Run) -> None:
-    """Refuse periods and cycles that are over before training is.
-
-    Raises:
-        ConfigError: they are, or periods do not match their weights.
-    """
+    """Refuse periods and cycles that are over before training is."""
     if kind == "cosinerestart":
         periods, weights = run.argument("periods"), run.argument("restart_weights", [1])
         if len(periods) != len(weights):
@@ -320,11 +316,7 @@ def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> Policy:
 
 
 def warmup_of(settings: Settings, name: str, where: str) -> Warmup | None:
-    """The warm-up of a policy, if it has one.
-
-    Raises:
-        ConfigError: its kind, length or ratio is not possible.
-    """
+    """The warm-up of a policy, if it has one."""
     kind = settings.get("warmup")
     if kind is None:
         return None
@@ -374,11 +366,7 @@ def trajectory_of(policy: Policy, clock: Clock) -> Trajectory:
 
 
 def warm_steps(policy: Policy, clock: Clock) -> float:
-    """Steps of the warm-up; 0 without one.
-
-    Raises:
-        ConfigError: it is written in epochs whose length is unknown.
-    """
+    """Steps of the warm-up; 0 without one."""
     if policy.warmup is None:
         return 0
     if policy.warmup.in_epochs and clock.steps_per_epoch is None:

@@ -63,11 +63,7 @@ class Scheduler:
         return float(value)
 
     def word(self, name: str, words: Sequence[str]) -> str:
-        """An argument that is one of a few words, the first by default.
-
-        Raises:
-            ConfigError: it is something else.
-        """
+        """An argument that is one of a few words, the first by default."""
         value = self.arguments.get(name, words[0])
         if value not in words:
             raise self.wrong(f"{name} is {' or '.join(words)}, not {value!r}")
@@ -154,11 +150,7 @@ def polynomial(scheduler: Scheduler) -> Built:
 
 
 def check_whole(scheduler: Scheduler) -> None:
-    """Refuse a part of a step: what falls to its end then overshoots it.
-
-    Raises:
-        ConfigError: the span is no whole number.
-    """
+    """Refuse a part of a step: what falls to its end then overshoots it."""
     if scheduler.span != int(scheduler.span):
         span = f"begin={scheduler.begin:g} to end={scheduler.end:g}"
         raise scheduler.wrong(f"{span} is no whole number of {scheduler.unit}s, and its last move overshoots")
@@ -362,11 +354,7 @@ def check_scheduler(settings: Settings, where: str) -> Scheduler:
 
 
 def check_arguments(scheduler: Scheduler) -> None:
-    """Refuse arguments that the type does not have, and ask for those it needs.
-
-    Raises:
-        ConfigError: an argument is unknown or missing.
-    """
+    """Refuse arguments that the type does not have, and ask for those it needs."""
     needs, known = KINDS[scheduler.kind].needs, KINDS[scheduler.kind].needs + KINDS[scheduler.kind].takes
     for name in scheduler.arguments:
         if name not in known:
@@ -379,11 +367,7 @@ def check_arguments(scheduler: Scheduler) -> None:
 
 
 def place(scheduler: Scheduler, clock: Clock) -> Scheduler:
-    """A scheduler on a clock: span and arguments in its final unit.
-
-    Raises:
-        ConfigError: its span is empty, or epochs are to be converted whose length nobody knows.
-    """
+    """A scheduler on a clock: span and arguments in its final unit."""
     begin, end, arguments = scheduler.begin, scheduler.end, dict(scheduler.arguments)
     if end is None:
         end = (clock.epochs or 1) if scheduler.by_epoch else clock.steps

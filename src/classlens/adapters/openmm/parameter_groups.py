@@ -7,7 +7,7 @@ after the rules that made them. Without a model the rules themselves are shown, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -70,28 +70,25 @@ def groups_of(
         ConfigError: there is no optimizer or learning rate.
     """
     initial, paramwise = initial_values(optimization), optimization.paramwise
-    if not paramwise:
-        return (group_of("all parameters", initial, parameters),)
     decays = "weight_decay" in (optimization.optimizer or {})
-    if parameters is None:
-        rules = rules_of(paramwise) if layers is None else layer_rules(paramwise, layers)
-        return rule_groups(rules, initial, decays=decays)
-    together: dict[tuple[tuple[str, float], ...], list[tuple[Rule, Parameter]]] = {}
-    for parameter in parameters:
-        rule = rule_for(parameter, paramwise, layers)
+    members: list[tuple[Rule, Parameter | None]]
+    if not paramwise:
+        sizes = [prod(parameter.shape) for parameter in parameters or ()]
+        return (Group("all parameters", initial, *((None, None) if parameters is None else (len(sizes), sum(sizes)))),)
+    if parameters is not None:
+        members = [(rule_for(parameter, paramwise, layers), parameter) for parameter in parameters]
+    else:
+        members = [(rule, None) for rule in (rules_of(paramwise) if layers is None else layer_rules(paramwise, layers))]
+    together: dict[tuple[tuple[str, float], ...], list[tuple[Rule, Parameter | None]]] = {}
+    for rule, parameter in members:
         key = tuple(rule.applied(initial, decays=decays).items())
         together.setdefault(key, []).append((rule, parameter))
-    return tuple(
-        group_of(name_of([rule for rule, _ in members]), dict(key), [parameter for _, parameter in members])
-        for key, members in together.items()
-    )
-
-
-def group_of(name: str, initial: Mapping[str, float], parameters: Sequence[Parameter] | None) -> Group:
-    """A group with its size, where it is known."""
-    if parameters is None:
-        return Group(name, initial)
-    return Group(name, initial, len(parameters), sum(prod(parameter.shape) for parameter in parameters))
+    groups = []
+    for key, alike in together.items():
+        sizes = [prod(parameter.shape) for _, parameter in alike if parameter is not None]
+        name = name_of([rule for rule, _ in alike])
+        groups.append(Group(name, dict(key)) if parameters is None else Group(name, dict(key), len(sizes), sum(sizes)))
+    return tuple(groups)
 
 
 def name_of(rules: Sequence[Rule]) -> str:
@@ -142,32 +139,34 @@ def plain_rule(parameter: Parameter, paramwise: Settings) -> Rule:
     """The rule by kind of module and of tensor, as the optimizer's constructor decides."""
     is_norm, is_bias = parameter.module == "norm", parameter.name.rsplit(".", 1)[-1] == "bias"
     rate = paramwise.get("bias_lr_mult") if is_bias and not is_norm else None
-    for applies, name, key in (
-        (is_norm, "norm layers", "norm_decay_mult"),
-        (is_bias, "biases", "bias_decay_mult"),
-        (parameter.module == "depthwise", "depthwise convolutions", "dwconv_decay_mult"),
-        (len(parameter.shape) == 1, "one-dimensional", "flat_decay_mult"),
+    for applies, key in (
+        (is_norm, "norm_decay_mult"),
+        (is_bias, "bias_decay_mult"),
+        (parameter.module == "depthwise", "dwconv_decay_mult"),
+        (len(parameter.shape) == 1, "flat_decay_mult"),
     ):
         if applies and paramwise.get(key) is not None:
-            return Rule(name, 1.0 if rate is None else float(rate), number(paramwise, key, 1.0))
+            return Rule(FACTORS[key], 1.0 if rate is None else float(rate), number(paramwise, key, 1.0))
     return Rule(REST) if rate is None else Rule("biases", float(rate))
 
 
-PLAIN_RULES: Mapping[str, Callable[[float], Rule]] = {
-    "bias_lr_mult": lambda factor: Rule("biases (rate)", lr=factor),
-    "bias_decay_mult": lambda factor: Rule("biases", decay=factor),
-    "norm_decay_mult": lambda factor: Rule("norm layers", decay=factor),
-    "dwconv_decay_mult": lambda factor: Rule("depthwise convolutions", decay=factor),
-    "flat_decay_mult": lambda factor: Rule("one-dimensional", decay=factor),
+FACTORS: Mapping[str, str] = {
+    "bias_lr_mult": "biases (rate)",
+    "bias_decay_mult": "biases",
+    "norm_decay_mult": "norm layers",
+    "dwconv_decay_mult": "depthwise convolutions",
+    "flat_decay_mult": "one-dimensional",
 }
+"""Factors of `paramwise_cfg` on the weight decay, the first on the rate, and what each is for."""
 
 
 def rules_of(paramwise: Settings) -> list[Rule]:
     """All rules that are written, and one for what none of them names."""
     rules = [Rule(REST)]
-    rules += [
-        named(number(paramwise, key, 1.0)) for key, named in PLAIN_RULES.items() if paramwise.get(key) is not None
-    ]
+    for key, name in FACTORS.items():
+        if paramwise.get(key) is not None:
+            factor = number(paramwise, key, 1.0)
+            rules.append(Rule(name, lr=factor) if key == "bias_lr_mult" else Rule(name, decay=factor))
     return rules + [rule_of(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
 
 
@@ -179,14 +178,6 @@ def layer_rules(paramwise: Settings, layers: Layers) -> list[Rule]:
         for layer in reversed(layers.used)
         for decay in sorted(decays, reverse=True)
     ]
-
-
-def rule_groups(rules: Sequence[Rule], initial: Mapping[str, float], *, decays: bool) -> tuple[Group, ...]:
-    """One group of unknown size for every set of rules that start alike."""
-    together: dict[tuple[tuple[str, float], ...], list[Rule]] = {}
-    for rule in rules:
-        together.setdefault(tuple(rule.applied(initial, decays=decays).items()), []).append(rule)
-    return tuple(Group(name_of(members), dict(key)) for key, members in together.items())
 
 
 def initial_values(optimization: Optimization) -> dict[str, float]:

@@ -1,6 +1,7 @@
-"""The moving average of the weights (EMA) as a scheduled value: by how much each step moves the average.
+"""The schedule and the clock of a config's training run, of either generation.
 
-Both generations call it momentum; here it is `ema_momentum`, because the optimizer's momentum is another thing, and
+The moving average of the weights (EMA) is a scheduled value as well: by how much each step moves the average. Both
+generations call that momentum; here it is `ema_momentum`, because the optimizer's momentum is another thing, and
 1 - ema_momentum is what papers call the decay.
 """
 
@@ -138,12 +139,7 @@ def layer_wise(
 
 
 def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
-    """The parameters of the config's network.
-
-    Raises:
-        MissingDependency: torch is not installed.
-        ClasslensError: nobody here builds that network.
-    """
+    """The parameters of the config's network."""
     try:
         from classlens.adapters.openmm.classifiers import parameters_of
     except ModuleNotFoundError as error:
@@ -152,11 +148,7 @@ def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
 
 
 def batches_of(setup: Setup) -> Batches | None:
-    """The batch sizes by which the learning rate can be scaled; None where the config does not say.
-
-    Raises:
-        ConfigError: training is to scale the rate, but one is missing or no number above 0.
-    """
+    """The batch sizes by which the learning rate can be scaled; None where the config does not say."""
     train, optimization = setup.splits.get("train"), setup.optimization
     batch, base = None if train is None else train.batch_size, optimization.base_batch_size
     if batch is None or base is None:
@@ -194,11 +186,7 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
 
 
 def check_lengths(setup: Setup, dataset_size: int | None, gpus: int) -> None:
-    """Refuse numbers from which no steps can be counted.
-
-    Raises:
-        ConfigError: one is missing, or is no whole number of 1 or more.
-    """
+    """Refuse numbers from which no steps can be counted."""
     optimization, train = setup.optimization, setup.splits.get("train")
     if dataset_size is not None and dataset_size < 1:
         raise ConfigError(f"a dataset has 1 sample or more, not {dataset_size}")
@@ -226,9 +214,6 @@ def count_steps(train: Split, batch_size: int, dataset_size: int, gpus: int) -> 
     """Batches of one pass over the data on one GPU, as the sampler counts them, and how they were counted, in words.
 
     An InfiniteSampler does not share the samples out; RepeatAugSampler shows as many as there are, some repeatedly.
-
-    Raises:
-        ConfigError: the dataset does not fill a single batch, and the incomplete one is dropped.
     """
     every_gpu_sees_all = str(train.sampler.get("type", "")).rsplit(".", 1)[-1] == "InfiniteSampler"
     share = dataset_size if every_gpu_sees_all else ceil(dataset_size / gpus)
