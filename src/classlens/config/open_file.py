@@ -7,7 +7,6 @@ import ast
 import codecs
 import os
 import re
-from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -74,8 +73,11 @@ def package_folder(package: str, address: str) -> Path:
 
 
 def error_for_folder(folder: Path, address: str) -> ConfigError:
-    """The error for a folder where a config is needed: what is in it, and how to choose."""
-    configs = list(islice(configs_in(folder), MANY))
+    """The error for a folder where a config is needed: what is in it and one folder further in, and how to choose."""
+    paths = (path for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern)))
+    # Folders such as `_base_` hold only parts.
+    whole = (one for one in paths if one.suffix in SUFFIXES and not one.parent.name.startswith(("_", ".")))
+    configs = list(islice(whole, MANY))
     if not configs:
         return ConfigError(
             f"{address} is a folder without configs",
@@ -88,14 +90,6 @@ def error_for_folder(folder: Path, address: str) -> ConfigError:
         f"{address} is a folder with {count}, not a config",
         hint=f"choose one, e.g. {Path(address, names[0]).as_posix()}; there is: {', '.join(names)}{more}",
     )
-
-
-def configs_in(folder: Path) -> Iterator[Path]:
-    """The configs in a folder and, behind them, those one folder further in; `_base_` folders hold only parts."""
-    for pattern in ("*", "*/*"):
-        for path in sorted(folder.glob(pattern)):
-            if path.suffix in SUFFIXES and not path.parent.name.startswith(("_", ".")):
-                yield path
 
 
 def nearest(path: Path) -> str:

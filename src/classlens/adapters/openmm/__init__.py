@@ -115,8 +115,10 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
     """The rules of every parameter group; the network is built only if its groups are to be counted."""
     from classlens.adapters.openmm import schedules
 
-    if options.count_groups:
-        import_users_models(setup, options)
+    if options.trust_config and options.count_groups:
+        from classlens.adapters.openmm.trusted_code import import_modules  # it brings what only pictures need
+
+        import_modules(setup)
     with located(setup, "param_scheduler" if setup.generation == "1.x" else "lr_config"):
         return schedules.open_schedule(setup, count_groups=options.count_groups)
 
@@ -132,19 +134,14 @@ def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> C
     """The network with the weights at `checkpoint`, or with those that the config loads from."""
     from classlens.adapters.openmm import classifiers
 
-    import_users_models(setup, options)
+    if options.trust_config:
+        from classlens.adapters.openmm.trusted_code import import_modules
+
+        import_modules(setup)
     with located(setup, "model"):
         if options.untrained and (checkpoint or setup.load_from) is None:
             return classifiers.open_untrained(setup)
         return classifiers.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)
-
-
-def import_users_models(setup: Setup, options: Options) -> None:
-    """Import the modules that `custom_imports` names where the config is trusted: they register models of the user."""
-    if options.trust_config and setup.imports:
-        from classlens.adapters.openmm.trusted_code import import_modules
-
-        import_modules(setup)
 
 
 @contextmanager
