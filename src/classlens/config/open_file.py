@@ -31,7 +31,7 @@ def find_config(address: str | Path) -> Path:
     """
     if "::" in str(address):
         return packaged_config(str(address))
-    path = absolute(Path(address).expanduser() if str(address).startswith("~") else Path(address))
+    path = absolute(Path(address).expanduser())
     if path.is_file():
         return path
     if path.is_dir():
@@ -42,11 +42,9 @@ def find_config(address: str | Path) -> Path:
     raise ConfigError(f"no such config: {address}", hint=nearest(path))
 
 
-def absolute(path: Path, folder: Path | None = None) -> Path:
-    """The path as seen from a folder, without `..`; links are not followed, so that a base is found beside its link."""
-    whole = path if path.is_absolute() else (folder or Path.cwd()) / path
-    normal = os.path.normpath(whole)
-    return whole if str(whole) == normal else Path(normal)
+def absolute(path: Path) -> Path:
+    # Unlike `Path.resolve` this follows no links, so that a base is found beside its link.
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def packaged_config(address: str) -> Path:
