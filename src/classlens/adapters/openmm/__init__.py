@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.adapters.openmm.setup import read_setup
-from classlens.config import load_config
+from classlens.config import Config, load_config
 from classlens.errors import ConfigError, DataError, NotFound, suggestion
 from classlens.shipped import shipped_config
 from classlens.source import Plan, Source
@@ -37,8 +37,7 @@ def open_config(path: str, options: Options) -> Source:
     Raises:
         ConfigError: the file is missing, or says something that cannot be read without running it.
     """
-    config = load_config(path, options.overrides, trust=options.trust_config)
-    return source_of(read_setup(config, Path(path)), options, (*config.deprecations, *config.slips))
+    return source_of(load_config(path, options.overrides, trust=options.trust_config), Path(path), options)
 
 
 def open_demo(rest: str, options: Options) -> Source:
@@ -51,7 +50,7 @@ def open_demo(rest: str, options: Options) -> Source:
         dataset = config[f"{split}_dataloader"]["dataset"]
         if dataset["data_root"] == DEMO_DATA_ROOT:
             dataset["data_root"] = str(demo_folder())
-    source = source_of(read_setup(config, path), options, (*config.deprecations, *config.slips))
+    source = source_of(config, path, options)
 
     def dataset_of(name: str) -> Dataset:
         make_photos(demo_folder())
@@ -65,8 +64,9 @@ def open_demo(rest: str, options: Options) -> Source:
     return replace(source, open_dataset=dataset_of, plan=plan)
 
 
-def source_of(setup: Setup, options: Options, notes: tuple[str, ...]) -> Source:
-    """The parts that the setup has; the others stay None."""
+def source_of(config: Config, path: Path, options: Options) -> Source:
+    """The parts that the config has; the others stay None."""
+    setup = read_setup(config, path)
     trains = setup.optimization.optimizer is not None
     return Source(
         origin=str(setup.path),
@@ -74,7 +74,7 @@ def source_of(setup: Setup, options: Options, notes: tuple[str, ...]) -> Source:
         open_schedule=partial(open_schedule, setup, options) if trains else None,
         open_classifier=partial(open_classifier, setup, options) if setup.model else None,
         plan=Plan(partial(clock, setup), partial(count, setup) if "train" in setup.splits else None),
-        notes=notes,
+        notes=(*config.deprecations, *config.slips),
     )
 
 
