@@ -25,19 +25,18 @@ def evaluate(node: ast.expr, scope: Scope) -> Value:
     if kind is ast.Constant:
         return node.value  # type: ignore[attr-defined]
     try:
-        meaning = EXPRESSIONS.get(kind)
-        if meaning is None:
-            raise unsupported(node)
         scope.budget.spend(1)
-        return meaning(node, scope)
+        if isinstance(node, ast.Name) and node.id in scope.names:  # here, not in `variable`: most expressions are names
+            return scope.names[node.id]
+        if kind not in EXPRESSIONS:
+            raise unsupported(node)
+        return EXPRESSIONS[kind](node, scope)
     except FAULTS as fault:
         raise error_at(node, fault, scope) from None
 
 
 def variable(node: ast.Name, scope: Scope) -> Value:
-    """A variable of this file, `_base_`, or what Python defines in every module."""
-    if node.id in scope.names:
-        return scope.names[node.id]
+    """What is no variable of this file: `_base_`, or what Python defines in every module."""
     if node.id == BASE and scope.base is not None:
         return scope.base
     if node.id == "__file__":
@@ -149,6 +148,9 @@ def call(node: ast.Call, scope: Scope) -> Value:
             raise TypeError(f"{min(twice)} is given twice")
         keywords.update(value)
     arguments = elements(node.args, scope) if node.args else []
+    if name == "dict" and not is_method and not arguments:  # nearly every call in a config
+        scope.budget.spend(len(keywords))
+        return keywords
     if is_method:
         return call_method(owner, name, arguments, keywords, scope.budget)
     return FUNCTIONS[name](arguments, keywords, scope.budget)

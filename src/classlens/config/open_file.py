@@ -7,7 +7,6 @@ import ast
 import codecs
 import os
 import re
-from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -32,7 +31,7 @@ def find_config(address: str | Path) -> Path:
     """
     if "::" in str(address):
         return packaged_config(str(address))
-    path = absolute(Path(address).expanduser() if str(address).startswith("~") else Path(address))
+    path = absolute(Path(address).expanduser())
     if path.is_file():
         return path
     if path.is_dir():
@@ -43,11 +42,9 @@ def find_config(address: str | Path) -> Path:
     raise ConfigError(f"no such config: {address}", hint=nearest(path))
 
 
-def absolute(path: Path, folder: Path | None = None) -> Path:
-    """The path as seen from a folder, without `..`; links are not followed, so that a base is found beside its link."""
-    whole = path if path.is_absolute() else (folder or Path.cwd()) / path
-    normal = os.path.normpath(whole)
-    return whole if str(whole) == normal else Path(normal)
+def absolute(path: Path) -> Path:
+    # Unlike `Path.resolve` this follows no links, so that a base is found beside its link.
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def packaged_config(address: str) -> Path:
@@ -74,8 +71,11 @@ def package_folder(package: str, address: str) -> Path:
 
 
 def error_for_folder(folder: Path, address: str) -> ConfigError:
-    """The error for a folder where a config is needed: what is in it, and how to choose."""
-    configs = list(islice(configs_in(folder), MANY))
+    """The error for a folder where a config is needed: what is in it and one folder further in, and how to choose."""
+    paths = (path for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern)))
+    # Folders such as `_base_` hold only parts.
+    whole = (one for one in paths if one.suffix in SUFFIXES and not one.parent.name.startswith(("_", ".")))
+    configs = list(islice(whole, MANY))
     if not configs:
         return ConfigError(
             f"{address} is a folder without configs",
@@ -88,14 +88,6 @@ def error_for_folder(folder: Path, address: str) -> ConfigError:
         f"{address} is a folder with {count}, not a config",
         hint=f"choose one, e.g. {Path(address, names[0]).as_posix()}; there is: {', '.join(names)}{more}",
     )
-
-
-def configs_in(folder: Path) -> Iterator[Path]:
-    """The configs in a folder and, behind them, those one folder further in; `_base_` folders hold only parts."""
-    for pattern in ("*", "*/*"):
-        for path in sorted(folder.glob(pattern)):
-            if path.suffix in SUFFIXES and not path.parent.name.startswith(("_", ".")):
-                yield path
 
 
 def nearest(path: Path) -> str:

@@ -39,7 +39,7 @@ from classlens.config.text_config import (
     Style,
     assigns_base,
     forbid_quoted_references,
-    merge_bases,
+    mark_scope,
     merge_over,
 )
 from classlens.errors import ConfigError
@@ -159,14 +159,9 @@ def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -
         run_trusted([node for node in rest if node not in imports], scope, imports)
     else:
         run(rest, scope)
-    own = [Assignment(name, scope.path, line) for name, line in scope.lines.items()]
-    return Contents(
-        scope.names,
-        frozenset(scope.imported),
-        assignments=(*(one for base in bases for one in base.assignments), *own),
-        stamps=tuple(one for base in bases for one in base.stamps),
-        notes=tuple(one for base in bases for one in base.notes),
-    )
+    contents = inherit(scope.names, bases)
+    own = (Assignment(name, scope.path, line) for name, line in scope.lines.items())
+    return replace(contents, imported=frozenset(scope.imported), assignments=(*contents.assignments, *own))
 
 
 def read_data(scope: Scope, reading: Reading) -> Contents:
@@ -184,11 +179,31 @@ def read_bases(bases: Value, where: str, scope: Scope, reading: Reading) -> Cont
     addresses = [bases] if isinstance(bases, str) else bases
     if not isinstance(addresses, list | tuple) or not all(isinstance(address, str) for address in addresses):
         raise ConfigError(f"{where}: {BASE} is neither a path nor a list of paths: {bases!r}"[:200])
-    folder = scope.path.parent
-    contents = [read_base(f"{folder}{os.sep}{one}", partial(find_base, one, scope.path), reading) for one in addresses]
-    for address, base in zip(addresses, contents, strict=True):
+    names: dict[str, Value] = {}
+    bases_read = []
+    for address in addresses:
+        find = partial(find_base, address, scope.path)
+        base = read_base(f"{scope.path.parent}{os.sep}{address}", find, reading)
         check_style("older", f"{where}: {address}", base)
-    return merge_bases(list(zip(addresses, contents, strict=True)), scope)
+        settings = base.settings()
+        if twice := names.keys() & settings.keys():
+            raise ConfigError(
+                f"{scope.path}: two of its bases define {min(twice)}, the second is {address}",
+                hint="bases must not overlap; let one inherit from the other",
+            )
+        names |= mark_scope(settings, address.partition("::")[0], scope.budget) if "::" in address else settings
+        bases_read.append(base)
+    return inherit(names, bases_read)
+
+
+def inherit(names: dict[str, Value], bases: Sequence[Contents]) -> Contents:
+    """What several bases are together, where their settings are `names`."""
+    return Contents(
+        names,
+        assignments=tuple(one for base in bases for one in base.assignments),
+        stamps=tuple(one for base in bases for one in base.stamps),
+        notes=tuple(one for base in bases for one in base.notes),
+    )
 
 
 def check_style(style: Style, where: str, base: Contents) -> None:
@@ -200,7 +215,7 @@ def find_base(address: str, path: Path) -> Path:
     """The file that an address means in the file at `path`."""
     if "::" in address:
         return find_config(address)
-    target = absolute(Path(address), path.parent)
+    target = absolute(path.parent / address)
     if not target.is_file():
         raise ConfigError(f"{path}: no such base config: {address}", hint=nearest(target))
     return target

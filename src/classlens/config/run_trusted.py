@@ -1,6 +1,6 @@
 """Configs whose author is trusted: run as Python, for what the safe subset leaves out.
 
-The rule of this file: it is reached only when the user has said `--trust-config`. Bases and merging are those of every
+The rule of this file: it runs only under `--trust-config`. Bases and merging are those of every
 other config; only the statements of the file are handed to Python itself.
 """
 

@@ -14,7 +14,7 @@ from classlens.config.budget import WIDEST_NUMBER, Budget, LimitExceeded, Symbol
 from classlens.errors import ConfigError, suggestion
 
 DELETE = "_delete_"
-"""The key by which a dict asks to replace the inherited one instead of being laid over it."""
+"""The key by which a dict asks to replace the inherited one instead of being merged into it."""
 
 
 class Inherited(dict[Value, Value]):
@@ -50,7 +50,7 @@ class Inherited(dict[Value, Value]):
         return self[key]
 
     def update(self, *others: Value, **settings: Value) -> None:
-        """Lay the others over this one, going into dicts that both have."""
+        """Merge the others into this one, going into dicts that both have."""
         for key, value in dict(*others, **settings).items():
             mine = self.get(key)
             if isinstance(mine, Inherited) and isinstance(value, dict):
@@ -59,7 +59,7 @@ class Inherited(dict[Value, Value]):
                 self[key] = value
 
     def merge(self, other: dict[Value, Value]) -> None:
-        """Lay `other` over this one as a child config lies over its base, `_delete_` included."""
+        """Merge `other` into this one as a child config is merged over its base, `_delete_` included."""
         merged = merge_values(other, dict(self))
         self.clear()
         for key, value in merged.items():

@@ -54,25 +54,6 @@ def assigns_base(node: ast.AST) -> bool:
     return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == BASE
 
 
-def merge_bases(bases: Sequence[tuple[str, Contents]], scope: Scope) -> Contents:
-    """The bases of a file, by their addresses, as one."""
-    names: dict[str, Value] = {}
-    for address, contents in bases:
-        settings = contents.settings()
-        if twice := names.keys() & settings.keys():
-            raise ConfigError(
-                f"{scope.path}: two of its bases define {min(twice)}, the second is {address}",
-                hint="bases must not overlap; let one inherit from the other",
-            )
-        names |= mark_scope(settings, address.partition("::")[0], scope.budget) if "::" in address else settings
-    return Contents(
-        names,
-        assignments=tuple(one for _, contents in bases for one in contents.assignments),
-        stamps=tuple(one for _, contents in bases for one in contents.stamps),
-        notes=tuple(one for _, contents in bases for one in contents.notes),
-    )
-
-
 def mark_scope(settings: dict[str, Value], package: str, budget: Budget) -> dict[str, Value]:
     """Settings from another package: the outermost dicts with a type say where it is to be looked up."""
 

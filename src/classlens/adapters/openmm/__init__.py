@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.adapters.openmm.setup import read_setup
-from classlens.config import load_config
+from classlens.config import Config, load_config
 from classlens.errors import ConfigError, DataError, NotFound, suggestion
 from classlens.shipped import shipped_config
 from classlens.source import Plan, Source
@@ -37,8 +37,7 @@ def open_config(path: str, options: Options) -> Source:
     Raises:
         ConfigError: the file is missing, or says something that cannot be read without running it.
     """
-    config = load_config(path, options.overrides, trust=options.trust_config)
-    return source_of(read_setup(config, Path(path)), options, (*config.deprecations, *config.slips))
+    return source_of(load_config(path, options.overrides, trust=options.trust_config), Path(path), options)
 
 
 def open_demo(rest: str, options: Options) -> Source:
@@ -51,7 +50,7 @@ def open_demo(rest: str, options: Options) -> Source:
         dataset = config[f"{split}_dataloader"]["dataset"]
         if dataset["data_root"] == DEMO_DATA_ROOT:
             dataset["data_root"] = str(demo_folder())
-    source = source_of(read_setup(config, path), options, (*config.deprecations, *config.slips))
+    source = source_of(config, path, options)
 
     def dataset_of(name: str) -> Dataset:
         make_photos(demo_folder())
@@ -65,8 +64,9 @@ def open_demo(rest: str, options: Options) -> Source:
     return replace(source, open_dataset=dataset_of, plan=plan)
 
 
-def source_of(setup: Setup, options: Options, notes: tuple[str, ...]) -> Source:
-    """The parts that the setup has; the others stay None."""
+def source_of(config: Config, path: Path, options: Options) -> Source:
+    """The parts that the config has; the others stay None."""
+    setup = read_setup(config, path)
     trains = setup.optimization.optimizer is not None
     return Source(
         origin=str(setup.path),
@@ -74,7 +74,7 @@ def source_of(setup: Setup, options: Options, notes: tuple[str, ...]) -> Source:
         open_schedule=partial(open_schedule, setup, options) if trains else None,
         open_classifier=partial(open_classifier, setup, options) if setup.model else None,
         plan=Plan(partial(clock, setup), partial(count, setup) if "train" in setup.splits else None),
-        notes=notes,
+        notes=(*config.deprecations, *config.slips),
     )
 
 
@@ -115,8 +115,10 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
     """The rules of every parameter group; the network is built only if its groups are to be counted."""
     from classlens.adapters.openmm import schedules
 
-    if options.count_groups:
-        import_users_models(setup, options)
+    if options.trust_config and options.count_groups:
+        from classlens.adapters.openmm.trusted_code import import_modules  # it brings what only pictures need
+
+        import_modules(setup)
     with located(setup, "param_scheduler" if setup.generation == "1.x" else "lr_config"):
         return schedules.open_schedule(setup, count_groups=options.count_groups)
 
@@ -132,19 +134,14 @@ def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> C
     """The network with the weights at `checkpoint`, or with those that the config loads from."""
     from classlens.adapters.openmm import classifiers
 
-    import_users_models(setup, options)
+    if options.trust_config:
+        from classlens.adapters.openmm.trusted_code import import_modules
+
+        import_modules(setup)
     with located(setup, "model"):
         if options.untrained and (checkpoint or setup.load_from) is None:
             return classifiers.open_untrained(setup)
         return classifiers.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)
-
-
-def import_users_models(setup: Setup, options: Options) -> None:
-    """Import the modules that `custom_imports` names where the config is trusted: they register models of the user."""
-    if options.trust_config and setup.imports:
-        from classlens.adapters.openmm.trusted_code import import_modules
-
-        import_modules(setup)
 
 
 @contextmanager
