@@ -139,6 +139,7 @@ def browse_and_print(target: str, request: BrowseRequest, how: Presentation) -> 
     """Make the run, show its pictures, print what came of it; the exit status is 1 for a bad picture if `strict`."""
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
+    from classlens.runs.browse_samples import SampleResult
     from classlens.runs.memory import keep_freed_memory
     from classlens.runs.progress import progress_line
 
@@ -149,13 +150,12 @@ def browse_and_print(target: str, request: BrowseRequest, how: Presentation) -> 
     left_out: list[SampleResult] = []
     try:
         for row in result:
-            if isinstance(row, Survey):
+            if not isinstance(row, SampleResult):
                 lines.append(row.text())
-            elif how.show and row.jpeg:
-                how.show(row.jpeg, row.title, how.seconds)
             if isinstance(row, BatchResult):
-                lines.append(row.summary())
                 left_out += row.left_out
+            if how.show and not isinstance(row, Survey) and row.jpeg:
+                how.show(row.jpeg, row.title, how.seconds)
             if how.json:
                 data.append(row.as_data())
     except KeyboardInterrupt as stopped:
@@ -190,7 +190,7 @@ def summarize(result: BrowseRun, data: list[dict[str, Any]], left_out: list[Samp
 def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> None:
     """What came of the run, where it is, what is unusual, and which samples are bad: statistics name them already."""
     request = result.request
-    print(*(lines or [result.summary()]), sep="\n")
+    print(*(lines or [result.text()]), sep="\n")
     if request.statistics:
         return
     if request.batch is None:

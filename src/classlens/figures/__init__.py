@@ -18,6 +18,7 @@ DRAWERS: dict[str, str] = {
     "classlens.dataset.batch.Batch": "classlens.figures.filmstrip:draw_batch",
     "classlens.dataset.statistics.Survey": "classlens.figures.drawing:draw_text",
     "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",
+    "classlens.runs.browse_run.BrowseRun": "classlens.figures.drawing:draw_text",
     "classlens.runs.explain_files.MapRun": "classlens.figures.drawing:draw_text",
     "classlens.runs.map_scores.MapScores": "classlens.figures.drawing:draw_text",
     "classlens.runs.schedule_plots.SchedulePlots": "classlens.runs.schedule_plots:draw_plots",

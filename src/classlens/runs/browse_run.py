@@ -68,7 +68,10 @@ class BatchResult:
     def title(self) -> str:
         return f"#{self.number}  batch of {self.batch.dataset}"
 
-    def summary(self) -> str:
+    def _repr_jpeg_(self) -> bytes | None:
+        return self.jpeg
+
+    def text(self) -> str:
         """Its samples, how they are mixed, and where it is."""
         share = self.batch.params.get("share")
         mixing = self.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
@@ -113,8 +116,8 @@ class BrowseRun:
     def __iter__(self) -> Iterator[Row]:
         return self.rows
 
-    def summary(self) -> str:
-        """How many pictures there are, and where they are."""
+    def text(self) -> str:
+        """How many pictures there are by now, and where they are."""
         place = " and ".join(filter(None, (self.request.output_dir, self.request.html)))
         sheets = f"{self.sheets} {'sheet' if self.sheets == 1 else 'sheets'} of " if self.sheets else ""
         return f"{sheets}{self.done} pictures of {self.dataset.name}" + (f" in {place}" if place else "")

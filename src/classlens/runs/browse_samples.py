@@ -128,6 +128,9 @@ class SampleResult:
     def title(self) -> str:
         return f"#{self.index}  {', '.join(self.class_names)}  {self.error or self.path or ''}"
 
+    def _repr_jpeg_(self) -> bytes | None:
+        return self.jpeg
+
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
         return {
