@@ -25,7 +25,7 @@ from classlens.adapters.python.network_output import kind_of
 from classlens.adapters.test_transform import PROBE, Feeding, as_colour, as_grey, feeding, usual
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.load_weights import listed, load_checkpoint
+from classlens.checkpoints.weights import listed, load_checkpoint
 from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image
 from classlens.pipelines.carried import Array, Foreign, array_of, channels, fitted

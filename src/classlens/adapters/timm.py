@@ -20,7 +20,7 @@ from classlens.adapters.hub import UNTRAINED, Setting, hub_at_hand, out_of_reach
 from classlens.adapters.input_channels import check_channels, grey_scores, takes_grey
 from classlens.adapters.test_transform import Feeding, feeding
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.load_weights import FED_AS, load_checkpoint
+from classlens.checkpoints.weights import FED_AS, load_checkpoint
 from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
 

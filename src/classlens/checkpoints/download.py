@@ -44,8 +44,6 @@ def find_checkpoint(address: str) -> Path:
     if address.startswith(PACKAGE):
         return packaged_file(address)
     if address.startswith(("https://", "http://")):
-        pass
-
         return download(address)
     path = Path(address).expanduser()
     if path.is_dir():

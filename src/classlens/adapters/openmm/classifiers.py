@@ -22,7 +22,7 @@ from classlens.adapters.openmm.upgrades import load_weights
 from classlens.adapters.test_transform import read_grey
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
-from classlens.checkpoints.read_weights import Weights, read_weights
+from classlens.checkpoints.weights import Weights, read_weights
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, DataError, NotOffered
 from classlens.image import Encoding, Image

@@ -21,7 +21,7 @@ from classlens.adapters.python.network_output import class_scores, kind_of
 from classlens.adapters.test_transform import Entry, Feeding, as_colour, as_grey, draws, feeding, feeding_through, usual
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.load_weights import load_checkpoint
+from classlens.checkpoints.weights import load_checkpoint
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ClasslensError, ModelError
 from classlens.image import Encoding, Image
