@@ -15,7 +15,7 @@ from torch.nn import functional
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
-from classlens.zoo.units import Activation, activation, chosen_arch, only, read_options
+from classlens.zoo.units import Activation, activation, chosen_arch, only
 
 Arch = tuple[tuple[int, ...], tuple[int, ...]]
 """Blocks and channels of each stage."""
@@ -123,8 +123,11 @@ class ConvNeXt(nn.Module):
     With `gap_before_final_norm` the norm sees the mean over all places, and a vector leaves.
     """
 
+    OPTIONS = ConvNeXtOptions
+
     def __init__(self, options: ConvNeXtOptions) -> None:
         super().__init__()
+        only("ConvNeXt", norm_cfg=(options.norm_cfg.get("type", "LN2d"), "LN2d"))
         depths, channels = arch_of(options.arch)
         act = activation(options.act_cfg)
         self.downsample_layers, self.stages = nn.ModuleList(), nn.ModuleList()
@@ -166,10 +169,3 @@ def arch_of(arch: object) -> Arch:
         return tuple(arch["depths"]), tuple(arch["channels"])
     except KeyError as error:
         raise ConfigError(f"ConvNeXt arch lacks {error}", hint="or name one, e.g. arch='tiny'") from error
-
-
-def convnext(settings: Settings) -> ConvNeXt:
-    """The backbone of a config's `dict(type='ConvNeXt', arch='tiny')`."""
-    options = read_options(ConvNeXtOptions, settings)
-    only("ConvNeXt", norm_cfg=(options.norm_cfg.get("type", "LN2d"), "LN2d"))
-    return ConvNeXt(options)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import activation, chosen_arch, norm_layer, read_options
+from classlens.zoo.units import activation, chosen_arch, norm_layer
 
 
 class Arch(NamedTuple):
@@ -82,6 +82,8 @@ class DenseStage(nn.Module):
 class DenseNet(nn.Module):
     """`stem`, `stages` and `transitions` in turn; the last transition is a norm only."""
 
+    OPTIONS = DenseNetOptions
+
     def __init__(self, options: DenseNetOptions) -> None:
         super().__init__()
         arch = chosen_arch("DenseNet", str(options.arch), ARCHES)
@@ -112,7 +114,3 @@ class DenseNet(nn.Module):
         for stage in range(self.last + 1):
             features = self.transitions[stage](self.stages[stage](features))
         return features
-
-
-def densenet(settings: Settings) -> DenseNet:
-    return DenseNet(read_options(DenseNetOptions, settings))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.mobilenet import SIGMOID, FusedResidual, InvertedResidual, Parts, Shape
-from classlens.zoo.units import ACTIVATIONS, SamePadConv2d, activation, chosen_arch, divisible, norm_name, read_options
+from classlens.zoo.units import ACTIVATIONS, SamePadConv2d, activation, chosen_arch, divisible, norm_name
 
 
 class Stage(NamedTuple):
@@ -126,6 +126,8 @@ def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[
 class EfficientNet(nn.Module):
     """Stem, groups of blocks, last convolution; returns the layer named by the last of `out_indices`."""
 
+    OPTIONS = EfficientNetOptions
+
     def __init__(self, options: EfficientNetOptions) -> None:
         super().__init__()
         scaling = chosen_arch("EfficientNet", options.arch, ARCHES)
@@ -147,10 +149,6 @@ class EfficientNet(nn.Module):
         for layer in self.layers[: self.last + 1]:
             features = layer(features)
         return features
-
-
-def efficientnet(settings: Settings) -> EfficientNet:
-    return EfficientNet(read_options(EfficientNetOptions, settings))
 
 
 class V2Arch(NamedTuple):
@@ -210,6 +208,8 @@ class ResidualUnit(nn.Module):
 class EfficientNetV2(nn.Module):
     """Returns the layer named by the last of `out_indices`."""
 
+    OPTIONS = EfficientNetV2Options
+
     def __init__(self, options: EfficientNetV2Options) -> None:
         super().__init__()
         arch = chosen_arch("EfficientNetV2", options.arch, V2_ARCHES)
@@ -247,7 +247,3 @@ def block_of(stage: int, channels: tuple[int, int], parts: Parts, *, first: bool
     if stage < FUSED:
         return FusedResidual(Shape(channels[0], inside, channels[1], 3, stride), parts)
     return InvertedResidual(Shape(channels[0], inside, channels[1], 3, stride, channels[0] // 4), parts)
-
-
-def efficientnet_v2(settings: Settings) -> EfficientNetV2:
-    return EfficientNetV2(read_options(EfficientNetV2Options, settings))

@@ -7,7 +7,7 @@ convolutions into one: Tan & Le, EfficientNetV2, ICML 2021, figure 2.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -23,8 +23,6 @@ from classlens.zoo.units import (
     divisible,
     norm_layer,
     norm_name,
-    only,
-    read_options,
 )
 
 SIGMOID = ACTIVATIONS["Sigmoid"]
@@ -131,6 +129,8 @@ V2_STEM, LAST = 32, 1280
 class MobileNetV2Options:
     """What a config can say; index 7 of `out_indices` is `conv2`."""
 
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None}
+
     widen_factor: float = 1.0
     out_indices: tuple[int, ...] = (7,)
     norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
@@ -159,6 +159,8 @@ class Bottleneck(nn.Module):
 class MobileNetV2(nn.Module):
     """Stem, seven layers, last convolution; returns the layer named by the last of `out_indices`."""
 
+    OPTIONS = MobileNetV2Options
+
     def __init__(self, options: MobileNetV2Options) -> None:
         super().__init__()
         act = activation(options.act_cfg)
@@ -183,13 +185,6 @@ class MobileNetV2(nn.Module):
         for name in self.order:
             features = self.get_submodule(name)(features)
         return features
-
-
-def mobilenet_v2(settings: Settings) -> MobileNetV2:
-    """The backbone of a config's `dict(type='MobileNetV2', widen_factor=1.0)`."""
-    options = read_options(MobileNetV2Options, settings)
-    only("MobileNetV2", conv_cfg=(options.conv_cfg, None))
-    return MobileNetV2(options)
 
 
 V3_STEM = 16
@@ -250,6 +245,8 @@ LAST_EXPANSION = 6
 class MobileNetV3Options:
     """What a config can say."""
 
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None}
+
     arch: str = "small"
     out_indices: tuple[int, ...] | None = None
     norm_cfg: Settings = field(default_factory=lambda: {"type": "BN", "eps": 1e-3, "momentum": 0.01})
@@ -258,6 +255,8 @@ class MobileNetV3Options:
 
 class MobileNetV3(nn.Module):
     """`layer0`, `layer1`, ...; returns the layer named by the last of `out_indices`, by default the last one."""
+
+    OPTIONS = MobileNetV3Options
 
     def __init__(self, options: MobileNetV3Options) -> None:
         super().__init__()
@@ -285,10 +284,3 @@ class MobileNetV3(nn.Module):
         for number in range(self.last + 1):
             features = self.get_submodule(f"layer{number}")(features)
         return features
-
-
-def mobilenet_v3(settings: Settings) -> MobileNetV3:
-    """The backbone of a config's `dict(type='MobileNetV3', arch='large')`."""
-    options = read_options(MobileNetV3Options, settings)
-    only("MobileNetV3", conv_cfg=(options.conv_cfg, None))
-    return MobileNetV3(options)

@@ -8,7 +8,7 @@ layer at all, so the layer to look at is the last block itself.
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,7 @@ from classlens.zoo.units import (
     activation,
     chosen_arch,
     norm_layer,
-    only,
     padded_conv,
-    read_options,
 )
 
 BASES = (64, 128, 256, 512)
@@ -56,6 +54,8 @@ REPVGG_ARCHES: Mapping[str, RepVggArch] = {
 @dataclass(frozen=True)
 class RepVGGOptions:
     """What a config can say; `deploy` asks for the form with one convolution per block."""
+
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None, "add_ppf": False, "dilations": (1,) * 4}
 
     arch: str
     in_channels: int = 3
@@ -125,6 +125,8 @@ def deploy_branch(place: RepVggPlace) -> Mapping[str, nn.Module]:
 class RepVGG(nn.Module):
     """`stem`, then `stage_1` ... `stage_4`; returns the last stage of `out_indices`."""
 
+    OPTIONS = RepVGGOptions
+
     def __init__(self, options: RepVGGOptions) -> None:
         super().__init__()
         arch = chosen_arch("RepVGG", options.arch, REPVGG_ARCHES)
@@ -152,18 +154,6 @@ class RepVGG(nn.Module):
         return features
 
 
-def repvgg(settings: Settings) -> RepVGG:
-    """The backbone of a config's `dict(type='RepVGG', arch='A0')`."""
-    options = read_options(RepVGGOptions, settings)
-    only(
-        "RepVGG",
-        conv_cfg=(options.conv_cfg, None),
-        add_ppf=(options.add_ppf, False),
-        dilations=(options.dilations, (1,) * 4),
-    )
-    return RepVGG(options)
-
-
 DEPTHS = (2, 8, 10, 1)
 """Channels of the four stages before they are widened, and how many pairs of blocks each has."""
 
@@ -188,6 +178,8 @@ MOBILEONE_ARCHES: Mapping[str, MobileOneArch] = {
 @dataclass(frozen=True)
 class MobileOneOptions:
     """What a config can say; `deploy` asks for the form with one convolution per block."""
+
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None}
 
     arch: str
     in_channels: int = 3
@@ -263,6 +255,8 @@ def normed(conv: nn.Conv2d, norm: Settings) -> nn.Sequential:
 class MobileOne(nn.Module):
     """`stage0`, then `stage1` ... `stage4` of depthwise and pointwise blocks in turn."""
 
+    OPTIONS = MobileOneOptions
+
     def __init__(self, options: MobileOneOptions) -> None:
         super().__init__()
         arch = chosen_arch("MobileOne", options.arch, MOBILEONE_ARCHES)
@@ -290,10 +284,3 @@ class MobileOne(nn.Module):
         for stage in range(1, self.last + 1):
             features = self.get_submodule(f"stage{stage}")(features)
         return features
-
-
-def mobileone(settings: Settings) -> MobileOne:
-    """The backbone of a config's `dict(type='MobileOne', arch='s0')`."""
-    options = read_options(MobileOneOptions, settings)
-    only("MobileOne", conv_cfg=(options.conv_cfg, None))
-    return MobileOne(options)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import log
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -258,6 +258,8 @@ ARCHES: Mapping[str, Line] = {
 class RegNetOptions:
     """What a config can say."""
 
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None, "deep_stem": False, "avg_down": False}
+
     arch: Any
     in_channels: int = 3
     stem_channels: int = 32
@@ -306,6 +308,8 @@ def whole_groups(width: int, group: int) -> int:
 class RegNet(nn.Module):
     """Stem, then stages `layer1` ... `layer4`; returns the last stage of `out_indices`."""
 
+    OPTIONS = RegNetOptions
+
     def __init__(self, options: RegNetOptions) -> None:
         super().__init__()
         line = line_of(options.arch)
@@ -335,15 +339,3 @@ class RegNet(nn.Module):
         for name in self.order:
             features = self.get_submodule(name)(features)
         return features
-
-
-def regnet(settings: Settings) -> RegNet:
-    """The backbone of a config's `dict(type='RegNet', arch='regnetx_400mf')`."""
-    options = read_options(RegNetOptions, settings)
-    only(
-        "RegNet",
-        conv_cfg=(options.conv_cfg, None),
-        deep_stem=(options.deep_stem, False),
-        avg_down=(options.avg_down, False),
-    )
-    return RegNet(options)

@@ -7,7 +7,7 @@ map by half a window, and a mask keeps tokens apart that only the shift made nei
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from classlens.arrays import Float, Int
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
 from classlens.zoo.transformer import FeedForward, LayerOptions, PatchEmbed, Tokens
-from classlens.zoo.units import chosen_arch, only, read_options
+from classlens.zoo.units import chosen_arch, only
 
 Map = Float[Tensor, "b height width channels"]
 Windows = Float[Tensor, "windows places channels"]
@@ -99,6 +99,8 @@ ARCHES: Mapping[str, SwinArch] = {
 @dataclass(frozen=True)
 class SwinOptions:
     """What a config can say; `img_size` matters to absolute positions only, which are not built."""
+
+    NATIVE: ClassVar[Settings] = {"out_after_downsample": False, "use_abs_pos_embed": False}
 
     arch: Any = "tiny"
     img_size: int | tuple[int, int] = 224
@@ -229,8 +231,12 @@ class Stage(nn.Module):
 class Swin(nn.Module):
     """Patches, stages and the norm of the last stage of `out_indices`, as a map."""
 
-    def __init__(self, options: SwinOptions, arch: SwinArch) -> None:
+    OPTIONS = SwinOptions
+
+    def __init__(self, options: SwinOptions) -> None:
         super().__init__()
+        only("SwinTransformer", patch_cfg=(dict(options.patch_cfg), {}))
+        arch = arch_of(options.arch)
         self.extra_tokens = 0
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
@@ -269,30 +275,18 @@ def window_side(options: SwinOptions, number: int) -> int:
     return int(blocks.get("window_size", options.window_size))
 
 
-def arch_of(family: str, arch: Any) -> SwinArch:  # noqa: ANN401  (a name or a dict)
+def arch_of(arch: Any) -> SwinArch:  # noqa: ANN401  (a name or a dict)
     """The arch by its name, or by a dict as in `arch=dict(embed_dims=..., depths=..., num_heads=...)`.
 
     Raises:
         ConfigError: the name is unknown, or the dict lacks a size.
     """
     if not isinstance(arch, Mapping):
-        return chosen_arch(family, arch, ARCHES)
+        return chosen_arch("SwinTransformer", arch, ARCHES)
     try:
         return SwinArch(arch["embed_dims"], tuple(arch["depths"]), tuple(arch["num_heads"]))
     except KeyError as error:
-        raise ConfigError(f"{family} arch lacks {error}", hint="or name one, e.g. arch='tiny'") from error
-
-
-def swin(settings: Settings) -> Swin:
-    """The backbone of `dict(type='SwinTransformer', arch='tiny')`."""
-    options = read_options(SwinOptions, settings)
-    only(
-        "SwinTransformer",
-        out_after_downsample=(options.out_after_downsample, False),
-        use_abs_pos_embed=(options.use_abs_pos_embed, False),
-        patch_cfg=(dict(options.patch_cfg), {}),
-    )
-    return Swin(options, arch_of("SwinTransformer", options.arch))
+        raise ConfigError(f"SwinTransformer arch lacks {error}", hint="or name one, e.g. arch='tiny'") from error
 
 
 V2_ARCHES: Mapping[str, SwinArch] = {
@@ -310,6 +304,8 @@ LARGEST_LOGIT_SCALE = log(100)
 @dataclass(frozen=True)
 class SwinV2Options:
     """What a config can say; `pretrained_window_sizes` are those that offsets were first measured in."""
+
+    NATIVE: ClassVar[Settings] = {"use_abs_pos_embed": False, "stage_cfgs": {}, "patch_cfg": {}}
 
     arch: str = "tiny"
     img_size: int | tuple[int, int] = 256
@@ -416,6 +412,8 @@ class StageV2(nn.Module):
 class SwinV2(nn.Module):
     """Patches, stages and the norm of the last stage of `out_indices`, as a map."""
 
+    OPTIONS = SwinV2Options
+
     def __init__(self, options: SwinV2Options) -> None:
         super().__init__()
         self.extra_tokens = 0
@@ -454,15 +452,3 @@ class SwinV2(nn.Module):
             tokens = stage(tokens)
         normed: Tokens = self.get_submodule(f"norm{self.last}")(tokens.flatten(1, 2))
         return normed.transpose(1, 2).reshape(len(rows), -1, *tokens.shape[1:3])
-
-
-def swin_v2(settings: Settings) -> SwinV2:
-    """The backbone of `dict(type='SwinTransformerV2', arch='tiny')`."""
-    options = read_options(SwinV2Options, settings)
-    only(
-        "SwinTransformerV2",
-        use_abs_pos_embed=(options.use_abs_pos_embed, False),
-        stage_cfgs=(options.stage_cfgs, {}),
-        patch_cfg=(dict(options.patch_cfg), {}),
-    )
-    return SwinV2(options)

@@ -60,8 +60,10 @@ def plain_type(settings: Settings) -> str:
 def read_options(kind: type[Options], settings: Settings) -> Options:
     """Fill the dataclass `kind` from a config's dict; lists become tuples.
 
+    Settings in its `NATIVE` have one value with which a network is built here.
+
     Raises:
-        ConfigError: a setting is unknown, or a required one is missing.
+        ConfigError: a setting is unknown or has a value that is not built here, or a required one is missing.
     """
     family = plain_type(settings)
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
@@ -75,7 +77,10 @@ def read_options(kind: type[Options], settings: Settings) -> Options:
     indices = given.get("out_indices")
     if isinstance(indices, int) and isinstance(getattr(known.get("out_indices"), "default", None), tuple):
         given["out_indices"] = (indices,)
-    return kind(**{name: frozen(value) for name, value in given.items() if name in known})
+    options = kind(**{name: frozen(value) for name, value in given.items() if name in known})
+    native: Settings = getattr(kind, "NATIVE", {})
+    only(family, **{name: (getattr(options, name), value) for name, value in native.items()})
+    return options
 
 
 def frozen(value: object) -> object:

@@ -5,7 +5,7 @@ Source: Guo et al., Visual Attention Network, Computational Visual Media 2023, s
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.transformer import Tokens, layer_norm
-from classlens.zoo.units import chosen_arch, only, read_options
+from classlens.zoo.units import chosen_arch
 
 Features = Float[Tensor, "b c h w"]
 
@@ -41,6 +41,8 @@ ARCHES: Mapping[str, Arch] = {
 @dataclass(frozen=True)
 class VANOptions:
     """What a config can say."""
+
+    NATIVE: ClassVar[Settings] = {"block_cfgs": {}}
 
     arch: str = "tiny"
     patch_sizes: tuple[int, ...] = (7, 3, 3, 3)
@@ -133,6 +135,8 @@ class PatchEmbed(nn.Module):
 class VAN(nn.Module):
     """`patch_embedN`, `blocksN`, `normN` for N = 1 ... 4; returns the last stage of `out_indices`."""
 
+    OPTIONS = VANOptions
+
     def __init__(self, options: VANOptions) -> None:
         super().__init__()
         arch = chosen_arch("VAN", options.arch, ARCHES)
@@ -156,10 +160,3 @@ class VAN(nn.Module):
             tokens: Tokens = self.get_submodule(f"norm{number}")(features.flatten(2).transpose(1, 2))
             features = tokens.transpose(1, 2).reshape(features.shape)
         return features
-
-
-def van(settings: Settings) -> VAN:
-    """The backbone of a config's `dict(type='VAN', arch='tiny')`."""
-    options = read_options(VANOptions, settings)
-    only("VAN", block_cfgs=(dict(options.block_cfgs), {}))
-    return VAN(options)

@@ -6,6 +6,7 @@ class attention is that of Touvron et al., Going Deeper with Image Transformers,
 
 from dataclasses import dataclass, field
 from math import log2, pi
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.nn import functional
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.transformer import FeedForward, Grid, LayerOptions, Tokens
-from classlens.zoo.units import ACTIVATIONS, conv_unit, only, read_options
+from classlens.zoo.units import ACTIVATIONS, conv_unit, only
 
 WAVES = 32
 """Sine and cosine values for the row of a place, and as many for its column."""
@@ -25,6 +26,8 @@ SLOWEST = 10000.0
 @dataclass(frozen=True)
 class XCiTOptions:
     """What a config can say."""
+
+    NATIVE: ClassVar[Settings] = {"out_type": "cls_token", "out_indices": (-1,)}
 
     img_size: int | tuple[int, int] = 224
     patch_size: int = 16
@@ -206,8 +209,11 @@ class ClassLayer(nn.Module):
 class XCiT(nn.Module):
     """Patches, positions, `xca_layers`, then the class token and `ca_layers`; returns the class token."""
 
+    OPTIONS = XCiTOptions
+
     def __init__(self, options: XCiTOptions) -> None:
         super().__init__()
+        only("XCiT", act_cfg=(options.act_cfg.get("type"), "GELU"), patch_size=(options.patch_size in (8, 16), True))
         width = options.embed_dims
         self.patch_embed = ConvPatchEmbed(options)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -230,16 +236,3 @@ class XCiT(nn.Module):
             tokens = layer(tokens)
         normed: Tensor = self.norm(tokens)
         return normed[:, 0]
-
-
-def xcit(settings: Settings) -> XCiT:
-    """The backbone of a config's `dict(type='XCiT', embed_dims=192, depth=12, num_heads=4)`."""
-    options = read_options(XCiTOptions, settings)
-    only(
-        "XCiT",
-        out_type=(options.out_type, "cls_token"),
-        out_indices=(options.out_indices, (-1,)),
-        act_cfg=(options.act_cfg.get("type"), "GELU"),
-        patch_size=(options.patch_size in (8, 16), True),
-    )
-    return XCiT(options)

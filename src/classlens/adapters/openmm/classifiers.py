@@ -4,14 +4,16 @@ The picture is fed as the config's test pipeline and its normalisation say; the 
 the dataset's, else ImageNet-1k's where the network has 1000 classes.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classlens.adapters.input_channels import check_channels, grey_scores, takes_grey
 from classlens.adapters.openmm.parameter_groups import Parameter
@@ -20,11 +22,12 @@ from classlens.adapters.openmm.setup import Preprocessing, Setup, inside
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
 from classlens.adapters.openmm.upgrades import load_weights
 from classlens.adapters.test_transform import read_grey
+from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
 from classlens.checkpoints.weights import Weights, read_weights
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError, DataError, NotOffered
+from classlens.errors import ConfigError, DataError, NotOffered, first_line, suggestion
 from classlens.image import Encoding, Image
 from classlens.zoo.build import build_network
 from classlens.zoo.heads import has_sigmoid_loss, is_multi_label
@@ -109,7 +112,7 @@ def build_module(setup: Setup, *, device: Literal["cpu", "meta"] = "cpu") -> nn.
     if setup.model is None:
         raise NotOffered(f"{setup.path.name} has no model", hint="choose a config with model = dict(...)")
     with torch.device(device):
-        return build_network(setup.model).eval()
+        return build_network(setup.model, fallback=build_upstream).eval()
 
 
 def encoding_of(preprocessing: Preprocessing) -> Encoding:
@@ -206,6 +209,60 @@ def class_count(setup: Setup) -> int:
     model = setup.model or {}
     counts = [(model.get(part) or {}).get("num_classes") for part in ("head", "backbone")]
     return next((count for count in counts if isinstance(count, int) and count > 0), 0)
+
+
+TRAINING = ("train_cfg", "data_preprocessor", "init_cfg", "pretrained")
+"""What a model is not built from when it is only looked at."""
+
+
+class UpstreamClassifier(nn.Module):
+    """mmpretrain's network with its own layer names, asked for logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        for name, part in network.named_children():
+            self.add_module(name, part)
+        self.network = (network,)  # in a tuple, so that its layers are not listed twice
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
+        """One logit per class; networks with several branches are scored by their sum, as mmpretrain predicts."""
+        scores = self.network[0](images, mode="tensor")
+        return torch.stack(list(scores)).sum(0) if isinstance(scores, tuple | list) else scores
+
+
+def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Module:
+    """Have mmpretrain build the whole model, because nobody here builds its `part`.
+
+    Raises:
+        ConfigError: mmpretrain is not installed, or does not know the model either.
+    """
+    name = model[part]["type"] if part in model else model["type"]
+    if find_spec("mmpretrain") is None:
+        near = suggestion(str(name), known)
+        raise ConfigError(
+            f"no native {part} named {name!r}",
+            hint=(f"{near} " if near.endswith("?") else "")
+            + "mmpretrain builds others, and your own (--trust-config follows custom_imports): "
+            f"pip install 'classlens[mmpretrain]'; native are {', '.join(known)}",
+        )
+    from mmpretrain.models import build_classifier
+
+    settings = {key: plain(value) for key, value in model.items() if key not in TRAINING}
+    try:
+        with torch.device("cpu"):
+            return UpstreamClassifier(build_classifier(settings))
+    except (KeyError, TypeError, ValueError, ImportError, AssertionError) as error:
+        raise ConfigError(
+            f"mmpretrain cannot build the {part} {name!r}: {first_line(error)}",
+            hint="a type of your own is registered by custom_imports, which --trust-config follows",
+        ) from error
+
+
+def plain(value: object) -> object:
+    """The same settings as dicts and lists, which mmpretrain changes while it builds."""
+    if hasattr(value, "items"):
+        return {key: plain(inside) for key, inside in value.items()}
+    return [plain(inside) for inside in value] if isinstance(value, list) else value
 
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)
