@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, NoReturn, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
-from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, NotOffered, suggestion
-from classlens.zoo.units import plain_type, read_options
+from classlens.zoo.units import Chain, plain_type, read_options
 
 RESNET = "resnet:resnet"
 VIT = "vision_transformer:vision_transformer"
@@ -61,20 +60,13 @@ PARTS: Mapping[str, Mapping[str, str]] = {"backbone": BACKBONES, "neck": NECKS, 
 """Module and class of each type. A class is made of its `OPTIONS`; a function, for types that differ, of the settings."""
 
 
-class ImageClassifier(nn.Module):
+class ImageClassifier(Chain):
     """`backbone`, then `neck` if there is one, then `head`."""
 
     def __init__(self, parts: Mapping[str, nn.Module]) -> None:
         super().__init__()
         for name, part in parts.items():
             self.add_module(name, part)
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
-        """One logit per class."""
-        features = images
-        for part in self.children():
-            features = part(features)
-        return features
 
 
 class Fallback(Protocol):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import activation, chosen_arch, norm_layer
+from classlens.zoo.units import Chain, activation, chosen_arch, norm_layer
 
 
 class Arch(NamedTuple):
@@ -59,7 +59,6 @@ class DenseLayer(nn.Module):
         self.act = activation(options.act_cfg)()
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b growth h w"]:
-        """The new channels."""
         inside = self.conv1(self.act(self.norm1(features)))
         new: Tensor = self.conv2(self.act(self.norm2(inside)))
         return new
@@ -79,7 +78,7 @@ class DenseStage(nn.Module):
         return features
 
 
-class DenseNet(nn.Module):
+class DenseNet(Chain):
     """`stem`, `stages` and `transitions` in turn; the last transition is a norm only."""
 
     OPTIONS = DenseNetOptions
@@ -106,11 +105,5 @@ class DenseNet(nn.Module):
             self.transitions.append(nn.Sequential(parts))
             width = half
         last = options.out_indices if isinstance(options.out_indices, int) else options.out_indices[-1]
-        self.last = last % len(arch.depths)
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features behind the transition asked for."""
-        features: Tensor = self.stem(images)
-        for stage in range(self.last + 1):
-            features = self.transitions[stage](self.stages[stage](features))
-        return features
+        stages = range(last % len(arch.depths) + 1)
+        self.order = ["stem", *(f"{part}.{stage}" for stage in stages for part in ("stages", "transitions"))]

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
-from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.mobilenet import SIGMOID, FusedResidual, InvertedResidual, Parts, Shape
-from classlens.zoo.units import ACTIVATIONS, SamePadConv2d, activation, chosen_arch, divisible, norm_name
+from classlens.zoo.mobilenet import SIGMOID, Parts, Residual, Shape, fused_residual, inverted_residual
+from classlens.zoo.units import ACTIVATIONS, Chain, SamePadConv2d, activation, chosen_arch, divisible, norm_name
 
 
 class Stage(NamedTuple):
@@ -116,14 +115,14 @@ def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[
             squeezed = channels // 4 if row.squeeze else None
             shape = Shape(channels, channels * expansion, width, row.kernel, stride, squeezed)
             if row.fused:
-                groups[-1].append(FusedResidual(shape, parts, shortcut=row.residual))
+                groups[-1].append(fused_residual(shape, parts, shortcut=row.residual))
             else:
-                groups[-1].append(InvertedResidual(shape, parts))
+                groups[-1].append(inverted_residual(shape, parts))
             channels = width
     return groups, channels
 
 
-class EfficientNet(nn.Module):
+class EfficientNet(Chain):
     """Stem, groups of blocks, last convolution; returns the layer named by the last of `out_indices`."""
 
     OPTIONS = EfficientNetOptions
@@ -139,16 +138,10 @@ class EfficientNet(nn.Module):
         head = 1280 if scaling.lite else scaling.channels(1280)
         first, last = parts.unit((3, stem), 3, stride=2), parts.unit((channels, head), 1)
         self.layers = nn.ModuleList([first, *(nn.Sequential(*group) for group in groups), last])
-        self.last = options.out_indices[-1]
-        if self.last == len(self.layers) - 1:
-            self.default_layer = f"layers.{self.last}.{norm_name(last[1])}"
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the layer asked for."""
-        features = images
-        for layer in self.layers[: self.last + 1]:
-            features = layer(features)
-        return features
+        asked = options.out_indices[-1] % len(self.layers)
+        self.order = [f"layers.{number}" for number in range(asked + 1)]
+        if asked == len(self.layers) - 1:
+            self.default_layer = f"layers.{asked}.{norm_name(last[1])}"
 
 
 class V2Arch(NamedTuple):
@@ -188,24 +181,7 @@ class EfficientNetV2Options:
     conv_cfg: Settings = field(default_factory=lambda: {"type": "Conv2dAdaptivePadding"})
 
 
-class ResidualUnit(nn.Module):
-    """A convolution unit with a shortcut where input and output have one shape."""
-
-    def __init__(self, channels: tuple[int, int], parts: Parts) -> None:
-        super().__init__()
-        for name, part in parts.unit(channels, 3).named_children():
-            self.add_module(name, part)
-        self.shortcut = channels[0] == channels[1]
-
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        """Features of the next block."""
-        inside = features
-        for part in self.children():
-            inside = part(inside)
-        return features + inside if self.shortcut else inside
-
-
-class EfficientNetV2(nn.Module):
+class EfficientNetV2(Chain):
     """Returns the layer named by the last of `out_indices`."""
 
     OPTIONS = EfficientNetV2Options
@@ -226,24 +202,18 @@ class EfficientNetV2(nn.Module):
             self.layers.append(nn.Sequential(*blocks))
         last = parts.unit((entering, arch.last), 1)
         self.layers.append(last)
-        self.last = options.out_indices[-1] % len(self.layers)
-        if self.last == len(self.layers) - 1:
-            self.default_layer = f"layers.{self.last}.{norm_name(last[1])}"
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the layer asked for."""
-        features = images
-        for layer in self.layers[: self.last + 1]:
-            features = layer(features)
-        return features
+        asked = options.out_indices[-1] % len(self.layers)
+        self.order = [f"layers.{number}" for number in range(asked + 1)]
+        if asked == len(self.layers) - 1:
+            self.default_layer = f"layers.{asked}.{norm_name(last[1])}"
 
 
 def block_of(stage: int, channels: tuple[int, int], parts: Parts, *, first: bool) -> nn.Module:
     """One block of a stage; the first one strides."""
     if stage == 0:
-        return ResidualUnit(channels, parts)
+        return Residual(dict(parts.unit(channels, 3).named_children()), shortcut=channels[0] == channels[1])
     stride = STRIDES[stage] if first else 1
     inside = channels[0] * EXPANSIONS[stage]
     if stage < FUSED:
-        return FusedResidual(Shape(channels[0], inside, channels[1], 3, stride), parts)
-    return InvertedResidual(Shape(channels[0], inside, channels[1], 3, stride, channels[0] // 4), parts)
+        return fused_residual(Shape(channels[0], inside, channels[1], 3, stride), parts)
+    return inverted_residual(Shape(channels[0], inside, channels[1], 3, stride, channels[0] // 4), parts)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import activation, plain_type
+from classlens.zoo.units import Chain, activation, plain_type
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class GeneralizedMeanPooling(nn.Module):
         self.clamps = options.clamp
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-        """One number per channel."""
         positive = features.clamp(min=self.eps) if self.clamps else features
         return positive.pow(self.p).mean((2, 3)).pow(1 / self.p)
 
@@ -71,7 +70,7 @@ class BatchNormOptions:
     eps: float = 1e-6
 
 
-class BatchNormNeck(nn.Module):
+class BatchNormNeck(Chain):
     """A batch norm on the features of a frozen backbone (He et al., Masked Autoencoders, CVPR 2022, appendix A.1)."""
 
     OPTIONS = BatchNormOptions
@@ -79,11 +78,6 @@ class BatchNormNeck(nn.Module):
     def __init__(self, options: BatchNormOptions) -> None:
         super().__init__()
         self.bn = nn.BatchNorm1d(options.input_features, eps=options.eps, affine=options.affine)
-
-    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
-        """Each channel normalised."""
-        normed: Tensor = self.bn(features)
-        return normed
 
 
 def is_multi_label(head: Settings) -> bool:
@@ -111,7 +105,7 @@ class LinearOptions:
     thr: float | None = None
 
 
-class LinearHead(nn.Module):
+class LinearHead(Chain):
     """One linear layer, `fc`; also in its multi-label form."""
 
     OPTIONS = LinearOptions
@@ -119,11 +113,6 @@ class LinearHead(nn.Module):
     def __init__(self, options: LinearOptions) -> None:
         super().__init__()
         self.fc = nn.Linear(options.in_channels, options.num_classes)
-
-    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b classes"]:
-        """One logit per class."""
-        logits: Tensor = self.fc(features)
-        return logits
 
 
 @dataclass(frozen=True)
@@ -138,7 +127,7 @@ class StackedOptions:
     act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU"})
 
 
-class StackedHead(nn.Module):
+class StackedHead(Chain):
     """Several linear layers, `layers.N.fc`, with activations between them (MobileNetV3, VGG)."""
 
     OPTIONS = StackedOptions
@@ -146,20 +135,16 @@ class StackedHead(nn.Module):
     def __init__(self, options: StackedOptions) -> None:
         super().__init__()
         widths = (options.in_channels, *options.mid_channels, options.num_classes)
-        self.layers = nn.ModuleList()
+        units: list[nn.Module] = []
         for number, (entering, leaving) in enumerate(pairwise(widths), start=1):
             parts: OrderedDict[str, nn.Module] = OrderedDict(fc=nn.Linear(entering, leaving))
             if number < len(widths) - 1:
                 if options.norm_cfg:
                     parts["norm"] = nn.BatchNorm1d(leaving, eps=options.norm_cfg.get("eps", 1e-5))
                 parts["act"] = activation(options.act_cfg)()
-            self.layers.append(nn.Sequential(parts))
-
-    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b classes"]:
-        """One logit per class."""
-        for layer in self.layers:
-            features = layer(features)
-        return features
+            units.append(nn.Sequential(parts))
+        self.layers = nn.ModuleList(units)
+        self.order = [f"layers.{number}" for number in range(len(units))]
 
 
 @dataclass(frozen=True)
@@ -194,7 +179,7 @@ class TokenHeadOptions:
     act_cfg: Settings = field(default_factory=lambda: {"type": "Tanh"})
 
 
-class ViTHead(nn.Module):
+class ViTHead(Chain):
     """`layers.head`, behind `layers.pre_logits` where there is one."""
 
     OPTIONS = TokenHeadOptions
@@ -208,11 +193,6 @@ class ViTHead(nn.Module):
         parts["head"] = nn.Linear(options.hidden_dim or options.in_channels, options.num_classes)
         self.layers = nn.Sequential(parts)
 
-    def forward(self, vector: Float[Tensor, "b c"]) -> Float[Tensor, "b classes"]:
-        """One logit per class."""
-        logits: Tensor = self.layers(vector)
-        return logits
-
 
 class DeiTHead(nn.Module):
     """The mean of two heads, one for each extra token (Touvron et al., ICML 2021, section 4)."""
@@ -225,7 +205,6 @@ class DeiTHead(nn.Module):
         self.layers = nn.ModuleDict(heads)
 
     def forward(self, vectors: tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]) -> Float[Tensor, "b classes"]:
-        """One logit per class."""
         label, distilled = vectors
         mean: Tensor = (self.layers["head"](label) + self.layers["head_dist"](distilled)) / 2
         return mean

@@ -16,6 +16,7 @@ from classlens.config.settings import Settings
 from classlens.zoo.units import (
     ACTIVATIONS,
     Activation,
+    Chain,
     SqueezeExcite,
     activation,
     chosen_arch,
@@ -62,46 +63,44 @@ class Parts:
         return conv_unit(conv, norm_layer(channels[1], self.norm), self.act if act else None)
 
 
-class InvertedResidual(nn.Module):
-    """Expand (where the inside is wider), convolve each channel, gate, project; then the shortcut."""
+class Residual(nn.Module):
+    """Units in a row, each under its name; then the shortcut, where there is one."""
 
-    def __init__(self, shape: Shape, parts: Parts) -> None:
+    def __init__(self, units: Mapping[str, nn.Module], *, shortcut: bool) -> None:
         super().__init__()
-        inside = shape.inside
-        self.shortcut = shape.keeps
-        if inside != shape.entering:
-            self.expand_conv = parts.unit((shape.entering, inside), 1)
-        self.depthwise_conv = parts.unit((inside, inside), shape.kernel, stride=shape.stride, groups=inside)
-        if shape.squeezed is not None:
-            self.se = SqueezeExcite(inside, shape.squeezed, parts.gate)
-        self.linear_conv = parts.unit((inside, shape.leaving), 1, act=False)
+        for name, unit in units.items():
+            self.add_module(name, unit)
+        self.shortcut = shortcut
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
         inside = features
-        for part in self.children():
-            inside = part(inside)
+        for unit in self.children():
+            inside = unit(inside)
         return features + inside if self.shortcut else inside
 
 
-class FusedResidual(nn.Module):
-    """Expand by a full spatial convolution, gate, project; then the shortcut."""
+def inverted_residual(shape: Shape, parts: Parts) -> Residual:
+    """Expand (where the inside is wider), convolve each channel, gate, project."""
+    inside = shape.inside
+    units: dict[str, nn.Module] = {}
+    if inside != shape.entering:
+        units["expand_conv"] = parts.unit((shape.entering, inside), 1)
+    units["depthwise_conv"] = parts.unit((inside, inside), shape.kernel, stride=shape.stride, groups=inside)
+    if shape.squeezed is not None:
+        units["se"] = SqueezeExcite(inside, shape.squeezed, parts.gate)
+    units["linear_conv"] = parts.unit((inside, shape.leaving), 1, act=False)
+    return Residual(units, shortcut=shape.keeps)
 
-    def __init__(self, shape: Shape, parts: Parts, *, shortcut: bool = True) -> None:
-        super().__init__()
-        self.shortcut = shortcut and shape.keeps
-        self.conv1 = parts.unit((shape.entering, shape.inside), shape.kernel, stride=shape.stride)
-        if shape.squeezed is not None:
-            self.se = SqueezeExcite(shape.inside, shape.squeezed, parts.gate)
-        project = nn.Conv2d(shape.inside, shape.leaving, 1, bias=False)
-        self.conv2 = conv_unit(project, norm_layer(shape.leaving, parts.norm), None)
 
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
-        inside = features
-        for part in self.children():
-            inside = part(inside)
-        return features + inside if self.shortcut else inside
+def fused_residual(shape: Shape, parts: Parts, *, shortcut: bool = True) -> Residual:
+    """Expand by a full spatial convolution, gate, project."""
+    units: dict[str, nn.Module] = {}
+    units["conv1"] = parts.unit((shape.entering, shape.inside), shape.kernel, stride=shape.stride)
+    if shape.squeezed is not None:
+        units["se"] = SqueezeExcite(shape.inside, shape.squeezed, parts.gate)
+    project = nn.Conv2d(shape.inside, shape.leaving, 1, bias=False)
+    units["conv2"] = conv_unit(project, norm_layer(shape.leaving, parts.norm), None)
+    return Residual(units, shortcut=shortcut and shape.keeps)
 
 
 class V2Row(NamedTuple):
@@ -138,25 +137,16 @@ class MobileNetV2Options:
     conv_cfg: None = None
 
 
-class Bottleneck(nn.Module):
-    """Expand, convolve each channel, project: units `conv.0`, `conv.1`, ...; then the shortcut."""
-
-    def __init__(self, channels: tuple[int, int], stride: int, expansion: int, parts: Parts) -> None:
-        super().__init__()
-        inside = channels[0] * expansion
-        units = [parts.unit((channels[0], inside), 1)] if expansion != 1 else []
-        units.append(parts.unit((inside, inside), 3, stride=stride, groups=inside))
-        units.append(parts.unit((inside, channels[1]), 1, act=False))
-        self.conv = nn.Sequential(*units)
-        self.shortcut = stride == 1 and channels[0] == channels[1]
-
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
-        inside: Tensor = self.conv(features)
-        return features + inside if self.shortcut else inside
+def bottleneck(channels: tuple[int, int], stride: int, expansion: int, parts: Parts) -> Residual:
+    """Expand, convolve each channel, project: units `conv.0`, `conv.1`, ..."""
+    inside = channels[0] * expansion
+    units = [parts.unit((channels[0], inside), 1)] if expansion != 1 else []
+    units.append(parts.unit((inside, inside), 3, stride=stride, groups=inside))
+    units.append(parts.unit((inside, channels[1]), 1, act=False))
+    return Residual({"conv": nn.Sequential(*units)}, shortcut=stride == 1 and channels[0] == channels[1])
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Chain):
     """Stem, seven layers, last convolution; returns the layer named by the last of `out_indices`."""
 
     OPTIONS = MobileNetV2Options
@@ -172,19 +162,12 @@ class MobileNetV2(nn.Module):
             blocks = []
             for repeat in range(row.repeats):
                 stride = row.stride if repeat == 0 else 1
-                blocks.append(Bottleneck((entering, leaving), stride, row.expansion, parts))
+                blocks.append(bottleneck((entering, leaving), stride, row.expansion, parts))
                 entering = leaving
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         self.conv2 = parts.unit((entering, int(LAST * max(1.0, options.widen_factor))), 1)
         names = [*(f"layer{number}" for number in range(1, len(ROWS) + 1)), "conv2"]
         self.order = ["conv1", *names[: options.out_indices[-1] + 1]]
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the layer asked for."""
-        features = images
-        for name in self.order:
-            features = self.get_submodule(name)(features)
-        return features
 
 
 V3_STEM = 16
@@ -253,7 +236,7 @@ class MobileNetV3Options:
     conv_cfg: None = None
 
 
-class MobileNetV3(nn.Module):
+class MobileNetV3(Chain):
     """`layer0`, `layer1`, ...; returns the layer named by the last of `out_indices`, by default the last one."""
 
     OPTIONS = MobileNetV3Options
@@ -269,18 +252,12 @@ class MobileNetV3(nn.Module):
             inside, leaving = divisible(entering * row.inside / in_table), divisible(row.channels * width)
             squeezed = divisible(inside / 4) if row.squeeze else None
             shape = Shape(entering, inside, leaving, row.kernel, row.stride, squeezed)
-            block = InvertedResidual(shape, replace(parts, act=ACTIVATIONS[row.act]))
+            block = inverted_residual(shape, replace(parts, act=ACTIVATIONS[row.act]))
             self.add_module(f"layer{number}", block)
             entering, in_table = leaving, row.channels
         last = parts.unit((entering, divisible(entering * LAST_EXPANSION)), 1)
         self.add_module(f"layer{len(rows) + 1}", last)
-        self.last = options.out_indices[-1] if options.out_indices else len(rows) + 1
-        if self.last > len(rows):
-            self.default_layer = f"layer{self.last}.{norm_name(last[1])}"
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the layer asked for."""
-        features = images
-        for number in range(self.last + 1):
-            features = self.get_submodule(f"layer{number}")(features)
-        return features
+        asked = options.out_indices[-1] if options.out_indices else len(rows) + 1
+        self.order = [f"layer{number}" for number in range(asked + 1)]
+        if asked > len(rows):
+            self.default_layer = f"layer{asked}.{norm_name(last[1])}"

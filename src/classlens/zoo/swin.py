@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from classlens.arrays import Float, Int
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError
 from classlens.zoo.transformer import FeedForward, LayerOptions, PatchEmbed, Tokens
 from classlens.zoo.units import chosen_arch, only
 
@@ -87,6 +86,9 @@ class SwinArch:
     depths: tuple[int, ...]
     heads: tuple[int, ...]
 
+
+SIZES = ("embed_dims", "depths", "num_heads")
+"""The sizes of a `SwinArch` by the names that they have in a config."""
 
 ARCHES: Mapping[str, SwinArch] = {
     **dict.fromkeys(("t", "tiny"), SwinArch(96, (2, 2, 6, 2), (3, 6, 12, 24))),
@@ -184,7 +186,6 @@ class SwinBlock(nn.Module):
         self.ffn = FeedForward(channels, 4 * channels, LayerOptions())
 
     def forward(self, tokens: Map) -> Map:
-        """The tokens of the next block."""
         tokens = tokens + self.attn(self.norm1(tokens))
         changed: Tensor = tokens + self.ffn(self.norm2(tokens))
         return changed
@@ -222,7 +223,6 @@ class Stage(nn.Module):
             self.downsample = downsample
 
     def forward(self, tokens: Map) -> Map:
-        """The tokens behind the last block."""
         for block in self.blocks:
             tokens = block(tokens)
         return tokens
@@ -236,7 +236,7 @@ class Swin(nn.Module):
     def __init__(self, options: SwinOptions) -> None:
         super().__init__()
         only("SwinTransformer", patch_cfg=(dict(options.patch_cfg), {}))
-        arch = arch_of(options.arch)
+        arch = chosen_arch("SwinTransformer", options.arch, ARCHES, sizes=SIZES, kind=SwinArch)
         self.extra_tokens = 0
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
@@ -254,7 +254,6 @@ class Swin(nn.Module):
                 self.add_module(f"norm{number}", nn.LayerNorm(width, eps=options.eps))
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the stage asked for."""
         rows, grid = self.patch_embed(images)
         tokens = rows.reshape(len(rows), *grid, -1)
         for number in range(self.last + 1):
@@ -273,20 +272,6 @@ def window_side(options: SwinOptions, number: int) -> int:
     known = {"window_size", "pad_small_map"}
     only("Swin", stage_cfgs=(sorted(set(settings) - {"block_cfgs"}), []), block_cfgs=(sorted(set(blocks) - known), []))
     return int(blocks.get("window_size", options.window_size))
-
-
-def arch_of(arch: Any) -> SwinArch:  # noqa: ANN401  (a name or a dict)
-    """The arch by its name, or by a dict as in `arch=dict(embed_dims=..., depths=..., num_heads=...)`.
-
-    Raises:
-        ConfigError: the name is unknown, or the dict lacks a size.
-    """
-    if not isinstance(arch, Mapping):
-        return chosen_arch("SwinTransformer", arch, ARCHES)
-    try:
-        return SwinArch(arch["embed_dims"], tuple(arch["depths"]), tuple(arch["num_heads"]))
-    except KeyError as error:
-        raise ConfigError(f"SwinTransformer arch lacks {error}", hint="or name one, e.g. arch='tiny'") from error
 
 
 V2_ARCHES: Mapping[str, SwinArch] = {
@@ -384,7 +369,6 @@ class SwinBlockV2(nn.Module):
         self.norm3 = nn.LayerNorm(channels, eps=eps) if extra_norm else nn.Identity()
 
     def forward(self, tokens: Map) -> Map:
-        """The tokens of the next block."""
         tokens = tokens + self.norm1(self.attn(tokens))
         changed: Tensor = self.norm3(tokens + self.norm2(self.ffn(tokens)))
         return changed
@@ -401,7 +385,6 @@ class StageV2(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, tokens: Map) -> Map:
-        """The tokens behind the last block."""
         if self.merges:
             tokens = self.downsample(tokens)
         for block in self.blocks:
@@ -445,7 +428,6 @@ class SwinV2(nn.Module):
         return blocks
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the stage asked for."""
         rows, grid = self.patch_embed(images)
         tokens = rows.reshape(len(rows), *grid, -1)
         for stage in self.stages[: self.last + 1]:

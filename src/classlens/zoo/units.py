@@ -6,7 +6,7 @@ skipped, because a network built without it would still run and give other logit
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import partial
 from typing import TypeVar
@@ -90,12 +90,25 @@ def frozen(value: object) -> object:
     return value
 
 
-def chosen_arch(family: str, arch: object, table: Mapping[str, Options]) -> Options:
-    """The row of an architecture table, by name in any case.
+def chosen_arch(
+    family: str,
+    arch: object,
+    table: Mapping[str, Options],
+    *,
+    sizes: Sequence[str] = (),
+    kind: Callable[..., Options] | None = None,
+) -> Options:
+    """The row of an architecture table, by name in any case; or a `kind` of the `sizes` in a dict, for families that take one.
 
     Raises:
-        ConfigError: the name is not in the table.
+        ConfigError: the name is not in the table, or the dict lacks a size.
     """
+    if kind is not None and isinstance(arch, Mapping):
+        try:
+            return kind(*(frozen(arch[size]) for size in sizes))
+        except KeyError as error:
+            example = next(iter(table))
+            raise ConfigError(f"{family} arch lacks {error}", hint=f"or name one, e.g. arch={example!r}") from error
     rows = {name.casefold(): row for name, row in table.items()}
     if not isinstance(arch, str) or arch.casefold() not in rows:
         raise ConfigError(f"{family} has no arch {arch!r}", hint=suggestion(str(arch), table))
@@ -124,6 +137,19 @@ class QuickGELU(nn.Module):
 
     def forward(self, features: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         return features * torch.sigmoid(1.702 * features)
+
+
+class Chain(nn.Module):
+    """Parts that run one after the other: those that `order` names, or else all, in the order in which they were added."""
+
+    order: list[str] | None = None
+    default_layer: str | None = None
+    """The layer to look at, where the family knows it better than probing would find it."""
+
+    def forward(self, features: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        for part in self.children() if self.order is None else map(self.get_submodule, self.order):
+            features = part(features)
+        return features
 
 
 ACTIVATIONS: Mapping[str, Activation] = {
@@ -199,7 +225,6 @@ class SqueezeExcite(nn.Module):
         self.conv2 = conv_unit(nn.Conv2d(squeezed, channels, 1), None, acts[1])
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Scale each channel."""
         means = features.mean((2, 3), keepdim=True)
         gate: Tensor = self.conv2(self.conv1(means))
         return features * gate
@@ -209,7 +234,6 @@ class SamePadConv2d(nn.Conv2d):
     """A convolution padded as TensorFlow's "same": output size ceil(input / stride), the odd pixel right and below."""
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Pad by what this input needs, then convolve."""
         pads: list[int] = []
         for axis in (1, 0):  # functional.pad counts from the last axis
             size, stride = features.shape[2 + axis], self.stride[axis]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.transformer import Tokens, layer_norm
-from classlens.zoo.units import chosen_arch
+from classlens.zoo.units import Chain, chosen_arch
 
 Features = Float[Tensor, "b c h w"]
 
@@ -62,7 +62,6 @@ class LargeKernel(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, features: Features) -> Features:
-        """The scaled features."""
         seen: Tensor = self.conv1(self.DW_D_conv(self.DW_conv(features)))
         return features * seen
 
@@ -78,12 +77,11 @@ class SpatialAttention(nn.Module):
         self.proj_2 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, features: Features) -> Features:
-        """The features with what they attend to."""
         inside: Tensor = self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(features))))
         return features + inside
 
 
-class MixFeedForward(nn.Module):
+class MixFeedForward(Chain):
     """1x1, a 3x3 of each channel, activation, 1x1."""
 
     def __init__(self, channels: int, inside: int) -> None:
@@ -92,11 +90,6 @@ class MixFeedForward(nn.Module):
         self.dwconv = nn.Conv2d(inside, inside, 3, padding=1, groups=inside)
         self.act = nn.GELU()
         self.fc2 = nn.Conv2d(inside, channels, 1)
-
-    def forward(self, features: Features) -> Features:
-        """The changed features."""
-        changed: Tensor = self.fc2(self.act(self.dwconv(self.fc1(features))))
-        return changed
 
 
 class VANBlock(nn.Module):
@@ -112,24 +105,18 @@ class VANBlock(nn.Module):
         self.layer_scale_2 = nn.Parameter(torch.ones(channels))
 
     def forward(self, features: Features) -> Features:
-        """Features of the next block."""
         features = features + self.layer_scale_1[:, None, None] * self.attn(self.norm1(features))
         changed: Tensor = features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
         return changed
 
 
-class PatchEmbed(nn.Module):
+class PatchEmbed(Chain):
     """A strided convolution with overlap, and its norm."""
 
     def __init__(self, channels: tuple[int, int], kernel: int, stride: int) -> None:
         super().__init__()
         self.projection = nn.Conv2d(*channels, kernel, stride, kernel // 2)
         self.norm = nn.BatchNorm2d(channels[1])
-
-    def forward(self, features: Features) -> Features:
-        """A smaller map."""
-        smaller: Tensor = self.norm(self.projection(features))
-        return smaller
 
 
 class VAN(nn.Module):

@@ -36,7 +36,6 @@ class LeNet(nn.Module):
             self.classifier = nn.Sequential(nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, options.num_classes))
 
     def forward(self, images: Float[Tensor, "b channels h w"]) -> Float[Tensor, "b ..."]:
-        """Logits, or the last map."""
         features: Tensor = self.features(images.mean(1, keepdim=True))
         return self.classifier(features.flatten(1)) if self.classifies else features
 
@@ -100,6 +99,5 @@ class VGG(nn.Module):
             self.classifier = nn.Sequential(*hidden, *second, nn.Linear(HIDDEN, options.num_classes))
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b ..."]:
-        """Logits, or the last map."""
         features: Tensor = self.features(images)
         return self.classifier(features.flatten(1)) if self.classifies else features

@@ -16,6 +16,7 @@ from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
 from classlens.zoo.transformer import (
+    SIZES,
     Attention,
     EncoderLayer,
     FeedForward,
@@ -27,9 +28,8 @@ from classlens.zoo.transformer import (
     layer_norm,
     layer_options,
     resized_positions,
-    width_of,
 )
-from classlens.zoo.units import only, plain_type, read_options
+from classlens.zoo.units import chosen_arch, only, plain_type, read_options
 
 BASE, LARGE, HUGE = Width(768, 12, 12, 3072), Width(1024, 24, 16, 4096), Width(1280, 32, 16, 5120)
 DEIT_SMALL = Width(384, 12, 6, 1536)
@@ -172,7 +172,7 @@ def vision_transformer(settings: Settings) -> VisionTransformer:
     if options.out_type not in OUT_TYPES:
         raise ConfigError(f"{family} has no out_type {options.out_type!r}", hint=f"there is: {', '.join(OUT_TYPES)}")
     only(family, patch_cfg=(sorted(set(options.patch_cfg) - {"bias"}), []))
-    width = width_of(family, options.arch, DEIT3_ARCHES if family == "DeiT3" else ARCHES)
+    width = chosen_arch(family, options.arch, DEIT3_ARCHES if family == "DeiT3" else ARCHES, sizes=SIZES, kind=Width)
     if family == "DeiT3":
         return VisionTransformer(options, width, Kind(extra=1, placed=0, scaled=options.use_layer_scale))
     if family == "DistilledVisionTransformer":
@@ -214,7 +214,6 @@ class TokenTransformer(nn.Module):
         self.ffn = FeedForward(channels, channels, options)
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Tokens of the new width."""
         mixed, values = self.attn(self.ln1(tokens))
         joined = values + mixed
         changed: Tensor = joined + self.ffn(self.ln2(joined))
@@ -232,7 +231,6 @@ class TokensToToken(nn.Module):
         self.project = nn.Linear(inside * areas[2], leaving)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tokens, Grid]:
-        """The tokens, row by row, and how many rows and columns there are."""
         features, grid = images, (0, 0)
         for number, (kernel, stride, padding) in enumerate(SPLITS):
             height, width = features.shape[2:]

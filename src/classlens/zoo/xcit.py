@@ -72,7 +72,6 @@ class ConvPatchEmbed(nn.Module):
         self.proj = nn.Sequential(*units)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tokens, Grid]:
-        """One token per patch, and how many rows and columns there are."""
         features: Tensor = self.proj(images)
         return features.flatten(2).transpose(1, 2), (features.shape[2], features.shape[3])
 
@@ -85,7 +84,6 @@ class WavePositions(nn.Module):
         self.token_projection = conv_unit(nn.Conv2d(2 * WAVES, channels, 1), None, None)
 
     def forward(self, grid: Grid, device: torch.device) -> Tokens:
-        """One vector per place, row by row."""
         rows, columns = (waves(length).to(device) for length in grid)
         laid = (rows[:, None].expand(*grid, -1), columns[None].expand(*grid, -1))
         projected: Tensor = self.token_projection(torch.cat(laid, dim=-1).permute(2, 0, 1)[None])
@@ -132,7 +130,6 @@ class LocalInteraction(nn.Module):
         self.conv2 = conv_unit(nn.Conv2d(channels, channels, 3, padding=1, groups=channels), None, None)
 
     def forward(self, tokens: Tokens, grid: Grid) -> Tokens:
-        """Tokens that saw their neighbours."""
         laid = tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
         seen: Tensor = self.conv2(self.conv1(laid))
         return seen.flatten(2).transpose(1, 2)
@@ -153,7 +150,6 @@ class PlaceLayer(nn.Module):
         self.ffn = FeedForward(width, options.inside, LayerOptions())
 
     def forward(self, tokens: Tokens, grid: Grid) -> Tokens:
-        """The tokens of the next layer."""
         tokens = tokens + self.gamma1 * self.attn(self.norm1(tokens))
         tokens = tokens + self.gamma3 * self.local_mp(self.norm3(tokens), grid)
         changed: Tensor = tokens + self.gamma2 * self.ffn(self.norm2(tokens))
