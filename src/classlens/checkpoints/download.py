@@ -42,7 +42,15 @@ def find_checkpoint(address: str) -> Path:
         MissingDependency: the package that ships it is not installed.
     """
     if address.startswith(PACKAGE):
-        return packaged_file(address)
+        package, _, inside = address.removeprefix(PACKAGE).partition("/")
+        spec = find_spec(package) if package.isidentifier() else None  # which imports nothing
+        if spec is None:
+            raise MissingDependency(package, extra=EXTRA_OF.get(package, "demo"))
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        for folder in folders:
+            if inside and (folder / inside).is_file():
+                return folder / inside
+        raise DataError(f"package {package} is installed, but has no file {inside!r}", hint=f"looked in {folders}")
     if address.startswith(("https://", "http://")):
         return download(address)
     path = Path(address).expanduser()
@@ -53,24 +61,6 @@ def find_checkpoint(address: str) -> Path:
             f"no such checkpoint: {address}", hint="a checkpoint is a path, an https URL or package:NAME/PATH"
         )
     return path
-
-
-def packaged_file(address: str) -> Path:
-    """The file of `package:NAME/PATH`; the package is found but not imported.
-
-    Raises:
-        DataError: the package is there, the file is not.
-        MissingDependency: the package is not installed.
-    """
-    package, _, inside = address.removeprefix(PACKAGE).partition("/")
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None:
-        raise MissingDependency(package, extra=EXTRA_OF.get(package, "demo"))
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    for folder in folders:
-        if inside and (folder / inside).is_file():
-            return folder / inside
-    raise DataError(f"package {package} is installed, but has no file {inside!r}", hint=f"looked in {folders}")
 
 
 try:

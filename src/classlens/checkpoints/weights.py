@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import IO, Any
+from typing import IO
 from warnings import catch_warnings, simplefilter
 
 import torch
@@ -239,7 +239,12 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
     tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     if not tensors:
         raise DataError(f"{path} holds no weights", hint=f"its keys are: {', '.join(map(str, list(content)[:12]))}")
-    return Weights({bare: tensors[name] for bare, name in plain_names(tensors).items()}, classes_in(content))
+    # Class names are `meta.CLASSES` in 0.x, `meta.dataset_meta.classes` in 1.x; other trainers have other places.
+    holders = [content, *(content.get(key) for key in ("meta", "hyper_parameters", "hparams", "config"))]
+    holders += [content["meta"].get("dataset_meta")] if isinstance(content.get("meta"), Mapping) else []
+    named = (names_beside(holder) for holder in holders if isinstance(holder, Mapping))
+    classes = next(filter(None, named), None)
+    return Weights({bare: tensors[name] for bare, name in plain_names(tensors).items()}, classes)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -269,14 +274,6 @@ def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     names = [name for name, tensor in tensors.items() if name not in AVERAGE_COUNTERS or tensor.ndim]
     bare = [".".join(step for step in name.split(".") if step not in WRAPPERS) for name in names]
     return dict(zip(bare if len(set(bare)) == len(bare) else names, names, strict=True))
-
-
-def classes_in(content: Mapping[Any, Any]) -> tuple[str, ...] | None:
-    """Class names as `meta.CLASSES` (0.x), `meta.dataset_meta.classes` (1.x), or other trainers give them."""
-    holders = [content, *(content.get(key) for key in ("meta", "hyper_parameters", "hparams", "config"))]
-    meta = content.get("meta")
-    holders += [meta.get("dataset_meta")] if isinstance(meta, Mapping) else []
-    return next((names for one in holders if isinstance(one, Mapping) and (names := names_beside(one))), None)
 
 
 def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> dict[str, Tensor]:

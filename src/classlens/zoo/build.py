@@ -63,11 +63,6 @@ PARTS: Mapping[str, Mapping[str, str]] = {"backbone": BACKBONES, "neck": NECKS, 
 class ImageClassifier(Chain):
     """`backbone`, then `neck` if there is one, then `head`."""
 
-    def __init__(self, parts: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        for name, part in parts.items():
-            self.add_module(name, part)
-
 
 class Fallback(Protocol):
     """Builds a whole model whose `part` nobody here builds; `known` are the types that are built here."""

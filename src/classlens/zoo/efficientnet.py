@@ -59,15 +59,6 @@ class Scaling:
     depth: float
     lite: bool = False
 
-    def channels(self, count: int) -> int:
-        return divisible(count * self.width)
-
-    def repeats(self, index: int) -> int:
-        """How often the block of stage `index` is repeated."""
-        outer = index in (0, len(self.stages) - 1)
-        repeats = self.stages[index].repeats
-        return repeats if self.lite and outer else ceil(repeats * self.depth)
-
 
 COEFFICIENTS = (
     (1.0, 1.0),
@@ -105,10 +96,11 @@ def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[
     """The blocks, grouped by resolution, and the channels that leave the last one."""
     groups: list[list[nn.Module]] = [[]]
     for index, row in enumerate(scaling.stages):
-        width = scaling.channels(row.channels)
+        width = divisible(row.channels * scaling.width)
+        outer = index in (0, len(scaling.stages) - 1)
         if row.stride == 2:
             groups.append([])
-        for repeat in range(scaling.repeats(index)):
+        for repeat in range(row.repeats if scaling.lite and outer else ceil(row.repeats * scaling.depth)):
             stride = row.stride if repeat == 0 else 1
             # The first EdgeTPU block expands as if it came from its table's 24 channels, not from the stem's 32.
             expansion = 3 if row.fused and index == repeat == 0 else row.expansion
@@ -133,9 +125,9 @@ class EfficientNet(Chain):
         act = activation(options.act_cfg) if options.act_cfg else ACTIVATIONS["ReLU6" if scaling.lite else "Swish"]
         same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
         parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
-        stem = 32 if scaling.lite else scaling.channels(32)
+        stem = 32 if scaling.lite else divisible(32 * scaling.width)
         groups, channels = blocks_of(scaling, parts, stem)
-        head = 1280 if scaling.lite else scaling.channels(1280)
+        head = 1280 if scaling.lite else divisible(1280 * scaling.width)
         first, last = parts.unit((3, stem), 3, stride=2), parts.unit((channels, head), 1)
         self.layers = nn.ModuleList([first, *(nn.Sequential(*group) for group in groups), last])
         asked = options.out_indices[-1] % len(self.layers)

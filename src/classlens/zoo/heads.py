@@ -1,7 +1,6 @@
 """What stands between backbone and head: poolings that make one vector of a feature map."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import Chain, activation, plain_type
+from classlens.zoo.units import Chain, activation
 
 
 @dataclass(frozen=True)
@@ -78,21 +77,6 @@ class BatchNormNeck(Chain):
     def __init__(self, options: BatchNormOptions) -> None:
         super().__init__()
         self.bn = nn.BatchNorm1d(options.input_features, eps=options.eps, affine=options.affine)
-
-
-def is_multi_label(head: Settings) -> bool:
-    """Whether upstream makes probabilities with a sigmoid of each logit, for labels by themselves."""
-    kind = plain_type(head)
-    return kind.startswith("MultiLabel") or kind == "CSRAClsHead" or bool(head.get("use_sigmoid"))
-
-
-def has_sigmoid_loss(head: Settings) -> bool:
-    """Whether a head is trained with a sigmoid of each logit, also by the defaults of its loss."""
-    loss = head.get("loss")
-    if not isinstance(loss, Mapping):
-        return False
-    usual = loss.get("type") in ("AsymmetricLoss", "FocalLoss") or loss.get("mode") == "multi_label"
-    return usual if loss.get("use_sigmoid") is None else bool(loss["use_sigmoid"])
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,6 @@ class Shape:
     stride: int
     squeezed: int | None = None
 
-    @property
-    def keeps(self) -> bool:
-        return self.stride == 1 and self.entering == self.leaving
-
 
 @dataclass(frozen=True)
 class Parts:
@@ -63,19 +59,15 @@ class Parts:
         return conv_unit(conv, norm_layer(channels[1], self.norm), self.act if act else None)
 
 
-class Residual(nn.Module):
+class Residual(Chain):
     """Units in a row, each under its name; then the shortcut, where there is one."""
 
     def __init__(self, units: Mapping[str, nn.Module], *, shortcut: bool) -> None:
-        super().__init__()
-        for name, unit in units.items():
-            self.add_module(name, unit)
+        super().__init__(units)
         self.shortcut = shortcut
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        inside = features
-        for unit in self.children():
-            inside = unit(inside)
+        inside = super().forward(features)
         return features + inside if self.shortcut else inside
 
 
@@ -89,7 +81,7 @@ def inverted_residual(shape: Shape, parts: Parts) -> Residual:
     if shape.squeezed is not None:
         units["se"] = SqueezeExcite(inside, shape.squeezed, parts.gate)
     units["linear_conv"] = parts.unit((inside, shape.leaving), 1, act=False)
-    return Residual(units, shortcut=shape.keeps)
+    return Residual(units, shortcut=shape.stride == 1 and shape.entering == shape.leaving)
 
 
 def fused_residual(shape: Shape, parts: Parts, *, shortcut: bool = True) -> Residual:
@@ -100,7 +92,7 @@ def fused_residual(shape: Shape, parts: Parts, *, shortcut: bool = True) -> Resi
         units["se"] = SqueezeExcite(shape.inside, shape.squeezed, parts.gate)
     project = nn.Conv2d(shape.inside, shape.leaving, 1, bias=False)
     units["conv2"] = conv_unit(project, norm_layer(shape.leaving, parts.norm), None)
-    return Residual(units, shortcut=shortcut and shape.keeps)
+    return Residual(units, shortcut=shortcut and shape.stride == 1 and shape.entering == shape.leaving)
 
 
 class V2Row(NamedTuple):

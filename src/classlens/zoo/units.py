@@ -78,8 +78,8 @@ def read_options(kind: type[Options], settings: Settings) -> Options:
     if isinstance(indices, int) and isinstance(getattr(known.get("out_indices"), "default", None), tuple):
         given["out_indices"] = (indices,)
     options = kind(**{name: frozen(value) for name, value in given.items() if name in known})
-    native: Settings = getattr(kind, "NATIVE", {})
-    only(family, **{name: (getattr(options, name), value) for name, value in native.items()})
+    if native := getattr(kind, "NATIVE", None):
+        only(family, **{name: (getattr(options, name), value) for name, value in native.items()})
     return options
 
 
@@ -145,6 +145,11 @@ class Chain(nn.Module):
     order: list[str] | None = None
     default_layer: str | None = None
     """The layer to look at, where the family knows it better than probing would find it."""
+
+    def __init__(self, parts: Mapping[str, nn.Module] | None = None) -> None:
+        super().__init__()
+        for name, part in (parts or {}).items():
+            self.add_module(name, part)
 
     def forward(self, features: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
         for part in self.children() if self.order is None else map(self.get_submodule, self.order):

