@@ -19,10 +19,18 @@ from transformers.utils import logging
 
 from classlens.adapters import Options
 from classlens.adapters.hub import UNTRAINED, Setting, cached, hub_answers, out_of_reach, refuse_unknown, split_settings
-from classlens.adapters.input_channels import check_channels, takes_grey, to_input_channels
-from classlens.adapters.python.network import classes_of
-from classlens.adapters.python.network_output import kind_of
-from classlens.adapters.test_transform import PROBE, Feeding, as_colour, as_grey, feeding, usual
+from classlens.adapters.python.network import classes_of, kind_of
+from classlens.adapters.test_transform import (
+    PROBE,
+    Feeding,
+    as_colour,
+    as_grey,
+    check_channels,
+    feeding,
+    takes_grey,
+    to_input_channels,
+    usual,
+)
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.weights import listed, load_checkpoint

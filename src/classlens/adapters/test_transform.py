@@ -1,4 +1,8 @@
-"""How a classifier is fed: with exactly the numbers that its test pipeline gives, which are undone for the eye only."""
+"""How a classifier is fed: with exactly the numbers that its test pipeline gives, which are undone for the eye only.
+
+Everything in classlens is fed as three channels; networks for grey pictures get their mean, through which gradients
+flow back to all three.
+"""
 
 import pickle
 import random
@@ -11,8 +15,9 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from PIL import Image as Pillow
+from torch import Tensor, nn
 
-from classlens.arrays import Float32
+from classlens.arrays import Float, Float32
 from classlens.cam.classifier import as_it_is
 from classlens.dataset.dataset import Stage
 from classlens.dataset.rng import seeded_globals
@@ -190,3 +195,32 @@ def cut_out(size: tuple[int, int], finish: Callable[[Image], Image], image: Imag
     picture = as_colour(image).resize((width, height), Pillow.Resampling.BICUBIC)
     left, top = (width - size[1]) // 2, (height - size[0]) // 2
     return finish(Image(np.asarray(picture.crop((left, top, left + size[1], top + size[0])))))
+
+
+def takes_grey(module: nn.Module) -> bool:
+    """Whether the first convolution of a network has one channel."""
+    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    return first is not None and first.in_channels == 1
+
+
+def to_input_channels(
+    batch: Float[Tensor, "batch 3 height width"], *, grey: bool
+) -> Float[Tensor, "batch channels height width"]:
+    return batch.mean(dim=1, keepdim=True) if grey else batch
+
+
+def grey_scores(
+    network: Callable[[Tensor], Tensor], batch: Float[Tensor, "batch 3 height width"]
+) -> Float[Tensor, "batch classes"]:
+    return network(to_input_channels(batch, grey=True))
+
+
+def check_channels(count: int, where: str) -> bool:
+    """Whether pictures of `count` channels are grey; others than those and colours cannot be fed.
+
+    Raises:
+        DataError: the network takes something else than pictures.
+    """
+    if count not in (1, 3):
+        raise DataError(f"{where} takes {count} channels: pictures have three, or one where they are grey")
+    return count == 1

@@ -17,8 +17,7 @@ from torch import nn
 
 from classlens.adapters import Options
 from classlens.adapters.hub import UNTRAINED, Setting, hub_at_hand, out_of_reach, reachable, split_settings
-from classlens.adapters.input_channels import check_channels, grey_scores, takes_grey
-from classlens.adapters.test_transform import Feeding, feeding
+from classlens.adapters.test_transform import Feeding, check_channels, feeding, grey_scores, takes_grey
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.weights import FED_AS, load_checkpoint
 from classlens.errors import ConfigError, DataError, NotFound
