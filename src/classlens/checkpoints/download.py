@@ -93,7 +93,13 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
     target = place / name
     if target.is_file():
         return target
-    make_folder(place)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"the cache folder {place} cannot be made: {error.strerror}",
+            hint="fetch the file by hand and give its path, or let XDG_CACHE_HOME name a folder that can be written",
+        ) from error
     with writing(target), alone(target) as part:
         if not target.is_file():
             fetch(Wanted(url, name, largest), part)
@@ -151,21 +157,6 @@ def lock(file: BufferedRandom, name: str) -> None:
     except BlockingIOError:
         print(f"note:  {name} is being fetched by another process; waiting for it", file=sys.stderr)
         fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def make_folder(place: Path) -> None:
-    """Make the folder of one address in the cache.
-
-    Raises:
-        DataError: it cannot be made.
-    """
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"the cache folder {place} cannot be made: {error.strerror}",
-            hint="fetch the file by hand and give its path, or let XDG_CACHE_HOME name a folder that can be written",
-        ) from error
 
 
 def refuse_plain(url: str) -> None:
@@ -260,8 +251,9 @@ def take(answer: HTTPResponse, wanted: Wanted, part: BufferedRandom, version: Pa
     total = total or have + int(answer.headers.get("Content-Length") or 0)
     if total > wanted.largest:
         raise DataError(f"{url} is {total / 1e9:.1f} GB, more than is fetched", hint="fetch it by hand")
-    if not have:
-        note_version(answer.headers, version)
+    tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+    if not have and tag and not tag.startswith("W/"):  # a weak tag may stand for other bytes
+        write_whole(version, tag.encode("latin-1"))
     while chunk := answer.read(CHUNK):
         have += len(chunk)
         if have > wanted.largest:
@@ -280,13 +272,6 @@ def stated(headers: Message) -> tuple[int | None, int | None]:
     found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
     start, total = found.groups() if found else (None, None)
     return int(start) if start else None, int(total) if total and total.isdigit() else None
-
-
-def note_version(headers: Message, version: Path) -> None:
-    """Keep what the server calls this content; a weak name (W/) may stand for other bytes."""
-    name = headers.get("ETag") or headers.get("Last-Modified") or ""
-    if name and not name.startswith("W/"):
-        write_whole(version, name.encode("latin-1"))
 
 
 def size(part: BufferedRandom) -> int:

@@ -41,7 +41,21 @@ HARMLESS = frozenset(
 """Packages whose objects stand in checkpoints beside the weights, never in them."""
 
 HARMLESS_BUILTINS = frozenset(
-    ("getattr", "dict", "list", "tuple", "set", "frozenset", "slice", "range", "int", "float", "bool", "str")
+    f"builtins.{name}"
+    for name in [
+        "getattr",
+        "dict",
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "slice",
+        "range",
+        "int",
+        "float",
+        "bool",
+        "str",
+    ]
 )
 """Built-in names of the same kind; as stand-ins they do nothing either (`getattr` comes with bound methods)."""
 
@@ -82,8 +96,9 @@ def unpickle_weights(path: Path) -> object:
         with suppress(UnpicklingError):
             return restricted(path)
         names = foreign_names(path)
-        refused = sorted(name for name in names if not is_harmless(name))
-        if refused:
+        if refused := sorted(
+            name for name in names if name not in HARMLESS_BUILTINS and name.partition(".")[0] not in HARMLESS
+        ):
             raise refusal(path, ", ".join(refused))
         with safe_globals([(STAND_INS.get(name, Inert), name) for name in sorted(names)]):
             return restricted(path)
@@ -127,14 +142,6 @@ def unpickle_trusted(path: Path) -> object:
         ) from error
     except (UnpicklingError, EOFError, OSError, RuntimeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
-
-
-def is_harmless(name: str) -> bool:
-    """Whether a stand-in may take the place of `module.name`."""
-    package, _, rest = name.partition(".")
-    if package == "builtins":
-        return rest in HARMLESS_BUILTINS
-    return package in HARMLESS
 
 
 def foreign_names(path: Path) -> set[str]:

@@ -38,7 +38,10 @@ def fold_branches(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str
     for block, slot in slots.items():
         inside = {name: tensors[name] for name in tensors if name.startswith(f"{block}.branch_")}
         norms = [name.removesuffix(VARIANCE) for name in inside if name.endswith(VARIANCE)]
-        if eps is None or not norms or not has_channels_of(slot, inside):
+        has_channels = all(inside[f"{norm}{VARIANCE}"].shape == slot.shape[:1] for norm in norms) and all(
+            tensor.shape[:2] == slot.shape[:2] for tensor in inside.values() if tensor.ndim == 4
+        )
+        if eps is None or not norms or not has_channels:
             continue
         branches = [convolution_of(norm, inside, slot.shape, eps) for norm in norms]
         for name in inside:
@@ -50,12 +53,6 @@ def fold_branches(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str
     if folded:
         log.warning("the checkpoint is in training form: the branches of %d blocks were folded into one each", folded)
     return left
-
-
-def has_channels_of(slot: Tensor, inside: Mapping[str, Tensor]) -> bool:
-    """Whether the branches have the channels of the convolution that they are to become."""
-    norms = all(tensor.shape == slot.shape[:1] for name, tensor in inside.items() if name.endswith(VARIANCE))
-    return norms and all(tensor.shape[:2] == slot.shape[:2] for tensor in inside.values() if tensor.ndim == 4)
 
 
 def convolution_of(norm: str, inside: Mapping[str, Tensor], shape: torch.Size, eps: float) -> Convolution:

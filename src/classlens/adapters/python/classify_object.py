@@ -1,8 +1,8 @@
 """From the user's objects to a `Source`: every object is sorted by what it is, and each part is built when asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
@@ -48,6 +48,7 @@ WORDS: Mapping[str, type] = {
 """Keys of a dict whose values are plain numbers and words; class names come one by one."""
 
 FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
+    ("others", lambda thing: isinstance(thing, Source)),
     ("mixing", is_mixing),
     ("clock", lambda thing: isinstance(thing, Clock)),
     ("schedule", lambda thing: isinstance(thing, Schedule)),
@@ -56,8 +57,10 @@ FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
     ("optimizers", kinds.is_optimizer),
     ("schedulers", lambda thing: is_configuration(thing) or kinds.is_scheduler(thing)),
     ("loaders", is_data_module),
+    ("datasets", lambda thing: isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing)),
+    ("transform", lambda thing: kinds.is_transform(thing) or callable(thing) or isinstance(thing, list)),
 )
-"""Where an object goes, and how it is told. There may be several optimizers and schedulers, and one of all else."""
+"""Where an object goes: the first field whose test it passes. A field of which there may be several starts as a tuple."""
 
 TAKEN = (
     "a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
@@ -104,9 +107,8 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     """
     if isinstance(thing, Source):
         return thing
-    parts = Parts()
-    for key, member in flat(origin.rpartition(":")[2].rpartition(".")[2], thing):
-        parts = sorted_in(parts, key, member, origin, options)
+    named = flat(origin.rpartition(":")[2].rpartition(".")[2], thing)
+    parts = sort_objects(((key, member) for key, member in named if member is not None), origin, options)
     own = parts.schedule or parts.functions or parts.optimizers or parts.schedulers or is_lightning(parts.classifier)
     source = Source(
         origin=origin,
@@ -127,45 +129,38 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     return source
 
 
-def sorted_in(parts: Parts, key: str, thing: Thing, origin: str, options: Options) -> Parts:
-    """The parts with one more object in its place.
+def sort_objects(things: Iterable[tuple[str, Thing]], origin: str, options: Options) -> Parts:
+    """The objects, each with the key that it stands under, in their places.
 
     Raises:
-        ConfigError: the object is of no known kind.
+        ConfigError: an object is of no known kind.
     """
-    if thing is None:
-        return parts
-    if isinstance(thing, WORDS.get(key, ())):
-        said: dict[str, Thing] = {key: (*parts.classes, thing) if key == "classes" else thing}
-        return replace(parts, **said)
-    if isinstance(thing, (str, PathLike)):
-        thing = open_source(fspath(thing), options=options)
-    if isinstance(thing, Source):
-        return replace(parts, others=(*parts.others, thing))
-    if functions := functions_in(key, thing):
-        return replace(parts, functions={**parts.functions, **functions})
-    for field_name, belongs in FIELDS:
-        if belongs(thing):
-            return joined(parts, field_name, thing)
-    if isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing):
-        key = ALIASES.get(key, key)
-        split = key if key in SPLITS else next((name for name in SPLITS if name not in parts.datasets), key)
-        return replace(parts, datasets={**parts.datasets, split: thing})
-    if kinds.is_transform(thing) or callable(thing) or isinstance(thing, list):
-        return joined(parts, "transform", thing)
-    raise ConfigError(
-        f"{origin}: an object of type {type(thing).__name__} is nothing to look at", hint=f"it should be {TAKEN}"
-    )
-
-
-def joined(parts: Parts, name: str, thing: Thing) -> Parts:
-    """The parts with one more object in a field."""
-    held = getattr(parts, name)
-    many = isinstance(held, tuple)
-    if not many and held is not None and held is not thing:
-        parts = replace(parts, twice={**parts.twice, name: f"{type(held).__name__} and {type(thing).__name__}"})
-    new: dict[str, Thing] = {name: (*held, thing) if many else thing}
-    return replace(parts, **new)
+    held = {one.name: getattr(Parts(), one.name) for one in fields(Parts)}
+    datasets: dict[str, Thing] = {}
+    functions: dict[str, Function] = {}
+    twice: dict[str, str] = {}
+    for key, thing in things:
+        if isinstance(thing, WORDS.get(key, ())):
+            held[key] = (*held[key], thing) if key == "classes" else thing
+            continue
+        if isinstance(thing, (str, PathLike)):
+            thing = open_source(fspath(thing), options=options)
+        name = next((name for name, belongs in FIELDS if belongs(thing)), None)
+        if name != "others" and (found := functions_in(key, thing)):
+            functions |= found
+        elif name == "datasets":
+            split = ALIASES.get(key, key)
+            datasets[split if split in SPLITS else next((one for one in SPLITS if one not in datasets), split)] = thing
+        elif name is None:
+            kind = type(thing).__name__
+            raise ConfigError(f"{origin}: an object of type {kind} is nothing to look at", hint=f"it should be {TAKEN}")
+        elif isinstance(held[name], tuple):
+            held[name] += (thing,)
+        else:
+            if held[name] is not None and held[name] is not thing:
+                twice[name] = f"{type(held[name]).__name__} and {type(thing).__name__}"
+            held[name] = thing
+    return Parts(**{**held, "datasets": datasets, "functions": functions, "twice": twice})
 
 
 def check_single(parts: Parts, *names: str) -> None:

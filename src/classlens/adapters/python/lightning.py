@@ -12,8 +12,8 @@ from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing, is_dataset, is_module, is_scheduler, is_transform
 from classlens.adapters.stepping import Stepping, made_for, members_of
 from classlens.errors import ConfigError, NotFound
-from classlens.schedule.schedule import Group, Schedule
-from classlens.user_code import said, users_code
+from classlens.schedule.schedule import Schedule
+from classlens.user_code import summary, users_code
 
 CONFIGURATION = {"scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau"}
 """The keys of a scheduler's dict. How a metric is called decides nothing here."""
@@ -32,11 +32,11 @@ def schedule_of(
     """
     from classlens.adapters.torch_schedule import scheduled_together, unscheduled
 
-    steppings = {
-        id(each.scheduler): each
-        for given in schedulers
-        for each in steppings_of(configuration(given), interval, frequency)
-    }
+    steppings: dict[int, Stepping] = {}
+    for settings in map(configuration, schedulers):
+        held, often = settings["scheduler"], settings.get("frequency", frequency)
+        for one in held if isinstance(held, (list, tuple)) else [held]:
+            steppings[id(one)] = Stepping(one, settings.get("interval", interval) or made_for(one), often)
     for each in list(steppings.values()):
         for member in members_of(each.scheduler):  # is stepped by the one around it
             steppings.pop(id(member), None)
@@ -49,28 +49,19 @@ def schedule_of(
     parts = [scheduled_together(those) if those else unscheduled(owners[place]) for place, those in owned.items()]
     if len(parts) == 1:
         return parts[0]
-    groups = (named(group, part, place) for place, part in enumerate(parts) for group in part.groups)
+    groups = (
+        replace(group, name=f"optimizer {place}, {group.name}", rules={**part.rules, **group.rules})
+        for place, part in enumerate(parts)
+        for group in part.groups
+    )
     return Schedule(
         tuple(groups),
         notes=tuple(f"optimizer {place}: {note}" for place, part in enumerate(parts) for note in part.notes),
     )
 
 
-def named(group: Group, schedule: Schedule, place: int) -> Group:
-    return replace(group, name=f"optimizer {place}, {group.name}", rules={**schedule.rules, **group.rules})
-
-
 def configuration(scheduler: Thing) -> Mapping[str, Thing]:
     return scheduler if isinstance(scheduler, Mapping) else {"scheduler": scheduler}
-
-
-def steppings_of(given: Mapping[str, Thing], interval: str | None, frequency: int) -> list[Stepping]:
-    """When the schedulers of a configuration are stepped."""
-    held = given["scheduler"]
-    return [
-        Stepping(one, given.get("interval", interval) or made_for(one), given.get("frequency", frequency))
-        for one in (held if isinstance(held, (list, tuple)) else [held])
-    ]
 
 
 def is_configuration(thing: Thing) -> bool:
@@ -181,7 +172,7 @@ def configured(module: Thing, name: str) -> tuple[list[Thing], list[Mapping[str,
         if cause is None or "trainer" not in str(cause).casefold():
             raise
         raise ConfigError(
-            f"{name} cannot be called outside training: {said(cause)}",
+            f"{name} cannot be called outside training: {summary(cause)}",
             hint="let py: point at a function that returns (optimizer, scheduler)",
         ) from error
     optimizers, schedulers = parts_of(given)

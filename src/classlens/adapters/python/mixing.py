@@ -54,16 +54,12 @@ def batch_plan(loader: Thing, mixing: Thing, own: Thing = None) -> BatchPlan | N
         return None
     if mixing is None and known:
         mixing = collate
-    collator = "" if collate is None or known or not is_own(collate) else name_of(collate)
+    module = getattr(collate, "__module__", None) or type(collate).__module__
+    # Nobody knows what a collate function does that comes from no framework.
+    collator = "" if collate is None or known or module.startswith(STACKING) else name_of(collate)
     return BatchPlan(
         size, () if mixing is None else mixings(mixing), own if collator and mixing is None else None, collator
     )
-
-
-def is_own(collate: Thing) -> bool:
-    """Whether a collate function comes from no framework, so that nobody knows what it does."""
-    module = getattr(collate, "__module__", None) or type(collate).__module__
-    return not module.startswith(STACKING)
 
 
 def mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:

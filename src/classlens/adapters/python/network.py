@@ -301,7 +301,10 @@ def chosen(
     real = {path: tensor for path, tensor in tensors.items() if tensor.is_floating_point()}
     rows = {path: row_each(tensor, batch) for path, tensor in real.items()}
     fitting = {path: one for path, one in rows.items() if one.ndim == 2 and len(one) == batch}
-    counts = {classes, *(getattr(holder, name, None) for holder in (module, config_of(module)) for name in COUNTS)}
+    counts = {
+        classes,
+        *(getattr(holder, name, None) for holder in (module, getattr(module, "config", None)) for name in COUNTS),
+    }
     as_many = {path: one for path, one in fitting.items() if one.shape[1] in counts}
     left = as_many or fitting
     named = [path for path in left if any("logit" in str(step).casefold() for step in path)]
@@ -315,10 +318,6 @@ def chosen(
         + ("and nothing says which are the class scores" if left else "not class scores"),
         hint=f"{WRAP}, or give it num_classes" if left else WRAP,
     )
-
-
-def config_of(module: nn.Module) -> object:
-    return getattr(module, "config", None)
 
 
 def contents(tensors: Mapping[Path, Tensor]) -> str:

@@ -205,13 +205,14 @@ def open_data(given: Thing, split: str) -> Dataset:
     length = len(dataset) if indices is None else len(indices)
     place = (lambda index: index) if indices is None else indices.__getitem__
     name = type(dataset).__name__
+    probes = sorted({(length - 1) * part // (PROBES - 1) for part in range(PROBES)}) if length else ()
     return Dataset(
         name=f"{name} {split}",
         length=length,
         load=lambda index: load(raw, place(index), repeatable=pipeline is None),
         stages=() if pipeline is None else lay_open(pipeline.transform, joint=pipeline.joint),
         to_image=carried_to_image,
-        sample=samples_of(dataset, [place(index) for index in probed(length)], place, pipeline),
+        sample=samples_of(dataset, [place(index) for index in probes], place, pipeline),
         classes=class_names(dataset),
         loader=name,
         remarks=with_repeats(remarks, given),
@@ -287,7 +288,6 @@ class StandIn:
     answer: Callable[[Thing], Thing]
 
     def __call__(self, *args: Thing, **kwargs: Thing) -> Thing:
-        """Hand on what the pipeline is given."""
         if kwargs and not args:
             return self.answer(kwargs)
         return self.answer(args if self.joint and len(args) > 1 else args[0])
@@ -345,7 +345,10 @@ def samples_of(
     to see. Rows of zeros and ones mark classes by their places only if all rows are such.
     """
     classes = class_names(dataset)
-    passed_on = passes_labels_on(dataset) and not (pipeline and pipeline.joint)
+    known = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
+    if hasattr(dataset, "select_columns"):
+        known = dataset.format["type"] != "custom"
+    passed_on = known and not (pipeline and pipeline.joint)
 
     @cache
     def is_listed() -> bool:
@@ -366,17 +369,6 @@ def samples_of(
         return Sample(path_of(dataset, place(index)), as_labels(label, classes, hot=is_row(label) and is_hot()))
 
     return sample
-
-
-def passes_labels_on(dataset: Thing) -> bool:
-    """Whether the class of a dataset is a framework's own, which changes listed labels by `target_transform` only."""
-    if hasattr(dataset, "select_columns"):
-        return bool(dataset.format["type"] != "custom")
-    return type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
-
-
-def probed(length: int) -> Sequence[int]:
-    return sorted({(length - 1) * part // (PROBES - 1) for part in range(PROBES)}) if length else ()
 
 
 def listed(dataset: Thing, index: int) -> Thing:

@@ -72,8 +72,11 @@ def with_repeats(remarks: Remarks, given: Thing) -> Remarks:
         return remarks
     item = getattr(type(dataset), "__getitem__", None)
     renewed = names_in(getattr(loader, "worker_init_fn", None)) | (names_in(item) & {RESEED})
-    everywhere = chain(kept_generators(dataset, (), set()), used_globals(item) if forks(loader) else ())
-    kept = [one for one in everywhere if cures(one).isdisjoint(renewed)]
+    context = getattr(loader, "multiprocessing_context", None) or multiprocessing
+    start = context.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    # Only forked workers share the globals of a module: others import it anew.
+    everywhere = chain(kept_generators(dataset, (), set()), used_globals(item) if start == "fork" else ())
+    kept = [one for one in everywhere if {one.name, *([RESEED] * is_albumentations(one.holder))}.isdisjoint(renewed)]
     persistent = bool(getattr(loader, "persistent_workers", False))
     notes: dict[str, tuple[str, ...]] = {}
 
@@ -83,17 +86,6 @@ def with_repeats(remarks: Remarks, given: Thing) -> Remarks:
         return (*remarks(carried), *notes.get("all", ()))
 
     return all_remarks
-
-
-def forks(loader: Thing) -> bool:
-    """Whether workers are forked: others import modules anew."""
-    context = getattr(loader, "multiprocessing_context", None) or multiprocessing
-    chosen = context.get_start_method(allow_none=True)
-    return bool((chosen or multiprocessing.get_all_start_methods()[0]) == "fork")
-
-
-def cures(kept: Kept) -> set[str]:
-    return {kept.name, RESEED} if is_albumentations(kept.holder) else {kept.name}
 
 
 def said_of(kept: Kept, *, persistent: bool) -> str:
@@ -122,7 +114,11 @@ def draws(kept: Kept, dataset: Thing, carried: Carried) -> bool:
             if is_albumentations(holder):
                 if any(0 < part.p < 1 for part in parts_of(holder)):
                     return True
-                results = [result_of(holder, carried, seed) for seed in range(4)]
+                results = []
+                for seed in range(4):
+                    composition = deepcopy(holder)
+                    composition.set_random_seed(seed)
+                    results.append(numbers_of(composition(**sample_of(picture_in(carried.value)))["image"]))
                 return any(not np.array_equal(one, results[0]) for one in results)
             before = state_of(holder)
             try:
@@ -133,13 +129,6 @@ def draws(kept: Kept, dataset: Thing, carried: Carried) -> bool:
                 restore(holder, before)
     except ClasslensError:
         return True
-
-
-def result_of(composition: Thing, carried: Carried, seed: int) -> Thing:
-    """The picture that a copy of the composition makes with its generators seeded."""
-    other = deepcopy(composition)
-    other.set_random_seed(seed)
-    return numbers_of(other(**sample_of(picture_in(carried.value)))["image"])
 
 
 def state_of(generator: Thing) -> Thing:
