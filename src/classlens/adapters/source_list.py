@@ -62,7 +62,7 @@ PACKAGES = {
 """Frameworks without an address of their own, whose objects `py:` knows: torchvision's and timm's it knows as well."""
 
 
-def entry_of(name: str, kind: Kind, extra: str) -> Entry:
+def make_entry_of(name: str, kind: Kind, extra: str) -> Entry:
     """A kind with what is missing for it."""
     missing = tuple(package for package in kind.needs if find_spec(package) is None)
     return Entry(
@@ -75,9 +75,9 @@ def catalogue() -> Iterator[Entry]:
     for scheme, kind in KINDS.items():
         if scheme not in ADAPTERS:
             continue
-        yield entry_of(scheme, kind, extra_of(scheme))
+        yield make_entry_of(scheme, kind, extra_of(scheme))
     for package, kind in PACKAGES.items():
-        yield entry_of(package, kind, package)
+        yield make_entry_of(package, kind, package)
     for found in sorted(entry_points(group="classlens.adapters"), key=lambda entry: entry.name):
         if found.name not in ADAPTERS:
             author = found.dist.name if found.dist is not None else found.module

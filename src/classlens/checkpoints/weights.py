@@ -94,14 +94,14 @@ def unpickle_weights(path: Path) -> object:
     """
     try:
         with suppress(UnpicklingError):
-            return restricted(path)
+            return load_restricted(path)
         names = foreign_names(path)
         if refused := sorted(
             name for name in names if name not in HARMLESS_BUILTINS and name.partition(".")[0] not in HARMLESS
         ):
             raise refusal(path, ", ".join(refused))
         with safe_globals([(STAND_INS.get(name, Inert), name) for name in sorted(names)]):
-            return restricted(path)
+            return load_restricted(path)
     except UnpicklingError as error:
         if wanted := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
             raise refusal(path, wanted[1]) from error
@@ -121,7 +121,7 @@ def refusal(path: Path, names: str) -> DataError:
     )
 
 
-def restricted(path: Path) -> object:
+def load_restricted(path: Path) -> object:
     """Torch's restricted reader; it warns of pickles that it may fail to read, and when it fails that is an error."""
     with ALONE, catch_warnings():
         simplefilter("ignore", UserWarning)
@@ -333,14 +333,14 @@ def fit_weights(
     if missing or unexpected or unlike:
         shapes = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(slots[name].shape)}" for name in unlike]
         differences = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-        details = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in differences.items() if names)
+        details = "; ".join(f"{len(names)} {kind}: {list_names(names)}" for kind, names in differences.items() if names)
         raise DataError(f"{where} does not fit the model: {details}", hint=cause(missing, unexpected, unlike))
     is_meta = any(slot.is_meta for slot in slots.values())
     counters = {name: torch.zeros((), dtype=torch.int64) for name in slots if is_meta and name.endswith(BATCH_COUNTER)}
     network.load_state_dict({**counters, **tensors}, strict=False, assign=is_meta)
 
 
-def listed(names: list[str]) -> str:
+def list_names(names: list[str]) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more

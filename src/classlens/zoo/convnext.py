@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import Activation, activation, chosen_arch, only
+from classlens.zoo.units import Activation, activation, find_arch, require_native
 
 
 class Arch(NamedTuple):
@@ -129,8 +129,8 @@ class ConvNeXt(nn.Module):
 
     def __init__(self, options: ConvNeXtOptions) -> None:
         super().__init__()
-        only("ConvNeXt", norm_cfg=(options.norm_cfg.get("type", "LN2d"), "LN2d"))
-        depths, channels = chosen_arch("ConvNeXt", options.arch, ARCHES, sizes=Arch._fields, kind=Arch)
+        require_native("ConvNeXt", norm_cfg=(options.norm_cfg.get("type", "LN2d"), "LN2d"))
+        depths, channels = find_arch("ConvNeXt", options.arch, ARCHES, sizes=Arch._fields, kind=Arch)
         act = activation(options.act_cfg)
         self.downsample_layers, self.stages = nn.ModuleList(), nn.ModuleList()
         patch, entering = options.stem_patch_size, options.in_channels

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import Chain, activation, chosen_arch, norm_layer
+from classlens.zoo.units import Chain, activation, find_arch, norm_layer
 
 
 class Arch(NamedTuple):
@@ -85,7 +85,7 @@ class DenseNet(Chain):
 
     def __init__(self, options: DenseNetOptions) -> None:
         super().__init__()
-        arch = chosen_arch("DenseNet", str(options.arch), ARCHES)
+        arch = find_arch("DenseNet", str(options.arch), ARCHES)
         act = activation(options.act_cfg)
         conv = nn.Conv2d(options.in_channels, arch.stem, 7, 2, 3, bias=False)
         self.stem = nn.Sequential(conv, norm_layer(arch.stem, options.norm_cfg), act(), nn.MaxPool2d(3, 2, 1))

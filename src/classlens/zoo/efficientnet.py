@@ -14,7 +14,7 @@ from torch import nn
 
 from classlens.config.settings import Settings
 from classlens.zoo.mobilenet import SIGMOID, Parts, Residual, Shape, fused_residual, inverted_residual
-from classlens.zoo.units import ACTIVATIONS, Chain, SamePadConv2d, activation, chosen_arch, divisible, norm_name
+from classlens.zoo.units import ACTIVATIONS, Chain, SamePadConv2d, activation, find_arch, norm_name, round_width
 
 
 class Stage(NamedTuple):
@@ -96,7 +96,7 @@ def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[
     """The blocks, grouped by resolution, and the channels that leave the last one."""
     groups: list[list[nn.Module]] = [[]]
     for index, row in enumerate(scaling.stages):
-        width = divisible(row.channels * scaling.width)
+        width = round_width(row.channels * scaling.width)
         outer = index in (0, len(scaling.stages) - 1)
         if row.stride == 2:
             groups.append([])
@@ -121,13 +121,13 @@ class EfficientNet(Chain):
 
     def __init__(self, options: EfficientNetOptions) -> None:
         super().__init__()
-        scaling = chosen_arch("EfficientNet", options.arch, ARCHES)
+        scaling = find_arch("EfficientNet", options.arch, ARCHES)
         act = activation(options.act_cfg) if options.act_cfg else ACTIVATIONS["ReLU6" if scaling.lite else "Swish"]
         same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
         parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
-        stem = 32 if scaling.lite else divisible(32 * scaling.width)
+        stem = 32 if scaling.lite else round_width(32 * scaling.width)
         groups, channels = blocks_of(scaling, parts, stem)
-        head = 1280 if scaling.lite else divisible(1280 * scaling.width)
+        head = 1280 if scaling.lite else round_width(1280 * scaling.width)
         first, last = parts.unit((3, stem), 3, stride=2), parts.unit((channels, head), 1)
         self.layers = nn.ModuleList([first, *(nn.Sequential(*group) for group in groups), last])
         asked = options.out_indices[-1] % len(self.layers)
@@ -180,7 +180,7 @@ class EfficientNetV2(Chain):
 
     def __init__(self, options: EfficientNetV2Options) -> None:
         super().__init__()
-        arch = chosen_arch("EfficientNetV2", options.arch, V2_ARCHES)
+        arch = find_arch("EfficientNetV2", options.arch, V2_ARCHES)
         act = activation(options.act_cfg)
         same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
         parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))

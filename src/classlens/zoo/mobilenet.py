@@ -19,11 +19,11 @@ from classlens.zoo.units import (
     Chain,
     SqueezeExcite,
     activation,
-    chosen_arch,
     conv_unit,
-    divisible,
+    find_arch,
     norm_layer,
     norm_name,
+    round_width,
 )
 
 SIGMOID = ACTIVATIONS["Sigmoid"]
@@ -147,10 +147,10 @@ class MobileNetV2(Chain):
         super().__init__()
         act = activation(options.act_cfg)
         parts = Parts(nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
-        entering = divisible(V2_STEM * options.widen_factor)
+        entering = round_width(V2_STEM * options.widen_factor)
         self.conv1 = parts.unit((3, entering), 3, stride=2)
         for number, row in enumerate(ROWS, start=1):
-            leaving = divisible(row.channels * options.widen_factor)
+            leaving = round_width(row.channels * options.widen_factor)
             blocks = []
             for repeat in range(row.repeats):
                 stride = row.stride if repeat == 0 else 1
@@ -235,19 +235,19 @@ class MobileNetV3(Chain):
 
     def __init__(self, options: MobileNetV3Options) -> None:
         super().__init__()
-        rows, width = chosen_arch("MobileNetV3", options.arch, V3_ARCHES)
+        rows, width = find_arch("MobileNetV3", options.arch, V3_ARCHES)
         gate = (ACTIVATIONS["ReLU"], ACTIVATIONS["HSigmoid"])
         parts = Parts(nn.Conv2d, options.norm_cfg, ACTIVATIONS["HSwish"], gate)
         self.layer0 = parts.unit((3, V3_STEM), 3, stride=2)
         entering, in_table = V3_STEM, V3_STEM
         for number, row in enumerate(rows, start=1):
-            inside, leaving = divisible(entering * row.inside / in_table), divisible(row.channels * width)
-            squeezed = divisible(inside / 4) if row.squeeze else None
+            inside, leaving = round_width(entering * row.inside / in_table), round_width(row.channels * width)
+            squeezed = round_width(inside / 4) if row.squeeze else None
             shape = Shape(entering, inside, leaving, row.kernel, row.stride, squeezed)
             block = inverted_residual(shape, replace(parts, act=ACTIVATIONS[row.act]))
             self.add_module(f"layer{number}", block)
             entering, in_table = leaving, row.channels
-        last = parts.unit((entering, divisible(entering * LAST_EXPANSION)), 1)
+        last = parts.unit((entering, round_width(entering * LAST_EXPANSION)), 1)
         self.add_module(f"layer{len(rows) + 1}", last)
         asked = options.out_indices[-1] if options.out_indices else len(rows) + 1
         self.order = [f"layer{number}" for number in range(asked + 1)]

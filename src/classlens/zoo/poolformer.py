@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import Activation, Chain, activation, chosen_arch, only, plain_type, read_options
+from classlens.zoo.units import Activation, Chain, activation, find_arch, plain_type, read_options, require_native
 
 Features = Float[Tensor, "b c h w"]
 Arch = tuple[tuple[int, ...], tuple[int, ...]]
@@ -121,7 +121,7 @@ class PoolFormer(Chain):
 
     def __init__(self, options: PoolFormerOptions, mixer: Callable[[int], nn.Module | None]) -> None:
         super().__init__()
-        depths, channels = chosen_arch("PoolFormer", options.arch, ARCHES)
+        depths, channels = find_arch("PoolFormer", options.arch, ARCHES)
         act = activation(options.act_cfg)
         groups, eps = options.norm_cfg.get("num_groups", 1), options.norm_cfg.get("eps", 1e-5)
 
@@ -146,7 +146,7 @@ def poolformer(settings: Settings) -> PoolFormer:
     family = plain_type(settings)
     options = read_options(PoolFormerOptions, settings)
     last = options.out_indices if isinstance(options.out_indices, int) else options.out_indices[-1]
-    only(family, norm_cfg=(options.norm_cfg.get("type"), "GN"), out_indices=(last % (LAST + 1), LAST))
+    require_native(family, norm_cfg=(options.norm_cfg.get("type"), "GN"), out_indices=(last % (LAST + 1), LAST))
     if family == "PoolFormer":
         return PoolFormer(options, lambda width: Pooling(options.pool_size))
     return PoolFormer(options, lambda width: None if options.deploy else Affine(width))

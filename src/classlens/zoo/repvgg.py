@@ -21,7 +21,7 @@ from classlens.zoo.units import (
     Chain,
     SqueezeExcite,
     activation,
-    chosen_arch,
+    find_arch,
     norm_layer,
     padded_conv,
 )
@@ -135,7 +135,7 @@ class RepVGG(Chain):
 
     def __init__(self, options: RepVGGOptions) -> None:
         super().__init__()
-        arch = chosen_arch("RepVGG", options.arch, REPVGG_ARCHES)
+        arch = find_arch("RepVGG", options.arch, REPVGG_ARCHES)
         entering = min(64, int(options.base_channels * arch.widen[0]))
         self.stem = RepVGGBlock(ConvPlace((options.in_channels, entering), stride=2), options, arch.se_ratio)
         place = 1
@@ -237,7 +237,7 @@ class MobileOne(Chain):
 
     def __init__(self, options: MobileOneOptions) -> None:
         super().__init__()
-        arch = chosen_arch("MobileOne", options.arch, MOBILEONE_ARCHES)
+        arch = find_arch("MobileOne", options.arch, MOBILEONE_ARCHES)
         entering = min(BASES[0], int(BASES[0] * arch.widen[0]))
         self.stage0 = MobileOneBlock(ConvPlace((options.in_channels, entering), 3, 2), options)
         for stage, (depth, base) in enumerate(zip(DEPTHS, BASES, strict=True)):

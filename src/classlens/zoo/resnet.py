@@ -21,14 +21,14 @@ from classlens.zoo.units import (
     ACTIVATIONS,
     Chain,
     SqueezeExcite,
-    chosen_arch,
     conv_unit,
+    find_arch,
     norm_layer,
     norm_name,
-    only,
     padded_conv,
     plain_type,
     read_options,
+    require_native,
 )
 
 DEPTHS = {
@@ -290,8 +290,8 @@ class RegNet(Chain):
     def __init__(self, options: RegNetOptions) -> None:
         super().__init__()
         if isinstance(options.arch, Mapping):
-            only("RegNet", bot_mul=(options.arch.get("bot_mul", 1.0), 1.0))
-        line = chosen_arch("RegNet", options.arch, ARCHES, sizes=("w0", "wa", "wm", "group_w", "depth"), kind=Line)
+            require_native("RegNet", bot_mul=(options.arch.get("bot_mul", 1.0), 1.0))
+        line = find_arch("RegNet", options.arch, ARCHES, sizes=("w0", "wa", "wm", "group_w", "depth"), kind=Line)
         norm = norm_layer(options.stem_channels, options.norm_cfg)
         self.conv1 = padded_conv((options.in_channels, options.stem_channels), 3, stride=2)
         self.add_module(f"{norm_name(norm)}1", norm)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from classlens.arrays import Float, Int
 from classlens.config.settings import Settings
 from classlens.zoo.transformer import FeedForward, LayerOptions, PatchEmbed, Tokens
-from classlens.zoo.units import chosen_arch, only
+from classlens.zoo.units import find_arch, require_native
 
 Map = Float[Tensor, "b height width channels"]
 Windows = Float[Tensor, "windows places channels"]
@@ -235,8 +235,8 @@ class Swin(nn.Module):
 
     def __init__(self, options: SwinOptions) -> None:
         super().__init__()
-        only("SwinTransformer", patch_cfg=(dict(options.patch_cfg), {}))
-        arch = chosen_arch("SwinTransformer", options.arch, ARCHES, sizes=SIZES, kind=SwinArch)
+        require_native("SwinTransformer", patch_cfg=(dict(options.patch_cfg), {}))
+        arch = find_arch("SwinTransformer", options.arch, ARCHES, sizes=SIZES, kind=SwinArch)
         self.extra_tokens = 0
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
@@ -270,7 +270,9 @@ def window_side(options: SwinOptions, number: int) -> int:
     settings = given[number] if isinstance(given, tuple) else given
     blocks = settings.get("block_cfgs", {})
     known = {"window_size", "pad_small_map"}
-    only("Swin", stage_cfgs=(sorted(set(settings) - {"block_cfgs"}), []), block_cfgs=(sorted(set(blocks) - known), []))
+    require_native(
+        "Swin", stage_cfgs=(sorted(set(settings) - {"block_cfgs"}), []), block_cfgs=(sorted(set(blocks) - known), [])
+    )
     return int(blocks.get("window_size", options.window_size))
 
 
@@ -400,7 +402,7 @@ class SwinV2(nn.Module):
     def __init__(self, options: SwinV2Options) -> None:
         super().__init__()
         self.extra_tokens = 0
-        arch = chosen_arch("SwinTransformerV2", options.arch, V2_ARCHES)
+        arch = find_arch("SwinTransformerV2", options.arch, V2_ARCHES)
         self.eps = float(options.norm_cfg.get("eps", 1e-5))
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()

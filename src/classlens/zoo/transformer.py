@@ -15,7 +15,7 @@ from torch.nn import functional
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
-from classlens.zoo.units import ACTIVATIONS, Activation, Chain, activation, only
+from classlens.zoo.units import ACTIVATIONS, Activation, Chain, activation, require_native
 
 Tokens = Float[Tensor, "b tokens channels"]
 Grid = tuple[int, int]
@@ -52,11 +52,11 @@ def layer_norm(settings: Settings) -> Callable[[int], nn.LayerNorm]:
     Raises:
         ConfigError: the config asks for another norm.
     """
-    only("a transformer", norm_cfg=(settings.get("type", "LN"), "LN"))
+    require_native("a transformer", norm_cfg=(settings.get("type", "LN"), "LN"))
     return partial(nn.LayerNorm, eps=settings.get("eps", 1e-5))
 
 
-def layer_options(options: LayerOptions, settings: Settings) -> LayerOptions:
+def change_layer_options(options: LayerOptions, settings: Settings) -> LayerOptions:
     """The options as a config's `layer_cfgs` change them.
 
     Raises:
@@ -64,7 +64,9 @@ def layer_options(options: LayerOptions, settings: Settings) -> LayerOptions:
     """
     known = {"act_cfg", "ffn_type", "drop_rate", "drop_path_rate", "attn_drop_rate", "num_fcs", "with_cp"}
     kind = settings.get("ffn_type", "origin")
-    only("an encoder layer", layer_cfgs=(sorted(set(settings) - known), []), num_fcs=(settings.get("num_fcs", 2), 2))
+    require_native(
+        "an encoder layer", layer_cfgs=(sorted(set(settings) - known), []), num_fcs=(settings.get("num_fcs", 2), 2)
+    )
     if kind not in ("origin", "swiglu_fused"):
         raise ConfigError(f"no feed-forward of type {kind!r}", hint="there is: origin, swiglu_fused")
     act = activation(settings["act_cfg"]) if "act_cfg" in settings else options.act
@@ -169,7 +171,7 @@ class PatchEmbed(nn.Module):
         return self.norm(tokens) if self.normed else tokens, (features.shape[2], features.shape[3])
 
 
-def resized_positions(positions: Tokens, grid: Grid, *, extra: int, before: Grid, mode: str = "bicubic") -> Tokens:
+def interpolate_positions(positions: Tokens, grid: Grid, *, extra: int, before: Grid, mode: str = "bicubic") -> Tokens:
     """Position embeddings of a `before` grid, interpolated for `grid`; those of extra tokens stay as they are."""
     if before == grid:
         return positions

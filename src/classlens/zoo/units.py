@@ -77,20 +77,20 @@ def read_options(kind: type[Options], settings: Settings) -> Options:
     indices = given.get("out_indices")
     if isinstance(indices, int) and isinstance(getattr(known.get("out_indices"), "default", None), tuple):
         given["out_indices"] = (indices,)
-    options = kind(**{name: frozen(value) for name, value in given.items() if name in known})
+    options = kind(**{name: to_tuples(value) for name, value in given.items() if name in known})
     if native := getattr(kind, "NATIVE", None):
-        only(family, **{name: (getattr(options, name), value) for name, value in native.items()})
+        require_native(family, **{name: (getattr(options, name), value) for name, value in native.items()})
     return options
 
 
-def frozen(value: object) -> object:
+def to_tuples(value: object) -> object:
     """Lists, at any depth, as tuples, so that options can be compared and shared."""
     if isinstance(value, list | tuple):
-        return tuple(frozen(item) for item in value)
+        return tuple(to_tuples(item) for item in value)
     return value
 
 
-def chosen_arch(
+def find_arch(
     family: str,
     arch: object,
     table: Mapping[str, Options],
@@ -105,7 +105,7 @@ def chosen_arch(
     """
     if kind is not None and isinstance(arch, Mapping):
         try:
-            return kind(*(frozen(arch[size]) for size in sizes))
+            return kind(*(to_tuples(arch[size]) for size in sizes))
         except KeyError as error:
             example = next(iter(table))
             raise ConfigError(f"{family} arch lacks {error}", hint=f"or name one, e.g. arch={example!r}") from error
@@ -115,7 +115,7 @@ def chosen_arch(
     return rows[arch.casefold()]
 
 
-def only(family: str, **required: tuple[object, object]) -> None:
+def require_native(family: str, **required: tuple[object, object]) -> None:
     """Refuse settings that this family reads but does not build: each given as (value seen, value supported).
 
     Raises:
@@ -248,7 +248,7 @@ class SamePadConv2d(nn.Conv2d):
         return super().forward(functional.pad(features, pads) if any(pads) else features)
 
 
-def divisible(width: float, divisor: int = 8) -> int:
+def round_width(width: float, divisor: int = 8) -> int:
     """`width` rounded to a multiple of `divisor`, never more than 10 % below it.
 
     Source: Sandler et al., MobileNetV2, CVPR 2018 (the rounding of its reference code, described in many papers since).

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.transformer import Tokens, layer_norm
-from classlens.zoo.units import Chain, chosen_arch
+from classlens.zoo.units import Chain, find_arch
 
 Features = Float[Tensor, "b c h w"]
 
@@ -126,7 +126,7 @@ class VAN(nn.Module):
 
     def __init__(self, options: VANOptions) -> None:
         super().__init__()
-        arch = chosen_arch("VAN", options.arch, ARCHES)
+        arch = find_arch("VAN", options.arch, ARCHES)
         norm = layer_norm(options.norm_cfg)
         entering = options.in_channels
         self.last = options.out_indices[-1] + 1

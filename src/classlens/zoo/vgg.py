@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
-from classlens.zoo.units import activation, conv_unit, norm_layer, only
+from classlens.zoo.units import activation, conv_unit, norm_layer, require_native
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class VGG(nn.Module):
         if options.depth not in DEPTHS:
             raise ConfigError(f"VGG has no depth {options.depth!r}", hint=f"it has {', '.join(map(str, DEPTHS))}")
         last = (options.num_stages - 1,)
-        only("VGG", out_indices=(options.out_indices or last, last))
+        require_native("VGG", out_indices=(options.out_indices or last, last))
         act = activation(options.act_cfg)
         parts: list[nn.Module] = []
         entering = 3

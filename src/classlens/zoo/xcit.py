@@ -15,7 +15,7 @@ from torch.nn import functional
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.transformer import FeedForward, Grid, LayerOptions, Tokens
-from classlens.zoo.units import ACTIVATIONS, conv_unit, only
+from classlens.zoo.units import ACTIVATIONS, conv_unit, require_native
 
 WAVES = 32
 """Sine and cosine values for the row of a place, and as many for its column."""
@@ -209,7 +209,9 @@ class XCiT(nn.Module):
 
     def __init__(self, options: XCiTOptions) -> None:
         super().__init__()
-        only("XCiT", act_cfg=(options.act_cfg.get("type"), "GELU"), patch_size=(options.patch_size in (8, 16), True))
+        require_native(
+            "XCiT", act_cfg=(options.act_cfg.get("type"), "GELU"), patch_size=(options.patch_size in (8, 16), True)
+        )
         width = options.embed_dims
         self.patch_embed = ConvPatchEmbed(options)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from classlens.arrays import Float
 from classlens.checkpoints.weights import LISTED, fit_weights, match_names
-from classlens.zoo.transformer import resized_positions
+from classlens.zoo.transformer import interpolate_positions
 
 FOLDED = ".branch_reparam.weight"
 """How the name of the one convolution of a block in deploy form ends."""
@@ -112,7 +112,7 @@ def resize_positions(tensor: Tensor, network: nn.Module) -> Tensor:
     if grid is None or side * side + extra != tensor.shape[1]:
         return tensor
     log.warning("position embeddings of %d x %d patches were resized to %d x %d", side, side, *grid)
-    return resized_positions(tensor.float(), grid, extra=extra, before=(side, side))
+    return interpolate_positions(tensor.float(), grid, extra=extra, before=(side, side))
 
 
 def resize_biases(name: str, tensor: Tensor, side: int) -> Tensor:

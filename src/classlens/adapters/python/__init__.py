@@ -61,7 +61,7 @@ def find_object(rest: str) -> object:
         raise ConfigError(f"{rest!r} names no object in a file or module", hint=USAGE)
     folder = str(Path(place).resolve().parent if place.endswith(".py") else Path.cwd())
     with importable(folder), users_code(f"py:{rest}"):
-        found: object = run_file(Path(place)) if place.endswith(".py") else imported(place)
+        found: object = run_file(Path(place)) if place.endswith(".py") else import_named(place)
         for step in name.split("."):
             if not hasattr(found, step):
                 public = (
@@ -99,7 +99,7 @@ def run_file(path: Path) -> ModuleType:
     return module
 
 
-def imported(name: str) -> ModuleType:
+def import_named(name: str) -> ModuleType:
     """Import a module by its dotted name.
 
     Raises:

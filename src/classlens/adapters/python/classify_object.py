@@ -11,16 +11,16 @@ from classlens.adapters import Options, open_source
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.lightning import (
-    flat,
+    flatten,
     is_configuration,
     is_data_module,
     is_lightning,
-    loader_of,
+    load_loader,
     schedule_of,
     schedule_of_module,
 )
-from classlens.adapters.python.mixing import batch_plan, is_mixing, mixing_in, without_prefetching
-from classlens.adapters.python.progress_functions import Function, functions_in
+from classlens.adapters.python.mixing import find_mixing, is_mixing, read_batch_plan, unwrap_prefetching
+from classlens.adapters.python.progress_functions import Function, find_functions
 from classlens.adapters.python.progress_functions import schedule_of as schedule_of_functions
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ClasslensError, ConfigError, NotFound
@@ -107,7 +107,7 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     """
     if isinstance(thing, Source):
         return thing
-    named = flat(origin.rpartition(":")[2].rpartition(".")[2], thing)
+    named = flatten(origin.rpartition(":")[2].rpartition(".")[2], thing)
     parts = sort_objects(((key, member) for key, member in named if member is not None), origin, options)
     own = parts.schedule or parts.functions or parts.optimizers or parts.schedulers or is_lightning(parts.classifier)
     source = Source(
@@ -146,7 +146,7 @@ def sort_objects(things: Iterable[tuple[str, Thing]], origin: str, options: Opti
         if isinstance(thing, (str, PathLike)):
             thing = open_source(fspath(thing), options=options)
         name = next((name for name, belongs in FIELDS if belongs(thing)), None)
-        if name != "others" and (found := functions_in(key, thing)):
+        if name != "others" and (found := find_functions(key, thing)):
             functions |= found
         elif name == "datasets":
             split = ALIASES.get(key, key)
@@ -196,7 +196,7 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
         NotFound: there is none for this split.
     """
     from classlens.adapters.python.collate import Collating
-    from classlens.adapters.python.python_data import extended, open_data
+    from classlens.adapters.python.python_data import extend_dataset, open_data
 
     check_single(parts, "transform", "augmentation", "loaders", "mixing")
     for_network = parts.classifier is not None  # a transform beside a network is how that is fed
@@ -205,15 +205,15 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
     if split not in parts.datasets and parts.loaders is None:
         if (other := parts.other("dataset")) is None:
             raise NotFound("split", split, parts.datasets, where=origin)
-        return extended(other.dataset(split), behind)
-    given = parts.datasets[split] if split in parts.datasets else loader_of(parts.loaders, split)
+        return extend_dataset(other.dataset(split), behind)
+    given = parts.datasets[split] if split in parts.datasets else load_loader(parts.loaders, split)
     if isinstance(given, Dataset):
-        return extended(given, behind)
-    given, in_loader = without_prefetching(given)
-    mixing = (parts.mixing or mixing_in(parts.augmentation)) if split == "train" else None
+        return extend_dataset(given, behind)
+    given, in_loader = unwrap_prefetching(given)
+    mixing = (parts.mixing or find_mixing(parts.augmentation)) if split == "train" else None
     opened = open_data(given, split)
     own = None if in_loader or behind else Collating(given, opened)
-    return replace(extended(opened, [*in_loader, *behind]), batch=batch_plan(given, mixing, own))
+    return replace(extend_dataset(opened, [*in_loader, *behind]), batch=read_batch_plan(given, mixing, own))
 
 
 def open_schedule(parts: Parts) -> Schedule:

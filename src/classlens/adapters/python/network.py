@@ -28,12 +28,12 @@ from classlens.adapters.test_transform import (
     Feeding,
     as_colour,
     as_grey,
-    draws,
-    feeding,
-    feeding_through,
+    feed_through,
+    is_random,
+    read_feeding,
     takes_grey,
     to_input_channels,
-    usual,
+    usual_feeding,
 )
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind
@@ -64,26 +64,26 @@ def classifier_of(
     module = given.module if isinstance(given, Classifier) else given
     names = load_checkpoint(module, checkpoint, trust=trust) if checkpoint is not None else None
     grey = takes_grey(module)
-    fed = feeding(transform, grey=grey) if transform is not None else fed_as_in(datasets, grey=grey)
+    fed = read_feeding(transform, grey=grey) if transform is not None else find_feeding(datasets, grey=grey)
     if isinstance(given, Classifier):
         record = replace(given, **(vars(fed) if fed else {}))
     else:
         record = Classifier(
             name=name,
             module=module,
-            logits=partial(scores, module, name, grey),
-            classes=classes_of(inside(module)),
-            output=kind_of(inside(module)),
-            **vars(fed or told_by(inside(module), name, grey=grey)),
+            logits=partial(compute_scores, module, name, grey),
+            classes=classes_of(unwrap_module(module)),
+            output=kind_of(unwrap_module(module)),
+            **vars(fed or infer_feeding(unwrap_module(module), name, grey=grey)),
         )
-    return replace(record, classes=names or record.classes or names_in(datasets))
+    return replace(record, classes=names or record.classes or find_class_names(datasets))
 
 
-def names_in(datasets: Mapping[str, Dataset]) -> tuple[str, ...] | None:
+def find_class_names(datasets: Mapping[str, Dataset]) -> tuple[str, ...] | None:
     return next((dataset.classes for dataset in datasets.values() if dataset.classes), None)
 
 
-def fed_as_in(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | None:
+def find_feeding(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | None:
     """The pipeline for validation or testing, or another one that draws nothing, on pictures as their dataset gives them.
 
     Raises:
@@ -91,22 +91,22 @@ def fed_as_in(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | None:
     """
     for split, dataset in datasets.items():
         if dataset.to_image is carried_to_image and dataset.stages:
-            entry = entry_of(dataset)
-            if split in TESTED or not draws(dataset.stages, entry):
-                return feeding_through(dataset.stages, entry, grey=grey)
+            entry = make_entry(dataset)
+            if split in TESTED or not is_random(dataset.stages, entry):
+                return feed_through(dataset.stages, entry, grey=grey)
     return None
 
 
-def entry_of(dataset: Dataset) -> Entry:
+def make_entry(dataset: Dataset) -> Entry:
     """Puts a picture where the dataset's first sample has its own, in the same form: a pair, a dict, an array."""
     try:
         value = dataset.load(0).value
     except ClasslensError:
         return as_colour  # its files need not be here
-    return lambda image: put_in_place(value, picture_in(value), like(picture_in(value), image))
+    return lambda image: put_in_place(value, picture_in(value), convert_like(picture_in(value), image))
 
 
-def like(example: Thing, image: Image) -> Thing:
+def convert_like(example: Thing, image: Image) -> Thing:
     """A picture in the form of another one: Pillow's, an array or a tensor, grey or in colours."""
     if isinstance(example, Pillow.Image):
         return as_colour(image).convert(example.mode if example.mode in ("L", "RGBA") else "RGB")
@@ -120,7 +120,7 @@ def like(example: Thing, image: Image) -> Thing:
     return torch.from_numpy(pixels).to(example.dtype) if isinstance(example, Tensor) else pixels.astype(example.dtype)
 
 
-def scores(
+def compute_scores(
     module: nn.Module,
     name: str,
     grey: bool,  # noqa: FBT001 - bound by partial
@@ -132,32 +132,32 @@ def scores(
         ModelError: it does not take the batch, or nothing in what it returns is known for the class scores.
     """
     size = " x ".join(map(str, batch.shape[2:]))
-    names = classes_of(inside(module))
+    names = classes_of(unwrap_module(module))
     count = None if names is None else len(names)
     with users_code(f"{name}, given a picture of {size},", ModelError, hint=HOW_FED):
         return class_scores(module, lambda: module(to_input_channels(batch, grey=grey)), len(batch), count)
 
 
-def inside(module: nn.Module) -> nn.Module:
+def unwrap_module(module: nn.Module) -> nn.Module:
     """The network that `torch.compile` or data parallelism is wrapped around."""
     inner = getattr(module, "_orig_mod", None) or (module.module if isinstance(module, PARALLEL) else None)
-    return module if inner is None else inside(inner)
+    return module if inner is None else unwrap_module(inner)
 
 
-def told_by(module: nn.Module, name: str, *, grey: bool) -> Feeding:
+def infer_feeding(module: nn.Module, name: str, *, grey: bool) -> Feeding:
     """What a network says about its own pictures: timm's `pretrained_cfg`, else the usual."""
     if is_timm(module):
-        from classlens.adapters.timm import feeding_of
+        from classlens.adapters.timm import feeding_of_weights
 
-        return feeding_of(module, name)
+        return feeding_of_weights(module, name)
     said = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
     if isinstance(said, dict) and {"input_size", "mean", "std"} <= said.keys():
         height, width = tuple(said["input_size"])[-2:]
         encoding = Encoding("RGB", "CHW", 1.0, tuple(said["mean"]), tuple(said["std"]))
-        return replace(usual((height, width), name, grey=grey), encoding=encoding, notes=())
+        return replace(usual_feeding((height, width), name, grey=grey), encoding=encoding, notes=())
     side = getattr(getattr(module, "config", None), "image_size", None)
     reason = f"neither a test transform nor a dataset under 'val' stands beside {name}"
-    return usual(side if isinstance(side, int) else SIDE, reason, grey=grey)
+    return usual_feeding(side if isinstance(side, int) else SIDE, reason, grey=grey)
 
 
 def is_timm(module: nn.Module) -> bool:
@@ -277,14 +277,14 @@ def class_scores(module: nn.Module, call: Callable[[], Returned], batch: int, cl
     ancestry = Ancestry()
     with nullcontext() if module in CHOSEN else ancestry:
         returned = call()
-    tensors = dict(tensors_in(returned))
+    tensors = dict(find_tensors(returned))
     path = CHOSEN.get(module)
     if path not in tensors:
-        path = CHOSEN[module] = chosen(module, returned, tensors, batch, classes, ancestry)
-    return row_each(tensors[path], batch, bare=not path)
+        path = CHOSEN[module] = choose_scores(module, returned, tensors, batch, classes, ancestry)
+    return to_rows(tensors[path], batch, bare=not path)
 
 
-def chosen(
+def choose_scores(
     module: nn.Module,
     returned: Returned,
     tensors: Mapping[Path, Tensor],
@@ -299,7 +299,7 @@ def chosen(
         if (name,) in tensors:
             return (name,)
     real = {path: tensor for path, tensor in tensors.items() if tensor.is_floating_point()}
-    rows = {path: row_each(tensor, batch) for path, tensor in real.items()}
+    rows = {path: to_rows(tensor, batch) for path, tensor in real.items()}
     fitting = {path: one for path, one in rows.items() if one.ndim == 2 and len(one) == batch}
     counts = {
         classes,
@@ -314,13 +314,13 @@ def chosen(
     if last is not None and tensors[last].ndim > 1:  # one number a picture behind scores is a confidence or a loss
         return last
     raise ModelError(
-        f"{type(module).__name__} returns a {type(returned).__name__}{contents(tensors)}, "
+        f"{type(module).__name__} returns a {type(returned).__name__}{describe_tensors(tensors)}, "
         + ("and nothing says which are the class scores" if left else "not class scores"),
         hint=f"{WRAP}, or give it num_classes" if left else WRAP,
     )
 
 
-def contents(tensors: Mapping[Path, Tensor]) -> str:
+def describe_tensors(tensors: Mapping[Path, Tensor]) -> str:
     """The tensors in what was returned: ` of 1 x 512 and logits 1 x 10`."""
     shapes = [
         " ".join([*(str(step) for step in path if isinstance(step, str)), " x ".join(map(str, tensor.shape)) or "one number"])
@@ -329,7 +329,7 @@ def contents(tensors: Mapping[Path, Tensor]) -> str:
     return f" of {' and '.join(shapes)}" if shapes else ""
 
 
-def tensors_in(returned: Returned, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
+def find_tensors(returned: Returned, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
     """Every tensor in dicts, tuples, lists and dataclasses, and what is called `logits` in anything else."""
     if isinstance(returned, Tensor):
         yield path, returned
@@ -345,10 +345,10 @@ def tensors_in(returned: Returned, path: Path = ()) -> Iterator[tuple[Path, Tens
     else:
         inside = list(enumerate(returned)) if isinstance(returned, tuple | list) else []
     for step, member in inside:
-        yield from tensors_in(member, (*path, step))
+        yield from find_tensors(member, (*path, step))
 
 
-def row_each(tensor: Tensor, batch: int, *, bare: bool = False) -> Tensor:
+def to_rows(tensor: Tensor, batch: int, *, bare: bool = False) -> Tensor:
     """Scores as batch x classes where they lost a dimension of one, or have some to spare; else as they are.
 
     What a single picture gives may have lost its row, if it is all that is returned: elsewhere it is a loss, or boxes.
