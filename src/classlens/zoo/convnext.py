@@ -17,7 +17,7 @@ from classlens.config.settings import Settings
 from classlens.zoo.units import Activation, activation, find_arch, require_native
 
 
-class Arch(NamedTuple):
+class ConvNeXtArch(NamedTuple):
     """Blocks and channels of each stage, under the names that they have in a config."""
 
     depths: tuple[int, ...]
@@ -31,17 +31,17 @@ def doubling(first: int) -> tuple[int, ...]:
     return tuple(first * 2**stage for stage in range(4))
 
 
-ARCHES: Mapping[str, Arch] = {
-    "atto": Arch(SHALLOW, doubling(40)),
-    "femto": Arch(SHALLOW, doubling(48)),
-    "pico": Arch(SHALLOW, doubling(64)),
-    "nano": Arch((2, 2, 8, 2), doubling(80)),
-    "tiny": Arch((3, 3, 9, 3), doubling(96)),
-    "small": Arch(DEEP, doubling(96)),
-    "base": Arch(DEEP, doubling(128)),
-    "large": Arch(DEEP, doubling(192)),
-    "xlarge": Arch(DEEP, doubling(256)),
-    "huge": Arch(DEEP, doubling(352)),
+ARCHES: Mapping[str, ConvNeXtArch] = {
+    "atto": ConvNeXtArch(SHALLOW, doubling(40)),
+    "femto": ConvNeXtArch(SHALLOW, doubling(48)),
+    "pico": ConvNeXtArch(SHALLOW, doubling(64)),
+    "nano": ConvNeXtArch((2, 2, 8, 2), doubling(80)),
+    "tiny": ConvNeXtArch((3, 3, 9, 3), doubling(96)),
+    "small": ConvNeXtArch(DEEP, doubling(96)),
+    "base": ConvNeXtArch(DEEP, doubling(128)),
+    "large": ConvNeXtArch(DEEP, doubling(192)),
+    "xlarge": ConvNeXtArch(DEEP, doubling(256)),
+    "huge": ConvNeXtArch(DEEP, doubling(352)),
 }
 
 
@@ -130,7 +130,7 @@ class ConvNeXt(nn.Module):
     def __init__(self, options: ConvNeXtOptions) -> None:
         super().__init__()
         require_native("ConvNeXt", norm_cfg=(options.norm_cfg.get("type", "LN2d"), "LN2d"))
-        depths, channels = find_arch("ConvNeXt", options.arch, ARCHES, sizes=Arch._fields, kind=Arch)
+        depths, channels = find_arch("ConvNeXt", options.arch, ARCHES, sizes=ConvNeXtArch._fields, kind=ConvNeXtArch)
         act = activation(options.act_cfg)
         self.downsample_layers, self.stages = nn.ModuleList(), nn.ModuleList()
         patch, entering = options.stem_patch_size, options.in_channels

@@ -16,7 +16,7 @@ from classlens.config.settings import Settings
 from classlens.zoo.units import Chain, activation, find_arch, norm_layer
 
 
-class Arch(NamedTuple):
+class DenseNetArch(NamedTuple):
     """New channels per layer, layers per stage, channels of the stem."""
 
     growth: int
@@ -24,11 +24,11 @@ class Arch(NamedTuple):
     stem: int
 
 
-ARCHES: Mapping[str, Arch] = {
-    "121": Arch(32, (6, 12, 24, 16), 64),
-    "169": Arch(32, (6, 12, 32, 32), 64),
-    "201": Arch(32, (6, 12, 48, 32), 64),
-    "161": Arch(48, (6, 12, 36, 24), 96),
+ARCHES: Mapping[str, DenseNetArch] = {
+    "121": DenseNetArch(32, (6, 12, 24, 16), 64),
+    "169": DenseNetArch(32, (6, 12, 32, 32), 64),
+    "201": DenseNetArch(32, (6, 12, 48, 32), 64),
+    "161": DenseNetArch(48, (6, 12, 36, 24), 96),
 }
 
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from torch import nn
 
 from classlens.config.settings import Settings
-from classlens.zoo.mobilenet import SIGMOID, Parts, Residual, Shape, fused_residual, inverted_residual
+from classlens.zoo.mobilenet import SIGMOID, BlockShape, Residual, UnitParts, fused_residual, inverted_residual
 from classlens.zoo.units import ACTIVATIONS, Chain, SamePadConv2d, activation, find_arch, norm_name, round_width
 
 
-class Stage(NamedTuple):
+class StageRow(NamedTuple):
     """One row of the paper's table. `fused` joins expansion and spatial convolution into one (EdgeTPU)."""
 
     kernel: int
@@ -31,22 +31,22 @@ class Stage(NamedTuple):
 
 
 B0 = (
-    Stage(3, 1, 16, 1, 1),
-    Stage(3, 6, 24, 2, 2),
-    Stage(5, 6, 40, 2, 2),
-    Stage(3, 6, 80, 3, 2),
-    Stage(5, 6, 112, 3, 1),
-    Stage(5, 6, 192, 4, 2),
-    Stage(3, 6, 320, 1, 1),
+    StageRow(3, 1, 16, 1, 1),
+    StageRow(3, 6, 24, 2, 2),
+    StageRow(5, 6, 40, 2, 2),
+    StageRow(3, 6, 80, 3, 2),
+    StageRow(5, 6, 112, 3, 1),
+    StageRow(5, 6, 192, 4, 2),
+    StageRow(3, 6, 320, 1, 1),
 )
 LITE = tuple(stage._replace(squeeze=False) for stage in B0)
 EDGE = (
-    Stage(3, 4, 24, 1, 1, squeeze=False, fused=True, residual=False),
-    Stage(3, 8, 32, 2, 2, squeeze=False, fused=True),
-    Stage(3, 8, 48, 4, 2, squeeze=False, fused=True),
-    Stage(5, 8, 96, 5, 2, squeeze=False),
-    Stage(5, 8, 144, 4, 1, squeeze=False),
-    Stage(5, 8, 192, 2, 2, squeeze=False),
+    StageRow(3, 4, 24, 1, 1, squeeze=False, fused=True, residual=False),
+    StageRow(3, 8, 32, 2, 2, squeeze=False, fused=True),
+    StageRow(3, 8, 48, 4, 2, squeeze=False, fused=True),
+    StageRow(5, 8, 96, 5, 2, squeeze=False),
+    StageRow(5, 8, 144, 4, 1, squeeze=False),
+    StageRow(5, 8, 192, 2, 2, squeeze=False),
 )
 
 
@@ -54,7 +54,7 @@ EDGE = (
 class Scaling:
     """How a variant grows out of its table; Lite keeps the stem, the head and the two outer stages as they are."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[StageRow, ...]
     width: float
     depth: float
     lite: bool = False
@@ -92,7 +92,7 @@ class EfficientNetOptions:
     conv_cfg: Settings = field(default_factory=lambda: {"type": "Conv2dAdaptivePadding"})
 
 
-def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[nn.Module]], int]:
+def blocks_of(scaling: Scaling, parts: UnitParts, channels: int) -> tuple[list[list[nn.Module]], int]:
     """The blocks, grouped by resolution, and the channels that leave the last one."""
     groups: list[list[nn.Module]] = [[]]
     for index, row in enumerate(scaling.stages):
@@ -105,7 +105,7 @@ def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[
             # The first EdgeTPU block expands as if it came from its table's 24 channels, not from the stem's 32.
             expansion = 3 if row.fused and index == repeat == 0 else row.expansion
             squeezed = channels // 4 if row.squeeze else None
-            shape = Shape(channels, channels * expansion, width, row.kernel, stride, squeezed)
+            shape = BlockShape(channels, channels * expansion, width, row.kernel, stride, squeezed)
             if row.fused:
                 groups[-1].append(fused_residual(shape, parts, shortcut=row.residual))
             else:
@@ -124,7 +124,7 @@ class EfficientNet(Chain):
         scaling = find_arch("EfficientNet", options.arch, ARCHES)
         act = activation(options.act_cfg) if options.act_cfg else ACTIVATIONS["ReLU6" if scaling.lite else "Swish"]
         same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
-        parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
+        parts = UnitParts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
         stem = 32 if scaling.lite else round_width(32 * scaling.width)
         groups, channels = blocks_of(scaling, parts, stem)
         head = 1280 if scaling.lite else round_width(1280 * scaling.width)
@@ -183,7 +183,7 @@ class EfficientNetV2(Chain):
         arch = find_arch("EfficientNetV2", options.arch, V2_ARCHES)
         act = activation(options.act_cfg)
         same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
-        parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
+        parts = UnitParts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
         self.layers = nn.ModuleList([parts.unit((options.in_channels, arch.stem), 3, stride=2)])
         entering = arch.stem
         for stage, (repeats, leaving) in enumerate(zip(arch.repeats, arch.channels, strict=True)):
@@ -200,12 +200,12 @@ class EfficientNetV2(Chain):
             self.default_layer = f"layers.{asked}.{norm_name(last[1])}"
 
 
-def block_of(stage: int, channels: tuple[int, int], parts: Parts, *, first: bool) -> nn.Module:
+def block_of(stage: int, channels: tuple[int, int], parts: UnitParts, *, first: bool) -> nn.Module:
     """One block of a stage; the first one strides."""
     if stage == 0:
         return Residual(dict(parts.unit(channels, 3).named_children()), shortcut=channels[0] == channels[1])
     stride = STRIDES[stage] if first else 1
     inside = channels[0] * EXPANSIONS[stage]
     if stage < FUSED:
-        return fused_residual(Shape(channels[0], inside, channels[1], 3, stride), parts)
-    return inverted_residual(Shape(channels[0], inside, channels[1], 3, stride, channels[0] // 4), parts)
+        return fused_residual(BlockShape(channels[0], inside, channels[1], 3, stride), parts)
+    return inverted_residual(BlockShape(channels[0], inside, channels[1], 3, stride, channels[0] // 4), parts)

@@ -30,7 +30,7 @@ SIGMOID = ACTIVATIONS["Sigmoid"]
 
 
 @dataclass(frozen=True)
-class Shape:
+class BlockShape:
     """Channels in, inside and out; kernel and stride; the width of the gate's waist, None without a gate."""
 
     entering: int
@@ -42,7 +42,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Parts:
+class UnitParts:
     """What every unit of one network is made of; `gate` are the two activations of squeeze-and-excitation."""
 
     conv: type[nn.Conv2d]
@@ -71,7 +71,7 @@ class Residual(Chain):
         return features + inside if self.shortcut else inside
 
 
-def inverted_residual(shape: Shape, parts: Parts) -> Residual:
+def inverted_residual(shape: BlockShape, parts: UnitParts) -> Residual:
     """Expand (where the inside is wider), convolve each channel, gate, project."""
     inside = shape.inside
     units: dict[str, nn.Module] = {}
@@ -84,7 +84,7 @@ def inverted_residual(shape: Shape, parts: Parts) -> Residual:
     return Residual(units, shortcut=shape.stride == 1 and shape.entering == shape.leaving)
 
 
-def fused_residual(shape: Shape, parts: Parts, *, shortcut: bool = True) -> Residual:
+def fused_residual(shape: BlockShape, parts: UnitParts, *, shortcut: bool = True) -> Residual:
     """Expand by a full spatial convolution, gate, project."""
     units: dict[str, nn.Module] = {}
     units["conv1"] = parts.unit((shape.entering, shape.inside), shape.kernel, stride=shape.stride)
@@ -129,7 +129,7 @@ class MobileNetV2Options:
     conv_cfg: None = None
 
 
-def bottleneck(channels: tuple[int, int], stride: int, expansion: int, parts: Parts) -> Residual:
+def bottleneck(channels: tuple[int, int], stride: int, expansion: int, parts: UnitParts) -> Residual:
     """Expand, convolve each channel, project: units `conv.0`, `conv.1`, ..."""
     inside = channels[0] * expansion
     units = [parts.unit((channels[0], inside), 1)] if expansion != 1 else []
@@ -146,7 +146,7 @@ class MobileNetV2(Chain):
     def __init__(self, options: MobileNetV2Options) -> None:
         super().__init__()
         act = activation(options.act_cfg)
-        parts = Parts(nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
+        parts = UnitParts(nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
         entering = round_width(V2_STEM * options.widen_factor)
         self.conv1 = parts.unit((3, entering), 3, stride=2)
         for number, row in enumerate(ROWS, start=1):
@@ -237,13 +237,13 @@ class MobileNetV3(Chain):
         super().__init__()
         rows, width = find_arch("MobileNetV3", options.arch, V3_ARCHES)
         gate = (ACTIVATIONS["ReLU"], ACTIVATIONS["HSigmoid"])
-        parts = Parts(nn.Conv2d, options.norm_cfg, ACTIVATIONS["HSwish"], gate)
+        parts = UnitParts(nn.Conv2d, options.norm_cfg, ACTIVATIONS["HSwish"], gate)
         self.layer0 = parts.unit((3, V3_STEM), 3, stride=2)
         entering, in_table = V3_STEM, V3_STEM
         for number, row in enumerate(rows, start=1):
             inside, leaving = round_width(entering * row.inside / in_table), round_width(row.channels * width)
             squeezed = round_width(inside / 4) if row.squeeze else None
-            shape = Shape(entering, inside, leaving, row.kernel, row.stride, squeezed)
+            shape = BlockShape(entering, inside, leaving, row.kernel, row.stride, squeezed)
             block = inverted_residual(shape, replace(parts, act=ACTIVATIONS[row.act]))
             self.add_module(f"layer{number}", block)
             entering, in_table = leaving, row.channels

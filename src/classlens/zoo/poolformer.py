@@ -16,11 +16,11 @@ from classlens.config.settings import Settings
 from classlens.zoo.units import Activation, Chain, activation, find_arch, plain_type, read_options, require_native
 
 Features = Float[Tensor, "b c h w"]
-Arch = tuple[tuple[int, ...], tuple[int, ...]]
+PoolFormerArch = tuple[tuple[int, ...], tuple[int, ...]]
 """Blocks and channels of the four stages."""
 
 NARROW, WIDE = (64, 128, 320, 512), (96, 192, 384, 768)
-ARCHES: Mapping[str, Arch] = {
+ARCHES: Mapping[str, PoolFormerArch] = {
     "s12": ((2, 2, 6, 2), NARROW),
     "s24": ((4, 4, 12, 4), NARROW),
     "s36": ((6, 6, 18, 6), NARROW),
@@ -62,7 +62,7 @@ class Pooling(nn.Module):
         return means - features
 
 
-class Affine(nn.Module):
+class ChannelAffine(nn.Module):
     """A scale and a shift of each channel, less the channel itself."""
 
     def __init__(self, channels: int) -> None:
@@ -84,7 +84,7 @@ class Mlp(Chain):
         self.fc2 = nn.Conv2d(4 * channels, channels, 1)
 
 
-class Block(nn.Module):
+class PoolFormerBlock(nn.Module):
     """Norm and mixer, norm and layers, each scaled and added; without a mixer one norm does the work of both."""
 
     def __init__(
@@ -132,7 +132,7 @@ class PoolFormer(Chain):
         self.patch_embed = Embed(first, options.in_patch_size, options.in_stride, options.in_pad)
         parts: list[nn.Module] = []
         for stage, (depth, width) in enumerate(zip(depths, channels, strict=True)):
-            parts.append(nn.Sequential(*(Block(width, mixer(width), norm, act) for _ in range(depth))))
+            parts.append(nn.Sequential(*(PoolFormerBlock(width, mixer(width), norm, act) for _ in range(depth))))
             if stage < len(depths) - 1:
                 pair = (width, channels[stage + 1])
                 parts.append(Embed(pair, options.down_patch_size, options.down_stride, options.down_pad))
@@ -149,4 +149,4 @@ def poolformer(settings: Settings) -> PoolFormer:
     require_native(family, norm_cfg=(options.norm_cfg.get("type"), "GN"), out_indices=(last % (LAST + 1), LAST))
     if family == "PoolFormer":
         return PoolFormer(options, lambda width: Pooling(options.pool_size))
-    return PoolFormer(options, lambda width: None if options.deploy else Affine(width))
+    return PoolFormer(options, lambda width: None if options.deploy else ChannelAffine(width))

@@ -70,7 +70,7 @@ class ResNetOptions:
 
 
 @dataclass(frozen=True)
-class Place:
+class BlockPlace:
     """Where a block sits: channels in, inside and out; stride, dilation and groups of its 3x3."""
 
     entering: int
@@ -81,10 +81,10 @@ class Place:
     groups: int = 1
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """A residual block of either kind: convolutions with norms, an optional gate, a shortcut."""
 
-    def __init__(self, place: Place, options: ResNetOptions) -> None:
+    def __init__(self, place: BlockPlace, options: ResNetOptions) -> None:
         super().__init__()
         self.norms: list[str] = []
         convs = bottleneck_convs(place, options) if options.bottleneck else basic_convs(place)
@@ -115,14 +115,14 @@ class Block(nn.Module):
         return summed
 
 
-def basic_convs(place: Place) -> list[nn.Conv2d]:
+def basic_convs(place: BlockPlace) -> list[nn.Conv2d]:
     return [
         padded_conv((place.entering, place.inside), 3, stride=place.stride, dilation=place.dilation),
         padded_conv((place.inside, place.leaving), 3),
     ]
 
 
-def bottleneck_convs(place: Place, options: ResNetOptions) -> list[nn.Conv2d]:
+def bottleneck_convs(place: BlockPlace, options: ResNetOptions) -> list[nn.Conv2d]:
     """1x1, 3x3, 1x1; `style` says which of the first two strides."""
     first, second = (place.stride, 1) if options.style == "caffe" else (1, place.stride)
     inside = (place.inside, place.inside)
@@ -133,7 +133,7 @@ def bottleneck_convs(place: Place, options: ResNetOptions) -> list[nn.Conv2d]:
     ]
 
 
-def shortcut(place: Place, options: ResNetOptions) -> nn.Sequential:
+def shortcut(place: BlockPlace, options: ResNetOptions) -> nn.Sequential:
     """1x1 convolution and norm; in V1d an average pool does the striding before them."""
     norm = norm_layer(place.leaving, options.norm_cfg)
     if options.avg_down and place.stride != 1:
@@ -190,7 +190,9 @@ def add_stages(
         rows = []
         for block in range(blocks):
             stride = options.strides[stage] if block == 0 else 1
-            rows.append(Block(Place(entering, inside, leaving, stride, options.dilations[stage], groups), options))
+            rows.append(
+                ResidualBlock(BlockPlace(entering, inside, leaving, stride, options.dilations[stage], groups), options)
+            )
             entering = leaving
         network.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
         if stage <= options.out_indices[-1]:
@@ -229,7 +231,7 @@ STEP = 8
 """Widths are multiples of it."""
 
 
-class Line(NamedTuple):
+class RegNetLine(NamedTuple):
     """First width, slope and quantisation step of the widths; channels per group; blocks."""
 
     first: int
@@ -239,15 +241,15 @@ class Line(NamedTuple):
     depth: int
 
 
-ARCHES: Mapping[str, Line] = {
-    "regnetx_400mf": Line(24, 24.48, 2.54, 16, 22),
-    "regnetx_800mf": Line(56, 35.73, 2.28, 16, 16),
-    "regnetx_1.6gf": Line(80, 34.01, 2.25, 24, 18),
-    "regnetx_3.2gf": Line(88, 26.31, 2.25, 48, 25),
-    "regnetx_4.0gf": Line(96, 38.65, 2.43, 40, 23),
-    "regnetx_6.4gf": Line(184, 60.83, 2.07, 56, 17),
-    "regnetx_8.0gf": Line(80, 49.56, 2.88, 120, 23),
-    "regnetx_12gf": Line(168, 73.36, 2.37, 112, 19),
+ARCHES: Mapping[str, RegNetLine] = {
+    "regnetx_400mf": RegNetLine(24, 24.48, 2.54, 16, 22),
+    "regnetx_800mf": RegNetLine(56, 35.73, 2.28, 16, 16),
+    "regnetx_1.6gf": RegNetLine(80, 34.01, 2.25, 24, 18),
+    "regnetx_3.2gf": RegNetLine(88, 26.31, 2.25, 48, 25),
+    "regnetx_4.0gf": RegNetLine(96, 38.65, 2.43, 40, 23),
+    "regnetx_6.4gf": RegNetLine(184, 60.83, 2.07, 56, 17),
+    "regnetx_8.0gf": RegNetLine(80, 49.56, 2.88, 120, 23),
+    "regnetx_12gf": RegNetLine(168, 73.36, 2.37, 112, 19),
 }
 
 
@@ -271,7 +273,7 @@ class RegNetOptions:
     conv_cfg: None = None
 
 
-def stages_of(line: Line) -> list[tuple[int, int]]:
+def stages_of(line: RegNetLine) -> list[tuple[int, int]]:
     """(width, blocks) of each stage: the line, rounded to powers of `ratio`, then to whole groups."""
     widths = []
     for block in range(line.depth):
@@ -291,7 +293,7 @@ class RegNet(Chain):
         super().__init__()
         if isinstance(options.arch, Mapping):
             require_native("RegNet", bot_mul=(options.arch.get("bot_mul", 1.0), 1.0))
-        line = find_arch("RegNet", options.arch, ARCHES, sizes=("w0", "wa", "wm", "group_w", "depth"), kind=Line)
+        line = find_arch("RegNet", options.arch, ARCHES, sizes=("w0", "wa", "wm", "group_w", "depth"), kind=RegNetLine)
         norm = norm_layer(options.stem_channels, options.norm_cfg)
         self.conv1 = padded_conv((options.in_channels, options.stem_channels), 3, stride=2)
         self.add_module(f"{norm_name(norm)}1", norm)

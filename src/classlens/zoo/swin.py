@@ -213,7 +213,7 @@ class PatchMerging(nn.Module):
         return reduced
 
 
-class Stage(nn.Module):
+class SwinStage(nn.Module):
     """Blocks with plain and shifted windows in turn, then the merging, which the backbone calls."""
 
     def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
@@ -249,7 +249,7 @@ class Swin(nn.Module):
                 SwinBlock(width, heads, Windowing(side, side // 2 * (block % 2)), options) for block in range(depth)
             ]
             merging = PatchMerging(width, options.eps) if number < len(arch.depths) - 1 else None
-            self.stages.append(Stage(blocks, merging))
+            self.stages.append(SwinStage(blocks, merging))
             if number in options.out_indices:
                 self.add_module(f"norm{number}", nn.LayerNorm(width, eps=options.eps))
 

@@ -18,7 +18,7 @@ from classlens.zoo.units import Chain, find_arch
 Features = Float[Tensor, "b c h w"]
 
 
-class Arch(NamedTuple):
+class VanArch(NamedTuple):
     """Channels, blocks and widening of the feed-forward of each stage."""
 
     channels: tuple[int, ...]
@@ -27,14 +27,14 @@ class Arch(NamedTuple):
 
 
 USUAL = (64, 128, 320, 512)
-ARCHES: Mapping[str, Arch] = {
-    **dict.fromkeys(("t", "tiny", "b0"), Arch((32, 64, 160, 256), (3, 3, 5, 2))),
-    **dict.fromkeys(("s", "small", "b1"), Arch(USUAL, (2, 2, 4, 2))),
-    **dict.fromkeys(("b", "base", "b2"), Arch(USUAL, (3, 3, 12, 3))),
-    **dict.fromkeys(("l", "large", "b3"), Arch(USUAL, (3, 5, 27, 3))),
-    "b4": Arch(USUAL, (3, 6, 40, 3)),
-    "b5": Arch((96, 192, 480, 768), (3, 3, 24, 3)),
-    "b6": Arch((96, 192, 384, 768), (6, 6, 90, 6)),
+ARCHES: Mapping[str, VanArch] = {
+    **dict.fromkeys(("t", "tiny", "b0"), VanArch((32, 64, 160, 256), (3, 3, 5, 2))),
+    **dict.fromkeys(("s", "small", "b1"), VanArch(USUAL, (2, 2, 4, 2))),
+    **dict.fromkeys(("b", "base", "b2"), VanArch(USUAL, (3, 3, 12, 3))),
+    **dict.fromkeys(("l", "large", "b3"), VanArch(USUAL, (3, 5, 27, 3))),
+    "b4": VanArch(USUAL, (3, 6, 40, 3)),
+    "b5": VanArch((96, 192, 480, 768), (3, 3, 24, 3)),
+    "b6": VanArch((96, 192, 384, 768), (6, 6, 90, 6)),
 }
 
 
@@ -110,7 +110,7 @@ class VANBlock(nn.Module):
         return changed
 
 
-class PatchEmbed(Chain):
+class OverlapEmbed(Chain):
     """A strided convolution with overlap, and its norm."""
 
     def __init__(self, channels: tuple[int, int], kernel: int, stride: int) -> None:
@@ -132,7 +132,7 @@ class VAN(nn.Module):
         self.last = options.out_indices[-1] + 1
         for number, (width, depth, widen) in enumerate(zip(*arch, strict=True), start=1):
             kernel, stride = options.patch_sizes[number - 1], 4 if number == 1 else 2
-            self.add_module(f"patch_embed{number}", PatchEmbed((entering, width), kernel, stride))
+            self.add_module(f"patch_embed{number}", OverlapEmbed((entering, width), kernel, stride))
             self.add_module(f"blocks{number}", nn.ModuleList(VANBlock(width, widen) for _ in range(depth)))
             self.add_module(f"norm{number}", norm(width))
             entering = width

@@ -84,7 +84,7 @@ class ViTOptions:
 
 
 @dataclass(frozen=True)
-class Kind:
+class TokenKind:
     """What sets the three types apart: extra tokens, and whether the class token has a position."""
 
     extra: int
@@ -95,7 +95,7 @@ class Kind:
 class VisionTransformer(nn.Module):
     """Patches and extra tokens through the encoder; returns what `out_type` names."""
 
-    def __init__(self, options: ViTOptions, width: Width, kind: Kind) -> None:
+    def __init__(self, options: ViTOptions, width: Width, kind: TokenKind) -> None:
         super().__init__()
         self.options, self.placed, self.grid = options, kind.placed, options.grid
         self.extra_tokens = kind.extra
@@ -174,11 +174,11 @@ def vision_transformer(settings: Settings) -> VisionTransformer:
     require_native(family, patch_cfg=(sorted(set(options.patch_cfg) - {"bias"}), []))
     width = find_arch(family, options.arch, DEIT3_ARCHES if family == "DeiT3" else ARCHES, sizes=SIZES, kind=Width)
     if family == "DeiT3":
-        return VisionTransformer(options, width, Kind(extra=1, placed=0, scaled=options.use_layer_scale))
+        return VisionTransformer(options, width, TokenKind(extra=1, placed=0, scaled=options.use_layer_scale))
     if family == "DistilledVisionTransformer":
-        return VisionTransformer(options, width, Kind(extra=2, placed=2, scaled=False))
+        return VisionTransformer(options, width, TokenKind(extra=2, placed=2, scaled=False))
     extra = int(options.with_cls_token)
-    return VisionTransformer(options, width, Kind(extra, extra, scaled=options.layer_scale_init_value > 0))
+    return VisionTransformer(options, width, TokenKind(extra, extra, scaled=options.layer_scale_init_value > 0))
 
 
 SPLITS = ((7, 4, 2), (3, 2, 1), (3, 2, 1))

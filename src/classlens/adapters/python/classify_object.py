@@ -70,7 +70,7 @@ ALONE = 'give the pictures, too: data = ("folder:PATH", transform)'
 
 
 @dataclass(frozen=True)
-class Parts:
+class UsersObjects:
     """The user's objects, sorted; what was not given is None or empty. `others` are sources opened by an address.
 
     `twice` says of what two were given where one can be meant: an error only if that part is asked for.
@@ -129,13 +129,13 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     return source
 
 
-def sort_objects(things: Iterable[tuple[str, Thing]], origin: str, options: Options) -> Parts:
+def sort_objects(things: Iterable[tuple[str, Thing]], origin: str, options: Options) -> UsersObjects:
     """The objects, each with the key that it stands under, in their places.
 
     Raises:
         ConfigError: an object is of no known kind.
     """
-    held = {one.name: getattr(Parts(), one.name) for one in fields(Parts)}
+    held = {one.name: getattr(UsersObjects(), one.name) for one in fields(UsersObjects)}
     datasets: dict[str, Thing] = {}
     functions: dict[str, Function] = {}
     twice: dict[str, str] = {}
@@ -160,10 +160,10 @@ def sort_objects(things: Iterable[tuple[str, Thing]], origin: str, options: Opti
             if held[name] is not None and held[name] is not thing:
                 twice[name] = f"{type(held[name]).__name__} and {type(thing).__name__}"
             held[name] = thing
-    return Parts(**{**held, "datasets": datasets, "functions": functions, "twice": twice})
+    return UsersObjects(**{**held, "datasets": datasets, "functions": functions, "twice": twice})
 
 
-def check_single(parts: Parts, *names: str) -> None:
+def check_single(parts: UsersObjects, *names: str) -> None:
     """Refuse two objects where one can be meant.
 
     Raises:
@@ -174,7 +174,7 @@ def check_single(parts: Parts, *names: str) -> None:
             raise ConfigError(f"there are two objects for the {name}: {parts.twice[name]}", hint="give one of them")
 
 
-def plan_of(parts: Parts) -> Plan | None:
+def plan_of(parts: UsersObjects) -> Plan | None:
     """The length of the run: a `Clock`, or `epochs` beside a DataLoader for training or beside `steps_per_epoch`."""
     check_single(parts, "clock")
     loader: Thing = parts.datasets.get("train")
@@ -189,7 +189,7 @@ def plan_of(parts: Parts) -> Plan | None:
     return Plan(lambda size, gpus: clock)
 
 
-def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
+def open_dataset(parts: UsersObjects, origin: str, split: str) -> Dataset:
     """One of the datasets, with the transform and the augmentation that stand beside it behind its own stages.
 
     Raises:
@@ -216,7 +216,7 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
     return replace(extend_dataset(opened, [*in_loader, *behind]), batch=read_batch_plan(given, mixing, own))
 
 
-def open_schedule(parts: Parts) -> Schedule:
+def open_schedule(parts: UsersObjects) -> Schedule:
     """The user's schedule, or the rules read off functions, or off the optimizers and their schedulers."""
     check_single(parts, "schedule")
     if parts.schedule is not None:
@@ -232,7 +232,7 @@ def open_schedule(parts: Parts) -> Schedule:
     return found
 
 
-def open_classifier(parts: Parts, origin: str, options: Options, checkpoint: str | None) -> "Classifier":
+def open_classifier(parts: UsersObjects, origin: str, options: Options, checkpoint: str | None) -> "Classifier":
     """The network with the weights at `checkpoint`, or as the user gave it; fed and named as what stands beside it says."""
     from classlens.adapters.python.network import classifier_of
 
@@ -251,7 +251,7 @@ def open_classifier(parts: Parts, origin: str, options: Options, checkpoint: str
     return replace(found, classes=parts.classes) if parts.classes else found
 
 
-def datasets_beside(parts: Parts, origin: str) -> Mapping[str, Dataset]:
+def datasets_beside(parts: UsersObjects, origin: str) -> Mapping[str, Dataset]:
     """The datasets that stand beside a network, those for validation and testing first."""
     opened: dict[str, Dataset] = {}
     for split in ("val", "test", "train"):

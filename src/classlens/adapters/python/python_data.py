@@ -180,7 +180,7 @@ class _Caught(BaseException):
 
 
 @dataclass(frozen=True, eq=False)
-class Pipeline:
+class DatasetPipeline:
     """A dataset's transform, the attributes it stands under, and whether it takes picture and label together."""
 
     transform: Thing
@@ -260,19 +260,19 @@ def unwrap_subsets(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:
     return dataset, indices
 
 
-def find_pipeline(dataset: Thing) -> Pipeline | None:
+def find_pipeline(dataset: Thing) -> DatasetPipeline | None:
     """The transform that the dataset applies to its pictures: under its usual name, or the only one there is."""
     own: Mapping[str, Thing] = getattr(dataset, "__dict__", {})
     both = own.get("transforms")
     if both is not None and type(both).__name__ != "StandardTransform":
-        return Pipeline(both, ("transforms",), joint=True)
+        return DatasetPipeline(both, ("transforms",), joint=True)
     if own.get("transform") is not None:
-        return Pipeline(own["transform"], tuple(name for name in ("transform", "transforms") if name in own))
+        return DatasetPipeline(own["transform"], tuple(name for name in ("transform", "transforms") if name in own))
     found = [name for name, value in own.items() if kinds.is_transform(value)]
-    return Pipeline(own[found[0]], (found[0],)) if len(found) == 1 else None
+    return DatasetPipeline(own[found[0]], (found[0],)) if len(found) == 1 else None
 
 
-def replace_pipeline(dataset: Thing, pipeline: Pipeline, answer: Callable[[Thing], Thing]) -> Thing:
+def replace_pipeline(dataset: Thing, pipeline: DatasetPipeline, answer: Callable[[Thing], Thing]) -> Thing:
     """A shallow copy of the dataset with something else where its pipeline stood."""
     other = copy(dataset)
     for name in pipeline.attributes:
@@ -340,7 +340,7 @@ def load_sample(raw: Thing, index: int, *, repeatable: bool) -> Carried:
 
 
 def sample_reader(
-    dataset: Thing, probes: Sequence[int], place: Callable[[int], int], pipeline: Pipeline | None
+    dataset: Thing, probes: Sequence[int], place: Callable[[int], int], pipeline: DatasetPipeline | None
 ) -> Callable[[int], Sample]:
     """File and label of a sample by its number.
 
