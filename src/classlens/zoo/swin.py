@@ -16,7 +16,7 @@ from torch.nn import functional
 from classlens.arrays import Float, Int
 from classlens.config.settings import Settings
 from classlens.zoo.transformer import FeedForward, LayerOptions, PatchEmbed, Tokens
-from classlens.zoo.units import find_arch, require_native
+from classlens.zoo.units import Chain, find_arch, require_native
 
 Map = Float[Tensor, "b height width channels"]
 Windows = Float[Tensor, "windows places channels"]
@@ -213,22 +213,37 @@ class PatchMerging(nn.Module):
         return reduced
 
 
-class SwinStage(nn.Module):
-    """Blocks with plain and shifted windows in turn, then the merging, which the backbone calls."""
+class SwinStage(Chain):
+    """Blocks with plain and shifted windows in turn; a merging `before` them runs first, one `behind` is called later."""
 
-    def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
-        super().__init__()
+    def __init__(
+        self, blocks: list[nn.Module], *, before: nn.Module | None = None, behind: nn.Module | None = None
+    ) -> None:
+        super().__init__({} if before is None else {"downsample": before})
         self.blocks = nn.ModuleList(blocks)
-        if downsample is not None:
-            self.downsample = downsample
-
-    def forward(self, tokens: Map) -> Map:
-        for block in self.blocks:
-            tokens = block(tokens)
-        return tokens
+        if behind is not None:
+            self.downsample = behind
+        first = [] if before is None else ["downsample"]
+        self.order = [*first, *(f"blocks.{number}" for number in range(len(blocks)))]
 
 
-class Swin(nn.Module):
+class WindowNetwork(nn.Module):
+    """Patches, the parts that `order` names, and the norm of the last stage of `out_indices`, as a map."""
+
+    extra_tokens = 0
+    order: list[str]
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Features of the stage asked for."""
+        rows, grid = self.get_submodule("patch_embed")(images)
+        tokens = rows.reshape(len(rows), *grid, -1)
+        for name in self.order:
+            tokens = self.get_submodule(name)(tokens)
+        normed: Tokens = self.get_submodule(str(self.default_layer))(tokens.flatten(1, 2))
+        return normed.transpose(1, 2).reshape(len(rows), -1, *tokens.shape[1:3])
+
+
+class Swin(WindowNetwork):
     """Patches, stages and the norm of the last stage of `out_indices`, as a map."""
 
     OPTIONS = SwinOptions
@@ -237,11 +252,11 @@ class Swin(nn.Module):
         super().__init__()
         require_native("SwinTransformer", patch_cfg=(dict(options.patch_cfg), {}))
         arch = find_arch("SwinTransformer", options.arch, ARCHES, sizes=SIZES, kind=SwinArch)
-        self.extra_tokens = 0
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
-        self.last = options.out_indices[-1]
-        self.default_layer = f"norm{self.last}"
+        last = options.out_indices[-1]
+        self.default_layer = f"norm{last}"
+        self.order = [f"stages.{number // 2}{'.downsample' * (number % 2)}" for number in range(2 * last + 1)]
         for number, (depth, heads) in enumerate(zip(arch.depths, arch.heads, strict=True)):
             width = arch.channels * 2**number
             side = window_side(options, number)
@@ -249,19 +264,9 @@ class Swin(nn.Module):
                 SwinBlock(width, heads, Windowing(side, side // 2 * (block % 2)), options) for block in range(depth)
             ]
             merging = PatchMerging(width, options.eps) if number < len(arch.depths) - 1 else None
-            self.stages.append(SwinStage(blocks, merging))
+            self.stages.append(SwinStage(blocks, behind=merging))
             if number in options.out_indices:
                 self.add_module(f"norm{number}", nn.LayerNorm(width, eps=options.eps))
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        rows, grid = self.patch_embed(images)
-        tokens = rows.reshape(len(rows), *grid, -1)
-        for number in range(self.last + 1):
-            tokens = self.stages[number](tokens)
-            if number < self.last:
-                tokens = self.get_submodule(f"stages.{number}.downsample")(tokens)
-        normed: Tokens = self.get_submodule(f"norm{self.last}")(tokens.flatten(1, 2))
-        return normed.transpose(1, 2).reshape(len(rows), -1, *tokens.shape[1:3])
 
 
 def window_side(options: SwinOptions, number: int) -> int:
@@ -376,42 +381,24 @@ class SwinBlockV2(nn.Module):
         return changed
 
 
-class StageV2(nn.Module):
-    """The merging in front of all stages but the first, then the blocks."""
-
-    def __init__(self, downsample: nn.Module | None, blocks: list[nn.Module]) -> None:
-        super().__init__()
-        if downsample is not None:
-            self.downsample = downsample
-        self.merges = downsample is not None
-        self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, tokens: Map) -> Map:
-        if self.merges:
-            tokens = self.downsample(tokens)
-        for block in self.blocks:
-            tokens = block(tokens)
-        return tokens
-
-
-class SwinV2(nn.Module):
+class SwinV2(WindowNetwork):
     """Patches, stages and the norm of the last stage of `out_indices`, as a map."""
 
     OPTIONS = SwinV2Options
 
     def __init__(self, options: SwinV2Options) -> None:
         super().__init__()
-        self.extra_tokens = 0
         arch = find_arch("SwinTransformerV2", options.arch, V2_ARCHES)
         self.eps = float(options.norm_cfg.get("eps", 1e-5))
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
-        self.last = options.out_indices[-1]
-        self.default_layer = f"norm{self.last}"
+        last = options.out_indices[-1]
+        self.default_layer = f"norm{last}"
+        self.order = [f"stages.{number}" for number in range(last + 1)]
         for number in range(len(arch.depths)):
             width = arch.channels * 2**number
             merging = PatchMerging(width // 2, self.eps, norm_first=False) if number else None
-            self.stages.append(StageV2(merging, self.blocks_of(number, arch, options)))
+            self.stages.append(SwinStage(self.blocks_of(number, arch, options), before=merging))
             if number in options.out_indices:
                 self.add_module(f"norm{number}", nn.LayerNorm(width, eps=self.eps))
 
@@ -428,11 +415,3 @@ class SwinV2(nn.Module):
             extra = bool(every) and (block + 1) % every == 0
             blocks.append(SwinBlockV2(attention, width, eps=self.eps, extra_norm=extra))
         return blocks
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        rows, grid = self.patch_embed(images)
-        tokens = rows.reshape(len(rows), *grid, -1)
-        for stage in self.stages[: self.last + 1]:
-            tokens = stage(tokens)
-        normed: Tokens = self.get_submodule(f"norm{self.last}")(tokens.flatten(1, 2))
-        return normed.transpose(1, 2).reshape(len(rows), -1, *tokens.shape[1:3])
