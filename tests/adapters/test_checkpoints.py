@@ -16,7 +16,7 @@ import torch
 
 from classlens.adapters.openmm.upgrades import load_weights
 from classlens.checkpoints.download import find_checkpoint
-from classlens.checkpoints.weights import read_weights
+from classlens.checkpoints.load_checkpoint import read_weights
 from classlens.errors import DataError, MissingDependency
 from classlens.zoo.build import build_network
 

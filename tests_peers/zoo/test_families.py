@@ -16,7 +16,7 @@ from classlens.adapters.openmm.upgrades import load_weights
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.cam.layers import default_layer
-from classlens.checkpoints.weights import read_weights
+from classlens.checkpoints.load_checkpoint import read_weights
 from classlens.image import Encoding, Image
 from classlens.zoo.build import build_network
 from tests_peers.zoo.families import CASES

@@ -41,7 +41,7 @@ from classlens.adapters.test_transform import (
 )
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.weights import list_names, load_checkpoint
+from classlens.checkpoints.load_checkpoint import list_names, load_checkpoint
 from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image
 from classlens.pipelines.carried import Array, Foreign, array_of, channels, fitted

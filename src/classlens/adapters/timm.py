@@ -19,7 +19,7 @@ from classlens.adapters import Options
 from classlens.adapters.hub import UNTRAINED, Setting, is_at_hand, out_of_reach, reachable, split_settings
 from classlens.adapters.test_transform import Feeding, check_channels, grey_scores, read_feeding, takes_grey
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.weights import FED_AS, load_checkpoint
+from classlens.checkpoints.load_checkpoint import FED_AS, load_checkpoint
 from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
 

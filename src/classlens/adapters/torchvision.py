@@ -16,7 +16,7 @@ from classlens.adapters import Options
 from classlens.adapters.hub import UNTRAINED, Setting, out_of_reach, reachable, split_settings
 from classlens.adapters.test_transform import read_feeding
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.weights import FED_AS, load_checkpoint
+from classlens.checkpoints.load_checkpoint import FED_AS, load_checkpoint
 from classlens.errors import ConfigError, NotFound
 from classlens.pipelines.carried import Foreign
 from classlens.source import Source

@@ -24,7 +24,7 @@ from classlens.adapters.test_transform import check_channels, grey_scores, read_
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
-from classlens.checkpoints.weights import Weights, read_weights
+from classlens.checkpoints.load_checkpoint import Weights, read_weights
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, DataError, NotOffered, first_line, suggestion
 from classlens.image import Encoding, Image

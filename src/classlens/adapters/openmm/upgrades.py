@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from classlens.arrays import Float
-from classlens.checkpoints.weights import LISTED, fit_weights, match_names
+from classlens.checkpoints.load_checkpoint import LISTED, fit_weights, match_names
 from classlens.zoo.transformer import interpolate_positions
 
 FOLDED = ".branch_reparam.weight"

@@ -37,7 +37,7 @@ from classlens.adapters.test_transform import (
 )
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind
-from classlens.checkpoints.weights import load_checkpoint
+from classlens.checkpoints.load_checkpoint import load_checkpoint
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ClasslensError, ModelError
 from classlens.image import Encoding, Image
