@@ -37,45 +37,36 @@ def users_code(
     except ClasslensError:
         raise
     except ModuleNotFoundError as error:
+        where, _ = place_of(error)
         package = (error.name or "").partition(".")[0]
         if not package or package == "classlens":
-            raise ConfigError(f"{what} fails{at(error)}: {said(error)}") from error
-        raise MissingDependency(package, extra=EXTRAS.get(package), where=f"{what}{at(error)}") from error
+            raise ConfigError(f"{what} fails{where}: {summary(error)}") from error
+        raise MissingDependency(package, extra=EXTRAS.get(package), where=f"{what}{where}") from error
     except SystemExit as error:
-        raise ConfigError(f"{what} ends the program{at(error)}", hint=UNGUARDED) from error
+        raise ConfigError(f"{what} ends the program{place_of(error)[0]}", hint=UNGUARDED) from error
     except Exception as error:  # the one place where anything may come: what the user wrote is the user's to mend
-        raise kind(told(what, error), hint=line_of(error) or hint) from error
+        where, line = place_of(error)
+        start = f"{what} fails{where}" if where else what.rstrip(",")
+        raise kind(f"{start}: {summary(error)}", hint=f"the line is: {line}" if line else hint) from error
 
 
-def told(what: str, error: BaseException) -> str:
-    return f"{what} fails{at(error)}: {said(error)}" if place(error) else f"{what.rstrip(',')}: {said(error)}"
-
-
-def said(error: BaseException) -> str:
+def summary(error: BaseException) -> str:
     """The kind of an error and its first line."""
     words = str(error).strip().splitlines()
     return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
 
 
-def at(error: BaseException) -> str:
-    """Where in the user's files an error comes from: ` at train.py:12`."""
-    found = place(error)
-    return f" at {shortened(found[0])}:{found[1]}" if found else ""
-
-
-def line_of(error: BaseException) -> str:
-    """The user's own line that failed."""
-    found = place(error)
-    return f"the line is: {found[2]}" if found and found[2] else ""
-
-
-def place(error: BaseException) -> tuple[str, int, str] | None:
-    """File, line number and line where the error left the user's code, innermost; None if it was never in it."""
+def place_of(error: BaseException) -> tuple[str, str]:
+    """Where an error left the user's code, innermost, as ` at train.py:12`, and that line; empty if it was never in it."""
     if isinstance(error, SyntaxError) and error.filename:
-        return error.filename, error.lineno or 0, (error.text or "").strip()
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if is_the_users(frame.filename)]
-    return (own[-1].filename, own[-1].lineno or 0, own[-1].line or "") if own else None
+        path, number, line = error.filename, error.lineno or 0, (error.text or "").strip()
+    else:
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_the_users(frame.filename)]
+        if not own:
+            return "", ""
+        path, number, line = own[-1].filename, own[-1].lineno or 0, own[-1].line or ""
+    here = Path.cwd()
+    return f" at {Path(path).relative_to(here) if Path(path).is_relative_to(here) else path}:{number}", line
 
 
 def is_the_users(path: str) -> bool:
@@ -83,9 +74,3 @@ def is_the_users(path: str) -> bool:
     if path.startswith("<") or INSTALLED & set(Path(path).parts):
         return False
     return not any(Path(path).is_relative_to(folder) for folder in NOT_THE_USERS)
-
-
-def shortened(path: str) -> str:
-    """A path below the working folder, seen from there."""
-    here = Path.cwd()
-    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

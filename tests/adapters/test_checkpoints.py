@@ -16,7 +16,7 @@ import torch
 
 from classlens.adapters.openmm.upgrades import load_weights
 from classlens.checkpoints.download import find_checkpoint
-from classlens.checkpoints.read_weights import read_weights
+from classlens.checkpoints.load_checkpoint import read_weights
 from classlens.errors import DataError, MissingDependency
 from classlens.zoo.build import build_network
 
@@ -238,7 +238,7 @@ def test_tensors_that_overlap_are_refused(tmp_path):
     path = tmp_path / "overlap.safetensors"
     path.write_bytes(struct.pack("<Q", len(rows)) + rows + bytes(12))
 
-    with pytest.raises(DataError, match="overlap"):
+    with pytest.raises(DataError, match="invalid offset"):
         read_weights(path)
 
 

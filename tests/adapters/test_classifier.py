@@ -22,7 +22,7 @@ from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preproc
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.checkpoints.download import find_checkpoint
-from classlens.checkpoints.read_weights import Weights
+from classlens.checkpoints.load_checkpoint import Weights
 from classlens.errors import ConfigError, DataError, MissingDependency, NotOffered
 from classlens.image import Image
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from classlens.adapters import open_source
-from classlens.adapters.python.network_output import kind_of
+from classlens.adapters.python.network import kind_of
 from classlens.cam.explain import explain
 from classlens.errors import ModelError
 from tests.cam.conftest import noise_image

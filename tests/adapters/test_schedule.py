@@ -199,7 +199,7 @@ def test_layer_wise_decay_has_a_curve_for_every_layer(tmp_path):
 
 
 def test_the_layers_of_a_network_that_is_not_built_here_are_drawn_but_not_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr("classlens.zoo.build.find_spec", lambda name: None)
+    monkeypatch.setattr("classlens.adapters.openmm.classifiers.find_spec", lambda name: None)
     text = NEW.replace(
         "optim_wrapper = dict(",
         "model = dict(type='ImageClassifier', backbone=dict(type='BEiTViT'), head=dict(type='LinearClsHead'))\n"

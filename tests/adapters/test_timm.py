@@ -20,7 +20,7 @@ SMALL = "timm:test_resnet?pretrained=false"
 def offline(monkeypatch, tmp_path):
     """A machine without a network and without cached weights."""
     monkeypatch.setattr(hub, "reachable", lambda url: False)
-    monkeypatch.setattr(hub, "cached", lambda *names, **more: False)
+    monkeypatch.setattr(hub, "is_cached", lambda *names, **more: False)
 
 
 def test_a_name_becomes_a_classifier_with_its_own_encoding_size_and_classes():

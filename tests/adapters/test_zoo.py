@@ -8,6 +8,7 @@ import re
 import pytest
 import torch
 
+from classlens.adapters.openmm.classifiers import build_upstream
 from classlens.errors import ConfigError, NotOffered
 from classlens.zoo.build import PARTS, build_network
 
@@ -55,7 +56,7 @@ DOCUMENTED = {
 
 def on_meta(model: dict[str, object]) -> torch.nn.Module:
     with torch.device("meta"):
-        return build_network(model)
+        return build_network(model, fallback=build_upstream)
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)

@@ -61,7 +61,7 @@ def test_the_ten_mistakes_of_upstream_are_found_and_nothing_else():
 
 
 def test_rates_that_decay_layer_by_layer_below_an_absolute_minimum_are_found(monkeypatch):
-    monkeypatch.setattr("classlens.zoo.build.find_spec", lambda name: None)  # layers by architecture
+    monkeypatch.setattr("classlens.adapters.openmm.classifiers.find_spec", lambda name: None)  # layers by architecture
     found, layers = set(), {}
     for path, setup in setups():
         if not decays_by_layer(setup.optimization) or not setup.optimization.param_scheduler:

@@ -12,13 +12,11 @@ import torch
 from mmpretrain.models import build_classifier
 from torch import nn
 
-from classlens.adapters.openmm.classifiers import default_layer as declared_layer
-from classlens.adapters.openmm.classifiers import extra_tokens
 from classlens.adapters.openmm.upgrades import load_weights
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.cam.layers import default_layer
-from classlens.checkpoints.read_weights import read_weights
+from classlens.checkpoints.load_checkpoint import read_weights
 from classlens.image import Encoding, Image
 from classlens.zoo.build import build_network
 from tests_peers.zoo.families import CASES
@@ -100,10 +98,9 @@ def record_of(name: str, network: nn.Module, size: int) -> Classifier:
         return network(batch[:, :1] if name == "LeNet5" else batch)
 
     encoding = Encoding("RGB", "CHW", 255.0, (127.5,) * 3, (64.0,) * 3)
-    tokens = extra_tokens(network)
-    return Classifier(
-        name, network, logits, encoding, (size, size), default_layer=declared_layer(network), extra_tokens=tokens
-    )
+    layer, tokens = (getattr(network.backbone, name, None) for name in ("default_layer", "extra_tokens"))
+    layer = layer and f"backbone.{layer}"
+    return Classifier(name, network, logits, encoding, (size, size), default_layer=layer, extra_tokens=tokens)
 
 
 def smooth_noise(size: int) -> Image:

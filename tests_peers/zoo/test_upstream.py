@@ -5,6 +5,7 @@ import torch
 from mmpretrain.models import build_classifier
 
 from classlens.adapters import Options, open_source
+from classlens.adapters.openmm.classifiers import build_upstream
 from classlens.adapters.openmm.upgrades import load_weights
 from classlens.errors import ConfigError, DataError
 from classlens.zoo.build import build_network
@@ -24,7 +25,7 @@ def test_a_foreign_backbone_gives_the_logits_of_mmpretrain():
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
     with torch.device("meta"):
-        ours = build_network(SHUFFLE)
+        ours = build_network(SHUFFLE, fallback=build_upstream)
     load_weights(ours, peer.state_dict(), where="shufflenet.pth")
 
     with torch.no_grad():
@@ -34,12 +35,14 @@ def test_a_foreign_backbone_gives_the_logits_of_mmpretrain():
 
 def test_weights_that_a_foreign_network_misses_are_not_left_random():
     with pytest.raises(DataError, match="missing: backbone"):
-        load_weights(build_network(SHUFFLE), {"head.fc.bias": torch.zeros(10)}, where="broken.pth")
+        load_weights(
+            build_network(SHUFFLE, fallback=build_upstream), {"head.fc.bias": torch.zeros(10)}, where="broken.pth"
+        )
 
 
 def test_what_mmpretrain_does_not_know_either_is_an_error():
     with pytest.raises(ConfigError, match="mmpretrain cannot build the backbone 'NoSuchNet'"):
-        build_network({**SHUFFLE, "backbone": {"type": "NoSuchNet"}})
+        build_network({**SHUFFLE, "backbone": {"type": "NoSuchNet"}}, fallback=build_upstream)
 
 
 def test_a_backbone_of_the_users_own_comes_in_through_custom_imports(tmp_path, monkeypatch):

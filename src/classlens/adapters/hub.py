@@ -26,11 +26,11 @@ def split_settings(rest: str) -> tuple[str, dict[str, Setting]]:
         key, equals, value = part.partition("=")
         if not equals or not key:
             raise ConfigError(f"{rest!r}: the setting {part!r} has no value", hint="write NAME?key=value&key=value")
-        settings[key] = parsed(unquote(value))
+        settings[key] = parse_value(unquote(value))
     return name, settings
 
 
-def parsed(text: str) -> Setting:
+def parse_value(text: str) -> Setting:
     """`10`, `0.5`, `(224, 224)` and `true` as Python values; anything else is the text itself."""
     if text.casefold() in WORDS:
         return WORDS[text.casefold()]
@@ -71,7 +71,7 @@ def reachable(url: str) -> bool:
     return True
 
 
-def cached(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
+def is_cached(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
     """Whether any of the files of a repository is in the cache of the Hugging Face Hub."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -85,8 +85,8 @@ def hub_answers() -> bool:
     return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)
 
 
-def hub_at_hand(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
-    return cached(repository, names, revision) or hub_answers()
+def is_at_hand(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
+    return is_cached(repository, names, revision) or hub_answers()
 
 
 def out_of_reach(what: str, hint: str) -> DataError:

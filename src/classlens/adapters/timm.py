@@ -16,11 +16,10 @@ from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, res
 from torch import nn
 
 from classlens.adapters import Options
-from classlens.adapters.hub import UNTRAINED, Setting, hub_at_hand, out_of_reach, reachable, split_settings
-from classlens.adapters.input_channels import check_channels, grey_scores, takes_grey
-from classlens.adapters.test_transform import Feeding, feeding
+from classlens.adapters.hub import UNTRAINED, Setting, is_at_hand, out_of_reach, reachable, split_settings
+from classlens.adapters.test_transform import Feeding, check_channels, grey_scores, read_feeding, takes_grey
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.load_weights import FED_AS, load_checkpoint
+from classlens.checkpoints.load_checkpoint import FED_AS, load_checkpoint
 from classlens.errors import ConfigError, DataError, NotFound
 from classlens.source import Source
 
@@ -76,7 +75,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
             f"the head of timm:{name} is random: its weights tell {published} classes apart, not {network.num_classes}",
             hint="leave out num_classes, or give the checkpoint of a network with that many",
         )
-    fed = feeding_of(network, f"timm:{name}", size, wanted.get("img_size"))
+    fed = feeding_of_weights(network, f"timm:{name}", size, wanted.get("img_size"))
     if checkpoint is not None:
         fed = replace(fed, notes=(f"{FED_AS} {network.pretrained_cfg.get('hf_hub_id') or name}", *fed.notes))
     return Classifier(
@@ -100,12 +99,12 @@ def require_weights(name: str) -> None:
     hint = f"give a checkpoint behind the address, or look at an untrained network with timm:{name}?pretrained=false"
     if config is not None and not config.has_weights:
         raise DataError(f"timm:{name} has no published weights", hint=hint)
-    at_hand = hub_at_hand(repository, FILES) if repository else reachable(str(config and config.url))
+    at_hand = is_at_hand(repository, FILES) if repository else reachable(str(config and config.url))
     if not at_hand:
         raise out_of_reach(f"the weights of timm:{name}", hint)
 
 
-def feeding_of(
+def feeding_of_weights(
     network: nn.Module, name: str, size: str | None = None, side: int | tuple[int, int] | None = None
 ) -> Feeding:
     """The test pipeline that belongs to the weights of a network built by timm.
@@ -126,7 +125,9 @@ def feeding_of(
     train, test = (
         resolve_model_data_config(network, args={"input_size": shape}, use_test_size=larger) for larger in (False, True)
     )
-    fed = feeding(create_transform(**(test if size == "test" else train), is_training=False), grey=takes_grey(network))
+    fed = read_feeding(
+        create_transform(**(test if size == "test" else train), is_training=False), grey=takes_grey(network)
+    )
     if size is not None or train == test:
         return fed
     trained, tested = (

@@ -14,9 +14,9 @@ from torchvision import models
 
 from classlens.adapters import Options
 from classlens.adapters.hub import UNTRAINED, Setting, out_of_reach, reachable, split_settings
-from classlens.adapters.test_transform import feeding
+from classlens.adapters.test_transform import read_feeding
 from classlens.cam.classifier import Classifier
-from classlens.checkpoints.load_weights import FED_AS, load_checkpoint
+from classlens.checkpoints.load_checkpoint import FED_AS, load_checkpoint
 from classlens.errors import ConfigError, NotFound
 from classlens.pipelines.carried import Foreign
 from classlens.source import Source
@@ -77,7 +77,7 @@ def build(
         raise ConfigError(f"torchvision:{name} cannot be built: {error}", hint=hint) from error
     own = load_checkpoint(network, checkpoint, trust=options.trust_checkpoint) if checkpoint is not None else None
     told = weights or models.get_model_weights(name).DEFAULT
-    fed = feeding(test_pipeline(told, network))
+    fed = read_feeding(test_pipeline(told, network))
     if checkpoint is not None:
         fed = replace(fed, notes=(f"{FED_AS} torchvision:{name}:{told.name}",))
     names = tuple(told.meta["categories"])

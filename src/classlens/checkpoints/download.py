@@ -42,10 +42,16 @@ def find_checkpoint(address: str) -> Path:
         MissingDependency: the package that ships it is not installed.
     """
     if address.startswith(PACKAGE):
-        return packaged_file(address)
+        package, _, inside = address.removeprefix(PACKAGE).partition("/")
+        spec = find_spec(package) if package.isidentifier() else None  # which imports nothing
+        if spec is None:
+            raise MissingDependency(package, extra=EXTRA_OF.get(package, "demo"))
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        for folder in folders:
+            if inside and (folder / inside).is_file():
+                return folder / inside
+        raise DataError(f"package {package} is installed, but has no file {inside!r}", hint=f"looked in {folders}")
     if address.startswith(("https://", "http://")):
-        pass
-
         return download(address)
     path = Path(address).expanduser()
     if path.is_dir():
@@ -55,24 +61,6 @@ def find_checkpoint(address: str) -> Path:
             f"no such checkpoint: {address}", hint="a checkpoint is a path, an https URL or package:NAME/PATH"
         )
     return path
-
-
-def packaged_file(address: str) -> Path:
-    """The file of `package:NAME/PATH`; the package is found but not imported.
-
-    Raises:
-        DataError: the package is there, the file is not.
-        MissingDependency: the package is not installed.
-    """
-    package, _, inside = address.removeprefix(PACKAGE).partition("/")
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None:
-        raise MissingDependency(package, extra=EXTRA_OF.get(package, "demo"))
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    for folder in folders:
-        if inside and (folder / inside).is_file():
-            return folder / inside
-    raise DataError(f"package {package} is installed, but has no file {inside!r}", hint=f"looked in {folders}")
 
 
 try:
@@ -97,7 +85,7 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
         DataError: the address is not https, the server cannot be reached, what it sent is too long or damaged, or the
             cache folder cannot be written.
     """
-    refuse_plain(url)
+    check_encrypted(url)
     name = Path(unquote(urlsplit(url).path)).name
     if not name:
         raise DataError(f"{url} names no file", hint="give the address of the .pth file itself")
@@ -105,10 +93,16 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
     target = place / name
     if target.is_file():
         return target
-    make_folder(place)
-    with writing(target), alone(target) as part:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"the cache folder {place} cannot be made: {error.strerror}",
+            hint="fetch the file by hand and give its path, or let XDG_CACHE_HOME name a folder that can be written",
+        ) from error
+    with writing(target), lock_part(target) as part:
         if not target.is_file():
-            fetch(Wanted(url, name, largest), part)
+            fetch(WantedFile(url, name, largest), part)
             os.fsync(part.fileno())
             if fcntl is None:
                 part.close()  # Windows moves no open file
@@ -117,7 +111,7 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedFile:
     """What is fetched: an address, the name of its file, and how many bytes it may have."""
 
     url: str
@@ -132,7 +126,7 @@ class Wanted:
 
 
 @contextmanager
-def alone(target: Path) -> Iterator[BufferedRandom]:
+def lock_part(target: Path) -> Iterator[BufferedRandom]:
     """The unfinished file, open at its end and ours alone: whoever else fetches the same waits here for us.
 
     Where files cannot be locked everybody has one of his own, which is not resumed. An empty one is taken away.
@@ -165,22 +159,7 @@ def lock(file: BufferedRandom, name: str) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def make_folder(place: Path) -> None:
-    """Make the folder of one address in the cache.
-
-    Raises:
-        DataError: it cannot be made.
-    """
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"the cache folder {place} cannot be made: {error.strerror}",
-            hint="fetch the file by hand and give its path, or let XDG_CACHE_HOME name a folder that can be written",
-        ) from error
-
-
-def refuse_plain(url: str) -> None:
+def check_encrypted(url: str) -> None:
     """Weights come encrypted, or from this machine.
 
     Raises:
@@ -202,11 +181,11 @@ class SafeRedirects(HTTPRedirectHandler):
         Raises:
             DataError: the new address is not https.
         """
-        refuse_plain(newurl)
+        check_encrypted(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def fetch(wanted: Wanted, part: BufferedRandom) -> None:
+def fetch(wanted: WantedFile, part: BufferedRandom) -> None:
     """Complete `part`: go on where an earlier download broke off, if that can be checked, or else from the start.
 
     Raises:
@@ -226,7 +205,7 @@ def fetch(wanted: Wanted, part: BufferedRandom) -> None:
     version.unlink(missing_ok=True)
 
 
-def receive(wanted: Wanted, part: BufferedRandom, version: Path) -> bool:
+def receive(wanted: WantedFile, part: BufferedRandom, version: Path) -> bool:
     """Put what the server sends behind what `part` has; whether it is the whole file then, as far as can be known.
 
     `version` holds what the server calls the content: it sends the rest only if that is still the same.
@@ -240,13 +219,13 @@ def receive(wanted: Wanted, part: BufferedRandom, version: Path) -> bool:
         headers["If-Range"] = version.read_text("latin-1")
     try:
         with build_opener(SafeRedirects).open(Request(url, headers=headers), timeout=PATIENCE) as answer:
-            whole = take(answer, wanted, part, version)
+            whole = write_answer(answer, wanted, part, version)
     except HTTPError as error:
         if error.code != 416 or not have:
             raise DataError(
                 f"{url}: the server answered {error.code} {error.reason}", hint="check the address"
             ) from error
-        total = stated(error.headers)[1]
+        total = read_content_range(error.headers)[1]
         return total in (have, None) and is_whole(part, wanted.digest, sure=total == have)
     except (URLError, HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
@@ -258,13 +237,13 @@ def receive(wanted: Wanted, part: BufferedRandom, version: Path) -> bool:
     return whole and is_whole(part, wanted.digest, sure=True)
 
 
-def take(answer: HTTPResponse, wanted: Wanted, part: BufferedRandom, version: Path) -> bool:
+def write_answer(answer: HTTPResponse, wanted: WantedFile, part: BufferedRandom, version: Path) -> bool:
     """Write what an answer brings; False if it is another piece than the one that is missing.
 
     Raises:
         DataError: it is too much, or not all of it arrives.
     """
-    url, (start, total) = wanted.url, stated(answer.headers)
+    url, (start, total) = wanted.url, read_content_range(answer.headers)
     have = size(part) if answer.status == 206 else 0
     if answer.status == 206 and start not in (have, None):
         return False
@@ -272,8 +251,9 @@ def take(answer: HTTPResponse, wanted: Wanted, part: BufferedRandom, version: Pa
     total = total or have + int(answer.headers.get("Content-Length") or 0)
     if total > wanted.largest:
         raise DataError(f"{url} is {total / 1e9:.1f} GB, more than is fetched", hint="fetch it by hand")
-    if not have:
-        note_version(answer.headers, version)
+    tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+    if not have and tag and not tag.startswith("W/"):  # a weak tag may stand for other bytes
+        write_whole(version, tag.encode("latin-1"))
     while chunk := answer.read(CHUNK):
         have += len(chunk)
         if have > wanted.largest:
@@ -281,24 +261,17 @@ def take(answer: HTTPResponse, wanted: Wanted, part: BufferedRandom, version: Pa
         with writing(part.name):
             part.write(chunk)
             part.flush()
-        report(wanted.name, have, total)
+        report_progress(wanted.name, have, total)
     if have < total:
         raise DataError(f"{url} broke off after {have} of {total} bytes", hint="run again: the download is resumed")
     return True
 
 
-def stated(headers: Message) -> tuple[int | None, int | None]:
+def read_content_range(headers: Message) -> tuple[int | None, int | None]:
     """Where the content sent begins, and how long all of it is, as `Content-Range` says."""
     found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
     start, total = found.groups() if found else (None, None)
     return int(start) if start else None, int(total) if total and total.isdigit() else None
-
-
-def note_version(headers: Message, version: Path) -> None:
-    """Keep what the server calls this content; a weak name (W/) may stand for other bytes."""
-    name = headers.get("ETag") or headers.get("Last-Modified") or ""
-    if name and not name.startswith("W/"):
-        write_whole(version, name.encode("latin-1"))
 
 
 def size(part: BufferedRandom) -> int:
@@ -313,7 +286,7 @@ def is_whole(part: BufferedRandom, digest: str, *, sure: bool = False) -> bool:
     return hashlib.file_digest(part, "sha256").hexdigest().startswith(digest)
 
 
-def report(name: str, have: int, total: int) -> None:
+def report_progress(name: str, have: int, total: int) -> None:
     """One line of progress, where a person is watching."""
     if sys.stderr.isatty():
         share = f"{have / total:4.0%} of {total / 1e6:.0f} MB" if total else f"{have / 1e6:.0f} MB"

@@ -6,7 +6,7 @@ ConvNeXt V2, CVPR 2023, equations 1 to 3.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,15 @@ from torch.nn import functional
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError
-from classlens.zoo.units import Activation, activation, chosen_arch, only, read_options
+from classlens.zoo.units import Activation, activation, find_arch, require_native
 
-Arch = tuple[tuple[int, ...], tuple[int, ...]]
-"""Blocks and channels of each stage."""
+
+class ConvNeXtArch(NamedTuple):
+    """Blocks and channels of each stage, under the names that they have in a config."""
+
+    depths: tuple[int, ...]
+    channels: tuple[int, ...]
+
 
 SHALLOW, DEEP = (2, 2, 6, 2), (3, 3, 27, 3)
 
@@ -27,17 +31,17 @@ def doubling(first: int) -> tuple[int, ...]:
     return tuple(first * 2**stage for stage in range(4))
 
 
-ARCHES: Mapping[str, Arch] = {
-    "atto": (SHALLOW, doubling(40)),
-    "femto": (SHALLOW, doubling(48)),
-    "pico": (SHALLOW, doubling(64)),
-    "nano": ((2, 2, 8, 2), doubling(80)),
-    "tiny": ((3, 3, 9, 3), doubling(96)),
-    "small": (DEEP, doubling(96)),
-    "base": (DEEP, doubling(128)),
-    "large": (DEEP, doubling(192)),
-    "xlarge": (DEEP, doubling(256)),
-    "huge": (DEEP, doubling(352)),
+ARCHES: Mapping[str, ConvNeXtArch] = {
+    "atto": ConvNeXtArch(SHALLOW, doubling(40)),
+    "femto": ConvNeXtArch(SHALLOW, doubling(48)),
+    "pico": ConvNeXtArch(SHALLOW, doubling(64)),
+    "nano": ConvNeXtArch((2, 2, 8, 2), doubling(80)),
+    "tiny": ConvNeXtArch((3, 3, 9, 3), doubling(96)),
+    "small": ConvNeXtArch(DEEP, doubling(96)),
+    "base": ConvNeXtArch(DEEP, doubling(128)),
+    "large": ConvNeXtArch(DEEP, doubling(192)),
+    "xlarge": ConvNeXtArch(DEEP, doubling(256)),
+    "huge": ConvNeXtArch(DEEP, doubling(352)),
 }
 
 
@@ -65,7 +69,6 @@ class LayerNorm2d(nn.LayerNorm):
     """A layer norm over the channels of a map that has them first."""
 
     def forward(self, features: Float[Tensor, "b c *places"]) -> Float[Tensor, "b c *places"]:
-        """Each place normalised by itself."""
         last = features.movedim(1, -1)
         normed = functional.layer_norm(last, self.normalized_shape, self.weight, self.bias, self.eps)
         return normed.movedim(-1, 1)
@@ -80,7 +83,6 @@ class ResponseNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, features: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
-        """The scaled features, added to themselves."""
         strength = features.square().sum((1, 2), keepdim=True).sqrt()
         relative = strength / (strength.mean(dim=-1, keepdim=True) + 1e-6)
         return features + features * relative * self.gamma + self.beta
@@ -123,9 +125,12 @@ class ConvNeXt(nn.Module):
     With `gap_before_final_norm` the norm sees the mean over all places, and a vector leaves.
     """
 
+    OPTIONS = ConvNeXtOptions
+
     def __init__(self, options: ConvNeXtOptions) -> None:
         super().__init__()
-        depths, channels = arch_of(options.arch)
+        require_native("ConvNeXt", norm_cfg=(options.norm_cfg.get("type", "LN2d"), "LN2d"))
+        depths, channels = find_arch("ConvNeXt", options.arch, ARCHES, sizes=ConvNeXtArch._fields, kind=ConvNeXtArch)
         act = activation(options.act_cfg)
         self.downsample_layers, self.stages = nn.ModuleList(), nn.ModuleList()
         patch, entering = options.stem_patch_size, options.in_channels
@@ -144,7 +149,6 @@ class ConvNeXt(nn.Module):
         self.last, self.pooled = wanted[-1], options.gap_before_final_norm
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c *places"]:
-        """Features of the stage asked for, as a map or as a vector."""
         features = images
         for stage in range(self.last + 1):
             features = self.stages[stage](self.downsample_layers[stage](features))
@@ -152,24 +156,3 @@ class ConvNeXt(nn.Module):
             features = features.mean((2, 3))
         normed: Tensor = self.get_submodule(f"norm{self.last}")(features)
         return normed
-
-
-def arch_of(arch: object) -> Arch:
-    """The arch by its name, or by a dict as in `arch=dict(depths=..., channels=...)`.
-
-    Raises:
-        ConfigError: the name is unknown, or the dict lacks one of them.
-    """
-    if not isinstance(arch, Mapping):
-        return chosen_arch("ConvNeXt", arch, ARCHES)
-    try:
-        return tuple(arch["depths"]), tuple(arch["channels"])
-    except KeyError as error:
-        raise ConfigError(f"ConvNeXt arch lacks {error}", hint="or name one, e.g. arch='tiny'") from error
-
-
-def convnext(settings: Settings) -> ConvNeXt:
-    """The backbone of a config's `dict(type='ConvNeXt', arch='tiny')`."""
-    options = read_options(ConvNeXtOptions, settings)
-    only("ConvNeXt", norm_cfg=(options.norm_cfg.get("type", "LN2d"), "LN2d"))
-    return ConvNeXt(options)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import activation, chosen_arch, norm_layer, read_options
+from classlens.zoo.units import Chain, activation, find_arch, norm_layer
 
 
-class Arch(NamedTuple):
+class DenseNetArch(NamedTuple):
     """New channels per layer, layers per stage, channels of the stem."""
 
     growth: int
@@ -24,11 +24,11 @@ class Arch(NamedTuple):
     stem: int
 
 
-ARCHES: Mapping[str, Arch] = {
-    "121": Arch(32, (6, 12, 24, 16), 64),
-    "169": Arch(32, (6, 12, 32, 32), 64),
-    "201": Arch(32, (6, 12, 48, 32), 64),
-    "161": Arch(48, (6, 12, 36, 24), 96),
+ARCHES: Mapping[str, DenseNetArch] = {
+    "121": DenseNetArch(32, (6, 12, 24, 16), 64),
+    "169": DenseNetArch(32, (6, 12, 32, 32), 64),
+    "201": DenseNetArch(32, (6, 12, 48, 32), 64),
+    "161": DenseNetArch(48, (6, 12, 36, 24), 96),
 }
 
 
@@ -59,7 +59,6 @@ class DenseLayer(nn.Module):
         self.act = activation(options.act_cfg)()
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b growth h w"]:
-        """The new channels."""
         inside = self.conv1(self.act(self.norm1(features)))
         new: Tensor = self.conv2(self.act(self.norm2(inside)))
         return new
@@ -79,12 +78,14 @@ class DenseStage(nn.Module):
         return features
 
 
-class DenseNet(nn.Module):
+class DenseNet(Chain):
     """`stem`, `stages` and `transitions` in turn; the last transition is a norm only."""
+
+    OPTIONS = DenseNetOptions
 
     def __init__(self, options: DenseNetOptions) -> None:
         super().__init__()
-        arch = chosen_arch("DenseNet", str(options.arch), ARCHES)
+        arch = find_arch("DenseNet", str(options.arch), ARCHES)
         act = activation(options.act_cfg)
         conv = nn.Conv2d(options.in_channels, arch.stem, 7, 2, 3, bias=False)
         self.stem = nn.Sequential(conv, norm_layer(arch.stem, options.norm_cfg), act(), nn.MaxPool2d(3, 2, 1))
@@ -104,15 +105,5 @@ class DenseNet(nn.Module):
             self.transitions.append(nn.Sequential(parts))
             width = half
         last = options.out_indices if isinstance(options.out_indices, int) else options.out_indices[-1]
-        self.last = last % len(arch.depths)
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features behind the transition asked for."""
-        features: Tensor = self.stem(images)
-        for stage in range(self.last + 1):
-            features = self.transitions[stage](self.stages[stage](features))
-        return features
-
-
-def densenet(settings: Settings) -> DenseNet:
-    return DenseNet(read_options(DenseNetOptions, settings))
+        stages = range(last % len(arch.depths) + 1)
+        self.order = ["stem", *(f"{part}.{stage}" for stage in stages for part in ("stages", "transitions"))]

@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
-from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.mobilenet import SIGMOID, FusedResidual, InvertedResidual, Parts, Shape
-from classlens.zoo.units import ACTIVATIONS, SamePadConv2d, activation, chosen_arch, divisible, norm_name, read_options
+from classlens.zoo.mobilenet import SIGMOID, BlockShape, Residual, UnitParts, fused_residual, inverted_residual
+from classlens.zoo.units import ACTIVATIONS, Chain, SamePadConv2d, activation, find_arch, norm_name, round_width
 
 
-class Stage(NamedTuple):
+class StageRow(NamedTuple):
     """One row of the paper's table. `fused` joins expansion and spatial convolution into one (EdgeTPU)."""
 
     kernel: int
@@ -32,22 +31,22 @@ class Stage(NamedTuple):
 
 
 B0 = (
-    Stage(3, 1, 16, 1, 1),
-    Stage(3, 6, 24, 2, 2),
-    Stage(5, 6, 40, 2, 2),
-    Stage(3, 6, 80, 3, 2),
-    Stage(5, 6, 112, 3, 1),
-    Stage(5, 6, 192, 4, 2),
-    Stage(3, 6, 320, 1, 1),
+    StageRow(3, 1, 16, 1, 1),
+    StageRow(3, 6, 24, 2, 2),
+    StageRow(5, 6, 40, 2, 2),
+    StageRow(3, 6, 80, 3, 2),
+    StageRow(5, 6, 112, 3, 1),
+    StageRow(5, 6, 192, 4, 2),
+    StageRow(3, 6, 320, 1, 1),
 )
 LITE = tuple(stage._replace(squeeze=False) for stage in B0)
 EDGE = (
-    Stage(3, 4, 24, 1, 1, squeeze=False, fused=True, residual=False),
-    Stage(3, 8, 32, 2, 2, squeeze=False, fused=True),
-    Stage(3, 8, 48, 4, 2, squeeze=False, fused=True),
-    Stage(5, 8, 96, 5, 2, squeeze=False),
-    Stage(5, 8, 144, 4, 1, squeeze=False),
-    Stage(5, 8, 192, 2, 2, squeeze=False),
+    StageRow(3, 4, 24, 1, 1, squeeze=False, fused=True, residual=False),
+    StageRow(3, 8, 32, 2, 2, squeeze=False, fused=True),
+    StageRow(3, 8, 48, 4, 2, squeeze=False, fused=True),
+    StageRow(5, 8, 96, 5, 2, squeeze=False),
+    StageRow(5, 8, 144, 4, 1, squeeze=False),
+    StageRow(5, 8, 192, 2, 2, squeeze=False),
 )
 
 
@@ -55,19 +54,10 @@ EDGE = (
 class Scaling:
     """How a variant grows out of its table; Lite keeps the stem, the head and the two outer stages as they are."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[StageRow, ...]
     width: float
     depth: float
     lite: bool = False
-
-    def channels(self, count: int) -> int:
-        return divisible(count * self.width)
-
-    def repeats(self, index: int) -> int:
-        """How often the block of stage `index` is repeated."""
-        outer = index in (0, len(self.stages) - 1)
-        repeats = self.stages[index].repeats
-        return repeats if self.lite and outer else ceil(repeats * self.depth)
 
 
 COEFFICIENTS = (
@@ -102,55 +92,48 @@ class EfficientNetOptions:
     conv_cfg: Settings = field(default_factory=lambda: {"type": "Conv2dAdaptivePadding"})
 
 
-def blocks_of(scaling: Scaling, parts: Parts, channels: int) -> tuple[list[list[nn.Module]], int]:
+def blocks_of(scaling: Scaling, parts: UnitParts, channels: int) -> tuple[list[list[nn.Module]], int]:
     """The blocks, grouped by resolution, and the channels that leave the last one."""
     groups: list[list[nn.Module]] = [[]]
     for index, row in enumerate(scaling.stages):
-        width = scaling.channels(row.channels)
+        width = round_width(row.channels * scaling.width)
+        outer = index in (0, len(scaling.stages) - 1)
         if row.stride == 2:
             groups.append([])
-        for repeat in range(scaling.repeats(index)):
+        for repeat in range(row.repeats if scaling.lite and outer else ceil(row.repeats * scaling.depth)):
             stride = row.stride if repeat == 0 else 1
             # The first EdgeTPU block expands as if it came from its table's 24 channels, not from the stem's 32.
             expansion = 3 if row.fused and index == repeat == 0 else row.expansion
             squeezed = channels // 4 if row.squeeze else None
-            shape = Shape(channels, channels * expansion, width, row.kernel, stride, squeezed)
+            shape = BlockShape(channels, channels * expansion, width, row.kernel, stride, squeezed)
             if row.fused:
-                groups[-1].append(FusedResidual(shape, parts, shortcut=row.residual))
+                groups[-1].append(fused_residual(shape, parts, shortcut=row.residual))
             else:
-                groups[-1].append(InvertedResidual(shape, parts))
+                groups[-1].append(inverted_residual(shape, parts))
             channels = width
     return groups, channels
 
 
-class EfficientNet(nn.Module):
+class EfficientNet(Chain):
     """Stem, groups of blocks, last convolution; returns the layer named by the last of `out_indices`."""
+
+    OPTIONS = EfficientNetOptions
 
     def __init__(self, options: EfficientNetOptions) -> None:
         super().__init__()
-        scaling = chosen_arch("EfficientNet", options.arch, ARCHES)
+        scaling = find_arch("EfficientNet", options.arch, ARCHES)
         act = activation(options.act_cfg) if options.act_cfg else ACTIVATIONS["ReLU6" if scaling.lite else "Swish"]
         same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
-        parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
-        stem = 32 if scaling.lite else scaling.channels(32)
+        parts = UnitParts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
+        stem = 32 if scaling.lite else round_width(32 * scaling.width)
         groups, channels = blocks_of(scaling, parts, stem)
-        head = 1280 if scaling.lite else scaling.channels(1280)
+        head = 1280 if scaling.lite else round_width(1280 * scaling.width)
         first, last = parts.unit((3, stem), 3, stride=2), parts.unit((channels, head), 1)
         self.layers = nn.ModuleList([first, *(nn.Sequential(*group) for group in groups), last])
-        self.last = options.out_indices[-1]
-        if self.last == len(self.layers) - 1:
-            self.default_layer = f"layers.{self.last}.{norm_name(last[1])}"
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the layer asked for."""
-        features = images
-        for layer in self.layers[: self.last + 1]:
-            features = layer(features)
-        return features
-
-
-def efficientnet(settings: Settings) -> EfficientNet:
-    return EfficientNet(read_options(EfficientNetOptions, settings))
+        asked = options.out_indices[-1] % len(self.layers)
+        self.order = [f"layers.{number}" for number in range(asked + 1)]
+        if asked == len(self.layers) - 1:
+            self.default_layer = f"layers.{asked}.{norm_name(last[1])}"
 
 
 class V2Arch(NamedTuple):
@@ -190,32 +173,17 @@ class EfficientNetV2Options:
     conv_cfg: Settings = field(default_factory=lambda: {"type": "Conv2dAdaptivePadding"})
 
 
-class ResidualUnit(nn.Module):
-    """A convolution unit with a shortcut where input and output have one shape."""
-
-    def __init__(self, channels: tuple[int, int], parts: Parts) -> None:
-        super().__init__()
-        for name, part in parts.unit(channels, 3).named_children():
-            self.add_module(name, part)
-        self.shortcut = channels[0] == channels[1]
-
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        """Features of the next block."""
-        inside = features
-        for part in self.children():
-            inside = part(inside)
-        return features + inside if self.shortcut else inside
-
-
-class EfficientNetV2(nn.Module):
+class EfficientNetV2(Chain):
     """Returns the layer named by the last of `out_indices`."""
+
+    OPTIONS = EfficientNetV2Options
 
     def __init__(self, options: EfficientNetV2Options) -> None:
         super().__init__()
-        arch = chosen_arch("EfficientNetV2", options.arch, V2_ARCHES)
+        arch = find_arch("EfficientNetV2", options.arch, V2_ARCHES)
         act = activation(options.act_cfg)
         same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
-        parts = Parts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
+        parts = UnitParts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
         self.layers = nn.ModuleList([parts.unit((options.in_channels, arch.stem), 3, stride=2)])
         entering = arch.stem
         for stage, (repeats, leaving) in enumerate(zip(arch.repeats, arch.channels, strict=True)):
@@ -226,28 +194,18 @@ class EfficientNetV2(nn.Module):
             self.layers.append(nn.Sequential(*blocks))
         last = parts.unit((entering, arch.last), 1)
         self.layers.append(last)
-        self.last = options.out_indices[-1] % len(self.layers)
-        if self.last == len(self.layers) - 1:
-            self.default_layer = f"layers.{self.last}.{norm_name(last[1])}"
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the layer asked for."""
-        features = images
-        for layer in self.layers[: self.last + 1]:
-            features = layer(features)
-        return features
+        asked = options.out_indices[-1] % len(self.layers)
+        self.order = [f"layers.{number}" for number in range(asked + 1)]
+        if asked == len(self.layers) - 1:
+            self.default_layer = f"layers.{asked}.{norm_name(last[1])}"
 
 
-def block_of(stage: int, channels: tuple[int, int], parts: Parts, *, first: bool) -> nn.Module:
+def block_of(stage: int, channels: tuple[int, int], parts: UnitParts, *, first: bool) -> nn.Module:
     """One block of a stage; the first one strides."""
     if stage == 0:
-        return ResidualUnit(channels, parts)
+        return Residual(dict(parts.unit(channels, 3).named_children()), shortcut=channels[0] == channels[1])
     stride = STRIDES[stage] if first else 1
     inside = channels[0] * EXPANSIONS[stage]
     if stage < FUSED:
-        return FusedResidual(Shape(channels[0], inside, channels[1], 3, stride), parts)
-    return InvertedResidual(Shape(channels[0], inside, channels[1], 3, stride, channels[0] // 4), parts)
-
-
-def efficientnet_v2(settings: Settings) -> EfficientNetV2:
-    return EfficientNetV2(read_options(EfficientNetV2Options, settings))
+        return fused_residual(BlockShape(channels[0], inside, channels[1], 3, stride), parts)
+    return inverted_residual(BlockShape(channels[0], inside, channels[1], 3, stride, channels[0] // 4), parts)

@@ -1,38 +1,16 @@
 """What stands between backbone and head: poolings that make one vector of a feature map."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import activation, only, plain_type, read_options
-
-
-class GlobalAveragePooling(nn.Module):
-    """The mean over all places."""
-
-    def forward(self, features: Float[Tensor, "b c *places"]) -> Float[Tensor, "b c"]:
-        return features.flatten(2).mean(2)
-
-
-class GeneralizedMeanPooling(nn.Module):
-    """The p-norm mean over all places, p learned (Radenovic et al., TPAMI 2019, eq. 3)."""
-
-    def __init__(self, options: "GeneralizedMeanOptions") -> None:
-        super().__init__()
-        self.p = nn.Parameter(torch.ones(1) * options.p)
-        self.eps = options.eps
-        self.clamps = options.clamp
-
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-        """One number per channel."""
-        positive = features.clamp(min=self.eps) if self.clamps else features
-        return positive.pow(self.p).mean((2, 3)).pow(1 / self.p)
+from classlens.zoo.units import Chain, activation
 
 
 @dataclass(frozen=True)
@@ -42,9 +20,23 @@ class AverageOptions:
     dim: int = 2
 
 
+class GlobalAveragePooling(nn.Module):
+    """The mean over all places."""
+
+    OPTIONS = AverageOptions
+
+    def __init__(self, options: AverageOptions) -> None:
+        super().__init__()
+
+    def forward(self, features: Float[Tensor, "b c *places"]) -> Float[Tensor, "b c"]:
+        return features.flatten(2).mean(2)
+
+
 @dataclass(frozen=True)
 class GeneralizedMeanOptions:
     """What a config can say."""
+
+    NATIVE: ClassVar[Settings] = {"p_trainable": True}
 
     p: float = 3.0
     eps: float = 1e-6
@@ -52,17 +44,20 @@ class GeneralizedMeanOptions:
     p_trainable: bool = True
 
 
-def average_pooling(settings: Settings) -> nn.Module:
-    """The neck of `dict(type='GlobalAveragePooling')`."""
-    read_options(AverageOptions, settings)
-    return GlobalAveragePooling()
+class GeneralizedMeanPooling(nn.Module):
+    """The p-norm mean over all places, p learned (Radenovic et al., TPAMI 2019, eq. 3)."""
 
+    OPTIONS = GeneralizedMeanOptions
 
-def generalized_mean_pooling(settings: Settings) -> nn.Module:
-    """The neck of `dict(type='GeneralizedMeanPooling')`."""
-    options = read_options(GeneralizedMeanOptions, settings)
-    only("GeneralizedMeanPooling", p_trainable=(options.p_trainable, True))
-    return GeneralizedMeanPooling(options)
+    def __init__(self, options: GeneralizedMeanOptions) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.ones(1) * options.p)
+        self.eps = options.eps
+        self.clamps = options.clamp
+
+    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+        positive = features.clamp(min=self.eps) if self.clamps else features
+        return positive.pow(self.p).mean((2, 3)).pow(1 / self.p)
 
 
 @dataclass(frozen=True)
@@ -74,36 +69,14 @@ class BatchNormOptions:
     eps: float = 1e-6
 
 
-class BatchNormNeck(nn.Module):
+class BatchNormNeck(Chain):
     """A batch norm on the features of a frozen backbone (He et al., Masked Autoencoders, CVPR 2022, appendix A.1)."""
+
+    OPTIONS = BatchNormOptions
 
     def __init__(self, options: BatchNormOptions) -> None:
         super().__init__()
         self.bn = nn.BatchNorm1d(options.input_features, eps=options.eps, affine=options.affine)
-
-    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
-        """Each channel normalised."""
-        normed: Tensor = self.bn(features)
-        return normed
-
-
-def batch_norm_neck(settings: Settings) -> nn.Module:
-    return BatchNormNeck(read_options(BatchNormOptions, settings))
-
-
-def is_multi_label(head: Settings) -> bool:
-    """Whether upstream makes probabilities with a sigmoid of each logit, for labels by themselves."""
-    kind = plain_type(head)
-    return kind.startswith("MultiLabel") or kind == "CSRAClsHead" or bool(head.get("use_sigmoid"))
-
-
-def has_sigmoid_loss(head: Settings) -> bool:
-    """Whether a head is trained with a sigmoid of each logit, also by the defaults of its loss."""
-    loss = head.get("loss")
-    if not isinstance(loss, Mapping):
-        return False
-    usual = loss.get("type") in ("AsymmetricLoss", "FocalLoss") or loss.get("mode") == "multi_label"
-    return usual if loss.get("use_sigmoid") is None else bool(loss["use_sigmoid"])
 
 
 @dataclass(frozen=True)
@@ -116,23 +89,14 @@ class LinearOptions:
     thr: float | None = None
 
 
-class LinearHead(nn.Module):
-    """One linear layer, `fc`."""
+class LinearHead(Chain):
+    """One linear layer, `fc`; also in its multi-label form."""
 
-    def __init__(self, channels: int, classes: int) -> None:
+    OPTIONS = LinearOptions
+
+    def __init__(self, options: LinearOptions) -> None:
         super().__init__()
-        self.fc = nn.Linear(channels, classes)
-
-    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b classes"]:
-        """One logit per class."""
-        logits: Tensor = self.fc(features)
-        return logits
-
-
-def linear_head(settings: Settings) -> LinearHead:
-    """The head of `dict(type='LinearClsHead', num_classes=..., in_channels=...)`, also in its multi-label form."""
-    options = read_options(LinearOptions, settings)
-    return LinearHead(options.in_channels, options.num_classes)
+        self.fc = nn.Linear(options.in_channels, options.num_classes)
 
 
 @dataclass(frozen=True)
@@ -147,37 +111,24 @@ class StackedOptions:
     act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU"})
 
 
-class StackedHead(nn.Module):
+class StackedHead(Chain):
     """Several linear layers, `layers.N.fc`, with activations between them (MobileNetV3, VGG)."""
+
+    OPTIONS = StackedOptions
 
     def __init__(self, options: StackedOptions) -> None:
         super().__init__()
         widths = (options.in_channels, *options.mid_channels, options.num_classes)
-        self.layers = nn.ModuleList()
+        units: list[nn.Module] = []
         for number, (entering, leaving) in enumerate(pairwise(widths), start=1):
             parts: OrderedDict[str, nn.Module] = OrderedDict(fc=nn.Linear(entering, leaving))
             if number < len(widths) - 1:
                 if options.norm_cfg:
                     parts["norm"] = nn.BatchNorm1d(leaving, eps=options.norm_cfg.get("eps", 1e-5))
                 parts["act"] = activation(options.act_cfg)()
-            self.layers.append(nn.Sequential(parts))
-
-    def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b classes"]:
-        """One logit per class."""
-        for layer in self.layers:
-            features = layer(features)
-        return features
-
-
-def stacked_head(settings: Settings) -> StackedHead:
-    return StackedHead(read_options(StackedOptions, settings))
-
-
-class NoHead(nn.Module):
-    """The features are the logits (`ClsHead`): the backbone ends in its own classifier."""
-
-    def forward(self, features: Float[Tensor, "b classes"]) -> Float[Tensor, "b classes"]:
-        return features
+            units.append(nn.Sequential(parts))
+        self.layers = nn.ModuleList(units)
+        self.order = [f"layers.{number}" for number in range(len(units))]
 
 
 @dataclass(frozen=True)
@@ -190,10 +141,16 @@ class NoHeadOptions:
     thr: float | None = None
 
 
-def no_head(settings: Settings) -> NoHead:
-    """The head of `dict(type='ClsHead')`, also in its multi-label form."""
-    read_options(NoHeadOptions, settings)
-    return NoHead()
+class NoHead(nn.Module):
+    """The features are the logits (`ClsHead`, also in its multi-label form): the backbone ends in its own classifier."""
+
+    OPTIONS = NoHeadOptions
+
+    def __init__(self, options: NoHeadOptions) -> None:
+        super().__init__()
+
+    def forward(self, features: Float[Tensor, "b classes"]) -> Float[Tensor, "b classes"]:
+        return features
 
 
 @dataclass(frozen=True)
@@ -206,8 +163,10 @@ class TokenHeadOptions:
     act_cfg: Settings = field(default_factory=lambda: {"type": "Tanh"})
 
 
-class ViTHead(nn.Module):
+class ViTHead(Chain):
     """`layers.head`, behind `layers.pre_logits` where there is one."""
+
+    OPTIONS = TokenHeadOptions
 
     def __init__(self, options: TokenHeadOptions) -> None:
         super().__init__()
@@ -218,14 +177,11 @@ class ViTHead(nn.Module):
         parts["head"] = nn.Linear(options.hidden_dim or options.in_channels, options.num_classes)
         self.layers = nn.Sequential(parts)
 
-    def forward(self, vector: Float[Tensor, "b c"]) -> Float[Tensor, "b classes"]:
-        """One logit per class."""
-        logits: Tensor = self.layers(vector)
-        return logits
-
 
 class DeiTHead(nn.Module):
     """The mean of two heads, one for each extra token (Touvron et al., ICML 2021, section 4)."""
+
+    OPTIONS = TokenHeadOptions
 
     def __init__(self, options: TokenHeadOptions) -> None:
         super().__init__()
@@ -233,15 +189,6 @@ class DeiTHead(nn.Module):
         self.layers = nn.ModuleDict(heads)
 
     def forward(self, vectors: tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]) -> Float[Tensor, "b classes"]:
-        """One logit per class."""
         label, distilled = vectors
         mean: Tensor = (self.layers["head"](label) + self.layers["head_dist"](distilled)) / 2
         return mean
-
-
-def vit_head(settings: Settings) -> ViTHead:
-    return ViTHead(read_options(TokenHeadOptions, settings))
-
-
-def deit_head(settings: Settings) -> DeiTHead:
-    return DeiTHead(read_options(TokenHeadOptions, settings))

@@ -7,7 +7,7 @@ convolutions into one: Tan & Le, EfficientNetV2, ICML 2021, figure 2.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -16,22 +16,21 @@ from classlens.config.settings import Settings
 from classlens.zoo.units import (
     ACTIVATIONS,
     Activation,
+    Chain,
     SqueezeExcite,
     activation,
-    chosen_arch,
     conv_unit,
-    divisible,
+    find_arch,
     norm_layer,
     norm_name,
-    only,
-    read_options,
+    round_width,
 )
 
 SIGMOID = ACTIVATIONS["Sigmoid"]
 
 
 @dataclass(frozen=True)
-class Shape:
+class BlockShape:
     """Channels in, inside and out; kernel and stride; the width of the gate's waist, None without a gate."""
 
     entering: int
@@ -41,13 +40,9 @@ class Shape:
     stride: int
     squeezed: int | None = None
 
-    @property
-    def keeps(self) -> bool:
-        return self.stride == 1 and self.entering == self.leaving
-
 
 @dataclass(frozen=True)
-class Parts:
+class UnitParts:
     """What every unit of one network is made of; `gate` are the two activations of squeeze-and-excitation."""
 
     conv: type[nn.Conv2d]
@@ -64,46 +59,40 @@ class Parts:
         return conv_unit(conv, norm_layer(channels[1], self.norm), self.act if act else None)
 
 
-class InvertedResidual(nn.Module):
-    """Expand (where the inside is wider), convolve each channel, gate, project; then the shortcut."""
+class Residual(Chain):
+    """Units in a row, each under its name; then the shortcut, where there is one."""
 
-    def __init__(self, shape: Shape, parts: Parts) -> None:
-        super().__init__()
-        inside = shape.inside
-        self.shortcut = shape.keeps
-        if inside != shape.entering:
-            self.expand_conv = parts.unit((shape.entering, inside), 1)
-        self.depthwise_conv = parts.unit((inside, inside), shape.kernel, stride=shape.stride, groups=inside)
-        if shape.squeezed is not None:
-            self.se = SqueezeExcite(inside, shape.squeezed, parts.gate)
-        self.linear_conv = parts.unit((inside, shape.leaving), 1, act=False)
+    def __init__(self, units: Mapping[str, nn.Module], *, shortcut: bool) -> None:
+        super().__init__(units)
+        self.shortcut = shortcut
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
-        inside = features
-        for part in self.children():
-            inside = part(inside)
+        inside = super().forward(features)
         return features + inside if self.shortcut else inside
 
 
-class FusedResidual(nn.Module):
-    """Expand by a full spatial convolution, gate, project; then the shortcut."""
+def inverted_residual(shape: BlockShape, parts: UnitParts) -> Residual:
+    """Expand (where the inside is wider), convolve each channel, gate, project."""
+    inside = shape.inside
+    units: dict[str, nn.Module] = {}
+    if inside != shape.entering:
+        units["expand_conv"] = parts.unit((shape.entering, inside), 1)
+    units["depthwise_conv"] = parts.unit((inside, inside), shape.kernel, stride=shape.stride, groups=inside)
+    if shape.squeezed is not None:
+        units["se"] = SqueezeExcite(inside, shape.squeezed, parts.gate)
+    units["linear_conv"] = parts.unit((inside, shape.leaving), 1, act=False)
+    return Residual(units, shortcut=shape.stride == 1 and shape.entering == shape.leaving)
 
-    def __init__(self, shape: Shape, parts: Parts, *, shortcut: bool = True) -> None:
-        super().__init__()
-        self.shortcut = shortcut and shape.keeps
-        self.conv1 = parts.unit((shape.entering, shape.inside), shape.kernel, stride=shape.stride)
-        if shape.squeezed is not None:
-            self.se = SqueezeExcite(shape.inside, shape.squeezed, parts.gate)
-        project = nn.Conv2d(shape.inside, shape.leaving, 1, bias=False)
-        self.conv2 = conv_unit(project, norm_layer(shape.leaving, parts.norm), None)
 
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
-        inside = features
-        for part in self.children():
-            inside = part(inside)
-        return features + inside if self.shortcut else inside
+def fused_residual(shape: BlockShape, parts: UnitParts, *, shortcut: bool = True) -> Residual:
+    """Expand by a full spatial convolution, gate, project."""
+    units: dict[str, nn.Module] = {}
+    units["conv1"] = parts.unit((shape.entering, shape.inside), shape.kernel, stride=shape.stride)
+    if shape.squeezed is not None:
+        units["se"] = SqueezeExcite(shape.inside, shape.squeezed, parts.gate)
+    project = nn.Conv2d(shape.inside, shape.leaving, 1, bias=False)
+    units["conv2"] = conv_unit(project, norm_layer(shape.leaving, parts.norm), None)
+    return Residual(units, shortcut=shortcut and shape.stride == 1 and shape.entering == shape.leaving)
 
 
 class V2Row(NamedTuple):
@@ -131,6 +120,8 @@ V2_STEM, LAST = 32, 1280
 class MobileNetV2Options:
     """What a config can say; index 7 of `out_indices` is `conv2`."""
 
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None}
+
     widen_factor: float = 1.0
     out_indices: tuple[int, ...] = (7,)
     norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
@@ -138,58 +129,37 @@ class MobileNetV2Options:
     conv_cfg: None = None
 
 
-class Bottleneck(nn.Module):
-    """Expand, convolve each channel, project: units `conv.0`, `conv.1`, ...; then the shortcut."""
-
-    def __init__(self, channels: tuple[int, int], stride: int, expansion: int, parts: Parts) -> None:
-        super().__init__()
-        inside = channels[0] * expansion
-        units = [parts.unit((channels[0], inside), 1)] if expansion != 1 else []
-        units.append(parts.unit((inside, inside), 3, stride=stride, groups=inside))
-        units.append(parts.unit((inside, channels[1]), 1, act=False))
-        self.conv = nn.Sequential(*units)
-        self.shortcut = stride == 1 and channels[0] == channels[1]
-
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
-        inside: Tensor = self.conv(features)
-        return features + inside if self.shortcut else inside
+def bottleneck(channels: tuple[int, int], stride: int, expansion: int, parts: UnitParts) -> Residual:
+    """Expand, convolve each channel, project: units `conv.0`, `conv.1`, ..."""
+    inside = channels[0] * expansion
+    units = [parts.unit((channels[0], inside), 1)] if expansion != 1 else []
+    units.append(parts.unit((inside, inside), 3, stride=stride, groups=inside))
+    units.append(parts.unit((inside, channels[1]), 1, act=False))
+    return Residual({"conv": nn.Sequential(*units)}, shortcut=stride == 1 and channels[0] == channels[1])
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Chain):
     """Stem, seven layers, last convolution; returns the layer named by the last of `out_indices`."""
+
+    OPTIONS = MobileNetV2Options
 
     def __init__(self, options: MobileNetV2Options) -> None:
         super().__init__()
         act = activation(options.act_cfg)
-        parts = Parts(nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
-        entering = divisible(V2_STEM * options.widen_factor)
+        parts = UnitParts(nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
+        entering = round_width(V2_STEM * options.widen_factor)
         self.conv1 = parts.unit((3, entering), 3, stride=2)
         for number, row in enumerate(ROWS, start=1):
-            leaving = divisible(row.channels * options.widen_factor)
+            leaving = round_width(row.channels * options.widen_factor)
             blocks = []
             for repeat in range(row.repeats):
                 stride = row.stride if repeat == 0 else 1
-                blocks.append(Bottleneck((entering, leaving), stride, row.expansion, parts))
+                blocks.append(bottleneck((entering, leaving), stride, row.expansion, parts))
                 entering = leaving
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         self.conv2 = parts.unit((entering, int(LAST * max(1.0, options.widen_factor))), 1)
         names = [*(f"layer{number}" for number in range(1, len(ROWS) + 1)), "conv2"]
         self.order = ["conv1", *names[: options.out_indices[-1] + 1]]
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the layer asked for."""
-        features = images
-        for name in self.order:
-            features = self.get_submodule(name)(features)
-        return features
-
-
-def mobilenet_v2(settings: Settings) -> MobileNetV2:
-    """The backbone of a config's `dict(type='MobileNetV2', widen_factor=1.0)`."""
-    options = read_options(MobileNetV2Options, settings)
-    only("MobileNetV2", conv_cfg=(options.conv_cfg, None))
-    return MobileNetV2(options)
 
 
 V3_STEM = 16
@@ -250,45 +220,36 @@ LAST_EXPANSION = 6
 class MobileNetV3Options:
     """What a config can say."""
 
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None}
+
     arch: str = "small"
     out_indices: tuple[int, ...] | None = None
     norm_cfg: Settings = field(default_factory=lambda: {"type": "BN", "eps": 1e-3, "momentum": 0.01})
     conv_cfg: None = None
 
 
-class MobileNetV3(nn.Module):
+class MobileNetV3(Chain):
     """`layer0`, `layer1`, ...; returns the layer named by the last of `out_indices`, by default the last one."""
+
+    OPTIONS = MobileNetV3Options
 
     def __init__(self, options: MobileNetV3Options) -> None:
         super().__init__()
-        rows, width = chosen_arch("MobileNetV3", options.arch, V3_ARCHES)
+        rows, width = find_arch("MobileNetV3", options.arch, V3_ARCHES)
         gate = (ACTIVATIONS["ReLU"], ACTIVATIONS["HSigmoid"])
-        parts = Parts(nn.Conv2d, options.norm_cfg, ACTIVATIONS["HSwish"], gate)
+        parts = UnitParts(nn.Conv2d, options.norm_cfg, ACTIVATIONS["HSwish"], gate)
         self.layer0 = parts.unit((3, V3_STEM), 3, stride=2)
         entering, in_table = V3_STEM, V3_STEM
         for number, row in enumerate(rows, start=1):
-            inside, leaving = divisible(entering * row.inside / in_table), divisible(row.channels * width)
-            squeezed = divisible(inside / 4) if row.squeeze else None
-            shape = Shape(entering, inside, leaving, row.kernel, row.stride, squeezed)
-            block = InvertedResidual(shape, replace(parts, act=ACTIVATIONS[row.act]))
+            inside, leaving = round_width(entering * row.inside / in_table), round_width(row.channels * width)
+            squeezed = round_width(inside / 4) if row.squeeze else None
+            shape = BlockShape(entering, inside, leaving, row.kernel, row.stride, squeezed)
+            block = inverted_residual(shape, replace(parts, act=ACTIVATIONS[row.act]))
             self.add_module(f"layer{number}", block)
             entering, in_table = leaving, row.channels
-        last = parts.unit((entering, divisible(entering * LAST_EXPANSION)), 1)
+        last = parts.unit((entering, round_width(entering * LAST_EXPANSION)), 1)
         self.add_module(f"layer{len(rows) + 1}", last)
-        self.last = options.out_indices[-1] if options.out_indices else len(rows) + 1
-        if self.last > len(rows):
-            self.default_layer = f"layer{self.last}.{norm_name(last[1])}"
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the layer asked for."""
-        features = images
-        for number in range(self.last + 1):
-            features = self.get_submodule(f"layer{number}")(features)
-        return features
-
-
-def mobilenet_v3(settings: Settings) -> MobileNetV3:
-    """The backbone of a config's `dict(type='MobileNetV3', arch='large')`."""
-    options = read_options(MobileNetV3Options, settings)
-    only("MobileNetV3", conv_cfg=(options.conv_cfg, None))
-    return MobileNetV3(options)
+        asked = options.out_indices[-1] if options.out_indices else len(rows) + 1
+        self.order = [f"layer{number}" for number in range(asked + 1)]
+        if asked > len(rows):
+            self.default_layer = f"layer{asked}.{norm_name(last[1])}"

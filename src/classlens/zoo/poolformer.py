@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import Activation, activation, chosen_arch, only, plain_type, read_options
+from classlens.zoo.units import Activation, Chain, activation, find_arch, plain_type, read_options, require_native
 
 Features = Float[Tensor, "b c h w"]
-Arch = tuple[tuple[int, ...], tuple[int, ...]]
+PoolFormerArch = tuple[tuple[int, ...], tuple[int, ...]]
 """Blocks and channels of the four stages."""
 
 NARROW, WIDE = (64, 128, 320, 512), (96, 192, 384, 768)
-ARCHES: Mapping[str, Arch] = {
+ARCHES: Mapping[str, PoolFormerArch] = {
     "s12": ((2, 2, 6, 2), NARROW),
     "s24": ((4, 4, 12, 4), NARROW),
     "s36": ((6, 6, 18, 6), NARROW),
@@ -58,12 +58,11 @@ class Pooling(nn.Module):
         self.pool = nn.AvgPool2d(size, 1, size // 2, count_include_pad=False)
 
     def forward(self, features: Features) -> Features:
-        """What is added to the input."""
         means: Tensor = self.pool(features)
         return means - features
 
 
-class Affine(nn.Module):
+class ChannelAffine(nn.Module):
     """A scale and a shift of each channel, less the channel itself."""
 
     def __init__(self, channels: int) -> None:
@@ -71,12 +70,11 @@ class Affine(nn.Module):
         self.affine = nn.Conv2d(channels, channels, 1, groups=channels)
 
     def forward(self, features: Features) -> Features:
-        """What is added to the input."""
         moved: Tensor = self.affine(features)
         return moved - features
 
 
-class Mlp(nn.Module):
+class Mlp(Chain):
     """Two 1x1 convolutions with an activation between them."""
 
     def __init__(self, channels: int, act: Activation) -> None:
@@ -85,13 +83,8 @@ class Mlp(nn.Module):
         self.act = act()
         self.fc2 = nn.Conv2d(4 * channels, channels, 1)
 
-    def forward(self, features: Features) -> Features:
-        """Each place by itself."""
-        changed: Tensor = self.fc2(self.act(self.fc1(features)))
-        return changed
 
-
-class Block(nn.Module):
+class PoolFormerBlock(nn.Module):
     """Norm and mixer, norm and layers, each scaled and added; without a mixer one norm does the work of both."""
 
     def __init__(
@@ -109,32 +102,26 @@ class Block(nn.Module):
         self.layer_scale_2 = nn.Parameter(torch.ones(channels))
 
     def forward(self, features: Features) -> Features:
-        """Features of the next block."""
         mixed = self.token_mixer(self.norm1(features)) if self.mixes else self.norm_reparam(features)
         features = features + self.layer_scale_1[:, None, None] * mixed
         changed: Tensor = features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
         return changed
 
 
-class Embed(nn.Module):
+class Embed(Chain):
     """A strided convolution, `proj`."""
 
     def __init__(self, channels: tuple[int, int], kernel: int, stride: int, padding: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(*channels, kernel, stride, padding)
 
-    def forward(self, features: Features) -> Features:
-        """A smaller map."""
-        smaller: Tensor = self.proj(features)
-        return smaller
 
-
-class PoolFormer(nn.Module):
+class PoolFormer(Chain):
     """`patch_embed`, then stages and embeddings in turn, and the norm of the last one asked for."""
 
     def __init__(self, options: PoolFormerOptions, mixer: Callable[[int], nn.Module | None]) -> None:
         super().__init__()
-        depths, channels = chosen_arch("PoolFormer", options.arch, ARCHES)
+        depths, channels = find_arch("PoolFormer", options.arch, ARCHES)
         act = activation(options.act_cfg)
         groups, eps = options.norm_cfg.get("num_groups", 1), options.norm_cfg.get("eps", 1e-5)
 
@@ -143,21 +130,15 @@ class PoolFormer(nn.Module):
 
         first = (options.in_channels, channels[0])
         self.patch_embed = Embed(first, options.in_patch_size, options.in_stride, options.in_pad)
-        self.network = nn.ModuleList()
+        parts: list[nn.Module] = []
         for stage, (depth, width) in enumerate(zip(depths, channels, strict=True)):
-            self.network.append(nn.Sequential(*(Block(width, mixer(width), norm, act) for _ in range(depth))))
+            parts.append(nn.Sequential(*(PoolFormerBlock(width, mixer(width), norm, act) for _ in range(depth))))
             if stage < len(depths) - 1:
                 pair = (width, channels[stage + 1])
-                self.network.append(Embed(pair, options.down_patch_size, options.down_stride, options.down_pad))
+                parts.append(Embed(pair, options.down_patch_size, options.down_stride, options.down_pad))
+        self.network = nn.ModuleList(parts)
+        self.order = ["patch_embed", *(f"network.{number}" for number in range(len(parts))), f"norm{LAST}"]
         self.add_module(f"norm{LAST}", norm(channels[-1]))
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
-        """Features of the last stage."""
-        features = self.patch_embed(images)
-        for part in self.network:
-            features = part(features)
-        normed: Tensor = self.get_submodule(f"norm{LAST}")(features)
-        return normed
 
 
 def poolformer(settings: Settings) -> PoolFormer:
@@ -165,7 +146,7 @@ def poolformer(settings: Settings) -> PoolFormer:
     family = plain_type(settings)
     options = read_options(PoolFormerOptions, settings)
     last = options.out_indices if isinstance(options.out_indices, int) else options.out_indices[-1]
-    only(family, norm_cfg=(options.norm_cfg.get("type"), "GN"), out_indices=(last % (LAST + 1), LAST))
+    require_native(family, norm_cfg=(options.norm_cfg.get("type"), "GN"), out_indices=(last % (LAST + 1), LAST))
     if family == "PoolFormer":
         return PoolFormer(options, lambda width: Pooling(options.pool_size))
-    return PoolFormer(options, lambda width: None if options.deploy else Affine(width))
+    return PoolFormer(options, lambda width: None if options.deploy else ChannelAffine(width))

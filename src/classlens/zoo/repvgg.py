@@ -8,7 +8,7 @@ layer at all, so the layer to look at is the last block itself.
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,12 @@ from classlens.config.settings import Settings
 from classlens.zoo.units import (
     ACTIVATIONS,
     Activation,
+    Chain,
     SqueezeExcite,
     activation,
-    chosen_arch,
+    find_arch,
     norm_layer,
-    only,
     padded_conv,
-    read_options,
 )
 
 BASES = (64, 128, 256, 512)
@@ -57,6 +56,8 @@ REPVGG_ARCHES: Mapping[str, RepVggArch] = {
 class RepVGGOptions:
     """What a config can say; `deploy` asks for the form with one convolution per block."""
 
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None, "add_ppf": False, "dilations": (1,) * 4}
+
     arch: str
     in_channels: int = 3
     base_channels: int = 64
@@ -71,65 +72,72 @@ class RepVGGOptions:
 
 
 @dataclass(frozen=True)
-class RepVggPlace:
-    """Where a block sits: channels in and out, stride, groups."""
+class ConvPlace:
+    """Channels in and out, kernel, stride and groups of a block; in MobileOne also equal branches, and gate or not."""
 
-    entering: int
-    leaving: int
-    stride: int
+    channels: tuple[int, int]
+    kernel: int = 3
+    stride: int = 1
     groups: int = 1
+    branches: int = 1
+    gated: bool = False
+
+    def normed_conv(self, kernel: int, norm: Settings) -> nn.Sequential:
+        """A convolution `conv` and its `norm`."""
+        conv = padded_conv(self.channels, kernel, stride=self.stride, groups=self.groups)
+        return nn.Sequential(OrderedDict(conv=conv, norm=norm_layer(self.channels[1], norm)))
+
+    def folded_conv(self) -> nn.Conv2d:
+        """The one convolution that the branches were folded into."""
+        return nn.Conv2d(*self.channels, self.kernel, self.stride, self.kernel // 2, groups=self.groups)
+
+    @property
+    def keeps(self) -> bool:
+        return self.stride == 1 and self.channels[0] == self.channels[1]
 
 
 class RepVGGBlock(nn.Module):
     """The activation of the (gated) sum of its branches."""
 
-    def __init__(self, place: RepVggPlace, options: RepVGGOptions, se_ratio: int | None) -> None:
+    def __init__(self, place: ConvPlace, options: RepVGGOptions, se_ratio: int | None) -> None:
         super().__init__()
-        branches = deploy_branch(place) if options.deploy else training_branches(place, options.norm_cfg)
+        branches = (
+            {"branch_reparam": place.folded_conv()} if options.deploy else training_branches(place, options.norm_cfg)
+        )
         for name, branch in branches.items():
             self.add_module(name, branch)
         self.branches = tuple(branches)
         if se_ratio is not None:
             gate: tuple[Activation, Activation] = (ACTIVATIONS["ReLU"], ACTIVATIONS["Sigmoid"])
-            self.se_layer = SqueezeExcite(place.leaving, place.leaving // se_ratio, gate)
+            self.se_layer = SqueezeExcite(place.channels[1], place.channels[1] // se_ratio, gate)
         self.gated = se_ratio is not None
         self.act = activation(options.act_cfg)()
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
         branches: list[Tensor] = [self.get_submodule(name)(features) for name in self.branches]
         summed = torch.stack(branches).sum(0)
         activated: Tensor = self.act(self.se_layer(summed) if self.gated else summed)
         return activated
 
 
-def training_branches(place: RepVggPlace, norm: Settings) -> Mapping[str, nn.Module]:
+def training_branches(place: ConvPlace, norm: Settings) -> Mapping[str, nn.Module]:
     """3x3 and 1x1 with their norms, and a bare norm where input and output have one shape."""
     branches: dict[str, nn.Module] = {}
-    if place.stride == 1 and place.entering == place.leaving:
-        branches["branch_norm"] = norm_layer(place.leaving, norm)
-    for kernel in (3, 1):
-        pair = (place.entering, place.leaving)
-        conv = padded_conv(pair, kernel, stride=place.stride, groups=place.groups)
-        named: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, norm=norm_layer(place.leaving, norm))
-        branches[f"branch_{kernel}x{kernel}"] = nn.Sequential(named)
-    return branches
+    if place.keeps:
+        branches["branch_norm"] = norm_layer(place.channels[1], norm)
+    return {**branches, **{f"branch_{side}x{side}": place.normed_conv(side, norm) for side in (3, 1)}}
 
 
-def deploy_branch(place: RepVggPlace) -> Mapping[str, nn.Module]:
-    """The one 3x3 convolution that the branches were folded into."""
-    conv = nn.Conv2d(place.entering, place.leaving, 3, place.stride, 1, groups=place.groups)
-    return {"branch_reparam": conv}
-
-
-class RepVGG(nn.Module):
+class RepVGG(Chain):
     """`stem`, then `stage_1` ... `stage_4`; returns the last stage of `out_indices`."""
+
+    OPTIONS = RepVGGOptions
 
     def __init__(self, options: RepVGGOptions) -> None:
         super().__init__()
-        arch = chosen_arch("RepVGG", options.arch, REPVGG_ARCHES)
+        arch = find_arch("RepVGG", options.arch, REPVGG_ARCHES)
         entering = min(64, int(options.base_channels * arch.widen[0]))
-        self.stem = RepVGGBlock(RepVggPlace(options.in_channels, entering, 2), options, arch.se_ratio)
+        self.stem = RepVGGBlock(ConvPlace((options.in_channels, entering), stride=2), options, arch.se_ratio)
         place = 1
         for stage, blocks in enumerate(arch.blocks):
             leaving = int(BASES[stage] * options.base_channels / BASES[0] * arch.widen[stage])
@@ -137,31 +145,13 @@ class RepVGG(nn.Module):
             for block in range(blocks):
                 groups = arch.groups if place % 2 == 0 else 1
                 stride = options.strides[stage] if block == 0 else 1
-                rows.append(RepVGGBlock(RepVggPlace(entering, leaving, stride, groups), options, arch.se_ratio))
+                rows.append(RepVGGBlock(ConvPlace((entering, leaving), 3, stride, groups), options, arch.se_ratio))
                 entering = leaving
                 place += 1
             self.add_module(f"stage_{stage + 1}", nn.Sequential(*rows))
-        self.last, self.norm_eps = options.out_indices[-1] + 1, options.norm_cfg.get("eps", 1e-5)
-        self.default_layer = f"stage_{self.last}.{arch.blocks[self.last - 1] - 1}"
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the stage asked for."""
-        features: Tensor = self.stem(images)
-        for stage in range(1, self.last + 1):
-            features = self.get_submodule(f"stage_{stage}")(features)
-        return features
-
-
-def repvgg(settings: Settings) -> RepVGG:
-    """The backbone of a config's `dict(type='RepVGG', arch='A0')`."""
-    options = read_options(RepVGGOptions, settings)
-    only(
-        "RepVGG",
-        conv_cfg=(options.conv_cfg, None),
-        add_ppf=(options.add_ppf, False),
-        dilations=(options.dilations, (1,) * 4),
-    )
-    return RepVGG(options)
+        last, self.norm_eps = options.out_indices[-1] + 1, options.norm_cfg.get("eps", 1e-5)
+        self.order = ["stem", *(f"stage_{stage}" for stage in range(1, last + 1))]
+        self.default_layer = f"stage_{last}.{arch.blocks[last - 1] - 1}"
 
 
 DEPTHS = (2, 8, 10, 1)
@@ -189,6 +179,8 @@ MOBILEONE_ARCHES: Mapping[str, MobileOneArch] = {
 class MobileOneOptions:
     """What a config can say; `deploy` asks for the form with one convolution per block."""
 
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None}
+
     arch: str
     in_channels: int = 3
     out_indices: tuple[int, ...] = (3,)
@@ -199,25 +191,10 @@ class MobileOneOptions:
     deploy: bool = False
 
 
-@dataclass(frozen=True)
-class MobileOnePlace:
-    """Channels in and out, kernel, stride and groups of a block; equal branches; gate or not."""
-
-    channels: tuple[int, int]
-    kernel: int
-    stride: int = 1
-    groups: int = 1
-    branches: int = 1
-    gated: bool = False
-
-    def conv(self, kernel: int) -> nn.Conv2d:
-        return padded_conv(self.channels, kernel, stride=self.stride, groups=self.groups)
-
-
 class MobileOneBlock(nn.Module):
     """The activation of the (gated) sum of its branches."""
 
-    def __init__(self, place: MobileOnePlace, options: MobileOneOptions) -> None:
+    def __init__(self, place: ConvPlace, options: MobileOneOptions) -> None:
         super().__init__()
         leaving = place.channels[1]
         gate = (ACTIVATIONS["ReLU"], ACTIVATIONS["Sigmoid"])
@@ -226,27 +203,24 @@ class MobileOneBlock(nn.Module):
         self.deploy = options.deploy
         self.single: list[str] = []
         if options.deploy:
-            self.branch_reparam = nn.Conv2d(
-                *place.channels, place.kernel, place.stride, place.kernel // 2, groups=place.groups
-            )
+            self.branch_reparam = place.folded_conv()
         else:
             self.add_branches(place, options.norm_cfg)
         self.act = activation(options.act_cfg)()
 
-    def add_branches(self, place: MobileOnePlace, norm: Settings) -> None:
+    def add_branches(self, place: ConvPlace, norm: Settings) -> None:
         """A bare norm where the shape is kept, a 1x1 convolution beside larger ones, and the equal branches."""
         leaving = place.channels[1]
-        if place.channels[0] == leaving and place.stride == 1:
+        if place.keeps:
             self.branch_norm = norm_layer(leaving, norm)
             self.single.append("branch_norm")
         if place.kernel > 1:
-            self.branch_scale = normed(place.conv(1), norm)
+            self.branch_scale = place.normed_conv(1, norm)
             self.single.append("branch_scale")
-        equal = (normed(place.conv(place.kernel), norm) for _ in range(place.branches))
+        equal = (place.normed_conv(place.kernel, norm) for _ in range(place.branches))
         self.branch_conv_list = nn.ModuleList(equal)
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
         if self.deploy:
             summed: Tensor = self.branch_reparam(features)
         else:
@@ -256,18 +230,16 @@ class MobileOneBlock(nn.Module):
         return activated
 
 
-def normed(conv: nn.Conv2d, norm: Settings) -> nn.Sequential:
-    return nn.Sequential(OrderedDict(conv=conv, norm=norm_layer(conv.out_channels, norm)))
-
-
-class MobileOne(nn.Module):
+class MobileOne(Chain):
     """`stage0`, then `stage1` ... `stage4` of depthwise and pointwise blocks in turn."""
+
+    OPTIONS = MobileOneOptions
 
     def __init__(self, options: MobileOneOptions) -> None:
         super().__init__()
-        arch = chosen_arch("MobileOne", options.arch, MOBILEONE_ARCHES)
+        arch = find_arch("MobileOne", options.arch, MOBILEONE_ARCHES)
         entering = min(BASES[0], int(BASES[0] * arch.widen[0]))
-        self.stage0 = MobileOneBlock(MobileOnePlace((options.in_channels, entering), 3, 2), options)
+        self.stage0 = MobileOneBlock(ConvPlace((options.in_channels, entering), 3, 2), options)
         for stage, (depth, base) in enumerate(zip(DEPTHS, BASES, strict=True)):
             leaving = int(base * arch.widen[stage])
             blocks = []
@@ -275,25 +247,12 @@ class MobileOne(nn.Module):
                 gated = pair >= depth - arch.gated[stage]
                 stride, like = 2 if pair == 0 else 1, (entering, entering)
                 places = (
-                    MobileOnePlace(like, 3, stride, entering, arch.branches, gated),
-                    MobileOnePlace((entering, leaving), 1, branches=arch.branches, gated=gated),
+                    ConvPlace(like, 3, stride, entering, arch.branches, gated),
+                    ConvPlace((entering, leaving), 1, branches=arch.branches, gated=gated),
                 )
                 blocks += [MobileOneBlock(place, options) for place in places]
                 entering = leaving
             self.add_module(f"stage{stage + 1}", nn.Sequential(*blocks))
-        self.last, self.norm_eps = options.out_indices[-1] + 1, options.norm_cfg.get("eps", 1e-5)
-        self.default_layer = f"stage{self.last}.{2 * DEPTHS[self.last - 1] - 1}"
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the stage asked for."""
-        features: Tensor = self.stage0(images)
-        for stage in range(1, self.last + 1):
-            features = self.get_submodule(f"stage{stage}")(features)
-        return features
-
-
-def mobileone(settings: Settings) -> MobileOne:
-    """The backbone of a config's `dict(type='MobileOne', arch='s0')`."""
-    options = read_options(MobileOneOptions, settings)
-    only("MobileOne", conv_cfg=(options.conv_cfg, None))
-    return MobileOne(options)
+        last, self.norm_eps = options.out_indices[-1] + 1, options.norm_cfg.get("eps", 1e-5)
+        self.order = [f"stage{stage}" for stage in range(last + 1)]
+        self.default_layer = f"stage{last}.{2 * DEPTHS[last - 1] - 1}"

@@ -6,11 +6,11 @@ Hu et al., CVPR 2018. The variants differ in options only, so one set of blocks 
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import log
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -19,15 +19,16 @@ from classlens.config.settings import Settings
 from classlens.errors import ConfigError
 from classlens.zoo.units import (
     ACTIVATIONS,
+    Chain,
     SqueezeExcite,
-    chosen_arch,
     conv_unit,
+    find_arch,
     norm_layer,
     norm_name,
-    only,
     padded_conv,
     plain_type,
     read_options,
+    require_native,
 )
 
 DEPTHS = {
@@ -69,7 +70,7 @@ class ResNetOptions:
 
 
 @dataclass(frozen=True)
-class Place:
+class BlockPlace:
     """Where a block sits: channels in, inside and out; stride, dilation and groups of its 3x3."""
 
     entering: int
@@ -80,10 +81,10 @@ class Place:
     groups: int = 1
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """A residual block of either kind: convolutions with norms, an optional gate, a shortcut."""
 
-    def __init__(self, place: Place, options: ResNetOptions) -> None:
+    def __init__(self, place: BlockPlace, options: ResNetOptions) -> None:
         super().__init__()
         self.norms: list[str] = []
         convs = bottleneck_convs(place, options) if options.bottleneck else basic_convs(place)
@@ -114,14 +115,14 @@ class Block(nn.Module):
         return summed
 
 
-def basic_convs(place: Place) -> list[nn.Conv2d]:
+def basic_convs(place: BlockPlace) -> list[nn.Conv2d]:
     return [
         padded_conv((place.entering, place.inside), 3, stride=place.stride, dilation=place.dilation),
         padded_conv((place.inside, place.leaving), 3),
     ]
 
 
-def bottleneck_convs(place: Place, options: ResNetOptions) -> list[nn.Conv2d]:
+def bottleneck_convs(place: BlockPlace, options: ResNetOptions) -> list[nn.Conv2d]:
     """1x1, 3x3, 1x1; `style` says which of the first two strides."""
     first, second = (place.stride, 1) if options.style == "caffe" else (1, place.stride)
     inside = (place.inside, place.inside)
@@ -132,14 +133,7 @@ def bottleneck_convs(place: Place, options: ResNetOptions) -> list[nn.Conv2d]:
     ]
 
 
-def width_inside(plain: int, options: ResNetOptions) -> int:
-    """Channels between a bottleneck's 1x1 convolutions; ResNeXt's table counts them group by group."""
-    if options.groups == 1:
-        return plain
-    return options.groups * (options.width_per_group * plain // options.base_channels)
-
-
-def shortcut(place: Place, options: ResNetOptions) -> nn.Sequential:
+def shortcut(place: BlockPlace, options: ResNetOptions) -> nn.Sequential:
     """1x1 convolution and norm; in V1d an average pool does the striding before them."""
     norm = norm_layer(place.leaving, options.norm_cfg)
     if options.avg_down and place.stride != 1:
@@ -166,7 +160,7 @@ def stem(options: ResNetOptions) -> OrderedDict[str, nn.Module]:
     return OrderedDict({"conv1": conv, f"{norm_name(norm)}1": norm, "relu": nn.ReLU(inplace=True)})
 
 
-class ResNet(nn.Module):
+class ResNet(Chain):
     """Stem and stages `layer1` ... `layer4`; returns the last stage of `out_indices`."""
 
     def __init__(self, options: ResNetOptions) -> None:
@@ -178,27 +172,32 @@ class ResNet(nn.Module):
         for name, part in first.items():
             self.add_module(name, part)
         growth = options.expansion or (4 if options.bottleneck else 1)
-        self.order = list(first)
+        stages = []
         for stage, blocks in enumerate(DEPTHS[options.depth][: options.num_stages]):
-            leaving = options.base_channels * 2**stage * growth
-            inside = width_inside(leaving // growth, options)
-            rows = []
-            for block in range(blocks):
-                stride = options.strides[stage] if block == 0 else 1
-                place = Place(entering, inside, leaving, stride, options.dilations[stage], options.groups)
-                rows.append(Block(place, options))
-                entering = leaving
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
-            if stage <= options.out_indices[-1]:
-                self.order.append(f"layer{stage + 1}")
-                self.default_layer = f"layer{stage + 1}.{blocks - 1}.{rows[-1].norms[-1]}"
+            inside = plain = options.base_channels * 2**stage
+            if options.groups > 1:  # ResNeXt's table counts them group by group
+                inside = options.groups * (options.width_per_group * plain // options.base_channels)
+            stages.append((inside, plain * growth, blocks, options.groups))
+        add_stages(self, entering, stages, options)
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the stage asked for."""
-        features = images
-        for name in self.order:
-            features = self.get_submodule(name)(features)
-        return features
+
+def add_stages(
+    network: Chain, entering: int, stages: Iterable[tuple[int, int, int, int]], options: ResNetOptions
+) -> None:
+    """Put `layer1` ... behind the stem; `stages` say the channels inside and out, the blocks and the groups of each."""
+    network.order = [name for name, _ in network.named_children()]
+    for stage, (inside, leaving, blocks, groups) in enumerate(stages):
+        rows = []
+        for block in range(blocks):
+            stride = options.strides[stage] if block == 0 else 1
+            rows.append(
+                ResidualBlock(BlockPlace(entering, inside, leaving, stride, options.dilations[stage], groups), options)
+            )
+            entering = leaving
+        network.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
+        if stage <= options.out_indices[-1]:
+            network.order.append(f"layer{stage + 1}")
+            network.default_layer = f"layer{stage + 1}.{blocks - 1}.{rows[-1].norms[-1]}"
 
 
 VARIANTS: Mapping[str, Settings] = {
@@ -232,7 +231,7 @@ STEP = 8
 """Widths are multiples of it."""
 
 
-class Line(NamedTuple):
+class RegNetLine(NamedTuple):
     """First width, slope and quantisation step of the widths; channels per group; blocks."""
 
     first: int
@@ -242,21 +241,23 @@ class Line(NamedTuple):
     depth: int
 
 
-ARCHES: Mapping[str, Line] = {
-    "regnetx_400mf": Line(24, 24.48, 2.54, 16, 22),
-    "regnetx_800mf": Line(56, 35.73, 2.28, 16, 16),
-    "regnetx_1.6gf": Line(80, 34.01, 2.25, 24, 18),
-    "regnetx_3.2gf": Line(88, 26.31, 2.25, 48, 25),
-    "regnetx_4.0gf": Line(96, 38.65, 2.43, 40, 23),
-    "regnetx_6.4gf": Line(184, 60.83, 2.07, 56, 17),
-    "regnetx_8.0gf": Line(80, 49.56, 2.88, 120, 23),
-    "regnetx_12gf": Line(168, 73.36, 2.37, 112, 19),
+ARCHES: Mapping[str, RegNetLine] = {
+    "regnetx_400mf": RegNetLine(24, 24.48, 2.54, 16, 22),
+    "regnetx_800mf": RegNetLine(56, 35.73, 2.28, 16, 16),
+    "regnetx_1.6gf": RegNetLine(80, 34.01, 2.25, 24, 18),
+    "regnetx_3.2gf": RegNetLine(88, 26.31, 2.25, 48, 25),
+    "regnetx_4.0gf": RegNetLine(96, 38.65, 2.43, 40, 23),
+    "regnetx_6.4gf": RegNetLine(184, 60.83, 2.07, 56, 17),
+    "regnetx_8.0gf": RegNetLine(80, 49.56, 2.88, 120, 23),
+    "regnetx_12gf": RegNetLine(168, 73.36, 2.37, 112, 19),
 }
 
 
 @dataclass(frozen=True)
 class RegNetOptions:
     """What a config can say."""
+
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None, "deep_stem": False, "avg_down": False}
 
     arch: Any
     in_channels: int = 3
@@ -272,78 +273,32 @@ class RegNetOptions:
     conv_cfg: None = None
 
 
-def line_of(arch: object) -> Line:
-    """The line of an arch by its name, or by a dict as in `arch=dict(w0=..., wa=..., wm=..., group_w=..., depth=...)`.
-
-    Raises:
-        ConfigError: the name is unknown, or the dict lacks a number.
-    """
-    if not isinstance(arch, Mapping):
-        return chosen_arch("RegNet", arch, ARCHES)
-    only("RegNet", bot_mul=(arch.get("bot_mul", 1.0), 1.0))
-    try:
-        return Line(arch["w0"], arch["wa"], arch["wm"], arch["group_w"], arch["depth"])
-    except KeyError as error:
-        raise ConfigError(f"RegNet arch lacks {error}", hint="or name one, e.g. arch='regnetx_400mf'") from error
-
-
-def stages_of(line: Line) -> list[tuple[int, int]]:
+def stages_of(line: RegNetLine) -> list[tuple[int, int]]:
     """(width, blocks) of each stage: the line, rounded to powers of `ratio`, then to whole groups."""
     widths = []
     for block in range(line.depth):
         power = round(log((line.first + line.slope * block) / line.first) / log(line.ratio))
         widths.append(round(line.first * line.ratio**power / STEP) * STEP)
     stages = [(width, len(list(blocks))) for width, blocks in groupby(widths)]
-    return [(whole_groups(width, line.group), blocks) for width, blocks in stages]
+    groups = {width: min(line.group, width) for width, _ in stages}
+    return [(round(width / groups[width]) * groups[width], blocks) for width, blocks in stages]
 
 
-def whole_groups(width: int, group: int) -> int:
-    """The width rounded to a multiple of the group's."""
-    group = min(group, width)
-    return round(width / group) * group
-
-
-class RegNet(nn.Module):
+class RegNet(Chain):
     """Stem, then stages `layer1` ... `layer4`; returns the last stage of `out_indices`."""
+
+    OPTIONS = RegNetOptions
 
     def __init__(self, options: RegNetOptions) -> None:
         super().__init__()
-        line = line_of(options.arch)
+        if isinstance(options.arch, Mapping):
+            require_native("RegNet", bot_mul=(options.arch.get("bot_mul", 1.0), 1.0))
+        line = find_arch("RegNet", options.arch, ARCHES, sizes=("w0", "wa", "wm", "group_w", "depth"), kind=RegNetLine)
         norm = norm_layer(options.stem_channels, options.norm_cfg)
         self.conv1 = padded_conv((options.in_channels, options.stem_channels), 3, stride=2)
         self.add_module(f"{norm_name(norm)}1", norm)
         self.relu = nn.ReLU(inplace=True)
-        self.order = ["conv1", f"{norm_name(norm)}1", "relu"]
-        blocks_like = ResNetOptions(depth=50, norm_cfg=options.norm_cfg, style=options.style)
-        entering = options.stem_channels
-        for stage, (width, blocks) in enumerate(stages_of(line)):
-            rows = []
-            for block in range(blocks):
-                stride = options.strides[stage] if block == 0 else 1
-                groups = width // min(line.group, width)
-                place = Place(entering, width, width, stride, options.dilations[stage], groups)
-                rows.append(Block(place, blocks_like))
-                entering = width
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
-            if stage <= options.out_indices[-1]:
-                self.order.append(f"layer{stage + 1}")
-                self.default_layer = f"layer{stage + 1}.{blocks - 1}.{rows[-1].norms[-1]}"
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the stage asked for."""
-        features = images
-        for name in self.order:
-            features = self.get_submodule(name)(features)
-        return features
-
-
-def regnet(settings: Settings) -> RegNet:
-    """The backbone of a config's `dict(type='RegNet', arch='regnetx_400mf')`."""
-    options = read_options(RegNetOptions, settings)
-    only(
-        "RegNet",
-        conv_cfg=(options.conv_cfg, None),
-        deep_stem=(options.deep_stem, False),
-        avg_down=(options.avg_down, False),
-    )
-    return RegNet(options)
+        same = ("norm_cfg", "style", "strides", "dilations", "out_indices")
+        like = ResNetOptions(depth=50, **{name: getattr(options, name) for name in same})
+        stages = [(width, width, blocks, width // min(line.group, width)) for width, blocks in stages_of(line)]
+        add_stages(self, options.stem_channels, stages, like)

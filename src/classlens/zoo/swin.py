@@ -7,7 +7,7 @@ map by half a window, and a mask keeps tokens apart that only the shift made nei
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,8 @@ from torch.nn import functional
 
 from classlens.arrays import Float, Int
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError
 from classlens.zoo.transformer import FeedForward, LayerOptions, PatchEmbed, Tokens
-from classlens.zoo.units import chosen_arch, only, read_options
+from classlens.zoo.units import Chain, find_arch, require_native
 
 Map = Float[Tensor, "b height width channels"]
 Windows = Float[Tensor, "windows places channels"]
@@ -88,6 +87,9 @@ class SwinArch:
     heads: tuple[int, ...]
 
 
+SIZES = ("embed_dims", "depths", "num_heads")
+"""The sizes of a `SwinArch` by the names that they have in a config."""
+
 ARCHES: Mapping[str, SwinArch] = {
     **dict.fromkeys(("t", "tiny"), SwinArch(96, (2, 2, 6, 2), (3, 6, 12, 24))),
     **dict.fromkeys(("s", "small"), SwinArch(96, (2, 2, 18, 2), (3, 6, 12, 24))),
@@ -99,6 +101,8 @@ ARCHES: Mapping[str, SwinArch] = {
 @dataclass(frozen=True)
 class SwinOptions:
     """What a config can say; `img_size` matters to absolute positions only, which are not built."""
+
+    NATIVE: ClassVar[Settings] = {"out_after_downsample": False, "use_abs_pos_embed": False}
 
     arch: Any = "tiny"
     img_size: int | tuple[int, int] = 224
@@ -182,7 +186,6 @@ class SwinBlock(nn.Module):
         self.ffn = FeedForward(channels, 4 * channels, LayerOptions())
 
     def forward(self, tokens: Map) -> Map:
-        """The tokens of the next block."""
         tokens = tokens + self.attn(self.norm1(tokens))
         changed: Tensor = tokens + self.ffn(self.norm2(tokens))
         return changed
@@ -210,32 +213,50 @@ class PatchMerging(nn.Module):
         return reduced
 
 
-class Stage(nn.Module):
-    """Blocks with plain and shifted windows in turn, then the merging, which the backbone calls."""
+class SwinStage(Chain):
+    """Blocks with plain and shifted windows in turn; a merging `before` them runs first, one `behind` is called later."""
 
-    def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
-        super().__init__()
+    def __init__(
+        self, blocks: list[nn.Module], *, before: nn.Module | None = None, behind: nn.Module | None = None
+    ) -> None:
+        super().__init__({} if before is None else {"downsample": before})
         self.blocks = nn.ModuleList(blocks)
-        if downsample is not None:
-            self.downsample = downsample
-
-    def forward(self, tokens: Map) -> Map:
-        """The tokens behind the last block."""
-        for block in self.blocks:
-            tokens = block(tokens)
-        return tokens
+        if behind is not None:
+            self.downsample = behind
+        first = [] if before is None else ["downsample"]
+        self.order = [*first, *(f"blocks.{number}" for number in range(len(blocks)))]
 
 
-class Swin(nn.Module):
+class WindowNetwork(nn.Module):
+    """Patches, the parts that `order` names, and the norm of the last stage of `out_indices`, as a map."""
+
+    extra_tokens = 0
+    order: list[str]
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Features of the stage asked for."""
+        rows, grid = self.get_submodule("patch_embed")(images)
+        tokens = rows.reshape(len(rows), *grid, -1)
+        for name in self.order:
+            tokens = self.get_submodule(name)(tokens)
+        normed: Tokens = self.get_submodule(str(self.default_layer))(tokens.flatten(1, 2))
+        return normed.transpose(1, 2).reshape(len(rows), -1, *tokens.shape[1:3])
+
+
+class Swin(WindowNetwork):
     """Patches, stages and the norm of the last stage of `out_indices`, as a map."""
 
-    def __init__(self, options: SwinOptions, arch: SwinArch) -> None:
+    OPTIONS = SwinOptions
+
+    def __init__(self, options: SwinOptions) -> None:
         super().__init__()
-        self.extra_tokens = 0
+        require_native("SwinTransformer", patch_cfg=(dict(options.patch_cfg), {}))
+        arch = find_arch("SwinTransformer", options.arch, ARCHES, sizes=SIZES, kind=SwinArch)
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
-        self.last = options.out_indices[-1]
-        self.default_layer = f"norm{self.last}"
+        last = options.out_indices[-1]
+        self.default_layer = f"norm{last}"
+        self.order = [f"stages.{number // 2}{'.downsample' * (number % 2)}" for number in range(2 * last + 1)]
         for number, (depth, heads) in enumerate(zip(arch.depths, arch.heads, strict=True)):
             width = arch.channels * 2**number
             side = window_side(options, number)
@@ -243,20 +264,9 @@ class Swin(nn.Module):
                 SwinBlock(width, heads, Windowing(side, side // 2 * (block % 2)), options) for block in range(depth)
             ]
             merging = PatchMerging(width, options.eps) if number < len(arch.depths) - 1 else None
-            self.stages.append(Stage(blocks, merging))
+            self.stages.append(SwinStage(blocks, behind=merging))
             if number in options.out_indices:
                 self.add_module(f"norm{number}", nn.LayerNorm(width, eps=options.eps))
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the stage asked for."""
-        rows, grid = self.patch_embed(images)
-        tokens = rows.reshape(len(rows), *grid, -1)
-        for number in range(self.last + 1):
-            tokens = self.stages[number](tokens)
-            if number < self.last:
-                tokens = self.get_submodule(f"stages.{number}.downsample")(tokens)
-        normed: Tokens = self.get_submodule(f"norm{self.last}")(tokens.flatten(1, 2))
-        return normed.transpose(1, 2).reshape(len(rows), -1, *tokens.shape[1:3])
 
 
 def window_side(options: SwinOptions, number: int) -> int:
@@ -265,34 +275,10 @@ def window_side(options: SwinOptions, number: int) -> int:
     settings = given[number] if isinstance(given, tuple) else given
     blocks = settings.get("block_cfgs", {})
     known = {"window_size", "pad_small_map"}
-    only("Swin", stage_cfgs=(sorted(set(settings) - {"block_cfgs"}), []), block_cfgs=(sorted(set(blocks) - known), []))
-    return int(blocks.get("window_size", options.window_size))
-
-
-def arch_of(family: str, arch: Any) -> SwinArch:  # noqa: ANN401  (a name or a dict)
-    """The arch by its name, or by a dict as in `arch=dict(embed_dims=..., depths=..., num_heads=...)`.
-
-    Raises:
-        ConfigError: the name is unknown, or the dict lacks a size.
-    """
-    if not isinstance(arch, Mapping):
-        return chosen_arch(family, arch, ARCHES)
-    try:
-        return SwinArch(arch["embed_dims"], tuple(arch["depths"]), tuple(arch["num_heads"]))
-    except KeyError as error:
-        raise ConfigError(f"{family} arch lacks {error}", hint="or name one, e.g. arch='tiny'") from error
-
-
-def swin(settings: Settings) -> Swin:
-    """The backbone of `dict(type='SwinTransformer', arch='tiny')`."""
-    options = read_options(SwinOptions, settings)
-    only(
-        "SwinTransformer",
-        out_after_downsample=(options.out_after_downsample, False),
-        use_abs_pos_embed=(options.use_abs_pos_embed, False),
-        patch_cfg=(dict(options.patch_cfg), {}),
+    require_native(
+        "Swin", stage_cfgs=(sorted(set(settings) - {"block_cfgs"}), []), block_cfgs=(sorted(set(blocks) - known), [])
     )
-    return Swin(options, arch_of("SwinTransformer", options.arch))
+    return int(blocks.get("window_size", options.window_size))
 
 
 V2_ARCHES: Mapping[str, SwinArch] = {
@@ -310,6 +296,8 @@ LARGEST_LOGIT_SCALE = log(100)
 @dataclass(frozen=True)
 class SwinV2Options:
     """What a config can say; `pretrained_window_sizes` are those that offsets were first measured in."""
+
+    NATIVE: ClassVar[Settings] = {"use_abs_pos_embed": False, "stage_cfgs": {}, "patch_cfg": {}}
 
     arch: str = "tiny"
     img_size: int | tuple[int, int] = 256
@@ -388,47 +376,29 @@ class SwinBlockV2(nn.Module):
         self.norm3 = nn.LayerNorm(channels, eps=eps) if extra_norm else nn.Identity()
 
     def forward(self, tokens: Map) -> Map:
-        """The tokens of the next block."""
         tokens = tokens + self.norm1(self.attn(tokens))
         changed: Tensor = self.norm3(tokens + self.norm2(self.ffn(tokens)))
         return changed
 
 
-class StageV2(nn.Module):
-    """The merging in front of all stages but the first, then the blocks."""
-
-    def __init__(self, downsample: nn.Module | None, blocks: list[nn.Module]) -> None:
-        super().__init__()
-        if downsample is not None:
-            self.downsample = downsample
-        self.merges = downsample is not None
-        self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, tokens: Map) -> Map:
-        """The tokens behind the last block."""
-        if self.merges:
-            tokens = self.downsample(tokens)
-        for block in self.blocks:
-            tokens = block(tokens)
-        return tokens
-
-
-class SwinV2(nn.Module):
+class SwinV2(WindowNetwork):
     """Patches, stages and the norm of the last stage of `out_indices`, as a map."""
+
+    OPTIONS = SwinV2Options
 
     def __init__(self, options: SwinV2Options) -> None:
         super().__init__()
-        self.extra_tokens = 0
-        arch = chosen_arch("SwinTransformerV2", options.arch, V2_ARCHES)
+        arch = find_arch("SwinTransformerV2", options.arch, V2_ARCHES)
         self.eps = float(options.norm_cfg.get("eps", 1e-5))
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
-        self.last = options.out_indices[-1]
-        self.default_layer = f"norm{self.last}"
+        last = options.out_indices[-1]
+        self.default_layer = f"norm{last}"
+        self.order = [f"stages.{number}" for number in range(last + 1)]
         for number in range(len(arch.depths)):
             width = arch.channels * 2**number
             merging = PatchMerging(width // 2, self.eps, norm_first=False) if number else None
-            self.stages.append(StageV2(merging, self.blocks_of(number, arch, options)))
+            self.stages.append(SwinStage(self.blocks_of(number, arch, options), before=merging))
             if number in options.out_indices:
                 self.add_module(f"norm{number}", nn.LayerNorm(width, eps=self.eps))
 
@@ -445,24 +415,3 @@ class SwinV2(nn.Module):
             extra = bool(every) and (block + 1) % every == 0
             blocks.append(SwinBlockV2(attention, width, eps=self.eps, extra_norm=extra))
         return blocks
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the stage asked for."""
-        rows, grid = self.patch_embed(images)
-        tokens = rows.reshape(len(rows), *grid, -1)
-        for stage in self.stages[: self.last + 1]:
-            tokens = stage(tokens)
-        normed: Tokens = self.get_submodule(f"norm{self.last}")(tokens.flatten(1, 2))
-        return normed.transpose(1, 2).reshape(len(rows), -1, *tokens.shape[1:3])
-
-
-def swin_v2(settings: Settings) -> SwinV2:
-    """The backbone of `dict(type='SwinTransformerV2', arch='tiny')`."""
-    options = read_options(SwinV2Options, settings)
-    only(
-        "SwinTransformerV2",
-        use_abs_pos_embed=(options.use_abs_pos_embed, False),
-        stage_cfgs=(options.stage_cfgs, {}),
-        patch_cfg=(dict(options.patch_cfg), {}),
-    )
-    return SwinV2(options)

@@ -4,7 +4,7 @@ Source: Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, equations 
 (`gamma1`, `gamma2`): Touvron et al., Going Deeper with Image Transformers, ICCV 2021, section 2.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
-from classlens.zoo.units import ACTIVATIONS, Activation, activation, chosen_arch, only
+from classlens.zoo.units import ACTIVATIONS, Activation, Chain, activation, require_native
 
 Tokens = Float[Tensor, "b tokens channels"]
 Grid = tuple[int, int]
@@ -31,18 +31,8 @@ class Width:
     inside: int
 
 
-def width_of(family: str, arch: object, table: Mapping[str, Width]) -> Width:
-    """The width of an arch given by name, or by a dict as in `arch=dict(embed_dims=..., num_layers=..., ...)`.
-
-    Raises:
-        ConfigError: the name is unknown, or the dict lacks a size.
-    """
-    if not isinstance(arch, Mapping):
-        return chosen_arch(family, arch, table)
-    try:
-        return Width(arch["embed_dims"], arch["num_layers"], arch["num_heads"], arch["feedforward_channels"])
-    except KeyError as error:
-        raise ConfigError(f"{family} arch lacks {error}", hint="or name one, e.g. arch='base'") from error
+SIZES = ("embed_dims", "num_layers", "num_heads", "feedforward_channels")
+"""The sizes of a `Width` by the names that they have in a config."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +52,11 @@ def layer_norm(settings: Settings) -> Callable[[int], nn.LayerNorm]:
     Raises:
         ConfigError: the config asks for another norm.
     """
-    only("a transformer", norm_cfg=(settings.get("type", "LN"), "LN"))
+    require_native("a transformer", norm_cfg=(settings.get("type", "LN"), "LN"))
     return partial(nn.LayerNorm, eps=settings.get("eps", 1e-5))
 
 
-def layer_options(options: LayerOptions, settings: Settings) -> LayerOptions:
+def change_layer_options(options: LayerOptions, settings: Settings) -> LayerOptions:
     """The options as a config's `layer_cfgs` change them.
 
     Raises:
@@ -74,7 +64,9 @@ def layer_options(options: LayerOptions, settings: Settings) -> LayerOptions:
     """
     known = {"act_cfg", "ffn_type", "drop_rate", "drop_path_rate", "attn_drop_rate", "num_fcs", "with_cp"}
     kind = settings.get("ffn_type", "origin")
-    only("an encoder layer", layer_cfgs=(sorted(set(settings) - known), []), num_fcs=(settings.get("num_fcs", 2), 2))
+    require_native(
+        "an encoder layer", layer_cfgs=(sorted(set(settings) - known), []), num_fcs=(settings.get("num_fcs", 2), 2)
+    )
     if kind not in ("origin", "swiglu_fused"):
         raise ConfigError(f"no feed-forward of type {kind!r}", hint="there is: origin, swiglu_fused")
     act = activation(settings["act_cfg"]) if "act_cfg" in settings else options.act
@@ -114,7 +106,7 @@ class Attention(nn.Module):
         return self.gamma1(self.proj(joined)), values
 
 
-class FeedForward(nn.Module):
+class FeedForward(Chain):
     """Two linear layers, `layers.0.0` and `layers.1`, with an activation between them."""
 
     def __init__(self, channels: int, inside: int, options: LayerOptions) -> None:
@@ -122,11 +114,6 @@ class FeedForward(nn.Module):
         first = nn.Sequential(nn.Linear(channels, inside), options.act())
         self.layers = nn.Sequential(first, nn.Linear(inside, channels))
         self.gamma2 = LayerScale(channels) if options.scaled else nn.Identity()
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        """Each token by itself."""
-        changed: Tensor = self.gamma2(self.layers(tokens))
-        return changed
 
 
 class GatedFeedForward(nn.Module):
@@ -140,7 +127,6 @@ class GatedFeedForward(nn.Module):
         self.gamma2 = LayerScale(channels) if options.scaled else nn.Identity()
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Each token by itself."""
         gate, content = self.w12(tokens).chunk(2, dim=-1)
         changed: Tensor = self.gamma2(self.w3(functional.silu(gate) * content))
         return changed
@@ -158,7 +144,6 @@ class EncoderLayer(nn.Module):
         self.ffn = kind(width.channels, width.inside, options)
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """The tokens of the next layer."""
         tokens = tokens + self.attn(self.ln1(tokens))[0]
         changed: Tensor = tokens + self.ffn(self.ln2(tokens))
         return changed
@@ -186,7 +171,7 @@ class PatchEmbed(nn.Module):
         return self.norm(tokens) if self.normed else tokens, (features.shape[2], features.shape[3])
 
 
-def resized_positions(positions: Tokens, grid: Grid, *, extra: int, before: Grid, mode: str = "bicubic") -> Tokens:
+def interpolate_positions(positions: Tokens, grid: Grid, *, extra: int, before: Grid, mode: str = "bicubic") -> Tokens:
     """Position embeddings of a `before` grid, interpolated for `grid`; those of extra tokens stay as they are."""
     if before == grid:
         return positions

@@ -6,7 +6,7 @@ skipped, because a network built without it would still run and give other logit
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import partial
 from typing import TypeVar
@@ -60,8 +60,10 @@ def plain_type(settings: Settings) -> str:
 def read_options(kind: type[Options], settings: Settings) -> Options:
     """Fill the dataclass `kind` from a config's dict; lists become tuples.
 
+    Settings in its `NATIVE` have one value with which a network is built here.
+
     Raises:
-        ConfigError: a setting is unknown, or a required one is missing.
+        ConfigError: a setting is unknown or has a value that is not built here, or a required one is missing.
     """
     family = plain_type(settings)
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
@@ -75,29 +77,45 @@ def read_options(kind: type[Options], settings: Settings) -> Options:
     indices = given.get("out_indices")
     if isinstance(indices, int) and isinstance(getattr(known.get("out_indices"), "default", None), tuple):
         given["out_indices"] = (indices,)
-    return kind(**{name: frozen(value) for name, value in given.items() if name in known})
+    options = kind(**{name: to_tuples(value) for name, value in given.items() if name in known})
+    if native := getattr(kind, "NATIVE", None):
+        require_native(family, **{name: (getattr(options, name), value) for name, value in native.items()})
+    return options
 
 
-def frozen(value: object) -> object:
+def to_tuples(value: object) -> object:
     """Lists, at any depth, as tuples, so that options can be compared and shared."""
     if isinstance(value, list | tuple):
-        return tuple(frozen(item) for item in value)
+        return tuple(to_tuples(item) for item in value)
     return value
 
 
-def chosen_arch(family: str, arch: object, table: Mapping[str, Options]) -> Options:
-    """The row of an architecture table, by name in any case.
+def find_arch(
+    family: str,
+    arch: object,
+    table: Mapping[str, Options],
+    *,
+    sizes: Sequence[str] = (),
+    kind: Callable[..., Options] | None = None,
+) -> Options:
+    """The row of an architecture table, by name in any case; or a `kind` of the `sizes` in a dict, for families that take one.
 
     Raises:
-        ConfigError: the name is not in the table.
+        ConfigError: the name is not in the table, or the dict lacks a size.
     """
+    if kind is not None and isinstance(arch, Mapping):
+        try:
+            return kind(*(to_tuples(arch[size]) for size in sizes))
+        except KeyError as error:
+            example = next(iter(table))
+            raise ConfigError(f"{family} arch lacks {error}", hint=f"or name one, e.g. arch={example!r}") from error
     rows = {name.casefold(): row for name, row in table.items()}
     if not isinstance(arch, str) or arch.casefold() not in rows:
         raise ConfigError(f"{family} has no arch {arch!r}", hint=suggestion(str(arch), table))
     return rows[arch.casefold()]
 
 
-def only(family: str, **required: tuple[object, object]) -> None:
+def require_native(family: str, **required: tuple[object, object]) -> None:
     """Refuse settings that this family reads but does not build: each given as (value seen, value supported).
 
     Raises:
@@ -119,6 +137,24 @@ class QuickGELU(nn.Module):
 
     def forward(self, features: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         return features * torch.sigmoid(1.702 * features)
+
+
+class Chain(nn.Module):
+    """Parts that run one after the other: those that `order` names, or else all, in the order in which they were added."""
+
+    order: list[str] | None = None
+    default_layer: str | None = None
+    """The layer to look at, where the family knows it better than probing would find it."""
+
+    def __init__(self, parts: Mapping[str, nn.Module] | None = None) -> None:
+        super().__init__()
+        for name, part in (parts or {}).items():
+            self.add_module(name, part)
+
+    def forward(self, features: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        for part in self.children() if self.order is None else map(self.get_submodule, self.order):
+            features = part(features)
+        return features
 
 
 ACTIVATIONS: Mapping[str, Activation] = {
@@ -194,7 +230,6 @@ class SqueezeExcite(nn.Module):
         self.conv2 = conv_unit(nn.Conv2d(squeezed, channels, 1), None, acts[1])
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Scale each channel."""
         means = features.mean((2, 3), keepdim=True)
         gate: Tensor = self.conv2(self.conv1(means))
         return features * gate
@@ -204,7 +239,6 @@ class SamePadConv2d(nn.Conv2d):
     """A convolution padded as TensorFlow's "same": output size ceil(input / stride), the odd pixel right and below."""
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Pad by what this input needs, then convolve."""
         pads: list[int] = []
         for axis in (1, 0):  # functional.pad counts from the last axis
             size, stride = features.shape[2 + axis], self.stride[axis]
@@ -214,7 +248,7 @@ class SamePadConv2d(nn.Conv2d):
         return super().forward(functional.pad(features, pads) if any(pads) else features)
 
 
-def divisible(width: float, divisor: int = 8) -> int:
+def round_width(width: float, divisor: int = 8) -> int:
     """`width` rounded to a multiple of `divisor`, never more than 10 % below it.
 
     Source: Sandler et al., MobileNetV2, CVPR 2018 (the rounding of its reference code, described in many papers since).

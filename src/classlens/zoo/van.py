@@ -5,7 +5,7 @@ Source: Guo et al., Visual Attention Network, Computational Visual Media 2023, s
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.transformer import Tokens, layer_norm
-from classlens.zoo.units import chosen_arch, only, read_options
+from classlens.zoo.units import Chain, find_arch
 
 Features = Float[Tensor, "b c h w"]
 
 
-class Arch(NamedTuple):
+class VanArch(NamedTuple):
     """Channels, blocks and widening of the feed-forward of each stage."""
 
     channels: tuple[int, ...]
@@ -27,20 +27,22 @@ class Arch(NamedTuple):
 
 
 USUAL = (64, 128, 320, 512)
-ARCHES: Mapping[str, Arch] = {
-    **dict.fromkeys(("t", "tiny", "b0"), Arch((32, 64, 160, 256), (3, 3, 5, 2))),
-    **dict.fromkeys(("s", "small", "b1"), Arch(USUAL, (2, 2, 4, 2))),
-    **dict.fromkeys(("b", "base", "b2"), Arch(USUAL, (3, 3, 12, 3))),
-    **dict.fromkeys(("l", "large", "b3"), Arch(USUAL, (3, 5, 27, 3))),
-    "b4": Arch(USUAL, (3, 6, 40, 3)),
-    "b5": Arch((96, 192, 480, 768), (3, 3, 24, 3)),
-    "b6": Arch((96, 192, 384, 768), (6, 6, 90, 6)),
+ARCHES: Mapping[str, VanArch] = {
+    **dict.fromkeys(("t", "tiny", "b0"), VanArch((32, 64, 160, 256), (3, 3, 5, 2))),
+    **dict.fromkeys(("s", "small", "b1"), VanArch(USUAL, (2, 2, 4, 2))),
+    **dict.fromkeys(("b", "base", "b2"), VanArch(USUAL, (3, 3, 12, 3))),
+    **dict.fromkeys(("l", "large", "b3"), VanArch(USUAL, (3, 5, 27, 3))),
+    "b4": VanArch(USUAL, (3, 6, 40, 3)),
+    "b5": VanArch((96, 192, 480, 768), (3, 3, 24, 3)),
+    "b6": VanArch((96, 192, 384, 768), (6, 6, 90, 6)),
 }
 
 
 @dataclass(frozen=True)
 class VANOptions:
     """What a config can say."""
+
+    NATIVE: ClassVar[Settings] = {"block_cfgs": {}}
 
     arch: str = "tiny"
     patch_sizes: tuple[int, ...] = (7, 3, 3, 3)
@@ -60,7 +62,6 @@ class LargeKernel(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, features: Features) -> Features:
-        """The scaled features."""
         seen: Tensor = self.conv1(self.DW_D_conv(self.DW_conv(features)))
         return features * seen
 
@@ -76,12 +77,11 @@ class SpatialAttention(nn.Module):
         self.proj_2 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, features: Features) -> Features:
-        """The features with what they attend to."""
         inside: Tensor = self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(features))))
         return features + inside
 
 
-class MixFeedForward(nn.Module):
+class MixFeedForward(Chain):
     """1x1, a 3x3 of each channel, activation, 1x1."""
 
     def __init__(self, channels: int, inside: int) -> None:
@@ -90,11 +90,6 @@ class MixFeedForward(nn.Module):
         self.dwconv = nn.Conv2d(inside, inside, 3, padding=1, groups=inside)
         self.act = nn.GELU()
         self.fc2 = nn.Conv2d(inside, channels, 1)
-
-    def forward(self, features: Features) -> Features:
-        """The changed features."""
-        changed: Tensor = self.fc2(self.act(self.dwconv(self.fc1(features))))
-        return changed
 
 
 class VANBlock(nn.Module):
@@ -110,13 +105,12 @@ class VANBlock(nn.Module):
         self.layer_scale_2 = nn.Parameter(torch.ones(channels))
 
     def forward(self, features: Features) -> Features:
-        """Features of the next block."""
         features = features + self.layer_scale_1[:, None, None] * self.attn(self.norm1(features))
         changed: Tensor = features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
         return changed
 
 
-class PatchEmbed(nn.Module):
+class OverlapEmbed(Chain):
     """A strided convolution with overlap, and its norm."""
 
     def __init__(self, channels: tuple[int, int], kernel: int, stride: int) -> None:
@@ -124,24 +118,21 @@ class PatchEmbed(nn.Module):
         self.projection = nn.Conv2d(*channels, kernel, stride, kernel // 2)
         self.norm = nn.BatchNorm2d(channels[1])
 
-    def forward(self, features: Features) -> Features:
-        """A smaller map."""
-        smaller: Tensor = self.norm(self.projection(features))
-        return smaller
-
 
 class VAN(nn.Module):
     """`patch_embedN`, `blocksN`, `normN` for N = 1 ... 4; returns the last stage of `out_indices`."""
 
+    OPTIONS = VANOptions
+
     def __init__(self, options: VANOptions) -> None:
         super().__init__()
-        arch = chosen_arch("VAN", options.arch, ARCHES)
+        arch = find_arch("VAN", options.arch, ARCHES)
         norm = layer_norm(options.norm_cfg)
         entering = options.in_channels
         self.last = options.out_indices[-1] + 1
         for number, (width, depth, widen) in enumerate(zip(*arch, strict=True), start=1):
             kernel, stride = options.patch_sizes[number - 1], 4 if number == 1 else 2
-            self.add_module(f"patch_embed{number}", PatchEmbed((entering, width), kernel, stride))
+            self.add_module(f"patch_embed{number}", OverlapEmbed((entering, width), kernel, stride))
             self.add_module(f"blocks{number}", nn.ModuleList(VANBlock(width, widen) for _ in range(depth)))
             self.add_module(f"norm{number}", norm(width))
             entering = width
@@ -156,10 +147,3 @@ class VAN(nn.Module):
             tokens: Tokens = self.get_submodule(f"norm{number}")(features.flatten(2).transpose(1, 2))
             features = tokens.transpose(1, 2).reshape(features.shape)
         return features
-
-
-def van(settings: Settings) -> VAN:
-    """The backbone of a config's `dict(type='VAN', arch='tiny')`."""
-    options = read_options(VANOptions, settings)
-    only("VAN", block_cfgs=(dict(options.block_cfgs), {}))
-    return VAN(options)

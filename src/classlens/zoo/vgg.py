@@ -4,13 +4,14 @@ Source: LeCun et al., Gradient-Based Learning Applied to Document Recognition, P
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
-from classlens.zoo.units import activation, conv_unit, norm_layer, only, read_options
+from classlens.zoo.units import activation, conv_unit, norm_layer, require_native
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class LeNetOptions:
 class LeNet(nn.Module):
     """`features`, then `classifier`; what a grey network sees of a colour picture is the mean of its channels."""
 
+    OPTIONS = LeNetOptions
+
     def __init__(self, options: LeNetOptions) -> None:
         super().__init__()
         first = [nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)]
@@ -33,13 +36,8 @@ class LeNet(nn.Module):
             self.classifier = nn.Sequential(nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, options.num_classes))
 
     def forward(self, images: Float[Tensor, "b channels h w"]) -> Float[Tensor, "b ..."]:
-        """Logits, or the last map."""
         features: Tensor = self.features(images.mean(1, keepdim=True))
         return self.classifier(features.flatten(1)) if self.classifies else features
-
-
-def lenet(settings: Settings) -> LeNet:
-    return LeNet(read_options(LeNetOptions, settings))
 
 
 DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -56,6 +54,8 @@ HIDDEN = 4096
 class VGGOptions:
     """What a config can say."""
 
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None, "dilations": (1,) * 5}
+
     depth: int
     num_classes: int = -1
     num_stages: int = 5
@@ -71,8 +71,14 @@ class VGGOptions:
 class VGG(nn.Module):
     """`features`, then `classifier` where the backbone classifies by itself."""
 
+    OPTIONS = VGGOptions
+
     def __init__(self, options: VGGOptions) -> None:
         super().__init__()
+        if options.depth not in DEPTHS:
+            raise ConfigError(f"VGG has no depth {options.depth!r}", hint=f"it has {', '.join(map(str, DEPTHS))}")
+        last = (options.num_stages - 1,)
+        require_native("VGG", out_indices=(options.out_indices or last, last))
         act = activation(options.act_cfg)
         parts: list[nn.Module] = []
         entering = 3
@@ -93,24 +99,5 @@ class VGG(nn.Module):
             self.classifier = nn.Sequential(*hidden, *second, nn.Linear(HIDDEN, options.num_classes))
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b ..."]:
-        """Logits, or the last map."""
         features: Tensor = self.features(images)
         return self.classifier(features.flatten(1)) if self.classifies else features
-
-
-def vgg(settings: Settings) -> VGG:
-    """The backbone of a config's `dict(type='VGG', depth=16, num_classes=1000)`.
-
-    Raises:
-        ConfigError: there is no such depth.
-    """
-    options = read_options(VGGOptions, settings)
-    if options.depth not in DEPTHS:
-        raise ConfigError(f"VGG has no depth {options.depth!r}", hint=f"it has {', '.join(map(str, DEPTHS))}")
-    only(
-        "VGG",
-        conv_cfg=(options.conv_cfg, None),
-        dilations=(options.dilations, (1,) * 5),
-        out_indices=(options.out_indices or (options.num_stages - 1,), (options.num_stages - 1,)),
-    )
-    return VGG(options)

@@ -16,6 +16,7 @@ from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
 from classlens.zoo.transformer import (
+    SIZES,
     Attention,
     EncoderLayer,
     FeedForward,
@@ -24,12 +25,11 @@ from classlens.zoo.transformer import (
     PatchEmbed,
     Tokens,
     Width,
+    change_layer_options,
+    interpolate_positions,
     layer_norm,
-    layer_options,
-    resized_positions,
-    width_of,
 )
-from classlens.zoo.units import only, plain_type, read_options
+from classlens.zoo.units import find_arch, plain_type, read_options, require_native
 
 BASE, LARGE, HUGE = Width(768, 12, 12, 3072), Width(1024, 24, 16, 4096), Width(1280, 32, 16, 5120)
 DEIT_SMALL = Width(384, 12, 6, 1536)
@@ -84,7 +84,7 @@ class ViTOptions:
 
 
 @dataclass(frozen=True)
-class Kind:
+class TokenKind:
     """What sets the three types apart: extra tokens, and whether the class token has a position."""
 
     extra: int
@@ -95,7 +95,7 @@ class Kind:
 class VisionTransformer(nn.Module):
     """Patches and extra tokens through the encoder; returns what `out_type` names."""
 
-    def __init__(self, options: ViTOptions, width: Width, kind: Kind) -> None:
+    def __init__(self, options: ViTOptions, width: Width, kind: TokenKind) -> None:
         super().__init__()
         self.options, self.placed, self.grid = options, kind.placed, options.grid
         self.extra_tokens = kind.extra
@@ -110,7 +110,7 @@ class VisionTransformer(nn.Module):
             self.dist_token = nn.Parameter(torch.zeros(1, 1, width.channels))
         self.pre_norm = norm(width.channels) if options.pre_norm else nn.Identity()
         plain = LayerOptions(options.qkv_bias, options.norm_cfg.get("eps", 1e-5), kind.scaled)
-        layer = layer_options(plain, options.layer_cfgs)
+        layer = change_layer_options(plain, options.layer_cfgs)
         self.layers = nn.ModuleList(EncoderLayer(width, layer) for _ in range(width.layers))
         self.last = last_layer(options.out_indices, width.layers)
         if options.out_type == "cls_token":
@@ -137,7 +137,7 @@ class VisionTransformer(nn.Module):
         names = ("cls_token", "dist_token")[: self.extra_tokens]
         extras = [self.get_parameter(name).expand(batch, -1, -1) for name in names]
         mode = self.options.interpolate_mode
-        positions = resized_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
+        positions = interpolate_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
         if self.placed == self.extra_tokens:
             return torch.cat((*extras, tokens), dim=1) + positions
         return torch.cat((*extras, tokens + positions), dim=1)
@@ -171,14 +171,14 @@ def vision_transformer(settings: Settings) -> VisionTransformer:
     options = read_options(ViTOptions, {"arch": "deit-base", **settings} if family.startswith("Dist") else settings)
     if options.out_type not in OUT_TYPES:
         raise ConfigError(f"{family} has no out_type {options.out_type!r}", hint=f"there is: {', '.join(OUT_TYPES)}")
-    only(family, patch_cfg=(sorted(set(options.patch_cfg) - {"bias"}), []))
-    width = width_of(family, options.arch, DEIT3_ARCHES if family == "DeiT3" else ARCHES)
+    require_native(family, patch_cfg=(sorted(set(options.patch_cfg) - {"bias"}), []))
+    width = find_arch(family, options.arch, DEIT3_ARCHES if family == "DeiT3" else ARCHES, sizes=SIZES, kind=Width)
     if family == "DeiT3":
-        return VisionTransformer(options, width, Kind(extra=1, placed=0, scaled=options.use_layer_scale))
+        return VisionTransformer(options, width, TokenKind(extra=1, placed=0, scaled=options.use_layer_scale))
     if family == "DistilledVisionTransformer":
-        return VisionTransformer(options, width, Kind(extra=2, placed=2, scaled=False))
+        return VisionTransformer(options, width, TokenKind(extra=2, placed=2, scaled=False))
     extra = int(options.with_cls_token)
-    return VisionTransformer(options, width, Kind(extra, extra, scaled=options.layer_scale_init_value > 0))
+    return VisionTransformer(options, width, TokenKind(extra, extra, scaled=options.layer_scale_init_value > 0))
 
 
 SPLITS = ((7, 4, 2), (3, 2, 1), (3, 2, 1))
@@ -214,7 +214,6 @@ class TokenTransformer(nn.Module):
         self.ffn = FeedForward(channels, channels, options)
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Tokens of the new width."""
         mixed, values = self.attn(self.ln1(tokens))
         joined = values + mixed
         changed: Tensor = joined + self.ffn(self.ln2(joined))
@@ -232,7 +231,6 @@ class TokensToToken(nn.Module):
         self.project = nn.Linear(inside * areas[2], leaving)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tokens, Grid]:
-        """The tokens, row by row, and how many rows and columns there are."""
         features, grid = images, (0, 0)
         for number, (kernel, stride, padding) in enumerate(SPLITS):
             height, width = features.shape[2:]
@@ -276,7 +274,7 @@ class T2TViT(nn.Module):
         patches, grid = self.tokens_to_token(images)
         tokens: Tensor = torch.cat((self.cls_token.expand(len(patches), -1, -1), patches), dim=1)
         mode = self.options.interpolate_mode
-        tokens = tokens + resized_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
+        tokens = tokens + interpolate_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
         for layer in self.encoder[: self.last + 1]:
             tokens = layer(tokens)
         if self.options.final_norm and self.last == len(self.encoder) - 1:
@@ -288,7 +286,7 @@ def t2t_vit(settings: Settings) -> T2TViT:
     """The backbone of `dict(type='T2T_ViT', num_layers=14, ...)`."""
     options = read_options(T2TOptions, settings)
     known = {"num_heads", "feedforward_channels", "qkv_bias", "drop_rate", "attn_drop_rate", "drop_path_rate"}
-    only(
+    require_native(
         "T2T_ViT",
         out_type=(options.out_type, "cls_token"),
         with_cls_token=(options.with_cls_token, True),

@@ -6,6 +6,7 @@ class attention is that of Touvron et al., Going Deeper with Image Transformers,
 
 from dataclasses import dataclass, field
 from math import log2, pi
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.nn import functional
 from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.transformer import FeedForward, Grid, LayerOptions, Tokens
-from classlens.zoo.units import ACTIVATIONS, conv_unit, only, read_options
+from classlens.zoo.units import ACTIVATIONS, conv_unit, require_native
 
 WAVES = 32
 """Sine and cosine values for the row of a place, and as many for its column."""
@@ -25,6 +26,8 @@ SLOWEST = 10000.0
 @dataclass(frozen=True)
 class XCiTOptions:
     """What a config can say."""
+
+    NATIVE: ClassVar[Settings] = {"out_type": "cls_token", "out_indices": (-1,)}
 
     img_size: int | tuple[int, int] = 224
     patch_size: int = 16
@@ -69,7 +72,6 @@ class ConvPatchEmbed(nn.Module):
         self.proj = nn.Sequential(*units)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tokens, Grid]:
-        """One token per patch, and how many rows and columns there are."""
         features: Tensor = self.proj(images)
         return features.flatten(2).transpose(1, 2), (features.shape[2], features.shape[3])
 
@@ -82,7 +84,6 @@ class WavePositions(nn.Module):
         self.token_projection = conv_unit(nn.Conv2d(2 * WAVES, channels, 1), None, None)
 
     def forward(self, grid: Grid, device: torch.device) -> Tokens:
-        """One vector per place, row by row."""
         rows, columns = (waves(length).to(device) for length in grid)
         laid = (rows[:, None].expand(*grid, -1), columns[None].expand(*grid, -1))
         projected: Tensor = self.token_projection(torch.cat(laid, dim=-1).permute(2, 0, 1)[None])
@@ -129,7 +130,6 @@ class LocalInteraction(nn.Module):
         self.conv2 = conv_unit(nn.Conv2d(channels, channels, 3, padding=1, groups=channels), None, None)
 
     def forward(self, tokens: Tokens, grid: Grid) -> Tokens:
-        """Tokens that saw their neighbours."""
         laid = tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
         seen: Tensor = self.conv2(self.conv1(laid))
         return seen.flatten(2).transpose(1, 2)
@@ -150,7 +150,6 @@ class PlaceLayer(nn.Module):
         self.ffn = FeedForward(width, options.inside, LayerOptions())
 
     def forward(self, tokens: Tokens, grid: Grid) -> Tokens:
-        """The tokens of the next layer."""
         tokens = tokens + self.gamma1 * self.attn(self.norm1(tokens))
         tokens = tokens + self.gamma3 * self.local_mp(self.norm3(tokens), grid)
         changed: Tensor = tokens + self.gamma2 * self.ffn(self.norm2(tokens))
@@ -206,8 +205,13 @@ class ClassLayer(nn.Module):
 class XCiT(nn.Module):
     """Patches, positions, `xca_layers`, then the class token and `ca_layers`; returns the class token."""
 
+    OPTIONS = XCiTOptions
+
     def __init__(self, options: XCiTOptions) -> None:
         super().__init__()
+        require_native(
+            "XCiT", act_cfg=(options.act_cfg.get("type"), "GELU"), patch_size=(options.patch_size in (8, 16), True)
+        )
         width = options.embed_dims
         self.patch_embed = ConvPatchEmbed(options)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -230,16 +234,3 @@ class XCiT(nn.Module):
             tokens = layer(tokens)
         normed: Tensor = self.norm(tokens)
         return normed[:, 0]
-
-
-def xcit(settings: Settings) -> XCiT:
-    """The backbone of a config's `dict(type='XCiT', embed_dims=192, depth=12, num_heads=4)`."""
-    options = read_options(XCiTOptions, settings)
-    only(
-        "XCiT",
-        out_type=(options.out_type, "cls_token"),
-        out_indices=(options.out_indices, (-1,)),
-        act_cfg=(options.act_cfg.get("type"), "GELU"),
-        patch_size=(options.patch_size in (8, 16), True),
-    )
-    return XCiT(options)

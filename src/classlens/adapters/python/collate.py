@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.python_data import as_labels, played
+from classlens.adapters.python.python_data import as_labels, play_sample
 from classlens.dataset.dataset import Collated, Dataset
 from classlens.dataset.rng import mixed, seeded_globals
 from classlens.errors import DataError
@@ -37,27 +37,27 @@ class Collating:
         """
         collate, stages = self.loader.collate_fn, self.dataset.stages
         name = name_of(collate)
-        samples = [played(self.loader, stages, *draw) for draw in zip(indices, seeds, strict=True)]
+        samples = [play_sample(self.loader, stages, *draw) for draw in zip(indices, seeds, strict=True)]
         with seeded_globals(mixed(seed, indices[0])), users_code(name, DataError):
             batch = collate([item for item, _ in samples])
         images, shares = [], []
         for place, (_, before) in enumerate(samples):
-            sample = taken(batch, place, len(indices))
+            sample = take_sample(batch, place, len(indices))
             if not holds_picture(sample) or getattr(picture_in(sample), "ndim", 3) > 3:
                 raise DataError(f"{name} does not return a picture for each of its {len(indices)} samples")
             encoding = encoding_after(collate, before, sample)
             images.append(carried_to_image(Carried(sample, encoding)))
-            shares.append(shares_in(sample, self.dataset.class_name))
+            shares.append(read_shares(sample, self.dataset.class_name))
         return tuple(images), tuple(shares)
 
 
-def taken(batch: Thing, place: int, count: int) -> Thing:
+def take_sample(batch: Thing, place: int, count: int) -> Thing:
     """What belongs to one sample of a collated batch."""
     if isinstance(batch, Mapping):
-        return {key: taken(part, place, count) for key, part in batch.items()}
+        return {key: take_sample(part, place, count) for key, part in batch.items()}
     if isinstance(batch, (list, tuple)):
         listed = len(batch) == count and not any(is_stack(part, count) for part in batch)
-        return batch[place] if listed else tuple(taken(part, place, count) for part in batch)
+        return batch[place] if listed else tuple(take_sample(part, place, count) for part in batch)
     return batch[place] if is_stack(batch, count) else batch
 
 
@@ -65,9 +65,9 @@ def is_stack(value: Thing, count: int) -> bool:
     return getattr(value, "ndim", 0) >= 1 and len(value) == count
 
 
-def shares_in(sample: Thing, named: Callable[[Thing], str]) -> Mapping[str, float]:
+def read_shares(sample: Thing, named: Callable[[Thing], str]) -> Mapping[str, float]:
     """The share of every class in a sample: a row of shares, or two labels with the share of the first, or labels."""
-    parts = list(leaves(sample))
+    parts = list(find_leaves(sample))
     for part in parts:
         if getattr(part, "ndim", 0) == 1 and numbers_of(part).dtype.kind == "f" and len(part) > 1:
             row = dict(enumerate(numbers_of(part).tolist()))
@@ -82,10 +82,10 @@ def shares_in(sample: Thing, named: Callable[[Thing], str]) -> Mapping[str, floa
     return {named(label): 1.0 for label in labels}
 
 
-def leaves(sample: Thing) -> Iterator[Thing]:
+def find_leaves(sample: Thing) -> Iterator[Thing]:
     """What stands in a sample beside its pictures."""
     if isinstance(sample, (Mapping, list, tuple)):
         for part in sample.values() if isinstance(sample, Mapping) else sample:
-            yield from leaves(part)
+            yield from find_leaves(part)
     elif not holds_picture(sample) and sample is not None:
         yield sample

@@ -24,7 +24,10 @@ def kinds(thing: Thing) -> set[str]:
 
 def is_transform(thing: Thing) -> bool:
     """A transform, or a composition of them, of a known framework."""
-    if is_known_transform(thing) or is_row_of_transforms(thing):
+    if is_known_transform(thing):
+        return True
+    members = list(thing.children()) if SEQUENTIAL in kinds(thing) else []
+    if members and all(map(is_transform, members)):  # those of torchvision and kornia are modules
         return True
     inner = getattr(thing, "transforms", None)
     return callable(thing) and is_sequence(inner) and not is_dataset(thing)
@@ -40,12 +43,6 @@ def is_augmentation(thing: Thing) -> bool:
     if members:
         return all(map(is_augmentation, members))
     return any(name.startswith("kornia.augmentation") for name in kinds(thing))
-
-
-def is_row_of_transforms(thing: Thing) -> bool:
-    """Whether a `Sequential` of torch holds transforms only: those of torchvision and kornia are modules."""
-    members = list(thing.children()) if SEQUENTIAL in kinds(thing) else []
-    return bool(members) and all(map(is_transform, members))
 
 
 def is_module(thing: Thing) -> bool:

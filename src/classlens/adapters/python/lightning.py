@@ -12,8 +12,8 @@ from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing, is_dataset, is_module, is_scheduler, is_transform
 from classlens.adapters.stepping import Stepping, made_for, members_of
 from classlens.errors import ConfigError, NotFound
-from classlens.schedule.schedule import Group, Schedule
-from classlens.user_code import said, users_code
+from classlens.schedule.schedule import Schedule
+from classlens.user_code import summary, users_code
 
 CONFIGURATION = {"scheduler", "interval", "frequency", "monitor", "strict", "name", "reduce_on_plateau"}
 """The keys of a scheduler's dict. How a metric is called decides nothing here."""
@@ -32,11 +32,11 @@ def schedule_of(
     """
     from classlens.adapters.torch_schedule import scheduled_together, unscheduled
 
-    steppings = {
-        id(each.scheduler): each
-        for given in schedulers
-        for each in steppings_of(configuration(given), interval, frequency)
-    }
+    steppings: dict[int, Stepping] = {}
+    for settings in map(configuration, schedulers):
+        held, often = settings["scheduler"], settings.get("frequency", frequency)
+        for one in held if isinstance(held, (list, tuple)) else [held]:
+            steppings[id(one)] = Stepping(one, settings.get("interval", interval) or made_for(one), often)
     for each in list(steppings.values()):
         for member in members_of(each.scheduler):  # is stepped by the one around it
             steppings.pop(id(member), None)
@@ -49,28 +49,19 @@ def schedule_of(
     parts = [scheduled_together(those) if those else unscheduled(owners[place]) for place, those in owned.items()]
     if len(parts) == 1:
         return parts[0]
-    groups = (named(group, part, place) for place, part in enumerate(parts) for group in part.groups)
+    groups = (
+        replace(group, name=f"optimizer {place}, {group.name}", rules={**part.rules, **group.rules})
+        for place, part in enumerate(parts)
+        for group in part.groups
+    )
     return Schedule(
         tuple(groups),
         notes=tuple(f"optimizer {place}: {note}" for place, part in enumerate(parts) for note in part.notes),
     )
 
 
-def named(group: Group, schedule: Schedule, place: int) -> Group:
-    return replace(group, name=f"optimizer {place}, {group.name}", rules={**schedule.rules, **group.rules})
-
-
 def configuration(scheduler: Thing) -> Mapping[str, Thing]:
     return scheduler if isinstance(scheduler, Mapping) else {"scheduler": scheduler}
-
-
-def steppings_of(given: Mapping[str, Thing], interval: str | None, frequency: int) -> list[Stepping]:
-    """When the schedulers of a configuration are stepped."""
-    held = given["scheduler"]
-    return [
-        Stepping(one, given.get("interval", interval) or made_for(one), given.get("frequency", frequency))
-        for one in (held if isinstance(held, (list, tuple)) else [held])
-    ]
 
 
 def is_configuration(thing: Thing) -> bool:
@@ -81,7 +72,7 @@ def is_configuration(thing: Thing) -> bool:
     return all(map(is_scheduler, held if isinstance(held, (list, tuple)) else [held]))
 
 
-def flat(key: str, given: Thing) -> list[tuple[str, Thing]]:
+def flatten(key: str, given: Thing) -> list[tuple[str, Thing]]:
     """The members of nested dicts, lists and tuples, each with the key that it stands under.
 
     A list of transforms or functions is one thing: a pipeline. So is a scheduler with its interval.
@@ -89,11 +80,11 @@ def flat(key: str, given: Thing) -> list[tuple[str, Thing]]:
     if is_configuration(given):
         return [(key, given)]
     if isinstance(given, Mapping):
-        return [pair for name, value in given.items() if name != "monitor" for pair in flat(str(name), value)]
+        return [pair for name, value in given.items() if name != "monitor" for pair in flatten(str(name), value)]
     if isinstance(given, list) and given and all(map(is_step, given)):
         return [(key, given)]
     if isinstance(given, (list, tuple)):
-        return [pair for value in given for pair in flat(key, value)]
+        return [pair for value in given for pair in flatten(key, value)]
     return [(key, given)]
 
 
@@ -126,7 +117,7 @@ def schedule_of_module(module: Thing) -> Schedule:
         ConfigError: it needs a trainer, fails, or returns what Lightning does not take.
     """
     name = f"{type(module).__name__}.configure_optimizers"
-    optimizers, schedulers = configured(module, name)
+    optimizers, schedulers = call_configure_optimizers(module, name)
     by_itself = getattr(module, "automatic_optimization", True)
     for one in schedulers:
         check_scheduler(one, optimizers, name, by_itself=by_itself)
@@ -164,7 +155,7 @@ def check_scheduler(given: Mapping[str, Thing], optimizers: Sequence[Thing], nam
         )
 
 
-def configured(module: Thing, name: str) -> tuple[list[Thing], list[Mapping[str, Thing]]]:
+def call_configure_optimizers(module: Thing, name: str) -> tuple[list[Thing], list[Mapping[str, Thing]]]:
     """The optimizers and schedulers that `configure_optimizers` returns, in any of the forms that Lightning allows.
 
     Those are an optimizer, a list of them, a list of optimizers and one of schedulers, a dict with "optimizer" and
@@ -181,12 +172,14 @@ def configured(module: Thing, name: str) -> tuple[list[Thing], list[Mapping[str,
         if cause is None or "trainer" not in str(cause).casefold():
             raise
         raise ConfigError(
-            f"{name} cannot be called outside training: {said(cause)}",
+            f"{name} cannot be called outside training: {summary(cause)}",
             hint="let py: point at a function that returns (optimizer, scheduler)",
         ) from error
-    optimizers, schedulers = parts_of(given)
+    optimizers, schedulers = split_returned(given)
     if not optimizers or not all(map(kinds.is_optimizer, optimizers)):
-        what = type(given).__name__ + (f" of {names_in(given)}" if isinstance(given, (list, tuple, Mapping)) else "")
+        what = type(given).__name__ + (
+            f" of {describe_types(given)}" if isinstance(given, (list, tuple, Mapping)) else ""
+        )
         raise ConfigError(
             f"{name} returns a {what}, and Lightning takes no such thing",
             hint='return {"optimizer": optimizer, "lr_scheduler": scheduler}, or [optimizer], [scheduler, ...]',
@@ -194,7 +187,7 @@ def configured(module: Thing, name: str) -> tuple[list[Thing], list[Mapping[str,
     return optimizers, [configuration(one) for one in schedulers if one is not None]
 
 
-def parts_of(given: Thing) -> tuple[list[Thing], list[Thing]]:
+def split_returned(given: Thing) -> tuple[list[Thing], list[Thing]]:
     """The optimizers and the schedulers in what was returned, without a look at what they are."""
     if isinstance(given, Mapping):
         scheduler, monitor = given.get("lr_scheduler"), given.get("monitor")
@@ -210,13 +203,13 @@ def parts_of(given: Thing) -> tuple[list[Thing], list[Thing]]:
     return list(given), []
 
 
-def names_in(given: Thing) -> str:
+def describe_types(given: Thing) -> str:
     """The kinds of the members, for an error."""
     members = given.values() if isinstance(given, Mapping) else given
     return ", ".join(type(one).__name__ for one in members) or "nothing"
 
 
-def loader_of(module: Thing, split: str) -> Thing:
+def load_loader(module: Thing, split: str) -> Thing:
     """The loader of a split, after `setup`; nothing is downloaded, as `prepare_data` is not called.
 
     Raises:

@@ -38,11 +38,11 @@ def is_mixing(thing: Thing) -> bool:
     return type(thing).__name__ == "RandomChoice" and bool(inner) and all(map(is_mixing, inner or ()))
 
 
-def mixing_in(augmentation: Thing) -> Thing:
+def find_mixing(augmentation: Thing) -> Thing:
     return None if augmentation is None else next(filter(is_mixing, augmentation.modules()), None)
 
 
-def batch_plan(loader: Thing, mixing: Thing, own: Thing = None) -> BatchPlan | None:
+def read_batch_plan(loader: Thing, mixing: Thing, own: Thing = None) -> BatchPlan | None:
     """How a DataLoader batches, and how its collate function or `mixing` mixes; None where there is no batch size.
 
     `own` runs the loader's collate function; without it, one that is not known is only named.
@@ -54,19 +54,15 @@ def batch_plan(loader: Thing, mixing: Thing, own: Thing = None) -> BatchPlan | N
         return None
     if mixing is None and known:
         mixing = collate
-    collator = "" if collate is None or known or not is_own(collate) else name_of(collate)
+    module = getattr(collate, "__module__", None) or type(collate).__module__
+    # Nobody knows what a collate function does that comes from no framework.
+    collator = "" if collate is None or known or module.startswith(STACKING) else name_of(collate)
     return BatchPlan(
-        size, () if mixing is None else mixings(mixing), own if collator and mixing is None else None, collator
+        size, () if mixing is None else read_mixings(mixing), own if collator and mixing is None else None, collator
     )
 
 
-def is_own(collate: Thing) -> bool:
-    """Whether a collate function comes from no framework, so that nobody knows what it does."""
-    module = getattr(collate, "__module__", None) or type(collate).__module__
-    return not module.startswith(STACKING)
-
-
-def mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
+def read_mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
     """The ways of mixing, each with the probability that a batch is mixed like that; `share` is that of the object."""
     names = kinds.kinds(thing)
     for name in names & TORCHVISION.keys():
@@ -76,12 +72,14 @@ def mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
         beta = getattr(thing._param_generator, "beta", None)
         return (Mixing(KORNIA[name], 1.0 if beta is None else float(beta), share * float(thing.p_batch)),)  # type: ignore[arg-type]
     if TIMM in names:
-        return timm_mixings(thing)
+        return read_timm_mixings(thing)
     chances: Sequence[float] = thing.p
-    return tuple(found for one, chance in zip(thing.transforms, chances, strict=True) for found in mixings(one, chance))
+    return tuple(
+        found for one, chance in zip(thing.transforms, chances, strict=True) for found in read_mixings(one, chance)
+    )
 
 
-def timm_mixings(thing: Thing) -> tuple[Mixing, ...]:
+def read_timm_mixings(thing: Thing) -> tuple[Mixing, ...]:
     """One object of timm stands for both: CutMix with `switch_prob` where both are on."""
     both = thing.mixup_alpha > 0 and thing.cutmix_alpha > 0
     cut = thing.switch_prob if both else float(thing.cutmix_alpha > 0)
@@ -114,7 +112,7 @@ class Normalize:
         return torch.as_tensor(picture).float().sub(mean).div(std)
 
 
-def without_prefetching(given: Thing) -> tuple[Thing, list[Thing]]:
+def unwrap_prefetching(given: Thing) -> tuple[Thing, list[Thing]]:
     """The loader inside, and the transforms that the outer one runs; anything else as it is."""
     if kinds.PREFETCHING not in kinds.kinds(given):
         return given, []

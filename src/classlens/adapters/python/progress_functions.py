@@ -26,7 +26,7 @@ FASTAI = "fastai.callback.schedule"
 Function = Callable[[float], Thing]
 
 
-def functions_in(key: str, thing: Thing) -> Mapping[str, Function]:
+def find_functions(key: str, thing: Thing) -> Mapping[str, Function]:
     """The functions that an object stands for, by the value that they set; none if it is something else."""
     scheduled = getattr(thing, "scheds", None)
     if type(thing).__module__ == FASTAI and isinstance(scheduled, Mapping):
@@ -44,7 +44,7 @@ def schedule_of(functions: Mapping[str, Function], interval: str | None) -> Sche
     Raises:
         ConfigError: a function fails at the start of the run, gives no numbers, or more of them than another does.
     """
-    first = {name: values_of(name, function, 0) for name, function in functions.items()}
+    first = {name: call_function(name, function, 0) for name, function in functions.items()}
     count = max(map(len, first.values()))
     if {len(values) for values in first.values()} - {1, count}:
         told = ", ".join(f"{name} {len(values)}" for name, values in first.items())
@@ -52,7 +52,7 @@ def schedule_of(functions: Mapping[str, Function], interval: str | None) -> Sche
     groups = []
     for index in range(count):
         rules: dict[str, Rule] = {
-            name: partial(course, name, function, index if len(first[name]) > 1 else 0, interval)
+            name: partial(sample_trajectory, name, function, index if len(first[name]) > 1 else 0, interval)
             for name, function in functions.items()
         }
         initial = {name: float(values[index % len(values)]) for name, values in first.items()}
@@ -60,18 +60,18 @@ def schedule_of(functions: Mapping[str, Function], interval: str | None) -> Sche
     return Schedule(tuple(groups))
 
 
-def course(name: str, function: Function, index: int, interval: str | None, clock: Clock) -> Trajectory:
+def sample_trajectory(name: str, function: Function, index: int, interval: str | None, clock: Clock) -> Trajectory:
     """One value of a function over the run."""
     width = (clock.steps_per_epoch or clock.steps) if interval == "epoch" else 1
     unit = 1 if interval else clock.steps
 
     def value(tick: int) -> float:
-        return float(values_of(name, function, tick / unit if unit > 1 else tick)[index])
+        return float(call_function(name, function, tick / unit if unit > 1 else tick)[index])
 
     return sampled(elementwise(value), clock, width=width)
 
 
-def values_of(name: str, function: Function, argument: float) -> Values:
+def call_function(name: str, function: Function, argument: float) -> Values:
     """What a function gives, as a row of numbers.
 
     Raises:

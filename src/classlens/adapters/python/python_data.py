@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.workers import with_repeats
+from classlens.adapters.python.workers import add_repeat_remarks
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
 from classlens.dataset.rng import generator, mixed, seeded_globals
 from classlens.errors import ClasslensError, ConfigError, DataError
@@ -42,11 +42,11 @@ LONGEST = 60
 
 def path_of(dataset: Thing, index: int) -> str | None:
     """The file of a sample, where the dataset lists its files."""
-    first, *_ = (*listed_pair(dataset, index), None)
+    first, *_ = (*find_entry(dataset, index), None)
     return fspath(first) if isinstance(first, (str, PathLike)) else None
 
 
-def listed_pair(dataset: Thing, index: int) -> Sequence[Thing]:
+def find_entry(dataset: Thing, index: int) -> Sequence[Thing]:
     """The entry of a sample in `samples`, file and label as a rule; empty where the dataset has no such list."""
     for holder in (dataset, getattr(dataset, "reader", None)):
         listed = getattr(holder, "samples", None)
@@ -56,9 +56,9 @@ def listed_pair(dataset: Thing, index: int) -> Sequence[Thing]:
     return ()
 
 
-def listed_label(dataset: Thing, index: int) -> Thing:
+def find_listed_label(dataset: Thing, index: int) -> Thing:
     """The label that the dataset lists for a sample, before its `target_transform`; None where it lists none."""
-    pair = listed_pair(dataset, index)
+    pair = find_entry(dataset, index)
     if len(pair) > 1:
         return pair[1]
     if hasattr(dataset, "select_columns"):
@@ -73,7 +73,7 @@ def listed_label(dataset: Thing, index: int) -> Thing:
     return None
 
 
-def label_in(item: Thing) -> Thing:
+def find_label(item: Thing) -> Thing:
     """The label in a loaded sample: what stands behind the picture, else before it, or under a usual key."""
     if isinstance(item, Mapping):
         heads = {key: value for key, value in item.items() if "label" in str(key) or "target" in str(key)}
@@ -84,7 +84,7 @@ def label_in(item: Thing) -> Thing:
     for part in (*item[first + 1 :], *item[:first]):
         if not holds_picture(part) and as_labels(part, hot=False):
             return part
-    return label_in(item[first]) if item and isinstance(item[first], Mapping) else None
+    return find_label(item[first]) if item and isinstance(item[first], Mapping) else None
 
 
 def as_labels(value: Thing, classes: Sequence[str] | None = None, *, hot: bool = True) -> tuple[Label, ...]:
@@ -110,7 +110,7 @@ def as_labels(value: Thing, classes: Sequence[str] | None = None, *, hot: bool =
     if numbers and not isinstance(value, tuple) and classes and all(0 <= part < len(classes) for part in plain):
         return tuple(dict.fromkeys(plain))
     if numbers or isinstance(value, tuple) or all(map(is_row, plain)):
-        return of_heads((f"head {number}", part) for number, part in enumerate(plain, start=1))
+        return labels_of_heads((f"head {number}", part) for number, part in enumerate(plain, start=1))
     return tuple(plain) if all(isinstance(part, str) and len(part) <= LONGEST for part in plain) else ()
 
 
@@ -122,10 +122,10 @@ def labels_by_key(value: Mapping[str, Thing], classes: Sequence[str] | None, *, 
     if key is not None:
         return as_labels(value[key], classes, hot=hot)
     heads = ((str(key), part) for key, part in value.items() if str(key) not in NO_HEADS)
-    return of_heads((key, part) for key, part in heads if is_row(part) or getattr(part, "ndim", 0) == 0)
+    return labels_of_heads((key, part) for key, part in heads if is_row(part) or getattr(part, "ndim", 0) == 0)
 
 
-def of_heads(parts: Iterable[tuple[str, Thing]]) -> tuple[Label, ...]:
+def labels_of_heads(parts: Iterable[tuple[str, Thing]]) -> tuple[Label, ...]:
     """Labels of several heads, each marked by the name of its head; those of a single one as they are."""
     labels = {name: found for name, part in parts if (found := as_labels(part))}
     if len(labels) == 1:
@@ -180,7 +180,7 @@ class _Caught(BaseException):
 
 
 @dataclass(frozen=True, eq=False)
-class Pipeline:
+class DatasetPipeline:
     """A dataset's transform, the attributes it stands under, and whether it takes picture and label together."""
 
     transform: Thing
@@ -194,31 +194,32 @@ def open_data(given: Thing, split: str) -> Dataset:
     Raises:
         ConfigError: samples cannot be had by number.
     """
-    dataset, indices = unwrapped(given.dataset if kinds.is_loader(given) else given)
+    dataset, indices = unwrap_subsets(given.dataset if kinds.is_loader(given) else given)
     if kinds.ITERABLE in kinds.kinds(dataset) or not hasattr(dataset, "__getitem__"):
         raise ConfigError(
             f"{type(dataset).__name__} has no samples by number",
             hint="a sample must be reachable by its index to be drawn again: give a map-style dataset",
         )
-    pipeline = pipeline_of(dataset)
-    raw = dataset if pipeline is None else replaced(dataset, pipeline, caught)
+    pipeline = find_pipeline(dataset)
+    raw = dataset if pipeline is None else replace_pipeline(dataset, pipeline, stop_at_pipeline)
     length = len(dataset) if indices is None else len(indices)
     place = (lambda index: index) if indices is None else indices.__getitem__
     name = type(dataset).__name__
+    probes = sorted({(length - 1) * part // (PROBES - 1) for part in range(PROBES)}) if length else ()
     return Dataset(
         name=f"{name} {split}",
         length=length,
-        load=lambda index: load(raw, place(index), repeatable=pipeline is None),
+        load=lambda index: load_sample(raw, place(index), repeatable=pipeline is None),
         stages=() if pipeline is None else lay_open(pipeline.transform, joint=pipeline.joint),
         to_image=carried_to_image,
-        sample=samples_of(dataset, [place(index) for index in probed(length)], place, pipeline),
+        sample=sample_reader(dataset, [place(index) for index in probes], place, pipeline),
         classes=class_names(dataset),
         loader=name,
-        remarks=with_repeats(remarks, given),
+        remarks=add_repeat_remarks(remarks, given),
     )
 
 
-def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
+def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
     """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's.
 
     Raises:
@@ -229,7 +230,7 @@ def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
     stages = (*dataset.stages, *(stage for transform in transforms for stage in lay_open(transform)))
     standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
     if dataset.to_image is carried_to_image:
-        return replace(dataset, stages=stages, remarks=with_repeats(dataset.remarks, standing))
+        return replace(dataset, stages=stages, remarks=add_repeat_remarks(dataset.remarks, standing))
     if dataset.stages:
         raise ConfigError(
             f"{dataset.name} has a pipeline of its own: a transform cannot be put behind it",
@@ -241,11 +242,15 @@ def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
         return Carried(Pillow.fromarray(dataset.to_image(state).pixels), said=dataset.remarks(state))
 
     return replace(
-        dataset, load=load, stages=stages, to_image=carried_to_image, remarks=with_repeats(remarks, standing)
+        dataset,
+        load=load,
+        stages=stages,
+        to_image=carried_to_image,
+        remarks=add_repeat_remarks(remarks, standing),
     )
 
 
-def unwrapped(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:
+def unwrap_subsets(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:
     """The dataset inside nested Subsets, and the numbers of the samples that they leave."""
     indices: Sequence[int] | None = None
     while "torch.utils.data.dataset.Subset" in kinds.kinds(dataset):
@@ -255,19 +260,19 @@ def unwrapped(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:
     return dataset, indices
 
 
-def pipeline_of(dataset: Thing) -> Pipeline | None:
+def find_pipeline(dataset: Thing) -> DatasetPipeline | None:
     """The transform that the dataset applies to its pictures: under its usual name, or the only one there is."""
     own: Mapping[str, Thing] = getattr(dataset, "__dict__", {})
     both = own.get("transforms")
     if both is not None and type(both).__name__ != "StandardTransform":
-        return Pipeline(both, ("transforms",), joint=True)
+        return DatasetPipeline(both, ("transforms",), joint=True)
     if own.get("transform") is not None:
-        return Pipeline(own["transform"], tuple(name for name in ("transform", "transforms") if name in own))
+        return DatasetPipeline(own["transform"], tuple(name for name in ("transform", "transforms") if name in own))
     found = [name for name, value in own.items() if kinds.is_transform(value)]
-    return Pipeline(own[found[0]], (found[0],)) if len(found) == 1 else None
+    return DatasetPipeline(own[found[0]], (found[0],)) if len(found) == 1 else None
 
 
-def replaced(dataset: Thing, pipeline: Pipeline, answer: Callable[[Thing], Thing]) -> Thing:
+def replace_pipeline(dataset: Thing, pipeline: DatasetPipeline, answer: Callable[[Thing], Thing]) -> Thing:
     """A shallow copy of the dataset with something else where its pipeline stood."""
     other = copy(dataset)
     for name in pipeline.attributes:
@@ -275,7 +280,7 @@ def replaced(dataset: Thing, pipeline: Pipeline, answer: Callable[[Thing], Thing
     return other
 
 
-def caught(value: Thing) -> NoReturn:
+def stop_at_pipeline(value: Thing) -> NoReturn:
     raise _Caught(value)
 
 
@@ -287,7 +292,6 @@ class StandIn:
     answer: Callable[[Thing], Thing]
 
     def __call__(self, *args: Thing, **kwargs: Thing) -> Thing:
-        """Hand on what the pipeline is given."""
         if kwargs and not args:
             return self.answer(kwargs)
         return self.answer(args if self.joint and len(args) > 1 else args[0])
@@ -296,14 +300,14 @@ class StandIn:
         return iter([self])
 
 
-def played(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, Carried]:
+def play_sample(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, Carried]:
     """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded.
 
     Raises:
         DataError: the dataset cannot give it.
     """
-    dataset, indices = unwrapped(given.dataset if kinds.is_loader(given) else given)
-    pipeline = pipeline_of(dataset)
+    dataset, indices = unwrap_subsets(given.dataset if kinds.is_loader(given) else given)
+    pipeline = find_pipeline(dataset)
     states: list[Carried] = []
 
     def play(value: Thing) -> Thing:
@@ -313,14 +317,14 @@ def played(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tupl
         states.append(state)
         return state.value
 
-    source = dataset if pipeline is None else replaced(dataset, pipeline, play)
+    source = dataset if pipeline is None else replace_pipeline(dataset, pipeline, play)
     place = index if indices is None else indices[index]
     with seeded_globals(place if pipeline is None else mixed(seed, index)), users_code(f"sample {index}", DataError):
         item = source[place]
     return item, states[-1] if states else loaded(item)
 
 
-def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
+def load_sample(raw: Thing, index: int, *, repeatable: bool) -> Carried:
     """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself.
 
     Raises:
@@ -335,8 +339,8 @@ def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
     return loaded(value)
 
 
-def samples_of(
-    dataset: Thing, probes: Sequence[int], place: Callable[[int], int], pipeline: Pipeline | None
+def sample_reader(
+    dataset: Thing, probes: Sequence[int], place: Callable[[int], int], pipeline: DatasetPipeline | None
 ) -> Callable[[int], Sample]:
     """File and label of a sample by its number.
 
@@ -345,11 +349,17 @@ def samples_of(
     to see. Rows of zeros and ones mark classes by their places only if all rows are such.
     """
     classes = class_names(dataset)
-    passed_on = passes_labels_on(dataset) and not (pipeline and pipeline.joint)
+    known = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
+    if hasattr(dataset, "select_columns"):
+        known = dataset.format["type"] != "custom"
+    passed_on = known and not (pipeline and pipeline.joint)
 
     @cache
     def is_listed() -> bool:
-        pairs = ((listed(dataset, index), loaded_label(dataset, index)) for index in (() if passed_on else probes[::2]))
+        pairs = (
+            (read_listed_label(dataset, index), load_label(dataset, index))
+            for index in (() if passed_on else probes[::2])
+        )
         return all(seen is None or as_labels(known) == as_labels(seen) for known, seen in pairs)
 
     @cache
@@ -357,8 +367,8 @@ def samples_of(
         return all(map(is_row, map(label_of, probes)))
 
     def label_of(index: int) -> Thing:
-        known = listed(dataset, index)
-        return known if known is not None and is_listed() else loaded_label(dataset, index)
+        known = read_listed_label(dataset, index)
+        return known if known is not None and is_listed() else load_label(dataset, index)
 
     @lru_cache(REMEMBERED)
     def sample(index: int) -> Sample:
@@ -368,34 +378,23 @@ def samples_of(
     return sample
 
 
-def passes_labels_on(dataset: Thing) -> bool:
-    """Whether the class of a dataset is a framework's own, which changes listed labels by `target_transform` only."""
-    if hasattr(dataset, "select_columns"):
-        return bool(dataset.format["type"] != "custom")
-    return type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
-
-
-def probed(length: int) -> Sequence[int]:
-    return sorted({(length - 1) * part // (PROBES - 1) for part in range(PROBES)}) if length else ()
-
-
-def listed(dataset: Thing, index: int) -> Thing:
+def read_listed_label(dataset: Thing, index: int) -> Thing:
     """The label that the dataset lists, after its `target_transform`; None where it lists none.
 
     Raises:
         DataError: `target_transform` fails.
     """
-    label, change = listed_label(dataset, index), getattr(dataset, "target_transform", None)
+    label, change = find_listed_label(dataset, index), getattr(dataset, "target_transform", None)
     if label is None or not callable(change):
         return label
     with seeded_globals(0), users_code("target_transform", DataError):
         return change(label)
 
 
-def loaded_label(dataset: Thing, index: int) -> Thing:
+def load_label(dataset: Thing, index: int) -> Thing:
     """The label in a sample that is loaded to see it, with chance put back; None where there is none to be seen."""
     try:
         with seeded_globals(0), users_code(f"sample {index}", DataError):
-            return label_in(dataset[index])
+            return find_label(dataset[index])
     except ClasslensError:
         return None  # whoever looks at the sample is told what is wrong with it

@@ -49,7 +49,7 @@ MANY = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class CopiedGenerator:
     """A generator or a composition that has some: the way to it from the dataset on, or the name of a global variable."""
 
     holder: Thing
@@ -64,39 +64,33 @@ class Kept:
         return self.path[-1].strip(".[]'")
 
 
-def with_repeats(remarks: Remarks, given: Thing) -> Remarks:
+def add_repeat_remarks(remarks: Remarks, given: Thing) -> Remarks:
     """Remarks on loaded samples that also say which draws workers repeat, and the cure."""
     loader = given if kinds.is_loader(given) else None
     dataset = given if loader is None else loader.dataset
     if loader is not None and loader.num_workers == 0:
         return remarks
     item = getattr(type(dataset), "__getitem__", None)
-    renewed = names_in(getattr(loader, "worker_init_fn", None)) | (names_in(item) & {RESEED})
-    everywhere = chain(kept_generators(dataset, (), set()), used_globals(item) if forks(loader) else ())
-    kept = [one for one in everywhere if cures(one).isdisjoint(renewed)]
+    renewed = find_names(getattr(loader, "worker_init_fn", None)) | (find_names(item) & {RESEED})
+    context = getattr(loader, "multiprocessing_context", None) or multiprocessing
+    start = context.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    # Only forked workers share the globals of a module: others import it anew.
+    everywhere = chain(find_generators(dataset, (), set()), find_used_globals(item) if start == "fork" else ())
+    kept = [one for one in everywhere if {one.name, *([RESEED] * is_albumentations(one.holder))}.isdisjoint(renewed)]
     persistent = bool(getattr(loader, "persistent_workers", False))
     notes: dict[str, tuple[str, ...]] = {}
 
     def all_remarks(carried: Carried) -> tuple[str, ...]:
         if kept and "all" not in notes:  # asked of the first sample, because it takes one to see
-            notes["all"] = tuple(said_of(one, persistent=persistent) for one in kept if draws(one, dataset, carried))
+            notes["all"] = tuple(
+                describe_repeat(one, persistent=persistent) for one in kept if is_random(one, dataset, carried)
+            )
         return (*remarks(carried), *notes.get("all", ()))
 
     return all_remarks
 
 
-def forks(loader: Thing) -> bool:
-    """Whether workers are forked: others import modules anew."""
-    context = getattr(loader, "multiprocessing_context", None) or multiprocessing
-    chosen = context.get_start_method(allow_none=True)
-    return bool((chosen or multiprocessing.get_all_start_methods()[0]) == "fork")
-
-
-def cures(kept: Kept) -> set[str]:
-    return {kept.name, RESEED} if is_albumentations(kept.holder) else {kept.name}
-
-
-def said_of(kept: Kept, *, persistent: bool) -> str:
+def describe_repeat(kept: CopiedGenerator, *, persistent: bool) -> str:
     """What a user should know, with the line that mends it."""
     *way, last = kept.path
     owner = "" if kept.is_global else "".join([DATASET, *way])
@@ -114,7 +108,7 @@ def said_of(kept: Kept, *, persistent: bool) -> str:
     return f"{who} draws the same in {when}, not freely as here; cure: worker_init_fn=lambda _: {cure}"
 
 
-def draws(kept: Kept, dataset: Thing, carried: Carried) -> bool:
+def is_random(kept: CopiedGenerator, dataset: Thing, carried: Carried) -> bool:
     """Whether chance has a say in a composition, or a sample is drawn with a generator; what cannot be run is."""
     holder = kept.holder
     try:
@@ -122,34 +116,31 @@ def draws(kept: Kept, dataset: Thing, carried: Carried) -> bool:
             if is_albumentations(holder):
                 if any(0 < part.p < 1 for part in parts_of(holder)):
                     return True
-                results = [result_of(holder, carried, seed) for seed in range(4)]
+                results = []
+                for seed in range(4):
+                    composition = deepcopy(holder)
+                    composition.set_random_seed(seed)
+                    results.append(numbers_of(composition(**sample_of(picture_in(carried.value)))["image"]))
                 return any(not np.array_equal(one, results[0]) for one in results)
-            before = state_of(holder)
+            before = read_state(holder)
             try:
                 with seeded_globals(0):
                     dataset[0]
-                return pickle.dumps(before) != pickle.dumps(state_of(holder))
+                return pickle.dumps(before) != pickle.dumps(read_state(holder))
             finally:
-                restore(holder, before)
+                write_state(holder, before)
     except ClasslensError:
         return True
 
 
-def result_of(composition: Thing, carried: Carried, seed: int) -> Thing:
-    """The picture that a copy of the composition makes with its generators seeded."""
-    other = deepcopy(composition)
-    other.set_random_seed(seed)
-    return numbers_of(other(**sample_of(picture_in(carried.value)))["image"])
-
-
-def state_of(generator: Thing) -> Thing:
+def read_state(generator: Thing) -> Thing:
     """Where a generator stands."""
     if hasattr(generator, "bit_generator"):
         return generator.bit_generator.state
     return generator.getstate() if hasattr(generator, "getstate") else generator.get_state()
 
 
-def restore(generator: Thing, state: Thing) -> None:
+def write_state(generator: Thing, state: Thing) -> None:
     """Put a generator back to where it stood."""
     if hasattr(generator, "bit_generator"):
         generator.bit_generator.state = state
@@ -157,30 +148,30 @@ def restore(generator: Thing, state: Thing) -> None:
         (generator.setstate if hasattr(generator, "setstate") else generator.set_state)(state)
 
 
-def kept_generators(thing: Thing, path: tuple[str, ...], met: set[int]) -> Iterator[Kept]:
+def find_generators(thing: Thing, path: tuple[str, ...], met: set[int]) -> Iterator[CopiedGenerator]:
     """The generators in the attributes of an object, and compositions of Albumentations, with the way to each."""
     if id(thing) in met or len(path) > DEEPEST or isinstance(thing, (str, bytes, type, FunctionType, ModuleType)):
         return
     met.add(id(thing))
     if (path and is_albumentations(thing)) or kind_of(thing) in RENEWED:
         if is_copied(thing):
-            yield Kept(thing, path)
+            yield CopiedGenerator(thing, path)
         return
     parts = {f".{name}": part for name, part in getattr(thing, "__dict__", {}).items()}
     if isinstance(thing, (list, tuple, dict)) and len(thing) < MANY:
         pairs = thing.items() if isinstance(thing, dict) else enumerate(thing)
         parts = {f"[{place!r}]": part for place, part in pairs}
     for name, part in parts.items():
-        yield from kept_generators(part, (*path, name), met)
+        yield from find_generators(part, (*path, name), met)
 
 
-def used_globals(function: Thing) -> Iterator[Kept]:
+def find_used_globals(function: Thing) -> Iterator[CopiedGenerator]:
     """The generators and compositions that a function finds in its module."""
     if isinstance(function, FunctionType):
         for name in sorted(names_of(function.__code__)):
             value = function.__globals__.get(name)
             if (is_albumentations(value) or kind_of(value) in RENEWED) and is_copied(value):
-                yield Kept(value, (name,))
+                yield CopiedGenerator(value, (name,))
 
 
 def is_copied(holder: Thing) -> bool:
@@ -197,7 +188,7 @@ def kind_of(thing: Thing) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
-def names_in(function: Thing) -> set[str]:
+def find_names(function: Thing) -> set[str]:
     """The names and attributes that a function uses, and the functions that it calls by a global name."""
     function = getattr(function, "func", function)
     function = function.__func__ if isinstance(function, MethodType) else function

@@ -1,0 +1,346 @@
+"""Weights of any trainer: read without running what is in the file, and put into a network that has the layers already.
+
+Nothing in a checkpoint is executed, unless the user vouches for it: pickles go through torch's restricted reader, with
+stand-ins for what trainers are known to log beside the weights. A network gets every one of its tensors, or a clear refusal.
+"""
+
+import hashlib
+import pickletools
+import re
+import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import IO
+from warnings import catch_warnings, simplefilter
+
+import torch
+from torch import Tensor, nn
+from torch.serialization import safe_globals
+
+from classlens.checkpoints.class_names import names_beside
+from classlens.checkpoints.download import find_checkpoint
+from classlens.errors import DataError, MissingDependency, first_line
+from classlens.sharing import ALONE
+
+KNOWN_SHA256: Mapping[str, str] = {
+    "efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+}
+"""Weights that must be byte for byte what they were when this was written, by file name."""
+
+HARMLESS = frozenset(
+    (
+        *("mmengine", "mmcv", "mmcls", "mmpretrain", "mmdet", "mmselfsup", "addict", "yacs", "omegaconf"),
+        *("numpy", "pathlib", "datetime", "argparse", "collections", "_codecs"),
+    )
+)
+"""Packages whose objects stand in checkpoints beside the weights, never in them."""
+
+HARMLESS_BUILTINS = frozenset(
+    f"builtins.{name}"
+    for name in [
+        "getattr",
+        "dict",
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "slice",
+        "range",
+        "int",
+        "float",
+        "bool",
+        "str",
+    ]
+)
+"""Built-in names of the same kind; as stand-ins they do nothing either (`getattr` comes with bound methods)."""
+
+LEGACY_PICKLES = 5
+"""Before its zip files torch wrote five pickles in a row: magic number, protocol, system, content, storage keys."""
+
+
+class Inert:
+    """Takes any arguments and any state, keeps nothing, does nothing."""
+
+    def __new__(cls, *arguments: object) -> "Inert":
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        """Forget the state."""
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+STAND_INS: Mapping[str, Callable[..., object]] = {
+    "collections.defaultdict": lambda *arguments: {},
+    "collections.deque": lambda *arguments: [],
+}
+"""For everything else, `Inert`."""
+
+
+def unpickle_weights(path: Path) -> object:
+    """What torch wrote into `path`, with stand-ins for what is known to be harmless.
+
+    Raises:
+        DataError: the file is damaged, is no checkpoint, or names anything else.
+    """
+    try:
+        with suppress(UnpicklingError):
+            return load_restricted(path)
+        names = foreign_names(path)
+        if refused := sorted(
+            name for name in names if name not in HARMLESS_BUILTINS and name.partition(".")[0] not in HARMLESS
+        ):
+            raise refusal(path, ", ".join(refused))
+        with safe_globals([(STAND_INS.get(name, Inert), name) for name in sorted(names)]):
+            return load_restricted(path)
+    except UnpicklingError as error:
+        if wanted := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
+            raise refusal(path, wanted[1]) from error
+        last = str(error).strip().splitlines()[-1:]
+        raise DataError(f"{path} was refused: it is no checkpoint, or a damaged one", hint="".join(last)) from error
+    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        # A damaged pickle makes torch stumble in all these ways.
+        if "weights_only" in str(error):
+            raise refusal(path, "a program: it is of TorchScript, or of torch's oldest kind") from error
+        raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
+
+
+def refusal(path: Path, names: str) -> DataError:
+    return DataError(
+        f"{path} was refused: it wants to load {names}",
+        hint="weights need no code; if you know who wrote it, --trust-checkpoint lets it run",
+    )
+
+
+def load_restricted(path: Path) -> object:
+    """Torch's restricted reader; it warns of pickles that it may fail to read, and when it fails that is an error."""
+    with ALONE, catch_warnings():
+        simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def unpickle_trusted(path: Path) -> object:
+    """What is in `path`, run as Python's pickle runs it: only for files whose author the user vouches for.
+
+    Raises:
+        DataError: it cannot be read, or needs a package that is not installed.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except ImportError as error:
+        raise DataError(
+            f"{path} needs a package that is not installed: {error}", hint=f"pip install {error.name}"
+        ) from error
+    except (UnpicklingError, EOFError, OSError, RuntimeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
+
+
+def foreign_names(path: Path) -> set[str]:
+    """Every `module.name` in the pickles of `path` that does not belong to torch, found without running them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            with archive.open(pickles[0]) as file:
+                return set(imports_in(file, pickles=1))
+    with path.open("rb") as file:
+        return set(imports_in(file, pickles=LEGACY_PICKLES))
+
+
+def imports_in(file: IO[bytes], *, pickles: int) -> Iterator[str]:
+    """The names that a row of pickles would import, as far as they are pickles at all."""
+    with suppress(ValueError):
+        for _ in range(pickles):
+            for opcode, argument, _ in pickletools.genops(file):
+                if opcode.name == "GLOBAL":
+                    module, _, name = str(argument).partition(" ")
+                    # Protocol 2 writes the names of Python 2, and torch's reader looks for those of Python 3.
+                    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+                    if not (module == "torch" or module.startswith("torch.") or f"{module}.{name}" in PLAIN):
+                        yield f"{module}.{name}"
+                elif opcode.name in ("STACK_GLOBAL", "INST"):
+                    yield f"what it names only while it is read ({opcode.name})"
+
+
+PLAIN = frozenset(
+    ("collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter")
+)
+"""What torch's reader takes by itself, beside its own names."""
+
+
+CONTAINERS = (
+    *("state_dict_ema", "model_ema", "params_ema", "state_dict", "model", "model_state_dict", "net", "weights"),
+    *("network", "params", "module"),
+)
+"""Where trainers put the weights; averaged ones first, as they are evaluated. Without such a key the file is the weights."""
+
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""Steps of names that come from DataParallel and `AveragedModel`, `torch.compile`, sharding, and checkpointing."""
+
+AVERAGE_COUNTERS = ("n_averaged", "steps")
+"""Single numbers that averages of weights keep beside them."""
+
+BATCH_COUNTER = "num_batches_tracked"
+"""How the name of a batch norm's counter ends. Old checkpoints lack it; it matters in training only."""
+
+LISTED = 6
+"""How many names of one kind an error lists before it counts the rest."""
+
+FED_AS = "the checkpoint does not say how its pictures are prepared: they are fed as those of"
+"""The note on a user's checkpoint in a network by name."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors by parameter name, and the names of the classes that they were trained for, where the file has them."""
+
+    tensors: Mapping[str, Tensor]
+    classes: tuple[str, ...] | None = None
+
+
+def load_checkpoint(network: nn.Module, address: str, *, trust: bool = False) -> tuple[str, ...] | None:
+    """Put the weights at `address` (a path, an https URL or `package:NAME/PATH`) into the network.
+
+    Returns:
+        The class names in the file, if there are any.
+
+    Raises:
+        DataError: the file is missing, unreadable, or does not fit the network.
+    """
+    path = find_checkpoint(address)
+    weights = read_weights(path, trust=trust)
+    fit_weights(network, match_names(weights.tensors, network.state_dict()), where=path)
+    return weights.classes
+
+
+def read_weights(path: Path, *, trust: bool = False) -> Weights:
+    """Read a checkpoint of any trainer. `trust` lets its pickle run.
+
+    Raises:
+        DataError: the file is damaged, is no checkpoint, holds no weights, or wants to run code.
+        MissingDependency: it needs the package safetensors.
+    """
+    if expected := KNOWN_SHA256.get(path.name):
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        if actual != expected:
+            raise DataError(
+                f"{path} is not the file it claims to be: sha256 {actual[:16]}..., expected {expected[:16]}...",
+                hint="install the package again that ships it",
+            )
+    if path.suffix == ".safetensors":
+        content: object = read_safetensors(path)
+    else:
+        content = unpickle_trusted(path) if trust else unpickle_weights(path)
+    if not isinstance(content, Mapping):
+        raise DataError(f"{path} holds a {type(content).__name__}, not weights by name")
+    state = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content)
+    tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    if not tensors:
+        raise DataError(f"{path} holds no weights", hint=f"its keys are: {', '.join(map(str, list(content)[:12]))}")
+    # Class names are `meta.CLASSES` in 0.x, `meta.dataset_meta.classes` in 1.x; other trainers have other places.
+    holders = [content, *(content.get(key) for key in ("meta", "hyper_parameters", "hparams", "config"))]
+    holders += [content["meta"].get("dataset_meta")] if isinstance(content.get("meta"), Mapping) else []
+    named = (names_beside(holder) for holder in holders if isinstance(holder, Mapping))
+    classes = next(filter(None, named), None)
+    return Weights({bare: tensors[name] for bare, name in plain_names(tensors).items()}, classes)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor by name, in memory of its own: a file that a training run overwrites must not change them.
+
+    Raises:
+        DataError: the header is damaged or promises what the file does not hold.
+        MissingDependency: the package is not installed.
+    """
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ModuleNotFoundError as error:
+        raise MissingDependency("safetensors", extra="cam") from error
+    try:
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} is no readable safetensors file: {error}") from error
+
+
+def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """The names without the steps that parallel, compiled and averaging wrappers put in, anywhere, and as they were.
+
+    Where two would become alike, such as weights and their own average, all stay as they are. What averages count
+    beside the weights is left out.
+    """
+    names = [name for name, tensor in tensors.items() if name not in AVERAGE_COUNTERS or tensor.ndim]
+    bare = [".".join(step for step in name.split(".") if step not in WRAPPERS) for name in names]
+    return dict(zip(bare if len(set(bare)) == len(bare) else names, names, strict=True))
+
+
+def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the network's own names, without what wrappers and trainers put in front of or into them.
+
+    One prefix, any number of steps long, is taken off or put in front: that with which most names match.
+    """
+    wanted, given = plain_names(slots), plain_names(tensors)
+    off, on = count_prefixes(given, wanted), count_prefixes(wanted, given)
+    less, more = (max(votes, key=lambda one: (votes[one], -len(one)), default="") for votes in (off, on))
+    if off[less] >= on[more]:
+        named = {name.removeprefix(less): own for name, own in given.items()}
+    else:
+        named = {more + name: own for name, own in given.items()}
+    named = named if len(named) == len(given) else given  # two that would become one stay as they are
+    return {wanted.get(name, name): tensors[own] for name, own in named.items()}
+
+
+def count_prefixes(long: Iterable[str], short: Container[str]) -> Counter[str]:
+    """Every prefix without which some of the long names are short ones, with the number of them."""
+    starts = ((name, place) for name in long for place in (0, *(dot.end() for dot in re.finditer(r"\.", name))))
+    return Counter(name[:place] for name, place in starts if name[place:] in short)
+
+
+def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) -> str:
+    """What most often makes a checkpoint not fit."""
+    if unlike and not missing and not unexpected:
+        return "the number of classes or the picture size differs: add e.g. ?num_classes=10 to the model's address"
+    if not missing:
+        return "the checkpoint holds more than this network: save the network's own state_dict"
+    return "checkpoint and model must be of the same architecture: compare the names above"
+
+
+def fit_weights(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    where: str | Path,
+    cause: Callable[[list[str], list[str], list[str]], str] = usual_cause,
+) -> None:
+    """Give the network the tensors, all that it has; one that is on the device "meta" takes them over, uncopied.
+
+    Raises:
+        DataError: names or shapes differ; the hint is the `cause` of what is missing, unexpected and of another shape.
+    """
+    slots = network.state_dict()
+    missing = [name for name in slots if name not in tensors and not name.endswith(BATCH_COUNTER)]
+    unexpected = [name for name in tensors if name not in slots]
+    unlike = [name for name, slot in slots.items() if name in tensors and tensors[name].shape != slot.shape]
+    if missing or unexpected or unlike:
+        shapes = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(slots[name].shape)}" for name in unlike]
+        differences = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+        details = "; ".join(f"{len(names)} {kind}: {list_names(names)}" for kind, names in differences.items() if names)
+        raise DataError(f"{where} does not fit the model: {details}", hint=cause(missing, unexpected, unlike))
+    is_meta = any(slot.is_meta for slot in slots.values())
+    counters = {name: torch.zeros((), dtype=torch.int64) for name in slots if is_meta and name.endswith(BATCH_COUNTER)}
+    network.load_state_dict({**counters, **tensors}, strict=False, assign=is_meta)
+
+
+def list_names(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
