@@ -14,6 +14,7 @@ import sys
 
 from classlens.cli.outliving import can_fork, killed, run_in_child, told
 from classlens.cli.parsing import add_json, add_overrides, positive_float, positive_int
+from classlens.dataset.conventions import SPLITS
 
 MODES = ("original", "transformed", "concat", "pipeline")
 
@@ -27,9 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)"
     )
-    parser.add_argument(
-        "--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)"
-    )
+    parser.add_argument("--phase", "-p", choices=tuple(SPLITS), default="train", help="which split (default: train)")
     parser.add_argument("--show-number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
     parser.add_argument(
         "--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays (default: 2)"

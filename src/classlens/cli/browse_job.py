@@ -12,8 +12,9 @@ from PIL import Image as Pillow
 from classlens.cli.browse_files import encoded, place_of, write_picture
 from classlens.cli.browse_workers import WorkerCrash
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.decode import read_bytes, salvage
+from classlens.dataset.decode import salvage
 from classlens.dataset.decoder_warnings import damage_in
+from classlens.dataset.storage import read_bytes
 from classlens.dataset.trace import Extent, Trace, trace
 from classlens.errors import ClasslensError
 from classlens.figures.filmstrip import DOT, LARGEST, Mode, bad_picture, bad_tile, draw_trace, rescaled, tile_factor

@@ -9,11 +9,11 @@ import numpy as np
 from classlens.adapters import open_source
 from classlens.cli.browse_job import BAD_SAMPLE, failed
 from classlens.cli.browse_workers import DatasetSpec, Job, WorkerCrash
+from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.statistics import Found, Measured, Survey, find, measured
 from classlens.errors import ClasslensError, DataError
 
-PHASES = ("train", "val", "test")
 COMPARED = 10_000
 """A split of so many samples is looked through for pictures of another one, however few that one has."""
 
@@ -44,7 +44,7 @@ def other_splits(dataset: Dataset, opening: DatasetSpec, indices: Sequence[int])
     """The other splits that the source has, or why one is not compared; none unless all of this one is looked at."""
     others: dict[str, Dataset | str] = {}
     source = open_source(opening.target, options=opening.options)
-    for phase in PHASES if len(indices) == dataset.length else ():
+    for phase in SPLITS if len(indices) == dataset.length else ():
         if phase == opening.phase:
             continue
         try:

@@ -17,14 +17,12 @@ from classlens.checkpoints.download import has_scheme
 from classlens.cli.cam_boxes import Boxes, read_boxes
 from classlens.cli.opening import open_target
 from classlens.config.overrides import parse_overrides
+from classlens.dataset.conventions import is_picture_name
 from classlens.errors import ClasslensError, DataError, MissingDependency
 from classlens.figures.colour import DEFAULT as DEFAULT_COLORMAP
 from classlens.figures.colour import table
 from classlens.figures.overlay import Style, check_picture
 from classlens.source import Source
-
-PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-"""Endings of what is taken from a folder; a picture named by itself may have any."""
 
 CONFIGS = {".py", ".json", ".yml", ".yaml"}
 
@@ -64,7 +62,7 @@ def read_request(arguments: argparse.Namespace) -> Request:
         )
     if checkpoint is not None and not has_scheme(checkpoint) and not Path(checkpoint).expanduser().is_file():
         raise DataError(f"no such checkpoint: {checkpoint}", hint="the last word is a path or a URL")
-    if checkpoint is not None and Path(checkpoint).suffix.casefold() in PICTURES:
+    if checkpoint is not None and is_picture_name(checkpoint):
         raise DataError(
             f"{checkpoint} is a picture, not a checkpoint", hint="the order is IMG [IMG ...] CONFIG [CHECKPOINT]"
         )
@@ -109,7 +107,7 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
 def is_address(word: str) -> bool:
     """Whether a word says what to open; a colon may also stand in the name of a picture, or in a pattern of names."""
     scheme, path = split_address(word)[0], Path(word)
-    if is_picture(path) or (scheme not in ADAPTERS and path.suffix.casefold() in PICTURES):
+    if is_picture(path) or (scheme not in ADAPTERS and is_picture_name(path.name)):
         return False
     return scheme != DEFAULT or path.suffix in CONFIGS
 
@@ -138,7 +136,7 @@ def found_pictures(words: Sequence[str]) -> tuple[Path, ...]:
 
 
 def is_picture(path: Path) -> bool:
-    return path.suffix.casefold() in PICTURES and not path.name.startswith(".") and path.is_file()
+    return is_picture_name(path.name) and not path.name.startswith(".") and path.is_file()
 
 
 def chosen_methods(names: Sequence[str] | None) -> list[str]:

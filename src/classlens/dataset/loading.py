@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
 
 from classlens.dataset.dataset import MaxSide
-from classlens.dataset.decode import CV2_FLAGS, Header, checked_header, decode, remarks_on
+from classlens.dataset.decode import CV2_FLAGS, Backend, checked_header, decode, remarks_on
 from classlens.dataset.decoder_warnings import DAMAGED, capture_stderr, damage, wrong_checksum
 from classlens.dataset.state import State
 
@@ -35,41 +35,29 @@ class LoadImageFromFile:
     def state(self, data: bytes, path: str, *, max_side: MaxSide | None = None) -> State:
         """The picture in `data` as training would load it, with what is unusual about the file.
 
-        `needed` tells for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
+        `max_side` says for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
 
         Raises:
             DataError: it cannot be decoded by the configured backend, or is too large.
         """
-        header = checked_header(data, path)
-        backend = cast(Literal["cv2", "pillow"], self.imdecode_backend)
+        header, backend = checked_header(data, path), cast(Backend, self.imdecode_backend)
+        is_jpeg = header is not None and header.format in ("JPEG", "MPO")
+        turns = self.color_type in ("color", "grayscale")
+        if backend == "cv2" and header and header.format == "AVIF":
+            turns = False  # OpenCV leaves these as they are stored
+        shrink = 1
+        if max_side is not None and header and is_jpeg and backend == "cv2" and self.color_type != "unchanged":
+            longest = max(header.size)
+            shrink = next((by for by in (8, 4, 2) if longest >= by * max_side(longest)), 1)
         with capture_stderr() as lines:
-            shrink = 1 if max_side is None or header is None else self.shrink(header, max_side)
             pixels = decode(data, backend=backend, color=self.color_type, where=path, shrink=shrink)
-            if backend == "pillow" and header and header.format in ("JPEG", "MPO"):
-                warned_of(data)
-        remarks = remarks_on(header, path, turned=self.turns(header)) if header else ()
-        if found := damage(lines) or wrong_checksum(data):
-            remarks = (DAMAGED + found, *remarks)
-        full = self.upright(header) if header and shrink > 1 else None
+            if backend == "pillow" and is_jpeg:  # only OpenCV says what is damaged in a JPEG
+                cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        remarks = remarks_on(header, path, turned=turns) if header else ()
+        if reason := damage(lines) or wrong_checksum(data):
+            remarks = (DAMAGED + reason, *remarks)
+        full = None
+        if header and shrink > 1:
+            height, width = header.size
+            full = (width, height) if header.orientation > 4 and turns else (height, width)
         return State(pixels.astype("float32") if self.to_float32 else pixels, path=path, remarks=remarks, full=full)
-
-    def shrink(self, header: Header, max_side: MaxSide) -> int:
-        """By which power of two a picture may be decoded smaller; only JPEG files can."""
-        if header.format not in ("JPEG", "MPO") or self.imdecode_backend != "cv2" or self.color_type == "unchanged":
-            return 1
-        longest = max(header.size)
-        return next((by for by in (8, 4, 2) if longest >= by * max_side(longest)), 1)
-
-    def upright(self, header: Header) -> tuple[int, int]:
-        """The (height, width) of the decoded picture."""
-        height, width = header.size
-        return (width, height) if header.orientation > 4 and self.turns(header) else (height, width)
-
-    def turns(self, header: Header) -> bool:
-        """Whether pictures are turned upright: OpenCV leaves AVIF as it is stored."""
-        asked = self.color_type in ("color", "grayscale")
-        return asked and not (self.imdecode_backend == "cv2" and header.format == "AVIF")
-
-
-def warned_of(jpeg: bytes) -> None:
-    cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)

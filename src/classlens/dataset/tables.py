@@ -13,10 +13,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from classlens.dataset.archives import SEPARATOR
 from classlens.dataset.dataset import Sample
-from classlens.dataset.decode import read_bytes
 from classlens.dataset.listing import Listing
+from classlens.dataset.storage import SEPARATOR, read_bytes
 from classlens.errors import DataError, MissingDependency
 
 SUFFIXES = (".parquet", ".arrow")
@@ -27,13 +26,13 @@ TEXTS = ("string", "large_string")
 PICTURES, LABELS = ("image", "img", "picture", "jpg", "png"), ("label", "labels", "fine_label", "cls", "class")
 
 
-def tables_in(path: str) -> list[str]:
-    """The tables that a path names: a file, or all in a folder; those of a cache are left out."""
-    place = Path(path)
-    if place.is_file():
-        return [path] if place.suffix in SUFFIXES else []
-    found = [one for suffix in SUFFIXES for one in place.glob(f"**/*{suffix}") if not one.name.startswith("cache-")]
-    return sorted(map(str, found)) if place.is_dir() else []
+def tables_below(folder: str) -> list[str]:
+    """All tables below a folder that has some at the usual places; those of a cache are left out."""
+    root = Path(folder)
+    if not any(True for pattern in ("*.parquet", "*.arrow", "data/*.parquet") for _ in root.glob(pattern)):
+        return []
+    files = (one for suffix in SUFFIXES for one in root.glob(f"**/*{suffix}"))
+    return sorted(str(one) for one in files if not one.name.startswith("cache-"))
 
 
 def arrow(name: str) -> Any:  # noqa: ANN401 - a module
@@ -49,7 +48,7 @@ def arrow(name: str) -> Any:  # noqa: ANN401 - a module
 
 
 @lru_cache(maxsize=256)
-def opened(path: str) -> Any:  # noqa: ANN401 - a table of pyarrow
+def open_table(path: str) -> Any:  # noqa: ANN401 - a table of pyarrow
     """A Parquet file, or the whole of an Arrow file mapped into memory.
 
     Raises:
@@ -69,13 +68,13 @@ def opened(path: str) -> Any:  # noqa: ANN401 - a table of pyarrow
 
 def row_group(path: str, number: int, column: str) -> Any:  # noqa: ANN401 - a column of pyarrow
     """A column of one row group, or of an Arrow file."""
-    table = opened(path)
+    table = open_table(path)
     return (table.read_row_group(number, columns=[column]) if path.endswith(".parquet") else table).column(column)
 
 
 def group_starts(path: str) -> list[int]:
     """The row with which every row group begins, and how many rows there are; an Arrow file is one group."""
-    table = opened(path)
+    table = open_table(path)
     if not path.endswith(".parquet"):
         return [0, table.num_rows]
     sizes = [table.metadata.row_group(number).num_rows for number in range(table.metadata.num_row_groups)]
@@ -86,18 +85,18 @@ def largest_group(path: str) -> int:
     """How many bytes the largest row group takes in memory; those of an Arrow file are mapped and take none."""
     if not path.endswith(".parquet"):
         return 0
-    metadata = opened(path).metadata
+    metadata = open_table(path).metadata
     return max((metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)), default=0)
 
 
 def whole_column(path: str, column: str) -> list[Any]:
     """All cells of a column that is small, as that of the labels."""
-    table = opened(path)
+    table = open_table(path)
     cells: list[Any] = (table.read(columns=[column]) if path.endswith(".parquet") else table).column(column).to_pylist()
     return cells
 
 
-def tabled(paths: Sequence[str]) -> Listing:
+def list_tables(paths: Sequence[str]) -> Listing:
     """The rows of one table or of several of the same form.
 
     The labels of a table are read at once; row groups of pictures are kept as far as `KEPT` goes, so that rows may be
@@ -117,7 +116,7 @@ def tabled(paths: Sequence[str]) -> Listing:
     kept = KEPT // max(1, *map(largest_group, paths))
     group = lru_cache(maxsize=max(FEWEST, min(kept, MOST)))(row_group)
     labels_in = cache(whole_column)
-    classes = class_names(schema, label)
+    classes = names_in_schema(schema, label)
     if label and classes is None and str(schema.field(label).type) in TEXTS:
         classes = tuple(sorted({cell for path in paths for cell in labels_in(path, label) if cell}))
     numbers: dict[Any, int] = {name: number for number, name in enumerate(classes or ())}
@@ -143,16 +142,16 @@ def tabled(paths: Sequence[str]) -> Listing:
             raise DataError(f"{path}{SEPARATOR}{row}: no picture in column {picture!r}")
         return data
 
-    return Listing(starts[-1], sample, classes, content=content)
+    return Listing(starts[-1], sample, classes, picture=content)
 
 
 def schema_of(path: str) -> Any:  # noqa: ANN401 - a schema of pyarrow
     """The columns of a table, and what `datasets` noted about them."""
-    table = opened(path)
+    table = open_table(path)
     return table.schema_arrow if path.endswith(".parquet") else table.schema
 
 
-def class_names(schema: Any, label: str | None) -> tuple[str, ...] | None:  # noqa: ANN401
+def names_in_schema(schema: Any, label: str | None) -> tuple[str, ...] | None:  # noqa: ANN401
     """The names that `datasets` keeps in the schema for a column of class labels."""
     notes = (schema.metadata or {}).get(b"huggingface")
     if not notes or label is None:

@@ -13,17 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from classlens.adapters.openmm.image_files import data_root
+from classlens.adapters.openmm.image_files import picture_folder
 from classlens.config.settings import Settings, split_of
-from classlens.dataset.addresses import joined
 from classlens.dataset.dataset import Sample
-from classlens.dataset.decode import Pixels, read_bytes
-from classlens.dataset.listing import Listing
+from classlens.dataset.decode import Pixels
+from classlens.dataset.listing import Classes, Listing
 from classlens.dataset.state import BGR
+from classlens.dataset.storage import join_path, read_bytes
 from classlens.errors import DataError
 from classlens.image import Encoding
-
-Classes = tuple[str, ...] | None
 
 ARRAY_PARTS = {
     ("numpy.core.multiarray", "_reconstruct"),
@@ -45,19 +43,19 @@ class ArraysOnly(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def unpickled(path: str) -> Mapping[str, Any]:
+def unpickle(path: str) -> Mapping[str, Any]:
     """The content of a CIFAR batch.
 
     Raises:
         DataError: it is missing, damaged, or more than arrays.
     """
     try:
-        found = ArraysOnly(BytesIO(read_bytes(path)), encoding="latin1").load()
+        content = ArraysOnly(BytesIO(read_bytes(path)), encoding="latin1").load()
     except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError, ImportError) as error:
         raise DataError(f"{path}: not a batch of CIFAR: {error}") from error
-    if not isinstance(found, Mapping):
+    if not isinstance(content, Mapping):
         raise DataError(f"{path}: not a batch of CIFAR")
-    return found
+    return content
 
 
 def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -68,16 +66,16 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
         DataError: a batch is missing or damaged.
     """
     ten = settings["type"] == "CIFAR10"
-    folder = joined(data_root(settings, where), "cifar-10-batches-py" if ten else "cifar-100-python")
+    folder = join_path(picture_folder(settings, where, "root"), "cifar-10-batches-py" if ten else "cifar-100-python")
     training = split_of(settings, where, "train", "test") == "train"
     if ten:
         batches = [f"data_batch_{number}" for number in range(1, 6)] if training else ["test_batch"]
     else:
         batches = ["train" if training else "test"]
-    found = [unpickled(joined(folder, batch)) for batch in batches]
+    contents = [unpickle(join_path(folder, batch)) for batch in batches]
     try:
-        pictures = np.vstack([batch["data"] for batch in found]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        labels = [int(label) for batch in found for label in batch.get("labels") or batch["fine_labels"]]
+        pictures = np.vstack([batch["data"] for batch in contents]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels = [int(label) for batch in contents for label in batch.get("labels") or batch["fine_labels"]]
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"{folder}: not the batches of {settings['type']}: {error}") from error
     return in_memory(pictures, labels, classes, Encoding("RGB"))
@@ -90,11 +88,11 @@ def mnist(settings: Settings, classes: Classes, where: str) -> Listing:
         ConfigError: there is no such split.
         DataError: a file is missing or damaged.
     """
-    folder = data_root(settings, where)
+    folder = picture_folder(settings, where, "root")
     training = split_of(settings, where, "train", "test") == "train" and not settings.get("test_mode", False)
     prefix = "train" if training else "t10k"
-    pictures = idx_array(joined(folder, f"{prefix}-images-idx3-ubyte"))
-    labels = idx_array(joined(folder, f"{prefix}-labels-idx1-ubyte"))
+    pictures = idx_array(join_path(folder, f"{prefix}-images-idx3-ubyte"))
+    labels = idx_array(join_path(folder, f"{prefix}-labels-idx1-ubyte"))
     if pictures.ndim != 3 or len(pictures) != len(labels):
         raise DataError(f"{folder}: {len(pictures)} pictures, but {len(labels)} labels")
     return in_memory(pictures, [int(label) for label in labels], classes, BGR)
@@ -128,6 +126,6 @@ def in_memory(pictures: Pixels, labels: list[int], classes: Classes, encoding: E
         length=len(labels),
         sample=lambda index: Sample(None, (labels[index],)),
         classes=classes,
-        pixels=lambda index: np.ascontiguousarray(pictures[index]).copy(),
+        picture=lambda index: np.ascontiguousarray(pictures[index]).copy(),
         encoding=encoding,
     )

@@ -22,6 +22,7 @@ from classlens.adapters.python.lightning import (
 from classlens.adapters.python.mixing import batch_plan, is_mixing, mixing_in, without_prefetching
 from classlens.adapters.python.progress_functions import Function, functions_in
 from classlens.adapters.python.progress_functions import schedule_of as schedule_of_functions
+from classlens.dataset.conventions import SPLIT_OF, SPLITS
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ClasslensError, ConfigError, NotFound
 from classlens.schedule.schedule import Clock, Schedule
@@ -30,10 +31,6 @@ from classlens.source import Plan, Source
 if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
 
-
-SPLITS = ("train", "val", "test")
-ALIASES = {"valid": "val", "validation": "val", "eval": "val"}
-"""Other keys for splits."""
 
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
@@ -148,7 +145,7 @@ def sorted_in(parts: Parts, key: str, thing: Thing, origin: str, options: Option
         if belongs(thing):
             return joined(parts, field_name, thing)
     if isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing):
-        key = ALIASES.get(key, key)
+        key = SPLIT_OF.get(key, key)
         split = key if key in SPLITS else next((name for name in SPLITS if name not in parts.datasets), key)
         return replace(parts, datasets={**parts.datasets, split: thing})
     if kinds.is_transform(thing) or callable(thing) or isinstance(thing, list):
