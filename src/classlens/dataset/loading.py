@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
 
 from classlens.dataset.dataset import MaxSide
-from classlens.dataset.decode import CV2_FLAGS, Backend, checked_header, decode, remarks_on
+from classlens.dataset.decode import CV2_FLAGS, checked_header, decode, remarks_on
 from classlens.dataset.decoder_warnings import DAMAGED, capture_stderr, damage, wrong_checksum
-from classlens.dataset.state import State
+from classlens.dataset.state import BGR, State
 
 
 @dataclass(frozen=True)
@@ -35,29 +35,30 @@ class LoadImageFromFile:
     def state(self, data: bytes, path: str, *, max_side: MaxSide | None = None) -> State:
         """The picture in `data` as training would load it, with what is unusual about the file.
 
-        `max_side` says for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
+        `max_side` gives for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
 
         Raises:
             DataError: it cannot be decoded by the configured backend, or is too large.
         """
-        header, backend = checked_header(data, path), cast(Backend, self.imdecode_backend)
-        is_jpeg = header is not None and header.format in ("JPEG", "MPO")
-        turns = self.color_type in ("color", "grayscale")
-        if backend == "cv2" and header and header.format == "AVIF":
-            turns = False  # OpenCV leaves these as they are stored
-        shrink = 1
-        if max_side is not None and header and is_jpeg and backend == "cv2" and self.color_type != "unchanged":
-            longest = max(header.size)
-            shrink = next((by for by in (8, 4, 2) if longest >= by * max_side(longest)), 1)
+        header = checked_header(data, path)
+        backend = cast(Literal["cv2", "pillow"], self.imdecode_backend)
+        jpeg = header is not None and header.format in ("JPEG", "MPO")
         with capture_stderr() as lines:
+            shrink = 1
+            if jpeg and header and max_side is not None and backend == "cv2" and self.color_type != "unchanged":
+                longest = max(header.size)
+                shrink = next((by for by in (8, 4, 2) if longest >= by * max_side(longest)), 1)
             pixels = decode(data, backend=backend, color=self.color_type, where=path, shrink=shrink)
-            if backend == "pillow" and is_jpeg:  # only OpenCV says what is damaged in a JPEG
+            if jpeg and backend == "pillow":  # Pillow is silent about damage; libjpeg under OpenCV writes what it finds
                 cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        remarks = remarks_on(header, path, turned=turns) if header else ()
-        if reason := damage(lines) or wrong_checksum(data):
-            remarks = (DAMAGED + reason, *remarks)
+        remarks: tuple[str, ...] = ()
         full = None
-        if header and shrink > 1:
-            height, width = header.size
-            full = (width, height) if header.orientation > 4 and turns else (height, width)
-        return State(pixels.astype("float32") if self.to_float32 else pixels, path=path, remarks=remarks, full=full)
+        if header:
+            # OpenCV leaves AVIF as it is stored
+            turned = self.color_type in ("color", "grayscale") and (backend, header.format) != ("cv2", "AVIF")
+            remarks = remarks_on(header, path, turned=turned)
+            if shrink > 1:
+                full = header.size[::-1] if header.orientation > 4 and turned else header.size
+        if trouble := damage(lines) or wrong_checksum(data):
+            remarks = (DAMAGED + trouble, *remarks)
+        return State(pixels.astype("float32") if self.to_float32 else pixels, BGR, path, remarks, full=full)

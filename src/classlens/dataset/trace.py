@@ -1,4 +1,4 @@
-"""Follow one sample through its pipeline and keep what every stage made of it.
+"""Follow one sample through its pipeline and keep the picture after every stage.
 
 The same dataset, index and seed give the same pixels: in any order, in any process, alone or among others.
 """
@@ -23,7 +23,7 @@ Extent = Literal["all", "ends", "first", "last"]
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The sample as it left `stage`, what was sampled there, and whether its pixels or size changed.
+    """The sample as it left `stage`, the parameters sampled there, and whether its pixels or size changed.
 
     `note` says why a stage left the sample alone, where the stage knows. `full` is the true (height, width) where
     the image is a smaller copy.
@@ -43,7 +43,7 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """One way of one sample through its pipeline: the same dataset, index and seed give the same trace.
+    """One sample on its way through its pipeline: the same dataset, index and seed give the same trace.
 
     The first snapshot is the picture as loaded (unless only the last one was kept). `class_names` has several entries
     for a multi-label sample.
@@ -78,9 +78,9 @@ def trace(
 ) -> Trace:
     """Run sample `index` through every stage, once, with chance fixed by `seed`.
 
-    The caller's global random state is as it was afterwards. Threads wait for one another: pipelines, and the
-    generators that they use, are seldom made for several at once; processes do not. Where no stage sees the picture
-    (`keep` is `first`, or there are no stages), `max_side` allows a smaller copy of it, of that many pixels along the longer side.
+    The caller's global random state is as it was afterwards. Threads wait for one another: pipelines, and what they
+    draw from, are seldom made for several at once; processes do not. Where no stage sees the picture (`keep` is
+    `first`, or there are no stages), `max_side` allows a smaller copy, of that many pixels along the longer side.
 
     Raises:
         IndexError: `index` is not in [0, dataset.length).
@@ -94,12 +94,13 @@ def trace(
         snapshots: tuple[Snapshot, ...] = (Snapshot(dataset.loader, small.image, full=small.size),)
         remarks = small.remarks
     else:
-        borrows = any(stage.draws_globally for stage in stages)
-        with ALONE, seeded_globals(mixed(seed, index)) if borrows else nullcontext():
+        draws_globally = any(stage.draws_globally for stage in stages)
+        with ALONE, seeded_globals(mixed(seed, index)) if draws_globally else nullcontext():
             loaded = dataset.load(index)
-            snapshots = tuple(snapshots_of(dataset, loaded, follow(dataset, loaded, index, seed), keep))
+            snapshots = tuple(take_snapshots(dataset, loaded, follow(dataset, loaded, index, seed), keep))
         remarks = dataset.remarks(loaded)
-    return Trace(dataset.name, index, seed, dataset.class_names(index), snapshots, dataset.sample(index).path, remarks)
+    path, names = dataset.sample(index).path, dataset.class_names(index)
+    return Trace(dataset.name, index, seed, names, snapshots, path, remarks)
 
 
 def follow(dataset: Dataset, loaded: object, index: int, seed: int) -> Iterator[tuple[str, Outcome]]:
@@ -111,12 +112,12 @@ def follow(dataset: Dataset, loaded: object, index: int, seed: int) -> Iterator[
         state = outcome.state
 
 
-def snapshots_of(
+def take_snapshots(
     dataset: Dataset, loaded: object, outcomes: Iterator[tuple[str, Outcome]], keep: Extent
 ) -> Iterator[Snapshot]:
     """The snapshots that are asked for; no other state is turned into a picture.
 
-    Each is taken before the next stage runs: frameworks may change a state in place later.
+    Each is taken before the next stage runs: frameworks may change a state in place.
     """
     if keep == "last":
         outcomes = chain([(dataset.loader, Outcome(loaded))], outcomes)
@@ -126,8 +127,7 @@ def snapshots_of(
     if keep == "all":
         for name, outcome in outcomes:
             image = dataset.to_image(outcome.state)
-            changed = not np.array_equal(before.pixels, image.pixels)
-            yield Snapshot(name, image, outcome.params, changed, outcome.note)
+            yield Snapshot(name, image, outcome.params, not np.array_equal(before.pixels, image.pixels), outcome.note)
             before = image
     elif keep != "first":
         for name, outcome in deque(outcomes, maxlen=1):

@@ -5,18 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from classlens.adapters.openmm.array_files import cifar, mnist
 from classlens.adapters.openmm.image_files import custom, imagenet, imagenet21k, voc
-from classlens.adapters.openmm.published import (
-    aircraft,
-    caltech101,
-    cars,
-    cub,
-    dtd,
-    flowers102,
-    food101,
-    inshop,
-    pets,
-    sun397,
-)
+from classlens.adapters.openmm.published import PUBLISHED, published
 from classlens.adapters.openmm.published_names import names_of
 from classlens.adapters.openmm.setup import BatchAugments, Setup, Split, with_pipeline
 from classlens.adapters.openmm.stages.build_stages import build_stages, is_native, loader_of
@@ -89,28 +78,13 @@ def mixing_of(settings: Settings, probability: float) -> Mixing:
 
 
 KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
-    "CustomDataset": custom,
-    "ImageFolder": custom,
-    "BaseDataset": custom,
-    "MultiLabelDataset": custom,
+    **dict.fromkeys(("CustomDataset", "ImageFolder", "BaseDataset", "MultiLabelDataset", "Places205"), custom),
+    **dict.fromkeys(("CIFAR10", "CIFAR100"), cifar),
+    **dict.fromkeys(("MNIST", "FashionMNIST"), mnist),
+    **dict.fromkeys(PUBLISHED, published),
     "ImageNet": imagenet,
     "ImageNet21k": imagenet21k,
-    "CIFAR10": cifar,
-    "CIFAR100": cifar,
-    "MNIST": mnist,
-    "FashionMNIST": mnist,
-    "CUB": cub,
     "VOC": voc,
-    "Places205": custom,
-    "StanfordCars": cars,
-    "Caltech101": caltech101,
-    "DTD": dtd,
-    "FGVCAircraft": aircraft,
-    "Flowers102": flowers102,
-    "Food101": food101,
-    "InShop": inshop,
-    "OxfordIIITPet": pets,
-    "SUN397": sun397,
 }
 
 

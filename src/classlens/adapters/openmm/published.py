@@ -17,11 +17,35 @@ from classlens.dataset.listing import Classes, Listing
 from classlens.dataset.storage import exists, join_path
 from classlens.errors import DataError, MissingDependency, suggestion
 
-Row = tuple[str, int]
-"""A path below the folder of the pictures, and a label."""
+Rows = Sequence[tuple[str, int]]
+"""Paths below the folder of the pictures, each with its label."""
 
-MATLAB_FORM = (KeyError, TypeError, IndexError, ValueError)
+Contents = tuple[str, Rows, Sequence[str] | None]
+"""The folder of the pictures, the samples in it, and the names of the classes where the dataset's files hold them."""
+
+MATLAB_FORM = (KeyError, TypeError, IndexError, ValueError, AttributeError)
 """What comes of looking for a dataset's fields in another MATLAB file."""
+
+
+def published(settings: Settings, classes: Classes, where: str) -> Listing:
+    """A split of the published dataset that the settings name.
+
+    Raises:
+        ConfigError: it has no such split.
+        DataError: one of its lists is missing, is not as published, or names no picture.
+        MissingDependency: its lists are MATLAB files, and scipy is not installed.
+    """
+    read, splits = PUBLISHED[settings["type"]]
+    root, split = text(settings, "data_root", where), split_of(settings, where, *splits)
+    folder, rows, names = read(root, split, settings, where)
+    if not rows:
+        raise DataError(f"{where}: its lists name no picture")
+    names = classes or names
+    return Listing(
+        len(rows),
+        lambda index: Sample(join_path(folder, rows[index][0]), (rows[index][1],)),
+        tuple(names) if names is not None else None,
+    )
 
 
 def table(path: str, *kinds: Callable[[str], Any], heading: int = 0) -> list[tuple[Any, ...]]:
@@ -80,21 +104,8 @@ def listed_names(path: str, settings: Settings) -> Sequence[str]:
     return known if known and not exists(path) else [name for (name,) in table(path, str)]
 
 
-def list_rows(folder: str, rows: Sequence[Row], classes: Sequence[str] | None, where: str) -> Listing:
-    """Rows as a listing.
-
-    Raises:
-        DataError: there is none.
-    """
-    if not rows:
-        raise DataError(f"{where}: its lists name no picture")
-    names = tuple(classes) if classes is not None else None
-    return Listing(len(rows), lambda index: Sample(join_path(folder, rows[index][0]), (rows[index][1],)), names)
-
-
-def cub(settings: Settings, classes: Classes, where: str) -> Listing:
+def cub(root: str, split: str, settings: Settings, where: str) -> Contents:
     """CUB-200-2011: three lists with one number per picture, counted from 1. 0.x names each list in the config."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "train", "test")
     lists = {"ann_file": "images.txt", "image_class_labels_file": "image_class_labels.txt"}
     lists["train_test_split_file"] = "train_test_split.txt"
     names, labels, training = (
@@ -103,89 +114,78 @@ def cub(settings: Settings, classes: Classes, where: str) -> Listing:
     )
     if not names.keys() == labels.keys() == training.keys():
         raise DataError(f"{where}: {', '.join(lists.values())} name different pictures")
-    every = [(names[number], labels[number] - 1) for number in names]
-    rows = [row for row, number in zip(every, names, strict=True) if (training[number] == 1) == (split == "train")]
-    return list_rows(join_path(root, text(settings, "data_prefix", where) or "images"), rows, classes, where)
+    chosen = [number for number in names if (training[number] == 1) == (split == "train")]
+    rows = [(names[number], labels[number] - 1) for number in chosen]
+    return join_path(root, text(settings, "data_prefix", where) or "images"), rows, None
 
 
-def caltech101(settings: Settings, classes: Classes, where: str) -> Listing:
+def caltech101(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Caltech-101, with OpenMMLab's lists of `path label` lines."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "train", "test")
     rows = table(join_path(root, f"meta/{split}.txt"), str, int)
-    return list_rows(join_path(root, "101_ObjectCategories"), [(name, label) for name, label in rows], classes, where)
+    return join_path(root, "101_ObjectCategories"), [(name, label) for name, label in rows], None
 
 
-def food101(settings: Settings, classes: Classes, where: str) -> Listing:
+def food101(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Food-101: the folder is the class, and `meta/classes.txt` numbers them."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "train", "test")
-    named, listed = join_path(root, "meta/classes.txt"), join_path(root, f"meta/{split}.txt")
-    names = listed_names(named, settings)
-    number_of = numbering(names, named)
-    rows = [(f"{name}.jpg", number_of(name.partition("/")[0])) for (name,) in table(listed, str)]
-    return list_rows(join_path(root, "images"), rows, classes or names, where)
+    path = join_path(root, "meta/classes.txt")
+    names = listed_names(path, settings)
+    number_of = numbering(names, path)
+    listed = table(join_path(root, f"meta/{split}.txt"), str)
+    return join_path(root, "images"), [(f"{name}.jpg", number_of(name.partition("/")[0])) for (name,) in listed], names
 
 
-def aircraft(settings: Settings, classes: Classes, where: str) -> Listing:
+def aircraft(root: str, split: str, settings: Settings, where: str) -> Contents:
     """FGVC-Aircraft: one list per split with `number variant` lines."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "trainval", "train", "val", "test")
-    named = join_path(root, "data/variants.txt")
-    names = listed_names(named, settings)
-    number_of = numbering(names, named)
+    path = join_path(root, "data/variants.txt")
+    names = listed_names(path, settings)
+    number_of = numbering(names, path)
     listed = table(join_path(root, f"data/images_variant_{split}.txt"), str, str)
-    rows = [(f"{number}.jpg", number_of(variant)) for number, variant in listed]
-    return list_rows(join_path(root, "data/images"), rows, classes or names, where)
+    return join_path(root, "data/images"), [(f"{number}.jpg", number_of(variant)) for number, variant in listed], names
 
 
-def pets(settings: Settings, classes: Classes, where: str) -> Listing:
+def pets(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Oxford-IIIT Pet: `name class species breed` lines."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "trainval", "test")
     listed = table(join_path(root, f"annotations/{split}.txt"), str, int, str)
-    return list_rows(
-        join_path(root, "images"), [(f"{name}.jpg", label - 1) for name, label, _ in listed], classes, where
-    )
+    return join_path(root, "images"), [(f"{name}.jpg", label - 1) for name, label, _ in listed], None
 
 
-def sun397(settings: Settings, classes: Classes, where: str) -> Listing:
+def sun397(root: str, split: str, settings: Settings, where: str) -> Contents:
     """SUN397: the first partition of ten; a class may lie two folders deep."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "train", "test")
-    named, part = join_path(root, "Partitions/ClassName.txt"), "Training" if split == "train" else "Testing"
-    names = [re.sub(r"^/?./", "", name).replace("/", "_") for name in listed_names(named, settings)]
-    number_of = numbering(names, named)
+    path, part = join_path(root, "Partitions/ClassName.txt"), "Training" if split == "train" else "Testing"
+    names = [re.sub(r"^/?./", "", name).replace("/", "_") for name in listed_names(path, settings)]
+    number_of = numbering(names, path)
     listed = [name.strip("/") for (name,) in table(join_path(root, f"Partitions/{part}_01.txt"), str)]
     rows = [(name, number_of("_".join(name.split("/")[1:-1]))) for name in listed]
-    return list_rows(join_path(root, "SUN397"), rows, classes or names, where)
+    return join_path(root, "SUN397"), rows, names
 
 
-def inshop(settings: Settings, classes: Classes, where: str) -> Listing:
+def inshop(root: str, split: str, settings: Settings, where: str) -> Contents:
     """DeepFashion In-shop: `path item split` lines below two lines of heading; an item is a class, of its own split."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "train", "query", "gallery")
-    listed = join_path(root, text(settings, "ann_file", where) or "Eval/list_eval_partition.txt")
-    rows = [(name, item) for name, item, part in table(listed, str, str, str, heading=2) if part == split]
-    items = list(dict.fromkeys(item for _, item in rows))
-    number_of = numbering(items, listed)
+    path = join_path(root, text(settings, "ann_file", where) or "Eval/list_eval_partition.txt")
+    listed = [(name, item) for name, item, part in table(path, str, str, str, heading=2) if part == split]
+    items = list(dict.fromkeys(item for _, item in listed))
+    number_of = numbering(items, path)
     folder = join_path(root, text(settings, "data_prefix", where) or "Img")
-    return list_rows(folder, [(name, number_of(item)) for name, item in rows], classes or items, where)
+    return folder, [(name, number_of(item)) for name, item in listed], items
 
 
-def dtd(settings: Settings, classes: Classes, where: str) -> Listing:
+def dtd(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Describable Textures: `imdb/imdb.mat` holds names, classes and splits."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "trainval", "train", "val", "test")
     path, wanted = (
         join_path(root, "imdb/imdb.mat"),
         {"train": (1,), "val": (2,), "trainval": (1, 2), "test": (3,)}[split],
     )
     try:
-        found = matlab(path)["images"]
-        every = [(str(name), int(label) - 1) for name, label in zip(found["name"], found["class"], strict=True)]
-        rows = [row for row, part in zip(every, found["set"], strict=True) if part in wanted]
+        images = matlab(path)["images"]
+        columns = zip(images["name"], images["class"], images["set"], strict=True)
+        rows = [(str(name), int(label) - 1) for name, label, part in columns if part in wanted]
     except MATLAB_FORM as error:
         raise DataError(f"{path}: not the annotations of DTD") from error
-    return list_rows(join_path(root, "images"), rows, classes, where)
+    return join_path(root, "images"), rows, None
 
 
-def flowers102(settings: Settings, classes: Classes, where: str) -> Listing:
+def flowers102(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Oxford 102 Flowers: labels in one MATLAB file, the numbers of every split in another; no names."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "trainval", "train", "val", "test")
     keys = {"train": ("trnid",), "val": ("valid",), "test": ("tstid",), "trainval": ("trnid", "valid")}[split]
     labels, numbers = matlab(join_path(root, "imagelabels.mat")), matlab(join_path(root, "setid.mat"))
     try:
@@ -193,22 +193,34 @@ def flowers102(settings: Settings, classes: Classes, where: str) -> Listing:
         rows = [(f"image_{number:05d}.jpg", int(labels["labels"][number - 1]) - 1) for number in chosen]
     except MATLAB_FORM as error:
         raise DataError(f"{root}: not the annotations of Flowers102") from error
-    return list_rows(join_path(root, "jpg"), rows, classes, where)
+    return join_path(root, "jpg"), rows, None
 
 
-def cars(settings: Settings, classes: Classes, where: str) -> Listing:
+def cars(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Stanford Cars: one MATLAB file for both splits, or the devkit with one for each."""
-    root, split = text(settings, "data_root", where), split_of(settings, where, "train", "test")
-    path, folder = join_path(root, "cars_annos.mat"), root
+    path, folder, testing = join_path(root, "cars_annos.mat"), root, split == "test"
     if not Path(path).exists():
-        listed = "cars_train_annos" if split == "train" else "cars_test_annos_withlabels"
+        listed = "cars_test_annos_withlabels" if testing else "cars_train_annos"
         path, folder = join_path(root, f"devkit/{listed}.mat"), join_path(root, f"cars_{split}")
     try:
-        found = [
-            one for one in matlab(path)["annotations"] if bool(one.get("test", split == "test")) == (split == "test")
-        ]
-        key = "relative_im_path" if found and "relative_im_path" in found[0] else "fname"
-        rows = [(str(one[key]), int(one["class"]) - 1) for one in found]
-    except (*MATLAB_FORM, AttributeError) as error:
+        entries = [one for one in matlab(path)["annotations"] if bool(one.get("test", testing)) == testing]
+        key = "relative_im_path" if entries and "relative_im_path" in entries[0] else "fname"
+        rows = [(str(one[key]), int(one["class"]) - 1) for one in entries]
+    except MATLAB_FORM as error:
         raise DataError(f"{path}: not the annotations of Stanford Cars") from error
-    return list_rows(folder, rows, classes, where)
+    return folder, rows, None
+
+
+PUBLISHED: Mapping[str, tuple[Callable[[str, str, Settings, str], Contents], Sequence[str]]] = {
+    "CUB": (cub, ("train", "test")),
+    "StanfordCars": (cars, ("train", "test")),
+    "Caltech101": (caltech101, ("train", "test")),
+    "DTD": (dtd, ("trainval", "train", "val", "test")),
+    "FGVCAircraft": (aircraft, ("trainval", "train", "val", "test")),
+    "Flowers102": (flowers102, ("trainval", "train", "val", "test")),
+    "Food101": (food101, ("train", "test")),
+    "InShop": (inshop, ("train", "query", "gallery")),
+    "OxfordIIITPet": (pets, ("trainval", "test")),
+    "SUN397": (sun397, ("train", "test")),
+}
+"""What reads each dataset, and its splits, the default first."""
