@@ -41,12 +41,7 @@ def open_split(path: str, split: str) -> Dataset:
 
 
 def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
-    """The samples of whatever lies at `path`, or of a split of it, and what is to be said beside its own warnings.
-
-    Raises:
-        DataError: it is none of what can be listed.
-        NotFound: it has other splits.
-    """
+    """The samples of whatever lies at `path`, or of a split of it, and what is to be said beside its own warnings."""
     if is_archive(path) or (is_remote(path) and not path.lower().endswith((*LISTS, *SUFFIXES))):
         listing = list_elsewhere(archives_named(path) or [path], split)
         return listing, note_timm_order(listing.classes or (), listing.classes or ())
@@ -76,11 +71,7 @@ def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
 
 
 def entries_of(folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, without what is hidden.
-
-    Raises:
-        DataError: it cannot be read.
-    """
+    """What lies in a folder, without what is hidden."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]

@@ -115,11 +115,7 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
 
 
 def open_list(path: str, *, labelled: bool, folder: str) -> tuple[Rows, Columns, Classes, str]:
-    """What reads the rows of a list, its columns, the classes that it states, and what a row without a picture is.
-
-    Raises:
-        DataError: it cannot be read, or may be understood in several ways.
-    """
+    """What reads the rows of a list, its columns, the classes that it states, and what a row without a picture is."""
     if path.lower().endswith((".json", ".jsonl")):
         table, stated = json_rows(read_text(path), path)
         columns, keys = json_columns(table, path)
@@ -232,11 +228,7 @@ def as_utf8(content: bytes) -> bytes:
 
 
 def find_form(content: bytes, path: str, *, labelled: bool, folder: str) -> tuple[str, Columns]:
-    """What parts the columns of a list, and what stands in them.
-
-    Raises:
-        DataError: it may be understood in several ways.
-    """
+    """What parts the columns of a list, and what stands in them."""
     suffix = Path(path).suffix.lower()
     start = content if len(content) <= SAMPLED else content[: content.rfind(b"\n", 0, SAMPLED) + 1] or content
     if not labelled and suffix not in SEPARATORS:
@@ -275,11 +267,7 @@ def likelihood(rows: Sequence[Cells], separator: str, *, strict: bool) -> float:
 
 
 def blank_columns(rows: Sequence[Cells], path: str, folder: str) -> Columns:
-    """The columns of `path label` lines, or of `label path` lines, which look like names with a blank in them.
-
-    Raises:
-        DataError: the labels may also be a running number.
-    """
+    """The columns of `path label` lines, or of `label path` lines, which look like names with a blank in them."""
     headed = is_heading(rows[0], rows[1:])
     heading = tuple(rows[0]) if headed else ()
     lines = [name for name, label in rows[1 if headed else 0 :] if not label]
@@ -322,11 +310,7 @@ def table_samples(rows: Iterator[tuple[int, Cells]], columns: Columns) -> Iterat
 
 
 def table_rows(content: bytes, separator: str, path: str) -> Iterator[tuple[int, Cells]]:
-    """The rows of a table with their lines, without blank ones.
-
-    Raises:
-        DataError: it is no table, for instance because a quotation mark is left open.
-    """
+    """The rows of a table with their lines, without blank ones."""
     lines = TextIOWrapper(BytesIO(content), "utf-8", "surrogateescape", newline="")
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ")
     try:

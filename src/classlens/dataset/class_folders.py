@@ -176,12 +176,7 @@ def list_elsewhere(paths: Sequence[str], split: str | None = None, *, flat: bool
 
 
 def group_by_folder(start: str, names: Sequence[str], split: str | None, *, flat: bool) -> ClassFolders:
-    """Pictures whose class is the folder they lie in, below folders that hold everything, and below that of a split.
-
-    Raises:
-        DataError: no name is that of a picture.
-        NotFound: the pictures lie in folders of other splits.
-    """
+    """Pictures whose class is the folder they lie in, below folders that hold everything, and below that of a split."""
     left_out: Counter[str] = Counter()
     shown, where = sorted(pictures_among(names, left_out)), start.removesuffix(SEPARATOR)
     if not shown:

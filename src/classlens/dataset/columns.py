@@ -142,11 +142,7 @@ class Table:
         raise self.doubt("labels", left)
 
     def find_pictures(self) -> int:
-        """The column of the pictures.
-
-        Raises:
-            DataError: several columns may be.
-        """
+        """The column of the pictures."""
         shown = [number for number, cells in enumerate(self.columns) if are_pictures(cells)]
         if len(shown) > 1:
             named = [number for number in self.named(PATHS) if number in shown]

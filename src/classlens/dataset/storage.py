@@ -75,12 +75,7 @@ def is_remote(path: str) -> bool:
 
 
 def file_system(path: str) -> tuple[Any, str]:
-    """What reads an address, and the path in its own words.
-
-    Raises:
-        MissingDependency: fsspec, or the package behind the protocol, is not installed.
-        DataError: nobody knows the protocol.
-    """
+    """What reads an address, and the path in its own words."""
     try:
         url_to_fs = import_module("fsspec.core").url_to_fs
     except ModuleNotFoundError as error:
@@ -95,11 +90,7 @@ def file_system(path: str) -> tuple[Any, str]:
 
 
 def open_anywhere(path: str) -> BinaryIO:
-    """A file to read from, on this disk or behind an address.
-
-    Raises:
-        OSError: it is missing or cannot be read.
-    """
+    """A file to read from, on this disk or behind an address."""
     if not is_remote(path):
         return Path(path).open("rb")
     system, inside = file_system(path)
@@ -219,11 +210,7 @@ def names_in(archive: str) -> list[str]:
 
 
 def read_member(place: str) -> bytes:
-    """The bytes behind `ARCHIVE::NAME`.
-
-    Raises:
-        DataError: there is no such file in the archive, or it is damaged or encrypted.
-    """
+    """The bytes behind `ARCHIVE::NAME`."""
     path, _, name = place.partition(SEPARATOR)
     if path.lower().endswith(".zip"):
         try:

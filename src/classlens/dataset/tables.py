@@ -45,12 +45,7 @@ class TableFile:
 
 @lru_cache(maxsize=256)
 def open_table(path: str) -> TableFile:
-    """A Parquet file, or an Arrow file, which is one group; it is mapped and takes no memory.
-
-    Raises:
-        DataError: it is damaged.
-        MissingDependency: pyarrow is not installed.
-    """
+    """A Parquet file, or an Arrow file, which is one group; it is mapped and takes no memory."""
     try:
         arrow = import_module("pyarrow")
         files = import_module("pyarrow.parquet" if path.endswith(".parquet") else "pyarrow.ipc")

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from classlens.adapters.openmm.array_files import cifar, mnist
 from classlens.adapters.openmm.image_files import custom, imagenet, imagenet21k, voc
-from classlens.adapters.openmm.published import PUBLISHED, published
+from classlens.adapters.openmm.published import PUBLISHED, cifar, mnist, published
 from classlens.adapters.openmm.published_names import names_of
 from classlens.adapters.openmm.setup import BatchAugments, Setup, Split, with_pipeline
 from classlens.adapters.openmm.stages.build_stages import build_stages, is_native, loader_of
@@ -35,11 +34,7 @@ def unknown(settings: Settings) -> Iterator[str]:
 
 
 def select_indices(dataset: Dataset, indices: object, where: str) -> Dataset:
-    """The samples that the setting `indices` leaves: the first N, the last N for a negative one, or those listed.
-
-    Raises:
-        ConfigError: it is no number and no list of numbers, or names a sample that does not exist.
-    """
+    """The samples that the setting `indices` leaves: the first N, the last N for a negative one, or those listed."""
     every = range(dataset.length)
     if isinstance(indices, int):
         return select(dataset, every[:indices] if indices >= 0 else every[indices:])
@@ -55,11 +50,7 @@ DEFAULT_SIZE = 16
 
 
 def mixing_of(settings: Settings, probability: float) -> Mixing:
-    """One batch augmentation.
-
-    Raises:
-        ConfigError: there is no such mixing, or it lacks its alpha.
-    """
+    """One batch augmentation."""
     kind = str(named(settings).get("type"))
     if kind not in MIXINGS:
         raise ConfigError(f"no batch augmentation named {kind!r}", hint=suggestion(kind, MIXINGS))
@@ -121,12 +112,7 @@ def count(split: Split) -> int:
 
 
 def build_dataset(settings: Settings, reading: Reading, key: str = "") -> Dataset:
-    """A dataset, or a dataset around datasets; `key` leads to it from the outermost.
-
-    Raises:
-        ConfigError: there is no such dataset.
-        DataError: the data is not there.
-    """
+    """A dataset, or a dataset around datasets; `key` leads to it from the outermost."""
     original, settings, where = settings, named(settings), f"{reading.name} dataset"
     kind = str(settings.get("type"))
     if kind in WRAPPERS:

@@ -154,11 +154,7 @@ def balance_classes(settings: Settings, open_one: Open, where: str) -> Dataset:
 
 
 def take_fold(settings: Settings, open_one: Open, where: str) -> Dataset:
-    """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`.
-
-    Raises:
-        ConfigError: there are no folds.
-    """
+    """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`."""
     dataset = wrapped(settings, open_one, where)
     fold, folds = int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
     if folds < 1:
