@@ -41,7 +41,7 @@ def open_split(path: str, split: str) -> Dataset:
 
 
 def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
-    """The samples of whatever lies at `path`, or of a split of it, and what is to be said beside its own warnings."""
+    """The samples of whatever lies at `path`, or of a split of it, and notes beside the warnings of the listing."""
     if is_archive(path) or (is_remote(path) and not path.lower().endswith((*LISTS, *SUFFIXES))):
         listing = list_elsewhere(archives_named(path) or [path], split)
         return listing, note_timm_order(listing.classes or (), listing.classes or ())

@@ -247,7 +247,7 @@ def note_timm_order(classes: Sequence[str], filled: Sequence[str]) -> tuple[str,
 
 
 def find_misnamed(folders: Mapping[int, str], names: Sequence[str]) -> Iterator[str]:
-    """What looks like a slip in the names of classes, given the folder of each.
+    """What looks like a slip in the names of classes, by the folder of each.
 
     Names may be translations, so that only those count which are another folder's, and those which nearly agree.
     """

@@ -1,4 +1,4 @@
-"""What stands in which column of an annotation list: found by the names in its heading, and by what its cells hold.
+"""What stands in which column of an annotation list, by the names in its heading and by what its cells hold.
 
 A list has a column of pictures, and one of labels or one per class with 0 or 1 in it; running numbers and splits are
 left out. Where two columns may be meant, nothing is guessed: the error shows what was understood.

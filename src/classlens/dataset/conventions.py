@@ -40,7 +40,7 @@ def is_picture_name(name: str) -> bool:
 
 
 def split_among(folders: Mapping[str, bool], split: str, where: str) -> str | None:
-    """The folder of a split, given for all folders with pictures whether these lie in folders once more.
+    """The folder of a split. `folders` are those with pictures, and say whether the pictures lie in folders once more.
 
     None if the folders are those of classes: one of them may be called train.
 

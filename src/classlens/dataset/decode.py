@@ -29,20 +29,8 @@ MAX_PIXELS = 200_000_000
 """Larger pictures are refused; 14,000 x 14,000 take 0.6 GB once decoded."""
 
 PILLOW_TROUBLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    struct.error,
-    zlib.error,
-    Pillow.DecompressionBombError,
+    *(OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, RuntimeError, LookupError, TypeError),
+    *(AttributeError, struct.error, zlib.error, Pillow.DecompressionBombError),
 )
 """What Pillow's readers raise on broken files."""
 
@@ -58,7 +46,7 @@ BEGINNINGS = {
     b"%PDF": "a PDF document, not a picture",
     b"PK\x03\x04": "an archive, not a picture",
 }
-"""How files begin that no reader of headers understands, and what is said of them."""
+"""How files begin that no reader of headers understands, and what they are."""
 
 
 @dataclass(frozen=True)
@@ -138,32 +126,22 @@ def remarks_on(header: Header, path: str | None, *, turned: bool = True) -> tupl
 
     `turned` says that this loader turned the picture upright, where EXIF asks for it.
     """
-    found: list[str] = []
-    if header.orientation != 1:
-        what = "rotated here, not by Pillow or torchvision loaders" if turned else "not rotated here, as it is by cv2"
-        found.append(f"EXIF orientation {header.orientation}: {what}")
-    if header.deep:
-        grey = header.mode != "RGB"
-        kept = (
-            "cv2 keeps the high byte, Pillow clips at 255" if grey else "torchvision.io keeps 16, others the high byte"
-        )
-        found.append(f"more than 8 bits: {kept}")
-    if header.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        found.append("alpha: dropped by most loaders, blended by some")
-    elif header.transparent:
-        found.append("a transparent colour: ignored by most loaders")
-    if header.mode == "CMYK":
-        found.append("CMYK: every loader converts it in its own way")
-    if header.mode == "LAB":
-        found.append("Lab colours: few loaders convert them")
-    if header.profile:
-        found.append("colour profile other than sRGB: ignored by cv2, Pillow and torchvision")
-    if header.frames > 1:
-        found.append(f"{header.frames} frames: only the first is used")
-    expected = ENDINGS.get(header.format)
-    if path and expected and not path.lower().endswith(expected):
-        found.append(f"{header.format} data under another extension")
-    return tuple(found)
+    upright = "rotated here, not by Pillow or torchvision loaders" if turned else "not rotated here, as it is by cv2"
+    colour, grey = "torchvision.io keeps 16, others the high byte", "cv2 keeps the high byte, Pillow clips at 255"
+    has_alpha = header.mode in ("RGBA", "LA", "PA", "La", "RGBa")
+    remarks = {
+        f"EXIF orientation {header.orientation}: {upright}": header.orientation != 1,
+        f"more than 8 bits: {colour if header.mode == 'RGB' else grey}": header.deep,
+        "alpha: dropped by most loaders, blended by some": has_alpha,
+        "a transparent colour: ignored by most loaders": header.transparent and not has_alpha,
+        "CMYK: every loader converts it in its own way": header.mode == "CMYK",
+        "Lab colours: few loaders convert them": header.mode == "LAB",
+        "colour profile other than sRGB: ignored by cv2, Pillow and torchvision": header.profile,
+        f"{header.frames} frames: only the first is used": header.frames > 1,
+        f"{header.format} data under another extension": path
+        and not path.lower().endswith(ENDINGS.get(header.format, "")),
+    }
+    return tuple(remark for remark, applies in remarks.items() if applies)
 
 
 Backend = Literal["cv2", "pillow"]
@@ -182,7 +160,7 @@ SHRUNK = {
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
-"""What libjpeg is told besides the colours to decode at a fraction of the size."""
+"""The flags that make libjpeg decode at a fraction of the size."""
 
 ALPHA_BACKGROUND = (124, 117, 104)
 """What OpenMMLab's Pillow loader puts behind a grey picture with alpha: the mean colour of ImageNet."""

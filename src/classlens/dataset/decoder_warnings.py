@@ -38,7 +38,7 @@ def capture_stderr() -> Iterator[list[str]]:
     lines: list[str] = []
     with ALONE:
         try:
-            kept = os.dup(2)
+            stderr = os.dup(2)
         except OSError:
             yield lines
             return
@@ -47,8 +47,8 @@ def capture_stderr() -> Iterator[list[str]]:
         try:
             yield lines
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
             if size := os.fstat(collected).st_size:
                 os.lseek(collected, 0, os.SEEK_SET)
                 text = os.read(collected, size).decode("utf-8", "replace")

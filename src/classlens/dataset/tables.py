@@ -99,9 +99,9 @@ def list_tables(paths: Sequence[str]) -> Listing:
         raise DataError(f"{paths[0]}: no column named {', '.join(PICTURES)}; it has {', '.join(schema.names)}")
     groups = {path: open_table(path).starts for path in paths}
     starts = list(accumulate((groups[path][-1] for path in paths), initial=0))
-    kept = KEPT // max(1, *(open_table(path).largest for path in paths))
+    groups_kept = KEPT // max(1, *(open_table(path).largest for path in paths))
 
-    @lru_cache(maxsize=max(FEWEST, min(kept, MOST)))
+    @lru_cache(maxsize=max(FEWEST, min(groups_kept, MOST)))
     def pictures_in(path: str, group: int) -> Arrow:
         return open_table(path).read(group, picture)
 

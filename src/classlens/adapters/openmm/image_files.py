@@ -127,14 +127,14 @@ def objects(path: str, classes: Sequence[str]) -> tuple[tuple[int, ...], str]:
     except (DataError, ET.ParseError) as error:
         reason = str(error) if isinstance(error, DataError) else f"{path}: {error}"
         return (), f"no label: {reason}"
-    found, unknown = set(), set()
+    labels, unknown = set(), set()
     for node in root.iter("object"):
         name, difficult = node.findtext("name") or "", node.findtext("difficult") or "0"
         if name not in classes:
             unknown.add(name)
         elif difficult.strip() != "1":
-            found.add(classes.index(name))
-    return tuple(sorted(found)), f"no such class: {', '.join(sorted(unknown))}" if unknown else ""
+            labels.add(classes.index(name))
+    return tuple(sorted(labels)), f"no such class: {', '.join(sorted(unknown))}" if unknown else ""
 
 
 def picture_folder(settings: Settings, where: str, *keys: str) -> str:

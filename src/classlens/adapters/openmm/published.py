@@ -84,12 +84,12 @@ def matlab(path: str) -> Mapping[str, Any]:
     except ModuleNotFoundError as error:
         raise MissingDependency("scipy", extra="mat") from error
     try:
-        found: Mapping[str, Any] = loadmat(path, simplify_cells=True)
+        variables: Mapping[str, Any] = loadmat(path, simplify_cells=True)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except (OSError, ValueError, TypeError, NotImplementedError) as error:
         raise DataError(f"{path}: not a MATLAB file: {str(error).splitlines()[0].lower()}") from error
-    return found
+    return variables
 
 
 def numbering(names: Sequence[str], path: str) -> Callable[[str], int]:
