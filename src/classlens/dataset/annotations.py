@@ -26,9 +26,8 @@ from classlens.dataset.columns import (
     number_columns,
     read_cells,
     whole_number,
-    word,
 )
-from classlens.dataset.conventions import is_picture_name
+from classlens.dataset.conventions import is_picture_name, letters_of
 from classlens.dataset.dataset import Sample
 from classlens.dataset.json_lists import json_columns, json_rows, rows_of_json
 from classlens.dataset.listing import Classes, Listing
@@ -256,7 +255,7 @@ def likelihood(rows: Sequence[Cells], separator: str, *, strict: bool) -> float:
     """
     if not rows:
         return -1
-    headed = any(word(cell) in PATHS for cell in rows[0])
+    headed = any(letters_of(cell) in PATHS for cell in rows[0])
     fewest = min(map(len, rows)) if strict and separator in "\t " else Counter(map(len, rows)).most_common(1)[0][0]
     uneven = separator == " " and (not headed or len(set(map(len, rows))) > 1)
     if fewest < 2 or uneven:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, note_no_splits, split_among
+from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, letters_of, note_no_splits, split_among
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import Listing
 from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes
@@ -251,10 +251,10 @@ def find_misnamed(folders: Mapping[int, str], names: Sequence[str]) -> Iterator[
 
     Names may be translations, so that only those count which are another folder's, and those which nearly agree.
     """
-    places = {plain(name): number for number, name in reversed(list(enumerate(names)))}
+    places = {letters_of(name): number for number, name in reversed(list(enumerate(names)))}
     pairs = [(folder, names[number], number) for number, folder in folders.items() if 0 <= number < len(names)]
-    other = [pair for pair in pairs if plain(pair[0]) != plain(pair[1])]
-    moved = [pair for pair in other if plain(pair[0]) in places]
+    other = [pair for pair in pairs if letters_of(pair[0]) != letters_of(pair[1])]
+    moved = [pair for pair in other if letters_of(pair[0]) in places]
     if moved:
         folder, name, number = moved[0]
         yield (
@@ -272,12 +272,8 @@ def more_than(shown: int, listed: Sequence[object]) -> str:
     return f" and {len(listed) - shown} more" if len(listed) > shown else ""
 
 
-def plain(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).casefold()
-
-
 def is_alike(folder: str, name: str) -> bool:
     """Whether one may be the other misspelt."""
     from difflib import SequenceMatcher  # needed for few datasets, and not light
 
-    return SequenceMatcher(None, plain(folder), plain(name)).ratio() > 0.75
+    return SequenceMatcher(None, letters_of(folder), letters_of(name)).ratio() > 0.75

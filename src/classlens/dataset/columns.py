@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from classlens.dataset.conventions import SPLIT_OF, is_picture_name
+from classlens.dataset.conventions import SPLIT_OF, is_picture_name, letters_of
 from classlens.errors import DataError
 
 PATHS = (
@@ -77,15 +77,11 @@ def whole_number(cell: str) -> int:
     return int(cell.partition(".")[0])
 
 
-def word(heading: str) -> str:
-    return re.sub(r"[\W_]", "", heading).casefold()
-
-
 def is_heading(first: Cells, rest: Sequence[Cells]) -> bool:
     """Whether the first row names the columns: a known name, or words above pictures or numbers."""
     if any(map(is_picture_name, first)):
         return False
-    if any(word(cell) in PATHS for cell in first):
+    if any(letters_of(cell) in PATHS for cell in first):
         return True
     columns = list(zip_longest(*rest, fillvalue=""))[: len(first)]
     sample = any(not cell.strip() or INTEGER.fullmatch(cell) for cell in first)
@@ -110,7 +106,7 @@ class Table:
 
     def named(self, words: Sequence[str]) -> list[int]:
         """Columns with one of these headings, the most telling first."""
-        heading = [word(cell) for cell in self.heading[: len(self.columns)]]
+        heading = [letters_of(cell) for cell in self.heading[: len(self.columns)]]
         return [number for one in words for number, cell in enumerate(heading) if cell == one]
 
     def find_columns(self) -> Columns:

@@ -3,6 +3,7 @@
 These are the only lists of the kind. Nothing heavy is imported here, so that the command line may use them too.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import chain, takewhile
 from pathlib import Path
@@ -37,6 +38,11 @@ PICTURE_ENDINGS = tuple(dict.fromkeys(chain(*ENDINGS.values())))
 
 def is_picture_name(name: str) -> bool:
     return name.strip().lower().endswith(PICTURE_ENDINGS)
+
+
+def letters_of(name: str) -> str:
+    """A name as it is compared with others: `Image_Path` and `image path` are the same heading, or the same class."""
+    return re.sub(r"[\W_]", "", name).casefold()
 
 
 def split_among(folders: Mapping[str, bool], split: str, where: str) -> str | None:

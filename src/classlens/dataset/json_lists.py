@@ -42,13 +42,10 @@ def json_rows(content: str, path: str) -> tuple[list[JsonRow], tuple[str, ...] |
         raise DataError(
             f"{path}: no data_list with samples in it{keys}", hint="a list of dicts with path and label does"
         )
-    return [row if isinstance(row, Mapping) else number_cells(row) for row in rows], classes
-
-
-def number_cells(row: object) -> JsonRow:
-    """A row without names under the numbers of its columns."""
-    cells = row if isinstance(row, list) else [row]
-    return {str(number): cell for number, cell in enumerate(cells)}
+    for place, row in enumerate(rows):
+        if not isinstance(row, Mapping):  # cells without names stand under the numbers of their columns
+            rows[place] = {str(number): cell for number, cell in enumerate(row if isinstance(row, list) else [row])}
+    return rows, classes
 
 
 def stated_classes(metainfo: object) -> tuple[str, ...] | None:
