@@ -4,7 +4,7 @@ import pytest
 from classlens.dataset.batch import apply, mixed_batch, sample_params
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
 from classlens.errors import DataError
-from classlens.figures import draw as drawn_picture
+from classlens.figures import draw
 from classlens.image import Image
 
 
@@ -82,4 +82,4 @@ def test_pictures_of_different_sizes_cannot_be_mixed():
 
 
 def test_a_batch_is_drawn_with_every_picture():
-    assert drawn_picture(batch_of("Mixup")).size[1] > 6 * 112
+    assert draw(batch_of("Mixup")).size[1] > 6 * 112
