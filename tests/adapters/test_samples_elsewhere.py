@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from classlens.adapters import open_source
-from classlens.dataset.archives import tar_index
+from classlens.dataset.storage import tar_index
 from classlens.dataset.trace import trace
 from classlens.errors import DataError, MissingDependency
 from tests.adapters.test_samples import folder as folder

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from classlens.dataset.decode import header_of, read_bytes, read_image, salvage
+from classlens.dataset.decode import header_of, read_image, salvage
 from classlens.dataset.decoder_warnings import damage_in
 from classlens.dataset.loading import LoadImageFromFile
+from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError
 from tests.dataset.bad_pictures import CASES, HEIGHT, JPEG, WIDTH, make, turned
 

@@ -7,28 +7,15 @@ from functools import partial
 from pathlib import Path
 
 from classlens.adapters import Options
-from classlens.dataset.addresses import is_remote
-from classlens.dataset.annotations import annotated
-from classlens.dataset.archives import inside, is_archive
+from classlens.dataset.annotations import LISTS, list_annotations
+from classlens.dataset.class_folders import list_elsewhere, note_timm_order, scan_folder
+from classlens.dataset.conventions import SPLIT_OF, files_of_split, is_picture_name, note_no_splits, split_among
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.listing import (
-    ALIASES,
-    EVERY_EXTENSION,
-    SPLIT_FOLDERS,
-    Listing,
-    behind,
-    dataset_of,
-    order_note,
-    scan,
-    split_among,
-    without_splits,
-)
-from classlens.dataset.shards import archived
-from classlens.dataset.tables import SUFFIXES, tabled, tables_in
-from classlens.errors import DataError, NotFound
+from classlens.dataset.listing import Listing, to_dataset
+from classlens.dataset.storage import is_archive, is_remote, split_archive
+from classlens.dataset.tables import SUFFIXES, list_tables, tables_below
+from classlens.errors import DataError
 from classlens.source import Source
-
-LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
 
 
 def open_folder(path: str, options: Options) -> Source:
@@ -37,74 +24,54 @@ def open_folder(path: str, options: Options) -> Source:
     Raises:
         DataError: there is nothing at `path`.
     """
-    if not is_remote(path) and not Path(path).exists() and not shards(path) and not Path(inside(path)[0]).exists():
+    there = is_remote(path) or Path(path).exists() or archives_named(path) or Path(split_archive(path)[0]).exists()
+    if not there:
         raise DataError(f"{path}: no such folder, list or archive")
     return Source(origin=f"folder:{path}", open_dataset=partial(open_split, path))
 
 
-def open_split(path: str, name: str) -> Dataset:
+def open_split(path: str, split: str) -> Dataset:
     """The pictures of one split, without a pipeline.
 
     Raises:
         DataError: it holds no picture.
     """
-    return dataset_of(listed(path, name), Path(path).name or path)
+    listing, notes = list_pictures(path, split)
+    return to_dataset(replace(listing, warnings=(*listing.warnings, *notes)), Path(path).name or path)
 
 
-def listed(path: str, name: str) -> Listing:
-    """The samples of whatever lies at `path`; of a folder with splits, those of the split.
-
-    Raises:
-        DataError: it is none of what can be listed.
-        NotFound: it has other splits.
-    """
-    if is_archive(path):
-        found = archived(shards(path) or [path], name)
-    elif path.lower().endswith(LISTS) and not Path(path).is_dir():
-        return saying(annotated(path, path.rpartition("/")[0] or ".", None), without_splits(path, name))
-    elif Path(path).suffix in SUFFIXES:
-        return saying(tabled([path]), without_splits(path, name))
-    elif is_remote(path):
-        found = behind(path, name)
-    elif Path(path).is_file():
+def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
+    """The samples of whatever lies at `path`, or of a split of it, and notes beside the warnings of the listing."""
+    if is_archive(path) or (is_remote(path) and not path.lower().endswith((*LISTS, *SUFFIXES))):
+        listing = list_elsewhere(archives_named(path) or [path], split)
+        return listing, note_timm_order(listing.classes or (), listing.classes or ())
+    if path.lower().endswith(LISTS) and not Path(path).is_dir():
+        return list_annotations(path, path.rpartition("/")[0] or "."), note_no_splits(path, split)
+    if Path(path).suffix in SUFFIXES:
+        return list_tables([path]), note_no_splits(path, split)
+    if Path(path).is_file():
         raise DataError(
             f"{path}: neither a folder nor a list, an archive or a table", hint="give the folder it lies in"
         )
-    else:
-        return in_folder(path, name)
-    return saying(found, order_note(found.classes or (), found.classes or ()))
-
-
-def in_folder(path: str, name: str) -> Listing:
-    """The samples of a folder: in its shards, its tables, its class folders, or simply in it.
-
-    Raises:
-        DataError: it holds none.
-        NotFound: it has other splits.
-    """
-    folder = split_among(folders_in(path), name, path)
-    root, said = (str(Path(path) / folder), ()) if folder else (path, without_splits(path, name))
-    for files, read in ((sorted(map(str, Path(root).glob("*.tar"))), archived), (tables_of(root), tabled)):
+    folder = split_among(split_folders(path), split, path)
+    root, notes = (str(Path(path) / folder), ()) if folder else (path, note_no_splits(path, split))
+    for files, read in (
+        (sorted(map(str, Path(root).glob("*.tar"))), list_elsewhere),
+        (tables_below(root), list_tables),
+    ):
         if files:
-            chosen = files if folder else of_split(files, name, path)
-            return saying(read(chosen), said if chosen == files else ())
-    labelled = any(entry.is_dir() for entry in entries_of(root))
-    found = scan(root, labelled=labelled, extensions=EVERY_EXTENSION)
-    listing = Listing(len(found), found.sample, found.classes or None, warnings=found.warnings)
-    filled = [name for name, pictures in zip(found.classes, found.names, strict=False) if pictures]
-    return saying(listing, (*order_note(found.classes, filled), *said))
-
-
-def saying(listing: Listing, words: Sequence[str]) -> Listing:
-    return replace(listing, warnings=(*listing.warnings, *words))
+            chosen = files if folder else files_of_split(files, split, path)
+            return read(chosen), notes if chosen == files else ()
+    folders = scan_folder(root, labelled=any(entry.is_dir() for entry in entries_of(root)))
+    classes, filled = (
+        filter(None, folders.pictures),
+        (name for name, names in folders.pictures.items() if name and names),
+    )
+    return folders.listing(), (*note_timm_order(tuple(classes), tuple(filled)), *notes)
 
 
 def entries_of(folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, without what is hidden.
-
-    Raises:
-        DataError: it cannot be read.
-    """
+    """What lies in a folder, without what is hidden."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
@@ -112,46 +79,23 @@ def entries_of(folder: str) -> list[os.DirEntry[str]]:
         raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
 
 
-def folders_in(path: str) -> dict[str, bool]:
+def split_folders(path: str) -> dict[str, bool]:
     """The folders that may be those of splits, and beside them those with pictures, as `split_among` asks for them."""
     folders = [entry for entry in entries_of(path) if entry.is_dir()]
-    found = {entry.name: is_deep(entry.path) for entry in folders if entry.name in ALIASES}
-    if found and not any(found.values()):
-        found |= {entry.name: False for entry in folders if entry.name not in ALIASES and not is_deep(entry.path)}
-    return found
+    deep = {entry.name: is_deep(entry.path) for entry in folders if entry.name in SPLIT_OF}
+    if deep and not any(deep.values()):
+        deep |= {entry.name: False for entry in folders if entry.name not in SPLIT_OF and not is_deep(entry.path)}
+    return deep
 
 
 def is_deep(folder: str) -> bool:
     """Whether a folder holds no picture itself, or folders beside them."""
     entries = entries_of(folder)
-    return not any(entry.name.lower().endswith(EVERY_EXTENSION) for entry in entries) or any(
-        entry.is_dir() for entry in entries
-    )
+    return not any(is_picture_name(entry.name) for entry in entries) or any(entry.is_dir() for entry in entries)
 
 
-def of_split(files: list[str], name: str, where: str) -> list[str]:
-    """The files that are named after a split, or all if none is named after any.
-
-    Raises:
-        NotFound: there are files of other splits only.
-    """
-    named = {
-        split: [file for file in files if Path(file).name.startswith(SPLIT_FOLDERS[split])] for split in SPLIT_FOLDERS
-    }
-    present = {split: found for split, found in named.items() if found}
-    if present and name not in present:
-        raise NotFound("split", name, present, where=where)
-    return present.get(name, files)
-
-
-def tables_of(root: str) -> list[str]:
-    """The tables of a Hugging Face dataset in a folder."""
-    patterns = ("*.parquet", "*.arrow", "data/*.parquet")
-    return tables_in(root) if any(found for pattern in patterns for found in Path(root).glob(pattern)) else []
-
-
-def shards(path: str) -> list[str]:
+def archives_named(path: str) -> list[str]:
     """The archives that a path names: one, or several by a pattern such as shard-*.tar."""
     if not is_archive(path) or is_remote(path):
         return []
-    return sorted(str(found) for found in Path(path).parent.glob(Path(path).name))
+    return sorted(map(str, Path(path).parent.glob(Path(path).name)))

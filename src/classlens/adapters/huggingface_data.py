@@ -16,6 +16,7 @@ from huggingface_hub import constants
 from classlens.adapters import Options
 from classlens.adapters.hub import Setting, hub_answers, out_of_reach, refuse_unknown, split_settings
 from classlens.adapters.python.python_data import KEYS, as_labels, open_data
+from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Dataset, Sample
 from classlens.errors import DataError, NotFound
 from classlens.pipelines.carried import Foreign
@@ -23,9 +24,6 @@ from classlens.sharing import ALONE
 from classlens.source import Source
 
 SETTINGS = ("image", "label", "config")
-SPLITS = {"val": ("val", "validation", "valid", "dev"), "train": ("train",), "test": ("test",)}
-
-
 HINT = "give a folder that save_to_disk wrote: hfds:FOLDER"
 
 
@@ -47,25 +45,31 @@ def open_split(name: str, settings: dict[str, Setting], split: str) -> Dataset:
         DataError: the data is out of reach, or is none.
         NotFound: it has no such split or column.
     """
-    found = chosen(opened(name, settings.get("config")), split, name)
+    data = load(name, settings.get("config"))
+    if not isinstance(data, dict):  # data without splits is one for training
+        data = {str(data.split or "train"): data}
+    present = next((word for word in SPLITS.get(split, (split,)) if word in data), None)
+    if present is None:
+        raise NotFound("split", split, data, where=f"hfds:{name}")
+    table = data[present]
     for key in ("image", "label"):
         column = settings.get(key, key)
         if column != key:
-            if column not in found.column_names:
-                raise NotFound("column", column, found.column_names, where=f"hfds:{name}")
-            found = found.rename_column(column, key)
-    return with_labels(open_data(found, split), found)
+            if column not in table.column_names:
+                raise NotFound("column", column, table.column_names, where=f"hfds:{name}")
+            table = table.rename_column(column, key)
+    return with_labels(open_data(table, split), table)
 
 
-def with_labels(dataset: Dataset, found: Foreign) -> Dataset:
+def with_labels(dataset: Dataset, table: Foreign) -> Dataset:
     """The dataset with its labels read all at once, when the first is asked for: one by one each takes milliseconds."""
-    label = next((key for key in KEYS if key in found.column_names), None)
+    label = next((key for key in KEYS if key in table.column_names), None)
     if label is None:
         return dataset
 
     @cache
     def column() -> Sequence[object]:
-        values: Sequence[object] = found.with_format(None).select_columns([label])[:][label]
+        values: Sequence[object] = table.with_format(None).select_columns([label])[:][label]
         return values
 
     def sample(index: int) -> Sample:
@@ -75,7 +79,7 @@ def with_labels(dataset: Dataset, found: Foreign) -> Dataset:
     return replace(dataset, sample=sample)
 
 
-def opened(name: str, config: str | None) -> Foreign:
+def load(name: str, config: str | None) -> Foreign:
     """Everything under the name: a dataset, or several by split.
 
     Raises:
@@ -91,7 +95,7 @@ def opened(name: str, config: str | None) -> Foreign:
         online = hub_answers()
         if not cache.is_dir() and not online:
             raise out_of_reach(f"the samples of hfds:{name}", HINT)
-        with nullcontext() if online else asking_nobody():
+        with nullcontext() if online else offline():
             return datasets.load_dataset(name, config)
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -99,7 +103,7 @@ def opened(name: str, config: str | None) -> Foreign:
 
 
 @contextmanager
-def asking_nobody() -> Iterator[None]:
+def offline() -> Iterator[None]:
     """What the variable HF_HUB_OFFLINE does, for the time of one `with`: the cache is used, and no request is tried."""
     places = (datasets.config, constants)
     with ALONE:
@@ -111,17 +115,3 @@ def asking_nobody() -> Iterator[None]:
         finally:
             for place, value in zip(places, before, strict=True):
                 place.HF_HUB_OFFLINE = value
-
-
-def chosen(found: Foreign, split: str, name: str) -> Foreign:
-    """The split by any of its usual names; data without splits is one for training.
-
-    Raises:
-        NotFound: there is no such split.
-    """
-    if not isinstance(found, dict):
-        found = {str(found.split or "train"): found}
-    for alias in SPLITS.get(split, (split,)):
-        if alias in found:
-            return found[alias]
-    raise NotFound("split", split, found, where=f"hfds:{name}")

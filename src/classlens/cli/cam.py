@@ -226,12 +226,12 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
         ClasslensError: no word, or too many words behind it, can be told apart; or the checkpoint is a picture.
     """
     from classlens.adapters import ADAPTERS, DEFAULT, split_address
-    from classlens.dataset.listing import EVERY_EXTENSION
+    from classlens.dataset.conventions import is_picture_name
     from classlens.runs.map_request import is_picture
 
     for place, word in enumerate(words):
         scheme, path = split_address(word)[0], Path(word)
-        if is_picture(path) or (scheme not in ADAPTERS and path.suffix.casefold() in EVERY_EXTENSION):
+        if is_picture(path) or (scheme not in ADAPTERS and is_picture_name(path.name)):
             continue
         if scheme == DEFAULT and path.suffix not in CONFIGS:
             continue

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classlens.dataset.addresses import exists, joined
-from classlens.dataset.archives import SEPARATOR, inside, is_archive
-from classlens.dataset.class_folders import Classes, misnamed
+from classlens.dataset.class_folders import find_misnamed
 from classlens.dataset.columns import (
     INTEGER,
     NUMBER,
@@ -24,19 +22,19 @@ from classlens.dataset.columns import (
     Columns,
     Label,
     find_columns,
-    in_order,
     is_heading,
-    is_picture,
-    parts_of,
+    number_columns,
+    read_cells,
     whole_number,
-    word,
 )
+from classlens.dataset.conventions import is_picture_name, letters_of
 from classlens.dataset.dataset import Sample
-from classlens.dataset.decode import read_bytes
 from classlens.dataset.json_lists import json_columns, json_rows, rows_of_json
-from classlens.dataset.listing import EVERY_EXTENSION, Listing
+from classlens.dataset.listing import Classes, Listing
+from classlens.dataset.storage import SEPARATOR, exists, is_archive, join_path, read_bytes, split_archive
 from classlens.errors import DataError
 
+LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
 SHOWN = 5
 """How many lines of each kind of trouble are listed one by one."""
 
@@ -56,6 +54,9 @@ MOST_CLASSES, MANY = 100_000, 20
 Row = tuple[int | str, str, Label]
 """The place of a sample in its list, its picture, and its label as written there."""
 
+Rows = Callable[[Columns], Iterator[Row]]
+"""Reads the list from its beginning, by what stands in its columns."""
+
 
 @dataclass
 class Troubles:
@@ -66,128 +67,155 @@ class Troubles:
     places: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, kind: str, place: object) -> None:
-        """Remember one."""
         self.counts[kind] += 1
         if self.counts[kind] <= SHOWN:
             self.places.setdefault(kind, []).append(f"{self.path}:{place}")
 
-    def told(self) -> tuple[str, ...]:
-        """One sentence per kind."""
+    def sentences(self) -> tuple[str, ...]:
         more = {kind: f" and {times - SHOWN} more" if times > SHOWN else "" for kind, times in self.counts.items()}
-        return tuple(f"{kind}: {', '.join(found)}{more[kind]}" for kind, found in self.places.items())
+        return tuple(f"{kind}: {', '.join(places)}{more[kind]}" for kind, places in self.places.items())
 
 
-@dataclass(frozen=True)
-class Annotations:
-    """What a list says: file names with their labels, and the class names if it holds them.
+def list_annotations(path: str, folder: str, classes: Classes = None, *, labelled: bool = True) -> Listing:
+    """The samples of a list, whose paths start at `folder`; names are understood as labels where `classes` holds them.
 
-    Two columns instead of a `Sample` per line: a million lines fit into 200 MB.
-    """
-
-    names: Sequence[str]
-    labels: Sequence[tuple[int, ...]]
-    classes: tuple[str, ...] | None = None
-    warnings: tuple[str, ...] = ()
-
-    def sample(self, index: int) -> Sample:
-        return Sample(self.names[index], self.labels[index])
-
-
-def read_annotations(
-    path: str, *, classes: Sequence[str] | None = None, labelled: bool = True, folder: str = ""
-) -> Annotations:
-    """Read a list; names of classes are understood as labels where `classes` holds them.
+    Paths and labels are kept in two columns instead of a `Sample` per line: a million lines fit into 200 MB.
 
     Raises:
         DataError: the file is missing, empty, holds no usable line, or may be understood in several ways.
     """
-    troubles, suffix = Troubles(path), Path(path).suffix.lower()
-    rows: Callable[[Columns], Iterator[Row]]
-    if suffix in (".json", ".jsonl"):
-        table, stated = json_rows(decoded(path), path)
-        columns, keys = json_columns(table, path)
-        rows, missing, classes = partial(rows_of_json, table, keys), f"no {keys[columns.path]}", classes or stated
-    else:
-        content = as_utf8(read_bytes(path))
-        separator, columns = form_of(content, path, labelled=labelled, folder=folder)
-        rows, missing = partial(rows_of, content, separator, path), "blank line"
-    called: Sequence[str] | None = None
+    rows, columns, stated, missing = open_list(path, labelled=labelled, folder=folder)
+    known: Sequence[str] | None = classes or stated
+    from_labels: Sequence[str] | None = None
     if columns.hot:
-        columns, classes = in_order(columns, classes, path)
-    elif labelled and not classes:
-        beside = columns.names is not None and names_beside(rows(columns), rows(replace(columns, label=columns.names)))
-        classes = beside or named_classes(rows(columns))
-        called = classes
-    known: dict[Label, tuple[int, ...]] = {}
-    names: list[str] = []
-    labels: list[tuple[int, ...]] = []
-    for place, name, label in rows(columns):
-        if not name:
-            troubles.note(missing, place)
-            continue
-        found = known.get(label) if labelled else ()
-        if found is None:
-            before = troubles.counts.total()
-            found = labels_of(label, classes, place, troubles)
-            if troubles.counts.total() == before:
-                known[label] = found
-        names.append(name)
-        labels.append(found)
+        columns, known = number_columns(columns, known, path)
+    elif labelled and not known:
+        known = from_labels = names_beside(rows, columns) or named_classes(rows(columns))
+    troubles = Troubles(path)
+    names, labels = read_labels(rows(columns), known, troubles, missing=missing, labelled=labelled)
     if not names:
         raise DataError(f"{path}: no line of the form 'path label'")
     note_repetitions(names, labels, rows(columns), troubles)
     notes = [f"{path}: {columns.note}"] if columns.note else []
-    if called and MANY < len(names) == len(called):
-        notes.append(f"{path}: every picture has a class of its own, such as {called[0]!r}: no label, perhaps")
-    return Annotations(names, labels, tuple(classes) if classes else None, (*notes, *troubles.told()))
+    if from_labels and MANY < len(names) == len(from_labels):
+        notes.append(f"{path}: every picture has a class of its own, such as {from_labels[0]!r}: no label, perhaps")
+    notes += troubles.sentences()
+    if classes:
+        one_of_each = dict(zip(labels, names, strict=True))
+        folders = {label[0]: Path(name).parent.name for label, name in one_of_each.items() if len(label) == 1}
+        if len(set(folders.values())) == len(folders) > 1:  # the pictures lie in a folder for each class
+            notes += find_misnamed(folders, classes)
+    start = SEPARATOR.join(split_archive(folder)) if is_archive(folder) else ""
+
+    def sample(index: int) -> Sample:
+        return Sample(start + names[index] if start else join_path(folder, names[index]), labels[index])
+
+    return Listing(len(names), sample, tuple(known) if known else None, tuple(notes))
 
 
-def named_classes(rows: Iterator[Row]) -> tuple[str, ...] | None:
-    """The classes of a list whose labels are all names, sorted as class folders would be; None if one is a number."""
-    found: set[Label] = set()
-    for _, _, label in rows:
-        if label in found:
+def open_list(path: str, *, labelled: bool, folder: str) -> tuple[Rows, Columns, Classes, str]:
+    """What reads the rows of a list, its columns, the classes that it states, and what a row without a picture is."""
+    if path.lower().endswith((".json", ".jsonl")):
+        table, stated = json_rows(read_text(path), path)
+        columns, keys = json_columns(table, path)
+        return partial(rows_of_json, table, keys), columns, stated, f"no {keys[columns.path]}"
+    content = as_utf8(read_bytes(path))
+    separator, columns = find_form(content, path, labelled=labelled, folder=folder)
+    return partial(rows_of, content, separator, path), columns, None, "blank line"
+
+
+def read_labels(
+    rows: Iterator[Row], classes: Sequence[str] | None, troubles: Troubles, *, missing: str, labelled: bool
+) -> tuple[list[str], list[tuple[int, ...]]]:
+    """The pictures and their labels as numbers; `missing` says what a row without a picture is."""
+    known: dict[Label, tuple[int, ...]] = {}
+    names: list[str] = []
+    labels: list[tuple[int, ...]] = []
+    for place, name, label in rows:
+        if not name:
+            troubles.note(missing, place)
             continue
-        for one in (label,) if isinstance(label, str) else label:
-            if NUMBER.fullmatch(one.partition(",")[0]):
+        numbers = known.get(label) if labelled else ()
+        if numbers is None:
+            before = troubles.counts.total()
+            numbers = label_numbers(label, classes, place, troubles)
+            if troubles.counts.total() == before:
+                known[label] = numbers
+        names.append(name)
+        labels.append(numbers)
+    return names, labels
+
+
+def label_numbers(label: Label, classes: Sequence[str] | None, place: int | str, troubles: Troubles) -> tuple[int, ...]:
+    """A label or several (separated by commas), as numbers; what is wrong with them is noted."""
+    if label == "":
+        troubles.note("no label", place)
+        return ()
+    parts: Sequence[str]
+    if isinstance(label, tuple):
+        parts = label
+    else:
+        parts = [label] if classes and label in classes else [part.strip() for part in label.split(",")]
+    numbers = []
+    for part in parts:
+        if INTEGER.fullmatch(part):
+            numbers.append(whole_number(part))
+        elif classes and part in classes:
+            numbers.append(classes.index(part))
+        else:
+            troubles.note("label is not a number", f"{place} ({part!r})")
+    if classes and not all(0 <= number < len(classes) for number in numbers):
+        written = label if isinstance(label, str) else ",".join(label)
+        troubles.note(f"label outside 0..{len(classes) - 1}", f"{place} ({written})")
+    return tuple(numbers)
+
+
+def named_classes(rows: Iterator[Row]) -> Classes:
+    """The classes of a list whose labels are all names, sorted as class folders would be; None if one is a number."""
+    labels: set[Label] = set()
+    names: set[str] = set()
+    for _, _, label in rows:
+        if label not in labels:
+            labels.add(label)
+            parts = (label,) if isinstance(label, str) else label
+            if any(NUMBER.fullmatch(part.partition(",")[0]) for part in parts):
                 return None
-        found.add(label)
-    return (
-        tuple(sorted({one for label in found for one in ((label,) if isinstance(label, str) else label) if one}))
-        or None
-    )
+            names.update(filter(None, parts))
+    return tuple(sorted(names)) or None
 
 
-def names_beside(numbers: Iterator[Row], names: Iterator[Row]) -> tuple[str, ...] | None:
+def names_beside(rows: Rows, columns: Columns) -> Classes:
     """The classes of a list that has their names beside their numbers; None if these contradict each other."""
-    pairs = {(str(number), str(name)) for (_, _, number), (_, _, name) in zip(numbers, names, strict=True)}
-    found = {whole_number(number): name for number, name in pairs if INTEGER.fullmatch(number)}
-    if not found or len(found) < len(pairs) or not 0 <= min(found) <= max(found) < MOST_CLASSES:
+    if columns.names is None:
         return None
-    return tuple(found.get(number) or str(number) for number in range(max(found) + 1))
+    numbered, named = rows(columns), rows(replace(columns, label=columns.names))
+    pairs = {(str(number), str(name)) for (_, _, number), (_, _, name) in zip(numbered, named, strict=True)}
+    names = {whole_number(number): name for number, name in pairs if INTEGER.fullmatch(number)}
+    if not names or len(names) < len(pairs) or not 0 <= min(names) <= max(names) < MOST_CLASSES:
+        return None
+    return tuple(names.get(number) or str(number) for number in range(max(names) + 1))
 
 
 def note_repetitions(
     names: Sequence[str], labels: Sequence[tuple[int, ...]], rows: Iterator[Row], troubles: Troubles
 ) -> None:
-    """Remember names that come twice. They are told apart by 8 bytes each first: names themselves would take ten."""
-    hashes = np.fromiter(map(hash, names), np.int64, len(names))
-    order = np.sort(hashes)
+    """Note names that come twice. They are compared by 8 bytes each first: a set of the names would take ten times that."""
+    order = np.sort(np.fromiter(map(hash, names), np.int64, len(names)))
     twice = set(order[1:][order[1:] == order[:-1]].tolist())
     if not twice:
         return
     lines = (line for line, name, _ in rows if name)
-    seen: dict[str, tuple[int | str, tuple[int, ...]]] = {}
-    for line, name, found in zip(lines, names, labels, strict=True):
+    first_of: dict[str, tuple[int | str, tuple[int, ...]]] = {}
+    for line, name, numbers in zip(lines, names, labels, strict=True):
         if hash(name) not in twice:
             continue
-        first, before = seen.setdefault(name, (line, found))
+        first, before = first_of.setdefault(name, (line, numbers))
         if first != line:
-            kind = "listed again" if before == found else "listed again with another label"
+            kind = "listed again" if before == numbers else "listed again with another label"
             troubles.note(kind, f"{line} (first in {'line ' if isinstance(first, int) else ''}{first})")
 
 
-def decoded(path: str) -> str:
+def read_text(path: str) -> str:
     return as_utf8(read_bytes(path)).decode("utf-8", "surrogateescape")
 
 
@@ -198,20 +226,19 @@ def as_utf8(content: bytes) -> bytes:
     return content.removeprefix(b"\xef\xbb\xbf")
 
 
-def form_of(content: bytes, path: str, *, labelled: bool, folder: str) -> tuple[str, Columns]:
-    """What parts the columns of a list, and what stands in them.
-
-    Raises:
-        DataError: it may be understood in several ways.
-    """
+def find_form(content: bytes, path: str, *, labelled: bool, folder: str) -> tuple[str, Columns]:
+    """What parts the columns of a list, and what stands in them."""
     suffix = Path(path).suffix.lower()
-    sample = content if len(content) <= SAMPLED else content[: content.rfind(b"\n", 0, SAMPLED) + 1] or content
+    start = content if len(content) <= SAMPLED else content[: content.rfind(b"\n", 0, SAMPLED) + 1] or content
     if not labelled and suffix not in SEPARATORS:
-        rows = [[name] for _, name, _ in name_rows(sample) if name]
+        rows = [[name] for _, name, _ in name_rows(start) if name]
         headed = bool(rows) and is_heading(rows[0], rows[1:])
         return LAST_BLANK, Columns(heading=tuple(rows[0]) if headed else ())
     candidates = SEPARATORS.get(suffix, IN_TEXT)
-    tables = {separator: sample_rows(sample, separator, path) for separator in candidates}
+    tables: dict[str, Sequence[Cells]] = {
+        separator: [row for _, row in table_rows(start, separator, path)] for separator in candidates if separator
+    }
+    tables[LAST_BLANK] = [(name, label) for _, name, label in text_rows(start) if name]
     best = max(candidates, key=lambda one: likelihood(tables[one], one, strict=candidates is IN_TEXT))
     if not tables[best]:
         raise DataError(f"{path}: no line of the form 'path label'")
@@ -221,43 +248,32 @@ def form_of(content: bytes, path: str, *, labelled: bool, folder: str) -> tuple[
     return best, blank_columns(tables[best], path, folder)
 
 
-def sample_rows(sample: bytes, separator: str, path: str) -> list[Cells]:
-    """The rows of the beginning of a list, by one separator."""
-    if separator == LAST_BLANK:
-        return [(name, label) for _, name, label in text_rows(sample) if name]
-    return [row for _, row in table_rows(sample, separator, path)]
-
-
 def likelihood(rows: Sequence[Cells], separator: str, *, strict: bool) -> float:
     """How much speaks for a separator: above 1 for a column of pictures, 1 for a heading, 0 for some columns.
 
-    In a text blanks and tabs are often part of a name: there it has to make columns of every row.
+    In a text, blanks and tabs are often part of a name: there it has to make columns of every row.
     """
     if not rows:
         return -1
-    headed = any(word(cell) in PATHS for cell in rows[0])
+    headed = any(letters_of(cell) in PATHS for cell in rows[0])
     fewest = min(map(len, rows)) if strict and separator in "\t " else Counter(map(len, rows)).most_common(1)[0][0]
     uneven = separator == " " and (not headed or len(set(map(len, rows))) > 1)
     if fewest < 2 or uneven:
         return -1
     body = rows[1:] if headed else rows
-    most = max(sum(is_picture(row[place]) for row in body if place < len(row)) for place in range(fewest))
+    most = max(sum(is_picture_name(row[place]) for row in body if place < len(row)) for place in range(fewest))
     return 1 + most / len(body) if 2 * most >= len(body) > 0 else int(headed)
 
 
 def blank_columns(rows: Sequence[Cells], path: str, folder: str) -> Columns:
-    """The columns of `path label` lines, or of `label path` lines, which look like names with a blank in them.
-
-    Raises:
-        DataError: the labels may also be a running number.
-    """
+    """The columns of `path label` lines, or of `label path` lines, which look like names with a blank in them."""
     headed = is_heading(rows[0], rows[1:])
     heading = tuple(rows[0]) if headed else ()
     lines = [name for name, label in rows[1 if headed else 0 :] if not label]
     pairs = [(label, name) for label, blank, name in (line.partition(" ") for line in lines) if blank]
-    if not pairs or len(pairs) + headed < len(rows) or (folder and exists(joined(folder, lines[0]))):
+    if not pairs or len(pairs) + headed < len(rows) or (folder and exists(join_path(folder, lines[0]))):
         return Columns(0, 1, heading=heading)
-    if all(INTEGER.fullmatch(label) for label, _ in pairs) or (folder and exists(joined(folder, pairs[0][1]))):
+    if all(INTEGER.fullmatch(label) for label, _ in pairs) or (folder and exists(join_path(folder, pairs[0][1]))):
         return replace(find_columns(pairs, path), heading=heading)
     if 1 < len({label for label, _ in pairs}) < len(pairs):
         raise DataError(
@@ -271,10 +287,11 @@ def rows_of(content: bytes, separator: str, path: str, columns: Columns) -> Iter
     """Every sample with its line, without the heading."""
     if separator != LAST_BLANK:
         rows: Iterator[Row] = table_samples(table_rows(content, separator, path), columns)
-    elif columns.label is None and columns.path == 0:
-        rows = name_rows(content)
+    elif columns.path == 0:
+        rows = name_rows(content) if columns.label is None else text_rows(content)
     else:
-        rows = text_rows(content) if columns.path == 0 else label_first_rows(content)
+        parts = ((line, *name.partition(" ")) for line, name, _ in name_rows(content))
+        rows = ((line, name.lstrip(), label) for line, label, _, name in parts)
     if columns.heading:
         next((name for _, name, _ in rows if name), None)
     return rows
@@ -288,15 +305,11 @@ def table_samples(rows: Iterator[tuple[int, Cells]], columns: Columns) -> Iterat
         if label >= 0 and len(row) > longest:
             yield line, row[path].strip(), row[label].strip()
         else:
-            yield line, *parts_of(columns, row)
+            yield line, *read_cells(columns, row)
 
 
 def table_rows(content: bytes, separator: str, path: str) -> Iterator[tuple[int, Cells]]:
-    """The rows of a table with their lines, without blank ones.
-
-    Raises:
-        DataError: it is no table, for instance because a quotation mark is left open.
-    """
+    """The rows of a table with their lines, without blank ones."""
     lines = TextIOWrapper(BytesIO(content), "utf-8", "surrogateescape", newline="")
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ")
     try:
@@ -320,58 +333,7 @@ def text_rows(content: bytes) -> Iterator[tuple[int, str, str]]:
         name, blank, label = whole.rpartition("\t" if "\t" in whole else " ")
         if not blank and "," in whole:
             name, _, label = whole.rpartition(",")
-        if not name or (not label.isdecimal() and label.lower().endswith(EVERY_EXTENSION)):
+        if not name or (not label.isdecimal() and is_picture_name(label)):
             yield line, whole, ""
         else:
             yield line, name.rstrip(), label
-
-
-def label_first_rows(content: bytes) -> Iterator[tuple[int, str, str]]:
-    """`label path` per line; paths may hold blanks."""
-    for line, whole, _ in name_rows(content):
-        label, _, name = whole.partition(" ")
-        yield line, name.lstrip(), label
-
-
-def labels_of(label: Label, classes: Sequence[str] | None, place: int | str, troubles: Troubles) -> tuple[int, ...]:
-    """A label or several (separated by commas), as numbers; what is wrong with them is noted."""
-    if label == "":
-        troubles.note("no label", place)
-        return ()
-    numbers = []
-    if isinstance(label, tuple):
-        parts: Sequence[str] = label
-    else:
-        parts = [label] if classes and label in classes else [part.strip() for part in label.split(",")]
-    for part in parts:
-        if INTEGER.fullmatch(part):
-            numbers.append(whole_number(part))
-        elif classes and part in classes:
-            numbers.append(classes.index(part))
-        else:
-            troubles.note("label is not a number", f"{place} ({part!r})")
-    if not in_range(numbers, classes):
-        shown = label if isinstance(label, str) else ",".join(label)
-        troubles.note(f"label outside 0..{len(classes or ()) - 1}", f"{place} ({shown})")
-    return tuple(numbers)
-
-
-def in_range(labels: Sequence[int], classes: Sequence[str] | None) -> bool:
-    return not classes or all(0 <= label < len(classes) for label in labels)
-
-
-def annotated(path: str, folder: str, classes: Classes, *, labelled: bool = True) -> Listing:
-    """The samples of an annotation list, whose paths start at `folder`."""
-    found = read_annotations(path, classes=classes, labelled=labelled, folder=folder)
-
-    start = SEPARATOR.join(inside(folder)) if is_archive(folder) else ""
-
-    def sample(index: int) -> Sample:
-        name = found.names[index]
-        return Sample(start + name if start else joined(folder, name), found.labels[index])
-
-    one_of_each = dict(zip(found.labels, found.names, strict=True)) if classes else {}
-    folders = {label[0]: Path(name).parent.name for label, name in one_of_each.items() if len(label) == 1}
-    by_class = len(set(folders.values())) == len(folders) > 1
-    warnings = found.warnings + tuple(misnamed(folders, classes or ()) if by_class else ())
-    return Listing(len(found.names), sample, classes or found.classes, warnings=warnings)

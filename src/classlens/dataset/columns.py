@@ -1,15 +1,15 @@
-"""What stands in which column of an annotation list: found by the names in its heading, and by what its cells hold.
+"""What stands in which column of an annotation list, by the names in its heading and by what its cells hold.
 
 A list has a column of pictures, and one of labels or one per class with 0 or 1 in it; running numbers and splits are
 left out. Where two columns may be meant, nothing is guessed: the error shows what was understood.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from classlens.dataset.listing import EVERY_EXTENSION
+from classlens.dataset.conventions import SPLIT_OF, is_picture_name, letters_of
 from classlens.errors import DataError
 
 PATHS = (
@@ -23,10 +23,9 @@ LABELS = (
     *("categoryname", "classlabel", "groundtruth", "gt"),
 )
 INDICES = ("", "unnamed0", "index", "idx", "row", "rowid", "no", "number", "id")
-SPLITS = ("split", "set", "subset", "phase", "fold", "partition", "usage")
+SPLIT_HEADINGS = ("split", "set", "subset", "phase", "fold", "partition", "usage")
 """Headings, most telling first, without capitals, blanks, hyphens and underscores."""
 
-SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 INTEGER = re.compile(r"\s*-?\d{1,18}(?:\.0+)?\s*")
 NUMBER = re.compile(r"\s*-?\d+(?:\.\d*)?\s*")
 ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "-1", "-1.0", "false")
@@ -63,48 +62,38 @@ def find_columns(rows: Sequence[Cells], where: str) -> Columns:
     """
     headed = is_heading(rows[0], rows[1:])
     heading = tuple(cell.strip() for cell in rows[0]) if headed else ()
-    table = Table(heading, tuple(zip_longest(*rows[1 if headed else 0 :], fillvalue="")), where)
-    path = table.path()
-    return table.labels(path)
+    return Table(heading, tuple(zip_longest(*rows[1 if headed else 0 :], fillvalue="")), where).find_columns()
 
 
-def is_picture(cell: str) -> bool:
-    return cell.strip().lower().endswith(EVERY_EXTENSION)
+def are_pictures(cells: Cells) -> bool:
+    return bool(cells) and 2 * sum(map(is_picture_name, cells)) >= len(cells)
 
 
-def pictured(cells: Cells) -> bool:
-    return bool(cells) and 2 * sum(map(is_picture, cells)) >= len(cells)
-
-
-def integers(cells: Cells) -> bool:
-    return bool(cells) and all(INTEGER.fullmatch(cell) for cell in cells)
+def are_integers(cells: Cells) -> bool:
+    return bool(cells) and all(map(INTEGER.fullmatch, cells))
 
 
 def whole_number(cell: str) -> int:
     return int(cell.partition(".")[0])
 
 
-def word(heading: str) -> str:
-    return re.sub(r"[\W_]", "", heading).casefold()
-
-
 def is_heading(first: Cells, rest: Sequence[Cells]) -> bool:
     """Whether the first row names the columns: a known name, or words above pictures or numbers."""
-    if any(map(is_picture, first)):
+    if any(map(is_picture_name, first)):
         return False
-    if any(word(cell) in PATHS for cell in first):
+    if any(letters_of(cell) in PATHS for cell in first):
         return True
     columns = list(zip_longest(*rest, fillvalue=""))[: len(first)]
     sample = any(not cell.strip() or INTEGER.fullmatch(cell) for cell in first)
-    return not sample and any(pictured(cells) or integers(cells) for cells in columns)
+    return not sample and any(are_pictures(cells) or are_integers(cells) for cells in columns)
 
 
 def is_running(cells: Cells) -> bool:
-    return len(cells) > 1 and integers(cells) and list(map(whole_number, cells)) in counted(len(cells))
-
-
-def counted(length: int) -> tuple[list[int], list[int]]:
-    return list(range(length)), list(range(1, length + 1))
+    """Whether the cells count the rows, from 0 or from 1."""
+    if len(cells) < 2 or not are_integers(cells):
+        return False
+    first = whole_number(cells[0])
+    return first in (0, 1) and [whole_number(cell) - first for cell in cells] == list(range(len(cells)))
 
 
 @dataclass(frozen=True)
@@ -117,16 +106,40 @@ class Table:
 
     def named(self, words: Sequence[str]) -> list[int]:
         """Columns with one of these headings, the most telling first."""
-        found = [word(heading) for heading in self.heading[: len(self.columns)]]
-        return [number for one in words for number, heading in enumerate(found) if heading == one]
+        heading = [letters_of(cell) for cell in self.heading[: len(self.columns)]]
+        return [number for one in words for number, cell in enumerate(heading) if cell == one]
 
-    def path(self) -> int:
-        """The column of the pictures.
+    def find_columns(self) -> Columns:
+        """The columns of the pictures and of their labels.
 
         Raises:
             DataError: several columns may be.
         """
-        shown = [number for number, cells in enumerate(self.columns) if pictured(cells)]
+        path = self.find_pictures()
+        others = [number for number in range(len(self.columns)) if number != path]
+        named = [number for number in self.named(LABELS) if number in others]
+        splits = [number for number in others if number not in named and self.is_split(number)]
+        note = "".join(f"all rows are shown, whatever {self.describe(number)} says" for number in splits[:1])
+        columns = Columns(path, heading=self.heading, note=note)
+        if named:
+            numbers = [number for number in named if are_integers(self.columns[number])]
+            texts = [number for number in named if number not in numbers]
+            return replace(columns, label=[*numbers, *named][0], names=texts[0] if numbers and texts else None)
+        left = [number for number in others if number not in self.named(INDICES)]
+        running = [number for number in left if number < path and is_running(self.columns[number])]
+        if running and left == running and len(self.columns[0]) > 2:
+            raise self.doubt("labels, or a running number", running)
+        left = [number for number in left if number not in running] or left
+        left = [number for number in left if number not in splits] or left
+        if len(left) < 2:
+            return replace(columns, label=left[0] if left else None)
+        if all(self.is_hot(number) for number in left):
+            return replace(columns, hot=tuple(left), classes=tuple(range(len(left))))
+        raise self.doubt("labels", left)
+
+    def find_pictures(self) -> int:
+        """The column of the pictures."""
+        shown = [number for number, cells in enumerate(self.columns) if are_pictures(cells)]
         if len(shown) > 1:
             named = [number for number in self.named(PATHS) if number in shown]
             if not named:
@@ -134,49 +147,24 @@ class Table:
             return named[0]
         if shown or self.heading:
             return [*shown, *self.named(PATHS), 0][0]
-        distinct = [number for number, cells in enumerate(self.columns) if len(set(cells)) == len(cells)]
-        return [*distinct, 0][0]
-
-    def labels(self, path: int) -> Columns:
-        """The columns of the labels beside those of the pictures.
-
-        Raises:
-            DataError: several columns may be.
-        """
-        others = [number for number in range(len(self.columns)) if number != path]
-        named = [number for number in self.named(LABELS) if number in others]
-        splits = [number for number in others if number not in named and self.is_split(number)]
-        note = "".join(f"all rows are shown, whatever {self.called(number)} says" for number in splits[:1])
-        if named:
-            numbers = [number for number in named if integers(self.columns[number])]
-            texts = [number for number in named if number not in numbers]
-            beside = texts[0] if numbers and texts else None
-            return Columns(path, [*numbers, *named][0], names=beside, heading=self.heading, note=note)
-        left = [number for number in others if number not in self.named(INDICES)]
-        running = [number for number in left if number < path and is_running(self.columns[number])]
-        if running and left == running and len(self.columns[0]) > 2:
-            raise self.doubt("labels, or a running number", running)
-        left = [number for number in left if number not in running] or left
-        left = [number for number in left if number not in splits] or left
-        if len(left) > 1 and all(self.is_hot(number) for number in left):
-            return Columns(path, hot=tuple(left), classes=tuple(range(len(left))), heading=self.heading, note=note)
-        if len(left) > 1:
-            raise self.doubt("labels", left)
-        return Columns(path, left[0] if left else None, heading=self.heading, note=note)
+        return next((number for number, cells in enumerate(self.columns) if len(set(cells)) == len(cells)), 0)
 
     def is_split(self, number: int) -> bool:
-        return number in self.named(SPLITS) or {cell.strip().lower() for cell in self.columns[number]} <= SPLIT_NAMES
+        return (
+            number in self.named(SPLIT_HEADINGS)
+            or {cell.strip().lower() for cell in self.columns[number]} <= SPLIT_OF.keys()
+        )
 
     def is_hot(self, number: int) -> bool:
         return {cell.strip().lower() for cell in self.columns[number]} <= {*ON, *OFF}
 
-    def called(self, number: int) -> str:
+    def describe(self, number: int) -> str:
         return f"column {self.heading[number]!r}" if number < len(self.heading) else f"column {number + 1}"
 
     def doubt(self, what: str, numbers: Sequence[int]) -> DataError:
         """What cannot be decided."""
         shown = [
-            f"{self.called(number)} ({', '.join(dict.fromkeys(self.columns[number][:SHOWN]))}, ...)"
+            f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:SHOWN]))}, ...)"
             for number in numbers
         ]
         more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
@@ -186,26 +174,24 @@ class Table:
         )
 
 
-def parts_of(columns: Columns, row: Cells) -> tuple[str, Label]:
-    """The picture of a row, and its label as written, or the numbers of the classes whose columns are on."""
+def read_cells(columns: Columns, row: Cells) -> tuple[str, Label]:
+    """The picture of a row, and its label as written, or the numbers of the classes whose columns are on.
+
+    What is neither on nor off is passed on for the reader to refuse.
+    """
     width = len(row)
     name = row[columns.path].strip() if columns.path < width else ""
-    if columns.hot:
-        return name, tuple(on_in(columns, row))
-    return name, row[columns.label].strip() if columns.label is not None and columns.label < width else ""
-
-
-def on_in(columns: Columns, row: Cells) -> Iterator[str]:
-    """The classes whose column is on; what is neither on nor off is passed on for the reader to refuse."""
+    if not columns.hot:
+        return name, row[columns.label].strip() if columns.label is not None and columns.label < width else ""
+    labels = []
     for number, column in zip(columns.classes, columns.hot, strict=True):
-        cell = row[column].strip().lower() if column < len(row) else ""
-        if cell in ON:
-            yield str(number)
-        elif cell not in OFF:
-            yield f"{cell!r} for class {number}"
+        cell = row[column].strip().lower() if column < width else ""
+        if cell not in OFF:
+            labels.append(str(number) if cell in ON else f"{cell!r} for class {number}")
+    return name, tuple(labels)
 
 
-def in_order(columns: Columns, classes: Sequence[str] | None, where: str) -> tuple[Columns, Sequence[str] | None]:
+def number_columns(columns: Columns, classes: Sequence[str] | None, where: str) -> tuple[Columns, Sequence[str] | None]:
     """Columns of one class each with the numbers of these classes, and the classes: those known, or the heading's.
 
     Raises:

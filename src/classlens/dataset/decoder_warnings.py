@@ -14,8 +14,6 @@ from functools import cache
 from classlens.sharing import ALONE
 
 COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
-
-
 DAMAGED = "damaged data, shown as decoded: "
 """How the remark begins on a file that decodes, but is not what was saved."""
 
@@ -25,7 +23,7 @@ STOPS = "training stops here: "
 
 @cache
 def sink(process: int) -> int:
-    """A nameless file for the native complaints of one process: a copy of it writes into one of its own."""
+    """A nameless file for what native code prints in one process: a forked copy writes into one of its own."""
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 
@@ -40,7 +38,7 @@ def capture_stderr() -> Iterator[list[str]]:
     lines: list[str] = []
     with ALONE:
         try:
-            kept = os.dup(2)
+            stderr = os.dup(2)
         except OSError:
             yield lines
             return
@@ -49,24 +47,17 @@ def capture_stderr() -> Iterator[list[str]]:
         try:
             yield lines
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            lines += written(collected)
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if size := os.fstat(collected).st_size:
+                os.lseek(collected, 0, os.SEEK_SET)
+                text = os.read(collected, size).decode("utf-8", "replace")
+                os.ftruncate(collected, 0)
+                os.lseek(collected, 0, os.SEEK_SET)
+                lines += filter(None, map(str.strip, text.splitlines()))
 
 
-def written(collected: int) -> list[str]:
-    """What arrived in the sink since the last look."""
-    size = os.fstat(collected).st_size
-    if size == 0:
-        return []
-    os.lseek(collected, 0, os.SEEK_SET)
-    text = os.read(collected, size).decode("utf-8", "replace")
-    os.ftruncate(collected, 0)
-    os.lseek(collected, 0, os.SEEK_SET)
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def damage(lines: list[str]) -> str:
+def damage(lines: Sequence[str]) -> str:
     return next((line for line in lines if any(word in line.lower() for word in COMPLAINTS)), "")
 
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from classlens.dataset.columns import Columns, Label, find_columns, is_picture, parts_of
+from classlens.dataset.columns import Columns, Label, find_columns, read_cells
+from classlens.dataset.conventions import is_picture_name
 from classlens.errors import DataError
 
 SAMPLED = 1000
@@ -21,33 +22,30 @@ def json_rows(content: str, path: str) -> tuple[list[JsonRow], tuple[str, ...] |
     """
     try:
         if path.lower().endswith(".jsonl"):
-            found: Any = [json.loads(line) for line in content.splitlines() if line.strip()]
+            data: Any = [json.loads(line) for line in content.splitlines() if line.strip()]
         else:
-            found = json.loads(content)
+            data = json.loads(content)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg.lower()}") from error
-    classes = stated_classes(found.get("metainfo") or found) if isinstance(found, Mapping) else None
-    if isinstance(found, Mapping) and "data_list" not in found and isinstance(found.get("annotations"), list):
-        found = joined_by_number(found)
-    rows = found.get("data_list", found) if isinstance(found, Mapping) else found
-    if isinstance(rows, Mapping) and any(map(is_picture, rows)):
+    classes = stated_classes(data.get("metainfo") or data) if isinstance(data, Mapping) else None
+    if isinstance(data, Mapping) and "data_list" not in data and isinstance(data.get("annotations"), list):
+        data = {"data_list": join_by_id(data)}
+    rows = data.get("data_list", data) if isinstance(data, Mapping) else data
+    if isinstance(rows, Mapping) and any(map(is_picture_name, rows)):
         rows = [{"path": name, "label": label} for name, label in rows.items()]
     elif isinstance(rows, Mapping):
-        lists = {key: value for key, value in rows.items() if isinstance(value, list) and value}
-        tables = [value for value in lists.values() if isinstance(value[0], Mapping)]
+        lists = [value for value in rows.values() if isinstance(value, list) and value]
+        tables = [value for value in lists if isinstance(value[0], Mapping)]
         rows = tables[0] if len(tables) == 1 else None
     if not isinstance(rows, list) or not rows:
-        keys = f"; it has {', '.join(map(str, list(found)[:5]))}" if isinstance(found, Mapping) and found else ""
+        keys = f"; it has {', '.join(map(str, list(data)[:5]))}" if isinstance(data, Mapping) and data else ""
         raise DataError(
             f"{path}: no data_list with samples in it{keys}", hint="a list of dicts with path and label does"
         )
-    return [row if isinstance(row, Mapping) else numbered(row) for row in rows], classes
-
-
-def numbered(row: object) -> JsonRow:
-    """A row without names under the numbers of its columns."""
-    cells = row if isinstance(row, list) else [row]
-    return {str(number): cell for number, cell in enumerate(cells)}
+    for place, row in enumerate(rows):
+        if not isinstance(row, Mapping):  # cells without names stand under the numbers of their columns
+            rows[place] = {str(number): cell for number, cell in enumerate(row if isinstance(row, list) else [row])}
+    return rows, classes
 
 
 def stated_classes(metainfo: object) -> tuple[str, ...] | None:
@@ -66,18 +64,18 @@ def with_ids(rows: object) -> list[JsonRow]:
     return [one for one in listed if isinstance(one, Mapping) and isinstance(one.get("id"), int)]
 
 
-def joined_by_number(found: Mapping[str, Any]) -> JsonRow:
+def join_by_id(data: Mapping[str, Any]) -> list[JsonRow]:
     """The form of COCO and iNaturalist: images, annotations and categories refer to each other by ids."""
-    ids = sorted(int(one["id"]) for one in with_ids(found.get("categories")))
+    ids = sorted(int(one["id"]) for one in with_ids(data.get("categories")))
     places = {number: place for place, number in enumerate(ids)}
     labels: dict[int, list[int]] = {}
-    for one in found["annotations"]:
+    for one in data["annotations"]:
         image, number = (one.get(key) if isinstance(one, Mapping) else None for key in ("image_id", "category_id"))
         if isinstance(image, int) and isinstance(number, int):
             known = labels.setdefault(image, [])
             known += [places.get(number, number)] if places.get(number, number) not in known else []
-    images = with_ids(found.get("images"))
-    return {"data_list": [{"path": one.get("file_name"), "label": labels.get(one["id"])} for one in images]}
+    images = with_ids(data.get("images"))
+    return [{"path": one.get("file_name"), "label": labels.get(one["id"])} for one in images]
 
 
 def json_columns(rows: Sequence[JsonRow], path: str) -> tuple[Columns, tuple[str, ...]]:
@@ -110,7 +108,7 @@ def rows_of_json(rows: Sequence[JsonRow], keys: Sequence[str], columns: Columns)
     for number, row in enumerate(rows):
         place, name = f"data_list[{number}]", row.get(picture)
         if columns.hot:
-            yield place, *parts_of(columns, [as_text(row.get(key)) for key in keys])
+            yield place, *read_cells(columns, [as_text(row.get(key)) for key in keys])
         else:
             yield place, name if isinstance(name, str) else "", as_label(row.get(label) if label else None)
 

@@ -1,4 +1,4 @@
-"""Which samples to show: given ones, those of some classes, the first, or a fair spread over all classes.
+"""Which samples to show: those of some numbers or classes, a fair spread over all classes, or any at random.
 
 The first N of a sorted dataset are N pictures of one class; so without other wishes every class gets its turn.
 """
@@ -15,7 +15,7 @@ EXACT = 20_000
 
 
 def given(dataset: Dataset, indices: Sequence[int]) -> list[int]:
-    """The given indices, checked, each once.
+    """The indices, checked, each once.
 
     Raises:
         DataError: there is no such sample.
@@ -36,10 +36,10 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> list[int]:
     wanted = {
         name if by_name and name not in (dataset.classes or ()) else class_number(dataset, name) for name in names
     }
-    found = [index for index in range(dataset.length) if wanted.intersection(dataset.sample(index).labels)]
-    if not found:
+    indices = [index for index in range(dataset.length) if wanted.intersection(dataset.sample(index).labels)]
+    if not indices:
         raise DataError(f"no sample of {dataset.name} belongs to {', '.join(names)}")
-    return found
+    return indices
 
 
 def class_number(dataset: Dataset, name: str) -> int:

@@ -6,17 +6,17 @@ table is never in memory as a whole.
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from classlens.dataset.archives import SEPARATOR
 from classlens.dataset.dataset import Sample
-from classlens.dataset.decode import read_bytes
-from classlens.dataset.listing import Listing
+from classlens.dataset.listing import Classes, Listing
+from classlens.dataset.storage import SEPARATOR, read_bytes
 from classlens.errors import DataError, MissingDependency
 
 SUFFIXES = (".parquet", ".arrow")
@@ -26,78 +26,63 @@ KEPT, FEWEST, MOST = 256 * 1024**2, 4, 4096
 TEXTS = ("string", "large_string")
 PICTURES, LABELS = ("image", "img", "picture", "jpg", "png"), ("label", "labels", "fine_label", "cls", "class")
 
-
-def tables_in(path: str) -> list[str]:
-    """The tables that a path names: a file, or all in a folder; those of a cache are left out."""
-    place = Path(path)
-    if place.is_file():
-        return [path] if place.suffix in SUFFIXES else []
-    found = [one for suffix in SUFFIXES for one in place.glob(f"**/*{suffix}") if not one.name.startswith("cache-")]
-    return sorted(map(str, found)) if place.is_dir() else []
+Arrow: TypeAlias = Any
+"""An object of pyarrow."""
 
 
-def arrow(name: str) -> Any:  # noqa: ANN401 - a module
-    """A module of pyarrow.
+@dataclass(frozen=True)
+class TableFile:
+    """One file of a table: `read` gives a column of a row group, or of all for None.
 
-    Raises:
-        MissingDependency: it is not installed.
+    `starts` are the first row of each group and the number of rows; the `largest` group takes so many bytes in memory.
     """
-    try:
-        return import_module(f"pyarrow.{name}")
-    except ModuleNotFoundError as error:
-        raise MissingDependency("pyarrow", extra="hfds") from error
+
+    schema: Arrow
+    starts: Sequence[int]
+    largest: int
+    read: Callable[[int | None, str], Arrow]
 
 
 @lru_cache(maxsize=256)
-def opened(path: str) -> Any:  # noqa: ANN401 - a table of pyarrow
-    """A Parquet file, or the whole of an Arrow file mapped into memory.
-
-    Raises:
-        DataError: it is damaged.
-    """
+def open_table(path: str) -> TableFile:
+    """A Parquet file, or an Arrow file, which is one group; it is mapped and takes no memory."""
+    try:
+        arrow = import_module("pyarrow")
+        files = import_module("pyarrow.parquet" if path.endswith(".parquet") else "pyarrow.ipc")
+    except ModuleNotFoundError as error:
+        raise MissingDependency("pyarrow", extra="hfds") from error
     try:
         if path.endswith(".parquet"):
-            return arrow("parquet").ParquetFile(path)
-        source = import_module("pyarrow").memory_map(path)
+            file = files.ParquetFile(path)
+            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            return TableFile(
+                file.schema_arrow,
+                list(accumulate((group.num_rows for group in groups), initial=0)),
+                max((group.total_byte_size for group in groups), default=0),
+                lambda group, column: (
+                    file.read(columns=[column]) if group is None else file.read_row_group(group, columns=[column])
+                ).column(column),
+            )
+        source = arrow.memory_map(path)
         try:
-            return arrow("ipc").open_stream(source).read_all()
-        except import_module("pyarrow").ArrowInvalid:
-            return arrow("ipc").open_file(source).read_all()
+            table = files.open_stream(source).read_all()
+        except arrow.ArrowInvalid:
+            table = files.open_file(source).read_all()
+        return TableFile(table.schema, [0, table.num_rows], 0, lambda group, column: table.column(column))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a table: {str(error).splitlines()[0].lower()}") from error
 
 
-def row_group(path: str, number: int, column: str) -> Any:  # noqa: ANN401 - a column of pyarrow
-    """A column of one row group, or of an Arrow file."""
-    table = opened(path)
-    return (table.read_row_group(number, columns=[column]) if path.endswith(".parquet") else table).column(column)
+def tables_below(folder: str) -> list[str]:
+    """All tables below a folder that has some at the usual places; those of a cache are left out."""
+    root = Path(folder)
+    if not any(True for pattern in ("*.parquet", "*.arrow", "data/*.parquet") for _ in root.glob(pattern)):
+        return []
+    files = (one for suffix in SUFFIXES for one in root.glob(f"**/*{suffix}"))
+    return sorted(str(one) for one in files if not one.name.startswith("cache-"))
 
 
-def group_starts(path: str) -> list[int]:
-    """The row with which every row group begins, and how many rows there are; an Arrow file is one group."""
-    table = opened(path)
-    if not path.endswith(".parquet"):
-        return [0, table.num_rows]
-    sizes = [table.metadata.row_group(number).num_rows for number in range(table.metadata.num_row_groups)]
-    return list(accumulate(sizes, initial=0))
-
-
-def largest_group(path: str) -> int:
-    """How many bytes the largest row group takes in memory; those of an Arrow file are mapped and take none."""
-    if not path.endswith(".parquet"):
-        return 0
-    metadata = opened(path).metadata
-    return max((metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)), default=0)
-
-
-def whole_column(path: str, column: str) -> list[Any]:
-    """All cells of a column that is small, as that of the labels."""
-    table = opened(path)
-    cells: list[Any] = (table.read(columns=[column]) if path.endswith(".parquet") else table).column(column).to_pylist()
-    return cells
-
-
-def tabled(paths: Sequence[str]) -> Listing:
+def list_tables(paths: Sequence[str]) -> Listing:
     """The rows of one table or of several of the same form.
 
     The labels of a table are read at once; row groups of pictures are kept as far as `KEPT` goes, so that rows may be
@@ -107,35 +92,43 @@ def tabled(paths: Sequence[str]) -> Listing:
         DataError: a table is damaged, or has no column of pictures.
         MissingDependency: pyarrow is not installed.
     """
-    schema = schema_of(paths[0])
+    schema = open_table(paths[0]).schema
     picture = next((name for name in PICTURES if name in schema.names), None)
     label = next((name for name in LABELS if name in schema.names), None)
     if picture is None:
         raise DataError(f"{paths[0]}: no column named {', '.join(PICTURES)}; it has {', '.join(schema.names)}")
-    groups = {path: group_starts(path) for path in paths}
+    groups = {path: open_table(path).starts for path in paths}
     starts = list(accumulate((groups[path][-1] for path in paths), initial=0))
-    kept = KEPT // max(1, *map(largest_group, paths))
-    group = lru_cache(maxsize=max(FEWEST, min(kept, MOST)))(row_group)
-    labels_in = cache(whole_column)
-    classes = class_names(schema, label)
+    groups_kept = KEPT // max(1, *(open_table(path).largest for path in paths))
+
+    @lru_cache(maxsize=max(FEWEST, min(groups_kept, MOST)))
+    def pictures_in(path: str, group: int) -> Arrow:
+        return open_table(path).read(group, picture)
+
+    @cache
+    def labels_in(path: str) -> list[Any]:
+        cells: list[Any] = open_table(path).read(None, label or "").to_pylist()
+        return cells
+
+    classes = names_in_schema(schema, label)
     if label and classes is None and str(schema.field(label).type) in TEXTS:
-        classes = tuple(sorted({cell for path in paths for cell in labels_in(path, label) if cell}))
+        classes = tuple(sorted({cell for path in paths for cell in labels_in(path) if cell}))
     numbers: dict[Any, int] = {name: number for number, name in enumerate(classes or ())}
+
+    def sample(index: int) -> Sample:
+        path, row = place(index)
+        cell = labels_in(path)[row] if label else None
+        cells = [numbers.get(one, one) for one in (cell if isinstance(cell, list) else [cell])]
+        return Sample(f"{path}{SEPARATOR}{row}", tuple(one for one in cells if isinstance(one, int)))
 
     def place(index: int) -> tuple[str, int]:
         number = bisect_right(starts, index) - 1
         return paths[number], index - starts[number]
 
-    def sample(index: int) -> Sample:
-        path, row = place(index)
-        cell = labels_in(path, label)[row] if label else None
-        cells = [numbers.get(one, one) for one in (cell if isinstance(cell, list) else [cell])]
-        return Sample(f"{path}{SEPARATOR}{row}", tuple(one for one in cells if isinstance(one, int)))
-
     def content(index: int) -> bytes:
         path, row = place(index)
-        number = bisect_right(groups[path], row) - 1
-        cell = group(path, number, picture)[row - groups[path][number]].as_py()
+        group = bisect_right(groups[path], row) - 1
+        cell = pictures_in(path, group)[row - groups[path][group]].as_py()
         data = cell.get("bytes") if isinstance(cell, Mapping) else cell
         if data is None and isinstance(cell, Mapping) and cell.get("path"):
             return read_bytes(cell["path"])
@@ -143,22 +136,15 @@ def tabled(paths: Sequence[str]) -> Listing:
             raise DataError(f"{path}{SEPARATOR}{row}: no picture in column {picture!r}")
         return data
 
-    return Listing(starts[-1], sample, classes, content=content)
+    return Listing(starts[-1], sample, classes, picture=content)
 
 
-def schema_of(path: str) -> Any:  # noqa: ANN401 - a schema of pyarrow
-    """The columns of a table, and what `datasets` noted about them."""
-    table = opened(path)
-    return table.schema_arrow if path.endswith(".parquet") else table.schema
-
-
-def class_names(schema: Any, label: str | None) -> tuple[str, ...] | None:  # noqa: ANN401
+def names_in_schema(schema: Arrow, label: str | None) -> Classes:
     """The names that `datasets` keeps in the schema for a column of class labels."""
     notes = (schema.metadata or {}).get(b"huggingface")
     if not notes or label is None:
         return None
     try:
-        names = json.loads(notes)["info"]["features"][label]["names"]
+        return tuple(map(str, json.loads(notes)["info"]["features"][label]["names"]))
     except (ValueError, KeyError, TypeError):
         return None
-    return tuple(map(str, names))

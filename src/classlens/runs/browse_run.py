@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from classlens.adapters import open_source
 from classlens.dataset.batch import Batch, mix
+from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.selection import given, of_classes, shuffled, spread
 from classlens.dataset.statistics import Found, Measured, Survey, find, measured, shared, summed
@@ -49,7 +50,6 @@ ON_A_PAGE = 1000
 """A page holds its pictures, so it shows so many unless more are asked for."""
 
 PAGES = (".html", ".htm")
-SPLITS = ("train", "val", "test")
 COMPARED = 10_000
 """A split of so many samples is searched for pictures of another one, however few that one has."""
 

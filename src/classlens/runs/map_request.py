@@ -15,7 +15,7 @@ from classlens.adapters import Options, extra_of, open_source, split_address
 from classlens.cam.methods import METHODS, find_method
 from classlens.checkpoints.class_names import read_names
 from classlens.checkpoints.download import has_scheme
-from classlens.dataset.listing import EVERY_EXTENSION
+from classlens.dataset.conventions import is_picture_name
 from classlens.errors import DataError, MissingDependency
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle
@@ -173,7 +173,7 @@ def find_pictures(words: Iterable[str | Path]) -> tuple[Path, ...]:
 
 
 def is_picture(path: Path) -> bool:
-    return path.suffix.casefold() in EVERY_EXTENSION and not path.name.startswith(".") and path.is_file()
+    return is_picture_name(path.name) and not path.name.startswith(".") and path.is_file()
 
 
 def choose_methods(names: Sequence[str]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from classlens.adapters.openmm.setup import read_setup
 from classlens.config import Config, load_config
+from classlens.dataset.conventions import SPLITS
 from classlens.errors import ConfigError, DataError, NotFound, suggestion
 from classlens.shipped import shipped_config
 from classlens.source import Plan, Source
@@ -46,7 +47,7 @@ def open_demo(rest: str, options: Options) -> Source:
 
     path = shipped_config("demo/efficientnet-lite0_photos.py")
     config = load_config(path, options.overrides, trust=options.trust_config)
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         dataset = config[f"{split}_dataloader"]["dataset"]
         if dataset["data_root"] == DEMO_DATA_ROOT:
             dataset["data_root"] = str(demo_folder())

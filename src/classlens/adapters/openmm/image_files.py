@@ -8,17 +8,16 @@ from pathlib import Path
 
 from classlens.adapters.openmm.published_names import names_of
 from classlens.config.settings import Settings, split_of, text
-from classlens.dataset.addresses import exists, is_remote, joined
-from classlens.dataset.annotations import annotated, decoded
-from classlens.dataset.archives import is_archive
-from classlens.dataset.class_folders import Classes, misnamed
+from classlens.dataset.annotations import list_annotations, read_text
+from classlens.dataset.class_folders import find_misnamed, list_elsewhere, scan_folder
+from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Sample
-from classlens.dataset.decode import read_bytes
-from classlens.dataset.listing import EXTENSIONS, Listing, behind, scan
-from classlens.dataset.shards import archived
+from classlens.dataset.listing import Classes, Listing
+from classlens.dataset.storage import exists, is_archive, is_remote, join_path, read_bytes
 from classlens.errors import ConfigError, DataError, suggestion
 
-SPLITS = ("train", "val", "test")
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")
+"""What OpenMMLab takes for a picture: a folder holds as many samples for us as for training."""
 
 
 def custom(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -28,24 +27,23 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
         DataError: the folder or list is missing or holds nothing.
     """
     labelled = bool(settings.get("with_label", True))
-    folder = image_folder(settings, where)
-    if text(settings, "ann_file", where):
-        listed = joined(text(settings, "data_root", where), text(settings, "ann_file", where))
-        return annotated(listed, folder, classes or names_of(settings["type"]), labelled=labelled)
+    folder = picture_folder(settings, where, "img_path", "root")
+    if listed := text(settings, "ann_file", where):
+        listed = join_path(text(settings, "data_root", where), listed)
+        return list_annotations(listed, folder, classes or names_of(settings["type"]), labelled=labelled)
     if not folder:
         raise ConfigError(f"{where}: one of data_root, data_prefix and ann_file must be given")
     if is_archive(folder) or is_remote(folder):
-        listing = archived([folder], flat=not labelled) if is_archive(folder) else behind(folder, flat=not labelled)
-        return called(listing, classes, settings)
-    if not Path(folder).exists():
+        listing = list_elsewhere([folder], flat=not labelled)
+    elif Path(folder).exists():
+        listing = scan_folder(folder, labelled=labelled, endings=settings.get("extensions") or ENDINGS).listing()
+    else:
         hint = f"say where the data lies, e.g. --cfg-options {where.split()[0]}_dataloader.dataset.data_root=PATH"
         raise DataError(f"{where}: no such folder: {folder}", hint=hint)
-    found = scan(folder, labelled=labelled, extensions=settings.get("extensions") or EXTENSIONS)
-    listing = Listing(len(found), found.sample, found.classes if labelled else None, warnings=found.warnings)
-    return called(listing, classes, settings)
+    return name_classes(listing, classes, settings)
 
 
-def called(listing: Listing, classes: Classes, settings: Settings) -> Listing:
+def name_classes(listing: Listing, classes: Classes, settings: Settings) -> Listing:
     """Class folders under the names that the config or the dataset gives them, with a word where these do not fit.
 
     `classes` may be those of another split: they are not what training would stop at.
@@ -53,14 +51,17 @@ def called(listing: Listing, classes: Classes, settings: Settings) -> Listing:
     folders, known = listing.classes, names_of(settings["type"])
     own = bool(classes and (settings.get("classes") or settings.get("metainfo")))
     names = classes if own else known or classes
+    warnings = listing.warnings
     if not folders or not names:
-        return replace(listing, classes=names or folders)
-    if len(names) == len(folders):
-        return replace(listing, classes=names, warnings=(*listing.warnings, *misnamed(dict(enumerate(folders)), names)))
-    counted = f"{len(folders)} class folders, but {len(names)} class names"
-    stops = (f"training stops here: {counted} {'in the config' if own else 'of ' + settings['type']}",)
-    warnings = listing.warnings + (stops if own or known else ())
-    return replace(listing, classes=names if own else folders, warnings=warnings)
+        names = names or folders
+    elif len(names) == len(folders):
+        warnings += tuple(find_misnamed(dict(enumerate(folders)), names))
+    else:
+        counts = f"{len(folders)} class folders, but {len(names)} class names"
+        if own or known:
+            warnings += (f"training stops here: {counts} {'in the config' if own else 'of ' + settings['type']}",)
+        names = names if own else folders
+    return replace(listing, classes=names, warnings=warnings)
 
 
 def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -74,14 +75,13 @@ def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
         return custom(settings, classes, where)
     if split not in SPLITS:
         raise ConfigError(f"{where}: the split is train, val or test, not {split!r}", hint=suggestion(split, SPLITS))
-    found = dict(settings)
-    found["data_prefix"] = settings.get("data_prefix") or split
+    changed = {**settings, "data_prefix": settings.get("data_prefix") or split}
     if split == "test":
-        found["with_label"] = False
+        changed["with_label"] = False
     listed = os.path.join("meta", f"{split}.txt")  # noqa: PTH118
-    if not found.get("ann_file") and exists(joined(text(settings, "data_root", where), listed)):
-        found["ann_file"] = listed
-    return custom(found, classes, where)
+    if not settings.get("ann_file") and exists(join_path(text(settings, "data_root", where), listed)):
+        changed["ann_file"] = listed
+    return custom(changed, classes, where)
 
 
 def imagenet21k(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -108,18 +108,16 @@ def voc(settings: Settings, classes: Classes, where: str) -> Listing:
     image_set = text(settings, "image_set_path", where) or f"ImageSets/Main/{split or 'trainval'}.txt"
     prefix = settings.get("data_prefix") or {"img_path": "JPEGImages", "ann_path": "Annotations"}
     prefix = {"img_path": prefix} if isinstance(prefix, str) else prefix
-    pictures = joined(root, str(prefix["img_path"]))
-    notes = joined(root, str(prefix["ann_path"])) if prefix.get("ann_path") else None
-    numbers = [line.split()[0] for line in decoded(joined(root, image_set)).splitlines() if line.strip()]
+    pictures = join_path(root, str(prefix["img_path"]))
+    notes = join_path(root, str(prefix["ann_path"])) if prefix.get("ann_path") else None
+    numbers = [line.split()[0] for line in read_text(join_path(root, image_set)).splitlines() if line.strip()]
     names = classes or names_of("VOC") or ()
 
-    def found(index: int) -> tuple[tuple[int, ...], str]:
-        return objects(joined(notes, f"{numbers[index]}.xml"), names) if notes else ((), "")
-
     def sample(index: int) -> Sample:
-        return Sample(joined(pictures, f"{numbers[index]}.jpg"), found(index)[0])
+        labels, trouble = objects(join_path(notes, f"{numbers[index]}.xml"), names) if notes else ((), "")
+        return Sample(join_path(pictures, f"{numbers[index]}.jpg"), labels, trouble)
 
-    return Listing(len(numbers), sample, names, trouble=lambda index: found(index)[1])
+    return Listing(len(numbers), sample, names)
 
 
 def objects(path: str, classes: Sequence[str]) -> tuple[tuple[int, ...], str]:
@@ -129,27 +127,19 @@ def objects(path: str, classes: Sequence[str]) -> tuple[tuple[int, ...], str]:
     except (DataError, ET.ParseError) as error:
         reason = str(error) if isinstance(error, DataError) else f"{path}: {error}"
         return (), f"no label: {reason}"
-    found, unknown = set(), set()
+    labels, unknown = set(), set()
     for node in root.iter("object"):
         name, difficult = node.findtext("name") or "", node.findtext("difficult") or "0"
         if name not in classes:
             unknown.add(name)
         elif difficult.strip() != "1":
-            found.add(classes.index(name))
-    return tuple(sorted(found)), f"no such class: {', '.join(sorted(unknown))}" if unknown else ""
+            labels.add(classes.index(name))
+    return tuple(sorted(labels)), f"no such class: {', '.join(sorted(unknown))}" if unknown else ""
 
 
-def image_folder(settings: Settings, where: str, default: str = "") -> str:
-    """The folder of the pictures: `data_prefix` may be a text or a dict with `img_path`."""
-    prefix = settings.get("data_prefix") or default
-    if isinstance(prefix, Mapping):
-        prefix = prefix.get("img_path", prefix.get("root", "")) or default
-    return joined(text(settings, "data_root", where), str(prefix))
-
-
-def data_root(settings: Settings, where: str) -> str:
-    """The folder of a dataset that knows its own layout."""
+def picture_folder(settings: Settings, where: str, *keys: str) -> str:
+    """The folder of the data: `data_prefix` below `data_root`; it may be a text, or a dict with one of the keys."""
     prefix = settings.get("data_prefix") or ""
     if isinstance(prefix, Mapping):
-        prefix = prefix.get("root", "")
-    return joined(text(settings, "data_root", where), str(prefix))
+        prefix = next((prefix[key] for key in keys if key in prefix), "") or ""
+    return join_path(text(settings, "data_root", where), str(prefix))

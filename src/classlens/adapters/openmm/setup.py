@@ -14,6 +14,7 @@ from typing import Any, Literal
 from classlens.adapters.openmm import mmcls_0x
 from classlens.config import Config
 from classlens.config.settings import Settings
+from classlens.dataset.conventions import SPLITS
 from classlens.errors import ConfigError
 
 
@@ -119,7 +120,6 @@ class Setup:
     where: Callable[[str], str] = field(default=lambda key: "", compare=False)
 
 
-SPLITS = ("train", "val", "test")
 OLD_KEYS = frozenset({"data", "lr_config", "optimizer", "optimizer_config", "runner", "total_epochs"})
 NEW_KEYS = frozenset({"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "param_scheduler"})
 

@@ -13,8 +13,8 @@ import numpy as np
 from classlens.adapters.openmm.stages.transform import Setting, named
 from classlens.adapters.openmm.trusted_code import made
 from classlens.config.settings import Settings
-from classlens.dataset.dataset import Sample
-from classlens.dataset.listing import Listing, made_of
+from classlens.dataset.dataset import Dataset, Sample
+from classlens.dataset.listing import Listing, combine
 from classlens.errors import ConfigError
 
 
@@ -30,19 +30,17 @@ def own_listing(settings: Settings, modules: Sequence[str], where: str) -> Listi
 
     def sample(index: int) -> Sample:
         info: Mapping[str, Any] = dataset.get_data_info(index)
-        return Sample(info.get("img_path"), labels_in(info.get("gt_label", ())) or ())
-
-    def trouble(index: int) -> str:
-        label = dataset.get_data_info(index).get("gt_label", ())
-        return f"no label: gt_label is {repr(label)[:40]}" if labels_in(label) is None else ""
+        label = info.get("gt_label", ())
+        labels = labels_in(label)
+        trouble = f"no label: gt_label is {repr(label)[:40]}" if labels is None else ""
+        return Sample(info.get("img_path"), labels or (), trouble)
 
     names = (getattr(dataset, "metainfo", None) or {}).get("classes")
     return Listing(
         len(dataset),
         sample,
         tuple(map(str, names)) if names else None,
-        pixels=lambda index: dataset.get_data_info(index).get("img"),
-        trouble=trouble,
+        picture=lambda index: dataset.get_data_info(index).get("img"),
     )
 
 
@@ -57,7 +55,7 @@ def labels_in(label: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - whatever 
     return tuple(map(int, rows))
 
 
-Open = Callable[[Settings, str], Listing]
+Open = Callable[[Settings, str], Dataset]
 """Opens what a wrapper wraps, which is found in its settings under the given key."""
 
 
@@ -78,7 +76,7 @@ LACKING: Mapping[str, tuple[str, frozenset[str]]] = {
 """Wrapper -> the method that it calls of what it wraps, and the wrappers that have none in 1.x."""
 
 
-def wrapped(settings: Settings, open_one: Open, where: str) -> Listing:
+def wrapped(settings: Settings, open_one: Open, where: str) -> Dataset:
     """The one dataset that a wrapper wraps; 0.x takes any, which its bridge says by `around_any`.
 
     Raises:
@@ -95,41 +93,38 @@ def wrapped(settings: Settings, open_one: Open, where: str) -> Listing:
     return open_one(inside, "dataset")
 
 
-def chosen(listing: Listing, indices: Sequence[int]) -> Listing:
-    return made_of([listing], len(indices), lambda index: (listing, indices[index]))
+def select(dataset: Dataset, indices: Sequence[int]) -> Dataset:
+    return combine([dataset], len(indices), lambda index: (dataset, indices[index]))
 
 
-def concatenated(settings: Settings, open_one: Open, where: str) -> Listing:
+def concatenate(settings: Settings, open_one: Open, where: str) -> Dataset:
     """ConcatDataset: one after the other, each with its own pipeline.
 
     Raises:
         ConfigError: there are none, or their class names differ without `ignore_keys`, which 0.x implies.
     """
-    given = inner(settings, "datasets", where)
-    parts = [open_one(one, f"datasets.{number}") for number, one in enumerate(given)]
+    parts = [open_one(one, f"datasets.{number}") for number, one in enumerate(inner(settings, "datasets", where))]
     if not parts:
         raise ConfigError(f"{where}: ConcatDataset has no datasets")
     starts = list(accumulate((part.length for part in parts), initial=0))
 
-    def origin(index: int) -> tuple[Listing, int]:
+    def origin(index: int) -> tuple[Dataset, int]:
         number = bisect_right(starts, index) - 1
         return parts[number], index - starts[number]
 
-    joined = made_of(parts, starts[-1], origin)
+    whole = combine(parts, starts[-1], origin)
     other = next((number for number, part in enumerate(parts) if part.classes != parts[0].classes), None)
     if other is None:
-        return joined
-    differ = f"dataset {other + 1} of ConcatDataset has {described(parts[other])}, the first one {described(parts[0])}"
-    if "classes" not in as_names(settings.get("ignore_keys")):
+        return whole
+    first, second = describe_classes(parts[0]), describe_classes(parts[other])
+    differ = f"dataset {other + 1} of ConcatDataset has {second}, the first one {first}"
+    keys = settings.get("ignore_keys") or ()
+    if "classes" not in ([keys] if isinstance(keys, str) else keys):
         raise ConfigError(f"{where}: {differ}", hint="training refuses that too; give both the same metainfo.classes")
-    return replace(joined, warnings=(*joined.warnings, f"{differ}: names of the first are shown"))
+    return replace(whole, warnings=(*whole.warnings, f"{differ}: names of the first are shown"))
 
 
-def as_names(given: Setting) -> Sequence[str]:
-    return [given] if isinstance(given, str) else list(given or ())
-
-
-def described(part: Listing) -> str:
+def describe_classes(part: Dataset) -> str:
     """The classes of a dataset in a few words."""
     if part.classes is None:
         return "no class names"
@@ -137,50 +132,46 @@ def described(part: Listing) -> str:
     return f"{len(part.classes)} classes ({shown})"
 
 
-def repeated(settings: Settings, open_one: Open, where: str) -> Listing:
+def repeat(settings: Settings, open_one: Open, where: str) -> Dataset:
     """RepeatDataset: the same samples `times` times."""
-    listing = wrapped(settings, open_one, where)
+    dataset = wrapped(settings, open_one, where)
     times = int(inner(settings, "times", where))
-    return made_of([listing], listing.length * times, lambda index: (listing, index % listing.length))
+    return combine([dataset], dataset.length * times, lambda index: (dataset, index % dataset.length))
 
 
-def class_balanced(settings: Settings, open_one: Open, where: str) -> Listing:
+def balance_classes(settings: Settings, open_one: Open, where: str) -> Dataset:
     """ClassBalancedDataset: samples of rare classes come up to sqrt(threshold / frequency) times.
 
     Source: Gupta et al., LVIS, CVPR 2019, section 5 (repeat factor sampling).
     """
-    listing = wrapped(settings, open_one, where)
+    dataset = wrapped(settings, open_one, where)
     threshold = float(settings.get("oversample_thr", 0.0))
-    labels = [set(listing.sample(index).labels) for index in range(listing.length)]
-    counts = Counter(label for found in labels for label in found)
-    factor = {label: max(1.0, sqrt(threshold * listing.length / count)) for label, count in counts.items()}
-    times = [ceil(max((factor[label] for label in found), default=1.0)) for found in labels]
-    return chosen(listing, [index for index, count in enumerate(times) for _ in range(count)])
+    labels = [set(dataset.sample(index).labels) for index in range(dataset.length)]
+    counts = Counter(label for several in labels for label in several)
+    factor = {label: max(1.0, sqrt(threshold * dataset.length / count)) for label, count in counts.items()}
+    times = [ceil(max((factor[label] for label in several), default=1.0)) for several in labels]
+    return select(dataset, [index for index, count in enumerate(times) for _ in range(count)])
 
 
-def one_fold(settings: Settings, open_one: Open, where: str) -> Listing:
-    """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`.
-
-    Raises:
-        ConfigError: there are no folds.
-    """
-    listing = wrapped(settings, open_one, where)
+def take_fold(settings: Settings, open_one: Open, where: str) -> Dataset:
+    """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`."""
+    dataset = wrapped(settings, open_one, where)
     fold, folds = int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
     if folds < 1:
         raise ConfigError(f"{where}: num_splits is 1 or more, not {folds}")
     if not 0 <= fold < folds:
-        said = f"KFoldDataset has no fold {fold} of {folds}: they count from 0"
-        listing = replace(listing, warnings=(*listing.warnings, said))
-    order = list(range(listing.length))
+        note = f"KFoldDataset has no fold {fold} of {folds}: they count from 0"
+        dataset = replace(dataset, warnings=(*dataset.warnings, note))
+    order = list(range(dataset.length))
     if settings.get("seed") is not None:
         np.random.default_rng(settings["seed"]).shuffle(order)
-    first, last = listing.length * fold // folds, listing.length * (fold + 1) // folds
-    return chosen(listing, order[first:last] if settings.get("test_mode") else order[:first] + order[last:])
+    first, last = dataset.length * fold // folds, dataset.length * (fold + 1) // folds
+    return select(dataset, order[first:last] if settings.get("test_mode") else order[:first] + order[last:])
 
 
-WRAPPERS: dict[str, Callable[[Settings, Open, str], Listing]] = {
-    "ConcatDataset": concatenated,
-    "RepeatDataset": repeated,
-    "ClassBalancedDataset": class_balanced,
-    "KFoldDataset": one_fold,
+WRAPPERS: dict[str, Callable[[Settings, Open, str], Dataset]] = {
+    "ConcatDataset": concatenate,
+    "RepeatDataset": repeat,
+    "ClassBalancedDataset": balance_classes,
+    "KFoldDataset": take_fold,
 }

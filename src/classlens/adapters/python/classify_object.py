@@ -22,6 +22,7 @@ from classlens.adapters.python.lightning import (
 from classlens.adapters.python.mixing import find_mixing, is_mixing, read_batch_plan, unwrap_prefetching
 from classlens.adapters.python.progress_functions import Function, find_functions
 from classlens.adapters.python.progress_functions import schedule_of as schedule_of_functions
+from classlens.dataset.conventions import SPLIT_OF, SPLITS
 from classlens.dataset.dataset import Dataset
 from classlens.errors import ClasslensError, ConfigError, NotFound
 from classlens.schedule.schedule import Clock, Schedule
@@ -30,10 +31,6 @@ from classlens.source import Plan, Source
 if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
 
-
-SPLITS = ("train", "val", "test")
-ALIASES = {"valid": "val", "validation": "val", "eval": "val"}
-"""Other keys for splits."""
 
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
@@ -149,7 +146,7 @@ def sort_objects(things: Iterable[tuple[str, Thing]], origin: str, options: Opti
         if name != "others" and (found := find_functions(key, thing)):
             functions |= found
         elif name == "datasets":
-            split = ALIASES.get(key, key)
+            split = SPLIT_OF.get(key, key)
             datasets[split if split in SPLITS else next((one for one in SPLITS if one not in datasets), split)] = thing
         elif name is None:
             kind = type(thing).__name__

@@ -46,9 +46,9 @@ from classlens.adapters.openmm.stages.shapes_and_flips import (
 from classlens.adapters.openmm.stages.transform import NOTHING, Transform, arguments, named, record_of, stage_of, tried
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.dataset.decode import read_bytes
 from classlens.dataset.loading import LoadImageFromFile
 from classlens.dataset.state import State
+from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, suggestion
 from classlens.image import Encoding, Image
 
