@@ -26,9 +26,11 @@ from classlens.adapters.test_transform import PROBE, Feeding, as_colour, as_grey
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_weights import listed, load_checkpoint
+from classlens.dataset.decode import Pixels
+from classlens.dataset.state import Foreign, array_of
 from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image
-from classlens.pipelines.carried import Array, Foreign, array_of, channels, fitted
+from classlens.pipelines.encodings import channels, fit_encoding
 from classlens.sharing import ALONE
 from classlens.source import Source
 from classlens.user_code import users_code
@@ -177,7 +179,7 @@ def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding
 def encoding_of(processor: Foreign, order: Literal["RGB", "BGR"], probe: Pillow.Image) -> Encoding:
     """What the processor does to the numbers, in one scale and shift; that of plain pixels where it does more."""
     raw, ready = processed(processor, probe, **arithmetic_of(processor)), processed(processor, probe)
-    measured = fitted(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
+    measured = fit_encoding(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
     return measured or Encoding(order, "CHW")
 
 
@@ -201,7 +203,7 @@ def prepared(
     return Image(encoding.decode(plain).pixels, numbers)
 
 
-def processed(processor: Foreign, picture: Pillow.Image, **off: bool) -> Array:
+def processed(processor: Foreign, picture: Pillow.Image, **off: bool) -> Pixels:
     """What the processor makes of a picture, three channels first; less what is switched off.
 
     Raises:

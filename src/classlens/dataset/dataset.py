@@ -9,18 +9,18 @@ import numpy as np
 from classlens.image import Image
 
 State: TypeAlias = Any
-"""Whatever the framework passes between its transforms; classlens never looks inside, only `Dataset.look` does."""
+"""A sample between two stages: `state.State`, or whatever an adapter's own `load`, stages and `to_image` agree on."""
 
 MaxSide: TypeAlias = Callable[[int], float]
 """How many pixels of a picture's longer side, given in pixels, are enough for looking at it."""
 
 Params: TypeAlias = Mapping[str, object]
-"""What a stage drew at random: a crop box, flip yes or no, a magnitude."""
+"""What a stage sampled at random: a crop box, flip yes or no, a magnitude."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The sample after a stage, what the stage drew to make it, and why it left the sample alone if it did."""
+    """The sample after a stage, the parameters it sampled for that, and why it left the sample alone if it did."""
 
     state: State
     params: Params = field(default_factory=dict)
@@ -98,20 +98,17 @@ class Thumbnail:
     remarks: tuple[str, ...] = ()
 
 
-def nothing_to_say(state: State) -> tuple[str, ...]:
-    return ()
-
-
 @dataclass(frozen=True)
 class Dataset:
     """A split of a dataset, with its pipeline laid open.
 
-    `load` reads sample `index` as the framework's first stage gives it, and `loader` is that stage's name; `look`
+    `load` reads sample `index` as the framework's first stage gives it, and `loader` is that stage's name; `to_image`
     turns any state along the pipeline into a picture for human eyes; `remarks` says what is unusual about a loaded
     file, e.g. an alpha channel that other loaders treat differently. `warnings` are about the dataset as a whole.
     Where samples have pipelines of their own, as in a concatenated dataset, `stages_of` tells them apart.
-    `glance`, where there is one, loads a sample faster and in fewer pixels, as long as they are enough. `settings` are
-    what the dataset was made of, as configured, where there is more to say than its stages do.
+    `thumbnail`, where there is one, loads a sample faster and in fewer pixels, as long as they are enough. `settings`
+    are what the dataset was made of, as configured, where there is more to say than its stages do. Where the states are
+    what frameworks pass on, and not OpenCV's arrays, it `takes_transforms` of any framework behind its stages.
     """
 
     name: str
@@ -122,12 +119,13 @@ class Dataset:
     sample: Callable[[int], Sample] = lambda index: Sample()
     classes: tuple[str, ...] | None = None
     loader: str = "original"
-    remarks: Callable[[State], tuple[str, ...]] = nothing_to_say
+    remarks: Callable[[State], tuple[str, ...]] = lambda state: ()
     warnings: tuple[str, ...] = ()
     batch: BatchPlan | None = None
     stages_of: Callable[[int], tuple[Stage, ...]] | None = None
     thumbnail: Callable[[int, MaxSide], Thumbnail] | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
+    takes_transforms: bool = False
 
     def pipeline(self, index: int) -> tuple[Stage, ...]:
         """The stages of one sample."""

@@ -10,7 +10,7 @@ import numpy as np
 from classlens.dataset.dataset import MaxSide
 from classlens.dataset.decode import CV2_FLAGS, Header, checked_header, decode, remarks_on
 from classlens.dataset.decoder_warnings import DAMAGED, capture_stderr, damage, wrong_checksum
-from classlens.dataset.state import State
+from classlens.dataset.state import BGR, State
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LoadImageFromFile:
         if found := damage(lines) or wrong_checksum(data):
             remarks = (DAMAGED + found, *remarks)
         full = self.upright(header) if header and shrink > 1 else None
-        return State(pixels.astype("float32") if self.to_float32 else pixels, path=path, remarks=remarks, full=full)
+        return State(pixels.astype("float32") if self.to_float32 else pixels, BGR, path, remarks, full=full)
 
     def shrink(self, header: Header, max_side: MaxSide) -> int:
         """By which power of two a picture may be decoded smaller; only JPEG files can."""

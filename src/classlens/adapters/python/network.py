@@ -23,9 +23,9 @@ from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_weights import load_checkpoint
 from classlens.dataset.dataset import Dataset
+from classlens.dataset.state import array_of, picture_in, put_in_place
 from classlens.errors import ClasslensError, ModelError
 from classlens.image import Encoding, Image
-from classlens.pipelines.carried import array_of, carried_to_image, picture_in, put_in_place
 from classlens.user_code import users_code
 
 HOW_FED = "a test transform beside the network says how it is fed: (model, transform)"
@@ -74,7 +74,7 @@ def fed_as_in(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | None:
         DataError: the pipeline fails on a picture.
     """
     for split, dataset in datasets.items():
-        if dataset.to_image is carried_to_image and dataset.stages:
+        if dataset.takes_transforms and dataset.stages:
             entry = entry_of(dataset)
             if split in TESTED or not draws(dataset.stages, entry):
                 return feeding_through(dataset.stages, entry, grey=grey)

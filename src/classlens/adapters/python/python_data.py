@@ -20,8 +20,9 @@ from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.workers import with_repeats
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
 from classlens.dataset.rng import generator, mixed, seeded_globals
+from classlens.dataset.state import State, holds_picture, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError
-from classlens.pipelines.carried import Carried, carried_to_image, holds_picture, loaded, remarks
+from classlens.pipelines.encodings import loaded, remarks
 from classlens.pipelines.lay_open import lay_open
 from classlens.user_code import users_code
 
@@ -210,11 +211,12 @@ def open_data(given: Thing, split: str) -> Dataset:
         length=length,
         load=lambda index: load(raw, place(index), repeatable=pipeline is None),
         stages=() if pipeline is None else lay_open(pipeline.transform, joint=pipeline.joint),
-        to_image=carried_to_image,
+        to_image=to_image,
         sample=samples_of(dataset, [place(index) for index in probed(length)], place, pipeline),
         classes=class_names(dataset),
         loader=name,
         remarks=with_repeats(remarks, given),
+        takes_transforms=True,
     )
 
 
@@ -228,7 +230,7 @@ def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
         return dataset
     stages = (*dataset.stages, *(stage for transform in transforms for stage in lay_open(transform)))
     standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
-    if dataset.to_image is carried_to_image:
+    if dataset.takes_transforms:
         return replace(dataset, stages=stages, remarks=with_repeats(dataset.remarks, standing))
     if dataset.stages:
         raise ConfigError(
@@ -236,12 +238,17 @@ def extended(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
             hint="put it in front of pictures that have none, such as folder:PATH",
         )
 
-    def load(index: int) -> Carried:
+    def load(index: int) -> State:
         state = dataset.load(index)
-        return Carried(Pillow.fromarray(dataset.to_image(state).pixels), said=dataset.remarks(state))
+        return State(Pillow.fromarray(dataset.to_image(state).pixels), remarks=dataset.remarks(state))
 
     return replace(
-        dataset, load=load, stages=stages, to_image=carried_to_image, remarks=with_repeats(remarks, standing)
+        dataset,
+        load=load,
+        stages=stages,
+        to_image=to_image,
+        remarks=with_repeats(remarks, standing),
+        takes_transforms=True,
     )
 
 
@@ -296,7 +303,7 @@ class StandIn:
         return iter([self])
 
 
-def played(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, Carried]:
+def played(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, State]:
     """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded.
 
     Raises:
@@ -304,7 +311,7 @@ def played(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tupl
     """
     dataset, indices = unwrapped(given.dataset if kinds.is_loader(given) else given)
     pipeline = pipeline_of(dataset)
-    states: list[Carried] = []
+    states: list[State] = []
 
     def play(value: Thing) -> Thing:
         state = loaded(value)
@@ -320,7 +327,7 @@ def played(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tupl
     return item, states[-1] if states else loaded(item)
 
 
-def load(raw: Thing, index: int, *, repeatable: bool) -> Carried:
+def load(raw: Thing, index: int, *, repeatable: bool) -> State:
     """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself.
 
     Raises:

@@ -116,36 +116,24 @@ def histograms(pixels: Pixels) -> list[Pixels]:
     return [np.bincount(pixels[:, :, channel].ravel(), minlength=256) for channel in range(pixels.shape[2])]
 
 
-def with_pillow(enhancer: Callable[[Pillow.Image], ImageEnhance._Enhance]) -> Callable[[Pixels, float], Pixels]:
-    """One of Pillow's enhancers as a function of a BGR array."""
-
-    def change(pixels: Pixels, factor: float) -> Pixels:
-        picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
-        return np.asarray(enhancer(picture).enhance(factor))[..., ::-1]
-
-    return change
-
-
-def hue_with_pillow(pixels: Pixels, shift: float) -> Pixels:
+def pillow_hue(picture: Pillow.Image, shift: float) -> Pillow.Image:
     """Turn the hue as torchvision's Pillow version does."""
-    picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., ::-1])).convert("HSV")
-    parts = np.array(picture)
+    parts = np.array(picture.convert("HSV"))
     parts[..., 0] += np.uint8(int(shift * 255) % 256)
-    return np.array(Pillow.fromarray(parts, "HSV").convert("RGB"))[..., ::-1]
+    return Pillow.fromarray(parts, "HSV").convert("RGB")
 
 
-Change = Callable[[Pixels, float], Pixels]
-CV2: Mapping[str, Change] = {
+CV2: Mapping[str, Callable[[Pixels, float], Pixels]] = {
     "brightness": brightness,
     "contrast": contrast,
     "saturation": colour,
     "hue": hue,
 }
-PILLOW: Mapping[str, Change] = {
-    "brightness": with_pillow(ImageEnhance.Brightness),
-    "contrast": with_pillow(ImageEnhance.Contrast),
-    "saturation": with_pillow(ImageEnhance.Color),
-    "hue": hue_with_pillow,
+PILLOW: Mapping[str, Callable[[Pillow.Image, float], Pillow.Image]] = {
+    "brightness": lambda picture, factor: ImageEnhance.Brightness(picture).enhance(factor),
+    "contrast": lambda picture, factor: ImageEnhance.Contrast(picture).enhance(factor),
+    "saturation": lambda picture, factor: ImageEnhance.Color(picture).enhance(factor),
+    "hue": pillow_hue,
 }
 
 
@@ -182,11 +170,14 @@ class ColorJitter:
         return {name: between(*ranges[name], random) for name in order if name in ranges}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """One change after the other."""
-        changes = PILLOW if self.backend == "pillow" else CV2
+        if not params or self.backend != "pillow":
+            for name, factor in params.items():
+                pixels = CV2[name](pixels, factor)
+            return pixels
+        picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
         for name, factor in params.items():
-            pixels = changes[name](pixels, factor)
-        return pixels
+            picture = PILLOW[name](picture, factor)
+        return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
 
 
 def between(first: float, last: float, random: np.random.Generator) -> float:

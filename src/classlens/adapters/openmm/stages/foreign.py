@@ -1,7 +1,7 @@
 """Stages that others implement: `torchvision/...`, Albumentations, mmpretrain, and the user's own code.
 
-They are imported only when a pipeline names them. Those of torchvision and Albumentations are watched by the same reader
-as in any other source, `adapters/pipelines`: it runs them and says what they drew.
+They are imported only when a pipeline names them. Those of torchvision and Albumentations run as in any other source,
+through `pipelines/`, and show the same parameters.
 """
 
 import os
@@ -10,7 +10,6 @@ from dataclasses import replace
 from enum import EnumMeta
 from importlib import import_module
 from inspect import isclass
-from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,14 +17,10 @@ from classlens.adapters.openmm.stages.transform import REFUSALS, arguments
 from classlens.adapters.openmm.trusted_code import made
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.dataset.state import State
+from classlens.dataset.state import Foreign, State
 from classlens.errors import ConfigError, DataError, MissingDependency, first_line, suggestion
-from classlens.pipelines.carried import Carried, encoding_after, picture_in
 from classlens.pipelines.lay_open import stage_of
 from classlens.user_code import users_code
-
-Foreign: TypeAlias = Any
-"""A module or object of another package."""
 
 INTERPOLATIONS = {name: name for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")} | {"hammimg": "hamming"}
 """What may be written for the interpolation of a `torchvision/` transform, spelt as upstream does."""
@@ -79,27 +74,8 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     if any(isinstance(one, Mapping) for one in given.get("transforms") or ()):
         hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
         raise ConfigError(f"{what} takes transforms, not dicts, in training too", hint=hint)
-    transform = constructed(kinds[name], given, what)
-    return watched_stage(transform, transform, settings)
-
-
-def watched_stage(transform: Foreign, encoder: Foreign, settings: Settings) -> Stage:
-    """A foreign transform as a stage of a config; how its result is encoded is read off `encoder`, a part of it."""
-    inner = stage_of(transform, joint=False)
-
-    def apply(state: State, random: np.random.Generator) -> Outcome:
-        value = np.ascontiguousarray(state.value) if isinstance(state.value, np.ndarray) else state.value
-        before = Carried(value, replace(state.encoding, order="RGB"))
-        outcome = inner.apply(before, random)
-        value = outcome.state.value
-        if isinstance(value, tuple):  # FiveCrop and TenCrop
-            after = replace(state, views=tuple(replace(state, value=view) for view in value))
-        else:
-            encoding = replace(encoding_after(encoder, before, value), order=state.encoding.order)
-            after = replace(state, value=picture_in(value), encoding=encoding)
-        return replace(outcome, state=after)
-
-    return Stage(str(settings["type"]), apply, arguments(settings), draws_globally=inner.draws_globally)
+    stage = stage_of(constructed(kinds[name], given, what))
+    return replace(stage, name=str(settings["type"]), settings=arguments(settings))
 
 
 def albumentations_stage(settings: Settings, where: str) -> Stage:
@@ -118,7 +94,13 @@ def albumentations_stage(settings: Settings, where: str) -> Stage:
         raise ConfigError(f"{what}: keymap gives the picture another name than 'image', which is the one looked for")
     composed = module.Compose([albumentation(module, one, where) for one in rows])
     normalising = (one for one in reversed(composed.transforms) if "Normalize" in type(one).__name__)
-    return watched_stage(composed, next(normalising, composed), settings)
+    inner = stage_of(composed, encoder=next(normalising, None))
+
+    def apply(state: State, random: np.random.Generator) -> Outcome:
+        outcome = inner.apply(state, random)
+        return replace(outcome, state=replace(outcome.state, value=outcome.state.value["image"]))
+
+    return Stage(str(settings["type"]), apply, arguments(settings), draws_globally=inner.draws_globally)
 
 
 def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
