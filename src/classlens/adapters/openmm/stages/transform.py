@@ -1,14 +1,16 @@
-"""The shape of a native transform, and how a config's settings become one.
+"""What a native transform is, and how the settings of a config become one, and then a stage.
 
-A transform is a frozen record whose fields are the settings of the config. It works in two halves: `draw` takes from
-a generator everything that is random, `apply` computes the picture from that and nothing else. So the same drawn
-values give the same picture, and each half can be compared with another implementation on its own.
+A transform is a frozen record whose fields are the settings of the config. It works in two halves: `sample_params`
+takes from a generator everything that is random, `apply` computes the picture from that and nothing else. So the same
+parameters give the same picture, and each half can be compared with another implementation on its own.
+
+Whatever is wrong with settings is a ConfigError that names the stage, raised when the pipeline is built.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, replace
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -25,8 +27,6 @@ NOTHING: Params = {}
 Setting: TypeAlias = Any
 """One value of a config; whoever uses it checks what it is."""
 
-T = TypeVar("T")
-
 REFUSALS = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError),
     *(ValueError, cv2.error),
@@ -37,19 +37,77 @@ PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.
 """A made-up picture."""
 
 
-class Transform(Protocol):
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not math.isnan(value)
+
+
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """One number for both sides, or two numbers."""
+    if isinstance(value, int):
+        return value, value
+    first, second = value
+    return int(first), int(second)
+
+
+def is_colour(value: Setting) -> bool:
+    parts = [value] * 3 if is_number(value) else value
+    return isinstance(parts, (list, tuple)) and len(parts) == 3 and all(map(is_number, parts))
+
+
+def is_range(value: Setting) -> bool:
+    low, high = value
+    return bool(0 <= low <= high)
+
+
+Rule: TypeAlias = tuple[Callable[[Setting], bool], str]
+"""What holds for a value that makes sense, and how a sentence about it goes on after its name."""
+
+SIDES: Rule = (lambda value: all(side > 0 for side in pair(value)), "must be above 0")
+ABOVE_0: Rule = (lambda value: is_number(value) and value > 0, "must be above 0")
+WHOLE: Rule = (lambda value: isinstance(value, int) and value > 0 and value is not True, "is a whole number above 0")
+COUNT: Rule = (lambda value: isinstance(value, int) and value >= 0, "is a whole number and not below 0")
+NOT_NEGATIVE: Rule = (lambda value: is_number(value) and value >= 0, "is a number and not below 0")
+NUMBER: Rule = (is_number, "is a number")
+PROBABILITY: Rule = (lambda value: is_number(value) and 0 <= value <= 1, "must lie in [0, 1]")
+PART: Rule = (lambda value: isinstance(value, float) and 0 <= value <= 1, "is a float and must lie in [0, 1]")
+RANGE: Rule = (is_range, "is a range (low, high), not below 0")
+COLOUR: Rule = (is_colour, "is a number or three")
+
+
+def one_of(*names: str | None) -> Rule:
+    return lambda value: value in names, f"is one of {', '.join(filter(None, names))}"
+
+
+class Record:
+    """The settings of a stage, checked one by one by the `rules` of their names, and then together."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {}
+
+    def __post_init__(self) -> None:
+        for name, (holds, words) in self.rules.items():
+            value = getattr(self, name)
+            if not holds(value):
+                raise ValueError(f"{name} {words}, not {value!r}")
+        self.check()
+
+    def check(self) -> None:
+        """Refuse settings that do not go together, with a ValueError."""
+
+
+class Transform(Record):
     """A picture in, a picture out, with chance kept apart."""
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """What is random, drawn for this picture."""
-        ...
+        """What is random, drawn for this picture; nothing unless a transform says so."""
+        return NOTHING
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """The picture that follows from what was drawn; the given array stays as it is."""
-        ...
+        raise NotImplementedError
 
 
-Tried = TypeVar("Tried", bound=Transform)
+T = TypeVar("T")
+AnyTransform = TypeVar("AnyTransform", bound=Transform)
 
 
 def stage_of(name: str, transform: Transform, settings: Settings) -> Stage:
@@ -58,8 +116,9 @@ def stage_of(name: str, transform: Transform, settings: Settings) -> Stage:
     def apply(state: State, random: np.random.Generator) -> Outcome:
         if state.views:
             raise TypeError(f"{name} cannot follow a stage that makes several views")
-        params = transform.sample_params(state.pixels, random)
-        return Outcome(state.with_pixels(transform.apply(state.pixels, params)), params)
+        pixels = state.pixels
+        params = transform.sample_params(pixels, random)
+        return Outcome(state.with_pixels(transform.apply(pixels, params)), params)
 
     return Stage(name, apply, arguments(settings), draws_globally=False)
 
@@ -74,13 +133,10 @@ def arguments(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("type", "_scope_", "_rows_first_")}
 
 
-def tried(transform: Tried, what: str) -> Tried:
+def tried(transform: AnyTransform, what: str) -> AnyTransform:
     """The transform, after it has worked on a made-up picture.
 
     Most settings that make no sense stop training at the first picture only; here they stop before one is read.
-
-    Raises:
-        ConfigError: it cannot work with its settings.
     """
     chances = [name for name in ("prob", "erase_prob") if isinstance(getattr(transform, name, None), (int, float))]
     try:
@@ -94,11 +150,7 @@ def tried(transform: Tried, what: str) -> Tried:
 
 
 def record_of(kind: type[T], settings: Settings, where: str) -> T:
-    """The transform record that the settings describe.
-
-    Raises:
-        ConfigError: a setting does not exist, is missing, or has a value that the transform cannot work with.
-    """
+    """The record that the settings describe."""
     known: Sequence[Field[Any]] = fields(kind)  # type: ignore[arg-type]
     required = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
     check_settings(settings, [field.name for field in known], required, where)
@@ -108,56 +160,14 @@ def record_of(kind: type[T], settings: Settings, where: str) -> T:
         raise ConfigError(f"{where}: {settings['type']}: {first_line(error)}") from error
 
 
-def pair(value: int | Sequence[int]) -> tuple[int, int]:
-    """One number for both sides, or two numbers."""
-    if isinstance(value, int):
-        return value, value
-    first, second = value
-    return int(first), int(second)
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not math.isnan(value)
-
-
-def colour(name: str, value: Setting) -> None:
-    """Colours are one number or three."""
-    parts = [value] * 3 if is_number(value) else value
-    if not isinstance(parts, (list, tuple)) or len(parts) != 3 or not all(map(is_number, parts)):
-        raise ValueError(f"{name} is a number or three, not {value!r}")
-
-
-def at_least_0(name: str, value: Setting, kind: type = object) -> None:
-    """Counts and paddings; `kind` may ask for whole numbers."""
-    if not is_number(value) or value < 0 or not isinstance(value, kind):
-        what = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{name} is {what} and not below 0, not {value!r}")
-
-
-def check_settings(settings: Settings, known: Sequence[str], max_side: Sequence[str], where: str) -> None:
-    """Refuse unknown and missing settings, and those that 0.x refused before they were translated.
-
-    Raises:
-        ConfigError: a setting does not exist, or is missing; or makes no sense in 0.x.
-    """
+def check_settings(settings: Settings, known: Sequence[str], required: Sequence[str], where: str) -> None:
+    """Refuse unknown and missing settings, and those that 0.x refused before they were translated."""
     if "_refused_" in settings:
         raise ConfigError(f"{where}: {settings['type']}: {settings['_refused_']}")
     given = arguments(settings)
     for key in given:
         if key not in known:
             raise ConfigError(f"{where}: {settings['type']} has no setting {key!r}", hint=suggestion(key, known))
-    for key in max_side:
+    for key in required:
         if key not in given:
             raise ConfigError(f"{where}: {settings['type']} needs the setting {key!r}")
-
-
-def positive(name: str, *values: float) -> None:
-    """Sizes and scales must be above 0."""
-    if not all(is_number(value) and value > 0 for value in values):
-        raise ValueError(f"{name} must be above 0, not {', '.join(map(str, values))}")
-
-
-def probability(name: str, value: float) -> None:
-    """Probabilities lie in [0, 1]."""
-    if not is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie in [0, 1], not {value}")
