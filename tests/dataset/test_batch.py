@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from classlens.dataset.batch import apply, draw, mixed_batch
+from classlens.dataset.batch import apply, mixed_batch, sample_params
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
 from classlens.errors import DataError
-from classlens.figures import draw as drawn_picture
+from classlens.figures import draw
 from classlens.image import Image
 
 
@@ -56,15 +56,15 @@ def test_bounded_boxes_keep_to_their_part_of_the_picture():
     random = np.random.default_rng(0)
     mixing = Mixing("CutMix", 1.0, within=(0.2, 0.5))
 
-    boxes = [draw(mixing, 2, (100, 200), random)["box"] for _ in range(200)]
+    boxes = [sample_params(mixing, 2, (100, 200), random)["box"] for _ in range(200)]
 
     assert all(20 <= height < 50 and 40 <= width < 100 for _, _, width, height in boxes)
     assert all(x + width <= 200 and y + height <= 100 for x, y, width, height in boxes)
 
 
 def test_an_uncorrected_share_is_the_drawn_one():
-    assert "share" in draw(Mixing("CutMix", 1.0, corrected=False), 2, (10, 10), np.random.default_rng(0))
-    corrected = draw(Mixing("CutMix", 1.0), 2, (10, 10), np.random.default_rng(0))
+    assert "share" in sample_params(Mixing("CutMix", 1.0, corrected=False), 2, (10, 10), np.random.default_rng(0))
+    corrected = sample_params(Mixing("CutMix", 1.0), 2, (10, 10), np.random.default_rng(0))
     assert corrected["share"] == 1 - corrected["box"][2] * corrected["box"][3] / 100
 
 
@@ -82,4 +82,4 @@ def test_pictures_of_different_sizes_cannot_be_mixed():
 
 
 def test_a_batch_is_drawn_with_every_picture():
-    assert drawn_picture(batch_of("Mixup")).size[1] > 6 * 112
+    assert draw(batch_of("Mixup")).size[1] > 6 * 112

@@ -24,7 +24,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One batch: the mixed pictures, the share of every class in each, which mixing was drawn, and what it drew."""
+    """One batch: the mixed pictures, the share of every class in each, how they were mixed, and by which parameters."""
 
     dataset: str
     indices: tuple[int, ...]
@@ -45,7 +45,7 @@ class Batch:
 
 
 def mixed_batch(dataset: Dataset, indices: Sequence[int], plan: BatchPlan, seed: int = 0) -> Batch:
-    """Trace the samples, then mix them as drawn by the seed.
+    """Trace the samples, then mix them by parameters that the seed fixes.
 
     Raises:
         DataError: a sample cannot be read, or mixing is asked for and the pictures differ in size.
@@ -54,51 +54,49 @@ def mixed_batch(dataset: Dataset, indices: Sequence[int], plan: BatchPlan, seed:
 
 
 def mix(traces: Sequence[Trace], plan: BatchPlan, seed: int = 0, *, name: str) -> Batch:
-    """Mix traced samples of the dataset `name`, as drawn by the seed; without samples there is nothing to mix.
+    """Mix traced samples of the dataset `name`, by parameters that the seed fixes; an empty batch stays as it is.
 
     Raises:
         DataError: mixing is asked for and the pictures differ in size, or the user's code that makes batches fails.
     """
     indices = tuple(one.index for one in traces)
     if plan.collate is not None and traces:
-        made, of_classes = plan.collate(indices, [one.seed for one in traces], seed)
-        return Batch(name, indices, seed, made, of_classes, f"collated by {plan.collator}")
+        collated, of_classes = plan.collate(indices, [one.seed for one in traces], seed)
+        return Batch(name, indices, seed, collated, of_classes, f"collated by {plan.collator}")
     random = np.random.default_rng([seed % WORD, *indices])
-    mixing = chosen(plan.mixings, random)
+    mixing = choose_mixing(plan.mixings, random)
     images = tuple(one.transformed.image for one in traces)
-    shares = tuple(shares_of(one) for one in traces)
+    shares = tuple(dict.fromkeys(one.class_names, 1.0) for one in traces)
     unknown = f" ({plan.collator} was not run)" if plan.collator else ""
     if mixing is None or not images:
         return Batch(name, indices, seed, images, shares, f"not mixed{unknown}")
     if len({image.size for image in images}) > 1:
         raise DataError(f"{name}: pictures of different sizes cannot be mixed in one batch")
-    params = draw(mixing, len(images), images[0].size, random)
-    pixels = np.stack([image.pixels for image in images]).astype(np.float32)
-    results = apply(mixing, pixels, params)
-    partners = params["partners"]
+    params = sample_params(mixing, len(images), images[0].size, random)
+    results = apply(mixing, np.stack([image.pixels for image in images]).astype(np.float32), params)
     return Batch(
         dataset=name,
         indices=indices,
         seed=seed,
         images=tuple(Image(np.clip(one.round(), 0, 255).astype(np.uint8)) for one in results),
-        shares=tuple(blend(shares[i], shares[j], params["share"]) for i, j in enumerate(partners)),
+        shares=tuple(blend(shares[i], shares[j], params["share"]) for i, j in enumerate(params["partners"])),
         mixing=f"{mixing.kind}{unknown}",
         params=params,
     )
 
 
-def chosen(mixings: Sequence[Mixing], random: np.random.Generator) -> Mixing | None:
+def choose_mixing(mixings: Sequence[Mixing], random: np.random.Generator) -> Mixing | None:
     """One of the mixings by their probabilities, or none."""
-    params = random.random()
+    rest = random.random()
     for mixing in mixings:
-        if params < mixing.probability:
+        if rest < mixing.probability:
             return mixing
-        params -= mixing.probability
+        rest -= mixing.probability
     return None
 
 
-def draw(mixing: Mixing, count: int, size: tuple[int, int], random: np.random.Generator) -> Mapping[str, Any]:
-    """The share of every picture's own content, each one's partner, and the box that is pasted.
+def sample_params(mixing: Mixing, count: int, size: tuple[int, int], random: np.random.Generator) -> Mapping[str, Any]:
+    """The share of every picture's own content, each one's partner, and the box (x, y, width, height) that is pasted.
 
     Sources: Zhang et al., mixup, ICLR 2018, eq. 1; Yun et al., CutMix, ICCV 2019, eq. 1-2; Qin et al., ResizeMix,
     arXiv:2012.11101, section 3.
@@ -116,29 +114,26 @@ def draw(mixing: Mixing, count: int, size: tuple[int, int], random: np.random.Ge
 
 
 def centred_box(size: tuple[int, int], share: float, random: np.random.Generator) -> Box:
-    """A box (x, y, width, height) of area 1 - share around a random centre, cut at the borders."""
-    height, width = size
+    """A box of area 1 - share around a random centre, cut at the borders."""
     ratio = float(np.sqrt(1 - share))
-    box_height, box_width = int(height * ratio), int(width * ratio)
-    y, x = int(random.integers(0, height)), int(random.integers(0, width))
-    top, bottom = (int(np.clip(y + side, 0, height)) for side in (-(box_height // 2), box_height // 2))
-    left, right = (int(np.clip(x + side, 0, width)) for side in (-(box_width // 2), box_width // 2))
+    ends = []
+    for length in size:  # rows first
+        centre, half = int(random.integers(0, length)), int(length * ratio) // 2
+        ends.append((max(centre - half, 0), min(centre + half, length)))
+    (top, bottom), (left, right) = ends
     return left, top, right - left, bottom - top
 
 
 def bounded_box(size: tuple[int, int], within: tuple[float, float], random: np.random.Generator) -> Box:
     """A box whose sides are parts of the picture's, at a random place."""
-    height, width = size
     low, high = within
-    box_height = int(random.integers(int(height * low), max(int(height * high), int(height * low) + 1)))
-    box_width = int(random.integers(int(width * low), max(int(width * high), int(width * low) + 1)))
-    y = int(random.integers(0, max(height - box_height, 1)))
-    x = int(random.integers(0, max(width - box_width, 1)))
-    return x, y, box_width, box_height
+    height, width = (int(random.integers(int(s * low), max(int(s * high), int(s * low) + 1))) for s in size)
+    y, x = (int(random.integers(0, max(s - side, 1))) for s, side in zip(size, (height, width), strict=True))
+    return x, y, width, height
 
 
 def apply(mixing: Mixing, pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
-    """The mixed pictures that follow from what was drawn."""
+    """The mixed pictures that follow from the parameters."""
     partners = pixels[list(params["partners"])]
     if mixing.kind == "Mixup":
         mixed: Pixels = params["share"] * pixels + (1 - params["share"]) * partners
@@ -155,15 +150,10 @@ def apply(mixing: Mixing, pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
     return results
 
 
-def shares_of(one: Trace) -> Mapping[str, float]:
-    return dict.fromkeys(one.class_names, 1.0)
-
-
 def blend(own: Mapping[str, float], other: Mapping[str, float], share: float) -> Mapping[str, float]:
     """The classes of a mixed sample, the largest share first."""
     total: dict[str, float] = defaultdict(float)
-    for name, weight in own.items():
-        total[name] += share * weight
-    for name, weight in other.items():
-        total[name] += (1 - share) * weight
+    for shares, weight in ((own, share), (other, 1 - share)):
+        for name, part in shares.items():
+            total[name] += weight * part
     return dict(sorted(total.items(), key=lambda item: -item[1]))

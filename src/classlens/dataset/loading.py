@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from classlens.dataset.dataset import MaxSide
-from classlens.dataset.decode import CV2_FLAGS, Header, checked_header, decode, remarks_on
+from classlens.dataset.decode import CV2_FLAGS, checked_header, decode, remarks_on
 from classlens.dataset.decoder_warnings import DAMAGED, capture_stderr, damage, wrong_checksum
 from classlens.dataset.state import BGR, State
 
@@ -35,41 +35,30 @@ class LoadImageFromFile:
     def state(self, data: bytes, path: str, *, max_side: MaxSide | None = None) -> State:
         """The picture in `data` as training would load it, with what is unusual about the file.
 
-        `needed` tells for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
+        `max_side` gives for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
 
         Raises:
             DataError: it cannot be decoded by the configured backend, or is too large.
         """
         header = checked_header(data, path)
         backend = cast(Literal["cv2", "pillow"], self.imdecode_backend)
+        jpeg = header is not None and header.format in ("JPEG", "MPO")
         with capture_stderr() as lines:
-            shrink = 1 if max_side is None or header is None else self.shrink(header, max_side)
+            shrink = 1
+            if jpeg and header and max_side is not None and backend == "cv2" and self.color_type != "unchanged":
+                longest = max(header.size)
+                shrink = next((by for by in (8, 4, 2) if longest >= by * max_side(longest)), 1)
             pixels = decode(data, backend=backend, color=self.color_type, where=path, shrink=shrink)
-            if backend == "pillow" and header and header.format in ("JPEG", "MPO"):
-                warned_of(data)
-        remarks = remarks_on(header, path, turned=self.turns(header)) if header else ()
-        if found := damage(lines) or wrong_checksum(data):
-            remarks = (DAMAGED + found, *remarks)
-        full = self.upright(header) if header and shrink > 1 else None
+            if jpeg and backend == "pillow":  # Pillow is silent about damage; libjpeg under OpenCV writes what it finds
+                cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        remarks: tuple[str, ...] = ()
+        full = None
+        if header:
+            # OpenCV leaves AVIF as it is stored
+            turned = self.color_type in ("color", "grayscale") and (backend, header.format) != ("cv2", "AVIF")
+            remarks = remarks_on(header, path, turned=turned)
+            if shrink > 1:
+                full = header.size[::-1] if header.orientation > 4 and turned else header.size
+        if trouble := damage(lines) or wrong_checksum(data):
+            remarks = (DAMAGED + trouble, *remarks)
         return State(pixels.astype("float32") if self.to_float32 else pixels, BGR, path, remarks, full=full)
-
-    def shrink(self, header: Header, max_side: MaxSide) -> int:
-        """By which power of two a picture may be decoded smaller; only JPEG files can."""
-        if header.format not in ("JPEG", "MPO") or self.imdecode_backend != "cv2" or self.color_type == "unchanged":
-            return 1
-        longest = max(header.size)
-        return next((by for by in (8, 4, 2) if longest >= by * max_side(longest)), 1)
-
-    def upright(self, header: Header) -> tuple[int, int]:
-        """The (height, width) of the decoded picture."""
-        height, width = header.size
-        return (width, height) if header.orientation > 4 and self.turns(header) else (height, width)
-
-    def turns(self, header: Header) -> bool:
-        """Whether pictures are turned upright: OpenCV leaves AVIF as it is stored."""
-        asked = self.color_type in ("color", "grayscale")
-        return asked and not (self.imdecode_backend == "cv2" and header.format == "AVIF")
-
-
-def warned_of(jpeg: bytes) -> None:
-    cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)

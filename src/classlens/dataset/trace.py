@@ -1,4 +1,4 @@
-"""Follow one sample through its pipeline and keep what every stage made of it.
+"""Follow one sample through its pipeline and keep the picture after every stage.
 
 The same dataset, index and seed give the same pixels: in any order, in any process, alone or among others.
 """
@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from classlens.dataset.dataset import Dataset, MaxSide, Outcome, Params, Thumbnail
+from classlens.dataset.dataset import Dataset, MaxSide, Outcome, Params
 from classlens.dataset.rng import generator, mixed, seeded_globals
 from classlens.image import Image
 from classlens.sharing import ALONE
@@ -23,7 +23,7 @@ Extent = Literal["all", "ends", "first", "last"]
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The sample as it left `stage`, what was drawn there, and whether its pixels or size changed.
+    """The sample as it left `stage`, the parameters sampled there, and whether its pixels or size changed.
 
     `note` says why a stage left the sample alone, where the stage knows. `full` is the true (height, width) where
     the image is a smaller copy.
@@ -43,9 +43,10 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """One draw of one sample: the same dataset, index and seed give the same trace.
+    """One sample on its way through its pipeline: the same dataset, index and seed give the same trace.
 
-    The first snapshot is the picture as loaded (unless only the last one was kept). `class_names` has several entries for a multi-label sample.
+    The first snapshot is the picture as loaded (unless only the last one was kept). `class_names` has several entries
+    for a multi-label sample.
     """
 
     dataset: str
@@ -78,8 +79,8 @@ def trace(
     """Run sample `index` through every stage, once, with chance fixed by `seed`.
 
     The caller's global random state is as it was afterwards. Threads wait for one another: pipelines, and what they
-    draw from, are seldom made for several at once; processes do not. Where no stage sees the picture (`keep` is `first`, or
-    there are no stages), `needed` allows a smaller copy of it, of that many pixels along the longer side.
+    draw from, are seldom made for several at once; processes do not. Where no stage sees the picture (`keep` is
+    `first`, or there are no stages), `max_side` allows a smaller copy, of that many pixels along the longer side.
 
     Raises:
         IndexError: `index` is not in [0, dataset.length).
@@ -87,38 +88,19 @@ def trace(
     """
     if not 0 <= index < dataset.length:
         raise IndexError(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
-    unseen = keep == "first" or not dataset.pipeline(index)
-    if max_side is not None and unseen and dataset.thumbnail is not None:
-        return glanced(dataset, index, seed, dataset.thumbnail(index, max_side))
-    foreign = any(stage.draws_globally for stage in dataset.pipeline(index))
-    with ALONE, seeded_globals(mixed(seed, index)) if foreign else nullcontext():
-        loaded = dataset.load(index)
-        snapshots = tuple(kept(dataset, loaded, follow(dataset, loaded, index, seed), keep))
-    return told(dataset, index, seed, snapshots, dataset.remarks(loaded))
-
-
-def glanced(dataset: Dataset, index: int, seed: int, seen: Thumbnail) -> Trace:
-    return told(dataset, index, seed, (Snapshot(dataset.loader, seen.image, full=seen.size),), seen.remarks)
-
-
-def told(dataset: Dataset, index: int, seed: int, snapshots: tuple[Snapshot, ...], remarks: tuple[str, ...]) -> Trace:
-    """Snapshots with what is known of their sample."""
+    stages = dataset.pipeline(index)
+    if max_side is not None and dataset.thumbnail is not None and (keep == "first" or not stages):
+        small = dataset.thumbnail(index, max_side)
+        snapshots: tuple[Snapshot, ...] = (Snapshot(dataset.loader, small.image, full=small.size),)
+        remarks = small.remarks
+    else:
+        draws_globally = any(stage.draws_globally for stage in stages)
+        with ALONE, seeded_globals(mixed(seed, index)) if draws_globally else nullcontext():
+            loaded = dataset.load(index)
+            snapshots = tuple(take_snapshots(dataset, loaded, follow(dataset, loaded, index, seed), keep))
+        remarks = dataset.remarks(loaded)
     path, names = dataset.sample(index).path, dataset.class_names(index)
     return Trace(dataset.name, index, seed, names, snapshots, path, remarks)
-
-
-def kept(dataset: Dataset, loaded: object, outcomes: Iterator[tuple[str, Outcome]], keep: Extent) -> Iterator[Snapshot]:
-    """The snapshots that are asked for; no other state is turned into a picture."""
-    if keep == "last":
-        outcomes = chain([(dataset.loader, Outcome(loaded))], outcomes)
-    else:
-        first = Snapshot(dataset.loader, dataset.to_image(loaded))
-        yield first
-    if keep == "all":
-        yield from every_snapshot(dataset, first.image, outcomes)
-    if keep in ("ends", "last"):
-        for name, outcome in deque(outcomes, maxlen=1):
-            yield Snapshot(name, dataset.to_image(outcome.state), outcome.params)
 
 
 def follow(dataset: Dataset, loaded: object, index: int, seed: int) -> Iterator[tuple[str, Outcome]]:
@@ -130,11 +112,23 @@ def follow(dataset: Dataset, loaded: object, index: int, seed: int) -> Iterator[
         state = outcome.state
 
 
-def every_snapshot(dataset: Dataset, first: Image, outcomes: Iterator[tuple[str, Outcome]]) -> Iterator[Snapshot]:
-    """Look at every outcome at once: frameworks may change a state in place later."""
-    before = first
-    for name, outcome in outcomes:
-        image = dataset.to_image(outcome.state)
-        changed = not np.array_equal(before.pixels, image.pixels)
-        yield Snapshot(name, image, outcome.params, changed, outcome.note)
-        before = image
+def take_snapshots(
+    dataset: Dataset, loaded: object, outcomes: Iterator[tuple[str, Outcome]], keep: Extent
+) -> Iterator[Snapshot]:
+    """The snapshots that are asked for; no other state is turned into a picture.
+
+    Each is taken before the next stage runs: frameworks may change a state in place.
+    """
+    if keep == "last":
+        outcomes = chain([(dataset.loader, Outcome(loaded))], outcomes)
+    else:
+        before = dataset.to_image(loaded)
+        yield Snapshot(dataset.loader, before)
+    if keep == "all":
+        for name, outcome in outcomes:
+            image = dataset.to_image(outcome.state)
+            yield Snapshot(name, image, outcome.params, not np.array_equal(before.pixels, image.pixels), outcome.note)
+            before = image
+    elif keep != "first":
+        for name, outcome in deque(outcomes, maxlen=1):
+            yield Snapshot(name, dataset.to_image(outcome.state), outcome.params)

@@ -157,9 +157,6 @@ class ColorJitter(Transform):
     backend: str | None = "pillow"
     rules: ClassVar = {"backend": one_of("cv2", "pillow", None)}
 
-    def check(self) -> None:
-        self.ranges()
-
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The range of every factor that is not fixed at its neutral value."""
         ranges = {}

@@ -13,12 +13,12 @@ from inspect import isclass
 
 import numpy as np
 
-from classlens.adapters.openmm.stages.transform import REFUSALS, arguments
-from classlens.adapters.openmm.trusted_code import made
+from classlens.adapters.openmm.stages.transform import arguments, construct
+from classlens.adapters.openmm.trusted_code import build_own
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import Foreign, State
-from classlens.errors import ConfigError, DataError, MissingDependency, first_line, suggestion
+from classlens.errors import ConfigError, DataError, MissingDependency, suggestion
 from classlens.pipelines.lay_open import stage_of
 from classlens.user_code import users_code
 
@@ -36,18 +36,6 @@ def package(name: str, extra: str) -> Foreign:
         return import_module(name)
     except ModuleNotFoundError as error:
         raise MissingDependency(str(error.name), extra=extra) from error
-
-
-def constructed(kind: Foreign, settings: Mapping[str, Foreign], what: str) -> Foreign:
-    """An object of another package.
-
-    Raises:
-        ConfigError: it refuses its settings.
-    """
-    try:
-        return kind(**settings)
-    except REFUSALS as error:
-        raise ConfigError(f"{what}: {first_line(error)}") from error
 
 
 def torchvision_stage(settings: Settings, where: str) -> Stage:
@@ -74,7 +62,7 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     if any(isinstance(one, Mapping) for one in given.get("transforms") or ()):
         hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
         raise ConfigError(f"{what} takes transforms, not dicts, in training too", hint=hint)
-    stage = stage_of(constructed(kinds[name], given, what))
+    stage = stage_of(construct(kinds[name], given, what))
     return replace(stage, name=str(settings["type"]), settings=arguments(settings))
 
 
@@ -113,7 +101,7 @@ def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
     given = dict(arguments(settings))
     if "transforms" in given:
         given["transforms"] = [albumentation(module, one, where) for one in given["transforms"]]
-    return constructed(kind, given, f"{where}: {settings['type']}")
+    return construct(kind, given, f"{where}: {settings['type']}")
 
 
 def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
@@ -122,7 +110,7 @@ def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
     Raises:
         ConfigError: there is no such transform, or it refuses its settings.
     """
-    name, transform = str(settings["type"]), made(settings, "TRANSFORMS", modules, where)
+    name, transform = str(settings["type"]), build_own(settings, "TRANSFORMS", modules, where)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
         shape = np.shape(state.value)[:2]

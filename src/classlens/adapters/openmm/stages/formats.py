@@ -65,6 +65,7 @@ class Normalize(Format):
             raise ValueError(f"mean and std are three numbers each (grey: one), std without 0: {self.mean}, {self.std}")
 
     def convert(self, state: State) -> State:
+        """The normalised array; grey pictures have one number each for mean and std, and are shown in three channels."""
         mean, std = (tuple(map(float, values)) * (3 // len(values)) for values in (self.mean, self.std))
         encoding = Encoding("RGB" if self.to_rgb else "BGR", mean=mean, std=std)  # type: ignore[arg-type]
         flips = self.to_rgb and state.pixels.ndim == 3

@@ -20,13 +20,13 @@ from classlens.adapters.openmm.stages.transform import (
     COLOUR,
     NUMBER,
     PROBABILITY,
-    REFUSALS,
     Params,
     Rule,
     Setting,
     Transform,
     arguments,
     check_settings,
+    construct,
     is_number,
     named,
     one_of,
@@ -34,7 +34,7 @@ from classlens.adapters.openmm.stages.transform import (
 )
 from classlens.config.settings import Settings
 from classlens.dataset.decode import Pixels
-from classlens.errors import ConfigError, first_line, suggestion
+from classlens.errors import ConfigError, suggestion
 
 Extras = Mapping[str, Any]
 
@@ -245,11 +245,8 @@ def operation(settings: Settings, where: str) -> Operation:
     check_settings({"type": name, **given}, [*shared, *kind.extras, *filter(None, [kind.amount])], (), where)
     extras = {key: given.get(key, default) for key, default in kind.extras.items()}
     options = {key: given[key] for key in shared if key in given}
-    try:
-        made = Operation(name, given.get(kind.amount or ""), extras, **options)
-    except REFUSALS as error:
-        raise ConfigError(f"{where}: {name}: {first_line(error)}") from error
-    return tried(made, f"{where}: {name}")
+    options |= {"name": name, "amount": given.get(kind.amount or ""), "extras": extras}
+    return tried(construct(Operation, options, f"{where}: {name}"), f"{where}: {name}")
 
 
 def one(kind: str, **settings: Setting) -> Settings:

@@ -84,6 +84,7 @@ class Resize(Transform):
     interpolation: str = "bilinear"
 
     def check(self) -> None:
+        """Refuse a size that is missing or makes no sense, and names that the backend does not know."""
         check_resampling(self.backend, self.interpolation)
         factor = self.scale_factor
         if self.scale is None and factor is None:
@@ -95,6 +96,7 @@ class Resize(Transform):
             raise ValueError(f"scale_factor is a float or a tuple of two, not {factor!r}")
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        """Resample to the target, or to the largest size of the same shape within it."""
         height, width = pixels.shape[:2]
         if self.scale is None:
             factor = self.scale_factor

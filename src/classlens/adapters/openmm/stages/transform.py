@@ -54,11 +54,6 @@ def is_colour(value: Setting) -> bool:
     return isinstance(parts, (list, tuple)) and len(parts) == 3 and all(map(is_number, parts))
 
 
-def is_range(value: Setting) -> bool:
-    low, high = value
-    return bool(0 <= low <= high)
-
-
 Rule: TypeAlias = tuple[Callable[[Setting], bool], str]
 """What holds for a value that makes sense, and how a sentence about it goes on after its name."""
 
@@ -70,7 +65,7 @@ NOT_NEGATIVE: Rule = (lambda value: is_number(value) and value >= 0, "is a numbe
 NUMBER: Rule = (is_number, "is a number")
 PROBABILITY: Rule = (lambda value: is_number(value) and 0 <= value <= 1, "must lie in [0, 1]")
 PART: Rule = (lambda value: isinstance(value, float) and 0 <= value <= 1, "is a float and must lie in [0, 1]")
-RANGE: Rule = (is_range, "is a range (low, high), not below 0")
+RANGE: Rule = (lambda value: len(value) == 2 and 0 <= value[0] <= value[1], "is a range (low, high), not below 0")
 COLOUR: Rule = (is_colour, "is a number or three")
 
 
@@ -154,10 +149,15 @@ def record_of(kind: type[T], settings: Settings, where: str) -> T:
     known: Sequence[Field[Any]] = fields(kind)  # type: ignore[arg-type]
     required = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
     check_settings(settings, [field.name for field in known], required, where)
+    return construct(kind, arguments(settings), f"{where}: {settings['type']}")
+
+
+def construct(kind: Callable[..., T], settings: Mapping[str, Any], what: str) -> T:
+    """An object of any class, with a ConfigError about `what` if it refuses its settings."""
     try:
-        return kind(**arguments(settings))
+        return kind(**settings)
     except REFUSALS as error:
-        raise ConfigError(f"{where}: {settings['type']}: {first_line(error)}") from error
+        raise ConfigError(f"{what}: {first_line(error)}") from error
 
 
 def check_settings(settings: Settings, known: Sequence[str], required: Sequence[str], where: str) -> None:
