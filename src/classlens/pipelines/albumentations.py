@@ -14,16 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.dataset.state import Foreign
-from classlens.pipelines.listen import (
-    COLOURS,
-    Call,
-    attributes_kept,
-    jitter,
-    params_by_chance,
-    params_in_mapping,
-    probability,
-    why_idle,
-)
+from classlens.pipelines import listen
 
 
 def is_albumentations(transform: Foreign) -> bool:
@@ -37,16 +28,16 @@ def sample_of(value: Foreign) -> dict[str, Foreign]:
     return {"image": np.array(value.convert("RGB")) if isinstance(value, Pillow.Image) else np.asarray(value)}
 
 
-def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.Generator) -> Call:
+def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.Generator) -> listen.Call:
     """Run a transform or a nested composition, and report what every transform inside drew."""
     follow = follow_by_record if hasattr(package().Compose, "run_with_trace") else follow_by_params
     output, ran = follow(transform, sample_of(value), chance)
     if not ran:
-        return Call(output, {}, why_idle(probability(transform)))
+        return listen.Call(output, {}, listen.why_idle(listen.probability(transform)))
     if ran[0][0] is transform:
-        return Call(output, ran[0][1] or params_by_chance(transform, probability(transform)))
+        return listen.Call(output, ran[0][1] or listen.params_by_chance(transform, listen.probability(transform)))
     numbered = enumerate(ran, start=1)
-    return Call(output, {f"{number} {type(leaf).__name__}": params for number, (leaf, params) in numbered})
+    return listen.Call(output, {f"{number} {type(leaf).__name__}": params for number, (leaf, params) in numbered})
 
 
 def package() -> Foreign:
@@ -67,17 +58,17 @@ def follow_by_params(transform: Foreign, sample: dict[str, Foreign], chance: np.
     """The MIT releases: every transform keeps what it drew in `params`, and draws from the generators it is lent."""
     leaves = [part for part in parts_of(transform) if not is_composition(part)]
     python = random.Random(int(chance.integers(2**63)))
-    with attributes_kept(parts_of(transform), random_generator=chance, py_random=python, deterministic=False):
+    with listen.attributes_kept(parts_of(transform), random_generator=chance, py_random=python, deterministic=False):
         for leaf in leaves:
             leaf.params = {}
         output = transform(**sample)
-        return output, [(leaf, params_in_mapping(usual_params(leaf.params))) for leaf in leaves if leaf.params]
+        return output, [(leaf, listen.params_in_mapping(usual_params(leaf.params))) for leaf in leaves if leaf.params]
 
 
 def follow_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
     """AlbumentationsX: one call is seeded and recorded by the package itself; transforms are left as they were."""
     ran = []
-    with attributes_kept(parts_of(transform), deterministic=False):
+    with listen.attributes_kept(parts_of(transform), deterministic=False):
         wrapped = package().Compose([transform], telemetry=False)
         result = wrapped.run_with_trace(invocation_seed=int(chance.integers(2**63)), **sample)
         for record in result.records:
@@ -94,11 +85,11 @@ def recorded_params(leaf: Foreign, params: Mapping[str, Foreign]) -> Mapping[str
     own = usual_params((leaf.params or {}).get("params", {}))
     boxes = {name: value for name, value in own.items() if name in BOX}
     if boxes:
-        return params_in_mapping(boxes)
+        return listen.params_in_mapping(boxes)
     settings = leaf.get_transform_init_args()
     params = {name.removesuffix("_range"): value for name, value in params.items() if value != settings.get(name)}
     order = [name for name in own.get("order") or () if name in params]
-    return params_in_mapping({name: params[name] for name in dict.fromkeys([*order, *params])})
+    return listen.params_in_mapping({name: params[name] for name in dict.fromkeys([*order, *params])})
 
 
 def usual_params(params: Mapping[str, Foreign]) -> dict[str, Foreign]:
@@ -113,8 +104,8 @@ def usual_params(params: Mapping[str, Foreign]) -> dict[str, Foreign]:
         shown["angle"] = degrees(atan2(matrix[0][1], matrix[0][0]))
     if isinstance(shown.get("scale"), Mapping):
         shown["scale"] = tuple(shown["scale"].values())
-    if {"order", *COLOURS} <= shown.keys() and all(isinstance(place, int) for place in shown["order"]):
-        return jitter(shown["order"], shown)
+    if {"order", *listen.COLOURS} <= shown.keys() and all(isinstance(place, int) for place in shown["order"]):
+        return listen.jitter(shown["order"], shown)
     return shown
 
 

@@ -8,17 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 
 from classlens.dataset.state import Foreign, array_of, with_picture
-from classlens.pipelines.listen import (
-    COLOURS,
-    Call,
-    attributes_kept,
-    is_default,
-    jitter,
-    params_by_chance,
-    plain_params,
-    probability,
-    why_idle,
-)
+from classlens.pipelines import listen
 
 SEQUENCES = ("AugmentationSequential", "ImageSequential")
 """Containers that run their members one after the other."""
@@ -46,24 +36,24 @@ def in_order(transform: Foreign) -> Sequence[Foreign] | None:
     return list(transform.children())
 
 
-def watch_kornia(transform: Foreign, value: Foreign) -> Call:
+def watch_kornia(transform: Foreign, value: Foreign) -> listen.Call:
     """Run an augmentation on the picture of a sample and read what it drew."""
-    with attributes_kept(transform.modules()):  # kornia writes its records into them
+    with listen.attributes_kept(transform.modules()):  # kornia writes its records into them
         output = with_picture(value, lambda picture: transform(as_tensor(picture)))
         ran = list(records(type(transform).__name__, transform._params))
         single = isinstance(transform._params, Mapping)
     if type(transform).__name__ in MIXING:
-        return Call(output, {}, ALONE)
+        return listen.Call(output, {}, ALONE)
     if not ran:
-        return Call(output, {}, why_idle(chance_of(transform)))
+        return listen.Call(output, {}, listen.why_idle(chance_of(transform)))
     if single:
-        return Call(output, ran[0][1] or params_by_chance(transform, chance_of(transform)))
-    return Call(output, {f"{number} {name}": params for number, (name, params) in enumerate(ran, start=1)})
+        return listen.Call(output, ran[0][1] or listen.params_by_chance(transform, chance_of(transform)))
+    return listen.Call(output, {f"{number} {name}": params for number, (name, params) in enumerate(ran, start=1)})
 
 
 def chance_of(transform: Foreign) -> float | None:
     """With what probability an augmentation acts: its two dice, that of the batch and that of the sample."""
-    alone = probability(transform)
+    alone = listen.probability(transform)
     return None if alone is None else alone * float(getattr(transform, "p_batch", 1.0))
 
 
@@ -88,11 +78,11 @@ def records(name: str, data: Foreign) -> Iterator[tuple[str, Mapping[str, object
 def params_of_one(name: str, params: Mapping[str, Foreign]) -> dict[str, object]:
     """Boxes as (left, top, width, height), colour factors in the order in which they act, everything else by name."""
     if "order" in params:
-        return jitter(params["order"], {colour: params.get(f"{colour}_factor") for colour in COLOURS})
+        return listen.jitter(params["order"], {colour: params.get(f"{colour}_factor") for colour in listen.COLOURS})
     if {"xs", "ys", "widths", "heights"} <= params.keys():
         return {"erase": tuple(int(params[side][0]) for side in ("xs", "ys", "widths", "heights"))}
     if "src" in params and "dst" in params and ("Crop" in name or "Resize" in name):
         (left, top), _, (right, bottom), _ = (tuple(map(int, corner)) for corner in params["src"][0])
         return {"box": (left, top, right - left + 1, bottom - top + 1)} if name.startswith("Random") else {}
-    values = plain_params({RENAMED.get(key, key): value for key, value in params.items() if key not in HIDDEN})
-    return {key: value for key, value in values.items() if not is_default(value)}
+    values = listen.plain_params({RENAMED.get(key, key): value for key, value in params.items() if key not in HIDDEN})
+    return {key: value for key, value in values.items() if not listen.is_default(value)}

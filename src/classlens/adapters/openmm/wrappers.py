@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from classlens.adapters.openmm.stages.transform import Setting, named
+from classlens.adapters.openmm.stages.rules import Setting
+from classlens.adapters.openmm.stages.transform import named
 from classlens.adapters.openmm.trusted_code import build_own
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Sample

@@ -8,31 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from classlens.adapters.openmm.stages.colours import ColorJitter, Lighting, RandomGrayscale
-from classlens.adapters.openmm.stages.crops import (
-    EfficientNetCenterCrop,
-    EfficientNetRandomCrop,
-    MAERandomResizedCrop,
-    RandomCrop,
-    RandomResizedCrop,
-    two_pictures,
-)
+from classlens.adapters.openmm.stages import colours, crops, shapes_and_flips
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
 from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, LOADER, check_folded, format_stage
 from classlens.adapters.openmm.stages.mask_generators import MASKS, mask_stage
 from classlens.adapters.openmm.stages.nested import NESTED, nested_stage
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.shapes_and_flips import (
-    CenterCrop,
-    Pad,
-    RandomChoiceResize,
-    RandomErasing,
-    RandomFlip,
-    RandomResize,
-    RandomTranslatePad,
-    Resize,
-    ResizeEdge,
-)
 from classlens.adapters.openmm.stages.transform import NOTHING, Transform, arguments, named, record_of, stage_of, tried
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
@@ -42,27 +23,23 @@ from classlens.dataset.state import State
 from classlens.errors import ConfigError, suggestion
 from classlens.image import Encoding, Image
 
-DETERMINISTIC: Mapping[str, type[Transform]] = {
-    kind.__name__: kind for kind in (Resize, ResizeEdge, CenterCrop, EfficientNetCenterCrop, Pad)
+TRANSFORMS: Mapping[str, type[Transform]] = {
+    name: kind
+    for module in (shapes_and_flips, crops, colours)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and issubclass(kind, Transform) and kind.__module__ == module.__name__
 }
-RANDOM: Mapping[str, type[Transform]] = {
-    kind.__name__: kind
-    for kind in (
-        *(RandomFlip, RandomCrop, RandomResizedCrop, EfficientNetRandomCrop, MAERandomResizedCrop),
-        *(ColorJitter, Lighting, RandomGrayscale, RandomErasing),
-        *(RandomResize, RandomChoiceResize, RandomTranslatePad),
-    )
-}
+DETERMINISTIC = ("Resize", "ResizeEdge", "CenterCrop", "EfficientNetCenterCrop", "Pad")
 POLICIES = {"RandAugment": rand_augment, "AutoAugment": auto_augment}
 SPECIAL: Mapping[str, Callable[[Settings, str], Stage]] = {
     **dict.fromkeys(FORMATS, format_stage),
     **dict.fromkeys(MASKS, mask_stage),
     **dict.fromkeys(("Albumentations", "Albu"), albumentations_stage),
-    "RandomResizedCropAndInterpolationWithTwoPic": two_pictures,
+    "RandomResizedCropAndInterpolationWithTwoPic": crops.two_pictures,
 }
 """Transforms that do more, or less, than making one picture out of another."""
 
-NATIVE = (*DETERMINISTIC, *RANDOM, *POLICIES, *NESTED, *SPECIAL, *KINDS, LOADER, *FOLDED)
+NATIVE = (*TRANSFORMS, *POLICIES, *NESTED, *SPECIAL, *KINDS, LOADER, *FOLDED)
 
 
 def is_native(name: str) -> bool:
@@ -122,9 +99,8 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
 def transform(settings: Settings, where: str) -> Transform | None:
     """The native transform of that type, or None."""
     name = str(settings["type"])
-    kind = DETERMINISTIC.get(name) or RANDOM.get(name)
-    if kind is not None:
-        return tried(record_of(kind, settings, where), f"{where}: {name}")
+    if name in TRANSFORMS and name not in SPECIAL:
+        return tried(record_of(TRANSFORMS[name], settings, where), f"{where}: {name}")
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
@@ -150,9 +126,9 @@ def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Imag
         if name in FOLDED or name in FORMATS or name == LOADER:
             continue
         if name not in DETERMINISTIC:
-            kind = "a random stage" if name in RANDOM or name in POLICIES else "no deterministic stage known here"
+            kind = "a random stage" if name in TRANSFORMS or name in POLICIES else "no deterministic stage known here"
             raise ConfigError(f"{stage}: {name} is {kind}")
-        steps.append(record_of(DETERMINISTIC[name], settings, stage))
+        steps.append(record_of(TRANSFORMS[name], settings, stage))
     return partial(prepare, steps)
 
 

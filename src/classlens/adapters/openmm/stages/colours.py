@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageEnhance
 
-from classlens.adapters.openmm.stages.transform import PROBABILITY, Params, Transform, one_of
+from classlens.adapters.openmm.stages import rules
+from classlens.adapters.openmm.stages.transform import Params, Transform
 from classlens.dataset.decode import Pixels
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -155,7 +156,7 @@ class ColorJitter(Transform):
     saturation: float | Sequence[float] = 0.0
     hue: float | Sequence[float] = 0.0
     backend: str | None = "pillow"
-    rules: ClassVar = {"backend": one_of("cv2", "pillow", None)}
+    rules: ClassVar = {"backend": rules.one_of("cv2", "pillow", None)}
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The range of every factor that is not fixed at its neutral value."""
@@ -239,9 +240,9 @@ class RandomGrayscale(Transform):
     channel_weights: Sequence[float] | None = (1.0, 1.0, 1.0)
     color_format: str = "bgr"
     rules: ClassVar = {
-        "prob": PROBABILITY,
+        "prob": rules.PROBABILITY,
         "channel_weights": (lambda value: value is None or len(value) == 3, "are three numbers, one per channel"),
-        "color_format": one_of("bgr", "rgb", "hsv"),
+        "color_format": rules.one_of("bgr", "rgb", "hsv"),
     }
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:

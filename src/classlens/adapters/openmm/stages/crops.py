@@ -11,22 +11,10 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image as Pillow
 
+from classlens.adapters.openmm.stages import rules
+from classlens.adapters.openmm.stages.rules import pair
 from classlens.adapters.openmm.stages.shapes_and_flips import BORDERS, add_border, check_resampling, resize
-from classlens.adapters.openmm.stages.transform import (
-    COUNT,
-    NOT_NEGATIVE,
-    RANGE,
-    SIDES,
-    WHOLE,
-    Params,
-    Transform,
-    arguments,
-    one_of,
-    pair,
-    record_of,
-    stage_of,
-    tried,
-)
+from classlens.adapters.openmm.stages.transform import Params, Transform, arguments, record_of, stage_of, tried
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.decode import Pixels
@@ -89,7 +77,7 @@ class EfficientNetCenterCrop(Transform):
     crop_padding: int = 32
     interpolation: str = "bicubic"
     backend: str = "cv2"
-    rules: ClassVar = {"crop_size": WHOLE, "crop_padding": NOT_NEGATIVE}
+    rules: ClassVar = {"crop_size": rules.WHOLE, "crop_padding": rules.NOT_NEGATIVE}
 
     def check(self) -> None:
         check_resampling(self.backend, self.interpolation)
@@ -112,12 +100,12 @@ class RandomCrop(Transform):
     padding_mode: str = "constant"
     both_sides: bool = False
     rules: ClassVar = {
-        "crop_size": SIDES,
+        "crop_size": rules.SIDES,
         "padding": (
             lambda value: not isinstance(value, list) and (not isinstance(value, tuple) or len(value) in (2, 4)),
             "is a whole number or a tuple of 2 or 4",
         ),
-        "padding_mode": one_of(*BORDERS),
+        "padding_mode": rules.one_of(*BORDERS),
     }
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
@@ -155,7 +143,12 @@ class RandomResizedCrop(Transform):
     max_attempts: int = 10
     interpolation: str = "bilinear"
     backend: str = "cv2"
-    rules: ClassVar = {"scale": SIDES, "crop_ratio_range": RANGE, "aspect_ratio_range": RANGE, "max_attempts": COUNT}
+    rules: ClassVar = {
+        "scale": rules.SIDES,
+        "crop_ratio_range": rules.RANGE,
+        "aspect_ratio_range": rules.RANGE,
+        "max_attempts": rules.COUNT,
+    }
 
     def check(self) -> None:
         check_resampling(self.backend, self.interpolation)
@@ -190,9 +183,9 @@ class MAERandomResizedCrop(Transform):
     interpolation: int = int(Pillow.Resampling.BILINEAR)
     rules: ClassVar = {
         "interpolation": (lambda value: isinstance(value, int), "is one of Pillow's numbers here"),
-        "size": SIDES,
-        "scale": RANGE,
-        "ratio": RANGE,
+        "size": rules.SIDES,
+        "scale": rules.RANGE,
+        "ratio": rules.RANGE,
     }
 
     def check(self) -> None:
@@ -230,12 +223,12 @@ class EfficientNetRandomCrop(Transform):
     max_attempts: int = 10
     backend: str = "cv2"
     rules: ClassVar = {
-        "scale": WHOLE,
-        "crop_ratio_range": RANGE,
-        "aspect_ratio_range": RANGE,
-        "max_attempts": COUNT,
-        "min_covered": NOT_NEGATIVE,
-        "crop_padding": NOT_NEGATIVE,
+        "scale": rules.WHOLE,
+        "crop_ratio_range": rules.RANGE,
+        "aspect_ratio_range": rules.RANGE,
+        "max_attempts": rules.COUNT,
+        "min_covered": rules.NOT_NEGATIVE,
+        "crop_padding": rules.NOT_NEGATIVE,
     }
 
     def check(self) -> None:
@@ -289,8 +282,8 @@ class RandomResizedCropAndInterpolationWithTwoPic(Transform):
     rules: ClassVar = {
         "size": SIZE,
         "second_size": (lambda size: size is None or SIZE[0](size), SIZE[1]),
-        "scale": RANGE,
-        "ratio": RANGE,
+        "scale": rules.RANGE,
+        "ratio": rules.RANGE,
     }
 
     def check(self) -> None:

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages.transform import Record, arguments, check_settings, is_number, record_of
+from classlens.adapters.openmm.stages.rules import Record, is_number
+from classlens.adapters.openmm.stages.transform import arguments, check_settings, record_of
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import State

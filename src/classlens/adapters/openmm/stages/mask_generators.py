@@ -10,17 +10,9 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from classlens.adapters.openmm.stages.transform import (
-    ABOVE_0,
-    COUNT,
-    NOT_NEGATIVE,
-    NUMBER,
-    WHOLE,
-    Record,
-    arguments,
-    is_number,
-    record_of,
-)
+from classlens.adapters.openmm.stages import rules
+from classlens.adapters.openmm.stages.rules import Record, is_number
+from classlens.adapters.openmm.stages.transform import arguments, record_of
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.decode import Pixels
@@ -42,7 +34,12 @@ class SimMIMMaskGenerator(Record):
     mask_patch_size: int = 32
     model_patch_size: int = 4
     mask_ratio: float = 0.6
-    rules: ClassVar = {"input_size": COUNT, "mask_patch_size": WHOLE, "model_patch_size": WHOLE, "mask_ratio": NUMBER}
+    rules: ClassVar = {
+        "input_size": rules.COUNT,
+        "mask_patch_size": rules.WHOLE,
+        "model_patch_size": rules.WHOLE,
+        "mask_ratio": rules.NUMBER,
+    }
 
     def check(self) -> None:
         if self.input_size % self.mask_patch_size or self.mask_patch_size % self.model_patch_size:
@@ -73,10 +70,10 @@ class BEiTMaskGenerator(Record):
     min_aspect: float = 0.3
     max_aspect: float | None = None
     rules: ClassVar = {
-        "min_aspect": ABOVE_0,
-        "max_aspect": (lambda value: not value or ABOVE_0[0](value), "must be above 0"),
-        "num_masking_patches": COUNT,
-        "min_num_patches": NOT_NEGATIVE,
+        "min_aspect": rules.ABOVE_0,
+        "max_aspect": (lambda value: not value or rules.ABOVE_0[0](value), "must be above 0"),
+        "num_masking_patches": rules.COUNT,
+        "min_num_patches": rules.NOT_NEGATIVE,
         "max_num_patches": (lambda value: value is None or (is_number(value) and value >= 1), "is 1 or more"),
     }
 

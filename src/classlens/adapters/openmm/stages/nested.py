@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from classlens.adapters.openmm.stages.transform import arguments, check_settings, is_number
+from classlens.adapters.openmm.stages.rules import is_number
+from classlens.adapters.openmm.stages.transform import arguments, check_settings
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import State

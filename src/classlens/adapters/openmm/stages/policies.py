@@ -14,22 +14,16 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
-from classlens.adapters.openmm.stages import colours
+from classlens.adapters.openmm.stages import colours, rules
+from classlens.adapters.openmm.stages.rules import Rule, Setting, is_number
 from classlens.adapters.openmm.stages.shapes_and_flips import CV2
 from classlens.adapters.openmm.stages.transform import (
-    COLOUR,
-    NUMBER,
-    PROBABILITY,
     Params,
-    Rule,
-    Setting,
     Transform,
     arguments,
     check_settings,
     construct,
-    is_number,
     named,
-    one_of,
     tried,
 )
 from classlens.config.settings import Settings
@@ -130,11 +124,11 @@ SHARED = ("prob", "random_negative_prob", "magnitude_level", "magnitude_range", 
 
 STD: Rule = (lambda value: value == "inf" or is_number(value), "is a number or 'inf'")
 EXTRAS: Mapping[str, Rule] = {
-    "pad_val": COLOUR,
-    "thr": NUMBER,
+    "pad_val": rules.COLOUR,
+    "thr": rules.NUMBER,
     "center": (lambda value: value is None or (isinstance(value, tuple) and len(value) == 2), "is a tuple (x, y)"),
     "direction": (lambda value: value in ("horizontal", "vertical"), "is horizontal or vertical"),
-    "interpolation": one_of(*CV2),
+    "interpolation": rules.one_of(*CV2),
 }
 """What else an operation may be told, and what it must be."""
 
@@ -153,10 +147,10 @@ class Operation(Transform):
     magnitude_std: float | str = 0.0
     total_level: float = 10
     rules: ClassVar = {
-        "prob": PROBABILITY,
-        "random_negative_prob": PROBABILITY,
+        "prob": rules.PROBABILITY,
+        "random_negative_prob": rules.PROBABILITY,
         "magnitude_std": STD,
-        "magnitude_level": NUMBER,
+        "magnitude_level": rules.NUMBER,
         "total_level": (lambda value: is_number(value) and value != 0, "is a number other than 0"),
     }
 

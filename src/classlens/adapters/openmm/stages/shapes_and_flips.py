@@ -13,17 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages.transform import (
-    COLOUR,
-    PART,
-    WHOLE,
-    Params,
-    Transform,
-    arguments,
-    is_colour,
-    one_of,
-    pair,
-)
+from classlens.adapters.openmm.stages import rules
+from classlens.adapters.openmm.stages.rules import pair
+from classlens.adapters.openmm.stages.transform import Params, Transform, arguments
 from classlens.dataset.decode import Pixels
 from classlens.errors import DataError, suggestion
 
@@ -122,7 +114,7 @@ class ResizeEdge(Transform):
     edge: str = "short"
     backend: str = "cv2"
     interpolation: str = "bilinear"
-    rules: ClassVar = {"scale": WHOLE, "edge": one_of("short", "long", "width", "height")}
+    rules: ClassVar = {"scale": rules.WHOLE, "edge": rules.one_of("short", "long", "width", "height")}
 
     def check(self) -> None:
         check_resampling(self.backend, self.interpolation)
@@ -145,7 +137,7 @@ class Pad(Transform):
     pad_val: int | Mapping[str, Any] = 0
     padding_mode: str = "constant"
     rules: ClassVar = {
-        "padding_mode": one_of(*BORDERS),
+        "padding_mode": rules.one_of(*BORDERS),
         "pad_val": (lambda value: isinstance(value, int | Mapping), "is a whole number or a dict with 'img'"),
         "size_divisor": (lambda value: value is None or value > 0, "must be above 0"),
     }
@@ -260,7 +252,7 @@ class RandomResize(Transform):
     backend: str = "cv2"
     interpolation: str = "bilinear"
     rules: ClassVar = {
-        "resize_type": one_of("Resize"),
+        "resize_type": rules.one_of("Resize"),
         "scale": (
             lambda scale: isinstance(scale, tuple | list) and len(scale) == 2,
             "is a tuple (width, height), or a list of two of them",
@@ -303,7 +295,7 @@ class RandomChoiceResize(Transform):
     edge: str = "short"
     backend: str = "cv2"
     interpolation: str = "bilinear"
-    rules: ClassVar = {"resize_type": one_of("Resize", "ResizeEdge")}
+    rules: ClassVar = {"resize_type": rules.one_of("Resize", "ResizeEdge")}
 
     def check(self) -> None:
         kind = int if self.resize_type == "ResizeEdge" else tuple
@@ -339,7 +331,7 @@ class RandomTranslatePad(Transform):
 
     size: int = 640
     aug_translate: bool = False
-    rules: ClassVar = {"size": WHOLE}
+    rules: ClassVar = {"size": rules.WHOLE}
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """Where the picture begins: x, y."""
@@ -352,6 +344,7 @@ class RandomTranslatePad(Transform):
         return {"corner": (x, y)}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        """Lay the picture onto the square."""
         height, width = pixels.shape[:2]
         middle = round((self.size - width) / 2 - 0.1), round((self.size - height) / 2 - 0.1)
         x, y = params.get("corner", middle)
@@ -375,10 +368,10 @@ class RandomErasing(Transform):
     fill_color: float | Sequence[float] = (128, 128, 128)
     fill_std: float | Sequence[float] | None = None
     rules: ClassVar = {
-        **dict.fromkeys(("erase_prob", "min_area_ratio", "max_area_ratio"), PART),
-        "fill_color": COLOUR,
-        "fill_std": (lambda value: value is None or is_colour(value), COLOUR[1]),
-        "mode": one_of("const", "rand"),
+        **dict.fromkeys(("erase_prob", "min_area_ratio", "max_area_ratio"), rules.PART),
+        "fill_color": rules.COLOUR,
+        "fill_std": (lambda value: value is None or rules.is_colour(value), rules.COLOUR[1]),
+        "mode": rules.one_of("const", "rand"),
     }
 
     def check(self) -> None:

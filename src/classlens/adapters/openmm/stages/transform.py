@@ -7,14 +7,14 @@ parameters give the same picture, and each half can be compared with another imp
 Whatever is wrong with settings is a ConfigError that names the stage, raised when the pipeline is built.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, replace
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
 
+from classlens.adapters.openmm.stages.rules import Record
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.decode import Pixels
@@ -24,9 +24,6 @@ from classlens.errors import ConfigError, DataError, first_line, suggestion
 
 Params: TypeAlias = Mapping[str, Any]
 NOTHING: Params = {}
-Setting: TypeAlias = Any
-"""One value of a config; whoever uses it checks what it is."""
-
 REFUSALS = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError),
     *(ValueError, cv2.error),
@@ -35,58 +32,6 @@ REFUSALS = (
 
 PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 """A made-up picture."""
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not math.isnan(value)
-
-
-def pair(value: int | Sequence[int]) -> tuple[int, int]:
-    """One number for both sides, or two numbers."""
-    if isinstance(value, int):
-        return value, value
-    first, second = value
-    return int(first), int(second)
-
-
-def is_colour(value: Setting) -> bool:
-    parts = [value] * 3 if is_number(value) else value
-    return isinstance(parts, (list, tuple)) and len(parts) == 3 and all(map(is_number, parts))
-
-
-Rule: TypeAlias = tuple[Callable[[Setting], bool], str]
-"""What holds for a value that makes sense, and how a sentence about it goes on after its name."""
-
-SIDES: Rule = (lambda value: all(side > 0 for side in pair(value)), "must be above 0")
-ABOVE_0: Rule = (lambda value: is_number(value) and value > 0, "must be above 0")
-WHOLE: Rule = (lambda value: isinstance(value, int) and value > 0 and value is not True, "is a whole number above 0")
-COUNT: Rule = (lambda value: isinstance(value, int) and value >= 0, "is a whole number and not below 0")
-NOT_NEGATIVE: Rule = (lambda value: is_number(value) and value >= 0, "is a number and not below 0")
-NUMBER: Rule = (is_number, "is a number")
-PROBABILITY: Rule = (lambda value: is_number(value) and 0 <= value <= 1, "must lie in [0, 1]")
-PART: Rule = (lambda value: isinstance(value, float) and 0 <= value <= 1, "is a float and must lie in [0, 1]")
-RANGE: Rule = (lambda value: len(value) == 2 and 0 <= value[0] <= value[1], "is a range (low, high), not below 0")
-COLOUR: Rule = (is_colour, "is a number or three")
-
-
-def one_of(*names: str | None) -> Rule:
-    return lambda value: value in names, f"is one of {', '.join(filter(None, names))}"
-
-
-class Record:
-    """The settings of a stage, checked one by one by the `rules` of their names, and then together."""
-
-    rules: ClassVar[Mapping[str, Rule]] = {}
-
-    def __post_init__(self) -> None:
-        for name, (holds, words) in self.rules.items():
-            value = getattr(self, name)
-            if not holds(value):
-                raise ValueError(f"{name} {words}, not {value!r}")
-        self.check()
-
-    def check(self) -> None:
-        """Refuse settings that do not go together, with a ValueError."""
 
 
 class Transform(Record):
