@@ -5,16 +5,17 @@ Deterministic stages give the pixels of mmpretrain 1.2; random ones give them fo
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from classlens.adapters.openmm.stages import colours, crops, shapes_and_flips
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
-from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, LOADER, check_folded, format_stage
-from classlens.adapters.openmm.stages.mask_generators import MASKS, mask_stage
+from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, LOADER, check_folded
+from classlens.adapters.openmm.stages.mask_generators import MASKS
 from classlens.adapters.openmm.stages.nested import NESTED, nested_stage
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.transform import NOTHING, Transform, arguments, named, record_of, stage_of, tried
+from classlens.adapters.openmm.stages.transform import NOTHING, Step, Transform, arguments, named, record_of, tried
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.decode import read_bytes
@@ -23,23 +24,20 @@ from classlens.dataset.state import State
 from classlens.errors import ConfigError, suggestion
 from classlens.image import Encoding, Image
 
-TRANSFORMS: Mapping[str, type[Transform]] = {
-    name: kind
-    for module in (shapes_and_flips, crops, colours)
-    for name, kind in vars(module).items()
-    if isinstance(kind, type) and issubclass(kind, Transform) and kind.__module__ == module.__name__
+STEPS: Mapping[str, type[Step]] = {
+    **{
+        name: kind
+        for module in (shapes_and_flips, crops, colours)
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and issubclass(kind, Transform) and kind.__module__ == module.__name__
+    },
+    **FORMATS,
+    **MASKS,
 }
 DETERMINISTIC = ("Resize", "ResizeEdge", "CenterCrop", "EfficientNetCenterCrop", "Pad")
 POLICIES = {"RandAugment": rand_augment, "AutoAugment": auto_augment}
-SPECIAL: Mapping[str, Callable[[Settings, str], Stage]] = {
-    **dict.fromkeys(FORMATS, format_stage),
-    **dict.fromkeys(MASKS, mask_stage),
-    **dict.fromkeys(("Albumentations", "Albu"), albumentations_stage),
-    "RandomResizedCropAndInterpolationWithTwoPic": crops.two_pictures,
-}
-"""Transforms that do more, or less, than making one picture out of another."""
-
-NATIVE = (*TRANSFORMS, *POLICIES, *NESTED, *SPECIAL, *KINDS, LOADER, *FOLDED)
+ALBUMENTATIONS = ("Albumentations", "Albu")
+NATIVE = (*STEPS, *POLICIES, *NESTED, *ALBUMENTATIONS, *KINDS, LOADER, *FOLDED)
 
 
 def is_native(name: str) -> bool:
@@ -79,15 +77,15 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
     """One transform as a stage."""
     original, settings = settings, named(settings)
     name = str(settings["type"])
-    if name in SPECIAL:
-        return SPECIAL[name](settings, where)
+    if name in ALBUMENTATIONS:
+        return albumentations_stage(settings, where)
     if name in NESTED:
         return nested_stage(settings, where, lambda inner, place: build_stages(inner, where=place, trusted=trusted))
     if name.startswith("torchvision/"):
         return torchvision_stage(settings, where)
-    native = transform(settings, where)
-    if native is not None:
-        return stage_of(name, native, settings)
+    step = transform(settings, where)
+    if step is not None:
+        return Stage(name, step.run, arguments(settings), draws_globally=False)
     if trusted is not None:
         return own_stage(original, trusted, where)
     near = suggestion(name, NATIVE)
@@ -96,11 +94,12 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
     raise ConfigError(f"{where}: no transform named {name!r}", hint=hint)
 
 
-def transform(settings: Settings, where: str) -> Transform | None:
-    """The native transform of that type, or None."""
+def transform(settings: Settings, where: str) -> Step | None:
+    """The native stage of that type, or None."""
     name = str(settings["type"])
-    if name in TRANSFORMS and name not in SPECIAL:
-        return tried(record_of(TRANSFORMS[name], settings, where), f"{where}: {name}")
+    if name in STEPS:
+        step = record_of(STEPS[name], settings, where)
+        return tried(step, f"{where}: {name}") if isinstance(step, Transform) else step
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
@@ -108,10 +107,10 @@ def transform(settings: Settings, where: str) -> Transform | None:
 
 def member(settings: Settings, where: str) -> Transform:
     """One policy of AutoAugment or RandAugment, which may be any transform that makes one picture of another."""
-    native = transform(settings, where)
-    if native is None:
+    step = transform(settings, where)
+    if not isinstance(step, Transform) or type(step).run is not Transform.run:
         raise ConfigError(f"{where}: no operation named {settings['type']!r}", hint=suggestion(settings["type"], KINDS))
-    return native
+    return step
 
 
 def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:
@@ -120,15 +119,15 @@ def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Imag
     Raises:
         ConfigError: it has a random or unknown stage.
     """
-    steps: list[Transform] = []
+    steps: list[Any] = []
     for position, settings in enumerate(map(named, pipeline)):
         name, stage = str(settings["type"]), f"{where}: stage {position + 1}"
         if name in FOLDED or name in FORMATS or name == LOADER:
             continue
         if name not in DETERMINISTIC:
-            kind = "a random stage" if name in TRANSFORMS or name in POLICIES else "no deterministic stage known here"
+            kind = "a random stage" if name in STEPS or name in POLICIES else "no deterministic stage known here"
             raise ConfigError(f"{stage}: {name} is {kind}")
-        steps.append(record_of(TRANSFORMS[name], settings, stage))
+        steps.append(record_of(STEPS[name], settings, stage))
     return partial(prepare, steps)
 
 

@@ -156,7 +156,7 @@ class ColorJitter(Transform):
     saturation: float | Sequence[float] = 0.0
     hue: float | Sequence[float] = 0.0
     backend: str | None = "pillow"
-    rules: ClassVar = {"backend": rules.one_of("cv2", "pillow", None)}
+    checks: ClassVar = {"backend": rules.one_of("cv2", "pillow", None)}
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The range of every factor that is not fixed at its neutral value."""
@@ -209,7 +209,7 @@ class Lighting(Transform):
     alphastd: float = 0.1
     to_rgb: bool = False
     wrapped: bool = True
-    rules: ClassVar = {
+    checks: ClassVar = {
         "alphastd": (lambda value: isinstance(value, float), "is a float"),
         "eigval": (lambda value: np.ndim(value) == 1, "is a list of numbers"),
     }
@@ -239,7 +239,7 @@ class RandomGrayscale(Transform):
     keep_channels: bool = False
     channel_weights: Sequence[float] | None = (1.0, 1.0, 1.0)
     color_format: str = "bgr"
-    rules: ClassVar = {
+    checks: ClassVar = {
         "prob": rules.PROBABILITY,
         "channel_weights": (lambda value: value is None or len(value) == 3, "are three numbers, one per channel"),
         "color_format": rules.one_of("bgr", "rgb", "hsv"),

@@ -14,9 +14,8 @@ from PIL import Image as Pillow
 from classlens.adapters.openmm.stages import rules
 from classlens.adapters.openmm.stages.rules import pair
 from classlens.adapters.openmm.stages.shapes_and_flips import BORDERS, add_border, check_resampling, resize
-from classlens.adapters.openmm.stages.transform import Params, Transform, arguments, record_of, stage_of, tried
-from classlens.config.settings import Settings
-from classlens.dataset.dataset import Outcome, Stage
+from classlens.adapters.openmm.stages.transform import Params, Transform
+from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
 
@@ -77,7 +76,7 @@ class EfficientNetCenterCrop(Transform):
     crop_padding: int = 32
     interpolation: str = "bicubic"
     backend: str = "cv2"
-    rules: ClassVar = {"crop_size": rules.WHOLE, "crop_padding": rules.NOT_NEGATIVE}
+    checks: ClassVar = {"crop_size": rules.WHOLE, "crop_padding": rules.NOT_NEGATIVE}
 
     def check(self) -> None:
         check_resampling(self.backend, self.interpolation)
@@ -99,7 +98,7 @@ class RandomCrop(Transform):
     pad_val: float | Sequence[float] = 0
     padding_mode: str = "constant"
     both_sides: bool = False
-    rules: ClassVar = {
+    checks: ClassVar = {
         "crop_size": rules.SIDES,
         "padding": (
             lambda value: not isinstance(value, list) and (not isinstance(value, tuple) or len(value) in (2, 4)),
@@ -143,7 +142,7 @@ class RandomResizedCrop(Transform):
     max_attempts: int = 10
     interpolation: str = "bilinear"
     backend: str = "cv2"
-    rules: ClassVar = {
+    checks: ClassVar = {
         "scale": rules.SIDES,
         "crop_ratio_range": rules.RANGE,
         "aspect_ratio_range": rules.RANGE,
@@ -181,7 +180,7 @@ class MAERandomResizedCrop(Transform):
     scale: Span = (0.08, 1.0)
     ratio: Span = (3 / 4, 4 / 3)
     interpolation: int = int(Pillow.Resampling.BILINEAR)
-    rules: ClassVar = {
+    checks: ClassVar = {
         "interpolation": (lambda value: isinstance(value, int), "is one of Pillow's numbers here"),
         "size": rules.SIDES,
         "scale": rules.RANGE,
@@ -222,7 +221,7 @@ class EfficientNetRandomCrop(Transform):
     aspect_ratio_range: Span = (3 / 4, 4 / 3)
     max_attempts: int = 10
     backend: str = "cv2"
-    rules: ClassVar = {
+    checks: ClassVar = {
         "scale": rules.WHOLE,
         "crop_ratio_range": rules.RANGE,
         "aspect_ratio_range": rules.RANGE,
@@ -279,7 +278,7 @@ class RandomResizedCropAndInterpolationWithTwoPic(Transform):
     ratio: Span = (3 / 4, 4 / 3)
     interpolation: str | Sequence[str] = "bilinear"
     second_interpolation: str = "lanczos"
-    rules: ClassVar = {
+    checks: ClassVar = {
         "size": SIZE,
         "second_size": (lambda size: size is None or SIZE[0](size), SIZE[1]),
         "scale": rules.RANGE,
@@ -320,17 +319,10 @@ class RandomResizedCropAndInterpolationWithTwoPic(Transform):
         side = pair(self.second_size or self.size)
         return resize(cut(pixels, params["box"]), *side, interpolation=self.second_interpolation, backend="cv2")
 
-
-def two_pictures(settings: Settings, where: str) -> Stage:
-    """BEiT's crop as a stage: two views, or one picture without `second_size`."""
-    name = str(settings["type"])
-    crop = tried(record_of(RandomResizedCropAndInterpolationWithTwoPic, settings, where), f"{where}: {name}")
-    if crop.second_size is None:
-        return stage_of(name, crop, settings)
-
-    def apply(state: State, random: np.random.Generator) -> Outcome:
-        params = crop.sample_params(state.pixels, random)
-        pictures = crop.apply(state.pixels, params), crop.second(state.pixels, params)
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        """Two views, or one picture without `second_size`."""
+        if self.second_size is None:
+            return super().run(state, random)
+        params = self.sample_params(state.pixels, random)
+        pictures = self.apply(state.pixels, params), self.second(state.pixels, params)
         return Outcome(replace(state, views=tuple(map(state.with_pixels, pictures))), params)
-
-    return Stage(name, apply, arguments(settings), draws_globally=False)

@@ -6,15 +6,16 @@ is left out of the pipeline.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages.rules import Record, is_number
-from classlens.adapters.openmm.stages.transform import arguments, check_settings, record_of
+from classlens.adapters.openmm.stages.rules import is_number
+from classlens.adapters.openmm.stages.transform import Step, check_settings
 from classlens.config.settings import Settings
-from classlens.dataset.dataset import Outcome, Stage
+from classlens.dataset.dataset import Outcome
 from classlens.dataset.state import State
 from classlens.errors import ConfigError, DataError
 from classlens.image import Encoding
@@ -44,12 +45,17 @@ def check_folded(settings: Settings, where: str) -> None:
             raise ConfigError(f"{where}: {settings['type']}: {key} are names, not {names!r}")
 
 
-class Format(Record):
+class Format(Step):
     """A stage that holds the same picture in another way."""
+
+    note: ClassVar = ""
 
     def convert(self, state: State) -> State:
         """The sample in the new form."""
         raise NotImplementedError
+
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        return Outcome(self.convert(state), note=self.note)
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Normalize(Format):
     mean: Sequence[float]
     std: Sequence[float]
     to_rgb: bool = True
+    note: ClassVar = "undone for the eye"
 
     def check(self) -> None:
         numbers = all(map(is_number, (*self.mean, *self.std)))
@@ -137,15 +144,3 @@ FORMATS: Mapping[str, type[Format]] = {
     **dict.fromkeys(("NumpyToPIL", "ToPIL"), ToPillow),
     **dict.fromkeys(("PILToNumpy", "ToNumpy"), ToArray),
 }
-
-
-def format_stage(settings: Settings, where: str) -> Stage:
-    """One of `FORMATS` as a stage."""
-    name = str(settings["type"])
-    record = record_of(FORMATS[name], settings, where)
-    note = "undone for the eye" if name == "Normalize" else ""
-
-    def apply(state: State, random: np.random.Generator) -> Outcome:
-        return Outcome(record.convert(state), note=note)
-
-    return Stage(name, apply, arguments(settings), draws_globally=False)

@@ -6,15 +6,14 @@ A mask is an array of 0 and 1, one number per patch of the network; 1 is hidden.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import numpy as np
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Record, is_number
-from classlens.adapters.openmm.stages.transform import arguments, record_of
-from classlens.config.settings import Settings
-from classlens.dataset.dataset import Outcome, Stage
+from classlens.adapters.openmm.stages.rules import is_number
+from classlens.adapters.openmm.stages.transform import Step
+from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
 from classlens.errors import DataError
@@ -23,8 +22,21 @@ ATTEMPTS = 100_000
 """After so many blocks that add no patch, a mask will never be full."""
 
 
+class MaskGenerator(Step):
+    """A stage that masks whatever there is: a picture, several views, or nothing that was loaded yet."""
+
+    def mask(self, random: np.random.Generator) -> Pixels:
+        """The mask of one picture."""
+        raise NotImplementedError
+
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        mask = self.mask(random)
+        params = {"masked": f"{int(mask.sum())} of {mask.size} patches"}
+        return Outcome(state, params, "the picture is left alone: the mask is beside it")
+
+
 @dataclass(frozen=True)
-class SimMIMMaskGenerator(Record):
+class SimMIMMaskGenerator(MaskGenerator):
     """A share of all squares of `mask_patch_size` pixels.
 
     Source: Xie et al., SimMIM, CVPR 2022, section 3.2.
@@ -34,7 +46,7 @@ class SimMIMMaskGenerator(Record):
     mask_patch_size: int = 32
     model_patch_size: int = 4
     mask_ratio: float = 0.6
-    rules: ClassVar = {
+    checks: ClassVar = {
         "input_size": rules.COUNT,
         "mask_patch_size": rules.WHOLE,
         "model_patch_size": rules.WHOLE,
@@ -49,7 +61,6 @@ class SimMIMMaskGenerator(Record):
             )
 
     def mask(self, random: np.random.Generator) -> Pixels:
-        """The mask of one picture."""
         side, scale = self.input_size // self.mask_patch_size, self.mask_patch_size // self.model_patch_size
         mask = np.zeros(side**2, int)
         mask[random.permutation(side**2)[: math.ceil(side**2 * self.mask_ratio)]] = 1
@@ -57,7 +68,7 @@ class SimMIMMaskGenerator(Record):
 
 
 @dataclass(frozen=True)
-class BEiTMaskGenerator(Record):
+class BEiTMaskGenerator(MaskGenerator):
     """Blocks of patches at random places until `num_masking_patches` are hidden; never in the last row and column.
 
     Source: Bao et al., BEiT, ICLR 2022, algorithm 1.
@@ -69,7 +80,7 @@ class BEiTMaskGenerator(Record):
     max_num_patches: int | None = None
     min_aspect: float = 0.3
     max_aspect: float | None = None
-    rules: ClassVar = {
+    checks: ClassVar = {
         "min_aspect": rules.ABOVE_0,
         "max_aspect": (lambda value: not value or rules.ABOVE_0[0](value), "must be above 0"),
         "num_masking_patches": rules.COUNT,
@@ -119,18 +130,4 @@ class BEiTMaskGenerator(Record):
                 block[:] = 1
 
 
-Mask: TypeAlias = type[SimMIMMaskGenerator] | type[BEiTMaskGenerator]
-MASKS: Mapping[str, Mask] = {kind.__name__: kind for kind in (SimMIMMaskGenerator, BEiTMaskGenerator)}
-
-
-def mask_stage(settings: Settings, where: str) -> Stage:
-    """One of `MASKS` as a stage, whatever is masked: a picture, several views, or nothing that was loaded yet."""
-    name = str(settings["type"])
-    generator = record_of(MASKS[name], settings, where)
-
-    def apply(state: State, random: np.random.Generator) -> Outcome:
-        mask = generator.mask(random)
-        params = {"masked": f"{int(mask.sum())} of {mask.size} patches"}
-        return Outcome(state, params, "the picture is left alone: the mask is beside it")
-
-    return Stage(name, apply, arguments(settings), draws_globally=False)
+MASKS: Mapping[str, type[MaskGenerator]] = {kind.__name__: kind for kind in (SimMIMMaskGenerator, BEiTMaskGenerator)}

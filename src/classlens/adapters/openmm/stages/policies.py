@@ -146,7 +146,7 @@ class Operation(Transform):
     magnitude_range: tuple[float, float] | None = None
     magnitude_std: float | str = 0.0
     total_level: float = 10
-    rules: ClassVar = {
+    checks: ClassVar = {
         "prob": rules.PROBABILITY,
         "random_negative_prob": rules.PROBABILITY,
         "magnitude_std": STD,

@@ -47,12 +47,12 @@ def one_of(*names: str | None) -> Rule:
 
 
 class Record:
-    """The settings of a stage, checked one by one by the `rules` of their names, and then together."""
+    """The settings of a stage, checked one by one by the rules for their names, and then together."""
 
-    rules: ClassVar[Mapping[str, Rule]] = {}
+    checks: ClassVar[Mapping[str, Rule]] = {}
 
     def __post_init__(self) -> None:
-        for name, (holds, words) in self.rules.items():
+        for name, (holds, words) in self.checks.items():
             value = getattr(self, name)
             if not holds(value):
                 raise ValueError(f"{name} {words}, not {value!r}")

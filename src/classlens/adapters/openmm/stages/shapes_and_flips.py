@@ -114,7 +114,7 @@ class ResizeEdge(Transform):
     edge: str = "short"
     backend: str = "cv2"
     interpolation: str = "bilinear"
-    rules: ClassVar = {"scale": rules.WHOLE, "edge": rules.one_of("short", "long", "width", "height")}
+    checks: ClassVar = {"scale": rules.WHOLE, "edge": rules.one_of("short", "long", "width", "height")}
 
     def check(self) -> None:
         check_resampling(self.backend, self.interpolation)
@@ -136,7 +136,7 @@ class Pad(Transform):
     pad_to_square: bool = False
     pad_val: int | Mapping[str, Any] = 0
     padding_mode: str = "constant"
-    rules: ClassVar = {
+    checks: ClassVar = {
         "padding_mode": rules.one_of(*BORDERS),
         "pad_val": (lambda value: isinstance(value, int | Mapping), "is a whole number or a dict with 'img'"),
         "size_divisor": (lambda value: value is None or value > 0, "must be above 0"),
@@ -169,7 +169,7 @@ class CenterCrop(Transform):
     auto_pad: bool = False
     pad_cfg: Mapping[str, Any] = field(default_factory=lambda: {"type": "Pad"})
     clip_object_border: bool = True
-    rules: ClassVar = {
+    checks: ClassVar = {
         "crop_size": (
             lambda size: isinstance(size, int | tuple) and min(pair(size)) > 0,
             "is a whole number or a tuple of two, above 0",
@@ -251,7 +251,7 @@ class RandomResize(Transform):
     clip_object_border: bool = True
     backend: str = "cv2"
     interpolation: str = "bilinear"
-    rules: ClassVar = {
+    checks: ClassVar = {
         "resize_type": rules.one_of("Resize"),
         "scale": (
             lambda scale: isinstance(scale, tuple | list) and len(scale) == 2,
@@ -295,7 +295,7 @@ class RandomChoiceResize(Transform):
     edge: str = "short"
     backend: str = "cv2"
     interpolation: str = "bilinear"
-    rules: ClassVar = {"resize_type": rules.one_of("Resize", "ResizeEdge")}
+    checks: ClassVar = {"resize_type": rules.one_of("Resize", "ResizeEdge")}
 
     def check(self) -> None:
         kind = int if self.resize_type == "ResizeEdge" else tuple
@@ -331,7 +331,7 @@ class RandomTranslatePad(Transform):
 
     size: int = 640
     aug_translate: bool = False
-    rules: ClassVar = {"size": rules.WHOLE}
+    checks: ClassVar = {"size": rules.WHOLE}
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """Where the picture begins: x, y."""
@@ -367,7 +367,7 @@ class RandomErasing(Transform):
     mode: str = "const"
     fill_color: float | Sequence[float] = (128, 128, 128)
     fill_std: float | Sequence[float] | None = None
-    rules: ClassVar = {
+    checks: ClassVar = {
         **dict.fromkeys(("erase_prob", "min_area_ratio", "max_area_ratio"), rules.PART),
         "fill_color": rules.COLOUR,
         "fill_std": (lambda value: value is None or rules.is_colour(value), rules.COLOUR[1]),

@@ -1,4 +1,4 @@
-"""What a native transform is, and how the settings of a config become one, and then a stage.
+"""What a native transform is, and how the settings of a config become one.
 
 A transform is a frozen record whose fields are the settings of the config. It works in two halves: `sample_params`
 takes from a generator everything that is random, `apply` computes the picture from that and nothing else. So the same
@@ -16,7 +16,7 @@ import numpy as np
 
 from classlens.adapters.openmm.stages.rules import Record
 from classlens.config.settings import Settings
-from classlens.dataset.dataset import Outcome, Stage
+from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.rng import generator
 from classlens.dataset.state import State
@@ -34,33 +34,35 @@ PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.
 """A made-up picture."""
 
 
-class Transform(Record):
+class Step(Record):
+    """A stage that needs nothing but its settings."""
+
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        """The sample after the stage."""
+        raise NotImplementedError
+
+
+class Transform(Step):
     """A picture in, a picture out, with chance kept apart."""
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """What is random, drawn for this picture; nothing unless a transform says so."""
+        """What is random, sampled for this picture; nothing unless a transform says so."""
         return NOTHING
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """The picture that follows from what was drawn; the given array stays as it is."""
+        """The picture that follows from the parameters; the given array stays as it is."""
         raise NotImplementedError
+
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        if state.views:
+            raise TypeError(f"{type(self).__name__} cannot follow a stage that makes several views")
+        pixels = state.pixels
+        params = self.sample_params(pixels, random)
+        return Outcome(state.with_pixels(self.apply(pixels, params)), params)
 
 
 T = TypeVar("T")
 AnyTransform = TypeVar("AnyTransform", bound=Transform)
-
-
-def stage_of(name: str, transform: Transform, settings: Settings) -> Stage:
-    """A transform as a stage of the pipeline."""
-
-    def apply(state: State, random: np.random.Generator) -> Outcome:
-        if state.views:
-            raise TypeError(f"{name} cannot follow a stage that makes several views")
-        pixels = state.pixels
-        params = transform.sample_params(pixels, random)
-        return Outcome(state.with_pixels(transform.apply(pixels, params)), params)
-
-    return Stage(name, apply, arguments(settings), draws_globally=False)
 
 
 def named(settings: Settings) -> Settings:
