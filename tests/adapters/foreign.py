@@ -8,7 +8,7 @@ import torch
 from PIL import Image as Pillow
 
 from classlens.dataset.dataset import Dataset
-from classlens.pipelines.carried import loaded
+from classlens.pipelines.encodings import loaded
 from classlens.pipelines.lay_open import lay_open
 
 PHOTO = Path(__file__).parents[2] / "demo" / "photos" / "chelsea.png"
@@ -45,7 +45,7 @@ def whole(transform, seed: int = 0, value=None):
 
 def dataset_of(transform, value=None) -> Dataset:
     """One sample in front of a pipeline."""
-    from classlens.pipelines.carried import carried_to_image
+    from classlens.dataset.state import to_image
 
     start = photo() if value is None else value
-    return Dataset("one", 1, lambda index: loaded(start), lay_open(transform), carried_to_image)
+    return Dataset("one", 1, lambda index: loaded(start), lay_open(transform), to_image)

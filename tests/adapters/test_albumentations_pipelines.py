@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from classlens.adapters import open_source
+from classlens.dataset.state import to_image
 from classlens.dataset.trace import trace
-from classlens.pipelines.carried import carried_to_image
 from classlens.pipelines.lay_open import lay_open
 from tests.adapters.foreign import dataset_of, outcomes, photo
 
@@ -85,7 +85,7 @@ def test_every_normalisation_is_undone_for_the_eye(normalize):
     *_, (_, last) = outcomes(A.Compose([normalize, A.ToTensorV2()]))
 
     assert isinstance(last.state.value["image"], torch.Tensor)
-    assert np.abs(carried_to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
+    assert np.abs(to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
 
 
 def test_a_replayable_composition_is_laid_open_too():

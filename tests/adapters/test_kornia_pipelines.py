@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from classlens.dataset.state import to_image
 from classlens.dataset.trace import trace
-from classlens.pipelines.carried import carried_to_image
 from classlens.pipelines.lay_open import lay_open
 from tests.adapters.foreign import dataset_of, outcomes, photo, whole
 
@@ -127,7 +127,7 @@ def test_a_normalisation_is_undone_for_the_eye_also_on_a_picture_of_one_colour()
 
     *_, (_, last) = outcomes(K.Normalize(torch.tensor(MEAN), torch.tensor(STD)), value=plain)
 
-    assert (carried_to_image(last.state).pixels == 64).all()
+    assert (to_image(last.state).pixels == 64).all()
     assert last.note == "normalised: mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225"
 
 
@@ -135,7 +135,7 @@ def test_pictures_of_any_kind_are_handed_over_as_float_tensors_and_labels_stay()
     for value in (photo(), np.asarray(photo()), {"image": photo(), "label": 3}, (photo(), 3)):
         ((_, outcome),) = outcomes(K.Resize((16, 20)), value=value)
 
-        assert carried_to_image(outcome.state).size == (16, 20)
+        assert to_image(outcome.state).size == (16, 20)
         assert outcome.note == "now float32 tensor, channels first"
         if isinstance(value, dict):
             assert outcome.state.value["label"] == 3

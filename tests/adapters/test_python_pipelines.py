@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from classlens.dataset.state import State, to_image
 from classlens.errors import DataError
-from classlens.pipelines.carried import Carried, carried_to_image, remarks
+from classlens.pipelines.encodings import remarks
 from classlens.pipelines.lay_open import lay_open
 from tests.adapters.foreign import outcomes, photo
 
@@ -60,20 +61,20 @@ def standardised(array):
 def test_home_made_normalisations_are_recognised_by_their_effect(functions):
     *_, (_, last) = outcomes(functions)
 
-    assert np.abs(carried_to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
+    assert np.abs(to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
 
 
 def test_a_brighter_picture_is_not_taken_for_a_normalised_one():
     *_, (_, last) = outcomes([to_unit, lambda array: (array * 1.3).clip(0, 1)])
 
-    assert carried_to_image(last.state).pixels.mean() > np.asarray(photo()).mean() * 1.1
+    assert to_image(last.state).pixels.mean() > np.asarray(photo()).mean() * 1.1
 
 
 def test_samples_that_are_dicts_or_pairs_show_the_picture_in_them():
     picture = photo()
 
     for value in ({"label": 3, "image": picture}, (picture, 3), [{"img": picture}, 0]):
-        assert (carried_to_image(Carried(value)).pixels == np.asarray(picture)).all()
+        assert (to_image(State(value)).pixels == np.asarray(picture)).all()
 
 
 @pytest.mark.parametrize(
@@ -86,11 +87,11 @@ def test_samples_that_are_dicts_or_pairs_show_the_picture_in_them():
 )
 def test_a_sample_without_a_picture_is_refused(value, message):
     with pytest.raises(DataError, match=message):
-        carried_to_image(Carried(value))
+        to_image(State(value))
 
 
 def test_values_that_no_picture_has_are_remarked_upon():
-    wild = Carried(np.full((4, 4, 3), -3.0, np.float32))
+    wild = State(np.full((4, 4, 3), -3.0, np.float32))
 
     assert "outside 0..255" in remarks(wild)[0]
-    assert remarks(Carried(photo())) == ()
+    assert remarks(State(photo())) == ()

@@ -7,8 +7,8 @@ from PIL import Image as Pillow
 
 import classlens
 from classlens.adapters import open_source
+from classlens.dataset.state import State, to_image
 from classlens.image import GAP
-from classlens.pipelines.carried import Carried, carried_to_image
 from tests.adapters.foreign import dataset_of, outcomes, photo
 
 torchvision = pytest.importorskip("torchvision")
@@ -55,7 +55,7 @@ def test_all_crops_are_shown_as_they_are_and_as_a_stack_of_tensors(crops):
 
     expected = crops(photo(), 32)
     for outcome in (cut, stacked):
-        for shown, view in zip(views_in(carried_to_image(outcome.state), [32] * len(expected)), expected, strict=True):
+        for shown, view in zip(views_in(to_image(outcome.state), [32] * len(expected)), expected, strict=True):
             assert (shown == np.asarray(view)).all()
     assert cut.note == f"now {len(expected)} views, Pillow RGB"
 
@@ -67,9 +67,7 @@ def test_the_ten_crops_of_the_second_generation_are_shown_after_normalisation_to
 
     *_, (_, last) = outcomes(ten)
 
-    for shown, view in zip(
-        views_in(carried_to_image(last.state), [32] * 10), functional.ten_crop(photo(), 32), strict=True
-    ):
+    for shown, view in zip(views_in(to_image(last.state), [32] * 10), functional.ten_crop(photo(), 32), strict=True):
         assert np.abs(shown.astype(int) - np.asarray(view)).max() <= 1
 
 
@@ -107,7 +105,7 @@ def test_views_of_several_sizes_stand_side_by_side():
 
     ((_, outcome),) = outcomes(crops)
 
-    assert carried_to_image(outcome.state).size == (48, 2 * 48 + 6 * 24 + 7 * GAP)
+    assert to_image(outcome.state).size == (48, 2 * 48 + 6 * 24 + 7 * GAP)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,7 @@ def test_pairs_that_a_dataset_gives_are_both_shown(make):
     ],
 )
 def test_masks_and_boxes_are_no_views(other):
-    assert carried_to_image(Carried((photo(32), other))).size == (32, 40)
+    assert to_image(State((photo(32), other))).size == (32, 40)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

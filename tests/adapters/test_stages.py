@@ -7,7 +7,7 @@ from PIL import Image as Pillow
 from classlens.adapters.openmm.stages.build_stages import build_stages, test_pipeline, transform
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.rng import generator
-from classlens.dataset.state import State, to_image
+from classlens.dataset.state import BGR, State, to_image
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError
 from classlens.image import Image
@@ -26,7 +26,7 @@ def drawn_often(times=400, picture=PICTURE, **settings):
 
 
 def run(picture=PICTURE, seed=0, **settings):
-    return stage(**settings).apply(State(picture), generator(seed, 0, 0))
+    return stage(**settings).apply(State(picture, BGR), generator(seed, 0, 0))
 
 
 EVERY_TYPE = [
@@ -350,7 +350,7 @@ def test_what_torchvision_draws_in_a_config_is_said_and_replays():
     jitter = {"type": "torchvision/ColorJitter", "brightness": 0.4, "hue": 0.1}
     flip = {"type": "torchvision/RandomHorizontalFlip", "p": 1.0}
     pipeline = [{"type": "ToPIL", "to_rgb": True}, crop, jitter, flip]
-    dataset = Dataset("toy", 1, lambda _: State(PICTURE), build_stages(pipeline, where="train"), to_image)
+    dataset = Dataset("toy", 1, lambda _: State(PICTURE, BGR), build_stages(pipeline, where="train"), to_image)
 
     _, pillow, cropped, changed, flipped = trace(dataset, 0, seed=3).snapshots
 
@@ -373,12 +373,12 @@ def test_an_interpolation_that_upstream_does_not_know_for_torchvision_is_refused
 
 def test_five_crops_are_shown_as_views_and_dicts_inside_torchvision_are_refused():
     pytest.importorskip("torchvision")
-    state = State(PICTURE)
+    state = State(PICTURE, BGR)
 
     for built in build_stages([{"type": "ToPIL"}, {"type": "torchvision/FiveCrop", "size": 20}], where="train"):
         state = built.apply(state, generator(0, 0, 0)).state
 
-    assert len(state.views) == 5
+    assert len(state.value) == 5
     assert to_image(state).size == (20, 5 * 20 + 4 * 4)
     with pytest.raises(ConfigError, match="torchvision/RandomApply takes transforms, not dicts") as caught:
         stage(type="torchvision/RandomApply", transforms=[{"type": "ColorJitter"}])
@@ -393,7 +393,7 @@ def test_torchvision_stages_work_on_pillow_pictures():
         {"type": "RandomFlip", "prob": 0.0},
         {"type": "ToNumpy", "to_bgr": True},
     ]
-    state = State(PICTURE)
+    state = State(PICTURE, BGR)
 
     for built in build_stages(pipeline, where="train"):
         state = built.apply(state, generator(0, 0, 0)).state

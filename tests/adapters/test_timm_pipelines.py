@@ -4,7 +4,7 @@ import torch
 
 import classlens
 from classlens.adapters import open_source
-from classlens.pipelines.carried import carried_to_image
+from classlens.dataset.state import to_image
 from tests.adapters.foreign import outcomes, photo, seed_all, whole
 
 timm = pytest.importorskip("timm")
@@ -66,8 +66,8 @@ def test_the_test_transform_shows_the_picture_under_its_normalisation():
     found = outcomes(pipeline)
     cropped, last = found[1][1], found[-1][1]
 
-    assert np.abs(carried_to_image(cropped.state).pixels.astype(int) - carried_to_image(last.state).pixels).max() <= 1
-    assert carried_to_image(last.state).size == (64, 64)
+    assert np.abs(to_image(cropped.state).pixels.astype(int) - to_image(last.state).pixels).max() <= 1
+    assert to_image(last.state).size == (64, 64)
     assert photo().size == (120, 96)
 
 

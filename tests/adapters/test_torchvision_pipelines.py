@@ -3,10 +3,10 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+from classlens.dataset.state import to_image
 from classlens.dataset.trace import trace
 from classlens.errors import DataError
 from classlens.image import GAP
-from classlens.pipelines.carried import carried_to_image
 from classlens.pipelines.lay_open import lay_open
 from tests.adapters.foreign import dataset_of, outcomes, photo, whole
 
@@ -162,7 +162,7 @@ def test_a_normalised_tensor_is_shown_as_the_picture_that_it_encodes():
 
     *_, (_, last) = outcomes(pipeline)
 
-    assert (carried_to_image(last.state).pixels == np.asarray(photo())).all()
+    assert (to_image(last.state).pixels == np.asarray(photo())).all()
     assert last.note == "normalised: mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225"
 
 
@@ -173,7 +173,7 @@ def test_two_normalisations_in_a_row_are_both_undone():
 
     *_, (_, last) = outcomes(pipeline)
 
-    assert np.abs(carried_to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
+    assert np.abs(to_image(last.state).pixels.astype(int) - np.asarray(photo())).max() <= 1
 
 
 def test_a_preset_is_unfolded_into_resizing_cropping_and_normalising():
@@ -196,7 +196,7 @@ def test_settings_of_a_stage_are_those_of_the_transform():
 def test_pictures_of_any_mode_can_be_looked_at(mode):
     *_, (_, last) = outcomes(first.Resize(16), value=photo().convert(mode))
 
-    assert carried_to_image(last.state).size == (16, 20)
+    assert to_image(last.state).size == (16, 20)
 
 
 def test_grey_tensors_are_shown_in_grey_and_batches_by_all_their_pictures():
@@ -204,7 +204,7 @@ def test_grey_tensors_are_shown_in_grey_and_batches_by_all_their_pictures():
 
     ((_, last),) = outcomes(first.Lambda(lambda value: value * 1), value=grey)
 
-    pixels = carried_to_image(last.state).pixels
+    pixels = to_image(last.state).pixels
     assert (pixels[..., 0] == pixels[..., 2]).all()
     for number, picture in enumerate(grey):
         left = number * (8 + GAP)

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from classlens.adapters.openmm.stages.build_stages import build_stages, transform
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.rng import generator, seeded_globals
-from classlens.dataset.state import State, to_image
+from classlens.dataset.state import BGR, State, to_image
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError
 
@@ -30,7 +30,7 @@ def picture():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_torchvision_stages_make_the_peers_pixels(seed, picture):
-    dataset = Dataset("toy", 1, lambda _: State(picture), build_stages(TORCHVISION, where="train"), to_image)
+    dataset = Dataset("toy", 1, lambda _: State(picture, BGR), build_stages(TORCHVISION, where="train"), to_image)
     results = {"img": picture.copy()}
     states = trace(dataset, 0, seed).snapshots
 
@@ -67,7 +67,7 @@ def test_every_name_of_torchvision_makes_the_peers_pixels(settings, picture):
     from classlens.dataset.trace import mixed
 
     pipeline = [{"type": "NumpyToPIL", "to_rgb": True}, settings]
-    dataset = Dataset("toy", 1, lambda _: State(picture), build_stages(pipeline, where="train"), to_image)
+    dataset = Dataset("toy", 1, lambda _: State(picture, BGR), build_stages(pipeline, where="train"), to_image)
     mine = trace(dataset, 0, 3).transformed.image.pixels
     results = {"img": picture.copy()}
 
@@ -84,7 +84,7 @@ def test_tensors_are_shown_as_pictures(picture):
         {"type": "torchvision/ToTensor"},
         {"type": "torchvision/Normalize", "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
     ]
-    state = State(picture)
+    state = State(picture, BGR)
     for number, stage in enumerate(build_stages(pipeline, where="test")):
         state = stage.apply(state, generator(0, 0, number)).state
 
@@ -99,7 +99,7 @@ def test_a_transform_of_mmpretrain_that_is_not_native_needs_trust(picture):
         build_stages([settings], where="train")
     (stage,) = build_stages([settings], where="train", trusted=())
 
-    shown = to_image(stage.apply(State(picture), generator(0, 0, 0)).state)
+    shown = to_image(stage.apply(State(picture, BGR), generator(0, 0, 0)).state)
     assert "--trust-config" in refused.value.hint
     np.testing.assert_array_equal(shown.pixels, picture[10:50, 25:65, ::-1])
 

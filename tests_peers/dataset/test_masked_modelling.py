@@ -9,7 +9,7 @@ from classlens.adapters.openmm.stages.build_stages import build_stages, transfor
 from classlens.adapters.openmm.stages.crops import RandomResizedCropAndInterpolationWithTwoPic as TwoPictures
 from classlens.adapters.openmm.stages.mask_generators import MASKS
 from classlens.dataset.rng import generator
-from classlens.dataset.state import State, to_image
+from classlens.dataset.state import BGR, State, to_image
 from tests_peers.dataset.test_pixels import ours, peer
 from tests_peers.dataset.test_pixels import picture as picture
 
@@ -76,7 +76,7 @@ def test_masks_are_the_peers(settings, seed, monkeypatch):
 def test_a_mask_leaves_the_picture_and_is_counted(picture):
     (stage,) = build_stages([{"type": "SimMIMMaskGenerator"}], where="train")
 
-    outcome = stage.apply(State(picture), generator(0, 0, 0))
+    outcome = stage.apply(State(picture, BGR), generator(0, 0, 0))
 
     assert outcome.state.value is picture
     count = int(TRANSFORMS.build({"type": "SimMIMMaskGenerator"})({})["mask"].sum())
@@ -110,7 +110,7 @@ def test_pairs_of_pictures_are_the_peers(settings, seed, picture, monkeypatch):
 def test_a_pair_of_pictures_is_shown_side_by_side_and_masked(picture):
     pair = {"type": "RandomResizedCropAndInterpolationWithTwoPic", "size": 60, "second_size": 30}
     mask = {"type": "BEiTMaskGenerator", "input_size": (14, 14), "num_masking_patches": 75}
-    state = State(picture)
+    state = State(picture, BGR)
 
     for stage in build_stages([pair, mask], where="train"):
         state = stage.apply(state, generator(0, 0, 0)).state
@@ -166,7 +166,7 @@ def test_transposed_arrays_are_the_peers_and_still_shown(order, picture):
     settings = {"type": "Transpose", "keys": ["img"], "order": order}
     (stage,) = build_stages([settings], where="train")
 
-    state = stage.apply(State(picture), generator(0, 0, 0)).state
+    state = stage.apply(State(picture, BGR), generator(0, 0, 0)).state
 
     np.testing.assert_array_equal(state.value, peer(settings, picture))
     turned = order.index(1) < order.index(0)

@@ -13,7 +13,7 @@ from classlens.adapters.openmm import mmcls_0x
 from classlens.adapters.openmm.stages.build_stages import build_stages, transform
 from classlens.adapters.openmm.stages.policies import operation
 from classlens.dataset.rng import generator
-from classlens.dataset.state import State
+from classlens.dataset.state import BGR, State
 from tests_peers.dataset.test_pixels import picture as picture
 
 PIPELINES = Registry("older pipeline")
@@ -78,7 +78,7 @@ def test_normalised_pictures_hold_the_older_numbers(picture):
     settings = {"type": "Normalize", "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
     (stage,) = build_stages(mmcls_0x.translate_pipeline([settings]), where="test")
 
-    made = stage.apply(State(picture), np.random.default_rng(0)).state.value
+    made = stage.apply(State(picture, BGR), np.random.default_rng(0)).state.value
 
     np.testing.assert_allclose(made, theirs(settings, picture), rtol=1e-5, atol=1e-6)
 

@@ -310,12 +310,12 @@ def test_files_are_decoded_as_the_peer_does(backend, color, tmp_path):
 
 
 def test_normalised_pictures_hold_the_same_numbers_and_can_be_looked_at(picture):
-    from classlens.dataset.state import State, to_image
+    from classlens.dataset.state import BGR, State, to_image
 
     settings = {"type": "Normalize", "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "to_rgb": True}
     (stage,) = build_stages([settings], where="test")
 
-    state = stage.apply(State(picture), np.random.default_rng(0)).state
+    state = stage.apply(State(picture, BGR), np.random.default_rng(0)).state
 
     np.testing.assert_allclose(state.value, peer(settings, picture), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(to_image(state).pixels, picture[..., ::-1])

@@ -198,14 +198,14 @@ def test_grey_of_any_colour_order_is_the_peers(order, picture):
 
 def test_views_are_those_of_the_peers_pipelines(picture):
     from classlens.adapters.openmm.stages.build_stages import build_stages
-    from classlens.dataset.state import State, to_image
+    from classlens.dataset.state import BGR, State, to_image
 
     pipelines = [[{"type": "Resize", "scale": 40}], [{"type": "CenterCrop", "crop_size": 20}]]
     settings = {"type": "MultiView", "transforms": pipelines, "num_views": [2, 1]}
 
     expected = TRANSFORMS.build(dict(settings))({"img": picture.copy(), "img_shape": picture.shape[:2]})["img"]
     (stage,) = build_stages([settings], where="test")
-    state = stage.apply(State(picture), np.random.default_rng(0)).state
+    state = stage.apply(State(picture, BGR), np.random.default_rng(0)).state
 
     assert len(state.views) == len(expected) == 3
     for view, other in zip(state.views, expected, strict=True):

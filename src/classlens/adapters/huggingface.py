@@ -42,9 +42,11 @@ from classlens.adapters.test_transform import (
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_checkpoint import list_names, load_checkpoint
+from classlens.dataset.decode import Pixels
+from classlens.dataset.state import Foreign, array_of
 from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image
-from classlens.pipelines.carried import Array, Foreign, array_of, channels, fitted
+from classlens.pipelines.encodings import channels, fit_encoding
 from classlens.sharing import ALONE
 from classlens.source import Source
 from classlens.user_code import users_code
@@ -195,7 +197,7 @@ def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding
 def measure_encoding(processor: Foreign, order: Literal["RGB", "BGR"], probe: Pillow.Image) -> Encoding:
     """What the processor does to the numbers, in one scale and shift; that of plain pixels where it does more."""
     raw, ready = run_processor(processor, probe, **arithmetic_of(processor)), run_processor(processor, probe)
-    measured = fitted(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
+    measured = fit_encoding(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
     return measured or Encoding(order, "CHW")
 
 
@@ -219,7 +221,7 @@ def prepare_image(
     return Image(encoding.decode(plain).pixels, numbers)
 
 
-def run_processor(processor: Foreign, picture: Pillow.Image, **off: bool) -> Array:
+def run_processor(processor: Foreign, picture: Pillow.Image, **off: bool) -> Pixels:
     """What the processor makes of a picture, three channels first; less what is switched off.
 
     Raises:

@@ -18,8 +18,8 @@ from classlens.adapters.hub import Setting, hub_answers, out_of_reach, refuse_un
 from classlens.adapters.python.python_data import KEYS, as_labels, open_data
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Dataset, Sample
+from classlens.dataset.state import Foreign
 from classlens.errors import DataError, NotFound
-from classlens.pipelines.carried import Foreign
 from classlens.sharing import ALONE
 from classlens.source import Source
 

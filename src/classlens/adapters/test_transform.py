@@ -21,9 +21,9 @@ from classlens.arrays import Float, Float32
 from classlens.cam.classifier import as_it_is
 from classlens.dataset.dataset import Stage
 from classlens.dataset.rng import seeded_globals
+from classlens.dataset.state import PLAIN, Foreign, State, array_of, picture_in, to_image
 from classlens.errors import DataError
 from classlens.image import Encoding, Image
-from classlens.pipelines.carried import PLAIN, Carried, Foreign, array_of, carried_to_image, picture_in
 from classlens.pipelines.lay_open import lay_open
 
 IMAGENET = Encoding("RGB", "CHW", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -117,7 +117,7 @@ def prepare_image(stages: Sequence[Stage], entry: Entry, image: Image, *, lucky:
     array, layout = array_of(picture_in(carried.value))
     numbers = np.array(array.transpose(2, 0, 1) if layout == "HWC" else array, np.float32, order="C")
     unknown = array.dtype.kind == "f" and carried.encoding.std == PLAIN.std and numbers.min() < 0
-    return Image((stretch_numbers(numbers) if unknown else carried_to_image(carried)).pixels, numbers)
+    return Image((stretch_numbers(numbers) if unknown else to_image(carried)).pixels, numbers)
 
 
 def stretch_numbers(numbers: Float32[np.ndarray, "3 height width"]) -> Image:
@@ -135,13 +135,13 @@ def is_random(stages: Sequence[Stage], entry: Entry) -> bool:
     return not all(np.array_equal(first, other) for other in others)
 
 
-def run_stages(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, seed: int = 0) -> Carried:
+def run_stages(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, seed: int = 0) -> State:
     """A picture sent through every stage; of a `whole` one those are left out that change its size.
 
     Raises:
         DataError: a stage fails, or it changes the size and the numbers of a whole picture at once.
     """
-    carried = Carried(value)
+    carried = State(value)
     chance = np.random.default_rng(seed)
     for stage in stages:
         after = stage.apply(carried, chance).state
@@ -163,14 +163,14 @@ def count_views(value: Foreign) -> int:
     return len(picture) if getattr(picture, "ndim", 0) == 4 else 1
 
 
-def size_of(carried: Carried) -> tuple[int, int]:
+def size_of(carried: State) -> tuple[int, int]:
     """Height and width of the picture."""
     array, layout = array_of(picture_in(carried.value))
     height, width = array.shape[1:] if layout == "CHW" else array.shape[:2]
     return height, width
 
 
-def numbers_of(carried: Carried) -> tuple[object, ...]:
+def numbers_of(carried: State) -> tuple[object, ...]:
     """What kind of numbers a picture is held in, and how they are encoded."""
     kind = array_of(picture_in(carried.value))[0].dtype.kind
     return kind, carried.encoding.white, carried.encoding.mean, carried.encoding.std

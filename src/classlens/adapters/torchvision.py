@@ -17,8 +17,8 @@ from classlens.adapters.hub import UNTRAINED, Setting, out_of_reach, reachable, 
 from classlens.adapters.test_transform import read_feeding
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_checkpoint import FED_AS, load_checkpoint
+from classlens.dataset.state import Foreign
 from classlens.errors import ConfigError, NotFound
-from classlens.pipelines.carried import Foreign
 from classlens.source import Source
 
 

@@ -17,7 +17,6 @@ import numpy as np
 from PIL import ExifTags, ImageFile, ImageOps
 from PIL import Image as Pillow
 
-from classlens.arrays import UInt8
 from classlens.dataset.conventions import ENDINGS
 from classlens.dataset.decoder_warnings import wrong_checksum
 from classlens.dataset.storage import read_bytes
@@ -272,14 +271,3 @@ def salvage(data: bytes) -> Image | None:
             return None
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
-def displayable(pixels: Pixels) -> UInt8[np.ndarray, "height width 3"]:
-    """Any decoded array as BGR, three channels, 8 bits: what a viewer shows of `unchanged` and grey pictures."""
-    shown = pixels if pixels.dtype != np.uint16 else (pixels >> 8)
-    shown = shown.clip(0, 255).astype(np.uint8)
-    if shown.ndim == 2:
-        return cv2.cvtColor(shown, cv2.COLOR_GRAY2BGR)
-    if shown.shape[2] == 1:
-        return cv2.cvtColor(shown[:, :, 0], cv2.COLOR_GRAY2BGR)
-    return np.ascontiguousarray(shown[:, :, :3])

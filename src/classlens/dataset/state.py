@@ -1,33 +1,52 @@
-"""What flows through a native pipeline: one picture, with the way it is encoded.
+"""What flows through every pipeline: a sample as its transforms pass it on, with the way its picture is encoded.
 
-States are never changed in place; every stage makes a new one, or hands the same one on when it does nothing.
+A picture may be a Pillow image, a tensor or an array, alone or inside a tuple or a dict. States are never changed in
+place; every stage makes a new one, or hands the same one on when it does nothing.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.dataset.decode import Pixels, displayable
+from classlens.dataset.decode import Pixels
+from classlens.errors import DataError
 from classlens.image import Encoding, Image, side_by_side
 
+Foreign: TypeAlias = Any
+"""An object of a framework: a transform, or what it takes and gives."""
+
+Layout: TypeAlias = Literal["HWC", "CHW"]
+
+PLAIN = Encoding()
+"""A picture of whole numbers, 0..255."""
+
 BGR = Encoding(order="BGR")
+"""The same as OpenCV and OpenMMLab keep it."""
+
+KEYS = ("image", "img", "pixel_values", "images", "input", "x")
+"""Where a sample that is a dict keeps its picture."""
+
+CHANNELS = (1, 3, 4)
+"""How many channels a picture may have."""
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """`value` is what OpenMMLab keeps under `img`: an array, a Pillow picture or a tensor; `views` replaces it.
+    """`value` as the transforms see it; `encoding` is how the picture in it reads once it is an array.
 
+    `remarks` are about the file that it comes from. `views` are shown instead, where one sample was made several.
     `full` is the true (height, width) of a picture that was decoded smaller, for looking at only.
     """
 
-    value: Any
-    encoding: Encoding = BGR
+    value: Foreign
+    encoding: Encoding = PLAIN
     path: str | None = None
     remarks: tuple[str, ...] = ()
-    views: tuple["State", ...] = field(default=())
+    views: tuple["State", ...] = ()
     full: tuple[int, int] | None = None
 
     @property
@@ -47,15 +66,145 @@ class State:
 
 
 def to_image(state: State) -> Image:
-    """Any state as a picture for human eyes: normalisation undone, grey as grey, views side by side."""
+    """Any state as a picture for human eyes: normalisation undone, grey as grey, views side by side.
+
+    Raises:
+        DataError: the sample holds no picture.
+    """
     if state.views:
         return side_by_side(*map(to_image, state.views))
-    if isinstance(state.value, Pillow.Image):
-        shown = np.array(state.value.convert("RGB"))
-        return Image(shown if state.encoding.order == "RGB" else np.ascontiguousarray(shown[..., ::-1]))
-    array = np.asarray(state.value)
-    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and state.encoding == BGR:
-        return Image(cv2.cvtColor(array, cv2.COLOR_BGR2RGB))
-    if state.encoding == BGR:
-        return Image(cv2.cvtColor(displayable(array), cv2.COLOR_BGR2RGB))
-    return state.encoding.decode(array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2))
+    value, encoding = state.value, state.encoding
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.shape[2:] == (3,) and encoding == BGR:
+        return Image(cv2.cvtColor(value, cv2.COLOR_BGR2RGB))  # as below, several times faster
+    images = []
+    for array, layout in arrays_of(value, encoding.layout):
+        if array.dtype == np.uint16 and encoding.order == "BGR":
+            array = (array >> 8).astype(np.uint8)  # OpenCV's own 16 bits, shown as viewers do: by the high byte
+        if array.dtype == np.uint8:
+            images.append(Encoding(encoding.order, layout).decode(array))
+        else:
+            images.append(replace(encoding, layout=layout).decode(array.astype(np.float32, copy=False)))
+    return side_by_side(*images)
+
+
+def picture_in(value: Foreign) -> Foreign:
+    """The picture in a sample: the sample itself, the value of a usual key, or the first picture of a tuple.
+
+    Raises:
+        DataError: there is none.
+    """
+    for picture in pictures(value):
+        return picture
+    raise DataError(
+        f"a sample of type {type(value).__name__} holds no picture",
+        hint="a picture is a Pillow image, a tensor or an array, alone, in a tuple, or in a dict under 'image'",
+    )
+
+
+def pictures(value: Foreign) -> Iterator[Foreign]:
+    """Everything in a sample that may be a picture, what stands under a usual key first."""
+    if isinstance(value, Pillow.Image) or getattr(value, "ndim", 0) >= 2:
+        yield value
+        return
+    inside: Sequence[Foreign] = ()
+    if isinstance(value, Mapping):
+        usual = [key for key in KEYS if key in value]
+        inside = [value[key] for key in (*usual, *(key for key in value if key not in usual))]
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        inside = value
+    for part in inside:
+        if holds_picture(part):
+            yield from pictures(part)
+
+
+def holds_picture(value: Foreign) -> bool:
+    """Whether a part of a sample is a picture, a list of them, or a dict with one under a usual key."""
+    if isinstance(value, Mapping):
+        return any(key in value for key in KEYS)
+    return next(pictures(value), None) is not None
+
+
+def pictures_alike(value: Foreign) -> list[Foreign]:
+    """The pictures of a sample that has several, such as crops or the two views of contrastive learning.
+
+    Only what is of the same kind as the first picture is a view of it: masks and boxes are not.
+    """
+
+    def kind(picture: Foreign) -> Foreign:
+        """The mode of a Pillow image; of an array its channels, 0 where it has no dimension for them."""
+        if isinstance(picture, Pillow.Image):
+            return picture.mode
+        shape = tuple(picture.shape[-3:])
+        if len(shape) < 3:
+            return 0
+        return shape[0] if hasattr(picture, "detach") or shape[2] not in CHANNELS else shape[2]
+
+    first = kind(picture_in(value))
+    return [picture for picture in pictures(value) if kind(picture) == first and type(picture).__name__ != "Mask"]
+
+
+def with_picture(value: Foreign, change: Callable[[Foreign], Foreign]) -> Foreign:
+    """A sample with its pictures changed; what else is in its tuple or dict stays.
+
+    Raises:
+        DataError: there is no picture.
+    """
+    for picture in pictures_alike(value):
+        value = put_in_place(value, picture, change(picture))
+    return value
+
+
+def put_in_place(value: Foreign, old: Foreign, new: Foreign) -> Foreign:
+    """The sample with one object in it exchanged."""
+    if value is old:
+        return new
+    if isinstance(value, Mapping):
+        return {key: put_in_place(part, old, new) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(put_in_place(part, old, new) for part in value)
+    return value
+
+
+def arrays_of(value: Foreign, layout: Layout = "HWC") -> Iterator[tuple[Pixels, Layout]]:
+    """Every view in a sample as an array, and its layout; a stack of pictures is as many views."""
+    for picture in pictures_alike(value):
+        stacked = not isinstance(picture, Pillow.Image) and picture.ndim == 4
+        yield from (array_of(one, layout) for one in (picture if stacked else [picture]))
+
+
+def array_of(picture: Foreign, layout: Layout = "HWC") -> tuple[Pixels, Layout]:
+    """A picture as an array of three dimensions and three channels, and its layout; of a batch, the first one.
+
+    Where the shape of an array allows both layouts, it is the given one.
+
+    Raises:
+        DataError: it has another number of dimensions or channels.
+    """
+    if isinstance(picture, Pillow.Image):
+        return np.array(picture.convert("RGB")), "HWC"
+    tensor, array = hasattr(picture, "detach"), numbers_of(picture)
+    array = array[0] if array.ndim == 4 else array
+    if array.ndim == 2:
+        return np.repeat(array[:, :, None], 3, axis=2), "HWC"
+    if array.ndim == 3:
+        first, last = array.shape[0] in CHANNELS, array.shape[2] in CHANNELS
+        if first and (tensor or not last or layout == "CHW"):
+            return three_channels(array, axis=0), "CHW"
+        if last:
+            return three_channels(array, axis=2), "HWC"
+    raise DataError(f"an array of shape {array.shape} is no picture", hint="a picture has 1, 3 or 4 channels")
+
+
+def numbers_of(value: Foreign) -> Pixels:
+    """A tensor or anything like an array as numpy's; numpy has no word for half of torch's kinds of floats."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() and value.element_size() < 4 else value
+    return np.asarray(value)
+
+
+def three_channels(array: Pixels, *, axis: int) -> Pixels:
+    """Grey three times; colour without its alpha channel."""
+    if array.shape[axis] == 1:
+        return np.repeat(array, 3, axis=axis)
+    return array.take(range(3), axis=axis)

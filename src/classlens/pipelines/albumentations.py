@@ -7,24 +7,14 @@ they are lent the stage's generator, or its seed.
 import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from math import atan2, degrees
 from typing import TypeAlias
 
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.pipelines.carried import Foreign
-from classlens.pipelines.listen import (
-    COLOURS,
-    Listener,
-    Watched,
-    die_said_yes,
-    jitter,
-    named_mapping,
-    probability,
-    why_idle,
-)
+from classlens.dataset.state import Foreign
+from classlens.pipelines import listen
 
 
 def is_albumentations(transform: Foreign) -> bool:
@@ -38,16 +28,16 @@ def sample_of(value: Foreign) -> dict[str, Foreign]:
     return {"image": np.array(value.convert("RGB")) if isinstance(value, Pillow.Image) else np.asarray(value)}
 
 
-def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.Generator) -> Watched:
-    """Run a transform or a nested composition, and tell what every transform inside drew."""
-    follow = followed_by_record if hasattr(package().Compose, "run_with_trace") else followed_by_params
+def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.Generator) -> listen.Call:
+    """Run a transform or a nested composition, and report what every transform inside drew."""
+    follow = follow_by_record if hasattr(package().Compose, "run_with_trace") else follow_by_params
     output, ran = follow(transform, sample_of(value), chance)
     if not ran:
-        return Watched(output, {}, why_idle(transform, Listener()))
+        return listen.Call(output, {}, listen.why_idle(listen.probability(transform)))
     if ran[0][0] is transform:
-        return Watched(output, ran[0][1] or die_said_yes(transform, probability(transform)))
+        return listen.Call(output, ran[0][1] or listen.params_by_chance(transform, listen.probability(transform)))
     numbered = enumerate(ran, start=1)
-    return Watched(output, {f"{number} {type(leaf).__name__}": params for number, (leaf, params) in numbered})
+    return listen.Call(output, {f"{number} {type(leaf).__name__}": params for number, (leaf, params) in numbered})
 
 
 def package() -> Foreign:
@@ -58,67 +48,65 @@ HIDDEN = {"bbox_matrix", "kernel", "max_height", "max_width", "output_shape", "x
 """Parameters that follow from the picture and from the others."""
 
 BOX = ("left", "top", "width", "height", "erase")
-"""What a box that was cut out or erased is told by."""
+"""The parameters of a box that was cut out or erased."""
 
 Followed: TypeAlias = tuple[Foreign, list[tuple[Foreign, Mapping[str, object]]]]
 """The sample after a call, and the transforms that acted on it, each with what it drew."""
 
 
-def followed_by_params(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
+def follow_by_params(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
     """The MIT releases: every transform keeps what it drew in `params`, and draws from the generators it is lent."""
-    inside = [part for part in parts_of(transform) if not is_composition(part)]
+    leaves = [part for part in parts_of(transform) if not is_composition(part)]
     python = random.Random(int(chance.integers(2**63)))
-    with lent(parts_of(transform), random_generator=chance, py_random=python, deterministic=False):
-        for leaf in inside:
+    with listen.attributes_kept(parts_of(transform), random_generator=chance, py_random=python, deterministic=False):
+        for leaf in leaves:
             leaf.params = {}
         output = transform(**sample)
-        return output, [(leaf, named_mapping(picked(leaf.params))) for leaf in inside if leaf.params]
+        return output, [(leaf, listen.params_in_mapping(usual_params(leaf.params))) for leaf in leaves if leaf.params]
 
 
-def followed_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
+def follow_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
     """AlbumentationsX: one call is seeded and recorded by the package itself; transforms are left as they were."""
-    with lent(parts_of(transform), deterministic=False):
+    ran = []
+    with listen.attributes_kept(parts_of(transform), deterministic=False):
         wrapped = package().Compose([transform], telemetry=False)
         result = wrapped.run_with_trace(invocation_seed=int(chance.integers(2**63)), **sample)
-        acted = [record for record in result.records if (record.node_kind, record.status) == ("leaf", "applied")]
-        ran = [(leaf_at(wrapped, record.node_path), record.params) for record in acted]
-        return result.data, [(leaf, recorded(leaf, params)) for leaf, params in ran]
+        for record in result.records:
+            if (record.node_kind, record.status) == ("leaf", "applied"):
+                leaf = wrapped
+                for place in record.node_path:
+                    leaf = leaf.transforms[place]
+                ran.append((leaf, recorded_params(leaf, record.params)))
+        return result.data, ran
 
 
-def leaf_at(composition: Foreign, path: Iterable[int]) -> Foreign:
-    """The transform that a record is about."""
-    for place in path:
-        composition = composition.transforms[place]
-    return composition
-
-
-def recorded(leaf: Foreign, params: Mapping[str, Foreign]) -> Mapping[str, object]:
+def recorded_params(leaf: Foreign, params: Mapping[str, Foreign]) -> Mapping[str, object]:
     """What a transform drew: its box, or those of its settings that were a range and became a number."""
-    found = picked((leaf.params or {}).get("params", {}))
-    boxes = {name: value for name, value in found.items() if name in BOX}
+    own = usual_params((leaf.params or {}).get("params", {}))
+    boxes = {name: value for name, value in own.items() if name in BOX}
     if boxes:
-        return named_mapping(boxes)
+        return listen.params_in_mapping(boxes)
     settings = leaf.get_transform_init_args()
     params = {name.removesuffix("_range"): value for name, value in params.items() if value != settings.get(name)}
-    order = [name for name in found.get("order") or () if name in params]
-    return named_mapping({name: params[name] for name in [*order, *(name for name in params if name not in order)]})
+    order = [name for name in own.get("order") or () if name in params]
+    return listen.params_in_mapping({name: params[name] for name in dict.fromkeys([*order, *params])})
 
 
-def picked(params: Mapping[str, Foreign]) -> dict[str, Foreign]:
+def usual_params(params: Mapping[str, Foreign]) -> dict[str, Foreign]:
     """The drawn parameters in the words of all frameworks: boxes instead of corners, an angle instead of a matrix."""
-    kept = {name: value for name, value in params.items() if name not in HIDDEN}
-    corners, holes, matrix = (kept.pop(name, None) for name in ("crop_coords", "holes", "matrix"))
+    shown = {name: value for name, value in params.items() if name not in HIDDEN}
+    corners, holes, matrix = (shown.pop(name, None) for name in ("crop_coords", "holes", "matrix"))
     if corners is not None:
-        kept |= dict(zip(("left", "top", "width", "height"), box_of(corners), strict=True))
+        shown |= dict(zip(("left", "top", "width", "height"), box_of(corners), strict=True))
     if holes is not None:
-        kept["erase"] = [box_of(hole) for hole in holes]
-    if matrix is not None and "bbox_matrix" in params and "rotate" not in kept:
-        kept["angle"] = degrees(atan2(matrix[0][1], matrix[0][0]))
-    if isinstance(kept.get("scale"), Mapping):
-        kept["scale"] = tuple(kept["scale"].values())
-    if {"order", *COLOURS} <= kept.keys() and all(isinstance(place, int) for place in kept["order"]):
-        return jitter(kept["order"], kept)
-    return kept
+        shown["erase"] = [box_of(hole) for hole in holes]
+    if matrix is not None and "bbox_matrix" in params and "rotate" not in shown:
+        shown["angle"] = degrees(atan2(matrix[0][1], matrix[0][0]))
+    if isinstance(shown.get("scale"), Mapping):
+        shown["scale"] = tuple(shown["scale"].values())
+    if {"order", *listen.COLOURS} <= shown.keys() and all(isinstance(place, int) for place in shown["order"]):
+        return listen.jitter(shown["order"], shown)
+    return shown
 
 
 def box_of(corners: Iterable[Foreign]) -> tuple[int, int, int, int]:
@@ -137,17 +125,3 @@ def parts_of(transform: Foreign) -> Iterator[Foreign]:
 
 def is_composition(transform: Foreign) -> bool:
     return any(kind.__name__ == "BaseCompose" for kind in type(transform).__mro__)
-
-
-@contextmanager
-def lent(parts: Iterable[Foreign], **attributes: Foreign) -> Iterator[None]:
-    """Set attributes of every part that has them, and give all of its attributes back as they were."""
-    own = [(part, dict(part.__dict__)) for part in parts]
-    try:
-        for part, kept in own:
-            part.__dict__.update({name: value for name, value in attributes.items() if name in kept})
-        yield
-    finally:
-        for part, kept in own:
-            part.__dict__.clear()
-            part.__dict__.update(kept)

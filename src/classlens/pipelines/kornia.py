@@ -5,22 +5,10 @@ given to them as a batch of one; their records are put back as they were.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 
-from classlens.pipelines.carried import Foreign, array_of, with_picture
-from classlens.pipelines.listen import (
-    COLOURS,
-    Watched,
-    die_said_yes,
-    idle,
-    is_default,
-    jitter,
-    kept,
-    plain,
-    probability,
-)
+from classlens.dataset.state import Foreign, array_of, with_picture
+from classlens.pipelines import listen
 
 SEQUENCES = ("AugmentationSequential", "ImageSequential")
 """Containers that run their members one after the other."""
@@ -48,24 +36,24 @@ def in_order(transform: Foreign) -> Sequence[Foreign] | None:
     return list(transform.children())
 
 
-def watch_kornia(transform: Foreign, value: Foreign) -> Watched:
+def watch_kornia(transform: Foreign, value: Foreign) -> listen.Call:
     """Run an augmentation on the picture of a sample and read what it drew."""
-    with records_kept(transform):
+    with listen.attributes_kept(transform.modules()):  # kornia writes its records into them
         output = with_picture(value, lambda picture: transform(as_tensor(picture)))
-        ran = list(told(transform))
-    applied = [record for record in ran if record.applied]
+        ran = list(records(type(transform).__name__, transform._params))
+        single = isinstance(transform._params, Mapping)
     if type(transform).__name__ in MIXING:
-        return Watched(output, {}, ALONE)
-    if not applied:
-        return Watched(output, {}, idle(chance_of(transform)))
-    if isinstance(transform._params, Mapping):
-        return Watched(output, applied[0].params or die_said_yes(transform, chance_of(transform)))
-    return Watched(output, {f"{number} {record.name}": record.params for number, record in enumerate(applied, start=1)})
+        return listen.Call(output, {}, ALONE)
+    if not ran:
+        return listen.Call(output, {}, listen.why_idle(chance_of(transform)))
+    if single:
+        return listen.Call(output, ran[0][1] or listen.params_by_chance(transform, chance_of(transform)))
+    return listen.Call(output, {f"{number} {name}": params for number, (name, params) in enumerate(ran, start=1)})
 
 
 def chance_of(transform: Foreign) -> float | None:
     """With what probability an augmentation acts: its two dice, that of the batch and that of the sample."""
-    alone = probability(transform)
+    alone = listen.probability(transform)
     return None if alone is None else alone * float(getattr(transform, "p_batch", 1.0))
 
 
@@ -78,60 +66,23 @@ def as_tensor(picture: Foreign) -> Foreign:
     return picture if picture.is_floating_point() else picture.float() / 255
 
 
-@dataclass(frozen=True)
-class Record:
-    """What one augmentation drew, by name, and whether its die let it act."""
-
-    name: str
-    params: Mapping[str, object]
-    applied: bool
-
-
-def told(transform: Foreign) -> Iterator[Record]:
-    """The records of the last batch: of the transform itself, or of everything that ran inside it."""
-    params = transform._params
-    if isinstance(params, Mapping):
-        yield record(type(transform).__name__, params)
-        return
-    for item in params or ():
-        yield from inside(item)
+def records(name: str, data: Foreign) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Name and parameters of every augmentation whose die let it act, in a record of the last batch."""
+    if not isinstance(data, Mapping):
+        for member in data or ():
+            yield from records(member.name.rpartition("_")[0], member.data)  # `ColorJitter_1` is the second member
+    elif "batch_prob" not in data or bool(data["batch_prob"].any()):
+        yield name, params_of_one(name, data)
 
 
-def inside(item: Foreign) -> Iterator[Record]:
-    """The records in an entry of a container, which may itself be one. `ColorJitter_1` is the second member."""
-    if isinstance(item.data, Mapping):
-        yield record(item.name.rpartition("_")[0], item.data)
-        return
-    for member in item.data or ():
-        yield from inside(member)
-
-
-def record(name: str, params: Mapping[str, Foreign]) -> Record:
-    """The parameters of one augmentation in the words of all frameworks."""
-    happened = "batch_prob" not in params or bool(params["batch_prob"].any())
-    return Record(name, drawn_by(name, params) if happened else {}, happened)
-
-
-def drawn_by(name: str, params: Mapping[str, Foreign]) -> dict[str, object]:
+def params_of_one(name: str, params: Mapping[str, Foreign]) -> dict[str, object]:
     """Boxes as (left, top, width, height), colour factors in the order in which they act, everything else by name."""
     if "order" in params:
-        return jitter(params["order"], {colour: params.get(f"{colour}_factor") for colour in COLOURS})
+        return listen.jitter(params["order"], {colour: params.get(f"{colour}_factor") for colour in listen.COLOURS})
     if {"xs", "ys", "widths", "heights"} <= params.keys():
         return {"erase": tuple(int(params[side][0]) for side in ("xs", "ys", "widths", "heights"))}
     if "src" in params and "dst" in params and ("Crop" in name or "Resize" in name):
         (left, top), _, (right, bottom), _ = (tuple(map(int, corner)) for corner in params["src"][0])
         return {"box": (left, top, right - left + 1, bottom - top + 1)} if name.startswith("Random") else {}
-    values = {RENAMED.get(key, key): plain(value) for key, value in params.items() if key not in HIDDEN}
-    return kept({key: value for key, value in values.items() if not is_default(value)})
-
-
-@contextmanager
-def records_kept(transform: Foreign) -> Iterator[None]:
-    """Give every module inside its attributes back: kornia writes its records into them."""
-    before = [(part, dict(part.__dict__)) for part in transform.modules()]
-    try:
-        yield
-    finally:
-        for part, attributes in before:
-            part.__dict__.clear()
-            part.__dict__.update(attributes)
+    values = listen.plain_params({RENAMED.get(key, key): value for key, value in params.items() if key not in HIDDEN})
+    return {key: value for key, value in values.items() if not listen.is_default(value)}

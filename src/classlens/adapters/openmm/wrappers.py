@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from classlens.adapters.openmm.stages.transform import Setting, named
-from classlens.adapters.openmm.trusted_code import made
+from classlens.adapters.openmm.stages.rules import Setting
+from classlens.adapters.openmm.stages.transform import named
+from classlens.adapters.openmm.trusted_code import build_own
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Dataset, Sample
 from classlens.dataset.listing import Listing, combine
@@ -24,7 +25,7 @@ def own_listing(settings: Settings, modules: Sequence[str], where: str) -> Listi
     Raises:
         ConfigError: there is no such class, or its objects have no such method.
     """
-    dataset = made({**settings, "pipeline": ()}, "DATASETS", modules, where)
+    dataset = build_own({**settings, "pipeline": ()}, "DATASETS", modules, where)
     if not hasattr(dataset, "get_data_info") or not hasattr(dataset, "__len__"):
         raise ConfigError(f"{where}: {settings['type']} has no get_data_info(index) and len()")
 

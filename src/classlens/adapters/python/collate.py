@@ -13,8 +13,9 @@ from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.python_data import as_labels, play_sample
 from classlens.dataset.dataset import Collated, Dataset
 from classlens.dataset.rng import mixed, seeded_globals
+from classlens.dataset.state import State, holds_picture, numbers_of, picture_in, to_image
 from classlens.errors import DataError
-from classlens.pipelines.carried import Carried, carried_to_image, encoding_after, holds_picture, numbers_of, picture_in
+from classlens.pipelines.encodings import encoding_after
 from classlens.pipelines.listen import name_of
 from classlens.user_code import users_code
 
@@ -46,7 +47,7 @@ class Collating:
             if not holds_picture(sample) or getattr(picture_in(sample), "ndim", 3) > 3:
                 raise DataError(f"{name} does not return a picture for each of its {len(indices)} samples")
             encoding = encoding_after(collate, before, sample)
-            images.append(carried_to_image(Carried(sample, encoding)))
+            images.append(to_image(State(sample, encoding)))
             shares.append(read_shares(sample, self.dataset.class_name))
         return tuple(images), tuple(shares)
 

@@ -39,9 +39,9 @@ from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind
 from classlens.checkpoints.load_checkpoint import load_checkpoint
 from classlens.dataset.dataset import Dataset
+from classlens.dataset.state import array_of, picture_in, put_in_place
 from classlens.errors import ClasslensError, ModelError
 from classlens.image import Encoding, Image
-from classlens.pipelines.carried import array_of, carried_to_image, picture_in, put_in_place
 from classlens.user_code import users_code
 
 HOW_FED = "a test transform beside the network says how it is fed: (model, transform)"
@@ -90,7 +90,7 @@ def find_feeding(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | No
         DataError: the pipeline fails on a picture.
     """
     for split, dataset in datasets.items():
-        if dataset.to_image is carried_to_image and dataset.stages:
+        if dataset.takes_transforms and dataset.stages:
             entry = make_entry(dataset)
             if split in TESTED or not is_random(dataset.stages, entry):
                 return feed_through(dataset.stages, entry, grey=grey)

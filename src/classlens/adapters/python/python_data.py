@@ -20,8 +20,9 @@ from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.workers import add_repeat_remarks
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
 from classlens.dataset.rng import generator, mixed, seeded_globals
+from classlens.dataset.state import State, holds_picture, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError
-from classlens.pipelines.carried import Carried, carried_to_image, holds_picture, loaded, remarks
+from classlens.pipelines.encodings import loaded, remarks
 from classlens.pipelines.lay_open import lay_open
 from classlens.user_code import users_code
 
@@ -211,11 +212,12 @@ def open_data(given: Thing, split: str) -> Dataset:
         length=length,
         load=lambda index: load_sample(raw, place(index), repeatable=pipeline is None),
         stages=() if pipeline is None else lay_open(pipeline.transform, joint=pipeline.joint),
-        to_image=carried_to_image,
+        to_image=to_image,
         sample=sample_reader(dataset, [place(index) for index in probes], place, pipeline),
         classes=class_names(dataset),
         loader=name,
         remarks=add_repeat_remarks(remarks, given),
+        takes_transforms=True,
     )
 
 
@@ -229,7 +231,7 @@ def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
         return dataset
     stages = (*dataset.stages, *(stage for transform in transforms for stage in lay_open(transform)))
     standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
-    if dataset.to_image is carried_to_image:
+    if dataset.takes_transforms:
         return replace(dataset, stages=stages, remarks=add_repeat_remarks(dataset.remarks, standing))
     if dataset.stages:
         raise ConfigError(
@@ -237,16 +239,17 @@ def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
             hint="put it in front of pictures that have none, such as folder:PATH",
         )
 
-    def load(index: int) -> Carried:
+    def load(index: int) -> State:
         state = dataset.load(index)
-        return Carried(Pillow.fromarray(dataset.to_image(state).pixels), said=dataset.remarks(state))
+        return State(Pillow.fromarray(dataset.to_image(state).pixels), remarks=dataset.remarks(state))
 
     return replace(
         dataset,
         load=load,
         stages=stages,
-        to_image=carried_to_image,
+        to_image=to_image,
         remarks=add_repeat_remarks(remarks, standing),
+        takes_transforms=True,
     )
 
 
@@ -300,7 +303,7 @@ class StandIn:
         return iter([self])
 
 
-def play_sample(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, Carried]:
+def play_sample(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, State]:
     """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded.
 
     Raises:
@@ -308,7 +311,7 @@ def play_sample(given: Thing, stages: Sequence[Stage], index: int, seed: int) ->
     """
     dataset, indices = unwrap_subsets(given.dataset if kinds.is_loader(given) else given)
     pipeline = find_pipeline(dataset)
-    states: list[Carried] = []
+    states: list[State] = []
 
     def play(value: Thing) -> Thing:
         state = loaded(value)
@@ -324,7 +327,7 @@ def play_sample(given: Thing, stages: Sequence[Stage], index: int, seed: int) ->
     return item, states[-1] if states else loaded(item)
 
 
-def load_sample(raw: Thing, index: int, *, repeatable: bool) -> Carried:
+def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
     """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself.
 
     Raises:

@@ -21,12 +21,13 @@ import numpy as np
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.dataset.rng import seeded_globals
+from classlens.dataset.state import State, numbers_of, picture_in
 from classlens.errors import ClasslensError
 from classlens.pipelines.albumentations import is_albumentations, package, parts_of, sample_of
-from classlens.pipelines.carried import Carried, names_of, numbers_of, picture_in
+from classlens.pipelines.encodings import names_of
 from classlens.user_code import users_code
 
-Remarks: TypeAlias = Callable[[Carried], tuple[str, ...]]
+Remarks: TypeAlias = Callable[[State], tuple[str, ...]]
 
 DATASET = "torch.utils.data.get_worker_info().dataset"
 SEED = "torch.initial_seed()"
@@ -80,7 +81,7 @@ def add_repeat_remarks(remarks: Remarks, given: Thing) -> Remarks:
     persistent = bool(getattr(loader, "persistent_workers", False))
     notes: dict[str, tuple[str, ...]] = {}
 
-    def all_remarks(carried: Carried) -> tuple[str, ...]:
+    def all_remarks(carried: State) -> tuple[str, ...]:
         if kept and "all" not in notes:  # asked of the first sample, because it takes one to see
             notes["all"] = tuple(
                 describe_repeat(one, persistent=persistent) for one in kept if is_random(one, dataset, carried)
@@ -108,7 +109,7 @@ def describe_repeat(kept: CopiedGenerator, *, persistent: bool) -> str:
     return f"{who} draws the same in {when}, not freely as here; cure: worker_init_fn=lambda _: {cure}"
 
 
-def is_random(kept: CopiedGenerator, dataset: Thing, carried: Carried) -> bool:
+def is_random(kept: CopiedGenerator, dataset: Thing, carried: State) -> bool:
     """Whether chance has a say in a composition, or a sample is drawn with a generator; what cannot be run is."""
     holder = kept.holder
     try:

@@ -4,16 +4,18 @@ Factor 1 leaves the picture alone. The OpenCV versions give the pixels of `mmcv.
 one value at a time is computed once for the 256 values and looked up, which is exact and several times faster.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageEnhance
 
-from classlens.adapters.openmm.stages.transform import Params, probability
+from classlens.adapters.openmm.stages import rules
+from classlens.adapters.openmm.stages.transform import Params, Transform
 from classlens.dataset.decode import Pixels
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -21,27 +23,27 @@ SMOOTHING = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
 """The kernel of Pillow's SMOOTH filter, to which sharpness blends."""
 
 
-def looked_up(pixels: Pixels, curve: np.ndarray[Any, np.dtype[Any]]) -> Pixels:
+def apply_curve(pixels: Pixels, curve: Pixels) -> Pixels:
     """Every value replaced by the curve's: one curve of 256, or one per channel (256 x 3)."""
     table = curve.astype(np.uint8)
     return cv2.LUT(pixels, table.reshape(1, 256, -1))
 
 
-def blended(first: Pixels, factor: float, second: Pixels) -> Pixels:
+def blend(first: Pixels, factor: float, second: Pixels) -> Pixels:
     """Blend: first x factor + second x (1 - factor), clipped and truncated to whole levels."""
     mix = cv2.addWeighted(first.astype(np.float32), factor, second.astype(np.float32), 1 - factor, 0)
     return np.clip(mix, 0, 255).astype(np.uint8)
 
 
 def brightness(pixels: Pixels, factor: float) -> Pixels:
-    return looked_up(pixels, blended(LEVELS, factor, np.zeros_like(LEVELS)).ravel())
+    return apply_curve(pixels, blend(LEVELS, factor, np.zeros_like(LEVELS)).ravel())
 
 
 def contrast(pixels: Pixels, factor: float) -> Pixels:
     """Blend with the mean grey."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     mean = round(grey.sum() / grey.size)
-    return looked_up(pixels, blended(LEVELS, factor, np.full_like(LEVELS, mean)).ravel())
+    return apply_curve(pixels, blend(LEVELS, factor, np.full_like(LEVELS, mean)).ravel())
 
 
 def colour(pixels: Pixels, factor: float) -> Pixels:
@@ -51,7 +53,7 @@ def colour(pixels: Pixels, factor: float) -> Pixels:
 
 
 def sharpness(pixels: Pixels, factor: float) -> Pixels:
-    return blended(pixels, factor, cv2.filter2D(pixels, -1, SMOOTHING))
+    return blend(pixels, factor, cv2.filter2D(pixels, -1, SMOOTHING))
 
 
 def hue(pixels: Pixels, shift: float) -> Pixels:
@@ -66,13 +68,13 @@ def invert(pixels: Pixels) -> Pixels:
 
 
 def solarize(pixels: Pixels, threshold: float) -> Pixels:
-    return looked_up(pixels, np.where(threshold > LEVELS, LEVELS, 255 - LEVELS))
+    return apply_curve(pixels, np.where(threshold > LEVELS, LEVELS, 255 - LEVELS))
 
 
 def solarize_add(pixels: Pixels, amount: float, threshold: float) -> Pixels:
     """Brighten what is below the threshold."""
     raised = np.minimum(LEVELS.astype(np.float64) + amount, 255)
-    return looked_up(pixels, np.where(threshold > LEVELS, raised, LEVELS))
+    return apply_curve(pixels, np.where(threshold > LEVELS, raised, LEVELS))
 
 
 def posterize(pixels: Pixels, bits: int) -> Pixels:
@@ -81,76 +83,69 @@ def posterize(pixels: Pixels, bits: int) -> Pixels:
 
 def auto_contrast(pixels: Pixels) -> Pixels:
     """Stretch every channel to the full range."""
-    curves = [stretched(histogram) for histogram in histograms(pixels)]
-    return looked_up(pixels, np.stack(curves, axis=1))
+    return apply_curve(pixels, np.stack([stretch(histogram) for histogram in histograms(pixels)], axis=1))
 
 
-def stretched(histogram: Pixels) -> Pixels:
+def stretch(histogram: Pixels) -> Pixels:
     """The curve that takes the lowest value present to 0 and the highest to 255."""
     present = np.flatnonzero(histogram)
     low, high = present[0], present[-1]
     if low >= high:
         return LEVELS
     scale = 255.0 / (high - low)
-    curve: Pixels = np.clip(np.arange(256) * scale - low * scale, 0, 255)
-    return curve.astype(np.uint8)
+    curve: Pixels = np.clip(np.arange(256) * scale - low * scale, 0, 255).astype(np.uint8)
+    return curve
 
 
 def equalize(pixels: Pixels) -> Pixels:
     """Flatten the histogram of every channel."""
-    curves = [flattened(histogram) for histogram in histograms(pixels)]
-    return looked_up(pixels, np.stack(curves, axis=1))
+    return apply_curve(pixels, np.stack([flatten(histogram) for histogram in histograms(pixels)], axis=1))
 
 
-def flattened(histogram: Pixels) -> Pixels:
+def flatten(histogram: Pixels) -> Pixels:
     """The curve of Pillow's `ImageOps.equalize`; a channel of one value stays."""
     step = (histogram.sum() - histogram[np.flatnonzero(histogram)[-1]]) // 255
     if step == 0:
         return LEVELS
     curve = (np.cumsum(histogram) + step // 2) // step
-    moved: Pixels = np.minimum(np.concatenate([[0], curve[:-1]]), 255)
-    return moved.astype(np.uint8)
+    moved: Pixels = np.minimum(np.concatenate([[0], curve[:-1]]), 255).astype(np.uint8)
+    return moved
 
 
 def histograms(pixels: Pixels) -> list[Pixels]:
     return [np.bincount(pixels[:, :, channel].ravel(), minlength=256) for channel in range(pixels.shape[2])]
 
 
-def with_pillow(enhancer: Callable[[Pillow.Image], ImageEnhance._Enhance]) -> Callable[[Pixels, float], Pixels]:
-    """One of Pillow's enhancers as a function of a BGR array."""
-
-    def change(pixels: Pixels, factor: float) -> Pixels:
-        picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
-        return np.asarray(enhancer(picture).enhance(factor))[..., ::-1]
-
-    return change
-
-
-def hue_with_pillow(pixels: Pixels, shift: float) -> Pixels:
+def pillow_hue(picture: Pillow.Image, shift: float) -> Pillow.Image:
     """Turn the hue as torchvision's Pillow version does."""
-    picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., ::-1])).convert("HSV")
-    parts = np.array(picture)
+    parts = np.array(picture.convert("HSV"))
     parts[..., 0] += np.uint8(int(shift * 255) % 256)
-    return np.array(Pillow.fromarray(parts, "HSV").convert("RGB"))[..., ::-1]
+    return Pillow.fromarray(parts, "HSV").convert("RGB")
 
 
-Change = Callable[[Pixels, float], Pixels]
-CV2: Mapping[str, Change] = {
+CV2: Mapping[str, Callable[[Pixels, float], Pixels]] = {
     "brightness": brightness,
     "contrast": contrast,
     "saturation": colour,
     "hue": hue,
 }
-PILLOW: Mapping[str, Change] = {
-    "brightness": with_pillow(ImageEnhance.Brightness),
-    "contrast": with_pillow(ImageEnhance.Contrast),
-    "saturation": with_pillow(ImageEnhance.Color),
-    "hue": hue_with_pillow,
+PILLOW: Mapping[str, Callable[[Pillow.Image, float], Pillow.Image]] = {
+    "brightness": lambda picture, factor: ImageEnhance.Brightness(picture).enhance(factor),
+    "contrast": lambda picture, factor: ImageEnhance.Contrast(picture).enhance(factor),
+    "saturation": lambda picture, factor: ImageEnhance.Color(picture).enhance(factor),
+    "hue": pillow_hue,
 }
 
 
+RANGES = {
+    **dict.fromkeys(("brightness", "contrast", "saturation"), (1.0, 0.0, math.inf)),
+    "hue": (0.0, -0.5, 0.5),
+}
+"""The neutral value of every factor, and the lowest and highest that make sense."""
+
+
 @dataclass(frozen=True)
-class ColorJitter:
+class ColorJitter(Transform):
     """Brightness, contrast, saturation and hue by random factors, in random order.
 
     A number b stands for factors from max(0, 1 - b) to 1 + b, and for hue shifts from -b to b; a pair is the range.
@@ -161,53 +156,47 @@ class ColorJitter:
     saturation: float | Sequence[float] = 0.0
     hue: float | Sequence[float] = 0.0
     backend: str | None = "pillow"
-
-    def __post_init__(self) -> None:
-        if self.backend not in ("cv2", "pillow", None):
-            raise ValueError(f"the backend is cv2 or pillow, not {self.backend!r}")
-        self.ranges()
+    checks: ClassVar = {"backend": rules.one_of("cv2", "pillow", None)}
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The range of every factor that is not fixed at its neutral value."""
-        spans = {name: span(getattr(self, name), centre=1.0, low=0.0) for name in ("brightness", "contrast")}
-        spans["saturation"] = span(self.saturation, centre=1.0, low=0.0)
-        spans["hue"] = span(self.hue, centre=0.0, low=-0.5, high=0.5)
-        neutral = {"hue": (0.0, 0.0)}
-        return {name: found for name, found in spans.items() if found != neutral.get(name, (1.0, 1.0))}
+        ranges = {}
+        for name, (neutral, low, high) in RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, (int, float)):
+                if value < 0:
+                    raise ValueError(f"a single number must not be negative: {value}")
+                first, last = neutral - value, neutral + value
+            else:
+                first, last = value
+            first, last = min(max(first, low), high), min(max(last, low), high)
+            if (first, last) != (neutral, neutral):
+                ranges[name] = first, last
+        return ranges
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The factors, in the order in which they are applied."""
-        ranges = self.ranges()
-        order = [list(CV2)[position] for position in random.permutation(4)]
-        return {name: between(*ranges[name], random) for name in order if name in ranges}
+        ranges, params = self.ranges(), {}
+        for position in random.permutation(4):
+            name = list(RANGES)[position]
+            if name in ranges:
+                first, last = ranges[name]
+                params[name] = first + (last - first) * random.random()
+        return params
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """One change after the other."""
-        changes = PILLOW if self.backend == "pillow" else CV2
+        if not params or self.backend != "pillow":
+            for name, factor in params.items():
+                pixels = CV2[name](pixels, factor)
+            return pixels
+        picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
         for name, factor in params.items():
-            pixels = changes[name](pixels, factor)
-        return pixels
-
-
-def between(first: float, last: float, random: np.random.Generator) -> float:
-    return first + (last - first) * random.random()
-
-
-def span(
-    value: float | Sequence[float], *, centre: float, low: float, high: float = float("inf")
-) -> tuple[float, float]:
-    """The range that a setting of ColorJitter stands for, cut to what makes sense."""
-    if isinstance(value, (int, float)):
-        if value < 0:
-            raise ValueError(f"a single number must not be negative: {value}")
-        first, last = centre - value, centre + value
-    else:
-        first, last = value
-    return min(max(first, low), high), min(max(last, low), high)
+            picture = PILLOW[name](picture, factor)
+        return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
 
 
 @dataclass(frozen=True)
-class Lighting:
+class Lighting(Transform):
     """Colour noise along the principal components of ImageNet's pixels.
 
     Source: Krizhevsky et al., ImageNet classification with deep CNNs, NeurIPS 2012, section 4.1. As upstream, values
@@ -220,17 +209,17 @@ class Lighting:
     alphastd: float = 0.1
     to_rgb: bool = False
     wrapped: bool = True
+    checks: ClassVar = {
+        "alphastd": (lambda value: isinstance(value, float), "is a float"),
+        "eigval": (lambda value: np.ndim(value) == 1, "is a list of numbers"),
+    }
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.alphastd, float):
-            raise ValueError(f"alphastd is a float, not {self.alphastd!r}")
-        if np.ndim(self.eigval) != 1:
-            raise ValueError(f"eigval is a list of numbers, not {self.eigval!r}")
+    def check(self) -> None:
         if np.shape(self.eigvec) != (3, len(self.eigval)):
             raise ValueError(f"eigvec is 3 x {len(self.eigval)}, not {' x '.join(map(str, np.shape(self.eigvec)))}")
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        return {"alpha": tuple(float(part) for part in random.normal(0, self.alphastd, len(self.eigval)))}
+        return {"alpha": tuple(random.normal(0, self.alphastd, len(self.eigval)).tolist())}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """Add the same colour everywhere."""
@@ -239,24 +228,22 @@ class Lighting:
         if not self.wrapped:
             return np.asarray(source + shift, np.float32)
         curves = (LEVELS.astype(np.float32)[:, None] + shift).astype(np.int64) % 256
-        return looked_up(source, curves)
+        return apply_curve(source, curves)
 
 
 @dataclass(frozen=True)
-class RandomGrayscale:
+class RandomGrayscale(Transform):
     """Grey with a probability; one channel unless `keep_channels`. Without weights as 0.x: by OpenCV, as if RGB."""
 
     prob: float = 0.1
     keep_channels: bool = False
     channel_weights: Sequence[float] | None = (1.0, 1.0, 1.0)
     color_format: str = "bgr"
-
-    def __post_init__(self) -> None:
-        probability("prob", self.prob)
-        if self.channel_weights is not None and len(self.channel_weights) != 3:
-            raise ValueError(f"channel_weights are three numbers, one per channel, not {self.channel_weights!r}")
-        if self.color_format not in ("bgr", "rgb", "hsv"):
-            raise ValueError(f"color_format is bgr, rgb or hsv, not {self.color_format!r}")
+    checks: ClassVar = {
+        "prob": rules.PROBABILITY,
+        "channel_weights": (lambda value: value is None or len(value) == 3, "are three numbers, one per channel"),
+        "color_format": rules.one_of("bgr", "rgb", "hsv"),
+    }
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         return {"grey": "yes" if random.random() < self.prob else "no"}

@@ -1,29 +1,21 @@
 """Crops at random places, and EfficientNet's crops.
 
-Drawn boxes are (x, y, width, height) in pixels of the picture that the stage gets.
+Boxes are (x, y, width, height) in pixels of the picture that the stage gets.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages.shapes_and_flips import BORDERS, bordered, check, resize
-from classlens.adapters.openmm.stages.transform import (
-    NOTHING,
-    Params,
-    arguments,
-    at_least_0,
-    pair,
-    positive,
-    record_of,
-    stage_of,
-    tried,
-)
-from classlens.config.settings import Settings
-from classlens.dataset.dataset import Outcome, Stage
+from classlens.adapters.openmm.stages import rules
+from classlens.adapters.openmm.stages.rules import pair
+from classlens.adapters.openmm.stages.shapes_and_flips import BORDERS, add_border, check_resampling, resize
+from classlens.adapters.openmm.stages.transform import Params, Transform
+from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
 
@@ -35,6 +27,34 @@ def cut(pixels: Pixels, box: Box) -> Pixels:
     """The part of the picture inside the box; what lies outside the picture is left out."""
     x, y, width, height = box
     return pixels[max(y, 0) : y + height, max(x, 0) : x + width]
+
+
+def place_box(size: tuple[int, int], box_size: tuple[int, int], random: np.random.Generator) -> Box:
+    """A box of the given (width, height) at a random place inside a picture."""
+    (width, height), (box_width, box_height) = size, box_size
+    y = int(random.integers(0, height - box_height + 1))
+    x = int(random.integers(0, width - box_width + 1))
+    return x, y, box_width, box_height
+
+
+def sample_box_size(size: tuple[int, int], areas: Span, shapes: Span, random: np.random.Generator) -> tuple[int, int]:
+    """A (width, height) of uniform area and log-uniform shape, which may be larger than the picture.
+
+    Source: Szegedy et al., Going deeper with convolutions, CVPR 2015, section 6.
+    """
+    area = random.uniform(*areas) * size[0] * size[1]
+    aspect = math.exp(random.uniform(math.log(shapes[0]), math.log(shapes[1])))
+    return round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+
+
+def centre_box(size: tuple[int, int], shapes: Span) -> Box:
+    """The centre box of a picture that is too long or too thin for the allowed shapes; else the whole of it."""
+    width, height = box_width, box_height = size
+    if width / height < min(shapes):
+        box_height = round(width / min(shapes))
+    elif width / height > max(shapes):
+        box_width = round(height * max(shapes))
+    return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
 
 
 def efficientnet_box(width: int, height: int, *, size: int, padding: int) -> Box:
@@ -49,34 +69,27 @@ def efficientnet_box(width: int, height: int, *, size: int, padding: int) -> Box
 
 
 @dataclass(frozen=True)
-class EfficientNetCenterCrop:
+class EfficientNetCenterCrop(Transform):
     """EfficientNet's test-time crop: a centre square of the picture's own scale, resized to `crop_size`."""
 
     crop_size: int
     crop_padding: int = 32
     interpolation: str = "bicubic"
     backend: str = "cv2"
+    checks: ClassVar = {"crop_size": rules.WHOLE, "crop_padding": rules.NOT_NEGATIVE}
 
-    def __post_init__(self) -> None:
-        check(self.backend, self.interpolation)
-        check("cv2", self.interpolation)
-        if not isinstance(self.crop_size, int):
-            raise ValueError(f"crop_size is a whole number, not {self.crop_size!r}")
-        positive("crop_size", self.crop_size)
-        at_least_0("crop_padding", self.crop_padding)
-
-    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        return NOTHING
+    def check(self) -> None:
+        check_resampling(self.backend, self.interpolation)
+        check_resampling("cv2", self.interpolation)
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Cut and resample."""
         box = efficientnet_box(pixels.shape[1], pixels.shape[0], size=self.crop_size, padding=self.crop_padding)
         side = self.crop_size
         return resize(cut(pixels, box), side, side, interpolation=self.interpolation, backend=self.backend)
 
 
 @dataclass(frozen=True)
-class RandomCrop:
+class RandomCrop(Transform):
     """A window of (height, width) at a random place, after padding; 0.x adds all that is missing on both sides."""
 
     crop_size: int | Sequence[int]
@@ -85,24 +98,20 @@ class RandomCrop:
     pad_val: float | Sequence[float] = 0
     padding_mode: str = "constant"
     both_sides: bool = False
-
-    def __post_init__(self) -> None:
-        positive("crop_size", *pair(self.crop_size))
-        if isinstance(self.padding, list | tuple) and (
-            isinstance(self.padding, list) or len(self.padding) not in (2, 4)
-        ):
-            raise ValueError(f"padding is a whole number or a tuple of 2 or 4, not {self.padding!r}")
-        if self.padding_mode not in BORDERS:
-            raise ValueError(f"padding_mode is one of {', '.join(BORDERS)}, not {self.padding_mode!r}")
+    checks: ClassVar = {
+        "crop_size": rules.SIDES,
+        "padding": (
+            lambda value: not isinstance(value, list) and (not isinstance(value, tuple) or len(value) in (2, 4)),
+            "is a whole number or a tuple of 2 or 4",
+        ),
+        "padding_mode": rules.one_of(*BORDERS),
+    }
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The window, in the padded picture."""
         height, width = self.padded(pixels).shape[:2]
-        wanted_height, wanted_width = pair(self.crop_size)
-        crop_width, crop_height = min(width, wanted_width), min(height, wanted_height)
-        y = int(random.integers(0, height - crop_height + 1))
-        x = int(random.integers(0, width - crop_width + 1))
-        return {"box": (x, y, crop_width, crop_height)}
+        crop_height, crop_width = pair(self.crop_size)
+        return {"box": place_box((width, height), (min(width, crop_width), min(height, crop_height)), random)}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         return cut(self.padded(pixels), params["box"])
@@ -115,22 +124,17 @@ class RandomCrop:
         fill = (self.pad_val, 0, 0) if isinstance(self.pad_val, (int, float)) else self.pad_val
         if self.padding is not None:
             margins = [self.padding] * 4 if isinstance(self.padding, int) else list(self.padding)
-            pixels = bordered(pixels, margins if len(margins) == 4 else margins * 2, fill)
+            pixels = add_border(pixels, margins if len(margins) == 4 else margins * 2, fill)
         if self.pad_if_needed:
-            wanted_height, wanted_width = pair(self.crop_size)
-            share = 1 if self.both_sides else 2
-            y = math.ceil(max(0, wanted_height - pixels.shape[0]) / share)
-            x = math.ceil(max(0, wanted_width - pixels.shape[1]) / share)
-            pixels = bordered(pixels, (x, y, x, y), fill, self.padding_mode)
+            missing = (max(0, side - have) for side, have in zip(pair(self.crop_size), pixels.shape, strict=False))
+            y, x = (math.ceil(side / (1 if self.both_sides else 2)) for side in missing)
+            pixels = add_border(pixels, (x, y, x, y), fill, self.padding_mode)
         return pixels
 
 
 @dataclass(frozen=True)
-class RandomResizedCrop:
-    """A part of random area and shape, resized to `scale` = (height, width).
-
-    Source: Szegedy et al., Going deeper with convolutions, CVPR 2015, section 6; the shape is log-uniform.
-    """
+class RandomResizedCrop(Transform):
+    """A part of random area and shape, resized to `scale` = (height, width)."""
 
     scale: int | Sequence[int]
     crop_ratio_range: Span = (0.08, 1.0)
@@ -138,35 +142,34 @@ class RandomResizedCrop:
     max_attempts: int = 10
     interpolation: str = "bilinear"
     backend: str = "cv2"
+    checks: ClassVar = {
+        "scale": rules.SIDES,
+        "crop_ratio_range": rules.RANGE,
+        "aspect_ratio_range": rules.RANGE,
+        "max_attempts": rules.COUNT,
+    }
 
-    def __post_init__(self) -> None:
-        check(self.backend, self.interpolation)
-        check("cv2", self.interpolation)
-        positive("scale", *pair(self.scale))
-        check_spans(self.crop_ratio_range, self.aspect_ratio_range)
-        at_least_0("max_attempts", self.max_attempts, int)
+    def check(self) -> None:
+        check_resampling(self.backend, self.interpolation)
+        check_resampling("cv2", self.interpolation)
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The box; after `max_attempts` misses the largest centre box of an allowed shape."""
         height, width = pixels.shape[:2]
-        low, high = (math.log(ratio) for ratio in self.aspect_ratio_range)
         for _ in range(self.max_attempts):
-            area = random.uniform(*self.crop_ratio_range) * width * height
-            aspect = math.exp(random.uniform(low, high))
-            box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if 0 < box_width <= width and 0 < box_height <= height:
-                return {"box": placed(width, height, box_width, box_height, random)}
-        return {"box": centred(width, height, self.aspect_ratio_range)}
+            box = sample_box_size((width, height), self.crop_ratio_range, self.aspect_ratio_range, random)
+            if 0 < box[0] <= width and 0 < box[1] <= height:
+                return {"box": place_box((width, height), box, random)}
+        return {"box": centre_box((width, height), self.aspect_ratio_range)}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Cut and resample."""
         height, width = pair(self.scale)
         part = cut(pixels, params["box"])
         return resize(part, width, height, interpolation=self.interpolation, backend=self.backend)
 
 
 @dataclass(frozen=True)
-class MAERandomResizedCrop:
+class MAERandomResizedCrop(Transform):
     """BYOL's random crop, as used for masked autoencoders: one attempt, cut to the picture's size, no fallback.
 
     Source: Grill et al., Bootstrap your own latent, NeurIPS 2020, appendix B. Resampled by Pillow; size is (height,
@@ -177,35 +180,34 @@ class MAERandomResizedCrop:
     scale: Span = (0.08, 1.0)
     ratio: Span = (3 / 4, 4 / 3)
     interpolation: int = int(Pillow.Resampling.BILINEAR)
+    checks: ClassVar = {
+        "interpolation": (lambda value: isinstance(value, int), "is one of Pillow's numbers here"),
+        "size": rules.SIDES,
+        "scale": rules.RANGE,
+        "ratio": rules.RANGE,
+    }
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.interpolation, int):
-            raise ValueError(f"interpolation is one of Pillow's numbers here, not {self.interpolation!r}")
-        check("pillow", self.method)
-        positive("size", *pair(self.size))
-        check_spans(self.scale, self.ratio)
+    def check(self) -> None:
+        check_resampling("pillow", self.method)
 
     @property
     def method(self) -> str:
         return Pillow.Resampling(self.interpolation).name.lower()
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The box."""
         height, width = pixels.shape[:2]
-        area = width * height * random.uniform(*self.scale)
-        aspect = math.exp(random.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
-        box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        return {"box": placed(width, height, max(1, min(box_width, width)), max(1, min(box_height, height)), random)}
+        box_width, box_height = sample_box_size((width, height), self.scale, self.ratio, random)
+        box = max(1, min(box_width, width)), max(1, min(box_height, height))
+        return {"box": place_box((width, height), box, random)}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Cut and resample."""
         height, width = pair(self.size)
         part = np.ascontiguousarray(cut(pixels, params["box"]))
         return resize(part, width, height, interpolation=self.method, backend="pillow")
 
 
 @dataclass(frozen=True)
-class EfficientNetRandomCrop:
+class EfficientNetRandomCrop(Transform):
     """EfficientNet's random crop: uniform shape, uniform height between the allowed areas, then resized.
 
     Source: the TPU reference preprocessing of Tan & Le, EfficientNet, ICML 2019.
@@ -219,28 +221,28 @@ class EfficientNetRandomCrop:
     aspect_ratio_range: Span = (3 / 4, 4 / 3)
     max_attempts: int = 10
     backend: str = "cv2"
+    checks: ClassVar = {
+        "scale": rules.WHOLE,
+        "crop_ratio_range": rules.RANGE,
+        "aspect_ratio_range": rules.RANGE,
+        "max_attempts": rules.COUNT,
+        "min_covered": rules.NOT_NEGATIVE,
+        "crop_padding": rules.NOT_NEGATIVE,
+    }
 
-    def __post_init__(self) -> None:
-        check(self.backend, self.interpolation)
-        check("cv2", self.interpolation)
-        if not isinstance(self.scale, int):
-            raise ValueError(f"scale is a whole number, not {self.scale!r}")
-        positive("scale", self.scale)
-        check_spans(self.crop_ratio_range, self.aspect_ratio_range)
-        at_least_0("max_attempts", self.max_attempts, int)
-        at_least_0("min_covered", self.min_covered)
-        at_least_0("crop_padding", self.crop_padding)
+    def check(self) -> None:
+        check_resampling(self.backend, self.interpolation)
+        check_resampling("cv2", self.interpolation)
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The box; after `max_attempts` misses the centre crop of the test pipeline."""
         height, width = pixels.shape[:2]
+        low, high = self.crop_ratio_range
         for _ in range(self.max_attempts):
             box_width, box_height = self.attempt(width, height, random)
             covered = box_width * box_height / (width * height)
-            low, high = self.crop_ratio_range
-            if box_width > width or box_height > height or not max(low, self.min_covered) <= covered <= high:
-                continue
-            return {"box": placed(width, height, box_width, box_height, random)}
+            if box_width <= width and box_height <= height and max(low, self.min_covered) <= covered <= high:
+                return {"box": place_box((width, height), (box_width, box_height), random)}
         return {"box": efficientnet_box(width, height, size=self.scale, padding=self.crop_padding)}
 
     def attempt(self, width: int, height: int, random: np.random.Generator) -> tuple[int, int]:
@@ -255,13 +257,15 @@ class EfficientNetRandomCrop:
         return round(box_height * aspect), box_height
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Cut and resample."""
         part = cut(pixels, params["box"])
         return resize(part, self.scale, self.scale, interpolation=self.interpolation, backend=self.backend)
 
 
+SIZE = (lambda size: isinstance(size, int | tuple) and min(pair(size)) > 0, "is a number or a tuple of two, above 0")
+
+
 @dataclass(frozen=True)
-class RandomResizedCropAndInterpolationWithTwoPic:
+class RandomResizedCropAndInterpolationWithTwoPic(Transform):
     """BEiT's crop: the picture that the network sees and, with `second_size`, the one of its target, of one part.
 
     Sizes are (width, height). As upstream, a crop as wide or as high as the picture counts as a miss, the last row and
@@ -274,16 +278,16 @@ class RandomResizedCropAndInterpolationWithTwoPic:
     ratio: Span = (3 / 4, 4 / 3)
     interpolation: str | Sequence[str] = "bilinear"
     second_interpolation: str = "lanczos"
+    checks: ClassVar = {
+        "size": SIZE,
+        "second_size": (lambda size: size is None or SIZE[0](size), SIZE[1]),
+        "scale": rules.RANGE,
+        "ratio": rules.RANGE,
+    }
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         for name in (*self.interpolations, self.second_interpolation):
-            check("cv2", name)
-        for side in (self.size, self.second_size):
-            if side is not None:
-                if not isinstance(side, int | tuple):
-                    raise ValueError(f"sizes are numbers or tuples, not {side!r}")
-                positive("size", *pair(side))
-        check_spans(self.scale, self.ratio)
+            check_resampling("cv2", name)
 
     @property
     def interpolations(self) -> Sequence[str]:
@@ -295,14 +299,11 @@ class RandomResizedCropAndInterpolationWithTwoPic:
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The box, and the interpolation where there are several."""
         height, width = pixels.shape[:2]
-        low, high = map(math.log, self.ratio)
-        box = centred(width, height, self.ratio)
+        box = centre_box((width, height), self.ratio)
         for _ in range(10):
-            area = random.uniform(*self.scale) * width * height
-            aspect = math.exp(random.uniform(low, high))
-            box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            box_width, box_height = sample_box_size((width, height), self.scale, self.ratio, random)
             if box_width < width and box_height < height:
-                box = placed(width - 1, height - 1, box_width, box_height, random)
+                box = place_box((width - 1, height - 1), (box_width, box_height), random)
                 break
         if len(self.interpolations) == 1:
             return {"box": box}
@@ -318,45 +319,10 @@ class RandomResizedCropAndInterpolationWithTwoPic:
         side = pair(self.second_size or self.size)
         return resize(cut(pixels, params["box"]), *side, interpolation=self.second_interpolation, backend="cv2")
 
-
-def two_pictures(settings: Settings, where: str) -> Stage:
-    """BEiT's crop as a stage: two views, or one picture without `second_size`.
-
-    Raises:
-        ConfigError: a setting is unknown or makes no sense.
-    """
-    name = str(settings["type"])
-    crop = tried(record_of(RandomResizedCropAndInterpolationWithTwoPic, settings, where), f"{where}: {name}")
-    if crop.second_size is None:
-        return stage_of(name, crop, settings)
-
-    def apply(state: State, random: np.random.Generator) -> Outcome:
-        params = crop.sample_params(state.pixels, random)
-        pictures = crop.apply(state.pixels, params), crop.second(state.pixels, params)
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        """Two views, or one picture without `second_size`."""
+        if self.second_size is None:
+            return super().run(state, random)
+        params = self.sample_params(state.pixels, random)
+        pictures = self.apply(state.pixels, params), self.second(state.pixels, params)
         return Outcome(replace(state, views=tuple(map(state.with_pixels, pictures))), params)
-
-    return Stage(name, apply, arguments(settings), draws_globally=False)
-
-
-def centred(width: int, height: int, ratio: Span) -> Box:
-    """The centre box of a picture that is too long or too thin for the allowed shapes; else the whole of it."""
-    box_width, box_height = width, height
-    if width / height < min(ratio):
-        box_height = round(width / min(ratio))
-    elif width / height > max(ratio):
-        box_width = round(height * max(ratio))
-    return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
-
-
-def placed(width: int, height: int, box_width: int, box_height: int, random: np.random.Generator) -> Box:
-    """A box of the given size at a random place inside the picture."""
-    y = int(random.integers(0, height - box_height + 1))
-    x = int(random.integers(0, width - box_width + 1))
-    return x, y, box_width, box_height
-
-
-def check_spans(*spans: Span) -> None:
-    """Ranges are (low, high)."""
-    for low, high in spans:
-        if low > high or low < 0:
-            raise ValueError(f"a range is (low, high), not ({low}, {high})")

@@ -14,7 +14,6 @@ from classlens.config.settings import Settings
 BLIND = (*MASKS, "CleanCaption", "ToTensor")
 """Stages that ask for no picture."""
 
-
 ARRAY, PILLOW = "an array", "a Pillow picture"
 TO_PILLOW, TO_ARRAY = ("NumpyToPIL", "ToPIL"), ("PILToNumpy", "ToNumpy")
 PILLOW_ONLY = "MAERandomResizedCrop"

@@ -1,7 +1,7 @@
 """Stages that others implement: `torchvision/...`, Albumentations, mmpretrain, and the user's own code.
 
-They are imported only when a pipeline names them. Those of torchvision and Albumentations are watched by the same reader
-as in any other source, `adapters/pipelines`: it runs them and says what they drew.
+They are imported only when a pipeline names them. Those of torchvision and Albumentations run as in any other source,
+through `pipelines/`, and show the same parameters.
 """
 
 import os
@@ -10,22 +10,17 @@ from dataclasses import replace
 from enum import EnumMeta
 from importlib import import_module
 from inspect import isclass
-from typing import Any, TypeAlias
 
 import numpy as np
 
-from classlens.adapters.openmm.stages.transform import REFUSALS, arguments
-from classlens.adapters.openmm.trusted_code import made
+from classlens.adapters.openmm.stages.transform import arguments, construct
+from classlens.adapters.openmm.trusted_code import build_own
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.dataset.state import State
-from classlens.errors import ConfigError, DataError, MissingDependency, first_line, suggestion
-from classlens.pipelines.carried import Carried, encoding_after, picture_in
+from classlens.dataset.state import Foreign, State
+from classlens.errors import ConfigError, DataError, MissingDependency, suggestion
 from classlens.pipelines.lay_open import stage_of
 from classlens.user_code import users_code
-
-Foreign: TypeAlias = Any
-"""A module or object of another package."""
 
 INTERPOLATIONS = {name: name for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")} | {"hammimg": "hamming"}
 """What may be written for the interpolation of a `torchvision/` transform, spelt as upstream does."""
@@ -41,18 +36,6 @@ def package(name: str, extra: str) -> Foreign:
         return import_module(name)
     except ModuleNotFoundError as error:
         raise MissingDependency(str(error.name), extra=extra) from error
-
-
-def constructed(kind: Foreign, settings: Mapping[str, Foreign], what: str) -> Foreign:
-    """An object of another package.
-
-    Raises:
-        ConfigError: it refuses its settings.
-    """
-    try:
-        return kind(**settings)
-    except REFUSALS as error:
-        raise ConfigError(f"{what}: {first_line(error)}") from error
 
 
 def torchvision_stage(settings: Settings, where: str) -> Stage:
@@ -79,27 +62,8 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     if any(isinstance(one, Mapping) for one in given.get("transforms") or ()):
         hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
         raise ConfigError(f"{what} takes transforms, not dicts, in training too", hint=hint)
-    transform = constructed(kinds[name], given, what)
-    return watched_stage(transform, transform, settings)
-
-
-def watched_stage(transform: Foreign, encoder: Foreign, settings: Settings) -> Stage:
-    """A foreign transform as a stage of a config; how its result is encoded is read off `encoder`, a part of it."""
-    inner = stage_of(transform, joint=False)
-
-    def apply(state: State, random: np.random.Generator) -> Outcome:
-        value = np.ascontiguousarray(state.value) if isinstance(state.value, np.ndarray) else state.value
-        before = Carried(value, replace(state.encoding, order="RGB"))
-        outcome = inner.apply(before, random)
-        value = outcome.state.value
-        if isinstance(value, tuple):  # FiveCrop and TenCrop
-            after = replace(state, views=tuple(replace(state, value=view) for view in value))
-        else:
-            encoding = replace(encoding_after(encoder, before, value), order=state.encoding.order)
-            after = replace(state, value=picture_in(value), encoding=encoding)
-        return replace(outcome, state=after)
-
-    return Stage(str(settings["type"]), apply, arguments(settings), draws_globally=inner.draws_globally)
+    stage = stage_of(construct(kinds[name], given, what))
+    return replace(stage, name=str(settings["type"]), settings=arguments(settings))
 
 
 def albumentations_stage(settings: Settings, where: str) -> Stage:
@@ -118,7 +82,13 @@ def albumentations_stage(settings: Settings, where: str) -> Stage:
         raise ConfigError(f"{what}: keymap gives the picture another name than 'image', which is the one looked for")
     composed = module.Compose([albumentation(module, one, where) for one in rows])
     normalising = (one for one in reversed(composed.transforms) if "Normalize" in type(one).__name__)
-    return watched_stage(composed, next(normalising, composed), settings)
+    inner = stage_of(composed, encoder=next(normalising, None))
+
+    def apply(state: State, random: np.random.Generator) -> Outcome:
+        outcome = inner.apply(state, random)
+        return replace(outcome, state=replace(outcome.state, value=outcome.state.value["image"]))
+
+    return Stage(str(settings["type"]), apply, arguments(settings), draws_globally=inner.draws_globally)
 
 
 def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
@@ -131,7 +101,7 @@ def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
     given = dict(arguments(settings))
     if "transforms" in given:
         given["transforms"] = [albumentation(module, one, where) for one in given["transforms"]]
-    return constructed(kind, given, f"{where}: {settings['type']}")
+    return construct(kind, given, f"{where}: {settings['type']}")
 
 
 def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
@@ -140,7 +110,7 @@ def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
     Raises:
         ConfigError: there is no such transform, or it refuses its settings.
     """
-    name, transform = str(settings["type"]), made(settings, "TRANSFORMS", modules, where)
+    name, transform = str(settings["type"]), build_own(settings, "TRANSFORMS", modules, where)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
         shape = np.shape(state.value)[:2]

@@ -7,70 +7,53 @@ and a random sign where that makes sense. Levels, noise and sign are as in timm 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
-from classlens.adapters.openmm.stages import colours
+from classlens.adapters.openmm.stages import colours, rules
+from classlens.adapters.openmm.stages.rules import Rule, Setting, is_number
 from classlens.adapters.openmm.stages.shapes_and_flips import CV2
 from classlens.adapters.openmm.stages.transform import (
-    REFUSALS,
     Params,
-    Setting,
     Transform,
+    arguments,
     check_settings,
-    colour,
-    is_number,
+    construct,
     named,
-    probability,
     tried,
 )
 from classlens.config.settings import Settings
 from classlens.dataset.decode import Pixels
-from classlens.errors import ConfigError, first_line, suggestion
+from classlens.errors import ConfigError, suggestion
 
 Extras = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What an operation does with its amount; `amount` is the name of that setting, None for those without."""
-
-    change: Callable[[Pixels, Params, Extras], Pixels]
-    amount: str | None = "magnitude"
-    signed: bool = True
-    extras: Extras = field(default_factory=dict)
+def warp(pixels: Pixels, matrix: Pixels, extras: Extras) -> Pixels:
+    size, value = (pixels.shape[1], pixels.shape[0]), border(pixels, extras["pad_val"])[:3]
+    return cv2.warpAffine(pixels, matrix, size, flags=CV2[extras["interpolation"]], borderValue=value)
 
 
 def border(pixels: Pixels, value: Setting) -> list[float]:
     return [float(value)] * pixels.shape[2] if isinstance(value, (int, float)) else [float(part) for part in value]
 
 
-def warped(pixels: Pixels, matrix: Pixels, extras: Extras) -> Pixels:
-    return cv2.warpAffine(
-        pixels,
-        matrix,
-        (pixels.shape[1], pixels.shape[0]),
-        flags=CV2[extras["interpolation"]],
-        borderValue=border(pixels, extras["pad_val"])[:3],
-    )
-
-
 def shear(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
     """Slant along x or y by `magnitude` pixels per pixel."""
     amount = params["magnitude"]
     level = extras["direction"] == "horizontal"
-    return warped(pixels, np.array([[1, amount * level, 0], [amount * (not level), 1, 0]], np.float32), extras)
+    return warp(pixels, np.array([[1, amount * level, 0], [amount * (not level), 1, 0]], np.float32), extras)
 
 
 def translate(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
     """Move along x or y by `magnitude` of the picture's size."""
     level = extras["direction"] == "horizontal"
     offset = params["magnitude"] * pixels.shape[1 if level else 0]
-    return warped(pixels, np.array([[1, 0, offset * level], [0, 1, offset * (not level)]], np.float32), extras)
+    return warp(pixels, np.array([[1, 0, offset * level], [0, 1, offset * (not level)]], np.float32), extras)
 
 
 def rotate(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
@@ -83,11 +66,10 @@ def rotate(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
     if isinstance(extras["pad_val"], (int, float)):
         extras = {**extras, "pad_val": (extras["pad_val"], 0, 0)}
     centre = extras["center"] or ((width - 1) * 0.5, (height - 1) * 0.5)
-    return warped(pixels, cv2.getRotationMatrix2D(tuple(centre), -params["angle"], extras["scale"]), extras)
+    return warp(pixels, cv2.getRotationMatrix2D(tuple(centre), -params["angle"], extras["scale"]), extras)
 
 
 def cutout(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
-    """Fill a box whose centre was drawn."""
     x, y, width, height = params["box"]
     filled = pixels.copy()
     filled[y : y + height, x : x + width] = np.array(border(pixels, extras["pad_val"])).astype(pixels.dtype)
@@ -98,11 +80,29 @@ def blur(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
     return np.array(Pillow.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius=params["radius"])))
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What an operation does with its amount; `amount` is the name of that setting, None for those without."""
+
+    change: Callable[[Pixels, Params, Extras], Pixels]
+    amount: str | None = "magnitude"
+    signed: bool = True
+    extras: Extras = field(default_factory=dict)
+
+
+def of_pixels(change: Callable[[Pixels], Pixels]) -> Kind:
+    return Kind(lambda pixels, params, extras: change(pixels), None)
+
+
+def of_factor(change: Callable[[Pixels, float], Pixels]) -> Kind:
+    return Kind(lambda pixels, params, extras: change(pixels, 1 + params["magnitude"]))
+
+
 MOVE = {"pad_val": 128, "direction": "horizontal"}
 KINDS: Mapping[str, Kind] = {
-    "AutoContrast": Kind(lambda pixels, params, extras: colours.auto_contrast(pixels), None),
-    "Equalize": Kind(lambda pixels, params, extras: colours.equalize(pixels), None),
-    "Invert": Kind(lambda pixels, params, extras: colours.invert(pixels), None),
+    "AutoContrast": of_pixels(colours.auto_contrast),
+    "Equalize": of_pixels(colours.equalize),
+    "Invert": of_pixels(colours.invert),
     "Rotate": Kind(rotate, "angle", extras={"pad_val": 128, "center": None, "scale": 1.0, "interpolation": "nearest"}),
     "Posterize": Kind(lambda pixels, params, _: colours.posterize(pixels, params["bits"]), "bits", signed=False),
     "Solarize": Kind(lambda pixels, params, _: colours.solarize(pixels, params["thr"]), "thr", signed=False),
@@ -111,23 +111,30 @@ KINDS: Mapping[str, Kind] = {
         signed=False,
         extras={"thr": 128},
     ),
-    "ColorTransform": Kind(lambda pixels, params, _: colours.colour(pixels, 1 + params["magnitude"])),
-    "Contrast": Kind(lambda pixels, params, _: colours.contrast(pixels, 1 + params["magnitude"])),
-    "Brightness": Kind(lambda pixels, params, _: colours.brightness(pixels, 1 + params["magnitude"])),
-    "Sharpness": Kind(lambda pixels, params, _: colours.sharpness(pixels, 1 + params["magnitude"])),
+    "ColorTransform": of_factor(colours.colour),
+    "Contrast": of_factor(colours.contrast),
+    "Brightness": of_factor(colours.brightness),
+    "Sharpness": of_factor(colours.sharpness),
     "Shear": Kind(shear, extras={**MOVE, "interpolation": "bicubic"}),
     "Translate": Kind(translate, extras={**MOVE, "interpolation": "nearest"}),
     "Cutout": Kind(cutout, "shape", signed=False, extras={"pad_val": 128}),
     "GaussianBlur": Kind(blur, "radius", signed=False),
 }
-WHOLE = ("Shear", "Translate")
-"""Operations that take no fraction for the level of what comes from outside."""
-
 SHARED = ("prob", "random_negative_prob", "magnitude_level", "magnitude_range", "magnitude_std", "total_level")
+
+STD: Rule = (lambda value: value == "inf" or is_number(value), "is a number or 'inf'")
+EXTRAS: Mapping[str, Rule] = {
+    "pad_val": rules.COLOUR,
+    "thr": rules.NUMBER,
+    "center": (lambda value: value is None or (isinstance(value, tuple) and len(value) == 2), "is a tuple (x, y)"),
+    "direction": (lambda value: value in ("horizontal", "vertical"), "is horizontal or vertical"),
+    "interpolation": rules.one_of(*CV2),
+}
+"""What else an operation may be told, and what it must be."""
 
 
 @dataclass(frozen=True)
-class Operation:
+class Operation(Transform):
     """One operation as configured. `amount` is the fixed one; None means that `magnitude_range` gives it."""
 
     name: str
@@ -139,42 +146,35 @@ class Operation:
     magnitude_range: tuple[float, float] | None = None
     magnitude_std: float | str = 0.0
     total_level: float = 10
+    checks: ClassVar = {
+        "prob": rules.PROBABILITY,
+        "random_negative_prob": rules.PROBABILITY,
+        "magnitude_std": STD,
+        "magnitude_level": rules.NUMBER,
+        "total_level": (lambda value: is_number(value) and value != 0, "is a number other than 0"),
+    }
 
-    def __post_init__(self) -> None:
-        probability("prob", self.prob)
-        probability("random_negative_prob", self.random_negative_prob)
-        if KINDS[self.name].amount and (self.amount is None) == (self.magnitude_range is None):
-            raise ValueError(f"one of {KINDS[self.name].amount} and magnitude_range must be given")
-        if self.magnitude_std != "inf" and not is_number(self.magnitude_std):
-            raise ValueError(f"magnitude_std is a number or 'inf', not {self.magnitude_std!r}")
-        if not is_number(self.magnitude_level) or not is_number(self.total_level) or self.total_level == 0:
-            raise ValueError(f"no magnitude_level {self.magnitude_level!r} of a total_level {self.total_level!r}")
-        self.check_extras()
-        if self.amount is not None:
-            self.check_amount()
-
-    def check_amount(self) -> None:
-        """A fixed amount is a number; for some operations it may be a pair, or has an end."""
+    def check(self) -> None:
+        """Refuse extras that make no sense, two amounts or none, and a fixed amount that is no number."""
+        for name, value in self.extras.items():
+            holds, words = EXTRAS.get(name, (bool, ""))
+            if words and not holds(value):
+                raise ValueError(f"{name} {words}, not {value!r}")
+        if self.name in ("Shear", "Translate") and isinstance(self.extras.get("pad_val"), float):
+            raise ValueError(f"pad_val is a whole number or three numbers, not {self.extras['pad_val']!r}")
+        amount = KINDS[self.name].amount
+        if amount and (self.amount is None) == (self.magnitude_range is None):
+            raise ValueError(f"one of {amount} and magnitude_range must be given")
+        if self.amount is None:
+            return
         if self.name == "Cutout":
             shape = self.amount if isinstance(self.amount, tuple) else (self.amount,) * 2
             if len(shape) != 2 or not all(isinstance(side, int) and side >= 0 for side in shape):
                 raise ValueError(f"shape is a whole number or a tuple of two, not below 0, not {self.amount!r}")
         elif not is_number(self.amount):
-            raise ValueError(f"{KINDS[self.name].amount} is a number, not {self.amount!r}")
+            raise ValueError(f"{amount} is a number, not {self.amount!r}")
         elif self.name == "Posterize":
-            posterized(self.amount)
-
-    def check_extras(self) -> None:
-        """What else an operation is told."""
-        if "pad_val" in self.extras:
-            colour("pad_val", self.extras["pad_val"])
-            if self.name in WHOLE and isinstance(self.extras["pad_val"], float):
-                raise ValueError(f"pad_val is a whole number or three numbers, not {self.extras['pad_val']!r}")
-        if not is_number(self.extras.get("thr", 128)):
-            raise ValueError(f"thr is a number, not {self.extras['thr']!r}")
-        centre = self.extras.get("center")
-        if centre is not None and (not isinstance(centre, tuple) or len(centre) != 2):
-            raise ValueError(f"center is a tuple (x, y), not {centre!r}")
+            bits_kept(self.amount)
 
     @property
     def title(self) -> str:
@@ -191,7 +191,7 @@ class Operation:
         if self.name == "Cutout":
             return {"box": cutout_box(pixels, amount, random)}
         if self.name == "Posterize":
-            return {"bits": posterized(amount)}
+            return {"bits": bits_kept(amount)}
         negative = kind.signed and random.random() < self.random_negative_prob
         return {kind.amount: float(-amount if negative else amount)}
 
@@ -209,8 +209,8 @@ class Operation:
         return pixels if "skipped" in params else KINDS[self.name].change(pixels, params, self.extras)
 
 
-def posterized(amount: float) -> int:
-    """How many bits are kept: a picture has 8, and below 0 is black as 0 is."""
+def bits_kept(amount: float) -> int:
+    """How many bits `Posterize` keeps: a picture has 8, and below 0 is black as 0 is."""
     if ceil(amount) > 8:
         raise ValueError(f"bits is at most 8, not {amount!r}")
     return max(ceil(amount), 0)
@@ -228,34 +228,19 @@ def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> t
 
 
 def operation(settings: Settings, where: str) -> Operation:
-    """The operation that the settings describe.
-
-    Raises:
-        ConfigError: its name or one of its settings is unknown, or a value makes no sense.
-    """
+    """The operation that the settings describe."""
     settings = named(settings)
     name = str(settings.get("type"))
     if name not in KINDS:
         raise ConfigError(f"{where}: no operation named {name!r}", hint=suggestion(name, KINDS))
     kind = KINDS[name]
-    given = {key: value for key, value in settings.items() if key not in ("type", "_scope_", "magnitude_key")}
-    unsigned = () if kind.signed else ("random_negative_prob",)
-    known = [*(key for key in SHARED if key not in unsigned), *kind.extras, *([kind.amount] if kind.amount else [])]
-    check_settings({"type": name, **given}, known, (), where)
+    given = {key: value for key, value in arguments(settings).items() if key != "magnitude_key"}
+    shared = [key for key in SHARED if kind.signed or key != "random_negative_prob"]
+    check_settings({"type": name, **given}, [*shared, *kind.extras, *filter(None, [kind.amount])], (), where)
     extras = {key: given.get(key, default) for key, default in kind.extras.items()}
-    if extras.get("direction", "horizontal") not in ("horizontal", "vertical"):
-        raise ConfigError(f"{where}: {name}: the direction is horizontal or vertical, not {extras['direction']!r}")
-    if extras.get("interpolation", "nearest") not in tuple(CV2):
-        raise ConfigError(f"{where}: {name}: no interpolation {extras['interpolation']!r}")
-    shared = {key: given[key] for key in SHARED if key in given}
-    try:
-        made = Operation(name, given.get(kind.amount) if kind.amount else None, extras, **shared)
-    except REFUSALS as error:
-        raise ConfigError(f"{where}: {name}: {first_line(error)}") from error
-    return tried(made, f"{where}: {name}")
-
-
-HPARAMS: Settings = {"pad_val": 128}
+    options = {key: given[key] for key in shared if key in given}
+    options |= {"name": name, "amount": given.get(kind.amount or ""), "extras": extras}
+    return tried(construct(Operation, options, f"{where}: {name}"), f"{where}: {name}")
 
 
 def one(kind: str, **settings: Setting) -> Settings:
@@ -263,17 +248,12 @@ def one(kind: str, **settings: Setting) -> Settings:
 
 
 INCREASING: Sequence[Settings] = (
-    one("AutoContrast"),
-    one("Equalize"),
-    one("Invert"),
+    *map(one, ("AutoContrast", "Equalize", "Invert")),
     one("Rotate", magnitude_range=(0, 30)),
     one("Posterize", magnitude_range=(4, 0)),
     one("Solarize", magnitude_range=(256, 0)),
     one("SolarizeAdd", magnitude_range=(0, 110)),
-    one("ColorTransform", magnitude_range=(0, 0.9)),
-    one("Contrast", magnitude_range=(0, 0.9)),
-    one("Brightness", magnitude_range=(0, 0.9)),
-    one("Sharpness", magnitude_range=(0, 0.9)),
+    *(one(kind, magnitude_range=(0, 0.9)) for kind in ("ColorTransform", "Contrast", "Brightness", "Sharpness")),
     one("Shear", magnitude_range=(0, 0.3), direction="horizontal"),
     one("Shear", magnitude_range=(0, 0.3), direction="vertical"),
     one("Translate", magnitude_range=(0, 0.45), direction="horizontal"),
@@ -281,11 +261,10 @@ INCREASING: Sequence[Settings] = (
 )
 """All operations, stronger with the level (timm's `increasing` set)."""
 
+SIMPLE = ("AutoContrast", "Equalize", "Rotate", "Shear")
 RANDAUGMENT: Mapping[str, Sequence[Settings]] = {
     "timm_increasing": INCREASING,
-    "simple_increasing": tuple(
-        row for row in INCREASING if row["type"] in ("AutoContrast", "Equalize", "Rotate", "Shear")
-    ),
+    "simple_increasing": tuple(row for row in INCREASING if row["type"] in SIMPLE),
 }
 
 IMAGENET: Sequence[Sequence[Settings]] = (
@@ -323,7 +302,7 @@ Build = Callable[[Settings, str], Transform]
 
 
 @dataclass(frozen=True)
-class Policy:
+class Policy(Transform):
     """Groups of operations, of which `picks` are chosen for every picture, with repetition."""
 
     groups: tuple[tuple[Transform, ...], ...]
@@ -331,16 +310,14 @@ class Policy:
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The chosen operations, each with what it drew; the key tells equal ones apart by their position."""
-        chosen = random.integers(0, len(self.groups), self.picks).tolist()
         params: dict[str, Any] = {}
-        for group in chosen:
+        for group in random.integers(0, len(self.groups), self.picks).tolist():
             for position, member in enumerate(self.groups[group]):
                 key = f"{len(params) + 1} {getattr(member, 'title', type(member).__name__)}"
                 params[key] = {"at": (group, position), **member.sample_params(pixels, random)}
         return params
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """One operation after the other."""
         for step in params.values():
             group, position = step["at"]
             pixels = self.groups[group][position].apply(pixels, step)
@@ -351,16 +328,11 @@ def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
     """`num_policies` operations out of a list, all at one magnitude level.
 
     Source: Cubuk et al., RandAugment, NeurIPS 2020.
-
-    Raises:
-        ConfigError: a setting is missing, unknown or makes no sense, or no such collection exists.
     """
     known = ("policies", "num_policies", "magnitude_level", "magnitude_std", "total_level", "hparams")
-    check_settings(settings, known, ("policies", "num_policies", "magnitude_level"), where)
-    rows = collection(settings["policies"], RANDAUGMENT, where)
-    level = {key: settings[key] for key in ("magnitude_level", "magnitude_std", "total_level") if key in settings}
+    check_settings(settings, known, known[:3], where)
+    rows, shared = collection(settings, RANDAUGMENT, where), hparams(settings, where)
     picks, total, strength = settings["num_policies"], settings.get("total_level", 10), settings["magnitude_level"]
-    shared = hparams(settings, where)
     if not rows or type(picks) is not int or picks < 1:
         raise ConfigError(f"{where}: RandAugment needs at least one policy and num_policies of 1 or more")
     if not is_number(total) or not is_number(strength) or total <= 0 or strength < 0:
@@ -369,58 +341,52 @@ def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
             f"not {strength!r} and {total!r}"
         )
     std = settings.get("magnitude_std", 0.0)
-    if std != "inf" and not is_number(std):
-        raise ConfigError(f"{where}: RandAugment: magnitude_std is a number or 'inf', not {std!r}")
-    made = [
-        build({**merged(checked(row, where), shared), **(level if "magnitude_range" in row else {})}, where)
-        for row in rows
-    ]
-    return Policy(tuple((one,) for one in made), picks)
+    if not STD[0](std):
+        raise ConfigError(f"{where}: RandAugment: magnitude_std {STD[1]}, not {std!r}")
+    level = {key: settings[key] for key in ("magnitude_level", "magnitude_std", "total_level") if key in settings}
+    groups = []
+    for row in (policy(row, where) for row in rows):
+        kind = KINDS.get(str(row["type"]))
+        defaults = {key: value for key, value in shared.items() if kind and key in kind.extras}
+        groups.append((build({**defaults, **row, **(level if "magnitude_range" in row else {})}, where),))
+    return Policy(tuple(groups), picks)
 
 
 def auto_augment(settings: Settings, where: str, build: Build) -> Policy:
     """One group of operations out of a list.
 
     Upstream reads `hparams` here but never hands them to the operations; so do we, or the pixels would differ.
-
-    Raises:
-        ConfigError: a setting is missing, unknown or makes no sense, or no such collection exists.
     """
     check_settings(settings, ("policies", "hparams"), ("policies",), where)
     hparams(settings, where)
-    groups = collection(settings["policies"], {"imagenet": IMAGENET}, where)
+    groups = collection(settings, {"imagenet": IMAGENET}, where)
     if not groups or not all(isinstance(group, (list, tuple)) for group in groups):
         raise ConfigError(f"{where}: AutoAugment needs a list of lists of dicts, not {groups!r:.60}")
-    return Policy(tuple(tuple(build(checked(row, where), where) for row in group) for group in groups))
+    return Policy(tuple(tuple(build(policy(row, where), where) for row in group) for group in groups))
 
 
 def hparams(settings: Settings, where: str) -> Settings:
     """What the operations share."""
-    shared = settings.get("hparams", HPARAMS)
+    shared = settings.get("hparams", {"pad_val": 128})
     if not isinstance(shared, Mapping):
         raise ConfigError(f"{where}: {settings['type']}: hparams is a dict, not {shared!r}")
     return shared
 
 
-def checked(row: Setting, where: str) -> Settings:
+def policy(row: Setting, where: str) -> Settings:
     """One policy, which is a dict with a type."""
     if not isinstance(row, Mapping) or "type" not in row:
         raise ConfigError(f"{where}: a policy is a dict with a type, not {row!r:.60}")
     return named(row)
 
 
-def collection(policies: Setting, named: Mapping[str, Setting], where: str) -> Setting:
+def collection(settings: Settings, known: Mapping[str, Setting], where: str) -> Setting:
     """The policies as a list; a name stands for one of upstream's lists."""
-    if not isinstance(policies, str):
-        if not isinstance(policies, (list, tuple)):
-            raise ConfigError(f"{where}: policies is a list or a name, not {policies!r}")
+    policies = settings["policies"]
+    if isinstance(policies, (list, tuple)):
         return policies
-    if policies not in named:
-        raise ConfigError(f"{where}: no policies named {policies!r}", hint=suggestion(policies, named))
-    return named[policies]
-
-
-def merged(row: Settings, shared: Settings) -> Settings:
-    """A row with the shared `hparams`, as far as its operation has such a setting and does not give it itself."""
-    kind = KINDS.get(str(row["type"]))
-    return {**{key: value for key, value in shared.items() if kind and key in kind.extras}, **row}
+    if not isinstance(policies, str):
+        raise ConfigError(f"{where}: policies is a list or a name, not {policies!r}")
+    if policies not in known:
+        raise ConfigError(f"{where}: no policies named {policies!r}", hint=suggestion(policies, known))
+    return known[policies]

@@ -1,18 +1,21 @@
-"""Changing the size of an array, with the two backends that configs name.
+"""Sizes, borders, flips and erased rectangles.
 
-Both give the pixels of `mmcv.imresize`: OpenCV samples without antialiasing (except `area`), Pillow with it.
+Both backends of `resize` give the pixels of `mmcv.imresize`: OpenCV samples without antialiasing (except `area`),
+Pillow with it. Boxes are (x, y, width, height) in pixels of the picture that the stage gets.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages.transform import NOTHING, Params, arguments, colour, pair, positive, probability
+from classlens.adapters.openmm.stages import rules
+from classlens.adapters.openmm.stages.rules import pair
+from classlens.adapters.openmm.stages.transform import Params, Transform, arguments
 from classlens.dataset.decode import Pixels
 from classlens.errors import DataError, suggestion
 
@@ -24,20 +27,19 @@ CV2 = {
     "lanczos": cv2.INTER_LANCZOS4,
 }
 PILLOW = {
-    "nearest": Pillow.Resampling.NEAREST,
-    "bilinear": Pillow.Resampling.BILINEAR,
-    "bicubic": Pillow.Resampling.BICUBIC,
-    "box": Pillow.Resampling.BOX,
-    "lanczos": Pillow.Resampling.LANCZOS,
-    "hamming": Pillow.Resampling.HAMMING,
+    name: Pillow.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "box", "lanczos", "hamming")
 }
+BORDERS = {
+    "constant": cv2.BORDER_CONSTANT,
+    "edge": cv2.BORDER_REPLICATE,
+    "reflect": cv2.BORDER_REFLECT_101,
+    "symmetric": cv2.BORDER_REFLECT,
+}
+FLIPS = {"horizontal": 1, "vertical": 0, "diagonal": -1}
 
 
-def check(backend: str | None, interpolation: str) -> None:
-    """Refuse names that the backend does not know, when the config is read rather than at the first picture.
-
-    Without a backend it is OpenCV.
-    """
+def check_resampling(backend: str | None, interpolation: str) -> None:
+    """Refuse names that the backend does not know; without a backend it is OpenCV."""
     if backend not in ("cv2", "pillow", None):
         raise ValueError(f"the backend is cv2 or pillow, not {backend!r}")
     known = PILLOW if backend == "pillow" else CV2
@@ -53,27 +55,17 @@ def resize(pixels: Pixels, width: int, height: int, *, interpolation: str, backe
     return cv2.resize(pixels, (width, height), interpolation=CV2[interpolation])
 
 
-def fitted(width: int, height: int, long: float, short: float) -> tuple[int, int]:
-    """The largest size of the same shape whose long edge is at most `long` and short edge at most `short`."""
-    factor = min(long / max(width, height), short / min(width, height))
-    return scaled(width, height, factor, factor)
-
-
-def scaled(width: int, height: int, by_width: float, by_height: float) -> tuple[int, int]:
-    return int(width * float(by_width) + 0.5), int(height * float(by_height) + 0.5)
-
-
-BORDERS = {
-    "constant": cv2.BORDER_CONSTANT,
-    "edge": cv2.BORDER_REPLICATE,
-    "reflect": cv2.BORDER_REFLECT_101,
-    "symmetric": cv2.BORDER_REFLECT,
-}
-FLIPS = {"horizontal": 1, "vertical": 0, "diagonal": -1}
+def add_border(
+    pixels: Pixels, margins: Sequence[int], value: float | Sequence[float], mode: str = "constant"
+) -> Pixels:
+    """Add a border: `margins` are left, top, right, bottom; one value counts for every channel."""
+    left, top, right, bottom = margins
+    fill = [float(value)] * 4 if isinstance(value, (int, float)) else [float(part) for part in value]
+    return cv2.copyMakeBorder(pixels, top, bottom, left, right, BORDERS[mode], value=fill)
 
 
 @dataclass(frozen=True)
-class Resize:
+class Resize(Transform):
     """To a given (width, height), or within it with `keep_ratio`, or by a factor."""
 
     scale: int | Sequence[int] | None = None
@@ -83,30 +75,21 @@ class Resize:
     backend: str = "cv2"
     interpolation: str = "bilinear"
 
-    def __post_init__(self) -> None:
-        check(self.backend, self.interpolation)
-        if self.scale is None and self.scale_factor is None:
-            raise ValueError("scale or scale_factor must be given")
-        if self.scale is not None:
-            positive("scale", *pair(self.scale))
+    def check(self) -> None:
+        """Refuse a size that is missing or makes no sense, and names that the backend does not know."""
+        check_resampling(self.backend, self.interpolation)
         factor = self.scale_factor
-        if (
-            factor is not None
-            and not isinstance(factor, float)
-            and not (isinstance(factor, tuple) and len(factor) == 2)
-        ):
+        if self.scale is None and factor is None:
+            raise ValueError("scale or scale_factor must be given")
+        if self.scale is not None and min(pair(self.scale)) <= 0:
+            raise ValueError(f"scale must be above 0, not {self.scale!r}")
+        pairs = isinstance(factor, tuple) and len(factor) == 2
+        if factor is not None and not isinstance(factor, float) and not pairs:
             raise ValueError(f"scale_factor is a float or a tuple of two, not {factor!r}")
 
-    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        return NOTHING
-
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Resample."""
-        width, height = self.target(pixels.shape[1], pixels.shape[0])
-        return resize(pixels, width, height, interpolation=self.interpolation, backend=self.backend)
-
-    def target(self, width: int, height: int) -> tuple[int, int]:
-        """The (width, height) that a picture of this size gets."""
+        """Resample to the target, or to the largest size of the same shape within it."""
+        height, width = pixels.shape[:2]
         if self.scale is None:
             factor = self.scale_factor
             by_width, by_height = (factor, factor) if isinstance(factor, (int, float)) else (factor or (1, 1))
@@ -114,86 +97,38 @@ class Resize:
         else:
             target = pair(self.scale)
         if self.keep_ratio:
-            return fitted(width, height, max(target), min(target))
-        return target
+            factor = min(max(target) / max(width, height), min(target) / min(width, height))
+            target = scaled(width, height, factor, factor)
+        return resize(pixels, *target, interpolation=self.interpolation, backend=self.backend)
+
+
+def scaled(width: int, height: int, by_width: float, by_height: float) -> tuple[int, int]:
+    return int(width * float(by_width) + 0.5), int(height * float(by_height) + 0.5)
 
 
 @dataclass(frozen=True)
-class ResizeEdge:
-    """So that one edge has a given length; the shape is kept."""
+class ResizeEdge(Transform):
+    """So that one edge has a given length; the shape is kept, and the other edge, rounded down, never vanishes."""
 
     scale: int
     edge: str = "short"
     backend: str = "cv2"
     interpolation: str = "bilinear"
+    checks: ClassVar = {"scale": rules.WHOLE, "edge": rules.one_of("short", "long", "width", "height")}
 
-    def __post_init__(self) -> None:
-        check(self.backend, self.interpolation)
-        if not isinstance(self.scale, int):
-            raise ValueError(f"scale is a whole number, not {self.scale!r}")
-        positive("scale", self.scale)
-        if self.edge not in ("short", "long", "width", "height"):
-            raise ValueError(f"the edge is short, long, width or height, not {self.edge!r}")
-
-    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        return NOTHING
+    def check(self) -> None:
+        check_resampling(self.backend, self.interpolation)
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Resample; the other edge is rounded down, and never vanishes."""
         height, width = pixels.shape[:2]
         by_width = {"short": width < height, "long": width > height, "width": True, "height": False}[self.edge]
-        if by_width:
-            target = (self.scale, int(self.scale * height / width))
-        else:
-            target = (int(self.scale * width / height), self.scale)
-        return resize(
-            pixels, max(target[0], 1), max(target[1], 1), interpolation=self.interpolation, backend=self.backend
-        )
+        target = (self.scale, self.scale * height / width) if by_width else (self.scale * width / height, self.scale)
+        new_width, new_height = (max(int(side), 1) for side in target)
+        return resize(pixels, new_width, new_height, interpolation=self.interpolation, backend=self.backend)
 
 
 @dataclass(frozen=True)
-class CenterCrop:
-    """Cut the middle out; a smaller picture stays as it is, or is padded with `auto_pad`. Size is (width, height)."""
-
-    crop_size: int | Sequence[int]
-    auto_pad: bool = False
-    pad_cfg: Mapping[str, Any] = field(default_factory=lambda: {"type": "Pad"})
-    clip_object_border: bool = True
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.crop_size, int | tuple):
-            raise ValueError(f"crop_size is a whole number or a tuple of two, not {self.crop_size!r}")
-        positive("crop_size", *pair(self.crop_size))
-        if not isinstance(self.pad_cfg, Mapping):
-            raise ValueError(f"pad_cfg is a dict, not {self.pad_cfg!r}")
-        if self.auto_pad:
-            self.padding((1, 1))
-
-    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        return NOTHING
-
-    def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Cut, after padding at the right and bottom if asked."""
-        wanted_width, wanted_height = pair(self.crop_size)
-        height, width = pixels.shape[:2]
-        if self.auto_pad and (wanted_width > width or wanted_height > height):
-            size = (max(width, wanted_width), max(height, wanted_height))
-            pixels = self.padding(size).apply(pixels, NOTHING)
-            height, width = pixels.shape[:2]
-        crop_width, crop_height = min(wanted_width, width), min(wanted_height, height)
-        left = max(0, round((width - crop_width) / 2.0))
-        top = max(0, round((height - crop_height) / 2.0))
-        return pixels[top : top + crop_height, left : left + crop_width]
-
-    def padding(self, size: tuple[int, int]) -> "Pad":
-        """What a picture is padded with, up to (width, height)."""
-        if self.pad_cfg.get("type") != "Pad":
-            raise ValueError(f"the type of pad_cfg is Pad here, not {self.pad_cfg.get('type')!r}")
-        return Pad(**{**arguments(self.pad_cfg), "size": size})
-
-
-@dataclass(frozen=True)
-class Pad:
+class Pad(Transform):
     """Add a border at the right and bottom, up to a (width, height), a square, or a multiple of a number."""
 
     size: Sequence[int] | None = None
@@ -201,52 +136,78 @@ class Pad:
     pad_to_square: bool = False
     pad_val: int | Mapping[str, Any] = 0
     padding_mode: str = "constant"
+    checks: ClassVar = {
+        "padding_mode": rules.one_of(*BORDERS),
+        "pad_val": (lambda value: isinstance(value, int | Mapping), "is a whole number or a dict with 'img'"),
+        "size_divisor": (lambda value: value is None or value > 0, "must be above 0"),
+    }
 
-    def __post_init__(self) -> None:
-        if self.padding_mode not in BORDERS:
-            raise ValueError(f"padding_mode is one of {', '.join(BORDERS)}, not {self.padding_mode!r}")
-        given = [self.size is not None, bool(self.pad_to_square), self.size_divisor is not None]
-        if given not in ([True, False, False], [False, True, False], [False, False, True], [False, True, True]):
+    def check(self) -> None:
+        targets = [self.size is not None, bool(self.pad_to_square), self.size_divisor is not None]
+        if targets not in ([True, False, False], [False, True, False], [False, False, True], [False, True, True]):
             raise ValueError("one of size, size_divisor and pad_to_square must be given")
-        if not isinstance(self.pad_val, int | Mapping):
-            raise ValueError(f"pad_val is a whole number or a dict with 'img', not {self.pad_val!r}")
-        if self.size_divisor is not None:
-            positive("size_divisor", self.size_divisor)
-
-    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        return NOTHING
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Extend."""
+        """Extend the picture; it is never cut."""
         height, width = pixels.shape[:2]
         if self.pad_to_square:
             height = width = max(height, width)
         if self.size_divisor is not None:
-            height = math.ceil(height / self.size_divisor) * self.size_divisor
-            width = math.ceil(width / self.size_divisor) * self.size_divisor
+            height, width = (math.ceil(side / self.size_divisor) * self.size_divisor for side in (height, width))
         elif self.size is not None:
             width, height = self.size
         value = self.pad_val.get("img", 0) if isinstance(self.pad_val, Mapping) else self.pad_val
         right, bottom = max(width - pixels.shape[1], 0), max(height - pixels.shape[0], 0)
-        return bordered(pixels, (0, 0, right, bottom), value, self.padding_mode)
-
-
-def bordered(pixels: Pixels, margins: Sequence[int], value: float | Sequence[float], mode: str = "constant") -> Pixels:
-    """Add a border: `margins` are left, top, right, bottom; one value counts for every channel."""
-    left, top, right, bottom = margins
-    fill = [float(value)] * 4 if isinstance(value, (int, float)) else [float(part) for part in value]
-    return cv2.copyMakeBorder(pixels, top, bottom, left, right, BORDERS[mode], value=fill)
+        return add_border(pixels, (0, 0, right, bottom), value, self.padding_mode)
 
 
 @dataclass(frozen=True)
-class RandomFlip:
+class CenterCrop(Transform):
+    """Cut the middle out; a smaller picture stays as it is, or is padded with `auto_pad`. Size is (width, height)."""
+
+    crop_size: int | Sequence[int]
+    auto_pad: bool = False
+    pad_cfg: Mapping[str, Any] = field(default_factory=lambda: {"type": "Pad"})
+    clip_object_border: bool = True
+    checks: ClassVar = {
+        "crop_size": (
+            lambda size: isinstance(size, int | tuple) and min(pair(size)) > 0,
+            "is a whole number or a tuple of two, above 0",
+        ),
+        "pad_cfg": (lambda value: isinstance(value, Mapping), "is a dict"),
+    }
+
+    def check(self) -> None:
+        if self.auto_pad:
+            self.padding((1, 1))
+
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        """Cut, after padding at the right and bottom if asked."""
+        crop_width, crop_height = pair(self.crop_size)
+        height, width = pixels.shape[:2]
+        if self.auto_pad and (crop_width > width or crop_height > height):
+            pixels = self.padding((max(width, crop_width), max(height, crop_height))).apply(pixels, params)
+            height, width = pixels.shape[:2]
+        crop_width, crop_height = min(crop_width, width), min(crop_height, height)
+        left, top = round((width - crop_width) / 2.0), round((height - crop_height) / 2.0)
+        return pixels[top : top + crop_height, left : left + crop_width]
+
+    def padding(self, size: tuple[int, int]) -> Pad:
+        """What a picture is padded with, up to (width, height)."""
+        if self.pad_cfg.get("type") != "Pad":
+            raise ValueError(f"the type of pad_cfg is Pad here, not {self.pad_cfg.get('type')!r}")
+        return Pad(**{**arguments(self.pad_cfg), "size": size})
+
+
+@dataclass(frozen=True)
+class RandomFlip(Transform):
     """Mirror with a probability; several directions share it, or have one each."""
 
     prob: float | Sequence[float]
     direction: str | Sequence[str] = "horizontal"
     swap_seg_labels: object = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         for name, value, kind in (("prob", self.prob, float), ("direction", self.direction, str)):
             parts = value if isinstance(value, list) and value else [value]
             if not all(isinstance(part, kind) for part in parts):
@@ -256,7 +217,8 @@ class RandomFlip:
             raise ValueError(f"the direction is one of {', '.join(FLIPS)}, not {self.direction!r}")
         if len(directions) != len(weights):
             raise ValueError(f"{len(weights)} probabilities for {len(directions)} directions")
-        probability("prob", sum(weights))
+        if not 0 <= sum(weights) <= 1:
+            raise ValueError(f"prob must lie in [0, 1], not {sum(weights)}")
 
     def choices(self) -> tuple[list[str], list[float]]:
         """Every direction with its probability."""
@@ -267,21 +229,19 @@ class RandomFlip:
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The direction, or no."""
-        params = random.random()
+        rest = random.random()
         for direction, weight in zip(*self.choices(), strict=True):
-            if params < weight:
+            if rest < weight:
                 return {"flip": direction}
-            params -= weight
+            rest -= weight
         return {"flip": "no"}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Mirror."""
-        flip = params["flip"]
-        return pixels if flip == "no" else cv2.flip(pixels, FLIPS[flip])
+        return pixels if params["flip"] == "no" else cv2.flip(pixels, FLIPS[params["flip"]])
 
 
 @dataclass(frozen=True)
-class RandomResize:
+class RandomResize(Transform):
     """`Resize` to a random (width, height): a fixed one times a ratio, or with edges between those of two."""
 
     scale: Any
@@ -291,18 +251,22 @@ class RandomResize:
     clip_object_border: bool = True
     backend: str = "cv2"
     interpolation: str = "bilinear"
+    checks: ClassVar = {
+        "resize_type": rules.one_of("Resize"),
+        "scale": (
+            lambda scale: isinstance(scale, tuple | list) and len(scale) == 2,
+            "is a tuple (width, height), or a list of two of them",
+        ),
+    }
 
-    def __post_init__(self) -> None:
-        only_resize(self.resize_type)
-        resized(self, (1, 1))
-        if not isinstance(self.scale, tuple | list) or len(self.scale) != 2:
-            raise ValueError(f"scale is a tuple (width, height), or a list of two of them, not {self.scale!r}")
-        inside = {type(part) for part in self.scale}
-        if isinstance(self.scale, tuple) and inside == {int} and self.ratio_range is not None:
+    def check(self) -> None:
+        check_resampling(self.backend, self.interpolation)
+        kinds = {type(part) for part in self.scale}
+        if isinstance(self.scale, tuple) and kinds == {int} and self.ratio_range is not None:
             low, high = self.ratio_range
             if low > high or int(min(self.scale) * low) < 1:
                 raise ValueError(f"ratio_range is (low, high) and leaves a picture, not ({low}, {high})")
-        elif isinstance(self.scale, tuple) or inside != {tuple}:
+        elif isinstance(self.scale, tuple) or kinds != {tuple}:
             raise ValueError(f"scale is (width, height) with a ratio_range, or a list of two of them, not {self.scale}")
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
@@ -315,11 +279,13 @@ class RandomResize:
         return {"scale": tuple(int(random.integers(low, high + 1)) for low, high in edges)}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        return resized(self, params["scale"]).apply(pixels, NOTHING)
+        return Resize(
+            params["scale"], keep_ratio=self.keep_ratio, backend=self.backend, interpolation=self.interpolation
+        ).apply(pixels, params)
 
 
 @dataclass(frozen=True)
-class RandomChoiceResize:
+class RandomChoiceResize(Transform):
     """`Resize` to one of several (width, height), or `ResizeEdge` to one of several lengths."""
 
     scales: Sequence[int | tuple[int, int]] | tuple[int, int] | int
@@ -329,9 +295,9 @@ class RandomChoiceResize:
     edge: str = "short"
     backend: str = "cv2"
     interpolation: str = "bilinear"
+    checks: ClassVar = {"resize_type": rules.one_of("Resize", "ResizeEdge")}
 
-    def __post_init__(self) -> None:
-        only_resize(self.resize_type, "ResizeEdge")
+    def check(self) -> None:
         kind = int if self.resize_type == "ResizeEdge" else tuple
         if self.keep_ratio if kind is int else self.edge != "short":
             raise ValueError(f"{self.resize_type} has no setting {'keep_ratio' if kind is int else 'edge'!r}")
@@ -340,44 +306,32 @@ class RandomChoiceResize:
         for scale in self.options:
             if not isinstance(scale, kind):
                 raise ValueError(f"{self.resize_type} needs scales of type {kind.__name__}, not {scale!r}")
-            resized(self, scale)
+            self.resize(scale)
 
     @property
     def options(self) -> list[Any]:
         return self.scales if isinstance(self.scales, list) else [self.scales]
 
+    def resize(self, scale: Any) -> Transform:  # noqa: ANN401 - one or two numbers
+        """The transform that resizes to one of the scales."""
+        if self.resize_type == "ResizeEdge":
+            return ResizeEdge(scale, self.edge, self.backend, self.interpolation)
+        return Resize(scale, keep_ratio=self.keep_ratio, backend=self.backend, interpolation=self.interpolation)
+
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         return {"scale": self.options[int(random.integers(len(self.options)))]}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        return resized(self, params["scale"]).apply(pixels, NOTHING)
-
-
-def only_resize(kind: str, *others: str) -> None:
-    """The stage that a random one hands its scale to."""
-    if kind not in ("Resize", *others):
-        raise ValueError(f"resize_type is {' or '.join(('Resize', *others))} here, not {kind!r}")
-
-
-def resized(random: RandomResize | RandomChoiceResize, scale: Any) -> Resize | ResizeEdge:  # noqa: ANN401 - one or two numbers
-    """The stage that resizes to what was drawn."""
-    backend, method = random.backend, random.interpolation
-    if isinstance(random, RandomChoiceResize) and random.resize_type == "ResizeEdge":
-        return ResizeEdge(scale, random.edge, backend, method)
-    return Resize(scale, keep_ratio=random.keep_ratio, backend=backend, interpolation=method)
+        return self.resize(params["scale"]).apply(pixels, params)
 
 
 @dataclass(frozen=True)
-class RandomTranslatePad:
+class RandomTranslatePad(Transform):
     """Onto a black square, in the middle or with `aug_translate` anywhere; a picture of floats comes out."""
 
     size: int = 640
     aug_translate: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.size, int):
-            raise ValueError(f"size is a whole number, not {self.size!r}")
-        positive("size", self.size)
+    checks: ClassVar = {"size": rules.WHOLE}
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """Where the picture begins: x, y."""
@@ -385,7 +339,7 @@ class RandomTranslatePad:
         if min(down, right) < bool(self.aug_translate):
             raise DataError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} does not fit into {self.size} pixels")
         if not self.aug_translate:
-            return NOTHING
+            return {}
         y, x = int(random.integers(0, down)), int(random.integers(0, right))
         return {"corner": (x, y)}
 
@@ -400,7 +354,7 @@ class RandomTranslatePad:
 
 
 @dataclass(frozen=True)
-class RandomErasing:
+class RandomErasing(Transform):
     """With a probability, fill a rectangle of random area and shape.
 
     Source: Zhong et al., Random erasing data augmentation, AAAI 2020. `fill_color` is in the picture's channel order.
@@ -413,25 +367,20 @@ class RandomErasing:
     mode: str = "const"
     fill_color: float | Sequence[float] = (128, 128, 128)
     fill_std: float | Sequence[float] | None = None
+    checks: ClassVar = {
+        **dict.fromkeys(("erase_prob", "min_area_ratio", "max_area_ratio"), rules.PART),
+        "fill_color": rules.COLOUR,
+        "fill_std": (lambda value: value is None or rules.is_colour(value), rules.COLOUR[1]),
+        "mode": rules.one_of("const", "rand"),
+    }
 
-    def __post_init__(self) -> None:
-        for name in ("erase_prob", "min_area_ratio", "max_area_ratio"):
-            if not isinstance(getattr(self, name), float):
-                raise ValueError(f"{name} is a float, not {getattr(self, name)!r}")
-            probability(name, getattr(self, name))
-        colour("fill_color", self.fill_color)
-        if self.fill_std is not None:
-            colour("fill_std", self.fill_std)
+    def check(self) -> None:
         shapes = (self.aspect_range,) * 2 if isinstance(self.aspect_range, float) else self.aspect_range
-        if (
-            not isinstance(shapes, list | tuple)
-            or len(shapes) != 2
-            or not all(isinstance(one, float) for one in shapes)
-        ):
+        floats = isinstance(shapes, list | tuple) and all(isinstance(one, float) for one in shapes)
+        if not floats or len(shapes) != 2:
             raise ValueError(f"aspect_range is a float or two, not {self.aspect_range!r}")
-        if self.mode not in ("const", "rand"):
-            raise ValueError(f"the mode is const or rand, not {self.mode!r}")
-        if not 0 < self.aspects()[0] <= self.aspects()[1] or self.min_area_ratio > self.max_area_ratio:
+        low, high = self.aspects()
+        if not 0 < low <= high or self.min_area_ratio > self.max_area_ratio:
             raise ValueError("ranges of area and shape are (low, high)")
 
     def aspects(self) -> tuple[float, float]:
@@ -443,7 +392,7 @@ class RandomErasing:
         return low, high
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The box (x, y, width, height), and the noise in it."""
+        """The box, and what it is filled with."""
         if random.random() > self.erase_prob:
             return {"erase": "no"}
         height, width = pixels.shape[:2]
@@ -466,7 +415,6 @@ class RandomErasing:
         return np.clip(noise.astype(np.int32), 0, 255).astype(np.uint8)
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Fill."""
         if params["erase"] == "no":
             return pixels
         x, y, width, height = params["erase"]
