@@ -121,7 +121,7 @@ def measure(family: str, name: str) -> dict[str, object]:
     import torch
 
     import classlens
-    from classlens.cam.classifier import encoded
+    from classlens.cam.classifier import encode_batch
     from classlens.cam.model_state import preserved
 
     torch.set_num_threads(1)
@@ -137,7 +137,7 @@ def measure(family: str, name: str) -> dict[str, object]:
         classifier = classlens.open_source(address).classifier()
     stir(classifier.module)
     image = classlens.read_image(ROOT / "demo" / "photos" / "chelsea.png")
-    batch = encoded(classifier, [classifier.prepare(image)])
+    batch = encode_batch(classifier, [classifier.prepare(image)])
     calibrate(classifier.module, lambda: classifier.logits(torch.cat([batch, batch.flip(3)])))
     began = time.process_time()
     saliency = classlens.explain(classifier, image)[0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from classlens.cam.classifier import Classifier, scaled_whole
+from classlens.cam.classifier import Classifier, scale_whole
 from classlens.dataset.decode import read_image
 from classlens.image import Encoding, Image
 
@@ -63,7 +63,7 @@ def trained_efficientnet() -> Classifier:
     half = (0.5, 0.5, 0.5)
     encoding = Encoding(layout="CHW", white=1.0, mean=half, std=half)
     classifier = Classifier("efficientnet-lite0", model.eval(), model, encoding, (224, 224))
-    return Classifier(**{**vars(classifier), "prepare": lambda image: centre(scaled_whole(classifier, image))})
+    return Classifier(**{**vars(classifier), "prepare": lambda image: centre(scale_whole(classifier, image))})
 
 
 def centre(image: Image) -> Image:

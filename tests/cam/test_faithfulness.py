@@ -14,7 +14,7 @@ from classlens.cam.faithfulness import (
     energy,
     evaluate,
     evaluations,
-    filled_in,
+    fill_in,
     mean,
     pointing,
 )
@@ -119,7 +119,7 @@ def test_missing_pixels_take_the_weighted_mean_of_their_neighbours():
     missing = np.zeros((9, 9), bool)
     missing[4, 4] = missing[0, 0] = True
 
-    found = filled_in(picture, missing)
+    found = fill_in(picture, missing)
 
     sides = picture[:, [3, 5, 4, 4], [4, 4, 3, 5]].sum(1) / 6
     corners = picture[:, [3, 3, 5, 5], [3, 5, 3, 5]].sum(1) / 12
@@ -134,7 +134,7 @@ def test_a_large_gap_in_a_ramp_is_filled_with_the_ramp():
     missing = np.zeros((40, 40), bool)
     missing[5:35, 5:35] = True
 
-    np.testing.assert_allclose(filled_in(ramp, missing), ramp, atol=2e-3)
+    np.testing.assert_allclose(fill_in(ramp, missing), ramp, atol=2e-3)
 
 
 def test_baselines_are_scored_once_for_all_maps_of_a_picture():

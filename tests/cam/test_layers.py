@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from classlens.cam.classifier import Classifier
-from classlens.cam.explain import ExplainOptions, explain, peak_of_one
+from classlens.cam.explain import ExplainOptions, estimate_peak, explain
 from classlens.cam.layers import default_layer, find_layers, preview
 from classlens.cam.randomization import randomization_test
 from classlens.errors import ModelError, NotFound
@@ -201,4 +201,4 @@ def test_the_sanity_check_and_the_memory_of_maps_are_those_of_the_picture_fed():
     maps = list(explain(classifier, noise_image(32, 32), methods=["Occlusion"]))
 
     assert len(randomization_test(classifier, maps)) == 1
-    assert peak_of_one(replace(classifier, size=(32, 32)), find_layers(classifier, ["norm"])) > 32 * 32 * 3 * 4
+    assert estimate_peak(replace(classifier, size=(32, 32)), find_layers(classifier, ["norm"])) > 32 * 32 * 3 * 4

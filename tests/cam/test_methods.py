@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from classlens.cam.explain import ExplainOptions, explain, runs_ahead, seconds_a_run
+from classlens.cam.explain import ExplainOptions, count_runs, explain, seconds_per_run
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS, find_method, load_function
 from classlens.cam.methods.weights import first_component, first_component_of_evidence
@@ -308,12 +308,12 @@ def test_a_batch_of_slow_maps_is_that_of_single_pictures(pooled, method):
 def test_the_cost_of_slow_methods_is_known_before(pooled):
     options = ExplainOptions(samples=7)
 
-    found = runs_ahead(
+    found = count_runs(
         pooled, ["GradCAM", "ScoreCAM", "SS-CAM", "Occlusion", "RISE"], find_layers(pooled, ["0", "1"]), options
     )
 
     assert found == {"ScoreCAM": 8, "SS-CAM": 56, "Occlusion": 49, "RISE": 7}
-    assert seconds_a_run(pooled, 2) < 1
+    assert seconds_per_run(pooled, 2) < 1
 
 
 def test_a_model_that_relies_on_the_usual_order_of_memory_is_fed_in_it():

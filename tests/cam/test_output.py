@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import classlens
-from classlens.cam.classifier import encoded
+from classlens.cam.classifier import encode_batch
 from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import evaluate
 from classlens.cam.forward import describe_output
@@ -229,7 +229,7 @@ def test_scores_of_a_map_use_the_probability_of_the_label(noise):
     network = Ending().eval()
     classifier = classifier_of(network, output="sigmoid")
     (found,) = explain(classifier, noise, layers="relu", targets=1)
-    picture = encoded(classifier, [noise])[0]
+    picture = encode_batch(classifier, [noise])[0]
     hot = picture * torch.from_numpy(found.heatmap().values)
     before, after = network(torch.stack([picture, hot])).detach().sigmoid()[:, 1].tolist()
 

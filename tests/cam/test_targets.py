@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from classlens.cam.targets import class_index, objectives, probabilities
+from classlens.cam.targets import class_index, probabilities, read_targets
 from classlens.errors import NotFound
 
 CLASSES = ("tench, Tinca tinca", "tabby, tabby cat", "crane", "crane", "T-shirt - red")
@@ -14,23 +14,23 @@ def test_a_class_is_a_number_or_a_name_or_a_synonym(wish):
 
 
 def test_top_k_and_predicted_differ_from_picture_to_picture():
-    found = objectives(("top2", "predicted"), LOGITS, CLASSES)
+    found = read_targets(("top2", "predicted"), LOGITS, CLASSES)
 
     assert [one.target.tolist() for one in found] == [[1, 0], [2, 4], [1, 0]]
 
 
 def test_top_of_more_classes_than_there_are_is_all_of_them():
-    assert len(objectives(("top99",), LOGITS, CLASSES)) == 5
+    assert len(read_targets(("top99",), LOGITS, CLASSES)) == 5
 
 
 def test_a_contrast_scores_the_difference():
-    (found,) = objectives(("tench - tabby",), LOGITS, CLASSES)
+    (found,) = read_targets(("tench - tabby",), LOGITS, CLASSES)
 
     assert found.score(LOGITS).tolist() == [-3.0, 5.0]
 
 
 def test_a_class_whose_name_looks_like_a_contrast_is_a_class():
-    (found,) = objectives(("T-shirt - red",), LOGITS, CLASSES)
+    (found,) = read_targets(("T-shirt - red",), LOGITS, CLASSES)
 
     assert (found.target.tolist(), found.against) == ([4, 4], None)
 
@@ -44,7 +44,7 @@ def test_a_number_that_is_no_class_is_refused(wish):
 
 def test_the_top_none_are_refused():
     with pytest.raises(NotFound, match="no class named 'top0'"):
-        objectives(("top0",), torch.zeros(1, 5), CLASSES)
+        read_targets(("top0",), torch.zeros(1, 5), CLASSES)
 
 
 def test_a_misspelt_name_suggests_the_nearest():

@@ -241,6 +241,7 @@ SLIPS = [
     ([CAT, CUP, "demo", "--evaluate", "--box", "1", "2", "3", "4"], "one box for 2 pictures"),
     ([CAT, "demo", "--samples", "0"], "is not a whole number of 1 or more"),
     ([CAT, "demo", "--opacity", "2"], "is not a number from 0 to 1"),
+    ([CAT, "demo", "--contour", "1"], "is not a number from 0 to less than 1"),
     ([CAT, "demo", "--num-extra-tokens", "-1"], "num-extra-tokens"),
     ([CAT, "demo", "--cfg-options", "nonsense"], "'nonsense' is not KEY=VALUE"),
 ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.forward import first_tensor, hooked, logits_of, main_tensor, noise, replaced
+from classlens.cam.forward import first_tensor, hook_layers, logits_of, noise, replace_tensor
 from classlens.cam.layout import Layout, Place, extra_tokens, possible_layouts, unreadable
 from classlens.cam.model_state import preserved
 from classlens.errors import ModelError
@@ -77,15 +77,18 @@ def observe(
 
     def cut(layer: Layer, inputs: object, output: object) -> object:
         # What follows gets a clone: an activation that works in place overwrites that, and not what is kept.
-        tensor = main_tensor(output, layer)
+        tensor = first_tensor(output)
+        if tensor is None:
+            kind = type(output).__name__
+            raise ModelError(f"layer {layer.name!r} puts out a {kind}, not a tensor", hint="choose a layer inside it")
         node = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
         outputs[layer.name].append(node)
         if stop and all(outputs.values()):
             raise _LayersDone
-        return replaced(output, node.clone())
+        return replace_tensor(output, node.clone())
 
     logits = None
-    with hooked(layers, cut), suppress(_LayersDone):
+    with hook_layers(layers, cut), suppress(_LayersDone):
         logits = logits_of(classifier, batch)
     for layer in layers:
         if len(outputs[layer.name]) != 1:
@@ -124,7 +127,7 @@ def ran_often(
         if one.name == layer.name and entering is not None:
             own_inputs.append(entering)
 
-    with torch.no_grad(), hooked(layers_of(classifier), note):
+    with torch.no_grad(), hook_layers(layers_of(classifier), note):
         logits_of(classifier, batch[:1])
     last = outputs[layer.name][-1]
     once = {name: tensors[0] for name, tensors in outputs.items() if len(tensors) == 1}
@@ -154,7 +157,7 @@ def runs_repeatedly(classifier: Classifier) -> ModelError | None:
         if tensor is not None and tensor.ndim > 2:
             times[layer.name] += len(tensor)
 
-    with preserved(classifier.module), torch.no_grad(), hooked(layers_of(classifier), note):
+    with preserved(classifier.module), torch.no_grad(), hook_layers(layers_of(classifier), note):
         logits_of(classifier, noise(classifier))
     if not times or min(times.values()) < 2:
         return None

@@ -1,5 +1,6 @@
 """The record that the CAM engine reads: a model, how to feed it, and where to look inside it; and pictures as it is fed."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -60,6 +61,10 @@ class Layer:
     module: nn.Module
 
 
+COMPILED = re.compile(r"(?:^|\.)_orig_mod(?=\.|$)")
+"""The step that `torch.compile` puts into a module's name."""
+
+
 def layers_of(classifier: Classifier) -> list[Layer]:
     return [Layer(name, module) for name, module in modules_of(classifier).items()]
 
@@ -68,12 +73,8 @@ def modules_of(classifier: Classifier) -> dict[str, nn.Module]:
     """Every module by its name in `module.named_modules()`, without what compiling or data parallelism put in."""
     named = {name: module for name, module in classifier.module.named_modules() if name}
     prefix = "module." if all(name.split(".")[0] == "module" for name in named) else ""
-    plain = {without_compiling(name).removeprefix(prefix): module for name, module in named.items()}
+    plain = {COMPILED.sub("", name).lstrip(".").removeprefix(prefix): module for name, module in named.items()}
     return {name: module for name, module in plain.items() if name and f"{name}." != prefix}
-
-
-def without_compiling(name: str) -> str:
-    return ".".join(step for step in name.split(".") if step != "_orig_mod") if "_orig_mod" in name else name
 
 
 PRECISIONS = ("float32", "bf16")
@@ -81,7 +82,7 @@ IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
 """The records made here, so that what the engine finds out about one is known the next time."""
 
 
-def computing_in(classifier: Classifier, precision: str) -> Classifier:
+def with_precision(classifier: Classifier, precision: str) -> Classifier:
     """The same classifier with its passes in that precision, and its logits in float32."""
     if precision == "float32":
         return classifier
@@ -96,7 +97,7 @@ def computing_in(classifier: Classifier, precision: str) -> Classifier:
     return IN_BF16[classifier]
 
 
-def scaled_whole(classifier: Classifier, image: Image) -> Image:
+def scale_whole(classifier: Classifier, image: Image) -> Image:
     """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for.
 
     Raises:
@@ -111,7 +112,7 @@ def scaled_whole(classifier: Classifier, image: Image) -> Image:
     return classifier.prepare_whole(image)
 
 
-def encoded(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "batch 3 height width"]:
+def encode_batch(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "batch 3 height width"]:
     """Pictures of one size as the batch that the model reads, on the CPU.
 
     Raises:
@@ -129,14 +130,12 @@ VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0
 AS_IT_IS = VARIANTS.index((False, 1.0))
 
 
-def varied(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "variants_batch 3 height width"]:
+def make_variants(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "variants_batch 3 height width"]:
     """All variants in one batch: every picture's first variant, then every picture's second, ..."""
     mirrored = batch.flip(-1)
     return torch.cat([(mirrored if flipped else batch) * factor for flipped, factor in VARIANTS])
 
 
-def turned_back(maps: Shaped[Tensor, "variants batch height width"]) -> Shaped[Tensor, "variants batch height width"]:
-    """The maps of `varied` pictures in the orientation of the pictures themselves; a single variant stays as it is."""
-    if len(maps) == 1:
-        return maps
+def undo_variants(maps: Shaped[Tensor, "variants batch height width"]) -> Shaped[Tensor, "variants batch height width"]:
+    """The maps of `make_variants` pictures in the orientation of the pictures themselves."""
     return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in zip(maps, VARIANTS, strict=True)])

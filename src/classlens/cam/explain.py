@@ -18,20 +18,20 @@ from classlens.cam.classifier import (
     VARIANTS,
     Classifier,
     Layer,
-    computing_in,
-    encoded,
+    encode_batch,
     layers_of,
-    scaled_whole,
-    turned_back,
-    varied,
+    make_variants,
+    scale_whole,
+    undo_variants,
+    with_precision,
 )
-from classlens.cam.forward import check_unsaturated, first_tensor, hooked, logits_of, names_of, noise, output_of
+from classlens.cam.forward import check_unsaturated, first_tensor, hook_layers, logits_of, names_of, noise, output_of
 from classlens.cam.layers import find_layers, survey
 from classlens.cam.methods import METHODS, PCA, PCA_OF_EVIDENCE, Method, find_method, load_function
 from classlens.cam.model_state import placement_of, preserved
 from classlens.cam.probe import Evidence, Probe, quickest_order
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
-from classlens.cam.targets import PREDICTED, Objective, Target, objectives, probabilities
+from classlens.cam.targets import PREDICTED, Objective, Target, probabilities, read_targets
 from classlens.image import Image
 
 ROUNDING = 1e-5
@@ -122,10 +122,10 @@ def explain(
     if isinstance(targets, (int, str)) or (isinstance(targets, tuple) and all(isinstance(one, int) for one in targets)):
         targets = [targets]  # a bare tuple of numbers is a single target, one class for each picture
     options = options or ExplainOptions()
-    feed = partial(scaled_whole, classifier) if options.whole else classifier.prepare
+    feed = partial(scale_whole, classifier) if options.whole else classifier.prepare
     fed = [feed(picture) for picture in pictures]
     where = find_layers(classifier, [layers] if isinstance(layers, str) else layers, fed[0].size)
-    classifier = computing_in(classifier, options.precision)
+    classifier = with_precision(classifier, options.precision)
     return explain_fed(ExplainJob(classifier, chosen, where, tuple(targets or ()), options), fed)
 
 
@@ -156,9 +156,9 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
     top 1, is explained once. To be called inside `preserved(job.classifier.module)`.
     """
     classifier, options = job.classifier, job.options
-    batch = encoded(classifier, [pictures[index] for index in indices]).to(placement_of(classifier.module)[0])
+    batch = encode_batch(classifier, [pictures[index] for index in indices]).to(placement_of(classifier.module)[0])
     if options.aug_smooth:
-        batch = varied(batch)
+        batch = make_variants(batch)
     no_class = not job.targets and all(method.needs == "activations" for method in job.methods)
     captured = observe(classifier, batch, job.layers, stop=no_class)
     wanted: Sequence[Objective | None] = [None]
@@ -168,16 +168,16 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
             tuple(target[index] for index in indices) if isinstance(target, tuple) else target
             for target in job.targets or (PREDICTED,)
         ]
-        wanted = objectives(tuple(targets), logits, names_of(classifier))
+        wanted = read_targets(tuple(targets), logits, names_of(classifier))
     maps: list[dict[tuple[str, str, ExplainedClass | None], Saliency]] = [{} for _ in indices]
     for objective in wanted:  # the gradients of one class are dropped before the next one's are made
         subjects: Sequence[ExplainedClass | None] = [None] * len(indices)
         if objective is not None:
-            subjects = explained_classes(job, objective, logits)
+            subjects = describe_classes(job, objective, logits)
         evidence = collect_evidence(job, batch, captured, objective, last=objective is wanted[-1])
         for method in job.methods:
             for layer, shown in zip(captured.layers, evidence[method.score], strict=True):
-                values = map_by(method, shown, options)
+                values = make_map(method, shown, options)
                 signed = method.assumes_non_negative and is_signed(shown.activations)
                 at = "input" if method.at == "input" else layer.name
                 for place, (index, subject) in enumerate(zip(indices, subjects, strict=True)):
@@ -190,26 +190,26 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
     return [list(of_picture.values()) for of_picture in maps]
 
 
-def explained_classes(
+def describe_classes(
     job: ExplainJob, objective: Objective, logits: Float[Tensor, "batch classes"]
 ) -> list[ExplainedClass]:
     """The class of each picture with its score, its probability, and its name, or its number if it has none.
 
     Raises:
-        ModelError: a method looks at gradients, of which saturated probabilities leave nothing.
+        ModelError: nothing but probabilities is there, so near to one that nothing is left of their gradients.
     """
-    kind, names = output_of(job.classifier).kind, names_of(job.classifier) or ()
+    output, names = output_of(job.classifier), names_of(job.classifier) or ()
     targets, scores = objective.target.tolist(), objective.score(logits).tolist()
     rivals = [None] * len(targets) if objective.against is None else objective.against.tolist()
+    shares = probabilities(logits.float(), output.kind).tolist()
     classes = []
-    for target, rival, score, shares in zip(
-        targets, rivals, scores, probabilities(logits.float(), kind).tolist(), strict=True
-    ):
+    for target, rival, score, share in zip(targets, rivals, scores, shares, strict=True):
         sides = [target] if rival is None else [target, rival]
         name = " - ".join(names[side] if side < len(names) else str(side) for side in sides)
-        beside = None if rival is None else shares[rival]
-        classes.append(ExplainedClass(target, score, shares[target], name, rival, beside, kind))
-    if objective.against is None and any(method.needs != "activations" for method in job.methods):
+        beside = None if rival is None else share[rival]
+        classes.append(ExplainedClass(target, score, share[target], name, rival, beside, output.kind))
+    by_gradients = objective.against is None and any(method.needs != "activations" for method in job.methods)
+    if output.ends == "probabilities" and by_gradients:
         check_unsaturated(job.classifier, [one.probability for one in classes])
     return classes
 
@@ -227,13 +227,10 @@ def collect_evidence(
     if objective is not None:
         against = None if objective.against is None else objective.against.repeat(job.options.variants)
         objective = Objective(objective.target.repeat(job.options.variants), against)
+    by_gradients = any(method.needs == "gradients" for method in job.methods)
     for kind in kinds:
         gradients: tuple[Tensor | None, ...] = (None,) * len(captured.layers)
-        if (
-            captured.logits is not None
-            and objective is not None
-            and any(one.needs == "gradients" for one in job.methods)
-        ):
+        if captured.logits is not None and objective is not None and by_gradients:
             score = objective.finer(captured.logits) if kind == "finer" else objective.score(captured.logits)
             gradients = captured.gradients(score, keep=not last or kind != kinds[-1])
         for layer, layout, output, gradient in zip(
@@ -248,7 +245,7 @@ def collect_evidence(
     return evidence
 
 
-def map_by(
+def make_map(
     method: Method, evidence: Evidence, options: ExplainOptions
 ) -> Float[Tensor, "variants pictures height width"]:
     """The map of one method, zero where what is left of a sum over channels is rounding only.
@@ -257,7 +254,8 @@ def map_by(
     length of what is normalised. Scaled to 0..1, the rest would be drawn as a map of noise.
     """
     if method.asks and evidence.probe is not None:
-        evidence = replace(evidence, probe=quick_probe(method, evidence.probe, evidence.activations.shape[1], options))
+        probe = make_quick_probe(method, evidence.probe, evidence.activations.shape[1], options)
+        evidence = replace(evidence, probe=probe)
     weighted, collapse = load_function(method.weigh)(evidence), method.collapse
     if options.eigen_smooth and method.adds_channels:
         collapse = PCA_OF_EVIDENCE if method.needs == "gradients" else PCA
@@ -265,10 +263,11 @@ def map_by(
     terms = weighted.abs().sum(dim=1).flatten(1).amax(dim=1)
     is_evidence = values.abs().flatten(1).amax(dim=1) > ROUNDING * terms
     values = (values * is_evidence[:, None, None]).detach().float()
-    return turned_back(values.reshape(options.variants, -1, *values.shape[1:]))
+    values = values.reshape(options.variants, -1, *values.shape[1:])
+    return undo_variants(values) if options.aug_smooth else values
 
 
-def quick_probe(method: Method, probe: Probe, channels: int, options: ExplainOptions) -> Probe:
+def make_quick_probe(method: Method, probe: Probe, channels: int, options: ExplainOptions) -> Probe:
     """The probe for a method that runs the model again and again: in the quickest order, and keeping count."""
     total, done = len(probe.batch) * method.passes(channels, options.samples), 0
 
@@ -286,7 +285,7 @@ def is_signed(activations: Float[Tensor, "batch channels height width"]) -> bool
     return float(activations.clamp_max(0).abs().sum()) > float(activations.abs().sum()) / 20
 
 
-def runs_ahead(
+def count_runs(
     classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer], options: ExplainOptions
 ) -> dict[str, int]:
     """For each slow method how often it will run the network for one picture and class; quick ones are left out."""
@@ -303,7 +302,7 @@ def runs_ahead(
     }
 
 
-def seconds_a_run(classifier: Classifier, batch_size: int) -> float:
+def seconds_per_run(classifier: Classifier, batch_size: int) -> float:
     """The time that one picture takes in a full batch, from a single try after one to warm up."""
     with preserved(classifier.module), torch.no_grad():
         order = quickest_order(classifier, noise(classifier))
@@ -317,15 +316,15 @@ def seconds_a_run(classifier: Classifier, batch_size: int) -> float:
 MEGABYTE = 1_000_000
 
 
-def affordable(classifier: Classifier, batch_size: int, megabytes: float, layers: Sequence[Layer]) -> int:
+def affordable_batch_size(classifier: Classifier, batch_size: int, megabytes: float, layers: Sequence[Layer]) -> int:
     """The batch size, halved until a batch fits into the budget; never less than one picture."""
-    needed = peak_of_one(classifier, layers)
+    needed = estimate_peak(classifier, layers)
     while batch_size > 1 and batch_size * needed > megabytes * MEGABYTE:
         batch_size //= 2
     return batch_size
 
 
-def peak_of_one(classifier: Classifier, layers: Sequence[Layer]) -> int:
+def estimate_peak(classifier: Classifier, layers: Sequence[Layer]) -> int:
     """Bytes that are held at most, estimated, while one picture of the classifier's size is explained at these layers.
 
     They are what autograd keeps for the way back, and three times the largest output: a layer's input, its output and
@@ -348,7 +347,11 @@ def peak_of_one(classifier: Classifier, layers: Sequence[Layer]) -> int:
             largest = max(largest, tensor.untyped_storage().nbytes())
 
     picture = noise(classifier)
-    with preserved(classifier.module), hooked(layers_of(classifier), note), saved_tensors_hooks(keep, lambda one: one):
+    with (
+        preserved(classifier.module),
+        hook_layers(layers_of(classifier), note),
+        saved_tensors_hooks(keep, lambda one: one),
+    ):
         captured = observe(classifier, picture, layers)
     for tensor in (picture, *captured.outputs):
         keep(tensor)

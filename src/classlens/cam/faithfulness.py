@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from classlens.arrays import Bool, Float, Float32
-from classlens.cam.classifier import Classifier, computing_in, encoded
+from classlens.cam.classifier import Classifier, encode_batch, with_precision
 from classlens.cam.explain import ExplainOptions
 from classlens.cam.forward import logits_of, output_of
 from classlens.cam.model_state import placement_of, preserved
@@ -117,7 +117,7 @@ def evaluations(
     if box is not None and not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
         raise ValueError(f"box {box} does not lie in a picture of {height} x {width}")
     options = options or ExplainOptions()
-    classifier = computing_in(classifier, options.precision)
+    classifier = with_precision(classifier, options.precision)
     trial = Trial(classifier, image, subject.target, subject.against, options.batch_size)
     uniform = Heatmap(np.ones((height, width), np.float32))
     coarse = np.random.default_rng(0).random((max(2, height // 32), max(2, width // 32)), dtype=np.float32)
@@ -165,7 +165,7 @@ class Trial:
     at_once: int = ExplainOptions.batch_size
 
     def picture(self) -> Float[Tensor, "3 height width"]:
-        return encoded(self.classifier, [self.image])[0]
+        return encode_batch(self.classifier, [self.image])[0]
 
     def ask(self, pictures: Iterable[Tensor]) -> Float[Tensor, "n classes"]:
         """The logits of changed pictures, made as they are fed; of a contrast those of its two classes only."""
@@ -237,7 +237,7 @@ def road(trial: Trial, heatmap: Heatmap) -> float:
     missing = (
         values >= np.percentile(values, share) for values in (1 - heatmap.values, heatmap.values) for share in SHARES
     )
-    logits = trial.scores(torch.from_numpy(filled_in(picture, pixels)) for pixels in missing)
+    logits = trial.scores(torch.from_numpy(fill_in(picture, pixels)) for pixels in missing)
     return float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
 
 
@@ -257,7 +257,7 @@ def energy(heatmap: Heatmap, box: Box) -> float:
     return float(heatmap.values[box[1] : box[3], box[0] : box[2]].sum()) / total if total else 0.0
 
 
-def filled_in(
+def fill_in(
     picture: Float32[np.ndarray, "3 height width"], missing: Bool[np.ndarray, "height width"]
 ) -> Float32[np.ndarray, "3 height width"]:
     """Solve for all missing pixels at once, by conjugate gradients; all missing gives zeros, none the picture itself."""

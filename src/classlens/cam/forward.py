@@ -26,7 +26,7 @@ Hook = Callable[[Layer, object, object], object]
 
 
 @contextmanager
-def hooked(layers: Iterable[Layer], hook: Hook) -> Iterator[None]:
+def hook_layers(layers: Iterable[Layer], hook: Hook) -> Iterator[None]:
     """One forward hook on every layer, for the time of one `with`."""
     handles = [
         layer.module.register_forward_hook(lambda module, inputs, output, layer=layer: hook(layer, inputs, output))
@@ -46,21 +46,7 @@ def first_tensor(value: object) -> Tensor | None:
     return value if isinstance(value, Tensor) else None
 
 
-def main_tensor(output: object, layer: Layer) -> Tensor:
-    """The layer's output, or the first tensor of a tuple or list of them.
-
-    Raises:
-        ModelError: there is no tensor in it.
-    """
-    tensor = first_tensor(output)
-    if tensor is None:
-        raise ModelError(
-            f"layer {layer.name!r} puts out a {type(output).__name__}, not a tensor", hint="choose a layer inside it"
-        )
-    return tensor
-
-
-def replaced(output: object, tensor: Tensor) -> object:
+def replace_tensor(output: object, tensor: Tensor) -> object:
     """The layer's output with its main tensor replaced."""
     if isinstance(output, Tensor):
         return tensor
@@ -75,9 +61,8 @@ def noise(
 ) -> Float[Tensor, "count 3 height width"]:
     """Encoded pictures of noise, always the same, on the model's device; by default of the size it is made for."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn((count, 3, *(size or classifier.size)), generator=generator).to(
-        placement_of(classifier.module)[0]
-    )
+    pictures = torch.randn((count, 3, *(size or classifier.size)), generator=generator)
+    return pictures.to(placement_of(classifier.module)[0])
 
 
 MAKERS: Mapping[Callable[..., Tensor], Kind] = {
@@ -136,7 +121,6 @@ class Watch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        """What torch calls in place of each of its functions."""
         entering = args[0].clone() if func is Tensor.sigmoid_ else None
         result = func(*args, **(kwargs or {}))
         kind: Kind | None = "sigmoid" if entering is not None else MAKERS.get(func)
@@ -190,11 +174,7 @@ def logits_of(
 def check_finite(
     classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns"], scores: Float[Tensor, "pictures classes"]
 ) -> None:
-    """Find out by running once more where scores that are not finite come from; classes masked out by -inf are fine.
-
-    Raises:
-        ModelError: naming the first layer that puts out such numbers.
-    """
+    """Refuse scores that are not finite, naming the first layer that puts such out; classes masked by -inf are fine."""
     if not batch.isfinite().all():
         raise ModelError(
             f"the picture as fed to {classifier.name} is not finite", hint="look at the mean and std of its encoding"
@@ -209,7 +189,7 @@ def check_finite(
         if tensor is not None and not tensor.isfinite().all():
             not_finite.append(layer)
 
-    with torch.no_grad(), hooked(layers_of(classifier), note):
+    with torch.no_grad(), hook_layers(layers_of(classifier), note):
         classifier.logits(batch.to(dtype))
     where, hint = "", f"numbers grow too large for {str(dtype).removeprefix('torch.')}"
     if not_finite:
@@ -229,7 +209,7 @@ def read_output(classifier: Classifier, scores: Float[Tensor, "batch columns"], 
     """What the scores of a first pass are: by the function that made them, the record, or their values."""
     single = scores.shape[1] == 1
     usual: Kind = "sigmoid" if single else classifier.output or "softmax"
-    maker = find_maker(scores, calls)
+    maker = find_maker(scores, calls) if calls else None
     if maker is not None:
         return Output("sigmoid" if single else maker.kind, "function", single)
     values = scores.detach().float()
@@ -291,15 +271,11 @@ def names_of(classifier: Classifier) -> tuple[str, ...] | None:
 
 
 def check_unsaturated(classifier: Classifier, probabilities: Sequence[float]) -> None:
-    """Refuse probabilities that lie so near to one that nothing is left of their gradients.
-
-    Raises:
-        ModelError: they do, and there are no logits to look at instead.
-    """
-    output, smallest = output_of(classifier), torch.finfo(torch.float32).tiny
-    if output.ends == "probabilities" and any(one > 1 - SATURATED or one <= smallest for one in probabilities):
+    """Refuse probabilities that lie so near to one that nothing is left of their gradients."""
+    smallest = torch.finfo(torch.float32).tiny
+    if any(one > 1 - SATURATED or one <= smallest for one in probabilities):
         raise ModelError(
-            f"the {output.kind} at the end of {classifier.name} is saturated: it gives the class "
+            f"the {output_of(classifier).kind} at the end of {classifier.name} is saturated: it gives the class "
             f"{max(probabilities):.4%}, and its gradient is rounding only",
             hint="give the network without what turns its logits into probabilities",
         )

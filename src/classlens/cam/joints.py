@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.forward import first_tensor, hooked, logits_of, noise
+from classlens.cam.forward import first_tensor, hook_layers, logits_of, noise
 from classlens.cam.layout import possible_layouts
 from classlens.errors import ModelError
 
@@ -53,7 +53,7 @@ class PathGraph:
     def places(self) -> dict[Node, int]:
         return {node: place for place, node in enumerate(self.nodes)}
 
-    def avoiding(self, node: Node) -> set[Node]:
+    def nodes_avoiding(self, node: Node) -> set[Node]:
         """The nodes of those paths that do not pass this node."""
         first, *_, last = self.nodes
         forth, back = {first}, {last}
@@ -75,7 +75,7 @@ class PathGraph:
             furthest = max([furthest, *(places[further] for further, _ in leads)])
         return joints
 
-    def entirely(self, output: RecordedOutput) -> bool:
+    def is_entire(self, output: RecordedOutput) -> bool:
         """Whether all paths through the node of that output come by the output, not by a sibling of it, as of `split`."""
         entered = {number for leads in self.nodes.values() for node, number in leads if node is output.edge.node}
         return entered == {output.edge.output_nr}
@@ -98,7 +98,7 @@ def record_paths(classifier: Classifier) -> PathGraph | None:
 
     picture = noise(classifier).requires_grad_()
     try:
-        with hooked(layers_of(classifier), note):
+        with hook_layers(layers_of(classifier), note):
             logits = logits_of(classifier, picture.clone())
     except (RuntimeError, ModelError):  # overwrites in place what a gradient would need: nobody can train it
         return None
@@ -107,7 +107,7 @@ def record_paths(classifier: Classifier) -> PathGraph | None:
     score = logits.amax(dim=1).sum()
     root, end = get_gradient_edge(score).node, get_gradient_edge(picture).node
     nodes: dict[Node, tuple[tuple[Node, int], ...]] = {end: ()}
-    for node in backwards(root):
+    for node in walk_back(root):
         leads = tuple((further, number) for further, number in node.next_functions if further in nodes)
         if leads:
             nodes[node] = leads
@@ -117,7 +117,7 @@ def record_paths(classifier: Classifier) -> PathGraph | None:
     return PathGraph(picture, score, logits.shape[1], dict(reversed(nodes.items())), once)
 
 
-def joint_for(classifier: Classifier, graph: PathGraph | None, branch: Layer, others: Sequence[Layer]) -> Layer:
+def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, others: Sequence[Layer]) -> Layer:
     """The layer itself if everything that reaches the class passes through it, else the nearest one that has it all.
 
     That is where the branches meet again, or, if nothing there can be drawn, where they part. Where the network passes
@@ -130,25 +130,25 @@ def joint_for(classifier: Classifier, graph: PathGraph | None, branch: Layer, ot
     if graph is None or own is None:
         return branch
     joints = graph.joints()
-    if graph.entirely(own) if own.edge.node in joints else has_bare_shortcut(graph, own.edge.node, joints):
+    if graph.is_entire(own) if own.edge.node in joints else has_bare_shortcut(graph, own.edge.node, joints):
         return branch
-    for candidates in joints_around(graph, own, joints):
-        if joint := first_with_evidence(classifier, graph, candidates):
+    for candidates in find_joints_around(graph, own, joints):
+        if joint := first_with_gradient(classifier, graph, candidates):
             return joint
     arms, modules = [branch.name], {layer.module for layer in others}
-    in_front = set(backwards(own.edge.node))
+    in_front = set(walk_back(own.edge.node))
     for one in reversed(graph.outputs):  # those that show something, and stand in front of none that is named already
         apart = one.layer.module in modules and one.edge.node not in in_front
-        if apart and first_with_evidence(classifier, graph, [one.layer]):
+        if apart and first_with_gradient(classifier, graph, [one.layer]):
             arms.append(one.layer.name)
-            in_front.update(backwards(one.edge.node))
+            in_front.update(walk_back(one.edge.node))
     raise ModelError(
         f"{classifier.name} decides the class on several ways from the picture, which meet in no layer with a map",
         hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:ARMS])}",
     )
 
 
-def backwards(root: Node) -> Iterator[Node]:
+def walk_back(root: Node) -> Iterator[Node]:
     """Every node behind the root, each after all those that it leads to."""
     begun, path = {root}, [(root, iter(root.next_functions))]
     while path:
@@ -167,17 +167,17 @@ def has_bare_shortcut(graph: PathGraph, node: Node, joints: Sequence[Node]) -> b
     places = graph.places()
     behind = max((joint for joint in joints if places[joint] < places[node]), key=places.__getitem__)
     around = range(places[behind] + 1, min(places[joint] for joint in joints if places[joint] > places[node]))
-    return behind.name().startswith("Add") and not any(places[one] in around for one in graph.avoiding(node))
+    return behind.name().startswith("Add") and not any(places[one] in around for one in graph.nodes_avoiding(node))
 
 
-def joints_around(graph: PathGraph, branch: RecordedOutput, joints: Sequence[Node]) -> Iterator[list[Layer]]:
+def find_joints_around(graph: PathGraph, branch: RecordedOutput, joints: Sequence[Node]) -> Iterator[list[Layer]]:
     """The layers that put out a joint, each joint once: those behind the branch, then those in front of it.
 
     Behind it, the blocks that the branch is a part of come first, from the smallest on, then others from the nearest on.
     """
     places = graph.places()
     own = places[branch.edge.node]
-    whole = [one for one in graph.outputs if one.edge.node in joints and graph.entirely(one)]
+    whole = [one for one in graph.outputs if one.edge.node in joints and graph.is_entire(one)]
     behind: dict[Node, Layer] = {}
     in_front: dict[Node, Layer] = {}
     for one in sorted(whole, key=lambda one: not branch.layer.name.startswith(f"{one.layer.name}.")):
@@ -190,7 +190,7 @@ def joints_around(graph: PathGraph, branch: RecordedOutput, joints: Sequence[Nod
     yield list(in_front.values())[: -IN_FRONT - 1 : -1]
 
 
-def first_with_evidence(classifier: Classifier, graph: PathGraph, layers: Sequence[Layer]) -> Layer | None:
+def first_with_gradient(classifier: Classifier, graph: PathGraph, layers: Sequence[Layer]) -> Layer | None:
     """The first of these layers that shows more than one position and has a gradient there."""
     outputs = [one for layer in layers if (one := graph.output_of(layer))]
     size = (1, *graph.picture.shape[1:])

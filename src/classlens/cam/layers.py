@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from classlens.cam.capture import NO_GRADIENT, observe, runs_repeatedly
-from classlens.cam.classifier import Classifier, Layer, layers_of, modules_of, without_compiling
-from classlens.cam.forward import first_tensor, hooked, logits_of, noise, output_of
-from classlens.cam.joints import PathGraph, first_with_evidence, joint_for, record_paths
+from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of, modules_of
+from classlens.cam.forward import first_tensor, hook_layers, logits_of, noise, output_of
+from classlens.cam.joints import PathGraph, find_joint, first_with_gradient, record_paths
 from classlens.cam.layout import Layout, possible_layouts
 from classlens.cam.model_state import preserved
 from classlens.errors import ModelError, NotFound
@@ -51,17 +51,13 @@ def find_layers(
     """
     if names is None:
         return (default_layer(classifier, size),)
-    return tuple({layer.name: layer for name in names for layer in matching(classifier, name)}.values())
+    return tuple({layer.name: layer for name in names for layer in match_layers(classifier, name)}.values())
 
 
-def matching(classifier: Classifier, name: str) -> list[Layer]:
-    """The one layer of that name, or all that fit its wildcards.
-
-    Raises:
-        NotFound: there is none.
-    """
+def match_layers(classifier: Classifier, name: str) -> list[Layer]:
+    """The one layer of that name, or all that fit its wildcards; there has to be one."""
     modules = modules_of(classifier)
-    path = without_compiling(name)
+    path = COMPILED.sub("", name).lstrip(".")
     if path.partition(".")[0] not in modules:
         path = path.removeprefix("module.")
     if "[" in path:
@@ -80,11 +76,7 @@ def matching(classifier: Classifier, name: str) -> list[Layer]:
 
 
 def with_names_for_indices(path: str, modules: Mapping[str, nn.Module], where: str) -> str:
-    """The path with each `[i]` replaced by the name of the member it points at.
-
-    Raises:
-        NotFound: the part in front of `[i]` does not exist or has fewer members.
-    """
+    """The path with each `[i]` replaced by the name of the member it points at; there has to be one."""
     while index := INDEX.search(path):
         before, position = path[: index.start()], int(index[1])
         if before not in modules:
@@ -111,11 +103,11 @@ def default_layer(classifier: Classifier, size: tuple[int, int] | None = None) -
     name = classifier.default_layer or DEFAULTS.get(classifier)
     if name is None:
         sized = classifier if size in (None, classifier.size) else replace(classifier, size=size)
-        name = DEFAULTS[classifier] = deciding_layer(sized).name
-    return matching(classifier, name)[0]
+        name = DEFAULTS[classifier] = find_deciding_layer(sized).name
+    return match_layers(classifier, name)[0]
 
 
-def deciding_layer(classifier: Classifier) -> Layer:
+def find_deciding_layer(classifier: Classifier) -> Layer:
     """The layer at which everything that decides the class can be seen, as late in the model as possible."""
     layers = layers_of(classifier)
     norms = [layer for layer in layers if is_norm(layer)]
@@ -124,14 +116,14 @@ def deciding_layer(classifier: Classifier) -> Layer:
         graph = record_paths(classifier)
         for candidates in (norms, leaves):
             ran = survey(classifier, candidates)
-            chosen = last_with_evidence(classifier, ran, graph)
+            chosen = last_with_gradient(classifier, ran, graph)
             if chosen is not None and candidates is norms:
                 # Norms that see every position as an item of the batch may have run after it: it is not the last then.
                 place = next(place for place, one in enumerate(ran) if one.layer.module is chosen.module)
                 if any(one.layout is None and one.shape[:1] != (1,) for one in ran[place:]):
-                    chosen = last_with_evidence(classifier, survey(classifier, layers), graph)
+                    chosen = last_with_gradient(classifier, survey(classifier, layers), graph)
             if chosen is not None:
-                return joint_for(classifier, graph, chosen, [one.layer for one in ran if one.layout])
+                return find_joint(classifier, graph, chosen, [one.layer for one in ran if one.layout])
         several = [one for one in survey(classifier, layers) if len(one.shape) > 2][-LISTED:]
     listed = ", ".join(f"{one.layer.name} ({shape_text(one.shape)})" for one in several)
     hint = (
@@ -147,7 +139,7 @@ def is_norm(layer: Layer) -> bool:
     return isinstance(layer.module, NORMS) or type(layer.module).__name__.casefold().endswith(("norm", "norm2d"))
 
 
-def last_with_evidence(
+def last_with_gradient(
     classifier: Classifier, candidates: Sequence["Surveyed"], graph: PathGraph | None
 ) -> Layer | None:
     """The candidate that runs last among those that show more than one position and have a gradient there."""
@@ -156,7 +148,7 @@ def last_with_evidence(
         if end == len(readable) - AT_ONCE:  # the last few have no gradient: does any layer have one?
             check_dependence(classifier, graph)
         last = readable[max(0, end - AT_ONCE) : end]
-        chosen = first_with_evidence(classifier, graph, last[::-1]) if graph else last_of_cut(classifier, last)
+        chosen = first_with_gradient(classifier, graph, last[::-1]) if graph else last_of_cut(classifier, last)
         if chosen is not None:
             return chosen
     return None
@@ -175,11 +167,7 @@ def last_of_cut(classifier: Classifier, layers: Sequence[Layer]) -> Layer | None
 
 
 def check_dependence(classifier: Classifier, graph: PathGraph | None) -> None:
-    """Find out by one pass back whether the scores depend on the picture at all.
-
-    Raises:
-        ModelError: they do not, most often because the weights of the head are zeros.
-    """
+    """Refuse a model whose scores do not depend on the picture, most often because its head has zero weights."""
     slope = None
     if graph is not None:
         (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True, allow_unused=True)
@@ -221,7 +209,7 @@ def survey(classifier: Classifier, layers: Sequence[Layer]) -> list[Surveyed]:
 
     picture = noise(classifier)
     with preserved(classifier.module), torch.no_grad():
-        with hooked(layers, note):
+        with hook_layers(layers, note):
             logits_of(classifier, picture)
         times = Counter(layer.name for layer, _ in ran)
         once = [(layer, shape) for layer, shape in ran if times[layer.name] == 1]

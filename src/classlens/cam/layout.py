@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float, Shaped
 from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.forward import first_tensor, hooked, logits_of, noise
+from classlens.cam.forward import first_tensor, hook_layers, logits_of, noise
 from classlens.errors import ModelError
 
 CHANNELS_FIRST = (
@@ -141,7 +141,7 @@ def unreadable(shape: tuple[int, ...], place: Place) -> ModelError:
     if shape[:1] != (place.batch,):
         return ModelError(
             f"layer {place.name!r} puts out {shape[0] if shape else 0} items for a batch of {place.batch}: "
-            "windows or other parts of pictures, and where they come from cannot be told",
+            "windows or other parts of pictures, and where they come from is unknown",
             hint="choose the block or the norm layer around it",
         )
     sides = " x ".join(map(str, shape))
@@ -227,7 +227,7 @@ def trace_windows(classifier: Classifier, layers: Sequence[Layer], picture: tupl
             calls[:] = [other for other in calls if other not in parts]
         calls.append(call)
 
-    with torch.no_grad(), hooked(layers_of(classifier), note):
+    with torch.no_grad(), hook_layers(layers_of(classifier), note):
         logits_of(classifier, noise(classifier, picture, PICTURES))
     return layouts
 
@@ -317,7 +317,7 @@ def layouts_by_wide_picture(
         if len(fitting) == 1:
             layouts[layer.name] = fitting[0]
 
-    with suppress(ModelError), torch.no_grad(), hooked([layer for layer, _ in doubtful], note):
+    with suppress(ModelError), torch.no_grad(), hook_layers([layer for layer, _ in doubtful], note):
         logits_of(classifier, noise(classifier, wide))
     return layouts
 

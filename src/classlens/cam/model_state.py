@@ -6,7 +6,7 @@ states. Modes are set attribute by attribute: calling `eval()` would run the ove
 
 import random
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from types import SimpleNamespace
@@ -84,18 +84,15 @@ def freeze(parts: Sequence[nn.Module], undo: ExitStack) -> None:
                 table[name] = tensor.detach().clone()
     # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
     parameters = [own for part in parts for own in part._parameters.values() if own is not None]
-    training = [part for part in parts if part.__dict__.get("training")]
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    undo.callback(set_all, training, "training", value=True)
-    set_all(training, "training", value=False)
-    undo.callback(set_all, trainable, "requires_grad", value=True)
-    set_all(trainable, "requires_grad", value=False)
+    for part in parts:
+        if part.__dict__.get("training"):
+            undo.callback(setattr, part, "training", True)
+            part.training = False
+    for parameter in parameters:
+        if parameter.requires_grad:
+            undo.callback(setattr, parameter, "requires_grad", True)
+            parameter.requires_grad = False
     undo.enter_context(torch.random.fork_rng(list({one.device for one in parameters if one.is_cuda})))
-
-
-def set_all(objects: Iterable[object], attribute: str, *, value: bool) -> None:
-    for one in objects:
-        setattr(one, attribute, value)
 
 
 def place(module: nn.Module, device: str) -> None:

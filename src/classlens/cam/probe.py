@@ -6,6 +6,7 @@ never on more pictures at once than the caller allows.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from classlens.arrays import Float, Int
 from classlens.cam.capture import observe
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.forward import hooked, logits_of, main_tensor, output_of, replaced
+from classlens.cam.forward import first_tensor, hook_layers, logits_of, output_of, replace_tensor
 from classlens.cam.layout import Layout
 from classlens.cam.targets import Objective, probabilities
 from classlens.errors import ModelError, first_line
@@ -63,7 +64,7 @@ class Probe:
                 logits = logits_of(self.classifier, some.contiguous(memory_format=self.order))
                 self.count(len(some))
                 values = probabilities(logits, output_of(self.classifier).kind) if as_probability else logits
-                parts.append(self.objective.picked(of[rows]).score(values))
+                parts.append(self.objective.select(of[rows]).score(values))
         return torch.cat(parts).float()
 
     def input_gradients(
@@ -73,7 +74,7 @@ class Probe:
         parts: list[Tensor] = []
         for rows in chunks(len(pictures), self.at_once):
             leaf = pictures[rows].detach().clone().requires_grad_()
-            score = self.objective.picked(of[rows]).score(logits_of(self.classifier, leaf))
+            score = self.objective.select(of[rows]).score(logits_of(self.classifier, leaf))
             self.count(len(leaf))
             parts.extend(torch.autograd.grad(score.sum(), leaf))
         return torch.cat(parts).float()
@@ -112,7 +113,7 @@ class Probe:
         for rows in chunks(number, at_once):
             some = variants(range(rows.start, min(rows.stop, number)))
             logits = self.replayed(fed if grows else fed.expand(len(some), -1, -1, -1), some)
-            parts.append(self.objective.picked(torch.full((len(some),), picture, device=fed.device)).score(logits))
+            parts.append(self.objective.select(torch.full((len(some),), picture, device=fed.device)).score(logits))
             self.count(len(some))
         return torch.cat(parts).float()
 
@@ -133,12 +134,12 @@ class Probe:
         """The logits with the layer's feature map replaced; extra tokens are those of the picture fed."""
 
         def exchange(layer: Layer, inputs: object, output: object) -> object:
-            tensor = main_tensor(output, layer)
+            tensor: Any = first_tensor(output)  # there is one, or the layer would have been refused
             pieces = tensor.reshape(len(fed), -1, *tensor.shape[1:])  # a picture is one, or several windows
             everywhere = pieces.expand(len(some), *pieces.shape[1:]).flatten(0, 1)
-            return replaced(output, self.layout.filled(everywhere, some.to(tensor.dtype)))
+            return replace_tensor(output, self.layout.filled(everywhere, some.to(tensor.dtype)))
 
-        with torch.no_grad(), hooked([self.layer], exchange):
+        with torch.no_grad(), hook_layers([self.layer], exchange):
             return logits_of(self.classifier, fed, rows=len(some))
 
 
@@ -155,11 +156,6 @@ class Evidence:
 
     @property
     def model(self) -> Probe:
-        """The probe.
-
-        Raises:
-            ValueError: the evidence was made by hand, without a model.
-        """
         if self.probe is None:
             raise ValueError("this evidence has no model to ask")
         return self.probe

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from classlens.arrays import Float32
-from classlens.cam.classifier import Classifier, computing_in
+from classlens.cam.classifier import Classifier, with_precision
 from classlens.cam.explain import ExplainJob, ExplainOptions, explain_fed
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS
@@ -69,7 +69,7 @@ def randomization_test(
             again = explain_again(classifier, wanted, options or ExplainOptions())
         for saliency, pairs in zip(maps, measured, strict=True):
             repeated = again.get((saliency.method, saliency.layer))
-            pairs.append((None, None) if repeated is None else likeness(saliency, repeated))
+            pairs.append((None, None) if repeated is None else compare_maps(saliency, repeated))
     layers = tuple(name for name, _ in steps)
     return [
         RandomizationTest(layers, tuple(rank for rank, _ in pairs), tuple(ssim for _, ssim in pairs))
@@ -86,7 +86,7 @@ def explain_again(
     layers = list(dict.fromkeys(part.layer for saliency in maps for part in saliency.parts if part.layer != "input"))
     subject = maps[0].subject
     job = ExplainJob(
-        computing_in(classifier, options.precision),
+        with_precision(classifier, options.precision),
         tuple(METHODS[name] for name in dict.fromkeys(saliency.method for saliency in maps)),
         find_layers(classifier, layers or None, maps[0].image.size),
         () if subject is None else (subject.as_target,),
@@ -102,7 +102,7 @@ def explain_again(
     }
 
 
-def likeness(saliency: Saliency | Fused, again: Fused) -> Likeness:
+def compare_maps(saliency: Saliency | Fused, again: Fused) -> Likeness:
     """Rank correlation, the mean of the layers', and structural similarity."""
     ranks = [rank_correlation(one.values, other.values) for one, other in zip(saliency.parts, again.parts, strict=True)]
     return float(np.mean(ranks)), structural_similarity(saliency.heatmap().values, again.heatmap().values)

@@ -4,7 +4,7 @@
 picture that was fed, and only it can be coloured. `Fused` is several layers seen as one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, overload
@@ -110,17 +110,14 @@ class Saliency:
 
     @property
     def target(self) -> int | None:
-        """Index of the class explained."""
         return self.subject.target if self.subject else None
 
     @property
     def logit(self) -> float | None:
-        """Raw score of the class explained."""
         return self.subject.logit if self.subject else None
 
     @property
     def probability(self) -> float | None:
-        """Probability of the class explained."""
         return self.subject.probability if self.subject else None
 
     @property
@@ -145,27 +142,22 @@ class Fused:
 
     @property
     def image(self) -> Image:
-        """The picture as fed."""
         return self.parts[0].image
 
     @property
     def method(self) -> str:
-        """Name of the method."""
         return self.parts[0].method
 
     @property
     def layer(self) -> str:
-        """Names of the layers."""
         return " + ".join(part.layer for part in self.parts)
 
     @property
     def subject(self) -> ExplainedClass | None:
-        """The class that the map is about."""
         return self.parts[0].subject
 
     @property
     def index(self) -> int:
-        """The picture's place in the call."""
         return self.parts[0].index
 
     def heatmap(self) -> Heatmap:
@@ -213,19 +205,16 @@ class Explanation(Sequence[Saliency]):
         Raises:
             NotFound: no map is left.
         """
-        tests: list[tuple[str, object, Callable[[Saliency], object]]] = [
-            ("image", image, lambda saliency: saliency.index),
-            ("method", method, lambda saliency: saliency.method),
-            ("layer", layer, lambda saliency: saliency.layer),
-            ("class", target, lambda saliency: saliency.class_name if isinstance(target, str) else saliency.target),
-        ]
+        of_class = "class_name" if isinstance(target, str) else "target"
         left = self.saliencies
-        for kind, wanted, of in tests:
+        criteria = {"index": image, "method": method, "layer": layer, of_class: target}
+        for kind, (attribute, wanted) in zip(("image", "method", "layer", "class"), criteria.items(), strict=True):
             if wanted is not None:
-                known = {str(of(saliency)) for saliency in left}
-                left = tuple(saliency for saliency in left if str(of(saliency)).casefold() == str(wanted).casefold())
+                names = [str(getattr(saliency, attribute)) for saliency in left]
+                same = str(wanted).casefold()
+                left = tuple(one for one, name in zip(left, names, strict=True) if name.casefold() == same)
                 if not left:
-                    raise NotFound(kind, str(wanted), known, where="this explanation")
+                    raise NotFound(kind, str(wanted), set(names), where="this explanation")
         return Explanation(left)
 
     def fused(self) -> "tuple[Saliency | Fused, ...]":
@@ -254,17 +243,17 @@ def fuse(saliencies: Sequence[Saliency]) -> Heatmap:
             positive = np.maximum(saliency.variants[variant], 0)
             if saliency.cap < 1:
                 positive = np.minimum(positive, np.quantile(positive, saliency.cap))
-            low = normalised(positive)
+            low = normalise(positive)
             large = np.maximum(cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR), 0)
             layers += large
             if len(saliencies) > 1 and low.any():
                 evened += large / low.max()  # without what EPSILON takes, which differs from layer to layer
         if len(saliencies) == 1 or np.ptp(evened) > ROUNDING * evened.max():
-            total += normalised(layers / len(saliencies))
+            total += normalise(layers / len(saliencies))
     return Heatmap((total / variants).clip(0, 1))
 
 
-def normalised(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
+def normalise(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
     """Shifted and scaled to 0..1; a map that is flat, up to rounding, becomes zero."""
     shifted = values - values.min()
     if shifted.max() <= ROUNDING * np.abs(values).max():

@@ -33,11 +33,10 @@ class Objective:
     against: Int[Tensor, " batch"] | None = None
 
     def score(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
-        """One number per picture."""
         wanted = logits.gather(1, self.target[:, None])[:, 0]
         return wanted if self.against is None else wanted - logits.gather(1, self.against[:, None])[:, 0]
 
-    def picked(self, rows: Int[Tensor, " n"]) -> "Objective":
+    def select(self, rows: Int[Tensor, " n"]) -> "Objective":
         return Objective(self.target[rows], None if self.against is None else self.against[rows])
 
     def finer(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
@@ -56,7 +55,7 @@ def probabilities(logits: Float[Tensor, "n classes"], kind: Kind = "softmax") ->
     return logits.sigmoid() if kind == "sigmoid" or logits.shape[1] == 1 else logits.softmax(dim=1)
 
 
-def objectives(
+def read_targets(
     targets: tuple[Target, ...], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
 ) -> list[Objective]:
     """Read every target against the logits of a batch; `top5` becomes five objectives.
@@ -81,16 +80,16 @@ def objectives(
         elif (
             isinstance(target, str)
             and len(sides := CONTRAST.split(target.strip())) == 2
-            and not named(target, classes or ())  # a class may have a dash in its name
+            and not find_by_name(target, classes or ())  # a class may have a dash in its name
         ):
-            first, second = (indices(side, logits, classes) for side in sides)
+            first, second = (class_indices(side, logits, classes) for side in sides)
             answers.append(Objective(first, second))
         else:
-            answers.append(Objective(indices(target, logits, classes)))
+            answers.append(Objective(class_indices(target, logits, classes)))
     return answers
 
 
-def indices(
+def class_indices(
     target: Target, logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
 ) -> Int[Tensor, " batch"]:
     """The class index of each picture."""
@@ -117,7 +116,7 @@ def class_index(target: int | str, count: int, classes: tuple[str, ...] | None) 
         if 0 <= number < count:
             return number
         raise NotFound("class", str(number), [f"0 to {count - 1}"])
-    matches = named(str(target), (classes or ())[:count])
+    matches = find_by_name(str(target), (classes or ())[:count])
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -126,7 +125,7 @@ def class_index(target: int | str, count: int, classes: tuple[str, ...] | None) 
     raise NotFound("class", str(target), names or [f"0 to {count - 1}, by number only"])
 
 
-def named(target: str, classes: tuple[str, ...]) -> list[int]:
+def find_by_name(target: str, classes: tuple[str, ...]) -> list[int]:
     """Classes of that name, any case; failing that, classes with that name among several, as in `tench, Tinca tinca`."""
     folded = target.strip().casefold()
     whole = [index for index, name in enumerate(classes) if name.casefold() == folded]

@@ -143,12 +143,12 @@ def browse_and_print(target: str, request: BrowseRequest, how: Presentation) -> 
     from classlens.runs.progress import progress_line
 
     keep_freed_memory()
-    made = browse(target, request, progress=None if how.show else progress_line(), on_note=print_note)
+    result = browse(target, request, progress=None if how.show else progress_line(), on_note=print_note)
     lines: list[str] = []
     data: list[dict[str, Any]] = []
     left_out: list[SampleResult] = []
     try:
-        for row in made:
+        for row in result:
             if isinstance(row, Survey):
                 lines.append(row.text())
             elif how.show and row.jpeg:
@@ -159,49 +159,49 @@ def browse_and_print(target: str, request: BrowseRequest, how: Presentation) -> 
             if how.json:
                 data.append(row.as_data())
     except KeyboardInterrupt as stopped:
-        stopped.add_note(f"stopped after {made.done} of {made.total} pictures; what was written is whole")
+        stopped.add_note(f"stopped after {result.done} of {result.total} pictures; what was written is whole")
         raise
     if how.json:
-        json.dump(summarize(made, data, left_out), sys.stdout, indent=1)
+        json.dump(summarize(result, data, left_out), sys.stdout, indent=1)
         print()
     else:
-        print_summary(made, lines, is_shown=how.show is not None)
-    return 1 if how.strict and made.bad else 0
+        print_summary(result, lines, is_shown=how.show is not None)
+    return 1 if how.strict and result.bad else 0
 
 
-def summarize(made: BrowseRun, data: list[dict[str, Any]], left_out: list[SampleResult]) -> dict[str, Any]:
+def summarize(result: BrowseRun, data: list[dict[str, Any]], left_out: list[SampleResult]) -> dict[str, Any]:
     """The run as JSON gives it, from its rows."""
-    if made.request.statistics:
+    if result.request.statistics:
         return data[0]
-    if made.request.batch is not None:
+    if result.request.batch is not None:
         return {"batches": data, "bad": [row.as_data() for row in left_out]}
     return {
-        "dataset": made.dataset.name,
-        "length": made.dataset.length,
-        "classes": list(made.dataset.classes or ()),
-        "mode": made.request.mode,
-        "shown": made.done - made.bad,
-        "bad": made.bad,
-        "warnings": list(made.dataset.warnings),
+        "dataset": result.dataset.name,
+        "length": result.dataset.length,
+        "classes": list(result.dataset.classes or ()),
+        "mode": result.request.mode,
+        "shown": result.done - result.bad,
+        "bad": result.bad,
+        "warnings": list(result.dataset.warnings),
         "samples": data,
     }
 
 
-def print_summary(made: BrowseRun, lines: list[str], *, is_shown: bool) -> None:
+def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> None:
     """What came of the run, where it is, what is unusual, and which samples are bad: statistics name them already."""
-    request = made.request
-    print(*(lines or [made.summary()]), sep="\n")
+    request = result.request
+    print(*(lines or [result.summary()]), sep="\n")
     if request.statistics:
         return
     if request.batch is None:
         if not (request.output_dir or request.html or is_shown):
             print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
-        remarks = (f"{times} x {remark}" for remark, times in made.remarks.most_common())
-        for line in (*made.dataset.warnings, *remarks):
+        remarks = (f"{times} x {remark}" for remark, times in result.remarks.most_common())
+        for line in (*result.dataset.warnings, *remarks):
             print(f"note: {line}", file=sys.stderr)
-    if made.bad:
-        print(f"{made.bad} of them {'is' if made.bad == 1 else 'are'} bad:", file=sys.stderr)
-        for row in made.bad_rows:
+    if result.bad:
+        print(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:", file=sys.stderr)
+        for row in result.bad_rows:
             print(f"  #{row.index}  {row.error}", file=sys.stderr)
-        if made.bad > len(made.bad_rows):
-            print(f"  and {made.bad - len(made.bad_rows)} more (--json names all)", file=sys.stderr)
+        if result.bad > len(result.bad_rows):
+            print(f"  and {result.bad - len(result.bad_rows)} more (--json names all)", file=sys.stderr)

@@ -19,7 +19,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classlens.cli.parsing import add_overrides, flag, positive_float, positive_int, print_note, share, whole_number
+from classlens.cli.parsing import (
+    add_overrides,
+    flag,
+    number_type,
+    positive_float,
+    positive_int,
+    print_note,
+    share,
+    whole_number,
+)
 from classlens.errors import ClasslensError, DataError
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
 
 ORDER = "the order is IMG [IMG ...] CONFIG [CHECKPOINT]"
 CONFIGS = {".py", ".json", ".yml", ".yaml"}
+below_one = number_type(float, lambda value: 0 <= value < 1, "a number from 0 to less than 1")
 
 DOCUMENTED: Mapping[str, dict[str, Any]] = {
     "--target-layers": {
@@ -78,7 +88,7 @@ MORE: Mapping[str, dict[str, Any]] = {
     "--each-layer": flag("one map for each target layer instead of their mean"),
     "--colormap": {"default": "inferno", "help": "inferno (default), viridis, cividis, turbo, jet, ..."},
     "--opacity": {"type": share, "default": 0.5, "help": "of the colours over the picture, 0 to 1 (default: 0.5)"},
-    "--contour": {"type": share, "metavar": "SHARE", "help": "line around what is hotter than this share"},
+    "--contour": {"type": below_one, "metavar": "SHARE", "help": "line around what is hotter than this share"},
     "--titled": flag("write titles and a colour bar also on a single map"),
     "--strict": flag("exit with status 1 if a picture is bad"),
     "--npz": {"type": Path, "metavar": "FILE", "help": "write the numbers: heatmap, saliency, meta"},

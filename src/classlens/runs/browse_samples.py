@@ -164,8 +164,8 @@ def render_sample(
     except BAD_SAMPLE as error:
         row = describe_failure(dataset, index, seed, error)
         sheet, cell = draw_bad_sample(row, request, rescue=request.has_pictures or bool(request.html))
-    row = replace(row, file=place_of(row, dataset, request))
-    return partial(encode_and_write, row, sheet, cell, request=request, replaces=replaces)
+    place = place_of(row, dataset, request)
+    return partial(encode_and_write, row, sheet, cell, place, request=request, replaces=replaces)
 
 
 def report_crash(
@@ -173,8 +173,8 @@ def report_crash(
 ) -> SampleResult:
     """The row of a sample whose decoder killed its process: its file is not opened again."""
     sheet, cell = draw_bad_sample(row, request, rescue=False)
-    row = replace(row, file=place_of(row, dataset, request))
-    return encode_and_write(row, sheet, cell, request=request, replaces=replaces)
+    place = place_of(row, dataset, request)
+    return encode_and_write(row, sheet, cell, place, request=request, replaces=replaces)
 
 
 def draw_sheet(result: Trace, request: BrowseRequest) -> Image:
@@ -254,7 +254,13 @@ def as_plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
 
 
 def encode_and_write(
-    row: SampleResult, sheet: Image | None, cell: Image | None, *, request: BrowseRequest, replaces: bool
+    row: SampleResult,
+    sheet: Image | None,
+    cell: Image | None,
+    place: str | None,
+    *,
+    request: BrowseRequest,
+    replaces: bool,
 ) -> SampleResult:
     """Encode what was drawn of a sample, write it if it has a place, and keep the bytes that are wanted.
 
@@ -262,19 +268,19 @@ def encode_and_write(
         DataError: the place is taken by something that is not of this run, or takes no files.
     """
     jpeg = None if sheet is None else encode_jpeg(sheet)
-    if row.file and jpeg:
-        with writing(row.file):
-            before = Path(row.file).read_bytes() if os.path.exists(row.file) else None  # noqa: PTH110 - quicker
+    if place and jpeg:
+        with writing(place):
+            before = Path(place).read_bytes() if os.path.exists(place) else None  # noqa: PTH110 - quicker
         if before is not None and before != jpeg and not replaces:
-            raise DataError(f"{row.file} is there already, and not of this run", hint="choose another --output-dir")
+            raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
         if before != jpeg:
-            write_whole(row.file, jpeg)
+            write_whole(place, jpeg)
     tile = None
     if cell is not None:
         content = io.BytesIO()
         Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
         tile = content.getvalue()
-    return replace(row, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
+    return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
 
 
 def encode_jpeg(image: Image) -> bytes:

@@ -7,8 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from classlens.cam.classifier import Classifier, scaled_whole
-from classlens.cam.explain import ExplainOptions, affordable, explain, runs_ahead, seconds_a_run
+from classlens.cam.classifier import Classifier, scale_whole
+from classlens.cam.explain import ExplainOptions, affordable_batch_size, count_runs, explain, seconds_per_run
 from classlens.cam.faithfulness import Box, box_as_fed
 from classlens.cam.forward import describe_output
 from classlens.cam.layers import Preview, find_layers, preview
@@ -122,7 +122,7 @@ def open_classifier(plan: MapPlan, notify: Notify) -> tuple[Classifier, Callable
     better: dict[str, Any] = {"classes": plan.class_names, "extra_tokens": model.extra_tokens, "output": model.output}
     classifier = replace(classifier, **{name: value for name, value in better.items() if value is not None})
     place(classifier.module, model.device)
-    return classifier, partial(scaled_whole, classifier) if request.maps.whole else classifier.prepare
+    return classifier, partial(scale_whole, classifier) if request.maps.whole else classifier.prepare
 
 
 def prepare_job(plan: MapPlan, picture: Image, notify: Notify, progress: Progress | None) -> MapJob:
@@ -133,17 +133,17 @@ def prepare_job(plan: MapPlan, picture: Image, notify: Notify, progress: Progres
     layers = find_layers(classifier, maps.layers, fed.size)
     batch_size = maps.batch_size
     if maps.memory_budget is not None:
-        batch_size = affordable(fed, batch_size, maps.memory_budget, layers)
+        batch_size = affordable_batch_size(fed, batch_size, maps.memory_budget, layers)
     options = ExplainOptions(
         maps.whole, maps.eigen_smooth, maps.aug_smooth, batch_size, maps.precision, progress, maps.samples
     )
     if unsmoothed := [name for name in plan.methods if maps.eigen_smooth and not METHODS[name].adds_channels]:
         names = ", ".join(unsmoothed)
         notify("note", f"--eigen-smooth does nothing for {names}: no channels of a layer are added up")
-    runs = runs_ahead(fed, plan.methods, layers, options)
+    runs = count_runs(fed, plan.methods, layers, options)
     if (total := sum(runs.values())) >= WORTH_A_NOTE:
         each = ", ".join(f"{name} {count:,}" for name, count in runs.items())
-        time = describe_duration(total * seconds_a_run(fed, batch_size))
+        time = describe_duration(total * seconds_per_run(fed, batch_size))
         notify("note", f"runs of the network for every picture and class: {each}; up to {time} each")
     return MapJob(plan, classifier, feed, tuple(layer.name for layer in layers), options, notify)
 

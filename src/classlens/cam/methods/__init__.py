@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -64,18 +65,8 @@ def load_function(address: str) -> Callable[..., Tensor]:
     return function
 
 
-def masking(name: str, weigh: str, paper: str, asks: int, *, assumes_non_negative: bool = True) -> Method:
-    return Method(
-        name, weigh, paper, needs="scores", asks=asks, each="channel", assumes_non_negative=assumes_non_negative
-    )
-
-
-def at_input(
-    name: str, weigh: str, paper: str, asks: int, *, each: Literal["picture", "place"] = "picture", cap: float = 1.0
-) -> Method:
-    return Method(name, weigh, paper, needs="scores", at="input", asks=asks, each=each, cap=cap)
-
-
+at_input = partial(Method, needs="scores", at="input")
+masking = partial(Method, needs="scores", each="channel")
 PCA = "weights.first_component"
 PCA_OF_EVIDENCE = "weights.first_component_of_evidence"
 METHODS: Mapping[str, Method] = {
@@ -111,14 +102,16 @@ METHODS: Mapping[str, Method] = {
         Method(
             "LeGrad", "attention.attention_gradients", "Bousselham et al., ICCV 2025", needs="attention", at="input"
         ),
-        masking("ScoreCAM", "probing.score_cam", "Wang et al., CVPRW 2020", 1),
-        masking("SS-CAM", "probing.ss_cam", "Wang et al., 2020", 10),
-        masking("IS-CAM", "probing.is_cam", "Naidu et al., 2020", 10),
-        masking("AblationCAM", "probing.ablation_cam", "Desai & Ramaswamy, WACV 2020", 1, assumes_non_negative=False),
-        at_input("RISE", "probing.rise", "Petsiuk et al., BMVC 2018", 1000),
-        at_input("Occlusion", "probing.occlusion", "Zeiler & Fergus, ECCV 2014", 15, each="place"),
-        at_input("IntegratedGradients", "probing.integrated_gradients", "Sundararajan et al., ICML 2017", 50, cap=0.99),
-        at_input("SmoothGrad", "probing.smooth_grad", "Smilkov et al., 2017", 25, cap=0.99),
+        masking("ScoreCAM", "probing.score_cam", "Wang et al., CVPRW 2020", asks=1, assumes_non_negative=True),
+        masking("SS-CAM", "probing.ss_cam", "Wang et al., 2020", asks=10, assumes_non_negative=True),
+        masking("IS-CAM", "probing.is_cam", "Naidu et al., 2020", asks=10, assumes_non_negative=True),
+        masking("AblationCAM", "probing.ablation_cam", "Desai & Ramaswamy, WACV 2020", asks=1),
+        at_input("RISE", "probing.rise", "Petsiuk et al., BMVC 2018", asks=1000),
+        at_input("Occlusion", "probing.occlusion", "Zeiler & Fergus, ECCV 2014", asks=15, each="place"),
+        at_input(
+            "IntegratedGradients", "probing.integrated_gradients", "Sundararajan et al., ICML 2017", asks=50, cap=0.99
+        ),
+        at_input("SmoothGrad", "probing.smooth_grad", "Smilkov et al., 2017", asks=25, cap=0.99),
     )
 }
 """Every method by its name, the six documented ones first."""

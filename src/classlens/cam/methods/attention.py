@@ -1,6 +1,6 @@
 """See the attention of any transformer, whichever framework wrote it, while it runs.
 
-Fused attention never shows its weights. While `watching`, every call of torch's `scaled_dot_product_attention` and of
+Fused attention never shows its weights. While `watch_attention`, every call of torch's `scaled_dot_product_attention` and of
 what stands behind `nn.MultiheadAttention` is computed in two steps instead, and what every softmax over the last of four
 dimensions puts out is noted, as nodes of the graph. What cannot be followed is refused: a map may not miss a layer.
 """
@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from classlens.arrays import Float
 from classlens.cam.classifier import Layer
-from classlens.cam.forward import hooked, logits_of, main_tensor, replaced
+from classlens.cam.forward import first_tensor, hook_layers, logits_of, replace_tensor
 from classlens.cam.layout import Layout, Place, extra_tokens, layout_of
 from classlens.cam.probe import Evidence, Probe
 from classlens.errors import ModelError
@@ -45,7 +45,6 @@ class Watching(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        """What torch calls in place of each of its functions."""
         named = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
             return self.attend(*args, **named)
@@ -124,7 +123,7 @@ def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 @contextmanager
-def watching() -> Iterator[list[Tensor]]:
+def watch_attention() -> Iterator[list[Tensor]]:
     """The attention weights (batch, heads, tokens, tokens) of everything that runs inside, as they come."""
     with Watching() as mode:
         yield mode.weights
@@ -140,7 +139,7 @@ def attention_rollout(evidence: Evidence) -> Weighted:
 
     Source: Abnar & Zuidema, Quantifying attention flow in transformers, ACL 2020, eq. 1.
     """
-    with watching() as weights:
+    with watch_attention() as weights:
         layout = run_attention(evidence.model, weights)
     flow = torch.eye(weights[0].shape[-1], device=weights[0].device)
     for layer in weights:
@@ -159,7 +158,7 @@ def attention_gradients(evidence: Evidence) -> Weighted:
     Source: Bousselham et al., LeGrad, ICCV 2025, eqs. 3-7.
     """
     probe = evidence.model
-    with watching() as weights, noting_blocks(probe.classifier.module, weights) as blocks:
+    with watch_attention() as weights, note_blocks(probe.classifier.module, weights) as blocks:
         layout = run_attention(probe, weights)
     if len(blocks) < len(weights):
         raise ModelError(
@@ -201,17 +200,17 @@ def read_out(probe: Probe, last: nn.Module, outputs: list[Tensor]) -> Float[Tens
     means = torch.cat([tokens.mean(dim=1, keepdim=True) for tokens in outputs])
 
     def exchange(layer: Layer, inputs: object, output: object) -> object:
-        tokens = main_tensor(output, layer)
-        return replaced(output, means.expand(-1, tokens.shape[1], -1))
+        tokens: Any = first_tensor(output)
+        return replace_tensor(output, means.expand(-1, tokens.shape[1], -1))
 
-    with hooked([Layer("last block", last)], exchange):
+    with hook_layers([Layer("last block", last)], exchange):
         logits = logits_of(probe.classifier, pictures)
     of = torch.arange(len(probe.batch), device=probe.batch.device).repeat(layers)
-    return probe.objective.picked(of).score(logits).reshape(layers, -1)
+    return probe.objective.select(of).score(logits).reshape(layers, -1)
 
 
 @contextmanager
-def noting_blocks(module: nn.Module, weights: list[Tensor]) -> Iterator[dict[int, tuple[nn.Module, Tensor]]]:
+def note_blocks(module: nn.Module, weights: list[Tensor]) -> Iterator[dict[int, tuple[nn.Module, Tensor]]]:
     """For each layer of attention, by its number: the largest part of the network around it alone, and its tokens."""
     starts: list[int] = []
     blocks: dict[int, tuple[nn.Module, Tensor]] = {}
@@ -227,7 +226,7 @@ def noting_blocks(module: nn.Module, weights: list[Tensor]) -> Iterator[dict[int
 
     handles = [part.register_forward_pre_hook(enter) for part in module.modules()]
     try:
-        with hooked([Layer("", part) for part in module.modules()], leave):
+        with hook_layers([Layer("", part) for part in module.modules()], leave):
             yield blocks
     finally:
         for handle in handles:

@@ -43,7 +43,7 @@ def score_cam(evidence: Evidence) -> Weighted:
     Source: Wang et al., Score-CAM, CVPR Workshops 2020, eqs. 5-8.
     """
     size = evidence.model.batch.shape[2:]
-    weights = masked_scores(evidence, lambda channels: unit(enlarged(channels[None], size, aligned=True)[0]), [1.0])
+    weights = score_masked(evidence, lambda channels: unit(enlarge(channels[None], size, aligned=True)[0]), [1.0])
     return weights.softmax(dim=1)[:, :, None, None] * evidence.activations
 
 
@@ -62,9 +62,9 @@ def ss_cam(evidence: Evidence) -> Weighted:
     for one in noise:
 
         def noisy(channels: Tensor, one: Tensor = one) -> Tensor:
-            return enlarged(unit(channels)[None], size)[0] + NOISE * one
+            return enlarge(unit(channels)[None], size)[0] + NOISE * one
 
-        total += masked_scores(evidence, noisy, [1.0])
+        total += score_masked(evidence, noisy, [1.0])
     return (total / samples).softmax(dim=1)[:, :, None, None] * evidence.activations
 
 
@@ -77,7 +77,7 @@ def is_cam(evidence: Evidence) -> Weighted:
     """
     steps, size = evidence.model.samples, evidence.model.batch.shape[2:]
     factors = [step * (step + 1) / (2 * steps) for step in range(1, steps + 1)]
-    weights = masked_scores(evidence, lambda channels: enlarged(unit(channels)[None], size)[0], factors)
+    weights = score_masked(evidence, lambda channels: enlarge(unit(channels)[None], size)[0], factors)
     return weights.softmax(dim=1)[:, :, None, None] * evidence.activations
 
 
@@ -104,7 +104,7 @@ def ablation_cam(evidence: Evidence) -> Weighted:
     return shares[:, :, None, None] * activations
 
 
-def masked_scores(
+def score_masked(
     evidence: Evidence,
     mask: Callable[[Float[Tensor, "n height width"]], Float[Tensor, "n rows columns"]],
     factors: list[float],
@@ -124,7 +124,7 @@ def masked_scores(
     return scores
 
 
-def enlarged(
+def enlarge(
     maps: Float[Tensor, "n channels height width"], size: torch.Size, *, aligned: bool = False
 ) -> Float[Tensor, "n channels rows columns"]:
     return F.interpolate(maps, size, mode="bilinear", align_corners=aligned)
@@ -163,11 +163,11 @@ def full_grad(evidence: Evidence) -> Float[Tensor, "batch parts rows columns"]:
     score = probe.objective.score(captured.logits).sum()
     by_input, *by_layers = torch.autograd.grad(score, (leaf, *captured.outputs), materialize_grads=True)
     size = probe.batch.shape[2:]
-    parts = [enlarged(unit((probe.batch * by_input).abs(), FULL), size)]
+    parts = [enlarge(unit((probe.batch * by_input).abs(), FULL), size)]
     for bias, slope in zip(biased.values(), by_layers, strict=True):
         # Enlarging is linear: the channels may be added up before it, which saves thousands of large maps.
         channels = unit((bias[None, :, None, None] * slope).abs(), FULL)
-        parts.append(enlarged(channels.sum(dim=1, keepdim=True), size))
+        parts.append(enlarge(channels.sum(dim=1, keepdim=True), size))
     return torch.cat(parts, dim=1)
 
 
