@@ -72,7 +72,6 @@ def reachable(url: str) -> bool:
 
 
 def is_cached(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
-    """Whether any of the files of a repository is in the cache of the Hugging Face Hub."""
     from huggingface_hub import try_to_load_from_cache
 
     return any(isinstance(try_to_load_from_cache(repository, name, revision=revision), str) for name in names)

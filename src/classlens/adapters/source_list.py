@@ -69,7 +69,6 @@ PACKAGES = {
 
 
 def make_entry_of(name: str, kind: SourceKind, extra: str) -> Entry:
-    """A kind with what is missing for it."""
     missing = tuple(package for package in kind.needs if find_spec(package) is None)
     return Entry(
         name, kind.example, kind.offers, kind.says, missing, f"pip install 'classlens[{extra}]'" if missing else ""

@@ -101,7 +101,6 @@ def as_grey_colours(image: Image) -> Pillow.Image:
 
 
 def is_grey(picture: Foreign) -> bool:
-    """Whether a picture has one channel."""
     if isinstance(picture, Pillow.Image):
         return len(picture.getbands()) == 1
     return picture.ndim == 2 or 1 in (picture.shape[-3], picture.shape[-1])
@@ -198,7 +197,6 @@ def resize_and_crop(size: tuple[int, int], finish: Callable[[Image], Image], ima
 
 
 def takes_grey(module: nn.Module) -> bool:
-    """Whether the first convolution of a network has one channel."""
     first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
     return first is not None and first.in_channels == 1
 

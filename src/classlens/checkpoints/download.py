@@ -287,7 +287,6 @@ def is_whole(part: BufferedRandom, digest: str, *, sure: bool = False) -> bool:
 
 
 def report_progress(name: str, have: int, total: int) -> None:
-    """One line of progress, where a person is watching."""
     if sys.stderr.isatty():
         share = f"{have / total:4.0%} of {total / 1e6:.0f} MB" if total else f"{have / 1e6:.0f} MB"
         print(f"\r{name}: {share}", end="\n" if have == total else "", file=sys.stderr, flush=True)

@@ -341,6 +341,5 @@ def fit_weights(
 
 
 def list_names(names: list[str]) -> str:
-    """The first few names, and how many more there are."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more

@@ -83,7 +83,6 @@ class ConvPlace:
     gated: bool = False
 
     def normed_conv(self, kernel: int, norm: Settings) -> nn.Sequential:
-        """A convolution `conv` and its `norm`."""
         conv = padded_conv(self.channels, kernel, stride=self.stride, groups=self.groups)
         return nn.Sequential(OrderedDict(conv=conv, norm=norm_layer(self.channels[1], norm)))
 

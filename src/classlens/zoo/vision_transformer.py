@@ -156,7 +156,6 @@ class VisionTransformer(nn.Module):
 
 
 def last_layer(out_indices: int | tuple[int, ...], layers: int) -> int:
-    """The layer behind which the encoder is left."""
     last = out_indices if isinstance(out_indices, int) else out_indices[-1]
     return last % layers
 

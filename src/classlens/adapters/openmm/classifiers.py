@@ -165,7 +165,6 @@ def has_one_label(setup: Setup) -> bool:
 
 
 def innermost(dataset: Settings) -> set[str]:
-    """The types of the datasets inside all wrappers."""
     members = wrapped_datasets(dataset).values()
     return set().union(*map(innermost, members)) if members else {plain_type(dataset)}
 

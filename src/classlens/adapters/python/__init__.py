@@ -114,7 +114,6 @@ def import_named(name: str) -> ModuleType:
 
 
 def takes_nothing(found: object) -> bool:
-    """Whether an object can be called without arguments."""
     try:
         inspect.signature(found).bind()  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -124,7 +123,6 @@ def takes_nothing(found: object) -> bool:
 
 @contextmanager
 def importable(folder: str) -> Iterator[None]:
-    """Put a folder in front of the import path for the time of one `with`."""
     sys.path.insert(0, folder)
     try:
         yield

@@ -84,7 +84,6 @@ def read_shares(sample: Thing, named: Callable[[Thing], str]) -> Mapping[str, fl
 
 
 def find_leaves(sample: Thing) -> Iterator[Thing]:
-    """What stands in a sample beside its pictures."""
     if isinstance(sample, (Mapping, list, tuple)):
         for part in sample.values() if isinstance(sample, Mapping) else sample:
             yield from find_leaves(part)

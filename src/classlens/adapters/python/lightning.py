@@ -204,7 +204,6 @@ def split_returned(given: Thing) -> tuple[list[Thing], list[Thing]]:
 
 
 def describe_types(given: Thing) -> str:
-    """The kinds of the members, for an error."""
     members = given.values() if isinstance(given, Mapping) else given
     return ", ".join(type(one).__name__ for one in members) or "nothing"
 

@@ -42,7 +42,6 @@ LONGEST = 60
 
 
 def path_of(dataset: Thing, index: int) -> str | None:
-    """The file of a sample, where the dataset lists its files."""
     first, *_ = (*find_entry(dataset, index), None)
     return fspath(first) if isinstance(first, (str, PathLike)) else None
 
@@ -254,7 +253,6 @@ def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
 
 
 def unwrap_subsets(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:
-    """The dataset inside nested Subsets, and the numbers of the samples that they leave."""
     indices: Sequence[int] | None = None
     while "torch.utils.data.dataset.Subset" in kinds.kinds(dataset):
         inner = [int(index) for index in dataset.indices]

@@ -135,14 +135,12 @@ def is_random(kept: CopiedGenerator, dataset: Thing, carried: State) -> bool:
 
 
 def read_state(generator: Thing) -> Thing:
-    """Where a generator stands."""
     if hasattr(generator, "bit_generator"):
         return generator.bit_generator.state
     return generator.getstate() if hasattr(generator, "getstate") else generator.get_state()
 
 
 def write_state(generator: Thing, state: Thing) -> None:
-    """Put a generator back to where it stood."""
     if hasattr(generator, "bit_generator"):
         generator.bit_generator.state = state
     else:
@@ -167,7 +165,6 @@ def find_generators(thing: Thing, path: tuple[str, ...], met: set[int]) -> Itera
 
 
 def find_used_globals(function: Thing) -> Iterator[CopiedGenerator]:
-    """The generators and compositions that a function finds in its module."""
     if isinstance(function, FunctionType):
         for name in sorted(names_of(function.__code__)):
             value = function.__globals__.get(name)
