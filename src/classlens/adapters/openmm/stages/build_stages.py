@@ -15,7 +15,7 @@ from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, LOADER, ch
 from classlens.adapters.openmm.stages.mask_generators import MASKS
 from classlens.adapters.openmm.stages.nested import NESTED, nested_stage
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.transform import NOTHING, Step, Transform, arguments, named, record_of, tried
+from classlens.adapters.openmm.stages.transform import NOTHING, Step, Transform, arguments, named, record_of, try_out
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.decode import read_bytes
@@ -99,7 +99,7 @@ def transform(settings: Settings, where: str) -> Step | None:
     name = str(settings["type"])
     if name in STEPS:
         step = record_of(STEPS[name], settings, where)
-        return tried(step, f"{where}: {name}") if isinstance(step, Transform) else step
+        return try_out(step, f"{where}: {name}") if isinstance(step, Transform) else step
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None

@@ -15,8 +15,6 @@ BLIND = (*MASKS, "CleanCaption", "ToTensor")
 """Stages that ask for no picture."""
 
 ARRAY, PILLOW = "an array", "a Pillow picture"
-TO_PILLOW, TO_ARRAY = ("NumpyToPIL", "ToPIL"), ("PILToNumpy", "ToNumpy")
-PILLOW_ONLY = "MAERandomResizedCrop"
 LOOSE = ("RandomFlip", "Compose", "MultiView", "RandomApply", "RandomChoice")
 """Stages that take either, and may leave something else."""
 
@@ -26,17 +24,17 @@ def held_after(name: str, held: str) -> str | None:
 
     None says that it stops at what it gets.
     """
-    if name in TO_ARRAY:
+    if name in ("PILToNumpy", "ToNumpy"):
         return ARRAY
-    if name in LOOSE or (name.startswith("torchvision/") and held == ARRAY):
+    if name in LOOSE:
         return ""
     if name.startswith("torchvision/"):
-        return "" if name.endswith(("ToTensor", "Lambda")) else held
+        return "" if held == ARRAY or name.endswith(("ToTensor", "Lambda")) else held
     if name in (*BLIND, *PACKING, "Collect", LOADER):
         return held
-    if held == (ARRAY if name == PILLOW_ONLY else PILLOW):
+    if held == (ARRAY if name == "MAERandomResizedCrop" else PILLOW):
         return None
-    return PILLOW if name in TO_PILLOW else held
+    return PILLOW if name in ("NumpyToPIL", "ToPIL") else held
 
 
 def no_picture(pipeline: Sequence[Settings], own: Container[str], *, in_memory: bool) -> str:

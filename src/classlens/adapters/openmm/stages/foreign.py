@@ -51,18 +51,18 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     what = f"{where}: {settings['type']}"
     if name not in kinds or not name[:1].isupper():
         raise ConfigError(f"{where}: torchvision has no transform named {name!r}", hint=suggestion(name, kinds))
-    given = dict(arguments(settings))
-    if isinstance(given.get("interpolation"), str):
-        asked = given["interpolation"].lower()
+    options = arguments(settings)
+    if isinstance(options.get("interpolation"), str):
+        asked = options["interpolation"].lower()
         if asked not in INTERPOLATIONS:
             raise ConfigError(f"{what}: no interpolation {asked!r}", hint=suggestion(asked, INTERPOLATIONS))
-        given["interpolation"] = module.InterpolationMode(INTERPOLATIONS[asked])
-    if isinstance(given.get("dtype"), str):
-        given["dtype"] = getattr(import_module("torch"), given["dtype"], given["dtype"])
-    if any(isinstance(one, Mapping) for one in given.get("transforms") or ()):
+        options["interpolation"] = module.InterpolationMode(INTERPOLATIONS[asked])
+    if isinstance(options.get("dtype"), str):
+        options["dtype"] = getattr(import_module("torch"), options["dtype"], options["dtype"])
+    if any(isinstance(one, Mapping) for one in options.get("transforms") or ()):
         hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
         raise ConfigError(f"{what} takes transforms, not dicts, in training too", hint=hint)
-    stage = stage_of(construct(kinds[name], given, what))
+    stage = stage_of(construct(kinds[name], options, what))
     return replace(stage, name=str(settings["type"]), settings=arguments(settings))
 
 
@@ -98,10 +98,10 @@ def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
     kind = getattr(module, str(settings["type"]), None)
     if kind is None:
         raise ConfigError(f"{where}: albumentations has no transform named {settings['type']!r}")
-    given = dict(arguments(settings))
-    if "transforms" in given:
-        given["transforms"] = [albumentation(module, one, where) for one in given["transforms"]]
-    return construct(kind, given, f"{where}: {settings['type']}")
+    options = arguments(settings)
+    if "transforms" in options:
+        options["transforms"] = [albumentation(module, one, where) for one in options["transforms"]]
+    return construct(kind, options, f"{where}: {settings['type']}")
 
 
 def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
