@@ -94,19 +94,19 @@ def recorded_params(leaf: Foreign, params: Mapping[str, Foreign]) -> Mapping[str
 
 def usual_params(params: Mapping[str, Foreign]) -> dict[str, Foreign]:
     """The drawn parameters in the words of all frameworks: boxes instead of corners, an angle instead of a matrix."""
-    shown = {name: value for name, value in params.items() if name not in HIDDEN}
-    corners, holes, matrix = (shown.pop(name, None) for name in ("crop_coords", "holes", "matrix"))
+    usual = {name: value for name, value in params.items() if name not in HIDDEN}
+    corners, holes, matrix = (usual.pop(name, None) for name in ("crop_coords", "holes", "matrix"))
     if corners is not None:
-        shown |= dict(zip(("left", "top", "width", "height"), box_of(corners), strict=True))
+        usual |= dict(zip(("left", "top", "width", "height"), box_of(corners), strict=True))
     if holes is not None:
-        shown["erase"] = [box_of(hole) for hole in holes]
-    if matrix is not None and "bbox_matrix" in params and "rotate" not in shown:
-        shown["angle"] = degrees(atan2(matrix[0][1], matrix[0][0]))
-    if isinstance(shown.get("scale"), Mapping):
-        shown["scale"] = tuple(shown["scale"].values())
-    if {"order", *listen.COLOURS} <= shown.keys() and all(isinstance(place, int) for place in shown["order"]):
-        return listen.jitter(shown["order"], shown)
-    return shown
+        usual["erase"] = [box_of(hole) for hole in holes]
+    if matrix is not None and "bbox_matrix" in params and "rotate" not in usual:
+        usual["angle"] = degrees(atan2(matrix[0][1], matrix[0][0]))
+    if isinstance(usual.get("scale"), Mapping):
+        usual["scale"] = tuple(usual["scale"].values())
+    if {"order", *listen.COLOURS} <= usual.keys() and all(isinstance(place, int) for place in usual["order"]):
+        return listen.jitter(usual["order"], usual)
+    return usual
 
 
 def box_of(corners: Iterable[Foreign]) -> tuple[int, int, int, int]:

@@ -117,7 +117,7 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
     from classlens.adapters.openmm import schedules
 
     if options.trust_config and options.count_groups:
-        from classlens.adapters.openmm.trusted_code import import_modules  # it brings what only pictures need
+        from classlens.adapters.openmm.stages.foreign import import_modules  # it brings what only pictures need
 
         import_modules(setup)
     with located(setup, "param_scheduler" if setup.generation == "1.x" else "lr_config"):
@@ -136,7 +136,7 @@ def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> C
     from classlens.adapters.openmm import classifiers
 
     if options.trust_config:
-        from classlens.adapters.openmm.trusted_code import import_modules
+        from classlens.adapters.openmm.stages.foreign import import_modules
 
         import_modules(setup)
     with located(setup, "model"):

@@ -7,8 +7,7 @@ from classlens.adapters.openmm.image_files import custom, imagenet, imagenet21k,
 from classlens.adapters.openmm.published import PUBLISHED, cifar, mnist, published
 from classlens.adapters.openmm.published_names import names_of
 from classlens.adapters.openmm.setup import BatchAugments, Setup, Split, with_pipeline
-from classlens.adapters.openmm.stages.build_stages import build_stages, is_native, loader_of
-from classlens.adapters.openmm.stages.flow import no_picture, not_packed
+from classlens.adapters.openmm.stages.build_stages import build_stages, is_native, loader_of, no_picture, not_packed
 from classlens.adapters.openmm.stages.transform import arguments, named
 from classlens.adapters.openmm.wrappers import WRAPPERS, own_listing, select
 from classlens.config.settings import Settings

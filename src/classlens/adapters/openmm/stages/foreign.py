@@ -2,19 +2,25 @@
 
 They are imported only when a pipeline names them. Those of torchvision and Albumentations run as in any other source,
 through `pipelines/`, and show the same parameters.
+
+The user's own transforms and datasets, of trusted configs only, are looked for in the modules that `custom_imports`
+names, by the name of the class (a dotted type names module and class at once), then in the registry of mmpretrain where
+it is installed. So a plain class that asks nothing of OpenMMLab needs no OpenMMLab.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from enum import EnumMeta
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import isclass
 
 import numpy as np
 
+from classlens.adapters.openmm.setup import Setup
 from classlens.adapters.openmm.stages.transform import arguments, construct
-from classlens.adapters.openmm.trusted_code import build_own
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import Foreign, State
@@ -51,18 +57,18 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     what = f"{where}: {settings['type']}"
     if name not in kinds or not name[:1].isupper():
         raise ConfigError(f"{where}: torchvision has no transform named {name!r}", hint=suggestion(name, kinds))
-    given = dict(arguments(settings))
-    if isinstance(given.get("interpolation"), str):
-        asked = given["interpolation"].lower()
+    options = arguments(settings)
+    if isinstance(options.get("interpolation"), str):
+        asked = options["interpolation"].lower()
         if asked not in INTERPOLATIONS:
             raise ConfigError(f"{what}: no interpolation {asked!r}", hint=suggestion(asked, INTERPOLATIONS))
-        given["interpolation"] = module.InterpolationMode(INTERPOLATIONS[asked])
-    if isinstance(given.get("dtype"), str):
-        given["dtype"] = getattr(import_module("torch"), given["dtype"], given["dtype"])
-    if any(isinstance(one, Mapping) for one in given.get("transforms") or ()):
+        options["interpolation"] = module.InterpolationMode(INTERPOLATIONS[asked])
+    if isinstance(options.get("dtype"), str):
+        options["dtype"] = getattr(import_module("torch"), options["dtype"], options["dtype"])
+    if any(isinstance(one, Mapping) for one in options.get("transforms") or ()):
         hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
         raise ConfigError(f"{what} takes transforms, not dicts, in training too", hint=hint)
-    stage = stage_of(construct(kinds[name], given, what))
+    stage = stage_of(construct(kinds[name], options, what))
     return replace(stage, name=str(settings["type"]), settings=arguments(settings))
 
 
@@ -98,10 +104,10 @@ def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
     kind = getattr(module, str(settings["type"]), None)
     if kind is None:
         raise ConfigError(f"{where}: albumentations has no transform named {settings['type']!r}")
-    given = dict(arguments(settings))
-    if "transforms" in given:
-        given["transforms"] = [albumentation(module, one, where) for one in given["transforms"]]
-    return construct(kind, given, f"{where}: {settings['type']}")
+    options = arguments(settings)
+    if "transforms" in options:
+        options["transforms"] = [albumentation(module, one, where) for one in options["transforms"]]
+    return construct(kind, options, f"{where}: {settings['type']}")
 
 
 def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
@@ -122,3 +128,74 @@ def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
         return Outcome(state if value is None else replace(state, value=value))
 
     return Stage(name, apply, arguments(settings))
+
+
+PACKAGE = "mmpretrain"
+INSTALL = "pip install 'classlens[mmpretrain]'"
+
+
+def build_own(settings: Settings, registry: str, modules: Sequence[str], where: str) -> Foreign:
+    """The object that the settings describe, of a type in a registry of mmpretrain or in the user's own modules.
+
+    Raises:
+        ConfigError: nothing of that name is found, or it refuses its settings.
+    """
+    name = str(settings.get("type"))
+    kind, known = class_of(name, modules, where), None
+    if find_spec(PACKAGE) is not None:
+        import_module(f"{PACKAGE}.datasets")  # fills the registries
+        known = getattr(import_module(f"{PACKAGE}.registry"), registry)
+        kind = kind or known.get(name)
+    if kind is None:
+        places = [*modules, *([f"mmpretrain's {registry}"] if known is not None else [])]
+        hint = f"types of mmpretrain need it: {INSTALL}" if known is None else "does custom_imports name its module?"
+        raise ConfigError(f"{where}: nothing named {name!r} in {', '.join(places) or 'custom_imports'}", hint=hint)
+    own = {key: value for key, value in settings.items() if key not in ("type", "_scope_")}
+    return construct(kind, own, f"{where}: {name}")
+
+
+def class_of(kind: str, modules: Sequence[str], where: str) -> Callable[..., Foreign] | None:
+    """A class by its dotted name, or by its own name in one of the modules, which are all imported."""
+    module, _, name = kind.rpartition(".")
+    places = [(one, kind) for one in modules]
+    if module:
+        with importable_here():
+            if find_spec(module.partition(".")[0]) is not None:  # a scope such as `mmcls` need not be a package
+                places = [(module, name), *places]
+    own = [getattr(import_own(place, where), attribute, None) for place, attribute in places]
+    return next((one for one in own if callable(one)), None)
+
+
+def importable_here() -> AbstractContextManager[None]:
+    """Let modules be imported from the working directory; what knows how is loaded for configs that need it only."""
+    from classlens.adapters.python.import_target import importable
+
+    return importable(".")
+
+
+def import_modules(setup: Setup) -> None:
+    """Import what `custom_imports` names, so that it registers its types; what may fail there may fail here."""
+    for module in setup.imports:
+        try:
+            import_own(module, setup.where("custom_imports") or str(setup.path))
+        except ConfigError:
+            if not setup.may_lack_imports:
+                raise
+
+
+def import_own(name: str, where: str) -> Foreign:
+    """A module of the user's, also from the working directory.
+
+    Raises:
+        ConfigError: it is missing, or needs something that is.
+    """
+    try:
+        with importable_here():
+            return import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        if name == missing or name.startswith(f"{missing}."):
+            hint = "run from the folder that it lies in, or set PYTHONPATH to that"
+            raise ConfigError(f"{where}: no module named {missing!r}", hint=hint) from error
+        hint = INSTALL if missing.startswith("mm") else f"pip install {missing.partition('.')[0]}"
+        raise ConfigError(f"{where}: {name} needs {missing}, which is not installed", hint=hint) from error

@@ -24,7 +24,7 @@ from classlens.adapters.openmm.stages.transform import (
     check_settings,
     construct,
     named,
-    tried,
+    try_out,
 )
 from classlens.config.settings import Settings
 from classlens.dataset.decode import Pixels
@@ -240,7 +240,7 @@ def operation(settings: Settings, where: str) -> Operation:
     extras = {key: given.get(key, default) for key, default in kind.extras.items()}
     options = {key: given[key] for key in shared if key in given}
     options |= {"name": name, "amount": given.get(kind.amount or ""), "extras": extras}
-    return tried(construct(Operation, options, f"{where}: {name}"), f"{where}: {name}")
+    return try_out(construct(Operation, options, f"{where}: {name}"), f"{where}: {name}")
 
 
 def one(kind: str, **settings: Setting) -> Settings:
@@ -331,7 +331,7 @@ def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
     """
     known = ("policies", "num_policies", "magnitude_level", "magnitude_std", "total_level", "hparams")
     check_settings(settings, known, known[:3], where)
-    rows, shared = collection(settings, RANDAUGMENT, where), hparams(settings, where)
+    rows, shared = read_list(settings, RANDAUGMENT, where)
     picks, total, strength = settings["num_policies"], settings.get("total_level", 10), settings["magnitude_level"]
     if not rows or type(picks) is not int or picks < 1:
         raise ConfigError(f"{where}: RandAugment needs at least one policy and num_policies of 1 or more")
@@ -358,19 +358,24 @@ def auto_augment(settings: Settings, where: str, build: Build) -> Policy:
     Upstream reads `hparams` here but never hands them to the operations; so do we, or the pixels would differ.
     """
     check_settings(settings, ("policies", "hparams"), ("policies",), where)
-    hparams(settings, where)
-    groups = collection(settings, {"imagenet": IMAGENET}, where)
+    groups, _ = read_list(settings, {"imagenet": IMAGENET}, where)
     if not groups or not all(isinstance(group, (list, tuple)) for group in groups):
         raise ConfigError(f"{where}: AutoAugment needs a list of lists of dicts, not {groups!r:.60}")
     return Policy(tuple(tuple(build(policy(row, where), where) for row in group) for group in groups))
 
 
-def hparams(settings: Settings, where: str) -> Settings:
-    """What the operations share."""
-    shared = settings.get("hparams", {"pad_val": 128})
+def read_list(settings: Settings, lists: Mapping[str, Setting], where: str) -> tuple[Setting, Settings]:
+    """The policies, where a name stands for one of upstream's lists, and the `hparams` that they share."""
+    policies, shared = settings["policies"], settings.get("hparams", {"pad_val": 128})
+    if not isinstance(policies, (str, list, tuple)):
+        raise ConfigError(f"{where}: policies is a list or a name, not {policies!r}")
+    if isinstance(policies, str):
+        if policies not in lists:
+            raise ConfigError(f"{where}: no policies named {policies!r}", hint=suggestion(policies, lists))
+        policies = lists[policies]
     if not isinstance(shared, Mapping):
         raise ConfigError(f"{where}: {settings['type']}: hparams is a dict, not {shared!r}")
-    return shared
+    return policies, shared
 
 
 def policy(row: Setting, where: str) -> Settings:
@@ -378,15 +383,3 @@ def policy(row: Setting, where: str) -> Settings:
     if not isinstance(row, Mapping) or "type" not in row:
         raise ConfigError(f"{where}: a policy is a dict with a type, not {row!r:.60}")
     return named(row)
-
-
-def collection(settings: Settings, known: Mapping[str, Setting], where: str) -> Setting:
-    """The policies as a list; a name stands for one of upstream's lists."""
-    policies = settings["policies"]
-    if isinstance(policies, (list, tuple)):
-        return policies
-    if not isinstance(policies, str):
-        raise ConfigError(f"{where}: policies is a list or a name, not {policies!r}")
-    if policies not in known:
-        raise ConfigError(f"{where}: no policies named {policies!r}", hint=suggestion(policies, known))
-    return known[policies]

@@ -75,7 +75,7 @@ def arguments(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("type", "_scope_", "_rows_first_")}
 
 
-def tried(transform: AnyTransform, what: str) -> AnyTransform:
+def try_out(transform: AnyTransform, what: str) -> AnyTransform:
     """The transform, after it has worked on a made-up picture.
 
     Most settings that make no sense stop training at the first picture only; here they stop before one is read.
@@ -111,10 +111,9 @@ def check_settings(settings: Settings, known: Sequence[str], required: Sequence[
     """Refuse unknown and missing settings, and those that 0.x refused before they were translated."""
     if "_refused_" in settings:
         raise ConfigError(f"{where}: {settings['type']}: {settings['_refused_']}")
-    given = arguments(settings)
-    for key in given:
+    for key in arguments(settings):
         if key not in known:
             raise ConfigError(f"{where}: {settings['type']} has no setting {key!r}", hint=suggestion(key, known))
     for key in required:
-        if key not in given:
+        if key not in settings:
             raise ConfigError(f"{where}: {settings['type']} needs the setting {key!r}")
