@@ -45,7 +45,7 @@ FRAMEWORKS = {
     "albumentations",
     "kornia",
 }
-KNOW_FRAMEWORKS = {"adapters", "pipelines", "zoo"}
+KNOW_FRAMEWORKS = {"adapters", "pipelines"}
 KNOW_TORCH = {"cam", "adapters", "pipelines", "checkpoints", "zoo"}
 VERBS = {"classlens.dataset.trace", "classlens.schedule.replay", "classlens.cam.explain"}
 DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "manager"}

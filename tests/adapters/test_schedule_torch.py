@@ -383,10 +383,10 @@ TIMM = {
 def test_a_scheduler_of_timm_gives_the_values_of_its_training(name, by_epoch):
     timm_scheduler = pytest.importorskip("timm.scheduler")
     settings = {"sched": name} | TIMM[name]
-    ours, theirs = (
-        timm_scheduler.create_scheduler_v2(optimizer_of(), step_on_epochs=by_epoch, updates_per_epoch=4, **settings)[0]
-        for _ in range(2)
-    )
+    settings |= {"step_on_epochs": by_epoch, "updates_per_epoch": 4}
+    ours, theirs = (timm_scheduler.create_scheduler_v2(optimizer_of(), **settings)[0] for _ in range(2))
+    if theirs is None:
+        pytest.skip(f"this timm has no {name}")
     curves = replay(scheduled(ours), Clock(epochs=30, steps_per_epoch=4))
 
     seen = []
@@ -418,6 +418,8 @@ def test_a_scheduler_of_timm_that_was_stepped_goes_on_from_there(name, epochs, b
     timm_scheduler = pytest.importorskip("timm.scheduler")
     settings = {"sched": name, "step_on_epochs": by_epoch, "updates_per_epoch": 4} | TIMM[name]
     ours, theirs = (timm_scheduler.create_scheduler_v2(optimizer_of(), **settings)[0] for _ in range(2))
+    if theirs is None:
+        pytest.skip(f"this timm has no {name}")
     stepped_timm(ours, (0, epochs)), stepped_timm(theirs, (0, epochs))
     curves = replay(scheduled(ours), Clock(epochs=20, steps_per_epoch=4))
 

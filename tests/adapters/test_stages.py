@@ -122,7 +122,7 @@ def test_packing_and_loading_are_no_stages_of_their_own():
         ({"type": "SolarizeAdd", "magnitude": 1, "thr": "hi"}, "thr is a number, not 'hi'", ""),
         ({"type": "Solarize", "thr": 1, "random_negative_prob": 0.5}, "has no setting 'random_negative_prob'", ""),
         ({"type": "RandomFlip", "prob": 1}, "prob is a float or a list of them, not 1", ""),
-        ({"type": "RandomChoice", "transforms": [[], [], []], "prob": [0.7, 0.2, 0.1]}, "not exactly to 1", "1 minus"),
+        ({"type": "RandomChoice", "transforms": [[], [], []], "prob": [0.7, 0.2, 0.2]}, "not exactly to 1", "1 minus"),
         ({"type": "PackInputs", "input_keys": "img"}, "PackInputs has no setting 'input_keys'", "input_key"),
         ({"type": "SimMIMMaskGenerator", "input_size": 100}, "no multiple of mask_patch_size", ""),
         ({"type": "BEiTMaskGenerator", "input_size": 8, "num_masking_patches": 60}, "wait for ever", ""),

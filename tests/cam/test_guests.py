@@ -96,6 +96,7 @@ def test_the_map_is_the_same_and_the_model_as_it_was(state, noise):
     np.testing.assert_allclose(found, mapped(made(), noise), atol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")
 def test_a_compiled_model_that_has_already_run_is_read_too(noise):
     network = torch.compile(made(), backend="eager")
     with torch.no_grad():

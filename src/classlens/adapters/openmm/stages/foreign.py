@@ -168,7 +168,7 @@ def class_of(kind: str, modules: Sequence[str], where: str) -> Callable[..., For
 
 def importable_here() -> AbstractContextManager[None]:
     """Let modules be imported from the working directory; what knows how is loaded for configs that need it only."""
-    from classlens.adapters.python.import_target import importable
+    from classlens.adapters.python import importable
 
     return importable(".")
 
