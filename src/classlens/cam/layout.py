@@ -193,7 +193,7 @@ PICTURES = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class ModuleRun:
     """One module that ran: the first tensor that went in, and the first that came out."""
 
     layer: Layer
@@ -208,7 +208,7 @@ def trace_windows(classifier: Classifier, layers: Sequence[Layer], picture: tupl
     """
     wanted, extra = {layer.name for layer in layers}, extra_tokens(classifier)
     layouts: dict[str, Layout] = {}
-    calls: list[Call] = []
+    calls: list[ModuleRun] = []
 
     def as_map(tensor: Tensor | None, module: nn.Module) -> Tensor | None:
         if tensor is None:
@@ -217,7 +217,7 @@ def trace_windows(classifier: Classifier, layers: Sequence[Layer], picture: tupl
         return options[0].grid(tensor) if len(options) == 1 and options[0].positions > 1 else None
 
     def note(layer: Layer, inputs: object, output: object) -> None:
-        call = Call(layer, first_tensor(inputs), first_tensor(output))
+        call = ModuleRun(layer, first_tensor(inputs), first_tensor(output))
         parts = [part for part in calls if part.layer.name.startswith(f"{layer.name}.")]
         if parts and as_map(call.output, layer.module) is not None:
             candidates = [as_map(part.output, part.layer.module) for part in parts]
@@ -232,7 +232,9 @@ def trace_windows(classifier: Classifier, layers: Sequence[Layer], picture: tupl
     return layouts
 
 
-def window_layouts(parts: Sequence[Call], maps: Sequence[Tensor], wanted: set[str]) -> Iterator[tuple[str, Layout]]:
+def window_layouts(
+    parts: Sequence[ModuleRun], maps: Sequence[Tensor], wanted: set[str]
+) -> Iterator[tuple[str, Layout]]:
     """The layouts of those parts of one module that are wanted and whose rows come from one of the maps."""
     for part in parts:
         if part.layer.name not in wanted or part.output is None or part.output.ndim < 3:

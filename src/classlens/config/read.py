@@ -69,7 +69,7 @@ def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = Non
 def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: bool) -> Config:
     """As `read_config`, but deprecations are only noted in the result."""
     file = find_config(address)
-    reading = Reading(Budget(sys.maxsize if trust else ALLOWANCE), trust)
+    reading = FileReader(Budget(sys.maxsize if trust else ALLOWANCE), trust)
     contents = read_file(file, reading)
     for name in RESERVED:
         if name in contents.names:
@@ -91,7 +91,7 @@ def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: b
 
 
 @dataclass(frozen=True)
-class Reading:
+class FileReader:
     """One call of `read_config`: its budget, and the files that are open at the moment, outermost first."""
 
     budget: Budget
@@ -99,7 +99,7 @@ class Reading:
     chain: tuple[Path, ...] = ()
 
 
-def read_file(path: Path, reading: Reading) -> Contents:
+def read_file(path: Path, reading: FileReader) -> Contents:
     """Read one file with its bases.
 
     Raises:
@@ -110,7 +110,7 @@ def read_file(path: Path, reading: Reading) -> Contents:
     chain = (*reading.chain, path)
     if path in reading.chain:
         raise ConfigError(f"{path} inherits from itself: {' -> '.join(file.name for file in chain)}")
-    reading = Reading(reading.budget, reading.trust, chain)
+    reading = FileReader(reading.budget, reading.trust, chain)
     text, state = read_text(path, reading.budget)
     source = fill_variables(text, path) if "{{" in text else text
     style: Style = "older"
@@ -128,7 +128,7 @@ def read_file(path: Path, reading: Reading) -> Contents:
     return replace(contents, style=style, stamps=(*contents.stamps, state if source == text else (path, NEVER, 0, 0)))
 
 
-def read_older(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -> Contents:
+def read_older(scope: Scope, statements: Sequence[ast.stmt], reading: FileReader) -> Contents:
     """A config that is merged over the bases it names."""
     base = NO_BASE
     named = next((node for node in statements if isinstance(node, ast.Assign) and assigns_base(node)), None)
@@ -145,7 +145,7 @@ def read_older(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -
     return merge_over(base, scope)
 
 
-def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -> Contents:
+def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: FileReader) -> Contents:
     """A config that imports its bases: their settings are variables of the file before its first line."""
     bases = []
     for node in base_imports(statements, scope):
@@ -164,13 +164,13 @@ def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: Reading) -
     return replace(contents, imported=frozenset(scope.imported), assignments=(*contents.assignments, *own))
 
 
-def read_data(scope: Scope, reading: Reading) -> Contents:
+def read_data(scope: Scope, reading: FileReader) -> Contents:
     """A JSON or YAML config, merged over the bases it names."""
     scope.names.update(load_data(scope.text, scope.path, scope.budget))
     return merge_over(read_bases(scope.names.get(BASE, []), str(scope.path), scope, reading), scope)
 
 
-def read_bases(bases: Value, where: str, scope: Scope, reading: Reading) -> Contents:
+def read_bases(bases: Value, where: str, scope: Scope, reading: FileReader) -> Contents:
     """The bases of a file of the older style as one: `bases` is an address or a list of addresses.
 
     Raises:
@@ -236,7 +236,7 @@ CACHE: dict[str, tuple[Contents, int]] = {}
 """The bases read so far and the budget that each took, by folder and address; they count while files are unchanged."""
 
 
-def read_base(key: str, find: Callable[[], Path], reading: Reading) -> Contents:
+def read_base(key: str, find: Callable[[], Path], reading: FileReader) -> Contents:
     """What a base holds, from the cache if its files are unchanged.
 
     Raises:

@@ -158,7 +158,7 @@ class Mover(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Section:
+class ChainSection:
     """Steps from `first` up to `stop` (excluded), with one way to compute the value at any of them."""
 
     first: int
@@ -205,7 +205,7 @@ def chain(
     return Trajectory(values, firsts, stairs, marks_of(links, clock), settings)
 
 
-def section_at(first: int, links: Sequence[tuple[Link, int]], value: Affine, steps: int) -> Section:
+def section_at(first: int, links: Sequence[tuple[Link, int]], value: Affine, steps: int) -> ChainSection:
     """The section that starts at `first`, where `value` was in force before; a link comes with the width of its unit."""
     moving = [each for each in links if first % each[1] == 0 and each[0].begin <= first // each[1] < each[0].end]
     if first > 0:
@@ -241,7 +241,7 @@ def next_changes(first: int, links: Sequence[tuple[Link, int]], movers: Sequence
             yield (ceil(piece.stop) + link.begin) * width
 
 
-def closed_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
+def closed_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> ChainSection:
     """A section in closed form: each piece is applied to what the ones before it gave."""
 
     def values(steps: Steps) -> Affine:
@@ -261,10 +261,10 @@ def closed_section(first: int, stop: int, movers: Sequence[Mover], value: Affine
         if width > 1:
             origin = link.begin * unit
             stairs.append(Stairs(origin + max(0, -((origin - first) // width)) * width, width, stop))
-    return Section(first, stop, values, tuple(stairs))
+    return ChainSection(first, stop, values, tuple(stairs))
 
 
-def walked_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Section:
+def walked_section(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> ChainSection:
     """A section in which links on the step clock disturb each other: every move, one after the other."""
     if stop - first > MOST_WALKED:
         raise ConfigError(
@@ -283,7 +283,7 @@ def walked_section(first: int, stop: int, movers: Sequence[Mover], value: Affine
     for index, (a, d, c) in enumerate(zip(gain.tolist(), scale.tolist(), shift.tolist(), strict=True)):
         m, r = a * m + d, a * r + c
         scales[index], shifts[index] = m, r
-    return Section(first, stop, lambda at: Affine(scales[at - first], shifts[at - first]))
+    return ChainSection(first, stop, lambda at: Affine(scales[at - first], shifts[at - first]))
 
 
 def marks_of(links: Sequence[Link], clock: Clock) -> tuple[Mark, ...]:

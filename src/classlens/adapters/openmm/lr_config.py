@@ -269,7 +269,7 @@ class Warmup:
 
 
 @dataclass(frozen=True)
-class Policy:
+class LrPolicy:
     """`lr_config` or `momentum_config`, checked."""
 
     where: str
@@ -280,7 +280,7 @@ class Policy:
     warmup: Warmup | None
 
 
-def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> Policy:
+def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
     """Read `lr_config` (name "lr") or `momentum_config` (name "momentum").
 
     Args:
@@ -312,7 +312,7 @@ def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> Policy:
         if key not in arguments and (kind, name) != ("onecycle", "momentum"):
             raise ConfigError(f"{where} ({written}): {key} is missing")
     counts_epochs = bool(settings.get("by_epoch", by_epoch and kind not in OWN_CLOCK))
-    return Policy(where, name, kind, arguments, counts_epochs, warmup_of(rest, name, where))
+    return LrPolicy(where, name, kind, arguments, counts_epochs, warmup_of(rest, name, where))
 
 
 def warmup_of(settings: Settings, name: str, where: str) -> Warmup | None:
@@ -331,7 +331,7 @@ def warmup_of(settings: Settings, name: str, where: str) -> Warmup | None:
     return Warmup(str(kind), length, ratio, bool(settings.get("warmup_by_epoch", False)))
 
 
-def trajectory_of(policy: Policy, clock: Clock) -> Trajectory:
+def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:
     """The course of one hyper-parameter under a 0.x policy.
 
     Raises:
@@ -365,7 +365,7 @@ def trajectory_of(policy: Policy, clock: Clock) -> Trajectory:
     return Trajectory(values, breaks, stairs, inside, settings_of(policy, clock))
 
 
-def warm_steps(policy: Policy, clock: Clock) -> float:
+def warm_steps(policy: LrPolicy, clock: Clock) -> float:
     """Steps of the warm-up; 0 without one."""
     if policy.warmup is None:
         return 0
@@ -377,7 +377,7 @@ def warm_steps(policy: Policy, clock: Clock) -> float:
     return policy.warmup.length * ((clock.steps_per_epoch or 1) if policy.warmup.in_epochs else 1)
 
 
-def settings_of(policy: Policy, clock: Clock) -> tuple[Setting, ...]:
+def settings_of(policy: LrPolicy, clock: Clock) -> tuple[Setting, ...]:
     """The policy and its warm-up in the words of the plot and its checks."""
     unit, total = ("epoch", clock.epochs or 1) if policy.by_epoch else ("step", clock.steps)
     regular = {**policy.arguments, "type": POLICIES[policy.kind].name, "where": policy.where}

@@ -249,7 +249,7 @@ EVERYTHING = ("LR", "Momentum", "ParamScheduler")
 
 
 @dataclass(frozen=True)
-class Kind:
+class SchedulerKind:
     """A type of scheduler: what builds it, what it must and may be given, what scales with the epoch, its endings."""
 
     build: Callable[[Scheduler], Built]
@@ -259,26 +259,28 @@ class Kind:
     endings: tuple[str, ...] = EVERYTHING
 
 
-KINDS: Mapping[str, Kind] = {
-    "Constant": Kind(constant, (), ("factor",)),
-    "Linear": Kind(linear, (), ("start_factor", "end_factor")),
-    "Exponential": Kind(exponential, ("gamma",)),
-    "Step": Kind(step, ("step_size",), ("gamma",), ("step_size",)),
-    "MultiStep": Kind(multi_step, ("milestones",), ("gamma",), ("milestones",)),
-    "QuadraticWarmup": Kind(quadratic),
-    "Poly": Kind(polynomial, (), ("power", "eta_min")),
-    "CosineAnnealing": Kind(
+KINDS: Mapping[str, SchedulerKind] = {
+    "Constant": SchedulerKind(constant, (), ("factor",)),
+    "Linear": SchedulerKind(linear, (), ("start_factor", "end_factor")),
+    "Exponential": SchedulerKind(exponential, ("gamma",)),
+    "Step": SchedulerKind(step, ("step_size",), ("gamma",), ("step_size",)),
+    "MultiStep": SchedulerKind(multi_step, ("milestones",), ("gamma",), ("milestones",)),
+    "QuadraticWarmup": SchedulerKind(quadratic),
+    "Poly": SchedulerKind(polynomial, (), ("power", "eta_min")),
+    "CosineAnnealing": SchedulerKind(
         cosine, (), ("T_max", "eta_min", "eta_min_ratio"), ("T_max",), (*EVERYTHING, "WeightDecay")
     ),
-    "CosineRestart": Kind(cosine_restart, ("periods",), ("restart_weights", "eta_min", "eta_min_ratio"), ("periods",)),
-    "OneCycle": Kind(
+    "CosineRestart": SchedulerKind(
+        cosine_restart, ("periods",), ("restart_weights", "eta_min", "eta_min_ratio"), ("periods",)
+    ),
+    "OneCycle": SchedulerKind(
         one_cycle,
         ("eta_max",),
         ("total_steps", "pct_start", "anneal_strategy", "div_factor", "final_div_factor", "three_phase"),
         ("total_steps",),
         ("LR", "ParamScheduler"),
     ),
-    "ReduceOnPlateau": Kind(
+    "ReduceOnPlateau": SchedulerKind(
         plateau,
         (),
         ("monitor", "rule", "factor", "patience", "threshold", "threshold_rule", "cooldown", "min_value", "eps"),

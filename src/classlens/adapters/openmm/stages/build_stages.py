@@ -17,7 +17,15 @@ from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, LOADER, PA
 from classlens.adapters.openmm.stages.mask_generators import MASKS
 from classlens.adapters.openmm.stages.nested import NESTED, nested_stage
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.transform import NOTHING, Step, Transform, arguments, named, record_of, try_out
+from classlens.adapters.openmm.stages.transform import (
+    NOTHING,
+    NativeStep,
+    Transform,
+    arguments,
+    named,
+    record_of,
+    try_out,
+)
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.loading import LoadImageFromFile
@@ -26,7 +34,7 @@ from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, suggestion
 from classlens.image import Encoding, Image
 
-STEPS: Mapping[str, type[Step]] = {
+STEPS: Mapping[str, type[NativeStep]] = {
     **{
         name: kind
         for module in (shapes_and_flips, crops, colours)
@@ -96,7 +104,7 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
     raise ConfigError(f"{where}: no transform named {name!r}", hint=hint)
 
 
-def transform(settings: Settings, where: str) -> Step | None:
+def transform(settings: Settings, where: str) -> NativeStep | None:
     """The native stage of that type, or None."""
     name = str(settings["type"])
     if name in STEPS:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages.rules import is_number
-from classlens.adapters.openmm.stages.transform import Step, check_settings
+from classlens.adapters.openmm.stages.transform import NativeStep, check_settings
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.state import State
@@ -45,7 +45,7 @@ def check_folded(settings: Settings, where: str) -> None:
             raise ConfigError(f"{where}: {settings['type']}: {key} are names, not {names!r}")
 
 
-class Format(Step):
+class Format(NativeStep):
     """A stage that holds the same picture in another way."""
 
     note: ClassVar = ""

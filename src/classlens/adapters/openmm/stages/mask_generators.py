@@ -12,7 +12,7 @@ import numpy as np
 
 from classlens.adapters.openmm.stages import rules
 from classlens.adapters.openmm.stages.rules import is_number
-from classlens.adapters.openmm.stages.transform import Step
+from classlens.adapters.openmm.stages.transform import NativeStep
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
@@ -22,7 +22,7 @@ ATTEMPTS = 100_000
 """After so many blocks that add no patch, a mask will never be full."""
 
 
-class MaskGenerator(Step):
+class MaskGenerator(NativeStep):
     """A stage that masks whatever there is: a picture, several views, or nothing that was loaded yet."""
 
     def mask(self, random: np.random.Generator) -> Pixels:

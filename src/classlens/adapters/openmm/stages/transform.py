@@ -34,7 +34,7 @@ PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.
 """A made-up picture."""
 
 
-class Step(Record):
+class NativeStep(Record):
     """A stage that needs nothing but its settings."""
 
     def run(self, state: State, random: np.random.Generator) -> Outcome:
@@ -42,7 +42,7 @@ class Step(Record):
         raise NotImplementedError
 
 
-class Transform(Step):
+class Transform(NativeStep):
     """A picture in, a picture out, with chance kept apart."""
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
