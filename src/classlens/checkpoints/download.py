@@ -135,7 +135,11 @@ def lock_part(target: Path) -> Iterator[BufferedRandom]:
     while True:
         with part.open("a+b") as file:
             lock(file, target.name)
-            if not part.exists() or not os.path.samestat(part.stat(), os.fstat(file.fileno())):
+            try:
+                is_same = os.path.samestat(part.stat(), os.fstat(file.fileno()))
+            except FileNotFoundError:
+                is_same = False
+            if not is_same:
                 continue  # it has become the whole file, or was thrown away, while we waited
             try:
                 yield file
