@@ -6,7 +6,6 @@ even samples, and then at every step of the few stretches in which something hap
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from math import ceil
 from typing import Literal, NamedTuple
@@ -17,10 +16,8 @@ from numpy.typing import NDArray
 from classlens.errors import ConfigError
 from classlens.schedule.schedule import (
     Clock,
-    Group,
     Mark,
     MetricDependent,
-    Schedule,
     Setting,
     Stairs,
     Steps,
@@ -37,12 +34,6 @@ LONGEST = 4096
 
 VISIBLE = 2e-4
 """A bend of less than this share of the range cannot be seen on a plot."""
-
-
-def of_function(function: Callable[[int], float], *, name: str = "lr", group: str = "all parameters") -> Schedule:
-    """The schedule of any function of the step, which is called at the drawn steps only, in no special order."""
-    rule = partial(sampled, elementwise(function))
-    return Schedule((Group(group, {name: float(function(0))}),), {name: rule})
 
 
 def sampled(function: Callable[[Steps], Values], clock: Clock, *, width: int = 1) -> Trajectory:

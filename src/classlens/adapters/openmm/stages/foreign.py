@@ -25,7 +25,6 @@ from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import Foreign, State
 from classlens.errors import ConfigError, DataError, MissingDependency, suggestion
-from classlens.pipelines.lay_open import stage_of
 from classlens.user_code import users_code
 
 INTERPOLATIONS = {name: name for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")} | {"hammimg": "hamming"}
@@ -51,6 +50,8 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
         MissingDependency: torchvision is not installed.
         ConfigError: there is no such transform, or it refuses its settings.
     """
+    from classlens.pipelines.lay_open import stage_of  # not at the start: most configs name no stage of another package
+
     module = package("torchvision.transforms", "torchvision")
     name = str(settings["type"]).removeprefix("torchvision/")
     kinds = {known: kind for known, kind in vars(module).items() if isclass(kind) and not isinstance(kind, EnumMeta)}
@@ -79,6 +80,8 @@ def albumentations_stage(settings: Settings, where: str) -> Stage:
         MissingDependency: albumentations is not installed.
         ConfigError: there is no such transform, or it refuses its settings.
     """
+    from classlens.pipelines.lay_open import stage_of  # not at the start: most configs name no stage of another package
+
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or its import asks a server for newer versions
     module = package("albumentations", "albumentations")
     what, rows = f"{where}: {settings['type']}", settings.get("transforms")
