@@ -14,9 +14,8 @@ from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.figures.style import find_style
 from classlens.files import check_place, write_whole
-from classlens.schedule.lint import Finding
-from classlens.schedule.replay import Curves, replay, summarize, table
-from classlens.schedule.schedule import Clock, scaled_by_batch
+from classlens.schedule.replay import Curves, Finding, replay, summarize, table
+from classlens.schedule.schedule import Clock, scale_by_batch
 from classlens.source import Source
 
 MOST_LINES = 16
@@ -152,7 +151,7 @@ def replay_target(target: str, title: str, request: LrRequest, on_note: Report |
             on_note("note", note)
     schedule = source.schedule()
     if request.scale_by_batch:
-        schedule = scaled_by_batch(schedule, request.gpus)
+        schedule = scale_by_batch(schedule, request.gpus)
     return replay(schedule, clock_of(source, request), title=title)
 
 

@@ -380,11 +380,10 @@ def warm_steps(policy: LrPolicy, clock: Clock) -> float:
 def settings_of(policy: LrPolicy, clock: Clock) -> tuple[Setting, ...]:
     """The policy and its warm-up in the words of the plot and its checks."""
     unit, total = ("epoch", clock.epochs or 1) if policy.by_epoch else ("step", clock.steps)
-    regular = {**policy.arguments, "type": POLICIES[policy.kind].name, "where": policy.where}
-    settings = [Setting("Policy", unit, 0, total, regular)]
+    settings = [Setting("Policy", f"{policy.where} {POLICIES[policy.kind].name}", unit, 0, total, policy.arguments)]
     if policy.warmup is not None:
-        warm = {"type": policy.warmup.kind, "ratio": policy.warmup.ratio, "where": policy.where}
-        settings.append(Setting("Warmup", "step", 0, warm_steps(policy, clock), warm))
+        where = f"{policy.where} {policy.warmup.kind}"
+        settings.append(Setting("Warmup", where, "step", 0, warm_steps(policy, clock)))
     return tuple(settings)
 
 

@@ -10,7 +10,6 @@ from typing import Literal
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing, is_dataset, is_module, is_scheduler, is_transform
-from classlens.adapters.stepping import Stepping, made_for, members_of
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule.schedule import Schedule
 from classlens.user_code import summary, users_code
@@ -30,7 +29,7 @@ def schedule_of(
     Raises:
         ConfigError: `interval` is something else, or schedulers are of an unknown kind or undo what others do.
     """
-    from classlens.adapters.torch_schedule import scheduled_together, unscheduled
+    from classlens.adapters.torch_schedule import Stepping, made_for, members_of, schedule_alone, schedule_together
 
     steppings: dict[int, Stepping] = {}
     for settings in map(configuration, schedulers):
@@ -46,7 +45,7 @@ def schedule_of(
         # What wraps an optimizer shares its groups.
         place = id(getattr(each.scheduler.optimizer, "param_groups", None))
         owned.setdefault(place, []).append(each)
-    parts = [scheduled_together(those) if those else unscheduled(owners[place]) for place, those in owned.items()]
+    parts = [schedule_together(those) if those else schedule_alone(owners[place]) for place, those in owned.items()]
     if len(parts) == 1:
         return parts[0]
     groups = (
@@ -116,6 +115,8 @@ def schedule_of_module(module: Thing) -> Schedule:
     Raises:
         ConfigError: it needs a trainer, fails, or returns what Lightning does not take.
     """
+    from classlens.adapters.torch_schedule import made_for
+
     name = f"{type(module).__name__}.configure_optimizers"
     optimizers, schedulers = call_configure_optimizers(module, name)
     by_itself = getattr(module, "automatic_optimization", True)

@@ -11,8 +11,7 @@ import numpy as np
 
 from classlens.adapters.python.kinds import Thing
 from classlens.errors import ConfigError
-from classlens.schedule.chain import elementwise, sampled
-from classlens.schedule.schedule import Clock, Group, Rule, Schedule, Trajectory, Values
+from classlens.schedule.schedule import Clock, Group, Rule, Schedule, Trajectory, Values, elementwise, follow_function
 from classlens.user_code import users_code
 
 NAMES: Mapping[str, str] = {
@@ -68,7 +67,7 @@ def sample_trajectory(name: str, function: Function, index: int, interval: str |
     def value(tick: int) -> float:
         return float(call_function(name, function, tick / unit if unit > 1 else tick)[index])
 
-    return sampled(elementwise(value), clock, width=width)
+    return follow_function(elementwise(value), clock, width=width)
 
 
 def call_function(name: str, function: Function, argument: float) -> Values:
