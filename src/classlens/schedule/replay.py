@@ -338,7 +338,7 @@ def check_curve(curve: Curve) -> Iterator[Finding]:
         what = f"{of} less than a billionth of its peak from step {step:,} on"
         yield Finding("vanished", what, step, hint="does the decay count steps where epochs are meant?")
     for setting in curve.trajectory.settings:
-        lowest = setting.arguments.get("eta_min", setting.arguments.get("min_lr"))
+        lowest = setting.arguments.get("eta_min", setting.arguments.get("min"))
         # Weight decay and momentum are often meant to rise.
         if curve.name == "lr" and isinstance(lowest, int | float) and 0 < initial < lowest:
             what = f"the minimum {lowest:g} is above the {initial:g} of {curve.group.name}, which rises"
