@@ -8,23 +8,23 @@ from torch import nn
 
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, NotOffered, suggestion
-from classlens.zoo.units import Chain, plain_type, read_options
+from classlens.zoo.units import Chain, build_part, plain_type
 
-RESNET = "resnet:resnet"
-VIT = "vision_transformer:vision_transformer"
+RESNET, VIT = "resnet:ResNet", "vision_transformer:VisionTransformer"
+POOLFORMER = "poolformer:PoolFormer"
 BACKBONES: Mapping[str, str] = {
     "ConvNeXt": "convnext:ConvNeXt",
     "DeiT3": VIT,
     "DenseNet": "densenet:DenseNet",
     "DistilledVisionTransformer": VIT,
     "EfficientNet": "efficientnet:EfficientNet",
-    "EfficientNetV2": "efficientnet:EfficientNetV2",
+    "EfficientNetV2": "efficientnet:EfficientNet",
     "LeNet5": "vgg:LeNet",
     "MobileNetV2": "mobilenet:MobileNetV2",
     "MobileNetV3": "mobilenet:MobileNetV3",
     "MobileOne": "repvgg:MobileOne",
-    "PoolFormer": "poolformer:poolformer",
-    "RIFormer": "poolformer:poolformer",
+    "PoolFormer": POOLFORMER,
+    "RIFormer": POOLFORMER,
     "RegNet": "resnet:RegNet",
     "RepVGG": "repvgg:RepVGG",
     "ResNeXt": RESNET,
@@ -35,8 +35,8 @@ BACKBONES: Mapping[str, str] = {
     "SEResNeXt": RESNET,
     "SEResNet": RESNET,
     "SwinTransformer": "swin:Swin",
-    "SwinTransformerV2": "swin:SwinV2",
-    "T2T_ViT": "vision_transformer:t2t_vit",
+    "SwinTransformerV2": "swin:Swin",
+    "T2T_ViT": "vision_transformer:T2TViT",
     "VAN": "van:VAN",
     "VGG": "vgg:VGG",
     "VisionTransformer": VIT,
@@ -57,7 +57,7 @@ HEADS: Mapping[str, str] = {
     "VisionTransformerClsHead": "heads:ViTHead",
 }
 PARTS: Mapping[str, Mapping[str, str]] = {"backbone": BACKBONES, "neck": NECKS, "head": HEADS}
-"""Module and class of each type. A class is made of its `OPTIONS`; a function, for types that differ, of the settings."""
+"""Module and class of each type."""
 
 
 class ImageClassifier(Chain):
@@ -104,8 +104,7 @@ def build_network(model: Settings, *, fallback: Fallback = refuse) -> nn.Module:
         module, _, attribute = PARTS[part][plain_type(settings)].partition(":")
         builder: Any = getattr(import_module(f"classlens.zoo.{module}"), attribute)
         try:
-            options = getattr(builder, "OPTIONS", None)
-            built[part] = builder(read_options(options, settings) if options else settings)
+            built[part] = build_part(builder, settings)
         except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, ArithmeticError) as error:
             # Values of any type come out of a config, and torch and Python complain of wrong ones in all these ways.
             raise ConfigError(

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import Activation, activation, find_arch, require_native
+from classlens.zoo.units import Activation, Features, activation, find_arch, require_native, stages_asked
 
 
 class ConvNeXtArch(NamedTuple):
@@ -79,8 +79,7 @@ class ResponseNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.zeros(channels))
-        self.beta = nn.Parameter(torch.zeros(channels))
+        self.gamma, self.beta = (nn.Parameter(torch.zeros(channels)) for _ in range(2))
 
     def forward(self, features: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
         strength = features.square().sum((1, 2), keepdim=True).sqrt()
@@ -106,8 +105,7 @@ class ConvNeXtBlock(nn.Module):
         if self.scaled:
             self.gamma = nn.Parameter(torch.ones(channels))
 
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Features of the next block."""
+    def forward(self, features: Features) -> Features:
         inside = self.depthwise_conv(features)
         inside = self.norm(inside.permute(0, 2, 3, 1) if self.linear else inside)
         inside = self.act(self.pointwise_conv1(inside))
@@ -115,8 +113,7 @@ class ConvNeXtBlock(nn.Module):
             inside = self.pointwise_conv2(self.grn(inside)).permute(0, 3, 1, 2)
         else:
             inside = self.pointwise_conv2(self.grn(inside.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
-        changed: Tensor = features + (inside * self.gamma[:, None, None] if self.scaled else inside)
-        return changed
+        return features + (inside * self.gamma[:, None, None] if self.scaled else inside)
 
 
 class ConvNeXt(nn.Module):
@@ -142,17 +139,15 @@ class ConvNeXt(nn.Module):
             self.downsample_layers.append(nn.Sequential(*parts))
             self.stages.append(nn.Sequential(*(ConvNeXtBlock(width, options, act) for _ in range(depth))))
             entering = width
-        given = (options.out_indices,) if isinstance(options.out_indices, int) else options.out_indices
-        wanted = [index % len(depths) for index in given]
-        for index in wanted:
+        asked = stages_asked(options.out_indices, len(depths))
+        for index in asked:
             self.add_module(f"norm{index}", LayerNorm2d(channels[index], eps=options.eps))
-        self.last, self.pooled = wanted[-1], options.gap_before_final_norm
+        self.last, self.pooled = asked[-1], options.gap_before_final_norm
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c *places"]:
+    def forward(self, images: Features) -> Float[Tensor, "b c *places"]:
         features = images
         for stage in range(self.last + 1):
             features = self.stages[stage](self.downsample_layers[stage](features))
         if self.pooled:
             features = features.mean((2, 3))
-        normed: Tensor = self.get_submodule(f"norm{self.last}")(features)
-        return normed
+        return self.get_submodule(f"norm{self.last}")(features)

@@ -1,8 +1,8 @@
-"""The inverted residual block of the MobileNet and EfficientNet families, and its fused form.
+"""MobileNet, second and third version, and the blocks that they share with the EfficientNets.
 
-Source: Sandler et al., MobileNetV2, CVPR 2018, figure 3 (expand, convolve each channel, project without activation);
-with squeeze-and-excitation: Howard et al., MobileNetV3, ICCV 2019, figure 4. The fused form joins the first two
-convolutions into one: Tan & Le, EfficientNetV2, ICML 2021, figure 2.
+Source: Sandler et al., MobileNetV2, CVPR 2018, figure 3 and table 2 (expand, convolve each channel, project without
+activation); with squeeze-and-excitation: Howard et al., MobileNetV3, ICCV 2019, figure 4, tables 1 and 2. The fused form
+joins the first two convolutions into one: Tan & Le, EfficientNetV2, ICML 2021, figure 2.
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,11 @@ from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.units import (
     ACTIVATIONS,
+    RELU,
+    SIGMOID,
     Activation,
     Chain,
+    Features,
     SqueezeExcite,
     activation,
     conv_unit,
@@ -24,9 +27,8 @@ from classlens.zoo.units import (
     norm_layer,
     norm_name,
     round_width,
+    stages_asked,
 )
-
-SIGMOID = ACTIVATIONS["Sigmoid"]
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,18 @@ class UnitParts:
 
 
 class Residual(Chain):
-    """Units in a row, each under its name; then the shortcut, where there is one."""
+    """Units in a row, each under its name; then the shortcut, where input and output have one shape."""
 
-    def __init__(self, units: Mapping[str, nn.Module], *, shortcut: bool) -> None:
+    def __init__(self, units: Mapping[str, nn.Module], shape: BlockShape, *, shortcut: bool = True) -> None:
         super().__init__(units)
-        self.shortcut = shortcut
+        self.shortcut = shortcut and shape.stride == 1 and shape.entering == shape.leaving
 
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+    def forward(self, features: Features) -> Float[Tensor, "b d i j"]:
         inside = super().forward(features)
         return features + inside if self.shortcut else inside
 
 
-def inverted_residual(shape: BlockShape, parts: UnitParts) -> Residual:
+def inverted_units(shape: BlockShape, parts: UnitParts) -> dict[str, nn.Module]:
     """Expand (where the inside is wider), convolve each channel, gate, project."""
     inside = shape.inside
     units: dict[str, nn.Module] = {}
@@ -80,19 +82,7 @@ def inverted_residual(shape: BlockShape, parts: UnitParts) -> Residual:
     units["depthwise_conv"] = parts.unit((inside, inside), shape.kernel, stride=shape.stride, groups=inside)
     if shape.squeezed is not None:
         units["se"] = SqueezeExcite(inside, shape.squeezed, parts.gate)
-    units["linear_conv"] = parts.unit((inside, shape.leaving), 1, act=False)
-    return Residual(units, shortcut=shape.stride == 1 and shape.entering == shape.leaving)
-
-
-def fused_residual(shape: BlockShape, parts: UnitParts, *, shortcut: bool = True) -> Residual:
-    """Expand by a full spatial convolution, gate, project."""
-    units: dict[str, nn.Module] = {}
-    units["conv1"] = parts.unit((shape.entering, shape.inside), shape.kernel, stride=shape.stride)
-    if shape.squeezed is not None:
-        units["se"] = SqueezeExcite(shape.inside, shape.squeezed, parts.gate)
-    project = nn.Conv2d(shape.inside, shape.leaving, 1, bias=False)
-    units["conv2"] = conv_unit(project, norm_layer(shape.leaving, parts.norm), None)
-    return Residual(units, shortcut=shortcut and shape.stride == 1 and shape.entering == shape.leaving)
+    return {**units, "linear_conv": parts.unit((inside, shape.leaving), 1, act=False)}
 
 
 class V2Row(NamedTuple):
@@ -104,7 +94,7 @@ class V2Row(NamedTuple):
     stride: int
 
 
-ROWS = (
+V2_ROWS = (
     V2Row(1, 16, 1, 1),
     V2Row(6, 24, 2, 2),
     V2Row(6, 32, 3, 2),
@@ -113,35 +103,24 @@ ROWS = (
     V2Row(6, 160, 3, 2),
     V2Row(6, 320, 1, 1),
 )
-V2_STEM, LAST = 32, 1280
+V2_STEM, V2_LAST = 32, 1280
 
 
 @dataclass(frozen=True)
 class MobileNetV2Options:
     """What a config can say; index 7 of `out_indices` is `conv2`."""
 
-    NATIVE: ClassVar[Settings] = {"conv_cfg": None}
-
     widen_factor: float = 1.0
     out_indices: tuple[int, ...] = (7,)
     norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
     act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU6"})
-    conv_cfg: None = None
-
-
-def bottleneck(channels: tuple[int, int], stride: int, expansion: int, parts: UnitParts) -> Residual:
-    """Expand, convolve each channel, project: units `conv.0`, `conv.1`, ..."""
-    inside = channels[0] * expansion
-    units = [parts.unit((channels[0], inside), 1)] if expansion != 1 else []
-    units.append(parts.unit((inside, inside), 3, stride=stride, groups=inside))
-    units.append(parts.unit((inside, channels[1]), 1, act=False))
-    return Residual({"conv": nn.Sequential(*units)}, shortcut=stride == 1 and channels[0] == channels[1])
 
 
 class MobileNetV2(Chain):
-    """Stem, seven layers, last convolution; returns the layer named by the last of `out_indices`."""
+    """Stem, seven layers of blocks with units `conv.0`, `conv.1`, ..., last convolution."""
 
     OPTIONS = MobileNetV2Options
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None}
 
     def __init__(self, options: MobileNetV2Options) -> None:
         super().__init__()
@@ -149,17 +128,17 @@ class MobileNetV2(Chain):
         parts = UnitParts(nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
         entering = round_width(V2_STEM * options.widen_factor)
         self.conv1 = parts.unit((3, entering), 3, stride=2)
-        for number, row in enumerate(ROWS, start=1):
+        for number, row in enumerate(V2_ROWS, start=1):
             leaving = round_width(row.channels * options.widen_factor)
             blocks = []
-            for repeat in range(row.repeats):
-                stride = row.stride if repeat == 0 else 1
-                blocks.append(bottleneck((entering, leaving), stride, row.expansion, parts))
+            for stride in (row.stride, *[1] * (row.repeats - 1)):
+                shape = BlockShape(entering, entering * row.expansion, leaving, 3, stride)
+                blocks.append(Residual({"conv": nn.Sequential(*inverted_units(shape, parts).values())}, shape))
                 entering = leaving
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
-        self.conv2 = parts.unit((entering, int(LAST * max(1.0, options.widen_factor))), 1)
-        names = [*(f"layer{number}" for number in range(1, len(ROWS) + 1)), "conv2"]
-        self.order = ["conv1", *names[: options.out_indices[-1] + 1]]
+        self.conv2 = parts.unit((entering, int(V2_LAST * max(1.0, options.widen_factor))), 1)
+        names = [name for name, _ in self.named_children()]
+        self.order = names[: 2 + stages_asked(options.out_indices, len(names) - 1)[-1]]
 
 
 V3_STEM = 16
@@ -181,30 +160,25 @@ SMALL = (
     V3Row(3, 72, 24, False, "ReLU", 2),
     V3Row(3, 88, 24, False, "ReLU", 1),
     V3Row(5, 96, 40, True, "HSwish", 2),
-    V3Row(5, 240, 40, True, "HSwish", 1),
-    V3Row(5, 240, 40, True, "HSwish", 1),
+    *(V3Row(5, 240, 40, True, "HSwish", 1),) * 2,
     V3Row(5, 120, 48, True, "HSwish", 1),
     V3Row(5, 144, 48, True, "HSwish", 1),
     V3Row(5, 288, 96, True, "HSwish", 2),
-    V3Row(5, 576, 96, True, "HSwish", 1),
-    V3Row(5, 576, 96, True, "HSwish", 1),
+    *(V3Row(5, 576, 96, True, "HSwish", 1),) * 2,
 )
 LARGE = (
     V3Row(3, 16, 16, False, "ReLU", 1),
     V3Row(3, 64, 24, False, "ReLU", 2),
     V3Row(3, 72, 24, False, "ReLU", 1),
     V3Row(5, 72, 40, True, "ReLU", 2),
-    V3Row(5, 120, 40, True, "ReLU", 1),
-    V3Row(5, 120, 40, True, "ReLU", 1),
+    *(V3Row(5, 120, 40, True, "ReLU", 1),) * 2,
     V3Row(3, 240, 80, False, "HSwish", 2),
     V3Row(3, 200, 80, False, "HSwish", 1),
-    V3Row(3, 184, 80, False, "HSwish", 1),
-    V3Row(3, 184, 80, False, "HSwish", 1),
+    *(V3Row(3, 184, 80, False, "HSwish", 1),) * 2,
     V3Row(3, 480, 112, True, "HSwish", 1),
     V3Row(3, 672, 112, True, "HSwish", 1),
     V3Row(5, 672, 160, True, "HSwish", 2),
-    V3Row(5, 960, 160, True, "HSwish", 1),
-    V3Row(5, 960, 160, True, "HSwish", 1),
+    *(V3Row(5, 960, 160, True, "HSwish", 1),) * 2,
 )
 V3_ARCHES: Mapping[str, tuple[tuple[V3Row, ...], float]] = {
     "small": (SMALL, 1.0),
@@ -216,40 +190,31 @@ LAST_EXPANSION = 6
 """How much wider the last convolution is than what enters it."""
 
 
-@dataclass(frozen=True)
-class MobileNetV3Options:
-    """What a config can say."""
+class MobileNetV3(Chain):
+    """`layer0`, `layer1`, ..., the last one a convolution."""
 
     NATIVE: ClassVar[Settings] = {"conv_cfg": None}
 
-    arch: str = "small"
-    out_indices: tuple[int, ...] | None = None
-    norm_cfg: Settings = field(default_factory=lambda: {"type": "BN", "eps": 1e-3, "momentum": 0.01})
-    conv_cfg: None = None
-
-
-class MobileNetV3(Chain):
-    """`layer0`, `layer1`, ...; returns the layer named by the last of `out_indices`, by default the last one."""
-
-    OPTIONS = MobileNetV3Options
-
-    def __init__(self, options: MobileNetV3Options) -> None:
+    def __init__(
+        self, arch: str = "small", *, out_indices: tuple[int, ...] | None = None, norm_cfg: Settings | None = None
+    ) -> None:
         super().__init__()
-        rows, width = find_arch("MobileNetV3", options.arch, V3_ARCHES)
-        gate = (ACTIVATIONS["ReLU"], ACTIVATIONS["HSigmoid"])
-        parts = UnitParts(nn.Conv2d, options.norm_cfg, ACTIVATIONS["HSwish"], gate)
+        rows, width = find_arch("MobileNetV3", arch, V3_ARCHES)
+        norm = norm_cfg or {"type": "BN", "eps": 1e-3, "momentum": 0.01}
+        parts = UnitParts(nn.Conv2d, norm, ACTIVATIONS["HSwish"], (RELU, ACTIVATIONS["HSigmoid"]))
         self.layer0 = parts.unit((3, V3_STEM), 3, stride=2)
         entering, in_table = V3_STEM, V3_STEM
         for number, row in enumerate(rows, start=1):
             inside, leaving = round_width(entering * row.inside / in_table), round_width(row.channels * width)
             squeezed = round_width(inside / 4) if row.squeeze else None
             shape = BlockShape(entering, inside, leaving, row.kernel, row.stride, squeezed)
-            block = inverted_residual(shape, replace(parts, act=ACTIVATIONS[row.act]))
-            self.add_module(f"layer{number}", block)
+            self.add_module(
+                f"layer{number}", Residual(inverted_units(shape, replace(parts, act=ACTIVATIONS[row.act])), shape)
+            )
             entering, in_table = leaving, row.channels
         last = parts.unit((entering, round_width(entering * LAST_EXPANSION)), 1)
         self.add_module(f"layer{len(rows) + 1}", last)
-        asked = options.out_indices[-1] if options.out_indices else len(rows) + 1
+        asked = stages_asked(out_indices or -1, len(rows) + 2)[-1]
         self.order = [f"layer{number}" for number in range(asked + 1)]
         if asked > len(rows):
             self.default_layer = f"layer{asked}.{norm_name(last[1])}"

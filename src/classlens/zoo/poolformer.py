@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import Activation, Chain, activation, find_arch, plain_type, read_options, require_native
+from classlens.zoo.units import Activation, Chain, Features, activation, find_arch, require_native, stages_asked
 
-Features = Float[Tensor, "b c h w"]
 PoolFormerArch = tuple[tuple[int, ...], tuple[int, ...]]
 """Blocks and channels of the four stages."""
 
@@ -35,6 +33,7 @@ LAST = 6
 class PoolFormerOptions:
     """What a config can say; `deploy` is RIFormer's."""
 
+    family: str
     arch: str = "s12"
     in_channels: int = 3
     pool_size: int = 3
@@ -58,8 +57,7 @@ class Pooling(nn.Module):
         self.pool = nn.AvgPool2d(size, 1, size // 2, count_include_pad=False)
 
     def forward(self, features: Features) -> Features:
-        means: Tensor = self.pool(features)
-        return means - features
+        return self.pool(features) - features
 
 
 class ChannelAffine(nn.Module):
@@ -70,18 +68,7 @@ class ChannelAffine(nn.Module):
         self.affine = nn.Conv2d(channels, channels, 1, groups=channels)
 
     def forward(self, features: Features) -> Features:
-        moved: Tensor = self.affine(features)
-        return moved - features
-
-
-class Mlp(Chain):
-    """Two 1x1 convolutions with an activation between them."""
-
-    def __init__(self, channels: int, act: Activation) -> None:
-        super().__init__()
-        self.fc1 = nn.Conv2d(channels, 4 * channels, 1)
-        self.act = act()
-        self.fc2 = nn.Conv2d(4 * channels, channels, 1)
+        return self.affine(features) - features
 
 
 class PoolFormerBlock(nn.Module):
@@ -97,56 +84,45 @@ class PoolFormerBlock(nn.Module):
         else:
             self.norm_reparam = norm(channels)
         self.norm2 = norm(channels)
-        self.mlp = Mlp(channels, act)
-        self.layer_scale_1 = nn.Parameter(torch.ones(channels))
-        self.layer_scale_2 = nn.Parameter(torch.ones(channels))
+        wide = 4 * channels
+        layers = {"fc1": nn.Conv2d(channels, wide, 1), "act": act(), "fc2": nn.Conv2d(wide, channels, 1)}
+        self.mlp = Chain(layers)
+        self.layer_scale_1, self.layer_scale_2 = (nn.Parameter(torch.ones(channels)) for _ in range(2))
 
     def forward(self, features: Features) -> Features:
         mixed = self.token_mixer(self.norm1(features)) if self.mixes else self.norm_reparam(features)
         features = features + self.layer_scale_1[:, None, None] * mixed
-        changed: Tensor = features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
-        return changed
-
-
-class Embed(Chain):
-    """A strided convolution, `proj`."""
-
-    def __init__(self, channels: tuple[int, int], kernel: int, stride: int, padding: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(*channels, kernel, stride, padding)
+        return features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
 
 
 class PoolFormer(Chain):
     """`patch_embed`, then stages and embeddings in turn, and the norm of the last one asked for."""
 
-    def __init__(self, options: PoolFormerOptions, mixer: Callable[[int], nn.Module | None]) -> None:
+    OPTIONS = PoolFormerOptions
+
+    def __init__(self, options: PoolFormerOptions) -> None:
         super().__init__()
-        depths, channels = find_arch("PoolFormer", options.arch, ARCHES)
-        act = activation(options.act_cfg)
-        groups, eps = options.norm_cfg.get("num_groups", 1), options.norm_cfg.get("eps", 1e-5)
+        depths, channels = find_arch(options.family, options.arch, ARCHES)
+        last = stages_asked(options.out_indices, LAST + 1)[-1]
+        require_native(options.family, norm_cfg=(options.norm_cfg.get("type"), "GN"), out_indices=(last, LAST))
+        act, groups = activation(options.act_cfg), options.norm_cfg.get("num_groups", 1)
 
         def norm(width: int) -> nn.Module:
-            return nn.GroupNorm(groups, width, eps=eps)
+            return nn.GroupNorm(groups, width, eps=options.norm_cfg.get("eps", 1e-5))
 
-        first = (options.in_channels, channels[0])
-        self.patch_embed = Embed(first, options.in_patch_size, options.in_stride, options.in_pad)
+        def mixer(width: int) -> nn.Module | None:
+            if options.family == "PoolFormer":
+                return Pooling(options.pool_size)
+            return None if options.deploy else ChannelAffine(width)
+
+        first = nn.Conv2d(options.in_channels, channels[0], options.in_patch_size, options.in_stride, options.in_pad)
+        self.patch_embed = Chain({"proj": first})
         parts: list[nn.Module] = []
         for stage, (depth, width) in enumerate(zip(depths, channels, strict=True)):
             parts.append(nn.Sequential(*(PoolFormerBlock(width, mixer(width), norm, act) for _ in range(depth))))
             if stage < len(depths) - 1:
-                pair = (width, channels[stage + 1])
-                parts.append(Embed(pair, options.down_patch_size, options.down_stride, options.down_pad))
+                shape = (options.down_patch_size, options.down_stride, options.down_pad)
+                parts.append(Chain({"proj": nn.Conv2d(width, channels[stage + 1], *shape)}))
         self.network = nn.ModuleList(parts)
         self.order = ["patch_embed", *(f"network.{number}" for number in range(len(parts))), f"norm{LAST}"]
         self.add_module(f"norm{LAST}", norm(channels[-1]))
-
-
-def poolformer(settings: Settings) -> PoolFormer:
-    """The backbone of a config's `dict(type='PoolFormer', arch='s12')`, or of RIFormer."""
-    family = plain_type(settings)
-    options = read_options(PoolFormerOptions, settings)
-    last = options.out_indices if isinstance(options.out_indices, int) else options.out_indices[-1]
-    require_native(family, norm_cfg=(options.norm_cfg.get("type"), "GN"), out_indices=(last % (LAST + 1), LAST))
-    if family == "PoolFormer":
-        return PoolFormer(options, lambda width: Pooling(options.pool_size))
-    return PoolFormer(options, lambda width: None if options.deploy else ChannelAffine(width))

@@ -8,14 +8,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.transformer import Tokens, layer_norm
-from classlens.zoo.units import Chain, find_arch
-
-Features = Float[Tensor, "b c h w"]
+from classlens.zoo.transformer import layer_norm
+from classlens.zoo.units import Chain, Features, find_arch, stages_asked
 
 
 class VanArch(NamedTuple):
@@ -42,17 +39,14 @@ ARCHES: Mapping[str, VanArch] = {
 class VANOptions:
     """What a config can say."""
 
-    NATIVE: ClassVar[Settings] = {"block_cfgs": {}}
-
     arch: str = "tiny"
     patch_sizes: tuple[int, ...] = (7, 3, 3, 3)
     in_channels: int = 3
     out_indices: tuple[int, ...] = (3,)
     norm_cfg: Settings = field(default_factory=lambda: {"type": "LN"})
-    block_cfgs: Settings = field(default_factory=dict)
 
 
-class LargeKernel(nn.Module):
+class LargeKernel(Chain):
     """The features, scaled by what a wide neighbourhood says: 5x5, then 7x7 with gaps, then all channels."""
 
     def __init__(self, channels: int) -> None:
@@ -62,11 +56,10 @@ class LargeKernel(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, features: Features) -> Features:
-        seen: Tensor = self.conv1(self.DW_D_conv(self.DW_conv(features)))
-        return features * seen
+        return features * super().forward(features)
 
 
-class SpatialAttention(nn.Module):
+class SpatialAttention(Chain):
     """1x1, activation, large kernel, 1x1, added to the input."""
 
     def __init__(self, channels: int) -> None:
@@ -77,73 +70,52 @@ class SpatialAttention(nn.Module):
         self.proj_2 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, features: Features) -> Features:
-        inside: Tensor = self.proj_2(self.spatial_gating_unit(self.activation(self.proj_1(features))))
-        return features + inside
-
-
-class MixFeedForward(Chain):
-    """1x1, a 3x3 of each channel, activation, 1x1."""
-
-    def __init__(self, channels: int, inside: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Conv2d(channels, inside, 1)
-        self.dwconv = nn.Conv2d(inside, inside, 3, padding=1, groups=inside)
-        self.act = nn.GELU()
-        self.fc2 = nn.Conv2d(inside, channels, 1)
+        return features + super().forward(features)
 
 
 class VANBlock(nn.Module):
-    """Norm and attention, norm and feed-forward, each scaled and added."""
+    """Norm and attention, norm and feed-forward (1x1, a 3x3 of each channel, 1x1), each scaled and added."""
 
     def __init__(self, channels: int, widen: int) -> None:
         super().__init__()
-        self.norm1 = nn.BatchNorm2d(channels)
+        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
         self.attn = SpatialAttention(channels)
-        self.norm2 = nn.BatchNorm2d(channels)
-        self.mlp = MixFeedForward(channels, channels * widen)
-        self.layer_scale_1 = nn.Parameter(torch.ones(channels))
-        self.layer_scale_2 = nn.Parameter(torch.ones(channels))
+        inside = channels * widen
+        layers = {"fc1": nn.Conv2d(channels, inside, 1), "dwconv": nn.Conv2d(inside, inside, 3, 1, 1, groups=inside)}
+        self.mlp = Chain({**layers, "act": nn.GELU(), "fc2": nn.Conv2d(inside, channels, 1)})
+        self.layer_scale_1, self.layer_scale_2 = (nn.Parameter(torch.ones(channels)) for _ in range(2))
 
     def forward(self, features: Features) -> Features:
         features = features + self.layer_scale_1[:, None, None] * self.attn(self.norm1(features))
-        changed: Tensor = features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
-        return changed
-
-
-class OverlapEmbed(Chain):
-    """A strided convolution with overlap, and its norm."""
-
-    def __init__(self, channels: tuple[int, int], kernel: int, stride: int) -> None:
-        super().__init__()
-        self.projection = nn.Conv2d(*channels, kernel, stride, kernel // 2)
-        self.norm = nn.BatchNorm2d(channels[1])
+        return features + self.layer_scale_2[:, None, None] * self.mlp(self.norm2(features))
 
 
 class VAN(nn.Module):
     """`patch_embedN`, `blocksN`, `normN` for N = 1 ... 4; returns the last stage of `out_indices`."""
 
     OPTIONS = VANOptions
+    NATIVE: ClassVar[Settings] = {"block_cfgs": {}}
 
     def __init__(self, options: VANOptions) -> None:
         super().__init__()
         arch = find_arch("VAN", options.arch, ARCHES)
         norm = layer_norm(options.norm_cfg)
         entering = options.in_channels
-        self.last = options.out_indices[-1] + 1
+        self.last = stages_asked(options.out_indices, len(arch.depths))[-1] + 1
         for number, (width, depth, widen) in enumerate(zip(*arch, strict=True), start=1):
             kernel, stride = options.patch_sizes[number - 1], 4 if number == 1 else 2
-            self.add_module(f"patch_embed{number}", OverlapEmbed((entering, width), kernel, stride))
-            self.add_module(f"blocks{number}", nn.ModuleList(VANBlock(width, widen) for _ in range(depth)))
+            overlapping = nn.Conv2d(entering, width, kernel, stride, kernel // 2)
+            self.add_module(f"patch_embed{number}", Chain({"projection": overlapping, "norm": nn.BatchNorm2d(width)}))
+            self.add_module(f"blocks{number}", nn.Sequential(*(VANBlock(width, widen) for _ in range(depth))))
             self.add_module(f"norm{number}", norm(width))
             entering = width
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Features:
+    def forward(self, images: Features) -> Features:
         """Features of the stage asked for; every stage ends in a norm of its tokens."""
         features = images
         for number in range(1, self.last + 1):
             features = self.get_submodule(f"patch_embed{number}")(features)
-            for block in self.get_submodule(f"blocks{number}").children():
-                features = block(features)
-            tokens: Tokens = self.get_submodule(f"norm{number}")(features.flatten(2).transpose(1, 2))
+            features = self.get_submodule(f"blocks{number}")(features)
+            tokens = self.get_submodule(f"norm{number}")(features.flatten(2).transpose(1, 2))
             features = tokens.transpose(1, 2).reshape(features.shape)
         return features
