@@ -1,8 +1,8 @@
 """The networks that are built here: which type of a config's backbone, neck and head is which class."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from torch import nn
 
@@ -11,17 +11,17 @@ from classlens.errors import ConfigError, NotOffered, suggestion
 from classlens.zoo.units import Chain, build_part, plain_type
 
 RESNET, VIT = "resnet:ResNet", "vision_transformer:VisionTransformer"
-POOLFORMER = "poolformer:PoolFormer"
+POOLFORMER = "metaformer:PoolFormer"
 BACKBONES: Mapping[str, str] = {
-    "ConvNeXt": "convnext:ConvNeXt",
+    "ConvNeXt": "metaformer:ConvNeXt",
     "DeiT3": VIT,
     "DenseNet": "densenet:DenseNet",
     "DistilledVisionTransformer": VIT,
-    "EfficientNet": "efficientnet:EfficientNet",
-    "EfficientNetV2": "efficientnet:EfficientNet",
+    "EfficientNet": "inverted_residual:EfficientNet",
+    "EfficientNetV2": "inverted_residual:EfficientNet",
     "LeNet5": "vgg:LeNet",
-    "MobileNetV2": "mobilenet:MobileNetV2",
-    "MobileNetV3": "mobilenet:MobileNetV3",
+    "MobileNetV2": "inverted_residual:MobileNetV2",
+    "MobileNetV3": "inverted_residual:MobileNetV3",
     "MobileOne": "repvgg:MobileOne",
     "PoolFormer": POOLFORMER,
     "RIFormer": POOLFORMER,
@@ -37,7 +37,7 @@ BACKBONES: Mapping[str, str] = {
     "SwinTransformer": "swin:Swin",
     "SwinTransformerV2": "swin:Swin",
     "T2T_ViT": "vision_transformer:T2TViT",
-    "VAN": "van:VAN",
+    "VAN": "metaformer:VAN",
     "VGG": "vgg:VGG",
     "VisionTransformer": VIT,
     "XCiT": "xcit:XCiT",
@@ -64,20 +64,11 @@ class ImageClassifier(Chain):
     """`backbone`, then `neck` if there is one, then `head`."""
 
 
-class Fallback(Protocol):
-    """Builds a whole model whose `part` nobody here builds; `known` are the types that are built here."""
-
-    def __call__(self, model: Settings, *, part: str, known: Iterable[str]) -> nn.Module:
-        """The network."""
-        ...
+Fallback = Callable[[Settings, str, Iterable[str]], nn.Module]
+"""Builds a whole model of which nobody here builds a part: called with model, part, and the types that are built here."""
 
 
-def refuse(model: Settings, *, part: str, known: Iterable[str]) -> NoReturn:
-    """The fallback of those who have none.
-
-    Raises:
-        ConfigError: always.
-    """
+def refuse(model: Settings, part: str, known: Iterable[str]) -> NoReturn:
     name = model.get(part, model)["type"]
     raise ConfigError(f"no native {part} named {name!r}", hint=suggestion(str(name), known))
 
@@ -92,13 +83,13 @@ def build_network(model: Settings, *, fallback: Fallback = refuse) -> nn.Module:
         NotOffered: the model has no head, so it gives features and no class scores.
     """
     if plain_type(model) != "ImageClassifier":
-        return fallback(model, part="classifier", known=("ImageClassifier",))
+        return fallback(model, "classifier", ("ImageClassifier",))
     if not model.get("head"):
         raise NotOffered("this model has no head, so it gives no class scores", hint="choose a config with a head")
     parts = {part: model[part] for part in PARTS if model.get(part)}
     for part, settings in parts.items():
         if plain_type(settings) not in PARTS[part]:
-            return fallback(model, part=part, known=PARTS[part])
+            return fallback(model, part, PARTS[part])
     built = {}
     for part, settings in parts.items():
         module, _, attribute = PARTS[part][plain_type(settings)].partition(":")
@@ -107,7 +98,6 @@ def build_network(model: Settings, *, fallback: Fallback = refuse) -> nn.Module:
             built[part] = build_part(builder, settings)
         except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, ArithmeticError) as error:
             # Values of any type come out of a config, and torch and Python complain of wrong ones in all these ways.
-            raise ConfigError(
-                f"{part} {settings['type']} cannot be built: {error}", hint=f"check {dict(settings)}"
-            ) from error
+            what = f"{part} {settings['type']} cannot be built: {error}"
+            raise ConfigError(what, hint=f"check {dict(settings)}") from error
     return ImageClassifier(built)

@@ -62,8 +62,9 @@ class BranchedBlock(nn.Module):
     def __init__(self, branches: Mapping[str, nn.Module], gate: Mapping[str, nn.Module], act: Activation) -> None:
         super().__init__()
         self.branches, self.gate = tuple(branches), tuple(gate)
-        for name, part in {**branches, **gate, "act": act()}.items():
+        for name, part in {**branches, **gate}.items():
             self.add_module(name, part)
+        self.act = act()
 
     def forward(self, features: Features) -> Float[Tensor, "b d i j"]:
         branches: list[nn.Module] = []

@@ -219,7 +219,7 @@ class UpstreamClassifier(nn.Module):
         return torch.stack(list(scores)).sum(0) if isinstance(scores, tuple | list) else scores
 
 
-def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Module:
+def build_upstream(model: Settings, part: str, known: Iterable[str]) -> nn.Module:
     """Have mmpretrain build the whole model, because nobody here builds its `part`.
 
     Raises:
