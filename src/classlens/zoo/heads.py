@@ -13,10 +13,7 @@ from classlens.zoo.units import Chain, Features, activation
 
 
 class GlobalAveragePooling(nn.Module):
-    """The mean over all places; `dim` counts the axes of places, and the mean is the same for each."""
-
-    def __init__(self, dim: int = 2) -> None:
-        super().__init__()
+    """The mean over all places."""
 
     def forward(self, features: Float[Tensor, "b c *places"]) -> Float[Tensor, "b c"]:
         return features.flatten(2).mean(2)

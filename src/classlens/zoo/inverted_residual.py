@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import ClassVar, Literal, NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
-from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.units import (
     ACTIVATIONS,
@@ -22,7 +21,6 @@ from classlens.zoo.units import (
     SIGMOID,
     Activation,
     Chain,
-    Features,
     SamePadConv2d,
     SqueezeExcite,
     activation,
@@ -65,28 +63,32 @@ class UnitParts:
         return conv_unit(conv, norm_layer(channels[1], self.norm), self.act if act else None)
 
 
-class Residual(Chain):
-    """Units in a row, each under its name; then the shortcut, where input and output have one shape."""
-
-    def __init__(self, units: Mapping[str, nn.Module], shape: BlockShape, *, shortcut: bool = True) -> None:
-        super().__init__(units)
-        self.shortcut = shortcut and shape.stride == 1 and shape.entering == shape.leaving
-
-    def forward(self, features: Features) -> Float[Tensor, "b d i j"]:
-        inside = super().forward(features)
-        return features + inside if self.shortcut else inside
+Form = Literal["inverted", "fused", "plain"]
 
 
-def inverted_units(shape: BlockShape, parts: UnitParts) -> dict[str, nn.Module]:
-    """Expand (where the inside is wider), convolve each channel, gate, project."""
-    inside = shape.inside
+def residual_block(shape: BlockShape, parts: UnitParts, form: Form = "inverted", *, shortcut: bool = True) -> Chain:
+    """Expand (where the inside is wider), convolve each channel, gate, project; then the shortcut, where shapes allow it.
+
+    `fused` expands by a full spatial convolution, `plain` is nothing but that.
+    """
+    outer, inside, stride = (shape.entering, shape.leaving), shape.inside, shape.stride
     units: dict[str, nn.Module] = {}
-    if inside != shape.entering:
+    if form == "plain":
+        units.update(parts.unit(outer, shape.kernel, stride=stride).named_children())
+    elif form == "fused":
+        units["conv1"] = parts.unit((shape.entering, inside), shape.kernel, stride=stride)
+    elif inside != shape.entering:
         units["expand_conv"] = parts.unit((shape.entering, inside), 1)
-    units["depthwise_conv"] = parts.unit((inside, inside), shape.kernel, stride=shape.stride, groups=inside)
+    if form == "inverted":
+        units["depthwise_conv"] = parts.unit((inside, inside), shape.kernel, stride=stride, groups=inside)
     if shape.squeezed is not None:
         units["se"] = SqueezeExcite(inside, shape.squeezed, parts.gate)
-    return {**units, "linear_conv": parts.unit((inside, shape.leaving), 1, act=False)}
+    if form == "inverted":
+        units["linear_conv"] = parts.unit((inside, shape.leaving), 1, act=False)
+    elif form == "fused":
+        project = nn.Conv2d(inside, shape.leaving, 1, bias=False)
+        units["conv2"] = conv_unit(project, norm_layer(shape.leaving, parts.norm))
+    return Chain(units, shortcut=shortcut and stride == 1 and shape.entering == shape.leaving)
 
 
 class V2Row(NamedTuple):
@@ -137,7 +139,8 @@ class MobileNetV2(Chain):
             blocks = []
             for stride in (row.stride, *[1] * (row.repeats - 1)):
                 shape = BlockShape(entering, entering * row.expansion, leaving, 3, stride)
-                blocks.append(Residual({"conv": nn.Sequential(*inverted_units(shape, parts).values())}, shape))
+                block = residual_block(shape, parts)
+                blocks.append(Chain({"conv": nn.Sequential(*block.children())}, shortcut=block.shortcut))
                 entering = leaving
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
         self.conv2 = parts.unit((entering, int(V2_LAST * max(1.0, options.widen_factor))), 1)
@@ -212,9 +215,7 @@ class MobileNetV3(Chain):
             inside, leaving = round_width(entering * row.inside / in_table), round_width(row.channels * width)
             squeezed = round_width(inside / 4) if row.squeeze else None
             shape = BlockShape(entering, inside, leaving, row.kernel, row.stride, squeezed)
-            self.add_module(
-                f"layer{number}", Residual(inverted_units(shape, replace(parts, act=ACTIVATIONS[row.act])), shape)
-            )
+            self.add_module(f"layer{number}", residual_block(shape, replace(parts, act=ACTIVATIONS[row.act])))
             entering, in_table = leaving, row.channels
         last = parts.unit((entering, round_width(entering * LAST_EXPANSION)), 1)
         self.add_module(f"layer{len(rows) + 1}", last)
@@ -233,7 +234,7 @@ class StageRow(NamedTuple):
     repeats: int
     stride: int
     squeeze: bool = True
-    form: Literal["inverted", "fused", "plain"] = "inverted"
+    form: Form = "inverted"
     shortcut: bool = True
 
 
@@ -294,7 +295,7 @@ ARCHES: Mapping[str, Arch] = {
 def second_version(stem: int, repeats: tuple[int, ...], channels: tuple[int, ...], last: int = 1280) -> Arch:
     """The first stage is plain convolutions, the next two are fused, later ones are inverted with a gate."""
     strides, expansions = (1, 2, 2, 2, 1, 2, 1), (1, 4, 4, 4, 6, 6, 6)
-    forms: tuple[Literal["inverted", "fused", "plain"], ...] = ("plain", "fused", "fused", *("inverted",) * 4)
+    forms: tuple[Form, ...] = ("plain", "fused", "fused", *("inverted",) * 4)
     rows = zip(expansions, channels, repeats, strides, (form == "inverted" for form in forms), forms, strict=False)
     return Arch(stem, tuple(StageRow(3, *row) for row in rows), last)
 
@@ -350,7 +351,7 @@ class EfficientNet(Chain):
                 expansion = 3 if row.form == "fused" and index == repeat == 0 else row.expansion
                 stride, squeezed = row.stride if repeat == 0 else 1, entering // 4 if row.squeeze else None
                 shape = BlockShape(entering, entering * expansion, row.channels, row.kernel, stride, squeezed)
-                layers[-1].append(Residual(units_of(row, shape, parts), shape, shortcut=row.shortcut))
+                layers[-1].append(residual_block(shape, parts, row.form, shortcut=row.shortcut))
                 entering = row.channels
         last = parts.unit((entering, arch.last), 1)
         self.layers = nn.ModuleList([*layers[0], *(nn.Sequential(*blocks) for blocks in layers[1:]), last])
@@ -358,18 +359,3 @@ class EfficientNet(Chain):
         self.order = [f"layers.{number}" for number in range(asked + 1)]
         if asked == len(self.layers) - 1:
             self.default_layer = f"layers.{asked}.{norm_name(last[1])}"
-
-
-def units_of(row: StageRow, shape: BlockShape, parts: UnitParts) -> Mapping[str, nn.Module]:
-    """The units of a block in the form of its row."""
-    if row.form == "plain":
-        return dict(parts.unit((shape.entering, shape.leaving), shape.kernel, stride=shape.stride).named_children())
-    if row.form == "inverted":
-        return inverted_units(shape, parts)
-    units: dict[str, nn.Module] = {
-        "conv1": parts.unit((shape.entering, shape.inside), shape.kernel, stride=shape.stride)
-    }
-    if shape.squeezed is not None:
-        units["se"] = SqueezeExcite(shape.inside, shape.squeezed, parts.gate)
-    project = nn.Conv2d(shape.inside, shape.leaving, 1, bias=False)
-    return {**units, "conv2": conv_unit(project, norm_layer(shape.leaving, parts.norm))}

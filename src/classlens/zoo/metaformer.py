@@ -207,14 +207,11 @@ class SpatialAttention(Chain):
     """1x1, activation, large kernel, 1x1, added to the input."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
+        super().__init__(shortcut=True)
         self.proj_1 = nn.Conv2d(channels, channels, 1)
         self.activation = nn.GELU()
         self.spatial_gating_unit = LargeKernel(channels)
         self.proj_2 = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, features: Features) -> Features:
-        return features + super().forward(features)
 
 
 class VANBlock(nn.Module):

@@ -25,9 +25,12 @@ Activation = Callable[[], nn.Module]
 
 BEFORE = {"init_cfg", "pretrained", "frozen_stages", "norm_eval", "with_cp", "zero_init_residual", "memory_efficient"}
 DURING = {"drop_path_rate", "drop_rate", "attn_drop_rate", "dropout_rate", "loss", "_scope_"}
-BEHIND = {"topk", "cal_acc", "use_sigmoid", "thr"}
+BEHIND = {"dim", "topk", "cal_acc", "use_sigmoid", "thr"}
 WITHOUT_EFFECT = BEFORE | DURING | BEHIND
-"""Settings that do not change the logits of a trained network in evaluation mode: they act in training or on logits."""
+"""Settings that do not change the logits of a trained network in evaluation mode: they act in training or on logits.
+
+`dim` counts the axes that a pooling takes the mean over, and the mean is the same for each.
+"""
 
 SCOPES = ("mmpretrain.", "mmcls.", "mmengine.", "mmcv.")
 
@@ -56,12 +59,14 @@ def build_part(builder: Any, settings: Settings) -> nn.Module:  # noqa: ANN401 -
         ConfigError: a setting is unknown or has a value that is not built here, or a required one is missing.
     """
     kind, native, family = getattr(builder, "OPTIONS", builder), getattr(builder, "NATIVE", {}), plain_type(settings)
-    known = signature(kind).parameters
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)  # nothing for a class that takes no settings
+    known = {name: one for name, one in signature(kind).parameters.items() if one.kind in named}
     settings = {**getattr(builder, "PRESETS", {}).get(family, {}), **settings}
     values = {name: to_tuples(value) for name, value in settings.items() if name != "type"}
     for name in values.keys() - known.keys() - native.keys() - WITHOUT_EFFECT:
         raise ConfigError(f"{family} has no setting {name!r}", hint=suggestion(name, {**known, **native}))
-    require_native(family, **{name: (values.get(name, value), value) for name, value in native.items()})
+    for name, value in native.items():
+        require_native(family, **{name: (values.get(name, value), value)})
     values = {name: value for name, value in values.items() if name in known}
     if "family" in known:
         values["family"] = family
@@ -128,21 +133,26 @@ class QuickGELU(nn.Module):
 
 
 class Chain(nn.Module):
-    """Parts that run one after the other: those that `order` names, or else all, in the order in which they were added."""
+    """Parts that run one after the other: those that `order` names, or else all, in the order in which they were added.
+
+    With a `shortcut` their input is added to what comes out.
+    """
 
     order: Iterable[str] | None = None
     default_layer: str | None = None
     """The layer to look at, where the family knows it better than probing would find it."""
 
-    def __init__(self, parts: Mapping[str, nn.Module] | None = None) -> None:
+    def __init__(self, parts: Mapping[str, nn.Module] | None = None, *, shortcut: bool = False) -> None:
         super().__init__()
+        self.shortcut = shortcut
         for name, part in (parts or {}).items():
             self.add_module(name, part)
 
     def forward(self, features: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        inside = features
         for part in self.children() if self.order is None else map(self.get_submodule, self.order):
-            features = part(features)
-        return features
+            inside = part(inside)
+        return features + inside if self.shortcut else inside
 
 
 ACTIVATIONS: Mapping[str, Activation] = {
