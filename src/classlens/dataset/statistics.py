@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.decoder_warnings import damage_in
+from classlens.dataset.decode import damage_in
 from classlens.errors import DataError
 from classlens.image import Image
 
