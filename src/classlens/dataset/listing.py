@@ -159,28 +159,22 @@ def combine(parts: Sequence[Dataset], length: int, origin: Callable[[int], tuple
     Class names are those of the first.
     """
 
-    def load(index: int) -> State:
-        part, place = origin(index)
-        return part.load(place)
+    def on_part(read: Callable[..., Any]) -> Callable[..., Any]:
+        """What reads a sample of the whole, by what reads one of a part."""
 
-    def thumbnail(index: int, max_side: MaxSide) -> Thumbnail:
-        part, place = origin(index)
-        return part.thumbnail(place, max_side)  # type: ignore[misc]  # it is not offered unless every part has one
+        def read_sample(index: int, *more: object) -> object:
+            part, place = origin(index)
+            return read(part, place, *more)
 
-    def sample(index: int) -> Sample:
-        part, place = origin(index)
-        return part.sample(place)
+        return read_sample
 
-    def stages_of(index: int) -> tuple[Stage, ...]:
-        part, place = origin(index)
-        return part.pipeline(place)
-
+    small = on_part(lambda part, place, max_side: part.thumbnail(place, max_side))
     return replace(
         parts[0],
         length=length,
-        load=load,
-        thumbnail=thumbnail if all(part.thumbnail for part in parts) else None,
-        sample=sample,
-        stages_of=stages_of,
+        load=on_part(lambda part, place: part.load(place)),
+        thumbnail=small if all(part.thumbnail for part in parts) else None,
+        sample=on_part(lambda part, place: part.sample(place)),
+        stages_of=on_part(Dataset.pipeline),
         warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
     )
