@@ -18,8 +18,7 @@ from PIL import Image as Pillow
 
 from classlens.adapters import Options
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.decode import salvage
-from classlens.dataset.decoder_warnings import damage_in
+from classlens.dataset.decode import damage_in, salvage
 from classlens.dataset.storage import read_bytes
 from classlens.dataset.trace import Extent, Trace, trace
 from classlens.errors import ClasslensError, DataError

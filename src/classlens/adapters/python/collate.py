@@ -12,7 +12,7 @@ import numpy as np
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.python_data import as_labels, play_sample
 from classlens.dataset.dataset import Collated, Dataset
-from classlens.dataset.rng import mixed, seeded_globals
+from classlens.dataset.rng import seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, numbers_of, picture_in, to_image
 from classlens.errors import DataError
 from classlens.pipelines.encodings import encoding_after
@@ -39,7 +39,7 @@ class Collating:
         collate, stages = self.loader.collate_fn, self.dataset.stages
         name = name_of(collate)
         samples = [play_sample(self.loader, stages, *draw) for draw in zip(indices, seeds, strict=True)]
-        with seeded_globals(mixed(seed, indices[0])), users_code(name, DataError):
+        with seeded_globals(seed_of(seed, indices[0])), users_code(name, DataError):
             batch = collate([item for item, _ in samples])
         images, shares = [], []
         for place, (_, before) in enumerate(samples):

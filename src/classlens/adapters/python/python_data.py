@@ -19,7 +19,7 @@ from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.workers import add_repeat_remarks
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
-from classlens.dataset.rng import generator, mixed, seeded_globals
+from classlens.dataset.rng import generator, seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError
 from classlens.pipelines.encodings import loaded, remarks
@@ -320,7 +320,7 @@ def play_sample(given: Thing, stages: Sequence[Stage], index: int, seed: int) ->
 
     source = dataset if pipeline is None else replace_pipeline(dataset, pipeline, play)
     place = index if indices is None else indices[index]
-    with seeded_globals(place if pipeline is None else mixed(seed, index)), users_code(f"sample {index}", DataError):
+    with seeded_globals(place if pipeline is None else seed_of(seed, index)), users_code(f"sample {index}", DataError):
         item = source[place]
     return item, states[-1] if states else loaded(item)
 
