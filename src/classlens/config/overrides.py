@@ -8,8 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
-from classlens.config.budget import DEEPEST, Value
-from classlens.config.scope import DELETE
+from classlens.config.values import DEEPEST, DELETE, Value
 from classlens.errors import ConfigError
 
 OPTION = "--cfg-options"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from keyword import iskeyword
 
-from classlens.config.budget import Value
 from classlens.config.read import load_config
+from classlens.config.values import Value
 
 
 @dataclass(frozen=True)
