@@ -21,7 +21,7 @@ from classlens.config.functions import (
     list_items,
     make_set,
 )
-from classlens.config.source_map import Assignment
+from classlens.config.settings import Assignment
 from classlens.config.values import Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
 from classlens.errors import ConfigError, suggestion
 

@@ -171,7 +171,9 @@ def parse(text: str, path: Path) -> tuple[Style, list[ast.stmt]]:
     for node in ast.walk(module):
         if assigns_base(node):
             style = "older"
-        elif isinstance(node, ast.With) or (imports_types(node) and not imports_reader(node)):
+        elif isinstance(node, ast.With) or (
+            isinstance(node, ast.Import | ast.ImportFrom) and imports_types(node) and not imports_reader(node)
+        ):
             style = "newer"
         if style != "either":
             break
@@ -193,12 +195,11 @@ def assigns_base(node: ast.AST) -> TypeGuard[ast.Assign]:
     return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == BASE
 
 
-def imports_types(node: ast.AST) -> bool:
+def imports_types(node: ast.stmt) -> bool:
     """Whether the statement imports what is not part of Python."""
+    modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
     if isinstance(node, ast.ImportFrom):
         modules = ["." * node.level + (node.module or "")]
-    else:
-        modules = [module.name for module in node.names] if isinstance(node, ast.Import) else []
     return any(module.partition(".")[0] not in sys.stdlib_module_names for module in modules)
 
 

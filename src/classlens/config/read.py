@@ -34,7 +34,7 @@ from classlens.config.open_file import (
     reads_base,
 )
 from classlens.config.overrides import apply_overrides, misspelled
-from classlens.config.source_map import Assignment, Config
+from classlens.config.settings import Assignment, Config
 from classlens.config.statements import run, run_trusted
 from classlens.config.values import (
     ALLOWANCE,
@@ -326,7 +326,11 @@ def read_base(file: Path, style: Style, where: str, scope: Scope) -> Contents:
         ConfigError: it cannot be read, or is not of that style.
     """
     base, cost = KEPT.get(file, (None, 0))
-    if base is None or scope.trust or has_changed(base):
+    try:
+        is_current = base is not None and all(STAMP(path.stat()) == stamp for path, stamp in base.stamps.items())
+    except OSError:
+        is_current = False
+    if base is None or not is_current or scope.trust:
         now, before = time_ns(), scope.budget.left
         base = read_file(file, scope.budget, trust=scope.trust, chain=scope.chain)
         if not scope.trust and all(stamp and now - stamp[0] > SETTLED for stamp in base.stamps.values()):
@@ -341,10 +345,3 @@ def read_base(file: Path, style: Style, where: str, scope: Scope) -> Contents:
     scope.notes.extend(base.notes)
     scope.stamps.update(base.stamps)
     return base
-
-
-def has_changed(base: Contents) -> bool:
-    try:
-        return any(STAMP(path.stat()) != stamp for path, stamp in base.stamps.items())
-    except OSError:
-        return True
