@@ -61,7 +61,7 @@ SMALL = {
     "settings": "what configs and networks have in common, below both",
     "sharing": "one lock on the ground floor",
     "shipped": "where the data lie that the package ships",
-    "sources": "the thinnest command: all its work is in `source_list`",
+    "sources": "the thinnest command: all its work is in `adapters`",
 }
 """Modules under 40 lines, and why each stands alone."""
 
