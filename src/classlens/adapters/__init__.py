@@ -98,7 +98,7 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
     """
     options = options or Options()
     if not isinstance(address, (str, PathLike)):
-        from classlens.adapters.python.classify_object import source_of
+        from classlens.adapters.python import source_of
 
         return source_of(address, type(address).__name__, options)
     scheme, rest = split_address(fspath(address))
