@@ -60,7 +60,7 @@ SMALL = {
     "published_names": "read by classifiers, which must not load the readers of datasets",
     "sharing": "one lock on the ground floor",
     "shipped": "where the data lie that the package ships",
-    "sources": "the thinnest command: all its work is in `source_list`",
+    "sources": "the thinnest command: all its work is in `adapters`",
 }
 """Modules under 40 lines, and why each stands alone."""
 

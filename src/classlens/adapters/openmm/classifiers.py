@@ -20,7 +20,7 @@ from classlens.adapters.openmm.published_names import imagenet_names
 from classlens.adapters.openmm.setup import Preprocessing, Setup, wrapped_datasets
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
 from classlens.adapters.openmm.upgrades import load_weights
-from classlens.adapters.test_transform import check_channels, grey_scores, read_grey, takes_grey
+from classlens.adapters.test_transform import grey_scores, read_grey, takes_grey
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
@@ -82,8 +82,8 @@ def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None)
     pipeline = feeding_pipeline(setup)
     prepare = test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
     backbone = (setup.model or {}).get("backbone") or {}
-    check_channels(backbone.get("in_channels", 3), f"the backbone of {setup.path.name}")
-    grey, built = takes_grey(network), network.get_submodule("backbone")
+    grey = takes_grey(network, backbone.get("in_channels"), f"the backbone of {setup.path.name}")
+    built = network.get_submodule("backbone")
     layer = getattr(built, "default_layer", None)
     tokens = getattr(built, "extra_tokens", getattr(built, "num_extra_tokens", None))  # the latter in mmpretrain's
     return Classifier(
