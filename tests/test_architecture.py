@@ -57,7 +57,6 @@ TWICE = {"Normalize": ["formats", "mixing"]}
 SMALL = {
     "arrays": "array types that cost nothing until they are checked",
     "config": "the thinnest command: all its work is `write_config`",
-    "published_names": "read by classifiers, which must not load the readers of datasets",
     "sharing": "one lock on the ground floor",
     "shipped": "where the data lie that the package ships",
     "sources": "the thinnest command: all its work is in `adapters`",
