@@ -132,9 +132,9 @@ def test_a_run_over_steps_needs_no_size(tmp_path):
 @pytest.mark.parametrize(
     ("size", "gpus", "message"),
     [
-        (0, 1, "a dataset has 1 sample or more, not 0"),
-        (-5, 1, "a dataset has 1 sample or more, not -5"),
-        (10, 0, "training needs 1 GPU or more, not 0"),
+        (0, 1, "the dataset size is a whole number of 1 or more, not 0"),
+        (-5, 1, "the dataset size is a whole number of 1 or more, not -5"),
+        (10, 0, "the number of GPUs is a whole number of 1 or more, not 0"),
         (None, 1, "the number of training samples is unknown"),
     ],
 )
@@ -305,7 +305,7 @@ def test_a_scheduler_that_does_not_fit_is_told_with_its_place(tmp_path, schedule
         ("max_epochs=12", "max_epochs=0", "the number of epochs is a whole number of 1 or more, not 0"),
         ("max_epochs=12", "max_epochs='12'", "the number of epochs is a whole number of 1 or more, not '12'"),
         ("max_epochs=12", "val_interval=1", "the config does not say how long it trains"),
-        ("batch_size=16", "batch_size=0", "a batch size is a whole number of 1 or more, not 0"),
+        ("batch_size=16", "batch_size=0", "the batch size is a whole number of 1 or more, not 0"),
         ("batch_size=16, ", "", "the config has no training batch size"),
         ("lr=1e-3", "lr='1e-3'", "optimizer: lr is a number, not '1e-3'"),
         ("begin=2", "begin='2'", r"param_scheduler\[1\] \(CosineAnnealingLR\): begin is a number, not '2'"),

@@ -65,7 +65,7 @@ def drops_of(run: Settings) -> Iterable[float]:
 
 
 def polynomial(run: Settings, initial: float, progress: Numbers) -> Numbers:
-    return (initial - run["min"]) * power(1 - progress / run["total"], run["power"]) + run["min"]
+    return np.asarray((initial - run["min"]) * power(1 - progress / run["total"], run["power"]) + run["min"])
 
 
 def anneal(annealing: shapes.Annealing, run: Settings, initial: float, progress: Numbers) -> Numbers:
