@@ -22,7 +22,6 @@ from classlens.schedule.schedule import (
     CONSTANT,
     Clock,
     Mark,
-    Rule,
     Setting,
     Stairs,
     Steps,
@@ -258,15 +257,6 @@ class LrPolicy:
     warmup: Warmup | None
 
 
-def rules_of(configs: Mapping[str, Settings | None], *, by_epoch: bool) -> dict[str, Rule]:
-    """The rules of `lr_config` and `momentum_config`, by hyper-parameter; `by_epoch` says what training counts."""
-    return {
-        name: partial(trajectory_of, check_policy(settings, name, by_epoch=by_epoch))
-        for name, settings in configs.items()
-        if settings
-    }
-
-
 def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
     """Read `lr_config` (name "lr") or `momentum_config` (name "momentum").
 
@@ -326,12 +316,11 @@ def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:
         ConfigError: the run is too short or too long for the policy.
     """
     formula, warmup, warm = POLICIES[policy.kind], policy.warmup, 0.0
-    unit = "epoch" if policy.by_epoch else "step"
-    run, width = (
-        {**policy.arguments, "total": clock.length(unit)},
-        (clock.steps_per_epoch or 1) if policy.by_epoch else 1,
-    )
-    settings = [Setting("Policy", f"{policy.where} {formula.name}", unit, 0, run["total"], run)]
+    unit, total, width = "step", clock.steps, 1
+    if policy.by_epoch:
+        unit, total, width = "epoch", clock.epochs or 1, clock.steps_per_epoch or 1
+    run = {**policy.arguments, "total": total}
+    settings = [Setting("Policy", f"{policy.where} ({formula.name})", unit, 0, total, run)]
     if warmup is not None:
         if warmup.in_epochs and clock.steps_per_epoch is None:
             raise ConfigError(
@@ -339,7 +328,7 @@ def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:
                 hint="give the number of samples with --dataset-size",
             )
         warm = warmup.length * ((clock.steps_per_epoch or 1) if warmup.in_epochs else 1)
-        settings.append(Setting("Warmup", f"{policy.where} {warmup.kind}", "step", 0, warm))
+        settings.append(Setting("Warmup", f"{policy.where} ({warmup.kind})", "step", 0, warm))
     if policy.by_epoch and not clock.by_epoch:
         # A run over steps never announces an epoch, and a policy by epoch waits for that to set anything at all.
         return replace(CONSTANT, settings=tuple(settings))

@@ -338,8 +338,8 @@ def has_layers(backbone: Settings) -> bool:
     return kind_of(backbone) in FAMILIES
 
 
-def kind_of(backbone: Settings) -> str:
-    return str(backbone.get("type", "a missing backbone")).rsplit(".", 1)[-1]
+def kind_of(settings: Settings) -> str:
+    return str(settings.get("type", "nothing")).rsplit(".", 1)[-1]
 
 
 def layers_of(backbone: Settings, names: Sequence[str] | None) -> Layers:
