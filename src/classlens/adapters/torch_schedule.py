@@ -123,11 +123,7 @@ def schedule_of(scheduler: Thing, *, every: Unit | None = None, frequency: int =
 
 
 def schedule_together(steppings: Sequence[Stepping]) -> Schedule:
-    """The schedule of the schedulers of one optimizer, which act on each other's values.
-
-    Raises:
-        ConfigError: one is no scheduler, or another one would undo what it does.
-    """
+    """The schedule of the schedulers of one optimizer, which act on each other's values."""
     for each in steppings:
         known = each.waits_for_metric or is_timm(each.scheduler) or isinstance(each.scheduler, lr_scheduler.LRScheduler)
         if not known:
@@ -377,11 +373,7 @@ def is_timm(scheduler: Thing) -> bool:
 
 
 def schedule_of_timm(stepping: Stepping) -> Schedule:
-    """The schedule of a scheduler of timm, from where it is.
-
-    Raises:
-        ConfigError: the values of its optimizer are none that it sets.
-    """
+    """The schedule of a scheduler of timm, from where it is."""
     scheduler, unit, field = stepping.scheduler, stepping.every, stepping.scheduler.param_group_field
     now, start, notes = timm_now(scheduler), calls_of_timm(scheduler, MOST_CALLS), tuple[str, ...]()
     if start is None:

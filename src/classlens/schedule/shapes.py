@@ -371,11 +371,7 @@ class Mover(NamedTuple):
 def chain(
     links: Sequence[Link], clock: Clock, settings: tuple[Setting, ...] = (), *, zero_stays: bool = False
 ) -> Trajectory:
-    """The course of a value that all `links` act on; with `zero_stays` a group that starts at 0 is left alone.
-
-    Raises:
-        ConfigError: the links change direction, or act on each other, too often to be drawn.
-    """
+    """The course of a value that all `links` act on; with `zero_stays` a group that starts at 0 is left alone."""
     epoch = clock.steps_per_epoch if clock.by_epoch and clock.steps_per_epoch else clock.steps
     placed = [(link, epoch if link.unit == "epoch" else 1) for link in links]
     sections: dict[int, Callable[[Steps], Affine]] = {}

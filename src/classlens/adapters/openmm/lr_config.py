@@ -262,10 +262,6 @@ def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
 
     Args:
         by_epoch: whether training counts epochs, which is what a policy counts if it does not say.
-
-    Raises:
-        NotFound: the policy is unknown.
-        ConfigError: an argument is unknown, missing or out of range.
     """
     where, written = f"{name}_config", settings.get("policy", settings.get("type"))
     if written is None:
@@ -310,11 +306,7 @@ def warmup_of(settings: Settings, name: str, where: str) -> Warmup | None:
 
 
 def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:
-    """The course of one hyper-parameter under a 0.x policy.
-
-    Raises:
-        ConfigError: the run is too short or too long for the policy.
-    """
+    """The course of one hyper-parameter under a 0.x policy."""
     formula, warmup, warm = POLICIES[policy.kind], policy.warmup, 0.0
     unit, total, width = "step", clock.steps, 1
     if policy.by_epoch:

@@ -160,15 +160,17 @@ KINDS: Mapping[str, SchedulerKind] = {
     ),
     "Exponential": SchedulerKind(lambda one: shapes.Exponential(one.arguments["gamma"]), ("gamma",)),
     "Step": SchedulerKind(
-        lambda one: shapes.Step(int(one.arguments["step_size"]), one.arguments["gamma"]), ("step_size",), {"gamma": 0.1}, "step_size"
+        lambda one: shapes.Step(int(one.arguments["step_size"]), one.arguments["gamma"]),
+        ("step_size",), {"gamma": 0.1}, "step_size",
     ),
     "MultiStep": SchedulerKind(
-        lambda one: shapes.MultiStep(tuple(one.arguments["milestones"]), one.arguments["gamma"]), ("milestones",), {"gamma": 0.1}, "milestones"
+        lambda one: shapes.MultiStep(tuple(one.arguments["milestones"]), one.arguments["gamma"]),
+        ("milestones",), {"gamma": 0.1}, "milestones",
     ),
     "QuadraticWarmup": SchedulerKind(lambda one: shapes.Quadratic(one.span - 1)),
     "Poly": SchedulerKind(
-        lambda one: shapes.Polynomial(one.arguments["power"], one.arguments["eta_min"], one.span - 1),
-        takes={"power": 1.0, "eta_min": 0.0},
+        lambda one: shapes.Polynomial(one.arguments["power"], one.arguments["eta_min"] or 0.0, one.span - 1),
+        takes={"power": 1.0, "eta_min": None},
         whole=True,
     ),
     "CosineAnnealing": SchedulerKind(
@@ -206,12 +208,7 @@ NAMES: Mapping[str, str] = {"LR": "lr", "Momentum": "momentum", "WeightDecay": "
 
 
 def check_scheduler(settings: Settings, where: str) -> Scheduler:
-    """One `dict(type=...)` of `param_scheduler`; `where` is its place in the config.
-
-    Raises:
-        NotFound: the type is unknown.
-        ConfigError: an argument is unknown, missing, or none that the type takes.
-    """
+    """One `dict(type=...)` of `param_scheduler`; `where` is its place in the config."""
     type_name = str(settings["type"]).rsplit(".", 1)[-1]
     if type_name not in KNOWN:
         raise NotFound("scheduler", type_name, KNOWN, where=where)
@@ -251,9 +248,6 @@ def trajectory_of(schedulers: Sequence[Scheduler], clock: Clock, validation: tup
 
     Args:
         validation: when metrics arrive: the first epoch (or step, in a run that counts steps), and every how many.
-
-    Raises:
-        ConfigError: a scheduler does not fit the clock.
     """
     links, settings, plateaus, base = [], [], [], shapes.INITIAL
     for here in [place(scheduler, clock) for scheduler in schedulers]:

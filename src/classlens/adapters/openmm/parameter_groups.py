@@ -59,9 +59,6 @@ def groups_of(
 
     Args:
         layers: those of the model, if the rates decay layer by layer.
-
-    Raises:
-        ConfigError: there is no optimizer or learning rate.
     """
     initial, paramwise = initial_values(optimization), optimization.paramwise
     if not paramwise:
@@ -89,11 +86,7 @@ def groups_of(
 
 
 def initial_values(optimization: Optimization) -> dict[str, float]:
-    """What the optimizer starts with: lr, momentum (Adam's first beta) where it has one, and weight decay.
-
-    Raises:
-        ConfigError: there is no optimizer, or no learning rate.
-    """
+    """What the optimizer starts with: lr, momentum (Adam's first beta) where it has one, and weight decay."""
     optimizer = optimization.optimizer
     if optimizer is None:
         raise ConfigError(
@@ -111,11 +104,7 @@ def initial_values(optimization: Optimization) -> dict[str, float]:
 
 
 def number(settings: Settings, name: str, default: float | None) -> float:
-    """A number of the config.
-
-    Raises:
-        ConfigError: it is something else, or missing without a default.
-    """
+    """A number of the config."""
     value = settings.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"optimizer: {name} is a number, not {value!r}", hint=f"set optimizer.{name}")
@@ -272,11 +261,7 @@ def in_resnet(words: list[str], blocks: Blocks, last: int) -> int:
 
 
 def last_in_resnet(blocks: Blocks) -> int:
-    """The depth of what follows a ResNet.
-
-    Raises:
-        ConfigError: upstream has no rule for a ResNet with so many blocks.
-    """
+    """The depth of what follows a ResNet."""
     if (blocks[1], blocks[2]) not in GROUPED:
         raise ConfigError(
             f"upstream has no layers for a ResNet of {'-'.join(map(str, blocks))} blocks, and training stops"
@@ -343,11 +328,7 @@ def kind_of(settings: Settings) -> str:
 
 
 def layers_of(backbone: Settings, names: Sequence[str] | None) -> Layers:
-    """The layers of a backbone, by the names of the model's parameters, or else by its architecture.
-
-    Raises:
-        ConfigError: upstream has none for it, or the architecture is unknown.
-    """
+    """The layers of a backbone, by the names of the model's parameters, or else by its architecture."""
     if not has_layers(backbone):
         raise ConfigError(f"upstream has no layers (get_layer_depth) for {kind_of(backbone)}, and training stops")
     family = FAMILIES[kind_of(backbone)]

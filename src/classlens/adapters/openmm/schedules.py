@@ -31,10 +31,6 @@ def open_schedule(setup: Setup, *, count_groups: bool = False) -> Schedule:
         count_groups: build the model on torch's "meta" device, and count what is in its parameter groups. Otherwise
             that is done for layer-wise decay only; the rules of `paramwise_cfg` are shown as groups of unknown size, and
             torch is not loaded.
-
-    Raises:
-        ConfigError: the config has no optimizer, or a scheduler is wrong.
-        NotFound: the type of a scheduler is unknown.
     """
     optimization, layers, notes = setup.optimization, None, list[str]()
     parameters: Sequence[Parameter] | None = network_parameters(setup) if count_groups else None
@@ -146,12 +142,7 @@ def batches_of(setup: Setup) -> Batches | None:
 
 
 def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
-    """The clock of training: every GPU gets its share of the samples, rounded up, in batches.
-
-    Raises:
-        ConfigError: the size of the dataset is needed and unknown, or too small for one batch, or the config does not
-            say how long it trains.
-    """
+    """The clock of training: every GPU gets its share of the samples, rounded up, in batches."""
     epochs, steps, train = setup.optimization.epochs, setup.optimization.steps, setup.splits.get("train")
     batch = None if train is None else train.batch_size
     counts = {
