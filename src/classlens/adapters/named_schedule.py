@@ -75,7 +75,8 @@ def open_named(rest: str, options: Options) -> Source:
             raise ValueError(f"a run is counted in whole numbers, not {odd!r}")
         if run.get("every") not in (None, "step", "epoch"):
             raise ValueError(f"every is 'step' or 'epoch', not {run['every']!r}")
-        clock = Clock(*counts) if run.get("steps") is None else Clock.of_steps(run["steps"], run.get("steps_per_epoch"))
+        epochs, epoch, steps = counts
+        clock = Clock(epochs, epoch) if steps is None else Clock.of_steps(steps, epoch)
     except ValueError as error:
         hint = f"say steps=, or epochs= and steps_per_epoch=; {EXAMPLE}"
         raise ConfigError(f"schedule:{rest}: {error}", hint=hint) from error

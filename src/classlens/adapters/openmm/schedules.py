@@ -27,10 +27,8 @@ AVERAGE = "ema_momentum"
 def open_schedule(setup: Setup, *, count_groups: bool = False) -> Schedule:
     """What sets the hyper-parameters of a config's training run.
 
-    Args:
-        count_groups: build the model on torch's "meta" device, and count what is in its parameter groups. Otherwise
-            that is done for layer-wise decay only; the rules of `paramwise_cfg` are shown as groups of unknown size, and
-            torch is not loaded.
+    `count_groups` builds the model on torch's "meta" device to count what is in its parameter groups. Otherwise that is
+    done for layer-wise decay only; `paramwise_cfg` is shown as groups of unknown size, and torch is not loaded.
     """
     optimization, layers, notes = setup.optimization, None, list[str]()
     parameters: Sequence[Parameter] | None = network_parameters(setup) if count_groups else None
@@ -40,20 +38,19 @@ def open_schedule(setup: Setup, *, count_groups: bool = False) -> Schedule:
     if setup.generation == "1.x":
         from classlens.adapters.openmm import param_schedulers
 
-        configs = optimization.param_scheduler or ()
-        places = [
-            f"param_scheduler[{index}]" if len(configs) > 1 else "param_scheduler" for index in range(len(configs))
-        ]
-        schedulers = list(map(param_schedulers.check_scheduler, configs, places))
-        for name in dict.fromkeys(scheduler.name for scheduler in schedulers):
-            alike = [each for each in schedulers if each.name == name]
+        configs, together = optimization.param_scheduler or (), dict[str, list[param_schedulers.Scheduler]]()
+        for index, config in enumerate(configs):
+            place = f"param_scheduler[{index}]" if len(configs) > 1 else "param_scheduler"
+            scheduler = param_schedulers.check_scheduler(config, place)
+            together.setdefault(scheduler.name, []).append(scheduler)
+        for name, alike in together.items():
             rules[name] = partial(param_schedulers.trajectory_of, alike, validation=optimization.validation)
     else:
         from classlens.adapters.openmm import lr_config
 
-        for name, config in (("lr", optimization.lr_config), ("momentum", optimization.momentum_config)):
-            if config:
-                policy = lr_config.check_policy(config, name, by_epoch=optimization.epochs is not None)
+        for name, settings in (("lr", optimization.lr_config), ("momentum", optimization.momentum_config)):
+            if settings:
+                policy = lr_config.check_policy(settings, name, by_epoch=optimization.epochs is not None)
                 rules[name] = partial(lr_config.trajectory_of, policy)
     if not rules:
         notes.append("the config has no scheduler: every value stays as it starts")
@@ -145,13 +142,8 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     """The clock of training: every GPU gets its share of the samples, rounded up, in batches."""
     epochs, steps, train = setup.optimization.epochs, setup.optimization.steps, setup.splits.get("train")
     batch = None if train is None else train.batch_size
-    counts = {
-        "dataset size": dataset_size,
-        "number of GPUs": gpus,
-        "number of epochs": epochs,
-        "number of iterations": steps,
-        "batch size": batch,
-    }
+    counts = {"dataset size": dataset_size, "number of GPUs": gpus, "batch size": batch}
+    counts |= {"number of epochs": epochs, "number of iterations": steps}
     for name, count in counts.items():
         if count is not None and (not isinstance(count, int) or count < 1):
             raise ConfigError(f"{setup.path}: the {name} is a whole number of 1 or more, not {count!r}")
