@@ -26,11 +26,8 @@ def users_code(
 ) -> Iterator[None]:
     """Run code that is not ours; `what` says in the error which address or object it belongs to.
 
-    `hint` is for errors outside the user's files; for others it is the line that failed.
-
-    Raises:
-        MissingDependency: it imports a package that is not installed.
-        ConfigError: it raises anything else, or ends the program; or an error of another `kind`.
+    What it raises becomes an error of a `kind`, or a MissingDependency. `hint` is for errors outside the user's files;
+    for others it is the line that failed.
     """
     try:
         yield

@@ -3,7 +3,7 @@ import pytest
 import classlens
 from classlens.adapters import ADAPTERS, Options, open_source, opener_of, split_address
 from classlens.errors import NotFound
-from classlens.shipped import shipped_photos
+from classlens.files import PHOTOS
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_a_documented_config_is_found_without_a_clone(tmp_path, monkeypatch):
 
 
 def test_the_demo_makes_its_photos_only_when_they_are_asked_for(tmp_path, monkeypatch):
-    folder = tmp_path / "photos"
-    monkeypatch.setattr("classlens.demo_photos.demo_folder", lambda: folder)
+    folder = tmp_path / "classlens" / "demo-photos"
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
 
     source = classlens.open_source("demo")
     assert not folder.exists()
@@ -60,7 +60,7 @@ def test_the_demo_makes_its_photos_only_when_they_are_asked_for(tmp_path, monkey
 
 def test_the_demo_takes_photos_that_lie_elsewhere(tmp_path):
     (tmp_path / "train" / "cat").mkdir(parents=True)
-    (tmp_path / "train" / "cat" / "one.png").write_bytes((shipped_photos() / "chelsea.png").read_bytes())
+    (tmp_path / "train" / "cat" / "one.png").write_bytes((PHOTOS / "chelsea.png").read_bytes())
     overrides = {"train_dataloader.dataset.data_root": str(tmp_path)}
 
     assert open_source("demo", options=Options(overrides)).dataset("train").length == 1

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from classlens.config.budget import ALLOWANCE, Budget, LimitExceeded
 from classlens.errors import LISTED, ConfigError, suggestion
+from classlens.files import CONFIGS
 from classlens.sharing import unwarned
-from classlens.shipped import shipped_config
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 MANY = 1000
@@ -37,7 +37,7 @@ def find_config(address: str | Path) -> Path:
     if path.is_dir():
         raise error_for_folder(path, str(address))
     name = str(address).removeprefix("./")
-    if name.startswith("configs/") and (shipped := shipped_config(name.removeprefix("configs/"))).exists():
+    if name.startswith("configs/") and (shipped := CONFIGS / name.removeprefix("configs/")).exists():
         return shipped
     raise ConfigError(f"no such config: {address}", hint=nearest(path))
 

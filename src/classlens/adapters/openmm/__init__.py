@@ -16,7 +16,7 @@ from classlens.adapters.openmm.setup import read_setup
 from classlens.config import Config, load_config
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ConfigError, DataError, NotFound, suggestion
-from classlens.shipped import shipped_config
+from classlens.files import CONFIGS
 from classlens.source import Plan, Source
 
 if TYPE_CHECKING:
@@ -38,9 +38,11 @@ def open_config(path: str, options: Options) -> Source:
 
 def open_demo(rest: str, options: Options) -> Source:
     """Offer the shipped network and photos; the dataset is made in the cache folder when it is first asked for."""
-    from classlens.demo_photos import demo_folder, make_photos
+    from platformdirs import user_cache_path
 
-    path, folder = shipped_config("demo/efficientnet-lite0_photos.py"), demo_folder()
+    from classlens.demo_photos import make_photos
+
+    path, folder = CONFIGS / "demo" / "efficientnet-lite0_photos.py", user_cache_path("classlens") / "demo-photos"
     config = load_config(path, options.overrides, trust=options.trust_config)
     for split in SPLITS:
         dataset = config[f"{split}_dataloader"]["dataset"]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from classlens.adapters.openmm.parameter_groups import Parameter
-from classlens.adapters.openmm.setup import Setup, names_of, wrapped_datasets
+from classlens.adapters.openmm.setup import Setup, names_of
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
 from classlens.adapters.openmm.stages.transform import named
 from classlens.adapters.test_transform import check_channels, grey_scores, read_grey, takes_grey
@@ -136,42 +136,39 @@ def has_one_label(setup: Setup) -> bool:
     from classlens.adapters.openmm.dataset_kinds import KINDS  # needed for few heads, and not light
 
     kinds, datasets = set(), [split.dataset for split in setup.splits.values()]
-    while datasets:
-        dataset = datasets.pop()
-        inner = wrapped_datasets(dataset)
-        datasets += inner
-        kinds |= set() if inner else {plain_type(dataset)}
+    for dataset in datasets:
+        if inner := [*(dataset.get("datasets") or ()), *([dataset["dataset"]] if "dataset" in dataset else [])]:
+            datasets += inner  # which the loop goes on to
+        else:
+            kinds.add(plain_type(dataset))
     return bool(kinds) and kinds <= KINDS.keys() - {"BaseDataset", "MultiLabelDataset", "VOC"}
 
 
 def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
-    """The names of the classes, one for each logit; None where nobody says."""
-    parts = [(setup.model or {}).get(part) or {} for part in ("head", "backbone")]  # the latter in VGG and LeNet5
-    counts = [part.get("num_classes") for part in parts]
-    count = next((count for count in counts if isinstance(count, int) and count > 0), 0)
-    names, origin = (weights.classes, "the checkpoint") if weights.classes else (dataset_names(setup), setup.path.name)
-    if names and count and len(names) != count and (len(names), count) != (2, 1):  # two sides of a single logit
-        raise DataError(
-            f"{origin} names {len(names)} classes, but the network tells {count} apart",
-            hint="set model.head.num_classes, or name the classes in the dataset's metainfo",
-        )
-    return names or (names_of("ImageNet") if count == 1000 else None)
+    """The names of the classes, one for each logit; None where nobody says.
 
-
-def dataset_names(setup: Setup) -> tuple[str, ...] | None:
-    """The names that the config spells out, or that its dataset has wherever its files are.
-
-    Configs of ImageNet are also trained on part of it: how many classes there are is for the network to say.
+    They are those of the checkpoint, else those that the config spells out, else those that its dataset has wherever
+    its files are. But configs of ImageNet are also trained on part of it: its names need a network of 1000 classes.
     """
     from classlens.adapters.openmm import datasets  # needed for few checkpoints, and not light
 
+    names = weights.classes
     for name, split in setup.splits.items():
         settings = named(split.dataset)
         known = names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None
         with suppress(DataError):  # a file of names that is not on this machine
-            if names := datasets.class_names(settings, f"{name} dataset") or known:
-                return names
-    return setup.classes
+            names = names or datasets.class_names(settings, f"{name} dataset") or known
+    names = names or setup.classes
+    parts = [(setup.model or {}).get(part) or {} for part in ("head", "backbone")]  # the latter in VGG and LeNet5
+    counts = [part.get("num_classes") for part in parts]
+    count = next((count for count in counts if isinstance(count, int) and count > 0), 0)
+    if names and count and len(names) != count and (len(names), count) != (2, 1):  # two sides of a single logit
+        raise DataError(
+            f"{'the checkpoint' if weights.classes else setup.path.name} names {len(names)} classes, but the network "
+            f"tells {count} apart",
+            hint="set model.head.num_classes, or name the classes in the dataset's metainfo",
+        )
+    return names or (names_of("ImageNet") if count == 1000 else None)
 
 
 TRAINING = ("train_cfg", "data_preprocessor", "init_cfg", "pretrained")

@@ -37,16 +37,10 @@ class Split:
     @property
     def pipeline(self) -> tuple[Settings, ...]:
         """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
-        dataset, inner = self.dataset, wrapped_datasets(self.dataset)
-        while inner:
-            dataset = inner[0]
-            inner = wrapped_datasets(dataset)
+        dataset = self.dataset
+        while inner := dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None):
+            dataset = inner
         return tuple(dataset.get("pipeline") or ())
-
-
-def wrapped_datasets(dataset: Settings) -> list[Settings]:
-    inner = (*(dataset.get("datasets") or ()), dataset.get("dataset"))
-    return [one for one in inner if isinstance(one, Mapping)]
 
 
 @dataclass(frozen=True)
