@@ -82,8 +82,12 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
 
 
 def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
-    """ImageNet: `split` names the folder, and `meta/SPLIT.txt` is read where it exists."""
-    split = text(settings, "split", where)
+    """ImageNet: `split` names the folder, and `meta/SPLIT.txt` is read where it exists. ImageNet21k has only train."""
+    split, is_21k = text(settings, "split", where), settings["type"] == "ImageNet21k"
+    if is_21k and settings.get("multi_label"):
+        raise ConfigError(f"{where}: training stops at multi_label=True, which ImageNet21k does not support")
+    if is_21k and split:
+        split_of(settings, where, "train")
     if not split:
         return custom(settings, classes, where)
     if split not in SPLITS:
@@ -95,15 +99,6 @@ def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
     if not settings.get("ann_file") and exists(join_path(text(settings, "data_root", where), listed)):
         changed["ann_file"] = listed
     return custom(changed, classes, where)
-
-
-def imagenet21k(settings: Settings, classes: Classes, where: str) -> Listing:
-    """ImageNet21k: the same with no split but train, and no names."""
-    if settings.get("multi_label"):
-        raise ConfigError(f"{where}: training stops at multi_label=True, which ImageNet21k does not support")
-    if settings.get("split"):
-        split_of(settings, where, "train")
-    return imagenet(settings, classes, where)
 
 
 def voc(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -210,8 +205,7 @@ def cub(root: str, split: str, settings: Settings, where: str) -> Contents:
 
 def caltech101(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Caltech-101, with OpenMMLab's lists of `path label` lines."""
-    rows = table(join_path(root, f"meta/{split}.txt"), str, int)
-    return join_path(root, "101_ObjectCategories"), [(name, label) for name, label in rows], None
+    return join_path(root, "101_ObjectCategories"), table(join_path(root, f"meta/{split}.txt"), str, int), None
 
 
 def food101(root: str, split: str, settings: Settings, where: str) -> Contents:
@@ -339,17 +333,6 @@ class ArraysOnly(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def unpickle(path: str) -> Mapping[str, Any]:
-    """The content of a CIFAR batch."""
-    try:
-        content = ArraysOnly(BytesIO(read_bytes(path)), encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError, ImportError) as error:
-        raise DataError(f"{path}: not a batch of CIFAR: {error}") from error
-    if not isinstance(content, Mapping):
-        raise DataError(f"{path}: not a batch of CIFAR")
-    return content
-
-
 def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
     """CIFAR-10 and CIFAR-100 as published for Python. Their arrays are RGB, and the configs treat them so."""
     split, folder = split_of(settings, where, "train", "test"), picture_folder(settings, where, "root")
@@ -358,11 +341,12 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
         batches = [f"data_batch_{number}" for number in range(1, 6)] if split == "train" else ["test_batch"]
     else:
         folder, batches = join_path(folder, "cifar-100-python"), [split]
-    contents = [unpickle(join_path(folder, batch)) for batch in batches]
+    packed = [BytesIO(read_bytes(join_path(folder, batch))) for batch in batches]
     try:
+        contents = [ArraysOnly(batch, encoding="latin1").load() for batch in packed]
         pictures = np.vstack([batch["data"] for batch in contents]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = [int(label) for batch in contents for label in batch.get("labels") or batch["fine_labels"]]
-    except (KeyError, ValueError, TypeError) as error:
+    except (pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
         raise DataError(f"{folder}: not the batches of {settings['type']}: {error}") from error
     return in_memory(pictures, labels, classes, Encoding("RGB"))
 
@@ -410,8 +394,7 @@ KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
     **dict.fromkeys(("CIFAR10", "CIFAR100"), cifar),
     **dict.fromkeys(("MNIST", "FashionMNIST"), mnist),
     **dict.fromkeys(PUBLISHED, published),
-    "ImageNet": imagenet,
-    "ImageNet21k": imagenet21k,
+    **dict.fromkeys(("ImageNet", "ImageNet21k"), imagenet),
     "VOC": voc,
 }
 """Dataset -> what lists its samples, given its settings, class names that are known otherwise, and where it stands."""

@@ -56,7 +56,7 @@ def open_split(
             inside, at = replace(split, dataset=inner), f"{key}.{at}".strip(".")
             return open_split(inside, name=name, classes=classes, trusted=trusted, key=at, has_stages=has_stages)
 
-        return replace(WRAPPERS[kind](settings, open_inner, where), settings=split.dataset)
+        return replace(open_wrapper(settings, open_inner, where), settings=split.dataset)
     if kind not in KINDS and trusted is None:
         near, own = suggestion(kind, [*KINDS, *WRAPPERS]), "datasets of your own need --trust-config"
         raise ConfigError(f"{where}: no dataset named {kind!r}", hint=f"{near} {own}" if "mean" in near else own)
@@ -145,9 +145,6 @@ def labels_in(label: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - whatever 
     return tuple(map(int, rows))
 
 
-Open = Callable[[Settings, str], Dataset]
-"""Opens what a wrapper wraps, which lies in its settings under the given key."""
-
 LACKING: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "KFoldDataset": ("get_subset", ("ClassBalancedDataset", "ConcatDataset", "KFoldDataset", "RepeatDataset")),
     "ClassBalancedDataset": ("get_cat_ids", ("ConcatDataset", "RepeatDataset")),
@@ -155,31 +152,31 @@ LACKING: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """Wrapper -> the method that it calls of what it wraps, and the wrappers that have none in 1.x."""
 
 
-def needed(settings: Settings, key: str, where: str) -> Any:  # noqa: ANN401 - a setting of any kind
-    if key not in settings:
-        raise ConfigError(f"{where}: {settings['type']} needs the setting {key!r}")
-    return settings[key]
-
-
-def wrapped(settings: Settings, open_one: Open, where: str) -> Dataset:
-    """The one dataset that a wrapper wraps; 0.x takes any, which its bridge says by `around_any`."""
-    kind, inside = settings["type"], needed(settings, "dataset", where)
-    method, without = LACKING.get(str(kind), ("", ()))
+def open_wrapper(settings: Settings, open_one: Callable[[Settings, str], Dataset], where: str) -> Dataset:
+    """A dataset around one or several others, each of which `open_one` opens by its settings and its key."""
+    kind = str(settings["type"])
+    wrap, needed = WRAPPERS[kind]
+    if absent := [key for key in needed if key not in settings]:
+        raise ConfigError(f"{where}: {kind} needs the setting {absent[0]!r}")
+    if kind == "ConcatDataset":
+        return wrap(
+            [open_one(one, f"datasets.{number}") for number, one in enumerate(settings["datasets"])], settings, where
+        )
+    inside, (method, without) = settings["dataset"], LACKING.get(kind, ("", ()))
     name = str(named(inside).get("type")) if isinstance(inside, Mapping) else ""
-    if name in without and not settings.get("around_any"):
+    if name in without and not settings.get("around_any"):  # 0.x takes any, which its bridge says so
         raise ConfigError(
             f"{where}: training stops here: {kind} around {name}, which has no {method}",
             hint=f"put {kind} inside {name}",
         )
-    return open_one(inside, "dataset")
+    return wrap([open_one(inside, "dataset")], settings, where)
 
 
-def concatenate(settings: Settings, open_one: Open, where: str) -> Dataset:
+def concatenate(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """ConcatDataset: one after the other, each with its own pipeline, and all with the same class names.
 
     These may differ with `ignore_keys`, which 0.x implies.
     """
-    parts = [open_one(one, f"datasets.{number}") for number, one in enumerate(needed(settings, "datasets", where))]
     if not parts:
         raise ConfigError(f"{where}: ConcatDataset has no datasets")
     starts = list(accumulate((part.length for part in parts), initial=0))
@@ -206,19 +203,18 @@ def describe_classes(part: Dataset) -> str:
     return f"{len(part.classes)} classes ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"
 
 
-def repeat(settings: Settings, open_one: Open, where: str) -> Dataset:
+def repeat(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """RepeatDataset: the same samples `times` times."""
-    dataset, times = wrapped(settings, open_one, where), int(needed(settings, "times", where))
-    return combine([dataset], dataset.length * times, lambda index: (dataset, index % dataset.length))
+    dataset = parts[0]
+    return combine(parts, dataset.length * int(settings["times"]), lambda index: (dataset, index % dataset.length))
 
 
-def balance_classes(settings: Settings, open_one: Open, where: str) -> Dataset:
+def balance_classes(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """ClassBalancedDataset: samples of rare classes come up to sqrt(threshold / frequency) times.
 
     Source: Gupta et al., LVIS, CVPR 2019, section 5 (repeat factor sampling).
     """
-    dataset = wrapped(settings, open_one, where)
-    threshold = float(settings.get("oversample_thr", 0.0))
+    (dataset,), threshold = parts, float(settings.get("oversample_thr", 0.0))
     labels = [set(dataset.sample(index).labels) for index in range(dataset.length)]
     counts = Counter(label for several in labels for label in several)
     factor = {label: max(1.0, sqrt(threshold * dataset.length / count)) for label, count in counts.items()}
@@ -226,10 +222,9 @@ def balance_classes(settings: Settings, open_one: Open, where: str) -> Dataset:
     return select(dataset, [index for index, count in enumerate(times) for _ in range(count)])
 
 
-def take_fold(settings: Settings, open_one: Open, where: str) -> Dataset:
+def take_fold(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`."""
-    dataset = wrapped(settings, open_one, where)
-    fold, folds = int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
+    (dataset,), fold, folds = parts, int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
     if folds < 1:
         raise ConfigError(f"{where}: num_splits is 1 or more, not {folds}")
     if not 0 <= fold < folds:
@@ -242,12 +237,13 @@ def take_fold(settings: Settings, open_one: Open, where: str) -> Dataset:
     return select(dataset, order[first:last] if settings.get("test_mode") else order[:first] + order[last:])
 
 
-WRAPPERS: Mapping[str, Callable[[Settings, Open, str], Dataset]] = {
-    "ConcatDataset": concatenate,
-    "RepeatDataset": repeat,
-    "ClassBalancedDataset": balance_classes,
-    "KFoldDataset": take_fold,
+WRAPPERS: Mapping[str, tuple[Callable[[Sequence[Dataset], Settings, str], Dataset], tuple[str, ...]]] = {
+    "ConcatDataset": (concatenate, ("datasets",)),
+    "RepeatDataset": (repeat, ("dataset", "times")),
+    "ClassBalancedDataset": (balance_classes, ("dataset",)),
+    "KFoldDataset": (take_fold, ("dataset",)),
 }
+"""What each wrapper makes of what it wraps, and the settings that it needs."""
 
 MIXINGS = ("Mixup", "CutMix", "ResizeMix")
 DEFAULT_SIZE = 16
