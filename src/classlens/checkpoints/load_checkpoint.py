@@ -10,9 +10,10 @@ import re
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO
@@ -31,29 +32,19 @@ KNOWN_SHA256: Mapping[str, str] = {
 }
 """Weights that must be byte for byte what they were when this was written, by file name."""
 
-HARMLESS = frozenset(
-    (
-        *("mmengine", "mmcv", "mmcls", "mmpretrain", "mmdet", "mmselfsup", "addict", "yacs", "omegaconf"),
-        *("numpy", "pathlib", "datetime", "argparse", "collections", "_codecs"),
-    )
-)
-"""Packages whose objects stand in checkpoints beside the weights, never in them."""
+HARMLESS = {
+    *("mmengine", "mmcv", "mmcls", "mmpretrain", "mmdet", "mmselfsup", "addict", "yacs", "omegaconf"),
+    *("numpy", "pathlib", "datetime", "argparse", "collections", "_codecs"),
+    *("builtins.getattr", "builtins.dict", "builtins.list", "builtins.tuple", "builtins.set", "builtins.frozenset"),
+    *("builtins.slice", "builtins.range", "builtins.int", "builtins.float", "builtins.bool", "builtins.str"),
+}
+"""Packages and built-in names whose objects stand in checkpoints beside the weights, never in them.
 
-HARMLESS_BUILTINS = (
-    "getattr",
-    "dict",
-    "list",
-    "tuple",
-    "set",
-    "frozenset",
-    "slice",
-    "range",
-    "int",
-    "float",
-    "bool",
-    "str",
-)
-"""Built-in names of the same kind; as stand-ins they do nothing either (`getattr` comes with bound methods)."""
+As stand-ins the latter do nothing either (`getattr` comes with bound methods).
+"""
+
+PLAIN = {"collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter"}
+"""What torch's reader takes by itself, beside its own names."""
 
 LEGACY_PICKLES = 5
 """Before its zip files torch wrote five pickles in a row: magic number, protocol, system, content, storage keys."""
@@ -65,14 +56,8 @@ class Inert:
     def __new__(cls, *arguments: object) -> "Inert":
         return super().__new__(cls)
 
-    def __init__(self, *arguments: object) -> None:
-        pass
-
     def __setstate__(self, state: object) -> None:
         """Forget the state."""
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 STAND_INS: Mapping[str, Callable[..., object]] = {
@@ -91,7 +76,7 @@ def unpickle(path: Path, *, trust: bool) -> object:
             with suppress(UnpicklingError):
                 return torch.load(path, map_location="cpu", weights_only=True)
             names = sorted(foreign_names(path))
-            if refused := [name for name in names if not is_harmless(name)]:
+            if refused := [name for name in names if not {name, name.partition(".")[0]} & HARMLESS]:
                 raise refusal(path, ", ".join(refused))
             with safe_globals([(STAND_INS.get(name, Inert), name) for name in names]):
                 return torch.load(path, map_location="cpu", weights_only=True)
@@ -111,11 +96,6 @@ def unpickle(path: Path, *, trust: bool) -> object:
         raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
 
 
-def is_harmless(name: str) -> bool:
-    package, _, rest = name.partition(".")
-    return package in HARMLESS or (package == "builtins" and rest in HARMLESS_BUILTINS)
-
-
 def refusal(path: Path, names: str) -> DataError:
     return DataError(
         f"{path} was refused: it wants to load {names}",
@@ -124,35 +104,25 @@ def refusal(path: Path, names: str) -> DataError:
 
 
 def foreign_names(path: Path) -> set[str]:
-    """Every `module.name` in the pickles of `path` that does not belong to torch, found without running them."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            return set(imports_in(file, pickles=LEGACY_PICKLES))
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        with archive.open(pickles[0]) as file:
-            return set(imports_in(file, pickles=1))
-
-
-def imports_in(file: IO[bytes], *, pickles: int) -> Iterator[str]:
-    """The names that a row of pickles would import, as far as they are pickles at all."""
-    with suppress(ValueError):
-        for _ in range(pickles):
-            for opcode, argument, _ in pickletools.genops(file):
-                if opcode.name == "GLOBAL":
-                    module, _, name = str(argument).partition(" ")
-                    # Protocol 2 writes the names of Python 2, and torch's reader looks for those of Python 3.
-                    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
-                    if module.partition(".")[0] != "torch" and f"{module}.{name}" not in PLAIN:
-                        yield f"{module}.{name}"
-                elif opcode.name in ("STACK_GLOBAL", "INST"):
-                    yield f"what it names only while it is read ({opcode.name})"
-
-
-PLAIN = frozenset(
-    ("collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter")
-)
-"""What torch's reader takes by itself, beside its own names."""
+    """Every `module.name` in the pickles of `path` that torch's reader does not take, found without running them."""
+    names = set()
+    with ExitStack() as stack, suppress(ValueError):  # that of what is no pickle at all
+        file: IO[bytes] = stack.enter_context(path.open("rb"))
+        pickles = LEGACY_PICKLES
+        if zipfile.is_zipfile(path):
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            inside = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            pickles, file = 1, stack.enter_context(archive.open(inside[0]))
+        for opcode, argument, _ in chain.from_iterable(pickletools.genops(file) for _ in range(pickles)):
+            if opcode.name == "GLOBAL":
+                module, _, name = str(argument).partition(" ")
+                # Protocol 2 writes the names of Python 2, and torch's reader looks for those of Python 3.
+                module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+                if module.partition(".")[0] != "torch" and f"{module}.{name}" not in PLAIN:
+                    names.add(f"{module}.{name}")
+            elif opcode.name in ("STACK_GLOBAL", "INST"):
+                names.add(f"what it names only while it is read ({opcode.name})")
+    return names
 
 
 CONTAINERS = (

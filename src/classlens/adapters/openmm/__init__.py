@@ -51,7 +51,7 @@ def open_demo(rest: str, options: Options) -> Source:
     return source_of(config, path, options, partial(make_photos, folder))
 
 
-def source_of(config: Config, path: Path, options: Options, make_data: Callable[[], object] | None = None) -> Source:
+def source_of(config: Config, path: Path, options: Options, make_data: Callable[[], object] = lambda: None) -> Source:
     """The parts that the config has; the others stay None. `make_data` is called before the data are looked at."""
     setup = read_setup(config, path)
     trains = setup.optimization.optimizer is not None
@@ -65,28 +65,26 @@ def source_of(config: Config, path: Path, options: Options, make_data: Callable[
     )
 
 
-def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object] | None, name: str) -> Dataset:
+def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object], name: str) -> Dataset:
     """The samples and stages of one split; for training also how they are batched, in the epoch asked for."""
     from classlens.adapters.openmm.datasets import open_split, open_training
 
     if name not in setup.splits:
         raise ConfigError(f"{setup.path} has no {name} split", hint=suggestion(name, setup.splits))
-    if make_data:
-        make_data()
+    make_data()
     trusted = setup.imports if options.trust_config else None
     if name == "train":
         return open_training(setup, epoch=options.epoch, trusted=trusted)
     return open_split(setup.splits[name], name=name, classes=setup.classes, trusted=trusted)
 
 
-def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
+def count(setup: Setup, make_data: Callable[[], object]) -> int | None:
     """How many samples training sees in an epoch, without decoding one; None if the run does not depend on it."""
     from classlens.adapters.openmm.datasets import open_split
     from classlens.adapters.openmm.schedules import ask_size
 
     try:
-        if make_data:
-            make_data()
+        make_data()
         return open_split(setup.splits["train"], name="train", classes=None, has_stages=False).length
     except DataError as error:
         if setup.optimization.steps is not None:

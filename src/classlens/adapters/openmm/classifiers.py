@@ -8,6 +8,7 @@ mmpretrain changes it on loading.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
 from math import isqrt
@@ -203,7 +204,7 @@ def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Mo
         )
     from mmpretrain.models import build_classifier
 
-    settings = {key: changeable(value) for key, value in model.items() if key not in TRAINING}
+    settings = {key: deepcopy(value) for key, value in model.items() if key not in TRAINING}  # it changes them
     try:
         with torch.device("cpu"):
             return UpstreamClassifier(build_classifier(settings))
@@ -212,13 +213,6 @@ def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Mo
             f"mmpretrain cannot build the {part} {name!r}: {first_line(error)}",
             hint="a type of your own is registered by custom_imports, which --trust-config follows",
         ) from error
-
-
-def changeable(value: object) -> object:
-    """The same settings as dicts and lists, which mmpretrain changes while it builds."""
-    if hasattr(value, "items"):
-        return {key: changeable(inside) for key, inside in value.items()}
-    return [changeable(inside) for inside in value] if isinstance(value, list) else value
 
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)
