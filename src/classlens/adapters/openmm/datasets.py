@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from math import ceil, sqrt
 from typing import Any
@@ -51,37 +52,32 @@ def open_split(
     settings, where = named(split.dataset), f"{name} dataset"
     kind = str(settings.get("type"))
     if kind in WRAPPERS:
-
-        def open_inner(inner: Settings, at: str) -> Dataset:
-            inside, at = replace(split, dataset=inner), f"{key}.{at}".strip(".")
-            return open_split(inside, name=name, classes=classes, trusted=trusted, key=at, has_stages=has_stages)
-
-        return replace(open_wrapper(settings, open_inner, where), settings=split.dataset)
+        open_inner = partial(open_split, name=name, classes=classes, trusted=trusted, has_stages=has_stages)
+        inner = inner_datasets(settings, where)
+        parts = [open_inner(replace(split, dataset=one), key=f"{key}.{at}".strip(".")) for at, one in inner.items()]
+        return replace(WRAPPERS[kind](parts, settings, where), settings=split.dataset)
     if kind not in KINDS and trusted is None:
         near, own = suggestion(kind, [*KINDS, *WRAPPERS]), "datasets of your own need --trust-config"
         raise ConfigError(f"{where}: no dataset named {kind!r}", hint=f"{near} {own}" if "mean" in near else own)
-    pipeline = build_pipeline(split, name, trusted, key) if has_stages else AS_STORED
-    if kind not in KINDS:
-        dataset = to_dataset(own_listing(split.dataset, trusted or (), where), name, pipeline)
-        return replace(dataset, settings=split.dataset)
-    listing = KINDS[kind](settings, class_names(settings, where) or classes, where)
-    unknown = (one for one in arguments(settings) if one not in SETTINGS)
-    slips = [f"{kind} has no setting {one!r}; {suggestion(one, SETTINGS)}" for one in unknown]
-    listing = replace(listing, classes=listing.classes or names_of(kind), warnings=(*listing.warnings, *slips))
+    pipeline = AS_STORED
+    if has_stages:
+        written = tuple(split.dataset.get("pipeline") or ())
+        at = f"{name} pipeline" + (f" of {key}" if key else "")
+        stages = build_stages(written, where=at, trusted=trusted, places=split.places(key))
+        own_types = {one for one in (str(named(stage)["type"]) for stage in written) if not is_native(one)}
+        in_file, in_memory = (no_picture(written, own_types, in_memory=in_memory) for in_memory in (False, True))
+        pipeline = Pipeline(loader_of(written, at), stages, (in_file, in_memory), not_packed(written, own_types))
+    if kind in KINDS:
+        listing = KINDS[kind](settings, class_names(settings, where) or classes, where)
+        unknown = (one for one in arguments(settings) if one not in SETTINGS)
+        slips = [f"{kind} has no setting {one!r}; {suggestion(one, SETTINGS)}" for one in unknown]
+        listing = replace(listing, classes=listing.classes or names_of(kind), warnings=(*listing.warnings, *slips))
+    else:
+        listing = own_listing(split.dataset, trusted or (), where)
     dataset = to_dataset(listing, name, pipeline)
-    if settings.get("indices") is not None:
+    if kind in KINDS and settings.get("indices") is not None:
         dataset = select_indices(dataset, settings["indices"], where)
     return replace(dataset, settings=split.dataset)
-
-
-def build_pipeline(split: Split, name: str, trusted: Sequence[str] | None, key: str) -> Pipeline:
-    """The pipeline of the dataset under `key`, with errors that say where it is written."""
-    pipeline = tuple(split.dataset.get("pipeline") or ())
-    where = f"{name} pipeline" + (f" of {key}" if key else "")
-    stages = build_stages(pipeline, where=where, trusted=trusted, places=split.places(key))
-    own = {str(one["type"]) for one in map(named, pipeline) if not is_native(str(one["type"]))}
-    stops = (no_picture(pipeline, own, in_memory=False), no_picture(pipeline, own, in_memory=True))
-    return Pipeline(loader_of(pipeline, where), stages, stops, not_packed(pipeline, own))
 
 
 def class_names(settings: Settings, where: str) -> Classes:
@@ -152,24 +148,22 @@ LACKING: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """Wrapper -> the method that it calls of what it wraps, and the wrappers that have none in 1.x."""
 
 
-def open_wrapper(settings: Settings, open_one: Callable[[Settings, str], Dataset], where: str) -> Dataset:
-    """A dataset around one or several others, each of which `open_one` opens by its settings and its key."""
+def inner_datasets(settings: Settings, where: str) -> dict[str, Settings]:
+    """What a wrapper wraps, by the key that leads there; 0.x lets it be anything, which its bridge says."""
     kind = str(settings["type"])
-    wrap, needed = WRAPPERS[kind]
+    needed = {"ConcatDataset": ("datasets",), "RepeatDataset": ("dataset", "times")}.get(kind, ("dataset",))
     if absent := [key for key in needed if key not in settings]:
         raise ConfigError(f"{where}: {kind} needs the setting {absent[0]!r}")
     if kind == "ConcatDataset":
-        return wrap(
-            [open_one(one, f"datasets.{number}") for number, one in enumerate(settings["datasets"])], settings, where
-        )
+        return {f"datasets.{number}": one for number, one in enumerate(settings["datasets"])}
     inside, (method, without) = settings["dataset"], LACKING.get(kind, ("", ()))
     name = str(named(inside).get("type")) if isinstance(inside, Mapping) else ""
-    if name in without and not settings.get("around_any"):  # 0.x takes any, which its bridge says so
+    if name in without and not settings.get("around_any"):
         raise ConfigError(
             f"{where}: training stops here: {kind} around {name}, which has no {method}",
             hint=f"put {kind} inside {name}",
         )
-    return wrap([open_one(inside, "dataset")], settings, where)
+    return {"dataset": inside}
 
 
 def concatenate(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
@@ -237,13 +231,12 @@ def take_fold(parts: Sequence[Dataset], settings: Settings, where: str) -> Datas
     return select(dataset, order[first:last] if settings.get("test_mode") else order[:first] + order[last:])
 
 
-WRAPPERS: Mapping[str, tuple[Callable[[Sequence[Dataset], Settings, str], Dataset], tuple[str, ...]]] = {
-    "ConcatDataset": (concatenate, ("datasets",)),
-    "RepeatDataset": (repeat, ("dataset", "times")),
-    "ClassBalancedDataset": (balance_classes, ("dataset",)),
-    "KFoldDataset": (take_fold, ("dataset",)),
+WRAPPERS: Mapping[str, Callable[[Sequence[Dataset], Settings, str], Dataset]] = {
+    "ConcatDataset": concatenate,
+    "RepeatDataset": repeat,
+    "ClassBalancedDataset": balance_classes,
+    "KFoldDataset": take_fold,
 }
-"""What each wrapper makes of what it wraps, and the settings that it needs."""
 
 MIXINGS = ("Mixup", "CutMix", "ResizeMix")
 DEFAULT_SIZE = 16
