@@ -6,7 +6,6 @@ pickles: only arrays are taken from them, and nothing in them is run.
 
 import gzip
 import math
-import os
 import pickle
 import re
 import struct
@@ -86,16 +85,13 @@ def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
     split, is_21k = text(settings, "split", where), settings["type"] == "ImageNet21k"
     if is_21k and settings.get("multi_label"):
         raise ConfigError(f"{where}: training stops at multi_label=True, which ImageNet21k does not support")
-    if is_21k and split:
-        split_of(settings, where, "train")
     if not split:
         return custom(settings, classes, where)
-    if split not in SPLITS:
-        raise ConfigError(f"{where}: the split is train, val or test, not {split!r}", hint=suggestion(split, SPLITS))
+    split_of(settings, where, *(("train",) if is_21k else SPLITS))
     changed = {**settings, "data_prefix": settings.get("data_prefix") or split}
     if split == "test":
         changed["with_label"] = False
-    listed = os.path.join("meta", f"{split}.txt")  # noqa: PTH118
+    listed = f"meta/{split}.txt"
     if not settings.get("ann_file") and exists(join_path(text(settings, "data_root", where), listed)):
         changed["ann_file"] = listed
     return custom(changed, classes, where)
@@ -137,11 +133,9 @@ def objects(path: str, classes: Sequence[str]) -> tuple[tuple[int, ...], str]:
     return tuple(sorted(labels)), f"no such class: {', '.join(sorted(unknown))}" if unknown else ""
 
 
-Rows = Sequence[tuple[str, int]]
-"""Paths below the folder of the pictures, each with its label."""
-
-Contents = tuple[str, Rows, Sequence[str] | None]
-"""The folder of the pictures, the samples in it, and the names of the classes where the dataset's files hold them."""
+Contents = tuple[str, Sequence[tuple[str, int | str]], Sequence[str] | None]
+"""The folder of the pictures, the path of each below it with its label or the name of that, and the names of the classes
+where the dataset's files hold them."""
 
 
 def published(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -151,11 +145,15 @@ def published(settings: Settings, classes: Classes, where: str) -> Listing:
     folder, rows, names = read(root, split, settings, where)
     if not rows:
         raise DataError(f"{where}: its lists name no picture")
+    numbers = {name: number for number, name in enumerate(names or ())}
+    if unknown := [label for _, label in rows if isinstance(label, str) and label not in numbers]:
+        raise DataError(f"{where}: no class named {unknown[0]!r}", hint=suggestion(unknown[0], numbers))
+    labels = [numbers[label] if isinstance(label, str) else label for _, label in rows]
     names = classes or names
     return Listing(
         len(rows),
-        lambda index: Sample(join_path(folder, rows[index][0]), (rows[index][1],)),
-        tuple(names) if names is not None else None,
+        lambda index: Sample(join_path(folder, rows[index][0]), (labels[index],)),
+        None if names is None else tuple(names),
     )
 
 
@@ -171,15 +169,6 @@ def table(path: str, *kinds: Callable[[str], Any], heading: int = 0) -> list[tup
             wanted = " ".join("NUMBER" if kind is int else "TEXT" for kind in kinds)
             raise DataError(f"{path}:{number}: not of the form {wanted}: {line.strip()[:60]!r}") from error
     return rows
-
-
-def numbered(samples: Sequence[tuple[str, str]], names: Sequence[str], path: str) -> Rows:
-    """The numbers of the samples' classes; `path` is the list that must hold their names."""
-    numbers = {name: number for number, name in enumerate(names)}
-    for _, name in samples:
-        if name not in numbers:
-            raise DataError(f"{path}: no class named {name!r}", hint=suggestion(name, names))
-    return [(file, numbers[name]) for file, name in samples]
 
 
 def listed_names(path: str, settings: Settings) -> Sequence[str]:
@@ -210,18 +199,16 @@ def caltech101(root: str, split: str, settings: Settings, where: str) -> Content
 
 def food101(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Food-101: the folder is the class, and `meta/classes.txt` numbers them."""
-    path = join_path(root, "meta/classes.txt")
-    names, listed = listed_names(path, settings), table(join_path(root, f"meta/{split}.txt"), str)
-    samples = [(f"{name}.jpg", name.partition("/")[0]) for (name,) in listed]
-    return join_path(root, "images"), numbered(samples, names, path), names
+    listed = table(join_path(root, f"meta/{split}.txt"), str)
+    rows = [(f"{name}.jpg", name.partition("/")[0]) for (name,) in listed]
+    return join_path(root, "images"), rows, listed_names(join_path(root, "meta/classes.txt"), settings)
 
 
 def aircraft(root: str, split: str, settings: Settings, where: str) -> Contents:
     """FGVC-Aircraft: one list per split with `number variant` lines."""
-    path = join_path(root, "data/variants.txt")
-    names, listed = listed_names(path, settings), table(join_path(root, f"data/images_variant_{split}.txt"), str, str)
-    samples = [(f"{number}.jpg", variant) for number, variant in listed]
-    return join_path(root, "data/images"), numbered(samples, names, path), names
+    listed = table(join_path(root, f"data/images_variant_{split}.txt"), str, str)
+    rows = [(f"{number}.jpg", variant) for number, variant in listed]
+    return join_path(root, "data/images"), rows, listed_names(join_path(root, "data/variants.txt"), settings)
 
 
 def pets(root: str, split: str, settings: Settings, where: str) -> Contents:
@@ -232,20 +219,19 @@ def pets(root: str, split: str, settings: Settings, where: str) -> Contents:
 
 def sun397(root: str, split: str, settings: Settings, where: str) -> Contents:
     """SUN397: the first partition of ten; a class may lie two folders deep."""
-    path, part = join_path(root, "Partitions/ClassName.txt"), "Training" if split == "train" else "Testing"
-    names = [re.sub(r"^/?./", "", name).replace("/", "_") for name in listed_names(path, settings)]
-    listed = [name.strip("/") for (name,) in table(join_path(root, f"Partitions/{part}_01.txt"), str)]
-    samples = [(name, "_".join(name.split("/")[1:-1])) for name in listed]
-    return join_path(root, "SUN397"), numbered(samples, names, path), names
+    names = listed_names(join_path(root, "Partitions/ClassName.txt"), settings)
+    listed = table(join_path(root, f"Partitions/{'Training' if split == 'train' else 'Testing'}_01.txt"), str)
+    paths = [name.strip("/") for (name,) in listed]
+    rows = [(path, "_".join(path.split("/")[1:-1])) for path in paths]
+    return join_path(root, "SUN397"), rows, [re.sub(r"^/?./", "", name).replace("/", "_") for name in names]
 
 
 def inshop(root: str, split: str, settings: Settings, where: str) -> Contents:
     """DeepFashion In-shop: `path item split` lines below two lines of heading; an item is a class, of its own split."""
     path = join_path(root, text(settings, "ann_file", where) or "Eval/list_eval_partition.txt")
-    samples = [(name, item) for name, item, part in table(path, str, str, str, heading=2) if part == split]
-    items = list(dict.fromkeys(item for _, item in samples))
+    rows = [(name, item) for name, item, part in table(path, str, str, str, heading=2) if part == split]
     folder = join_path(root, text(settings, "data_prefix", where) or "Img")
-    return folder, numbered(samples, items, path), items
+    return folder, rows, list(dict.fromkeys(item for _, item in rows))
 
 
 @contextmanager
@@ -380,13 +366,8 @@ def in_memory(pictures: Pixels, labels: list[int], classes: Classes, encoding: E
     """Arrays as a listing; a picture is copied when it is taken, so that nobody changes the dataset."""
     if len(pictures) != len(labels):
         raise DataError(f"{len(pictures)} pictures, but {len(labels)} labels")
-    return Listing(
-        length=len(labels),
-        sample=lambda index: Sample(None, (labels[index],)),
-        classes=classes,
-        picture=lambda index: pictures[index].copy(),
-        encoding=encoding,
-    )
+    samples = [Sample(None, (label,)) for label in labels]
+    return Listing(len(labels), samples.__getitem__, classes, (), lambda index: pictures[index].copy(), encoding)
 
 
 KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
