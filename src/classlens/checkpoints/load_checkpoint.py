@@ -156,11 +156,7 @@ class Weights:
 
 
 def load_checkpoint(network: nn.Module, address: str, *, trust: bool = False) -> tuple[str, ...] | None:
-    """Put the weights at `address` (a path, an https URL or `package:NAME/PATH`) into the network.
-
-    Returns:
-        The class names in the file, if there are any.
-    """
+    """Put the weights at `address` (a path, an https URL or `package:NAME/PATH`) into the network; their class names."""
     path = find_checkpoint(address)
     weights = read_weights(path, trust=trust)
     fit_weights(network, match_names(weights.tensors, network.state_dict()), where=path)

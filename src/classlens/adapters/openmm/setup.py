@@ -99,11 +99,7 @@ NEW_SECTIONS = (
 
 
 def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
-    """The training setup that `config`, read from `path`, describes.
-
-    Raises:
-        ConfigError: a section is not of the form that its generation gives it.
-    """
+    """The training setup that `config`, read from `path`, describes."""
     is_old = bool(OLD_KEYS & config.keys()) and not NEW_KEYS & config.keys()
     for key in OLD_SECTIONS if is_old else NEW_SECTIONS:
         if not isinstance(config.get(key), Mapping | None):
