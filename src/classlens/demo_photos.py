@@ -30,24 +30,22 @@ CLASSES: Mapping[str, str] = {
 CROPS: Mapping[str, int] = {"train": 32, "val": 6}
 """Samples per class and split."""
 
-OWN_NAME = re.compile(r"photo_\d\d\.jpg")
 COMPLETE = ".complete-1"
 """Written last. A folder without it was interrupted, or made by another version, and is made again."""
+
+OURS = re.compile(rf"(?:{'|'.join(CROPS)})/(?:{'|'.join(CLASSES)})/photo_\d\d\.jpg|\.complete-.*")
+"""What the demo writes into its folder."""
 
 
 def make_photos(folder: Path) -> Path:
     """Fill `folder` with `train/CLASS/photo_NN.jpg` and `val/CLASS/photo_NN.jpg`; return it."""
     if (folder / COMPLETE).is_file():
         return folder
-    places = {folder / split / name for split in CROPS for name in CLASSES}
     with writing(folder):
         for path in folder.rglob("*"):
-            is_ours = path.parent in places and OWN_NAME.fullmatch(path.name)
-            if not (path.is_dir() or is_ours or path.name.startswith(".complete-")):
-                raise DataError(
-                    f"{folder} is there already, and {path.name} in it is not the demo's",
-                    hint="choose another --output-dir",
-                )
+            if not path.is_dir() and not OURS.fullmatch(path.relative_to(folder).as_posix()):
+                what = f"{folder} is there already, and {path.name} in it is not the demo's"
+                raise DataError(what, hint="choose another --output-dir")
         folder.parent.mkdir(parents=True, exist_ok=True)
         # It is filled beside its place and moved there in one go, so that nobody sees half of it.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:

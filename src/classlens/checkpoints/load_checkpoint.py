@@ -27,7 +27,7 @@ from classlens.checkpoints.download import find_checkpoint
 from classlens.errors import DataError, MissingDependency, first_line
 from classlens.sharing import unwarned
 
-KNOWN_SHA256: Mapping[str, str] = {
+KNOWN_SHA256 = {
     "efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 }
 """Weights that must be byte for byte what they were when this was written, by file name."""
@@ -81,9 +81,7 @@ def unpickle(path: Path, *, trust: bool) -> object:
             with safe_globals([(STAND_INS.get(name, Inert), name) for name in names]):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
-        raise DataError(
-            f"{path} needs a package that is not installed: {error}", hint=f"pip install {error.name}"
-        ) from error
+        raise DataError(f"{path} needs another package: {error}", hint=f"pip install {error.name}") from error
     except UnpicklingError as error:
         if wanted := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
             raise refusal(path, wanted[1]) from error

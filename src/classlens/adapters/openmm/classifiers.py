@@ -38,15 +38,10 @@ from classlens.zoo.units import plain_type
 
 log = logging.getLogger(__name__)
 
-USUAL_PIPELINE: tuple[Settings, ...] = (
-    {"type": "ResizeEdge", "scale": 256, "edge": "short"},
-    {"type": "CenterCrop", "crop_size": 224},
-)
+USUAL_PIPELINE = ({"type": "ResizeEdge", "scale": 256, "edge": "short"}, {"type": "CenterCrop", "crop_size": 224})
 """For configs without a test pipeline: the most frequent one."""
 
-NO_PIPELINE = (
-    "the config has no test pipeline: pictures are fed with their short side at 256, the middle 224 x 224 of them"
-)
+NO_PIPELINE = "the config has no test pipeline: the middle 224 x 224 are fed of pictures with their short side at 256"
 
 PROBE = Image(np.zeros((512, 512, 3), np.uint8))
 """A picture that shows to which size a pipeline brings pictures."""
@@ -151,15 +146,16 @@ def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
     They are those of the checkpoint, else those that the config spells out, else those that its dataset has wherever
     its files are. But configs of ImageNet are also trained on part of it: its names need a network of 1000 classes.
     """
-    from classlens.adapters.openmm import datasets  # needed for few checkpoints, and not light
-
     names = weights.classes
-    for name, split in setup.splits.items():
-        settings = named(split.dataset)
-        known = names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None
-        with suppress(DataError):  # a file of names that is not on this machine
-            names = names or datasets.class_names(settings, f"{name} dataset") or known
-    names = names or setup.classes
+    if not names:
+        from classlens.adapters.openmm import datasets  # not light
+
+        for name, split in setup.splits.items():
+            settings = named(split.dataset)
+            known = names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None
+            with suppress(DataError):  # a file of names that is not on this machine
+                names = names or datasets.class_names(settings, f"{name} dataset") or known
+        names = names or setup.classes
     parts = [(setup.model or {}).get(part) or {} for part in ("head", "backbone")]  # the latter in VGG and LeNet5
     counts = [part.get("num_classes") for part in parts]
     count = next((count for count in counts if isinstance(count, int) and count > 0), 0)

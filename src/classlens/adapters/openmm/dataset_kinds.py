@@ -242,9 +242,7 @@ def matlab(path: str) -> Iterator[Mapping[str, Any]]:
     except ModuleNotFoundError as error:
         raise MissingDependency("scipy", extra="mat") from error
     try:
-        variables = loadmat(path, simplify_cells=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+        variables = loadmat(BytesIO(read_bytes(path)), simplify_cells=True)
     except (OSError, ValueError, TypeError, NotImplementedError) as error:
         raise DataError(f"{path}: not a MATLAB file: {str(error).splitlines()[0].lower()}") from error
     try:
@@ -275,7 +273,7 @@ def flowers102(root: str, split: str, settings: Settings, where: str) -> Content
 def cars(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Stanford Cars: one MATLAB file for both splits, or the devkit with one for each."""
     path, folder, testing = join_path(root, "cars_annos.mat"), root, split == "test"
-    if not Path(path).exists():
+    if not exists(path):
         listed = "cars_test_annos_withlabels" if testing else "cars_train_annos"
         path, folder = join_path(root, f"devkit/{listed}.mat"), join_path(root, f"cars_{split}")
     with matlab(path) as variables:

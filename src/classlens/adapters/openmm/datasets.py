@@ -284,14 +284,15 @@ def mixings_of(settings: Settings) -> tuple[Mixing, ...]:
             raise ConfigError(f"no batch augmentation named {kind!r}", hint=suggestion(kind, MIXINGS))
         if not one.get("alpha"):
             raise ConfigError(f"{kind} needs an alpha above 0")
-        mixing = Mixing(
-            kind=kind,  # type: ignore[arg-type]
-            alpha=float(one["alpha"]),
-            probability=float(chance),
-            within=(float(within[0]), float(within[1])) if within else None,
-            corrected=bool(one.get("correct_lam", True)),
-            low=float(one.get("lam_min", 0.1)),
-            high=float(one.get("lam_max", 0.8)),
+        mixings.append(
+            Mixing(
+                kind=kind,  # type: ignore[arg-type]
+                alpha=float(one["alpha"]),
+                probability=float(chance),
+                within=(float(within[0]), float(within[1])) if within else None,
+                corrected=bool(one.get("correct_lam", True)),
+                low=float(one.get("lam_min", 0.1)),
+                high=float(one.get("lam_max", 0.8)),
+            )
         )
-        mixings.append(mixing)
     return tuple(mixings)

@@ -195,12 +195,9 @@ def pad(old: Settings) -> dict[str, Any]:
 
 
 def policies(old: Settings) -> dict[str, Any]:
-    """0.x hands `hparams` to the operations; 1.x reads them and leaves them lying.
-
-    The levels of RandAugment count up to 30 by default, to 10 in 1.x.
-    """
+    """0.x hands `hparams` to the operations; 1.x reads them and leaves them lying."""
     shared = old.get("hparams")
-    if old["type"] == "RandAugment":
+    if old["type"] == "RandAugment":  # levels count up to 30 by default, to 10 in 1.x
         return {"total_level": 30, **old, "policies": [operation(row, shared) for row in old["policies"]]}
     return {"type": "AutoAugment", "policies": [[operation(row, shared) for row in rows] for rows in old["policies"]]}
 
@@ -292,12 +289,7 @@ def translate_batch_augments(old: Settings) -> dict[str, Any]:
     """`BatchMixup(alpha, num_classes, prob)` is `Mixup(alpha)`; the probabilities lie beside them in 1.x."""
     augments = old.get("augments") or []
     augments = [augments] if isinstance(augments, Mapping) else augments
-    augments = [one for one in augments if one.get("type") != "Identity"]
-    kinds = [str(one.get("type")) for one in augments]
-    return {
-        "augments": [
-            {**rename(one, {}, "prob", "num_classes"), "type": BATCH_AUGMENTS.get(kind, kind)}
-            for one, kind in zip(augments, kinds, strict=True)
-        ],
-        "probs": [float(one.get("prob", 1.0)) for one in augments],
-    }
+    augments = [{**one, "type": str(one.get("type"))} for one in augments if one.get("type") != "Identity"]
+    new = [rename(one, {}, "prob", "num_classes") for one in augments]
+    new = [{**one, "type": BATCH_AUGMENTS.get(one["type"], one["type"])} for one in new]
+    return {"augments": new, "probs": [float(one.get("prob", 1.0)) for one in augments]}
