@@ -56,9 +56,8 @@ TWICE = {"Normalize": ["formats", "mixing"]}
 SMALL = {
     "arrays": "array types that cost nothing until they are checked",
     "config": "the thinnest command: all its work is `write_config`",
-    "settings": "what configs and networks have in common, below both",
     "sharing": "one lock on the ground floor",
-    "sources": "the thinnest command: all its work is in `source_list`",
+    "sources": "the thinnest command: all its work is in `adapters`",
 }
 """Modules under 40 lines, and why each stands alone."""
 

@@ -45,6 +45,12 @@ def letters_of(name: str) -> str:
     return re.sub(r"[\W_]", "", name).casefold()
 
 
+def join_first(names: Sequence[str], number: int = 5, between: str = ", ") -> str:
+    """The first of many names, and how many there are more."""
+    more = f" and {len(names) - number} more" if len(names) > number else ""
+    return between.join(names[:number]) + more
+
+
 def split_among(folders: Mapping[str, bool], split: str, where: str) -> str | None:
     """The folder of a split. `folders` are those with pictures, and say whether the pictures lie in folders once more.
 

@@ -29,11 +29,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Stage:
-    """One transform of the pipeline, by the name its framework gives it.
+    """One transform of the pipeline, by the name its framework gives it, with its arguments as configured.
 
     `apply` gets a generator of its own for this sample and stage. Stages of frameworks that draw from the global
-    generators ignore it and say so in `draws_globally`: `trace` then seeds those too. `settings` are the stage's
-    arguments as configured.
+    generators ignore it and say so in `draws_globally`: `trace` then seeds those too.
     """
 
     name: str
@@ -129,7 +128,6 @@ class Dataset:
     takes_transforms: bool = False
 
     def pipeline(self, index: int) -> tuple[Stage, ...]:
-        """The stages of one sample."""
         return self.stages_of(index) if self.stages_of else self.stages
 
     def __repr__(self) -> str:
@@ -138,14 +136,14 @@ class Dataset:
         return f"<Dataset {self.name}: {self.length:,} samples{classes}: {stages}>"
 
     def class_names(self, index: int) -> tuple[str, ...]:
-        """The names of the labels of a sample; a label without a name is its number, marked where it has no class.
-
-        A negative label is never counted from the end: that would name the wrong class.
-        """
+        """The names of the labels of a sample."""
         return tuple(map(self.class_name, self.sample(index).labels))
 
     def class_name(self, label: Label) -> str:
-        """The name of a label."""
+        """The name of a label; one without a name is its number, marked where it has no class.
+
+        A negative label is never counted from the end: that would name the wrong class.
+        """
         if self.classes is None or isinstance(label, str):
             return str(label)
         return self.classes[label] if 0 <= label < len(self.classes) else f"{label} (no such class)"

@@ -20,7 +20,7 @@ from classlens.dataset.batch import Batch, mix
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.selection import given, of_classes, shuffled, spread
-from classlens.dataset.statistics import Found, Measured, Survey, find, measured, shared, summed
+from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
@@ -320,18 +320,16 @@ def show_batches(
         yield row
 
 
-def load_to_measure(dataset: Dataset, index: int, seed: int) -> Callable[[], Measured]:
+def load_to_measure(dataset: Dataset, index: int, seed: int) -> Callable[[], Measurement]:
     """A loaded sample, or what is wrong with it; what is returned measures it."""
     try:
-        loaded = find(dataset, index)
+        return measure(dataset, index)
     except BAD_SAMPLE as error:
-        reason = describe_failure(dataset, index, seed, error).error
-        loaded = Found(index, dataset.class_names(index), error=reason)
-    return partial(measured, loaded)
+        return partial(measure_nothing, dataset, describe_failure(dataset, index, seed, error))
 
 
-def measure_nothing(dataset: Dataset, row: SampleResult) -> Measured:
-    return Measured(row.index, row.class_names, error=row.error)
+def measure_nothing(dataset: Dataset, row: SampleResult) -> Measurement:
+    return Measurement(row.index, row.class_names, row.error)
 
 
 MEASURE = Job(load_to_measure, measure_nothing)
@@ -342,7 +340,7 @@ def survey_samples(
 ) -> Iterator[Survey]:
     """Numbers about the samples; if they are all of the dataset, also which ones are in another split, too."""
     dataset = run.dataset
-    survey = summed(run.work(MEASURE, ((index, 0) for index in indices), len(indices), dataset, spec))
+    survey = add_up(dataset, run.work(MEASURE, ((index, 0) for index in indices), len(indices), dataset, spec))
     run.bad = len(survey.bad)
     in_splits: dict[str, tuple[tuple[int, int], ...] | str] = {}
     is_whole = len(indices) == dataset.length
@@ -363,15 +361,8 @@ def survey_samples(
         else:
             samples = ((index, 0) for index in range(other.length))
             results = run.work(MEASURE, samples, other.length, other, replace(spec, phase=phase))
-            in_splits[phase] = shared(survey, results)
-    yield replace(
-        survey,
-        dataset=dataset.name,
-        length=dataset.length,
-        classes=dataset.classes or (),
-        in_splits=in_splits,
-        warnings=dataset.warnings,
-    )
+            in_splits[phase] = pairs_with_same_pixels(survey, results)
+    yield replace(survey, in_splits=in_splits)
 
 
 def is_same(dataset: Dataset, other: Dataset) -> bool:

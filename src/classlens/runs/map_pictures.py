@@ -16,8 +16,7 @@ from classlens.cam.methods import METHODS
 from classlens.cam.model_state import place
 from classlens.cam.saliency import Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
-from classlens.dataset.decode import read_image
-from classlens.dataset.decoder_warnings import DAMAGED, capture_stderr, damage
+from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError
 from classlens.figures.overlay import draw_maps, save_maps
 from classlens.image import Image
@@ -96,10 +95,10 @@ def read_portions(plan: MapPlan, bad: list[BadPicture]) -> Iterator[dict[Path, I
         portion: dict[Path, Image] = {}
         for path in plan.pictures[start : start + plan.at_once]:
             try:
-                with capture_stderr() as lines:
+                with capture_damage() as complaints:
                     portion[path] = read_image(path)
-                if complaint := damage(lines):
-                    bad.append(BadPicture(path, f"{path}: {DAMAGED}{complaint}", readable=True))
+                if complaints:
+                    bad.append(BadPicture(path, f"{path}: {DAMAGED}{complaints[0]}", readable=True))
             except DataError as error:
                 failed = failed or error
                 bad.append(BadPicture(path, str(error)))

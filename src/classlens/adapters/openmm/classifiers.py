@@ -24,7 +24,7 @@ from classlens.adapters.openmm.parameter_groups import Parameter
 from classlens.adapters.openmm.setup import Setup, names_of
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
 from classlens.adapters.openmm.stages.transform import named
-from classlens.adapters.test_transform import check_channels, grey_scores, read_grey, takes_grey
+from classlens.adapters.test_transform import grey_scores, read_grey, takes_grey
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
@@ -70,8 +70,8 @@ def open_classifier(
     pipeline = next(filter(None, pipelines), USUAL_PIPELINE)
     prepare = test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
     backbone = (setup.model or {}).get("backbone") or {}
-    check_channels(backbone.get("in_channels", 3), f"the backbone of {setup.path.name}")
-    grey, built = takes_grey(network), network.get_submodule("backbone")
+    grey = takes_grey(network, backbone.get("in_channels"), f"the backbone of {setup.path.name}")
+    built = network.get_submodule("backbone")
     layer = getattr(built, "default_layer", None)
     tokens = getattr(built, "extra_tokens", getattr(built, "num_extra_tokens", None))  # the latter in mmpretrain's
     return Classifier(
@@ -187,7 +187,7 @@ class UpstreamClassifier(nn.Module):
         return torch.stack(list(scores)).sum(0) if isinstance(scores, tuple | list) else scores
 
 
-def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Module:
+def build_upstream(model: Settings, part: str, known: Iterable[str]) -> nn.Module:
     """Have mmpretrain build the whole model, because nobody here builds its `part`."""
     name = model[part]["type"] if part in model else model["type"]
     if find_spec("mmpretrain") is None:

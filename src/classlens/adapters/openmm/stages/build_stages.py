@@ -28,7 +28,7 @@ from classlens.adapters.openmm.stages.transform import (
 )
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.dataset.loading import LoadImageFromFile
+from classlens.dataset.listing import LoadImageFromFile
 from classlens.dataset.state import State
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, suggestion
