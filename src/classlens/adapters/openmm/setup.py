@@ -103,7 +103,10 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
     is_old = bool(OLD_KEYS & config.keys()) and not NEW_KEYS & config.keys()
     for key in OLD_SECTIONS if is_old else NEW_SECTIONS:
         if not isinstance(config.get(key), Mapping | None):
-            raise not_a_dict(config, key, config[key], path)
+            raise ConfigError(
+                f"{place(config, key) or path}: `{key}` is of type {type(config[key]).__name__}, not dict",
+                hint=f"write {key} = dict(...)",
+            )
     splits = read_splits(config, path, is_old=is_old)
     model = config.get("model") or {}
     preprocessing = model.get("data_preprocessor") or config.get("data_preprocessor")
@@ -143,13 +146,6 @@ def place(config: Mapping[str, Any], key: str) -> str:
     return f"{file if near.startswith('..') else near}:{line}"
 
 
-def not_a_dict(config: Mapping[str, Any], key: str, value: object, path: Path) -> ConfigError:
-    return ConfigError(
-        f"{place(config, key) or path}: `{key}` is of type {type(value).__name__}, not dict",
-        hint=f"write {key.rpartition('.')[2]} = dict(...)",
-    )
-
-
 def read_splits(config: Mapping[str, Any], path: Path, *, is_old: bool) -> dict[str, Split]:
     """The splits: one dataloader each in 1.x; in 0.x one dict for all, with settings of the loaders beside the datasets."""
     splits, data = {}, config.get("data") or {}
@@ -166,7 +162,8 @@ def read_splits(config: Mapping[str, Any], path: Path, *, is_old: bool) -> dict[
         if is_old and isinstance(dataset, list | tuple):
             dataset = {"type": "ConcatDataset", "datasets": list(dataset)}
         if not isinstance(dataset, Mapping):
-            raise not_a_dict(config, key, dataset, path)
+            where = place(config, key) or path
+            raise ConfigError(f"{where}: `{key}` is of type {type(dataset).__name__}, not dict")
         splits[name] = Split(
             dataset=mmcls_0x.translate_dataset(dataset, tested=name != "train") if is_old else dataset,
             batch_size=loader.get("samples_per_gpu" if is_old else "batch_size"),
