@@ -151,8 +151,8 @@ def fetch(url: str, name: str, part: BufferedRandom, largest: int) -> None:
 
     What can be checked are the first digits of the sha256, which OpenMMLab and others write into names.
     """
-    written = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$", name)
-    digest = written[1] if written else ""
+    match = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$", name)
+    digest = match[1] if match else ""
     try:
         if digest and part.seek(0, os.SEEK_END):
             receive(url, name, part, largest)

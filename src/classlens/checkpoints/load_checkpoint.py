@@ -83,8 +83,8 @@ def unpickle(path: Path, *, trust: bool) -> object:
     except ImportError as error:
         raise DataError(f"{path} needs another package: {error}", hint=f"pip install {error.name}") from error
     except UnpicklingError as error:
-        if wanted := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
-            raise refusal(path, wanted[1]) from error
+        if match := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
+            raise refusal(path, match[1]) from error
         last = str(error).strip().splitlines()[-1:]
         raise DataError(f"{path} was refused: it is no checkpoint, or a damaged one", hint="".join(last)) from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
@@ -217,15 +217,15 @@ def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> d
 
     One prefix, any number of steps long, is taken off or put in front: that with which most names match.
     """
-    wanted, own, best = plain_names(slots), plain_names(tensors), []
-    for long, short in ((own, wanted), (wanted, own)):
+    slot_names, own, best = plain_names(slots), plain_names(tensors), []
+    for long, short in ((own, slot_names), (slot_names, own)):
         starts = ((name, start.end()) for name in long for start in re.finditer(r"^|\.", name))
         votes = Counter(name[:end] for name, end in starts if name[end:] in short)
         best.append(max(((count, -len(prefix), prefix) for prefix, count in votes.items()), default=(0, 0, "")))
     (matches_off, _, off), (matches_on, _, on) = best
     named = {name.removeprefix(off) if matches_off >= matches_on else on + name: old for name, old in own.items()}
     named = named if len(named) == len(own) else own  # two that would become one stay as they are
-    return {wanted.get(name, name): tensors[old] for name, old in named.items()}
+    return {slot_names.get(name, name): tensors[old] for name, old in named.items()}
 
 
 def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) -> str:

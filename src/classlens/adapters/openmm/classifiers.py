@@ -248,14 +248,14 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: st
     old, new = "backbone.norm.", "backbone.norm3."
     if f"{old}weight" not in slots and f"{new}weight" in slots and f"{new}weight" not in tensors:
         tensors = {name.replace(old, new, 1) if name.startswith(old) else name: one for name, one in tensors.items()}
-    name, backbone = "backbone.pos_embed", network.get_submodule("backbone")
-    table, slot, grid = tensors.get(name), slots.get(name), getattr(backbone, "grid", None)
+    positions, backbone = "backbone.pos_embed", network.get_submodule("backbone")
+    table, slot, grid = tensors.get(positions), slots.get(positions), getattr(backbone, "grid", None)
     if grid and table is not None and slot is not None and table.ndim == slot.ndim and table.shape != slot.shape:
         extra = getattr(backbone, "placed", 0)
         side = isqrt(max(table.shape[1] - extra, 0))
         if side * side + extra == table.shape[1]:  # those of a square picture
             log.warning("position embeddings of %d x %d patches were resized to %d x %d", side, side, *grid)
-            tensors[name] = interpolate_positions(table, grid, extra=extra, before=(side, side))
+            tensors[positions] = interpolate_positions(table, grid, extra=extra, before=(side, side))
     computed = {name: slot for name, slot in slots.items() if name.endswith(COMPUTED)}
     fit_weights(network, {**computed, **tensors}, where=where, cause=usual_cause)
 

@@ -53,9 +53,9 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
     """
     labelled, known = bool(settings.get("with_label", True)), names_of(settings["type"])
     folder = picture_folder(settings, where, "img_path", "root")
-    if listed := text(settings, "ann_file", where):
-        listed = join_path(text(settings, "data_root", where), listed)
-        return list_annotations(listed, folder, classes or known, labelled=labelled)
+    if ann_file := text(settings, "ann_file", where):
+        path = join_path(text(settings, "data_root", where), ann_file)
+        return list_annotations(path, folder, classes or known, labelled=labelled)
     if not folder:
         raise ConfigError(f"{where}: one of data_root, data_prefix and ann_file must be given")
     if is_archive(folder) or is_remote(folder):
@@ -88,13 +88,13 @@ def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
     if not split:
         return custom(settings, classes, where)
     split_of(settings, where, *(("train",) if is_21k else SPLITS))
-    changed = {**settings, "data_prefix": settings.get("data_prefix") or split}
+    split_settings = {**settings, "data_prefix": settings.get("data_prefix") or split}
     if split == "test":
-        changed["with_label"] = False
-    listed = f"meta/{split}.txt"
-    if not settings.get("ann_file") and exists(join_path(text(settings, "data_root", where), listed)):
-        changed["ann_file"] = listed
-    return custom(changed, classes, where)
+        split_settings["with_label"] = False
+    ann_file = f"meta/{split}.txt"
+    if not settings.get("ann_file") and exists(join_path(text(settings, "data_root", where), ann_file)):
+        split_settings["ann_file"] = ann_file
+    return custom(split_settings, classes, where)
 
 
 def voc(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -166,8 +166,8 @@ def table(path: str, *kinds: Callable[[str], Any], heading: int = 0) -> list[tup
             if columns:
                 rows.append(tuple(kind(column) for kind, column in zip(kinds, columns, strict=True)))
         except ValueError as error:
-            wanted = " ".join("NUMBER" if kind is int else "TEXT" for kind in kinds)
-            raise DataError(f"{path}:{number}: not of the form {wanted}: {line.strip()[:60]!r}") from error
+            form = " ".join("NUMBER" if kind is int else "TEXT" for kind in kinds)
+            raise DataError(f"{path}:{number}: not of the form {form}: {line.strip()[:60]!r}") from error
     return rows
 
 
@@ -187,8 +187,8 @@ def cub(root: str, split: str, settings: Settings, where: str) -> Contents:
     )
     if not names.keys() == labels.keys() == training.keys():
         raise DataError(f"{where}: {', '.join(lists.values())} name different pictures")
-    chosen = [number for number in names if (training[number] == 1) == (split == "train")]
-    rows = [(names[number], labels[number] - 1) for number in chosen]
+    of_split = [number for number in names if (training[number] == 1) == (split == "train")]
+    rows = [(names[number], labels[number] - 1) for number in of_split]
     return join_path(root, text(settings, "data_prefix", where) or "images"), rows, None
 
 
@@ -199,29 +199,29 @@ def caltech101(root: str, split: str, settings: Settings, where: str) -> Content
 
 def food101(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Food-101: the folder is the class, and `meta/classes.txt` numbers them."""
-    listed = table(join_path(root, f"meta/{split}.txt"), str)
-    rows = [(f"{name}.jpg", name.partition("/")[0]) for (name,) in listed]
+    lines = table(join_path(root, f"meta/{split}.txt"), str)
+    rows = [(f"{name}.jpg", name.partition("/")[0]) for (name,) in lines]
     return join_path(root, "images"), rows, listed_names(join_path(root, "meta/classes.txt"), settings)
 
 
 def aircraft(root: str, split: str, settings: Settings, where: str) -> Contents:
     """FGVC-Aircraft: one list per split with `number variant` lines."""
-    listed = table(join_path(root, f"data/images_variant_{split}.txt"), str, str)
-    rows = [(f"{number}.jpg", variant) for number, variant in listed]
+    lines = table(join_path(root, f"data/images_variant_{split}.txt"), str, str)
+    rows = [(f"{number}.jpg", variant) for number, variant in lines]
     return join_path(root, "data/images"), rows, listed_names(join_path(root, "data/variants.txt"), settings)
 
 
 def pets(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Oxford-IIIT Pet: `name class species breed` lines."""
-    listed = table(join_path(root, f"annotations/{split}.txt"), str, int, str)
-    return join_path(root, "images"), [(f"{name}.jpg", label - 1) for name, label, _ in listed], None
+    lines = table(join_path(root, f"annotations/{split}.txt"), str, int, str)
+    return join_path(root, "images"), [(f"{name}.jpg", label - 1) for name, label, _ in lines], None
 
 
 def sun397(root: str, split: str, settings: Settings, where: str) -> Contents:
     """SUN397: the first partition of ten; a class may lie two folders deep."""
     names = listed_names(join_path(root, "Partitions/ClassName.txt"), settings)
-    listed = table(join_path(root, f"Partitions/{'Training' if split == 'train' else 'Testing'}_01.txt"), str)
-    paths = [name.strip("/") for (name,) in listed]
+    lines = table(join_path(root, f"Partitions/{'Training' if split == 'train' else 'Testing'}_01.txt"), str)
+    paths = [name.strip("/") for (name,) in lines]
     rows = [(path, "_".join(path.split("/")[1:-1])) for path in paths]
     return join_path(root, "SUN397"), rows, [re.sub(r"^/?./", "", name).replace("/", "_") for name in names]
 
@@ -253,11 +253,11 @@ def matlab(path: str) -> Iterator[Mapping[str, Any]]:
 
 def dtd(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Describable Textures: `imdb/imdb.mat` holds names, classes and splits."""
-    wanted = {"train": (1,), "val": (2,), "trainval": (1, 2), "test": (3,)}[split]
+    parts = {"train": (1,), "val": (2,), "trainval": (1, 2), "test": (3,)}[split]
     with matlab(join_path(root, "imdb/imdb.mat")) as variables:
         images = variables["images"]
         columns = zip(images["name"], images["class"], images["set"], strict=True)
-        rows = [(str(name), int(label) - 1) for name, label, part in columns if part in wanted]
+        rows = [(str(name), int(label) - 1) for name, label, part in columns if part in parts]
     return join_path(root, "images"), rows, None
 
 
@@ -265,8 +265,8 @@ def flowers102(root: str, split: str, settings: Settings, where: str) -> Content
     """Oxford 102 Flowers: labels in one MATLAB file, the numbers of every split in another; no names."""
     keys = {"train": ("trnid",), "val": ("valid",), "test": ("tstid",), "trainval": ("trnid", "valid")}[split]
     with matlab(join_path(root, "imagelabels.mat")) as labels, matlab(join_path(root, "setid.mat")) as numbers:
-        chosen = [int(number) for key in keys for number in numbers[key]]
-        rows = [(f"image_{number:05d}.jpg", int(labels["labels"][number - 1]) - 1) for number in chosen]
+        of_split = [int(number) for key in keys for number in numbers[key]]
+        rows = [(f"image_{number:05d}.jpg", int(labels["labels"][number - 1]) - 1) for number in of_split]
     return join_path(root, "jpg"), rows, None
 
 
@@ -274,8 +274,8 @@ def cars(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Stanford Cars: one MATLAB file for both splits, or the devkit with one for each."""
     path, folder, testing = join_path(root, "cars_annos.mat"), root, split == "test"
     if not exists(path):
-        listed = "cars_test_annos_withlabels" if testing else "cars_train_annos"
-        path, folder = join_path(root, f"devkit/{listed}.mat"), join_path(root, f"cars_{split}")
+        annotations = "cars_test_annos_withlabels" if testing else "cars_train_annos"
+        path, folder = join_path(root, f"devkit/{annotations}.mat"), join_path(root, f"cars_{split}")
     with matlab(path) as variables:
         entries = [one for one in variables["annotations"] if bool(one.get("test", testing)) == testing]
         key = "relative_im_path" if entries and "relative_im_path" in entries[0] else "fname"
@@ -325,9 +325,9 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
         batches = [f"data_batch_{number}" for number in range(1, 6)] if split == "train" else ["test_batch"]
     else:
         folder, batches = join_path(folder, "cifar-100-python"), [split]
-    packed = [BytesIO(read_bytes(join_path(folder, batch))) for batch in batches]
+    files = [BytesIO(read_bytes(join_path(folder, batch))) for batch in batches]
     try:
-        contents = [ArraysOnly(batch, encoding="latin1").load() for batch in packed]
+        contents = [ArraysOnly(batch, encoding="latin1").load() for batch in files]
         pictures = np.vstack([batch["data"] for batch in contents]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = [int(label) for batch in contents for label in batch.get("labels") or batch["fine_labels"]]
     except (pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
@@ -347,10 +347,10 @@ def mnist(settings: Settings, classes: Classes, where: str) -> Listing:
 
 def idx_array(path: str, *, dimensions: int) -> Pixels:
     """An array in the IDX format of MNIST: a magic number, the sizes, the bytes."""
-    packed = not Path(path).is_file() and Path(f"{path}.gz").is_file()
-    data = read_bytes(f"{path}.gz" if packed else path)
+    is_packed = not Path(path).is_file() and Path(f"{path}.gz").is_file()
+    data = read_bytes(f"{path}.gz" if is_packed else path)
     try:
-        data = gzip.decompress(data) if packed else data
+        data = gzip.decompress(data) if is_packed else data
     except (OSError, EOFError) as error:
         raise DataError(f"{path}.gz: damaged archive: {error}") from error
     start = 4 + 4 * dimensions

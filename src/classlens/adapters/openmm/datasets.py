@@ -61,12 +61,12 @@ def open_split(
         raise ConfigError(f"{where}: no dataset named {kind!r}", hint=f"{near} {own}" if "mean" in near else own)
     pipeline = AS_STORED
     if has_stages:
-        written = tuple(split.dataset.get("pipeline") or ())
+        entries = tuple(split.dataset.get("pipeline") or ())
         at = f"{name} pipeline" + (f" of {key}" if key else "")
-        stages = build_stages(written, where=at, trusted=trusted, places=split.places(key))
-        own_types = {one for one in (str(named(stage)["type"]) for stage in written) if not is_native(one)}
-        in_file, in_memory = (no_picture(written, own_types, in_memory=in_memory) for in_memory in (False, True))
-        pipeline = Pipeline(loader_of(written, at), stages, (in_file, in_memory), not_packed(written, own_types))
+        stages = build_stages(entries, where=at, trusted=trusted, places=split.places(key))
+        own_types = {one for one in (str(named(stage)["type"]) for stage in entries) if not is_native(one)}
+        in_file, in_memory = (no_picture(entries, own_types, in_memory=in_memory) for in_memory in (False, True))
+        pipeline = Pipeline(loader_of(entries, at), stages, (in_file, in_memory), not_packed(entries, own_types))
     if kind in KINDS:
         listing = KINDS[kind](settings, class_names(settings, where) or classes, where)
         unknown = (one for one in arguments(settings) if one not in SETTINGS)
@@ -97,11 +97,11 @@ def select_indices(dataset: Dataset, indices: object, where: str) -> Dataset:
     every = range(dataset.length)
     if isinstance(indices, int):
         return select(dataset, every[:indices] if indices >= 0 else every[indices:])
-    listed = indices if isinstance(indices, Sequence) else "neither"
-    numbers = [one for one in listed if isinstance(one, int) and -len(every) <= one < len(every)]
-    if len(numbers) < len(listed):
+    numbers = indices if isinstance(indices, Sequence) else "neither"
+    valid = [one for one in numbers if isinstance(one, int) and -len(every) <= one < len(every)]
+    if len(valid) < len(numbers):
         raise ConfigError(f"{where}: indices is a number or a list of sample numbers below {len(every)}")
-    return select(dataset, [every[one] for one in numbers])
+    return select(dataset, [every[one] for one in valid])
 
 
 def select(dataset: Dataset, indices: Sequence[int]) -> Dataset:
@@ -253,8 +253,8 @@ def open_training(setup: Setup, *, epoch: int | None, trusted: Sequence[str] | N
         if recipe["action_epoch"] > (epoch or 1):
             break
         if "train_pipeline" in recipe:
-            changed = with_pipeline(split.dataset, recipe["train_pipeline"])
-            split = replace(split, dataset=changed, places=lambda key: ())
+            settings = with_pipeline(split.dataset, recipe["train_pipeline"])
+            split = replace(split, dataset=settings, places=lambda key: ())
         augments = recipe.get("batch_augments", augments) or {}  # None switches them off
     dataset = open_split(split, name="train", classes=setup.classes, trusted=trusted)
     try:

@@ -157,7 +157,7 @@ def rename(old: Settings, names: Renames, *dropped: str) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in old.items() if key not in dropped}
 
 
-def turned(size: object) -> object:
+def reverse_size(size: object) -> object:
     """(height, width) in 0.x is (width, height) in 1.x."""
     return tuple(reversed(size)) if isinstance(size, tuple | list) else size
 
@@ -167,7 +167,7 @@ def resize(old: Settings) -> dict[str, Any]:
     size, rest = old.get("size"), rename(old, {}, "type", "size", "adaptive_side")
     if isinstance(size, tuple | list) and len(size) == 2 and size[1] == -1:
         return {"type": "ResizeEdge", "scale": size[0], "edge": old.get("adaptive_side", "short"), **rest}
-    return {"type": "Resize", "scale": (size, size) if isinstance(size, int) else turned(size), **rest}
+    return {"type": "Resize", "scale": (size, size) if isinstance(size, int) else reverse_size(size), **rest}
 
 
 def crop(old: Settings) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def crop(old: Settings) -> dict[str, Any]:
         new = {"interpolation": "bilinear", **rename(old, renames, "efficientnet_style")}
         return {**new, "type": f"EfficientNet{kind.replace('Resized', '')}"}
     if kind == "CenterCrop":
-        return {"type": kind, "crop_size": turned(old.get("crop_size"))}
+        return {"type": kind, "crop_size": reverse_size(old.get("crop_size"))}
     return rename(old, renames, "efficientnet_style", "min_covered", "crop_padding")
 
 
@@ -190,7 +190,7 @@ def random_flip(old: Settings) -> dict[str, Any]:
 
 def pad(old: Settings) -> dict[str, Any]:
     """One `pad_val` fills the first channel in 0.x."""
-    value, size = old.get("pad_val", 0), {"size": turned(old["size"])} if "size" in old else {}
+    value, size = old.get("pad_val", 0), {"size": reverse_size(old["size"])} if "size" in old else {}
     return {**old, **size, "pad_val": {"img": (value, 0, 0) if is_number(value) else value}}
 
 

@@ -116,8 +116,8 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
     mixing = model.get("train_cfg") or {}
     mixing = mixing if mixing.get("augments") else preprocessing.get("batch_augments") or {}
     # A file of class names is left to the dataset.
-    listed = ((split.dataset.get("metainfo") or {}).get("classes") for split in splits.values())
-    classes = next((names for names in listed if isinstance(names, list | tuple)), None)
+    candidates = ((split.dataset.get("metainfo") or {}).get("classes") for split in splits.values())
+    classes = next((names for names in candidates if isinstance(names, list | tuple)), None)
     custom = config.get("custom_imports") or {}
     imports = custom.get("imports") or ()
     return Setup(
@@ -158,7 +158,7 @@ def read_splits(config: Mapping[str, Any], path: Path, *, is_old: bool) -> dict[
             key, dataset = f"{name}_dataloader.dataset", loader.get("dataset")
         if dataset is None:
             continue
-        written = dataset
+        original = dataset
         if is_old and isinstance(dataset, list | tuple):
             dataset = {"type": "ConcatDataset", "datasets": list(dataset)}
         if not isinstance(dataset, Mapping):
@@ -169,7 +169,7 @@ def read_splits(config: Mapping[str, Any], path: Path, *, is_old: bool) -> dict[
             batch_size=loader.get("samples_per_gpu" if is_old else "batch_size"),
             drop_last=bool(loader.get("drop_last", False)),
             sampler=loader.get("sampler") or {},
-            places=partial(stage_places, config, key, written),
+            places=partial(stage_places, config, key, original),
         )
     return splits
 
