@@ -132,10 +132,10 @@ def has_one_label(setup: Setup) -> bool:
 
     kinds, datasets = set(), [split.dataset for split in setup.splits.values()]
     for dataset in datasets:
-        if inner := [*(dataset.get("datasets") or ()), *([dataset["dataset"]] if "dataset" in dataset else [])]:
-            datasets += inner  # which the loop goes on to
-        else:
-            kinds.add(plain_type(dataset))
+        wrapped = (*(dataset.get("datasets") or ()), dataset.get("dataset"))
+        inner = [one for one in wrapped if isinstance(one, Mapping)]
+        datasets += inner  # which the loop goes on to
+        kinds |= set() if inner else {plain_type(dataset)}
     return bool(kinds) and kinds <= KINDS.keys() - {"BaseDataset", "MultiLabelDataset", "VOC"}
 
 
