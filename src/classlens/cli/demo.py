@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import JSON
+from classlens.files import PHOTOS
 
 if TYPE_CHECKING:
     from classlens.figures.page import Layout
@@ -93,9 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def steps(folder: Path, pair: Path) -> Iterator[DemoStep]:
     """Where the model looks, the schedule, the data."""
-    from classlens.shipped import shipped_photos
-
-    photo = shipped_photos() / "coffee.png"
+    photo = PHOTOS / "coffee.png"
     if photo.is_relative_to(Path.cwd()):
         photo = photo.relative_to(Path.cwd())
     target = folder / "cam-two-classes.png"

@@ -15,8 +15,8 @@ from typing import Literal, TypeGuard
 
 from classlens.config.expressions import BASE
 from classlens.errors import LISTED, ConfigError, suggestion
+from classlens.files import CONFIGS
 from classlens.sharing import unwarned
-from classlens.shipped import shipped_config
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 MANY = 1000
@@ -40,7 +40,7 @@ def find_config(address: str | Path) -> Path:
     if path.is_dir():
         raise error_for_folder(path, str(address))
     name = str(address).removeprefix("./")
-    if name.startswith("configs/") and (shipped := shipped_config(name.removeprefix("configs/"))).exists():
+    if name.startswith("configs/") and (shipped := CONFIGS / name.removeprefix("configs/")).exists():
         return shipped
     raise ConfigError(f"no such config: {address}", hint=nearest(path))
 
