@@ -9,7 +9,7 @@ from classlens.adapters.openmm.datasets import KINDS
 from classlens.adapters.openmm.datasets import unknown as unknown_settings
 from classlens.adapters.openmm.setup import read_setup, wrapped_datasets
 from classlens.adapters.openmm.stages.build_stages import build_stages
-from classlens.adapters.openmm.stages.transform import named
+from classlens.adapters.openmm.stages.rules import named
 from classlens.adapters.openmm.wrappers import WRAPPERS
 from classlens.config import read_config
 from classlens.errors import ClasslensError, ConfigError

@@ -7,8 +7,8 @@ from classlens.adapters.openmm.image_files import custom, imagenet, imagenet21k,
 from classlens.adapters.openmm.published import PUBLISHED, cifar, mnist, published
 from classlens.adapters.openmm.published_names import names_of
 from classlens.adapters.openmm.setup import BatchAugments, Setup, Split, with_pipeline
-from classlens.adapters.openmm.stages.build_stages import build_stages, is_native, loader_of, no_picture, not_packed
-from classlens.adapters.openmm.stages.transform import arguments, named
+from classlens.adapters.openmm.stages.build_stages import read_pipeline
+from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.adapters.openmm.wrappers import WRAPPERS, own_listing, select
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing
@@ -133,12 +133,9 @@ def build_dataset(settings: Settings, reading: Reading, key: str = "") -> Datase
 
 def build_pipeline(settings: Settings, reading: Reading, key: str) -> Pipeline:
     """The pipeline of the dataset under `key`, with errors that say where it is written."""
-    pipeline = tuple(settings.get("pipeline") or ())
     where = f"{reading.name} pipeline" + (f" of {key}" if key else "")
-    stages = build_stages(pipeline, where=where, trusted=reading.trusted, places=reading.places.get(key, ()))
-    own = {str(one["type"]) for one in map(named, pipeline) if not is_native(str(one["type"]))}
-    stops = (no_picture(pipeline, own, in_memory=False), no_picture(pipeline, own, in_memory=True))
-    return Pipeline(loader_of(pipeline, where), stages, stops, not_packed(pipeline, own))
+    rows, places = tuple(settings.get("pipeline") or ()), reading.places.get(key, ())
+    return read_pipeline(rows, where=where, trusted=reading.trusted, places=places)
 
 
 def names_without_data(settings: Settings, where: str) -> Classes:

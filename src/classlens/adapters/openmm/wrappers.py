@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from classlens.adapters.openmm.stages.foreign import build_own
-from classlens.adapters.openmm.stages.rules import Setting
-from classlens.adapters.openmm.stages.transform import named
+from classlens.adapters.openmm.stages.rules import Setting, named
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Dataset, Sample
 from classlens.dataset.listing import Listing, combine

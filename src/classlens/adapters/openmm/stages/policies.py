@@ -7,7 +7,7 @@ and a random sign where that makes sense. Levels, noise and sign are as in timm 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any, ClassVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,20 +15,11 @@ from PIL import Image as Pillow
 from PIL import ImageFilter
 
 from classlens.adapters.openmm.stages import colours, rules
-from classlens.adapters.openmm.stages.rules import Rule, Setting, is_number
+from classlens.adapters.openmm.stages.rules import ANYTHING, Rule, Setting, check_settings, is_number, named, or_none
 from classlens.adapters.openmm.stages.shapes_and_flips import CV2
-from classlens.adapters.openmm.stages.transform import (
-    Params,
-    Transform,
-    arguments,
-    check_settings,
-    construct,
-    named,
-    try_out,
-)
+from classlens.adapters.openmm.stages.transform import Params, Transform, construct
 from classlens.config.settings import Settings
 from classlens.dataset.decode import Pixels
-from classlens.errors import ConfigError, suggestion
 
 Extras = Mapping[str, Any]
 
@@ -39,7 +30,7 @@ def warp(pixels: Pixels, matrix: Pixels, extras: Extras) -> Pixels:
 
 
 def border(pixels: Pixels, value: Setting) -> list[float]:
-    return [float(value)] * pixels.shape[2] if isinstance(value, (int, float)) else [float(part) for part in value]
+    return [float(part) for part in ([value] * pixels.shape[2] if is_number(value) else value)]
 
 
 def shear(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
@@ -63,7 +54,7 @@ def rotate(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
     of a BGR picture become blue, here as there.
     """
     height, width = pixels.shape[:2]
-    if isinstance(extras["pad_val"], (int, float)):
+    if is_number(extras["pad_val"]):
         extras = {**extras, "pad_val": (extras["pad_val"], 0, 0)}
     centre = extras["center"] or ((width - 1) * 0.5, (height - 1) * 0.5)
     return warp(pixels, cv2.getRotationMatrix2D(tuple(centre), -params["angle"], extras["scale"]), extras)
@@ -82,7 +73,10 @@ def blur(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
 
 @dataclass(frozen=True)
 class Kind:
-    """What an operation does with its amount; `amount` is the name of that setting, None for those without."""
+    """What an operation does with its amount; `amount` is the name of that setting, None for those without.
+
+    `extras` are the settings that not all operations have, with their defaults.
+    """
 
     change: Callable[[Pixels, Params, Extras], Pixels]
     amount: str | None = "magnitude"
@@ -100,9 +94,9 @@ def of_factor(change: Callable[[Pixels, float], Pixels]) -> Kind:
 
 MOVE = {"pad_val": 128, "direction": "horizontal"}
 KINDS: Mapping[str, Kind] = {
-    "AutoContrast": of_pixels(colours.auto_contrast),
-    "Equalize": of_pixels(colours.equalize),
-    "Invert": of_pixels(colours.invert),
+    "AutoContrast": of_pixels(lambda pixels: colours.by_histogram(pixels, colours.stretch)),
+    "Equalize": of_pixels(lambda pixels: colours.by_histogram(pixels, colours.flatten)),
+    "Invert": of_pixels(lambda pixels: 255 - pixels),
     "Rotate": Kind(rotate, "angle", extras={"pad_val": 128, "center": None, "scale": 1.0, "interpolation": "nearest"}),
     "Posterize": Kind(lambda pixels, params, _: colours.posterize(pixels, params["bits"]), "bits", signed=False),
     "Solarize": Kind(lambda pixels, params, _: colours.solarize(pixels, params["thr"]), "thr", signed=False),
@@ -120,17 +114,53 @@ KINDS: Mapping[str, Kind] = {
     "Cutout": Kind(cutout, "shape", signed=False, extras={"pad_val": 128}),
     "GaussianBlur": Kind(blur, "radius", signed=False),
 }
-SHARED = ("prob", "random_negative_prob", "magnitude_level", "magnitude_range", "magnitude_std", "total_level")
 
 STD: Rule = (lambda value: value == "inf" or is_number(value), "is a number or 'inf'")
+SHARED: Mapping[str, Rule] = {
+    "prob": rules.PROBABILITY,
+    "magnitude_key": ANYTHING,
+    "magnitude_level": rules.NUMBER,
+    "magnitude_range": ANYTHING,
+    "magnitude_std": STD,
+    "total_level": (lambda value: is_number(value) and value != 0, "is a number other than 0"),
+}
 EXTRAS: Mapping[str, Rule] = {
     "pad_val": rules.COLOUR,
     "thr": rules.NUMBER,
     "center": (lambda value: value is None or (isinstance(value, tuple) and len(value) == 2), "is a tuple (x, y)"),
-    "direction": (lambda value: value in ("horizontal", "vertical"), "is horizontal or vertical"),
+    "scale": ANYTHING,
+    "direction": rules.one_of("horizontal", "vertical"),
     "interpolation": rules.one_of(*CV2),
 }
-"""What else an operation may be told, and what it must be."""
+MOVED_PAD_VAL: Rule = (
+    lambda value: rules.is_colour(value) and not isinstance(value, float),
+    "is a whole number or three numbers",
+)
+SHAPE: Rule = (
+    lambda value: all(isinstance(side, int) and side >= 0 for side in sides(value)) and len(sides(value)) == 2,
+    "is a whole number or a tuple of two, not below 0",
+)
+
+
+def sides(shape: Setting) -> tuple[Setting, ...]:
+    return shape if isinstance(shape, tuple) else (shape, shape)
+
+
+def operation(settings: Settings, where: str) -> "Operation":
+    """The operation that the settings describe."""
+    name = str(settings["type"])
+    kind = KINDS[name]
+    known = {**SHARED, **{key: EXTRAS[key] for key in kind.extras}}
+    if kind.signed:
+        known["random_negative_prob"] = rules.PROBABILITY
+    if kind.amount:
+        known[kind.amount] = or_none(SHAPE if name == "Cutout" else rules.NUMBER)
+    if "direction" in kind.extras:
+        known["pad_val"] = MOVED_PAD_VAL
+    values = check_settings(settings, known, (), where)
+    extras = {key: values.pop(key, default) for key, default in kind.extras.items()}
+    options = {"amount": values.pop(kind.amount or "", None), "extras": extras, **values}
+    return construct(Operation, {"name": name, **options}, f"{where}: {name}")
 
 
 @dataclass(frozen=True)
@@ -146,39 +176,16 @@ class Operation(Transform):
     magnitude_range: tuple[float, float] | None = None
     magnitude_std: float | str = 0.0
     total_level: float = 10
-    checks: ClassVar = {
-        "prob": rules.PROBABILITY,
-        "random_negative_prob": rules.PROBABILITY,
-        "magnitude_std": STD,
-        "magnitude_level": rules.NUMBER,
-        "total_level": (lambda value: is_number(value) and value != 0, "is a number other than 0"),
-    }
+    magnitude_key: str = ""
 
-    def check(self) -> None:
-        """Refuse extras that make no sense, two amounts or none, and a fixed amount that is no number."""
-        for name, value in self.extras.items():
-            holds, words = EXTRAS.get(name, (bool, ""))
-            if words and not holds(value):
-                raise ValueError(f"{name} {words}, not {value!r}")
-        if self.name in ("Shear", "Translate") and isinstance(self.extras.get("pad_val"), float):
-            raise ValueError(f"pad_val is a whole number or three numbers, not {self.extras['pad_val']!r}")
+    def __post_init__(self) -> None:
         amount = KINDS[self.name].amount
         if amount and (self.amount is None) == (self.magnitude_range is None):
             raise ValueError(f"one of {amount} and magnitude_range must be given")
-        if self.amount is None:
-            return
-        if self.name == "Cutout":
-            shape = self.amount if isinstance(self.amount, tuple) else (self.amount,) * 2
-            if len(shape) != 2 or not all(isinstance(side, int) and side >= 0 for side in shape):
-                raise ValueError(f"shape is a whole number or a tuple of two, not below 0, not {self.amount!r}")
-        elif not is_number(self.amount):
-            raise ValueError(f"{amount} is a number, not {self.amount!r}")
-        elif self.name == "Posterize":
-            bits_kept(self.amount)
 
     @property
     def title(self) -> str:
-        return f"{self.name} {self.extras['direction']}" if "direction" in KINDS[self.name].extras else self.name
+        return f"{self.name} {self.extras['direction']}" if "direction" in self.extras else self.name
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """Whether it happens, and how strongly."""
@@ -187,11 +194,14 @@ class Operation(Transform):
         kind = KINDS[self.name]
         if kind.amount is None:
             return {}
-        amount = self.amount if self.amount is not None else self.level(random)
+        amount = self.level(random) if self.amount is None else self.amount
         if self.name == "Cutout":
             return {"box": cutout_box(pixels, amount, random)}
         if self.name == "Posterize":
-            return {"bits": bits_kept(amount)}
+            bits = ceil(amount)  # a picture has 8, and below 0 is black as 0 is
+            if bits > 8:
+                raise ValueError(f"bits is at most 8, not {amount!r}")
+            return {"bits": max(bits, 0)}
         negative = kind.signed and random.random() < self.random_negative_prob
         return {kind.amount: float(-amount if negative else amount)}
 
@@ -209,38 +219,15 @@ class Operation(Transform):
         return pixels if "skipped" in params else KINDS[self.name].change(pixels, params, self.extras)
 
 
-def bits_kept(amount: float) -> int:
-    """How many bits `Posterize` keeps: a picture has 8, and below 0 is black as 0 is."""
-    if ceil(amount) > 8:
-        raise ValueError(f"bits is at most 8, not {amount!r}")
-    return max(ceil(amount), 0)
-
-
 def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> tuple[int, int, int, int]:
     """A box around a random centre, cut at the left and top border and then moved to fit."""
     if is_number(shape) and shape <= -1:
         raise ValueError(f"shape is not below 0, as it is here: {shape!r}")
-    cut_height, cut_width = (int(shape), int(shape)) if isinstance(shape, (int, float)) else shape
+    cut_height, cut_width = (int(side) for side in sides(shape))
     height, width = pixels.shape[:2]
     y = int(max(0, random.uniform(0, height) - cut_height / 2.0))
     x = int(max(0, random.uniform(0, width) - cut_width / 2.0))
     return x, y, min(width, x + cut_width) - x, min(height, y + cut_height) - y
-
-
-def operation(settings: Settings, where: str) -> Operation:
-    """The operation that the settings describe."""
-    settings = named(settings)
-    name = str(settings.get("type"))
-    if name not in KINDS:
-        raise ConfigError(f"{where}: no operation named {name!r}", hint=suggestion(name, KINDS))
-    kind = KINDS[name]
-    given = {key: value for key, value in arguments(settings).items() if key != "magnitude_key"}
-    shared = [key for key in SHARED if kind.signed or key != "random_negative_prob"]
-    check_settings({"type": name, **given}, [*shared, *kind.extras, *filter(None, [kind.amount])], (), where)
-    extras = {key: given.get(key, default) for key, default in kind.extras.items()}
-    options = {key: given[key] for key in shared if key in given}
-    options |= {"name": name, "amount": given.get(kind.amount or ""), "extras": extras}
-    return try_out(construct(Operation, options, f"{where}: {name}"), f"{where}: {name}")
 
 
 def one(kind: str, **settings: Setting) -> Settings:
@@ -262,7 +249,7 @@ INCREASING: Sequence[Settings] = (
 """All operations, stronger with the level (timm's `increasing` set)."""
 
 SIMPLE = ("AutoContrast", "Equalize", "Rotate", "Shear")
-RANDAUGMENT: Mapping[str, Sequence[Settings]] = {
+RAND_AUGMENT: Mapping[str, Sequence[Settings]] = {
     "timm_increasing": INCREASING,
     "simple_increasing": tuple(row for row in INCREASING if row["type"] in SIMPLE),
 }
@@ -297,10 +284,6 @@ IMAGENET: Sequence[Sequence[Settings]] = (
 """Source: Cubuk et al., AutoAugment, CVPR 2019, table 9, with the magnitudes that upstream writes out."""
 
 
-Build = Callable[[Settings, str], Transform]
-"""Makes a transform of its settings."""
-
-
 @dataclass(frozen=True)
 class Policy(Transform):
     """Groups of operations, of which `picks` are chosen for every picture, with repetition."""
@@ -324,32 +307,48 @@ class Policy(Transform):
         return pixels
 
 
+Build = Callable[[Settings, str], Transform]
+"""Makes a transform of its settings."""
+
+
+def are_policies(rows: Setting) -> bool:
+    return isinstance(rows, list | tuple) and all(isinstance(row, Mapping) and "type" in row for row in rows)
+
+
+RAND_AUGMENT_RULES: Mapping[str, Rule] = {
+    "policies": (
+        lambda rows: rows in tuple(RAND_AUGMENT) or (are_policies(rows) and len(rows) > 0),
+        f"is a list of dicts with a type, or one of {', '.join(RAND_AUGMENT)}",
+    ),
+    "num_policies": rules.WHOLE,
+    "magnitude_level": rules.NOT_NEGATIVE,
+    "magnitude_std": STD,
+    "total_level": rules.ABOVE_0,
+    "hparams": rules.MAPPING,
+}
+AUTO_AUGMENT_RULES: Mapping[str, Rule] = {
+    "policies": (
+        lambda groups: groups == "imagenet" or (len(groups) > 0 and all(map(are_policies, groups))),
+        "is a list of lists of dicts with a type, or imagenet",
+    ),
+    "hparams": rules.MAPPING,
+}
+
+
 def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
     """`num_policies` operations out of a list, all at one magnitude level.
 
     Source: Cubuk et al., RandAugment, NeurIPS 2020.
     """
-    known = ("policies", "num_policies", "magnitude_level", "magnitude_std", "total_level", "hparams")
-    check_settings(settings, known, known[:3], where)
-    rows, shared = read_list(settings, RANDAUGMENT, where)
-    picks, total, strength = settings["num_policies"], settings.get("total_level", 10), settings["magnitude_level"]
-    if not rows or type(picks) is not int or picks < 1:
-        raise ConfigError(f"{where}: RandAugment needs at least one policy and num_policies of 1 or more")
-    if not is_number(total) or not is_number(strength) or total <= 0 or strength < 0:
-        raise ConfigError(
-            f"{where}: RandAugment needs a magnitude_level not below 0 and a total_level above 0, "
-            f"not {strength!r} and {total!r}"
-        )
-    std = settings.get("magnitude_std", 0.0)
-    if not STD[0](std):
-        raise ConfigError(f"{where}: RandAugment: magnitude_std {STD[1]}, not {std!r}")
-    level = {key: settings[key] for key in ("magnitude_level", "magnitude_std", "total_level") if key in settings}
+    values = check_settings(settings, RAND_AUGMENT_RULES, ("policies", "num_policies", "magnitude_level"), where)
+    rows, shared = values["policies"], values.get("hparams", {"pad_val": 128})
+    level: Settings = {key: values[key] for key in ("magnitude_level", "magnitude_std", "total_level") if key in values}
     groups = []
-    for row in (policy(row, where) for row in rows):
+    for row in map(named, RAND_AUGMENT[rows] if isinstance(rows, str) else rows):
         kind = KINDS.get(str(row["type"]))
         defaults = {key: value for key, value in shared.items() if kind and key in kind.extras}
         groups.append((build({**defaults, **row, **(level if "magnitude_range" in row else {})}, where),))
-    return Policy(tuple(groups), picks)
+    return Policy(tuple(groups), values["num_policies"])
 
 
 def auto_augment(settings: Settings, where: str, build: Build) -> Policy:
@@ -357,29 +356,6 @@ def auto_augment(settings: Settings, where: str, build: Build) -> Policy:
 
     Upstream reads `hparams` here but never hands them to the operations; so do we, or the pixels would differ.
     """
-    check_settings(settings, ("policies", "hparams"), ("policies",), where)
-    groups, _ = read_list(settings, {"imagenet": IMAGENET}, where)
-    if not groups or not all(isinstance(group, (list, tuple)) for group in groups):
-        raise ConfigError(f"{where}: AutoAugment needs a list of lists of dicts, not {groups!r:.60}")
-    return Policy(tuple(tuple(build(policy(row, where), where) for row in group) for group in groups))
-
-
-def read_list(settings: Settings, lists: Mapping[str, Setting], where: str) -> tuple[Setting, Settings]:
-    """The policies, where a name stands for one of upstream's lists, and the `hparams` that they share."""
-    policies, shared = settings["policies"], settings.get("hparams", {"pad_val": 128})
-    if not isinstance(policies, (str, list, tuple)):
-        raise ConfigError(f"{where}: policies is a list or a name, not {policies!r}")
-    if isinstance(policies, str):
-        if policies not in lists:
-            raise ConfigError(f"{where}: no policies named {policies!r}", hint=suggestion(policies, lists))
-        policies = lists[policies]
-    if not isinstance(shared, Mapping):
-        raise ConfigError(f"{where}: {settings['type']}: hparams is a dict, not {shared!r}")
-    return policies, shared
-
-
-def policy(row: Setting, where: str) -> Settings:
-    """One policy, which is a dict with a type."""
-    if not isinstance(row, Mapping) or "type" not in row:
-        raise ConfigError(f"{where}: a policy is a dict with a type, not {row!r:.60}")
-    return named(row)
+    groups = check_settings(settings, AUTO_AUGMENT_RULES, ("policies",), where)["policies"]
+    groups = IMAGENET if groups == "imagenet" else groups
+    return Policy(tuple(tuple(build(row, where) for row in group) for group in groups))
