@@ -18,7 +18,7 @@ from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_s
 from classlens.adapters.openmm.stages.formats import FOLDED, LOADER, PACKING
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
 from classlens.adapters.openmm.stages.rules import REFUSALS, Rule, arguments, check_settings, listed, named, settings_of
-from classlens.adapters.openmm.stages.transform import NOTHING, PROBE, NativeStep, Transform, read_step
+from classlens.adapters.openmm.stages.transform import NOTHING, PROBE, NativeStep, Transform, construct
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.listing import Pipeline
@@ -60,6 +60,13 @@ STEPS: Mapping[str, type[NativeStep]] = {
     "Lighting": colours.Lighting,
     "RandomGrayscale": colours.RandomGrayscale,
 }
+SETTINGS = {
+    **FOLDED,
+    LOADER: settings_of(LoadImageFromFile),
+    **{name: settings_of(kind) for name, kind in STEPS.items()},
+}
+"""The rules of the settings that each stage has, and which of them it must have."""
+
 POLICIES = {"RandAugment": rand_augment, "AutoAugment": auto_augment}
 ALBUMENTATIONS = ("Albumentations", "Albu")
 
@@ -81,7 +88,7 @@ def read_pipeline(
     loader, unpacked = None, ""
     if LOADER in names:
         position = names.index(LOADER)
-        loader = read_step(LoadImageFromFile, rows[position], f"{where}: stage {position + 1}")
+        loader = read_loader(rows[position], f"{where}: stage {position + 1}")
     known = list(takewhile(lambda name: name in NATIVE or name.startswith("torchvision/"), names))
     packing = next((row for row, _ in zip(rows, known, strict=False) if row["type"] in PACKING), None)
     if packing is None:
@@ -114,7 +121,7 @@ def build_stages(
             raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
         name = named(settings)["type"]
         if name in FOLDED:
-            check_settings(named(settings), *FOLDED[name], stage)
+            check_settings(named(settings), *SETTINGS[name], stage)
         elif name != LOADER or loaded:
             stages.append(build_stage(settings, stage, trusted))
         loaded = loaded or name == LOADER
@@ -132,7 +139,7 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
     if name in NESTED:
         return nested_stage(settings, where, trusted)
     if name == LOADER:
-        reload = partial(load_anew, read_step(LoadImageFromFile, settings, where))
+        reload = partial(load_anew, read_loader(settings, where))
         return Stage(name, reload, arguments(settings), draws_globally=False)
     step = transform(settings, where)
     if step is not None:
@@ -149,7 +156,7 @@ def transform(settings: Settings, where: str) -> NativeStep | None:
     """The native stage of that type, or None."""
     name = str(settings["type"])
     if name in STEPS:
-        return read_step(STEPS[name], settings, where)
+        return construct(STEPS[name], check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
@@ -161,6 +168,10 @@ def member(settings: Settings, where: str) -> Transform:
     if not isinstance(step, Transform) or type(step).run is not Transform.run:
         raise ConfigError(f"{where}: no operation named {settings['type']!r}", hint=suggestion(settings["type"], KINDS))
     return step
+
+
+def read_loader(settings: Settings, where: str) -> LoadImageFromFile:
+    return construct(LoadImageFromFile, check_settings(settings, *SETTINGS[LOADER], where), f"{where}: {LOADER}")
 
 
 def load_anew(loader: LoadImageFromFile, state: State, random: np.random.Generator) -> Outcome:
@@ -265,8 +276,7 @@ def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Imag
         if name not in DETERMINISTIC:
             kind = "a random stage" if name in STEPS or name in POLICIES else "no deterministic stage known here"
             raise ConfigError(f"{stage}: {name} is {kind}")
-        known, needed = settings_of(DETERMINISTIC[name])  # type: ignore[arg-type]  # to mypy a class is not hashable
-        values = check_settings(settings, known, needed, stage)
+        values = check_settings(settings, *SETTINGS[name], stage)
         try:
             steps.append(DETERMINISTIC[name](**values))
             steps[-1].apply(PROBE, NOTHING)

@@ -7,7 +7,6 @@ of rules. Whatever is wrong is a ConfigError that names the stage, raised when t
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
-from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 import cv2
@@ -86,7 +85,6 @@ def arguments(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("type", "_scope_", "_rows_first_")}
 
 
-@cache
 def settings_of(record: type) -> tuple[Mapping[str, Rule], tuple[str, ...]]:
     """The settings that a record has, each with its rule, and those that it must have."""
     known = fields(record)

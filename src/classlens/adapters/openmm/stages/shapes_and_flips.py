@@ -160,23 +160,15 @@ class CenterCrop(Transform):
     ] = field(default_factory=lambda: {"type": "Pad"})
     clip_object_border: bool = True
 
-    def __post_init__(self) -> None:
-        if self.auto_pad:
-            self.pad_to((1, 1))
-
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """Cut, after padding at the right and bottom if asked."""
-        crop_width, crop_height = pair(self.crop_size)
+        if self.auto_pad:
+            size = np.maximum(self.crop_size, pixels.shape[1::-1]).tolist()
+            pixels = Pad(**{**arguments(self.pad_cfg), "size": size}).apply(pixels, params)
         height, width = pixels.shape[:2]
-        if self.auto_pad and (crop_width > width or crop_height > height):
-            pixels = self.pad_to((max(width, crop_width), max(height, crop_height))).apply(pixels, params)
-            height, width = pixels.shape[:2]
-        crop_width, crop_height = min(crop_width, width), min(crop_height, height)
+        crop_width, crop_height = np.minimum(self.crop_size, (width, height)).tolist()
         left, top = round((width - crop_width) / 2.0), round((height - crop_height) / 2.0)
         return pixels[top : top + crop_height, left : left + crop_width]
-
-    def pad_to(self, size: tuple[int, int]) -> Pad:
-        return Pad(**{**arguments(self.pad_cfg), "size": size})
 
 
 @dataclass(frozen=True)

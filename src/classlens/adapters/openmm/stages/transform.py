@@ -12,8 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from classlens.adapters.openmm.stages.rules import REFUSALS, check_settings, settings_of
-from classlens.config.settings import Settings
+from classlens.adapters.openmm.stages.rules import REFUSALS
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
@@ -53,12 +52,6 @@ class Transform(NativeStep):
 
 
 T = TypeVar("T")
-
-
-def read_step(kind: type[T], settings: Settings, where: str) -> T:
-    """The record that the settings describe."""
-    rules, needed = settings_of(kind)  # type: ignore[arg-type]  # to mypy a class is not hashable
-    return construct(kind, check_settings(settings, rules, needed, where), f"{where}: {settings['type']}")
 
 
 def construct(kind: Callable[..., T], values: Mapping[str, Any], what: str) -> T:
