@@ -28,43 +28,22 @@ from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, first_line, suggestion
 from classlens.image import Encoding, Image
 
-DETERMINISTIC: Mapping[str, type[Transform]] = {
-    "Resize": shapes_and_flips.Resize,
-    "ResizeEdge": shapes_and_flips.ResizeEdge,
-    "CenterCrop": shapes_and_flips.CenterCrop,
-    "EfficientNetCenterCrop": crops.EfficientNetCenterCrop,
-    "Pad": shapes_and_flips.Pad,
-}
-MASKS = {kind.__name__: kind for kind in (formats.SimMIMMaskGenerator, formats.BEiTMaskGenerator)}
-FORMATS: Mapping[str, type[NativeStep]] = {
-    "Normalize": formats.Normalize,
-    "Transpose": formats.Transpose,
+KINDS_OF_STEPS: Sequence[type[NativeStep]] = (
+    *(shapes_and_flips.Resize, shapes_and_flips.ResizeEdge, shapes_and_flips.CenterCrop, shapes_and_flips.Pad),
+    *(shapes_and_flips.RandomResize, shapes_and_flips.RandomChoiceResize, shapes_and_flips.RandomTranslatePad),
+    *(shapes_and_flips.RandomFlip, shapes_and_flips.RandomErasing),
+    *(crops.RandomCrop, crops.RandomResizedCrop, crops.MAERandomResizedCrop, crops.EfficientNetRandomCrop),
+    *(crops.EfficientNetCenterCrop, crops.RandomResizedCropAndInterpolationWithTwoPic),
+    *(colours.ColorJitter, colours.Lighting, colours.RandomGrayscale),
+    *(formats.Normalize, formats.Transpose, formats.SimMIMMaskGenerator, formats.BEiTMaskGenerator),
+)
+STEPS: Mapping[str, type[NativeStep]] = {
+    **{kind.__name__: kind for kind in KINDS_OF_STEPS},
     **dict.fromkeys(("NumpyToPIL", "ToPIL"), formats.ToPillow),
     **dict.fromkeys(("PILToNumpy", "ToNumpy"), formats.ToArray),
 }
-STEPS: Mapping[str, type[NativeStep]] = {
-    **DETERMINISTIC,
-    **FORMATS,
-    **MASKS,
-    "RandomFlip": shapes_and_flips.RandomFlip,
-    "RandomResize": shapes_and_flips.RandomResize,
-    "RandomChoiceResize": shapes_and_flips.RandomChoiceResize,
-    "RandomTranslatePad": shapes_and_flips.RandomTranslatePad,
-    "RandomErasing": shapes_and_flips.RandomErasing,
-    "RandomCrop": crops.RandomCrop,
-    "RandomResizedCrop": crops.RandomResizedCrop,
-    "MAERandomResizedCrop": crops.MAERandomResizedCrop,
-    "EfficientNetRandomCrop": crops.EfficientNetRandomCrop,
-    "RandomResizedCropAndInterpolationWithTwoPic": crops.RandomResizedCropAndInterpolationWithTwoPic,
-    "ColorJitter": colours.ColorJitter,
-    "Lighting": colours.Lighting,
-    "RandomGrayscale": colours.RandomGrayscale,
-}
-SETTINGS = {
-    **FOLDED,
-    LOADER: settings_of(LoadImageFromFile),
-    **{name: settings_of(kind) for name, kind in STEPS.items()},
-}
+RECORDS = {**STEPS, LOADER: LoadImageFromFile}
+SETTINGS = {**FOLDED, **{name: settings_of(kind) for name, kind in RECORDS.items()}}
 """The rules of the settings that each stage has, and which of them it must have."""
 
 POLICIES = {"RandAugment": rand_augment, "AutoAugment": auto_augment}
@@ -77,10 +56,6 @@ def read_pipeline(
     """How the pictures of a dataset are loaded, its stages, and why training would stop in or after them.
 
     The user's own stages may do anything, loading and packing too: nothing is said of what follows one.
-
-    Raises:
-        ConfigError: a transform or one of its settings is unknown, or a value makes no sense.
-        MissingDependency: a transform belongs to a package that is not installed.
     """
     stages = build_stages(pipeline, where=where, trusted=trusted, places=places)
     rows = [named(settings) for settings in pipeline]
@@ -108,10 +83,6 @@ def build_stages(
 
     `places` says of each entry where it is written; errors begin with that. In a trusted config, transforms that are
     not native are looked for in mmpretrain and in the `trusted` modules; None means that it is not trusted.
-
-    Raises:
-        ConfigError: a transform or one of its settings is unknown, or a value makes no sense.
-        MissingDependency: a transform belongs to a package that is not installed.
     """
     stages, loaded = [], False
     for position, settings in enumerate(pipeline):
@@ -263,22 +234,19 @@ NATIVE = (*STEPS, *POLICIES, *NESTED, *ALBUMENTATIONS, *KINDS, LOADER, *FOLDED)
 
 
 def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:
-    """What a test pipeline does to a picture before normalisation, pixel by pixel as upstream.
-
-    Raises:
-        ConfigError: it has a random or unknown stage, or one with settings that make no sense.
-    """
+    """What a test pipeline does to a picture before normalisation, pixel by pixel as upstream."""
     steps: list[Transform] = []
     for position, settings in enumerate(map(named, pipeline), start=1):
         name, stage = str(settings["type"]), f"{where}: stage {position}"
-        if name in FOLDED or name in FORMATS or name == LOADER:
+        kind = STEPS.get(name)
+        if name in FOLDED or name == LOADER or (kind is not None and not issubclass(kind, Transform)):
             continue
-        if name not in DETERMINISTIC:
-            kind = "a random stage" if name in STEPS or name in POLICIES else "no deterministic stage known here"
-            raise ConfigError(f"{stage}: {name} is {kind}")
+        if kind is None or kind.sample_params is not Transform.sample_params:
+            words = "a random stage" if kind or name in POLICIES else "no deterministic stage known here"
+            raise ConfigError(f"{stage}: {name} is {words}")
         values = check_settings(settings, *SETTINGS[name], stage)
         try:
-            steps.append(DETERMINISTIC[name](**values))
+            steps.append(kind(**values))
             steps[-1].apply(PROBE, NOTHING)
         except REFUSALS as error:
             raise ConfigError(f"{stage}: {name}: {first_line(error)}") from error
@@ -296,17 +264,15 @@ def prepare(steps: Sequence[Transform], image: Image) -> Image:
     return Encoding("BGR").decode(pixels)
 
 
-ARRAY, PILLOW = "an array", "a Pillow picture"
-ANY = ""
-"""Any of them, or not known which."""
+ARRAY, PILLOW, ANY = "an array", "a Pillow picture", ""
+"""What a stage takes or leaves; `ANY` is any of them, or not known which."""
 
-LEFT_ALONE = (*PACKING, *MASKS, "Collect", "CleanCaption", "ToTensor")
-"""Stages that take any and leave it as it is; those of `BLIND` ask for no picture at all."""
+BLIND = (LOADER, "SimMIMMaskGenerator", "BEiTMaskGenerator", "CleanCaption", "ToTensor")
+"""Stages that ask for no picture."""
 
-BLIND = (LOADER, *MASKS, "CleanCaption", "ToTensor")
 TAKES = {
     "MAERandomResizedCrop": PILLOW,
-    **dict.fromkeys(("ToNumpy", "PILToNumpy", "RandomFlip", *LEFT_ALONE, *NESTED, LOADER), ANY),
+    **dict.fromkeys((*BLIND, *PACKING, "Collect", "ToNumpy", "PILToNumpy", "RandomFlip", *NESTED), ANY),
 }
 """What a stage takes, where it is not an array."""
 

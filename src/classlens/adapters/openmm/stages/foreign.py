@@ -33,12 +33,7 @@ INTERPOLATIONS = {name: name for name in ("nearest", "bilinear", "bicubic", "box
 
 
 def torchvision_stage(settings: Settings, where: str) -> Stage:
-    """One of torchvision's transforms, which take what the stage before them left (mostly a Pillow picture).
-
-    Raises:
-        MissingDependency: torchvision is not installed.
-        ConfigError: there is no such transform, or it refuses its settings.
-    """
+    """One of torchvision's transforms, which take what the stage before them left (mostly a Pillow picture)."""
     from classlens.pipelines.lay_open import stage_of  # not at the start: most configs name no stage of another package
 
     what, options = f"{where}: {settings['type']}", arguments(settings)
@@ -63,12 +58,7 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
 
 
 def albumentations_stage(settings: Settings, where: str) -> Stage:
-    """A composition of Albumentations' transforms.
-
-    Raises:
-        MissingDependency: albumentations is not installed.
-        ConfigError: there is no such transform, or it refuses its settings.
-    """
+    """A composition of Albumentations' transforms."""
     from classlens.pipelines.lay_open import stage_of  # not at the start: most configs name no stage of another package
 
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or its import asks a server for newer versions
@@ -102,11 +92,7 @@ def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
 
 
 def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
-    """A transform of mmpretrain, or of the user's own code; for trusted configs only.
-
-    Raises:
-        ConfigError: there is no such transform, or it refuses its settings.
-    """
+    """A transform of mmpretrain, or of the user's own code; for trusted configs only."""
     name, transform = str(settings["type"]), build_own(settings, "TRANSFORMS", modules, where)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
@@ -125,11 +111,7 @@ INSTALL = "pip install 'classlens[mmpretrain]'"
 
 
 def build_own(settings: Settings, registry: str, modules: Sequence[str], where: str) -> Foreign:
-    """The object that the settings describe, of a type in a registry of mmpretrain or in the user's own modules.
-
-    Raises:
-        ConfigError: nothing of that name is found, or it refuses its settings.
-    """
+    """The object that the settings describe, of a type in a registry of mmpretrain or in the user's own modules."""
     name = str(settings.get("type"))
     module, _, attribute = name.rpartition(".")
     places = [(one, name) for one in modules]
@@ -168,11 +150,7 @@ def import_modules(setup: Setup) -> None:
 
 
 def import_own(name: str, where: str) -> Foreign:
-    """A module of the user's, also from the working directory.
-
-    Raises:
-        ConfigError: it is missing, or needs something that is.
-    """
+    """A module of the user's, also from the working directory."""
     try:
         with importable_here():
             return import_module(name)

@@ -196,11 +196,7 @@ class BEiTMaskGenerator(MaskGenerator):
             )
 
     def mask(self, random: np.random.Generator) -> Pixels:
-        """The mask of one picture: blocks of new patches are added where they fit, until it is full.
-
-        Raises:
-            DataError: no block fits that would fill it.
-        """
+        """The mask of one picture: blocks of new patches are added where they fit, until it is full."""
         height, width = rules.pair(self.input_size)
         mask = np.zeros((height, width), int)
         low, high = math.log(self.min_aspect), math.log(self.max_aspect or 1 / self.min_aspect)
