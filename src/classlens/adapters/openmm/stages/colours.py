@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance
 
 from classlens.adapters.openmm.stages import rules
+from classlens.adapters.openmm.stages.rules import Amount
 from classlens.adapters.openmm.stages.transform import Params, Transform
 from classlens.dataset.decode import Pixels
 
@@ -63,18 +64,30 @@ def hue(pixels: Pixels, shift: float) -> Pixels:
     return cv2.cvtColor(cv2.merge(parts), cv2.COLOR_HSV2BGR_FULL)
 
 
-def solarize(pixels: Pixels, threshold: float) -> Pixels:
-    return apply_curve(pixels, np.where(threshold > LEVELS, LEVELS, 255 - LEVELS))
+def invert(pixels: Pixels) -> Pixels:
+    return 255 - pixels
 
 
-def solarize_add(pixels: Pixels, amount: float, threshold: float) -> Pixels:
+def solarize(pixels: Pixels, thr: Amount) -> Pixels:
+    return apply_curve(pixels, np.where(thr > LEVELS, LEVELS, 255 - LEVELS))
+
+
+def solarize_add(pixels: Pixels, magnitude: Amount, thr: Annotated[float, rules.NUMBER] = 128) -> Pixels:
     """Brighten what is below the threshold."""
-    raised = np.minimum(LEVELS.astype(np.float64) + amount, 255)
-    return apply_curve(pixels, np.where(threshold > LEVELS, raised, LEVELS))
+    raised = np.minimum(LEVELS.astype(np.float64) + magnitude, 255)
+    return apply_curve(pixels, np.where(thr > LEVELS, raised, LEVELS))
 
 
-def posterize(pixels: Pixels, bits: int) -> Pixels:
-    return np.bitwise_and(pixels, np.uint8((0xFF00 >> bits) & 0xFF))
+def posterize(pixels: Pixels, bits: Amount) -> Pixels:
+    return np.bitwise_and(pixels, np.uint8((0xFF00 >> int(bits)) & 0xFF))
+
+
+def auto_contrast(pixels: Pixels) -> Pixels:
+    return by_histogram(pixels, stretch)
+
+
+def equalize(pixels: Pixels) -> Pixels:
+    return by_histogram(pixels, flatten)
 
 
 def by_histogram(pixels: Pixels, curve_of: Callable[[Pixels], Pixels]) -> Pixels:

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
 from classlens.adapters.openmm.stages.rules import Span, pair
-from classlens.adapters.openmm.stages.shapes_and_flips import CV2, Backend, Border, add_border, resize
+from classlens.adapters.openmm.stages.shapes_and_flips import CV2, Backend, Border, Interpolation, add_border, resize
 from classlens.adapters.openmm.stages.transform import Params, Transform
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
@@ -21,7 +21,6 @@ from classlens.dataset.state import State
 
 Box: TypeAlias = tuple[int, int, int, int]
 Size: TypeAlias = tuple[int, int]
-Interpolation: TypeAlias = Annotated[str, rules.one_of(*CV2)]
 
 
 def cut(pixels: Pixels, box: Box) -> Pixels:

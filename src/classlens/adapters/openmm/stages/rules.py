@@ -6,7 +6,7 @@ of rules. Whatever is wrong is a ConfigError that names the stage, raised when t
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from inspect import Parameter, signature
 from typing import Annotated, Any, TypeAlias
 
 import cv2
@@ -71,6 +71,9 @@ RANGE: Rule = (lambda value: len(value) == 2 and 0 <= value[0] <= value[1], "is 
 COLOUR: Rule = (is_colour, "is a number or three")
 MAPPING: Rule = (lambda value: isinstance(value, Mapping), "is a dict")
 
+Amount: TypeAlias = Annotated[float, or_none(NUMBER)]
+"""How strongly an operation acts; None stands for what follows from its level."""
+
 Span: TypeAlias = Annotated[tuple[float, float], RANGE]
 """A low and a high number."""
 
@@ -85,12 +88,11 @@ def arguments(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("type", "_scope_", "_rows_first_")}
 
 
-def settings_of(record: type) -> tuple[Mapping[str, Rule], tuple[str, ...]]:
-    """The settings that a record has, each with its rule, and those that it must have."""
-    known = fields(record)
-    rules = {field.name: getattr(field.type, "__metadata__", (ANYTHING,))[0] for field in known}
-    needed = [field.name for field in known if field.default is MISSING and field.default_factory is MISSING]
-    return rules, tuple(needed)
+def settings_of(kind: Callable[..., Any]) -> tuple[dict[str, Rule], list[str]]:
+    """The settings of a record or of a function that changes `pixels`: the rule of each, and those without a default."""
+    known = {name: one for name, one in signature(kind).parameters.items() if name != "pixels"}
+    rules = {name: getattr(one.annotation, "__metadata__", (ANYTHING,))[0] for name, one in known.items()}
+    return rules, [name for name, one in known.items() if one.default is Parameter.empty]
 
 
 def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequence[str], where: str) -> dict[str, Any]:

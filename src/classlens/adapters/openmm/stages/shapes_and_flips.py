@@ -40,6 +40,7 @@ FLIPS = {"horizontal": 1, "vertical": 0, "diagonal": -1}
 Backend: TypeAlias = Annotated[str | None, rules.one_of("cv2", "pillow", None)]
 """What resamples; without a name it is OpenCV."""
 
+Interpolation: TypeAlias = Annotated[str, rules.one_of(*CV2)]
 Border: TypeAlias = Annotated[str, rules.one_of(*BORDERS)]
 
 
