@@ -188,10 +188,6 @@ def run(stages: Sequence[Stage], state: State, random: np.random.Generator) -> O
     return Outcome(state, params)
 
 
-def compose(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
-    return run(pipelines[0], state, random)
-
-
 def random_apply(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
     if random.random() >= values.get("prob", 0.5):
         return Outcome(state, {"applied": "no"}, "not drawn")
@@ -223,7 +219,10 @@ VIEWS: Rule = (
     "is a whole number for each pipeline, not all of them 0",
 )
 NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, State, np.random.Generator], Outcome]]] = {
-    "Compose": ({"transforms": rules.ANYTHING}, compose),
+    "Compose": (
+        {"transforms": rules.ANYTHING},
+        lambda values, pipelines, state, random: run(pipelines[0], state, random),
+    ),
     "RandomApply": ({"transforms": rules.ANYTHING, "prob": rules.PROBABILITY}, random_apply),
     "RandomChoice": ({"transforms": PIPELINES, "prob": rules.or_none(WEIGHTS)}, random_choice),
     "MultiView": ({"transforms": PIPELINES, "num_views": VIEWS}, multi_view),

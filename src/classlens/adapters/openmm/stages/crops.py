@@ -124,9 +124,9 @@ class RandomCrop(Transform):
         return pixels
 
 
-@dataclass(frozen=True)
-class RandomResizedCrop(Transform):
-    """A part of random area and shape, resized to `scale` = (height, width)."""
+@dataclass(frozen=True, kw_only=True)
+class ResizedCrop(Transform):
+    """A random part, resized to `scale` = (height, width); a part that does not fit is sampled anew, `max_attempts` times."""
 
     scale: Annotated[int | Sequence[int], rules.SIDES]
     crop_ratio_range: Span = (0.08, 1.0)
@@ -135,18 +135,21 @@ class RandomResizedCrop(Transform):
     interpolation: Interpolation = "bilinear"
     backend: Backend = "cv2"
 
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        height, width = pair(self.scale)
+        return resize(cut(pixels, params["box"]), (width, height), self.interpolation, self.backend)
+
+
+class RandomResizedCrop(ResizedCrop):
+    """A part of random area and shape; after all attempts the largest centre box of an allowed shape."""
+
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The box; after `max_attempts` misses the largest centre box of an allowed shape."""
         height, width = pixels.shape[:2]
         for _ in range(self.max_attempts):
             size = sample_size((width, height), self.crop_ratio_range, self.aspect_ratio_range, random)
             if 0 < size[0] <= width and 0 < size[1] <= height:
                 return {"box": place_box((width, height), size, random)}
         return {"box": centre_box((width, height), self.aspect_ratio_range)}
-
-    def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        height, width = pair(self.scale)
-        return resize(cut(pixels, params["box"]), (width, height), self.interpolation, self.backend)
 
 
 @dataclass(frozen=True)
@@ -177,9 +180,9 @@ class MAERandomResizedCrop(Transform):
         return resize(cut(pixels, params["box"]), (width, height), interpolation, "pillow")
 
 
-@dataclass(frozen=True)
-class EfficientNetRandomCrop(Transform):
-    """EfficientNet's random crop: uniform shape, uniform height between the allowed areas, then resized.
+@dataclass(frozen=True, kw_only=True)
+class EfficientNetRandomCrop(ResizedCrop):
+    """EfficientNet's: uniform shape, uniform height between the allowed areas; after all attempts that of the test pipeline.
 
     Source: the TPU reference preprocessing of Tan & Le, EfficientNet, ICML 2019.
     """
@@ -188,13 +191,9 @@ class EfficientNetRandomCrop(Transform):
     min_covered: Annotated[float, rules.NOT_NEGATIVE] = 0.1
     crop_padding: Annotated[int, rules.NOT_NEGATIVE] = 32
     interpolation: Interpolation = "bicubic"
-    crop_ratio_range: Span = (0.08, 1.0)
-    aspect_ratio_range: Span = (3 / 4, 4 / 3)
-    max_attempts: Annotated[int, rules.COUNT] = 10
-    backend: Backend = "cv2"
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The box; after `max_attempts` misses the centre crop of the test pipeline."""
+        """The box, of integer height first."""
         height, width = pixels.shape[:2]
         low, high = self.crop_ratio_range
         for _ in range(self.max_attempts):
@@ -210,9 +209,6 @@ class EfficientNetRandomCrop(Transform):
             if box_width <= width and box_height <= height and max(low, self.min_covered) <= covered <= high:
                 return {"box": place_box((width, height), (box_width, box_height), random)}
         return {"box": efficientnet_box(width, height, size=self.scale, padding=self.crop_padding)}
-
-    def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        return resize(cut(pixels, params["box"]), pair(self.scale), self.interpolation, self.backend)
 
 
 @dataclass(frozen=True)

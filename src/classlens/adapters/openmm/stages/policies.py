@@ -188,10 +188,9 @@ def amount_of(name: str) -> str | None:
 
 def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> tuple[int, int, int, int]:
     """A box around a random centre, cut at the left and top border and then moved to fit."""
-    sides = shape if isinstance(shape, tuple) else (shape, shape)
-    if len(sides) != 2 or min(sides) <= -1:
-        raise ValueError(f"shape is a number or a tuple of two, not below 0, not {shape!r}")
-    cut_height, cut_width = map(int, sides)
+    cut_height, cut_width = map(int, shape if isinstance(shape, tuple) else (shape, shape))
+    if min(cut_height, cut_width) < 0:
+        raise ValueError(f"shape is not below 0, as it is here: {shape!r}")
     height, width = pixels.shape[:2]
     y = int(max(0, random.uniform(0, height) - cut_height / 2.0))
     x = int(max(0, random.uniform(0, width) - cut_width / 2.0))

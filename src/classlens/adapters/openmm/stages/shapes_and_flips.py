@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import arguments, listed, pair
+from classlens.adapters.openmm.stages.rules import Rule, arguments, listed, pair
 from classlens.adapters.openmm.stages.transform import Params, Transform
 from classlens.dataset.decode import Pixels
 from classlens.errors import DataError
@@ -295,6 +295,17 @@ class RandomTranslatePad(Transform):
         return square
 
 
+def ends(aspect: float | Sequence[float]) -> Sequence[float]:
+    """A range of height / width; one number stands for itself and its inverse."""
+    return sorted((aspect, 1 / aspect)) if isinstance(aspect, float) else aspect
+
+
+ASPECTS: Rule = (
+    lambda value: [type(end) for end in ends(value)] == [float, float] and 0 < ends(value)[0] <= ends(value)[1],
+    "is a float above 0, or two (low, high)",
+)
+
+
 @dataclass(frozen=True)
 class RandomErasing(Transform):
     """With a probability, fill a rectangle of random area and shape.
@@ -305,7 +316,7 @@ class RandomErasing(Transform):
     erase_prob: Annotated[float, rules.PART] = 0.5
     min_area_ratio: Annotated[float, rules.PART] = 0.02
     max_area_ratio: Annotated[float, rules.PART] = 0.4
-    aspect_range: float | Sequence[float] = (3 / 10, 10 / 3)
+    aspect_range: Annotated[float | Sequence[float], ASPECTS] = (3 / 10, 10 / 3)
     mode: Annotated[str, rules.one_of("const", "rand")] = "const"
     fill_color: Annotated[float | Sequence[float], rules.COLOUR] = (128, 128, 128)
     fill_std: Annotated[float | Sequence[float] | None, rules.or_none(rules.COLOUR)] = None
@@ -317,23 +328,13 @@ class RandomErasing(Transform):
         if self.min_area_ratio > self.max_area_ratio:
             raise ValueError(f"min_area_ratio {self.min_area_ratio} is above max_area_ratio {self.max_area_ratio}")
         height, width = pixels.shape[:2]
-        aspect = np.exp(random.uniform(*np.log(np.array(self.aspects(), dtype=np.float32))))
+        aspect = np.exp(random.uniform(*np.log(np.array(ends(self.aspect_range), dtype=np.float32))))
         area = height * width * random.uniform(self.min_area_ratio, self.max_area_ratio)
         box_height = min(round(float(np.sqrt(area * aspect))), height)
         box_width = min(round(float(np.sqrt(area / aspect))), width)
         y = int(random.integers(0, height - box_height)) if height > box_height else 0
         x = int(random.integers(0, width - box_width)) if width > box_width else 0
         return {"erase": (x, y, box_width, box_height), "fill": self.patch(box_height, box_width, random)}
-
-    def aspects(self) -> tuple[float, float]:
-        """The lowest and highest height / width; one number stands for itself and its inverse."""
-        ends: Any = self.aspect_range
-        if isinstance(ends, float) and ends > 0:
-            ends = sorted((ends, 1 / ends))
-        floats = isinstance(ends, list | tuple) and len(ends) == 2 and all(isinstance(end, float) for end in ends)
-        if not floats or not 0 < ends[0] <= ends[1]:
-            raise ValueError(f"aspect_range is a float above 0, or two (low, high), not {self.aspect_range!r}")
-        return ends[0], ends[1]
 
     def patch(self, height: int, width: int, random: np.random.Generator) -> Pixels:
         """What the box is filled with."""
