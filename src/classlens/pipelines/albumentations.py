@@ -105,7 +105,7 @@ def usual_params(params: Mapping[str, Foreign]) -> dict[str, Foreign]:
     if isinstance(usual.get("scale"), Mapping):
         usual["scale"] = tuple(usual["scale"].values())
     if {"order", *listen.COLOURS} <= usual.keys() and all(isinstance(place, int) for place in usual["order"]):
-        return dict(listen.jitter(usual["order"], usual))
+        return {"order": usual["order"], **{f"{name}_factor": usual[name] for name in listen.COLOURS}}
     return usual
 
 

@@ -20,16 +20,27 @@ from classlens.dataset.state import Foreign, array_of, numbers_of, with_picture
 LONGEST = 8
 """Arrays with more values than this are noise or displacement fields: not worth showing as numbers."""
 
-BOXES = {"RandomCrop", "RandomResizedCrop", "RandomResizedCropAndInterpolation", "RandomSizedCrop"}
 COLOURS = ("brightness", "contrast", "saturation", "hue")
+FACTORS = tuple(f"{name}_factor" for name in COLOURS)
+CROPS = ("RandomCrop", "RandomResizedCrop", "RandomResizedCropAndInterpolation", "RandomSizedCrop")
 TUPLES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(CROPS, ("top", "left", "height", "width")),
+    "RandomErasing": ("i", "j", "h", "w"),
+    "ColorJitter": ("order", *FACTORS),
     "RandomRotation": ("angle",),
     "GaussianBlur": ("sigma",),
     "RandomAffine": ("angle", "translate", "scale", "shear"),
     "RandomPerspective": ("from", "to"),
     "AutoAugment": ("policy",),
 }
-"""How the values of torchvision's first generation are read; the rest of a tuple is left out."""
+"""How the values of torchvision's first generation are read, in the words of the others; the rest is left out."""
+
+CORNERS = {
+    ("left", "top", "width", "height"): "box",
+    ("j", "i", "w", "h"): "erase",
+    ("xs", "ys", "widths", "heights"): "erase",
+}
+"""In which words a box is given, and what it is for."""
 
 HIDDEN = {
     "needs_crop", "needs_pad", "shape", "rows", "cols", "interpolation", "fill", "fill_mask", "seed", "batch_prob",
@@ -38,65 +49,37 @@ HIDDEN = {
 }  # fmt: skip
 """Parameters that follow from the picture or the settings, or mean nothing to the eye."""
 
-RENAMED = {"degrees": "angle", "src": "from", "start_points": "from", "end_points": "to"}
-"""Words of kornia."""
+RENAMED = {"fn_idx": "order", "degrees": "angle", "src": "from", "start_points": "from", "end_points": "to"}
 
 Drawn: TypeAlias = Mapping[str, object]
 
 
 def params_of(kind: str, values: Foreign) -> Drawn:
-    """What a transform of class `kind` drew, by name; `values` as it keeps them itself."""
-    if isinstance(values, Mapping):
-        return params_in_mapping(kind, values)
-    if kind in BOXES or kind == "RandomErasing":
-        top, left, height, width = map(int, values[:4])
-        return {"box" if kind in BOXES else "erase": (left, top, width, height)}
-    if kind == "ColorJitter":
-        order, *factors = values
-        return jitter(order, dict(zip(COLOURS, factors, strict=True)))
-    values = values if isinstance(values, tuple) else (values,)
-    names = TUPLES.get(kind, tuple(f"value {position + 1}" for position in range(len(values))))
-    return plain_params(dict(zip(names, values, strict=False)))
+    """What a transform of class `kind` drew, by name, where it is set and can be shown in a few words.
 
-
-CORNERS = {
-    ("left", "top", "width", "height"): "box",
-    ("j", "i", "w", "h"): "erase",
-    ("xs", "ys", "widths", "heights"): "erase",
-}
-
-
-def params_in_mapping(kind: str, values: Mapping[str, Foreign]) -> Drawn:
-    """What a transform drew that names its parameters itself."""
-    params = dict(values)
-    order = params.get("fn_idx", params.get("order"))
-    if order is not None and "brightness_factor" in params:
-        return jitter(order, {name: params.get(f"{name}_factor") for name in COLOURS})
-    if "src" in params and "dst" in params and ("Crop" in kind or "Resize" in kind):
-        (left, top), _, (right, bottom), _ = (tuple(map(int, corner)) for corner in params["src"][0])
+    `values` are as the transform keeps them itself: by name, in a tuple, or one alone.
+    """
+    if not isinstance(values, Mapping):
+        values = values if isinstance(values, tuple) else (values,)
+        names = TUPLES.get(kind, tuple(f"value {position + 1}" for position in range(len(values))))
+        values = dict(zip(names, values, strict=False))
+    params = {RENAMED.get(name, name): value for name, value in values.items() if name not in HIDDEN}
+    if "order" in params and FACTORS[0] in params:  # in the order in which they are applied
+        params = {COLOURS[int(place)]: params.get(FACTORS[int(place)]) for place in params["order"]}
+    elif "dst" in values and "from" in params and ("Crop" in kind or "Resize" in kind):
+        (left, top), _, (right, bottom), _ = (tuple(map(int, corner)) for corner in params["from"][0])
         return {"box": (left, top, right - left + 1, bottom - top + 1)} if kind.startswith("Random") else {}
     for corner, name in CORNERS.items():
         if all(params.get(part) is not None for part in corner):
             params = {name: tuple(int(params.pop(part)) for part in corner), **params}
     if "erase" in params:
         params.pop("v", None)
-    return plain_params(params)
-
-
-def plain_params(params: Mapping[str, Foreign]) -> Drawn:
-    """The parameters that are set and can be shown in a few words."""
-    values = {RENAMED.get(name, name): plain(value) for name, value in params.items() if name not in HIDDEN}
+    shown = {name: plain(value) for name, value in params.items()}
     return {
         name: value
-        for name, value in values.items()
+        for name, value in shown.items()
         if value is not None and value is not False and (not isinstance(value, tuple) or any(value))
     }
-
-
-def jitter(order: Foreign, factors: Mapping[str, Foreign]) -> Drawn:
-    """The factors of a colour jitter in the order in which they are applied."""
-    names = [COLOURS[int(position)] for position in order]
-    return {name: plain(factors[name]) for name in names if factors[name] is not None}
 
 
 def plain(value: Foreign) -> object:
@@ -305,4 +288,4 @@ def records(name: str, data: Foreign) -> Iterator[tuple[str, Drawn]]:
         for member in data or ():
             yield from records(member.name.rpartition("_")[0], member.data)  # `ColorJitter_1` is the second member
     elif "batch_prob" not in data or bool(data["batch_prob"].any()):
-        yield name, params_in_mapping(name, data)
+        yield name, params_of(name, data)
