@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from classlens.arrays import Bool, Float, Float32
-from classlens.cam.classifier import Classifier, encode_batch, with_precision
+from classlens.cam.classifier import Classifier, encode_batch, in_bf16
+from classlens.cam.evidence import quickest_order
 from classlens.cam.explain import ExplainOptions
-from classlens.cam.forward import logits_of, output_of
+from classlens.cam.forward import OUTPUTS, logits_of
 from classlens.cam.model_state import placement_of, preserved
-from classlens.cam.probe import quickest_order
-from classlens.cam.saliency import Fused, Heatmap, Saliency
+from classlens.cam.saliency import ExplainedClass, Fused, Heatmap, Saliency
 from classlens.cam.targets import probabilities
 from classlens.image import Image
 
@@ -117,8 +117,9 @@ def evaluations(
     if box is not None and not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
         raise ValueError(f"box {box} does not lie in a picture of {height} x {width}")
     options = options or ExplainOptions()
-    classifier = with_precision(classifier, options.precision)
-    trial = Trial(classifier, image, subject.target, subject.against, options.batch_size)
+    if options.precision == "bf16":
+        classifier = in_bf16(classifier)
+    trial = Trial(classifier, encode_batch(classifier, [image])[0], subject, options.batch_size)
     uniform = Heatmap(np.ones((height, width), np.float32))
     coarse = np.random.default_rng(0).random((max(2, height // 32), max(2, width // 32)), dtype=np.float32)
     random = Heatmap(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1))
@@ -152,23 +153,19 @@ def box_as_fed(feed: Callable[[Image], Image], size: tuple[int, int], box: Box) 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One picture and one class, to be looked at with parts of the picture changed.
-
-    Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability that
-    of the first if just one of the two is there. Of a network with a single logit that is what it gives.
-    """
+    """One picture, as it is fed, and one class, to be looked at with parts of the picture changed."""
 
     classifier: Classifier
-    image: Image
-    target: int
-    against: int | None = None
-    at_once: int = ExplainOptions.batch_size
+    picture: Float[Tensor, "3 height width"]
+    subject: ExplainedClass
+    at_once: int
 
-    def picture(self) -> Float[Tensor, "3 height width"]:
-        return encode_batch(self.classifier, [self.image])[0]
+    def ask(self, pictures: Iterable[Tensor]) -> tuple[Float32[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+        """The logit and the probability of the class for each changed picture.
 
-    def ask(self, pictures: Iterable[Tensor]) -> Float[Tensor, "n classes"]:
-        """The logits of changed pictures, made as they are fed; of a contrast those of its two classes only."""
+        Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability
+        that of the first if just one of the two is there. Of a network with a single logit that is what it gives.
+        """
         device, waiting = placement_of(self.classifier.module)[0], iter(pictures)
         parts: list[Tensor] = []
         order: torch.memory_format | None = None
@@ -177,35 +174,30 @@ class Trial:
                 fed = torch.stack(some).to(device)
                 order = order or quickest_order(self.classifier, fed[:1])
                 parts.append(logits_of(self.classifier, fed.contiguous(memory_format=order)).cpu())
-        logits = torch.cat(parts).float()
-        if self.against is None:
-            return logits
-        return logits[:, [self.target, self.against]] / (2 if output_of(self.classifier).single else 1)
-
-    def probabilities(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
-        """The probability of the class for each changed picture."""
-        logits = self.ask(pictures)
-        if self.against is not None:
-            return np.asarray(probabilities(logits, "softmax")[:, 0].numpy())
-        return np.asarray(probabilities(logits, output_of(self.classifier).kind)[:, self.target].numpy())
-
-    def scores(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
-        """The logit of the class for each changed picture; of a contrast the difference."""
-        logits = self.ask(pictures)
-        return np.asarray((logits[:, self.target] if self.against is None else logits[:, 0] - logits[:, 1]).numpy())
+        logits, output = torch.cat(parts).float(), OUTPUTS[self.classifier]
+        target, against = self.subject.target, self.subject.against
+        if against is None:
+            return logits[:, target].numpy(), probabilities(logits, output.kind)[:, target].numpy()
+        logits = logits[:, [target, against]] / (2 if output.single else 1)
+        return (logits[:, 0] - logits[:, 1]).numpy(), probabilities(logits)[:, 0].numpy()
 
 
 def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
     """All scores of one map."""
-    picture = trial.picture()
+    picture, values = trial.picture, heatmap.values
     blurred = torch.from_numpy(blur(picture.numpy()))
-    before, hot_only = trial.probabilities([picture, picture * torch.from_numpy(heatmap.values)])
+    _, (before, hot_only) = trial.ask([picture, picture * torch.from_numpy(values)])
+    ways = ((picture, torch.zeros_like(picture)), (blurred, picture))
+    left = [trial.ask(replaced_hottest_first(start, end, heatmap))[1] for start, end in ways]
+    deletion, insertion = (float((one[1:] + one[:-1]).sum() / 2 / STEPS) for one in left)  # areas, by trapezoids
+    missing = (heat >= np.percentile(heat, share) for heat in (1 - values, values) for share in SHARES)
+    logits, _ = trial.ask(torch.from_numpy(fill_in(picture.numpy(), pixels)) for pixels in missing)
     return Faithfulness(
-        deletion=area(trial, replaced_hottest_first(picture, torch.zeros_like(picture), heatmap)),
-        insertion=area(trial, replaced_hottest_first(blurred, picture, heatmap)),
+        deletion,
+        insertion,
         drop=100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7),
         increase=bool(hot_only > before),
-        road=road(trial, heatmap),
+        road=float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2),
         pointing=None if box is None else pointing(heatmap, box),
         energy=None if box is None else energy(heatmap, box),
     )
@@ -221,24 +213,8 @@ def replaced_hottest_first(start: Tensor, end: Tensor, heatmap: Heatmap) -> Iter
         yield torch.where(place < round(order.size * step / STEPS), end, start)
 
 
-def area(trial: Trial, pictures: Iterable[Tensor]) -> float:
-    """Area under the probability over the share of pixels exchanged, by trapezoids."""
-    values = trial.probabilities(pictures)
-    return float((values[1:] + values[:-1]).sum() / 2 / STEPS)
-
-
 def blur(picture: Float32[np.ndarray, "3 height width"]) -> Float32[np.ndarray, "3 height width"]:
     return np.stack([cv2.GaussianBlur(channel, (11, 11), 5) for channel in picture])
-
-
-def road(trial: Trial, heatmap: Heatmap) -> float:
-    """Half the difference of the logit without the coldest and without the hottest pixels, over nine shares."""
-    picture = trial.picture().numpy()
-    missing = (
-        values >= np.percentile(values, share) for values in (1 - heatmap.values, heatmap.values) for share in SHARES
-    )
-    logits = trial.scores(torch.from_numpy(fill_in(picture, pixels)) for pixels in missing)
-    return float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
 
 
 def pointing(heatmap: Heatmap, box: Box) -> float:

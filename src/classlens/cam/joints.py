@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.forward import first_tensor, hook_layers, logits_of, noise
+from classlens.cam.forward import hook_layers, logits_of, noise
 from classlens.cam.layout import possible_layouts
 from classlens.errors import ModelError
 
@@ -38,46 +38,24 @@ class RecordedOutput:
 class PathGraph:
     """Every path from the score back to the picture, and what the layers that ran once put out, in that order.
 
-    The nodes are in an order in which paths only lead on, each with where they lead from there.
+    `leads` has where every node leads to, in an order in which paths only lead on; `places` numbers them in it.
+    `joints` are the nodes that no path avoids.
     """
 
     picture: Tensor
     score: Tensor
     classes: int
-    nodes: dict[Node, tuple[tuple[Node, int], ...]]
+    leads: dict[Node, tuple[tuple[Node, int], ...]]
+    places: dict[Node, int]
+    joints: tuple[Node, ...]
     outputs: tuple[RecordedOutput, ...]
 
     def output_of(self, layer: Layer) -> RecordedOutput | None:
         return next((one for one in self.outputs if one.layer.module is layer.module), None)
 
-    def places(self) -> dict[Node, int]:
-        return {node: place for place, node in enumerate(self.nodes)}
-
-    def nodes_avoiding(self, node: Node) -> set[Node]:
-        """The nodes of those paths that do not pass this node."""
-        first, *_, last = self.nodes
-        forth, back = {first}, {last}
-        for one, leads in self.nodes.items():
-            if one in forth:
-                forth.update({further for further, _ in leads} - {node})
-        for one, leads in reversed(self.nodes.items()):
-            if one is not node and any(further in back for further, _ in leads):
-                back.add(one)
-        return forth & back
-
-    def joints(self) -> list[Node]:
-        """The nodes that no path avoids, from the score to the picture."""
-        places = self.places()
-        joints, furthest = [], 0
-        for node, leads in self.nodes.items():
-            if furthest <= places[node]:
-                joints.append(node)
-            furthest = max([furthest, *(places[further] for further, _ in leads)])
-        return joints
-
     def is_entire(self, output: RecordedOutput) -> bool:
         """Whether all paths through the node of that output come by the output, not by a sibling of it, as of `split`."""
-        entered = {number for leads in self.nodes.values() for node, number in leads if node is output.edge.node}
+        entered = {number for leads in self.leads.values() for node, number in leads if node is output.edge.node}
         return entered == {output.edge.output_nr}
 
 
@@ -89,12 +67,11 @@ def record_paths(classifier: Classifier) -> PathGraph | None:
     outputs: list[RecordedOutput] = []
     runs: Counter[str] = Counter()
 
-    def note(layer: Layer, inputs: object, output: object) -> None:
+    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
         runs[layer.name] += 1
-        tensor = first_tensor(output)
-        if tensor is not None and tensor.requires_grad:
+        if leaving.requires_grad:
             # Asked for at once: what follows may overwrite the tensor in place, and then it has another node.
-            outputs.append(RecordedOutput(layer, tuple(tensor.shape), get_gradient_edge(tensor)))
+            outputs.append(RecordedOutput(layer, tuple(leaving.shape), get_gradient_edge(leaving)))
 
     picture = noise(classifier).requires_grad_()
     try:
@@ -106,15 +83,21 @@ def record_paths(classifier: Classifier) -> PathGraph | None:
         return None
     score = logits.amax(dim=1).sum()
     root, end = get_gradient_edge(score).node, get_gradient_edge(picture).node
-    nodes: dict[Node, tuple[tuple[Node, int], ...]] = {end: ()}
+    back: dict[Node, tuple[tuple[Node, int], ...]] = {end: ()}
     for node in walk_back(root):
-        leads = tuple((further, number) for further, number in node.next_functions if further in nodes)
-        if leads:
-            nodes[node] = leads
-    if root not in nodes:
+        if leads := tuple((further, number) for further, number in node.next_functions if further in back):
+            back[node] = leads
+    if root not in back:
         return None
-    once = tuple(one for one in outputs if runs[one.layer.name] == 1 and one.edge.node in nodes)
-    return PathGraph(picture, score, logits.shape[1], dict(reversed(nodes.items())), once)
+    leads_of = dict(reversed(back.items()))
+    places = {node: place for place, node in enumerate(leads_of)}
+    joints, furthest = [], 0
+    for node, leads in leads_of.items():
+        if furthest <= places[node]:
+            joints.append(node)
+        furthest = max([furthest, *(places[further] for further, _ in leads)])
+    once = tuple(one for one in outputs if runs[one.layer.name] == 1 and one.edge.node in places)
+    return PathGraph(picture, score, logits.shape[1], leads_of, places, tuple(joints), once)
 
 
 def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, others: Sequence[Layer]) -> Layer:
@@ -129,10 +112,9 @@ def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, o
     own = graph.output_of(branch) if graph else None
     if graph is None or own is None:
         return branch
-    joints = graph.joints()
-    if graph.is_entire(own) if own.edge.node in joints else has_bare_shortcut(graph, own.edge.node, joints):
+    if graph.is_entire(own) if own.edge.node in graph.joints else has_bare_shortcut(graph, own.edge.node):
         return branch
-    for candidates in find_joints_around(graph, own, joints):
+    for candidates in joints_around(graph, own):
         if joint := first_with_gradient(classifier, graph, candidates):
             return joint
     arms, modules = [branch.name], {layer.module for layer in others}
@@ -162,44 +144,45 @@ def walk_back(root: Node) -> Iterator[Node]:
             path.append((further, iter(further.next_functions)))
 
 
-def has_bare_shortcut(graph: PathGraph, node: Node, joints: Sequence[Node]) -> bool:
+def has_bare_shortcut(graph: PathGraph, node: Node) -> bool:
     """Whether all that leads past a node is the shortcut of a sum, as in a residual block: nothing happens on it."""
-    places = graph.places()
-    behind = max((joint for joint in joints if places[joint] < places[node]), key=places.__getitem__)
-    around = range(places[behind] + 1, min(places[joint] for joint in joints if places[joint] > places[node]))
-    return behind.name().startswith("Add") and not any(places[one] in around for one in graph.nodes_avoiding(node))
+    places = graph.places
+    behind = max((joint for joint in graph.joints if places[joint] < places[node]), key=places.__getitem__)
+    in_front = min((joint for joint in graph.joints if places[joint] > places[node]), key=places.__getitem__)
+    forth, back = {behind}, {in_front}  # what can be reached from there without this node
+    for one, leads in graph.leads.items():
+        if one in forth:
+            forth.update({further for further, _ in leads} - {node})
+    for one, leads in reversed(graph.leads.items()):
+        if one is not node and any(further in back for further, _ in leads):
+            back.add(one)
+    past = [one for one in forth & back if places[behind] < places[one] < places[in_front]]
+    return behind.name().startswith("Add") and not past
 
 
-def find_joints_around(graph: PathGraph, branch: RecordedOutput, joints: Sequence[Node]) -> Iterator[list[Layer]]:
-    """The layers that put out a joint, each joint once: those behind the branch, then those in front of it.
+def joints_around(graph: PathGraph, branch: RecordedOutput) -> tuple[list[Layer], list[Layer]]:
+    """The layers that put out a joint, each joint once: those behind the branch, and those in front of it.
 
     Behind it, the blocks that the branch is a part of come first, from the smallest on, then others from the nearest on.
     """
-    places = graph.places()
-    own = places[branch.edge.node]
-    whole = [one for one in graph.outputs if one.edge.node in joints and graph.is_entire(one)]
     behind: dict[Node, Layer] = {}
     in_front: dict[Node, Layer] = {}
-    for one in sorted(whole, key=lambda one: not branch.layer.name.startswith(f"{one.layer.name}.")):
-        if places[one.edge.node] < own:
-            behind.setdefault(one.edge.node, one.layer)
-    for one in whole:
-        if places[one.edge.node] > own:
-            in_front.setdefault(one.edge.node, one.layer)
-    yield list(behind.values())
-    yield list(in_front.values())[: -IN_FRONT - 1 : -1]
+    for one in sorted(graph.outputs, key=lambda one: not branch.layer.name.startswith(f"{one.layer.name}.")):
+        node = one.edge.node
+        if node is not branch.edge.node and node in graph.joints and graph.is_entire(one):
+            side = behind if graph.places[node] < graph.places[branch.edge.node] else in_front
+            side.setdefault(node, one.layer)
+    return list(behind.values()), list(in_front.values())[: -IN_FRONT - 1 : -1]
 
 
 def first_with_gradient(classifier: Classifier, graph: PathGraph, layers: Sequence[Layer]) -> Layer | None:
     """The first of these layers that shows more than one position and has a gradient there."""
     outputs = [one for layer in layers if (one := graph.output_of(layer))]
-    size = (1, *graph.picture.shape[1:])
-    layouts = possible_layouts(classifier, [(one.layer, one.shape) for one in outputs], size)
+    shapes = [(one.layer, one.shape) for one in outputs]
+    layouts = possible_layouts(classifier, shapes, (1, *graph.picture.shape[1:]))
     readable = [(one, layout) for one, layout in zip(outputs, layouts, strict=True) if layout and layout.positions > 1]
-    if not readable:
-        return None
     edges = [one.edge for one, _ in readable]
-    slopes = torch.autograd.grad(graph.score, edges, retain_graph=True, allow_unused=True)
+    slopes = torch.autograd.grad(graph.score, edges, retain_graph=True, allow_unused=True) if edges else ()
     for (one, layout), slope in zip(readable, slopes, strict=True):
         if slope is not None and layout.grid(slope).any():
             return one.layer

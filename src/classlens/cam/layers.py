@@ -6,18 +6,19 @@ A name is a dotted path as in `module.named_modules()`. `[i]` counts the members
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from classlens.cam.capture import NO_GRADIENT, observe, runs_repeatedly
-from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of, modules_of
-from classlens.cam.forward import first_tensor, hook_layers, logits_of, noise, output_of
+from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of
+from classlens.cam.evidence import NO_GRADIENT, observe
+from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
 from classlens.cam.joints import PathGraph, find_joint, first_with_gradient, record_paths
 from classlens.cam.layout import Layout, possible_layouts
 from classlens.cam.model_state import preserved
@@ -43,72 +44,62 @@ def find_layers(
 ) -> tuple[Layer, ...]:
     """The layers of those names, in that order and each once; the default one if no name is given.
 
-    `size` is that of the pictures which are fed, as far as it is known: the default layer is looked for at it.
+    `size` is that of the pictures which are fed, as far as it is known: the default layer is looked for at it, once per
+    classifier. That is the record's own, or the last norm layer that still decides the class and covers the picture.
 
     Raises:
         NotFound: a name fits no layer.
-        ModelError: no name is given, and the model has no layer that can be drawn.
+        ModelError: no name is given, and the model has no layer that can be drawn, or its scores do not depend on the
+            picture.
     """
-    if names is None:
-        return (default_layer(classifier, size),)
-    return tuple({layer.name: layer for name in names for layer in match_layers(classifier, name)}.values())
+    if names is None and (default := classifier.default_layer or DEFAULTS.get(classifier)):
+        names = [default]
+    elif names is None:
+        sized = classifier if size in (None, classifier.size) else replace(classifier, size=size)
+        names = [DEFAULTS.setdefault(classifier, find_deciding_layer(sized).name)]
+    modules = {layer.name: layer for layer in layers_of(classifier)}
+    layers: dict[str, Layer] = {}
+    for name in names:
+        path = COMPILED.sub("", name).lstrip(".")
+        if path.partition(".")[0] not in modules:
+            path = path.removeprefix("module.")
+        while index := INDEX.search(path):  # each `[i]` by the name of the member that it points at
+            before, position = path[: index.start()], int(index[1])
+            if before not in modules:
+                raise NotFound("layer", before, modules, where=classifier.name)
+            members = [f"{before}.{member}" for member, _ in modules[before].module.named_children()]
+            if not -len(members) <= position < len(members):
+                raise NotFound(f"member {position} of layer", before, members)
+            path = members[position] + path[index.end() :]
+        steps = path.split(".")
+        fitting = (
+            [path]
+            if path in modules
+            else [
+                known
+                for known in modules
+                if len(own := known.split(".")) == len(steps) and all(map(fnmatchcase, own, steps))
+            ]
+        )
+        if not fitting:
+            raise NotFound("layer", name, modules, where=classifier.name)
+        layers |= {known: modules[known] for known in fitting}
+    return tuple(layers.values())
 
 
-def match_layers(classifier: Classifier, name: str) -> list[Layer]:
-    """The one layer of that name, or all that fit its wildcards; there has to be one."""
-    modules = modules_of(classifier)
-    path = COMPILED.sub("", name).lstrip(".")
-    if path.partition(".")[0] not in modules:
-        path = path.removeprefix("module.")
-    if "[" in path:
-        path = with_names_for_indices(path, modules, classifier.name)
-    if path in modules:
-        return [Layer(path, modules[path])]
-    steps = path.split(".")
-    fitting = [
-        Layer(known, module)
-        for known, module in modules.items()
-        if len(own := known.split(".")) == len(steps) and all(map(fnmatchcase, own, steps))
-    ]
-    if not fitting:
-        raise NotFound("layer", name, modules, where=classifier.name)
-    return fitting
+def default_layer(classifier: Classifier) -> Layer:
+    """The layer that is looked at if none is named; see `find_layers`."""
+    return find_layers(classifier, None)[0]
 
 
-def with_names_for_indices(path: str, modules: Mapping[str, nn.Module], where: str) -> str:
-    """The path with each `[i]` replaced by the name of the member it points at; there has to be one."""
-    while index := INDEX.search(path):
-        before, position = path[: index.start()], int(index[1])
-        if before not in modules:
-            raise NotFound("layer", before, modules, where=where)
-        members = [child for child, _ in modules[before].named_children()]
-        if not -len(members) <= position < len(members):
-            raise NotFound(f"member {position} of layer", before, [f"{before}.{member}" for member in members])
-        path = f"{before}.{members[position]}{path[index.end() :]}"
-    return path
-
-
-def default_layer(classifier: Classifier, size: tuple[int, int] | None = None) -> Layer:
-    """The record's own default, or the last norm layer that still decides the class and covers the picture.
+def find_deciding_layer(classifier: Classifier) -> Layer:
+    """The layer at which everything that decides the class can be seen, as late in the model as possible.
 
     That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
     after the last attention, it is the norm in front of that attention. A model without norms, or whose last ones see
     every position as an item of the batch, is looked at behind its last module that puts out a map. Where that is one
-    of several branches, it is the layer where they join. Found by two passes on noise of that `size`, or of the size
-    that the classifier is made for, and a part of the way back; once per classifier.
-
-    Raises:
-        ModelError: no layer of the model can be drawn, or its scores do not depend on the picture.
+    of several branches, it is the layer where they join. Found by two passes on noise, and a part of the way back.
     """
-    name = classifier.default_layer or DEFAULTS.get(classifier)
-    if name is None:
-        sized = classifier if size in (None, classifier.size) else replace(classifier, size=size)
-        name = DEFAULTS[classifier] = find_deciding_layer(sized).name
-    return match_layers(classifier, name)[0]
-
-
-def find_deciding_layer(classifier: Classifier) -> Layer:
-    """The layer at which everything that decides the class can be seen, as late in the model as possible."""
     layers = layers_of(classifier)
     norms = [layer for layer in layers if is_norm(layer)]
     leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
@@ -125,11 +116,12 @@ def find_deciding_layer(classifier: Classifier) -> Layer:
             if chosen is not None:
                 return find_joint(classifier, graph, chosen, [one.layer for one in ran if one.layout])
         several = [one for one in survey(classifier, layers) if len(one.shape) > 2][-LISTED:]
+    check_repetition(classifier)
     listed = ", ".join(f"{one.layer.name} ({shape_text(one.shape)})" for one in several)
-    hint = (
-        f"name one with --target-layers; the last candidates are {listed}" if listed else "none of them keeps positions"
+    hint = f"name one with --target-layers; the last candidates are {listed}"
+    raise ModelError(
+        f"no layer of {classifier.name} can be read as a map", hint=hint if several else "none of them keeps positions"
     )
-    raise runs_repeatedly(classifier) or ModelError(f"no layer of {classifier.name} can be read as a map", hint=hint)
 
 
 def is_norm(layer: Layer) -> bool:
@@ -157,9 +149,8 @@ def last_with_gradient(
 def last_of_cut(classifier: Classifier, layers: Sequence[Layer]) -> Layer | None:
     """The last of these layers that has a gradient, in a network that passes none on to the picture."""
     captured = observe(classifier, noise(classifier), layers)
-    if captured.logits is None:
-        return None
-    gradients = torch.autograd.grad(captured.logits.amax(dim=1).sum(), captured.outputs, allow_unused=True)
+    score = captured.logits.amax(dim=1).sum()  # type: ignore[union-attr] # it was not stopped
+    gradients = torch.autograd.grad(score, captured.outputs, allow_unused=True)
     for layer, layout, gradient in reversed(list(zip(layers, captured.layouts, gradients, strict=True))):
         if gradient is not None and layout.grid(gradient).any():
             return layer
@@ -175,7 +166,7 @@ def check_dependence(classifier: Classifier, graph: PathGraph | None) -> None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
     if slope.any():
         return
-    columns = 1 if output_of(classifier).single else graph.classes
+    columns = 1 if OUTPUTS[classifier].single else graph.classes
     zero_heads = [
         layer.name
         for layer in layers_of(classifier)
@@ -189,6 +180,26 @@ def check_dependence(classifier: Classifier, graph: PathGraph | None) -> None:
     )
 
 
+def check_repetition(classifier: Classifier) -> None:
+    """Refuse a network all of whose maps are made several times in one pass, or of several pictures for one that is fed.
+
+    The picture turned, mirrored, or cut: what such a network says of it is an average.
+    """
+    times: Counter[str] = Counter()
+
+    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
+        times[layer.name] += len(leaving) if leaving.ndim > 2 else 0
+
+    with preserved(classifier.module), torch.no_grad(), hook_layers(layers_of(classifier), note):
+        logits_of(classifier, noise(classifier))
+    name, count = (+times).most_common()[-1] if +times else ("", 0)  # the plus leaves out those without a map
+    if count > 1:
+        raise ModelError(
+            f"every layer of {classifier.name} looks at a picture {count} times or more in one forward pass, {name!r} too",
+            hint="does it average what it says of the picture mirrored or cropped? give the network that looks once",
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Surveyed:
     """What a layer put out in one forward pass: its shape, and how it is read, None where it is no map."""
@@ -200,20 +211,17 @@ class Surveyed:
 
 def survey(classifier: Classifier, layers: Sequence[Layer]) -> list[Surveyed]:
     """Layers that run once and put out a tensor, in the order in which they ran on one picture of noise."""
-    ran: list[tuple[Layer, tuple[int, ...]]] = []
+    ran: dict[Layer, list[tuple[int, ...]]] = {}
 
-    def note(layer: Layer, inputs: object, output: object) -> None:
-        tensor = first_tensor(output)
-        if tensor is not None:
-            ran.append((layer, tuple(tensor.shape)))
+    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
+        ran.setdefault(layer, []).append(tuple(leaving.shape))
 
     picture = noise(classifier)
     with preserved(classifier.module), torch.no_grad():
         with hook_layers(layers, note):
             logits_of(classifier, picture)
-        times = Counter(layer.name for layer, _ in ran)
-        once = [(layer, shape) for layer, shape in ran if times[layer.name] == 1]
-        layouts = possible_layouts(classifier, once, tuple(picture.shape))
+        once = [(layer, shapes[0]) for layer, shapes in ran.items() if len(shapes) == 1]
+        layouts = possible_layouts(classifier, once, picture.shape)
     return [Surveyed(layer, shape, layout) for (layer, shape), layout in zip(once, layouts, strict=True)]
 
 
@@ -240,16 +248,15 @@ class Preview:
 
     def text(self) -> str:
         """As a table: a star in front of the default layer, the layout where a map can be drawn."""
-        widest = max((len(row.name) for row in self.rows), default=0)
+        names = max((len(row.name) for row in self.rows), default=0)
         kinds = max((len(row.kind) for row in self.rows), default=0)
         lines = [
-            f"{'*' if row.default else ' '} {row.name:<{widest}}  {row.kind:<{kinds}}  "
+            f"{'*' if row.default else ' '} {row.name:<{names}}  {row.kind:<{kinds}}  "
             f"{shape_text(row.shape):<20} {row.parameters:>12,}  {row.layout or ''}".rstrip()
             for row in self.rows
         ]
-        return "\n".join(
-            [*lines, "", "* the layer that is looked at if none is named; the last column: how a layer is read"]
-        )
+        legend = "* the layer that is looked at if none is named; the last column: how a layer is read"
+        return "\n".join([*lines, "", legend])
 
 
 def shape_text(shape: tuple[int, ...] | None) -> str:
@@ -260,17 +267,14 @@ def preview(classifier: Classifier) -> Preview:
     """Look at every layer in one forward pass."""
     layers = layers_of(classifier)
     surveyed = {one.layer.name: one for one in survey(classifier, layers)}
-    try:
+    default = None
+    with suppress(ModelError):
         default = default_layer(classifier).name
-    except ModelError:
-        default = None
     rows = []
     for layer in layers:
         one = surveyed.get(layer.name)
         layout = str(one.layout) if one and one.layout and one.layout.positions > 1 else None
         parameters = sum(parameter.numel() for parameter in layer.module.parameters())
-        shape = one.shape if one else None
-        rows.append(
-            PreviewRow(layer.name, type(layer.module).__name__, shape, layout, parameters, layer.name == default)
-        )
+        kind, shape = type(layer.module).__name__, one.shape if one else None
+        rows.append(PreviewRow(layer.name, kind, shape, layout, parameters, layer.name == default))
     return Preview(tuple(rows))

@@ -6,8 +6,9 @@ picture that was fed, and only it can be coloured. `Fused` is several layers see
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import compress
 from typing import Any, overload
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -41,15 +42,13 @@ class Heatmap:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to see: no evidence for the class at any position."""
-        return not self.values.any()
+        return self.hottest is None
 
     @property
     def hottest(self) -> tuple[int, int] | None:
         """Row and column of the hottest pixel, the first of several; None where nothing is hot."""
-        if self.empty:
-            return None
         row, column = np.unravel_index(int(self.values.argmax()), self.values.shape)
-        return int(row), int(column)
+        return (int(row), int(column)) if self.values[row, column] else None
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,10 @@ class ExplainedClass:
     def as_target(self) -> int | str:
         """The target that gives this class or contrast again."""
         return self.target if self.against is None else f"{self.target} - {self.against}"
+
+
+HEATMAPS: "WeakKeyDictionary[Saliency | Fused, Heatmap]" = WeakKeyDictionary()
+"""Those made so far: a picture, a line of text and a file of numbers all ask for one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +130,7 @@ class Saliency:
 
     def heatmap(self) -> Heatmap:
         """Negative values cut, scaled to 0..1, enlarged to the picture; a map that is negative everywhere is zero."""
-        return self._heatmap
-
-    @cached_property  # a picture, a line of text and a file of numbers all ask for it
-    def _heatmap(self) -> Heatmap:
-        return fuse([self])
+        return HEATMAPS.get(self) or HEATMAPS.setdefault(self, fuse([self]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +161,7 @@ class Fused:
 
     def heatmap(self) -> Heatmap:
         """The mean of the layers' normalised maps, normalised again."""
-        return self._heatmap
-
-    @cached_property
-    def _heatmap(self) -> Heatmap:
-        return fuse(self.parts)
+        return HEATMAPS.get(self) or HEATMAPS.setdefault(self, fuse(self.parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,12 +202,16 @@ class Explanation(Sequence[Saliency]):
         """
         of_class = "class_name" if isinstance(target, str) else "target"
         left = self.saliencies
-        criteria = {"index": image, "method": method, "layer": layer, of_class: target}
-        for kind, (attribute, wanted) in zip(("image", "method", "layer", "class"), criteria.items(), strict=True):
+        for kind, attribute, wanted in (
+            ("image", "index", image),
+            ("method", "method", method),
+            ("layer", "layer", layer),
+            ("class", of_class, target),
+        ):
             if wanted is not None:
                 names = [str(getattr(saliency, attribute)) for saliency in left]
-                same = str(wanted).casefold()
-                left = tuple(one for one, name in zip(left, names, strict=True) if name.casefold() == same)
+                same = [name.casefold() == str(wanted).casefold() for name in names]
+                left = tuple(compress(left, same))
                 if not left:
                     raise NotFound(kind, str(wanted), set(names), where="this explanation")
         return Explanation(left)
@@ -263,8 +262,7 @@ def normalise(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray
 
 def facts(saliency: Saliency | Fused) -> dict[str, Any]:
     """Everything about one map except its pixels; lists and numbers only."""
-    heatmap = saliency.heatmap()
-    hottest = heatmap.hottest
+    hottest = saliency.heatmap().hottest
     about_class = ("target", "class_name", "against", "logit", "probability", "against_probability", "output")
     return {
         "method": saliency.method,
