@@ -61,8 +61,7 @@ class Layer:
     module: nn.Module
 
 
-COMPILED = re.compile(r"(?:^|\.)_orig_mod(?=\.|$)")
-"""The step that `torch.compile` puts into a module's name."""
+COMPILED = re.compile(r"(?:^|\.)_orig_mod(?=\.|$)")  # the step that `torch.compile` puts into a module's name
 
 
 def layers_of(classifier: Classifier) -> list[Layer]:

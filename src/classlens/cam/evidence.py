@@ -24,12 +24,11 @@ NO_GRADIENT = "passes no gradient on (quantised, or computed under no_grad): tak
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """One forward pass: the output of every layer, as nodes of the graph from the first of them to the logits.
+    """One forward pass: the outputs of layers, as nodes of the graph from the first of them to the logits.
 
     There are no logits if the pass was stopped at the last layer.
     """
 
-    layers: tuple[Layer, ...]
     outputs: tuple[Float[Tensor, "..."], ...]
     layouts: tuple[Layout, ...]
     logits: Float[Tensor, "batch classes"] | None
@@ -75,7 +74,7 @@ def observe(
         layout or layout_of(layer, shape, batch.shape, extra_tokens(classifier))  # its error says why there is none
         for (layer, shape), layout in zip(shapes, possible_layouts(classifier, shapes, batch.shape), strict=True)
     )
-    return Captured(tuple(layers), nodes, layouts, logits)
+    return Captured(nodes, layouts, logits)
 
 
 def ran_often(
@@ -119,9 +118,7 @@ TRIED = 2
 REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)
 """What code that counts on the size of the batch may raise."""
 
-CLOSE = 1e-3
-"""Tolerance, as a share of the largest logit, in which both ways have to agree."""
-
+CLOSE = 1e-3  # tolerance, as a share of the largest logit, in which both ways have to agree
 Variants = Callable[[range], Float[Tensor, "n channels height width"]]
 """Makes some of the variants of a feature map, when their turn has come: all at once could be too many to hold."""
 

@@ -1,6 +1,6 @@
 """Explain the pictures of a batch: one forward pass, one gradient per class, then every method's formula."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -23,9 +23,7 @@ from classlens.cam.targets import PREDICTED, Objective, Target, probabilities, r
 from classlens.errors import ModelError
 from classlens.image import Image
 
-SATURATED = 1e-5
-"""What a probability in float32 lacks of one is rounding in good part below this."""
-
+SATURATED = 1e-5  # what a probability in float32 lacks of one is rounding in good part below this
 VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
 AS_IT_IS = VARIANTS.index((False, 1.0))
 """The variants of a picture for aug-smooth: turned over or not, brighter or darker."""
@@ -124,30 +122,30 @@ def explain_fed(job: ExplainJob, pictures: list[Image]) -> Explanation:
     for target in job.targets:
         if isinstance(target, tuple) and len(target) != len(pictures):
             raise ValueError(f"{len(target)} target classes for {len(pictures)} pictures")
-    at_once = job.options.batch_size
-    if job.options.aug_smooth:
-        at_once = max(1, at_once // len(VARIANTS))
+    at_once = max(1, job.options.batch_size // (len(VARIANTS) if job.options.aug_smooth else 1))
     if job.options.precision == "bf16":
         job = replace(job, classifier=in_bf16(job.classifier))
     sizes: dict[tuple[int, int], list[int]] = {}
     for index, picture in enumerate(pictures):
         sizes.setdefault(picture.size, []).append(index)
-    maps: dict[int, list[Saliency]] = {}
+    done, maps = 0, {}
     with preserved(job.classifier.module):
         for members in sizes.values():
             for start in range(0, len(members), at_once):
                 indices = members[start : start + at_once]
-                maps |= zip(indices, explain_batch(job, pictures, indices), strict=True)
+                for one in explain_batch(job, pictures, indices):
+                    # A class that is asked for twice, by name and as top 1, is explained once.
+                    maps.setdefault((one.index, one.method, one.layer, one.subject), one)
+                done += len(indices)
                 if job.options.progress:
-                    job.options.progress("pictures", len(maps), len(pictures))
-    return Explanation(tuple(saliency for index in range(len(pictures)) for saliency in maps[index]))
+                    job.options.progress("pictures", done, len(pictures))
+    return Explanation(tuple(sorted(maps.values(), key=lambda one: one.index)))
 
 
-def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) -> list[list[Saliency]]:
-    """The maps of some of the pictures, all of one size: for each, class by class, method by method, layer by layer.
+def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) -> Iterator[Saliency]:
+    """The maps of some of the pictures, all of one size: class by class, method by method, layer by layer.
 
-    The classes are read against the logits of the pictures as they are; a class that is asked for twice, by name and as
-    top 1, is explained once. To be called inside `preserved(job.classifier.module)`.
+    The classes are read against the logits of the pictures as they are. To be called inside `preserved`.
     """
     classifier, smooth = job.classifier, job.options.aug_smooth
     batch = encode_batch(classifier, [pictures[index] for index in indices]).to(placement_of(classifier.module)[0])
@@ -162,28 +160,24 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
             tuple(target[index] for index in indices) if isinstance(target, tuple) else target
             for target in job.targets or (PREDICTED,)
         ]
-        wanted = read_targets(tuple(targets), logits, OUTPUTS[classifier].names)
+        wanted = read_targets(targets, logits, OUTPUTS[classifier].names)
+    nobody: Sequence[ExplainedClass | None] = [None] * len(indices)
     kinds = sorted({method.score for method in job.methods})
-    maps: list[dict[tuple[str, str, ExplainedClass | None], Saliency]] = [{} for _ in indices]
     for objective in wanted:  # the gradients of one class are dropped before the next one's are made
-        evidence: dict[str, list[Evidence]] = {}
-        nobody: Sequence[ExplainedClass | None] = [None] * len(indices)
         subjects = nobody if objective is None else describe_classes(job, objective, logits)
+        evidence: dict[str, list[Evidence]] = {}
         for kind in kinds:
             last = objective is wanted[-1] and kind == kinds[-1]
             evidence[kind] = collect_evidence(job, batch, captured, objective, kind, keep=not last)
         for method in job.methods:
-            for layer, shown in zip(captured.layers, evidence[method.score], strict=True):
-                values = make_map(method, shown, job.options)
+            at_input = method.at == "input"
+            for layer, shown in zip(job.layers[:1] if at_input else job.layers, evidence[method.score], strict=False):
+                values = make_map(method, shown, job.options).cpu().numpy()
                 signed = method.assumes_non_negative and is_signed(shown.activations)
-                at = "input" if method.at == "input" else layer.name
-                for place, (index, subject) in enumerate(zip(indices, subjects, strict=True)):
-                    if (key := (method.name, at, subject)) not in maps[place]:
-                        numbers = values[:, place].cpu().numpy()
-                        maps[place][key] = Saliency(pictures[index], numbers, *key, index, signed, method.cap)
-                if method.at == "input":
-                    break
-    return [list(of_picture.values()) for of_picture in maps]
+                place = (method.name, "input" if at_input else layer.name)
+                for number, index in enumerate(indices):
+                    facts = (*place, subjects[number], index, signed, method.cap)
+                    yield Saliency(pictures[index], values[:, number], *facts)
 
 
 def describe_classes(
@@ -226,7 +220,7 @@ def collect_evidence(
     Raises:
         ModelError: the score does not depend on a layer, or not on any position that can be drawn.
     """
-    slopes: Sequence[Tensor | None] = [None] * len(captured.layers)
+    slopes: Sequence[Tensor | None] = [None] * len(job.layers)
     by_gradients = any(method.needs == "gradients" for method in job.methods)
     if objective is not None and captured.logits is not None:
         if job.options.aug_smooth:
@@ -235,7 +229,7 @@ def collect_evidence(
         if by_gradients and score.requires_grad:
             slopes = torch.autograd.grad(score.sum(), captured.outputs, retain_graph=keep, allow_unused=True)
     evidence = []
-    for layer, layout, output, slope in zip(captured.layers, captured.layouts, captured.outputs, slopes, strict=True):
+    for layer, layout, output, slope in zip(job.layers, captured.layouts, captured.outputs, slopes, strict=True):
         activations = layout.grid(output.detach()).float()
         gradients = activations.new_zeros(()).expand_as(activations) if slope is None else layout.grid(slope)
         if by_gradients and slope is None:
@@ -245,14 +239,13 @@ def collect_evidence(
             hint = "numbers grow too large on the way back: compute in float32, or choose a later layer"
             raise ModelError(f"the gradient of the score at layer {layer.name!r} is not finite", hint=hint)
         if by_gradients and not gradients.any():
-            hint = "choose an earlier layer"
-            if layout.extra:
-                hint = "the head reads the class token only: choose the norm in front of the last attention, or an earlier layer"
+            because = (
+                "the head reads the class token only: choose the norm in front of the last attention, or an earlier"
+            )
+            hint = f"{because if layout.extra else 'choose an earlier'} layer"
             raise ModelError(f"the gradient of the score at layer {layer.name!r} is zero everywhere", hint=hint)
-        probe = None
-        if objective is not None:
-            probe = Probe(job.classifier, batch, objective, layer, layout, job.options.batch_size)
-        evidence.append(Evidence(activations, gradients.float(), probe))
+        model = (job.classifier, batch, objective, layer, layout, job.options.batch_size)
+        evidence.append(Evidence(activations, gradients.float(), None if objective is None else Probe(*model)))
     return evidence
 
 
@@ -300,7 +293,7 @@ def count_runs(
 ) -> dict[str, int]:
     """For each slow method how often it will run the network for one picture and class; quick ones are left out."""
     slow = [METHODS[name] for name in methods if METHODS[name].asks]
-    layouts = [(one.layout, one.shape) for one in survey(classifier, layers) if one.layout] if slow else []
+    layouts = [(one.layout, one.shape) for one in survey(classifier, layers) if one.layout]
     channels = [shape[1 if layout.kind == "channels first" else -1] for layout, shape in layouts]
     return {
         method.name: (len(VARIANTS) if options.aug_smooth else 1)

@@ -23,9 +23,7 @@ from classlens.cam.saliency import ExplainedClass, Fused, Heatmap, Saliency
 from classlens.cam.targets import probabilities
 from classlens.image import Image
 
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels; right and bottom are not inside."""
-
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are not inside
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 """Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
 

@@ -65,8 +65,7 @@ MAKERS: Mapping[Callable[..., Tensor], Kind] = {
 }
 """Functions that make probabilities, or their logarithms, of logits."""
 
-SUM = 1e-5
-"""Within this, or two steps of their own precision, probabilities add up to one."""
+SUM = 1e-5  # within this, or two steps of their own precision, probabilities add up to one
 
 
 @dataclass(frozen=True)

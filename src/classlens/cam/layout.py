@@ -26,22 +26,11 @@ from classlens.cam.classifier import Classifier, Layer, layers_of
 from classlens.cam.forward import hook_layers, logits_of, noise
 from classlens.errors import ModelError
 
-CHANNELS_FIRST = (
-    nn.Conv2d,
-    nn.ConvTranspose2d,
-    nn.BatchNorm2d,
-    nn.InstanceNorm2d,
-    nn.GroupNorm,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-)
+CHANNELS_FIRST = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
+CHANNELS_FIRST += (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 """Modules whose four-dimensional output can be nothing else."""
 
-MOST_EXTRA_TOKENS = 16
-"""Class, distillation and register tokens that a model may put in front without saying so."""
-
+MOST_EXTRA_TOKENS = 16  # class, distillation and register tokens that a model may put in front without saying so
 AMBIGUOUS = "feed a picture that is not square (--whole), or choose the convolution or norm layer beside it"
 
 
@@ -71,11 +60,9 @@ class Layout:
     def grid(self, output: Shaped[Tensor, "..."]) -> Shaped[Tensor, "batch channels height width"]:
         """The output as a feature map; a view, no copy, except of windows."""
         if self.kind == "windows":
-            placed = output.reshape(-1, self.rows, output.shape[-1])[:, list(self.order)].mT
-            return placed.reshape(len(placed), -1, self.height, self.width)
-        if self.kind == "tokens":
-            patches = output[:, self.extra :].mT
-            return patches.reshape(len(output), -1, self.height, self.width)
+            output = output.reshape(-1, self.rows, output.shape[-1])[:, list(self.order)]
+        if self.kind in ("windows", "tokens"):
+            return output[:, self.extra :].mT.unflatten(2, (self.height, self.width))
         return output.permute(0, 3, 1, 2) if self.kind == "channels last" else output
 
     def filled(

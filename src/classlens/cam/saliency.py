@@ -17,9 +17,7 @@ from classlens.arrays import Float32
 from classlens.errors import NotFound
 from classlens.image import Image
 
-EPSILON = 1e-7
-"""Added to a map's maximum before it divides, as in the reference: a hottest pixel is 1 - 1e-7."""
-
+EPSILON = 1e-7  # added to a map's maximum before it divides, as in the reference: a hottest pixel is 1 - 1e-7
 ROUNDING = 1e-6
 """What differs by less than this share of it is float32's rounding: layers that add up to a constant leave up to 4e-7."""
 

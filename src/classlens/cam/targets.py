@@ -4,6 +4,7 @@ A target is read against the logits of a batch, because "predicted" and "top5" d
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,9 +20,7 @@ Target: TypeAlias = int | str | tuple[int, ...]
 
 PREDICTED = "predicted"
 TOP = re.compile(r"top[ -]?([1-9]\d*)", re.IGNORECASE)
-SIMILAR = 3
-"""How many classes Finer-CAM contrasts the target with."""
-
+SIMILAR = 3  # how many classes Finer-CAM contrasts the target with
 CONTRAST = re.compile(r"\s+-\s+")
 
 
@@ -56,7 +55,7 @@ def probabilities(logits: Float[Tensor, "n classes"], kind: Kind = "softmax") ->
 
 
 def read_targets(
-    targets: tuple[Target, ...], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...]
+    targets: Sequence[Target], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...]
 ) -> list[Objective]:
     """Read every target against the logits of a batch; `top5` becomes five objectives.
 

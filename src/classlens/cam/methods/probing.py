@@ -20,18 +20,11 @@ from classlens.errors import ModelError
 Weighted = Float[Tensor, "batch channels height width"]
 Mask = Callable[[Float[Tensor, "n height width"]], Float[Tensor, "n rows columns"]]
 
-NOISE = 2.0
-"""Standard deviation of SS-CAM's noise beside activations scaled to 0..1, as in torch-cam."""
-
-SPREAD = 0.15
-"""Standard deviation of SmoothGrad's noise, as a share of the picture's range of values."""
-
-FULL = 1e-7
-"""Added to a range before it divides, as in FullGrad's reference."""
-
+NOISE = 2.0  # standard deviation of SS-CAM's noise beside activations scaled to 0..1, as in torch-cam
+SPREAD = 0.15  # standard deviation of SmoothGrad's noise, as a share of the picture's range of values
+FULL = 1e-7  # added to a range before it divides, as in FullGrad's reference
 CELLS = 7
-SHOWN = 0.5
-"""A mask of RISE has `CELLS` x `CELLS` cells, of which `SHOWN` are shown on average."""
+SHOWN = 0.5  # A mask of RISE has `CELLS` x `CELLS` cells, of which `SHOWN` are shown on average
 
 
 def score_cam(evidence: Evidence) -> Weighted:
