@@ -128,7 +128,8 @@ def explain_fed(job: ExplainJob, pictures: list[Image]) -> Explanation:
     sizes: dict[tuple[int, int], list[int]] = {}
     for index, picture in enumerate(pictures):
         sizes.setdefault(picture.size, []).append(index)
-    done, maps = 0, {}
+    done = 0
+    maps: dict[tuple[object, ...], Saliency] = {}
     with preserved(job.classifier.module):
         for members in sizes.values():
             for start in range(0, len(members), at_once):
@@ -244,8 +245,10 @@ def collect_evidence(
             )
             hint = f"{because if layout.extra else 'choose an earlier'} layer"
             raise ModelError(f"the gradient of the score at layer {layer.name!r} is zero everywhere", hint=hint)
-        model = (job.classifier, batch, objective, layer, layout, job.options.batch_size)
-        evidence.append(Evidence(activations, gradients.float(), None if objective is None else Probe(*model)))
+        probe = None
+        if objective is not None:
+            probe = Probe(job.classifier, batch, objective, layer, layout, job.options.batch_size)
+        evidence.append(Evidence(activations, gradients.float(), probe))
     return evidence
 
 

@@ -5,7 +5,7 @@ Rong et al., A consistent and efficient evaluation strategy for attribution meth
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 
 import cv2
@@ -27,11 +27,9 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 """Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
 
-ROUNDS = 600
-TOLERANCE = 1e-4
-
+ROUNDS, TOLERANCE = 600, 1e-4
 STEPS = 50
-SHARES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+SHARES = range(10, 100, 10)
 
 
 @dataclass(frozen=True)
@@ -54,15 +52,7 @@ class Faithfulness:
     energy: float | None = None
 
 
-BETTER = {
-    "deletion": "lower",
-    "insertion": "higher",
-    "drop": "lower",
-    "increase": "higher",
-    "road": "higher",
-    "pointing": "higher",
-    "energy": "higher",
-}
+BETTER = {one.name: "lower" if one.name in ("deletion", "drop") else "higher" for one in fields(Faithfulness)}
 
 
 @dataclass(frozen=True)
@@ -78,19 +68,9 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: Classifier,
-    saliency: Saliency | Fused,
-    *,
-    box: Box | None = None,
-    options: ExplainOptions | None = None,
+    classifier: Classifier, saliency: Saliency | Fused, *, box: Box | None = None, options: ExplainOptions | None = None
 ) -> Evaluation:
-    """Score a map, and a uniform and a random one beside it. About 360 forward passes.
-
-    Of the options with which the map was made, the size of a batch and the precision count here.
-
-    Raises:
-        ValueError: the map is about no class, or the box is empty or outside the picture.
-    """
+    """The scores of a single map; see `evaluations`."""
     return next(evaluations(classifier, [saliency], box=box, options=options))
 
 
@@ -101,10 +81,13 @@ def evaluations(
     box: Box | None = None,
     options: ExplainOptions | None = None,
 ) -> Iterator[Evaluation]:
-    """As `evaluate`, one by one, for maps of one picture and one class: they share the baselines.
+    """Score maps of one picture and one class, one by one, and a uniform and a random one beside them.
+
+    About 360 forward passes for the first, a third of it for every other one. Of the options with which the maps were
+    made, the size of a batch and the precision count here.
 
     Raises:
-        ValueError: as `evaluate`, or the maps are of several pictures or classes.
+        ValueError: the maps are of several pictures or classes, or of none; the box is empty or outside the picture.
     """
     if len({(saliency.index, saliency.subject) for saliency in maps}) != 1:
         raise ValueError("maps of one picture and one class can be evaluated together")
@@ -128,11 +111,8 @@ def evaluations(
 
 def mean(scores: Sequence[Faithfulness]) -> dict[str, float | None]:
     """Each measure averaged over pictures: `drop` becomes the average drop, `increase` and `pointing` become shares."""
-    means: dict[str, float | None] = {}
-    for measure in BETTER:
-        values = [float(value) for one in scores if (value := getattr(one, measure)) is not None]
-        means[measure] = sum(values) / len(values) if values else None
-    return means
+    known = {name: [float(one) for one in (getattr(of, name) for of in scores) if one is not None] for name in BETTER}
+    return {name: sum(values) / len(values) if values else None for name, values in known.items()}
 
 
 def box_as_fed(feed: Callable[[Image], Image], size: tuple[int, int], box: Box) -> Box | None:
@@ -190,15 +170,10 @@ def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
     deletion, insertion = (float((one[1:] + one[:-1]).sum() / 2 / STEPS) for one in left)  # areas, by trapezoids
     missing = (heat >= np.percentile(heat, share) for heat in (1 - values, values) for share in SHARES)
     logits, _ = trial.ask(torch.from_numpy(fill_in(picture.numpy(), pixels)) for pixels in missing)
-    return Faithfulness(
-        deletion,
-        insertion,
-        drop=100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7),
-        increase=bool(hot_only > before),
-        road=float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2),
-        pointing=None if box is None else pointing(heatmap, box),
-        energy=None if box is None else energy(heatmap, box),
-    )
+    road = float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
+    drop = 100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7)
+    in_box = (None, None) if box is None else pointing_and_energy(heatmap, box)
+    return Faithfulness(deletion, insertion, drop, bool(hot_only > before), road, *in_box)
 
 
 def replaced_hottest_first(start: Tensor, end: Tensor, heatmap: Heatmap) -> Iterator[Tensor]:
@@ -215,20 +190,17 @@ def blur(picture: Float32[np.ndarray, "3 height width"]) -> Float32[np.ndarray, 
     return np.stack([cv2.GaussianBlur(channel, (11, 11), 5) for channel in picture])
 
 
-def pointing(heatmap: Heatmap, box: Box) -> float:
-    """1 if the hottest pixel lies in the box, else 0; of several, the share inside. An empty map points nowhere.
+def pointing_and_energy(heatmap: Heatmap, box: Box) -> tuple[float, float]:
+    """1 if the hottest pixel lies in the box, else 0, of several the share inside; and the share of the map's sum inside.
 
-    Source: Zhang et al., Excitation backprop, ECCV 2016, section 4.1; without their margin.
+    An empty map points nowhere. Sources: Zhang et al., Excitation backprop, ECCV 2016, section 4.1, without their margin;
+    Wang et al., Score-CAM, 2020, section 4.3.
     """
-    hottest = heatmap.values == heatmap.values.max()
-    inside = hottest[box[1] : box[3], box[0] : box[2]]
-    return 0.0 if heatmap.empty else float(inside.sum() / hottest.sum())
-
-
-def energy(heatmap: Heatmap, box: Box) -> float:
-    """Share of the map's sum inside the box. Source: Wang et al., Score-CAM, 2020, section 4.3."""
-    total = float(heatmap.values.sum())
-    return float(heatmap.values[box[1] : box[3], box[0] : box[2]].sum()) / total if total else 0.0
+    if heatmap.empty:
+        return 0.0, 0.0
+    hottest, inside = heatmap.values == heatmap.values.max(), np.s_[box[1] : box[3], box[0] : box[2]]
+    points = float(hottest[inside].sum() / hottest.sum())
+    return points, float(heatmap.values[inside].sum()) / float(heatmap.values.sum())
 
 
 def fill_in(

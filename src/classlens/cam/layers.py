@@ -58,12 +58,13 @@ def find_layers(
         ModelError: no name is given, and the model has no layer that can be drawn, or its scores do not depend on the
             picture.
     """
-    if names is None and not (default := classifier.default_layer or DEFAULTS.get(classifier)):
+    default = classifier.default_layer or DEFAULTS.get(classifier)
+    if not (names or default):
         sized = classifier if size in (None, classifier.size) else replace(classifier, size=size)
         default = DEFAULTS[classifier] = find_deciding_layer(sized).name
     modules = {layer.name: layer for layer in layers_of(classifier)}
     layers: dict[str, Layer] = {}
-    for name in [default] if names is None else names:
+    for name in names or [str(default)]:
         path = COMPILED.sub("", name).lstrip(".")
         if path.partition(".")[0] not in modules:
             path = path.removeprefix("module.")

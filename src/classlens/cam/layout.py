@@ -26,9 +26,9 @@ from classlens.cam.classifier import Classifier, Layer, layers_of
 from classlens.cam.forward import hook_layers, logits_of, noise
 from classlens.errors import ModelError
 
-CHANNELS_FIRST = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
-CHANNELS_FIRST += (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-"""Modules whose four-dimensional output can be nothing else."""
+CONVOLUTIONS_AND_NORMS = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+"""Modules whose four-dimensional output can be nothing else but channels first."""
 
 MOST_EXTRA_TOKENS = 16  # class, distillation and register tokens that a model may put in front without saying so
 AMBIGUOUS = "feed a picture that is not square (--whole), or choose the convolution or norm layer beside it"
@@ -62,7 +62,7 @@ class Layout:
         if self.kind == "windows":
             output = output.reshape(-1, self.rows, output.shape[-1])[:, list(self.order)]
         if self.kind in ("windows", "tokens"):
-            return output[:, self.extra :].mT.unflatten(2, (self.height, self.width))
+            return output[:, self.extra :].mT.reshape(len(output), -1, self.height, self.width)
         return output.permute(0, 3, 1, 2) if self.kind == "channels last" else output
 
     def filled(
@@ -103,7 +103,7 @@ def readings(layer: Layer, shape: Shape, fed: Shape, extra_tokens: int | None) -
         return []
     if len(shape) == 3:
         return token_readings(shape[1], picture, extra_tokens)
-    if isinstance(layer.module, CHANNELS_FIRST):
+    if isinstance(layer.module, CONVOLUTIONS_AND_NORMS + POOLS):
         return [Layout("channels first", shape[2], shape[3])]
     both = (Layout("channels first", shape[2], shape[3]), Layout("channels last", shape[1], shape[2]))
     options = [one for one in both if covers(one.height, one.width, picture)]

@@ -4,7 +4,7 @@
 picture that was fed, and only it can be coloured. `Fused` is several layers seen as one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any, overload
@@ -174,9 +174,6 @@ class Explanation(Sequence[Saliency]):
     def __len__(self) -> int:
         return len(self.saliencies)
 
-    def __iter__(self) -> Iterator[Saliency]:
-        return iter(self.saliencies)
-
     @overload
     def __getitem__(self, position: int) -> Saliency: ...
     @overload
@@ -200,18 +197,13 @@ class Explanation(Sequence[Saliency]):
         """
         of_class = "class_name" if isinstance(target, str) else "target"
         left = self.saliencies
-        for kind, attribute, wanted in (
-            ("image", "index", image),
-            ("method", "method", method),
-            ("layer", "layer", layer),
-            ("class", of_class, target),
-        ):
+        criteria = {"index": image, "method": method, "layer": layer, of_class: target}
+        for kind, (attribute, wanted) in zip(("image", "method", "layer", "class"), criteria.items(), strict=True):
+            names = [str(getattr(saliency, attribute)) for saliency in left]
+            if wanted is not None and str(wanted).casefold() not in [name.casefold() for name in names]:
+                raise NotFound(kind, str(wanted), set(names), where="this explanation")
             if wanted is not None:
-                names = [str(getattr(saliency, attribute)) for saliency in left]
-                same = [name.casefold() == str(wanted).casefold() for name in names]
-                left = tuple(compress(left, same))
-                if not left:
-                    raise NotFound(kind, str(wanted), set(names), where="this explanation")
+                left = tuple(compress(left, [name.casefold() == str(wanted).casefold() for name in names]))
         return Explanation(left)
 
     def fused(self) -> "tuple[Saliency | Fused, ...]":
