@@ -79,15 +79,14 @@ def test_watched_attention_drops_out_where_the_fused_one_does():
     assert (seen[0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("named", "reason"),
-    [({"window": 3}, "attention with window cannot"), ({"attn_mask": causal_lower_right(6, 6)}, "of type CausalBias")],
-)
-def test_attention_that_cannot_be_followed_is_refused(named, reason):
-    query = torch.zeros(1, 1, 6, 8)
+def test_a_mask_of_a_kind_of_its_own_means_what_torch_says():
+    query, key, value = (torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
 
-    with pytest.raises(ModelError, match=reason):
-        Watching().attend(query, query, query, **named)
+    with Watching(seen := []):
+        found = F.scaled_dot_product_attention(query, key, value, causal_lower_right(6, 6))
+
+    torch.testing.assert_close(found, F.scaled_dot_product_attention(query, key, value, is_causal=True))
+    assert not seen[0].triu(1).any()
 
 
 @pytest.mark.parametrize("kind", [{"kdim": 4}, {"add_bias_kv": True}, {"add_zero_attn": True}])

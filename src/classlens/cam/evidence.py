@@ -111,14 +111,12 @@ def ran_often(
     return ModelError(message, hint=hint)
 
 
-GROWTH = 4
-"""The largest output of a network is at least so many times as large as its picture; that much fits into memory."""
-
-TRIED = 2
+GROWTH = 4  # how many times larger than its picture the largest output of a network is at least: so much fits in memory
+TRIED, CLOSE = 2, 1e-3
 REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)
-"""What code that counts on the size of the batch may raise."""
+"""One picture is tried with so many variants of a layer. Its logits have to agree within that share of the largest with
+those of as many pictures; code that counts on the size of the batch may raise errors."""
 
-CLOSE = 1e-3  # tolerance, as a share of the largest logit, in which both ways have to agree
 Variants = Callable[[range], Float[Tensor, "n channels height width"]]
 """Makes some of the variants of a feature map, when their turn has come: all at once could be too many to hold."""
 
@@ -191,29 +189,19 @@ class Probe:
 
     def resumed(self, variants: Variants, number: int, picture: int) -> Float[Tensor, " number"]:
         """The score of one picture of the batch with the layer's feature map replaced by each of `number` variants."""
-        fed = self.batch[picture : picture + 1]
-        few = variants(range(min(TRIED, number)))
-        grows, at_once = self.grows(fed, few), self.at_once
+        fed, few = self.batch[picture : picture + 1], variants(range(min(TRIED, number)))
+        usual, grows = self.replayed(fed.expand(len(few), -1, -1, -1), few), False
+        with suppress(*REFUSALS):  # may one picture become a batch at the layer, with the logits of as many pictures?
+            grows = torch.allclose(self.replayed(fed, few), usual, rtol=0, atol=CLOSE * float(usual.abs().max()))
+        at_once, parts = self.at_once, []
         if grows:
             at_once = max(at_once, at_once * GROWTH * fed.numel() // few[0].numel())
-        parts = []
         for start in range(0, number, at_once):
             some = variants(range(start, min(start + at_once, number)))
             logits = self.replayed(fed if grows else fed.expand(len(some), -1, -1, -1), some)
             parts.append(self.objective.select(torch.full((len(some),), picture, device=fed.device)).score(logits))
             self.count(len(some))
         return torch.cat(parts).float()
-
-    def grows(self, fed: Float[Tensor, "1 3 rows columns"], some: Float[Tensor, "n channels height width"]) -> bool:
-        """Whether one picture may become a batch at the layer: the logits are those of as many pictures."""
-        if len(some) < 2:
-            return False
-        usual = self.replayed(fed.expand(len(some), -1, -1, -1), some)
-        try:
-            grown = self.replayed(fed, some)
-        except REFUSALS:
-            return False
-        return grown.shape == usual.shape and bool((grown - usual).abs().max() <= CLOSE * usual.abs().max())
 
     def replayed(
         self, fed: Float[Tensor, "batch 3 rows columns"], some: Float[Tensor, "n channels height width"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -85,17 +85,16 @@ class Output:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class MakerCall:
+OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()
+"""What the first pass of a classifier showed; there for all that has been run."""
+
+
+class MakerCall(NamedTuple):
     """One run of a function that makes probabilities: what went in, what came out."""
 
     kind: Kind
     logits: Tensor
     result: Tensor
-
-
-OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()
-"""What the first pass of a classifier showed; there for all that has been run."""
 
 
 @dataclass(eq=False)
@@ -126,35 +125,33 @@ def logits_of(
 ) -> Float[Tensor, "pictures classes"]:
     """Forward in the precision of the model's weights; logits come back in float32 at least, one row for each picture.
 
-    `rows` is their number where a hook makes more of the batch on the way. A network with a single logit gets a column
-    for each of its two sides. The one error that a picture of another size brings out of many models is made readable.
+    `rows` is their number where a hook makes more of the batch on the way. A single logit becomes a column for each of
+    its two sides. The one error that a picture of another size brings out of many models is made readable.
 
     Raises:
         ModelError: the model does not take pictures of this size, its output is not one score per class, or not finite.
     """
-    size, rows = (batch.shape[2], batch.shape[3]), len(batch) if rows is None else rows
-    output = OUTPUTS.get(classifier)
+    rows, output = len(batch) if rows is None else rows, OUTPUTS.get(classifier)
     watch = Watch() if output is None or output.ends == "function" else None
     try:
         with watch or nullcontext():
             scores = classifier.logits(batch.to(placement_of(classifier.module)[1]))
     except (RuntimeError, AssertionError, ValueError) as error:
-        if size == classifier.size:
+        size, made_for = (" x ".join(map(str, sides)) for sides in (batch.shape[2:], classifier.size))
+        if size == made_for:
             raise
-        message = f"{classifier.name} cannot be run on a picture of {size[0]} x {size[1]}: {first_line(error)}"
-        height, width = classifier.size
-        raise ModelError(message, hint=f"it was made for {height} x {width}: leave out --whole") from error
+        message = f"{classifier.name} cannot be run on a picture of {size}: {first_line(error)}"
+        raise ModelError(message, hint=f"it was made for {made_for}: leave out --whole") from error
     if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != rows:
-        shape = " x ".join(map(str, scores.shape)) if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        seen = f"a tensor of {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        hint = "let the record's `logits` pick the scores, e.g. lambda batch: module(batch).logits"
         raise ModelError(
-            f"{classifier.name} gave {shape or 'a single number'}, not a tensor with one score per class for each of {rows}",
-            hint="let the record's `logits` pick the scores, e.g. lambda batch: module(batch).logits",
+            f"{classifier.name} gave {seen}, not a tensor with {rows} rows of one score per class", hint=hint
         )
     if not scores.isfinite().all():
         check_finite(classifier, batch, scores)
     calls = watch.calls if watch else []
-    if output is None:
-        output = OUTPUTS[classifier] = read_output(classifier, scores, calls)
+    output = output or OUTPUTS.setdefault(classifier, read_output(classifier, scores, calls))
     logits = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
     maker = find_maker(scores, calls, known=True) if output.ends == "function" else None
     if maker is not None:
@@ -173,9 +170,8 @@ def check_finite(
 ) -> None:
     """Refuse scores that are not finite, naming the first layer that puts such out; classes masked by -inf are fine."""
     if not batch.isfinite().all():
-        raise ModelError(
-            f"the picture as fed to {classifier.name} is not finite", hint="look at the mean and std of its encoding"
-        )
+        hint = "look at the mean and std of its encoding"
+        raise ModelError(f"the picture as fed to {classifier.name} is not finite", hint=hint)
     if scores.isfinite().any(dim=1).all() and not (scores.isnan() | scores.isposinf()).any():
         return
     dtype = placement_of(classifier.module)[1]
@@ -201,18 +197,17 @@ def read_output(classifier: Classifier, scores: Float[Tensor, "batch columns"], 
     single, names = scores.shape[1] == 1, classifier.classes or ()
     if single and len(names) == 1:
         names = (*names, f"not {names[0]}")
-    usual: Kind = "sigmoid" if single else classifier.output or "softmax"
     maker = find_maker(scores, calls) if calls else None
     if maker is not None:
         return Output("sigmoid" if single else maker.kind, "function", single, names=names)
-    values = scores.detach().float()
-    if ((values >= 0) & (values <= 1)).all():
-        close = max(SUM, 2 * torch.finfo(scores.dtype).eps)
-        if not single and ((values.sum(dim=1) - 1).abs() < close).all():
-            return Output("softmax", "probabilities", names=names)
-        sigmoids = [call.result.shape for call in calls if call.kind == "sigmoid"]
-        if any(shape[:1] == scores.shape[:1] and shape[1:].numel() == scores.shape[1] for shape in sigmoids):
-            return Output("sigmoid", "probabilities", single, names=names)  # a mean of several
+    values, close = scores.detach().float(), max(SUM, 2 * torch.finfo(scores.dtype).eps)
+    could_be = bool(((values >= 0) & (values <= 1)).all())
+    if could_be and not single and ((values.sum(dim=1) - 1).abs() < close).all():
+        return Output("softmax", "probabilities", names=names)
+    sigmoids = [call.result.shape for call in calls if could_be and call.kind == "sigmoid"]
+    if any(shape[:1] == scores.shape[:1] and shape[1:].numel() == scores.shape[1] for shape in sigmoids):
+        return Output("sigmoid", "probabilities", single, names=names)  # a mean of several
+    usual: Kind = "sigmoid" if single else classifier.output or "softmax"
     return Output(usual, "logits", single, single or classifier.output is not None, names)
 
 
@@ -239,17 +234,16 @@ def describe_output(classifier: Classifier) -> str:
     output = OUTPUTS.get(classifier) or next(same, Output("softmax"))
     labels = "" if output.kind == "softmax" or output.single else ", each class a label by itself"
     if output.single:
-        side = (classifier.classes or ("0", "1"))[-1]
-        words = f"has a single logit: above zero it speaks for {side!r}"
+        words = f"has a single logit: above zero it speaks for {(classifier.classes or '01')[-1]!r}"
     elif output.ends == "function":
         words = f"ends in a {output.kind}{labels}: the logits in front of it are explained"
     elif output.ends == "probabilities":
         words = f"gives probabilities ({output.kind}{labels}), and no logits: those are computed back from them"
     elif labels:
         words = f"gives logits of a sigmoid{labels}"
-    elif not output.is_stated:
-        words = "does not say what its scores are: taken for logits of one class among several (softmax); --output-type sigmoid takes "
-        words += "each for a label by itself"
-    else:
+    elif output.is_stated:
         return ""
+    else:
+        words = "does not say what its scores are: taken for logits of one class among several (softmax); "
+        words += "--output-type sigmoid takes each for a label by itself"
     return f"{classifier.name} {words}"

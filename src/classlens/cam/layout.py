@@ -31,7 +31,6 @@ POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 """Modules whose four-dimensional output can be nothing else but channels first."""
 
 MOST_EXTRA_TOKENS = 16  # class, distillation and register tokens that a model may put in front without saying so
-AMBIGUOUS = "feed a picture that is not square (--whole), or choose the convolution or norm layer beside it"
 
 
 @dataclass(frozen=True)
@@ -88,63 +87,48 @@ def layout_of(layer: Layer, shape: Shape, fed: Shape, extra_tokens: int | None =
         ModelError: the shape allows no reading, or more than one.
     """
     options = readings(layer, shape, fed, extra_tokens)
-    if len(options) != 1:
-        raise unreadable(layer, shape, fed, options)
-    return options[0]
+    if len(options) == 1:
+        return options[0]
+    message = f"the output of layer {layer.name!r}, {' x '.join(map(str, shape))}, "
+    if shape[:1] != fed[:1]:
+        message = f"layer {layer.name!r} puts out {shape[0] if shape else 0} items for a batch of {fed[0]}: "
+        message += "windows or other parts of pictures, and where they come from is unknown"
+        hint = "choose the block or the norm layer around it"
+    elif options:
+        message += f"can be read as {' or '.join(map(str, options))}"
+        hint = "feed a picture that is not square (--whole), or choose the convolution or norm layer beside it"
+    else:
+        message += f"is no feature map of a {fed[2]} x {fed[3]} picture"
+        hint = "choose a layer before the pooling, or say how many tokens stand in front (--num-extra-tokens); "
+        hint += "--preview-model lists the layers that can be read"
+    raise ModelError(message, hint=hint)
 
 
 def readings(layer: Layer, shape: Shape, fed: Shape, extra_tokens: int | None) -> list[Layout]:
     """Every reading that the shape of an output allows, if a batch of shape `fed` was fed.
 
-    Where channels first and last both fit, the norm layer itself decides by its channel count.
+    Where channels first and last both fit, the norm layer itself decides by its channel count. A row of tokens is read
+    with the extra tokens that are known to be there, or with the fewest. Where some are known, layers that run before
+    they are put in front still have none. Unknown ones are believed to be no more than a side of the map is long: with
+    enough of them any number would fit.
     """
     picture = (fed[2], fed[3])
     if shape[:1] != fed[:1] or len(shape) not in (3, 4):
         return []
-    if len(shape) == 3:
-        return token_readings(shape[1], picture, extra_tokens)
-    if isinstance(layer.module, CONVOLUTIONS_AND_NORMS + POOLS):
-        return [Layout("channels first", shape[2], shape[3])]
-    both = (Layout("channels first", shape[2], shape[3]), Layout("channels last", shape[1], shape[2]))
-    options = [one for one in both if covers(one.height, one.width, picture)]
-    return options[-1:] if type(layer.module) is nn.LayerNorm else options
-
-
-def unreadable(layer: Layer, shape: Shape, fed: Shape, options: Sequence[Layout] = ()) -> ModelError:
-    """The error for an output with no reading, or with several."""
-    if shape[:1] != fed[:1]:
-        return ModelError(
-            f"layer {layer.name!r} puts out {shape[0] if shape else 0} items for a batch of {fed[0]}: "
-            "windows or other parts of pictures, and where they come from is unknown",
-            hint="choose the block or the norm layer around it",
-        )
-    output = f"the output of layer {layer.name!r}, {' x '.join(map(str, shape))},"
-    if options:
-        return ModelError(f"{output} can be read as {' or '.join(map(str, options))}", hint=AMBIGUOUS)
-    return ModelError(
-        f"{output} is no feature map of a {fed[2]} x {fed[3]} picture",
-        hint="choose a layer before the pooling, or say how many tokens stand in front (--num-extra-tokens); "
-        "--preview-model lists the layers that can be read",
-    )
-
-
-def token_readings(tokens: int, picture: tuple[int, int], known: int | None) -> list[Layout]:
-    """The reading of a row of tokens with the extra tokens that are known to be there, or with the fewest.
-
-    Where some are known, layers that run before they are put in front still have none. Unknown ones are believed to be
-    no more than a side of the map is long: with enough of them any number would fit.
-    """
-
-    def distortion(side: tuple[int, int]) -> float:
-        ratio = (side[0] * picture[1]) / (side[1] * picture[0])
-        return max(ratio, 1 / ratio)
-
-    for extra in range(MOST_EXTRA_TOKENS + 1) if known is None else dict.fromkeys((known, 0)):
-        patches = tokens - extra
+    if len(shape) == 4:
+        both = (Layout("channels first", shape[2], shape[3]), Layout("channels last", shape[1], shape[2]))
+        if isinstance(layer.module, CONVOLUTIONS_AND_NORMS + POOLS):
+            return [both[0]]
+        options = [one for one in both if covers(one.height, one.width, picture)]
+        return options[-1:] if type(layer.module) is nn.LayerNorm else options
+    for extra in range(MOST_EXTRA_TOKENS + 1) if extra_tokens is None else dict.fromkeys((extra_tokens, 0)):
+        patches = shape[1] - extra
         sides = [(height, patches // height) for height in range(1, patches + 1) if patches % height == 0]
-        fitting = [side for side in sides if covers(*side, picture) and (known is not None or extra <= min(side))]
-        if fitting:
-            return [Layout("tokens", *min(fitting, key=distortion), extra)]
+        likely = [one for one in sides if covers(*one, picture) and (extra_tokens is not None or extra <= min(one))]
+        aspects = [(height * picture[1], width * picture[0]) for height, width in likely]
+        if likely:  # the one with the aspect ratio of the picture
+            nearest = min(range(len(likely)), key=lambda place: max(aspects[place]) / min(aspects[place]))
+            return [Layout("tokens", *likely[nearest], extra)]
     return []
 
 
@@ -169,13 +153,12 @@ class ModuleRun(NamedTuple):
     leaving: Tensor
 
 
-def trace_windows(classifier: Classifier, layers: Sequence[Layer], picture: tuple[int, int]) -> dict[str, Layout]:
-    """How the pieces at these layers lie on the map, by the layers' names, as far as it can be traced.
+def trace_windows(classifier: Classifier, wanted: set[str], picture: tuple[int, int]) -> dict[str, Layout]:
+    """How the pieces at the layers of these names lie on the map, as far as it can be traced.
 
     One pass. Whenever a module puts out a map of the whole picture, its parts are looked at and forgotten.
     """
-    wanted, extra = {layer.name for layer in layers}, extra_tokens(classifier)
-    batch = noise(classifier, picture, PICTURES)
+    batch, extra = noise(classifier, picture, PICTURES), extra_tokens(classifier)
     layouts: dict[str, Layout] = {}
     runs: list[ModuleRun] = []
 
@@ -204,26 +187,18 @@ def trace_windows(classifier: Classifier, layers: Sequence[Layer], picture: tupl
 def window_layout(part: ModuleRun, parts: Sequence[ModuleRun], maps: Sequence[Tensor]) -> Layout | None:
     """The layout of what one of the parts of a module puts out, if its rows come from one of the maps."""
     shape = part.leaving.shape[:-1]
-    pieces = [one.entering for one in parts if one.entering is not None and one.entering.shape[:-1] == shape]
-    for piece, grid in product(pieces if len(shape) > 1 else [], maps):
-        if order := order_of(piece, grid):
-            height, width = grid.shape[2:]
-            return Layout("windows", height, width, rows=shape.numel() // PICTURES, order=order)
-    return None
-
-
-def order_of(
-    pieces: Shaped[Tensor, "..."], grid: Shaped[Tensor, "pictures channels height width"]
-) -> tuple[int, ...] | None:
-    """For every position of the map, row by row, its place among a picture's rows of pieces; None if it is not there."""
-    pictures, channels = grid.shape[:2]
-    if pieces.shape[-1] != channels or pieces.shape[:-1].numel() % pictures:
+    if len(shape) < 2 or shape.numel() % PICTURES:
         return None
-    rows = pieces.reshape(pictures, -1, channels)
-    positions = grid.flatten(2).mT
-    places = {row.tobytes(): place for place, row in enumerate(rows[0].float().cpu().numpy())}
-    order = [places.get(row.tobytes(), -1) for row in positions[0].float().contiguous().cpu().numpy()]
-    return tuple(order) if -1 not in order and torch.equal(rows[:, order], positions) else None
+    pieces = [one.entering for one in parts if one.entering is not None and one.entering.shape[:-1] == shape]
+    for piece, grid in product(pieces, maps):
+        rows, positions = piece.reshape(PICTURES, -1, piece.shape[-1]), grid.flatten(2).mT
+        if rows.shape[2] == positions.shape[2]:
+            places = {row.tobytes(): place for place, row in enumerate(rows[0].float().cpu().numpy())}
+            order = [places.get(row.tobytes(), -1) for row in positions[0].float().contiguous().cpu().numpy()]
+            if -1 not in order and torch.equal(rows[:, order], positions):
+                height, width = grid.shape[2:]
+                return Layout("windows", height, width, rows=rows.shape[1], order=tuple(order))
+    return None
 
 
 SECOND_PASSES: WeakKeyDictionary[Classifier, dict[tuple[str, tuple[int, int]], Layout | None]] = WeakKeyDictionary()
@@ -239,16 +214,17 @@ def possible_layouts(classifier: Classifier, outputs: Sequence[tuple[Layer, Shap
     extra = extra_tokens(classifier) if any(len(shape) == 3 for _, shape in outputs) else None
     options = [readings(layer, shape, fed, extra) for layer, shape in outputs]
     known = SECOND_PASSES.setdefault(classifier, {})
-    doubtful: dict[Layer, list[Layout]] = {}
-    cut: list[Layer] = []
-    for (layer, shape), several in zip(outputs, options, strict=True):
-        if (layer.name, picture) not in known and len(several) > 1:
-            doubtful[layer] = several
-        elif (layer.name, picture) not in known and not several and len(shape) >= 3 and shape[-1] > 1:
-            cut.append(layer)
+    unclear = {
+        layer: several
+        for (layer, shape), several in zip(outputs, options, strict=True)
+        if (layer.name, picture) not in known
+        if len(several) > 1 or (not several and len(shape) >= 3 and shape[-1] > 1)
+    }
+    doubtful = {layer: several for layer, several in unclear.items() if several}
+    cut = {layer.name for layer in unclear if layer not in doubtful}
     answers = layouts_by_wide_picture(classifier, doubtful, picture) if doubtful else {}
     answers |= trace_windows(classifier, cut, picture) if cut else {}
-    known.update({(layer.name, picture): answers.get(layer.name) for layer in (*doubtful, *cut)})
+    known.update({(layer.name, picture): answers.get(layer.name) for layer in unclear})
     return [
         several[0] if len(several) == 1 else known.get((layer.name, picture))
         for (layer, _), several in zip(outputs, options, strict=True)

@@ -26,10 +26,6 @@ from classlens.errors import ModelError
 SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
 MULTI_HEAD = signature(F.multi_head_attention_forward)
 RARE = ("use_separate_proj_weight", "bias_k", "bias_v", "add_zero_attn", "static_k", "static_v")
-MASKS = (type(None), Tensor, nn.Parameter)
-"""What a mask may be; others, such as torch's CausalBias, hold no numbers to add."""
-
-OTHER_METHOD = "choose a method that does not read the attention"
 
 
 @dataclass(eq=False)
@@ -59,35 +55,16 @@ class Watching(TorchFunctionMode):
             return self.note(result) if dim in (-1, 3) else result
         return result
 
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attn_mask: Tensor | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,  # noqa: FBT001 - torch's own place for it
-        **named: Any,  # noqa: ANN401 - a number, or a switch
-    ) -> Tensor:
-        """softmax(Q K^T scale + mask) V, in the open: the arguments, and what they mean, are torch's.
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, *rest: object, **named: object) -> Tensor:
+        """The fused attention in two steps: its weights, which are what it makes of the identity, and their result.
 
-        Raises:
-            ModelError: one of them is not known here.
+        So all else that it takes, such as masks, has the meaning that torch gives it.
         """
-        scale, grouped = named.pop("scale", None), named.pop("enable_gqa", False)
-        if unknown := [*named, *([] if type(attn_mask) in MASKS else [f"a mask of type {type(attn_mask).__name__}"])]:
-            raise ModelError(f"attention with {' and '.join(unknown)} cannot be followed", hint=OTHER_METHOD)
-        if grouped:
-            key, value = (one.repeat_interleave(query.shape[-3] // one.shape[-3], dim=-3) for one in (key, value))
-        logits = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
-        if is_causal:
-            attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
-        if attn_mask is not None:
-            is_choice = attn_mask.dtype == torch.bool
-            logits = logits.masked_fill(~attn_mask, float("-inf")) if is_choice else logits + attn_mask
-        nothing = (logits == float("-inf")).all(dim=-1, keepdim=True)  # such a token attends to nothing
-        weights = logits.masked_fill(nothing, 0).softmax(dim=-1).masked_fill(nothing, 0)
-        return self.note(F.dropout(weights, dropout_p) if dropout_p else weights) @ value
+        identity = torch.eye(key.shape[-2], dtype=key.dtype, device=key.device).expand(*key.shape[:-1], -1)
+        weights = self.note(F.scaled_dot_product_attention(query, key, identity, *rest, **named))  # type: ignore[arg-type]
+        if named.get("enable_gqa"):
+            value = value.repeat_interleave(query.shape[-3] // value.shape[-3], dim=-3)
+        return weights @ value
 
     def attend_in_heads(self, *args: object, **named: object) -> tuple[Tensor, Tensor | None]:
         """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node.
@@ -101,7 +78,8 @@ class Watching(TorchFunctionMode):
         rare = [name for name in RARE if known[name] is not None and known[name] is not False]
         if rare or known["query"].ndim != 3:
             kind = " and ".join(rare) or "no batch"
-            raise ModelError(f"multi-head attention with {kind} cannot be followed", hint=OTHER_METHOD)
+            hint = "choose a method that does not read the attention"
+            raise ModelError(f"multi-head attention with {kind} cannot be followed", hint=hint)
         wanted, averaged = known["need_weights"], known["average_attn_weights"]
         known |= {"need_weights": True, "average_attn_weights": False}
         weights: Tensor = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]  # type: ignore[assignment]
