@@ -139,7 +139,8 @@ def prepare_job(plan: MapPlan, picture: Image, notify: Notify, progress: Progres
     if unsmoothed := [name for name in plan.methods if maps.eigen_smooth and not METHODS[name].adds_channels]:
         names = ", ".join(unsmoothed)
         notify("note", f"--eigen-smooth does nothing for {names}: no channels of a layer are added up")
-    runs = count_runs(fed, plan.methods, layers, options)
+    is_slow = any(METHODS[name].asks for name in plan.methods)
+    runs = count_runs(fed, plan.methods, layers, options) if is_slow else {}
     if (total := sum(runs.values())) >= WORTH_A_NOTE:
         each = ", ".join(f"{name} {count:,}" for name, count in runs.items())
         time = describe_duration(total * seconds_per_run(fed, batch_size))
@@ -211,7 +212,7 @@ def laid_on(one: Saliency | Fused, picture: Image) -> Saliency | Fused:
 
 def warn_about(job: MapJob, one: Saliency | Fused, picture: Path) -> None:
     """Warn of a map that is empty, and, once for each layer, of one that another layer would explain better."""
-    if one.heatmap().empty:
+    if one.heatmap().hottest is None:
         job.notify("warning", f"{picture}: the {one.method} map at {one.layer} is empty: no evidence for this class")
     for part in one.parts:
         if part.signed:
