@@ -11,8 +11,8 @@ from classlens.adapters.openmm.stages.build_stages import build_stages, is_nativ
 from classlens.adapters.openmm.stages.transform import arguments, named
 from classlens.adapters.openmm.wrappers import WRAPPERS, own_listing, select
 from classlens.config.settings import Settings
+from classlens.dataset.annotations import stated_classes
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing
-from classlens.dataset.json_lists import stated_classes
 from classlens.dataset.listing import AS_STORED, Classes, Listing, Pipeline, to_dataset
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, suggestion
