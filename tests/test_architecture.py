@@ -57,11 +57,9 @@ TWICE = {"Normalize": ["formats", "mixing"]}
 SMALL = {
     "arrays": "array types that cost nothing until they are checked",
     "config": "the thinnest command: all its work is `write_config`",
-    "published_names": "read by classifiers, which must not load the readers of datasets",
-    "settings": "what configs and networks have in common, below both",
     "sharing": "one lock on the ground floor",
     "shipped": "where the data lie that the package ships",
-    "sources": "the thinnest command: all its work is in `source_list`",
+    "sources": "the thinnest command: all its work is in `adapters`",
 }
 """Modules under 40 lines, and why each stands alone."""
 

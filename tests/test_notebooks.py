@@ -126,10 +126,16 @@ def test_a_batch_has_a_card_for_every_picture_with_the_share_of_each_class(outpu
 
 
 def test_everything_that_can_be_drawn_is_shown():
-    from classlens.figures import DRAWERS
-    from classlens.figures.notebook import SHOWN
+    from IPython.core.interactiveshell import InteractiveShell
 
-    assert SHOWN.keys() == DRAWERS.keys()
+    from classlens.figures import DRAWERS
+    from classlens.figures.notebook import register, show
+
+    shell = InteractiveShell()
+    register(shell)
+
+    formatter = shell.display_formatter.mimebundle_formatter
+    assert {formatter.lookup_by_type(name) for name in DRAWERS} == {show}
 
 
 def test_importing_classlens_in_a_plain_interpreter_loads_no_notebook_code():

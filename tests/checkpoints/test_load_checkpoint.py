@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from classlens.adapters.openmm.upgrades import load_weights
+from classlens.adapters.openmm.classifiers import load_weights
 from classlens.checkpoints.download import find_checkpoint
 from classlens.checkpoints.load_checkpoint import read_weights
 from classlens.errors import DataError, MissingDependency

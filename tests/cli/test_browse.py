@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from classlens.adapters import Options, open_source
+from classlens.adapters import Adapter, Options, open_source
 from classlens.cli.main import main
 from classlens.runs.browse_run import picture_job
 from classlens.runs.browse_samples import BrowseRequest
@@ -272,7 +272,7 @@ def open_deadly(path, options):
 def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monkeypatch):
     (tmp_path / "deadly.py").write_text(DEADLY)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("classlens.adapters.ADAPTERS", {"deadly": "deadly:open_deadly"})
+    monkeypatch.setattr("classlens.adapters.ADAPTERS", {"deadly": Adapter("deadly:open_deadly")})
     dataset = open_source(f"deadly:{data}").dataset("train")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     opening = DatasetSpec(f"deadly:{data}", "train", Options())
@@ -292,7 +292,7 @@ def work_with_deadly(packed, job, index, seed):
 
     from classlens import adapters
 
-    adapters.ADAPTERS = {"deadly": "deadly:open_deadly"}
+    adapters.ADAPTERS = {"deadly": adapters.Adapter("deadly:open_deadly")}
     opening = pickle.loads(packed)
     dataset = adapters.open_source(opening.target, options=opening.options).dataset("train")
     return job.begin(dataset, index, seed)()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 
-from classlens.adapters.openmm.classifiers import build_module, listed
+from classlens.adapters.openmm.classifiers import build_module, parameters_of
 from classlens.adapters.openmm.layer_decay import FAMILIES, layers_of
 from classlens.adapters.openmm.parameter_groups import initial_values, rule_for
 from classlens.adapters.openmm.setup import Optimization, read_setup
@@ -52,7 +52,7 @@ def test_every_tensor_starts_with_the_values_of_its_training(network, rules):
     }
 
     optimization = Optimization(OPTIMIZER, RULES[rules])
-    initial, parameters = initial_values(optimization), listed(network)
+    initial, parameters = initial_values(optimization), parameters_of(network)
     ours = {}
     for parameter in parameters:
         values = rule_for(parameter, RULES[rules]).applied(initial, decays=True)

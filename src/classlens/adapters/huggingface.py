@@ -29,14 +29,12 @@ from classlens.adapters.hub import (
 )
 from classlens.adapters.python.network import classes_of, kind_of
 from classlens.adapters.test_transform import (
-    PROBE,
     Feeding,
     as_colour,
     as_grey,
-    check_channels,
+    noise_image,
     read_feeding,
     takes_grey,
-    to_input_channels,
     usual_feeding,
 )
 from classlens.arrays import Float
@@ -99,14 +97,15 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
     if config.problem_type == "regression":
         raise DataError(f"hf:{name} is a regression (problem_type): its numbers are no class scores")
+    grey = takes_grey(network, getattr(config, "num_channels", 3), f"hf:{name}")
     own = load_checkpoint(network, checkpoint, trust=options.trust_checkpoint) if checkpoint is not None else None
     return Classifier(
         name=f"hf:{name}",
         module=network.eval(),
-        logits=partial(logits, network, takes_grey(network)),
+        logits=partial(logits, network, grey),
         classes=own or classes_of(network),
         output=kind_of(network),
-        **vars(feeding_of(name, config, where)),
+        **vars(feeding_of(name, config, where, grey=grey)),
     )
 
 
@@ -162,19 +161,17 @@ def logits(
     batch: Float[Tensor, "batch 3 height width"],
 ) -> Float[Tensor, "batch classes"]:
     """Raw class scores out of the model's named output."""
-    output: Foreign = network(pixel_values=to_input_channels(batch, grey=grey))
+    output: Foreign = network(pixel_values=batch.mean(dim=1, keepdim=True) if grey else batch)
     scores: Tensor = output.logits if "logits" in output else output[0]
     return scores
 
 
-def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding:
+def feeding_of(name: str, config: Foreign, where: dict[str, Foreign], *, grey: bool) -> Feeding:
     """The processor as a pipeline; a model without one is fed as ImageNet models are, at the size of its config.
 
     Raises:
         DataError: there is a processor that cannot be read, or the model takes pictures of some other kind.
     """
-    channels_taken = getattr(config, "num_channels", 3)
-    grey = check_channels(channels_taken if isinstance(channels_taken, int) else 3, f"hf:{name}")
     try:
         with silence_transformers():
             processor = AutoImageProcessor.from_pretrained(name, **where)
@@ -186,7 +183,7 @@ def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding
         return read_feeding(processor.val_transforms, grey=grey)
     order: Literal["RGB", "BGR"] = "BGR" if getattr(processor, "do_flip_channel_order", False) else "RGB"
     entry = as_grey if grey else as_colour
-    noise = entry(Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)))
+    noise = entry(noise_image())
     encoding = measure_encoding(processor, order, noise)
     size = run_processor(processor, noise).shape[1:]
     kept = {name: False for name in SIZING if getattr(processor, name, None)}

@@ -4,10 +4,9 @@ Samples are shown as they are stored; `?image=` and `?label=` name the columns w
 `?config=` one of several configurations.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -15,9 +14,9 @@ from huggingface_hub import constants
 
 from classlens.adapters import Options
 from classlens.adapters.hub import Setting, hub_answers, out_of_reach, refuse_unknown, split_settings
-from classlens.adapters.python.python_data import KEYS, as_labels, open_data
+from classlens.adapters.python.python_data import open_data
 from classlens.dataset.conventions import SPLITS
-from classlens.dataset.dataset import Dataset, Sample
+from classlens.dataset.dataset import Dataset
 from classlens.dataset.state import Foreign
 from classlens.errors import DataError, NotFound
 from classlens.sharing import ALONE
@@ -58,25 +57,7 @@ def open_split(name: str, settings: dict[str, Setting], split: str) -> Dataset:
             if column not in table.column_names:
                 raise NotFound("column", column, table.column_names, where=f"hfds:{name}")
             table = table.rename_column(column, key)
-    return with_labels(open_data(table, split), table)
-
-
-def with_labels(dataset: Dataset, table: Foreign) -> Dataset:
-    """The dataset with its labels read all at once, when the first is asked for: one by one each takes milliseconds."""
-    label = next((key for key in KEYS if key in table.column_names), None)
-    if label is None:
-        return dataset
-
-    @cache
-    def column() -> Sequence[object]:
-        values: Sequence[object] = table.with_format(None).select_columns([label])[:][label]
-        return values
-
-    def sample(index: int) -> Sample:
-        labels = as_labels(column()[index])
-        return Sample(None, labels) if labels else dataset.sample(index)
-
-    return replace(dataset, sample=sample)
+    return open_data(table, split)
 
 
 def load(name: str, config: str | None) -> Foreign:

@@ -17,7 +17,7 @@ from torch import nn
 
 from classlens.adapters import Options
 from classlens.adapters.hub import UNTRAINED, Setting, is_at_hand, out_of_reach, reachable, split_settings
-from classlens.adapters.test_transform import Feeding, check_channels, grey_scores, read_feeding, takes_grey
+from classlens.adapters.test_transform import Feeding, grey_scores, read_feeding, takes_grey
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_checkpoint import FED_AS, load_checkpoint
 from classlens.errors import ConfigError, DataError, NotFound
@@ -60,7 +60,6 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     wanted = dict(settings)
     size = wanted.pop("size", None)
     pretrained = bool(wanted.pop("pretrained", True)) and checkpoint is None
-    check_channels(wanted.get("in_chans", 3), f"timm:{name}")
     if pretrained and not name.startswith(LOCAL):
         require_weights(name)
     try:
@@ -68,6 +67,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"timm:{name} cannot be built: {reason}", hint="settings go to timm.create_model") from error
+    grey = takes_grey(network, wanted.get("in_chans", 3), f"timm:{name}")
     classes = load_checkpoint(network, checkpoint, trust=options.trust_checkpoint) if checkpoint else None
     published = network.pretrained_cfg.get("num_classes")
     if pretrained and network.num_classes and published != network.num_classes:
@@ -81,7 +81,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     return Classifier(
         name=f"timm:{name}",
         module=network.eval(),
-        logits=partial(grey_scores, network) if takes_grey(network) else network,
+        logits=partial(grey_scores, network) if grey else network,
         classes=classes or class_names(network),
         output="softmax",
         **vars(fed),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.config.budget import WIDEST_NUMBER, Budget, LimitExceeded, Value
+from classlens.config.values import WIDEST_NUMBER, Budget, LimitExceeded, Value
 from classlens.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def yaml_loader(budget: Budget) -> "type[yaml.SafeLoader]":
                 if not isinstance(key, yaml.ScalarNode) or len(key.value) > LONGEST_KEY:
                     raise LimitExceeded(f"has a key that is no text or number of at most {LONGEST_KEY} characters")
                 if key.tag == WHOLE_NUMBER:
-                    budget.key(self.construct_object(key))
+                    budget.spend_on_key(self.construct_object(key))
             return dict(super().construct_mapping(node, deep))
 
         def construct_tuple(self, node: yaml.SequenceNode) -> tuple[Value, ...]:
@@ -97,7 +97,8 @@ def bound_yaml(events: Iterable["yaml.Event"], budget: Budget) -> None:
     depth = 0
     for event in events:
         if isinstance(event, yaml.CollectionStartEvent):
-            depth = budget.enter((), depth)
+            budget.spend(1, depth)
+            depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > WIDEST_NUMBER:

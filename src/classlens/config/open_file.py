@@ -1,17 +1,19 @@
-"""Which file a config address means, what a file says, and what to say if there is none.
+"""Which file a config address means, of which style a file is, and what to say if there is none.
 
-The rule of this file: a package is looked up, never imported; a text is read, never evaluated.
+The rule of this file: a package is looked up, never imported; a text is parsed, never evaluated.
 """
 
 import ast
-import codecs
 import os
 import re
+import sys
 from importlib.util import find_spec
 from itertools import islice
+from os.path import normpath
 from pathlib import Path
+from typing import Literal, TypeGuard
 
-from classlens.config.budget import ALLOWANCE, Budget, LimitExceeded
+from classlens.config.expressions import BASE
 from classlens.errors import LISTED, ConfigError, suggestion
 from classlens.sharing import unwarned
 from classlens.shipped import shipped_config
@@ -31,7 +33,8 @@ def find_config(address: str | Path) -> Path:
     """
     if "::" in str(address):
         return packaged_config(str(address))
-    path = absolute(Path(address).expanduser())
+    # Unlike `Path.resolve` this follows no links, so that a base is found beside its link.
+    path = Path(normpath(Path(address).expanduser().absolute()))
     if path.is_file():
         return path
     if path.is_dir():
@@ -42,51 +45,44 @@ def find_config(address: str | Path) -> Path:
     raise ConfigError(f"no such config: {address}", hint=nearest(path))
 
 
-def absolute(path: Path) -> Path:
-    # Unlike `Path.resolve` this follows no links, so that a base is found beside its link.
-    return Path(os.path.abspath(path))  # noqa: PTH100
-
-
 def packaged_config(address: str) -> Path:
     """`mmpretrain::resnet/resnet50_8xb32_in1k.py` is that file among the configs of the installed package."""
     package, _, name = address.partition("::")
     folder = package_folder(package, address)
     for configs in (folder / ".mim" / "configs", folder / "configs"):
-        path = absolute(configs / name)
+        path = Path(normpath(configs / name))
         if path.is_file() and path.is_relative_to(configs):
             return path
-    raise ConfigError(f"no such config: {address}", hint=nearest(absolute(folder / ".mim" / "configs" / name)))
+    raise ConfigError(f"no such config: {address}", hint=nearest(Path(normpath(folder / ".mim" / "configs" / name))))
 
 
-def package_folder(package: str, address: str) -> Path:
+def package_folder(package: str, where: str) -> Path:
     """Where an installed package lies; it is looked up, not imported."""
     spec = find_spec(package) if package.isidentifier() else None
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    if not folders:
+    if not spec or not spec.submodule_search_locations:
         raise ConfigError(
-            f"{address} lies in the package {package}, which is not installed",
+            f"{where} lies in the package {package}, which is not installed",
             hint=f"install {package} (its code is not run), or name the config by its path",
         )
-    return Path(folders[0])
+    return Path(spec.submodule_search_locations[0]).absolute()
 
 
 def error_for_folder(folder: Path, address: str) -> ConfigError:
     """The error for a folder where a config is needed: what is in it and one folder further in, and how to choose."""
     paths = (path for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern)))
     # Folders such as `_base_` hold only parts.
-    whole = (one for one in paths if one.suffix in SUFFIXES and not one.parent.name.startswith(("_", ".")))
-    configs = list(islice(whole, MANY))
-    if not configs:
+    whole = (path for path in paths if path.suffix in SUFFIXES and not path.parent.name.startswith(("_", ".")))
+    names = [path.relative_to(folder).as_posix() for path in islice(whole, MANY)]
+    if not names:
         return ConfigError(
             f"{address} is a folder without configs",
             hint=f"name a config file, or browse its pictures as folder:{address}",
         )
-    count = f"{len(configs)} configs" if len(configs) < MANY else f"{MANY} configs or more"
-    names = [path.relative_to(folder).as_posix() for path in configs[:LISTED]]
-    more = f" and {len(configs) - len(names)} more" if len(configs) > len(names) else ""
+    more = " or more" if len(names) == MANY else ""
     return ConfigError(
-        f"{address} is a folder with {count}, not a config",
-        hint=f"choose one, e.g. {Path(address, names[0]).as_posix()}; there is: {', '.join(names)}{more}",
+        f"{address} is a folder with {len(names)} configs{more}, not a config",
+        hint=f"choose one, e.g. {Path(address, names[0]).as_posix()}; there is: {', '.join(names[:LISTED])}"
+        + (f" and {len(names) - LISTED} more" if len(names) > LISTED else ""),
     )
 
 
@@ -103,42 +99,20 @@ def nearest(path: Path) -> str:
     return f"there is no folder {missing}" + (f"; {near}" if near else "")
 
 
-LEAST_COST = 200
-"""What opening a file costs, however small it is."""
-
-Stamp = tuple[Path, int, int, int]
-"""A file as it was when it was read: its path, time of change, size and inode."""
-
-
-def stamp(path: Path) -> Stamp:
-    state = path.stat()
-    return path, state.st_mtime_ns, state.st_size, state.st_ino
-
-
-def read_text(path: Path, budget: Budget) -> tuple[str, Stamp]:
-    """The text of a file, with its stamp."""
-    try:
-        state = stamp(path)
-        budget.spend(max(state[2], LEAST_COST))
-        return path.read_bytes().removeprefix(codecs.BOM_UTF8).decode(), state
-    except LimitExceeded:
-        raise ConfigError(f"{path} and its bases are longer than {ALLOWANCE:,} characters") from None
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
-
-
-def parse(source: str, path: Path) -> list[ast.stmt]:
-    """The statements of a Python config."""
-    try:
-        with unwarned():
-            return ast.parse(source).body
-    except SyntaxError as fault:
-        shown = (fault.text or "").strip()[:60]
-        raise ConfigError(f"{path}:{fault.lineno or 1}: {fault.msg}: `{shown}`") from None
-    except (RecursionError, MemoryError):
-        raise ConfigError(f"{path} cannot be parsed: it is nested too deeply") from None
-    except ValueError as fault:
-        raise ConfigError(f"{path} cannot be parsed: {fault}") from None
+def module_file(node: ast.ImportFrom, path: Path) -> Path:
+    """The config file that a module name means; dots at its start count folders upwards."""
+    where = f"{path}:{node.lineno}"
+    parts = (node.module or "").split(".")
+    if node.level:
+        candidates = [Path(path.parent, *[".."] * (node.level - 1), *parts)]
+    else:
+        folder = package_folder(parts[0], where)
+        candidates = [folder.joinpath(*parts[1:]), folder.joinpath(".mim", *parts[1:])]
+    files = [Path(f"{normpath(candidate)}.py") for candidate in candidates]
+    for file in files:
+        if file.is_file():
+            return file
+    raise ConfigError(f"{where}: no such base config: {files[0]}", hint=nearest(files[0]))
 
 
 FILE_VARIABLE = re.compile(r"\{\{\s*(fileDirname|fileBasename|fileBasenameNoExtension|fileExtname)\s*\}\}")
@@ -167,3 +141,80 @@ def fill_variables(text: str, path: Path) -> str:
         return value
 
     return ENVIRONMENT.sub(from_environment, text)
+
+
+Style = Literal["older", "newer", "either"]
+"""How a config inherits: by `_base_`, as JSON and YAML do, or by imports; a file without bases and types may be either."""
+
+ONE_STYLE = (
+    "all files of an inheritance chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
+)
+
+
+def parse(text: str, path: Path) -> tuple[Style, list[ast.stmt]]:
+    """The style and the statements of a Python config; the first statement that belongs to one style decides.
+
+    `_base_ = ...` is of the older style; `with read_base():` and imports of what is not part of Python are of the newer.
+
+    Raises:
+        ConfigError: it is no Python, both styles are in it, or its bases are in two blocks.
+    """
+    try:
+        with unwarned():
+            module = ast.parse(text)
+    except SyntaxError as fault:
+        shown = (fault.text or "").strip()[:60]
+        raise ConfigError(f"{path}:{fault.lineno or 1}: {fault.msg}: `{shown}`") from None
+    except (RecursionError, MemoryError, ValueError) as fault:
+        raise ConfigError(f"{path} cannot be parsed: {str(fault) or 'it is nested too deeply'}") from None
+    style: Style = "either"
+    for node in ast.walk(module):
+        if assigns_base(node):
+            style = "older"
+        elif isinstance(node, ast.With) or (
+            isinstance(node, ast.Import | ast.ImportFrom) and imports_types(node) and not imports_reader(node)
+        ):
+            style = "newer"
+        if style != "either":
+            break
+    named = [node.lineno for node in module.body if assigns_base(node)]
+    opened = [node.lineno for node in module.body if isinstance(node, ast.With) and reads_base(node)]
+    if named and (opened or style == "newer"):
+        raise ConfigError(
+            f"{path}:{max(named[:1] + opened[:1])}: both styles of config in one file: `_base_ = ...` beside "
+            "`with read_base():` or types imported in front of it",
+            hint=ONE_STYLE,
+        )
+    if opened[1:]:
+        hint = "put all imports of bases into the first one"
+        raise ConfigError(f"{path}:{opened[1]}: a second `with read_base():`", hint=hint)
+    return style, module.body
+
+
+def assigns_base(node: ast.AST) -> TypeGuard[ast.Assign]:
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == BASE
+
+
+def imports_types(node: ast.stmt) -> bool:
+    """Whether the statement imports what is not part of Python."""
+    modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    if isinstance(node, ast.ImportFrom):
+        modules = ["." * node.level + (node.module or "")]
+    return any(module.partition(".")[0] not in sys.stdlib_module_names for module in modules)
+
+
+def imports_reader(node: ast.AST) -> bool:
+    """Whether the statement imports what reads configs, which is no type."""
+    match node:
+        case ast.ImportFrom(level=0, module="mmengine", names=[ast.alias(name="Config")]):
+            return True
+        case ast.ImportFrom(level=0, module=str(module)):
+            return module.startswith("mmengine.config")
+    return False
+
+
+def reads_base(node: ast.With) -> bool:
+    match node.items[0].context_expr:
+        case ast.Call(func=ast.Name(id="read_base")):
+            return True
+    return False

@@ -6,10 +6,10 @@ nested, and anything else is text; quotes around a value and all blanks in it ar
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 
-from classlens.config.budget import DEEPEST, Value
-from classlens.config.scope import DELETE
+from classlens.config.values import DEEPEST, DELETE, Value
 from classlens.errors import ConfigError
 
 OPTION = "--cfg-options"
@@ -40,43 +40,34 @@ def parse_value(text: str, word: str, depth: int = 0) -> Value:
     if depth > DEEPEST:
         raise ConfigError(f"{OPTION} {word[:60]!r} is nested too deeply")
     text = text.strip("'\"").replace(" ", "")
-    for opening, closing, kind in (("(", ")", tuple), ("[", "]", list)):
-        if text.startswith(opening) and text.endswith(closing) and len(split(text, word)) == 1:
-            return kind([parse_value(part, word, depth + 1) for part in split(text[1:-1], word)])
-    if "," not in text:
-        return parse_scalar(text)
+    kind = {"()": tuple, "[]": list}.get(text[:1] + text[-1:])
+    if not kind and "," not in text:
+        for number in (int, float):
+            with suppress(ValueError):
+                return number(text)
+        return {"true": True, "false": False}.get(text.lower(), None if text == "None" else text)
     parts = split(text, word)
-    if parts == [text]:
+    if kind and len(parts) == 1:
+        parts = split(text[1:-1], word)
+    elif parts == [text]:
         raise ConfigError(f"{OPTION} {word[:60]!r}: the brackets do not match")
-    return [parse_value(part, word, depth + 1) for part in parts]
+    else:
+        kind = list
+    return kind([parse_value(part, word, depth + 1) for part in parts])
 
 
 def split(text: str, word: str) -> list[str]:
     """The parts between the commas that lie outside all brackets; a comma at the end adds nothing."""
-    parts = [""]
-    open_round = open_square = 0
+    parts, depth = [""], 0
     for letter in text:
-        open_round += (letter == "(") - (letter == ")")
-        open_square += (letter == "[") - (letter == "]")
-        if letter == "," and not open_round and not open_square:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
             parts.append("")
         else:
             parts[-1] += letter
-    if open_round or open_square:
+    if depth:
         raise ConfigError(f"{OPTION} {word[:60]!r}: the brackets do not match")
     return parts if parts[-1] else parts[:-1]
-
-
-def parse_scalar(text: str) -> int | float | bool | str | None:
-    """A number, true or false in any case, None, or else the text itself."""
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    return None if text == "None" else text
 
 
 def apply_overrides(config: dict[str, Value], overrides: Mapping[str, Value]) -> dict[str, Value]:
@@ -97,8 +88,8 @@ def apply_overrides(config: dict[str, Value], overrides: Mapping[str, Value]) ->
             if not isinstance(branch, dict):
                 raise ConfigError(f"{OPTION} {key}: {part} is set to {branch!r} by another option")
         branch[last] = deepcopy(value)
-    result: dict[str, Value] = change_value(config, changes, "")
-    return result
+    changed: dict[str, Value] = change_value(config, changes, "")
+    return changed
 
 
 def has_item(items: Sequence[Value], key: str) -> bool:
@@ -113,25 +104,24 @@ def change_value(value: Value, change: Value, where: str) -> Value:
     if change.get(DELETE, False):
         return settings
     if isinstance(value, dict):
-        new = {
+        return value | {
             key: change_value(value[key], item, f"{where}.{key}") if key in value else item
             for key, item in settings.items()
         }
-        return value | new
-    if isinstance(value, list | tuple):
-        items = list(value)
-        for key, item in settings.items():
-            if not has_item(items, key):
-                last = f"0 to {len(items) - 1}, or -{len(items)} to -1" if items else "none, it is empty"
-                raise ConfigError(
-                    f"{OPTION} {where[1:]}.{key}: {where[1:]} is a list of {len(items)}", hint=f"its items are {last}"
-                )
-            items[int(key)] = change_value(items[int(key)], item, f"{where}.{key}")
-        return type(value)(items)
-    raise ConfigError(
-        f"{OPTION} {where[1:]}.{next(iter(settings), '')}: {where[1:]} is {value!r}, which has no keys"[:200],
-        hint=f"{where[1:]}=VALUE replaces it",
-    )
+    if not isinstance(value, list | tuple):
+        raise ConfigError(
+            f"{OPTION} {where[1:]}.{next(iter(settings), '')}: {where[1:]} is {value!r}, which has no keys"[:200],
+            hint=f"{where[1:]}=VALUE replaces it",
+        )
+    items = list(value)
+    for key, item in settings.items():
+        if not has_item(items, key):
+            raise ConfigError(
+                f"{OPTION} {where[1:]}.{key}: {where[1:]} is a list of {len(items)}",
+                hint=f"its items are 0 to {len(items) - 1}, or -{len(items)} to -1" if items else "it has no items",
+            )
+        items[int(key)] = change_value(items[int(key)], item, f"{where}.{key}")
+    return type(value)(items)
 
 
 def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> list[str]:

@@ -1,18 +1,28 @@
-"""The statements that configs are written in: what each kind does.
+"""The statements that configs are written in: what each kind does, or all of them run as Python.
 
-The rule of this file: `STATEMENTS` lists every kind there is; `def`, `class`, `while`, `try`, `with` and the like are
-refused. Imports bring names, not modules: nothing is imported.
+The rules of this file: `STATEMENTS` lists every kind there is; `def`, `class`, `while`, `try`, `with` and the like are
+refused. Imports bring names, not modules: nothing is imported. Only `run_trusted` hands statements to Python itself.
 """
 
 import ast
 import copy
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType, ModuleType
 
-from classlens.config.budget import Symbol, Unsupported, Value
-from classlens.config.expressions import BASE, evaluate, position
-from classlens.config.functions import CONSTANTS, list_items, unpack_targets
-from classlens.config.operators import compute
-from classlens.config.scope import FAULTS, Inherited, Scope, error_at, unsupported
+from classlens.config.expressions import (
+    FAULTS,
+    Scope,
+    base_reference,
+    bind,
+    error_at,
+    evaluate,
+    position,
+    unsupported,
+)
+from classlens.config.functions import CONSTANTS, compute, list_items
+from classlens.config.values import Inherited, Symbol, Unsupported, Value
+from classlens.errors import ConfigError
 
 
 def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
@@ -31,58 +41,24 @@ def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
             raise error_at(node, fault, scope) from None
 
 
-def bind(target: ast.expr, value: Value, scope: Scope) -> None:
-    """Assign to a name, to several names, to an item or to an inherited key."""
-    for single, part in unpack_targets(target, value, scope.budget):
-        if isinstance(single, ast.Name):
-            scope.names[single.id] = part
-        elif isinstance(single, ast.Subscript):
-            owner = evaluate(single.value, scope)
-            scope.budget.walk(part)
-            if isinstance(single.slice, ast.Slice):
-                scope.budget.spend(len(owner))
-                part = list_items(part, scope.budget)
-            owner[position(single.slice, scope)] = part
-        elif isinstance(single, ast.Attribute):
-            owner = evaluate(single.value, scope)
-            if type(owner) is not Inherited:
-                raise AttributeError(f"only inherited dicts have attributes, write [{single.attr!r}]")
-            scope.budget.walk(part)
-            owner[single.attr] = part
-
-
-def assign(node: ast.Assign, scope: Scope) -> None:
-    """`a = b = value`; `_base_ = ...` has been followed before the file is evaluated."""
-    if any(isinstance(target, ast.Name) and target.id == BASE for target in node.targets):
-        return
-    value = evaluate(node.value, scope)
-    for target in node.targets:
-        if isinstance(target, ast.Name):
-            scope.names[target.id] = value
-            scope.lines[target.id] = node.lineno
-        else:
-            bind(target, value, scope)
-
-
 def annotated_assign(node: ast.AnnAssign, scope: Scope) -> None:
-    """`name: type = value`; the type is not looked at."""
     if node.value is not None:
-        bind(node.target, evaluate(node.value, scope), scope)
+        bind([node.target], evaluate(node.value, scope), scope)
 
 
 def augmented_assign(node: ast.AugAssign, scope: Scope) -> None:
     """`target += value`."""
-    loaded = copy.copy(node.target)
-    loaded.ctx = ast.Load()
+    target = copy.copy(node.target)
+    target.ctx = ast.Load()
     value = evaluate(node.value, scope)
-    bind(node.target, compute(type(node.op), evaluate(loaded, scope), value, scope.budget, in_place=True), scope)
+    bind([node.target], compute(type(node.op), evaluate(target, scope), value, scope.budget, in_place=True), scope)
 
 
 def loop(node: ast.For, scope: Scope) -> None:
     """A loop over a collection, without `break` and `continue`."""
     for item in list_items(evaluate(node.iter, scope), scope.budget):
         scope.budget.spend(1)
-        bind(node.target, item, scope)
+        bind([node.target], item, scope)
         run(node.body, scope)
     run(node.orelse, scope)
 
@@ -91,8 +67,7 @@ def delete(node: ast.Delete, scope: Scope) -> None:
     """`del` of a variable, of an item or of an inherited key."""
     for target in node.targets:
         if isinstance(target, ast.Name):
-            if target.id not in scope.names:
-                raise NameError(target.id)
+            evaluate(target, scope)  # an error if there is no such variable
             del scope.names[target.id]
         elif isinstance(target, ast.Subscript):
             owner = evaluate(target.value, scope)
@@ -105,7 +80,6 @@ def delete(node: ast.Delete, scope: Scope) -> None:
 
 
 def check(node: ast.Assert, scope: Scope) -> None:
-    """`assert condition, message`."""
     if not evaluate(node.test, scope):
         raise ValueError(evaluate(node.msg, scope) if node.msg else "the assertion does not hold")
 
@@ -129,8 +103,8 @@ def import_names(node: ast.ImportFrom, scope: Scope) -> None:
         scope.imported.add(short)
 
 
-STATEMENTS: Mapping[type[ast.stmt], Callable[[Value, Scope], None]] = {
-    ast.Assign: assign,
+STATEMENTS: Mapping[type[ast.stmt], Callable[[Value, Scope], object]] = {
+    ast.Assign: lambda node, scope: bind(node.targets, evaluate(node.value, scope), scope),
     ast.AnnAssign: annotated_assign,
     ast.AugAssign: augmented_assign,
     ast.Expr: lambda node, scope: evaluate(node.value, scope),
@@ -142,3 +116,49 @@ STATEMENTS: Mapping[type[ast.stmt], Callable[[Value, Scope], None]] = {
     ast.ImportFrom: import_names,
     ast.Pass: lambda node, scope: None,
 }
+
+
+EXPECTED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a config that is run as Python can raise by a slip of its author."""
+
+
+class References(ast.NodeTransformer):
+    """`{{_base_.x}}`, which Python takes for a set of a set, becomes `_base_.x`."""
+
+    def visit_Set(self, node: ast.Set) -> ast.AST:
+        return base_reference(node) or self.generic_visit(node)
+
+
+def run_trusted(statements: Sequence[ast.stmt], scope: Scope) -> None:
+    """Run statements as Python; what they assign is in `scope.names`, without modules and functions.
+
+    Raises:
+        ConfigError: the code fails, with the line at which it does.
+    """
+    file = str(scope.path)
+    module = ast.fix_missing_locations(References().visit(ast.Module(list(statements), type_ignores=[])))
+    names = dict(scope.names)
+    try:
+        exec(compile(module, file, "exec"), names)
+    except EXPECTED as fault:
+        frames = traceback.extract_tb(fault.__traceback__)
+        lines = [str(frame.lineno) for frame in frames if frame.filename == file]
+        raise ConfigError(f"{':'.join([file, *lines[-1:]])}: {type(fault).__name__}: {fault}") from fault
+    scope.names.clear()
+    for name, value in names.items():
+        if not name.startswith("__") and not isinstance(value, FunctionType | ModuleType):
+            scope.names[name] = value
+    for node in statements:
+        if isinstance(node, ast.Assign):
+            scope.lines.update((target.id, node.lineno) for target in node.targets if isinstance(target, ast.Name))

@@ -38,10 +38,10 @@ def draw(result: object, **options: Any) -> Drawing:  # noqa: ANN401 - each draw
     """
     from classlens.image import Image
 
-    for kind in type(result).__mro__:
-        address = DRAWERS.get(f"{kind.__module__}.{kind.__qualname__}")
-        if address is not None:
-            module, _, name = address.partition(":")
-            drawn: Drawing | Image = getattr(import_module(module), name)(result, **options)
-            return Drawing.of_image(drawn) if isinstance(drawn, Image) else drawn
-    raise TypeError(f"cannot draw a {type(result).__name__}")
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(result).__mro__)
+    address = next((DRAWERS[name] for name in names if name in DRAWERS), None)
+    if address is None:
+        raise TypeError(f"cannot draw a {type(result).__name__}")
+    module, _, drawer = address.partition(":")
+    drawn: Drawing | Image = getattr(import_module(module), drawer)(result, **options)
+    return Drawing(lambda: drawn) if isinstance(drawn, Image) else drawn

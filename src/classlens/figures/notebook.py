@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from classlens.figures import DRAWERS, draw
 
 if TYPE_CHECKING:
-    from classlens.cam.saliency import Explanation, Heatmap, Saliency
+    from classlens.cam.saliency import Fused, Saliency
     from classlens.dataset.batch import Batch
-    from classlens.dataset.trace import Snapshot, Trace
-    from classlens.figures.drawing import Drawing
+    from classlens.dataset.trace import Trace
     from classlens.image import Image
-    from classlens.schedule.replay import Curve, Curves
 
 Result: TypeAlias = Any
-"""A result of one of the types in `SHOWN`; IPython hands it over without a type."""
+"""A result of one of the types in `DRAWERS`; IPython hands it over without a type."""
+
+TitledCards: TypeAlias = tuple[str, Iterable[str]]
+"""A title and a row of cards, as HTML."""
 
 TALLEST = 240
 """Pictures in a row are shown at most so many pixels high; more of them are in the file for sharp screens."""
@@ -42,81 +43,73 @@ STYLE = {
 def register(shell: Result) -> None:
     """Teach an IPython shell the results by name; their modules are not imported for it."""
     formatter = shell.display_formatter.mimebundle_formatter
-    for name in SHOWN:
+    for name in DRAWERS:
         module, _, kind = name.rpartition(".")
         formatter.for_type_by_name(module, kind, show)
 
 
 def show(result: Result, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
-    """A result by media type, as IPython asks for it."""
+    """A result by media type, as IPython asks for it: pictures as a row of cards, curves as SVG, tables as text."""
     drawing = draw(result)
-    page = SHOWN[f"{type(result).__module__}.{type(result).__qualname__}"](result, drawing)
     if drawing.rasterise is None:
-        return {"text/plain": drawing.text, "text/html": page}
+        return {"text/plain": drawing.text, "text/html": f"<pre>{escape(drawing.text)}</pre>"}
+    if (describe := CARDS.get(type(result).__qualname__)) is not None:
+        title, cards = describe(result)
+        head = f'<div style="{STYLE["title"]}">{title}</div>' if title else ""
+        page = f'{head}<div style="{STYLE["row"]}">{"".join(cards)}</div>'
+    else:
+        source = data_uri(drawing.encode(".svg"), "svg+xml")
+        page = f'<img style="{STYLE["sheet"]}" alt="{escape(repr(result))}" src="{source}">'
     return {"text/plain": repr(result), "text/html": page, "image/png": drawing.encode(".png")}
 
 
-def show_trace(result: Trace, drawing: Drawing) -> str:
-    """Every snapshot as a card with the parameters that were sampled."""
-    title = f"<b>{escape(', '.join(result.class_names) or 'no label')}</b> #{result.index} of {escape(result.dataset)}"
-    remarks = "".join(f"<div>{escape(remark)}</div>" for remark in result.remarks)
-    return titled_row(f"{title}, seed {result.seed}{remarks}", map(snapshot_card, result.snapshots))
-
-
-def snapshot_card(snapshot: Snapshot) -> str:
-    """One picture of a trace, its stage, its size, and its parameters or why nothing changed."""
+def describe_trace(result: Trace) -> TitledCards:
+    """Every snapshot with its size and the parameters that were sampled, or why nothing changed."""
     from classlens.figures.filmstrip import TIMES, describe_params
 
-    height, width = snapshot.image.size
-    lines = [escape(line) for line in describe_params(snapshot.params)] or [escape(snapshot.note)]
-    unchanged = "" if snapshot.changed else ", no change"
-    words = [f"<b>{escape(snapshot.stage)}</b>", dim(f"{width} {TIMES} {height}{unchanged}"), *filter(None, lines)]
-    return card(snapshot.image, *words)
+    cards = []
+    for snapshot in result.snapshots:
+        height, width = snapshot.image.size
+        size = f"{width} {TIMES} {height}{'' if snapshot.changed else ', no change'}"
+        words = [escape(line) for line in describe_params(snapshot.params) or [snapshot.note] if line]
+        cards.append(card(snapshot.image, f"<b>{escape(snapshot.stage)}</b>", dim(size), *words))
+    names, remarks = ", ".join(result.class_names) or "no label", map(escape, result.remarks)
+    title = f"<b>{escape(names)}</b> #{result.index} of {escape(result.dataset)}, seed {result.seed}"
+    return title + "".join(f"<div>{remark}</div>" for remark in remarks), cards
 
 
-def show_batch(result: Batch, drawing: Drawing) -> str:
-    """Every picture of a mixed batch as a card with the share of each class in it."""
-    from classlens.figures.filmstrip import describe_params
+def describe_batch(result: Batch) -> TitledCards:
+    """Every picture of a mixed batch with the share of each class in it."""
+    from classlens.figures.filmstrip import describe_mixing
 
-    params = describe_params({key: value for key, value in result.params.items() if key != "partners"})
-    title = (
-        f"<b>{escape(', '.join([result.mixing, *params]))}</b> {len(result.images)} samples of {escape(result.dataset)}"
-    )
-    cards = (
+    count, dataset = len(result.images), escape(result.dataset)
+    title = f"<b>{escape(', '.join(describe_mixing(result)))}</b> {count} samples of {dataset}, seed {result.seed}"
+    return title, [
         card(image, *(escape(f"{share:.2f} {name}") for name, share in shares.items()))
         for image, shares in zip(result.images, result.shares, strict=True)
-    )
-    return titled_row(f"{title}, seed {result.seed}", cards)
+    ]
 
 
-def show_explanation(result: Explanation, drawing: Drawing) -> str:
-    return f'<div style="{STYLE["row"]}">{"".join(show_saliency(one, drawing) for one in result)}</div>'
-
-
-def show_saliency(result: Saliency, drawing: Drawing) -> str:
-    """One map over its picture, and what it is."""
+def describe_maps(result: Iterable[Saliency | Fused]) -> TitledCards:
+    """Every map over its picture, and what it is."""
     from classlens.figures.overlay import caption, overlay
 
-    words = f"<b>{escape(caption(result.subject))}</b>", escape(result.method), dim(f"at {escape(result.layer)}")
-    return card(overlay(result.image, result.heatmap()), *words)
+    cards = []
+    for one in result:
+        words = f"<b>{escape(caption(one.subject))}</b>", escape(one.method), dim(f"at {escape(one.layer)}")
+        cards.append(card(overlay(one.image, one.heatmap()), *words))
+    return "", cards
 
 
-def show_heatmap(result: Heatmap, drawing: Drawing) -> str:
-    return card(drawing.image)
-
-
-def show_curves(result: Curves | Curve, drawing: Drawing) -> str:
-    """The plot as SVG."""
-    source = data_uri(drawing.encode(".svg"), "svg+xml")
-    return f'<img style="{STYLE["sheet"]}" alt="{escape(repr(result))}" src="{source}">'
-
-
-def show_table(result: Result, drawing: Drawing) -> str:
-    return f"<pre>{escape(drawing.text)}</pre>"
-
-
-def titled_row(title: str, cards: Iterable[str]) -> str:
-    return f'<div style="{STYLE["title"]}">{title}</div><div style="{STYLE["row"]}">{"".join(cards)}</div>'
+CARDS: Mapping[str, Callable[[Result], TitledCards]] = {
+    "Batch": describe_batch,
+    "Explanation": describe_maps,
+    "Fused": lambda result: describe_maps([result]),
+    "Heatmap": lambda result: ("", [card(draw(result).image)]),
+    "Saliency": lambda result: describe_maps([result]),
+    "Trace": describe_trace,
+}
+"""Results that are made of pictures -> their title, and a card for each picture."""
 
 
 def card(image: Image, *words: str) -> str:
@@ -137,17 +130,3 @@ def dim(text: str) -> str:
 
 def data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{b64encode(content).decode('ascii')}"
-
-
-SHOWN: Mapping[str, Callable[[Result, Drawing], str]] = dict.fromkeys(DRAWERS, show_table) | {
-    "classlens.cam.saliency.Explanation": show_explanation,
-    "classlens.cam.saliency.Heatmap": show_heatmap,
-    "classlens.cam.saliency.Saliency": show_saliency,
-    "classlens.cam.saliency.Fused": show_saliency,
-    "classlens.dataset.batch.Batch": show_batch,
-    "classlens.dataset.trace.Trace": show_trace,
-    "classlens.runs.schedule_plots.SchedulePlots": show_curves,
-    "classlens.schedule.replay.Curve": show_curves,
-    "classlens.schedule.replay.Curves": show_curves,
-}
-"""Type of a result -> its HTML; the others are drawings of text."""

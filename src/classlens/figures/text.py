@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
-Canvas: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 PAPER: Colour = (255, 255, 255)
 ELLIPSIS = "…"
 BOX = "\N{WHITE SQUARE}"
@@ -37,7 +37,7 @@ def line_height(size: int) -> int:
 
 
 @cache
-def glyph(letter: str, size: int, colour: Colour, *, bold: bool = False) -> Canvas:
+def glyph(letter: str, size: int, colour: Colour, *, bold: bool = False) -> Pixels:
     """One letter in a colour on its own strip of white paper, as wide as it advances."""
     face = font(size, bold=bold)
     paper = Pillow.new("RGB", (advance(letter, size, bold=bold), line_height(size)), PAPER)
@@ -46,7 +46,7 @@ def glyph(letter: str, size: int, colour: Colour, *, bold: bool = False) -> Canv
 
 
 @lru_cache(maxsize=1024)
-def strip(text: str, size: int, colour: Colour, *, bold: bool = False) -> Canvas:
+def strip(text: str, size: int, colour: Colour, *, bold: bool = False) -> Pixels:
     return np.concatenate([glyph(letter, size, colour, bold=bold) for letter in text], axis=1)
 
 
@@ -82,15 +82,14 @@ def wrapped(text: str, size: int, width: int) -> tuple[str, ...]:
     """The text in lines of at most `width` pixels; a word that is too long is cut."""
     lines: list[str] = []
     for word in text.split(" "):
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and width_of(longer, size) <= width:
-            lines[-1] = longer
+        if lines and width_of(f"{lines[-1]} {word}", size) <= width:
+            lines[-1] += f" {word}"
         else:
             lines.append(shortened(word, size, width))
     return tuple(lines)
 
 
-def write(canvas: Canvas, text: str, at: tuple[int, int], *, size: int, colour: Colour, bold: bool = False) -> None:
+def write(canvas: Pixels, text: str, at: tuple[int, int], *, size: int, colour: Colour, bold: bool = False) -> None:
     """Put a line on white paper with its top left corner `at` (x, y); what does not fit is cut off."""
     x, y = at
     *parts, last = clean(text).split("  ")
@@ -141,9 +140,8 @@ def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> l
     """The text in lines that fit; a word that is too long is cut."""
     lines: list[str] = []
     for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and estimated_width(longer, size, bold=bold) <= room:
-            lines[-1] = longer
+        if lines and estimated_width(f"{lines[-1]} {word}", size, bold=bold) <= room:
+            lines[-1] += f" {word}"
         else:
             lines.append(shorten_middle(word, size, room, bold=bold))
     return lines

@@ -29,7 +29,7 @@ from classlens.figures.filmstrip import (
     bad_picture,
     bad_tile,
     draw_trace,
-    rescale_snapshot,
+    resize,
     tile_factor,
 )
 from classlens.files import write_whole, writing
@@ -101,7 +101,7 @@ class BrowseRequest:
         """How many pixels of a picture's longer side are drawn."""
         if self.mode in ("concat", "pipeline") and self.rescale is None:
             return LARGEST
-        pixels = longest * (self.rescale or (tile_factor(longest, longest) if self.grid else 1.0))
+        pixels = longest * (self.rescale or (tile_factor(longest) if self.grid else 1.0))
         return pixels if self.has_pictures else min(pixels, TILE)
 
 
@@ -184,8 +184,7 @@ def draw_sheet(result: Trace, request: BrowseRequest) -> Image:
     """A sample with its heading; a large picture that stands alone is shrunk on a contact sheet only."""
     rescale = request.rescale
     if rescale is None and request.grid and request.mode in ("original", "transformed"):
-        height, width = result.snapshots[-1].size
-        rescale = tile_factor(width, height)
+        rescale = tile_factor(max(result.snapshots[-1].size))
     return draw_trace(result, mode=request.mode, rescale=rescale)
 
 
@@ -194,11 +193,9 @@ def draw_cell(result: Trace, sheet: Image | None, request: BrowseRequest) -> Ima
     if request.mode in ("concat", "pipeline"):
         return sheet or draw_sheet(result, request)
     snapshot = result.original if request.mode == "original" else result.transformed
-    height, width = snapshot.size
-    factor = (
-        tile_factor(width, height, TILE) if request.rescale is None else min(request.rescale, TILE / max(snapshot.size))
-    )
-    return Image(rescale_snapshot(snapshot, factor))
+    longest = max(snapshot.size)
+    factor = tile_factor(longest, TILE) if request.rescale is None else min(request.rescale, TILE / longest)
+    return Image(resize(snapshot.image, factor, snapshot.size))
 
 
 def draw_bad_sample(row: SampleResult, request: BrowseRequest, *, rescue: bool) -> tuple[Image | None, Image | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from classlens.adapters import Options, open_source
 from classlens.errors import DataError, NotFound, NotOffered
-from classlens.figures.chart import label_of, merge_equal
+from classlens.figures.chart import distinct_curves
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.figures.style import find_style
@@ -192,15 +192,15 @@ def save_table(path: Path, runs: Sequence[Curves]) -> None:
 
 def describe_curves(run: Curves, name: str) -> list[str]:
     """One line for each distinct curve of a hyper-parameter."""
-    lines, curves_of_lines = [], merge_equal(run.named(name))
-    for curves in curves_of_lines[:MOST_LINES]:
-        curve, (step, peak), undecided = curves[0], curves[0].peak, curves[0].trajectory.undecided
-        group = f" of {label_of(run, curves, alone=False, several=False)}" if len(curves_of_lines) > 1 else ""
+    lines, curves = [], distinct_curves(run, name)
+    for group, curve in curves[:MOST_LINES]:
+        (step, peak), undecided = curve.peak, curve.trajectory.undecided
+        of_group = f" of {group}" if len(curves) > 1 else ""
         end = f"ends {curve.final:.6g}"
         if undecided is not None:
             bounds = f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}"
             end = f"{bounds}: it {undecided} from step {undecided.first:,} on"
-        lines.append(f"  {name}{group}: starts {curve.at([0])[0]:.6g}, peaks {peak:.6g} at step {step:,}, {end}")
-    if len(curves_of_lines) > MOST_LINES:
-        lines.append(f"  and {len(curves_of_lines) - MOST_LINES} more (--json lists all)")
+        lines.append(f"  {name}{of_group}: starts {curve.at([0])[0]:.6g}, peaks {peak:.6g} at step {step:,}, {end}")
+    if len(curves) > MOST_LINES:
+        lines.append(f"  and {len(curves) - MOST_LINES} more (--json lists all)")
     return lines

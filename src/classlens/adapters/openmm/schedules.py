@@ -141,10 +141,10 @@ def layer_wise(
 def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
     """The parameters of the config's network."""
     try:
-        from classlens.adapters.openmm.classifiers import parameters_of
+        from classlens.adapters.openmm.classifiers import build_module, parameters_of
     except ModuleNotFoundError as error:
         raise MissingDependency(error.name or "torch", extra="cam") from error
-    return parameters_of(setup)
+    return parameters_of(build_module(setup, device="meta"))
 
 
 def batches_of(setup: Setup) -> Batches | None:
