@@ -94,13 +94,11 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
     """The samples of a list, whose paths start at `folder`; names are understood as labels where `classes` holds them.
 
     Paths and labels are kept in two columns instead of a `Sample` per line: a million lines fit into 200 MB.
-
-    Raises:
-        DataError: the file is missing, empty, holds no usable line, or may be understood in several ways.
     """
     is_json = path.lower().endswith((".json", ".jsonl"))
     opened = open_json(path) if is_json else open_text(path, folder, labelled=labelled)
-    columns, known = opened.columns, classes or opened.classes
+    columns = opened.columns
+    known: Sequence[str] | None = classes or opened.classes
     if columns.hot:
         columns, known = number_classes(columns, known, path)
     troubles = Troubles(path, opened.place)
@@ -328,11 +326,7 @@ def find_label_first(rows: Sequence[Cells], path: str, folder: str) -> tuple[str
 
 
 def open_json(path: str) -> OpenList:
-    """A list in JSON, whose columns are the keys of its rows; `img_path` and `gt_label` are OpenMMLab's.
-
-    Raises:
-        DataError: it is not JSON, or no list of samples, or several keys may lead to the pictures or the labels.
-    """
+    """A list in JSON, whose columns are the keys of its rows; `img_path` and `gt_label` are OpenMMLab's."""
     content = read_text(path)
     try:
         if path.lower().endswith(".jsonl"):

@@ -59,11 +59,7 @@ class ClassFolders:
 
 
 def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PICTURE_ENDINGS) -> ClassFolders:
-    """List the pictures below `root` on this disk; with `labelled`, every folder in it is a class.
-
-    Raises:
-        DataError: the folder does not exist, cannot be read, or holds no picture.
-    """
+    """List the pictures below `root` on this disk; with `labelled`, every folder in it is a class."""
     wanted = tuple(ending.lower() for ending in endings)
     try:
         with os.scandir(root) as entries:
@@ -142,10 +138,6 @@ def list_elsewhere(paths: Sequence[str], split: str | None = None, *, flat: bool
     """The pictures of an archive, of a folder in one, of several shards, or below an address.
 
     Labels are in members of shards, or else they are the folders; `flat` pictures have none.
-
-    Raises:
-        DataError: an archive is missing or damaged, an address does not answer, or there is no picture.
-        NotFound: the pictures lie in folders of other splits.
     """
     listed = [list_files(path) for path in paths]
     in_archive = is_archive(paths[0])
@@ -251,7 +243,7 @@ def find_misnamed(folders: Mapping[int, str], names: Sequence[str]) -> Iterator[
     if near and 2 * len(other) > len(pairs):
         from difflib import SequenceMatcher  # needed for few datasets, and not light
 
-        likeness = (SequenceMatcher(None, *map(letters_of, pair)).ratio() for pair in near)
+        likeness = (SequenceMatcher(None, letters_of(folder), letters_of(name)).ratio() for folder, name in near)
         near = [pair for pair, ratio in zip(near, likeness, strict=True) if ratio > 0.75]
     if near:
         slips = [f"{name!r} for {folder!r}" for folder, name in near]

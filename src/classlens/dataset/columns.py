@@ -87,11 +87,7 @@ def heading_of(rows: Sequence[Cells]) -> tuple[str, ...]:
 
 
 def find_columns(rows: Sequence[Cells], where: str) -> Columns:
-    """Understand the columns of a list by its first rows.
-
-    Raises:
-        DataError: several columns may hold the pictures or the labels.
-    """
+    """Understand the columns of a list by its first rows."""
     heading = heading_of(rows)
     return Table(heading, tuple(zip_longest(*rows[1 if heading else 0 :], fillvalue="")), where).find_columns()
 
@@ -165,11 +161,7 @@ class Table:
 
 
 def number_classes(columns: Columns, classes: Sequence[str] | None, where: str) -> tuple[Columns, Sequence[str] | None]:
-    """Columns of one class each with the numbers of these classes, and the classes: those known, or the heading's.
-
-    Raises:
-        DataError: there are other ones.
-    """
+    """Columns of one class each with the numbers of these classes, and the classes: those known, or the heading's."""
     names = tuple(columns.heading[number] for number in columns.hot) if columns.heading else ()
     if classes and names and set(names) <= set(classes):
         return replace(columns, classes=tuple(map(classes.index, names))), classes

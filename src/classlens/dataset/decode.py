@@ -86,11 +86,7 @@ class Header:
 
 
 def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) -> Header | None:
-    """The header as Pillow reads it, or None where Pillow knows no such format; nothing is decoded.
-
-    Raises:
-        DataError: the file claims more than `max_pixels` pixels.
-    """
+    """The header as Pillow reads it, or None where it knows no such format; refused if it claims too many pixels."""
     with unwarned():
         limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None
         try:
@@ -168,9 +164,6 @@ def decode(
     """Decode as mmcv's loaders do: BGR height x width x 3, or height x width for grey kinds of `color`.
 
     `shrink` (2, 4 or 8, for cv2 only) makes a smaller copy of a JPEG, for looking at only, in less time.
-
-    Raises:
-        DataError: the loader that training would use cannot decode it.
     """
     if backend == "pillow":
         try:

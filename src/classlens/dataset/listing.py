@@ -70,9 +70,6 @@ class LoadImageFromFile:
         """The picture in `data` as training would load it, with what is unusual about the file.
 
         `max_side` gives for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
-
-        Raises:
-            DataError: it cannot be decoded by the configured backend, or is too large.
         """
         header = read_header(data, path)
         jpeg = header if header and header.format in ("JPEG", "MPO") else None

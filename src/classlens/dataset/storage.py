@@ -29,11 +29,7 @@ NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 
 def read_bytes(path: str) -> bytes:
-    """The content of a file: on this disk, behind an address, or in an archive.
-
-    Raises:
-        DataError: there is no such file, or it cannot be read, or it is empty.
-    """
+    """The content of a file: on this disk, behind an address, or in an archive."""
     try:
         if SEPARATOR in path and is_archive(path.partition(SEPARATOR)[0]):
             data = read_member(path)
@@ -102,11 +98,7 @@ def join_path(root: str, part: str) -> str:
 
 
 def list_files(path: str) -> tuple[str, list[str]]:
-    """The files in an archive, in a folder of one, or below an address: the start of their paths, and their names.
-
-    Raises:
-        DataError: there is no such archive or folder, or it cannot be read.
-    """
+    """The files in an archive, in a folder of one, or below an address: the start of their paths, and their names."""
     if is_archive(path):
         archive, folder = split_archive(path)
         if archive.lower().endswith(".zip"):
