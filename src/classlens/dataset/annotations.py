@@ -6,7 +6,7 @@ A line that cannot be used as it is becomes a warning with file and line, never 
 import csv
 import json
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO, TextIOWrapper
@@ -29,16 +29,13 @@ from classlens.dataset.columns import (
     number_classes,
     whole_number,
 )
-from classlens.dataset.conventions import is_picture_name, letters_of
+from classlens.dataset.conventions import is_picture_name, join_first, letters_of
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import Classes, Listing
 from classlens.dataset.storage import SEPARATOR, exists, is_archive, join_path, read_bytes, split_archive
 from classlens.errors import DataError
 
 LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
-SHOWN = 5
-"""How many lines of each kind of trouble are listed one by one."""
-
 SAMPLED_BYTES, SAMPLED_ROWS = 256 * 1024, 1000
 """So much of a list shows what is in it."""
 
@@ -55,32 +52,12 @@ MOST_CLASSES, MANY = 100_000, 20
 JsonRow = Mapping[str, Any]
 
 
-@dataclass
-class Troubles:
-    """Collects what is wrong, with places; the first few of each kind are listed, the rest counted."""
-
-    path: str
-    place: str
-    counts: Counter[str] = field(default_factory=Counter)
-    places: dict[str, list[str]] = field(default_factory=dict)
-
-    def note(self, kind: str, number: int, detail: str = "") -> None:
-        self.counts[kind] += 1
-        if self.counts[kind] <= SHOWN:
-            place = f"{self.path}:{self.place.format(number)}"
-            self.places.setdefault(kind, []).append(f"{place} ({detail})" if detail else place)
-
-    def sentences(self) -> list[str]:
-        more = {kind: f" and {times - SHOWN} more" if times > SHOWN else "" for kind, times in self.counts.items()}
-        return [f"{kind}: {', '.join(places)}{more[kind]}" for kind, places in self.places.items()]
-
-
 @dataclass(frozen=True)
 class OpenList:
     """The rows of a list with their numbers, and what stands in their columns.
 
-    `missing` says what a row without a picture is, and `place` how its number is written. `classes` are those that the
-    list states.
+    `place` is how the number of a row is written, and `missing` what a row without a picture is. `classes` are those
+    that the list states. What turns out to be wrong is collected in `troubles`, by its kind.
     """
 
     columns: Columns
@@ -88,6 +65,7 @@ class OpenList:
     missing: str = "blank line"
     place: str = "{}"
     classes: Classes = None
+    troubles: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
 
 
 def list_annotations(path: str, folder: str, classes: Classes = None, *, labelled: bool = True) -> Listing:
@@ -101,8 +79,7 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
     known: Sequence[str] | None = classes or opened.classes
     if columns.hot:
         columns, known = number_classes(columns, known, path)
-    troubles = Troubles(path, opened.place)
-    names, texts, numbers, pairs = read_columns(opened, columns, troubles)
+    names, texts, numbers, pairs = read_columns(opened, columns)
     if not names:
         raise DataError(f"{path}: no line of the form 'path label'")
     notes = [f"{path}: {columns.note}"] if columns.note else []
@@ -110,9 +87,11 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
         known = names_beside(pairs) or named_classes(set(texts))
         if known and MANY < len(names) == len(known):
             notes.append(f"{path}: every picture has a class of its own, such as {known[0]!r}: no label, perhaps")
-    labels = number_labels(texts, known, numbers, troubles) if labelled else [()] * len(names)
-    note_repetitions(names, labels, numbers, troubles)
-    notes += troubles.sentences()
+    labels = number_labels(texts, known, numbers, opened) if labelled else [()] * len(names)
+    note_repetitions(names, labels, numbers, opened)
+    for kind, rows in opened.troubles.items():
+        places = [f"{path}:{opened.place.format(number)}{detail}" for number, detail in rows]
+        notes.append(f"{kind}: {join_first(places)}")
     if classes:
         one_of_each = dict(zip(labels, names, strict=True))
         folders = {label[0]: Path(name).parent.name for label, name in one_of_each.items() if len(label) == 1}
@@ -127,7 +106,7 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
 
 
 def read_columns(
-    opened: OpenList, columns: Columns, troubles: Troubles
+    opened: OpenList, columns: Columns
 ) -> tuple[list[str], list[Label], Sequence[int], set[tuple[str, str]]]:
     """The pictures, their labels as written, and their rows; and every pair of a number and a name beside it."""
     names: list[str] = []
@@ -136,21 +115,19 @@ def read_columns(
     pairs: set[tuple[str, str]] = set()
     known: dict[Label, Label] = {}  # equal labels are kept once
     path, place, beside = columns.path, columns.label, columns.names
+    width = 1 + max(path, place or 0, beside or 0, *columns.hot)
     for number, cells in opened.rows:
-        width = len(cells)
-        name = cells[path].strip() if path < width else ""
+        if len(cells) < width:
+            cells = [*cells, *[""] * width]
+        name = cells[path].strip()
         if not name:
-            troubles.note(opened.missing, number)
+            opened.troubles[opened.missing].append((number, ""))
             continue
-        text: Label = ""
-        if place is None:
-            text = labels_on(columns, cells)
-        elif place < width:
-            text = cells[place]
+        text = labels_on(columns, cells) if place is None else cells[place]
         label = known.get(text)
         if label is None:
             label = known[text] = text.strip() if isinstance(text, str) else text
-        if beside is not None and beside < width:
+        if beside is not None:
             pairs.add((str(label), str(cells[beside]).strip()))
         names.append(name)
         labels.append(label)
@@ -159,35 +136,36 @@ def read_columns(
 
 
 def number_labels(
-    texts: Sequence[Label], classes: Sequence[str] | None, numbers: Sequence[int], troubles: Troubles
+    texts: Sequence[Label], classes: Sequence[str] | None, numbers: Sequence[int], opened: OpenList
 ) -> list[tuple[int, ...]]:
     """Labels as numbers; what is wrong with them is noted."""
     meanings = {text: number_label(text, classes) for text in set(texts)}
     if any(slips for _, slips in meanings.values()):
         for text, number in zip(texts, numbers, strict=True):
-            for kind, detail in meanings[text][1]:
-                troubles.note(kind, number, detail)
+            for kind, detail in meanings[text][1].items():
+                opened.troubles[kind].append((number, detail))
     return [meanings[text][0] for text in texts]
 
 
-def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int, ...], list[tuple[str, str]]]:
+def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int, ...], dict[str, str]]:
     """A label or several (separated by commas) as numbers, and what is wrong with them."""
     if label == "":
-        return (), [("no label", "")]
+        return (), {"no label": ""}
     parts = label if isinstance(label, tuple) else tuple(part.strip() for part in label.split(","))
     if classes and label in classes:
         parts = (str(label),)
-    numbers, troubles = [], []
+    numbers, slips = [], {}
     for part in parts:
         if INTEGER.fullmatch(part):
             numbers.append(whole_number(part))
         elif classes and part in classes:
             numbers.append(classes.index(part))
         else:
-            troubles.append(("label is not a number", repr(part)))
+            slips["label is not a number"] = f" ({part!r})"
     if classes and not all(0 <= number < len(classes) for number in numbers):
-        troubles.append((f"label outside 0..{len(classes) - 1}", label if isinstance(label, str) else ",".join(label)))
-    return tuple(numbers), troubles
+        written = label if isinstance(label, str) else ",".join(label)
+        slips[f"label outside 0..{len(classes) - 1}"] = f" ({written})"
+    return tuple(numbers), slips
 
 
 def named_classes(labels: set[Label]) -> Classes:
@@ -207,7 +185,7 @@ def names_beside(pairs: set[tuple[str, str]]) -> Classes:
 
 
 def note_repetitions(
-    names: Sequence[str], labels: Sequence[tuple[int, ...]], numbers: Sequence[int], troubles: Troubles
+    names: Sequence[str], labels: Sequence[tuple[int, ...]], numbers: Sequence[int], opened: OpenList
 ) -> None:
     """Note names that come twice. They are compared by 8 bytes each first: a set of the names would take ten times that."""
     order = np.sort(np.fromiter(map(hash, names), np.int64, len(names)))
@@ -217,16 +195,18 @@ def note_repetitions(
         before = first.setdefault(names[index], index)
         if before != index:
             kind = "listed again" if labels[before] == labels[index] else "listed again with another label"
-            place = troubles.place.format(numbers[before])
-            troubles.note(kind, numbers[index], f"first in {'line ' if place.isdigit() else ''}{place}")
+            line = "line " if opened.place == "{}" else ""
+            place = opened.place.format(numbers[before])
+            opened.troubles[kind].append((numbers[index], f" (first in {line}{place})"))
 
 
 def read_text(path: str) -> str:
-    return as_utf8(read_bytes(path)).decode("utf-8", "surrogateescape")
+    return read_as_utf8(path).decode("utf-8", "surrogateescape")
 
 
-def as_utf8(content: bytes) -> bytes:
-    """Text as UTF-8 without a byte order mark, whether it was so or UTF-16."""
+def read_as_utf8(path: str) -> bytes:
+    """A text as UTF-8 without a byte order mark, whether it was so or UTF-16."""
+    content = read_bytes(path)
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", "replace").encode()
     return content.removeprefix(b"\xef\xbb\xbf")
@@ -234,7 +214,7 @@ def as_utf8(content: bytes) -> bytes:
 
 def open_text(path: str, folder: str, *, labelled: bool) -> OpenList:
     """A list in lines: what parts its columns is what most speaks for, in its beginning."""
-    content, suffix = as_utf8(read_bytes(path)), Path(path).suffix.lower()
+    content, suffix = read_as_utf8(path), Path(path).suffix.lower()
     start = content
     if len(content) > SAMPLED_BYTES:
         start = content[: content.rfind(b"\n", 0, SAMPLED_BYTES) + 1] or content
@@ -258,11 +238,11 @@ def open_text(path: str, folder: str, *, labelled: bool) -> OpenList:
 
 def part_lines(content: bytes, form: str, path: str) -> Iterator[tuple[int, Sequence[str]]]:
     """The rows of a list with their lines; a table has no blank ones."""
-    if part := PARTS.get(form):
-        for number, line in enumerate(BytesIO(content), start=1):
-            yield number, part(line.strip().decode("utf-8", "surrogateescape"))
-        return
     lines = TextIOWrapper(BytesIO(content), "utf-8", "surrogateescape", newline="")
+    if part := PARTS.get(form):
+        for number, line in enumerate(lines, start=1):
+            yield number, part(line.strip())
+        return
     reader = csv.reader(lines, delimiter=form, skipinitialspace=form != " ")
     try:
         for cells in reader:

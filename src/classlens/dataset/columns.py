@@ -174,7 +174,7 @@ def labels_on(columns: Columns, row: Sequence[Label]) -> tuple[str, ...]:
     """The numbers of the classes whose columns are on; what is neither on nor off is for the reader to refuse."""
     labels = []
     for number, column in zip(columns.classes, columns.hot, strict=True):
-        cell = str(row[column]).strip().lower() if column < len(row) and row[column] else ""
+        cell = str(row[column] or "").strip().lower()
         if cell not in OFF:
             labels.append(str(number) if cell in ON else f"{cell!r} for class {number}")
     return tuple(labels)
