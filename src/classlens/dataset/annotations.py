@@ -8,7 +8,7 @@ import json
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -46,26 +46,17 @@ SEPARATORS = {".csv": (",", ";", "\t", "|", LAST_BLANK), ".tsv": ("\t", ",", ";"
 IN_TEXT = ("\t", " ", LAST_BLANK, ",", ";", "|")
 """What may part the columns of a list, the likeliest first."""
 
-MOST_CLASSES, MANY = 100_000, 20
-"""Numbers above the first name no classes; more pictures than the second do not have a class each."""
+MANY = 20
+"""More pictures do not have a class each."""
 
 JsonRow = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class OpenList:
-    """The rows of a list with their numbers, and what stands in their columns.
+Rows = Iterator[tuple[int, Sequence[Any]]]
+"""The cells of every row of a list, and its number."""
 
-    `place` is how the number of a row is written, and `missing` what a row without a picture is. `classes` are those
-    that the list states. What turns out to be wrong is collected in `troubles`, by its kind.
-    """
-
-    columns: Columns
-    rows: Iterator[tuple[int, Sequence[Any]]]
-    missing: str = "blank line"
-    place: str = "{}"
-    classes: Classes = None
-    troubles: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+Troubles = dict[str, list[tuple[int, str]]]
+"""What is wrong with a list, by its kind: the numbers of the rows, and what more there is to say of each."""
 
 
 def list_annotations(path: str, folder: str, classes: Classes = None, *, labelled: bool = True) -> Listing:
@@ -74,24 +65,26 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
     Paths and labels are kept in two columns instead of a `Sample` per line: a million lines fit into 200 MB.
     """
     is_json = path.lower().endswith((".json", ".jsonl"))
-    opened = open_json(path) if is_json else open_text(path, folder, labelled=labelled)
-    columns = opened.columns
-    known: Sequence[str] | None = classes or opened.classes
+    columns, rows, stated = open_json(path) if is_json else open_text(path, folder, labelled=labelled)
+    known: Sequence[str] | None = classes or stated
     if columns.hot:
         columns, known = number_classes(columns, known, path)
-    names, texts, numbers, pairs = read_columns(opened, columns)
+    elif columns.names is not None and not known:
+        columns = replace(columns, label=columns.names)
+    troubles: Troubles = defaultdict(list)
+    names, texts, numbers = read_columns(rows, columns, troubles)
     if not names:
         raise DataError(f"{path}: no line of the form 'path label'")
     notes = [f"{path}: {columns.note}"] if columns.note else []
     if labelled and not known and not columns.hot:
-        known = names_beside(pairs) or named_classes(set(texts))
+        known = named_classes(set(texts))
         if known and MANY < len(names) == len(known):
             notes.append(f"{path}: every picture has a class of its own, such as {known[0]!r}: no label, perhaps")
-    labels = number_labels(texts, known, numbers, opened) if labelled else [()] * len(names)
-    note_repetitions(names, labels, numbers, opened)
-    for kind, rows in opened.troubles.items():
-        places = [f"{path}:{opened.place.format(number)}{detail}" for number, detail in rows]
-        notes.append(f"{kind}: {join_first(places)}")
+    labels = number_labels(texts, known, numbers, troubles) if labelled else [()] * len(names)
+    place = "data_list[{}]" if is_json else "{}"
+    note_repetitions(names, labels, numbers, troubles, place if is_json else "line {}")
+    for kind, slips in troubles.items():
+        notes.append(f"{kind}: {join_first([f'{path}:{place.format(number)}{detail}' for number, detail in slips])}")
     if classes:
         one_of_each = dict(zip(labels, names, strict=True))
         folders = {label[0]: Path(name).parent.name for label, name in one_of_each.items() if len(label) == 1}
@@ -105,45 +98,41 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
     return Listing(len(names), sample, tuple(known) if known else None, tuple(notes))
 
 
-def read_columns(
-    opened: OpenList, columns: Columns
-) -> tuple[list[str], list[Label], Sequence[int], set[tuple[str, str]]]:
-    """The pictures, their labels as written, and their rows; and every pair of a number and a name beside it."""
+def read_columns(rows: Rows, columns: Columns, troubles: Troubles) -> tuple[list[str], list[Label], Sequence[int]]:
+    """The pictures, their labels as written, and the numbers of their rows."""
     names: list[str] = []
     labels: list[Label] = []
     numbers = array("l")
-    pairs: set[tuple[str, str]] = set()
     known: dict[Label, Label] = {}  # equal labels are kept once
-    path, place, beside = columns.path, columns.label, columns.names
-    width = 1 + max(path, place or 0, beside or 0, *columns.hot)
-    for number, cells in opened.rows:
+    path, place = columns.path, columns.label
+    width = 1 + max(path, place or 0, *columns.hot)
+    missing = f"no {columns.heading[path]}" if columns.heading else "blank line"
+    for number, cells in rows:
         if len(cells) < width:
             cells = [*cells, *[""] * width]
         name = cells[path].strip()
         if not name:
-            opened.troubles[opened.missing].append((number, ""))
+            troubles[missing].append((number, ""))
             continue
         text = labels_on(columns, cells) if place is None else cells[place]
         label = known.get(text)
         if label is None:
             label = known[text] = text.strip() if isinstance(text, str) else text
-        if beside is not None:
-            pairs.add((str(label), str(cells[beside]).strip()))
         names.append(name)
         labels.append(label)
         numbers.append(number)
-    return names, labels, numbers, pairs
+    return names, labels, numbers
 
 
 def number_labels(
-    texts: Sequence[Label], classes: Sequence[str] | None, numbers: Sequence[int], opened: OpenList
+    texts: Sequence[Label], classes: Sequence[str] | None, numbers: Sequence[int], troubles: Troubles
 ) -> list[tuple[int, ...]]:
     """Labels as numbers; what is wrong with them is noted."""
     meanings = {text: number_label(text, classes) for text in set(texts)}
     if any(slips for _, slips in meanings.values()):
         for text, number in zip(texts, numbers, strict=True):
             for kind, detail in meanings[text][1].items():
-                opened.troubles[kind].append((number, detail))
+                troubles[kind].append((number, detail))
     return [meanings[text][0] for text in texts]
 
 
@@ -176,16 +165,8 @@ def named_classes(labels: set[Label]) -> Classes:
     return tuple(sorted(names)) or None
 
 
-def names_beside(pairs: set[tuple[str, str]]) -> Classes:
-    """The classes of a list that has their names beside their numbers; None if these contradict each other."""
-    names = {whole_number(number): name for number, name in pairs if INTEGER.fullmatch(number)}
-    if not names or len(names) < len(pairs) or not 0 <= min(names) <= max(names) < MOST_CLASSES:
-        return None
-    return tuple(names.get(number) or str(number) for number in range(max(names) + 1))
-
-
 def note_repetitions(
-    names: Sequence[str], labels: Sequence[tuple[int, ...]], numbers: Sequence[int], opened: OpenList
+    names: Sequence[str], labels: Sequence[tuple[int, ...]], numbers: Sequence[int], troubles: Troubles, place: str
 ) -> None:
     """Note names that come twice. They are compared by 8 bytes each first: a set of the names would take ten times that."""
     order = np.sort(np.fromiter(map(hash, names), np.int64, len(names)))
@@ -195,9 +176,7 @@ def note_repetitions(
         before = first.setdefault(names[index], index)
         if before != index:
             kind = "listed again" if labels[before] == labels[index] else "listed again with another label"
-            line = "line " if opened.place == "{}" else ""
-            place = opened.place.format(numbers[before])
-            opened.troubles[kind].append((numbers[index], f" (first in {line}{place})"))
+            troubles[kind].append((numbers[index], f" (first in {place.format(numbers[before])})"))
 
 
 def read_text(path: str) -> str:
@@ -212,7 +191,7 @@ def read_as_utf8(path: str) -> bytes:
     return content.removeprefix(b"\xef\xbb\xbf")
 
 
-def open_text(path: str, folder: str, *, labelled: bool) -> OpenList:
+def open_text(path: str, folder: str, *, labelled: bool) -> tuple[Columns, Rows, None]:
     """A list in lines: what parts its columns is what most speaks for, in its beginning."""
     content, suffix = read_as_utf8(path), Path(path).suffix.lower()
     start = content
@@ -233,7 +212,7 @@ def open_text(path: str, folder: str, *, labelled: bool) -> OpenList:
     rows = part_lines(content, form, path)
     if columns.heading:
         next((row for _, row in rows if any(row)), None)
-    return OpenList(columns, rows)
+    return columns, rows, None
 
 
 def part_lines(content: bytes, form: str, path: str) -> Iterator[tuple[int, Sequence[str]]]:
@@ -305,7 +284,7 @@ def find_label_first(rows: Sequence[Cells], path: str, folder: str) -> tuple[str
     return usual
 
 
-def open_json(path: str) -> OpenList:
+def open_json(path: str) -> tuple[Columns, Rows, Classes]:
     """A list in JSON, whose columns are the keys of its rows; `img_path` and `gt_label` are OpenMMLab's."""
     content = read_text(path)
     try:
@@ -328,8 +307,7 @@ def open_json(path: str) -> OpenList:
         columns = find_columns(table if all(key.isdecimal() for key in keys) else [keys, *table], path)
     readers = [(key, as_text if key == keys[columns.path] else as_cell) for key in keys]
     cells = ((number, [read(row.get(key)) for key, read in readers]) for number, row in enumerate(rows))
-    classes = stated_classes(whole.get("metainfo") or whole)
-    return OpenList(columns, cells, f"no {keys[columns.path]}", "data_list[{}]", classes)
+    return columns, cells, stated_classes(whole.get("metainfo") or whole)
 
 
 def json_rows(data: Mapping[str, Any], path: str) -> list[JsonRow]:

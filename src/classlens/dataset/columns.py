@@ -5,7 +5,7 @@ left out. Where two columns may be meant, nothing is guessed: the error shows wh
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -39,10 +39,10 @@ Label = str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a row keeps its picture and its label, and the names of classes beside their numbers.
+    """Where a row keeps its picture and its label, or the names of classes beside their numbers.
 
-    Instead of a label it may have one column per class (`hot`), which are the classes numbered `classes`. `heading` is
-    empty where the first row is a sample.
+    Instead there may be one column per class (`hot`), which are the classes numbered `classes`. `heading` is empty
+    where the first row is a sample.
     """
 
     path: int = 0
@@ -128,7 +128,7 @@ class Table:
         for needless in (running, splits):
             left = [number for number in left if number not in needless] or left
         if len(left) > 1 and all(self.values(number) <= {*ON, *OFF} for number in left):
-            return replace(columns, hot=tuple(left), classes=tuple(range(len(left))))
+            return replace(columns, hot=tuple(left))
         if len(left) > 1:
             raise self.doubt("labels", left)
         return replace(columns, label=left[0] if left else None)
@@ -163,11 +163,12 @@ class Table:
 def number_classes(columns: Columns, classes: Sequence[str] | None, where: str) -> tuple[Columns, Sequence[str] | None]:
     """Columns of one class each with the numbers of these classes, and the classes: those known, or the heading's."""
     names = tuple(columns.heading[number] for number in columns.hot) if columns.heading else ()
+    numbers: Iterable[int] = range(len(columns.hot))
     if classes and names and set(names) <= set(classes):
-        return replace(columns, classes=tuple(map(classes.index, names))), classes
-    if classes and len(columns.hot) != len(classes):
+        numbers = map(classes.index, names)
+    elif classes and len(columns.hot) != len(classes):
         raise DataError(f"{where}: {len(columns.hot)} columns of 0 and 1, but {len(classes)} class names")
-    return columns, classes or names or None
+    return replace(columns, classes=tuple(numbers)), classes or names or None
 
 
 def labels_on(columns: Columns, row: Sequence[Label]) -> tuple[str, ...]:
