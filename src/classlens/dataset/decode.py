@@ -51,7 +51,7 @@ SHRINKING = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_
 ALPHA_BACKGROUND = (124, 117, 104)
 """What OpenMMLab's Pillow loader puts behind a grey picture with alpha: the mean colour of ImageNet."""
 
-PICTURES = {
+MAGIC = {
     b"\xff\xd8": "JPEG",
     b"\x89PNG": "PNG",
     b"GIF8": "GIF",
@@ -209,9 +209,9 @@ def describe_beginning(data: bytes) -> str:
     """What can be said of a file without a readable header, from its first bytes."""
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
         return "a HEIC picture, which neither OpenCV nor Pillow decodes"
-    for beginning, kind in {**PICTURES, **NO_PICTURES}.items():
+    for beginning, kind in {**MAGIC, **NO_PICTURES}.items():
         if data.startswith(beginning):
-            return f"damaged {kind}: its header cannot be read" if beginning in PICTURES else f"{kind}, not a picture"
+            return f"damaged {kind}: its header cannot be read" if beginning in MAGIC else f"{kind}, not a picture"
     is_text = b"\x00" not in data and data.isascii()
     return "text, not a picture" if is_text else "not a picture of a known kind, or its header is damaged"
 
