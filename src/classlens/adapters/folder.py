@@ -12,7 +12,7 @@ from classlens.dataset.class_folders import list_elsewhere, note_timm_order, sca
 from classlens.dataset.conventions import SPLIT_OF, files_of_split, is_picture_name, note_no_splits, split_among
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.listing import Listing, to_dataset
-from classlens.dataset.storage import is_archive, is_remote, split_archive
+from classlens.dataset.storage import ADDRESS, is_archive, split_archive
 from classlens.dataset.tables import SUFFIXES, list_tables, tables_below
 from classlens.errors import DataError
 from classlens.source import Source
@@ -24,7 +24,7 @@ def open_folder(path: str, options: Options) -> Source:
     Raises:
         DataError: there is nothing at `path`.
     """
-    there = is_remote(path) or Path(path).exists() or archives_named(path) or Path(split_archive(path)[0]).exists()
+    there = ADDRESS in path or Path(path).exists() or archives_named(path) or Path(split_archive(path)[0]).exists()
     if not there:
         raise DataError(f"{path}: no such folder, list or archive")
     return Source(origin=f"folder:{path}", open_dataset=partial(open_split, path))
@@ -42,7 +42,7 @@ def open_split(path: str, split: str) -> Dataset:
 
 def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
     """The samples of whatever lies at `path`, or of a split of it, and notes beside the warnings of the listing."""
-    if is_archive(path) or (is_remote(path) and not path.lower().endswith((*LISTS, *SUFFIXES))):
+    if is_archive(path) or (ADDRESS in path and not path.lower().endswith((*LISTS, *SUFFIXES))):
         listing = list_elsewhere(archives_named(path) or [path], split)
         return listing, note_timm_order(listing.classes or (), listing.classes or ())
     if path.lower().endswith(LISTS) and not Path(path).is_dir():
@@ -96,6 +96,6 @@ def is_deep(folder: str) -> bool:
 
 def archives_named(path: str) -> list[str]:
     """The archives that a path names: one, or several by a pattern such as shard-*.tar."""
-    if not is_archive(path) or is_remote(path):
+    if not is_archive(path) or ADDRESS in path:
         return []
     return sorted(map(str, Path(path).parent.glob(Path(path).name)))

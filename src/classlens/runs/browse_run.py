@@ -19,7 +19,7 @@ from classlens.adapters import open_source
 from classlens.dataset.batch import Batch, mix
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import BatchPlan, Dataset
-from classlens.dataset.selection import given, of_classes, shuffled, spread
+from classlens.dataset.selection import check_indices, of_classes, shuffle, spread
 from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
@@ -209,13 +209,13 @@ def choose_samples(dataset: Dataset, request: BrowseRequest) -> Sequence[int]:
     """The samples that are asked for, in the order in which they are shown."""
     among = of_classes(dataset, request.classes) if request.classes else None
     if request.indices is not None:
-        return given(dataset, request.indices)
+        return check_indices(dataset, request.indices)
     total = dataset.length if among is None else len(among)
     if request.batch is not None:
-        return among or range(total) if request.in_order else shuffled(dataset, total, request.seed, among)
+        return among or range(total) if request.in_order else shuffle(dataset, total, request.seed, among)
     number = min(request.number or (ON_A_PAGE if request.html else total), total)
     if request.shuffle:
-        return shuffled(dataset, number, request.seed, among)
+        return shuffle(dataset, number, request.seed, among)
     if request.in_order or number == total:
         return (among or range(total))[:number]
     return spread(dataset, number, request.seed, among)

@@ -20,8 +20,8 @@ from classlens.adapters.openmm.stages.build_stages import read_pipeline
 from classlens.adapters.openmm.stages.foreign import build_own
 from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config.settings import Settings
+from classlens.dataset.annotations import stated_classes
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
-from classlens.dataset.json_lists import stated_classes
 from classlens.dataset.listing import AS_STORED, Classes, Listing, combine, to_dataset
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, suggestion
