@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import JSON
-
 if TYPE_CHECKING:
     from classlens.figures.page import Layout
 
@@ -38,21 +36,14 @@ class DemoStep:
     title: str
     text: str
     words: tuple[str, ...]
-    output: Path
+    output: str
     layout: Layout = "strips"
-
-    @property
-    def command(self) -> str:
-        """The command as one would type it."""
-        return shlex.join(["classlens", *self.words])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `classlens demo`."""
-    parser.add_argument(
-        "--output-dir", type=Path, default=Path("out/demo"), metavar="DIR", help="where everything goes"
-    )
-    parser.add_argument("--json", **JSON)
+    place = "where everything goes (default: out/demo)"
+    parser.add_argument("--output-dir", type=Path, default=Path("out/demo"), metavar="DIR", help=place)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -65,16 +56,18 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     make_photos(folder / "photos")
     sections = []
-    for step in steps(folder, make_pair(folder / "cat-espresso.png")):
+    for step in steps(make_pair(folder / "cat-espresso.png")):
+        output = folder / step.output
+        words = [*step.words, "--save-path" if output.suffix else "--output-dir", str(output)]
+        command = shlex.join(["classlens", *words])
         with contextlib.redirect_stdout(io.StringIO()) if arguments.json else contextlib.nullcontext():
-            print(f"$ {step.command}", flush=True)
-            name, *words = step.words
-            status = run_command(name, words, prog=f"classlens {name}")
+            print(f"$ {command}", flush=True)
+            status = run_command(words[0], words[1:], prog=f"classlens {words[0]}")
         if status:
             return status
-        files = sorted(path for path in (step.output, *step.output.rglob("*")) if path.is_file())
+        files = sorted(path for path in (output, *output.rglob("*")) if path.is_file())
         pictures = tuple(Picture(path, " · ".join(path.relative_to(folder).parts[-2:])) for path in files)
-        sections.append(Section(step.title, step.text, step.command, pictures, layout=step.layout))
+        sections.append(Section(step.title, step.text, command, pictures, layout=step.layout))
     page = write_page(
         folder / "index.html",
         "Classlens: the data, the schedule, and where the model looks",
@@ -91,43 +84,38 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def steps(folder: Path, pair: Path) -> Iterator[DemoStep]:
+def steps(pair: Path) -> Iterator[DemoStep]:
     """Where the model looks, the schedule, the data."""
     from classlens.shipped import shipped_photos
 
     photo = shipped_photos() / "coffee.png"
     if photo.is_relative_to(Path.cwd()):
         photo = photo.relative_to(Path.cwd())
-    target = folder / "cam-two-classes.png"
     yield DemoStep(
         "Model: one picture, two classes",
         "Asked for a tabby the network looks at the cat, asked for espresso at the cup.",
-        ("cam", str(pair), "demo", "--whole", "--target-category", "tabby", "espresso", "--save-path", str(target)),
-        target,
+        ("cam", str(pair), "demo", "--whole", "--target-category", "tabby", "espresso"),
+        "cam-two-classes.png",
     )
-    target = folder / "cam-six-methods.png"
     yield DemoStep(
         "Model: the six documented methods",
         "All from one forward and one backward pass.",
-        ("cam", str(photo), "demo", "--method", *METHODS, "--save-path", str(target)),
-        target,
+        ("cam", str(photo), "demo", "--method", *METHODS),
+        "cam-six-methods.png",
     )
-    target = folder / "lr.png"
     yield DemoStep(
         "Schedule: a warm-up and a cosine",
         "The learning rate of every step of the run, before training.",
-        ("lr", "demo", "--save-path", str(target)),
-        target,
+        ("lr", "demo"),
+        "lr.png",
     )
-    target = folder / "lr-resnet50.png"
     yield DemoStep(
         "Schedule: a documented config",
         "ResNet-50 on ImageNet-1k, eight GPUs: 500,500 steps, exact, in no time.",
-        ("lr", *RESNET, "--save-path", str(target)),
-        target,
+        ("lr", *RESNET),
+        "lr-resnet50.png",
     )
     for mode, text, layout in MODES:
-        target = folder / "browse" / mode
         count = "4" if layout == "strips" else "7"  # a sample of each class, or a few where every sample fills a row
-        words = ("browse", "demo", "--mode", mode, "--show-number", count, "--output-dir", str(target))
-        yield DemoStep(f"Data: {mode}", text, words, target, layout)
+        words = ("browse", "demo", "--mode", mode, "--show-number", count)
+        yield DemoStep(f"Data: {mode}", text, words, f"browse/{mode}", layout)

@@ -7,18 +7,13 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 Number = TypeVar("Number", int, float)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that takes no abbreviations, shows defaults, and whose errors carry a hint."""
-
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - whatever argparse takes
-        settings.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
-        settings.setdefault("allow_abbrev", False)
-        super().__init__(**settings)
+    """argparse, with a hint in its errors."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\nhint:  {self.prog} --help lists every option\n")
@@ -32,17 +27,8 @@ def dashed(word: str) -> str:
     return name.replace("_", "-") + equals + value
 
 
-def flag(text: str) -> dict[str, Any]:
-    """The settings of an option without a value, by its help text."""
-    return {"action": "store_true", "help": text}
-
-
-JSON = flag("print the result as JSON on standard output")
-"""The settings of `--json`, which every command has."""
-
-
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that opens a config, and --json."""
+    """The options of every command that opens a config."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -52,7 +38,6 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         help="override settings of the config: a.b=1 a.list.0.c=x k=a,b k='[(a,b),(c,d)]'",
     )
     parser.add_argument("--trust-config", action="store_true", help="run the config and its custom_imports as Python")
-    parser.add_argument("--json", **JSON)
 
 
 def print_note(kind: str, text: str) -> None:

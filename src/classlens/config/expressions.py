@@ -6,7 +6,7 @@ what a config names: calls go through the tables of `functions.py`.
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -53,17 +53,7 @@ class Scope:
     stamps: dict[Path, Stamp | None] = field(default_factory=dict)
 
 
-FAULTS = (
-    Unsupported,
-    LimitExceeded,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    NameError,
-    RecursionError,
-)
+FAULTS = (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, NameError)
 """What evaluating an expression can raise; MemoryError is not among them because the budget forestalls it."""
 
 TRUST = "--trust-config runs the file as Python; do so only if you trust whoever wrote it"
@@ -100,12 +90,9 @@ def error_at(node: ast.expr | ast.stmt, fault: Exception, scope: Scope) -> Confi
 
 
 def evaluate(node: ast.expr, scope: Scope) -> Value:
-    """The value of an expression.
-
-    Raises:
-        ConfigError: it is outside the subset, too large, or wrong; the message names file, line and expression.
-    """
+    """The value of an expression; each costs one unit, and as many as it has items or characters if it is made here."""
     if type(node) is ast.Constant:
+        scope.budget.left -= 1
         return node.value
     try:
         scope.budget.spend(1)
@@ -115,14 +102,16 @@ def evaluate(node: ast.expr, scope: Scope) -> Value:
             raise Unsupported("a function as a value is not read") if node.id in FUNCTIONS else NameError(node.id)
         if type(node) not in EXPRESSIONS:
             raise unsupported(node)
-        return EXPRESSIONS[type(node)](node, scope)
+        value = EXPRESSIONS[type(node)](node, scope)
+        if isinstance(value, Sized):
+            scope.budget.spend(len(value))
+        return value
     except FAULTS as fault:
         raise error_at(node, fault, scope) from None
 
 
 def elements(nodes: Sequence[ast.expr], scope: Scope) -> list[Value]:
     """The items of a list, of a tuple or of a call; `*items` are put in place."""
-    scope.budget.spend(len(nodes))
     values = []
     for node in nodes:
         if type(node) is ast.Starred:
@@ -152,7 +141,6 @@ def base_reference(node: ast.Set) -> ast.expr | None:
 
 def dict_display(node: ast.Dict, scope: Scope) -> dict[Value, Value]:
     """`{key: value, **other}`."""
-    scope.budget.spend(len(node.values))  # constants are free elsewhere, but a loop may make this dict again and again
     result = {}
     for key_node, value_node in zip(node.keys, node.values, strict=True):
         value = evaluate(value_node, scope)
@@ -183,8 +171,6 @@ def subscript(node: ast.Subscript, scope: Scope) -> Value:
     value = evaluate(node.value, scope)
     if type(value) is Symbol:
         raise Unsupported(f"an item of {value.name} is not read")
-    if type(node.slice) is ast.Slice:
-        scope.budget.spend(len(value))
     return value[position(node.slice, scope)]
 
 
@@ -217,12 +203,10 @@ def call(node: ast.Call, scope: Scope) -> Value:
         if keyword.arg is not None:
             keywords[keyword.arg] = value
             continue
-        scope.budget.spend(len(value))
         if twice := keywords.keys() & value.keys():
             raise TypeError(f"{min(twice)} is given twice")
         keywords.update(value)
     if name == "dict" and not is_method and not node.args:  # nearly every call in a config
-        scope.budget.spend(len(keywords))
         return keywords
     arguments = elements(node.args, scope)
     if is_method:
@@ -232,7 +216,6 @@ def call(node: ast.Call, scope: Scope) -> Value:
 
 def boolean(node: ast.BoolOp, scope: Scope) -> Value:
     """`and`, `or`: the value that decides."""
-    scope.budget.spend(len(node.values))
     value = None
     for part in node.values:
         value = evaluate(part, scope)
@@ -243,7 +226,6 @@ def boolean(node: ast.BoolOp, scope: Scope) -> Value:
 
 def comparison(node: ast.Compare, scope: Scope) -> Value:
     """A chain such as `0 < x <= 1`."""
-    scope.budget.spend(len(node.ops))
     left = evaluate(node.left, scope)
     for operation, part in zip(node.ops, node.comparators, strict=True):
         right = evaluate(part, scope)
@@ -252,12 +234,6 @@ def comparison(node: ast.Compare, scope: Scope) -> Value:
             return False
         left = right
     return True
-
-
-def joined_text(node: ast.JoinedStr, scope: Scope) -> str:
-    pieces = [str(evaluate(part, scope)) for part in node.values]
-    scope.budget.spend(sum(map(len, pieces)))
-    return "".join(pieces)
 
 
 def text_field(node: ast.FormattedValue, scope: Scope) -> str:
@@ -333,7 +309,7 @@ EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {
     ast.BoolOp: boolean,
     ast.Compare: comparison,
     ast.IfExp: lambda node, scope: evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope),
-    ast.JoinedStr: joined_text,
+    ast.JoinedStr: lambda node, scope: "".join([str(evaluate(part, scope)) for part in node.values]),
     ast.FormattedValue: text_field,
     ast.ListComp: comprehension,
     ast.GeneratorExp: comprehension,

@@ -1,7 +1,7 @@
 """The operators, functions and methods that a config may use: pure ones, on values, with bounded work.
 
-The rule of this file: what is done is paid for before it is done, by what it would become: `9 ** 9 ** 9` and
-`f'{1:999999999}'` are refused. A function is known by its full name (`len`, `math.sqrt`, `copy.deepcopy`) and looked up
+The rules of this file: whatever takes more work, or becomes more, than the values at hand is paid for before it is done,
+so that `9 ** 9 ** 9` and `f'{1:999999999}'` are refused. A function is known by its full name (`len`, `math.sqrt`, `copy.deepcopy`) and looked up
 in `FUNCTIONS`; what is not there cannot be called. No iterator exists as a value: what Python gives lazily (`zip`,
 `enumerate`) is a list here.
 """
@@ -74,13 +74,17 @@ def compute(kind: type[ast.operator], left: Value, right: Value, budget: Budget,
         if bits_of_result(kind, left, right) > WIDEST_NUMBER:
             raise LimitExceeded(TOO_WIDE)
     elif kind is ast.Mult:
-        for items, times in ((left, right), (right, left)):
-            if isinstance(items, Sized) and isinstance(times, int):
-                budget.spend(len(items) * max(times, 0))
-    else:
-        budget.spend_on_items(left)
-        budget.spend_on_items(right)
-    return BINARY[kind][in_place](left, right)
+        items, times = (right, left) if isinstance(left, int) else (left, right)
+        if isinstance(items, Sized) and isinstance(times, int):
+            budget.spend(len(items) * max(times, 0))
+    elif isinstance(left, set | dict):
+        if not isinstance(right, set | dict):  # `dict |= pairs` would take keys that nobody has paid for
+            raise TypeError(f"a {type(right).__name__} beside a {type(left).__name__}")
+        budget.walk([left, right])
+    result = BINARY[kind][in_place](left, right)
+    if isinstance(result, Sized):
+        budget.spend(len(result))
+    return result
 
 
 def bits_of_result(kind: type[ast.operator], left: int, right: int) -> int:
@@ -97,16 +101,13 @@ def format_value(value: Value, conversion: str | None, form: str, budget: Budget
     if re.search(r"\d{4}", form):
         raise LimitExceeded("has a field of a thousand characters or more")
     budget.walk(value)
-    text = format(Formatter().convert_field(value, conversion), form)
-    budget.spend(len(text))
-    return text
+    return format(Formatter().convert_field(value, conversion), form)
 
 
 def fill_fields(template: str, arguments: Sequence[Value], keywords: Mapping[str, Value], budget: Budget) -> str:
     """`template.format(*arguments, **keywords)`."""
     pieces = []
     automatic = 0
-    budget.spend(len(template))
     for literal, field, form, conversion in Formatter().parse(template):
         pieces.append(literal)
         if field is None:
@@ -144,7 +145,7 @@ def bounded(function: Callable[..., Value]) -> Function:
 
 
 def make_dict(budget: Budget, other: Value = (), /, **settings: Value) -> dict[Value, Value]:
-    budget.spend(len(other) + len(settings))
+    budget.spend(len(other))
     result = {}
     for key, value in other.items() if isinstance(other, dict) else other:
         budget.spend_on_key(key)
@@ -157,12 +158,6 @@ def make_set(budget: Budget, values: Iterable[Value] = (), /) -> set[Value]:
     for value in list_items(values, budget):
         budget.spend_on_key(value)
         result.add(value)
-    return result
-
-
-def make_range(budget: Budget, /, *bounds: int) -> range:
-    result = range(*bounds)
-    budget.spend(len(result))
     return result
 
 
@@ -181,7 +176,7 @@ def add_up(budget: Budget, items: Value, /, start: Value = 0) -> Value:
 
 CONSTANTS: Mapping[str, float] = {f"math.{name}": getattr(math, name) for name in ("pi", "tau", "e", "inf", "nan")}
 
-PLAIN = (str, int, float, bool, abs, divmod, min, max, list, tuple, zip, enumerate, reversed, sorted, any, all)
+PLAIN = (str, int, float, bool, abs, divmod, min, max, list, tuple, range, zip, enumerate, reversed, sorted, any, all)
 MATHEMATICS = ("sqrt", "ceil", "floor", "exp", "log", "log2", "log10", "pow", "sin", "cos", "tan", "isclose", "gcd")
 PATHS = ("join", "basename", "dirname", "splitext", "normpath")
 
@@ -190,7 +185,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "collections.OrderedDict": make_dict,
     "set": make_set,
     "frozenset": make_set,  # which is no different here
-    "range": make_range,
     "len": lambda budget, value: len(value),
     "round": round_number,
     "sum": add_up,
@@ -226,8 +220,6 @@ def call_method(
     kind = type(value)
     if name not in METHODS.get(kind, ()):
         raise Unsupported(f"a call of .{name}() on a {kind.__name__} is not read")
-    if name == "format":
-        return fill_fields(value, arguments, keywords, budget)
     if name in ("update", "union", "intersection", "difference"):
         make = make_set if kind is set else make_dict
         arguments = [make(budget, argument) for argument in arguments]
@@ -245,5 +237,7 @@ def call_method(
         budget.walk(operands[1:])
     else:
         budget.walk([value, *operands])
+    if name == "format":
+        return fill_fields(value, arguments, keywords, budget)
     result = getattr(value, name)(*arguments, **keywords)
     return list(result) if name in ("keys", "values", "items") else result

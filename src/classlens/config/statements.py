@@ -5,7 +5,6 @@ refused. Imports bring names, not modules: nothing is imported. Only `run_truste
 """
 
 import ast
-import copy
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
@@ -26,11 +25,7 @@ from classlens.errors import ConfigError
 
 
 def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
-    """Evaluate statements in order; what they assign is in `scope.names`.
-
-    Raises:
-        ConfigError: one is outside the subset, or wrong; the message names file, line and expression.
-    """
+    """Evaluate statements in order; what they assign is in `scope.names`."""
     for node in statements:
         try:
             if type(node) not in STATEMENTS:
@@ -47,11 +42,8 @@ def annotated_assign(node: ast.AnnAssign, scope: Scope) -> None:
 
 
 def augmented_assign(node: ast.AugAssign, scope: Scope) -> None:
-    """`target += value`."""
-    target = copy.copy(node.target)
-    target.ctx = ast.Load()
-    value = evaluate(node.value, scope)
-    bind([node.target], compute(type(node.op), evaluate(target, scope), value, scope.budget, in_place=True), scope)
+    value, change = evaluate(node.target, scope), evaluate(node.value, scope)
+    bind([node.target], compute(type(node.op), value, change, scope.budget, in_place=True), scope)
 
 
 def loop(node: ast.For, scope: Scope) -> None:
@@ -118,18 +110,7 @@ STATEMENTS: Mapping[type[ast.stmt], Callable[[Value, Scope], object]] = {
 }
 
 
-EXPECTED = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+EXPECTED = (*FAULTS, AssertionError, ImportError, OSError)
 """What a config that is run as Python can raise by a slip of its author."""
 
 
@@ -141,11 +122,7 @@ class References(ast.NodeTransformer):
 
 
 def run_trusted(statements: Sequence[ast.stmt], scope: Scope) -> None:
-    """Run statements as Python; what they assign is in `scope.names`, without modules and functions.
-
-    Raises:
-        ConfigError: the code fails, with the line at which it does.
-    """
+    """Run statements as Python; what they assign is in `scope.names`, without modules and functions."""
     file = str(scope.path)
     module = ast.fix_missing_locations(References().visit(ast.Module(list(statements), type_ignores=[])))
     names = dict(scope.names)

@@ -7,7 +7,6 @@ Upstream, a dict written in a file is a plain dict, and one that came from a bas
 attributes, and `update` and `merge` go into nested dicts. Both kinds keep their own behaviour here.
 """
 
-from collections.abc import Sized
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, TypeAlias
@@ -92,9 +91,11 @@ def merge_values(over: Value, under: Value) -> Value:
         return {key: value for key, value in over.items() if key != DELETE}
     if over.get(DELETE, False):
         under = {}
-    both = {key: merge_values(over[key], under[key]) if key in over else under[key] for key in under if key != DELETE}
-    added = {key: merge_values(over[key], None) for key in over if key not in under and key != DELETE}
-    return both | added
+    return {
+        key: merge_values(over[key], under.get(key)) if key in over else under[key]
+        for key in under | over
+        if key != DELETE
+    }
 
 
 def as_inherited(value: Value) -> Value:
@@ -125,11 +126,11 @@ COMPOUND_KEY = 5000
 """What a tuple costs as a key: tuples with the same hash can be made at will, and are compared one by one."""
 
 
-class Unsupported(Exception):
+class Unsupported(RuntimeError):
     """Something that the safe subset of Python leaves out; `--trust-config` would run it."""
 
 
-class LimitExceeded(Exception):
+class LimitExceeded(RuntimeError):
     """A value or a computation beyond the bounds above."""
 
 
@@ -140,23 +141,12 @@ class Budget:
     left: int = ALLOWANCE
 
     def spend(self, units: int, depth: int = 0) -> None:
-        """Pay before the work is done, for what lies inside `depth` lists and dicts.
-
-        Raises:
-            LimitExceeded: not so much is left, or it lies too deep.
-        """
+        """Pay for what lies inside `depth` lists and dicts."""
         self.left -= units
         if self.left < 0:
             raise LimitExceeded(f"needs more than {ALLOWANCE:,} steps, characters or items")
         if depth >= DEEPEST:
             raise LimitExceeded(f"is nested more than {DEEPEST} levels deep, or contains itself")
-
-    def spend_on_items(self, value: Value) -> None:
-        """Pay for taking over the items of a collection; those of sets and dicts are compared with one another."""
-        if isinstance(value, set | dict):
-            self.walk(value)
-        elif isinstance(value, Sized):
-            self.spend(len(value))
 
     def spend_on_key(self, value: Value) -> None:
         """Pay for using a value as a key of a dict or a member of a set."""
@@ -172,9 +162,6 @@ class Budget:
         """Pay for looking at every part of `value`, as comparing, hashing, printing or copying it does.
 
         A part that is shared is paid for each time it is reached: `a = [a, a]`, repeated, grows without using memory.
-
-        Raises:
-            LimitExceeded: the value is too large, too deep, or contains itself.
         """
         kind = type(value)
         if kind in (str, bytes, range):
