@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from classlens.config.functions import (
     COMPARISONS,
@@ -27,17 +28,21 @@ from classlens.errors import ConfigError, suggestion
 
 BASE = "_base_"
 
+Style = Literal["older", "newer", "either"]
+"""How a config inherits: by `_base_`, as JSON and YAML do, or by imports; a file without bases and types may be either."""
+
 Stamp = tuple[int, int, int]
 """A file as it was when it was read: its time of change in nanoseconds, its size and its inode."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """One config file under evaluation.
+    """One config file: its variables while it is evaluated, and what it means to those that inherit from it.
 
     `chain` are the files that are open, outermost first, this one last. `names` are its variables, `imported` those
-    that are no settings, and `lines` says where each was assigned last. `assignments`, `notes` on deprecations and
-    `stamps` of files are those of its bases.
+    that are no settings, and `lines` says where each was assigned last. `assignments` go from the first base to the
+    file itself, `notes` are the deprecations in all of them. `stamps` has a None for a file that must not be kept: what
+    it says depends on the environment.
     """
 
     path: Path
@@ -46,6 +51,8 @@ class Scope:
     trust: bool
     chain: tuple[Path, ...]
     names: dict[str, Value]
+    style: Style = "older"
+    settings: dict[str, Value] = field(default_factory=dict)
     imported: set[str] = field(default_factory=set)
     lines: dict[str, int] = field(default_factory=dict)
     assignments: list[Assignment] = field(default_factory=list)
