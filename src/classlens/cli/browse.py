@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from classlens.cli.parsing import add_overrides, positive_float, positive_int, print_note, whole_number
+from classlens.cli.parsing import add_overrides, pair_type, positive_float, positive_int, print_note, whole_number
 from classlens.runs.stopping import can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
@@ -56,7 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epoch", type=positive_int, metavar="N", help="as in this epoch, counted from 1: its pipeline and mixing")
     results = parser.add_argument_group("results")
     add = results.add_mutually_exclusive_group().add_argument
-    add("--grid", type=rows_and_columns, metavar="RxC", help="contact sheets of R rows and C columns")
+    add(
+        "--grid",
+        type=pair_type(positive_int, "rows x columns, e.g. 4x6"),
+        metavar="RxC",
+        help="contact sheets of R rows and C columns",
+    )
     batch = "whole training batches, mixed, of N samples (default: of the config's size)"
     add("--batch", type=positive_int, nargs="?", const=0, metavar="N", help=batch)
     add("--html", default="", metavar="FILE", help="one page with all pictures, in one file")
@@ -65,14 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     workers = "processes (default: 0, this one, unless there is much to do)"
     results.add_argument("--workers", type=whole_number, metavar="N", help=workers)
     add_overrides(parser)
-
-
-def rows_and_columns(text: str) -> tuple[int, int]:
-    """`4x6` as rows and columns."""
-    rows, _, columns = text.lower().partition("x")
-    if not (rows.isdigit() and columns.isdigit() and int(rows) and int(columns)):
-        raise argparse.ArgumentTypeError(f"rows x columns, e.g. 4x6, not {text!r}")
-    return int(rows), int(columns)
 
 
 def run(namespace: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_overrides, positive_int, print_note
+from classlens.cli.parsing import add_overrides, number_type, pair_type, positive_int, print_note
 from classlens.runs.memory import collecting_later
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 LARGEST = 100.0
 """Inches; a larger picture is a slip of the pen."""
+
+A_DAY = 86_400.0
+"""Seconds after which the window is closed that nobody closes."""
+
+
+side = number_type(float, lambda inches: 1 <= inches <= LARGEST, f"from 1 to {LARGEST:g} inches")
+window_size = pair_type(side, f"a size such as 12*7, each from 1 to {LARGEST:g} inches")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,16 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--csv", type=Path, metavar="FILE", help="table: one row for every step and group")
     add("--html", type=Path, metavar="FILE", help="page to zoom and read values in")
     add("--strict", action="store_true", help="exit with status 1 if the schedule looks mistaken")
-
-
-def window_size(text: str) -> tuple[float, float]:
-    """`12*7` or `12x7`: width and height in inches."""
-    width, _, height = text.lower().replace("x", "*").partition("*")
-    with suppress(ValueError):
-        size = float(width), float(height)
-        if all(1 <= side <= LARGEST for side in size):
-            return size
-    raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 12*7, each from 1 to {LARGEST:g} inches")
 
 
 SAME_NAME = ("parameter", "dataset_size", "epochs", "epoch_length", "steps", "title", "style", "log")
@@ -117,17 +114,16 @@ def read_request(arguments: argparse.Namespace) -> LrRequest:
 
 def show(plots: SchedulePlots) -> None:
     """Print the plots in words, and show them in a window where there is a display, else in the terminal."""
-    from classlens.cli import display
+    from classlens.cli.display import find_window
     from classlens.runs.schedule_plots import draw_plots
 
-    asked, columns, lines = plots.request, *shutil.get_terminal_size((100, 30))
-    if display.has_display():
-        print(plots.text())
-        title = asked.title or plots.runs[0].title
-        if display.show_window(lambda size: draw_plots(plots, size=size).encode(".png"), asked.size, title):
-            return
-    from classlens.figures.terminal import terminal_plot
+    title, show_picture = plots.request.title or plots.runs[0].title, find_window()
+    if show_picture is None:
+        from classlens.figures.terminal import terminal_plot
 
-    print(terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=asked.log))
-    if not display.has_display():
-        print(plots.text())
+        columns, lines = shutil.get_terminal_size((100, 30))
+        print(terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=plots.request.log))
+    print(plots.text())
+    if show_picture is not None:
+        with suppress(KeyboardInterrupt):
+            show_picture(draw_plots(plots).encode(".png"), title, A_DAY)

@@ -58,6 +58,18 @@ def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool]
     return read
 
 
+def pair_type(read: Callable[[str], Number], what: str) -> Callable[[str], tuple[Number, Number]]:
+    """A type of argument: two numbers with x or * between them."""
+
+    def read_pair(text: str) -> tuple[Number, Number]:
+        first, _, second = text.lower().replace("*", "x").partition("x")
+        with suppress(argparse.ArgumentTypeError):
+            return read(first), read(second)
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+
+    return read_pair
+
+
 positive_int = number_type(int, lambda value: value >= 1, "a whole number of 1 or more")
 whole_number = number_type(int, lambda value: value >= 0, "a whole number of 0 or more")
 positive_float = number_type(float, lambda value: 0 < value < float("inf"), "a number above 0")
