@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import Formatter
 from typing import Literal
 
 from classlens.config.functions import (
@@ -18,9 +19,9 @@ from classlens.config.functions import (
     UNARY,
     call_method,
     compute,
-    format_value,
     list_items,
     make_set,
+    pay_for_field,
 )
 from classlens.config.settings import Assignment
 from classlens.config.values import Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
@@ -165,7 +166,7 @@ def attribute(node: ast.Attribute, scope: Scope) -> Value:
     if type(value) is Symbol:
         full = f"{value.name}.{node.attr}"
         scope.budget.spend(len(full))
-        return CONSTANTS[full] if full in CONSTANTS else Symbol(full)
+        return CONSTANTS.get(full, Symbol(full))
     if type(value) is Inherited:
         return value[node.attr]
     if type(value) is dict:
@@ -245,9 +246,10 @@ def comparison(node: ast.Compare, scope: Scope) -> Value:
 
 def text_field(node: ast.FormattedValue, scope: Scope) -> str:
     """One `{value!r:form}` of an f-string."""
-    conversion = chr(node.conversion) if node.conversion > 0 else None
+    value = evaluate(node.value, scope)
     form = str(evaluate(node.format_spec, scope)) if node.format_spec else ""
-    return format_value(evaluate(node.value, scope), conversion, form, scope.budget)
+    pay_for_field(form, value, scope.budget)
+    return format(Formatter().convert_field(value, chr(node.conversion) if node.conversion > 0 else None), form)
 
 
 def comprehension(node: ast.ListComp | ast.GeneratorExp | ast.SetComp, scope: Scope) -> list[Value]:

@@ -96,29 +96,11 @@ def bits_of_result(kind: type[ast.operator], left: int, right: int) -> int:
     return bits * abs(right) if kind is ast.Pow and bits > 1 else bits
 
 
-def format_value(value: Value, conversion: str | None, form: str, budget: Budget) -> str:
-    """One field of an f-string or of `str.format`: `value`, converted by !r, !s or !a if asked for, in the given form."""
+def pay_for_field(form: str, value: Value, budget: Budget) -> None:
+    """Pay for one field of an f-string or of `str.format`, such as the `:>9` of `{value:>9}`."""
     if re.search(r"\d{4}", form):
         raise LimitExceeded("has a field of a thousand characters or more")
     budget.walk(value)
-    return format(Formatter().convert_field(value, conversion), form)
-
-
-def fill_fields(template: str, arguments: Sequence[Value], keywords: Mapping[str, Value], budget: Budget) -> str:
-    """`template.format(*arguments, **keywords)`."""
-    pieces = []
-    automatic = 0
-    for literal, field, form, conversion in Formatter().parse(template):
-        pieces.append(literal)
-        if field is None:
-            continue
-        if "{" in (form or "") or not re.fullmatch(r"\w*", field):
-            raise Unsupported(f"the field {{{field}}} of a format is not a plain name or number")
-        if not field:
-            field, automatic = str(automatic), automatic + 1
-        value = arguments[int(field)] if field.isdecimal() else keywords[field]
-        pieces.append(format_value(value, conversion, form or "", budget))
-    return "".join(pieces)
 
 
 def list_items(value: Value, budget: Budget) -> list[Value]:
@@ -129,11 +111,7 @@ def list_items(value: Value, budget: Budget) -> list[Value]:
     return list(value)
 
 
-Function = Callable[..., Value]
-"""Takes the budget in front of its own arguments."""
-
-
-def bounded(function: Callable[..., Value]) -> Function:
+def bounded(function: Callable[..., Value]) -> Callable[..., Value]:
     """A function whose work and result are no larger than its arguments; what it gives lazily becomes a list."""
 
     def call(budget: Budget, /, *arguments: Value, **keywords: Value) -> Value:
@@ -180,7 +158,7 @@ PLAIN = (str, int, float, bool, abs, divmod, min, max, list, tuple, range, zip, 
 MATHEMATICS = ("sqrt", "ceil", "floor", "exp", "log", "log2", "log10", "pow", "sin", "cos", "tan", "isclose", "gcd")
 PATHS = ("join", "basename", "dirname", "splitext", "normpath")
 
-FUNCTIONS: Mapping[str, Function] = {
+FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "dict": make_dict,
     "collections.OrderedDict": make_dict,
     "set": make_set,
@@ -195,6 +173,7 @@ FUNCTIONS: Mapping[str, Function] = {
     **{f"math.{name}": bounded(getattr(math, name)) for name in MATHEMATICS},
     **{f"os.path.{name}": bounded(getattr(posixpath, name)) for name in PATHS},
 }
+"""What they are called with follows the budget."""
 
 OF_DICT = "get pop setdefault update keys values items copy clear"
 METHODS: Mapping[type, frozenset[str]] = {
@@ -237,7 +216,9 @@ def call_method(
         budget.walk(operands[1:])
     else:
         budget.walk([value, *operands])
-    if name == "format":
-        return fill_fields(value, arguments, keywords, budget)
+    for _, field, form, _ in Formatter().parse(value) if name == "format" else ():
+        if "{" in (form or "") or not re.fullmatch(r"\w*", field or ""):
+            raise Unsupported(f"the field {{{field}}} of a format is not a plain name or number")
+        pay_for_field(form or "", operands, budget)
     result = getattr(value, name)(*arguments, **keywords)
     return list(result) if name in ("keys", "values", "items") else result

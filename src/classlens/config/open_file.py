@@ -8,16 +8,13 @@ import os
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
-from itertools import islice
 from os.path import normpath
 from pathlib import Path
 
-from classlens.errors import LISTED, ConfigError, suggestion
+from classlens.errors import ConfigError, suggestion
 from classlens.shipped import shipped_config
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
-MANY = 1000
-"""How many configs of a folder are counted before counting stops."""
 
 
 def find_config(address: str | Path) -> Path:
@@ -30,9 +27,10 @@ def find_config(address: str | Path) -> Path:
         package, _, name = name.partition("::")
         folder = package_folder(package, str(address))
         folders = (folder / ".mim" / "configs", folder / "configs")
-        candidates = [path for inside in folders if (path := tidy(inside / name)).is_relative_to(inside)]
+        candidates = [path for inside in folders if (path := Path(normpath(inside / name))).is_relative_to(inside)]
     else:
-        candidates = [tidy(Path(address).expanduser().absolute())]
+        # Unlike `Path.resolve` this follows no links, so that a base is found beside its link.
+        candidates = [Path(normpath(Path(address).expanduser().absolute()))]
         if candidates[0].is_dir():
             raise error_for_folder(candidates[0], str(address))
         if name.startswith("configs/"):
@@ -45,11 +43,6 @@ def first_file(candidates: Sequence[Path], complaint: str) -> Path:
         if path.is_file():
             return path
     raise ConfigError(complaint, hint=nearest(candidates[0]) if candidates else "")
-
-
-def tidy(path: Path) -> Path:
-    # Unlike `Path.resolve` this follows no links, so that a base is found beside its link.
-    return Path(normpath(path))
 
 
 def package_folder(package: str, where: str) -> Path:
@@ -65,20 +58,15 @@ def package_folder(package: str, where: str) -> Path:
 
 def error_for_folder(folder: Path, address: str) -> ConfigError:
     """The error for a folder where a config is needed: what is in it and one folder further in, and how to choose."""
-    paths = (path for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern)))
+    paths = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.suffix in SUFFIXES]
     # Folders such as `_base_` hold only parts.
-    whole = (path for path in paths if path.suffix in SUFFIXES and not path.parent.name.startswith(("_", ".")))
-    names = [path.relative_to(folder).as_posix() for path in islice(whole, MANY)]
+    names = [path.relative_to(folder).as_posix() for path in paths if not path.parent.name.startswith(("_", "."))]
     if not names:
-        return ConfigError(
-            f"{address} is a folder without configs",
-            hint=f"name a config file, or browse its pictures as folder:{address}",
-        )
-    more = " or more" if len(names) == MANY else ""
+        hint = f"name a config file, or browse its pictures as folder:{address}"
+        return ConfigError(f"{address} is a folder without configs", hint=hint)
     return ConfigError(
-        f"{address} is a folder with {len(names)} configs{more}, not a config",
-        hint=f"choose one, e.g. {Path(address, names[0]).as_posix()}; there is: {', '.join(names[:LISTED])}"
-        + (f" and {len(names) - LISTED} more" if len(names) > LISTED else ""),
+        f"{address} is a folder with {len(names)} configs, not a config",
+        hint=f"choose one, e.g. {Path(address, min(names)).as_posix()}; {suggestion('', names)}",
     )
 
 
@@ -88,11 +76,10 @@ def nearest(path: Path) -> str:
     while not missing.parent.is_dir():
         missing = missing.parent
     if missing == path:
-        beside = (part.name for part in path.parent.iterdir() if part.suffix in SUFFIXES)
-        return suggestion(path.name, beside) or f"there is no config in {path.parent}"
+        configs = [part.name for part in path.parent.iterdir() if part.suffix in SUFFIXES]
+        return suggestion(path.name, configs) or f"there is no config in {path.parent}"
     folders = [part.name for part in missing.parent.iterdir() if part.is_dir() and not part.name.startswith(".")]
-    near = suggestion(missing.name, folders)
-    return f"there is no folder {missing}" + (f"; {near}" if near else "")
+    return "; ".join(filter(None, (f"there is no folder {missing}", suggestion(missing.name, folders))))
 
 
 def module_file(node: ast.ImportFrom, path: Path) -> Path:

@@ -14,13 +14,14 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
+from os.path import normpath
 from pathlib import Path
 from time import time_ns
 from typing import TypeGuard
 
 from classlens.config.data_files import BASE_REFERENCE, load_data, resolve_references
 from classlens.config.expressions import BASE, Scope, Style, error_at, evaluate
-from classlens.config.open_file import SUFFIXES, fill_variables, find_config, first_file, module_file, tidy
+from classlens.config.open_file import SUFFIXES, fill_variables, find_config, first_file, module_file
 from classlens.config.overrides import apply_overrides, misspelled
 from classlens.config.settings import Assignment, Config
 from classlens.config.statements import run, run_trusted
@@ -237,7 +238,9 @@ def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
         if in_package:
             file = find_config(address)
         else:
-            file = first_file([tidy(scope.path.parent / address)], f"{scope.path}: no such base config: {address}")
+            file = first_file(
+                [Path(normpath(scope.path.parent / address))], f"{scope.path}: no such base config: {address}"
+            )
         settings = read_base(file, "older", f"{where}: {address}", scope).settings
         if twice := together.keys() & settings.keys():
             raise ConfigError(

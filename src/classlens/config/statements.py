@@ -76,22 +76,18 @@ def check(node: ast.Assert, scope: Scope) -> None:
         raise ValueError(evaluate(node.msg, scope) if node.msg else "the assertion does not hold")
 
 
-def import_modules(node: ast.Import, scope: Scope) -> None:
-    """`import a.b` brings the name a; `import a.b as c` brings the name c for a.b."""
-    for module in node.names:
-        short = module.asname or module.name.partition(".")[0]
-        scope.names[short] = Symbol(module.name if module.asname else short)
-        scope.imported.add(short)
-
-
-def import_names(node: ast.ImportFrom, scope: Scope) -> None:
-    """`from a import b` brings the name b for a.b; the constants of `math` are numbers."""
+def import_names(node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
+    """`from a import b` brings the name b for a.b, `import a.b` the name a; the constants of `math` are numbers."""
     for imported in node.names:
         if imported.name == "*":
             raise Unsupported("import * from something that is no base config is not read")
-        full = f"{'.' * node.level}{node.module or ''}.{imported.name}"
-        short = imported.asname or imported.name
-        scope.names[short] = CONSTANTS[full] if full in CONSTANTS else Symbol(full)
+        if isinstance(node, ast.ImportFrom):
+            short = imported.asname or imported.name
+            full = f"{'.' * node.level}{node.module or ''}.{imported.name}"
+        else:
+            short = imported.asname or imported.name.partition(".")[0]
+            full = imported.name if imported.asname else short
+        scope.names[short] = CONSTANTS.get(full, Symbol(full))
         scope.imported.add(short)
 
 
@@ -104,7 +100,7 @@ STATEMENTS: Mapping[type[ast.stmt], Callable[[Value, Scope], object]] = {
     ast.For: loop,
     ast.Delete: delete,
     ast.Assert: check,
-    ast.Import: import_modules,
+    ast.Import: import_names,
     ast.ImportFrom: import_names,
     ast.Pass: lambda node, scope: None,
 }
