@@ -20,30 +20,17 @@ from time import time_ns
 from typing import TypeGuard
 
 from classlens.config.data_files import BASE_REFERENCE, load_data, resolve_references
-from classlens.config.expressions import BASE, Scope, Style, error_at, evaluate
+from classlens.config.expressions import BASE, Scope, Style, evaluate
 from classlens.config.open_file import SUFFIXES, fill_variables, find_config, first_file, module_file
 from classlens.config.overrides import apply_overrides, misspelled
 from classlens.config.settings import Assignment, Config
 from classlens.config.statements import run, run_trusted
-from classlens.config.values import (
-    ALLOWANCE,
-    DELETE,
-    Budget,
-    Inherited,
-    LimitExceeded,
-    Symbol,
-    Unsupported,
-    Value,
-    copy_value,
-)
+from classlens.config.values import DELETE, Budget, Inherited, LimitExceeded, Symbol, Value, copy_value
 from classlens.errors import ConfigError, suggestion
 from classlens.sharing import unwarned
 
 RESERVED = ("filename", "text", "pretty_text", "env_variables")
 """Names that upstream's own object for a config has: it does not open a file that defines one, or inherits it."""
-
-LEAST_COST = 200
-"""What opening a file costs, however small it is."""
 
 
 def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = None, trust: bool = False) -> Config:
@@ -66,7 +53,7 @@ def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = Non
 
 def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: bool) -> Config:
     """As `read_config`, but deprecations are only noted in the result."""
-    file, budget = find_config(address), Budget(sys.maxsize if trust else ALLOWANCE)
+    file, budget = find_config(address), Budget(sys.maxsize) if trust else Budget()
     read = read_file(file, budget, trust=trust)
     for name in RESERVED:
         if name in read.names:
@@ -98,7 +85,7 @@ def read_file(path: Path, budget: Budget, *, trust: bool, chain: tuple[Path, ...
         raise ConfigError(f"{path} inherits from itself: {' -> '.join(file.name for file in scope.chain)}")
     try:
         stamp = STAMP(path.stat())
-        budget.spend(max(stamp[1], LEAST_COST))
+        budget.spend(stamp[1] + 200)  # opening a file is like reading so many characters
         text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode()
         scope = replace(scope, text=fill_variables(text, path) if "{{" in text else text)
         if path.suffix == ".py":
@@ -175,14 +162,12 @@ def imports_types(node: ast.stmt) -> bool:
     return any(module.partition(".")[0] not in sys.stdlib_module_names for module in modules)
 
 
-def imports_reader(node: ast.AST) -> bool:
+def imports_reader(node: ast.Import | ast.ImportFrom) -> bool:
     """Whether the statement imports what reads configs, which is no type."""
-    match node:
-        case ast.ImportFrom(level=0, module="mmengine", names=[ast.alias(name="Config")]):
-            return True
-        case ast.ImportFrom(level=0, module=str(module)):
-            return module.startswith("mmengine.config")
-    return False
+    if isinstance(node, ast.Import) or node.level or not node.module:
+        return False
+    names = [alias.name for alias in node.names]
+    return node.module.startswith("mmengine.config") or (node.module == "mmengine" and names == ["Config"])
 
 
 def reads_base(node: ast.With) -> bool:
@@ -202,10 +187,9 @@ def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
     """The settings of a file merged over those of the bases it names; what JSON or YAML says is in `scope.names`."""
     path = scope.path
     bases, where = scope.names.pop(BASE, []), str(path)
-    own = [node for node in statements if not assigns_base(node)]
-    if len(own) < len(statements):
-        named = next(node for node in statements if assigns_base(node))
-        bases, where = evaluate(named.value, scope), f"{path}:{named.lineno}"
+    named = [node for node in statements if assigns_base(node)]
+    if named:
+        bases, where = evaluate(named[0].value, scope), f"{path}:{named[0].lineno}"
     inherited = read_bases(bases, where, scope) if bases != [] else {}
     if path.suffix != ".py":
         scope.budget.walk(scope.names)
@@ -215,7 +199,7 @@ def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
         refuse_quoted_references(statements, scope)
         inherited = copy_value(inherited, scope.budget, Inherited)
         scope.names[BASE] = inherited
-    (run_trusted if scope.trust else run)(own, scope)
+    (run_trusted if scope.trust else run)([node for node in statements if node not in named], scope)
     settings = {
         name: value
         for name, value in scope.names.items()
@@ -235,12 +219,8 @@ def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
     together: dict[str, Value] = {}
     for address in addresses:
         package, in_package, _ = address.partition("::")
-        if in_package:
-            file = find_config(address)
-        else:
-            file = first_file(
-                [Path(normpath(scope.path.parent / address))], f"{scope.path}: no such base config: {address}"
-            )
+        beside, missing = Path(normpath(scope.path.parent / address)), f"{scope.path}: no such base config: {address}"
+        file = find_config(address) if in_package else first_file([beside], missing)
         settings = read_base(file, "older", f"{where}: {address}", scope).settings
         if twice := together.keys() & settings.keys():
             raise ConfigError(
@@ -275,25 +255,22 @@ def refuse_quoted_references(statements: Sequence[ast.stmt], scope: Scope) -> No
             )
 
 
-def merge(own: Mapping[str, Value], inherited: Mapping[str, Value], scope: Scope, *key: str) -> dict[str, Value]:
+def merge(own: Mapping[str, Value], inherited: Value, scope: Scope, *key: str) -> dict[str, Value]:
     """A dict of the file in `scope` over the inherited one; `key` is the way to both."""
+    if not isinstance(inherited, dict):
+        line = f":{scope.lines[key[0]]}" if key[0] in scope.lines else ""
+        raise ConfigError(
+            f"{scope.path}{line}: {'.'.join(key)} is a dict, but in the base it is {str(inherited)[:40]!r}",
+            hint=f"{DELETE}=True in the dict replaces what the base has",
+        )
+    scope.budget.spend(len(own), len(key))
     result = dict(inherited)
     for name, value in own.items():
-        if name in inherited and isinstance(value, dict):
-            way = (*key, str(name))
-            settings = {part: item for part, item in value.items() if part != DELETE} if DELETE in value else value
-            if value.get(DELETE, False):
-                value = settings
-            elif isinstance(inherited[name], dict):
-                scope.budget.spend(len(settings), len(way))
-                value = merge(settings, inherited[name], scope, *way)
-            else:
-                line = f":{scope.lines[way[0]]}" if way[0] in scope.lines else ""
-                raise ConfigError(
-                    f"{scope.path}{line}: {'.'.join(way)} is a dict, but in the base it is {str(inherited[name])[:40]!r}",
-                    hint=f"{DELETE}=True in the dict replaces what the base has",
-                )
         result[name] = value
+        if name in inherited and isinstance(value, dict):
+            result[name] = {part: item for part, item in value.items() if part != DELETE}
+            if not value.get(DELETE, False):
+                result[name] = merge(result[name], inherited[name], scope, *key, str(name))
     return result
 
 
@@ -301,15 +278,15 @@ def read_newer(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
     """The settings of a file that imports its bases: they are its variables before its first line."""
     own = []
     for node in statements:
+        where = f"{scope.path}:{node.lineno}"
         if isinstance(node, ast.Import) and len(node.names) > 1:
-            where = f"{scope.path}:{node.lineno}"
             raise ConfigError(f"{where}: several modules in one import", hint="write a line for each of them")
         if not isinstance(node, ast.With):
             own.append(node)
             continue
         imports = [inner for inner in node.body if isinstance(inner, ast.ImportFrom)]
         if not reads_base(node) or len(imports) < len(node.body):
-            raise error_at(node, Unsupported("only imports of configs under `with read_base():` are read"), scope)
+            raise ConfigError(f"{where}: only imports of configs under `with read_base():` are read")
         for inner in imports:
             import_base(inner, scope)
     if scope.trust:
@@ -334,10 +311,8 @@ def import_base(node: ast.ImportFrom, scope: Scope) -> None:
         elif imported.name in names:
             scope.names[imported.asname or imported.name] = names[imported.name]
         else:
-            raise ConfigError(
-                f"{where}: no {imported.name} in {'.' * node.level}{node.module}",
-                hint=suggestion(imported.name, names),
-            )
+            missing = f"{where}: no {imported.name} in {'.' * node.level}{node.module}"
+            raise ConfigError(missing, hint=suggestion(imported.name, names))
 
 
 SETTLED = 2_000_000_000

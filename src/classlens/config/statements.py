@@ -9,16 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
 
-from classlens.config.expressions import (
-    FAULTS,
-    Scope,
-    base_reference,
-    bind,
-    error_at,
-    evaluate,
-    position,
-    unsupported,
-)
+from classlens.config.expressions import FAULTS, Scope, base_reference, bind, error_at, evaluate, position, unsupported
 from classlens.config.functions import CONSTANTS, compute, list_items
 from classlens.config.values import Inherited, Symbol, Unsupported, Value
 from classlens.errors import ConfigError
