@@ -19,15 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import (
-    add_overrides,
-    number_type,
-    positive_float,
-    positive_int,
-    print_note,
-    share,
-    whole_number,
-)
+from classlens.cli.parsing import add_overrides, number_type, positive_float, positive_int, print_note, whole_number
 from classlens.errors import ClasslensError, DataError
 
 if TYPE_CHECKING:
@@ -35,6 +27,7 @@ if TYPE_CHECKING:
 
 ORDER = "the order is IMG [IMG ...] CONFIG [CHECKPOINT]"
 CONFIGS = {".py", ".json", ".yml", ".yaml"}
+share = number_type(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 below_one = number_type(float, lambda value: 0 <= value < 1, "a number from 0 to less than 1")
 
 LAYERS = (

@@ -73,4 +73,3 @@ def pair_type(read: Callable[[str], Number], what: str) -> Callable[[str], tuple
 positive_int = number_type(int, lambda value: value >= 1, "a whole number of 1 or more")
 whole_number = number_type(int, lambda value: value >= 0, "a whole number of 0 or more")
 positive_float = number_type(float, lambda value: 0 < value < float("inf"), "a number above 0")
-share = number_type(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")

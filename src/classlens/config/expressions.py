@@ -5,6 +5,7 @@ what a config names: calls go through the tables of `functions.py`.
 """
 
 import ast
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
@@ -12,17 +13,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Literal
 
-from classlens.config.functions import (
-    COMPARISONS,
-    CONSTANTS,
-    FUNCTIONS,
-    UNARY,
-    call_method,
-    compute,
-    list_items,
-    make_set,
-    pay_for_field,
-)
+from classlens.config.functions import CONSTANTS, FUNCTIONS, call_method, compute, list_items, make_set, pay_for_field
 from classlens.config.settings import Assignment
 from classlens.config.values import Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
 from classlens.errors import ConfigError, suggestion
@@ -302,6 +293,26 @@ def unpack(targets: Sequence[ast.expr], values: list[Value]) -> Iterator[tuple[a
     for target, value in zip(targets, values, strict=True):
         yield target.value if isinstance(target, ast.Starred) else target, value
 
+
+COMPARISONS: Mapping[type[ast.cmpop], Callable[[Value, Value], Value]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda item, items: item in items,
+    ast.NotIn: lambda item, items: item not in items,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+}
+
+UNARY: Mapping[type[ast.unaryop], Callable[[Value], Value]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.Invert: operator.invert,
+}
 
 EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {
     ast.List: lambda node, scope: elements(node.elts, scope),

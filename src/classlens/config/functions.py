@@ -14,20 +14,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from string import Formatter
 
-from classlens.config.values import (
-    TOO_WIDE,
-    WIDEST_NUMBER,
-    Budget,
-    Inherited,
-    LimitExceeded,
-    Unsupported,
-    Value,
-    copy_value,
-)
+from classlens.config.values import WIDEST_NUMBER, Budget, Inherited, LimitExceeded, Unsupported, Value, copy_value
 
-Operator = Callable[[Value, Value], Value]
-
-BINARY: Mapping[type[ast.operator], tuple[Operator, Operator]] = {
+BINARY: Mapping[type[ast.operator], tuple[Callable[..., Value], Callable[..., Value]]] = {
     ast.Add: (operator.add, operator.iadd),
     ast.Sub: (operator.sub, operator.isub),
     ast.Mult: (operator.mul, operator.imul),
@@ -43,26 +32,6 @@ BINARY: Mapping[type[ast.operator], tuple[Operator, Operator]] = {
 }
 """`left OP right`, and `left OP= right`, which changes lists, sets and dicts."""
 
-COMPARISONS: Mapping[type[ast.cmpop], Operator] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: lambda item, items: item in items,
-    ast.NotIn: lambda item, items: item not in items,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-}
-
-UNARY: Mapping[type[ast.unaryop], Callable[[Value], Value]] = {
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Not: operator.not_,
-    ast.Invert: operator.invert,
-}
-
 
 def compute(kind: type[ast.operator], left: Value, right: Value, budget: Budget, *, in_place: bool = False) -> Value:
     """The value of `left OP right`, or of `left` after `left OP= right`."""
@@ -72,7 +41,7 @@ def compute(kind: type[ast.operator], left: Value, right: Value, budget: Budget,
         raise Unsupported("% on a text is not read, an f-string is")
     if isinstance(left, int) and isinstance(right, int):
         if bits_of_result(kind, left, right) > WIDEST_NUMBER:
-            raise LimitExceeded(TOO_WIDE)
+            raise LimitExceeded(f"is a number of more than {WIDEST_NUMBER} bits")
     elif kind is ast.Mult:
         items, times = (right, left) if isinstance(left, int) else (left, right)
         if isinstance(items, Sized) and isinstance(times, int):

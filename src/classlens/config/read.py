@@ -64,13 +64,11 @@ def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: b
         settings = copy_value(read.settings, budget, dict)
     except LimitExceeded as fault:
         raise ConfigError(f"{file}: a value {fault}") from None
-    return Config(
-        apply_overrides(settings, overrides) if overrides else settings,
-        path=file,
-        assignments=read.assignments,
-        deprecations=tuple(dict.fromkeys(read.notes)),
-        slips=misspelled(settings, overrides) if overrides else (),
-    )
+    config = Config(apply_overrides(settings, overrides) if overrides else settings)
+    config.path, config.assignments = file, read.assignments
+    config.deprecations = tuple(dict.fromkeys(read.notes))
+    config.slips = misspelled(settings, overrides) if overrides else ()
+    return config
 
 
 STAMP = attrgetter("st_mtime_ns", "st_size", "st_ino")

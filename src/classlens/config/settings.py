@@ -58,20 +58,10 @@ class Config(dict[str, Any]):
     `deprecations` are what its authors say of it and of its bases; `slips` are overrides that nearly equal a key.
     """
 
-    def __init__(
-        self,
-        settings: dict[str, Any],
-        *,
-        path: Path,
-        assignments: Sequence[Assignment] = (),
-        deprecations: Sequence[str] = (),
-        slips: Sequence[str] = (),
-    ) -> None:
-        super().__init__(settings)
-        self.path = path
-        self.assignments = tuple(assignments)
-        self.deprecations = tuple(deprecations)
-        self.slips = tuple(slips)
+    path: Path
+    assignments: Sequence[Assignment] = ()
+    deprecations: Sequence[str] = ()
+    slips: Sequence[str] = ()
 
     def where(self, key: str) -> str:
         """The place that set a dotted key, as `path/to/file.py:12`; the nearest that is known, at worst the file.

@@ -117,8 +117,6 @@ DEEPEST = 64
 WIDEST_NUMBER = 4096
 """Bits of the largest whole number."""
 
-TOO_WIDE = f"is a number of more than {WIDEST_NUMBER} bits"
-
 WIDEST_KEY = 60
 """Bits of the largest whole number as a key: beyond, Python gives many numbers the same hash."""
 
@@ -169,7 +167,7 @@ class Budget:
         elif kind is Symbol:
             self.spend(len(value.name))
         elif kind is int and value.bit_length() > WIDEST_NUMBER:
-            raise LimitExceeded(TOO_WIDE)
+            raise LimitExceeded(f"is a number of more than {WIDEST_NUMBER} bits")
         elif isinstance(value, list | tuple | set | dict):
             self.spend(len(value), depth)
             for item in value:
@@ -200,5 +198,5 @@ def copy_value(value: Value, budget: Budget, kind: type[dict[Value, Value]] | No
         budget.spend(len(value), depth)
         return own([item if type(item) in SCALARS else copy_value(item, budget, kind, depth + 1) for item in value])
     if own is int and value.bit_length() > WIDEST_NUMBER:
-        raise LimitExceeded(TOO_WIDE)
+        budget.walk(value)  # which refuses it
     return value.name if own is Symbol and kind is dict else value
