@@ -121,7 +121,7 @@ def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
 def browse_and_print(
     target: str, request: BrowseRequest, *, show: Show | None, seconds: float, as_json: bool, is_strict: bool
 ) -> int:
-    """Make the run, show each picture for some seconds, print what came of it; status 1 for a bad one if `is_strict`."""
+    """Make the run, show each picture for `seconds`, print what came of it; status 1 for a bad one if `is_strict`."""
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
     from classlens.runs.browse_samples import SampleResult

@@ -25,7 +25,7 @@ from classlens.errors import ClasslensError, DataError
 if TYPE_CHECKING:
     from classlens.runs.map_request import MapRequest
 
-ORDER = "the order is IMG [IMG ...] CONFIG [CHECKPOINT]"
+ORDER = "the order is IMG [IMG ...] CONFIG [CHECKPOINT] [options]"
 CONFIGS = {".py", ".json", ".yml", ".yaml"}
 share = number_type(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 below_one = number_type(float, lambda value: 0 <= value < 1, "a number from 0 to less than 1")
@@ -35,8 +35,8 @@ LAYERS = (
     "layer that decides the class)"
 )
 METHODS = (
-    "GradCAM (default), GradCAM++, XGradCAM, EigenCAM, EigenGradCAM, LayerCAM, or another of docs/methods.md, any case; "
-    "all: every quick one; every: the slow ones too"
+    "GradCAM (default), GradCAM++, XGradCAM, EigenCAM, EigenGradCAM, LayerCAM, or another of docs/methods.md, any "
+    "case; all: every quick one; every: the slow ones too"
 )
 CLASSES = "the class names in the order of the scores: a file (a name a line, or JSON), or names with commas between"
 OUTPUT = (
@@ -128,12 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_request(arguments: argparse.Namespace) -> MapRequest:
-    """The arguments as a request.
-
-    Raises:
-        ClasslensError: pictures, config and checkpoint cannot be told apart, or an override is none.
-        NotFound: there is no such colour map.
-    """
+    """The arguments as a request."""
     from classlens.adapters import Options
     from classlens.config.overrides import parse_overrides
     from classlens.figures.overlay import OverlayStyle
@@ -154,22 +149,15 @@ def read_request(arguments: argparse.Namespace) -> MapRequest:
         layers=arguments.target_layers,
         targets=arguments.target_category,
         boxes=arguments.box,
+        evaluate=arguments.evaluate,
         **{name: getattr(arguments, name) for name in SAME_NAME},
     )
-    files = MapFiles(
-        arguments.save_path,
-        arguments.npz,
-        OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None),
-        arguments.titled,
-        arguments.original_size,
-    )
+    style = OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None)
+    files = MapFiles(arguments.save_path, arguments.npz, style, arguments.titled, arguments.original_size)
     return MapRequest(pictures, model, maps, files)
 
 
-SAME_NAME = (
-    "each_layer", "whole", "eigen_smooth", "aug_smooth", "precision", "batch_size", "samples", "memory_budget",
-    "evaluate",
-)  # fmt: skip
+SAME_NAME = ("each_layer", "whole", "eigen_smooth", "aug_smooth", "precision", "batch_size", "samples", "memory_budget")
 """Options of the command that are called so in the request too."""
 
 
@@ -177,9 +165,6 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
     """Pictures, config and checkpoint: the config is the first word that looks like one.
 
     A colon may also stand in the name of a picture, or in a pattern of names.
-
-    Raises:
-        ClasslensError: no word, or too many words behind it, can be told apart; or the checkpoint is a picture.
     """
     from classlens.adapters import ADAPTERS, DEFAULT, split_address
     from classlens.dataset.conventions import is_picture_name
@@ -187,16 +172,12 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
 
     for place, word in enumerate(words):
         scheme, path = split_address(word)[0], Path(word)
-        if is_picture(path) or (scheme not in ADAPTERS and is_picture_name(path.name)):
-            continue
-        if scheme == DEFAULT and path.suffix not in CONFIGS:
+        names_picture = is_picture(path) or (scheme not in ADAPTERS and is_picture_name(path.name))
+        if names_picture or (scheme == DEFAULT and path.suffix not in CONFIGS):
             continue
         rest = words[place + 1 :]
         if len(rest) > 1:
-            raise ClasslensError(
-                f"behind the config {word} stand {len(rest)} words: {' '.join(rest)}",
-                hint=f"{ORDER}; options follow",
-            )
+            raise ClasslensError(f"behind the config {word} stand {len(rest)} words: {' '.join(rest)}", hint=ORDER)
         if rest and is_picture(Path(rest[0])):
             raise DataError(f"{rest[0]} is a picture, not a checkpoint", hint=ORDER)
         return list(words[:place]), word, rest[0] if rest else None

@@ -39,10 +39,7 @@ window_size = pair_type(side, f"a size such as 12*7, each from 1 to {LARGEST:g} 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented arguments of both generations, then ours."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    size = "inches (default 12*7)"
-    style = "whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
     log = "logarithmic values (default: where lines are more than 50 times apart)"
-    scale = "scale the learning rate by batch size, as training can"
     add = parser.add_argument
     add("config", nargs="+", metavar="CONFIG", help="config, or another address; several are compared")
     add("-p", "--parameter", default="lr", metavar="NAME", help="lr (default), momentum, wd, another name, or all")
@@ -51,8 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default 1)")
     add("-s", "--save-path", type=Path, metavar="FILE", help="picture: .png .jpg .pdf .svg .webp, or page: .html")
     add("--title", default="", help="title of the picture (default: the name of the config)")
-    add("--style", default="whitegrid", help=style)
-    add("--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help=size)
+    add(
+        "--style", default="whitegrid", help="whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
+    )
+    add("--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help="inches (default 12*7)")
     add_overrides(parser)
     add("--log-level", default="WARNING", help=argparse.SUPPRESS)
     add("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
@@ -63,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=positive_int, metavar="N", help="steps of a run without epochs")
     add("--log", action=argparse.BooleanOptionalAction, help=log)
     add("--groups", action="store_true", help="build the model (needs torch) to count parameter groups")
-    add("--auto-scale-lr", action="store_true", help=scale)
+    add("--auto-scale-lr", action="store_true", help="scale the learning rate by batch size, as training can")
     add("--csv", type=Path, metavar="FILE", help="table: one row for every step and group")
     add("--html", type=Path, metavar="FILE", help="page to zoom and read values in")
     add("--strict", action="store_true", help="exit with status 1 if the schedule looks mistaken")

@@ -4,6 +4,7 @@ Nothing heavy is imported here: `--help` and a wrong flag must cost no more than
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,10 +22,7 @@ class Parser(argparse.ArgumentParser):
 
 def dashed(word: str) -> str:
     """`--aug_smooth=x_y` is `--aug-smooth=x_y`; anything that is not an option stays as it is."""
-    if not word.startswith("--"):
-        return word
-    name, equals, value = word.partition("=")
-    return name.replace("_", "-") + equals + value
+    return re.sub("^--[^=]*", lambda name: name[0].replace("_", "-"), word)
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

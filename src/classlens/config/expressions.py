@@ -21,7 +21,7 @@ from classlens.errors import ConfigError, suggestion
 BASE = "_base_"
 
 Style = Literal["older", "newer", "either"]
-"""How a config inherits: by `_base_`, as JSON and YAML do, or by imports; a file without bases and types may be either."""
+"""How a config inherits: by `_base_`, as JSON and YAML do, or by imports; without bases and types it may be either."""
 
 Stamp = tuple[int, int, int]
 """A file as it was when it was read: its time of change in nanoseconds, its size and its inode."""

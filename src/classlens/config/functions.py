@@ -1,9 +1,9 @@
 """The operators, functions and methods that a config may use: pure ones, on values, with bounded work.
 
-The rules of this file: whatever takes more work, or becomes more, than the values at hand is paid for before it is done,
-so that `9 ** 9 ** 9` and `f'{1:999999999}'` are refused. A function is known by its full name (`len`, `math.sqrt`, `copy.deepcopy`) and looked up
-in `FUNCTIONS`; what is not there cannot be called. No iterator exists as a value: what Python gives lazily (`zip`,
-`enumerate`) is a list here.
+The rules of this file: what takes more work, or becomes more, than the values at hand is paid for before it is done, so
+that `9 ** 9 ** 9` and `f'{1:999999999}'` are refused. A function is known by its full name (`len`, `math.sqrt`) and
+looked up in `FUNCTIONS`; what is not there cannot be called. No iterator exists as a value: what Python gives lazily
+(`zip`, `enumerate`) is a list here.
 """
 
 import ast

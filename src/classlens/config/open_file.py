@@ -61,13 +61,10 @@ def error_for_folder(folder: Path, address: str) -> ConfigError:
     paths = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.suffix in SUFFIXES]
     # Folders such as `_base_` hold only parts.
     names = [path.relative_to(folder).as_posix() for path in paths if not path.parent.name.startswith(("_", "."))]
-    if not names:
-        hint = f"name a config file, or browse its pictures as folder:{address}"
-        return ConfigError(f"{address} is a folder without configs", hint=hint)
-    return ConfigError(
-        f"{address} is a folder with {len(names)} configs, not a config",
-        hint=f"choose one, e.g. {Path(address, min(names)).as_posix()}; {suggestion('', names)}",
-    )
+    hint = f"name a config file, or browse its pictures as folder:{address}"
+    if names:
+        hint = f"choose one, e.g. {Path(address, min(names)).as_posix()}; {suggestion('', names)}"
+    return ConfigError(f"{address} is a folder with {len(names)} configs, not a config", hint=hint)
 
 
 def nearest(path: Path) -> str:

@@ -114,7 +114,7 @@ ONE_STYLE = (
 def parse(text: str, path: Path) -> tuple[Style, list[ast.stmt]]:
     """The style and the statements of a Python config; the first statement that belongs to one style decides.
 
-    `_base_ = ...` is of the older style; `with read_base():` and imports of what is not part of Python are of the newer.
+    `_base_ = ...` is of the older style; `with read_base():` and imports of what is no part of Python are of the newer.
     """
     try:
         with unwarned():
@@ -175,8 +175,6 @@ def reads_base(node: ast.With) -> bool:
     return False
 
 
-DEPRECATION = "_deprecation_"
-
 MENTION = re.compile(r"_base_(?![\w/]|\s*=[^=])")
 """`_base_` as a value: neither `_base_ = ...` nor part of a path."""
 
@@ -203,7 +201,7 @@ def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
         for name, value in scope.names.items()
         if name != BASE and not name.startswith("__") and not (type(value) is Symbol and name in scope.imported)
     }
-    if (notice := settings.pop(DEPRECATION, None)) is not None:
+    if (notice := settings.pop("_deprecation_", None)) is not None:
         instead = notice.get("expected") if isinstance(notice, dict) else None
         scope.notes.append(f"{path.name} is deprecated by its authors" + (f"; use {instead}" if instead else ""))
     return merge(settings, inherited, scope)

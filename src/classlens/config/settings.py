@@ -20,11 +20,7 @@ Settings = Mapping[str, Any]
 
 
 def text(settings: Settings, key: str, where: str) -> str:
-    """A setting that is a text, empty where it is not given.
-
-    Raises:
-        ConfigError: it is something else.
-    """
+    """A setting that is a text, empty where it is not given."""
     value = settings.get(key) or ""
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {key} is a text, not {value!r}")
@@ -32,11 +28,7 @@ def text(settings: Settings, key: str, where: str) -> str:
 
 
 def split_of(settings: Settings, where: str, *known: str) -> str:
-    """The split, by default the first of those that the dataset has.
-
-    Raises:
-        ConfigError: it has no such split.
-    """
+    """The split, by default the first of those that the dataset has."""
     split = settings.get("split", known[0])
     if split not in known:
         kind = settings["type"]

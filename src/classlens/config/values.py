@@ -18,13 +18,11 @@ DELETE = "_delete_"
 """The key by which a dict asks to replace the inherited one instead of being merged into it."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Symbol:
     """An imported name, never imported: `from mmpretrain.models import ResNet` is `mmpretrain.models.ResNet`."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
     def __getattr__(self, part: str) -> "Symbol":
         # Only code that is run as Python gets here (`nn.ReLU` in a trusted config); the evaluator looks at `name`.
@@ -54,10 +52,8 @@ class Inherited(dict[Value, Value]):
     def __setitem__(self, key: Value, value: Value) -> None:
         dict.__setitem__(self, key, as_inherited(value))
 
-    def __copy__(self) -> "Inherited":
+    def copy(self) -> "Inherited":
         return Inherited(self)
-
-    copy = __copy__
 
     def pop(self, key: Value, default: Value = None) -> Value:
         return dict.pop(self, key, default)
