@@ -145,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain the pictures, or list the layers, and print the result."""
     from classlens.figures import draw
     from classlens.runs.explain_files import explain_files, preview_model
-    from classlens.runs.progress import progress_line
+    from classlens.runs.own_process import progress_line
 
     request = read_request(arguments)
     if arguments.preview_model:

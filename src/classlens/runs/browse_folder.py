@@ -38,7 +38,7 @@ def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -
         DataError: the folder holds pictures that were made of something else, or takes no files.
     """
     place = Path(request.output_dir) / RECORD
-    contents = describe_options(request) | describe_contents(target, dataset, request)
+    contents = describe_contents(target, dataset, request)
     now: dict[str, Any] = json.loads(ADDRESS.sub("", json.dumps(as_data(contents))))
     try:
         before = json.loads(place.read_bytes())
@@ -58,51 +58,47 @@ def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -
     return True
 
 
-def describe_options(request: BrowseRequest) -> dict[str, Any]:
-    """What decides the pixels drawn for an index, besides the dataset; and which samples share a sheet."""
-    options: dict[str, Any] = {
+def describe_contents(target: str | None, dataset: Dataset, request: BrowseRequest) -> dict[str, Any]:
+    """What decides the pixels drawn for an index: options, settings and stages, the content of lists and code.
+
+    Where the number of samples changes, other pictures have the numbers. Of a sheet, also which samples share it.
+    """
+    scheme, rest = (DEFAULT, "") if target is None else split_address(target)
+    files = list(annotation_lists(dataset.settings))
+    contents: dict[str, Any] = {
         "phase": request.phase,
         "epoch": request.options.epoch,
         "seed": request.seed,
         "rescale_factor": request.rescale,
         "bgr2rgb": request.swap_channels,
+        "samples": dataset.length,
+        "classes": dataset.classes,
+        "loader": dataset.loader,
+        "stages": [{"type": one.name, **one.settings} for one in dataset.stages],
     }
+    if scheme != DEFAULT:
+        path = rest.partition(".py:")[0] + ".py" if scheme == "py" and ".py:" in rest else rest
+        files += [Path(path)] if path else []
+        is_there = os.path.exists(path)  # noqa: PTH110
+        contents["source"] = f"{scheme}:{rest.replace(path, os.path.realpath(path), 1) if is_there else rest}"
+    contents["files"] = {str(file.resolve()): digest(file) for file in files}
+    if dataset.settings:  # these describe the stages, too
+        contents |= {"dataset": dataset.settings, "stages": None}
     if request.batch is None:
-        options["mode"] = request.mode
+        contents["mode"] = request.mode
+    else:
+        contents["batches"] = repr(dataset.batch)
     if request.grid is not None or request.batch is not None:
-        options |= {
+        contents |= {
             "index": request.indices,
-            "classes": request.classes or None,
             "in_order": request.in_order,
             "shuffle": request.shuffle,
             "show_number": request.number,
             "repeat": request.repeat,
             "grid": request.grid,
             "batch": request.batch,
+            **({"class": request.classes} if request.classes else {}),
         }
-    return options
-
-
-def describe_contents(target: str | None, dataset: Dataset, request: BrowseRequest) -> dict[str, Any]:
-    """What the samples are made of: settings and stages, the place of a folder, the content of lists and code.
-
-    Where the number of samples changes, other pictures have the numbers.
-    """
-    contents: dict[str, Any] = {"samples": dataset.length, "classes": dataset.classes, "loader": dataset.loader}
-    files = list(annotation_lists(dataset.settings))
-    scheme, rest = (DEFAULT, "") if target is None else split_address(target)
-    if scheme != DEFAULT:
-        path = rest.partition(".py:")[0] + ".py" if scheme == "py" and ".py:" in rest else rest
-        files += [Path(path)] if path else []
-        contents["source"] = (
-            f"{scheme}:{rest.replace(path, os.path.realpath(path), 1) if os.path.exists(path) else rest}"  # noqa: PTH110
-        )
-    contents["files"] = {str(file.resolve()): digest(file) for file in files}
-    contents["stages"] = [{"type": one.name, **one.settings} for one in dataset.stages]
-    if dataset.settings:  # these describe the stages, too
-        contents |= {"dataset": dataset.settings, "stages": None}
-    if request.batch is not None:
-        contents["batches"] = repr(dataset.batch)
     return contents
 
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from classlens.cam.saliency import ExplainedClass
 from classlens.figures.overlay import caption
 from classlens.runs.map_request import MapRequest, plan_maps
-from classlens.runs.memory import collecting_later
-from classlens.runs.progress import Progress
+from classlens.runs.own_process import Progress, collecting_later
 
 if TYPE_CHECKING:
     from classlens.cam.layers import Preview

@@ -24,7 +24,7 @@ from classlens.image import Image
 from classlens.runs.explain_files import BadPicture, MapRow, MapRun, Notify
 from classlens.runs.map_request import BOX_HINT, MapPlan
 from classlens.runs.map_scores import MapScore, MapScores, score_maps
-from classlens.runs.progress import Progress, describe_duration
+from classlens.runs.own_process import Progress, describe_duration
 
 WORTH_A_NOTE = 500
 """So many runs of the network take so long that their number is worth a note beforehand."""

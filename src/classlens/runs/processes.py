@@ -18,15 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import cv2
 
 from classlens.adapters import Options, open_source
 from classlens.dataset.dataset import Dataset
 from classlens.runs.browse_samples import SampleResult
-from classlens.runs.memory import keep_freed_memory
-from classlens.runs.stopping import Stopped, end_with, on_ending_signals
+from classlens.runs.own_process import Stopped, end_with, keep_freed_memory, on_ending_signals
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -46,6 +45,14 @@ SeededIndex = tuple[int, int]
 
 Result = TypeVar("Result")
 
+Job: TypeAlias = Callable[[Dataset, int, int, SampleResult | None], Callable[[], Result]]
+"""What is done with a sample, its index and seed; it can be pickled.
+
+It may borrow what belongs to the whole process, such as the global random state. It returns the rest of the work, which
+does not, and runs beside the next sample. A row as the last argument says that the sample killed its process: then its
+result is made of that row, and the sample is not opened again.
+"""
+
 
 @dataclass(frozen=True)
 class DatasetSpec:
@@ -54,19 +61,6 @@ class DatasetSpec:
     target: str
     phase: str
     options: Options
-
-
-@dataclass(frozen=True)
-class Job(Generic[Result]):
-    """What is done with every sample; both functions can be pickled.
-
-    `begin` gets index and seed; it may borrow what belongs to the whole process, such as the global random state. It
-    returns the rest of the work, which does not, and runs beside the next `begin`. `report_crash` makes the result of
-    a sample that killed its process, from what is known of it without opening it again.
-    """
-
-    begin: Callable[[Dataset, int, int], Callable[[], Result]]
-    report_crash: Callable[[Dataset, SampleResult], Result]
 
 
 def run_job(
@@ -97,7 +91,7 @@ def run_job(
         suspects = iter(unfinished)
         for suspect in suspects:  # one at a time, so that the one that kills its process is known
             for index, seed in (yield from in_processes(packed, chain([suspect], suspects), job, 1, 1)):
-                yield job.report_crash(dataset, describe_crash(packed, index, seed))
+                yield job(dataset, index, seed, describe_crash(packed, index, seed))()
 
 
 def worthwhile_here(waiting: Iterator[SeededIndex], total: int) -> Iterator[SeededIndex]:
@@ -115,7 +109,7 @@ def in_this_process(dataset: Dataset, samples: Iterable[SeededIndex], job: Job[R
     flying: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(1) as thread:
         for index, seed in samples:
-            flying.append(thread.submit(job.begin(dataset, index, seed)))
+            flying.append(thread.submit(job(dataset, index, seed, None)))
             while flying and (flying[0].done() or len(flying) > AHEAD):
                 yield flying.popleft().result()
         while flying:
@@ -193,6 +187,6 @@ def work(packed: bytes, job: Job[Result], index: int, seed: int) -> Result:
     """One sample in a worker, which opens the dataset the first time and can be stopped while it works."""
     try:
         with on_ending_signals():
-            return job.begin(open_packed(packed), index, seed)()
+            return job(open_packed(packed), index, seed, None)()
     except Stopped as stopped:  # a pool would send it to the parent as a result, and go on
         os._exit(128 + stopped.number)
