@@ -32,7 +32,7 @@ from classlens.cli.parsing import (
 from classlens.errors import ClasslensError, DataError
 
 if TYPE_CHECKING:
-    from classlens.runs.map_request import MapRequest
+    from classlens.runs.explain_files import MapRequest
 
 ORDER = "the order is IMG [IMG ...] CONFIG [CHECKPOINT]"
 CONFIGS = {".py", ".json", ".yml", ".yaml"}
@@ -179,7 +179,7 @@ def read_request(arguments: argparse.Namespace) -> MapRequest:
     from classlens.adapters import Options
     from classlens.config.overrides import parse_overrides
     from classlens.figures.overlay import OverlayStyle
-    from classlens.runs.map_request import MapFiles, MapOptions, MapRequest, ModelRequest
+    from classlens.runs.explain_files import MapFiles, MapOptions, MapRequest, ModelRequest
 
     pictures, target, checkpoint = split_words(arguments.words)
     if not pictures and not arguments.preview_model:
@@ -227,7 +227,7 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
     """
     from classlens.adapters import ADAPTERS, DEFAULT, split_address
     from classlens.dataset.conventions import is_picture_name
-    from classlens.runs.map_request import is_picture
+    from classlens.runs.explain_files import is_picture
 
     for place, word in enumerate(words):
         scheme, path = split_address(word)[0], Path(word)
