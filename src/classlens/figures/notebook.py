@@ -33,11 +33,11 @@ TALLEST = 240
 STYLE = {
     "row": "display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start;margin:6px 0",
     "card": "margin:0;max-width:260px;font:12px/1.45 system-ui,sans-serif;color:inherit",
-    "dim": "opacity:.7",
     "picture": f"display:block;max-width:100%;max-height:{TALLEST}px;height:auto;border-radius:4px",
     "sheet": "display:block;max-width:100%;height:auto;background:#fff;border-radius:6px",
     "title": "font:13px/1.5 system-ui,sans-serif;margin:4px 0;color:inherit",
 }
+DIM = '<span style="opacity:.7">{}</span>'
 
 
 def register(shell: Result) -> None:
@@ -72,7 +72,7 @@ def describe_trace(result: Trace) -> TitledCards:
         height, width = snapshot.image.size
         size = f"{width} {TIMES} {height}{'' if snapshot.changed else ', no change'}"
         words = [escape(line) for line in describe_params(snapshot.params) or [snapshot.note] if line]
-        cards.append(card(snapshot.image, f"<b>{escape(snapshot.stage)}</b>", dim(size), *words))
+        cards.append(card(snapshot.image, f"<b>{escape(snapshot.stage)}</b>", DIM.format(size), *words))
     names, remarks = ", ".join(result.class_names) or "no label", map(escape, result.remarks)
     title = f"<b>{escape(names)}</b> #{result.index} of {escape(result.dataset)}, seed {result.seed}"
     return title + "".join(f"<div>{remark}</div>" for remark in remarks), cards
@@ -96,7 +96,7 @@ def describe_maps(result: Iterable[Saliency | Fused]) -> TitledCards:
 
     cards = []
     for one in result:
-        words = f"<b>{escape(caption(one.subject))}</b>", escape(one.method), dim(f"at {escape(one.layer)}")
+        words = f"<b>{escape(caption(one.subject))}</b>", escape(one.method), DIM.format(f"at {escape(one.layer)}")
         cards.append(card(overlay(one.image, one.heatmap()), *words))
     return "", cards
 
@@ -122,10 +122,6 @@ def card(image: Image, *words: str) -> str:
     lines = "".join(f"<div>{line}</div>" for line in words)
     shown = f'<img style="{STYLE["picture"]}" src="{data_uri(content.getvalue(), "jpeg")}">'
     return f'<figure style="{STYLE["card"]}">{shown}{lines}</figure>'
-
-
-def dim(text: str) -> str:
-    return f'<span style="{STYLE["dim"]}">{text}</span>'
 
 
 def data_uri(content: bytes, kind: str) -> str:
