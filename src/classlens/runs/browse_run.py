@@ -79,13 +79,9 @@ class BatchResult:
 
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
-        return {
-            "indices": list(self.batch.indices),
-            "seed": self.batch.seed,
-            "mixing": self.batch.mixing,
-            "drawn": as_plain(self.batch.params),
-            "shares": [dict(shares) for shares in self.batch.shares],
-        }
+        batch = self.batch
+        facts = {"indices": list(batch.indices), "seed": batch.seed, "mixing": batch.mixing}
+        return facts | {"drawn": as_plain(batch.params), "shares": list(map(dict, batch.shares))}
 
 
 Row: TypeAlias = SampleResult | BatchResult | Survey
@@ -257,11 +253,7 @@ def show_samples(run: BrowseRun, indices: Sequence[int], *, title: str, replaces
 
 
 def plan_batches(dataset: Dataset, indices: Sequence[int], request: BrowseRequest) -> tuple[BatchPlan, list[list[int]]]:
-    """How batches are mixed, and the samples of each.
-
-    Raises:
-        NotOffered: nothing says how training batches these samples, and no size is given.
-    """
+    """How batches are mixed, and the samples of each."""
     plan = dataset.batch
     if plan is None and not request.batch:
         raise NotOffered(f"{dataset.name} says nothing about batches", hint="give their size: --batch 16")
@@ -331,14 +323,18 @@ def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
             continue
         except ClasslensError:  # there is no such split
             continue
-        if other.length > max(dataset.length, COMPARED):
-            in_splits[phase] = f"it has {other.length:,} samples, --phase {phase} compares them all"
-        elif is_same(dataset, other):
+        length = other.length
+        places = (0, length // 3, length // 2, length - 1)
+        if length > max(dataset.length, COMPARED):
+            in_splits[phase] = f"it has {length:,} samples, --phase {phase} compares them all"
+        elif length == dataset.length and all(
+            dataset.sample(place).path == other.sample(place).path is not None for place in places
+        ):
             in_splits[phase] = "it has the same files"
         else:
-            samples = ((index, 0) for index in range(other.length))
-            results = run.work(measure_sample, samples, other.length, (other, replace(run.spec, phase=phase)))
-            in_splits[phase] = shared(survey, results)
+            spec = replace(run.spec, phase=phase)
+            measures = run.work(measure_sample, ((index, 0) for index in range(length)), length, (other, spec))
+            in_splits[phase] = shared(survey, measures)
     yield replace(
         survey,
         dataset=dataset.name,
@@ -346,13 +342,4 @@ def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
         classes=dataset.classes or (),
         in_splits=in_splits,
         warnings=dataset.warnings,
-    )
-
-
-def is_same(dataset: Dataset, other: Dataset) -> bool:
-    """Whether two splits are the same files, as far as a few of them show."""
-    length = dataset.length
-    places = (0, length // 3, length // 2, length - 1)
-    return length == other.length and all(
-        dataset.sample(place).path == other.sample(place).path is not None for place in places
     )

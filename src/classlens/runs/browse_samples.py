@@ -36,12 +36,7 @@ from classlens.figures.filmstrip import (
 from classlens.files import write_whole, writing
 from classlens.image import Image
 
-KEPT_SNAPSHOTS: Mapping[str, Extent] = {
-    "original": "first",
-    "transformed": "last",
-    "concat": "ends",
-    "pipeline": "all",
-}
+KEPT_SNAPSHOTS: Mapping[str, Extent] = {"original": "first", "transformed": "last", "concat": "ends", "pipeline": "all"}
 BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What decoders and transforms raise over one sample, which must not end a run."""
 

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -78,8 +78,7 @@ def run_job(
     the work left is worth it.
     """
     waiting = iter(samples)
-    allowed = getattr(os, "sched_getaffinity", None)
-    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if spec is None or workers == 0 or (workers is None and cores == 1):
         yield from in_this_process(dataset, waiting, job)
         return
@@ -87,8 +86,7 @@ def run_job(
         yield from in_this_process(dataset, worthwhile_here(waiting, total), job)
     packed, workers = pickle.dumps(spec), workers or min(cores, MOST_WORKERS)
     for sample in waiting:
-        unfinished = yield from in_processes(packed, chain([sample], waiting), job, workers, workers * AHEAD)
-        suspects = iter(unfinished)
+        suspects = iter((yield from in_processes(packed, chain([sample], waiting), job, workers, workers * AHEAD)))
         for suspect in suspects:  # one at a time, so that the one that kills its process is known
             for index, seed in (yield from in_processes(packed, chain([suspect], suspects), job, 1, 1)):
                 yield job(dataset, index, seed, describe_crash(packed, index, seed))()
@@ -122,29 +120,24 @@ def in_processes(
     """Results from a pool of processes; returns what was in flight when one of them died."""
     sent: deque[SeededIndex] = deque()
     flying: deque[Future[Result]] = deque()
-    with new_pool(workers) as pool:
-        try:
-            for index, seed in samples:
-                sent.append((index, seed))
-                flying.append(pool.submit(work, packed, job, index, seed))
-                while len(flying) >= in_flight:
-                    yield flying[0].result()
-                    flying.popleft(), sent.popleft()
-            while flying:
+    with new_pool(workers) as pool, suppress(BrokenExecutor):
+        for sample in samples:
+            sent.append(sample)
+            flying.append(pool.submit(work, packed, job, *sample))
+            if len(flying) == in_flight:
                 yield flying[0].result()
                 flying.popleft(), sent.popleft()
-        except BrokenExecutor:
-            pass
+        while flying:
+            yield flying[0].result()
+            flying.popleft(), sent.popleft()
     return sent
 
 
 def describe_crash(packed: bytes, index: int, seed: int) -> SampleResult:
     """A sample that killed its process, named by another one: some datasets decode a picture to know its label."""
-    with new_pool(1) as pool:
-        try:
-            path, class_names = pool.submit(path_and_classes, packed, index).result()
-        except BrokenExecutor:
-            path, class_names = None, ()
+    path, class_names = None, ()
+    with new_pool(1) as pool, suppress(BrokenExecutor):
+        path, class_names = pool.submit(path_and_classes, packed, index).result()
     reason = f"{path or f'sample {index}'}: the process that decoded it died"
     return SampleResult(index, seed, path, class_names, error=reason)
 
