@@ -13,16 +13,15 @@ import datasets
 from huggingface_hub import constants
 
 from classlens.adapters import Options
-from classlens.adapters.hub import Setting, hub_answers, out_of_reach, refuse_unknown, split_settings
+from classlens.adapters.hub import Setting, hub_answers, out_of_reach, split_settings
 from classlens.adapters.python.python_data import open_data
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.state import Foreign
-from classlens.errors import DataError, NotFound
+from classlens.errors import DataError, NotFound, first_line
 from classlens.sharing import ALONE
 from classlens.source import Source
 
-SETTINGS = ("image", "label", "config")
 HINT = "give a folder that save_to_disk wrote: hfds:FOLDER"
 
 
@@ -32,8 +31,7 @@ def open_dataset(rest: str, options: Options) -> Source:
     Raises:
         NotFound: there is no such setting.
     """
-    name, settings = split_settings(rest)
-    refuse_unknown(settings, SETTINGS, f"hfds:{name}")
+    name, settings = split_settings(rest, ("image", "label", "config"))
     return Source(f"hfds:{rest}", open_dataset=partial(open_split, name, settings))
 
 
@@ -53,19 +51,14 @@ def open_split(name: str, settings: dict[str, Setting], split: str) -> Dataset:
     table = data[present]
     for key in ("image", "label"):
         column = settings.get(key, key)
-        if column != key:
-            if column not in table.column_names:
-                raise NotFound("column", column, table.column_names, where=f"hfds:{name}")
-            table = table.rename_column(column, key)
+        if key in settings and column not in table.column_names:
+            raise NotFound("column", column, table.column_names, where=f"hfds:{name}")
+        table = table.rename_column(column, key) if column != key else table
     return open_data(table, split)
 
 
 def load(name: str, config: str | None) -> Foreign:
-    """Everything under the name: a dataset, or several by split.
-
-    Raises:
-        DataError: it is out of reach, or is none.
-    """
+    """Everything under the name: a dataset, or several by split."""
     folder = Path(name).expanduser()
     try:
         if folder.is_dir():
@@ -79,8 +72,7 @@ def load(name: str, config: str | None) -> Foreign:
         with nullcontext() if online else offline():
             return datasets.load_dataset(name, config)
     except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"hfds:{name} cannot be opened: {reason}") from error
+        raise DataError(f"hfds:{name} cannot be opened: {first_line(error)}") from error
 
 
 @contextmanager
