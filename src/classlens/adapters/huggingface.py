@@ -18,17 +18,9 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 from transformers.utils import logging
 
 from classlens.adapters import Options
+from classlens.adapters.feeding import Feeding, as_colour, as_grey, noise_image, read_feeding, takes_grey, usual_feeding
 from classlens.adapters.hub import UNTRAINED, Setting, hub_answers, is_cached, out_of_reach, split_settings
 from classlens.adapters.python.network import classes_of, kind_of
-from classlens.adapters.test_transform import (
-    Feeding,
-    as_colour,
-    as_grey,
-    noise_image,
-    read_feeding,
-    takes_grey,
-    usual_feeding,
-)
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_checkpoint import list_names, load_checkpoint
@@ -69,11 +61,7 @@ def open_model(rest: str, options: Options) -> Source:
 
 
 def build(name: str, settings: dict[str, Setting], options: Options, checkpoint: str | None) -> Classifier:
-    """The network with the weights at `checkpoint`, or with its own.
-
-    Raises:
-        DataError: the model is out of reach, lacks weights, is no image classifier, or the checkpoint does not fit.
-    """
+    """The network with the weights at `checkpoint`, or with its own."""
     revision = settings.get("revision")
     where = {"revision": revision, "local_files_only": Path(name).is_dir() or not hub_answers()}
     if where["local_files_only"] and not Path(name).is_dir() and not is_cached(name, "config.json", revision=revision):
@@ -103,7 +91,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     return Classifier(
         name=f"hf:{name}",
         module=network.eval(),
-        logits=partial(compute_logits, network, grey),
+        logits=partial(compute_logits, network, grey=grey),
         classes=own or classes_of(network),
         output=kind_of(network),
         **vars(read_processor(name, config, where, grey=grey)),
@@ -126,9 +114,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def compute_logits(
-    network: nn.Module,
-    grey: bool,  # noqa: FBT001 - bound by partial
-    batch: Float[Tensor, "batch 3 height width"],
+    network: nn.Module, batch: Float[Tensor, "batch 3 height width"], *, grey: bool
 ) -> Float[Tensor, "batch classes"]:
     """Raw class scores out of the model's named output."""
     output: Foreign = network(pixel_values=batch.mean(dim=1, keepdim=True) if grey else batch)
@@ -137,11 +123,7 @@ def compute_logits(
 
 
 def read_processor(name: str, config: Foreign, where: Mapping[str, Foreign], *, grey: bool) -> Feeding:
-    """The processor as a pipeline; a model without one is fed as ImageNet models are, at the size of its config.
-
-    Raises:
-        DataError: there is a processor that cannot be read.
-    """
+    """The processor as a pipeline; a model without one is fed as ImageNet models are, at the size of its config."""
     try:
         with quiet_transformers():
             processor = AutoImageProcessor.from_pretrained(name, **where)
@@ -180,11 +162,7 @@ def prepare_image(
 
 
 def run_processor(processor: Foreign, picture: Pillow.Image, off: Mapping[str, bool]) -> Pixels:
-    """What the processor makes of a picture, three channels first; less what is switched off.
-
-    Raises:
-        DataError: it fails, or makes something else of it, such as rows of patches.
-    """
+    """What the processor makes of a picture, three channels first; less what is switched off."""
     with users_code(type(processor).__name__, DataError):
         batch = processor(images=picture, return_tensors="pt", **off)
     ready = torch.as_tensor(batch["pixel_values"][0]).float() if "pixel_values" in batch else torch.zeros(0)

@@ -36,12 +36,7 @@ def open_dataset(rest: str, options: Options) -> Source:
 
 
 def open_split(name: str, settings: dict[str, Setting], split: str) -> Dataset:
-    """One split, with picture and label under the names that the rest of classlens looks for.
-
-    Raises:
-        DataError: the data is out of reach, or is none.
-        NotFound: it has no such split or column.
-    """
+    """One split, with picture and label under the names that the rest of classlens looks for."""
     data = load(name, settings.get("config"))
     if not isinstance(data, dict):  # data without splits is one for training
         data = {str(data.split or "train"): data}

@@ -16,8 +16,8 @@ from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, res
 from torch import nn
 
 from classlens.adapters import Options
+from classlens.adapters.feeding import Feeding, grey_scores, read_feeding, takes_grey
 from classlens.adapters.hub import UNTRAINED, Setting, hub_answers, is_cached, out_of_reach, reachable, split_settings
-from classlens.adapters.test_transform import Feeding, grey_scores, read_feeding, takes_grey
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_checkpoint import FED_AS, load_checkpoint
 from classlens.dataset.state import Foreign
@@ -51,12 +51,7 @@ def open_model(rest: str, options: Options) -> Source:
 
 
 def build(name: str, settings: dict[str, Setting], options: Options, checkpoint: str | None) -> Classifier:
-    """The network with the weights at `checkpoint`, or with the published ones.
-
-    Raises:
-        DataError: the checkpoint does not fit, or the published weights are out of reach.
-        ConfigError: timm refuses a setting.
-    """
+    """The network with the weights at `checkpoint`, or with the published ones."""
     own = {key: value for key, value in settings.items() if key not in ("size", "pretrained")}
     pretrained = bool(settings.get("pretrained", True)) and checkpoint is None
     if pretrained and not name.startswith(LOCAL):
@@ -107,9 +102,6 @@ def feeding_of_weights(
     Many weights are better at larger pictures than they were trained with: `size` says which are fed, "train" or
     "test". `side` of its pictures, or height and width, is that of the setting `img_size`, which the weights' record
     ignores.
-
-    Raises:
-        DataError: the network has no head, and gives features instead of class scores.
     """
     if network.num_classes == 0:
         raise DataError(

@@ -12,8 +12,8 @@ import torch
 from torchvision import models
 
 from classlens.adapters import Options
+from classlens.adapters.feeding import read_feeding
 from classlens.adapters.hub import UNTRAINED, Setting, out_of_reach, reachable, split_settings
-from classlens.adapters.test_transform import read_feeding
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_checkpoint import FED_AS, load_checkpoint
 from classlens.dataset.state import Foreign
@@ -45,12 +45,7 @@ def open_model(rest: str, options: Options) -> Source:
 def build(
     name: str, weights: Foreign, settings: dict[str, Setting], options: Options, checkpoint: str | None
 ) -> Classifier:
-    """The network with the weights at `checkpoint`, or with the published ones; fed as the weights want it.
-
-    Raises:
-        DataError: the checkpoint does not fit, or the published weights are out of reach.
-        ConfigError: torchvision refuses a setting.
-    """
+    """The network with the weights at `checkpoint`, or with the published ones; fed as the weights want it."""
     chosen = weights if checkpoint is None else None
     if chosen is not None and not is_on_disk(chosen.url) and not reachable(chosen.url):
         raise out_of_reach(

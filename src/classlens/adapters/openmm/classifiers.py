@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from classlens.adapters.feeding import grey_scores, read_grey, takes_grey
 from classlens.adapters.openmm.parameter_groups import Parameter
 from classlens.adapters.openmm.published_names import imagenet_names
 from classlens.adapters.openmm.setup import Preprocessing, Setup, wrapped_datasets
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
 from classlens.adapters.openmm.upgrades import load_weights
-from classlens.adapters.test_transform import grey_scores, read_grey, takes_grey
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint

@@ -164,11 +164,7 @@ class UsersObjects:
 
 
 def source_of(thing: Thing, origin: str, options: Options) -> Source:
-    """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name.
-
-    Raises:
-        ConfigError: nothing in it is known, or it offers nothing by itself.
-    """
+    """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name."""
     if isinstance(thing, Source):
         return thing
     named = flatten(origin.rpartition(":")[2].rpartition(".")[2], thing)
@@ -254,11 +250,7 @@ def plan_of(things: UsersObjects) -> Plan | None:
 
 
 def open_dataset(things: UsersObjects, split: str) -> Dataset:
-    """One of the datasets, with the transform and the augmentation that stand beside it behind its own stages.
-
-    Raises:
-        NotFound: there is none for this split.
-    """
+    """One of the datasets, with the transform and the augmentation that stand beside it behind its own stages."""
     from classlens.adapters.python.mixing import read_batch_plan, unwrap_prefetching
     from classlens.adapters.python.python_data import extend_dataset, load_loader, open_data
 

@@ -75,11 +75,7 @@ def read_mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
 
 
 def collate_batch(loader: Thing, dataset: Dataset, indices: Sequence[int], seeds: Sequence[int], seed: int) -> Collated:
-    """The pictures and the shares of the classes in a batch, as the loader's collate function makes it.
-
-    Raises:
-        DataError: the function fails, or what it returns is not one picture for each sample.
-    """
+    """The pictures and the shares of the classes in a batch, as the loader's collate function makes it."""
     name = name_of(loader.collate_fn)
     samples = [play_sample(loader, dataset.stages, *draw) for draw in zip(indices, seeds, strict=True)]
     with seeded_globals(mixed(seed, indices[0])), users_code(name, DataError):

@@ -23,8 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from classlens.adapters.python.kinds import Thing
-from classlens.adapters.test_transform import (
+from classlens.adapters.feeding import (
     Entry,
     Feeding,
     as_colour,
@@ -35,6 +34,7 @@ from classlens.adapters.test_transform import (
     takes_grey,
     usual_feeding,
 )
+from classlens.adapters.python.kinds import Thing
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind
 from classlens.checkpoints.load_checkpoint import load_checkpoint
@@ -55,11 +55,7 @@ SIDE = 224
 def classifier_of(
     thing: Thing, name: str, checkpoint: str | None, *, transform: Thing, datasets: Mapping[str, Dataset], trust: bool
 ) -> Classifier:
-    """The user's record, or a record of the user's module, fed and named as what stands beside it says.
-
-    Raises:
-        DataError: the checkpoint does not fit, or the pipeline fails on a picture.
-    """
+    """The user's record, or a record of the user's module, fed and named as what stands beside it says."""
     module = thing.module if isinstance(thing, Classifier) else thing
     names = load_checkpoint(module, checkpoint, trust=trust) if checkpoint is not None else None
     grey = takes_grey(module)
@@ -71,7 +67,7 @@ def classifier_of(
         record = Classifier(
             name=name,
             module=module,
-            logits=partial(compute_scores, module, name, grey),
+            logits=partial(compute_scores, module, name, grey=grey),
             classes=classes_of(inner),
             output=kind_of(inner),
             **vars(fed or infer_feeding(inner, name, grey=grey)),
@@ -87,11 +83,7 @@ def unwrap_module(module: nn.Module) -> nn.Module:
 
 
 def find_feeding(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | None:
-    """The pipeline for validation or testing, or another one that draws nothing, on pictures as their dataset gives them.
-
-    Raises:
-        DataError: the pipeline fails on a picture.
-    """
+    """The pipeline for validation or testing, or another one that draws nothing, on pictures as their dataset gives them."""
     for split, dataset in datasets.items():
         if dataset.takes_transforms and dataset.stages:
             entry = make_entry(dataset)
@@ -116,7 +108,8 @@ def convert_like(example: Thing, image: Image) -> Thing:
     array, layout = array_of(example)
     grey = example.ndim == 2 or example.shape[2 if layout == "HWC" else 0] == 1
     pixels = np.array(as_grey(image))[..., None] if grey else image.pixels
-    pixels = pixels[..., 0] if example.ndim == 2 else pixels if layout == "HWC" else pixels.transpose(2, 0, 1)
+    pixels = pixels if layout == "HWC" else pixels.transpose(2, 0, 1)
+    pixels = pixels[..., 0] if example.ndim == 2 else pixels
     if array.dtype.kind == "f":
         pixels = pixels * array.dtype.type(1 / 255 if array.max() <= 2 else 1)
     pixels = np.ascontiguousarray(pixels)
@@ -204,11 +197,7 @@ class Ancestry(TorchFunctionMode):
         self.numbers = count()
 
     def __torch_function__(
-        self,
-        func: Callable[..., object],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> object:
         """What torch calls in place of each of its functions."""
         result = func(*args, **(kwargs or {}))
@@ -238,16 +227,9 @@ class Ancestry(TorchFunctionMode):
 
 
 def compute_scores(
-    module: nn.Module,
-    name: str,
-    grey: bool,  # noqa: FBT001 - bound by partial
-    batch: Float[Tensor, "batch 3 height width"],
+    module: nn.Module, name: str, batch: Float[Tensor, "batch 3 height width"], *, grey: bool
 ) -> Float[Tensor, "batch classes"]:
-    """The class scores in whatever the module returns: a row for each picture, a column for each class.
-
-    Raises:
-        ModelError: it does not take the batch, or nothing in what it returns is known for the class scores.
-    """
+    """The class scores in whatever the module returns: a row for each picture, a column for each class."""
     what = f"{name}, given a picture of {' x '.join(map(str, batch.shape[2:]))},"
     hint = "a test transform beside the network says how it is fed: (model, transform)"
     ancestry = Ancestry()
@@ -264,11 +246,7 @@ def compute_scores(
 def choose_scores(
     module: nn.Module, returned: Returned, tensors: Mapping[Path, Tensor], batch: int, ancestry: Ancestry
 ) -> Path:
-    """Where the class scores are.
-
-    Raises:
-        ModelError: there are none, or nothing says which of several they are.
-    """
+    """Where the class scores are."""
     for usual in ((), ("logits",), ("out",)):
         if usual in tensors:
             return usual

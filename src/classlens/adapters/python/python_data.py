@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from os import PathLike, fspath
 from types import SimpleNamespace
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from PIL import Image as Pillow
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.adapters.python.workers import add_repeat_remarks
+from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
 from classlens.dataset.rng import generator, mixed, seeded_globals
 from classlens.dataset.state import State, holds_picture, to_image
@@ -47,45 +48,9 @@ REMEMBERED = 4096
 PROBES = 5
 """How many samples are loaded to see what a dataset makes of its labels."""
 
-LOADERS: Mapping[str, tuple[str, Literal["fit", "test"]]] = {
-    "train": ("train_dataloader", "fit"),
-    "val": ("val_dataloader", "fit"),
-    "test": ("test_dataloader", "test"),
-}
-"""Split -> the hook of Lightning that gives its loader, and the stage that `setup` is called for before."""
-
-
-def load_loader(data_module: Thing, split: str) -> Thing:
-    """The loader of a split, after `setup`; nothing is downloaded, as `prepare_data` is not called.
-
-    Raises:
-        NotFound: the data module has no such split.
-        ConfigError: its code fails, or gives no single loader.
-    """
-    name = type(data_module).__name__
-    hook, stage = LOADERS[split]
-    with users_code(f"{name}.setup({stage!r})"):
-        data_module.setup(stage)
-    try:
-        with users_code(f"{name}.{hook}"):
-            loader = getattr(data_module, hook)()
-    except ConfigError as error:
-        if "must be implemented" not in str(error.__cause__):
-            raise
-        raise NotFound("split", split, [other for other in LOADERS if other != split], where=name) from error
-    if isinstance(loader, (list, tuple)) and len(loader) == 1:
-        (loader,) = loader
-    if not kinds.is_loader(loader):
-        raise ConfigError(f"{name}.{hook} gives a {type(loader).__name__}, not one DataLoader")
-    return loader
-
 
 def open_data(thing: Thing, split: str) -> Dataset:
-    """A Dataset or DataLoader of torch, or any object with samples by number, with its pipeline laid open.
-
-    Raises:
-        ConfigError: samples cannot be had by number.
-    """
+    """A Dataset or DataLoader of torch, or any object with samples by number, with its pipeline laid open."""
     dataset, selection = unwrap_subsets(thing)
     name = type(dataset).__name__
     if kinds.ITERABLE in kinds.classes_of(dataset) or not hasattr(dataset, "__getitem__"):
@@ -110,6 +75,25 @@ def open_data(thing: Thing, split: str) -> Dataset:
     )
 
 
+def load_loader(data_module: Thing, split: str) -> Thing:
+    """Lightning's loader of a split, after `setup`; nothing is downloaded, as `prepare_data` is not called."""
+    name, hook, stage = type(data_module).__name__, f"{split}_dataloader", "test" if split == "test" else "fit"
+    with users_code(f"{name}.setup({stage!r})"):
+        data_module.setup(stage)
+    try:
+        with users_code(f"{name}.{hook}"):
+            loader = getattr(data_module, hook)()
+    except ConfigError as error:
+        if "must be implemented" not in str(error.__cause__):
+            raise
+        raise NotFound("split", split, SPLITS.keys() - {split}, where=name) from error
+    if isinstance(loader, (list, tuple)) and len(loader) == 1:
+        (loader,) = loader
+    if not kinds.is_loader(loader):
+        raise ConfigError(f"{name}.{hook} gives a {type(loader).__name__}, not one DataLoader")
+    return loader
+
+
 def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int] | None]:
     """The dataset of a loader inside all subsets, and the indices that these select; None where there are none."""
     dataset = thing.dataset if kinds.is_loader(thing) else thing
@@ -122,11 +106,7 @@ def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int] | None]:
 
 
 def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
-    """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's.
-
-    Raises:
-        ConfigError: its own stages pass on something that other frameworks do not take.
-    """
+    """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's."""
     if not transforms:
         return dataset
     if not dataset.takes_transforms:
@@ -205,11 +185,7 @@ def replace_pipeline(dataset: Thing, pipeline: DatasetPipeline, answer: Callable
 
 
 def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
-    """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself.
-
-    Raises:
-        DataError: the dataset cannot read it.
-    """
+    """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself."""
     where = path_of(raw, index) or f"sample {index} of {type(raw).__name__}"
     try:
         with seeded_globals(index) if repeatable else nullcontext(), users_code(where, DataError):
@@ -220,11 +196,7 @@ def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
 
 
 def play_sample(loader: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, State]:
-    """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded.
-
-    Raises:
-        DataError: the dataset cannot give it.
-    """
+    """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded."""
     dataset, selection = unwrap_subsets(loader)
     pipeline = find_pipeline(dataset)
     states: list[State] = []

@@ -28,9 +28,6 @@ def schedule_of_optimizers(
 
     `interval` is what the training loop calls `scheduler.step()` after, "step" or "epoch", where a scheduler does not
     say it itself, and `frequency` after how many of these; by default it is what the scheduler is made for.
-
-    Raises:
-        ConfigError: `interval` is something else, or schedulers are of an unknown kind or undo what others do.
     """
     from classlens.adapters.torch_schedule import scheduled_together, unscheduled
 
@@ -65,11 +62,7 @@ def configuration_of(scheduler: Thing) -> Mapping[str, Thing]:
 
 
 def schedule_of_module(module: Thing) -> Schedule:
-    """The schedule that Lightning's `configure_optimizers` asks for, with notes where its habit may not be what is meant.
-
-    Raises:
-        ConfigError: it needs a trainer, fails, or returns what Lightning does not take.
-    """
+    """The schedule that Lightning's `configure_optimizers` asks for, with notes where its habit may not be what is meant."""
     name = f"{type(module).__name__}.configure_optimizers"
     optimizers, schedulers = call_configure_optimizers(module, name)
     automatic = getattr(module, "automatic_optimization", True)
@@ -159,11 +152,7 @@ def find_functions(key: str, thing: Thing) -> Mapping[str, Function]:
 
 
 def schedule_of_functions(functions: Mapping[str, Function], interval: str | None) -> Schedule:
-    """The schedule of the functions; where they give several values, each is that of one group.
-
-    Raises:
-        ConfigError: a function fails at the start of the run, gives no numbers, or more of them than another does.
-    """
+    """The schedule of the functions; where they give several values, each is that of one group."""
     first = {name: call_function(name, function, 0) for name, function in functions.items()}
     count = max(map(len, first.values()))
     if {len(values) for values in first.values()} - {1, count}:

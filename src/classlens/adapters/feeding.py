@@ -77,9 +77,6 @@ def feed_through(stages: Sequence[Stage], entry: Entry, *, grey: bool = False) -
 
     The encoding and the size are what comes out for a picture of noise: pictures carry their own numbers. Where a grey
     network would get colours, its pictures are read as grey in the first place, as its dataset must have done.
-
-    Raises:
-        DataError: a stage fails, or several pictures come out.
     """
     state = run_stages(stages, entry(noise_image()))
     shape = numbers_of(picture_in(state.value)).shape
@@ -124,9 +121,6 @@ def run_stages(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, 
     """A picture sent through every stage, with chance that is the same every time.
 
     Of a `whole` picture those stages are left out that change its size.
-
-    Raises:
-        DataError: a stage fails, or it changes the size and the numbers of a whole picture at once.
     """
     state, chance = State(value), np.random.default_rng(seed)
     with seeded_globals(seed):
