@@ -133,7 +133,7 @@ KINDS: Mapping[str, Callable[[Thing], bool]] = {
 """What an object is: the first kind whose test it passes."""
 
 TAKEN = (
-    "a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
+    "it should be a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
     "a function of the position under 'lr', an address, a classlens record, or a tuple or dict of these"
 )
 
@@ -167,8 +167,7 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name."""
     if isinstance(thing, Source):
         return thing
-    named = flatten(origin.rpartition(":")[2].rpartition(".")[2], thing)
-    things = sort_objects(((key, member) for key, member in named if member is not None), origin, options)
+    things = sort_objects(flatten(origin.rpartition(":")[2].rpartition(".")[2], thing), origin, options)
     of_kind = things.of_kind
     schedules = things.functions or of_kind["schedule"] or of_kind["optimizer"] or of_kind["scheduler"]
     has_schedule = schedules or any(map(kinds.is_lightning, of_kind["classifier"])) or things.source("schedule")
@@ -187,7 +186,7 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     if of_kind["transform"] or of_kind["augmentation"] or of_kind["mixing"]:
         hint = 'give the pictures, too: data = ("folder:PATH", transform)'
         raise ConfigError(f"{origin} is a transform without pictures", hint=hint)
-    raise ConfigError(f"{origin} is nothing to look at", hint=f"it should be {TAKEN}")
+    raise ConfigError(f"{origin} is nothing to look at", hint=TAKEN)
 
 
 def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
@@ -200,7 +199,7 @@ def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
     pipeline = isinstance(thing, list) and thing and all(map(is_step, thing))
     if isinstance(thing, (list, tuple)) and not pipeline:
         return [pair for value in thing for pair in flatten(key, value)]
-    return [(key, thing)]
+    return [] if thing is None else [(key, thing)]
 
 
 def is_step(thing: Thing) -> bool:
@@ -231,7 +230,7 @@ def sort_objects(named: Iterable[tuple[str, Thing]], origin: str, options: Optio
             things.of_kind[kind].append(thing)
         else:
             what = f"an object of type {type(thing).__name__}"
-            raise ConfigError(f"{origin}: {what} is nothing to look at", hint=f"it should be {TAKEN}")
+            raise ConfigError(f"{origin}: {what} is nothing to look at", hint=TAKEN)
     return things
 
 
@@ -277,18 +276,15 @@ def open_dataset(things: UsersObjects, split: str) -> Dataset:
 def open_schedule(things: UsersObjects) -> Schedule:
     """The user's schedule, or the rules read off functions, or off the optimizers and their schedulers."""
     schedule: Schedule | None = things.one("schedule")
-    optimizers, schedulers, interval = (
-        things.of_kind["optimizer"],
-        things.of_kind["scheduler"],
-        things.words.get("interval"),
-    )
+    of_kind, interval = things.of_kind, things.words.get("interval")
     if schedule is not None:
         return schedule
     if things.functions:
         return schedule_of_functions(things.functions, interval)
-    if optimizers or schedulers:
-        return schedule_of_optimizers(optimizers, schedulers, interval, frequency=things.words.get("frequency", 1))
-    if any(map(kinds.is_lightning, things.of_kind["classifier"])):
+    if of_kind["optimizer"] or of_kind["scheduler"]:
+        frequency = things.words.get("frequency", 1)
+        return schedule_of_optimizers(of_kind["optimizer"], of_kind["scheduler"], interval, frequency=frequency)
+    if any(map(kinds.is_lightning, of_kind["classifier"])):
         return schedule_of_module(things.one("classifier"))
     beside: Schedule = things.source("schedule").schedule()
     return beside

@@ -6,7 +6,7 @@ draw for the batch. A collate function that nobody knows is run on whole batches
 the samples drawn as their traces are, and what it returns is taken apart again, a picture and its labels for each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from classlens.dataset.rng import mixed, seeded_globals
 from classlens.dataset.state import State, holds_picture, numbers_of, picture_in, to_image
 from classlens.errors import DataError
 from classlens.image import Triple
-from classlens.pipelines.encodings import encoding_after
+from classlens.pipelines.encodings import encoding_after, triple
 from classlens.pipelines.listen import name_of
 from classlens.user_code import users_code
 
@@ -110,7 +110,9 @@ def take_sample(batch: Thing, place: int, count: int) -> Thing:
 
 def read_shares(sample: Thing) -> list[tuple[Thing, float]]:
     """The share of every class in a sample: a row of shares, or two labels with the share of the first, or labels."""
-    leaves = list(find_leaves(sample))
+    from torch.utils._pytree import tree_leaves
+
+    leaves = [leaf for leaf in tree_leaves(sample) if leaf is not None and not holds_picture(leaf)]
     for leaf in leaves:
         if getattr(leaf, "ndim", 0) == 1 and numbers_of(leaf).dtype.kind == "f" and len(leaf) > 1:
             row = [(label, share) for label, share in enumerate(numbers_of(leaf).tolist()) if share > LEAST]
@@ -120,14 +122,6 @@ def read_shares(sample: Thing) -> list[tuple[Thing, float]]:
     if len(labels) == 2 and len(fractions) == 1 and 0 < fractions[0] < 1:
         return [(labels[0], fractions[0]), (labels[1], 1 - fractions[0])]
     return [(label, 1.0) for label in dict.fromkeys(labels)]
-
-
-def find_leaves(sample: Thing) -> Iterator[Thing]:
-    if isinstance(sample, (Mapping, list, tuple)):
-        for part in sample.values() if isinstance(sample, Mapping) else sample:
-            yield from find_leaves(part)
-    elif not holds_picture(sample) and sample is not None:
-        yield sample
 
 
 @dataclass(frozen=True)
@@ -152,10 +146,7 @@ def unwrap_prefetching(loader: Thing) -> tuple[Thing, list[Thing]]:
     """The loader inside timm's, and the transforms that the outer one runs; any other as it is."""
     if PREFETCHING not in classes_of(loader):
         return loader, []
-    mean, std = (
-        tuple(round(float(value) / 255, 6) for value in values.flatten()) for values in (loader.mean, loader.std)
-    )
-    stages: list[Thing] = [Normalize(mean, std)]  # type: ignore[arg-type]
+    stages: list[Thing] = [Normalize(triple(loader.mean / 255), triple(loader.std / 255))]
     if loader.random_erasing is not None:
         erasing = copy(loader.random_erasing)
         erasing.device = "cpu"

@@ -46,7 +46,7 @@ REMEMBERED = 4096
 """How many labels are kept that had to be learnt by loading the sample."""
 
 PROBES = 5
-"""How many samples are loaded to see what a dataset makes of its labels."""
+"""How many samples, at least, are loaded to see what a dataset makes of its labels."""
 
 
 def open_data(thing: Thing, split: str) -> Dataset:
@@ -54,10 +54,7 @@ def open_data(thing: Thing, split: str) -> Dataset:
     dataset, selection = unwrap_subsets(thing)
     name = type(dataset).__name__
     if kinds.ITERABLE in kinds.classes_of(dataset) or not hasattr(dataset, "__getitem__"):
-        raise ConfigError(
-            f"{name} has no samples by number",
-            hint="a sample must be reachable by its index to be drawn again: give a map-style dataset",
-        )
+        raise ConfigError(f"{name} has no samples by number", hint="give a map-style dataset: samples are drawn again")
     indices = range(len(dataset)) if selection is None else selection
     pipeline = find_pipeline(dataset)
     raw = dataset if pipeline is None else replace_pipeline(dataset, pipeline, stop_at_pipeline)
@@ -137,11 +134,7 @@ class DatasetPipeline:
 
 
 class PipelineReached(BaseException):
-    """The pipeline was reached, and this is what it was given. Not an Exception: datasets may retry those."""
-
-    def __init__(self, value: Thing) -> None:
-        super().__init__()
-        self.value = value
+    """Its argument is what the pipeline was given. Not an Exception: datasets may retry those."""
 
 
 def stop_at_pipeline(value: Thing) -> NoReturn:
@@ -191,7 +184,7 @@ def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
         with seeded_globals(index) if repeatable else nullcontext(), users_code(where, DataError):
             value = raw[index]
     except PipelineReached as reached:
-        value = reached.value
+        (value,) = reached.args
     return loaded(value)
 
 
@@ -222,13 +215,11 @@ def sample_reader(dataset: Thing, indices: Sequence[int], *, joint: bool) -> Cal
     frameworks do, after `target_transform`; of others, and of what a `joint` pipeline makes of labels, some are loaded
     to see. Rows of zeros and ones mark classes by their places only if all rows are such.
     """
-    classes = class_names(dataset)
+    classes, column = class_names(dataset), cache(lambda: list_labels(dataset))
     known = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
     if hasattr(dataset, "select_columns"):
         known = dataset.format["type"] != "custom"
-    last = len(indices) - 1
-    probes = [indices[place] for place in sorted({last * part // (PROBES - 1) for part in range(PROBES)}) if last >= 0]
-    column = cache(lambda: list_labels(dataset))
+    probes = indices[:: max(1, len(indices) // PROBES)]
 
     @cache
     def is_passed_on() -> bool:
@@ -360,22 +351,20 @@ def labels_by_key(value: Mapping[str, Thing], classes: Sequence[str] | None, *, 
 
 def labels_of_heads(parts: Iterable[tuple[str, Thing]]) -> tuple[Label, ...]:
     """Labels of several heads, each marked by the name of its head; those of a single one as they are."""
-    labels = {name: found for name, part in parts if (found := as_labels(part))}
-    if len(labels) == 1:
-        return next(iter(labels.values()))
+    heads = {name: labels for name, part in parts if (labels := as_labels(part))}
+    if len(heads) == 1:
+        return next(iter(heads.values()))
+    pairs = ((name, label) for name, labels in heads.items() for label in labels)
     return tuple(
-        label if isinstance(label, str) and name.startswith("head ") else f"{name}: {label}"
-        for name, found in labels.items()
-        for label in found
+        label if isinstance(label, str) and name.startswith("head ") else f"{name}: {label}" for name, label in pairs
     )
 
 
 def is_row(value: Thing) -> bool:
     """Whether a value is a row of zeros and ones, at least two of them."""
     row = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(row, (list, tuple)) or len(row) < 2:
-        return False
-    return all(isinstance(part, (int, float)) and part in (0, 1) for part in row)
+    is_list = isinstance(row, (list, tuple)) and len(row) > 1
+    return is_list and all(isinstance(part, (int, float)) and part in (0, 1) for part in row)
 
 
 def class_names(dataset: Thing) -> tuple[str, ...] | None:
@@ -388,10 +377,8 @@ def class_names(dataset: Thing) -> tuple[str, ...] | None:
         if isinstance(numbers, Mapping) and numbers:
             return tuple(sorted(numbers, key=lambda name: int(numbers[name])))
     features = getattr(dataset, "features", None)
-    if isinstance(features, Mapping):
-        for key in KEYS:
-            feature = features.get(key)
-            names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
-            if names:
-                return tuple(names)
+    for feature in map(features.get, KEYS) if isinstance(features, Mapping) else ():
+        names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+        if names:
+            return tuple(names)
     return None
