@@ -88,10 +88,8 @@ def feed_through(stages: Sequence[Stage], entry: Entry, *, grey: bool = False) -
             entry = as_grey_colours
             state = run_stages(stages, entry(noise_image()))
     if (views := len(list(arrays_of(state.value)))) > 1:
-        raise DataError(
-            f"the test pipeline makes {views} views of a picture, and a map is that of one",
-            hint="leave out the transform that takes several crops",
-        )
+        hint = "leave out the transform that takes several crops"
+        raise DataError(f"the test pipeline makes {views} views of a picture, and a map is that of one", hint=hint)
     white = state.encoding.white if array_of(picture_in(state.value))[0].dtype.kind == "f" else 255.0
     encoding = replace(state.encoding, layout="CHW", white=white)
     prepare, whole = (partial(prepare_image, stages, entry, whole=whole) for whole in (False, True))
@@ -129,10 +127,8 @@ def run_stages(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, 
             if not whole or size_of(after) == size_of(state):
                 state = after
             elif encoding_of(after) != encoding_of(state):
-                raise DataError(
-                    f"{stage.name} resizes and encodes in one step, so no picture can be fed whole",
-                    hint="leave out --whole, or split the transform into one that resizes and one that encodes",
-                )
+                hint = "leave out --whole, or split the transform into one that resizes and one that encodes"
+                raise DataError(f"{stage.name} resizes and encodes in one step: no picture can be fed whole", hint=hint)
     return state
 
 
@@ -166,11 +162,7 @@ def resize_and_crop(size: tuple[int, int], finish: Callable[[Image], Image], ima
 
 
 def takes_grey(module: nn.Module, channels: object = None, where: str = "") -> bool:
-    """Whether a network takes grey pictures; `channels` are those that its settings name.
-
-    Raises:
-        DataError: they name something else than pictures have.
-    """
+    """Whether a network takes grey pictures; `channels` are those that its settings name."""
     if isinstance(channels, int) and channels not in (1, 3):
         raise DataError(f"{where} takes {channels} channels: pictures have three, or one where they are grey")
     first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)

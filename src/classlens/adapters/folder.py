@@ -19,11 +19,7 @@ from classlens.source import Source
 
 
 def open_folder(path: str, options: Options) -> Source:
-    """Offer the pictures at `path`; a folder with `train` and `val` in it has these splits, others have one.
-
-    Raises:
-        DataError: there is nothing at `path`.
-    """
+    """Offer the pictures at `path`; a folder with `train` and `val` in it has these splits, others have one."""
     if not (is_remote(path) or Path(path).exists() or archives_at(path) or Path(split_archive(path)[0]).exists()):
         raise DataError(f"{path}: no such folder, list or archive")
     return Source(origin=f"folder:{path}", open_dataset=partial(open_split, path))
@@ -45,9 +41,8 @@ def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
     if Path(path).suffix in SUFFIXES:
         return list_tables([path]), note_no_splits(path, split)
     if Path(path).is_file():
-        raise DataError(
-            f"{path}: neither a folder nor a list, an archive or a table", hint="give the folder it lies in"
-        )
+        hint = "give the folder it lies in"
+        raise DataError(f"{path}: neither a folder nor a list, an archive or a table", hint=hint)
     inside = {entry.name: entry.path for entry in entries_of(path) if entry.is_dir()}
     splits = {name: is_deep(one) for name, one in inside.items() if name in SPLIT_OF}
     if splits and not any(splits.values()):  # they may be classes, if there are others with pictures beside them

@@ -42,12 +42,7 @@ SIZING = ("do_resize", "do_center_crop", "do_pad")
 
 
 def open_model(rest: str, options: Options) -> Source:
-    """Offer the classifier only.
-
-    Raises:
-        DataError: the name is neither a folder with a model nor a name on the Hub.
-        NotFound: there is no such setting.
-    """
+    """Offer the classifier only."""
     name, settings = split_settings(rest, ("pretrained", "revision"))
     folder = Path(name).expanduser()
     if folder.is_dir():

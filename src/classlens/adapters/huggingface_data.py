@@ -4,8 +4,6 @@ Samples are shown as they are stored; `?image=` and `?label=` name the columns w
 `?config=` one of several configurations.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.state import Foreign
 from classlens.errors import DataError, NotFound, first_line
+from classlens.pipelines.listen import attribute
 from classlens.sharing import ALONE
 from classlens.source import Source
 
@@ -26,11 +25,7 @@ HINT = "give a folder that save_to_disk wrote: hfds:FOLDER"
 
 
 def open_dataset(rest: str, options: Options) -> Source:
-    """Offer the data only.
-
-    Raises:
-        NotFound: there is no such setting.
-    """
+    """Offer the data only."""
     name, settings = split_settings(rest, ("image", "label", "config"))
     return Source(f"hfds:{rest}", open_dataset=partial(open_split, name, settings))
 
@@ -61,25 +56,12 @@ def load(name: str, config: str | None) -> Foreign:
         if name.count("/") > 1 or name.startswith((".", "~", "/")):
             raise DataError(f"no such folder: {name}", hint=HINT)
         cache = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
-        online = hub_answers()
-        if not cache.is_dir() and not online:
+        if hub_answers():
+            return datasets.load_dataset(name, config)
+        if not cache.is_dir():
             raise out_of_reach(f"the samples of hfds:{name}", HINT)
-        with nullcontext() if online else offline():
+        # What the variable HF_HUB_OFFLINE does: the cache is used, and no request is tried.
+        with ALONE, attribute(datasets.config, "HF_HUB_OFFLINE", True), attribute(constants, "HF_HUB_OFFLINE", True):
             return datasets.load_dataset(name, config)
     except (OSError, ValueError) as error:
         raise DataError(f"hfds:{name} cannot be opened: {first_line(error)}") from error
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """What the variable HF_HUB_OFFLINE does, for the time of one `with`: the cache is used, and no request is tried."""
-    places = (datasets.config, constants)
-    with ALONE:
-        before = [place.HF_HUB_OFFLINE for place in places]
-        try:
-            for place in places:
-                place.HF_HUB_OFFLINE = True
-            yield
-        finally:
-            for place, value in zip(places, before, strict=True):
-                place.HF_HUB_OFFLINE = value

@@ -31,13 +31,7 @@ FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors"
 
 
 def open_model(rest: str, options: Options) -> Source:
-    """Offer the classifier only; timm's names carry no data and no schedule.
-
-    Raises:
-        NotFound: timm has no model, or no size, of that name.
-        DataError: the folder holds no model.
-        ConfigError: the settings behind the name cannot be read.
-    """
+    """Offer the classifier only; timm's names carry no data and no schedule."""
     name, settings = split_settings(rest)
     folder = name.removeprefix(LOCAL)
     if folder != name and not Path(folder, "config.json").is_file():
@@ -100,14 +94,11 @@ def feeding_of_weights(
     """The test pipeline that belongs to the weights of a network built by timm.
 
     Many weights are better at larger pictures than they were trained with: `size` says which are fed, "train" or
-    "test". `side` of its pictures, or height and width, is that of the setting `img_size`, which the weights' record
-    ignores.
+    "test". `side` is the setting `img_size`, a number or height and width, which the weights' record ignores.
     """
     if network.num_classes == 0:
-        raise DataError(
-            f"{name} has no head that tells classes apart: it gives features",
-            hint="give weights that were trained to, or a checkpoint with ?num_classes=N",
-        )
+        hint = "give weights that were trained to, or a checkpoint with ?num_classes=N"
+        raise DataError(f"{name} has no head that tells classes apart: it gives features", hint=hint)
     side = (side, side) if isinstance(side, int) else side
     shape = None if side is None else (3, *side)
     train, test = (

@@ -22,12 +22,7 @@ from classlens.source import Source
 
 
 def open_model(rest: str, options: Options) -> Source:
-    """Offer the classifier only; torchvision's names carry no data and no schedule.
-
-    Raises:
-        NotFound: torchvision has no classifier, or no weights, of that name.
-        ConfigError: the settings behind the name cannot be read.
-    """
+    """Offer the classifier only; torchvision's names carry no data and no schedule."""
     address, settings = split_settings(rest)
     name, _, weights = address.partition(":")
     if name not in (known := models.list_models(module=models)):

@@ -50,12 +50,6 @@ def open_target(rest: str, options: Options) -> Source:
 
     A function or class is called without arguments first. A function of a name that stands for a value (`lr`,
     `momentum`) and takes the position in the run is handed on as it is.
-
-    Raises:
-        ConfigError: the address is incomplete, there is no such file or module, the function needs arguments, or the
-            user's code fails.
-        NotFound: the module has no such name.
-        MissingDependency: the module needs a package that is not installed.
     """
     place, _, name = rest.rpartition(":")
     if not place or not name:
@@ -122,7 +116,7 @@ KINDS: Mapping[str, Callable[[Thing], bool]] = {
     "mixing": kinds.is_mixing,
     "clock": lambda thing: isinstance(thing, Clock),
     "schedule": lambda thing: isinstance(thing, Schedule),
-    "classifier": lambda thing: CLASSIFIER in kinds.classes_of(thing) or kinds.is_module(thing),
+    "classifier": lambda thing: CLASSIFIER in kinds.bases_of(thing) or kinds.is_module(thing),
     "augmentation": kinds.is_augmentation,
     "optimizer": kinds.is_optimizer,
     "scheduler": lambda thing: is_configuration(thing) or kinds.is_scheduler(thing),
@@ -131,6 +125,8 @@ KINDS: Mapping[str, Callable[[Thing], bool]] = {
     "transform": lambda thing: kinds.is_transform(thing) or callable(thing) or isinstance(thing, list),
 }
 """What an object is: the first kind whose test it passes."""
+
+STEPS = {"transform", "augmentation", "mixing"}
 
 TAKEN = (
     "it should be a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
@@ -196,16 +192,14 @@ def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
     """
     if isinstance(thing, Mapping) and not is_configuration(thing):
         return [pair for name, value in thing.items() if name != "monitor" for pair in flatten(str(name), value)]
-    pipeline = isinstance(thing, list) and thing and all(map(is_step, thing))
-    if isinstance(thing, (list, tuple)) and not pipeline:
-        return [pair for value in thing for pair in flatten(key, value)]
-    return [] if thing is None else [(key, thing)]
+    if not isinstance(thing, (list, tuple)):
+        return [] if thing is None else [(key, thing)]
+    is_pipeline = isinstance(thing, list) and all(type(one) is not list and kind_of(one) in STEPS for one in thing)
+    return [(key, thing)] if thing and is_pipeline else [pair for value in thing for pair in flatten(key, value)]
 
 
-def is_step(thing: Thing) -> bool:
-    """A transform of any framework, or something callable that could be one."""
-    other = inspect.isclass(thing) or kinds.is_module(thing) or kinds.is_dataset(thing)
-    return kinds.is_transform(thing) or (callable(thing) and not other)
+def kind_of(thing: Thing) -> str | None:
+    return next((kind for kind, belongs in KINDS.items() if belongs(thing)), None)
 
 
 def sort_objects(named: Iterable[tuple[str, Thing]], origin: str, options: Options) -> UsersObjects:
@@ -217,7 +211,7 @@ def sort_objects(named: Iterable[tuple[str, Thing]], origin: str, options: Optio
             continue
         if isinstance(thing, (str, PathLike)):
             thing = open_source(fspath(thing), options=options)
-        kind = next((kind for kind, belongs in KINDS.items() if belongs(thing)), None)
+        kind = kind_of(thing)
         functions = {} if kind == "source" else find_functions(key, thing)
         if functions:
             things.functions.update(functions)

@@ -14,7 +14,7 @@ from importlib import import_module
 
 import numpy as np
 
-from classlens.adapters.python.kinds import MIXINGS, PREFETCHING, TIMM_MIXUP, Thing, classes_of, is_mixing
+from classlens.adapters.python.kinds import MIXINGS, PREFETCHING, TIMM_MIXUP, Thing, bases_of, is_mixing
 from classlens.adapters.python.python_data import as_labels, play_sample
 from classlens.dataset.dataset import BatchPlan, Collated, Dataset, Mixing
 from classlens.dataset.rng import mixed, seeded_globals
@@ -54,7 +54,7 @@ def read_batch_plan(loader: Thing, mixing: Thing, dataset: Dataset | None) -> Ba
 
 def read_mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
     """The ways of mixing, each with the probability that a batch is mixed like that; `share` is that of the object."""
-    name = next(iter(classes_of(thing) & MIXINGS.keys()), "")
+    name = next(iter(bases_of(thing) & MIXINGS.keys()), "")
     kind: Thing = MIXINGS.get(name)
     if name == TIMM_MIXUP:  # one object stands for both: CutMix with `switch_prob` where both are on
         cut = thing.switch_prob if thing.mixup_alpha > 0 and thing.cutmix_alpha > 0 else float(thing.cutmix_alpha > 0)
@@ -144,7 +144,7 @@ class Normalize:
 
 def unwrap_prefetching(loader: Thing) -> tuple[Thing, list[Thing]]:
     """The loader inside timm's, and the transforms that the outer one runs; any other as it is."""
-    if PREFETCHING not in classes_of(loader):
+    if PREFETCHING not in bases_of(loader):
         return loader, []
     stages: list[Thing] = [Normalize(triple(loader.mean / 255), triple(loader.std / 255))]
     if loader.random_erasing is not None:

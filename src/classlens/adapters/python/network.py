@@ -41,15 +41,10 @@ from classlens.checkpoints.load_checkpoint import load_checkpoint
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.state import array_of, picture_in, put_in_place
 from classlens.errors import ClasslensError, ModelError
-from classlens.image import Encoding, Image
+from classlens.image import Image
 from classlens.user_code import users_code
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-TESTED = ("val", "test")
-"""The splits whose pipeline is also how the network is fed; that of another may draw, as it does for training."""
-
-SIDE = 224
-"""The side of the picture that a network is fed where nothing says otherwise."""
 
 
 def classifier_of(
@@ -87,7 +82,8 @@ def find_feeding(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | No
     for split, dataset in datasets.items():
         if dataset.takes_transforms and dataset.stages:
             entry = make_entry(dataset)
-            if split in TESTED or not is_random(dataset.stages, entry):
+            # That of another split may draw, as it does for training.
+            if split in ("val", "test") or not is_random(dataset.stages, entry):
                 return feed_through(dataset.stages, entry, grey=grey)
     return None
 
@@ -117,18 +113,14 @@ def convert_like(example: Thing, image: Image) -> Thing:
 
 
 def infer_feeding(module: nn.Module, name: str, *, grey: bool) -> Feeding:
-    """What a network says about its own pictures: timm's `pretrained_cfg`, else the usual."""
-    said = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
-    if said is not None and "timm" in sys.modules and type(module).__module__.startswith("timm."):
+    """What a network says about its own pictures: timm's `pretrained_cfg`, the size in a config, else the usual."""
+    if hasattr(module, "pretrained_cfg") and "timm" in sys.modules and type(module).__module__.startswith("timm."):
         from classlens.adapters.timm import feeding_of_weights
 
         return feeding_of_weights(module, name)
-    if isinstance(said, dict) and {"input_size", "mean", "std"} <= said.keys():
-        encoding = Encoding("RGB", "CHW", 1.0, tuple(said["mean"]), tuple(said["std"]))
-        return replace(usual_feeding(said["input_size"][-2:], name, grey=grey), encoding=encoding, notes=())
     side = getattr(getattr(module, "config", None), "image_size", None)
     reason = f"neither a test transform nor a dataset under 'val' stands beside {name}"
-    return usual_feeding(side if isinstance(side, int) else SIDE, reason, grey=grey)
+    return usual_feeding(side if isinstance(side, int) else 224, reason, grey=grey)
 
 
 def classes_of(module: nn.Module) -> tuple[str, ...] | None:
@@ -171,14 +163,8 @@ def kind_of(network: nn.Module) -> Kind | None:
     return "sigmoid" if names.isdisjoint(SOFTMAX_LOSSES) else "softmax"
 
 
-Returned: TypeAlias = Any
-"""What the forward method of a network gives back."""
-
 Path: TypeAlias = tuple[str | int, ...]
-"""The keys and places that lead to a tensor inside of it."""
-
-COUNTS = ("num_classes", "n_classes", "num_labels")
-WRAP = "wrap it in a module that returns a tensor of batch x classes"
+"""The keys and places that lead to a tensor in what a network returns."""
 
 CHOSEN: WeakKeyDictionary[nn.Module, Path] = WeakKeyDictionary()
 """Which of several tensors were taken in the first pass of a network."""
@@ -244,7 +230,7 @@ def compute_scores(
 
 
 def choose_scores(
-    module: nn.Module, returned: Returned, tensors: Mapping[Path, Tensor], batch: int, ancestry: Ancestry
+    module: nn.Module, returned: Thing, tensors: Mapping[Path, Tensor], batch: int, ancestry: Ancestry
 ) -> Path:
     """Where the class scores are."""
     for usual in ((), ("logits",), ("out",)):
@@ -253,7 +239,7 @@ def choose_scores(
     rows = {path: to_rows(tensor, batch) for path, tensor in tensors.items() if tensor.is_floating_point()}
     fitting = {path: one for path, one in rows.items() if one.ndim == 2 and len(one) == batch}
     holders = (module, getattr(module, "config", None))
-    counts = {getattr(holder, name, None) for holder in holders for name in COUNTS}
+    counts = {getattr(holder, name, None) for holder in holders for name in ("num_classes", "n_classes", "num_labels")}
     counts.add(len(classes_of(unwrap_module(module)) or ()))
     left = [path for path, one in fitting.items() if one.shape[1] in counts] or list(fitting)
     named = [path for path in left if any("logit" in str(step).casefold() for step in path)]
@@ -267,16 +253,15 @@ def choose_scores(
         " ".join([*(str(step) for step in path if isinstance(step, str)), " x ".join(map(str, tensor.shape)) or "one number"])
         for path, tensor in tensors.items()
     ]  # fmt: skip
-    raise ModelError(
-        f"{type(module).__name__} returns a {type(returned).__name__}{' of ' if shapes else ''}{' and '.join(shapes)}, "
-        + ("and nothing says which are the class scores" if left else "not class scores"),
-        hint=f"{WRAP}, or give it num_classes" if left else WRAP,
-    )
+    what = f"{type(returned).__name__}{' of ' if shapes else ''}{' and '.join(shapes)}"
+    why = "and nothing says which are the class scores" if left else "not class scores"
+    hint = "wrap it in a module that returns a tensor of batch x classes" + (", or give it num_classes" if left else "")
+    raise ModelError(f"{type(module).__name__} returns a {what}, {why}", hint=hint)
 
 
-def find_tensors(returned: Returned, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
+def find_tensors(returned: Thing, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
     """Every tensor in dicts, tuples, lists and dataclasses, and what is called `logits` in anything else."""
-    inside: Iterable[tuple[Any, Returned]] = ()
+    inside: Iterable[tuple[Any, Thing]] = ()
     if isinstance(returned, Tensor):
         yield path, returned
     elif isinstance(returned, Mapping):

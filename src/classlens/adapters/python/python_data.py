@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from os import PathLike, fspath
 from types import SimpleNamespace
 from typing import NoReturn
@@ -45,26 +45,26 @@ LONGEST = 60
 REMEMBERED = 4096
 """How many labels are kept that had to be learnt by loading the sample."""
 
+JOINT = ("transforms",)
+"""Where torchvision keeps a transform that takes picture and label together."""
+
 PROBES = 5
 """How many samples, at least, are loaded to see what a dataset makes of its labels."""
 
 
 def open_data(thing: Thing, split: str) -> Dataset:
     """A Dataset or DataLoader of torch, or any object with samples by number, with its pipeline laid open."""
-    dataset, selection = unwrap_subsets(thing)
-    name = type(dataset).__name__
-    if kinds.ITERABLE in kinds.classes_of(dataset) or not hasattr(dataset, "__getitem__"):
-        raise ConfigError(f"{name} has no samples by number", hint="give a map-style dataset: samples are drawn again")
-    indices = range(len(dataset)) if selection is None else selection
-    pipeline = find_pipeline(dataset)
-    raw = dataset if pipeline is None else replace_pipeline(dataset, pipeline, stop_at_pipeline)
+    dataset, indices = unwrap_subsets(thing)
+    attributes, name = find_pipeline(dataset), type(dataset).__name__
+    raw = replace_pipeline(dataset, attributes, stop_at_pipeline)
+    transform = vars(dataset)[attributes[0]] if attributes else None
     return Dataset(
         name=f"{name} {split}",
         length=len(indices),
-        load=lambda index: load_sample(raw, indices[index], repeatable=pipeline is None),
-        stages=() if pipeline is None else lay_open(pipeline.transform, joint=pipeline.joint),
+        load=lambda index: load_sample(raw, indices[index], repeatable=not attributes),
+        stages=lay_open(transform, joint=attributes == JOINT),
         to_image=to_image,
-        sample=sample_reader(dataset, indices, joint=pipeline is not None and pipeline.joint),
+        sample=sample_reader(dataset, indices, joint=attributes == JOINT),
         classes=class_names(dataset),
         loader=name,
         remarks=add_repeat_remarks(remarks, thing),
@@ -91,14 +91,18 @@ def load_loader(data_module: Thing, split: str) -> Thing:
     return loader
 
 
-def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int] | None]:
-    """The dataset of a loader inside all subsets, and the indices that these select; None where there are none."""
-    dataset = thing.dataset if kinds.is_loader(thing) else thing
-    indices: Sequence[int] | None = None
-    while "torch.utils.data.dataset.Subset" in kinds.classes_of(dataset):
-        inner = [int(index) for index in dataset.indices]
-        indices = inner if indices is None else [inner[index] for index in indices]
+def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int]]:
+    """The dataset of a loader inside all subsets, and the numbers of the samples that these select."""
+    dataset, selections = thing.dataset if kinds.is_loader(thing) else thing, []
+    while "torch.utils.data.dataset.Subset" in kinds.bases_of(dataset):
+        selections.append(dataset.indices)
         dataset = dataset.dataset
+    if "torch.utils.data.dataset.IterableDataset" in kinds.bases_of(dataset) or not hasattr(dataset, "__getitem__"):
+        hint = "a sample must be reachable by its index to be drawn again: give a map-style dataset"
+        raise ConfigError(f"{type(dataset).__name__} has no samples by number", hint=hint)
+    indices: Sequence[int] = range(len(dataset))
+    for selection in reversed(selections):
+        indices = [indices[int(place)] for place in selection]
     return dataset, indices
 
 
@@ -108,10 +112,8 @@ def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
         return dataset
     if not dataset.takes_transforms:
         if dataset.stages:
-            raise ConfigError(
-                f"{dataset.name} has a pipeline of its own: a transform cannot be put behind it",
-                hint="put it in front of pictures that have none, such as folder:PATH",
-            )
+            hint = "put it in front of pictures that have none, such as folder:PATH"
+            raise ConfigError(f"{dataset.name} has a pipeline: a transform cannot be put behind it", hint=hint)
         original = dataset
 
         def load(index: int) -> State:
@@ -122,15 +124,6 @@ def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
     stages = (*dataset.stages, *lay_open(list(transforms)))
     standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
     return replace(dataset, stages=stages, remarks=add_repeat_remarks(dataset.remarks, standing))
-
-
-@dataclass(frozen=True, eq=False)
-class DatasetPipeline:
-    """A dataset's transform, the attributes it stands under, and whether it takes picture and label together."""
-
-    transform: Thing
-    attributes: tuple[str, ...]
-    joint: bool = False
 
 
 class PipelineReached(BaseException):
@@ -157,23 +150,22 @@ class StandIn:
         return iter([self])
 
 
-def find_pipeline(dataset: Thing) -> DatasetPipeline | None:
-    """The transform that the dataset applies to its pictures: under its usual name, or the only one there is."""
+def find_pipeline(dataset: Thing) -> tuple[str, ...]:
+    """The attributes with the transform that the dataset applies to its pictures: the usual, or the only one there is."""
     own: Mapping[str, Thing] = getattr(dataset, "__dict__", {})
-    both = own.get("transforms")
-    if both is not None and type(both).__name__ != "StandardTransform":
-        return DatasetPipeline(both, ("transforms",), joint=True)
+    if own.get("transforms") is not None and type(own["transforms"]).__name__ != "StandardTransform":
+        return JOINT
     if own.get("transform") is not None:
-        return DatasetPipeline(own["transform"], tuple(name for name in ("transform", "transforms") if name in own))
-    names = [name for name, value in own.items() if kinds.is_transform(value)]
-    return DatasetPipeline(own[names[0]], (names[0],)) if len(names) == 1 else None
+        return tuple(name for name in ("transform", "transforms") if name in own)
+    names = tuple(name for name, value in own.items() if kinds.is_transform(value))
+    return names if len(names) == 1 else ()
 
 
-def replace_pipeline(dataset: Thing, pipeline: DatasetPipeline, answer: Callable[[Thing], Thing]) -> Thing:
+def replace_pipeline(dataset: Thing, attributes: Sequence[str], answer: Callable[[Thing], Thing]) -> Thing:
     """A shallow copy of the dataset with something else where its pipeline stood."""
-    other = copy(dataset)
-    for name in pipeline.attributes:
-        other.__dict__[name] = StandIn(pipeline.joint, answer)
+    other = copy(dataset) if attributes else dataset
+    for name in attributes:
+        vars(other)[name] = StandIn(attributes == JOINT, answer)
     return other
 
 
@@ -190,8 +182,8 @@ def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
 
 def play_sample(loader: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, State]:
     """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded."""
-    dataset, selection = unwrap_subsets(loader)
-    pipeline = find_pipeline(dataset)
+    dataset, indices = unwrap_subsets(loader)
+    attributes, place = find_pipeline(dataset), indices[index]
     states: list[State] = []
 
     def play(value: Thing) -> Thing:
@@ -201,9 +193,8 @@ def play_sample(loader: Thing, stages: Sequence[Stage], index: int, seed: int) -
         states.append(state)
         return state.value
 
-    source = dataset if pipeline is None else replace_pipeline(dataset, pipeline, play)
-    place = index if selection is None else selection[index]
-    with seeded_globals(place if pipeline is None else mixed(seed, index)), users_code(f"sample {index}", DataError):
+    source = replace_pipeline(dataset, attributes, play)
+    with seeded_globals(mixed(seed, index) if attributes else place), users_code(f"sample {index}", DataError):
         item = source[place]
     return item, states[-1] if states else loaded(item)
 
@@ -215,31 +206,28 @@ def sample_reader(dataset: Thing, indices: Sequence[int], *, joint: bool) -> Cal
     frameworks do, after `target_transform`; of others, and of what a `joint` pipeline makes of labels, some are loaded
     to see. Rows of zeros and ones mark classes by their places only if all rows are such.
     """
-    classes, column = class_names(dataset), cache(lambda: list_labels(dataset))
+    classes, probes = class_names(dataset), indices[:: max(1, len(indices) // PROBES)]
     known = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
     if hasattr(dataset, "select_columns"):
         known = dataset.format["type"] != "custom"
-    probes = indices[:: max(1, len(indices) // PROBES)]
 
     @cache
-    def is_passed_on() -> bool:
-        if known and not joint:
-            return True
-        pairs = ((read_listed_label(dataset, column, index), load_label(dataset, index)) for index in probes[::2])
-        return all(label is None or as_labels(listed) == as_labels(label) for listed, label in pairs)
+    def reader() -> Callable[[int], Thing]:
+        load, column = partial(load_label, dataset), list_labels(dataset)
+        if column is None:
+            return load
+        look_up = partial(look_up_label, dataset, column)
+        pairs = ((look_up(index), load(index)) for index in (() if known and not joint else probes[::2]))
+        return look_up if all(label is None or as_labels(one) == as_labels(label) for one, label in pairs) else load
 
     @cache
     def is_hot() -> bool:
-        return all(is_row(read_label(index)) for index in probes)
-
-    def read_label(index: int) -> Thing:
-        label = read_listed_label(dataset, column, index)
-        return label if label is not None and is_passed_on() else load_label(dataset, index)
+        return all(is_row(reader()(index)) for index in probes)
 
     @lru_cache(REMEMBERED)
     def read_sample(number: int) -> Sample:
         index = indices[number]
-        label = read_label(index)
+        label = reader()(index)
         return Sample(path_of(dataset, index), as_labels(label, classes, hot=is_row(label) and is_hot()))
 
     return read_sample
@@ -254,37 +242,21 @@ def load_label(dataset: Thing, index: int) -> Thing:
         return None  # whoever looks at the sample gets to know what is wrong with it
 
 
-def read_listed_label(dataset: Thing, column: Callable[[], Thing], index: int) -> Thing:
-    """The label that the dataset lists, after its `target_transform`; None where it lists none."""
-    label, change = None, getattr(dataset, "target_transform", None)
-    if len(entry := find_entry(dataset, index)) > 1:
-        label = entry[1]
-    elif column() is not None:
-        label = column()[index]
-        label = label.item() if getattr(label, "ndim", 1) == 0 else label
-    if label is None or not callable(change):
+def look_up_label(dataset: Thing, column: Thing, index: int) -> Thing:
+    """A label that the dataset lists, after its `target_transform`."""
+    label, change = column[index], getattr(dataset, "target_transform", None)
+    label = label.item() if getattr(label, "ndim", 1) == 0 else label
+    if not callable(change):
         return label
     with seeded_globals(0), users_code("target_transform", DataError):
         return change(label)
 
 
-def path_of(dataset: Thing, index: int) -> str | None:
-    first, *_ = (*find_entry(dataset, index), None)
-    return fspath(first) if isinstance(first, (str, PathLike)) else None
-
-
-def find_entry(dataset: Thing, index: int) -> Sequence[Thing]:
-    """The entry of a sample in `samples`, file and label as a rule; empty where the dataset has no such list."""
-    for holder in (dataset, getattr(dataset, "reader", None)):
-        samples = getattr(holder, "samples", None)
-        entry: Thing = samples[index] if isinstance(samples, Sequence) and len(samples) > index else ()
-        if isinstance(entry, (tuple, list)):
-            return entry
-    return ()
-
-
 def list_labels(dataset: Thing) -> Thing:
     """The labels that a dataset keeps of all samples, read at once: one by one, each takes Hugging Face milliseconds."""
+    entries = find_entries(dataset)
+    if entries and len(entries[0]) > 1:
+        return [entry[1] for entry in entries]
     if hasattr(dataset, "select_columns"):
         masks = {name for name, feature in dataset.features.items() if type(feature).__name__ == "Image"}
         name = next((name for name in KEYS if name in dataset.column_names and name not in masks), None)
@@ -295,6 +267,21 @@ def list_labels(dataset: Thing) -> Thing:
         if is_list and len(values) == len(dataset):  # else it lists something else, such as the names of the classes
             return getattr(values, "iloc", values)
     return None
+
+
+def find_entries(dataset: Thing) -> Sequence[Thing]:
+    """What `samples` lists, file and label as a rule; empty where the dataset has no such list."""
+    for holder in (dataset, getattr(dataset, "reader", None)):
+        samples = getattr(holder, "samples", None)
+        if isinstance(samples, Sequence) and samples and isinstance(samples[0], (tuple, list)):
+            return samples if len(samples) >= len(dataset) else ()
+    return ()
+
+
+def path_of(dataset: Thing, index: int) -> str | None:
+    entries = find_entries(dataset)
+    first = entries[index][0] if entries else None
+    return fspath(first) if isinstance(first, (str, PathLike)) else None
 
 
 def find_label(item: Thing) -> Thing:

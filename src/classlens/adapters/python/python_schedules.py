@@ -26,8 +26,7 @@ def schedule_of_optimizers(
 ) -> Schedule:
     """The schedule of all optimizers, each with the schedulers that are made for it; several have groups of their own.
 
-    `interval` is what the training loop calls `scheduler.step()` after, "step" or "epoch", where a scheduler does not
-    say it itself, and `frequency` after how many of these; by default it is what the scheduler is made for.
+    Where a scheduler does not say it itself, `interval` and `frequency` are what it is stepped after, and how often.
     """
     from classlens.adapters.torch_schedule import scheduled_together, unscheduled
 
@@ -71,16 +70,13 @@ def schedule_of_module(module: Thing) -> Schedule:
         scheduler: Thing = settings.get("scheduler")
         kind = type(scheduler).__name__
         if not is_scheduler(scheduler):
-            raise ConfigError(
-                f"{name} gives a {kind} where Lightning takes one scheduler",
-                hint="several are [optimizer], [scheduler, scheduler]",
-            )
+            hint = "several are [optimizer], [scheduler, scheduler]"
+            raise ConfigError(f"{name} gives a {kind} where Lightning takes one scheduler", hint=hint)
         if all(scheduler.optimizer is not optimizer for optimizer in optimizers):
             raise ConfigError(f"{name}: {kind} is made for an optimizer that is not returned")
         if automatic and kind == "ReduceLROnPlateau" and not settings.get("monitor"):
-            raise ConfigError(
-                f"{name}: {kind} needs a metric to look at", hint='say "monitor": "val_loss" beside the scheduler'
-            )
+            hint = 'say "monitor": "val_loss" beside the scheduler'
+            raise ConfigError(f"{name}: {kind} needs a metric to look at", hint=hint)
         if automatic and made_for(scheduler) == "step" and settings.get("interval", "epoch") == "epoch":
             notes.append(f'{kind} is made for steps, and Lightning steps it once an epoch: say "interval": "step"')
     if schedulers and not automatic:
@@ -104,10 +100,8 @@ def call_configure_optimizers(module: Thing, name: str) -> tuple[list[Thing], li
         cause = error.__cause__
         if cause is None or "trainer" not in str(cause).casefold():
             raise
-        raise ConfigError(
-            f"{name} cannot be called outside training: {summary(cause)}",
-            hint="let py: point at a function that returns (optimizer, scheduler)",
-        ) from error
+        hint = "let py: point at a function that returns (optimizer, scheduler)"
+        raise ConfigError(f"{name} cannot be called outside training: {summary(cause)}", hint=hint) from error
     rows = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     optimizers, schedulers = rows, []
     if len(rows) == 2 and isinstance(rows[0], (list, tuple)):
@@ -123,10 +117,8 @@ def call_configure_optimizers(module: Thing, name: str) -> tuple[list[Thing], li
         if isinstance(returned, (list, tuple, Mapping)):
             inside = returned.values() if isinstance(returned, Mapping) else returned
             what += f" of {', '.join(type(one).__name__ for one in inside) or 'nothing'}"
-        raise ConfigError(
-            f"{name} returns a {what}, and Lightning takes no such thing",
-            hint='return {"optimizer": optimizer, "lr_scheduler": scheduler}, or [optimizer], [scheduler, ...]',
-        )
+        hint = 'return {"optimizer": optimizer, "lr_scheduler": scheduler}, or [optimizer], [scheduler, ...]'
+        raise ConfigError(f"{name} returns a {what}, and Lightning takes no such thing", hint=hint)
     return optimizers, [configuration_of(one) for one in schedulers if one is not None]
 
 
