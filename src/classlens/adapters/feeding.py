@@ -26,7 +26,7 @@ IMAGENET = Encoding("RGB", "CHW", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.2
 """What nearly every classifier is trained with, where nothing says otherwise."""
 
 PROBE = 640
-"""Side of the picture that is sent through a test pipeline to see what it makes of one."""
+"""Side of the picture of noise that is sent through a test pipeline to see what it makes of one."""
 
 DICE = 8
 """How often a pipeline is run to see whether it draws."""
@@ -63,7 +63,6 @@ def read_grey(image: Image) -> Image:
 
 
 def noise_image() -> Image:
-    """The picture that is sent through a test pipeline."""
     return Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8))
 
 
@@ -133,7 +132,6 @@ def run_stages(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, 
 
 
 def size_of(state: State) -> tuple[int, int]:
-    """Height and width of the picture."""
     array, layout = array_of(picture_in(state.value))
     height, width = array.shape[1:] if layout == "CHW" else array.shape[:2]
     return height, width

@@ -13,15 +13,13 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image as Pillow
-from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 from transformers.utils import logging
 
 from classlens.adapters import Options
 from classlens.adapters.feeding import Feeding, as_colour, as_grey, noise_image, read_feeding, takes_grey, usual_feeding
 from classlens.adapters.hub import UNTRAINED, Setting, hub_answers, is_cached, out_of_reach, split_settings
-from classlens.adapters.python.network import classes_of, kind_of
-from classlens.arrays import Float
+from classlens.adapters.python.network import classes_of, compute_scores, kind_of
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_checkpoint import list_names, load_checkpoint
 from classlens.dataset.decode import Pixels
@@ -73,10 +71,8 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise DataError(f"transformers cannot open it as an image classifier: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
-        raise DataError(
-            f"hf:{name} has no weights for {list_names(missing)}, so they are random",
-            hint="a base model has no head that tells classes apart: give a model that was trained to, or a checkpoint",
-        )
+        hint = "a base model has no head that tells classes apart: give a model that was trained to, or a checkpoint"
+        raise DataError(f"hf:{name} has no weights for {list_names(missing)}, so they are random", hint=hint)
     if network.main_input_name != "pixel_values":
         raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
     if config.problem_type == "regression":
@@ -86,7 +82,7 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     return Classifier(
         name=f"hf:{name}",
         module=network.eval(),
-        logits=partial(compute_logits, network, grey=grey),
+        logits=partial(compute_scores, network, f"hf:{name}", grey=grey),
         classes=own or classes_of(network),
         output=kind_of(network),
         **vars(read_processor(name, config, where, grey=grey)),
@@ -106,15 +102,6 @@ def quiet_transformers() -> Iterator[None]:
             logging.set_verbosity(level)
             if shown:
                 logging.enable_progress_bar()
-
-
-def compute_logits(
-    network: nn.Module, batch: Float[Tensor, "batch 3 height width"], *, grey: bool
-) -> Float[Tensor, "batch classes"]:
-    """Raw class scores out of the model's named output."""
-    output: Foreign = network(pixel_values=batch.mean(dim=1, keepdim=True) if grey else batch)
-    scores: Tensor = output.logits if "logits" in output else output[0]
-    return scores
 
 
 def read_processor(name: str, config: Foreign, where: Mapping[str, Foreign], *, grey: bool) -> Feeding:

@@ -59,10 +59,8 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
     classes = load_checkpoint(network, checkpoint, trust=options.trust_checkpoint) if checkpoint else None
     published = network.pretrained_cfg.get("num_classes")
     if pretrained and network.num_classes and published != network.num_classes:
-        raise DataError(
-            f"the head of timm:{name} is random: its weights tell {published} classes apart, not {network.num_classes}",
-            hint="leave out num_classes, or give the checkpoint of a network with that many",
-        )
+        hint = f"its weights tell {published} classes apart: leave out num_classes, or give a checkpoint"
+        raise DataError(f"the head of timm:{name} with {network.num_classes} classes is random", hint=hint)
     fed = feeding_of_weights(network, f"timm:{name}", settings.get("size"), own.get("img_size"))
     if checkpoint is not None:
         fed = replace(fed, notes=(f"{FED_AS} {network.pretrained_cfg.get('hf_hub_id') or name}", *fed.notes))

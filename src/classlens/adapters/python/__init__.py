@@ -118,9 +118,9 @@ KINDS: Mapping[str, Callable[[Thing], bool]] = {
     "schedule": lambda thing: isinstance(thing, Schedule),
     "classifier": lambda thing: CLASSIFIER in kinds.bases_of(thing) or kinds.is_module(thing),
     "augmentation": kinds.is_augmentation,
-    "optimizer": kinds.is_optimizer,
+    "optimizer": lambda thing: kinds.OPTIMIZER in kinds.bases_of(thing),
     "scheduler": lambda thing: is_configuration(thing) or kinds.is_scheduler(thing),
-    "data module": kinds.is_data_module,
+    "data module": lambda thing: callable(getattr(thing, "train_dataloader", None)) and not kinds.is_module(thing),
     "dataset": lambda thing: isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing),
     "transform": lambda thing: kinds.is_transform(thing) or callable(thing) or isinstance(thing, list),
 }

@@ -11,6 +11,7 @@ Thing: TypeAlias = Any
 
 MODULE = "torch.nn.modules.module.Module"
 PREFETCHING = "timm.data.loader.PrefetchLoader"
+OPTIMIZER = "torch.optim.optimizer.Optimizer"
 TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data", "kornia.augmentation")
 
 TIMM_MIXUP = "timm.data.mixup.Mixup"
@@ -68,10 +69,6 @@ def is_module(thing: Thing) -> bool:
     return MODULE in bases_of(thing) and not is_transform(thing)
 
 
-def is_optimizer(thing: Thing) -> bool:
-    return "torch.optim.optimizer.Optimizer" in bases_of(thing)
-
-
 def is_scheduler(thing: Thing) -> bool:
     return hasattr(thing, "optimizer") and callable(getattr(thing, "step", None)) and not is_module(thing)
 
@@ -86,10 +83,6 @@ def is_configuration(thing: Thing) -> bool:
 
 def is_lightning(thing: Thing) -> bool:
     return is_module(thing) and callable(getattr(thing, "configure_optimizers", None))
-
-
-def is_data_module(thing: Thing) -> bool:
-    return callable(getattr(thing, "train_dataloader", None)) and not is_module(thing)
 
 
 def is_loader(thing: Thing) -> bool:

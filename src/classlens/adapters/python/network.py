@@ -7,7 +7,7 @@ it does not, which is said in a note.
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import is_dataclass, replace
 from functools import partial
 from itertools import count
@@ -81,35 +81,31 @@ def find_feeding(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | No
     """The pipeline for validation or testing, or another one that draws nothing, on pictures as their dataset gives them."""
     for split, dataset in datasets.items():
         if dataset.takes_transforms and dataset.stages:
-            entry = make_entry(dataset)
+            entry: Entry = as_colour
+            with suppress(ClasslensError):  # its files need not be here
+                entry = partial(enter_like, dataset.load(0).value)
             # That of another split may draw, as it does for training.
             if split in ("val", "test") or not is_random(dataset.stages, entry):
                 return feed_through(dataset.stages, entry, grey=grey)
     return None
 
 
-def make_entry(dataset: Dataset) -> Entry:
-    """Puts a picture where the dataset's first sample has its own, in the same form: a pair, a dict, an array."""
-    try:
-        value = dataset.load(0).value
-    except ClasslensError:
-        return as_colour  # its files need not be here
-    return lambda image: put_in_place(value, picture_in(value), convert_like(picture_in(value), image))
-
-
-def convert_like(example: Thing, image: Image) -> Thing:
-    """A picture in the form of another one: Pillow's, an array or a tensor, grey or in colours."""
+def enter_like(sample: Thing, image: Image) -> Thing:
+    """A sample with another picture in the form of its own: Pillow's, an array or a tensor, grey or in colours."""
+    example = picture_in(sample)
     if isinstance(example, Pillow.Image):
-        return as_colour(image).convert(example.mode if example.mode in ("L", "RGBA") else "RGB")
+        mode = example.mode if example.mode in ("L", "RGBA") else "RGB"
+        return put_in_place(sample, example, as_colour(image).convert(mode))
     array, layout = array_of(example)
     grey = example.ndim == 2 or example.shape[2 if layout == "HWC" else 0] == 1
     pixels = np.array(as_grey(image))[..., None] if grey else image.pixels
     pixels = pixels if layout == "HWC" else pixels.transpose(2, 0, 1)
-    pixels = pixels[..., 0] if example.ndim == 2 else pixels
+    pixels = np.ascontiguousarray(pixels[..., 0] if example.ndim == 2 else pixels)
     if array.dtype.kind == "f":
         pixels = pixels * array.dtype.type(1 / 255 if array.max() <= 2 else 1)
-    pixels = np.ascontiguousarray(pixels)
-    return torch.from_numpy(pixels).to(example.dtype) if isinstance(example, Tensor) else pixels.astype(example.dtype)
+    is_tensor = isinstance(example, Tensor)
+    alike = torch.from_numpy(pixels).to(example.dtype) if is_tensor else pixels.astype(example.dtype)
+    return put_in_place(sample, example, alike)
 
 
 def infer_feeding(module: nn.Module, name: str, *, grey: bool) -> Feeding:

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from classlens.adapters.python.kinds import Thing, is_optimizer, is_scheduler
+from classlens.adapters.python.kinds import OPTIMIZER, Thing, bases_of, is_scheduler
 from classlens.adapters.stepping import Stepping, made_for, members_of
 from classlens.errors import ConfigError
 from classlens.schedule.chain import elementwise, sampled
@@ -112,7 +112,7 @@ def call_configure_optimizers(module: Thing, name: str) -> tuple[list[Thing], li
         schedulers = [row.get("lr_scheduler") for row in rows]
         if isinstance(returned, Mapping) and "monitor" in returned and is_scheduler(schedulers[0]):
             schedulers = [{"scheduler": schedulers[0], "monitor": returned["monitor"]}]
-    if not optimizers or not all(map(is_optimizer, optimizers)):
+    if not optimizers or not all(OPTIMIZER in bases_of(one) for one in optimizers):
         what = type(returned).__name__
         if isinstance(returned, (list, tuple, Mapping)):
             inside = returned.values() if isinstance(returned, Mapping) else returned
@@ -162,7 +162,6 @@ def schedule_of_functions(functions: Mapping[str, Function], interval: str | Non
 
 
 def sample_trajectory(name: str, function: Function, index: int, interval: str | None, clock: Clock) -> Trajectory:
-    """One value of a function over the run."""
     width = (clock.steps_per_epoch or clock.steps) if interval == "epoch" else 1
 
     def value(tick: int) -> float:

@@ -82,7 +82,6 @@ def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:
 
 
 def describe_repeat(holder: Thing, path: str, *, persistent: bool) -> str:
-    """What a user should know, with the line that mends it."""
     who = f"Albumentations {package().__version__}" if is_albumentations(holder) else path
     when = "every DataLoader worker" if persistent else "every worker and epoch of a DataLoader"
     cure = cure_of(holder).format(re.sub(r"^dataset(?=[.\[])", DATASET, path), "torch.initial_seed()")
