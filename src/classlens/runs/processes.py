@@ -123,7 +123,7 @@ def in_processes(
     with new_pool(workers) as pool, suppress(BrokenExecutor):
         for sample in samples:
             sent.append(sample)
-            flying.append(pool.submit(work, packed, job, *sample))
+            flying.append(pool.submit(work, packed, job, sample[0], sample[1]))
             if len(flying) == in_flight:
                 yield flying[0].result()
                 flying.popleft(), sent.popleft()
@@ -135,7 +135,8 @@ def in_processes(
 
 def describe_crash(packed: bytes, index: int, seed: int) -> SampleResult:
     """A sample that killed its process, named by another one: some datasets decode a picture to know its label."""
-    path, class_names = None, ()
+    path: str | None = None
+    class_names: tuple[str, ...] = ()
     with new_pool(1) as pool, suppress(BrokenExecutor):
         path, class_names = pool.submit(path_and_classes, packed, index).result()
     reason = f"{path or f'sample {index}'}: the process that decoded it died"
