@@ -9,7 +9,7 @@ from classlens.adapters.openmm.dataset_kinds import KINDS
 from classlens.adapters.openmm.datasets import SETTINGS, WRAPPERS
 from classlens.adapters.openmm.setup import read_setup
 from classlens.adapters.openmm.stages.build_stages import build_stages
-from classlens.adapters.openmm.stages.transform import arguments, named
+from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config import read_config
 from classlens.errors import ClasslensError, ConfigError
 

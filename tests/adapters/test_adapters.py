@@ -135,7 +135,7 @@ def test_an_address_names_the_one_extra_that_brings_all_that_it_needs(address, e
 
 
 def test_without_torch_a_model_asks_for_its_own_extra(monkeypatch, capsys):
-    monkeypatch.setattr("classlens.runs.map_request.find_spec", lambda name: None)
+    monkeypatch.setattr("classlens.runs.explain_files.find_spec", lambda name: None)
 
     assert main(["cam", str(ROOT / "demo" / "photos" / "chelsea.png"), "timm:resnet18"]) == 2
 

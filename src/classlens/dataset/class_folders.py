@@ -30,9 +30,6 @@ from classlens.errors import DataError
 SHARD_LABELS = (".cls", ".json")
 """Members of a WebDataset shard that carry the label of the picture of the same name."""
 
-LOOKED_AT = 200
-"""So many names are compared letter by letter, which takes a while."""
-
 
 @dataclass(frozen=True)
 class ClassFolders:
@@ -59,11 +56,7 @@ class ClassFolders:
 
 
 def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PICTURE_ENDINGS) -> ClassFolders:
-    """List the pictures below `root` on this disk; with `labelled`, every folder in it is a class.
-
-    Raises:
-        DataError: the folder does not exist, cannot be read, or holds no picture.
-    """
+    """List the pictures below `root` on this disk; with `labelled`, every folder in it is a class."""
     wanted = tuple(ending.lower() for ending in endings)
     try:
         with os.scandir(root) as entries:
@@ -142,10 +135,6 @@ def list_elsewhere(paths: Sequence[str], split: str | None = None, *, flat: bool
     """The pictures of an archive, of a folder in one, of several shards, or below an address.
 
     Labels are in members of shards, or else they are the folders; `flat` pictures have none.
-
-    Raises:
-        DataError: an archive is missing or damaged, an address does not answer, or there is no picture.
-        NotFound: the pictures lie in folders of other splits.
     """
     listed = [list_files(path) for path in paths]
     in_archive = is_archive(paths[0])
@@ -236,23 +225,18 @@ def note_timm_order(classes: Sequence[str], filled: Sequence[str]) -> tuple[str,
 def find_misnamed(folders: Mapping[int, str], names: Sequence[str]) -> Iterator[str]:
     """What looks like a slip in the names of classes, by the folder of each.
 
-    Names may be translations, so that only those count which are another folder's, and those which nearly agree.
+    Names may be translations, so that only those count which are another folder's, and a few that differ among many.
     """
     known = {letters_of(name) for name in names}
-    pairs = [(folder, names[number], number) for number, folder in folders.items() if 0 <= number < len(names)]
-    other = [pair for pair in pairs if letters_of(pair[0]) != letters_of(pair[1])]
-    moved = [pair for pair in other if letters_of(pair[0]) in known]
-    near = [(folder, name) for folder, name, _ in other if letters_of(folder) not in known][:LOOKED_AT]
+    pairs = [(number, folder, names[number]) for number, folder in folders.items() if 0 <= number < len(names)]
+    other = [(number, folder, name) for number, folder, name in pairs if letters_of(folder) != letters_of(name)]
+    moved = [
+        f"class {number} is the folder {folder!r}, but it is called {name!r}"
+        for number, folder, name in other
+        if letters_of(folder) in known
+    ]
     if moved:
-        slips = [
-            f"class {number} is the folder {folder!r}, but it is called {name!r}" for folder, name, number in moved
-        ]
-        yield f"class names in another order than the folders: {join_first(slips, 1)}"
-    if near and 2 * len(other) > len(pairs):
-        from difflib import SequenceMatcher  # needed for few datasets, and not light
-
-        likeness = (SequenceMatcher(None, *map(letters_of, pair)).ratio() for pair in near)
-        near = [pair for pair, ratio in zip(near, likeness, strict=True) if ratio > 0.75]
-    if near:
-        slips = [f"{name!r} for {folder!r}" for folder, name in near]
+        yield f"class names in another order than the folders: {join_first(moved, 1)}"
+    if len(moved) < len(other) <= len(pairs) / 2:
+        slips = [f"{name!r} for {folder!r}" for _, folder, name in other if letters_of(folder) not in known]
         yield f"class names that differ from their folders: {join_first(slips)}"

@@ -55,9 +55,6 @@ def split_among(folders: Mapping[str, bool], split: str, where: str) -> str | No
     """The folder of a split. `folders` are those with pictures, and say whether the pictures lie in folders once more.
 
     None if the folders are those of classes: one of them may be called train.
-
-    Raises:
-        NotFound: there are folders of other splits.
     """
     present = {SPLIT_OF[name]: name for name in reversed(SPLIT_OF) if name in folders}
     if not present or (not folders.keys() <= SPLIT_OF.keys() and not any(folders[name] for name in present.values())):
@@ -68,11 +65,7 @@ def split_among(folders: Mapping[str, bool], split: str, where: str) -> str | No
 
 
 def files_of_split(files: Sequence[str], split: str, where: str) -> Sequence[str]:
-    """The files whose names begin with a word for the split, or all if no name begins with a word for any.
-
-    Raises:
-        NotFound: there are files of other splits only.
-    """
+    """The files whose names begin with a word for the split, or all if no name begins with a word for any."""
     by_split: dict[str, list[str]] = {}
     for file in files:
         name = Path(file).name

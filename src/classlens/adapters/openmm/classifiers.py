@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from classlens.adapters.feeding import grey_scores, read_grey, takes_grey
 from classlens.adapters.openmm.parameter_groups import Parameter
 from classlens.adapters.openmm.setup import Setup, names_of
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
-from classlens.adapters.openmm.stages.transform import named
-from classlens.adapters.test_transform import grey_scores, read_grey, takes_grey
+from classlens.adapters.openmm.stages.rules import named
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint

@@ -29,7 +29,7 @@ from classlens.dataset.dataset import Sample
 from classlens.dataset.decode import Pixels
 from classlens.dataset.listing import Classes, Listing
 from classlens.dataset.state import BGR
-from classlens.dataset.storage import exists, is_archive, is_remote, join_path, read_bytes
+from classlens.dataset.storage import ADDRESS, exists, is_archive, join_path, read_bytes
 from classlens.errors import ConfigError, DataError, MissingDependency, suggestion
 from classlens.image import Encoding
 
@@ -58,7 +58,7 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
         return list_annotations(path, folder, classes or known, labelled=labelled)
     if not folder:
         raise ConfigError(f"{where}: one of data_root, data_prefix and ann_file must be given")
-    if is_archive(folder) or is_remote(folder):
+    if is_archive(folder) or ADDRESS in folder:
         listing = list_elsewhere([folder], flat=not labelled)
     elif Path(folder).exists():
         listing = scan_folder(folder, labelled=labelled, endings=settings.get("extensions") or ENDINGS).listing()

@@ -16,13 +16,13 @@ import numpy as np
 
 from classlens.adapters.openmm.dataset_kinds import KINDS
 from classlens.adapters.openmm.setup import Setup, Split, names_of
-from classlens.adapters.openmm.stages.build_stages import build_stages, is_native, loader_of, no_picture, not_packed
+from classlens.adapters.openmm.stages.build_stages import read_pipeline
 from classlens.adapters.openmm.stages.foreign import build_own
-from classlens.adapters.openmm.stages.transform import arguments, named
+from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config.settings import Settings
+from classlens.dataset.annotations import stated_classes
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
-from classlens.dataset.json_lists import stated_classes
-from classlens.dataset.listing import AS_STORED, Classes, Listing, Pipeline, combine, to_dataset
+from classlens.dataset.listing import AS_STORED, Classes, Listing, combine, to_dataset
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, suggestion
 
@@ -63,10 +63,7 @@ def open_split(
     if has_stages:
         entries = tuple(split.dataset.get("pipeline") or ())
         at = f"{name} pipeline" + (f" of {key}" if key else "")
-        stages = build_stages(entries, where=at, trusted=trusted, places=split.places(key))
-        own_types = {one for one in (str(named(stage)["type"]) for stage in entries) if not is_native(one)}
-        in_file, in_memory = (no_picture(entries, own_types, in_memory=in_memory) for in_memory in (False, True))
-        pipeline = Pipeline(loader_of(entries, at), stages, (in_file, in_memory), not_packed(entries, own_types))
+        pipeline = read_pipeline(entries, where=at, trusted=trusted, places=split.places(key))
     if kind in KINDS:
         listing = KINDS[kind](settings, class_names(settings, where) or classes, where)
         unknown = (one for one in arguments(settings) if one not in SETTINGS)
