@@ -17,8 +17,7 @@ from classlens.adapters.openmm.stages import colours, crops, formats, rules, sha
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
 from classlens.adapters.openmm.stages.formats import FOLDED, LOADER, PACKING
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.rules import REFUSALS, Rule, arguments, check_settings, listed, named, settings_of
-from classlens.adapters.openmm.stages.transform import NOTHING, PROBE, NativeStep, Transform, construct
+from classlens.adapters.openmm.stages.rules import NativeStep, Rule, Transform, construct, named
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.listing import Pipeline
@@ -43,7 +42,7 @@ STEPS: Mapping[str, type[NativeStep]] = {
     **dict.fromkeys(("PILToNumpy", "ToNumpy"), formats.ToArray),
 }
 RECORDS = {**STEPS, LOADER: LoadImageFromFile}
-SETTINGS = {**FOLDED, **{name: settings_of(kind) for name, kind in RECORDS.items()}}
+SETTINGS = {**FOLDED, **{name: rules.settings_of(kind) for name, kind in RECORDS.items()}}
 """The rules of the settings that each stage has, and which of them it must have."""
 
 POLICIES = {"RandAugment": rand_augment, "AutoAugment": auto_augment}
@@ -92,7 +91,7 @@ def build_stages(
             raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
         name = named(settings)["type"]
         if name in FOLDED:
-            check_settings(named(settings), *SETTINGS[name], stage)
+            rules.check_settings(named(settings), *SETTINGS[name], stage)
         elif name != LOADER or loaded:
             stages.append(build_stage(settings, stage, trusted))
         loaded = loaded or name == LOADER
@@ -111,10 +110,10 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
         return nested_stage(settings, where, trusted)
     if name == LOADER:
         reload = partial(load_anew, read_loader(settings, where))
-        return Stage(name, reload, arguments(settings), draws_globally=False)
+        return Stage(name, reload, rules.arguments(settings), draws_globally=False)
     step = transform(settings, where)
     if step is not None:
-        return Stage(name, step.run, arguments(settings), draws_globally=False)
+        return Stage(name, step.run, rules.arguments(settings), draws_globally=False)
     if trusted is not None:
         return own_stage(original, trusted, where)
     near = suggestion(name, NATIVE)
@@ -127,7 +126,7 @@ def transform(settings: Settings, where: str) -> NativeStep | None:
     """The native stage of that type, or None."""
     name = str(settings["type"])
     if name in STEPS:
-        return construct(STEPS[name], check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
+        return construct(STEPS[name], rules.check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
@@ -142,7 +141,7 @@ def member(settings: Settings, where: str) -> Transform:
 
 
 def read_loader(settings: Settings, where: str) -> LoadImageFromFile:
-    return construct(LoadImageFromFile, check_settings(settings, *SETTINGS[LOADER], where), f"{where}: {LOADER}")
+    return construct(LoadImageFromFile, rules.check_settings(settings, *SETTINGS[LOADER], where), f"{where}: {LOADER}")
 
 
 def load_anew(loader: LoadImageFromFile, state: State, random: np.random.Generator) -> Outcome:
@@ -159,7 +158,7 @@ def nested_stage(settings: Settings, where: str, trusted: Sequence[str] | None) 
     """One of `NESTED` as a stage; some have one pipeline, some a list of them, and each may be a single transform."""
     name = str(settings["type"])
     place, (known, apply) = f"{where}: {name}", NESTED[name]
-    values = check_settings(settings, known, [key for key in known if key != "prob"], where)
+    values = rules.check_settings(settings, known, [key for key in known if key != "prob"], where)
     several = known["transforms"] is PIPELINES
     pipelines = []
     for option in values["transforms"] if several else [values["transforms"]]:
@@ -203,7 +202,7 @@ def random_choice(values: Values, pipelines: Pipelines, state: State, random: np
 
 def multi_view(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
     """Several pictures of one sample: as many by each pipeline as `num_views` says."""
-    counts = zip(pipelines, listed(values["num_views"]), strict=True)
+    counts = zip(pipelines, rules.listed(values["num_views"]), strict=True)
     outcomes = [run(pipeline, state, random) for pipeline, count in counts for _ in range(count)]
     params = {f"view {number}": outcome.params for number, outcome in enumerate(outcomes, start=1)}
     return Outcome(replace(state, views=tuple(outcome.state for outcome in outcomes)), params)
@@ -215,7 +214,9 @@ WEIGHTS: Rule = (
     "are floats that add up to exactly 1 (write one of them as 1 minus the others)",
 )
 VIEWS: Rule = (
-    lambda value: all(isinstance(one, int) and one >= 0 for one in listed(value)) and sum(listed(value)) > 0,
+    lambda value: (
+        all(isinstance(one, int) and one >= 0 for one in rules.listed(value)) and sum(rules.listed(value)) > 0
+    ),
     "is a whole number for each pipeline, not all of them 0",
 )
 NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, State, np.random.Generator], Outcome]]] = {
@@ -243,11 +244,11 @@ def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Imag
         if kind is None or kind.sample_params is not Transform.sample_params:
             words = "a random stage" if kind or name in POLICIES else "no deterministic stage known here"
             raise ConfigError(f"{stage}: {name} is {words}")
-        values = check_settings(settings, *SETTINGS[name], stage)
+        values = rules.check_settings(settings, *SETTINGS[name], stage)
         try:
             steps.append(kind(**values))
-            steps[-1].apply(PROBE, NOTHING)
-        except REFUSALS as error:
+            steps[-1].apply(rules.PROBE, rules.NOTHING)
+        except rules.REFUSALS as error:
             raise ConfigError(f"{stage}: {name}: {first_line(error)}") from error
     return partial(prepare, steps)
 
@@ -259,7 +260,7 @@ def prepare(steps: Sequence[Transform], image: Image) -> Image:
     """A picture after the steps of a test pipeline."""
     pixels = np.ascontiguousarray(image.pixels[..., ::-1])
     for step in steps:
-        pixels = step.apply(pixels, NOTHING)
+        pixels = step.apply(pixels, rules.NOTHING)
     return Encoding("BGR").decode(pixels)
 
 

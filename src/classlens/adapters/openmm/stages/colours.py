@@ -15,8 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Amount
-from classlens.adapters.openmm.stages.transform import Params, Transform
+from classlens.adapters.openmm.stages.rules import Amount, Params, Transform
 from classlens.dataset.decode import Pixels
 
 LEVELS = np.arange(256, dtype=np.uint8)

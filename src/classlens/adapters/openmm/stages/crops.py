@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Span, pair
+from classlens.adapters.openmm.stages.rules import Params, Span, Transform, pair
 from classlens.adapters.openmm.stages.shapes_and_flips import CV2, Backend, Border, Interpolation, add_border, resize
-from classlens.adapters.openmm.stages.transform import Params, Transform
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State

@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import ANYTHING, Rule, Setting, is_number
-from classlens.adapters.openmm.stages.transform import NativeStep
+from classlens.adapters.openmm.stages.rules import ANYTHING, NativeStep, Rule, Setting, is_number
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State

@@ -14,8 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Rule, arguments, listed, pair
-from classlens.adapters.openmm.stages.transform import Params, Transform
+from classlens.adapters.openmm.stages.rules import Params, Rule, Transform, arguments, listed, pair
 from classlens.dataset.decode import Pixels
 from classlens.errors import DataError
 
