@@ -126,8 +126,15 @@ def watch(transform: Foreign, *inputs: Foreign) -> Outcome:
         params = {"applied": "yes", **params}
     same = output is inputs[0] or (len(inputs) > 1 and output is inputs)
     if same and (not numbers or bool((before == output).all())):
-        return Outcome(output, params, why_idle(None if params else probability(transform)))
+        return Outcome(output, params, IDLE if params else why_idle(transform))
     return Outcome(output, params or params_by_result(transform, before, output))
+
+
+def outcome_of(transform: Foreign, output: Foreign, ran: Sequence[tuple[str, Drawn]], *, single: bool) -> Outcome:
+    """The outcome of a `single` transform, or of a container in which several ran."""
+    if not ran:
+        return Outcome(output, note=why_idle(transform))
+    return Outcome(output, (ran[0][1] or params_by_chance(transform)) if single else numbered(ran))
 
 
 APPLY_FIRST, APPLY_SECOND = "_apply_op", "_apply_image_or_video_transform"
@@ -235,27 +242,29 @@ def probability(transform: Foreign) -> float | None:
     return None
 
 
-def why_idle(chance: float | None) -> str:
-    """Why a transform with this chance of acting did not act; None where chance had no say."""
+IDLE = "did nothing to this sample"
+
+
+def why_idle(transform: Foreign) -> str:
+    """Why a transform that drew nothing did not act."""
+    chance = probability(transform)
     if chance is None:
-        return "did nothing to this sample"
+        return IDLE
     return "disabled (p = 0)" if chance <= 0 else f"not drawn (p = {chance:g})"
 
 
-def params_by_chance(transform: Foreign, chance: float | None) -> dict[str, object]:
-    """What was drawn by a transform that acted with that chance, and in which nothing else is random."""
+def params_by_chance(transform: Foreign) -> Drawn:
+    """What was drawn by a transform that acted, and in which nothing else is random."""
+    chance, name = probability(transform), type(transform).__name__
     if chance is None or chance >= 1:
         return {}
-    name = type(transform).__name__
-    if "Flip" in name:
-        return {"flip": "vertical" if "Vertical" in name else "horizontal"}
-    return {"applied": "yes"}
+    return {"flip": "vertical" if "Vertical" in name else "horizontal"} if "Flip" in name else {"applied": "yes"}
 
 
-def params_by_result(transform: Foreign, before: Foreign, output: Foreign) -> dict[str, object]:
+def params_by_result(transform: Foreign, before: Foreign, output: Foreign) -> Drawn:
     """What a transform drew that does not tell: the box that was erased, or that it acted at all."""
     if "Erasing" not in type(transform).__name__ or not hasattr(before, "detach"):
-        return params_by_chance(transform, probability(transform))
+        return params_by_chance(transform)
     differs = np.asarray((before != output).any(0))
     rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
     return {"erase": (int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)}
@@ -267,16 +276,11 @@ ALONE = "mixes the pictures of a batch: there is one here"
 
 def watch_kornia(transform: Foreign, value: Foreign) -> Outcome:
     """Run an augmentation on the picture of a sample and read what it drew."""
-    name, chance = type(transform).__name__, probability(transform)
+    name = type(transform).__name__
     with attributes_kept(transform.modules()):  # kornia writes its records into them
         output = with_picture(value, lambda picture: transform(as_tensor(picture)))
-        ran = list(records(name, transform._params))
-        single = isinstance(transform._params, Mapping)
-    if name in MIXING:
-        return Outcome(output, note=ALONE)
-    if not ran:
-        return Outcome(output, note=why_idle(chance))
-    return Outcome(output, (ran[0][1] or params_by_chance(transform, chance)) if single else numbered(ran))
+        ran, single = list(records(name, transform._params)), isinstance(transform._params, Mapping)
+    return Outcome(output, note=ALONE) if name in MIXING else outcome_of(transform, output, ran, single=single)
 
 
 def as_tensor(picture: Foreign) -> Foreign:
@@ -316,18 +320,14 @@ def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.G
     """Run a transform or a nested composition, and report what every transform inside drew."""
     follow = follow_by_record if hasattr(package().Compose, "run_with_trace") else follow_by_params
     output, ran = follow(transform, sample_of(value), chance)
-    if not ran:
-        return Outcome(output, note=why_idle(probability(transform)))
-    if ran[0][0] is transform:
-        return Outcome(output, ran[0][1] or params_by_chance(transform, probability(transform)))
-    return Outcome(output, numbered((type(leaf).__name__, params) for leaf, params in ran))
+    return outcome_of(transform, output, ran, single=not is_composition(transform))
 
 
 BOX = ("left", "top", "width", "height", "erase")
 """The parameters of a box that was cut out or erased."""
 
-Followed: TypeAlias = tuple[Foreign, list[tuple[Foreign, Drawn]]]
-"""The sample after a call, and the transforms that acted on it, each with what it drew."""
+Followed: TypeAlias = tuple[Foreign, list[tuple[str, Drawn]]]
+"""The sample after a call, and the names of the transforms that acted on it, each with what it drew."""
 
 
 def follow_by_params(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
@@ -338,7 +338,8 @@ def follow_by_params(transform: Foreign, sample: dict[str, Foreign], chance: np.
         for leaf in leaves:
             leaf.params = {}
         output = transform(**sample)
-        return output, [(leaf, params_of("", usual_params(leaf.params))) for leaf in leaves if leaf.params]
+        ran = [leaf for leaf in leaves if leaf.params]
+        return output, [(type(leaf).__name__, params_of("", usual_params(leaf.params))) for leaf in ran]
 
 
 def follow_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
@@ -352,7 +353,7 @@ def follow_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.
                 leaf = wrapped
                 for place in record.node_path:
                     leaf = leaf.transforms[place]
-                ran.append((leaf, recorded_params(leaf, record.params)))
+                ran.append((type(leaf).__name__, recorded_params(leaf, record.params)))
         return result.data, ran
 
 
