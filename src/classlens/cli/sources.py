@@ -7,16 +7,14 @@ import argparse
 import json
 from dataclasses import asdict
 
-from classlens.cli.parsing import JSON
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", **JSON)
+    """Nothing but --json, which every command has."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the list."""
-    from classlens.adapters.source_list import catalogue
+    from classlens.adapters import catalogue
 
     entries = list(catalogue())
     if arguments.json:

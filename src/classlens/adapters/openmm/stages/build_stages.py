@@ -20,8 +20,7 @@ from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, opera
 from classlens.adapters.openmm.stages.rules import NativeStep, Rule, Transform, construct, named
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.dataset.listing import Pipeline
-from classlens.dataset.loading import LoadImageFromFile
+from classlens.dataset.listing import LoadImageFromFile, Pipeline
 from classlens.dataset.state import State
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, first_line, suggestion
