@@ -17,7 +17,7 @@ from classlens.adapters.openmm.stages import colours, crops, formats, rules, sha
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
 from classlens.adapters.openmm.stages.formats import FOLDED, LOADER, PACKING
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.rules import NativeStep, Rule, Transform, construct, named
+from classlens.adapters.openmm.stages.rules import NativeStep, Rule, Transform, construct, listed, named
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.listing import LoadImageFromFile, Pipeline
@@ -201,7 +201,7 @@ def random_choice(values: Values, pipelines: Pipelines, state: State, random: np
 
 def multi_view(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
     """Several pictures of one sample: as many by each pipeline as `num_views` says."""
-    counts = zip(pipelines, rules.listed(values["num_views"]), strict=True)
+    counts = zip(pipelines, listed(values["num_views"]), strict=True)
     outcomes = [run(pipeline, state, random) for pipeline, count in counts for _ in range(count)]
     params = {f"view {number}": outcome.params for number, outcome in enumerate(outcomes, start=1)}
     return Outcome(replace(state, views=tuple(outcome.state for outcome in outcomes)), params)
@@ -213,9 +213,7 @@ WEIGHTS: Rule = (
     "are floats that add up to exactly 1 (write one of them as 1 minus the others)",
 )
 VIEWS: Rule = (
-    lambda value: (
-        all(isinstance(one, int) and one >= 0 for one in rules.listed(value)) and sum(rules.listed(value)) > 0
-    ),
+    lambda value: all(isinstance(one, int) and one >= 0 for one in listed(value)) and sum(listed(value)) > 0,
     "is a whole number for each pipeline, not all of them 0",
 )
 NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, State, np.random.Generator], Outcome]]] = {

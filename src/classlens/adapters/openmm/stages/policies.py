@@ -29,8 +29,7 @@ WholeFill: TypeAlias = Annotated[
     (lambda value: rules.is_colour(value) and not isinstance(value, float), "is a whole number or three numbers"),
 ]
 Point: TypeAlias = Annotated[
-    tuple[float, float] | None,
-    (lambda value: value is None or (isinstance(value, tuple) and len(value) == 2), "is a tuple (x, y)"),
+    tuple[float, float] | None, (lambda value: isinstance(value, tuple) and len(value) == 2, "is a tuple (x, y)")
 ]
 
 

@@ -65,6 +65,11 @@ def or_none(rule: Rule) -> Rule:
     return lambda value: value is None or rule[0](value), rule[1]
 
 
+def tuple_or(kind: type, *lengths: int) -> Rule:
+    words = f"is a {kind.__name__} or a tuple of {' or '.join(map(str, lengths))}"
+    return lambda value: len(value) in lengths if isinstance(value, tuple) else isinstance(value, kind), words
+
+
 ANYTHING: Rule = (lambda value: True, "")
 SIDES: Rule = (lambda value: value is not True and min(pair(value)) > 0, "must be above 0")
 WHOLE_SIDES: Rule = (
@@ -100,9 +105,13 @@ def arguments(settings: Settings) -> dict[str, Any]:
 
 
 def settings_of(kind: Callable[..., Any]) -> tuple[dict[str, Rule], list[str]]:
-    """The settings of a record or of a function that changes `pixels`: the rule of each, and those without a default."""
+    """The settings of a record or of a function that changes `pixels`: the rule of each, and those without a default.
+
+    None is right where it is the default.
+    """
     known = {name: one for name, one in signature(kind).parameters.items() if name != "pixels"}
     rules = {name: getattr(one.annotation, "__metadata__", (ANYTHING,))[0] for name, one in known.items()}
+    rules |= {name: or_none(rules[name]) for name, one in known.items() if one.default is None}
     return rules, [name for name, one in known.items() if one.default is Parameter.empty]
 
 
