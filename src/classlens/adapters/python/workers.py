@@ -22,8 +22,8 @@ from classlens.adapters.python.kinds import Thing, is_loader
 from classlens.dataset.rng import seeded_globals
 from classlens.dataset.state import State, numbers_of, picture_in
 from classlens.errors import ClasslensError
-from classlens.pipelines.albumentations import is_albumentations, package, parts_of, sample_of
 from classlens.pipelines.encodings import names_of
+from classlens.pipelines.listen import is_albumentations, package, parts_of, sample_of
 from classlens.user_code import users_code
 
 Remarks: TypeAlias = Callable[[State], tuple[str, ...]]
