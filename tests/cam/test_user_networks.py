@@ -137,10 +137,10 @@ class Stacked(Mirrored):
 
 @pytest.mark.parametrize("kind", [Mirrored, Stacked])
 def test_a_network_that_looks_twice_is_refused_for_that(kind, picture):
-    with pytest.raises(ModelError, match="every layer of tuple looks at a picture 2 times or more") as caught:
+    with pytest.raises(ModelError, match="no layer of tuple can be read as a map") as caught:
         explain(opened(kind()), picture)
 
-    assert "mirrored" in caught.value.hint
+    assert "averages what it says of the picture and its mirror image" in caught.value.hint
 
 
 def test_a_fault_of_the_users_own_is_told_by_its_own_name(picture):

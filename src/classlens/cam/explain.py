@@ -184,11 +184,7 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
 def describe_classes(
     job: ExplainJob, objective: Objective, logits: Float[Tensor, "batch classes"]
 ) -> list[ExplainedClass]:
-    """The class of each picture with its score, its probability, and its name, or its number if it has none.
-
-    Raises:
-        ModelError: nothing but probabilities is there, so near to one that nothing is left of their gradients.
-    """
+    """The class of each picture with its score, its probability, and its name, or its number if it has none."""
     output = OUTPUTS[job.classifier]
     targets, scores = objective.target.tolist(), objective.score(logits).tolist()
     rivals = [None] * len(targets) if objective.against is None else objective.against.tolist()
@@ -217,9 +213,6 @@ def collect_evidence(
 
     `kind` is that of the score to be differentiated. All variants explain the class of the picture itself. Without a
     gradient, zeros stand for it.
-
-    Raises:
-        ModelError: the score does not depend on a layer, or not on any position that can be drawn.
     """
     slopes: Sequence[Tensor | None] = [None] * len(job.layers)
     by_gradients = any(method.needs == "gradients" for method in job.methods)

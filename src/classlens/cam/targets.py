@@ -57,12 +57,7 @@ def probabilities(logits: Float[Tensor, "n classes"], kind: Kind = "softmax") ->
 def read_targets(
     targets: Sequence[Target], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...]
 ) -> list[Objective]:
-    """Read every target against the logits of a batch; `top5` becomes five objectives.
-
-    Raises:
-        NotFound: a class is unknown, or a name belongs to several.
-        ModelError: there are more names than scores, or fewer.
-    """
+    """Read every target against the logits of a batch; `top5` becomes five objectives."""
     batch, count = logits.shape
     if len(classes) not in (0, count):
         hint = "name all classes in the order of the scores: --classes FILE"
@@ -89,11 +84,7 @@ def read_targets(
 
 
 def class_index(target: int | str, count: int, classes: tuple[str, ...]) -> int:
-    """The index of one class, given by number or by name.
-
-    Raises:
-        NotFound: there is no such class, or the name belongs to several.
-    """
+    """The index of one class, given by number or by name."""
     if isinstance(target, int) or re.fullmatch(r"-?\d+", target.strip()):
         if 0 <= int(target) < count:
             return int(target)
