@@ -192,7 +192,7 @@ def test_a_shared_activation_is_refused_with_where_to_look_instead(noise):
     with pytest.raises(ModelError, match=r"'block\.relu' ran 2 times") as caught:
         mapped(made(), noise, layer="block.relu")
 
-    assert "runs once: what stands in front of it or behind it" in caught.value.hint
+    assert "once: what stands in front of it or behind it" in caught.value.hint
 
 
 def test_a_model_without_weights_is_refused(noise):

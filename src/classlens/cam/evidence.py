@@ -14,9 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from classlens.arrays import Float, Int
 from classlens.cam.classifier import Classifier, Layer
-from classlens.cam.forward import OUTPUTS, hook_layers, logits_of
+from classlens.cam.forward import OUTPUTS, Objective, hook_layers, logits_of, probabilities
 from classlens.cam.layout import Layout, extra_tokens, layout_of, possible_layouts
-from classlens.cam.targets import Objective, probabilities
 from classlens.errors import ModelError, first_line
 
 NO_GRADIENT = "passes no gradient on (quantised, or computed under no_grad): take a method that needs none"
@@ -52,12 +51,11 @@ def observe(
     with hook_layers(layers, cut), suppress(_LayersDone):
         logits = logits_of(classifier, batch)
     for layer in layers:
-        if not outputs[layer.name]:
-            hint = "--preview-model shows which layers run, and what they put out"
-            raise ModelError(f"layer {layer.name!r} ran 0 times in one forward pass, or put out no tensor", hint=hint)
-        if (times := len(outputs[layer.name])) > 1:
-            hint = "choose one that runs once: what stands in front of it or behind it, or the block around it"
-            raise ModelError(f"layer {layer.name!r} ran {times} times in one forward pass", hint=hint)
+        if (times := len(outputs[layer.name])) != 1:
+            hint = "choose one that does so once: what stands in front of it or behind it, or the block around it; "
+            hint += "--preview-model shows which layers run, and what they put out"
+            message = f"layer {layer.name!r} ran {times} times in one forward pass and put out a tensor"
+            raise ModelError(message, hint=hint)
     nodes = tuple(node for (node,) in outputs.values())
     if logits is None and not all(node.isfinite().all() for node in nodes):
         logits_of(classifier, batch)  # its error names the layer to blame
@@ -102,27 +100,22 @@ class Probe:
         self, pictures: Float[Tensor, "n 3 rows columns"], of: Int[Tensor, " n"], *, as_probability: bool = False
     ) -> Float[Tensor, " n"]:
         """The score (logit) of each variant's class, or its probability."""
-        parts = []
         with torch.no_grad():
-            for some, whose in zip(*(torch.split(one, self.at_once) for one in (pictures, of)), strict=True):
-                values = logits_of(self.classifier, some.contiguous(memory_format=self.order))
-                self.count(len(some))
-                if as_probability:
-                    values = probabilities(values, OUTPUTS[self.classifier].kind)
-                parts.append(self.objective.select(whose).score(values))
-        return torch.cat(parts).float()
+            values = logits_of(self.classifier, pictures.contiguous(memory_format=self.order))
+        self.count(len(pictures))
+        if as_probability:
+            values = probabilities(values, OUTPUTS[self.classifier].kind)
+        return self.objective.select(of).score(values).float()
 
     def input_gradients(
         self, pictures: Float[Tensor, "n 3 rows columns"], of: Int[Tensor, " n"]
     ) -> Float[Tensor, "n 3 rows columns"]:
         """The gradient of each variant's score with respect to its own encoded pixels."""
-        parts: list[Tensor] = []
-        for some, whose in zip(*(torch.split(one, self.at_once) for one in (pictures, of)), strict=True):
-            leaf = some.detach().clone().requires_grad_()
-            score = self.objective.select(whose).score(logits_of(self.classifier, leaf))
-            self.count(len(leaf))
-            parts.extend(torch.autograd.grad(score.sum(), leaf))
-        return torch.cat(parts).float()
+        leaf = pictures.detach().clone().requires_grad_()
+        score = self.objective.select(of).score(logits_of(self.classifier, leaf))
+        self.count(len(leaf))
+        (slope,) = torch.autograd.grad(score.sum(), leaf)
+        return slope.float()
 
     def curvature(self) -> Float[Tensor, "batch channels height width"]:
         """The Hessian of the score at the layer, times the layer's activations; zero where the rest is linear."""

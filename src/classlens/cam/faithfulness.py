@@ -17,10 +17,9 @@ from classlens.arrays import Bool, Float, Float32
 from classlens.cam.classifier import Classifier, encode_batch, in_bf16
 from classlens.cam.evidence import quickest_order
 from classlens.cam.explain import ExplainOptions
-from classlens.cam.forward import OUTPUTS, logits_of
+from classlens.cam.forward import OUTPUTS, logits_of, probabilities
 from classlens.cam.model_state import placement_of, preserved
 from classlens.cam.saliency import ExplainedClass, Fused, Heatmap, Saliency
-from classlens.cam.targets import probabilities
 from classlens.image import Image
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are not inside

@@ -206,7 +206,7 @@ class PathGraph:
     classes: int
     leads: dict[Node, tuple[tuple[Node, int], ...]]
     places: dict[Node, int]
-    joints: tuple[Node, ...]
+    joints: tuple[Any, ...]  # those of quantised layers do not count as Node
     outputs: dict[str, RecordedOutput]
 
     def is_entire(self, output: RecordedOutput) -> bool:
