@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from torch.utils.checkpoint import checkpoint
 
+from classlens.cam.classifier import preserved
 from classlens.cam.explain import explain
 from classlens.cam.layers import default_layer, preview
-from classlens.cam.model_state import preserved
 from classlens.errors import ModelError
 from tests.cam.conftest import classifier_of, noise_image
 from tests.cam.test_explain import same, state_of

@@ -7,8 +7,8 @@ from torch import nn
 
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import ExplainOptions, estimate_peak, explain
+from classlens.cam.faithfulness import randomization_test
 from classlens.cam.layers import default_layer, find_layers, preview
-from classlens.cam.randomization import randomization_test
 from classlens.errors import ModelError, NotFound
 from classlens.image import Encoding
 from tests.cam.conftest import classifier_of, noise_image

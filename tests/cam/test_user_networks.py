@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from classlens.adapters import open_source
 from classlens.cam.explain import ExplainOptions, explain
-from classlens.cam.faithfulness import evaluate
+from classlens.cam.faithfulness import evaluate, randomization_test
 from classlens.cam.methods import METHODS
-from classlens.cam.randomization import randomization_test
 from classlens.errors import ModelError
 from classlens.image import Image
 from tests.cam.conftest import noise_image

@@ -12,7 +12,17 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from classlens.arrays import Float
-from classlens.cam.classifier import PRECISIONS, Classifier, Layer, encode_batch, in_bf16, layers_of, scale_whole
+from classlens.cam.classifier import (
+    PRECISIONS,
+    Classifier,
+    Layer,
+    encode_batch,
+    in_bf16,
+    layers_of,
+    placement_of,
+    preserved,
+    scale_whole,
+)
 from classlens.cam.evidence import NO_GRADIENT, Captured, Evidence, Probe, observe, quickest_order
 from classlens.cam.forward import (
     OUTPUTS,
@@ -27,7 +37,6 @@ from classlens.cam.forward import (
 )
 from classlens.cam.layers import find_layers, survey
 from classlens.cam.methods import METHODS, PCA, PCA_OF_EVIDENCE, Method, find_method
-from classlens.cam.model_state import placement_of, preserved
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
 from classlens.errors import ModelError
 from classlens.image import Image

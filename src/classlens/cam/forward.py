@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from classlens.arrays import Float, Int
-from classlens.cam.classifier import Classifier, Kind, Layer, layers_of
-from classlens.cam.model_state import placement_of
+from classlens.cam.classifier import Classifier, Kind, Layer, layers_of, placement_of
 from classlens.errors import ModelError, NotFound, first_line
 
 Hook = Callable[[Layer, Tensor | None, Tensor], Tensor | None]

@@ -22,11 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of
+from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of, preserved
 from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
 from classlens.cam.layout import Layout, possible_layouts
-from classlens.cam.model_state import preserved
 from classlens.errors import ModelError, NotFound
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)

@@ -7,13 +7,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from classlens.cam.classifier import Classifier, scale_whole
+from classlens.cam.classifier import Classifier, place, scale_whole
 from classlens.cam.explain import ExplainOptions, affordable_batch_size, count_runs, explain, seconds_per_run
 from classlens.cam.faithfulness import Box, box_as_fed
 from classlens.cam.forward import PREDICTED, describe_output
 from classlens.cam.layers import Preview, find_layers, preview
 from classlens.cam.methods import METHODS
-from classlens.cam.model_state import place
 from classlens.cam.saliency import Fused, Saliency, facts
 from classlens.dataset.decode import read_image
 from classlens.dataset.decoder_warnings import DAMAGED, capture_stderr, damage

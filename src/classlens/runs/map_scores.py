@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import ExplainOptions
-from classlens.cam.faithfulness import BETTER, Box, Evaluation, evaluations, mean
-from classlens.cam.randomization import RandomizationTest, randomization_test
+from classlens.cam.faithfulness import BETTER, Box, Evaluation, RandomizationTest, evaluations, mean, randomization_test
 from classlens.cam.saliency import Fused, Saliency
 from classlens.figures.overlay import caption
 
