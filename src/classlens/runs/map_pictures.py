@@ -10,16 +10,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from classlens.cam.classifier import Classifier, scale_whole
+from classlens.cam.classifier import Classifier, place, scale_whole
 from classlens.cam.explain import ExplainOptions, affordable_batch_size, count_runs, explain, seconds_per_run
-from classlens.cam.faithfulness import BETTER, Evaluation, box_as_fed, evaluations, mean
-from classlens.cam.forward import describe_output
+from classlens.cam.faithfulness import (
+    BETTER,
+    Evaluation,
+    RandomizationTest,
+    box_as_fed,
+    evaluations,
+    mean,
+    randomization_test,
+)
+from classlens.cam.forward import PREDICTED, describe_output
 from classlens.cam.layers import Preview, find_layers, preview
 from classlens.cam.methods import METHODS
-from classlens.cam.model_state import place
-from classlens.cam.randomization import RandomizationTest, randomization_test
 from classlens.cam.saliency import Fused, Saliency, facts
-from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError
 from classlens.figures.overlay import caption, draw_maps, save_maps
