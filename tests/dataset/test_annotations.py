@@ -21,7 +21,7 @@ TABLES = {
     "numbers for names": ("l.csv", "image_id,breed\n000b,collie\n001a,akita\n", ("akita", "collie"), [("000b", 1), ("001a", 0)]),
     "label first": ("l.csv", "label,path\ncat,a.jpg\ndog,b.jpg\n", CATS, CAT_AND_DOG),
     "label first without a heading": ("l.csv", "0,a.jpg\n1,b.jpg\n0,c.jpg\n", None, [*CAT_AND_DOG, ("c.jpg", 0)]),
-    "label first in a text": ("l.txt", "0 a.jpg\n1 b b.jpg\n1 c.jpg\n", None, [*TWO, ("c.jpg", 1)]),
+    "label first in a text": ("l.txt", "label path\n0 a.jpg\n1 b.jpg\n", None, CAT_AND_DOG),
     "the index of pandas": ("l.csv", ",path,label\n0,a.jpg,cat\n1,b.jpg,dog\n", CATS, CAT_AND_DOG),
     "the index of pandas, read and written": ("l.csv", "Unnamed: 0,img,y\n4,a.jpg,0\n7,b.jpg,1\n", None, CAT_AND_DOG),
     "an index without a heading": ("l.csv", "0,a.jpg,cat\n1,b.jpg,dog\n2,c.jpg,cat\n", CATS, [*CAT_AND_DOG, ("c.jpg", 0)]),
@@ -75,7 +75,6 @@ DOUBTS = {
     "two pictures": ("l.csv", "a.jpg,a.png,0\nb.jpg,b.png,1\n", "which column holds pictures: column 1"),
     "labels or a running number": ("l.csv", "0,a.jpg\n1,b.jpg\n2,c.jpg\n", r"labels, or a running number: column 1 \(0, 1, 2"),
     "a 2 among 0 and 1": ("l.csv", "image,cat,dog\na.jpg,1,0\nb.jpg,0,2\n", r"column 'cat' \(1, 0, ...\) or column 'dog' \(0, 2"),
-    "a name or a label before it": ("l.txt", "cat a.jpg\ndog b.jpg\ncat c.jpg\n", "'cat a.jpg' is the name of a picture or a label"),
     "keys of JSON": ("l.json", '[{"image": "a.jpg", "w": 1, "h": 2}]', r"column 'w' \(1, ...\) or column 'h'"),
     "several lists in JSON": ("l.json", '{"train": [{"path": "a.jpg"}], "val": [{"path": "b.jpg"}]}', "no data_list with samples in it; it has train, val"),
 }  # fmt: skip
@@ -89,19 +88,6 @@ def test_where_two_columns_may_be_meant_the_error_shows_what_was_understood(name
         open_source(f"csv:{tmp_path / name}").dataset("train")
 
     assert refused.value.hint
-
-
-def test_files_that_are_there_decide_whether_a_word_in_front_is_a_label(tmp_path):
-    for name in ("a.jpg", "cat b.jpg"):
-        write(tmp_path / name)
-    (tmp_path / "labels.txt").write_text("cat a.jpg\ndog c.jpg\ncat d.jpg\n")
-    (tmp_path / "names.txt").write_text("cat b.jpg\ndog c.jpg\ncat d.jpg\n")
-
-    labelled = open_source(f"csv:{tmp_path / 'labels.txt'}").dataset("train")
-    named = open_source(f"csv:{tmp_path / 'names.txt'}").dataset("train")
-
-    assert samples(labelled, tmp_path) == [("a.jpg", 0), ("c.jpg", 1), ("d.jpg", 0)]
-    assert samples(named, tmp_path) == [("cat b.jpg",), ("dog c.jpg",), ("cat d.jpg",)]
 
 
 JSON = {

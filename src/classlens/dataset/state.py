@@ -125,10 +125,8 @@ def pictures_alike(value: Foreign) -> list[Foreign]:
         """The mode of a Pillow image; of an array its channels, 0 where it has no dimension for them."""
         if isinstance(picture, Pillow.Image):
             return picture.mode
-        shape = tuple(picture.shape[-3:])
-        if len(shape) < 3:
-            return 0
-        return shape[0] if hasattr(picture, "detach") or shape[2] not in CHANNELS else shape[2]
+        is_first = hasattr(picture, "detach") or picture.shape[-1] not in CHANNELS
+        return picture.shape[-3 if is_first else -1] if picture.ndim > 2 else 0
 
     first = kind(picture_in(value))
     return [picture for picture in pictures(value) if kind(picture) == first and type(picture).__name__ != "Mask"]
