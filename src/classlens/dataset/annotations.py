@@ -1,8 +1,8 @@
 """Annotation lists: `path label` lines, tables with any separator such as CSV, and JSON.
 
-A list has a column of pictures, and one of labels or one per class with 0 or 1 in it, known by their headings and by what
-their cells hold. Where two columns may be meant, nothing is guessed: the error shows what was understood. A line that
-cannot be used as it is becomes a warning with file and line, never a crash and never silence.
+A list has a column of pictures, and one of labels or one per class with 0 or 1 in it, known by heading and content.
+Where two columns may be meant, nothing is guessed: the error shows what was understood. A line that cannot be used as
+it is becomes a warning with file and line, never a crash and never silence.
 """
 
 import csv
@@ -198,7 +198,7 @@ def named_classes(labels: set[Label]) -> Classes:
 def note_repetitions(
     names: Sequence[str], labels: Sequence[tuple[int, ...]], numbers: Sequence[int], troubles: Troubles, place: str
 ) -> None:
-    """Note names that come twice. They are compared by 8 bytes each first: a set of the names would take ten times that."""
+    """Note names that come twice; they are compared by 8 bytes each first, for a set of names takes ten times that."""
     order = np.sort(np.fromiter(map(hash, names), np.int64, len(names)))
     twice = set(order[1:][order[1:] == order[:-1]].tolist())
     first: dict[str, int] = {}
@@ -210,23 +210,17 @@ def note_repetitions(
 
 
 def read_text(path: str) -> str:
-    return read_as_utf8(path).decode("utf-8", "surrogateescape")
-
-
-def read_as_utf8(path: str) -> bytes:
-    """A text as UTF-8 without a byte order mark, whether it was so or UTF-16."""
+    """A text in UTF-8 or UTF-16, without its byte order mark."""
     content = read_bytes(path)
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16", "replace").encode()
-    return content.removeprefix(b"\xef\xbb\xbf")
+    is_wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return content.decode("utf-16", "replace") if is_wide else content.decode("utf-8-sig", "surrogateescape")
 
 
 def open_text(path: str, *, labelled: bool) -> tuple[Columns, Rows, None]:
     """A list in lines: what parts its columns is what most speaks for, in its beginning."""
-    content, suffix = read_as_utf8(path), Path(path).suffix.lower()
-    start = content
-    if len(content) > SAMPLED_BYTES:
-        start = content[: content.rfind(b"\n", 0, SAMPLED_BYTES) + 1] or content
+    content, suffix = read_text(path).encode("utf-8", "surrogateescape"), Path(path).suffix.lower()
+    end = content.rfind(b"\n", 0, SAMPLED_BYTES) + 1 if len(content) > SAMPLED_BYTES else 0
+    start = content[:end] or content
     candidates = SEPARATORS.get(suffix, IN_TEXT if labelled else (WHOLE_LINE,))
     tables = {one: [row for _, row in part_lines(start, one, path) if any(row)] for one in candidates}
     form = max(candidates, key=lambda one: likelihood(tables[one], one, strict=candidates is IN_TEXT))
@@ -270,14 +264,12 @@ def part_at_last_blank(line: str) -> tuple[str, str]:
 
 
 def likelihood(rows: Sequence[Cells], form: str, *, strict: bool) -> float:
-    """How much speaks for a separator: above 1 for a column of pictures, 1 for a heading, 0 for some columns.
-
-    In a text, blanks and tabs are often part of a name: there it has to make columns of every row.
-    """
+    """How much speaks for a separator: above 1 for a column of pictures, 1 for a heading, 0 for some columns."""
     if not rows:
         return -1
     headed = any(letters_of(cell) in PATHS for cell in rows[0])
     widths = Counter(map(len, rows))
+    # in a text, blanks and tabs are often part of a name: there they have to make columns of every row
     fewest = min(widths) if strict and form in "\t " else widths.most_common(1)[0][0]
     if fewest < 2 or (form == " " and (not headed or len(widths) > 1)):
         return -1

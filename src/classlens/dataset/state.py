@@ -116,10 +116,7 @@ def holds_picture(value: Foreign) -> bool:
 
 
 def pictures_alike(value: Foreign) -> list[Foreign]:
-    """The pictures of a sample that has several, such as crops or the two views of contrastive learning.
-
-    Only what is of the same kind as the first picture is a view of it: masks and boxes are not.
-    """
+    """The pictures of a sample that has several, such as crops; those of another kind than the first are masks."""
 
     def kind(picture: Foreign) -> Foreign:
         """The mode of a Pillow image; of an array its channels, 0 where it has no dimension for them."""
@@ -158,10 +155,7 @@ def arrays_of(value: Foreign, layout: Layout = "HWC") -> Iterator[tuple[Pixels, 
 
 
 def array_of(picture: Foreign, layout: Layout = "HWC") -> tuple[Pixels, Layout]:
-    """A picture as an array of three channels, and its layout: `layout` where its shape allows both; of a batch the first.
-
-    Grey becomes three equal channels, and an alpha channel goes.
-    """
+    """A picture, of a batch the first, as an array of three channels; its layout is `layout` where it may be."""
     if isinstance(picture, Pillow.Image):
         return np.array(picture.convert("RGB")), "HWC"
     array = numbers_of(picture)

@@ -18,19 +18,16 @@ from classlens.dataset.decode import Pixels, damage_in
 from classlens.errors import DataError
 
 LEVELS = np.arange(256)
-BAR = 40
-"""Characters of the longest bar."""
-
-LISTED, NAMED = 30, 10
-"""So many classes or groups have a line, and so many names stand in one."""
+BAR, LISTED, NAMED = 40, 30, 10
+"""The characters of the longest bar, the lines for classes or groups, and the names in a line."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """What is kept of a sample; of one that cannot be loaded only the `error`, which a damaged one has, too.
 
-    `levels` counts the pixels of each channel (red, green, blue) at each of 256 levels; the same pixels in the same shape
-    have the same `fingerprint`, whatever the file.
+    `levels` counts the pixels of each channel (red, green, blue) at each of 256 levels; `fingerprint` is the same for the
+    same pixels in the same shape, whatever the file.
     """
 
     index: int

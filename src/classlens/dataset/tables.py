@@ -82,11 +82,7 @@ def tables_below(folder: str) -> list[str]:
 
 
 def list_tables(paths: Sequence[str]) -> Listing:
-    """The rows of one table or of several of the same form.
-
-    The labels of a table are read at once; row groups of pictures are kept as far as `KEPT` goes, so that rows may be
-    asked for in any order.
-    """
+    """The rows of tables of one form: labels are read at once, and groups of pictures kept as far as `KEPT` goes."""
     schema = open_table(paths[0]).schema
     picture = next((name for name in PICTURES if name in schema.names), None)
     label = next((name for name in LABELS if name in schema.names), None)
