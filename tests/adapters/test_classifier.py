@@ -12,7 +12,6 @@ from classlens.adapters import Options, open_source
 from classlens.adapters.openmm.classifiers import (
     build_module,
     class_names,
-    dataset_names,
     encoding_of,
     open_classifier,
     output_kind,
@@ -191,9 +190,9 @@ def test_class_names_of_the_dataset_come_before_those_of_imagenet():
     ],
 )
 def test_a_dataset_names_its_classes_without_its_files(dataset, expected):
-    setup = replace(LITE0, splits={"test": Split(dataset)})
+    setup = replace(LITE0, model=None, splits={"test": Split(dataset)})
 
-    names = dataset_names(setup)
+    names = class_names(Weights({}), setup)
 
     assert (names and names[0]) == expected
 
@@ -202,7 +201,8 @@ def test_the_names_in_a_file_are_read(tmp_path):
     (tmp_path / "names.txt").write_text("cat\ndog\n")
     dataset = {"type": "CustomDataset", "metainfo": {"classes": str(tmp_path / "names.txt")}}
 
-    assert dataset_names(replace(LITE0, splits={"test": Split(dataset)})) == ("cat", "dog")
+    setup = replace(LITE0, model=None, splits={"test": Split(dataset)})
+    assert class_names(Weights({}), setup) == ("cat", "dog")
 
 
 def test_names_of_another_number_of_classes_are_an_error(tmp_path):

@@ -19,16 +19,14 @@ from classlens.figures.plot_layout import ROW, Stroke, Words, lay_out, ticks
 from classlens.figures.style import STYLES, line_colours
 from classlens.figures.terminal import terminal_plot
 from classlens.runs.schedule_plots import save_table
-from classlens.schedule.chain import Link, chain
-from classlens.schedule.schedule import Group, Mark
-from classlens.schedule.shapes import Cosine, Linear, MultiStep
+from classlens.schedule.schedule import Group
+from classlens.schedule.shapes import Cosine, Linear, Link, MultiStep, chain
 
 CLOCK = Clock(epochs=100, steps_per_epoch=40)
 
 
 def cosine(clock):
-    marks = (Mark(199, "warm-up ends"),)
-    return chain([Link(Linear(0.01, 1, 199), 0, 200, "step", marks=marks), Link(Cosine(95), 5, 100, "epoch")], clock)
+    return chain([Link(Linear(0.01, 1, 199), 0, 200, "step"), Link(Cosine(95), 5, 100, "epoch")], clock)
 
 
 def run(*rates, rule=cosine, clock=CLOCK, title="run"):
@@ -38,8 +36,7 @@ def run(*rates, rule=cosine, clock=CLOCK, title="run"):
 
 def milestones(clock):
     places = (30.0, 31.0, 32.0, 60.0, 90.0)
-    marks = tuple(Mark(int(place), "milestone") for place in places)
-    return chain([Link(MultiStep(places, 0.5), 0, 10**9, "epoch", marks=marks)], clock)
+    return chain([Link(MultiStep(places, 0.5), 0, 10**9, "epoch")], clock)
 
 
 def words_of(curves, *, size=(12, 7), title=""):

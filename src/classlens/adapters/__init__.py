@@ -114,9 +114,8 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
             raise
         if scheme in ADAPTERS:
             raise MissingDependency(error.name, extra=extra_of(scheme, rest)) from error
-        raise ConfigError(
-            f"{scheme}: addresses need {error.name}, which is not installed", hint=f"pip install {error.name}"
-        ) from error
+        hint = f"pip install {error.name}"
+        raise ConfigError(f"{scheme}: addresses need {error.name}, which is not installed", hint=hint) from error
     return opener(rest, options)
 
 

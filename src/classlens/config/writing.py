@@ -28,7 +28,7 @@ class ConfigRequest:
 
 @dataclass(frozen=True)
 class ConfigText:
-    """A config, or what differs between two, as `text` and as `data` for JSON; `notes` are on deprecations and slips."""
+    """A config, or what differs between two, as `text` and as `data` for JSON; `notes` name deprecations and slips."""
 
     text: str
     data: Value

@@ -225,12 +225,9 @@ def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequenc
         lines = [(line, INK) for line in wrapped(label or "no label", CAPTION, room)]
         tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT))))
     tiles += [Tile(image.pixels, max(image.size[1], SMALLEST)) for image in left_out]
-    title = DOT.join([*describe_mixing(result), f"{len(result.images)} samples of {result.dataset}"])
+    params = describe_params({key: value for key, value in result.params.items() if key != "partners"})
+    title = DOT.join([result.mixing, *params, f"{len(result.images)} samples of {result.dataset}"])
     return Image(draw_tiles(tiles, title, ()))
-
-
-def describe_mixing(result: Batch) -> list[str]:
-    return [result.mixing, *describe_params({key: one for key, one in result.params.items() if key != "partners"})]
 
 
 def draw_contact_sheet(pictures: Sequence[Image], columns: int) -> Image:

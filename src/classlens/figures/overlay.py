@@ -32,13 +32,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "inferno"
 COLORMAPS: Mapping[str, int] = {
-    "inferno": cv2.COLORMAP_INFERNO,
-    "magma": cv2.COLORMAP_MAGMA,
-    "plasma": cv2.COLORMAP_PLASMA,
-    "viridis": cv2.COLORMAP_VIRIDIS,
-    "cividis": cv2.COLORMAP_CIVIDIS,
-    "turbo": cv2.COLORMAP_TURBO,
-    "jet": cv2.COLORMAP_JET,
+    name: getattr(cv2, f"COLORMAP_{name.upper()}")
+    for name in ("inferno", "magma", "plasma", "viridis", "cividis", "turbo", "jet")
 }
 """Colour scales by name; the first five are perceptually uniform."""
 
@@ -46,21 +41,14 @@ VECTORS = (".pdf", ".svg")
 """Formats of matplotlib, in which a single map, too, is drawn with its titles."""
 
 ENDINGS = (*PIXELS, *VECTORS)
-"""The files into which maps can be drawn."""
 
 INK, HALO = (255, 255, 255), (0, 0, 0)
 
-CELL = 2.2
-"""Height of a picture in a grid, in inches."""
+CELL, WIDEST = 2.2, 6
+"""Height of a picture in a grid, in inches; a single row of more pictures than this is broken into several."""
 
-WIDEST = 6
-"""A single row of more pictures than this is broken into several."""
-
-LONGEST = 26
-"""Characters of a title that fit over a picture as wide as it is high."""
-
-TALLEST = 32
-"""Characters of a label that fit beside a row."""
+LONGEST, TALLEST = 26, 32
+"""Characters of a title that fit over a picture as wide as it is high, and of a label that fit beside a row."""
 
 ASPECTS = (0.6, 2.0)
 """Width of a column, as a share of its height, at least and at most: wider pictures are drawn smaller."""

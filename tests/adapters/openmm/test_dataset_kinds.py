@@ -177,7 +177,7 @@ def test_imagenet_finds_its_split_and_its_list(tmp_path):
     assert train.classes == ("n01",)
     assert Path(val.sample(0).path) == tmp_path / "val" / "b.jpg"
     assert "tabby" in val.class_names(0)[0]
-    with pytest.raises(ConfigError, match="the split is train, val or test"):
+    with pytest.raises(ConfigError, match="ImageNet has no split"):
         opened(type="ImageNet", data_root=str(tmp_path), split="trian")
 
 

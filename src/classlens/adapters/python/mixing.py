@@ -6,7 +6,7 @@ draw for the batch. A collate function that nobody knows is run on whole batches
 the samples drawn as their traces are, and what it returns is taken apart again, a picture and its labels for each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +14,14 @@ from importlib import import_module
 
 import numpy as np
 
-from classlens.adapters.python.kinds import MIXINGS, PREFETCHING, TIMM_MIXUP, Thing, classes_of, is_mixing
+from classlens.adapters.python.kinds import MIXINGS, PREFETCHING, TIMM_MIXUP, Thing, bases_of, is_mixing
 from classlens.adapters.python.python_data import as_labels, play_sample
 from classlens.dataset.dataset import BatchPlan, Collated, Dataset, Mixing
 from classlens.dataset.rng import seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, numbers_of, picture_in, to_image
 from classlens.errors import DataError
 from classlens.image import Triple
-from classlens.pipelines.encodings import encoding_after
+from classlens.pipelines.encodings import encoding_after, triple
 from classlens.pipelines.listen import name_of
 from classlens.user_code import users_code
 
@@ -53,8 +53,8 @@ def read_batch_plan(loader: Thing, mixing: Thing, dataset: Dataset | None) -> Ba
 
 
 def read_mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
-    """The ways of mixing, each with the probability that a batch is seed_of like that; `share` is that of the object."""
-    name = next(iter(classes_of(thing) & MIXINGS.keys()), "")
+    """The ways of mixing, each with the probability that a batch is mixed like that; `share` is that of the object."""
+    name = next(iter(bases_of(thing) & MIXINGS.keys()), "")
     kind: Thing = MIXINGS.get(name)
     if name == TIMM_MIXUP:  # one object stands for both: CutMix with `switch_prob` where both are on
         cut = thing.switch_prob if thing.mixup_alpha > 0 and thing.cutmix_alpha > 0 else float(thing.cutmix_alpha > 0)
@@ -75,11 +75,7 @@ def read_mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
 
 
 def collate_batch(loader: Thing, dataset: Dataset, indices: Sequence[int], seeds: Sequence[int], seed: int) -> Collated:
-    """The pictures and the shares of the classes in a batch, as the loader's collate function makes it.
-
-    Raises:
-        DataError: the function fails, or what it returns is not one picture for each sample.
-    """
+    """The pictures and the shares of the classes in a batch, as the loader's collate function makes it."""
     name = name_of(loader.collate_fn)
     samples = [play_sample(loader, dataset.stages, *draw) for draw in zip(indices, seeds, strict=True)]
     with seeded_globals(seed_of(seed, indices[0])), users_code(name, DataError):
@@ -114,7 +110,9 @@ def take_sample(batch: Thing, place: int, count: int) -> Thing:
 
 def read_shares(sample: Thing) -> list[tuple[Thing, float]]:
     """The share of every class in a sample: a row of shares, or two labels with the share of the first, or labels."""
-    leaves = list(find_leaves(sample))
+    from torch.utils._pytree import tree_leaves
+
+    leaves = [leaf for leaf in tree_leaves(sample) if leaf is not None and not holds_picture(leaf)]
     for leaf in leaves:
         if getattr(leaf, "ndim", 0) == 1 and numbers_of(leaf).dtype.kind == "f" and len(leaf) > 1:
             row = [(label, share) for label, share in enumerate(numbers_of(leaf).tolist()) if share > LEAST]
@@ -124,14 +122,6 @@ def read_shares(sample: Thing) -> list[tuple[Thing, float]]:
     if len(labels) == 2 and len(fractions) == 1 and 0 < fractions[0] < 1:
         return [(labels[0], fractions[0]), (labels[1], 1 - fractions[0])]
     return [(label, 1.0) for label in dict.fromkeys(labels)]
-
-
-def find_leaves(sample: Thing) -> Iterator[Thing]:
-    if isinstance(sample, (Mapping, list, tuple)):
-        for part in sample.values() if isinstance(sample, Mapping) else sample:
-            yield from find_leaves(part)
-    elif not holds_picture(sample) and sample is not None:
-        yield sample
 
 
 @dataclass(frozen=True)
@@ -154,12 +144,9 @@ class Normalize:
 
 def unwrap_prefetching(loader: Thing) -> tuple[Thing, list[Thing]]:
     """The loader inside timm's, and the transforms that the outer one runs; any other as it is."""
-    if PREFETCHING not in classes_of(loader):
+    if PREFETCHING not in bases_of(loader):
         return loader, []
-    mean, std = (
-        tuple(round(float(value) / 255, 6) for value in values.flatten()) for values in (loader.mean, loader.std)
-    )
-    stages: list[Thing] = [Normalize(mean, std)]  # type: ignore[arg-type]
+    stages: list[Thing] = [Normalize(triple(loader.mean / 255), triple(loader.std / 255))]
     if loader.random_erasing is not None:
         erasing = copy(loader.random_erasing)
         erasing.device = "cpu"
