@@ -136,7 +136,7 @@ def read_columns(rows: Rows, columns: Columns, troubles: Troubles) -> tuple[list
     known: dict[Label, Label] = {}  # equal labels are kept once
     path, place = columns.path, columns.label
     width = 1 + max(path, place or 0, *columns.hot)
-    missing = f"no {columns.heading[path]}" if columns.heading else "blank line"
+    missing = f"no {columns.heading[path]}" if path < len(columns.heading) else "blank line"
     for number, cells in rows:
         if len(cells) < width:
             cells = [*cells, *[""] * width]
@@ -373,14 +373,6 @@ def are_integers(cells: Cells) -> bool:
     return bool(cells) and all(map(INTEGER.fullmatch, cells))
 
 
-def is_running(cells: Cells) -> bool:
-    """Whether the cells count the rows, from 0 or from 1."""
-    if len(cells) < 2 or not are_integers(cells):
-        return False
-    first = whole_number(cells[0])
-    return first in (0, 1) and [whole_number(cell) - first for cell in cells] == list(range(len(cells)))
-
-
 def heading_of(rows: Sequence[Cells]) -> tuple[str, ...]:
     """The first row, if it names the columns: by a known name, or by words above pictures or numbers."""
     first = tuple(cell.strip() for cell in rows[0])
@@ -418,26 +410,28 @@ class Table:
     def find_columns(self) -> Columns:
         """The columns of the pictures and of their labels, unless several may be."""
         path = self.find_pictures()
-        others = [number for number in range(len(self.columns)) if number != path]
-        labels = [number for number in self.under(LABELS) if number in others]
-        splits = [number for number in others if number not in labels and self.values(number) <= SPLIT_OF.keys()]
-        splits += [number for number in self.under(SPLIT_HEADINGS) if number in others and number not in labels]
-        note = f"all rows are shown, whatever {self.describe(min(splits))} says" if splits else ""
+        labels = [number for number in self.under(LABELS) if number != path]
+        left = [number for number in range(len(self.columns)) if number != path and number not in labels]
+        splits = [n for n in left if n in self.under(SPLIT_HEADINGS) or self.values(n) <= SPLIT_OF.keys()]
+        note = f"all rows are shown, whatever {self.describe(splits[0])} says" if splits else ""
         columns = Columns(path, heading=self.heading, note=note)
         if labels:
             numbers = [number for number in labels if are_integers(self.columns[number])]
             texts = [number for number in labels if number not in numbers]
             return replace(columns, label=[*numbers, *labels][0], names=texts[0] if numbers and texts else None)
-        left = [number for number in others if number not in self.under(INDICES)]
-        running = [number for number in left if number < path and is_running(self.columns[number])]
-        if running and left == running and len(self.columns[0]) > 2:
-            raise self.doubt("labels, or a running number", running)
-        for needless in (running, splits):
-            left = [number for number in left if number not in needless] or left
+        left = [number for number in left if number not in self.under(INDICES)]
+        left = [number for number in left if number not in splits] or left
         if len(left) > 1 and all(self.values(number) <= {*ON, *OFF} for number in left):
             return replace(columns, hot=tuple(left))
         if len(left) > 1:
             raise self.doubt("labels", left)
+        if (
+            left
+            and left[0] < path
+            and are_integers(cells := self.columns[left[0]])
+            and len(set(cells)) == len(cells) > 2
+        ):
+            raise self.doubt("labels, or a running number", left)
         return replace(columns, label=left[0] if left else None)
 
     def find_pictures(self) -> int:
@@ -469,7 +463,8 @@ class Table:
 
 def number_classes(columns: Columns, classes: Sequence[str] | None, where: str) -> tuple[Columns, Sequence[str] | None]:
     """Columns of one class each with the numbers of these classes, and the classes: those known, or the heading's."""
-    names = tuple(columns.heading[number] for number in columns.hot) if columns.heading else ()
+    is_named = max(columns.hot) < len(columns.heading)
+    names = tuple(columns.heading[number] for number in columns.hot) if is_named else ()
     numbers: Iterable[int] = range(len(columns.hot))
     if classes and names and set(names) <= set(classes):
         numbers = map(classes.index, names)
