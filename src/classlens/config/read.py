@@ -106,16 +106,11 @@ def read_file(path: Path, budget: Budget, *, trust: bool, chain: tuple[Path, ...
     return replace(scope, style=style, settings=settings)
 
 
-ONE_STYLE = (
-    "all files of an inheritance chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
-)
+ONE_STYLE = "all files of a chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
 
 
 def parse(text: str, path: Path) -> tuple[Style, list[ast.stmt]]:
-    """The style and the statements of a Python config; the first statement that belongs to one style decides.
-
-    `_base_ = ...` is of the older style; `with read_base():` and imports of what is no part of Python are of the newer.
-    """
+    """The style and the statements of a Python config; the first statement that belongs to one style decides."""
     try:
         with unwarned():
             module = ast.parse(text)
@@ -314,8 +309,6 @@ def import_base(node: ast.ImportFrom, scope: Scope) -> None:
 SETTLED = 2_000_000_000
 """Nanoseconds after a change before a file is kept: two changes within a tick of the clock look like one."""
 
-MOST_KEPT = 512
-
 KEPT: dict[Path, tuple[Scope, int]] = {}
 """The bases read so far, and what each took of the budget; they count while their files are unchanged."""
 
@@ -331,7 +324,7 @@ def read_base(file: Path, style: Style, where: str, scope: Scope) -> Scope:
         now, before = time_ns(), scope.budget.left
         base = read_file(file, scope.budget, trust=scope.trust, chain=scope.chain)
         if not scope.trust and all(stamp and now - stamp[0] > SETTLED for stamp in base.stamps.values()):
-            if len(KEPT) >= MOST_KEPT:
+            if len(KEPT) >= 512:
                 KEPT.clear()
             KEPT[file] = base, before - scope.budget.left
     else:
