@@ -20,12 +20,12 @@ from time import time_ns
 from typing import TypeGuard
 
 from classlens.config.data_files import BASE_REFERENCE, load_data, resolve_references
-from classlens.config.expressions import BASE, Scope, Style, evaluate
+from classlens.config.expressions import BASE, Scope, Style, error_at, evaluate
 from classlens.config.open_file import SUFFIXES, fill_variables, find_config, first_file, module_file
 from classlens.config.overrides import apply_overrides, misspelled
 from classlens.config.settings import Assignment, Config
 from classlens.config.statements import run, run_trusted
-from classlens.config.values import DELETE, Budget, Inherited, LimitExceeded, Symbol, Value, copy_value
+from classlens.config.values import DELETE, Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
 from classlens.errors import ConfigError, suggestion
 from classlens.sharing import unwarned
 
@@ -275,7 +275,7 @@ def read_newer(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
             continue
         imports = [inner for inner in node.body if isinstance(inner, ast.ImportFrom)]
         if not reads_base(node) or len(imports) < len(node.body):
-            raise ConfigError(f"{where}: only imports of configs under `with read_base():` are read")
+            raise error_at(node, Unsupported("only imports of configs under `with read_base():` are read"), scope)
         for inner in imports:
             import_base(inner, scope)
     if scope.trust:
