@@ -17,8 +17,7 @@ TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight
 LONGEST_LABEL = 46
 MOST_FINDINGS = 4
 
-FAR_APART = 50.0
-"""Ratio of the peaks of two lines from which on the lower one would seem to be 0."""
+FAR_APART = 50.0  # ratio of the peaks of two lines from which on the lower one would seem to be 0
 
 
 @dataclass(frozen=True)

@@ -30,26 +30,13 @@ ENDINGS = (*PIXELS, *VECTORS)
 MOST_PIXELS = 10**8
 
 DOTS_PER_INCH = 100
-SCALE = DOTS_PER_INCH / 72
-"""Pixels per point."""
-
-FINE = 4
-"""How many times as large curves are painted before they are reduced."""
-
-MOST_FINE = 1 << 24
-"""Pixels of a band at that size."""
-
-DASH, GAP = 6.0, 4.0
-"""Lengths along a dashed curve, in points."""
-
-SHARP = 0.94
-"""Corners whose directions have a smaller cosine than this (some 20 degrees) are rounded off."""
-
-Path: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-"""Points as rows of (x, y)."""
-
-Pen: TypeAlias = Callable[[ImageDraw.ImageDraw, Path], None]
-"""Draws a path that is already in the pixels of its band."""
+SCALE = DOTS_PER_INCH / 72  # pixels per point
+FINE = 4  # how many times as large curves are painted before they are reduced
+MOST_FINE = 1 << 24  # pixels of a band at that size
+DASH, GAP = 6.0, 4.0  # lengths along a dashed curve, in points
+SHARP = 0.94  # corners whose directions have a smaller cosine than this (some 20 degrees) are rounded off
+Path: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]  # points as rows of (x, y)
+Pen: TypeAlias = Callable[[ImageDraw.ImageDraw, Path], None]  # draws a path that is already in the pixels of its band
 
 
 def draw_curve(curve: Curve, **options: Any) -> Drawing:  # noqa: ANN401 - those of draw_curves

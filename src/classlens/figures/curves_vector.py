@@ -22,8 +22,7 @@ from classlens.sharing import ALONE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HAIR = 0.75
-"""Points of a line that is one pixel wide on a screen."""
+HAIR = 0.75  # points of a line that is one pixel wide on a screen
 
 SHARP = 'shape-rendering="crispEdges"'
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"

@@ -37,8 +37,7 @@ COLORMAPS: Mapping[str, int] = {
 }
 """Colour scales by name; the first five are perceptually uniform."""
 
-VECTORS = (".pdf", ".svg")
-"""Formats of matplotlib, in which a single map, too, is drawn with its titles."""
+VECTORS = (".pdf", ".svg")  # formats of matplotlib, in which a single map, too, is drawn with its titles
 
 ENDINGS = (*PIXELS, *VECTORS)
 

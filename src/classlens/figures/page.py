@@ -19,8 +19,7 @@ from PIL import Image as Pillow
 
 from classlens.files import write_whole
 
-Layout = Literal["tiles", "pairs", "strips"]
-"""How wide a picture is shown: four to a row, two to a row, or alone."""
+Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: four to a row, two to a row, or alone
 
 
 @dataclass(frozen=True)

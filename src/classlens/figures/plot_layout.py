@@ -82,8 +82,7 @@ class Area(NamedTuple):
 Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area
 
 
-TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0
-"""Sizes of letters."""
+TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0  # sizes of letters
 
 ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0
 """Heights of a row of marks, of a line of the head, and of a line of the foot."""
@@ -91,14 +90,12 @@ ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0
 STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0
 """Heights of the values below the panels, of what they count, and of the axis of epochs."""
 
-TICK_WIDTH, TICK_HEIGHT = 66, 32
-"""About how far values on the axes are from each other."""
+TICK_WIDTH, TICK_HEIGHT = 66, 32  # about how far values on the axes are from each other
 
 SPACING, TIGHTEST = 14.0, 7.0
 """Distances between the lines of a legend: the usual one, and the least that can be read."""
 
-KEY = 29.0
-"""What a piece of the line itself takes in a legend, with its gaps."""
+KEY = 29.0  # what a piece of the line itself takes in a legend, with its gaps
 
 
 @dataclass(frozen=True)

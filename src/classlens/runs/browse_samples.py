@@ -40,8 +40,7 @@ KEPT_SNAPSHOTS: Mapping[str, Extent] = {"original": "first", "transformed": "las
 BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What decoders and transforms raise over one sample, which must not end a run."""
 
-TILE = 160
-"""Longest side of a single picture on a page; strips keep their size."""
+TILE = 160  # longest side of a single picture on a page; strips keep their size
 
 JPEG_QUALITY = 90
 LONGEST_JPEG = 65_500

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from classlens.cam.layers import Preview
     from classlens.runs.map_pictures import MapScores
 
-BATCHES = 4
-"""How many batches of pictures are read at once."""
+BATCHES = 4  # how many batches of pictures are read at once
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of a picture as read; right and bottom are not inside."""

@@ -28,11 +28,8 @@ from classlens.image import Image
 from classlens.runs.explain_files import BOX_HINT, BadPicture, MapPlan, MapRow, MapRun, Notify
 from classlens.runs.own_process import Progress, describe_duration
 
-WORTH_A_NOTE = 500
-"""So many runs of the network take so long that their number is worth a note beforehand."""
-
-WIDTH = 10
-"""Characters of a column of scores."""
+WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
+WIDTH = 10  # characters of a column of scores
 
 BASELINES = ("uniform", "random")
 Thing = TypeVar("Thing")

@@ -18,16 +18,14 @@ from classlens.schedule.lint import Finding
 from classlens.schedule.replay import Curves, replay, summarize, table
 from classlens.schedule.schedule import Clock, scaled_by_batch
 
-MOST_LINES = 16
-"""Curves that are described in words."""
+MOST_LINES = 16  # curves that are described in words
 
 MOST_ROWS = 200_000_000
 ANY_SIZE = 10**9
 
 SHORT_NAMES = {"wd": "weight_decay", "weight-decay": "weight_decay"}
 
-Report = Callable[[str, str], object]
-"""Called with "note" or "warning", and what there is to say about a target."""
+Report = Callable[[str, str], object]  # called with "note" or "warning", and what there is to say about a target
 
 
 @dataclass(frozen=True)
