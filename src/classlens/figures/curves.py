@@ -29,6 +29,7 @@ VECTORS = (".pdf", ".eps", ".svg", ".html")
 ENDINGS = (*PIXELS, *VECTORS)
 MOST_PIXELS = 10**8
 
+PLACES = {"start": "ls", "middle": "ms", "end": "rs"}  # of words, as Pillow calls them
 DOTS_PER_INCH = 100
 SCALE = DOTS_PER_INCH / 72  # pixels per point
 FINE = 4  # how many times as large curves are painted before they are reduced
@@ -115,9 +116,8 @@ def paint(parts: Sequence[Part], size: Point) -> Image:
 
 def write_words(picture: Pillow.Image, words: Words) -> None:
     """One line of text; turned text is drawn apart and put down on its side."""
-    face = font(round(words.size * SCALE, 1), bold=words.bold)
+    face, place = font(round(words.size * SCALE, 1), bold=words.bold), PLACES[words.anchor]
     x, y = int(words.at[0] * SCALE), int(words.at[1] * SCALE)
-    place = {"start": "ls", "middle": "ms", "end": "rs"}[words.anchor]
     if not words.turned:
         ImageDraw.Draw(picture).text((x, y), words.text, fill=words.colour, font=face, anchor=place)
         return

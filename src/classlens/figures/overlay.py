@@ -101,7 +101,7 @@ def overlay(image: Image, heatmap: Heatmap, style: OverlayStyle = PLAIN) -> Imag
     """
     if image.size != heatmap.values.shape:
         raise ValueError(f"a heatmap of {heatmap.values.shape} does not lie on a picture of {image.size}")
-    colours = draw_heatmap(heatmap, style=style).pixels.astype(np.float32)
+    colours = color_table(style)[np.uint8(255 * heatmap.values)].astype(np.float32)
     mixed = style.opacity * colours + (1 - style.opacity) * image.pixels
     pixels = np.ascontiguousarray(mixed.round().clip(0, 255).astype(np.uint8))
     if style.contour is not None:  # a white line with a dark rim

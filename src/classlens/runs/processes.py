@@ -115,9 +115,9 @@ def in_processes(
     sent: deque[SeededIndex] = deque()
     flying: deque[Future[Result]] = deque()
     with new_pool(workers) as pool, suppress(BrokenExecutor):
-        for sample in samples:
-            sent.append(sample)
-            flying.append(pool.submit(work, packed, job, *sample))
+        for index, seed in samples:
+            sent.append((index, seed))
+            flying.append(pool.submit(work, packed, job, index, seed))
             if len(flying) == in_flight:
                 yield flying[0].result()
                 flying.popleft(), sent.popleft()
@@ -129,7 +129,8 @@ def in_processes(
 
 def describe_crash(packed: bytes, index: int, seed: int) -> SampleResult:
     """A sample that killed its process, named by another one: some datasets decode a picture to know its label."""
-    path, class_names = None, ()
+    path: str | None = None
+    class_names: tuple[str, ...] = ()
     with new_pool(1) as pool, suppress(BrokenExecutor):
         path, class_names = pool.submit(path_and_classes, packed, index).result()
     reason = f"{path or f'sample {index}'}: the process that decoded it died"
