@@ -80,9 +80,6 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None
 
     Args:
         log: whether values are on a logarithmic axis; if None, where lines are too far apart for another one.
-
-    Raises:
-        ValueError: there is no run, or nothing in it.
     """
     if not any(run.curves for run in runs):
         raise ValueError("there is no curve to draw")

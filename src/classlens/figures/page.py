@@ -42,11 +42,7 @@ class Section:
 
 
 def write_page(path: Path, title: str, introduction: str, sections: Sequence[Section]) -> Path:
-    """Write a page of sections; return where it is.
-
-    Raises:
-        DataError: it cannot be written.
-    """
+    """Write a page of sections; return where it is."""
     body = f"<p>{escape(introduction)}</p>\n"
     for one in sections:
         body += (

@@ -34,11 +34,7 @@ ON_SHEETS = {name: name for name in ("in_order", "shuffle", "repeat", "grid", "b
 
 
 def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -> bool:
-    """Note in the output folder what makes its pictures; whether an earlier run of the same has been there.
-
-    Raises:
-        DataError: the folder holds pictures that were made of something else, or takes no files.
-    """
+    """Note in the output folder what makes its pictures; whether an earlier run of the same has been there."""
     place = Path(request.output_dir) / RECORD
     contents = as_data(describe_contents(target, dataset, request))
     now: dict[str, Any] = json.loads(ADDRESS.sub("", json.dumps(contents)))
