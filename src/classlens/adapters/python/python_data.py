@@ -8,22 +8,17 @@ numbers with a fraction) gives no label.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from os import PathLike, fspath
-from types import SimpleNamespace
 from typing import NoReturn
-
-from PIL import Image as Pillow
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.workers import add_repeat_remarks
-from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
 from classlens.dataset.rng import generator, mixed, seeded_globals
 from classlens.dataset.state import State, holds_picture, to_image
-from classlens.errors import ClasslensError, ConfigError, DataError, NotFound
+from classlens.errors import ClasslensError, ConfigError, DataError
 from classlens.pipelines.encodings import loaded, remarks
 from classlens.pipelines.lay_open import lay_open
 from classlens.user_code import users_code
@@ -67,28 +62,9 @@ def open_data(thing: Thing, split: str) -> Dataset:
         sample=sample_reader(dataset, indices, joint=attributes == JOINT),
         classes=class_names(dataset),
         loader=name,
-        remarks=add_repeat_remarks(remarks, thing),
+        remarks=remarks,
         takes_transforms=True,
     )
-
-
-def load_loader(data_module: Thing, split: str) -> Thing:
-    """Lightning's loader of a split, after `setup`; nothing is downloaded, as `prepare_data` is not called."""
-    name, hook, stage = type(data_module).__name__, f"{split}_dataloader", "test" if split == "test" else "fit"
-    with users_code(f"{name}.setup({stage!r})"):
-        data_module.setup(stage)
-    try:
-        with users_code(f"{name}.{hook}"):
-            loader = getattr(data_module, hook)()
-    except ConfigError as error:
-        if "must be implemented" not in str(error.__cause__):
-            raise
-        raise NotFound("split", split, SPLITS.keys() - {split}, where=name) from error
-    if isinstance(loader, (list, tuple)) and len(loader) == 1:
-        (loader,) = loader
-    if not kinds.is_loader(loader):
-        raise ConfigError(f"{name}.{hook} gives a {type(loader).__name__}, not one DataLoader")
-    return loader
 
 
 def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int]]:
@@ -104,26 +80,6 @@ def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int]]:
     for selection in reversed(selections):
         indices = [indices[int(place)] for place in selection]
     return dataset, indices
-
-
-def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
-    """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's."""
-    if not transforms:
-        return dataset
-    if not dataset.takes_transforms:
-        if dataset.stages:
-            hint = "put it in front of pictures that have none, such as folder:PATH"
-            raise ConfigError(f"{dataset.name} has a pipeline: a transform cannot be put behind it", hint=hint)
-        original = dataset
-
-        def load(index: int) -> State:
-            state = original.load(index)
-            return State(Pillow.fromarray(original.to_image(state).pixels), remarks=original.remarks(state))
-
-        dataset = replace(dataset, load=load, to_image=to_image, remarks=remarks, takes_transforms=True)
-    stages = (*dataset.stages, *lay_open(list(transforms)))
-    standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
-    return replace(dataset, stages=stages, remarks=add_repeat_remarks(dataset.remarks, standing))
 
 
 class PipelineReached(BaseException):
