@@ -58,13 +58,11 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         raise out_of_reach(f"the weights of hf:{name}", "give a folder that save_pretrained wrote: hf:FOLDER")
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(name, **where)
+            config, networks = AutoConfig.from_pretrained(name, **where), AutoModelForImageClassification
             if settings.get("pretrained", True) and checkpoint is None:
-                network, report = AutoModelForImageClassification.from_pretrained(
-                    name, output_loading_info=True, **where
-                )
+                network, report = networks.from_pretrained(name, output_loading_info=True, **where)
             else:
-                network, report = AutoModelForImageClassification.from_config(config), {"missing_keys": ()}
+                network, report = networks.from_config(config), {"missing_keys": ()}
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise DataError(f"transformers cannot open it as an image classifier: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):

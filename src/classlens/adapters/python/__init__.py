@@ -106,9 +106,7 @@ def importable(folder: str) -> Iterator[None]:
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
 
-WORDS: Mapping[str, type] = {
-    "epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int, "classes": str,
-}  # fmt: skip
+WORDS: Mapping[str, type] = {"epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int, "classes": str}
 """Keys of a dict whose values are plain numbers and words; class names come one by one."""
 
 KINDS: Mapping[str, Callable[[Thing], bool]] = {

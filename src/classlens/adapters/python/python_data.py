@@ -37,14 +37,8 @@ NO_HEADS = {"id", "image_id", "index", "idx", "path", "file_name", "filename", "
 LONGEST = 60
 """A text with more letters is a caption."""
 
-REMEMBERED = 4096
-"""How many labels are kept that had to be learnt by loading the sample."""
-
 JOINT = ("transforms",)
 """Where torchvision keeps a transform that takes picture and label together."""
-
-PROBES = 5
-"""How many samples, at least, are loaded to see what a dataset makes of its labels."""
 
 
 def open_data(thing: Thing, split: str) -> Dataset:
@@ -162,7 +156,8 @@ def sample_reader(dataset: Thing, indices: Sequence[int], *, joint: bool) -> Cal
     frameworks do, after `target_transform`; of others, and of what a `joint` pipeline makes of labels, some are loaded
     to see. Rows of zeros and ones mark classes by their places only if all rows are such.
     """
-    classes, probes = class_names(dataset), indices[:: max(1, len(indices) // PROBES)]
+    classes = class_names(dataset)
+    probes = indices[:: max(1, len(indices) // 5)]  # five or more show what the dataset makes of its labels
     known = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
     if hasattr(dataset, "select_columns"):
         known = dataset.format["type"] != "custom"
@@ -180,7 +175,7 @@ def sample_reader(dataset: Thing, indices: Sequence[int], *, joint: bool) -> Cal
     def is_hot() -> bool:
         return all(is_row(reader()(index)) for index in probes)
 
-    @lru_cache(REMEMBERED)
+    @lru_cache(4096)  # samples may have to be loaded for their labels
     def read_sample(number: int) -> Sample:
         index = indices[number]
         label = reader()(index)
