@@ -76,7 +76,6 @@ class Normalize:
     max_pixel_value: float = 255.0
 
     def __call__(self, picture: Thing) -> Thing:
-        """The picture as float numbers."""
         torch = import_module("torch")
         mean, std = (
             torch.tensor([value * self.max_pixel_value for value in values]).view(3, 1, 1)
