@@ -138,7 +138,7 @@ class UsersObjects:
 
     origin: str
     options: Options
-    of_kind: Mapping[str, list[Thing]] = field(default_factory=lambda: defaultdict(list))
+    of_kind: defaultdict[str, list[Thing]] = field(default_factory=lambda: defaultdict(list))
     datasets: dict[str, Thing] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     words: dict[str, Thing] = field(default_factory=dict)
