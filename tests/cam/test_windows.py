@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from classlens.cam.capture import observe
 from classlens.cam.classifier import Classifier
+from classlens.cam.evidence import observe
 from classlens.cam.explain import explain
 from classlens.cam.forward import noise
 from classlens.cam.layers import find_layers

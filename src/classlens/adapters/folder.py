@@ -12,7 +12,7 @@ from classlens.dataset.class_folders import list_elsewhere, note_timm_order, sca
 from classlens.dataset.conventions import SPLIT_OF, files_of_split, is_picture_name, note_no_splits, split_among
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.listing import Listing, to_dataset
-from classlens.dataset.storage import is_archive, is_remote, split_archive
+from classlens.dataset.storage import ADDRESS, is_archive, split_archive
 from classlens.dataset.tables import SUFFIXES, list_tables, tables_below
 from classlens.errors import DataError
 from classlens.source import Source
@@ -20,7 +20,7 @@ from classlens.source import Source
 
 def open_folder(path: str, options: Options) -> Source:
     """Offer the pictures at `path`; a folder with `train` and `val` in it has these splits, others have one."""
-    if not (is_remote(path) or Path(path).exists() or archives_at(path) or Path(split_archive(path)[0]).exists()):
+    if not (ADDRESS in path or Path(path).exists() or archives_at(path) or Path(split_archive(path)[0]).exists()):
         raise DataError(f"{path}: no such folder, list or archive")
     return Source(origin=f"folder:{path}", open_dataset=partial(open_split, path))
 
@@ -33,7 +33,7 @@ def open_split(path: str, split: str) -> Dataset:
 
 def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
     """The samples of whatever lies at `path`, or of a split of it, and notes beside the warnings of the listing."""
-    if is_archive(path) or (is_remote(path) and not path.lower().endswith((*LISTS, *SUFFIXES))):
+    if is_archive(path) or (ADDRESS in path and not path.lower().endswith((*LISTS, *SUFFIXES))):
         listing = list_elsewhere(archives_at(path) or [path], split)
         return listing, note_timm_order(listing.classes or (), listing.classes or ())
     if path.lower().endswith(LISTS) and not Path(path).is_dir():
@@ -77,6 +77,6 @@ def is_deep(folder: str) -> bool:
 
 def archives_at(path: str) -> list[str]:
     """The archives that a path names: one, or several by a pattern such as shard-*.tar."""
-    if not is_archive(path) or is_remote(path):
+    if not is_archive(path) or ADDRESS in path:
         return []
     return sorted(map(str, Path(path).parent.glob(Path(path).name)))

@@ -11,7 +11,7 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor, nn
 
-from classlens.arrays import Float, Shaped
+from classlens.arrays import Float
 from classlens.image import Encoding, Image
 
 Kind: TypeAlias = Literal["softmax", "sigmoid"]
@@ -55,26 +55,21 @@ class Classifier:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A place inside the model: its full name, see `modules_of`, and the module itself."""
+    """A place inside the model: its full name, see `layers_of`, and the module itself."""
 
     name: str
     module: nn.Module
 
 
-COMPILED = re.compile(r"(?:^|\.)_orig_mod(?=\.|$)")
-"""The step that `torch.compile` puts into a module's name."""
+COMPILED = re.compile(r"(?:^|\.)_orig_mod(?=\.|$)")  # the step that `torch.compile` puts into a module's name
 
 
 def layers_of(classifier: Classifier) -> list[Layer]:
-    return [Layer(name, module) for name, module in modules_of(classifier).items()]
-
-
-def modules_of(classifier: Classifier) -> dict[str, nn.Module]:
     """Every module by its name in `module.named_modules()`, without what compiling or data parallelism put in."""
     named = {name: module for name, module in classifier.module.named_modules() if name}
     prefix = "module." if all(name.split(".")[0] == "module" for name in named) else ""
     plain = {COMPILED.sub("", name).lstrip(".").removeprefix(prefix): module for name, module in named.items()}
-    return {name: module for name, module in plain.items() if name and f"{name}." != prefix}
+    return [Layer(name, module) for name, module in plain.items() if name and f"{name}." != prefix]
 
 
 PRECISIONS = ("float32", "bf16")
@@ -82,19 +77,15 @@ IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
 """The records made here, so that what the engine finds out about one is known the next time."""
 
 
-def with_precision(classifier: Classifier, precision: str) -> Classifier:
-    """The same classifier with its passes in that precision, and its logits in float32."""
-    if precision == "float32":
-        return classifier
-    if classifier not in IN_BF16:
-        original = classifier.logits
+def in_bf16(classifier: Classifier) -> Classifier:
+    """The same classifier with its passes under autocast in bfloat16, and its logits in float32."""
+    original = classifier.logits
 
-        def autocast_logits(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
-            with torch.autocast(batch.device.type, torch.bfloat16):
-                return original(batch).float()
+    def autocast_logits(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+        with torch.autocast(batch.device.type, torch.bfloat16):
+            return original(batch).float()
 
-        IN_BF16[classifier] = replace(classifier, logits=autocast_logits)
-    return IN_BF16[classifier]
+    return IN_BF16.setdefault(classifier, replace(classifier, logits=autocast_logits))
 
 
 def scale_whole(classifier: Classifier, image: Image) -> Image:
@@ -124,18 +115,3 @@ def encode_batch(classifier: Classifier, pictures: list[Image]) -> Float[Tensor,
     for place, picture in enumerate(pictures):
         batch[place] = classifier.encoding.encode(picture) if picture.encoded is None else picture.encoded
     return torch.from_numpy(batch)
-
-
-VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
-AS_IT_IS = VARIANTS.index((False, 1.0))
-
-
-def make_variants(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "variants_batch 3 height width"]:
-    """All variants in one batch: every picture's first variant, then every picture's second, ..."""
-    mirrored = batch.flip(-1)
-    return torch.cat([(mirrored if flipped else batch) * factor for flipped, factor in VARIANTS])
-
-
-def undo_variants(maps: Shaped[Tensor, "variants batch height width"]) -> Shaped[Tensor, "variants batch height width"]:
-    """The maps of `make_variants` pictures in the orientation of the pictures themselves."""
-    return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in zip(maps, VARIANTS, strict=True)])

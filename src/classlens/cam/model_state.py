@@ -6,7 +6,7 @@ states. Modes are set attribute by attribute: calling `eval()` would run the ove
 
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from types import SimpleNamespace
@@ -47,52 +47,40 @@ def preserved(module: nn.Module) -> Iterator[None]:
     Raises:
         ModelError: the model is a TorchScript program, which has no layers to look at, or its weights are not there.
     """
+    # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
     parts = list(module.modules())
     if placement_of(module)[0].type == "meta":
         raise ModelError("the model has shapes but no weights (device meta)", hint="load a checkpoint into it first")
     if any(isinstance(part, torch.jit.ScriptModule) for part in parts):
-        raise ModelError(
-            "a TorchScript program does not show its layers", hint="give the network that it was made from"
-        )
+        hint = "give the network that it was made from"
+        raise ModelError("a TorchScript program does not show its layers", hint=hint)
     with ALONE, torch.inference_mode(mode=False), torch.enable_grad(), ExitStack() as undo:
         if "torch._dynamo" in sys.modules:  # compiled code does not call hooks
             undo.enter_context(torch.compiler.set_stance("force_eager"))
-        # Parts that save memory by being computed again in the backward pass are not: our hooks would be gone by then.
-        own = {name: value for name, value in vars(checkpoint).items() if name in RECOMPUTING and not LOANS}
-        LOANS.append(own)
-        undo.callback(let_recompute)
-        vars(checkpoint).update({name: RECOMPUTING[name] for name in own})
-        freeze(parts, undo)
+        tables: list[dict[str, Any]] = [table for part in parts for table in (part._parameters, part._buffers)]
+        for table in tables:
+            for name, tensor in list(table.items()):
+                if tensor is not None and tensor.is_inference():  # autograd refuses them, so copies stand in
+                    undo.callback(table.__setitem__, name, tensor)
+                    table[name] = tensor.detach().clone()
+        parameters = [own for part in parts for own in part._parameters.values() if own is not None]
+        changes: list[tuple[object, str]] = [(part, "training") for part in parts if part.__dict__.get("training")]
+        changes += [(one, "requires_grad") for one in parameters if one.requires_grad]
+        for thing, attribute in changes:
+            undo.callback(setattr, thing, attribute, True)
+            setattr(thing, attribute, False)
+        undo.enter_context(torch.random.fork_rng(list({one.device for one in parameters if one.is_cuda})))
         undo.callback(random.setstate, random.getstate())
         undo.callback(np.random.set_state, np.random.get_state())
-        yield
-
-
-def let_recompute() -> None:
-    if len(LOANS) == 1:  # with several, whichever ends last: they need not end in the order in which they began
-        vars(checkpoint).update(LOANS[0])
-    LOANS.pop()
-
-
-def freeze(parts: Sequence[nn.Module], undo: ExitStack) -> None:
-    """Nothing in training or trainable, all weights such that autograd takes them, torch's random state kept."""
-    tables: list[dict[str, Any]] = [table for part in parts for table in (part._parameters, part._buffers)]
-    for table in tables:
-        for name, tensor in list(table.items()):
-            if tensor is not None and tensor.is_inference():  # autograd refuses them, so copies stand in
-                undo.callback(table.__setitem__, name, tensor)
-                table[name] = tensor.detach().clone()
-    # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
-    parameters = [own for part in parts for own in part._parameters.values() if own is not None]
-    for part in parts:
-        if part.__dict__.get("training"):
-            undo.callback(setattr, part, "training", True)
-            part.training = False
-    for parameter in parameters:
-        if parameter.requires_grad:
-            undo.callback(setattr, parameter, "requires_grad", True)
-            parameter.requires_grad = False
-    undo.enter_context(torch.random.fork_rng(list({one.device for one in parameters if one.is_cuda})))
+        # Parts that save memory by being computed again in the backward pass are not: our hooks would be gone by then.
+        LOANS.append({name: value for name, value in vars(checkpoint).items() if name in RECOMPUTING and not LOANS})
+        vars(checkpoint).update({name: RECOMPUTING[name] for name in LOANS[-1]})
+        try:
+            yield
+        finally:
+            if len(LOANS) == 1:  # with several, whichever ends last: they need not end in the order in which they began
+                vars(checkpoint).update(LOANS[0])
+            LOANS.pop()
 
 
 def place(module: nn.Module, device: str) -> None:
@@ -104,9 +92,8 @@ def place(module: nn.Module, device: str) -> None:
     try:
         module.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"cannot compute on {device!r}: {first_line(error)}", hint="leave out --device to compute on cpu"
-        ) from error
+        hint = "leave out --device to compute on cpu"
+        raise ModelError(f"cannot compute on {device!r}: {first_line(error)}", hint=hint) from error
 
 
 def placement_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -6,7 +6,7 @@ Source: Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018, section 4
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from classlens.arrays import Float32
-from classlens.cam.classifier import Classifier, with_precision
+from classlens.cam.classifier import Classifier
 from classlens.cam.explain import ExplainJob, ExplainOptions, explain_fed
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS
-from classlens.cam.saliency import Fused, Saliency
+from classlens.cam.saliency import Fused, Saliency, fuse
 from classlens.errors import ModelError
 from classlens.sharing import ALONE
 
@@ -46,9 +46,6 @@ class RandomizationTest:
     ssim: tuple[float | None, ...]
 
 
-Likeness = tuple[float | None, float | None]
-
-
 def randomization_test(
     classifier: Classifier, maps: Sequence[Saliency | Fused], *, options: ExplainOptions | None = None
 ) -> list[RandomizationTest]:
@@ -62,14 +59,19 @@ def randomization_test(
     if len({(saliency.index, saliency.subject) for saliency in maps}) > 1:
         raise ValueError("maps of one picture and one class can be made again together")
     steps = cascade(classifier.module)
-    measured: list[list[Likeness]] = [[] for _ in maps]
+    measured: list[list[tuple[float | None, float | None]]] = [[] for _ in maps]
     for number, (_, weights) in enumerate(steps, 1):
         wanted = [saliency for saliency in maps if number == len(steps) or METHODS[saliency.method].needs != "scores"]
         with shuffle_weights(weights):
             again = explain_again(classifier, wanted, options or ExplainOptions())
         for saliency, pairs in zip(maps, measured, strict=True):
-            repeated = again.get((saliency.method, saliency.layer))
-            pairs.append((None, None) if repeated is None else compare_maps(saliency, repeated))
+            repeated = [again[place] for part in saliency.parts if (place := (part.method, part.layer)) in again]
+            if repeated:
+                both = zip(saliency.parts, repeated, strict=True)
+                rank = float(np.mean([rank_correlation(one.values, other.values) for one, other in both]))
+                pairs.append((rank, structural_similarity(saliency.heatmap().values, fuse(repeated).values)))
+            else:
+                pairs.append((None, None))
     layers = tuple(name for name, _ in steps)
     return [
         RandomizationTest(layers, tuple(rank for rank, _ in pairs), tuple(ssim for _, ssim in pairs))
@@ -79,33 +81,23 @@ def randomization_test(
 
 def explain_again(
     classifier: Classifier, maps: Sequence[Saliency | Fused], options: ExplainOptions
-) -> dict[tuple[str, str], Fused]:
-    """The same maps of the network as it is now, by method and layers; none if its gradients have become zero."""
+) -> dict[tuple[str, str], Saliency]:
+    """The maps of the network as it is now, by method and layer; none if its gradients have become zero."""
     if not maps:
         return {}
     layers = list(dict.fromkeys(part.layer for saliency in maps for part in saliency.parts if part.layer != "input"))
-    subject = maps[0].subject
+    subject, image = maps[0].subject, maps[0].image
     job = ExplainJob(
-        with_precision(classifier, options.precision),
+        classifier,
         tuple(METHODS[name] for name in dict.fromkeys(saliency.method for saliency in maps)),
-        find_layers(classifier, layers or None, maps[0].image.size),
+        find_layers(classifier, layers or None, image.size),
         () if subject is None else (subject.as_target,),
         replace(options, progress=None),
     )
     try:
-        again = {(one.method, one.layer): one for one in explain_fed(job, [maps[0].image])}
+        return {(one.method, one.layer): one for one in explain_fed(job, [image])}
     except ModelError:
         return {}
-    return {
-        (saliency.method, saliency.layer): Fused(tuple(again[part.method, part.layer] for part in saliency.parts))
-        for saliency in maps
-    }
-
-
-def compare_maps(saliency: Saliency | Fused, again: Fused) -> Likeness:
-    """Rank correlation, the mean of the layers', and structural similarity."""
-    ranks = [rank_correlation(one.values, other.values) for one, other in zip(saliency.parts, again.parts, strict=True)]
-    return float(np.mean(ranks)), structural_similarity(saliency.heatmap().values, again.heatmap().values)
 
 
 def cascade(module: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
@@ -123,19 +115,13 @@ def cascade(module: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
 @contextmanager
 def shuffle_weights(weights: Sequence[nn.Parameter]) -> Iterator[None]:
     """Each of the weights shuffled within itself, always in the same way; given back afterwards."""
-    with ALONE:
-        kept = [(parameter, parameter.detach().clone()) for parameter in weights]
-        try:
-            with torch.no_grad():
-                for place, (parameter, values) in enumerate(kept):
-                    generator = torch.Generator().manual_seed(place)
-                    order = torch.randperm(values.numel(), generator=generator).to(values.device)
-                    parameter.copy_(values.flatten()[order].reshape(values.shape))
-            yield
-        finally:
-            with torch.no_grad():
-                for parameter, values in kept:
-                    parameter.copy_(values)
+    with ALONE, ExitStack() as undo:
+        for seed, parameter in enumerate(weights):
+            values = parameter.detach().clone()
+            undo.callback(parameter.detach().copy_, values)
+            order = torch.randperm(values.numel(), generator=torch.Generator().manual_seed(seed)).to(values.device)
+            parameter.detach().copy_(values.flatten()[order].reshape(values.shape))
+        yield
 
 
 def rank_correlation(first: Values, second: Values) -> float:

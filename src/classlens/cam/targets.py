@@ -4,6 +4,7 @@ A target is read against the logits of a batch, because "predicted" and "top5" d
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,9 +20,7 @@ Target: TypeAlias = int | str | tuple[int, ...]
 
 PREDICTED = "predicted"
 TOP = re.compile(r"top[ -]?([1-9]\d*)", re.IGNORECASE)
-SIMILAR = 3
-"""How many classes Finer-CAM contrasts the target with."""
-
+SIMILAR = 3  # how many classes Finer-CAM contrasts the target with
 CONTRAST = re.compile(r"\s+-\s+")
 
 
@@ -56,73 +55,56 @@ def probabilities(logits: Float[Tensor, "n classes"], kind: Kind = "softmax") ->
 
 
 def read_targets(
-    targets: tuple[Target, ...], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
+    targets: Sequence[Target], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...]
 ) -> list[Objective]:
     """Read every target against the logits of a batch; `top5` becomes five objectives.
 
     Raises:
         NotFound: a class is unknown, or a name belongs to several.
         ModelError: there are more names than scores, or fewer.
-        ValueError: a tuple does not hold one class for each picture.
     """
-    names, count = len(classes or ()), logits.shape[1]
-    if names not in (0, count) and (names, count) != (2, 1):  # two sides of a single logit
-        raise ModelError(
-            f"{names} class names for {count} scores",
-            hint="name all classes in the order of the scores: --classes FILE",
-        )
+    batch, count = logits.shape
+    if len(classes) not in (0, count):
+        hint = "name all classes in the order of the scores: --classes FILE"
+        raise ModelError(f"{len(classes)} class names for {count} scores", hint=hint)
     answers: list[Objective] = []
     for target in targets:
-        top = TOP.fullmatch(target.strip()) if isinstance(target, str) else None
-        if top:
-            count = min(int(top[1]), logits.shape[1])
-            answers += [Objective(best) for best in logits.topk(count, dim=1).indices.unbind(1)]
-        elif (
-            isinstance(target, str)
-            and len(sides := CONTRAST.split(target.strip())) == 2
-            and not find_by_name(target, classes or ())  # a class may have a dash in its name
-        ):
-            first, second = (class_indices(side, logits, classes) for side in sides)
-            answers.append(Objective(first, second))
-        else:
-            answers.append(Objective(class_indices(target, logits, classes)))
+        words = target.strip() if isinstance(target, str) else ""
+        if top := TOP.fullmatch(words):
+            answers += [Objective(best) for best in logits.topk(min(int(top[1]), count), dim=1).indices.unbind(1)]
+            continue
+        sides: list[Target] = [*CONTRAST.split(words)]
+        if len(sides) != 2 or find_by_name(words, classes):  # a class may have a dash in its name
+            sides = [target]
+        columns = []
+        for side in sides:
+            if isinstance(side, str) and side.strip().casefold() == PREDICTED:
+                columns.append(logits.argmax(dim=1))
+            else:
+                each = side if isinstance(side, tuple) else (side,)
+                indices = [class_index(one, count, classes) for one in each]
+                columns.append(torch.tensor(indices, device=logits.device).expand(batch))
+        answers.append(Objective(*columns))
     return answers
 
 
-def class_indices(
-    target: Target, logits: Float[Tensor, "batch classes"], classes: tuple[str, ...] | None
-) -> Int[Tensor, " batch"]:
-    """The class index of each picture."""
-    batch, count = logits.shape
-    if isinstance(target, str) and target.strip().casefold() == PREDICTED:
-        return logits.argmax(dim=1)
-    if isinstance(target, tuple):
-        if len(target) != batch:
-            raise ValueError(f"{len(target)} target classes for {batch} pictures")
-        chosen = [class_index(one, count, classes) for one in target]
-    else:
-        chosen = [class_index(target, count, classes)] * batch
-    return torch.tensor(chosen, dtype=torch.int64, device=logits.device)
-
-
-def class_index(target: int | str, count: int, classes: tuple[str, ...] | None) -> int:
+def class_index(target: int | str, count: int, classes: tuple[str, ...]) -> int:
     """The index of one class, given by number or by name.
 
     Raises:
         NotFound: there is no such class, or the name belongs to several.
     """
-    number = int(target) if isinstance(target, int) or re.fullmatch(r"-?\d+", target.strip()) else None
-    if number is not None:
-        if 0 <= number < count:
-            return number
-        raise NotFound("class", str(number), [f"0 to {count - 1}"])
-    matches = find_by_name(str(target), (classes or ())[:count])
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise NotFound("single class", str(target), [str(match) for match in matches])
-    names = {part.strip() for name in classes or () for part in name.split(",")}
-    raise NotFound("class", str(target), names or [f"0 to {count - 1}, by number only"])
+    if isinstance(target, int) or re.fullmatch(r"-?\d+", target.strip()):
+        if 0 <= int(target) < count:
+            return int(target)
+        raise NotFound("class", str(int(target)), [f"0 to {count - 1}"])
+    matches = find_by_name(target, classes)
+    if len(matches) > 1:
+        raise NotFound("single class", target, [str(match) for match in matches])
+    if not matches:
+        names = {part.strip() for name in classes for part in name.split(",")}
+        raise NotFound("class", target, names or [f"0 to {count - 1}, by number only"])
+    return matches[0]
 
 
 def find_by_name(target: str, classes: tuple[str, ...]) -> list[int]:

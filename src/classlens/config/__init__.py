@@ -2,6 +2,6 @@
 
 from classlens.config.overrides import misspelled, parse_overrides
 from classlens.config.read import load_config, read_config
-from classlens.config.source_map import Config
+from classlens.config.settings import Config
 
 __all__ = ["Config", "load_config", "misspelled", "parse_overrides", "read_config"]

@@ -1,56 +1,116 @@
-"""The expressions that configs are written in: what each kind means.
+"""The expressions that configs are written in: what each kind means, and the errors that name the line at fault.
 
 The rule of this file: `EXPRESSIONS` lists every kind of expression there is; any other is refused. Nothing here calls
 what a config names: calls go through the tables of `functions.py`.
 """
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from string import Formatter
+from typing import Literal
 
-from classlens.config.budget import Symbol, Unsupported, Value
-from classlens.config.functions import CONSTANTS, FUNCTIONS, call_method, list_items, make_set, unpack_targets
-from classlens.config.operators import UNARY, compare, compute, format_value
-from classlens.config.scope import FAULTS, Inherited, Scope, copy_value, error_at, unsupported
+from classlens.config.functions import CONSTANTS, FUNCTIONS, call_method, compute, list_items, make_set, pay_for_field
+from classlens.config.settings import Assignment
+from classlens.config.values import Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
+from classlens.errors import ConfigError, suggestion
 
 BASE = "_base_"
 
+Style = Literal["older", "newer", "either"]
+"""How a config inherits: by `_base_`, as JSON and YAML do, or by imports; without bases and types it may be either."""
+
+Stamp = tuple[int, int, int]
+"""A file as it was when it was read: its time of change in nanoseconds, its size and its inode."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One config file: its variables while it is evaluated, and what it means to those that inherit from it.
+
+    `chain` are the files that are open, outermost first, this one last. `names` are its variables, `imported` those
+    that are no settings, and `lines` says where each was assigned last. `assignments` go from the first base to the
+    file itself, `notes` are the deprecations in all of them. `stamps` has a None for a file that must not be kept: what
+    it says depends on the environment.
+    """
+
+    path: Path
+    text: str
+    budget: Budget
+    trust: bool
+    chain: tuple[Path, ...]
+    names: dict[str, Value]
+    style: Style = "older"
+    settings: dict[str, Value] = field(default_factory=dict)
+    imported: set[str] = field(default_factory=set)
+    lines: dict[str, int] = field(default_factory=dict)
+    assignments: list[Assignment] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    stamps: dict[Path, Stamp | None] = field(default_factory=dict)
+
+
+FAULTS = (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, NameError)
+"""What evaluating an expression can raise; MemoryError is not among them because the budget forestalls it."""
+
+TRUST = "--trust-config runs the file as Python; do so only if you trust whoever wrote it"
+VARIABLE = "write {{$NAME:default}} for an environment variable, or trust the file with --trust-config"
+SPELLED = {ast.FunctionDef: "def", ast.AsyncFunctionDef: "async def", ast.ClassDef: "class", ast.NamedExpr: ":="}
+LONGEST = 60
+"""Characters of the source that an error shows."""
+
+
+def unsupported(node: ast.expr | ast.stmt) -> Unsupported:
+    return Unsupported(f"{SPELLED.get(type(node), type(node).__name__.lower())} is not read")
+
+
+def error_at(node: ast.expr | ast.stmt, fault: Exception, scope: Scope) -> ConfigError:
+    """The error that names the expression at fault and its place, with a hint what to do."""
+    lines = re.split(r"\r\n?|\n", scope.text)[node.lineno - 1 : node.end_lineno] or [""]
+    lines[-1] = lines[-1].encode()[: node.end_col_offset].decode(errors="replace")
+    first = lines[0].encode()[node.col_offset :].decode(errors="replace")
+    shown = first[:LONGEST] + ("…" if len(first) > LONGEST or len(lines) > 1 else "")
+    where = f"{scope.path}:{node.lineno}"
+    match fault:
+        case Unsupported():
+            return ConfigError(f"{where}: {fault}: `{shown}`", hint=VARIABLE if "env" in str(fault) else TRUST)
+        case LimitExceeded():
+            return ConfigError(f"{where}: `{shown}` {fault}", hint="write the value down, or make it smaller")
+        case RecursionError():
+            return ConfigError(f"{where}: `{shown}` is nested too deeply", hint="give parts of it a name of their own")
+        case KeyError(args=(key, *_)):
+            return ConfigError(f"{where}: no key {key!r}: `{shown}`")
+        case NameError():
+            known = [name for name in scope.names if not name.startswith("__")]
+            return ConfigError(f"{where}: no variable {shown!r}", hint=suggestion(shown, known))
+    return ConfigError(f"{where}: {str(fault) or type(fault).__name__}: `{shown}`")
+
 
 def evaluate(node: ast.expr, scope: Scope) -> Value:
-    """The value of an expression.
-
-    Raises:
-        ConfigError: it is outside the subset, too large, or wrong; the message names file, line and expression.
-    """
-    kind = type(node)
-    if kind is ast.Constant:
-        return node.value  # type: ignore[attr-defined]
+    """The value of an expression; each costs one unit, and as many as it has items or characters if it is made here."""
+    if type(node) is ast.Constant:
+        scope.budget.left -= 1
+        return node.value
     try:
         scope.budget.spend(1)
-        if isinstance(node, ast.Name) and node.id in scope.names:  # here, not in `variable`: most expressions are names
-            return scope.names[node.id]
-        if kind not in EXPRESSIONS:
+        if type(node) is ast.Name:  # here, not in the table: most expressions are names
+            if node.id in scope.names:
+                return scope.names[node.id]
+            raise Unsupported("a function as a value is not read") if node.id in FUNCTIONS else NameError(node.id)
+        if type(node) not in EXPRESSIONS:
             raise unsupported(node)
-        return EXPRESSIONS[kind](node, scope)
+        value = EXPRESSIONS[type(node)](node, scope)
+        if isinstance(value, Sized):
+            scope.budget.spend(len(value))
+        return value
     except FAULTS as fault:
         raise error_at(node, fault, scope) from None
 
 
-def variable(node: ast.Name, scope: Scope) -> Value:
-    """What is no variable of this file: `_base_`, or what Python defines in every module."""
-    if node.id == BASE and scope.base is not None:
-        return scope.base
-    if node.id == "__file__":
-        return str(scope.path)
-    if node.id == "__name__":
-        return scope.path.stem
-    if node.id in FUNCTIONS:
-        raise Unsupported("a function as a value is not read")
-    raise NameError(node.id)
-
-
-def elements(nodes: list[ast.expr], scope: Scope) -> list[Value]:
+def elements(nodes: Sequence[ast.expr], scope: Scope) -> list[Value]:
     """The items of a list, of a tuple or of a call; `*items` are put in place."""
-    scope.budget.spend(len(nodes))
     values = []
     for node in nodes:
         if type(node) is ast.Starred:
@@ -62,22 +122,24 @@ def elements(nodes: list[ast.expr], scope: Scope) -> list[Value]:
 
 def set_display(node: ast.Set, scope: Scope) -> Value:
     """A set; but `{{_base_.a.b}}`, which Python sees as a set of a set, is a copy of the inherited value."""
-    inner = node.elts[0]
-    if len(node.elts) == 1 and type(inner) is ast.Set and len(inner.elts) == 1 and rooted_in_base(inner.elts[0]):
-        return copy_value(evaluate(inner.elts[0], scope), scope.budget)
-    return make_set(elements(node.elts, scope), scope.budget)
+    if (reference := base_reference(node)) is not None:
+        return copy_value(evaluate(reference, scope), scope.budget)
+    return make_set(scope.budget, elements(node.elts, scope))
 
 
-def rooted_in_base(node: ast.expr) -> bool:
-    """Whether the expression is `_base_.a.b`."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return isinstance(node, ast.Name) and node.id == BASE
+def base_reference(node: ast.Set) -> ast.expr | None:
+    """The expression `_base_.a.b` in `{{_base_.a.b}}`; None for any other set."""
+    match node:
+        case ast.Set(elts=[ast.Set(elts=[inner])]):
+            root = inner
+            while isinstance(root, ast.Attribute | ast.Subscript):
+                root = root.value
+            return inner if isinstance(root, ast.Name) and root.id == BASE else None
+    return None
 
 
 def dict_display(node: ast.Dict, scope: Scope) -> dict[Value, Value]:
     """`{key: value, **other}`."""
-    scope.budget.spend(len(node.values))  # constants are free elsewhere, but a loop may make this dict again and again
     result = {}
     for key_node, value_node in zip(node.keys, node.values, strict=True):
         value = evaluate(value_node, scope)
@@ -95,7 +157,7 @@ def attribute(node: ast.Attribute, scope: Scope) -> Value:
     if type(value) is Symbol:
         full = f"{value.name}.{node.attr}"
         scope.budget.spend(len(full))
-        return CONSTANTS[full] if full in CONSTANTS else Symbol(full)
+        return CONSTANTS.get(full, Symbol(full))
     if type(value) is Inherited:
         return value[node.attr]
     if type(value) is dict:
@@ -108,8 +170,6 @@ def subscript(node: ast.Subscript, scope: Scope) -> Value:
     value = evaluate(node.value, scope)
     if type(value) is Symbol:
         raise Unsupported(f"an item of {value.name} is not read")
-    if type(node.slice) is ast.Slice:
-        scope.budget.spend(len(value))
     return value[position(node.slice, scope)]
 
 
@@ -118,23 +178,22 @@ def position(node: ast.expr, scope: Scope) -> Value:
     if isinstance(node, ast.Slice):
         return slice(*(part and evaluate(part, scope) for part in (node.lower, node.upper, node.step)))
     key = evaluate(node, scope)
-    scope.budget.key(key)
+    scope.budget.spend_on_key(key)
     return key
 
 
 def call(node: ast.Call, scope: Scope) -> Value:
     """A call of a known function, or of a known method of a value."""
-    callee = node.func
+    callee, owner = node.func, None
     if isinstance(callee, ast.Attribute):
         owner = evaluate(callee.value, scope)
-        is_method = type(owner) is not Symbol
-        name = callee.attr if is_method else f"{owner.name}.{callee.attr}"
-    elif isinstance(callee, ast.Name) and isinstance(owner := scope.names.get(callee.id, callee), ast.Name | Symbol):
+        name = f"{owner.name}.{callee.attr}" if type(owner) is Symbol else callee.attr
+    elif isinstance(callee, ast.Name) and isinstance(value := scope.names.get(callee.id, callee), ast.Name | Symbol):
         # An imported function goes by its full name; what is no variable is one of Python's own functions.
-        is_method = False
-        name = owner.name if isinstance(owner, Symbol) else callee.id
+        name = value.name if isinstance(value, Symbol) else callee.id
     else:
         raise Unsupported("a call of a value is not read")
+    is_method = isinstance(callee, ast.Attribute) and type(owner) is not Symbol
     if not is_method and name not in FUNCTIONS:
         raise Unsupported(f"a call of {name}() is not read")
     keywords: dict[str, Value] = {}
@@ -143,22 +202,19 @@ def call(node: ast.Call, scope: Scope) -> Value:
         if keyword.arg is not None:
             keywords[keyword.arg] = value
             continue
-        scope.budget.spend(len(value))
         if twice := keywords.keys() & value.keys():
             raise TypeError(f"{min(twice)} is given twice")
         keywords.update(value)
-    arguments = elements(node.args, scope) if node.args else []
-    if name == "dict" and not is_method and not arguments:  # nearly every call in a config
-        scope.budget.spend(len(keywords))
+    if name == "dict" and not is_method and not node.args:  # nearly every call in a config
         return keywords
+    arguments = elements(node.args, scope)
     if is_method:
         return call_method(owner, name, arguments, keywords, scope.budget)
-    return FUNCTIONS[name](arguments, keywords, scope.budget)
+    return FUNCTIONS[name](scope.budget, *arguments, **keywords)
 
 
 def boolean(node: ast.BoolOp, scope: Scope) -> Value:
     """`and`, `or`: the value that decides."""
-    scope.budget.spend(len(node.values))
     value = None
     for part in node.values:
         value = evaluate(part, scope)
@@ -169,63 +225,96 @@ def boolean(node: ast.BoolOp, scope: Scope) -> Value:
 
 def comparison(node: ast.Compare, scope: Scope) -> Value:
     """A chain such as `0 < x <= 1`."""
-    scope.budget.spend(len(node.ops))
     left = evaluate(node.left, scope)
     for operation, part in zip(node.ops, node.comparators, strict=True):
         right = evaluate(part, scope)
-        if not compare(type(operation), left, right, scope.budget):
+        scope.budget.walk([left, right])
+        if not COMPARISONS[type(operation)](left, right):
             return False
         left = right
     return True
 
 
-def joined_text(node: ast.JoinedStr, scope: Scope) -> str:
-    """An f-string."""
-    pieces = [str(evaluate(part, scope)) for part in node.values]
-    scope.budget.spend(sum(map(len, pieces)))
-    return "".join(pieces)
-
-
 def text_field(node: ast.FormattedValue, scope: Scope) -> str:
     """One `{value!r:form}` of an f-string."""
-    conversion = chr(node.conversion) if node.conversion > 0 else None
+    value = evaluate(node.value, scope)
     form = str(evaluate(node.format_spec, scope)) if node.format_spec else ""
-    return format_value(evaluate(node.value, scope), conversion, form, scope.budget)
+    pay_for_field(form, value, scope.budget)
+    return format(Formatter().convert_field(value, chr(node.conversion) if node.conversion > 0 else None), form)
 
 
 def comprehension(node: ast.ListComp | ast.GeneratorExp | ast.SetComp, scope: Scope) -> list[Value]:
-    return [evaluate(node.elt, scope) for _ in rounds(node.generators, scope)]
+    return [evaluate(node.elt, inside) for inside in rounds(node.generators, scope)]
 
 
-def rounds(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
-    """Go through the loops of a comprehension; its variables are gone afterwards."""
-    targets = {part.id for loop in generators for part in ast.walk(loop.target) if isinstance(part, ast.Name)}
-    covered = {target: scope.names[target] for target in targets if target in scope.names}
-    yield from turns(generators, scope)
-    for target in targets:
-        scope.names.pop(target, None)
-    scope.names.update(covered)
-
-
-def turns(generators: list[ast.comprehension], scope: Scope) -> Iterator[None]:
-    """Yield once for each combination of items that passes the conditions, with the variables bound."""
-    loop, *inner = generators
-    for item in list_items(evaluate(loop.iter, scope), scope.budget):
+def rounds(loops: Sequence[ast.comprehension], outer: Scope) -> Iterator[Scope]:
+    """The scope of every round of a comprehension: once for each combination of items that passes the conditions."""
+    outer.budget.spend(len(outer.names))
+    scope = replace(outer, names=dict(outer.names), lines={})  # the variables of the loops are gone afterwards
+    for item in list_items(evaluate(loops[0].iter, outer), outer.budget):
         scope.budget.spend(1)
-        for target, value in unpack_targets(loop.target, item, scope.budget):
-            if not isinstance(target, ast.Name):
-                raise Unsupported("a loop over anything but variables is not read")
-            scope.names[target.id] = value
-        if not all(evaluate(condition, scope) for condition in loop.ifs):
-            continue
-        if inner:
-            yield from turns(inner, scope)
-        else:
-            yield
+        bind([loops[0].target], item, scope)
+        if all(evaluate(condition, scope) for condition in loops[0].ifs):
+            yield from rounds(loops[1:], scope) if loops[1:] else (scope,)
 
+
+def bind(targets: Sequence[ast.expr], value: Value, scope: Scope) -> None:
+    """Assign to names, to several names at once, to items or to inherited keys."""
+    for target in targets:
+        if isinstance(target, ast.Name):
+            scope.names[target.id] = value
+            scope.lines[target.id] = target.lineno
+        elif isinstance(target, ast.Tuple | ast.List):
+            for part, item in unpack(target.elts, list_items(value, scope.budget)):
+                bind([part], item, scope)
+        elif isinstance(target, ast.Subscript):
+            owner = evaluate(target.value, scope)
+            scope.budget.walk(value)
+            if isinstance(target.slice, ast.Slice):
+                scope.budget.spend(len(owner))
+                value = list_items(value, scope.budget)
+            owner[position(target.slice, scope)] = value
+        elif isinstance(target, ast.Attribute):
+            owner = evaluate(target.value, scope)
+            if type(owner) is not Inherited:
+                raise AttributeError(f"only inherited dicts have attributes, write [{target.attr!r}]")
+            scope.budget.walk(value)
+            owner[target.attr] = value
+
+
+def unpack(targets: Sequence[ast.expr], values: list[Value]) -> Iterator[tuple[ast.expr, Value]]:
+    """The targets of `a, *b, c = values`, and what each of them gets."""
+    starred = next((index for index, target in enumerate(targets) if isinstance(target, ast.Starred)), None)
+    if starred is not None and len(values) >= len(targets) - 1:
+        after = len(values) - (len(targets) - 1 - starred)
+        values = [*values[:starred], values[starred:after], *values[after:]]
+    if len(values) != len(targets):
+        raise ValueError(f"{len(values)} values for {len(targets)} names")
+    for target, value in zip(targets, values, strict=True):
+        yield target.value if isinstance(target, ast.Starred) else target, value
+
+
+COMPARISONS: Mapping[type[ast.cmpop], Callable[[Value, Value], Value]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda item, items: item in items,
+    ast.NotIn: lambda item, items: item not in items,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+}
+
+UNARY: Mapping[type[ast.unaryop], Callable[[Value], Value]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.Invert: operator.invert,
+}
 
 EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {
-    ast.Name: variable,
     ast.List: lambda node, scope: elements(node.elts, scope),
     ast.Tuple: lambda node, scope: tuple(elements(node.elts, scope)),
     ast.Set: set_display,
@@ -240,12 +329,12 @@ EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {
     ast.BoolOp: boolean,
     ast.Compare: comparison,
     ast.IfExp: lambda node, scope: evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope),
-    ast.JoinedStr: joined_text,
+    ast.JoinedStr: lambda node, scope: "".join([str(evaluate(part, scope)) for part in node.values]),
     ast.FormattedValue: text_field,
     ast.ListComp: comprehension,
     ast.GeneratorExp: comprehension,
-    ast.SetComp: lambda node, scope: make_set(comprehension(node, scope), scope.budget),
+    ast.SetComp: lambda node, scope: make_set(scope.budget, comprehension(node, scope)),
     ast.DictComp: lambda node, scope: {
-        position(node.key, scope): evaluate(node.value, scope) for _ in rounds(node.generators, scope)
+        position(node.key, inside): evaluate(node.value, inside) for inside in rounds(node.generators, scope)
     },
 }

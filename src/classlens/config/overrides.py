@@ -6,10 +6,10 @@ nested, and anything else is text; quotes around a value and all blanks in it ar
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 
-from classlens.config.budget import DEEPEST, Value
-from classlens.config.scope import DELETE
+from classlens.config.values import DEEPEST, DELETE, Value
 from classlens.errors import ConfigError
 
 OPTION = "--cfg-options"
@@ -40,43 +40,34 @@ def parse_value(text: str, word: str, depth: int = 0) -> Value:
     if depth > DEEPEST:
         raise ConfigError(f"{OPTION} {word[:60]!r} is nested too deeply")
     text = text.strip("'\"").replace(" ", "")
-    for opening, closing, kind in (("(", ")", tuple), ("[", "]", list)):
-        if text.startswith(opening) and text.endswith(closing) and len(split(text, word)) == 1:
-            return kind([parse_value(part, word, depth + 1) for part in split(text[1:-1], word)])
-    if "," not in text:
-        return parse_scalar(text)
+    kind = {"()": tuple, "[]": list}.get(text[:1] + text[-1:])
+    if not kind and "," not in text:
+        for number in (int, float):
+            with suppress(ValueError):
+                return number(text)
+        return {"true": True, "false": False}.get(text.lower(), None if text == "None" else text)
     parts = split(text, word)
-    if parts == [text]:
+    if kind and len(parts) == 1:
+        parts = split(text[1:-1], word)
+    elif parts == [text]:
         raise ConfigError(f"{OPTION} {word[:60]!r}: the brackets do not match")
-    return [parse_value(part, word, depth + 1) for part in parts]
+    else:
+        kind = list
+    return kind([parse_value(part, word, depth + 1) for part in parts])
 
 
 def split(text: str, word: str) -> list[str]:
     """The parts between the commas that lie outside all brackets; a comma at the end adds nothing."""
-    parts = [""]
-    open_round = open_square = 0
+    parts, depth = [""], 0
     for letter in text:
-        open_round += (letter == "(") - (letter == ")")
-        open_square += (letter == "[") - (letter == "]")
-        if letter == "," and not open_round and not open_square:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
             parts.append("")
         else:
             parts[-1] += letter
-    if open_round or open_square:
+    if depth:
         raise ConfigError(f"{OPTION} {word[:60]!r}: the brackets do not match")
     return parts if parts[-1] else parts[:-1]
-
-
-def parse_scalar(text: str) -> int | float | bool | str | None:
-    """A number, true or false in any case, None, or else the text itself."""
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    return None if text == "None" else text
 
 
 def apply_overrides(config: dict[str, Value], overrides: Mapping[str, Value]) -> dict[str, Value]:
@@ -84,54 +75,42 @@ def apply_overrides(config: dict[str, Value], overrides: Mapping[str, Value]) ->
 
     Numbers in a key choose items of lists, from the end if negative. A dict is merged, or replaces what is there if
     it has `_delete_=True`.
-
-    Raises:
-        ConfigError: a key leads into something that has no keys, or to an item that is not there.
     """
-    changes: dict[str, Value] = {}
-    for key, value in overrides.items():
-        *way, last = key.split(".")
-        branch = changes
-        for part in way:
-            branch = branch.setdefault(part, {})
-            if not isinstance(branch, dict):
-                raise ConfigError(f"{OPTION} {key}: {part} is set to {branch!r} by another option")
-        branch[last] = deepcopy(value)
-    result: dict[str, Value] = change_value(config, changes, "")
+    changed: Value = config
+    for key in sorted(overrides, key=lambda key: not key.endswith(f".{DELETE}")):
+        changed = change(changed, key.split("."), deepcopy(overrides[key]), key)
+    result: dict[str, Value] = changed
     return result
+
+
+def change(value: Value, way: Sequence[str], new: Value, key: str) -> Value:
+    """`value` with `new` in the place to which `way` leads, which is the end of `key`."""
+    if not way and not isinstance(new, dict):
+        return new
+    if not way:
+        for name in sorted(new, key=lambda name: name != DELETE):
+            value = change(value, [name], new[name], f"{key}.{name}")
+        return value
+    part, *rest = way
+    if part == DELETE and not rest:
+        return {} if new else value
+    if isinstance(value, dict):
+        return value | {part: change(value.get(part, {}), rest, new, key)}
+    where = key.removesuffix("." + ".".join(way))
+    if not isinstance(value, list | tuple):
+        complaint = f"{OPTION} {where}.{part}: {where} is {value!r}, which has no keys"
+        raise ConfigError(complaint[:200], hint=f"{where}=VALUE replaces it")
+    if not has_item(value, part):
+        last = f"0 to {len(value) - 1}, or -{len(value)} to -1" if value else "none, it is empty"
+        complaint = f"{OPTION} {where}.{part}: {where} is a list of {len(value)}"
+        raise ConfigError(complaint, hint=f"its items are {last}")
+    items = list(value)
+    items[int(part)] = change(items[int(part)], rest, new, key)
+    return type(value)(items)
 
 
 def has_item(items: Sequence[Value], key: str) -> bool:
     return bool(INDEX.fullmatch(key)) and -len(items) <= int(key) < len(items)
-
-
-def change_value(value: Value, change: Value, where: str) -> Value:
-    """`value` with `change` merged into it; `where` is its key in the config."""
-    if not isinstance(change, dict):
-        return change
-    settings = {key: item for key, item in change.items() if key != DELETE}
-    if change.get(DELETE, False):
-        return settings
-    if isinstance(value, dict):
-        new = {
-            key: change_value(value[key], item, f"{where}.{key}") if key in value else item
-            for key, item in settings.items()
-        }
-        return value | new
-    if isinstance(value, list | tuple):
-        items = list(value)
-        for key, item in settings.items():
-            if not has_item(items, key):
-                last = f"0 to {len(items) - 1}, or -{len(items)} to -1" if items else "none, it is empty"
-                raise ConfigError(
-                    f"{OPTION} {where[1:]}.{key}: {where[1:]} is a list of {len(items)}", hint=f"its items are {last}"
-                )
-            items[int(key)] = change_value(items[int(key)], item, f"{where}.{key}")
-        return type(value)(items)
-    raise ConfigError(
-        f"{OPTION} {where[1:]}.{next(iter(settings), '')}: {where[1:]} is {value!r}, which has no keys"[:200],
-        hint=f"{where[1:]}=VALUE replaces it",
-    )
 
 
 def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> list[str]:

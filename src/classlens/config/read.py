@@ -1,48 +1,33 @@
 """Read a config with its bases.
 
-The rule of this file: bases are shared by hundreds of configs, so they are kept until one of their files changes.
+A file of the older style names its bases in `_base_ = ...` and is merged over them: dicts key by key, while anything
+else, and a dict that says `_delete_=True`, replaces what was there. One of the newer style imports its bases under
+`with read_base():` and changes what it imported. The rules of this file: neither side of a merge is changed; bases are
+shared by hundreds of configs, so they are kept until one of their files changes.
 """
 
 import ast
-import os
+import codecs
+import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from os.path import normpath
 from pathlib import Path
 from time import time_ns
+from typing import TypeGuard
 
-from classlens.config.budget import ALLOWANCE, Budget, LimitExceeded, Value
-from classlens.config.data_files import BASE_REFERENCE, load_data
-from classlens.config.expressions import BASE, evaluate
-from classlens.config.lazy_config import ONE_STYLE, base_imports, import_names, imports_types, module_file, style_of
-from classlens.config.open_file import (
-    SUFFIXES,
-    absolute,
-    fill_variables,
-    find_config,
-    nearest,
-    parse,
-    read_text,
-    stamp,
-)
+from classlens.config.data_files import BASE_REFERENCE, load_data, resolve_references
+from classlens.config.expressions import BASE, Scope, Style, evaluate
+from classlens.config.open_file import SUFFIXES, fill_variables, find_config, first_file, module_file
 from classlens.config.overrides import apply_overrides, misspelled
-from classlens.config.run_trusted import run_trusted
-from classlens.config.scope import Inherited, Scope, copy_value
-from classlens.config.source_map import Assignment, Config
-from classlens.config.statements import run
-from classlens.config.text_config import (
-    MENTION,
-    NO_BASE,
-    Contents,
-    Style,
-    assigns_base,
-    forbid_quoted_references,
-    mark_scope,
-    merge_over,
-)
-from classlens.errors import ConfigError
+from classlens.config.settings import Assignment, Config
+from classlens.config.statements import run, run_trusted
+from classlens.config.values import DELETE, Budget, Inherited, LimitExceeded, Symbol, Value, copy_value
+from classlens.errors import ConfigError, suggestion
+from classlens.sharing import unwarned
 
 RESERVED = ("filename", "text", "pretty_text", "env_variables")
 """Names that upstream's own object for a config has: it does not open a file that defines one, or inherits it."""
@@ -68,195 +53,292 @@ def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = Non
 
 def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: bool) -> Config:
     """As `read_config`, but deprecations are only noted in the result."""
-    file = find_config(address)
-    reading = FileReader(Budget(sys.maxsize if trust else ALLOWANCE), trust)
-    contents = read_file(file, reading)
+    file, budget = find_config(address), Budget(sys.maxsize) if trust else Budget()
+    read = read_file(file, budget, trust=trust)
     for name in RESERVED:
-        if name in contents.names:
-            lines = [f"{one.path}:{one.line}" for one in contents.assignments if one.name == name]
-            where = lines[-1] if lines else file
+        if name in read.names:
+            lines = [f"{one.path}:{one.line}" for one in read.assignments if one.name == name]
+            where = [file, *lines][-1]
             raise ConfigError(f"{where}: {name} is reserved for config file", hint="give the setting another name")
     try:
-        settings = copy_value(contents.settings(), reading.budget, dict)
+        settings = copy_value(read.settings, budget, dict)
     except LimitExceeded as fault:
         raise ConfigError(f"{file}: a value {fault}") from None
-    slips = misspelled(settings, overrides) if overrides else ()
-    return Config(
-        apply_overrides(settings, overrides) if overrides else settings,
-        path=file,
-        assignments=contents.assignments,
-        deprecations=tuple(dict.fromkeys(contents.notes)),
-        slips=slips,
-    )
+    config = Config(apply_overrides(settings, overrides) if overrides else settings)
+    config.path, config.assignments = file, read.assignments
+    config.deprecations = tuple(dict.fromkeys(read.notes))
+    config.slips = misspelled(settings, overrides) if overrides else ()
+    return config
 
 
-@dataclass(frozen=True)
-class FileReader:
-    """One call of `read_config`: its budget, and the files that are open at the moment, outermost first."""
-
-    budget: Budget
-    trust: bool
-    chain: tuple[Path, ...] = ()
+STAMP = attrgetter("st_mtime_ns", "st_size", "st_ino")
 
 
-def read_file(path: Path, reading: FileReader) -> Contents:
-    """Read one file with its bases.
-
-    Raises:
-        ConfigError: it cannot be read, or inherits from itself.
-    """
+def read_file(path: Path, budget: Budget, *, trust: bool, chain: tuple[Path, ...] = ()) -> Scope:
+    """Read one file with its bases; `chain` are the files that inherit from it, outermost first."""
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"{path} is no config", hint=f"a config is a file in {', '.join(SUFFIXES)}")
-    chain = (*reading.chain, path)
-    if path in reading.chain:
-        raise ConfigError(f"{path} inherits from itself: {' -> '.join(file.name for file in chain)}")
-    reading = FileReader(reading.budget, reading.trust, chain)
-    text, state = read_text(path, reading.budget)
-    source = fill_variables(text, path) if "{{" in text else text
-    style: Style = "older"
+    scope = Scope(path, "", budget, trust, (*chain, path), {"__file__": str(path), "__name__": path.stem})
+    if path in chain:
+        raise ConfigError(f"{path} inherits from itself: {' -> '.join(file.name for file in scope.chain)}")
     try:
-        if path.suffix != ".py":
-            contents = read_data(Scope(path, source, reading.budget), reading)
-        elif (style := style_of(statements := parse(source, path), path)) == "newer":
-            # Upstream puts no file and environment variables into configs of the newer style.
-            statements = statements if source == text else parse(text, path)
-            contents = read_newer(Scope(path, text, reading.budget), statements, reading)
+        stamp = STAMP(path.stat())
+        budget.spend(stamp[1] + 200)  # opening a file is like reading so many characters
+        text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode()
+        scope = replace(scope, text=fill_variables(text, path) if "{{" in text else text)
+        if path.suffix == ".py":
+            style, statements = parse(scope.text, path)
         else:
-            contents = read_older(Scope(path, source, reading.budget), statements, reading)
+            style, statements = "older", []
+            scope = replace(scope, names=load_data(scope.text, path, budget))
+        if style == "newer":  # upstream puts no file and environment variables into configs of the newer style
+            scope = replace(scope, text=text)
+            settings = read_newer(parse(text, path)[1], scope)
+        else:
+            settings = read_older(statements, scope)
+            scope = replace(scope, names=settings)
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
     except LimitExceeded as fault:
-        raise ConfigError(f"{path}: a value {fault}") from None
-    return replace(contents, style=style, stamps=(*contents.stamps, state if source == text else (path, NEVER, 0, 0)))
+        raise ConfigError(f"{path}: the file, or a value in it, {fault}") from None
+    scope.assignments.extend(Assignment(name, path, line) for name, line in scope.lines.items())
+    scope.stamps[path] = stamp if scope.text == text else None
+    return replace(scope, style=style, settings=settings)
 
 
-def read_older(scope: Scope, statements: Sequence[ast.stmt], reading: FileReader) -> Contents:
-    """A config that is merged over the bases it names."""
-    base = NO_BASE
-    named = next((node for node in statements if isinstance(node, ast.Assign) and assigns_base(node)), None)
-    if named is not None:
-        base = read_bases(evaluate(named.value, scope), f"{scope.path}:{named.lineno}", scope, reading)
-    if "{{" in scope.text and BASE_REFERENCE.search(scope.text):
-        forbid_quoted_references(statements, scope)
-    if MENTION.search(scope.text):  # a file that never reads `_base_` does without the copy
-        scope = replace(scope, base=copy_value(base.names, scope.budget, Inherited))
-    if reading.trust:
-        run_trusted(statements, scope)
-    else:
-        run(statements, scope)
-    return merge_over(base, scope)
+ONE_STYLE = (
+    "all files of an inheritance chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
+)
 
 
-def read_newer(scope: Scope, statements: Sequence[ast.stmt], reading: FileReader) -> Contents:
-    """A config that imports its bases: their settings are variables of the file before its first line."""
-    bases = []
-    for node in base_imports(statements, scope):
-        file = module_file(node, scope.path)
-        bases.append(read_base(str(file), partial(Path, file), reading))
-        check_style("newer", f"{scope.path}:{node.lineno}: {file.name}", bases[-1])
-        import_names(node, bases[-1], scope)
-    rest = [node for node in statements if not isinstance(node, ast.With)]
-    if reading.trust:
-        imports = [node for node in rest if imports_types(node)]
-        run_trusted([node for node in rest if node not in imports], scope, imports)
-    else:
-        run(rest, scope)
-    contents = inherit(scope.names, bases)
-    own = (Assignment(name, scope.path, line) for name, line in scope.lines.items())
-    return replace(contents, imported=frozenset(scope.imported), assignments=(*contents.assignments, *own))
+def parse(text: str, path: Path) -> tuple[Style, list[ast.stmt]]:
+    """The style and the statements of a Python config; the first statement that belongs to one style decides.
 
-
-def read_data(scope: Scope, reading: FileReader) -> Contents:
-    """A JSON or YAML config, merged over the bases it names."""
-    scope.names.update(load_data(scope.text, scope.path, scope.budget))
-    return merge_over(read_bases(scope.names.get(BASE, []), str(scope.path), scope, reading), scope)
-
-
-def read_bases(bases: Value, where: str, scope: Scope, reading: FileReader) -> Contents:
-    """The bases of a file of the older style as one: `bases` is an address or a list of addresses.
-
-    Raises:
-        ConfigError: it is neither; one is missing or cannot be read; or two of them define the same setting.
+    `_base_ = ...` is of the older style; `with read_base():` and imports of what is no part of Python are of the newer.
     """
+    try:
+        with unwarned():
+            module = ast.parse(text)
+    except SyntaxError as fault:
+        shown = (fault.text or "").strip()[:60]
+        raise ConfigError(f"{path}:{fault.lineno or 1}: {fault.msg}: `{shown}`") from None
+    except (RecursionError, MemoryError, ValueError) as fault:
+        raise ConfigError(f"{path} cannot be parsed: {str(fault) or 'it is nested too deeply'}") from None
+    style: Style = "either"
+    for node in ast.walk(module):
+        if assigns_base(node):
+            style = "older"
+        elif isinstance(node, ast.With) or (
+            isinstance(node, ast.Import | ast.ImportFrom) and imports_types(node) and not imports_reader(node)
+        ):
+            style = "newer"
+        if style != "either":
+            break
+    named = [node.lineno for node in module.body if assigns_base(node)]
+    opened = [node.lineno for node in module.body if isinstance(node, ast.With) and reads_base(node)]
+    if named and (opened or style == "newer"):
+        raise ConfigError(
+            f"{path}:{max(named[:1] + opened[:1])}: both styles of config in one file: `_base_ = ...` beside "
+            "`with read_base():` or types imported in front of it",
+            hint=ONE_STYLE,
+        )
+    if opened[1:]:
+        hint = "put all imports of bases into the first one"
+        raise ConfigError(f"{path}:{opened[1]}: a second `with read_base():`", hint=hint)
+    return style, module.body
+
+
+def assigns_base(node: ast.AST) -> TypeGuard[ast.Assign]:
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == BASE
+
+
+def imports_types(node: ast.stmt) -> bool:
+    """Whether the statement imports what is not part of Python."""
+    modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    if isinstance(node, ast.ImportFrom):
+        modules = ["." * node.level + (node.module or "")]
+    return any(module.partition(".")[0] not in sys.stdlib_module_names for module in modules)
+
+
+def imports_reader(node: ast.Import | ast.ImportFrom) -> bool:
+    """Whether the statement imports what reads configs, which is no type."""
+    if isinstance(node, ast.Import) or node.level or not node.module:
+        return False
+    names = [alias.name for alias in node.names]
+    return node.module.startswith("mmengine.config") or (node.module == "mmengine" and names == ["Config"])
+
+
+def reads_base(node: ast.With) -> bool:
+    match node.items[0].context_expr:
+        case ast.Call(func=ast.Name(id="read_base")):
+            return True
+    return False
+
+
+MENTION = re.compile(r"_base_(?![\w/]|\s*=[^=])")
+"""`_base_` as a value: neither `_base_ = ...` nor part of a path."""
+
+
+def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]:
+    """The settings of a file merged over those of the bases it names; what JSON or YAML says is in `scope.names`."""
+    path = scope.path
+    bases, where = scope.names.pop(BASE, []), str(path)
+    named = [node for node in statements if assigns_base(node)]
+    if named:
+        bases, where = evaluate(named[0].value, scope), f"{path}:{named[0].lineno}"
+    inherited = read_bases(bases, where, scope) if bases != [] else {}
+    if path.suffix != ".py":
+        scope.budget.walk(scope.names)
+        scope.names.update(resolve_references(scope.names, inherited, where))
+        scope.lines.update(dict.fromkeys(scope.names, 1))
+    elif MENTION.search(scope.text):  # a file that never reads `_base_` does without the copy
+        refuse_quoted_references(statements, scope)
+        inherited = copy_value(inherited, scope.budget, Inherited)
+        scope.names[BASE] = inherited
+    (run_trusted if scope.trust else run)([node for node in statements if node not in named], scope)
+    settings = {
+        name: value
+        for name, value in scope.names.items()
+        if name != BASE and not name.startswith("__") and not (type(value) is Symbol and name in scope.imported)
+    }
+    if (notice := settings.pop("_deprecation_", None)) is not None:
+        instead = notice.get("expected") if isinstance(notice, dict) else None
+        scope.notes.append(f"{path.name} is deprecated by its authors" + (f"; use {instead}" if instead else ""))
+    return merge(settings, inherited, scope)
+
+
+def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
+    """The settings of all bases of a file of the older style: `bases` is an address or a list of addresses."""
     addresses = [bases] if isinstance(bases, str) else bases
     if not isinstance(addresses, list | tuple) or not all(isinstance(address, str) for address in addresses):
         raise ConfigError(f"{where}: {BASE} is neither a path nor a list of paths: {bases!r}"[:200])
-    names: dict[str, Value] = {}
-    bases_read = []
+    together: dict[str, Value] = {}
     for address in addresses:
-        find = partial(find_base, address, scope.path)
-        base = read_base(f"{scope.path.parent}{os.sep}{address}", find, reading)
-        check_style("older", f"{where}: {address}", base)
-        settings = base.settings()
-        if twice := names.keys() & settings.keys():
+        package, in_package, _ = address.partition("::")
+        beside, missing = Path(normpath(scope.path.parent / address)), f"{scope.path}: no such base config: {address}"
+        file = find_config(address) if in_package else first_file([beside], missing)
+        settings = read_base(file, "older", f"{where}: {address}", scope).settings
+        if twice := together.keys() & settings.keys():
             raise ConfigError(
                 f"{scope.path}: two of its bases define {min(twice)}, the second is {address}",
                 hint="bases must not overlap; let one inherit from the other",
             )
-        names |= mark_scope(settings, address.partition("::")[0], scope.budget) if "::" in address else settings
-        bases_read.append(base)
-    return inherit(names, bases_read)
+        if in_package:
+            scope.budget.walk(settings)
+            settings = {name: mark_scope(value, package) for name, value in settings.items()}
+        together |= settings
+    return together
 
 
-def inherit(names: dict[str, Value], bases: Sequence[Contents]) -> Contents:
-    """What several bases are together, where their settings are `names`."""
-    return Contents(
-        names,
-        assignments=tuple(one for base in bases for one in base.assignments),
-        stamps=tuple(one for base in bases for one in base.stamps),
-        notes=tuple(one for base in bases for one in base.notes),
-    )
+def mark_scope(value: Value, package: str) -> Value:
+    """`value` from another package: its outermost dicts with a type say where that is to be looked up."""
+    if isinstance(value, list | tuple):
+        return type(value)([mark_scope(item, package) for item in value])
+    if isinstance(value, dict) and "type" not in value:
+        return {key: mark_scope(item, package) for key, item in value.items()}
+    return {**value, "_scope_": value.get("_scope_", package)} if isinstance(value, dict) else value
 
 
-def check_style(style: Style, where: str, base: Contents) -> None:
-    if base.style not in (style, "either"):
-        raise ConfigError(f"{where} is of the {base.style} style, what inherits from it of the {style}", hint=ONE_STYLE)
+def refuse_quoted_references(statements: Sequence[ast.stmt], scope: Scope) -> None:
+    """`'{{_base_.lr}}'` in quotes stays as it is upstream; it never means what its author wants."""
+    if not BASE_REFERENCE.search(scope.text):
+        return
+    for node in ast.walk(ast.Module(list(statements), [])):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and BASE_REFERENCE.search(node.value):
+            raise ConfigError(
+                f"{scope.path}:{node.lineno}: a reference to the base inside a text: {node.value[:60]!r}",
+                hint="write it without quotes, or as an f-string: f'{_base_.work_dir}/x'",
+            )
 
 
-def find_base(address: str, path: Path) -> Path:
-    """The file that an address means in the file at `path`."""
-    if "::" in address:
-        return find_config(address)
-    target = absolute(path.parent / address)
-    if not target.is_file():
-        raise ConfigError(f"{path}: no such base config: {address}", hint=nearest(target))
-    return target
+def merge(own: Mapping[str, Value], inherited: Value, scope: Scope, *key: str) -> dict[str, Value]:
+    """A dict of the file in `scope` over the inherited one; `key` is the way to both."""
+    if not isinstance(inherited, dict):
+        line = f":{scope.lines[key[0]]}" if key[0] in scope.lines else ""
+        raise ConfigError(
+            f"{scope.path}{line}: {'.'.join(key)} is a dict, but in the base it is {str(inherited)[:40]!r}",
+            hint=f"{DELETE}=True in the dict replaces what the base has",
+        )
+    scope.budget.spend(len(own), len(key))
+    result = dict(inherited)
+    for name, value in own.items():
+        result[name] = value
+        if name in inherited and isinstance(value, dict):
+            result[name] = {part: item for part, item in value.items() if part != DELETE}
+            if not value.get(DELETE, False):
+                result[name] = merge(result[name], inherited[name], scope, *key, str(name))
+    return result
+
+
+def read_newer(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]:
+    """The settings of a file that imports its bases: they are its variables before its first line."""
+    own = []
+    for node in statements:
+        where = f"{scope.path}:{node.lineno}"
+        if isinstance(node, ast.Import) and len(node.names) > 1:
+            raise ConfigError(f"{where}: several modules in one import", hint="write a line for each of them")
+        if not isinstance(node, ast.With):
+            own.append(node)
+            continue
+        imports = [inner for inner in node.body if isinstance(inner, ast.ImportFrom)]
+        if not reads_base(node) or len(imports) < len(node.body):
+            raise ConfigError(f"{where}: only imports of configs under `with read_base():` are read")
+        for inner in imports:
+            import_base(inner, scope)
+    if scope.trust:
+        run([node for node in own if imports_types(node)], scope)
+        run_trusted([node for node in own if not imports_types(node)], scope)
+    else:
+        run(own, scope)
+    return {
+        name: value for name, value in scope.names.items() if name not in scope.imported and not name.startswith("__")
+    }
+
+
+def import_base(node: ast.ImportFrom, scope: Scope) -> None:
+    """`from .base import *` makes all names of the base variables of this file, its imported ones included."""
+    file, where = module_file(node, scope.path), f"{scope.path}:{node.lineno}"
+    base = read_base(file, "newer", f"{where}: {file.name}", scope)
+    names = copy_value(base.names, scope.budget, Inherited)
+    scope.imported.update(base.imported)
+    for imported in node.names:
+        if imported.name == "*":
+            scope.names.update((name, value) for name, value in names.items() if not name.startswith("__"))
+        elif imported.name in names:
+            scope.names[imported.asname or imported.name] = names[imported.name]
+        else:
+            missing = f"{where}: no {imported.name} in {'.' * node.level}{node.module}"
+            raise ConfigError(missing, hint=suggestion(imported.name, names))
 
 
 SETTLED = 2_000_000_000
 """Nanoseconds after a change before a file is kept: two changes within a tick of the clock look like one."""
 
-NEVER = sys.maxsize
-"""The time of change of what is never kept: it depends on the environment, not on files alone."""
-
 MOST_KEPT = 512
 
-LARGEST_KEPT = 50_000
-"""Budget beyond which a base is read anew each time."""
-
-CACHE: dict[str, tuple[Contents, int]] = {}
-"""The bases read so far and the budget that each took, by folder and address; they count while files are unchanged."""
+KEPT: dict[Path, tuple[Scope, int]] = {}
+"""The bases read so far, and what each took of the budget; they count while their files are unchanged."""
 
 
-def read_base(key: str, find: Callable[[], Path], reading: FileReader) -> Contents:
-    """What a base holds, from the cache if its files are unchanged.
-
-    Raises:
-        ConfigError: it is missing or cannot be read.
-    """
-    if key in CACHE and not reading.trust:
-        contents, cost = CACHE[key]
-        try:
-            unchanged = all(stamp(state[0]) == state for state in contents.stamps)
-        except OSError:
-            unchanged = False
-        if unchanged:
-            reading.budget.spend(cost)
-            return contents
-    now, before = time_ns(), reading.budget.left
-    contents = read_file(find(), reading)
-    cost = before - reading.budget.left
-    settled = all(now - changed > SETTLED for _, changed, _, _ in contents.stamps)
-    if settled and cost <= LARGEST_KEPT and not reading.trust:
-        if len(CACHE) >= MOST_KEPT:
-            CACHE.clear()
-        CACHE[key] = contents, cost
-    return contents
+def read_base(file: Path, style: Style, where: str, scope: Scope) -> Scope:
+    """What a base of the file in `scope` holds, from memory if its files are unchanged."""
+    base, cost = KEPT.get(file, (None, 0))
+    try:
+        is_current = base is not None and all(STAMP(path.stat()) == stamp for path, stamp in base.stamps.items())
+    except OSError:
+        is_current = False
+    if base is None or not is_current or scope.trust:
+        now, before = time_ns(), scope.budget.left
+        base = read_file(file, scope.budget, trust=scope.trust, chain=scope.chain)
+        if not scope.trust and all(stamp and now - stamp[0] > SETTLED for stamp in base.stamps.values()):
+            if len(KEPT) >= MOST_KEPT:
+                KEPT.clear()
+            KEPT[file] = base, before - scope.budget.left
+    else:
+        scope.budget.spend(cost)
+    if base.style not in (style, "either"):
+        raise ConfigError(f"{where} is of the {base.style} style, what inherits from it of the {style}", hint=ONE_STYLE)
+    scope.assignments.extend(base.assignments)
+    scope.notes.extend(base.notes)
+    scope.stamps.update(base.stamps)
+    return base

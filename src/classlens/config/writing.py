@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from keyword import iskeyword
 
-from classlens.config.budget import Value
 from classlens.config.read import load_config
+from classlens.config.values import Value
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ConfigRequest:
 
 @dataclass(frozen=True)
 class ConfigText:
-    """A config, or what differs between two, as `text` and as `data` for JSON; `notes` are on deprecations and slips."""
+    """A config, or what differs between two, as `text` and as `data` for JSON; `notes` name deprecations and slips."""
 
     text: str
     data: Value
@@ -56,17 +56,13 @@ def write_config(request: ConfigRequest) -> ConfigText:
     for row in differences(config, other):
         sides = [("config", "-", row.first), ("other", "+", row.second)]
         rows.append({"key": row.key} | {side: value for side, _, value in sides if value is not ABSENT})
-        lines += [f"{sign} {row.key} = {one_line(value)}" for _, sign, value in sides if value is not ABSENT]
+        lines += [f"{sign} {row.key} = {expression(value)}" for _, sign, value in sides if value is not ABSENT]
     text = "\n".join(lines) + "\n" if rows else "no difference\n"
     return ConfigText(text, as_data(rows), (*notes, *other.deprecations))
 
 
-@dataclass(frozen=True)
-class Absent:
-    """Stands where one of the two configs has no such key."""
-
-
-ABSENT = Absent()
+ABSENT: Value = object()
+"""Stands where one of the two configs has no such key."""
 
 
 @dataclass(frozen=True)
@@ -81,36 +77,32 @@ class Difference:
 def differences(first: Value, second: Value, key: str = "") -> Iterator[Difference]:
     """All keys at which two configs differ, in the order of the first."""
     if isinstance(first, dict) and isinstance(second, dict):
-        for name in [*first, *(name for name in second if name not in first)]:
-            yield from differences(
-                first.get(name, ABSENT), second.get(name, ABSENT), f"{key}.{name}" if key else str(name)
-            )
-    elif are_pipelines(first) and are_pipelines(second):
-        yield from between_lists(first, second, key)
+        for name in first | second:
+            inner = f"{key}.{name}" if key else str(name)
+            yield from differences(first.get(name, ABSENT), second.get(name, ABSENT), inner)
+    elif is_pipeline(first) and is_pipeline(second):
+        yield from between_pipelines(first, second, key)
     elif first != second or type(first) is not type(second):
         yield Difference(key, first, second)
 
 
-def are_pipelines(value: Value) -> bool:
+def is_pipeline(value: Value) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, dict) for item in value)
 
 
-def between_lists(first: Sequence[Value], second: Sequence[Value], key: str) -> Iterator[Difference]:
+def between_pipelines(first: Sequence[Value], second: Sequence[Value], key: str) -> Iterator[Difference]:
     """The differences of two lists of dicts, those of the same type being compared with one another."""
-    matcher = SequenceMatcher(None, types_of(first), types_of(second), autojunk=False)
-    for step, start, end, start_second, end_second in matcher.get_opcodes():
+    types, other_types = ([str(item.get("type", "")) for item in items] for items in (first, second))
+    matcher = SequenceMatcher(None, types, other_types, autojunk=False)
+    for step, start, end, other_start, other_end in matcher.get_opcodes():
         if step == "equal":
-            for index, other in zip(range(start, end), range(start_second, end_second), strict=True):
+            for index, other in zip(range(start, end), range(other_start, other_end), strict=True):
                 yield from differences(first[index], second[other], f"{key}.{index}")
             continue
         for index in range(start, end):
             yield Difference(f"{key}.{index}", first[index], ABSENT)
-        for index in range(start_second, end_second):
+        for index in range(other_start, other_end):
             yield Difference(f"{key}.{index}", ABSENT, second[index])
-
-
-def types_of(items: Sequence[Value]) -> list[str]:
-    return [str(item.get("type", "")) for item in items]
 
 
 WIDTH = 110
@@ -130,43 +122,29 @@ def is_name(key: Value) -> bool:
     return isinstance(key, str) and key.isidentifier() and not iskeyword(key)
 
 
-def expression(value: Value, indent: str, used: int) -> str:
-    """A value as Python, in a line that is indented by `indent` and of which `used` characters are taken already."""
-    flat = one_line(value)
-    if len(indent) + used + len(flat) <= WIDTH or not isinstance(value, dict | list | tuple) or not value:
-        return flat
-    opening, closing = brackets(value)
-    inner = indent + INDENT
-    parts = [f"{inner}{prefix}{expression(item, inner, len(prefix) + 1)},\n" for prefix, item in entries(value)]
-    return f"{opening}\n{''.join(parts)}{indent}{closing}"
-
-
-def one_line(value: Value) -> str:
-    """A value as Python in one line, however long."""
+def expression(value: Value, indent: str = "", used: int | None = None) -> str:
+    """A value as Python: in one line, unless that is too long for one of which `used` characters are taken already."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({str(value)!r})"
     if not isinstance(value, dict | list | tuple):
         return repr(value)
-    opening, closing = brackets(value)
-    parts = [f"{prefix}{one_line(item)}" for prefix, item in entries(value)]
-    comma = "," if isinstance(value, tuple) and len(value) == 1 else ""
-    return f"{opening}{', '.join(parts)}{comma}{closing}"
-
-
-def brackets(value: Value) -> tuple[str, str]:
-    if isinstance(value, dict):
-        return ("dict(", ")") if all(map(is_name, value)) else ("{", "}")
-    return ("(", ")") if isinstance(value, tuple) else ("[", "]")
-
-
-def entries(value: Value) -> Iterator[tuple[str, Value]]:
-    """The items of a collection, each with what is written before it."""
     if not isinstance(value, dict):
-        yield from (("", item) for item in value)
+        opening, closing = ("(", ")") if isinstance(value, tuple) else ("[", "]")
+        items = [("", item) for item in value]
     elif all(map(is_name, value)):
-        yield from ((f"{key}=", item) for key, item in value.items())
+        opening, closing = "dict(", ")"
+        items = [(f"{key}=", item) for key, item in value.items()]
     else:
-        yield from ((f"{one_line(key)}: ", item) for key, item in value.items())
+        opening, closing = "{", "}"
+        items = [(f"{expression(key)}: ", item) for key, item in value.items()]
+    parts = [prefix + expression(item) for prefix, item in items]
+    comma = "," if isinstance(value, tuple) and len(value) == 1 else ""
+    flat = f"{opening}{', '.join(parts)}{comma}{closing}"
+    if used is None or not value or len(indent) + used + len(flat) <= WIDTH:
+        return flat
+    inner = indent + INDENT
+    lines = [f"{inner}{prefix}{expression(item, inner, len(prefix) + 1)},\n" for prefix, item in items]
+    return f"{opening}\n{''.join(lines)}{indent}{closing}"
 
 
 def as_data(value: Value) -> Value:

@@ -5,11 +5,11 @@ left out. Where two columns may be meant, nothing is guessed: the error shows wh
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from classlens.dataset.conventions import SPLIT_OF, is_picture_name, letters_of
+from classlens.dataset.conventions import SPLIT_OF, is_picture_name, join_first, letters_of
 from classlens.errors import DataError
 
 PATHS = (
@@ -39,9 +39,9 @@ Label = str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a row keeps its picture and its label, and the names of classes beside their numbers.
+    """Where a row keeps its picture and its label, or the names of classes beside their numbers.
 
-    Instead of a label it may have one column per class (`hot`), which are the classes `classes`. `heading` is empty
+    Instead there may be one column per class (`hot`), which are the classes numbered `classes`. `heading` is empty
     where the first row is a sample.
     """
 
@@ -54,15 +54,8 @@ class Columns:
     note: str = ""
 
 
-def find_columns(rows: Sequence[Cells], where: str) -> Columns:
-    """Understand the columns of a list by its first rows.
-
-    Raises:
-        DataError: several columns may hold the pictures or the labels.
-    """
-    headed = is_heading(rows[0], rows[1:])
-    heading = tuple(cell.strip() for cell in rows[0]) if headed else ()
-    return Table(heading, tuple(zip_longest(*rows[1 if headed else 0 :], fillvalue="")), where).find_columns()
+def whole_number(cell: str) -> int:
+    return int(cell.partition(".")[0])
 
 
 def are_pictures(cells: Cells) -> bool:
@@ -73,27 +66,30 @@ def are_integers(cells: Cells) -> bool:
     return bool(cells) and all(map(INTEGER.fullmatch, cells))
 
 
-def whole_number(cell: str) -> int:
-    return int(cell.partition(".")[0])
-
-
-def is_heading(first: Cells, rest: Sequence[Cells]) -> bool:
-    """Whether the first row names the columns: a known name, or words above pictures or numbers."""
-    if any(map(is_picture_name, first)):
-        return False
-    if any(letters_of(cell) in PATHS for cell in first):
-        return True
-    columns = list(zip_longest(*rest, fillvalue=""))[: len(first)]
-    sample = any(not cell.strip() or INTEGER.fullmatch(cell) for cell in first)
-    return not sample and any(are_pictures(cells) or are_integers(cells) for cells in columns)
-
-
 def is_running(cells: Cells) -> bool:
     """Whether the cells count the rows, from 0 or from 1."""
     if len(cells) < 2 or not are_integers(cells):
         return False
     first = whole_number(cells[0])
     return first in (0, 1) and [whole_number(cell) - first for cell in cells] == list(range(len(cells)))
+
+
+def heading_of(rows: Sequence[Cells]) -> tuple[str, ...]:
+    """The first row, if it names the columns: by a known name, or by words above pictures or numbers."""
+    first = tuple(cell.strip() for cell in rows[0])
+    if any(map(is_picture_name, first)):
+        return ()
+    if any(letters_of(cell) in PATHS for cell in first):
+        return first
+    columns = list(zip_longest(*rows[1:], fillvalue=""))[: len(first)]
+    are_words = all(cell and not INTEGER.fullmatch(cell) for cell in first)
+    return first if are_words and any(are_pictures(cells) or are_integers(cells) for cells in columns) else ()
+
+
+def find_columns(rows: Sequence[Cells], where: str) -> Columns:
+    """Understand the columns of a list by its first rows."""
+    heading = heading_of(rows)
+    return Table(heading, tuple(zip_longest(*rows[1 if heading else 0 :], fillvalue="")), where).find_columns()
 
 
 @dataclass(frozen=True)
@@ -104,104 +100,82 @@ class Table:
     columns: tuple[Cells, ...]
     where: str
 
-    def named(self, words: Sequence[str]) -> list[int]:
+    def under(self, words: Sequence[str]) -> list[int]:
         """Columns with one of these headings, the most telling first."""
         heading = [letters_of(cell) for cell in self.heading[: len(self.columns)]]
         return [number for one in words for number, cell in enumerate(heading) if cell == one]
 
-    def find_columns(self) -> Columns:
-        """The columns of the pictures and of their labels.
+    def values(self, number: int) -> set[str]:
+        return {cell.strip().lower() for cell in self.columns[number]}
 
-        Raises:
-            DataError: several columns may be.
-        """
+    def find_columns(self) -> Columns:
+        """The columns of the pictures and of their labels, unless several may be."""
         path = self.find_pictures()
         others = [number for number in range(len(self.columns)) if number != path]
-        named = [number for number in self.named(LABELS) if number in others]
-        splits = [number for number in others if number not in named and self.is_split(number)]
-        note = "".join(f"all rows are shown, whatever {self.describe(number)} says" for number in splits[:1])
+        labels = [number for number in self.under(LABELS) if number in others]
+        splits = [number for number in others if number not in labels and self.values(number) <= SPLIT_OF.keys()]
+        splits += [number for number in self.under(SPLIT_HEADINGS) if number in others and number not in labels]
+        note = f"all rows are shown, whatever {self.describe(min(splits))} says" if splits else ""
         columns = Columns(path, heading=self.heading, note=note)
-        if named:
-            numbers = [number for number in named if are_integers(self.columns[number])]
-            texts = [number for number in named if number not in numbers]
-            return replace(columns, label=[*numbers, *named][0], names=texts[0] if numbers and texts else None)
-        left = [number for number in others if number not in self.named(INDICES)]
+        if labels:
+            numbers = [number for number in labels if are_integers(self.columns[number])]
+            texts = [number for number in labels if number not in numbers]
+            return replace(columns, label=[*numbers, *labels][0], names=texts[0] if numbers and texts else None)
+        left = [number for number in others if number not in self.under(INDICES)]
         running = [number for number in left if number < path and is_running(self.columns[number])]
         if running and left == running and len(self.columns[0]) > 2:
             raise self.doubt("labels, or a running number", running)
-        left = [number for number in left if number not in running] or left
-        left = [number for number in left if number not in splits] or left
-        if len(left) < 2:
-            return replace(columns, label=left[0] if left else None)
-        if all(self.is_hot(number) for number in left):
-            return replace(columns, hot=tuple(left), classes=tuple(range(len(left))))
-        raise self.doubt("labels", left)
+        for needless in (running, splits):
+            left = [number for number in left if number not in needless] or left
+        if len(left) > 1 and all(self.values(number) <= {*ON, *OFF} for number in left):
+            return replace(columns, hot=tuple(left))
+        if len(left) > 1:
+            raise self.doubt("labels", left)
+        return replace(columns, label=left[0] if left else None)
 
     def find_pictures(self) -> int:
-        """The column of the pictures."""
+        """The column of the pictures: by its cells, by its heading, or the first in which no cell comes twice."""
         shown = [number for number, cells in enumerate(self.columns) if are_pictures(cells)]
+        by_heading = self.under(PATHS)
         if len(shown) > 1:
-            named = [number for number in self.named(PATHS) if number in shown]
-            if not named:
+            by_heading = [number for number in by_heading if number in shown]
+            if not by_heading:
                 raise self.doubt("pictures", shown)
-            return named[0]
+            return by_heading[0]
         if shown or self.heading:
-            return [*shown, *self.named(PATHS), 0][0]
+            return [*shown, *by_heading, 0][0]
         return next((number for number, cells in enumerate(self.columns) if len(set(cells)) == len(cells)), 0)
-
-    def is_split(self, number: int) -> bool:
-        return (
-            number in self.named(SPLIT_HEADINGS)
-            or {cell.strip().lower() for cell in self.columns[number]} <= SPLIT_OF.keys()
-        )
-
-    def is_hot(self, number: int) -> bool:
-        return {cell.strip().lower() for cell in self.columns[number]} <= {*ON, *OFF}
 
     def describe(self, number: int) -> str:
         return f"column {self.heading[number]!r}" if number < len(self.heading) else f"column {number + 1}"
 
     def doubt(self, what: str, numbers: Sequence[int]) -> DataError:
-        """What cannot be decided."""
         shown = [
             f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:SHOWN]))}, ...)"
             for number in numbers
         ]
-        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
         return DataError(
-            f"{self.where}: not clear which column holds {what}: {' or '.join(shown[:5])}{more}",
+            f"{self.where}: not clear which column holds {what}: {join_first(shown, between=' or ')}",
             hint="name the columns in the first line, the pictures path and their classes label, or leave others out",
         )
 
 
-def read_cells(columns: Columns, row: Cells) -> tuple[str, Label]:
-    """The picture of a row, and its label as written, or the numbers of the classes whose columns are on.
+def number_classes(columns: Columns, classes: Sequence[str] | None, where: str) -> tuple[Columns, Sequence[str] | None]:
+    """Columns of one class each with the numbers of these classes, and the classes: those known, or the heading's."""
+    names = tuple(columns.heading[number] for number in columns.hot) if columns.heading else ()
+    numbers: Iterable[int] = range(len(columns.hot))
+    if classes and names and set(names) <= set(classes):
+        numbers = map(classes.index, names)
+    elif classes and len(columns.hot) != len(classes):
+        raise DataError(f"{where}: {len(columns.hot)} columns of 0 and 1, but {len(classes)} class names")
+    return replace(columns, classes=tuple(numbers)), classes or names or None
 
-    What is neither on nor off is passed on for the reader to refuse.
-    """
-    width = len(row)
-    name = row[columns.path].strip() if columns.path < width else ""
-    if not columns.hot:
-        return name, row[columns.label].strip() if columns.label is not None and columns.label < width else ""
+
+def labels_on(columns: Columns, row: Sequence[Label]) -> tuple[str, ...]:
+    """The numbers of the classes whose columns are on; what is neither on nor off is for the reader to refuse."""
     labels = []
     for number, column in zip(columns.classes, columns.hot, strict=True):
-        cell = row[column].strip().lower() if column < width else ""
+        cell = str(row[column] or "").strip().lower()
         if cell not in OFF:
             labels.append(str(number) if cell in ON else f"{cell!r} for class {number}")
-    return name, tuple(labels)
-
-
-def number_columns(columns: Columns, classes: Sequence[str] | None, where: str) -> tuple[Columns, Sequence[str] | None]:
-    """Columns of one class each with the numbers of these classes, and the classes: those known, or the heading's.
-
-    Raises:
-        DataError: there are other ones.
-    """
-    names = tuple(columns.heading[number] for number in columns.hot) if columns.heading else ()
-    if not classes:
-        return columns, names or None
-    if names and set(names) <= set(classes):
-        return replace(columns, classes=tuple(classes.index(name) for name in names)), classes
-    if len(columns.hot) != len(classes):
-        raise DataError(f"{where}: {len(columns.hot)} columns of 0 and 1, but {len(classes)} class names")
-    return columns, classes
+    return tuple(labels)

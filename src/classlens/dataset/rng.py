@@ -17,17 +17,17 @@ WORD = 2**64
 
 
 def generator(seed: int, index: int, stage: int) -> np.random.Generator:
-    """The generator of one stage for one sample.
+    """Of one stage for one sample, with Philox (Salmon et al., SC 2011).
 
-    Philox is a counter-based generator (Salmon et al., SC 2011): seed and index are its key and the stage is a part
-    of its counter, so that streams never overlap and making one costs a few microseconds.
+    Seed and index are its key and the stage is a part of its counter: streams never overlap, and making one costs a
+    few microseconds.
     """
     key = np.array([seed % WORD, index % WORD], dtype=np.uint64)
     counter = np.array([0, 0, 0, stage % WORD], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def mixed(seed: int, index: int) -> int:
+def seed_of(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([abs(seed), index]).generate_state(1, np.uint64)[0])
 
 

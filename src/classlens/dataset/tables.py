@@ -55,13 +55,12 @@ def open_table(path: str) -> TableFile:
         if path.endswith(".parquet"):
             file = files.ParquetFile(path)
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            every = range(len(groups))
             return TableFile(
                 file.schema_arrow,
                 list(accumulate((group.num_rows for group in groups), initial=0)),
                 max((group.total_byte_size for group in groups), default=0),
-                lambda group, column: (
-                    file.read(columns=[column]) if group is None else file.read_row_group(group, columns=[column])
-                ).column(column),
+                lambda group, column: file.read_row_groups(every if group is None else [group], [column]).column(0),
             )
         source = arrow.memory_map(path)
         try:
@@ -87,10 +86,6 @@ def list_tables(paths: Sequence[str]) -> Listing:
 
     The labels of a table are read at once; row groups of pictures are kept as far as `KEPT` goes, so that rows may be
     asked for in any order.
-
-    Raises:
-        DataError: a table is damaged, or has no column of pictures.
-        MissingDependency: pyarrow is not installed.
     """
     schema = open_table(paths[0]).schema
     picture = next((name for name in PICTURES if name in schema.names), None)

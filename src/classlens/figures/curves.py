@@ -1,28 +1,55 @@
 """Curves as a drawing: laid out once, then painted as pixels, SVG, PDF or EPS, or as a page.
 
-`draw(curves)` and `classlens lr` show this same picture.
+`draw(curves)` and `classlens lr` show this same picture. Pixels are painted by Pillow in less time than it takes to
+import matplotlib: straight lines and boxes lie on whole pixels and are sharp; curves, dots and areas are painted several
+times as large and reduced, which makes their edges smooth. That is done in bands, so that the largest picture needs
+little memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw
 
 from classlens.errors import DataError
 from classlens.figures.chart import chart_of
 from classlens.figures.drawing import PIXELS, Drawing
-from classlens.figures.plot_layout import lay_out
+from classlens.figures.plot_layout import Area, Box, Dot, Part, Point, Segment, Stroke, Words, lay_out
 from classlens.figures.style import DEFAULT, find_style
+from classlens.figures.text import font
+from classlens.image import Image
 from classlens.schedule.replay import Curve, Curves
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
-
-    from classlens.image import Image
-
-ENDINGS = (*PIXELS, ".pdf", ".eps", ".svg", ".html")
+VECTORS = (".pdf", ".eps", ".svg", ".html")
+ENDINGS = (*PIXELS, *VECTORS)
 MOST_PIXELS = 10**8
+
+DOTS_PER_INCH = 100
+SCALE = DOTS_PER_INCH / 72
+"""Pixels per point."""
+
+FINE = 4
+"""How many times as large curves are painted before they are reduced."""
+
+MOST_FINE = 1 << 24
+"""Pixels of a band at that size."""
+
+DASH, GAP = 6.0, 4.0
+"""Lengths along a dashed curve, in points."""
+
+SHARP = 0.94
+"""Corners whose directions have a smaller cosine than this (some 20 degrees) are rounded off."""
+
+Path: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+"""Points as rows of (x, y)."""
+
+Pen: TypeAlias = Callable[[ImageDraw.ImageDraw, Path], None]
+"""Draws a path that is already in the pixels of its band."""
 
 
 def draw_curve(curve: Curve, **options: Any) -> Drawing:  # noqa: ANN401 - those of draw_curves
@@ -53,29 +80,97 @@ def draw_curves(
     chart, points = chart_of([curves, *others], title=title, log=log), (size[0] * 72, size[1] * 72)
     parts = lay_out(chart, points, find_style(style))
 
-    def paint() -> PillowImage:
-        from classlens.figures.curves_raster import DOTS_PER_INCH, paint
-
-        if size[0] * size[1] * DOTS_PER_INCH**2 > MOST_PIXELS:
-            raise DataError(f"{size[0]:g} x {size[1]:g} inches is more than {MOST_PIXELS:,} pixels")
-        return paint(parts, points)
-
-    def rasterise() -> Image:
-        import numpy as np
-
-        from classlens.image import Image
-
-        return Image(np.array(paint()))
-
     def encode(ending: str) -> bytes:
-        if ending in PIXELS:
-            from classlens.figures.curves_raster import encode_picture
-
-            return encode_picture(paint(), ending)
         from classlens.figures.curves_vector import html_of, print_file, svg_of
 
         if ending == ".html":
             return html_of(chart).encode()
         return svg_of(parts, points).encode() if ending == ".svg" else print_file(parts, points, ending)
 
-    return Drawing(rasterise, {ending: partial(encode, ending) for ending in ENDINGS})
+    settings = {"dpi": (DOTS_PER_INCH, DOTS_PER_INCH), "lossless": True}
+    return Drawing(partial(paint, parts, points), {ending: partial(encode, ending) for ending in VECTORS}, settings)
+
+
+def paint(parts: Sequence[Part], size: Point) -> Image:
+    """A plot of `size` (width, height) in points as a picture of 100 pixels per inch.
+
+    Raises:
+        DataError: it would have more than 100 million pixels.
+    """
+    across, down = round(size[0] * SCALE), round(size[1] * SCALE)
+    if across * down > MOST_PIXELS:
+        raise DataError(f"{size[0] / 72:g} x {size[1] / 72:g} inches is more than {MOST_PIXELS:,} pixels")
+    picture = Pillow.new("RGB", (across, down), "#ffffff")
+    draw = ImageDraw.Draw(picture)
+    for part in parts:
+        match part:
+            case Words():
+                write_words(picture, part)
+            case Segment((x, y), (x2, y2), colour, thickness, dotted):
+                left, top, right, bottom = (int(edge * SCALE) for edge in (x, y, x2, y2))
+                pieces = [(at, min(at + 1, bottom)) for at in range(top, bottom, 6)] if dotted else [(top, bottom)]
+                for first, last in pieces:
+                    draw.line((left, first, right, last), colour, max(1, round(0.75 * thickness * SCALE)))
+            case Box((x, y), (width, height), fill, outline):
+                left, top, right, bottom = (int(edge * SCALE) for edge in (x, y, x + width, y + height))
+                draw.rectangle((left, top, max(left, right), max(top, bottom)), fill, outline)
+            case Dot((x, y), radius, colour):
+                around = np.array([[x - radius, y - radius], [x + radius, y + radius]])
+                paint_smooth(picture, around, colour, lambda draw, path: draw.ellipse(path.ravel().tolist(), 255))
+            case Area(xs, ys, colour):
+                around = np.stack([xs, ys], 1)
+                paint_smooth(picture, around, colour, lambda draw, path: draw.polygon(path.ravel().tolist(), 255))
+            case Stroke(xs, ys, colour, width, dashed):
+                pen = partial(draw_dashed if dashed else draw_solid, width=width)
+                paint_smooth(picture, np.stack([xs, ys], 1), colour, pen, width)
+    return Image(np.array(picture))
+
+
+def write_words(picture: Pillow.Image, words: Words) -> None:
+    """One line of text; turned text is drawn apart and put down on its side."""
+    face = font(round(words.size * SCALE, 1), bold=words.bold)
+    x, y = int(words.at[0] * SCALE), int(words.at[1] * SCALE)
+    place = {"start": "ls", "middle": "ms", "end": "rs"}[words.anchor]
+    if not words.turned:
+        ImageDraw.Draw(picture).text((x, y), words.text, fill=words.colour, font=face, anchor=place)
+        return
+    left, top, right, bottom = (round(edge) for edge in face.getbbox(words.text, anchor=place))
+    mask = Pillow.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(mask).text((-left, -top), words.text, fill=255, font=face, anchor=place)
+    picture.paste(words.colour, (x + top, y - right), mask.transpose(Pillow.Transpose.ROTATE_90))
+
+
+def paint_smooth(picture: Pillow.Image, path: Path, colour: str, pen: Pen, width: float = 0.0) -> None:
+    """Put down, with smooth edges, what `pen` makes of a path (in points) that is `width` wide."""
+    left, top = np.floor((path.min(0) - width) * SCALE).astype(int).clip(0).tolist()
+    right, bottom = np.ceil((path.max(0) + width) * SCALE + 1).astype(int).tolist()
+    right, bottom = min(right, picture.width), min(bottom, picture.height)
+    band = max(1, MOST_FINE // (FINE**2 * max(right - left, 1)))
+    for first in range(top, bottom, band):
+        height = min(band, bottom - first)
+        mask = Pillow.new("L", ((right - left) * FINE, height * FINE))
+        pen(ImageDraw.Draw(mask), ((path * SCALE - (left, first)) * FINE).round())
+        picture.paste(colour, (left, first), mask.reduce(FINE))
+
+
+def draw_solid(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
+    """A whole curve, rounded off at the points at which it turns sharply; `width` is in points."""
+    thickness = max(1, round(width * SCALE * FINE))
+    draw.line(path.ravel().tolist(), fill=255, width=thickness)
+    path = path[np.append(True, np.any(np.diff(path, axis=0) != 0, axis=1))]
+    steps = np.diff(path, axis=0)
+    steps /= np.hypot(*steps.T)[:, None]
+    reach = thickness / 2 - 0.5
+    for x, y in path[1:-1][(steps[1:] * steps[:-1]).sum(1) < SHARP].tolist():
+        draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
+
+
+def draw_dashed(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
+    """A dashed curve; `width` is in points."""
+    thickness, unit = max(1, round(width * SCALE * FINE)), FINE * SCALE
+    along = np.append(0.0, np.hypot(*np.diff(path, axis=0).T).cumsum())
+    for start in np.arange(0.0, along[-1], (DASH + GAP) * unit):
+        stop = min(start + DASH * unit, along[-1])
+        places = np.concatenate([[start], along[(along > start) & (along < stop)], [stop]])
+        dash = np.stack([np.interp(places, along, path[:, 0]), np.interp(places, along, path[:, 1])], 1)
+        draw.line(dash.ravel().tolist(), fill=255, width=thickness)

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from io import BytesIO
-from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,23 +65,12 @@ def svg_element(part: Part) -> str:
         case Stroke(xs, ys, colour, width, dashed):
             dashes = ' stroke-dasharray="6 4"' if dashed else ' stroke-linejoin="round"'
             return f'<path d="{svg_path(xs, ys)}" stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
-        case Area(xs, upper, lower, colour):
-            known = np.isfinite(upper) & np.isfinite(lower)
-            there, back = (xs[known], upper[known]), (xs[known][::-1], lower[known][::-1])
-            around = svg_path(*(np.concatenate(both) for both in zip(there, back, strict=True)))
-            return f'<path d="{around}Z" fill="{colour}"/>'
+        case Area(xs, ys, colour):
+            return f'<path d="{svg_path(xs, ys)}Z" fill="{colour}"/>'
 
 
 def svg_path(xs: Numbers, ys: Numbers) -> str:
-    """The points of a curve, with a new start wherever it has no value."""
-    words, pen = [], "M"
-    for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
-        if isfinite(y):
-            words.append(f"{pen}{x:.2f} {y:.2f}")
-            pen = "L"
-        else:
-            pen = "M"
-    return "".join(words)
+    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in zip(xs.tolist(), ys.tolist(), strict=True))
 
 
 def print_file(parts: Sequence[Part], size: Point, ending: str) -> bytes:
@@ -123,43 +111,19 @@ def figure_of(parts: Sequence[Part], size: Point) -> Figure:
             case Dot(centre, radius, colour):
                 axes.add_patch(Circle(centre, radius, color=colour, linewidth=0, zorder=order))
             case Stroke(xs, ys, colour, thickness, dashed):
-                dashes = "--" if dashed else "-"
-                axes.plot(xs, ys, dashes, color=colour, linewidth=thickness, zorder=order)
-            case Area(xs, upper, lower, colour):
-                axes.fill_between(xs, upper, lower, color=colour, linewidth=0, zorder=order)
+                axes.plot(xs, ys, "--" if dashed else "-", color=colour, linewidth=thickness, zorder=order)
+            case Area(xs, ys, colour):
+                axes.fill(xs, ys, color=colour, linewidth=0, zorder=order)
     return figure
 
 
 def html_of(chart: Chart) -> str:
     """A chart as a page that can be zoomed and read."""
-    data = {
-        "title": chart.title,
-        "subtitle": chart.subtitle,
-        "findings": list(chart.findings),
-        "xLabel": chart.x_label,
-        "xEnd": chart.x_end,
-        "perEpoch": chart.per_epoch,
-        "panels": [
-            {
-                "title": panel.title,
-                "log": panel.log,
-                "lines": [
-                    {
-                        "label": line.label,
-                        "colour": line.colour,
-                        "x": line.x.tolist(),
-                        "y": [finite(value) for value in line.y.tolist()],
-                        "undecided": line.undecided,
-                        "low": None if line.low is None else [finite(value) for value in line.low.tolist()],
-                    }
-                    for line in panel.lines
-                ],
-                "pins": [{"x": pin.x, "text": pin.text, "y": pin.y, "warns": pin.warns} for pin in panel.pins],
-            }
-            for panel in chart.panels
-        ],
-    }
+
+    def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
+        return list(map(finite, value.tolist())) if isinstance(value, np.ndarray) else vars(value)
+
     page = files("classlens.figures").joinpath("curves_page.html").read_text("utf-8")
     # "</" would end the script element early, whatever stands in a title.
-    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    text = json.dumps(chart, default=plain, separators=(",", ":")).replace("</", "<\\/")
     return page.replace("{{title}}", escape(chart.title or "schedule")).replace('"{{chart}}"', text)

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image as Pillow
 
+from classlens.dataset.dataset import Outcome
 from classlens.dataset.state import Foreign
 from classlens.pipelines import listen
 
@@ -28,20 +29,19 @@ def sample_of(value: Foreign) -> dict[str, Foreign]:
     return {"image": np.array(value.convert("RGB")) if isinstance(value, Pillow.Image) else np.asarray(value)}
 
 
-def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.Generator) -> listen.Call:
+def package() -> Foreign:
+    return sys.modules["albumentations"]
+
+
+def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.Generator) -> Outcome:
     """Run a transform or a nested composition, and report what every transform inside drew."""
     follow = follow_by_record if hasattr(package().Compose, "run_with_trace") else follow_by_params
     output, ran = follow(transform, sample_of(value), chance)
     if not ran:
-        return listen.Call(output, {}, listen.why_idle(listen.probability(transform)))
+        return Outcome(output, note=listen.why_idle(listen.probability(transform)))
     if ran[0][0] is transform:
-        return listen.Call(output, ran[0][1] or listen.params_by_chance(transform, listen.probability(transform)))
-    numbered = enumerate(ran, start=1)
-    return listen.Call(output, {f"{number} {type(leaf).__name__}": params for number, (leaf, params) in numbered})
-
-
-def package() -> Foreign:
-    return sys.modules["albumentations"]
+        return Outcome(output, ran[0][1] or listen.params_by_chance(transform, listen.probability(transform)))
+    return Outcome(output, listen.numbered((type(leaf).__name__, params) for leaf, params in ran))
 
 
 HIDDEN = {"bbox_matrix", "kernel", "max_height", "max_width", "output_shape", "x_min", "x_max", "y_min", "y_max"}
@@ -50,7 +50,7 @@ HIDDEN = {"bbox_matrix", "kernel", "max_height", "max_width", "output_shape", "x
 BOX = ("left", "top", "width", "height", "erase")
 """The parameters of a box that was cut out or erased."""
 
-Followed: TypeAlias = tuple[Foreign, list[tuple[Foreign, Mapping[str, object]]]]
+Followed: TypeAlias = tuple[Foreign, list[tuple[Foreign, listen.Drawn]]]
 """The sample after a call, and the transforms that acted on it, each with what it drew."""
 
 
@@ -62,7 +62,7 @@ def follow_by_params(transform: Foreign, sample: dict[str, Foreign], chance: np.
         for leaf in leaves:
             leaf.params = {}
         output = transform(**sample)
-        return output, [(leaf, listen.params_in_mapping(usual_params(leaf.params))) for leaf in leaves if leaf.params]
+        return output, [(leaf, listen.params_of("", usual_params(leaf.params))) for leaf in leaves if leaf.params]
 
 
 def follow_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
@@ -80,16 +80,16 @@ def follow_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.
         return result.data, ran
 
 
-def recorded_params(leaf: Foreign, params: Mapping[str, Foreign]) -> Mapping[str, object]:
+def recorded_params(leaf: Foreign, params: Mapping[str, Foreign]) -> listen.Drawn:
     """What a transform drew: its box, or those of its settings that were a range and became a number."""
     own = usual_params((leaf.params or {}).get("params", {}))
     boxes = {name: value for name, value in own.items() if name in BOX}
     if boxes:
-        return listen.params_in_mapping(boxes)
+        return listen.params_of("", boxes)
     settings = leaf.get_transform_init_args()
     params = {name.removesuffix("_range"): value for name, value in params.items() if value != settings.get(name)}
     order = [name for name in own.get("order") or () if name in params]
-    return listen.params_in_mapping({name: params[name] for name in dict.fromkeys([*order, *params])})
+    return listen.params_of("", {name: params[name] for name in dict.fromkeys([*order, *params])})
 
 
 def usual_params(params: Mapping[str, Foreign]) -> dict[str, Foreign]:
@@ -105,7 +105,7 @@ def usual_params(params: Mapping[str, Foreign]) -> dict[str, Foreign]:
     if isinstance(usual.get("scale"), Mapping):
         usual["scale"] = tuple(usual["scale"].values())
     if {"order", *listen.COLOURS} <= usual.keys() and all(isinstance(place, int) for place in usual["order"]):
-        return listen.jitter(usual["order"], usual)
+        return {"order": usual["order"], **{f"{name}_factor": usual[name] for name in listen.COLOURS}}
     return usual
 
 

@@ -1,78 +1,85 @@
-"""What transforms drew, in one set of words: boxes as (left, top, width, height), plain numbers, nothing unset."""
+"""What transforms drew, in one set of words: boxes as (left, top, width, height), plain numbers, nothing unset.
+
+Transforms of torchvision and timm are listened to while they run. Those of kornia keep what they drew for the last
+batch in `_params`; they take float tensors, in batches as a rule: a sample is given to them as a batch of one.
+The packages themselves are never imported here: their objects are enough.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from types import FunctionType, MethodType
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 
-from classlens.dataset.state import Foreign, numbers_of
+from classlens.dataset.dataset import Outcome
+from classlens.dataset.state import Foreign, array_of, numbers_of, with_picture
 
 LONGEST = 8
 """Arrays with more values than this are noise or displacement fields: not worth showing as numbers."""
 
-BOXES = {"RandomCrop", "RandomResizedCrop", "RandomResizedCropAndInterpolation", "RandomSizedCrop"}
 COLOURS = ("brightness", "contrast", "saturation", "hue")
+FACTORS = tuple(f"{name}_factor" for name in COLOURS)
+CROPS = ("RandomCrop", "RandomResizedCrop", "RandomResizedCropAndInterpolation", "RandomSizedCrop")
 TUPLES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(CROPS, ("top", "left", "height", "width")),
+    "RandomErasing": ("i", "j", "h", "w"),
+    "ColorJitter": ("order", *FACTORS),
+    "RandomRotation": ("angle",),
+    "GaussianBlur": ("sigma",),
     "RandomAffine": ("angle", "translate", "scale", "shear"),
     "RandomPerspective": ("from", "to"),
     "AutoAugment": ("policy",),
 }
-"""How the tuples of torchvision's first generation are read; the rest of a tuple is left out."""
+"""How the values of torchvision's first generation are read, in the words of the others; the rest is left out."""
 
-HIDDEN = {"needs_crop", "needs_pad", "shape", "rows", "cols", "interpolation", "fill", "fill_mask", "seed"}
+CORNERS = {
+    ("left", "top", "width", "height"): "box",
+    ("j", "i", "w", "h"): "erase",
+    ("xs", "ys", "widths", "heights"): "erase",
+}
+"""In which words a box is given, and what it is for."""
+
+HIDDEN = {
+    "needs_crop", "needs_pad", "shape", "rows", "cols", "interpolation", "fill", "fill_mask", "seed", "batch_prob",
+    "forward_input_shape", "input_size", "output_size", "padding_size", "center", "dtype", "values", "image_shape",
+    "dst", "resample",
+}  # fmt: skip
 """Parameters that follow from the picture or the settings, or mean nothing to the eye."""
 
-SINGLE: Mapping[str, str] = {"RandomRotation": "angle", "GaussianBlur": "sigma"}
+RENAMED = {"fn_idx": "order", "degrees": "angle", "src": "from", "start_points": "from", "end_points": "to"}
+
+Drawn: TypeAlias = Mapping[str, object]
 
 
-def params_of(kind: str, values: Foreign) -> dict[str, object]:
-    """What a transform of class `kind` drew, by name; `values` as it keeps them itself."""
-    if isinstance(values, Mapping):
-        return params_in_mapping(values)
-    if kind in BOXES or kind == "RandomErasing":
-        top, left, height, width = map(int, values[:4])
-        return {"box" if kind in BOXES else "erase": (left, top, width, height)}
-    if kind == "ColorJitter":
-        order, *factors = values
-        return jitter(order, dict(zip(COLOURS, factors, strict=True)))
-    if kind in SINGLE:
-        return {SINGLE[kind]: plain(values)}
-    values = values if isinstance(values, tuple) else (values,)
-    names = TUPLES.get(kind, tuple(f"value {position + 1}" for position in range(len(values))))
-    return plain_params(dict(zip(names, values, strict=False)))
+def params_of(kind: str, values: Foreign) -> Drawn:
+    """What a transform of class `kind` drew, by name, where it is set and can be shown in a few words.
 
-
-def params_in_mapping(values: Mapping[str, Foreign]) -> dict[str, object]:
-    """What a transform drew that names its parameters itself."""
-    params = dict(values)
-    for corner, name in ((("left", "top", "width", "height"), "box"), (("j", "i", "w", "h"), "erase")):
+    `values` are as the transform keeps them itself: by name, in a tuple, or one alone.
+    """
+    if not isinstance(values, Mapping):
+        values = values if isinstance(values, tuple) else (values,)
+        names = TUPLES.get(kind, tuple(f"value {position + 1}" for position in range(len(values))))
+        values = dict(zip(names, values, strict=False))
+    params = {RENAMED.get(name, name): value for name, value in values.items() if name not in HIDDEN}
+    if "order" in params and FACTORS[0] in params:  # in the order in which they are applied
+        params = {COLOURS[int(place)]: params.get(FACTORS[int(place)]) for place in params["order"]}
+    elif "dst" in values and "from" in params and ("Crop" in kind or "Resize" in kind):
+        (left, top), _, (right, bottom), _ = (tuple(map(int, corner)) for corner in params["from"][0])
+        return {"box": (left, top, right - left + 1, bottom - top + 1)} if kind.startswith("Random") else {}
+    for corner, name in CORNERS.items():
         if all(params.get(part) is not None for part in corner):
             params = {name: tuple(int(params.pop(part)) for part in corner), **params}
     if "erase" in params:
         params.pop("v", None)
-    if "fn_idx" in params:
-        return jitter(params["fn_idx"], {name: params.get(f"{name}_factor") for name in COLOURS})
-    return plain_params({name: value for name, value in params.items() if name not in HIDDEN and not is_default(value)})
-
-
-def plain_params(params: Mapping[str, Foreign]) -> dict[str, object]:
-    """The parameters that can be shown in a few words."""
-    values = {name: plain(value) for name, value in params.items()}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def jitter(order: Foreign, factors: Mapping[str, Foreign]) -> dict[str, object]:
-    """The factors of a colour jitter in the order in which they are applied."""
-    names = [COLOURS[int(position)] for position in order]
-    return {name: plain(factors[name]) for name in names if factors[name] is not None}
-
-
-def is_default(value: Foreign) -> bool:
-    return value is None or value is False or (isinstance(value, (list, tuple, dict)) and not any(value))
+    shown = {name: plain(value) for name, value in params.items()}
+    return {
+        name: value
+        for name, value in shown.items()
+        if value is not None and value is not False and (not isinstance(value, tuple) or any(value))
+    }
 
 
 def plain(value: Foreign) -> object:
@@ -91,88 +98,71 @@ def plain(value: Foreign) -> object:
     return value if isinstance(value, (bool, int, str)) else None
 
 
+def numbered(ran: Iterable[tuple[str, Drawn]]) -> Drawn:
+    """What several transforms drew, each under its number and name."""
+    return {f"{number} {name}": params for number, (name, params) in enumerate(ran, start=1)}
+
+
+def watch(transform: Foreign, *inputs: Foreign) -> Outcome:
+    """Call the transform on a sample and report what it drew."""
+    own: dict[str, object] = {}
+    inside: list[tuple[str, Drawn]] = []
+    before = inputs[0]  # copied where the transform may change it in place; pictures of Pillow are not
+    numbers = hasattr(before, "detach") or isinstance(before, np.ndarray)
+    if numbers:
+        before = before.copy() if isinstance(before, np.ndarray) else before.detach().clone()
+    with ExitStack() as stack:
+        for owner, name, spy in spies(transform, own, inside):
+            stack.enter_context(attribute(owner, name, spy))
+        output = transform(*inputs)
+    params = {**own, **numbered(inside)}
+    if inside and isinstance(getattr(transform, "p", None), int | float):
+        params = {"applied": "yes", **params}
+    same = output is inputs[0] or (len(inputs) > 1 and output is inputs)
+    if same and (not numbers or bool((before == output).all())):
+        return Outcome(output, params, why_idle(None if params else probability(transform)))
+    return Outcome(output, params or params_by_result(transform, before, output))
+
+
 APPLY_FIRST, APPLY_SECOND = "_apply_op", "_apply_image_or_video_transform"
 """The functions through which the policies of torchvision's two generations change a picture."""
 
 
-@dataclass(frozen=True, eq=False)
-class Call:
-    """The result of one call of a transform, what was drawn for it, and why it left the sample alone if it did."""
+def spies(
+    transform: Foreign, own: dict[str, object], inside: list[tuple[str, Drawn]]
+) -> Iterator[tuple[Foreign, str, Foreign]]:
+    """(owner, attribute, stand-in) for every place where a transform gives its chance away.
 
-    output: Foreign
-    params: Mapping[str, object]
-    note: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Listener:
-    """What one transform draws while it runs: values of its own, and those of the transforms inside it."""
-
-    own: dict[str, object] = field(default_factory=dict)
-    inside: dict[str, object] = field(default_factory=dict)
-
-    def note_inside(self, name: str, params: Mapping[str, object]) -> None:
-        self.inside[f"{len(self.inside) + 1} {name}"] = dict(params)
-
-
-def watch(transform: Foreign, *inputs: Foreign) -> Call:
-    """Call the transform on a sample and report what it drew."""
-    listener = Listener()
-    before = inputs[0]  # copied where the transform may change it in place; pictures of Pillow are not
-    if hasattr(before, "detach"):
-        before = before.detach().clone()
-    elif isinstance(before, np.ndarray):
-        before = before.copy()
-    with ExitStack() as stack:
-        for owner, name, spy in spies(transform, listener):
-            stack.enter_context(attribute(owner, name, spy))
-        output = transform(*inputs)
-    params = {**listener.own, **listener.inside}
-    if listener.inside and hasattr(transform, "p") and isinstance(transform.p, (int, float)):
-        params = {"applied": "yes", **params}
-    numbers = hasattr(before, "detach") or isinstance(before, np.ndarray)
-    same = output is inputs[0] or (len(inputs) > 1 and output is inputs)
-    if same and (not numbers or bool((before == output).all())):
-        return Call(output, params, why_idle(None if params else probability(transform)))
-    return Call(output, params or params_by_result(transform, before, output))
-
-
-def spies(transform: Foreign, listener: Listener) -> Iterator[tuple[Foreign, str, Foreign]]:
-    """(owner, attribute, stand-in) for every place where a transform gives its chance away."""
+    Policies such as RandAugment do so for every operation, in either generation of torchvision and in timm. What the
+    transform draws is noted in `own`, what the transforms and operations inside it draw in `inside`.
+    """
 
     def sample(method: Callable[..., Foreign], *args: Foreign, **kwargs: Foreign) -> Foreign:
         result = method(*args, **kwargs)
-        listener.own.update(params_of(type(transform).__name__, result))
+        own.update(params_of(type(transform).__name__, result))
         return result
 
     def run(member: Foreign, *inputs: Foreign) -> Foreign:
-        call = watch(member, *inputs)
-        listener.note_inside(name_of(member), call.params)
-        return call.output
-
-    for name in ("make_params", "get_params"):
-        if callable(method := getattr(transform, name, None)):
-            yield transform, name, partial(sample, method)
-            break
-    inner = getattr(transform, "transforms", None)
-    if is_sequence(inner):
-        yield transform, "transforms", [partial(run, member) for member in inner]
-    yield from policy_spies(transform, listener)
-
-
-def policy_spies(transform: Foreign, listener: Listener) -> Iterator[tuple[Foreign, str, Foreign]]:
-    """The same for the operations of a policy such as RandAugment, in either generation of torchvision and in timm."""
+        outcome = watch(member, *inputs)
+        inside.append((name_of(member), outcome.params))
+        return outcome.state
 
     def torchvision(
         function: Foreign, image: Foreign, name: str, size: float, *args: Foreign, **kw: Foreign
     ) -> Foreign:
-        listener.note_inside(name, {"magnitude": plain(size)} if size else {})
+        inside.append((name, {"magnitude": plain(size)} if size else {}))
         return function(image, name, size, *args, **kw)
 
     def timm(name: str, function: Foreign, image: Foreign, *level: Foreign, **settings: Foreign) -> Foreign:
-        listener.note_inside(name, {"level": plain(level[0])} if level else {})
+        inside.append((name, {"level": plain(level[0])} if level else {}))
         return function(image, *level, **settings)
 
+    name = "make_params" if hasattr(transform, "make_params") else "get_params"
+    if callable(method := getattr(transform, name, None)):
+        yield transform, name, partial(sample, method)
+    members = getattr(transform, "transforms", None)
+    if is_sequence(members):
+        yield transform, "transforms", [partial(run, member) for member in members]
     second = getattr(transform, APPLY_SECOND, None)
     if second is not None:
         yield transform, APPLY_SECOND, partial(torchvision, second)
@@ -186,45 +176,38 @@ def policy_spies(transform: Foreign, listener: Listener) -> Iterator[tuple[Forei
         yield operation, "aug_fn", partial(timm, operation.name, operation.aug_fn)
 
 
-def timm_operations(transform: Foreign) -> list[Foreign]:
+def timm_operations(transform: Foreign) -> Iterable[Foreign]:
     """The operations of timm's RandAugment, AugMix and AutoAugment, each once."""
-    listed: list[Foreign] = []
     ops, policy = getattr(transform, "ops", None), getattr(transform, "policy", None)
-    if is_sequence(ops):
-        listed = list(ops)
-    elif is_sequence(policy) and all(map(is_sequence, policy)):
-        listed = [operation for group in policy for operation in group]
-    return list({id(operation): operation for operation in listed if hasattr(operation, "aug_fn")}.values())
+    groups = [ops] if is_sequence(ops) else policy if is_sequence(policy) and all(map(is_sequence, policy)) else []
+    return {id(one): one for group in groups for one in group if hasattr(one, "aug_fn")}.values()
 
 
 @contextmanager
 def attribute(owner: Foreign, name: str, value: Foreign) -> Iterator[None]:
     """Shadow an attribute of one object. Written past `setattr`, because modules of torch refuse some assignments."""
     own: dict[str, Foreign] = owner.__dict__
-    absent = object()
-    before = own.get(name, absent)
+    before = {name: own[name]} if name in own else {}
     own[name] = value
     try:
         yield
     finally:
-        if before is absent:
-            del own[name]
-        else:
-            own[name] = before
+        del own[name]
+        own.update(before)
 
 
 @contextmanager
 def attributes_kept(parts: Iterable[Foreign], **attributes: Foreign) -> Iterator[None]:
     """Set attributes of every part that has them, and give all of its attributes back as they were."""
-    own = [(part, dict(part.__dict__)) for part in parts]
+    own = [(part.__dict__, dict(part.__dict__)) for part in parts]
     try:
-        for part, kept in own:
-            part.__dict__.update({name: value for name, value in attributes.items() if name in kept})
+        for current, kept in own:
+            current.update({name: value for name, value in attributes.items() if name in kept})
         yield
     finally:
-        for part, kept in own:
-            part.__dict__.clear()
-            part.__dict__.update(kept)
+        for current, kept in own:
+            current.clear()
+            current.update(kept)
 
 
 def name_of(transform: Foreign) -> str:
@@ -238,11 +221,11 @@ def is_sequence(value: Foreign) -> TypeGuard[Sequence[Foreign]]:
 
 
 def probability(transform: Foreign) -> float | None:
-    """With what probability the transform does anything; None if it does not say."""
+    """With what probability the transform does anything, by all of its dice; None if it does not say."""
     for name in ("p", "probability", "prob"):
         value = getattr(transform, name, None)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
+            return float(value) * float(getattr(transform, "p_batch", 1.0))  # kornia rolls one for the batch, too
     return None
 
 
@@ -270,3 +253,39 @@ def params_by_result(transform: Foreign, before: Foreign, output: Foreign) -> di
     differs = np.asarray((before != output).any(0))
     rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
     return {"erase": (int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)}
+
+
+MIXING = {"RandomCutMixV2", "RandomMixUpV2", "RandomTransplantation"}
+ALONE = "mixes the pictures of a batch: there is one here"
+
+
+def watch_kornia(transform: Foreign, value: Foreign) -> Outcome:
+    """Run an augmentation on the picture of a sample and read what it drew."""
+    name, chance = type(transform).__name__, probability(transform)
+    with attributes_kept(transform.modules()):  # kornia writes its records into them
+        output = with_picture(value, lambda picture: transform(as_tensor(picture)))
+        ran = list(records(name, transform._params))
+        single = isinstance(transform._params, Mapping)
+    if name in MIXING:
+        return Outcome(output, note=ALONE)
+    if not ran:
+        return Outcome(output, note=why_idle(chance))
+    return Outcome(output, (ran[0][1] or params_by_chance(transform, chance)) if single else numbered(ran))
+
+
+def as_tensor(picture: Foreign) -> Foreign:
+    """A picture as kornia takes it: a float tensor, channels first; whole numbers become 0..1."""
+    if not hasattr(picture, "detach"):
+        array, layout = array_of(picture)
+        first = array if layout == "CHW" else array.transpose(2, 0, 1)
+        picture = import_module("torch").tensor(first)
+    return picture if picture.is_floating_point() else picture.float() / 255
+
+
+def records(name: str, data: Foreign) -> Iterator[tuple[str, Drawn]]:
+    """Name and parameters of every augmentation whose die let it act, in a record of the last batch."""
+    if not isinstance(data, Mapping):
+        for member in data or ():
+            yield from records(member.name.rpartition("_")[0], member.data)  # `ColorJitter_1` is the second member
+    elif "batch_prob" not in data or bool(data["batch_prob"].any()):
+        yield name, params_of(name, data)

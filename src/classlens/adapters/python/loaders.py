@@ -31,7 +31,7 @@ from classlens.adapters.python.kinds import MIXINGS, PREFETCHING, TIMM_MIXUP, Th
 from classlens.adapters.python.python_data import as_labels, play_sample
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import BatchPlan, Collated, Dataset, Mixing
-from classlens.dataset.rng import mixed, seeded_globals
+from classlens.dataset.rng import seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, numbers_of, picture_in, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError, NotFound
 from classlens.image import Triple
@@ -160,7 +160,7 @@ def collate_batch(loader: Thing, dataset: Dataset, indices: Sequence[int], seeds
     """The pictures and the shares of the classes in a batch, as the loader's collate function makes it."""
     name = name_of(loader.collate_fn)
     samples = [play_sample(loader, dataset.stages, *draw) for draw in zip(indices, seeds, strict=True)]
-    with seeded_globals(mixed(seed, indices[0])), users_code(name, DataError):
+    with seeded_globals(seed_of(seed, indices[0])), users_code(name, DataError):
         batch = loader.collate_fn([item for item, _ in samples])
     images, shares = [], []
     for place, (_, before) in enumerate(samples):

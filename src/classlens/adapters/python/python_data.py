@@ -16,7 +16,7 @@ from typing import NoReturn
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
-from classlens.dataset.rng import generator, mixed, seeded_globals
+from classlens.dataset.rng import generator, seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError
 from classlens.pipelines.encodings import loaded, remarks
@@ -144,7 +144,7 @@ def play_sample(loader: Thing, stages: Sequence[Stage], index: int, seed: int) -
         return state.value
 
     source = replace_pipeline(dataset, attributes, play)
-    with seeded_globals(mixed(seed, index) if attributes else place), users_code(f"sample {index}", DataError):
+    with seeded_globals(seed_of(seed, index) if attributes else place), users_code(f"sample {index}", DataError):
         item = source[place]
     return item, states[-1] if states else loaded(item)
 

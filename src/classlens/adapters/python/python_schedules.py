@@ -14,10 +14,8 @@ from functools import partial
 import numpy as np
 
 from classlens.adapters.python.kinds import OPTIMIZER, Thing, bases_of, is_scheduler
-from classlens.adapters.stepping import Stepping, made_for, members_of
 from classlens.errors import ConfigError
-from classlens.schedule.chain import elementwise, sampled
-from classlens.schedule.schedule import Clock, Group, Rule, Schedule, Trajectory, Values
+from classlens.schedule.schedule import Clock, Group, Rule, Schedule, Trajectory, Values, elementwise, follow_function
 from classlens.user_code import summary, users_code
 
 
@@ -28,7 +26,7 @@ def schedule_of_optimizers(
 
     Where a scheduler does not say it itself, `interval` and `frequency` are what it is stepped after, and how often.
     """
-    from classlens.adapters.torch_schedule import scheduled_together, unscheduled
+    from classlens.adapters.torch_schedule import Stepping, made_for, members_of, schedule_alone, schedule_together
 
     steppings: dict[int, Stepping] = {}
     for settings in map(configuration_of, schedulers):
@@ -44,7 +42,7 @@ def schedule_of_optimizers(
         # What wraps an optimizer shares its groups.
         place = id(getattr(each.scheduler.optimizer, "param_groups", None))
         by_owner.setdefault(place, []).append(each)
-    parts = [scheduled_together(those) if those else unscheduled(owners[place]) for place, those in by_owner.items()]
+    parts = [schedule_together(those) if those else schedule_alone(owners[place]) for place, those in by_owner.items()]
     if len(parts) == 1:
         return parts[0]
     groups = (
@@ -62,6 +60,8 @@ def configuration_of(scheduler: Thing) -> Mapping[str, Thing]:
 
 def schedule_of_module(module: Thing) -> Schedule:
     """The schedule that Lightning's `configure_optimizers` asks for, with notes where its habit may not be what is meant."""
+    from classlens.adapters.torch_schedule import made_for
+
     name = f"{type(module).__name__}.configure_optimizers"
     optimizers, schedulers = call_configure_optimizers(module, name)
     automatic = getattr(module, "automatic_optimization", True)
@@ -165,7 +165,7 @@ def sample_trajectory(name: str, function: Function, index: int, interval: str |
     def value(tick: int) -> float:
         return float(call_function(name, function, tick if interval else tick / clock.steps)[index])
 
-    return sampled(elementwise(value), clock, width=width)
+    return follow_function(elementwise(value), clock, width=width)
 
 
 def call_function(name: str, function: Function, argument: float) -> Values:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from classlens.arrays import Float
-from classlens.cam.probe import Evidence
+from classlens.cam.evidence import Evidence
 
 Weighted = Float[Tensor, "batch channels height width"]
 

@@ -1,36 +1,65 @@
-"""What the settings of a stage must be, one rule for each kind of value, and a record that checks its own.
+"""What the settings of a stage must be, and the one reader that holds them against that.
 
-A rule is what holds for a value that makes sense, and how a sentence about it goes on after its name.
+A stage names its settings as the fields of a record, each annotated with the rule that its values keep, or in a table
+of rules. Whatever is wrong is a ConfigError that names the stage, raised when the pipeline is built.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from inspect import Parameter, signature
+from typing import Annotated, Any, TypeAlias
+
+import cv2
+
+from classlens.config.settings import Settings
+from classlens.errors import ConfigError, suggestion
 
 Setting: TypeAlias = Any
-"""One value of a config; whoever uses it checks what it is."""
+"""One value of a config; its rule says what it must be."""
+
+Rule: TypeAlias = tuple[Callable[[Setting], bool], str]
+"""What holds for a value that makes sense, and how a sentence about it goes on after its name."""
+
+REFUSALS = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError),
+    *(ValueError, cv2.error),
+)
+"""What is raised over settings that are not liked, by a rule, by a constructor or at the first use."""
 
 
 def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not math.isnan(value)
 
 
+def is_colour(value: Setting) -> bool:
+    return is_number(value) or (isinstance(value, list | tuple) and len(value) == 3 and all(map(is_number, value)))
+
+
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
     """One number for both sides, or two numbers."""
-    if isinstance(value, int):
-        return value, value
-    first, second = value
+    first, second = (value, value) if isinstance(value, int) else value
     return int(first), int(second)
 
 
-def is_colour(value: Setting) -> bool:
-    parts = [value] * 3 if is_number(value) else value
-    return isinstance(parts, (list, tuple)) and len(parts) == 3 and all(map(is_number, parts))
+def listed(value: Setting) -> Sequence[Any]:
+    """A list as it is, anything else as a list of it."""
+    return value if isinstance(value, list) and value else [value]
 
 
-Rule: TypeAlias = tuple[Callable[[Setting], bool], str]
+def one_of(*words: str | None) -> Rule:
+    return lambda value: value in words, f"is one of {', '.join(filter(None, words))}"
 
-SIDES: Rule = (lambda value: all(side > 0 for side in pair(value)), "must be above 0")
+
+def or_none(rule: Rule) -> Rule:
+    return lambda value: value is None or rule[0](value), rule[1]
+
+
+ANYTHING: Rule = (lambda value: True, "")
+SIDES: Rule = (lambda value: value is not True and min(pair(value)) > 0, "must be above 0")
+WHOLE_SIDES: Rule = (
+    lambda value: isinstance(value, int | tuple) and value is not True and min(pair(value)) > 0,
+    "is a whole number or a tuple of two, above 0",
+)
 ABOVE_0: Rule = (lambda value: is_number(value) and value > 0, "must be above 0")
 WHOLE: Rule = (lambda value: isinstance(value, int) and value > 0 and value is not True, "is a whole number above 0")
 COUNT: Rule = (lambda value: isinstance(value, int) and value >= 0, "is a whole number and not below 0")
@@ -40,23 +69,51 @@ PROBABILITY: Rule = (lambda value: is_number(value) and 0 <= value <= 1, "must l
 PART: Rule = (lambda value: isinstance(value, float) and 0 <= value <= 1, "is a float and must lie in [0, 1]")
 RANGE: Rule = (lambda value: len(value) == 2 and 0 <= value[0] <= value[1], "is a range (low, high), not below 0")
 COLOUR: Rule = (is_colour, "is a number or three")
+MAPPING: Rule = (lambda value: isinstance(value, Mapping), "is a dict")
+
+Amount: TypeAlias = Annotated[float, or_none(NUMBER)]
+"""How strongly an operation acts; None stands for what follows from its level."""
+
+Span: TypeAlias = Annotated[tuple[float, float], RANGE]
+"""A low and a high number."""
 
 
-def one_of(*names: str | None) -> Rule:
-    return lambda value: value in names, f"is one of {', '.join(filter(None, names))}"
+def named(settings: Settings) -> Settings:
+    """The settings with the bare name of their type: `mmpretrain.RandomFlip`, as a scope or an import, is `RandomFlip`."""
+    name = str(settings.get("type"))
+    return {**settings, "type": name.rpartition(".")[2]} if "." in name else settings
 
 
-class Record:
-    """The settings of a stage, checked one by one by the rules for their names, and then together."""
+def arguments(settings: Settings) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in ("type", "_scope_", "_rows_first_")}
 
-    checks: ClassVar[Mapping[str, Rule]] = {}
 
-    def __post_init__(self) -> None:
-        for name, (holds, words) in self.checks.items():
-            value = getattr(self, name)
-            if not holds(value):
-                raise ValueError(f"{name} {words}, not {value!r}")
-        self.check()
+def settings_of(kind: Callable[..., Any]) -> tuple[dict[str, Rule], list[str]]:
+    """The settings of a record or of a function that changes `pixels`: the rule of each, and those without a default."""
+    known = {name: one for name, one in signature(kind).parameters.items() if name != "pixels"}
+    rules = {name: getattr(one.annotation, "__metadata__", (ANYTHING,))[0] for name, one in known.items()}
+    return rules, [name for name, one in known.items() if one.default is Parameter.empty]
 
-    def check(self) -> None:
-        """Refuse settings that do not go together, with a ValueError."""
+
+def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequence[str], where: str) -> dict[str, Any]:
+    """The arguments of a stage, after a look at each: it is known and keeps its rule, and none is missing.
+
+    What 0.x refuses was found out when its words were translated.
+    """
+    what, values = f"{where}: {settings['type']}", arguments(settings)
+    if "_refused_" in values:
+        raise ConfigError(f"{what}: {values['_refused_']}")
+    for key, value in values.items():
+        if key not in rules:
+            raise ConfigError(f"{what} has no setting {key!r}", hint=suggestion(key, rules))
+        holds, words = rules[key]
+        try:
+            keeps_rule = holds(value)
+        except REFUSALS:
+            keeps_rule = False
+        if not keeps_rule:
+            raise ConfigError(f"{what}: {key} {words}, not {value!r}")
+    for key in needed:
+        if key not in values:
+            raise ConfigError(f"{what} needs the setting {key!r}")
+    return values
