@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -32,9 +33,8 @@ from mmpretrain.visualization import UniversalVisualizer
 from classlens.adapters.openmm.datasets import open_split
 from classlens.adapters.openmm.setup import Split
 from classlens.dataset.rng import generator
-from classlens.runs.browse_run import picture_job
 from classlens.runs.browse_samples import BrowseRequest, render_sample
-from classlens.runs.memory import keep_freed_memory
+from classlens.runs.own_process import keep_freed_memory
 from classlens.runs.processes import run_job
 
 PEER = Path(__file__).with_name("browse_peer.py")
@@ -122,7 +122,7 @@ def shares(dataset, root, repetitions):
         for index in indices:
             make(dataset, index, request)
         found["one core, cpu"].append(alone_cpu / (time.process_time() - before))
-        job = picture_job(replace(request, output_dir=tempfile.mkdtemp(dir=root)))
+        job = partial(render_sample, request=replace(request, output_dir=tempfile.mkdtemp(dir=root)))
         start = time.perf_counter()
         for _row in run_job(job, dataset, None, draws, total=len(draws), workers=0):
             pass

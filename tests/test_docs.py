@@ -2,13 +2,14 @@
 
 import re
 from argparse import SUPPRESS
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from classlens.adapters import ADAPTERS
 from classlens.cam.methods import METHODS
-from classlens.cli.main import COMMANDS, command_module
+from classlens.cli.main import COMMANDS
 from classlens.cli.parsing import Parser
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +20,7 @@ ANYWHERE = {"--help", "--json", "--cfg-options", "--trust-config"}
 
 def long_options(command):
     parser = Parser()
-    command_module(command).add_arguments(parser)
+    import_module(f"classlens.cli.{command}").add_arguments(parser)
     shown = [action for action in parser._actions if action.help != SUPPRESS]
     return {name for action in shown for name in action.option_strings if name.startswith("--")}
 

@@ -113,7 +113,7 @@ class Slow:
         write_whole(arguments.place, write)
         return 0
 
-main.command_module = lambda name: Slow
+main.import_module = lambda name: Slow
 sys.exit(main.run_command("slow", sys.argv[1:], prog="slow"))
 """
 

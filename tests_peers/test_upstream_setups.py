@@ -7,9 +7,9 @@ import pytest
 
 from classlens.adapters.openmm.dataset_kinds import KINDS
 from classlens.adapters.openmm.datasets import SETTINGS, WRAPPERS
-from classlens.adapters.openmm.setup import read_setup, wrapped_datasets
+from classlens.adapters.openmm.setup import read_setup
 from classlens.adapters.openmm.stages.build_stages import build_stages
-from classlens.adapters.openmm.stages.transform import arguments, named
+from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config import read_config
 from classlens.errors import ClasslensError, ConfigError
 
@@ -24,6 +24,10 @@ def setups(package):
         except ConfigError:
             continue  # listed by name in tests_peers/config
         yield read_setup(config, path)
+
+
+def wrapped_datasets(dataset):
+    return [*(dataset.get("datasets") or ()), *([dataset["dataset"]] if "dataset" in dataset else [])]
 
 
 def types_in(dataset):

@@ -12,7 +12,7 @@ import classlens
 from classlens.adapters import ADAPTERS, DEFAULT, PACKAGES, Options, catalogue, extra_of, open_source, split_address
 from classlens.cli.main import main
 from classlens.errors import ConfigError, MissingDependency, NotFound
-from classlens.shipped import shipped_photos
+from classlens.files import PHOTOS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "classlens-letters"
@@ -59,8 +59,8 @@ def test_a_documented_config_is_found_without_a_clone(tmp_path, monkeypatch):
 
 
 def test_the_demo_makes_its_photos_only_when_they_are_asked_for(tmp_path, monkeypatch):
-    folder = tmp_path / "photos"
-    monkeypatch.setattr("classlens.demo_photos.demo_folder", lambda: folder)
+    folder = tmp_path / "classlens" / "demo-photos"
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
 
     source = classlens.open_source("demo")
     assert not folder.exists()
@@ -71,7 +71,7 @@ def test_the_demo_makes_its_photos_only_when_they_are_asked_for(tmp_path, monkey
 
 def test_the_demo_takes_photos_that_lie_elsewhere(tmp_path):
     (tmp_path / "train" / "cat").mkdir(parents=True)
-    (tmp_path / "train" / "cat" / "one.png").write_bytes((shipped_photos() / "chelsea.png").read_bytes())
+    (tmp_path / "train" / "cat" / "one.png").write_bytes((PHOTOS / "chelsea.png").read_bytes())
     overrides = {"train_dataloader.dataset.data_root": str(tmp_path)}
 
     assert open_source("demo", options=Options(overrides)).dataset("train").length == 1
@@ -135,7 +135,7 @@ def test_an_address_names_the_one_extra_that_brings_all_that_it_needs(address, e
 
 
 def test_without_torch_a_model_asks_for_its_own_extra(monkeypatch, capsys):
-    monkeypatch.setattr("classlens.runs.map_request.find_spec", lambda name: None)
+    monkeypatch.setattr("classlens.runs.explain_files.find_spec", lambda name: None)
 
     assert main(["cam", str(ROOT / "demo" / "photos" / "chelsea.png"), "timm:resnet18"]) == 2
 

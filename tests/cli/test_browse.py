@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,7 @@ import pytest
 
 from classlens.adapters import Adapter, Options, open_source
 from classlens.cli.main import main
-from classlens.runs.browse_run import picture_job
-from classlens.runs.browse_samples import BrowseRequest
+from classlens.runs.browse_samples import BrowseRequest, render_sample
 from classlens.runs.processes import DatasetSpec, run_job
 
 CONFIG = """
@@ -278,7 +278,7 @@ def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monk
     opening = DatasetSpec(f"deadly:{data}", "train", Options())
     monkeypatch.setattr("classlens.runs.processes.work", work_with_deadly)
 
-    job = picture_job(BrowseRequest(mode="original"))
+    job = partial(render_sample, request=BrowseRequest(mode="original"))
     found = list(run_job(job, dataset, opening, ((index, 0) for index in range(6)), total=6, workers=2))
 
     assert [row.index for row in found] == list(range(6))
@@ -295,7 +295,7 @@ def work_with_deadly(packed, job, index, seed):
     adapters.ADAPTERS = {"deadly": adapters.Adapter("deadly:open_deadly")}
     opening = pickle.loads(packed)
     dataset = adapters.open_source(opening.target, options=opening.options).dataset("train")
-    return job.begin(dataset, index, seed)()
+    return job(dataset, index, seed, None)()
 
 
 def test_browsing_imports_neither_torch_nor_matplotlib(config, tmp_path):

@@ -2,13 +2,14 @@ import gc
 import subprocess
 import sys
 from argparse import SUPPRESS
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from classlens.cli.main import COMMANDS, command_module, main
+from classlens.cli.main import COMMANDS, main
 from classlens.cli.parsing import Parser, dashed
-from classlens.runs.memory import collecting_later
+from classlens.runs.own_process import collecting_later
 
 TOOLS = Path(__file__).parents[2] / "tools" / "visualizations"
 
@@ -35,7 +36,7 @@ def test_underscores_in_option_names_are_dashes(word, expected):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_has_a_help_text(command):
     parser = Parser()
-    command_module(command).add_arguments(parser)
+    import_module(f"classlens.cli.{command}").add_arguments(parser)
 
     assert [action.dest for action in parser._actions if not action.help] == []
 
@@ -72,7 +73,7 @@ def test_the_documented_scripts_take_the_arguments_of_the_commands(script, comma
     words = [sys.executable, str(TOOLS / f"{script}.py"), "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     parser = Parser(prog=f"{script}.py")
-    command_module(command).add_arguments(parser)
+    import_module(f"classlens.cli.{command}").add_arguments(parser)
 
     assert f"usage: {script}.py" in done.stdout
     shown = [action for action in parser._actions if action.help != SUPPRESS]

@@ -1,6 +1,6 @@
 from classlens.config import load_config
 from classlens.config.open_file import find_config
-from classlens.shipped import shipped_config
+from classlens.files import CONFIGS
 
 
 def test_a_trusted_config_is_run_once_also_with_overrides(tmp_path):
@@ -29,4 +29,4 @@ def test_a_documented_name_is_found_among_the_shipped_configs(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
 
     name = "resnet/resnet50_8xb32_in1k.py"
-    assert find_config(f"./configs/{name}") == shipped_config(name)
+    assert find_config(f"./configs/{name}") == CONFIGS / name

@@ -100,7 +100,7 @@ def test_overrides_change_the_config(tmp_path, words, key, value):
         (["steps.x=1"], "steps.x: steps is a list of 3", "its items are 0 to 2"),
         (["model.depth.x=1"], "model.depth.x: model.depth is 50, which has no keys", "model.depth=VALUE replaces it"),
         (["pipeline.0.type.x=1"], "pipeline.0.type is 'Load', which has no keys", ""),
-        (["a=1", "a.b=2"], "a.b: a is set to 1 by another option", ""),
+        (["a=1", "a.b=2"], "a.b: a is 1, which has no keys", "a=VALUE replaces it"),
     ],
 )
 def test_an_override_that_leads_nowhere_says_why(tmp_path, words, message, hint):

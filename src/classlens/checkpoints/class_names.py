@@ -25,14 +25,14 @@ def names_in(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - whatever a
     return None
 
 
-def read_names(said: str) -> tuple[str, ...]:
+def read_names(names_or_file: str) -> tuple[str, ...]:
     """The names that `--classes` gives: a file of them, or the names themselves."""
-    path, hint = Path(said).expanduser(), f"give {HOW}"
+    path, hint = Path(names_or_file).expanduser(), f"give {HOW}"
     if not path.is_file():
-        listed = tuple(name.strip() for name in said.split(","))
-        if len(listed) < 2 or not all(listed):
-            raise DataError(f"no class names in {said!r}, and no such file", hint=hint)
-        return listed
+        parts = tuple(name.strip() for name in names_or_file.split(","))
+        if len(parts) < 2 or not all(parts):
+            raise DataError(f"no class names in {names_or_file!r}, and no such file", hint=hint)
+        return parts
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else text.splitlines()

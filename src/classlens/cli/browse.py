@@ -14,11 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from classlens.cli.parsing import add_overrides, positive_float, positive_int, print_note, whole_number
-from classlens.runs.stopping import can_fork, describe_crash_of_child, run_in_child
+from classlens.cli.parsing import add_overrides, pair_type, positive_float, positive_int, print_note, whole_number
+from classlens.runs.own_process import can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
     from classlens.cli.display import Show
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from classlens.runs.browse_samples import BrowseRequest, SampleResult
 
 MODES = ("original", "transformed", "concat", "pipeline")
+rows_and_columns = pair_type(positive_int, "rows x columns, e.g. 4x6")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("selection").add_argument
     add("--seed", type=int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
     add("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
-    add("--class", nargs="+", dest="classes", metavar="NAME", help="only these classes")
+    add("--class", nargs="+", dest="classes", default=(), metavar="NAME", help="only these classes")
     add("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
     add("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
     add("--repeat", type=positive_int, default=1, metavar="N", help="so many times, with other random parameters")
@@ -58,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--grid", type=rows_and_columns, metavar="RxC", help="contact sheets of R rows and C columns")
     batch = "whole training batches, mixed, of N samples (default: of the config's size)"
     add("--batch", type=positive_int, nargs="?", const=0, metavar="N", help=batch)
-    add("--html", metavar="FILE", help="one page with all pictures, in one file")
+    add("--html", default="", metavar="FILE", help="one page with all pictures, in one file")
     add("--stats", action="store_true", help="numbers about the samples instead of pictures")
     results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
     workers = "processes (default: 0, this one, unless there is much to do)"
@@ -66,31 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
 
 
-def rows_and_columns(text: str) -> tuple[int, int]:
-    """`4x6` as rows and columns."""
-    rows, _, columns = text.lower().partition("x")
-    if not (rows.isdigit() and columns.isdigit() and int(rows) and int(columns)):
-        raise argparse.ArgumentTypeError(f"rows x columns, e.g. 4x6, not {text!r}")
-    return int(rows), int(columns)
-
-
-@dataclass(frozen=True)
-class Presentation:
-    """What the command does with a run besides making it: show pictures for some `seconds`, print, judge."""
-
-    show: Show | None
-    seconds: float
-    json: bool
-    strict: bool
-
-
 def run(namespace: argparse.Namespace) -> int:
     """Browse, and say where the pictures are; go on past a decoder that kills its process."""
     if namespace.workers or not can_fork():
-        return browse_and_print(*read_request(namespace))
+        return read_request(namespace)()
     for workers in (namespace.workers, 1):
         namespace.workers = workers
-        status = run_in_child(lambda: browse_and_print(*read_request(namespace)))
+        status = run_in_child(lambda: read_request(namespace)())
         crash = describe_crash_of_child(status)
         if not crash:
             return status
@@ -101,8 +85,12 @@ def run(namespace: argparse.Namespace) -> int:
     return 2
 
 
-def read_request(namespace: argparse.Namespace) -> tuple[str, BrowseRequest, Presentation]:
-    """What the options ask for: the address, the run, and what the command does with it."""
+SAME_NAME = ("phase", "mode", "in_order", "shuffle", "seed", "repeat", "output_dir", "html", "grid", "batch", "workers")
+"""Options of the command that are called so in the request too."""
+
+
+def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
+    """The options as a request, and the call that makes the run."""
     from classlens.adapters import Options
     from classlens.cli.display import find_screen
     from classlens.config import parse_overrides
@@ -112,61 +100,51 @@ def read_request(namespace: argparse.Namespace) -> tuple[str, BrowseRequest, Pre
     is_shown = not (namespace.not_show or namespace.json or (is_saved and not namespace.show))
     show = find_screen() if is_shown else None
     request = BrowseRequest(
-        phase=namespace.phase,
         options=Options(parse_overrides(namespace.cfg_options), namespace.trust_config, epoch=namespace.epoch),
-        mode=namespace.mode,
         number=namespace.show_number,
         indices=None if namespace.index is None else tuple(namespace.index),
-        classes=tuple(namespace.classes or ()),
-        in_order=namespace.in_order,
-        shuffle=namespace.shuffle,
-        seed=namespace.seed,
-        repeat=namespace.repeat,
+        classes=tuple(namespace.classes),
         rescale=namespace.rescale_factor,
         swap_channels=namespace.bgr2rgb or namespace.channel_order == "RGB",
-        output_dir=namespace.output_dir,
-        html=namespace.html or "",
-        grid=namespace.grid,
-        batch=namespace.batch,
         statistics=namespace.stats,
         keep_pictures=show is not None and not namespace.stats,
-        workers=namespace.workers,
+        **{name: getattr(namespace, name) for name in SAME_NAME},
     )
-    return namespace.config, request, Presentation(show, namespace.show_interval, namespace.json, namespace.strict)
+    call = partial(browse_and_print, namespace.config, request, show=show, seconds=namespace.show_interval)
+    return partial(call, as_json=namespace.json, is_strict=namespace.strict)
 
 
-def browse_and_print(target: str, request: BrowseRequest, how: Presentation) -> int:
-    """Make the run, show its pictures, print what came of it; the exit status is 1 for a bad picture if `strict`."""
+def browse_and_print(
+    target: str, request: BrowseRequest, *, show: Show | None, seconds: float, as_json: bool, is_strict: bool
+) -> int:
+    """Make the run, show each picture for `seconds`, print what came of it; status 1 for a bad one if `is_strict`."""
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
     from classlens.runs.browse_samples import SampleResult
-    from classlens.runs.memory import keep_freed_memory
-    from classlens.runs.progress import progress_line
+    from classlens.runs.own_process import keep_freed_memory, progress_line
 
     keep_freed_memory()
-    result = browse(target, request, progress=None if how.show else progress_line(), on_note=print_note)
-    lines: list[str] = []
-    data: list[dict[str, Any]] = []
+    result = browse(target, request, progress=None if show else progress_line(), on_note=print_note)
+    reports: list[Any] = []
     left_out: list[SampleResult] = []
     try:
         for row in result:
-            if not isinstance(row, SampleResult):
-                lines.append(row.text())
+            if as_json:
+                reports.append(row.as_data())
+            elif not isinstance(row, SampleResult):
+                reports.append(row.text())
             if isinstance(row, BatchResult):
                 left_out += row.left_out
-            if how.show and not isinstance(row, Survey) and row.jpeg:
-                how.show(row.jpeg, row.title, how.seconds)
-            if how.json:
-                data.append(row.as_data())
+            if show and not isinstance(row, Survey) and row.jpeg:
+                show(row.jpeg, row.title, seconds)
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"stopped after {result.done} of {result.total} pictures; what was written is whole")
         raise
-    if how.json:
-        json.dump(summarize(result, data, left_out), sys.stdout, indent=1)
-        print()
+    if as_json:
+        print(json.dumps(summarize(result, reports, left_out), indent=1))
     else:
-        print_summary(result, lines, is_shown=how.show is not None)
-    return 1 if how.strict and result.bad else 0
+        print_summary(result, reports, is_shown=show is not None)
+    return 1 if is_strict and result.bad else 0
 
 
 def summarize(result: BrowseRun, data: list[dict[str, Any]], left_out: list[SampleResult]) -> dict[str, Any]:

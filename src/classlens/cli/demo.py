@@ -11,48 +11,53 @@ import io
 import json
 import shlex
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from classlens.cli.parsing import JSON
 
 if TYPE_CHECKING:
     from classlens.figures.page import Layout
 
-METHODS = ("GradCAM", "GradCAM++", "XGradCAM", "EigenCAM", "EigenGradCAM", "LayerCAM")
-RESNET = ("configs/resnet/resnet50_8xb32_in1k.py", "--dataset-size", "1281167", "--ngpus", "8")
-MODES: tuple[tuple[str, str, Layout], ...] = (
-    ("original", "The pictures as they lie on disk.", "tiles"),
-    ("transformed", "What training feeds the network: cropped, flipped, recoloured.", "tiles"),
-    ("concat", "Both, side by side.", "pairs"),
-    ("pipeline", "After every stage, with the parameters sampled for it.", "strips"),
+STEPS = (
+    (
+        "Model: one picture, two classes",
+        "Asked for a tabby the network looks at the cat, asked for espresso at the cup.",
+        "cam PAIR demo --whole --target-category tabby espresso --save-path",
+        "cam-two-classes.png",
+    ),
+    (
+        "Model: the six documented methods",
+        "All from one forward and one backward pass.",
+        "cam PHOTO demo --method GradCAM GradCAM++ XGradCAM EigenCAM EigenGradCAM LayerCAM --save-path",
+        "cam-six-methods.png",
+    ),
+    (
+        "Schedule: a warm-up and a cosine",
+        "The learning rate of every step of the run, before training.",
+        "lr demo --save-path",
+        "lr.png",
+    ),
+    (
+        "Schedule: a documented config",
+        "ResNet-50 on ImageNet-1k, eight GPUs: 500,500 steps, exact, in no time.",
+        "lr configs/resnet/resnet50_8xb32_in1k.py --dataset-size 1281167 --ngpus 8 --save-path",
+        "lr-resnet50.png",
+    ),
 )
+"""A heading, what is to be seen, a command, and the file that it writes."""
 
-
-@dataclass(frozen=True)
-class DemoStep:
-    """One command of the demo, what it shows, and the file, or the folder of pictures, that it writes."""
-
-    title: str
-    text: str
-    words: tuple[str, ...]
-    output: Path
-    layout: Layout = "strips"
-
-    @property
-    def command(self) -> str:
-        """The command as one would type it."""
-        return shlex.join(["classlens", *self.words])
+MODES: tuple[tuple[str, int, str, Layout], ...] = (
+    ("original", 7, "The pictures as they lie on disk.", "tiles"),
+    ("transformed", 7, "What training feeds the network: cropped, flipped, recoloured.", "tiles"),
+    ("concat", 7, "Both, side by side.", "pairs"),
+    ("pipeline", 4, "After every stage, with the parameters sampled for it.", "strips"),
+)
+"""How the data are browsed, and how many samples: one of each class, or fewer where every sample fills a row."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `classlens demo`."""
-    parser.add_argument(
-        "--output-dir", type=Path, default=Path("out/demo"), metavar="DIR", help="where everything goes"
-    )
-    parser.add_argument("--json", **JSON)
+    place = "where everything goes (default: out/demo)"
+    parser.add_argument("--output-dir", type=Path, default=Path("out/demo"), metavar="DIR", help=place)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,21 +65,32 @@ def run(arguments: argparse.Namespace) -> int:
     from classlens.cli.main import run_command
     from classlens.demo_photos import make_pair, make_photos
     from classlens.figures.page import Picture, Section, write_page
+    from classlens.files import PHOTOS
 
     folder: Path = arguments.output_dir
     started = time.monotonic()
     make_photos(folder / "photos")
     sections = []
-    for step in steps(folder, make_pair(folder / "cat-espresso.png")):
+    photo = PHOTOS / "coffee.png"
+    if photo.is_relative_to(Path.cwd()):
+        photo = photo.relative_to(Path.cwd())
+    names = {"PHOTO": str(photo), "PAIR": str(make_pair(folder / "cat-espresso.png"))}
+    steps: list[tuple[str, str, str, str, Layout]] = [(*step, "strips") for step in STEPS]
+    for mode, count, text, layout in MODES:
+        command = f"browse demo --mode {mode} --show-number {count} --output-dir"
+        steps.append((f"Data: {mode}", text, command, f"browse/{mode}", layout))
+    for title, text, command, place, layout in steps:
+        output = folder / place
+        words = [*(names.get(word, word) for word in command.split()), str(output)]
+        command = shlex.join(["classlens", *words])
         with contextlib.redirect_stdout(io.StringIO()) if arguments.json else contextlib.nullcontext():
-            print(f"$ {step.command}", flush=True)
-            name, *words = step.words
-            status = run_command(name, words, prog=f"classlens {name}")
+            print(f"$ {command}", flush=True)
+            status = run_command(words[0], words[1:], prog=f"classlens {words[0]}")
         if status:
             return status
-        files = sorted(path for path in (step.output, *step.output.rglob("*")) if path.is_file())
+        files = sorted(path for path in (output, *output.rglob("*")) if path.is_file())
         pictures = tuple(Picture(path, " · ".join(path.relative_to(folder).parts[-2:])) for path in files)
-        sections.append(Section(step.title, step.text, step.command, pictures, layout=step.layout))
+        sections.append(Section(title, text, command, pictures, layout=layout))
     page = write_page(
         folder / "index.html",
         "Classlens: the data, the schedule, and where the model looks",
@@ -89,45 +105,3 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(f"\nDone in {seconds:.0f} s. The pictures are in {folder}; open {page} to see them all.")
     return 0
-
-
-def steps(folder: Path, pair: Path) -> Iterator[DemoStep]:
-    """Where the model looks, the schedule, the data."""
-    from classlens.shipped import shipped_photos
-
-    photo = shipped_photos() / "coffee.png"
-    if photo.is_relative_to(Path.cwd()):
-        photo = photo.relative_to(Path.cwd())
-    target = folder / "cam-two-classes.png"
-    yield DemoStep(
-        "Model: one picture, two classes",
-        "Asked for a tabby the network looks at the cat, asked for espresso at the cup.",
-        ("cam", str(pair), "demo", "--whole", "--target-category", "tabby", "espresso", "--save-path", str(target)),
-        target,
-    )
-    target = folder / "cam-six-methods.png"
-    yield DemoStep(
-        "Model: the six documented methods",
-        "All from one forward and one backward pass.",
-        ("cam", str(photo), "demo", "--method", *METHODS, "--save-path", str(target)),
-        target,
-    )
-    target = folder / "lr.png"
-    yield DemoStep(
-        "Schedule: a warm-up and a cosine",
-        "The learning rate of every step of the run, before training.",
-        ("lr", "demo", "--save-path", str(target)),
-        target,
-    )
-    target = folder / "lr-resnet50.png"
-    yield DemoStep(
-        "Schedule: a documented config",
-        "ResNet-50 on ImageNet-1k, eight GPUs: 500,500 steps, exact, in no time.",
-        ("lr", *RESNET, "--save-path", str(target)),
-        target,
-    )
-    for mode, text, layout in MODES:
-        target = folder / "browse" / mode
-        count = "4" if layout == "strips" else "7"  # a sample of each class, or a few where every sample fills a row
-        words = ("browse", "demo", "--mode", mode, "--show-number", count, "--output-dir", str(target))
-        yield DemoStep(f"Data: {mode}", text, words, target, layout)

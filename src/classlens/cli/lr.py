@@ -14,74 +14,55 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.cli.parsing import add_overrides, positive_int, print_note
-from classlens.runs.memory import collecting_later
+from classlens.cli.parsing import add_overrides, number_type, pair_type, positive_int, print_note
+from classlens.runs.own_process import collecting_later
 
 if TYPE_CHECKING:
     from classlens.runs.schedule_plots import LrRequest, SchedulePlots
 
-LARGEST = 100.0
-"""Inches; a larger picture is a slip of the pen."""
+side = number_type(float, lambda inches: 1 <= inches <= 100, "from 1 to 100 inches")
+window_size = pair_type(side, "a size such as 12*7, each from 1 to 100 inches")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented arguments of both generations, then ours."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("config", nargs="+", metavar="CONFIG", help="config, or another address; several are compared")
-    parser.add_argument(
-        "-p", "--parameter", default="lr", metavar="NAME", help="lr (default), momentum, wd, another name, or all"
-    )
-    parser.add_argument(
-        "-d", "--dataset-size", type=positive_int, metavar="N", help="training samples; the dataset is not looked at"
-    )
-    parser.add_argument("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default 1)")
-    parser.add_argument(
-        "-s", "--save-path", type=Path, metavar="FILE", help="picture: .png .jpg .pdf .svg .webp, or page: .html"
-    )
-    parser.add_argument("--title", default="", help="title of the picture (default: the name of the config)")
-    parser.add_argument(
+    log = "logarithmic values (default: where lines are more than 50 times apart)"
+    add = parser.add_argument
+    add("config", nargs="+", metavar="CONFIG", help="config, or another address; several are compared")
+    add("-p", "--parameter", default="lr", metavar="NAME", help="lr (default), momentum, wd, another name, or all")
+    samples = "training samples; the dataset is not looked at"
+    add("-d", "--dataset-size", type=positive_int, metavar="N", help=samples)
+    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default 1)")
+    add("-s", "--save-path", type=Path, metavar="FILE", help="picture: .png .jpg .pdf .svg .webp, or page: .html")
+    add("--title", default="", help="title of the picture (default: the name of the config)")
+    add(
         "--style", default="whitegrid", help="whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
     )
-    parser.add_argument(
-        "--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help="inches (default 12*7)"
-    )
+    add("--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help="inches (default 12*7)")
     add_overrides(parser)
-    parser.add_argument("--log-level", default="WARNING", help=argparse.SUPPRESS)
-    parser.add_argument("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
-    group = parser.add_argument_group("more")
-    group.add_argument("--label", nargs="+", action="extend", metavar="NAME", help="what to call each config")
-    group.add_argument("--epochs", type=positive_int, metavar="N", help="epochs of the run, instead of the config's")
-    group.add_argument("--epoch-length", type=positive_int, metavar="N", help="steps of an epoch, instead of counting")
-    group.add_argument("--steps", type=positive_int, metavar="N", help="steps of a run without epochs")
-    group.add_argument(
-        "--log",
-        action=argparse.BooleanOptionalAction,
-        help="logarithmic values (default: where lines are more than 50 times apart)",
-    )
-    group.add_argument("--groups", action="store_true", help="build the model (needs torch) to count parameter groups")
-    group.add_argument(
-        "--auto-scale-lr", action="store_true", help="scale the learning rate by batch size, as training can"
-    )
-    group.add_argument("--csv", type=Path, metavar="FILE", help="table: one row for every step and group")
-    group.add_argument("--html", type=Path, metavar="FILE", help="page to zoom and read values in")
-    group.add_argument("--strict", action="store_true", help="exit with status 1 if the schedule looks mistaken")
+    add("--log-level", default="WARNING", help=argparse.SUPPRESS)
+    add("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
+    add = parser.add_argument_group("more").add_argument
+    add("--label", nargs="+", action="extend", metavar="NAME", help="what to call each config")
+    add("--epochs", type=positive_int, metavar="N", help="epochs of the run, instead of the config's")
+    add("--epoch-length", type=positive_int, metavar="N", help="steps of an epoch, instead of counting")
+    add("--steps", type=positive_int, metavar="N", help="steps of a run without epochs")
+    add("--log", action=argparse.BooleanOptionalAction, help=log)
+    add("--groups", action="store_true", help="build the model (needs torch) to count parameter groups")
+    add("--auto-scale-lr", action="store_true", help="scale the learning rate by batch size, as training can")
+    add("--csv", type=Path, metavar="FILE", help="table: one row for every step and group")
+    add("--html", type=Path, metavar="FILE", help="page to zoom and read values in")
+    add("--strict", action="store_true", help="exit with status 1 if the schedule looks mistaken")
 
 
-def window_size(text: str) -> tuple[float, float]:
-    """`12*7` or `12x7`: width and height in inches."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*[*xX]\s*([0-9.]+)\s*", text)
-    try:
-        width, height = (float(part) for part in match.groups()) if match else (0.0, 0.0)
-    except ValueError:
-        width = height = 0.0
-    if not (1 <= width <= LARGEST and 1 <= height <= LARGEST):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 12*7, each from 1 to {LARGEST:g} inches")
-    return width, height
+SAME_NAME = ("parameter", "dataset_size", "epochs", "epoch_length", "steps", "title", "style", "log")
+"""Options of the command that are called so in the request too."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -113,36 +94,28 @@ def read_request(arguments: argparse.Namespace) -> LrRequest:
         targets=tuple(arguments.config),
         labels=None if arguments.label is None else tuple(arguments.label),
         options=Options(overrides, arguments.trust_config, count_groups=arguments.groups),
-        parameter=arguments.parameter,
-        dataset_size=arguments.dataset_size,
         gpus=arguments.ngpus,
-        epochs=arguments.epochs,
-        epoch_length=arguments.epoch_length,
-        steps=arguments.steps,
         scale_by_batch=arguments.auto_scale_lr,
-        title=arguments.title,
-        style=arguments.style,
         size=arguments.window_size,
-        log=arguments.log,
         picture=arguments.save_path,
         page=arguments.html,
         table=arguments.csv,
+        **{name: getattr(arguments, name) for name in SAME_NAME},
     )
 
 
 def show(plots: SchedulePlots) -> None:
     """Print the plots in words, and show them in a window where there is a display, else in the terminal."""
-    from classlens.cli import display
+    from classlens.cli.display import find_window
     from classlens.runs.schedule_plots import draw_plots
 
-    asked, columns, lines = plots.request, *shutil.get_terminal_size((100, 30))
-    if display.has_display():
-        print(plots.text())
-        title = asked.title or plots.runs[0].title
-        if display.show_window(lambda size: draw_plots(plots, size=size).encode(".png"), asked.size, title):
-            return
-    from classlens.figures.terminal import terminal_plot
+    title, show_picture = plots.request.title or plots.runs[0].title, find_window()
+    if show_picture is None:
+        from classlens.figures.terminal import terminal_plot
 
-    print(terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=asked.log))
-    if not display.has_display():
-        print(plots.text())
+        columns, lines = shutil.get_terminal_size((100, 30))
+        print(terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=plots.request.log))
+    print(plots.text())
+    if show_picture is not None:
+        with suppress(KeyboardInterrupt):
+            show_picture(draw_plots(plots).encode(".png"), title, 24 * 3600)  # until it is closed, but not for ever

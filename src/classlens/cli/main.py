@@ -6,12 +6,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from types import ModuleType
 
 import classlens
 from classlens.cli.parsing import Parser, dashed
 from classlens.errors import ClasslensError
-from classlens.runs.stopping import exit_status, on_ending_signals
+from classlens.runs.own_process import exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, str] = {
     "browse": "show a dataset: original, transformed, side by side, or after every stage of its pipeline",
@@ -39,9 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     """Parse the words of one command and run it; errors meant for the user become two lines and exit status 2."""
-    command = command_module(name)
-    parser = Parser(prog=prog, description=command.__doc__)
+    command = import_module(f"classlens.cli.{name}")
+    parser = Parser(prog=prog, description=command.__doc__, allow_abbrev=False)
     command.add_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
     arguments = parser.parse_args([dashed(word) for word in words])
     # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -58,7 +58,3 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
-
-
-def command_module(name: str) -> ModuleType:
-    return import_module(f"classlens.cli.{name}")

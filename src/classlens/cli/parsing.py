@@ -4,21 +4,17 @@ Nothing heavy is imported here: `--help` and a wrong flag must cost no more than
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 Number = TypeVar("Number", int, float)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that takes no abbreviations, shows defaults, and whose errors carry a hint."""
-
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - whatever argparse takes
-        settings.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
-        settings.setdefault("allow_abbrev", False)
-        super().__init__(**settings)
+    """argparse, with a hint in its errors."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\nhint:  {self.prog} --help lists every option\n")
@@ -26,23 +22,11 @@ class Parser(argparse.ArgumentParser):
 
 def dashed(word: str) -> str:
     """`--aug_smooth=x_y` is `--aug-smooth=x_y`; anything that is not an option stays as it is."""
-    if not word.startswith("--"):
-        return word
-    name, equals, value = word.partition("=")
-    return name.replace("_", "-") + equals + value
-
-
-def flag(text: str) -> dict[str, Any]:
-    """The settings of an option without a value, by its help text."""
-    return {"action": "store_true", "help": text}
-
-
-JSON = flag("print the result as JSON on standard output")
-"""The settings of `--json`, which every command has."""
+    return re.sub("^--[^=]*", lambda name: name[0].replace("_", "-"), word)
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that opens a config, and --json."""
+    """The options of every command that opens a config."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -52,7 +36,6 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         help="override settings of the config: a.b=1 a.list.0.c=x k=a,b k='[(a,b),(c,d)]'",
     )
     parser.add_argument("--trust-config", action="store_true", help="run the config and its custom_imports as Python")
-    parser.add_argument("--json", **JSON)
 
 
 def print_note(kind: str, text: str) -> None:
@@ -73,7 +56,18 @@ def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool]
     return read
 
 
+def pair_type(read: Callable[[str], Number], what: str) -> Callable[[str], tuple[Number, Number]]:
+    """A type of argument: two numbers with x or * between them."""
+
+    def read_pair(text: str) -> tuple[Number, Number]:
+        first, _, second = text.lower().replace("*", "x").partition("x")
+        with suppress(argparse.ArgumentTypeError):
+            return read(first), read(second)
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+
+    return read_pair
+
+
 positive_int = number_type(int, lambda value: value >= 1, "a whole number of 1 or more")
 whole_number = number_type(int, lambda value: value >= 0, "a whole number of 0 or more")
 positive_float = number_type(float, lambda value: 0 < value < float("inf"), "a number above 0")
-share = number_type(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")

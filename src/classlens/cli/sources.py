@@ -7,11 +7,9 @@ import argparse
 import json
 from dataclasses import asdict
 
-from classlens.cli.parsing import JSON
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", **JSON)
+    """Nothing but --json, which every command has."""
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ merged mappings and long numbers are counted before anything is built.
 """
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,31 +14,22 @@ from classlens.errors import ConfigError
 if TYPE_CHECKING:
     import yaml
 
-
 BASE_REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 BARE_REFERENCE = re.compile(r"(?<=[:\[,\s-])(\{\{\s*_base_\.[\w.]+\s*\}\})(?=\s*(?:[,\]}\n]|$))")
 
-YAML_COST = 4
-"""Parsing a character of YAML takes several times the work of other text."""
-
 LONGEST_KEY = 200
 
-MERGE = "tag:yaml.org,2002:merge"
-WHOLE_NUMBER = "tag:yaml.org,2002:int"
+TAG = "tag:yaml.org,2002:"
 
 
 def load_data(text: str, path: Path, budget: Budget) -> dict[str, Value]:
-    """The settings in a JSON or YAML file; references to the base are still text.
-
-    Raises:
-        ConfigError: it cannot be parsed, or holds no settings.
-    """
+    """The settings in a JSON or YAML file; references to the base are still text."""
     import json  # a command on a Python config starts faster without it
 
     prepared = BARE_REFERENCE.sub(r'"\1"', text) if "_base_." in text else text  # unquoted, it is no JSON and no YAML
     try:
         values = json.loads(prepared) if path.suffix == ".json" else load_yaml(prepared, budget)
-    except (ValueError, RecursionError, LimitExceeded) as fault:
+    except (ValueError, TypeError, RecursionError, LimitExceeded) as fault:
         reason = " ".join(str(fault).split()) or "it is nested too deeply"
         raise ConfigError(f"{path} cannot be read: {reason}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -51,58 +41,49 @@ def load_yaml(text: str, budget: Budget) -> Value:
     """What a YAML text says, in plain values."""
     import yaml
 
-    budget.spend(YAML_COST * len(text))
-    loader = yaml_loader(budget)
+    budget.spend(4 * len(text))  # so much more work than other text
+    kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
     try:
-        bound_yaml(yaml.parse(text, Loader=loader), budget)
-        return yaml.load(text, Loader=loader)
+        for event in yaml.parse(text, Loader=kind):  # what is composed too deep would break the C stack
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            budget.spend(0, depth)
+            if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > WIDEST_NUMBER:
+                raise LimitExceeded("has a very long value without quotes")
+        loader, root = kind(""), yaml.compose(text, Loader=kind)
+        return None if root is None else build_node(root, loader, budget)
     except yaml.YAMLError as fault:
         raise ValueError(str(fault)) from None
 
 
-def yaml_loader(budget: Budget) -> "type[yaml.SafeLoader]":
-    """PyYAML's safe loader, with what it puts together paid for; of the tags for Python it knows `!!python/tuple`."""
+def build_node(node: "yaml.Node", loader: "yaml.SafeLoader", budget: Budget, depth: int = 0) -> Value:
+    """The value of a YAML node. What has a name is built wherever the name stands, and paid for each time."""
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        def flatten_mapping(self, node: yaml.MappingNode) -> None:
-            """Pay for `<<: [*a, *a]` before the mappings are put together."""
-            for key, value in node.value:
-                if key.tag == MERGE:
-                    for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                        self.flatten_mapping(part)
-                        budget.spend(len(part.value))
-            super().flatten_mapping(node)
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Value, Value]:  # noqa: FBT001
-            """Pay for the keys before they are put together."""
-            for key, _ in node.value:
-                if not isinstance(key, yaml.ScalarNode) or len(key.value) > LONGEST_KEY:
-                    raise LimitExceeded(f"has a key that is no text or number of at most {LONGEST_KEY} characters")
-                if key.tag == WHOLE_NUMBER:
-                    budget.spend_on_key(self.construct_object(key))
-            return dict(super().construct_mapping(node, deep))
-
-        def construct_tuple(self, node: yaml.SequenceNode) -> tuple[Value, ...]:
-            return tuple(self.construct_sequence(node, deep=True))
-
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", Loader.construct_tuple)
-    return Loader
-
-
-def bound_yaml(events: Iterable["yaml.Event"], budget: Budget) -> None:
-    """Refuse what the loader would follow for too long, or too deep into the C stack."""
-    import yaml
-
-    depth = 0
-    for event in events:
-        if isinstance(event, yaml.CollectionStartEvent):
-            budget.spend(1, depth)
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        elif isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > WIDEST_NUMBER:
-            raise LimitExceeded("has a very long value without quotes")
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_object(node)
+    budget.spend(len(node.value), depth)
+    if isinstance(node, yaml.SequenceNode) and node.tag in (f"{TAG}seq", f"{TAG}python/tuple"):
+        items = [build_node(item, loader, budget, depth + 1) for item in node.value]
+        return tuple(items) if node.tag.endswith("tuple") else items
+    if not isinstance(node, yaml.MappingNode) or node.tag != f"{TAG}map":
+        raise ValueError(f"the tag {node.tag} is not read")
+    own: dict[Value, Value] = {}
+    merged: dict[Value, Value] = {}
+    for key, part in node.value:
+        if not isinstance(key, yaml.ScalarNode) or len(key.value) > LONGEST_KEY:
+            raise LimitExceeded(f"has a key that is no text or number of at most {LONGEST_KEY} characters")
+        if key.tag == f"{TAG}merge":  # `<<: *a` or `<<: [*a, *b]`; what comes first, and the keys beside it, win
+            for mapping in reversed(part.value if isinstance(part, yaml.SequenceNode) else [part]):
+                values = build_node(mapping, loader, budget, depth + 1)
+                if not isinstance(values, dict):
+                    raise ValueError("<< is followed by no mapping")
+                merged |= values
+            continue
+        name = loader.construct_object(key)
+        budget.spend_on_key(name)
+        own[name] = build_node(part, loader, budget, depth + 1)
+    return merged | own
 
 
 def resolve_references(value: Value, base: Value, where: str) -> Value:

@@ -5,27 +5,23 @@ what a config names: calls go through the tables of `functions.py`.
 """
 
 import ast
+import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import Formatter
+from typing import Literal
 
-from classlens.config.functions import (
-    COMPARISONS,
-    CONSTANTS,
-    FUNCTIONS,
-    UNARY,
-    call_method,
-    compute,
-    format_value,
-    list_items,
-    make_set,
-)
+from classlens.config.functions import CONSTANTS, FUNCTIONS, call_method, compute, list_items, make_set, pay_for_field
 from classlens.config.settings import Assignment
 from classlens.config.values import Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
 from classlens.errors import ConfigError, suggestion
 
 BASE = "_base_"
+
+Style = Literal["older", "newer", "either"]
+"""How a config inherits: by `_base_`, as JSON and YAML do, or by imports; without bases and types it may be either."""
 
 Stamp = tuple[int, int, int]
 """A file as it was when it was read: its time of change in nanoseconds, its size and its inode."""
@@ -33,11 +29,12 @@ Stamp = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Scope:
-    """One config file under evaluation.
+    """One config file: its variables while it is evaluated, and what it means to those that inherit from it.
 
     `chain` are the files that are open, outermost first, this one last. `names` are its variables, `imported` those
-    that are no settings, and `lines` says where each was assigned last. `assignments`, `notes` on deprecations and
-    `stamps` of files are those of its bases.
+    that are no settings, and `lines` says where each was assigned last. `assignments` go from the first base to the
+    file itself, `notes` are the deprecations in all of them. `stamps` has a None for a file that must not be kept: what
+    it says depends on the environment.
     """
 
     path: Path
@@ -46,6 +43,8 @@ class Scope:
     trust: bool
     chain: tuple[Path, ...]
     names: dict[str, Value]
+    style: Style = "older"
+    settings: dict[str, Value] = field(default_factory=dict)
     imported: set[str] = field(default_factory=set)
     lines: dict[str, int] = field(default_factory=dict)
     assignments: list[Assignment] = field(default_factory=list)
@@ -53,24 +52,12 @@ class Scope:
     stamps: dict[Path, Stamp | None] = field(default_factory=dict)
 
 
-FAULTS = (
-    Unsupported,
-    LimitExceeded,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    NameError,
-    RecursionError,
-)
+FAULTS = (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, NameError)
 """What evaluating an expression can raise; MemoryError is not among them because the budget forestalls it."""
 
 TRUST = "--trust-config runs the file as Python; do so only if you trust whoever wrote it"
 VARIABLE = "write {{$NAME:default}} for an environment variable, or trust the file with --trust-config"
 SPELLED = {ast.FunctionDef: "def", ast.AsyncFunctionDef: "async def", ast.ClassDef: "class", ast.NamedExpr: ":="}
-LONGEST = 60
-"""Characters of the source that an error shows."""
 
 
 def unsupported(node: ast.expr | ast.stmt) -> Unsupported:
@@ -82,7 +69,7 @@ def error_at(node: ast.expr | ast.stmt, fault: Exception, scope: Scope) -> Confi
     lines = re.split(r"\r\n?|\n", scope.text)[node.lineno - 1 : node.end_lineno] or [""]
     lines[-1] = lines[-1].encode()[: node.end_col_offset].decode(errors="replace")
     first = lines[0].encode()[node.col_offset :].decode(errors="replace")
-    shown = first[:LONGEST] + ("…" if len(first) > LONGEST or len(lines) > 1 else "")
+    shown = first[:60] + ("…" if len(first) > 60 or len(lines) > 1 else "")
     where = f"{scope.path}:{node.lineno}"
     match fault:
         case Unsupported():
@@ -100,12 +87,9 @@ def error_at(node: ast.expr | ast.stmt, fault: Exception, scope: Scope) -> Confi
 
 
 def evaluate(node: ast.expr, scope: Scope) -> Value:
-    """The value of an expression.
-
-    Raises:
-        ConfigError: it is outside the subset, too large, or wrong; the message names file, line and expression.
-    """
+    """The value of an expression; each costs one unit, and as many as it has items or characters if it is made here."""
     if type(node) is ast.Constant:
+        scope.budget.left -= 1
         return node.value
     try:
         scope.budget.spend(1)
@@ -115,14 +99,16 @@ def evaluate(node: ast.expr, scope: Scope) -> Value:
             raise Unsupported("a function as a value is not read") if node.id in FUNCTIONS else NameError(node.id)
         if type(node) not in EXPRESSIONS:
             raise unsupported(node)
-        return EXPRESSIONS[type(node)](node, scope)
+        value = EXPRESSIONS[type(node)](node, scope)
+        if isinstance(value, Sized):
+            scope.budget.spend(len(value))
+        return value
     except FAULTS as fault:
         raise error_at(node, fault, scope) from None
 
 
 def elements(nodes: Sequence[ast.expr], scope: Scope) -> list[Value]:
     """The items of a list, of a tuple or of a call; `*items` are put in place."""
-    scope.budget.spend(len(nodes))
     values = []
     for node in nodes:
         if type(node) is ast.Starred:
@@ -152,7 +138,6 @@ def base_reference(node: ast.Set) -> ast.expr | None:
 
 def dict_display(node: ast.Dict, scope: Scope) -> dict[Value, Value]:
     """`{key: value, **other}`."""
-    scope.budget.spend(len(node.values))  # constants are free elsewhere, but a loop may make this dict again and again
     result = {}
     for key_node, value_node in zip(node.keys, node.values, strict=True):
         value = evaluate(value_node, scope)
@@ -170,7 +155,7 @@ def attribute(node: ast.Attribute, scope: Scope) -> Value:
     if type(value) is Symbol:
         full = f"{value.name}.{node.attr}"
         scope.budget.spend(len(full))
-        return CONSTANTS[full] if full in CONSTANTS else Symbol(full)
+        return CONSTANTS.get(full, Symbol(full))
     if type(value) is Inherited:
         return value[node.attr]
     if type(value) is dict:
@@ -183,8 +168,6 @@ def subscript(node: ast.Subscript, scope: Scope) -> Value:
     value = evaluate(node.value, scope)
     if type(value) is Symbol:
         raise Unsupported(f"an item of {value.name} is not read")
-    if type(node.slice) is ast.Slice:
-        scope.budget.spend(len(value))
     return value[position(node.slice, scope)]
 
 
@@ -217,12 +200,10 @@ def call(node: ast.Call, scope: Scope) -> Value:
         if keyword.arg is not None:
             keywords[keyword.arg] = value
             continue
-        scope.budget.spend(len(value))
         if twice := keywords.keys() & value.keys():
             raise TypeError(f"{min(twice)} is given twice")
         keywords.update(value)
     if name == "dict" and not is_method and not node.args:  # nearly every call in a config
-        scope.budget.spend(len(keywords))
         return keywords
     arguments = elements(node.args, scope)
     if is_method:
@@ -232,7 +213,6 @@ def call(node: ast.Call, scope: Scope) -> Value:
 
 def boolean(node: ast.BoolOp, scope: Scope) -> Value:
     """`and`, `or`: the value that decides."""
-    scope.budget.spend(len(node.values))
     value = None
     for part in node.values:
         value = evaluate(part, scope)
@@ -243,7 +223,6 @@ def boolean(node: ast.BoolOp, scope: Scope) -> Value:
 
 def comparison(node: ast.Compare, scope: Scope) -> Value:
     """A chain such as `0 < x <= 1`."""
-    scope.budget.spend(len(node.ops))
     left = evaluate(node.left, scope)
     for operation, part in zip(node.ops, node.comparators, strict=True):
         right = evaluate(part, scope)
@@ -254,17 +233,12 @@ def comparison(node: ast.Compare, scope: Scope) -> Value:
     return True
 
 
-def joined_text(node: ast.JoinedStr, scope: Scope) -> str:
-    pieces = [str(evaluate(part, scope)) for part in node.values]
-    scope.budget.spend(sum(map(len, pieces)))
-    return "".join(pieces)
-
-
 def text_field(node: ast.FormattedValue, scope: Scope) -> str:
     """One `{value!r:form}` of an f-string."""
-    conversion = chr(node.conversion) if node.conversion > 0 else None
+    value = evaluate(node.value, scope)
     form = str(evaluate(node.format_spec, scope)) if node.format_spec else ""
-    return format_value(evaluate(node.value, scope), conversion, form, scope.budget)
+    pay_for_field(form, value, scope.budget)
+    return format(Formatter().convert_field(value, chr(node.conversion) if node.conversion > 0 else None), form)
 
 
 def comprehension(node: ast.ListComp | ast.GeneratorExp | ast.SetComp, scope: Scope) -> list[Value]:
@@ -318,6 +292,26 @@ def unpack(targets: Sequence[ast.expr], values: list[Value]) -> Iterator[tuple[a
         yield target.value if isinstance(target, ast.Starred) else target, value
 
 
+COMPARISONS: Mapping[type[ast.cmpop], Callable[[Value, Value], Value]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda item, items: item in items,
+    ast.NotIn: lambda item, items: item not in items,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+}
+
+UNARY: Mapping[type[ast.unaryop], Callable[[Value], Value]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.Invert: operator.invert,
+}
+
 EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {
     ast.List: lambda node, scope: elements(node.elts, scope),
     ast.Tuple: lambda node, scope: tuple(elements(node.elts, scope)),
@@ -333,7 +327,7 @@ EXPRESSIONS: Mapping[type[ast.expr], Callable[[Value, Scope], Value]] = {
     ast.BoolOp: boolean,
     ast.Compare: comparison,
     ast.IfExp: lambda node, scope: evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope),
-    ast.JoinedStr: joined_text,
+    ast.JoinedStr: lambda node, scope: "".join([str(evaluate(part, scope)) for part in node.values]),
     ast.FormattedValue: text_field,
     ast.ListComp: comprehension,
     ast.GeneratorExp: comprehension,

@@ -1,9 +1,9 @@
 """The operators, functions and methods that a config may use: pure ones, on values, with bounded work.
 
-The rule of this file: what is done is paid for before it is done, by what it would become: `9 ** 9 ** 9` and
-`f'{1:999999999}'` are refused. A function is known by its full name (`len`, `math.sqrt`, `copy.deepcopy`) and looked up
-in `FUNCTIONS`; what is not there cannot be called. No iterator exists as a value: what Python gives lazily (`zip`,
-`enumerate`) is a list here.
+The rules of this file: what takes more work, or becomes more, than the values at hand is paid for before it is done, so
+that `9 ** 9 ** 9` and `f'{1:999999999}'` are refused. A function is known by its full name (`len`, `math.sqrt`) and
+looked up in `FUNCTIONS`; what is not there cannot be called. No iterator exists as a value: what Python gives lazily
+(`zip`, `enumerate`) is a list here.
 """
 
 import ast
@@ -14,20 +14,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from string import Formatter
 
-from classlens.config.values import (
-    TOO_WIDE,
-    WIDEST_NUMBER,
-    Budget,
-    Inherited,
-    LimitExceeded,
-    Unsupported,
-    Value,
-    copy_value,
-)
+from classlens.config.values import WIDEST_NUMBER, Budget, Inherited, LimitExceeded, Unsupported, Value, copy_value
 
-Operator = Callable[[Value, Value], Value]
-
-BINARY: Mapping[type[ast.operator], tuple[Operator, Operator]] = {
+BINARY: Mapping[type[ast.operator], tuple[Callable[..., Value], Callable[..., Value]]] = {
     ast.Add: (operator.add, operator.iadd),
     ast.Sub: (operator.sub, operator.isub),
     ast.Mult: (operator.mul, operator.imul),
@@ -43,26 +32,6 @@ BINARY: Mapping[type[ast.operator], tuple[Operator, Operator]] = {
 }
 """`left OP right`, and `left OP= right`, which changes lists, sets and dicts."""
 
-COMPARISONS: Mapping[type[ast.cmpop], Operator] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: lambda item, items: item in items,
-    ast.NotIn: lambda item, items: item not in items,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-}
-
-UNARY: Mapping[type[ast.unaryop], Callable[[Value], Value]] = {
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Not: operator.not_,
-    ast.Invert: operator.invert,
-}
-
 
 def compute(kind: type[ast.operator], left: Value, right: Value, budget: Budget, *, in_place: bool = False) -> Value:
     """The value of `left OP right`, or of `left` after `left OP= right`."""
@@ -72,15 +41,19 @@ def compute(kind: type[ast.operator], left: Value, right: Value, budget: Budget,
         raise Unsupported("% on a text is not read, an f-string is")
     if isinstance(left, int) and isinstance(right, int):
         if bits_of_result(kind, left, right) > WIDEST_NUMBER:
-            raise LimitExceeded(TOO_WIDE)
+            raise LimitExceeded(f"is a number of more than {WIDEST_NUMBER} bits")
     elif kind is ast.Mult:
-        for items, times in ((left, right), (right, left)):
-            if isinstance(items, Sized) and isinstance(times, int):
-                budget.spend(len(items) * max(times, 0))
-    else:
-        budget.spend_on_items(left)
-        budget.spend_on_items(right)
-    return BINARY[kind][in_place](left, right)
+        items, times = (right, left) if isinstance(left, int) else (left, right)
+        if isinstance(items, Sized) and isinstance(times, int):
+            budget.spend(len(items) * max(times, 0))
+    elif isinstance(left, set | dict):
+        if not isinstance(right, set | dict):  # `dict |= pairs` would take keys that nobody has paid for
+            raise TypeError(f"a {type(right).__name__} beside a {type(left).__name__}")
+        budget.walk([left, right])
+    result = BINARY[kind][in_place](left, right)
+    if isinstance(result, Sized):
+        budget.spend(len(result))
+    return result
 
 
 def bits_of_result(kind: type[ast.operator], left: int, right: int) -> int:
@@ -92,32 +65,11 @@ def bits_of_result(kind: type[ast.operator], left: int, right: int) -> int:
     return bits * abs(right) if kind is ast.Pow and bits > 1 else bits
 
 
-def format_value(value: Value, conversion: str | None, form: str, budget: Budget) -> str:
-    """One field of an f-string or of `str.format`: `value`, converted by !r, !s or !a if asked for, in the given form."""
+def pay_for_field(form: str, value: Value, budget: Budget) -> None:
+    """Pay for one field of an f-string or of `str.format`, such as the `:>9` of `{value:>9}`."""
     if re.search(r"\d{4}", form):
         raise LimitExceeded("has a field of a thousand characters or more")
     budget.walk(value)
-    text = format(Formatter().convert_field(value, conversion), form)
-    budget.spend(len(text))
-    return text
-
-
-def fill_fields(template: str, arguments: Sequence[Value], keywords: Mapping[str, Value], budget: Budget) -> str:
-    """`template.format(*arguments, **keywords)`."""
-    pieces = []
-    automatic = 0
-    budget.spend(len(template))
-    for literal, field, form, conversion in Formatter().parse(template):
-        pieces.append(literal)
-        if field is None:
-            continue
-        if "{" in (form or "") or not re.fullmatch(r"\w*", field):
-            raise Unsupported(f"the field {{{field}}} of a format is not a plain name or number")
-        if not field:
-            field, automatic = str(automatic), automatic + 1
-        value = arguments[int(field)] if field.isdecimal() else keywords[field]
-        pieces.append(format_value(value, conversion, form or "", budget))
-    return "".join(pieces)
 
 
 def list_items(value: Value, budget: Budget) -> list[Value]:
@@ -128,11 +80,7 @@ def list_items(value: Value, budget: Budget) -> list[Value]:
     return list(value)
 
 
-Function = Callable[..., Value]
-"""Takes the budget in front of its own arguments."""
-
-
-def bounded(function: Callable[..., Value]) -> Function:
+def bounded(function: Callable[..., Value]) -> Callable[..., Value]:
     """A function whose work and result are no larger than its arguments; what it gives lazily becomes a list."""
 
     def call(budget: Budget, /, *arguments: Value, **keywords: Value) -> Value:
@@ -144,7 +92,7 @@ def bounded(function: Callable[..., Value]) -> Function:
 
 
 def make_dict(budget: Budget, other: Value = (), /, **settings: Value) -> dict[Value, Value]:
-    budget.spend(len(other) + len(settings))
+    budget.spend(len(other))
     result = {}
     for key, value in other.items() if isinstance(other, dict) else other:
         budget.spend_on_key(key)
@@ -157,12 +105,6 @@ def make_set(budget: Budget, values: Iterable[Value] = (), /) -> set[Value]:
     for value in list_items(values, budget):
         budget.spend_on_key(value)
         result.add(value)
-    return result
-
-
-def make_range(budget: Budget, /, *bounds: int) -> range:
-    result = range(*bounds)
-    budget.spend(len(result))
     return result
 
 
@@ -181,16 +123,15 @@ def add_up(budget: Budget, items: Value, /, start: Value = 0) -> Value:
 
 CONSTANTS: Mapping[str, float] = {f"math.{name}": getattr(math, name) for name in ("pi", "tau", "e", "inf", "nan")}
 
-PLAIN = (str, int, float, bool, abs, divmod, min, max, list, tuple, zip, enumerate, reversed, sorted, any, all)
+PLAIN = (str, int, float, bool, abs, divmod, min, max, list, tuple, range, zip, enumerate, reversed, sorted, any, all)
 MATHEMATICS = ("sqrt", "ceil", "floor", "exp", "log", "log2", "log10", "pow", "sin", "cos", "tan", "isclose", "gcd")
 PATHS = ("join", "basename", "dirname", "splitext", "normpath")
 
-FUNCTIONS: Mapping[str, Function] = {
+FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "dict": make_dict,
     "collections.OrderedDict": make_dict,
     "set": make_set,
     "frozenset": make_set,  # which is no different here
-    "range": make_range,
     "len": lambda budget, value: len(value),
     "round": round_number,
     "sum": add_up,
@@ -201,6 +142,7 @@ FUNCTIONS: Mapping[str, Function] = {
     **{f"math.{name}": bounded(getattr(math, name)) for name in MATHEMATICS},
     **{f"os.path.{name}": bounded(getattr(posixpath, name)) for name in PATHS},
 }
+"""What they are called with follows the budget."""
 
 OF_DICT = "get pop setdefault update keys values items copy clear"
 METHODS: Mapping[type, frozenset[str]] = {
@@ -226,8 +168,6 @@ def call_method(
     kind = type(value)
     if name not in METHODS.get(kind, ()):
         raise Unsupported(f"a call of .{name}() on a {kind.__name__} is not read")
-    if name == "format":
-        return fill_fields(value, arguments, keywords, budget)
     if name in ("update", "union", "intersection", "difference"):
         make = make_set if kind is set else make_dict
         arguments = [make(budget, argument) for argument in arguments]
@@ -245,5 +185,9 @@ def call_method(
         budget.walk(operands[1:])
     else:
         budget.walk([value, *operands])
+    for _, field, form, _ in Formatter().parse(value) if name == "format" else ():
+        if "{" in (form or "") or not re.fullmatch(r"\w*", field or ""):
+            raise Unsupported(f"the field {{{field}}} of a format is not a plain name or number")
+        pay_for_field(form or "", operands, budget)
     result = getattr(value, name)(*arguments, **keywords)
     return list(result) if name in ("keys", "values", "items") else result

@@ -13,10 +13,6 @@ from classlens.config.values import DEEPEST, DELETE, Value
 from classlens.errors import ConfigError
 
 OPTION = "--cfg-options"
-INDEX = re.compile(r"-?[0-9]{1,9}")
-
-NEAR = 0.75
-"""How alike two keys are, of 0 to 1, if one is probably a slip of the other."""
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Value]:
@@ -70,58 +66,45 @@ def split(text: str, word: str) -> list[str]:
     return parts if parts[-1] else parts[:-1]
 
 
-def apply_overrides(config: dict[str, Value], overrides: Mapping[str, Value]) -> dict[str, Value]:
+def apply_overrides(config: Value, overrides: Mapping[str, Value]) -> Value:
     """The config with the overrides merged into it; the config itself is not changed.
 
     Numbers in a key choose items of lists, from the end if negative. A dict is merged, or replaces what is there if
     it has `_delete_=True`.
-
-    Raises:
-        ConfigError: a key leads into something that has no keys, or to an item that is not there.
     """
-    changes: dict[str, Value] = {}
-    for key, value in overrides.items():
-        *way, last = key.split(".")
-        branch = changes
-        for part in way:
-            branch = branch.setdefault(part, {})
-            if not isinstance(branch, dict):
-                raise ConfigError(f"{OPTION} {key}: {part} is set to {branch!r} by another option")
-        branch[last] = deepcopy(value)
-    changed: dict[str, Value] = change_value(config, changes, "")
-    return changed
+    for key in sorted(overrides, key=lambda key: not key.endswith(f".{DELETE}")):
+        config = change(config, key.split("."), deepcopy(overrides[key]), key)
+    return config
+
+
+def change(value: Value, way: Sequence[str], new: Value, key: str) -> Value:
+    """`value` with `new` in the place to which `way` leads, which is the end of `key`."""
+    if not way and not isinstance(new, dict):
+        return new
+    if not way:
+        for name in sorted(new, key=lambda name: name != DELETE):
+            value = change(value, [name], new[name], f"{key}.{name}")
+        return value
+    part, *rest = way
+    if part == DELETE and not rest:
+        return {} if new else value
+    if isinstance(value, dict):
+        return value | {part: change(value.get(part, {}), rest, new, key)}
+    where = key.removesuffix("." + ".".join(way))
+    if not isinstance(value, list | tuple):
+        complaint = f"{OPTION} {where}.{part}: {where} is {value!r}, which has no keys"
+        raise ConfigError(complaint[:200], hint=f"{where}=VALUE replaces it")
+    if not has_item(value, part):
+        last = f"0 to {len(value) - 1}, or -{len(value)} to -1" if value else "none, it is empty"
+        complaint = f"{OPTION} {where}.{part}: {where} is a list of {len(value)}"
+        raise ConfigError(complaint, hint=f"its items are {last}")
+    items = list(value)
+    items[int(part)] = change(items[int(part)], rest, new, key)
+    return type(value)(items)
 
 
 def has_item(items: Sequence[Value], key: str) -> bool:
-    return bool(INDEX.fullmatch(key)) and -len(items) <= int(key) < len(items)
-
-
-def change_value(value: Value, change: Value, where: str) -> Value:
-    """`value` with `change` merged into it; `where` is its key in the config."""
-    if not isinstance(change, dict):
-        return change
-    settings = {key: item for key, item in change.items() if key != DELETE}
-    if change.get(DELETE, False):
-        return settings
-    if isinstance(value, dict):
-        return value | {
-            key: change_value(value[key], item, f"{where}.{key}") if key in value else item
-            for key, item in settings.items()
-        }
-    if not isinstance(value, list | tuple):
-        raise ConfigError(
-            f"{OPTION} {where[1:]}.{next(iter(settings), '')}: {where[1:]} is {value!r}, which has no keys"[:200],
-            hint=f"{where[1:]}=VALUE replaces it",
-        )
-    items = list(value)
-    for key, item in settings.items():
-        if not has_item(items, key):
-            raise ConfigError(
-                f"{OPTION} {where[1:]}.{key}: {where[1:]} is a list of {len(items)}",
-                hint=f"its items are 0 to {len(items) - 1}, or -{len(items)} to -1" if items else "it has no items",
-            )
-        items[int(key)] = change_value(items[int(key)], item, f"{where}.{key}")
-    return type(value)(items)
+    return re.fullmatch("-?[0-9]{1,9}", key) is not None and -len(items) <= int(key) < len(items)
 
 
 def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> list[str]:
@@ -138,7 +121,7 @@ def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> l
                 value = value[part]
             else:
                 known = [str(name) for name in value] if isinstance(value, Mapping) else []
-                if near := get_close_matches(part, known, n=1, cutoff=NEAR):
+                if near := get_close_matches(part, known, n=1, cutoff=0.75):
                     hints.append(f"{key} creates {part}; did you mean {near[0]}?")
                 break
     return hints

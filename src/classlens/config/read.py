@@ -11,49 +11,26 @@ import codecs
 import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from os.path import normpath
 from pathlib import Path
 from time import time_ns
+from typing import TypeGuard
 
 from classlens.config.data_files import BASE_REFERENCE, load_data, resolve_references
-from classlens.config.expressions import BASE, Scope, Stamp, error_at, evaluate
-from classlens.config.open_file import (
-    ONE_STYLE,
-    SUFFIXES,
-    Style,
-    assigns_base,
-    fill_variables,
-    find_config,
-    imports_types,
-    module_file,
-    nearest,
-    parse,
-    reads_base,
-)
+from classlens.config.expressions import BASE, Scope, Style, error_at, evaluate
+from classlens.config.open_file import SUFFIXES, fill_variables, find_config, first_file, module_file
 from classlens.config.overrides import apply_overrides, misspelled
 from classlens.config.settings import Assignment, Config
 from classlens.config.statements import run, run_trusted
-from classlens.config.values import (
-    ALLOWANCE,
-    DELETE,
-    Budget,
-    Inherited,
-    LimitExceeded,
-    Symbol,
-    Unsupported,
-    Value,
-    copy_value,
-)
+from classlens.config.values import DELETE, Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
 from classlens.errors import ConfigError, suggestion
+from classlens.sharing import unwarned
 
 RESERVED = ("filename", "text", "pretty_text", "env_variables")
 """Names that upstream's own object for a config has: it does not open a file that defines one, or inherits it."""
-
-LEAST_COST = 200
-"""What opening a file costs, however small it is."""
 
 
 def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = None, trust: bool = False) -> Config:
@@ -76,92 +53,120 @@ def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = Non
 
 def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: bool) -> Config:
     """As `read_config`, but deprecations are only noted in the result."""
-    file = find_config(address)
-    budget = Budget(sys.maxsize if trust else ALLOWANCE)
-    contents = read_file(file, budget, trust=trust)
+    file, budget = find_config(address), Budget(sys.maxsize) if trust else Budget()
+    scope = read_file(file, budget, trust=trust)
     for name in RESERVED:
-        if name in contents.names:
-            lines = [f"{one.path}:{one.line}" for one in contents.assignments if one.name == name]
-            where = lines[-1] if lines else file
+        if name in scope.names:
+            lines = [f"{one.path}:{one.line}" for one in scope.assignments if one.name == name]
+            where = [file, *lines][-1]
             raise ConfigError(f"{where}: {name} is reserved for config file", hint="give the setting another name")
     try:
-        settings = copy_value(contents.settings, budget, dict)
+        settings = copy_value(scope.settings, budget, dict)
     except LimitExceeded as fault:
         raise ConfigError(f"{file}: a value {fault}") from None
-    return Config(
-        apply_overrides(settings, overrides) if overrides else settings,
-        path=file,
-        assignments=contents.assignments,
-        deprecations=tuple(dict.fromkeys(contents.notes)),
-        slips=misspelled(settings, overrides) if overrides else (),
-    )
+    config = Config(apply_overrides(settings, overrides) if overrides else settings)
+    config.path, config.assignments = file, scope.assignments
+    config.deprecations = tuple(dict.fromkeys(scope.notes))
+    config.slips = misspelled(settings, overrides) if overrides else ()
+    return config
 
 
 STAMP = attrgetter("st_mtime_ns", "st_size", "st_ino")
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What a file defines, its bases included. Nobody changes it: it may be kept for the next reading.
-
-    `names` are what a child of the newer style may import: the settings, and names that are `imported` themselves.
-    `assignments` go from the first base to the file itself; `notes` are the deprecations in all of them. `stamps` has a
-    None for a file that must not be kept: what it says depends on the environment.
-    """
-
-    style: Style
-    settings: dict[str, Value]
-    names: dict[str, Value]
-    imported: Set[str]
-    assignments: Sequence[Assignment]
-    notes: Sequence[str]
-    stamps: Mapping[Path, Stamp | None]
-
-
-def read_file(path: Path, budget: Budget, *, trust: bool, chain: tuple[Path, ...] = ()) -> Contents:
-    """Read one file with its bases; `chain` are the files that inherit from it, outermost first.
-
-    Raises:
-        ConfigError: it cannot be read, or inherits from itself.
-    """
+def read_file(path: Path, budget: Budget, *, trust: bool, chain: tuple[Path, ...] = ()) -> Scope:
+    """Read one file with its bases; `chain` are the files that inherit from it, outermost first."""
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"{path} is no config", hint=f"a config is a file in {', '.join(SUFFIXES)}")
-    chain, is_open = (*chain, path), path in chain
-    if is_open:
-        raise ConfigError(f"{path} inherits from itself: {' -> '.join(file.name for file in chain)}")
-    style: Style = "older"
+    scope = Scope(path, "", budget, trust, (*chain, path), {"__file__": str(path), "__name__": path.stem})
+    if path in chain:
+        raise ConfigError(f"{path} inherits from itself: {' -> '.join(file.name for file in scope.chain)}")
     try:
         stamp = STAMP(path.stat())
-        budget.spend(max(stamp[1], LEAST_COST))
+        budget.spend(stamp[1] + 200)  # opening a file is like reading so many characters
         text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode()
-        source = fill_variables(text, path) if "{{" in text else text
-        scope = Scope(path, source, budget, trust, chain, {"__file__": str(path), "__name__": path.stem})
-        if path.suffix != ".py":
-            scope = replace(scope, names=load_data(source, path, budget))
-            settings = read_older([], scope)
+        scope = replace(scope, text=fill_variables(text, path) if "{{" in text else text)
+        if path.suffix == ".py":
+            style, statements = parse(scope.text, path)
         else:
-            style, statements = parse(source, path)
-            if style == "newer":  # upstream puts no file and environment variables into configs of the newer style
-                source, scope = text, replace(scope, text=text)
-                settings = read_newer(parse(text, path)[1], scope)
-            else:
-                settings = read_older(statements, scope)
+            style, statements = "older", []
+            scope = replace(scope, names=load_data(scope.text, path, budget))
+        if style == "newer" and scope.text != text:  # upstream puts no variables into configs of the newer style
+            scope = replace(scope, text=text)
+            style, statements = parse(text, path)
+        settings = read_newer(statements, scope) if style == "newer" else read_older(statements, scope)
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigError(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
     except LimitExceeded as fault:
         raise ConfigError(f"{path}: the file, or a value in it, {fault}") from None
-    return Contents(
-        style,
-        settings,
-        scope.names if style == "newer" else settings,
-        scope.imported,
-        (*scope.assignments, *(Assignment(name, path, line) for name, line in scope.lines.items())),
-        scope.notes,
-        scope.stamps | {path: stamp if source == text else None},
-    )
+    scope.assignments.extend(Assignment(name, path, line) for name, line in scope.lines.items())
+    scope.stamps[path] = stamp if scope.text == text else None
+    return replace(scope, style=style, settings=settings, names=scope.names if style == "newer" else settings)
 
 
-DEPRECATION = "_deprecation_"
+ONE_STYLE = "all files of a chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
+
+
+def parse(text: str, path: Path) -> tuple[Style, list[ast.stmt]]:
+    """The style and the statements of a Python config; the first statement that belongs to one style decides."""
+    try:
+        with unwarned():
+            module = ast.parse(text)
+    except SyntaxError as fault:
+        shown = (fault.text or "").strip()[:60]
+        raise ConfigError(f"{path}:{fault.lineno or 1}: {fault.msg}: `{shown}`") from None
+    except (RecursionError, MemoryError, ValueError) as fault:
+        raise ConfigError(f"{path} cannot be parsed: {str(fault) or 'it is nested too deeply'}") from None
+    style: Style = "either"
+    for node in ast.walk(module):
+        if assigns_base(node):
+            style = "older"
+        elif isinstance(node, ast.With) or (
+            isinstance(node, ast.Import | ast.ImportFrom) and imports_types(node) and not imports_reader(node)
+        ):
+            style = "newer"
+        if style != "either":
+            break
+    naming = [node.lineno for node in module.body if assigns_base(node)]
+    importing = [node.lineno for node in module.body if isinstance(node, ast.With) and reads_base(node)]
+    if naming and (importing or style == "newer"):
+        raise ConfigError(
+            f"{path}:{max(naming[:1] + importing[:1])}: both styles of config in one file: `_base_ = ...` beside "
+            "`with read_base():` or types imported in front of it",
+            hint=ONE_STYLE,
+        )
+    if importing[1:]:
+        hint = "put all imports of bases into the first one"
+        raise ConfigError(f"{path}:{importing[1]}: a second `with read_base():`", hint=hint)
+    return style, module.body
+
+
+def assigns_base(node: ast.AST) -> TypeGuard[ast.Assign]:
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == BASE
+
+
+def imports_types(node: ast.stmt) -> bool:
+    """Whether the statement imports what is not part of Python."""
+    modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    if isinstance(node, ast.ImportFrom):
+        modules = ["." * node.level + (node.module or "")]
+    return any(module.partition(".")[0] not in sys.stdlib_module_names for module in modules)
+
+
+def imports_reader(node: ast.Import | ast.ImportFrom) -> bool:
+    """Whether the statement imports what reads configs, which is no type."""
+    if isinstance(node, ast.Import) or node.level or not node.module:
+        return False
+    names = [alias.name for alias in node.names]
+    return node.module.startswith("mmengine.config") or (node.module == "mmengine" and names == ["Config"])
+
+
+def reads_base(node: ast.With) -> bool:
+    match node.items[0].context_expr:
+        case ast.Call(func=ast.Name(id="read_base")):
+            return True
+    return False
+
 
 MENTION = re.compile(r"_base_(?![\w/]|\s*=[^=])")
 """`_base_` as a value: neither `_base_ = ...` nor part of a path."""
@@ -171,10 +176,9 @@ def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
     """The settings of a file merged over those of the bases it names; what JSON or YAML says is in `scope.names`."""
     path = scope.path
     bases, where = scope.names.pop(BASE, []), str(path)
-    own = [node for node in statements if not assigns_base(node)]
-    if len(own) < len(statements):
-        named = next(node for node in statements if assigns_base(node))
-        bases, where = evaluate(named.value, scope), f"{path}:{named.lineno}"
+    named = [node for node in statements if assigns_base(node)]
+    if named:
+        bases, where = evaluate(named[0].value, scope), f"{path}:{named[0].lineno}"
     inherited = read_bases(bases, where, scope) if bases != [] else {}
     if path.suffix != ".py":
         scope.budget.walk(scope.names)
@@ -184,33 +188,28 @@ def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
         refuse_quoted_references(statements, scope)
         inherited = copy_value(inherited, scope.budget, Inherited)
         scope.names[BASE] = inherited
-    (run_trusted if scope.trust else run)(own, scope)
+    (run_trusted if scope.trust else run)([node for node in statements if node not in named], scope)
     settings = {
         name: value
         for name, value in scope.names.items()
         if name != BASE and not name.startswith("__") and not (type(value) is Symbol and name in scope.imported)
     }
-    if (notice := settings.pop(DEPRECATION, None)) is not None:
+    if (notice := settings.pop("_deprecation_", None)) is not None:
         instead = notice.get("expected") if isinstance(notice, dict) else None
         scope.notes.append(f"{path.name} is deprecated by its authors" + (f"; use {instead}" if instead else ""))
     return merge(settings, inherited, scope)
 
 
 def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
-    """The settings of all bases of a file of the older style: `bases` is an address or a list of addresses.
-
-    Raises:
-        ConfigError: it is neither; one is missing or cannot be read; or two of them define the same setting.
-    """
+    """The settings of all bases of a file of the older style: `bases` is an address or a list of addresses."""
     addresses = [bases] if isinstance(bases, str) else bases
     if not isinstance(addresses, list | tuple) or not all(isinstance(address, str) for address in addresses):
         raise ConfigError(f"{where}: {BASE} is neither a path nor a list of paths: {bases!r}"[:200])
     together: dict[str, Value] = {}
     for address in addresses:
         package, in_package, _ = address.partition("::")
-        file = find_config(address) if in_package else Path(normpath(scope.path.parent / address))
-        if not file.is_file():
-            raise ConfigError(f"{scope.path}: no such base config: {address}", hint=nearest(file))
+        beside, missing = Path(normpath(scope.path.parent / address)), f"{scope.path}: no such base config: {address}"
+        file = find_config(address) if in_package else first_file([beside], missing)
         settings = read_base(file, "older", f"{where}: {address}", scope).settings
         if twice := together.keys() & settings.keys():
             raise ConfigError(
@@ -245,25 +244,22 @@ def refuse_quoted_references(statements: Sequence[ast.stmt], scope: Scope) -> No
             )
 
 
-def merge(own: Mapping[str, Value], inherited: Mapping[str, Value], scope: Scope, *key: str) -> dict[str, Value]:
+def merge(own: Mapping[str, Value], inherited: Value, scope: Scope, *key: str) -> dict[str, Value]:
     """A dict of the file in `scope` over the inherited one; `key` is the way to both."""
+    if not isinstance(inherited, dict):
+        line = f":{scope.lines[key[0]]}" if key[0] in scope.lines else ""
+        raise ConfigError(
+            f"{scope.path}{line}: {'.'.join(key)} is a dict, but in the base it is {str(inherited)[:40]!r}",
+            hint=f"{DELETE}=True in the dict replaces what the base has",
+        )
+    scope.budget.spend(len(own), len(key))
     result = dict(inherited)
     for name, value in own.items():
-        if name in inherited and isinstance(value, dict):
-            way = (*key, str(name))
-            settings = {part: item for part, item in value.items() if part != DELETE} if DELETE in value else value
-            if value.get(DELETE, False):
-                value = settings
-            elif isinstance(inherited[name], dict):
-                scope.budget.spend(len(settings), len(way))
-                value = merge(settings, inherited[name], scope, *way)
-            else:
-                line = f":{scope.lines[way[0]]}" if way[0] in scope.lines else ""
-                raise ConfigError(
-                    f"{scope.path}{line}: {'.'.join(way)} is a dict, but in the base it is {str(inherited[name])[:40]!r}",
-                    hint=f"{DELETE}=True in the dict replaces what the base has",
-                )
         result[name] = value
+        if name in inherited and isinstance(value, dict):
+            result[name] = {part: item for part, item in value.items() if part != DELETE}
+            if not value.get(DELETE, False):
+                result[name] = merge(result[name], inherited[name], scope, *key, str(name))
     return result
 
 
@@ -271,8 +267,8 @@ def read_newer(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
     """The settings of a file that imports its bases: they are its variables before its first line."""
     own = []
     for node in statements:
+        where = f"{scope.path}:{node.lineno}"
         if isinstance(node, ast.Import) and len(node.names) > 1:
-            where = f"{scope.path}:{node.lineno}"
             raise ConfigError(f"{where}: several modules in one import", hint="write a line for each of them")
         if not isinstance(node, ast.With):
             own.append(node)
@@ -304,27 +300,19 @@ def import_base(node: ast.ImportFrom, scope: Scope) -> None:
         elif imported.name in names:
             scope.names[imported.asname or imported.name] = names[imported.name]
         else:
-            raise ConfigError(
-                f"{where}: no {imported.name} in {'.' * node.level}{node.module}",
-                hint=suggestion(imported.name, names),
-            )
+            missing = f"{where}: no {imported.name} in {'.' * node.level}{node.module}"
+            raise ConfigError(missing, hint=suggestion(imported.name, names))
 
 
 SETTLED = 2_000_000_000
 """Nanoseconds after a change before a file is kept: two changes within a tick of the clock look like one."""
 
-MOST_KEPT = 512
-
-KEPT: dict[Path, tuple[Contents, int]] = {}
+KEPT: dict[Path, tuple[Scope, int]] = {}
 """The bases read so far, and what each took of the budget; they count while their files are unchanged."""
 
 
-def read_base(file: Path, style: Style, where: str, scope: Scope) -> Contents:
-    """What a base of the file in `scope` holds, from memory if its files are unchanged.
-
-    Raises:
-        ConfigError: it cannot be read, or is not of that style.
-    """
+def read_base(file: Path, style: Style, where: str, scope: Scope) -> Scope:
+    """What a base of the file in `scope` holds, from memory if its files are unchanged."""
     base, cost = KEPT.get(file, (None, 0))
     try:
         is_current = base is not None and all(STAMP(path.stat()) == stamp for path, stamp in base.stamps.items())
@@ -334,7 +322,7 @@ def read_base(file: Path, style: Style, where: str, scope: Scope) -> Contents:
         now, before = time_ns(), scope.budget.left
         base = read_file(file, scope.budget, trust=scope.trust, chain=scope.chain)
         if not scope.trust and all(stamp and now - stamp[0] > SETTLED for stamp in base.stamps.values()):
-            if len(KEPT) >= MOST_KEPT:
+            if len(KEPT) >= 512:
                 KEPT.clear()
             KEPT[file] = base, before - scope.budget.left
     else:

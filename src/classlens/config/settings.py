@@ -20,11 +20,7 @@ Settings = Mapping[str, Any]
 
 
 def text(settings: Settings, key: str, where: str) -> str:
-    """A setting that is a text, empty where it is not given.
-
-    Raises:
-        ConfigError: it is something else.
-    """
+    """A setting that is a text, empty where it is not given."""
     value = settings.get(key) or ""
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {key} is a text, not {value!r}")
@@ -32,11 +28,7 @@ def text(settings: Settings, key: str, where: str) -> str:
 
 
 def split_of(settings: Settings, where: str, *known: str) -> str:
-    """The split, by default the first of those that the dataset has.
-
-    Raises:
-        ConfigError: it has no such split.
-    """
+    """The split, by default the first of those that the dataset has."""
     split = settings.get("split", known[0])
     if split not in known:
         kind = settings["type"]
@@ -58,20 +50,10 @@ class Config(dict[str, Any]):
     `deprecations` are what its authors say of it and of its bases; `slips` are overrides that nearly equal a key.
     """
 
-    def __init__(
-        self,
-        settings: dict[str, Any],
-        *,
-        path: Path,
-        assignments: Sequence[Assignment] = (),
-        deprecations: Sequence[str] = (),
-        slips: Sequence[str] = (),
-    ) -> None:
-        super().__init__(settings)
-        self.path = path
-        self.assignments = tuple(assignments)
-        self.deprecations = tuple(deprecations)
-        self.slips = tuple(slips)
+    path: Path
+    assignments: Sequence[Assignment] = ()
+    deprecations: Sequence[str] = ()
+    slips: Sequence[str] = ()
 
     def where(self, key: str) -> str:
         """The place that set a dotted key, as `path/to/file.py:12`; the nearest that is known, at worst the file.

@@ -5,32 +5,18 @@ refused. Imports bring names, not modules: nothing is imported. Only `run_truste
 """
 
 import ast
-import copy
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
 
-from classlens.config.expressions import (
-    FAULTS,
-    Scope,
-    base_reference,
-    bind,
-    error_at,
-    evaluate,
-    position,
-    unsupported,
-)
+from classlens.config.expressions import FAULTS, Scope, base_reference, bind, error_at, evaluate, position, unsupported
 from classlens.config.functions import CONSTANTS, compute, list_items
 from classlens.config.values import Inherited, Symbol, Unsupported, Value
 from classlens.errors import ConfigError
 
 
 def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
-    """Evaluate statements in order; what they assign is in `scope.names`.
-
-    Raises:
-        ConfigError: one is outside the subset, or wrong; the message names file, line and expression.
-    """
+    """Evaluate statements in order; what they assign is in `scope.names`."""
     for node in statements:
         try:
             if type(node) not in STATEMENTS:
@@ -47,11 +33,8 @@ def annotated_assign(node: ast.AnnAssign, scope: Scope) -> None:
 
 
 def augmented_assign(node: ast.AugAssign, scope: Scope) -> None:
-    """`target += value`."""
-    target = copy.copy(node.target)
-    target.ctx = ast.Load()
-    value = evaluate(node.value, scope)
-    bind([node.target], compute(type(node.op), evaluate(target, scope), value, scope.budget, in_place=True), scope)
+    value, change = evaluate(node.target, scope), evaluate(node.value, scope)
+    bind([node.target], compute(type(node.op), value, change, scope.budget, in_place=True), scope)
 
 
 def loop(node: ast.For, scope: Scope) -> None:
@@ -84,22 +67,18 @@ def check(node: ast.Assert, scope: Scope) -> None:
         raise ValueError(evaluate(node.msg, scope) if node.msg else "the assertion does not hold")
 
 
-def import_modules(node: ast.Import, scope: Scope) -> None:
-    """`import a.b` brings the name a; `import a.b as c` brings the name c for a.b."""
-    for module in node.names:
-        short = module.asname or module.name.partition(".")[0]
-        scope.names[short] = Symbol(module.name if module.asname else short)
-        scope.imported.add(short)
-
-
-def import_names(node: ast.ImportFrom, scope: Scope) -> None:
-    """`from a import b` brings the name b for a.b; the constants of `math` are numbers."""
+def import_names(node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
+    """`from a import b` brings the name b for a.b, `import a.b` the name a; the constants of `math` are numbers."""
     for imported in node.names:
         if imported.name == "*":
             raise Unsupported("import * from something that is no base config is not read")
-        full = f"{'.' * node.level}{node.module or ''}.{imported.name}"
-        short = imported.asname or imported.name
-        scope.names[short] = CONSTANTS[full] if full in CONSTANTS else Symbol(full)
+        if isinstance(node, ast.ImportFrom):
+            short = imported.asname or imported.name
+            full = f"{'.' * node.level}{node.module or ''}.{imported.name}"
+        else:
+            short = imported.asname or imported.name.partition(".")[0]
+            full = imported.name if imported.asname else short
+        scope.names[short] = CONSTANTS.get(full, Symbol(full))
         scope.imported.add(short)
 
 
@@ -112,24 +91,13 @@ STATEMENTS: Mapping[type[ast.stmt], Callable[[Value, Scope], object]] = {
     ast.For: loop,
     ast.Delete: delete,
     ast.Assert: check,
-    ast.Import: import_modules,
+    ast.Import: import_names,
     ast.ImportFrom: import_names,
     ast.Pass: lambda node, scope: None,
 }
 
 
-EXPECTED = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+EXPECTED = (*FAULTS, AssertionError, ImportError, OSError)
 """What a config that is run as Python can raise by a slip of its author."""
 
 
@@ -141,11 +109,7 @@ class References(ast.NodeTransformer):
 
 
 def run_trusted(statements: Sequence[ast.stmt], scope: Scope) -> None:
-    """Run statements as Python; what they assign is in `scope.names`, without modules and functions.
-
-    Raises:
-        ConfigError: the code fails, with the line at which it does.
-    """
+    """Run statements as Python; what they assign is in `scope.names`, without modules and functions."""
     file = str(scope.path)
     module = ast.fix_missing_locations(References().visit(ast.Module(list(statements), type_ignores=[])))
     names = dict(scope.names)

@@ -7,7 +7,6 @@ Upstream, a dict written in a file is a plain dict, and one that came from a bas
 attributes, and `update` and `merge` go into nested dicts. Both kinds keep their own behaviour here.
 """
 
-from collections.abc import Sized
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, TypeAlias
@@ -19,13 +18,11 @@ DELETE = "_delete_"
 """The key by which a dict asks to replace the inherited one instead of being merged into it."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Symbol:
     """An imported name, never imported: `from mmpretrain.models import ResNet` is `mmpretrain.models.ResNet`."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
     def __getattr__(self, part: str) -> "Symbol":
         # Only code that is run as Python gets here (`nn.ReLU` in a trusted config); the evaluator looks at `name`.
@@ -55,10 +52,8 @@ class Inherited(dict[Value, Value]):
     def __setitem__(self, key: Value, value: Value) -> None:
         dict.__setitem__(self, key, as_inherited(value))
 
-    def __copy__(self) -> "Inherited":
+    def copy(self) -> "Inherited":
         return Inherited(self)
-
-    copy = __copy__
 
     def pop(self, key: Value, default: Value = None) -> Value:
         return dict.pop(self, key, default)
@@ -92,9 +87,11 @@ def merge_values(over: Value, under: Value) -> Value:
         return {key: value for key, value in over.items() if key != DELETE}
     if over.get(DELETE, False):
         under = {}
-    both = {key: merge_values(over[key], under[key]) if key in over else under[key] for key in under if key != DELETE}
-    added = {key: merge_values(over[key], None) for key in over if key not in under and key != DELETE}
-    return both | added
+    return {
+        key: merge_values(over[key], under.get(key)) if key in over else under[key]
+        for key in under | over
+        if key != DELETE
+    }
 
 
 def as_inherited(value: Value) -> Value:
@@ -116,8 +113,6 @@ DEEPEST = 64
 WIDEST_NUMBER = 4096
 """Bits of the largest whole number."""
 
-TOO_WIDE = f"is a number of more than {WIDEST_NUMBER} bits"
-
 WIDEST_KEY = 60
 """Bits of the largest whole number as a key: beyond, Python gives many numbers the same hash."""
 
@@ -125,11 +120,11 @@ COMPOUND_KEY = 5000
 """What a tuple costs as a key: tuples with the same hash can be made at will, and are compared one by one."""
 
 
-class Unsupported(Exception):
+class Unsupported(RuntimeError):
     """Something that the safe subset of Python leaves out; `--trust-config` would run it."""
 
 
-class LimitExceeded(Exception):
+class LimitExceeded(RuntimeError):
     """A value or a computation beyond the bounds above."""
 
 
@@ -140,23 +135,12 @@ class Budget:
     left: int = ALLOWANCE
 
     def spend(self, units: int, depth: int = 0) -> None:
-        """Pay before the work is done, for what lies inside `depth` lists and dicts.
-
-        Raises:
-            LimitExceeded: not so much is left, or it lies too deep.
-        """
+        """Pay for what lies inside `depth` lists and dicts."""
         self.left -= units
         if self.left < 0:
             raise LimitExceeded(f"needs more than {ALLOWANCE:,} steps, characters or items")
         if depth >= DEEPEST:
             raise LimitExceeded(f"is nested more than {DEEPEST} levels deep, or contains itself")
-
-    def spend_on_items(self, value: Value) -> None:
-        """Pay for taking over the items of a collection; those of sets and dicts are compared with one another."""
-        if isinstance(value, set | dict):
-            self.walk(value)
-        elif isinstance(value, Sized):
-            self.spend(len(value))
 
     def spend_on_key(self, value: Value) -> None:
         """Pay for using a value as a key of a dict or a member of a set."""
@@ -172,9 +156,6 @@ class Budget:
         """Pay for looking at every part of `value`, as comparing, hashing, printing or copying it does.
 
         A part that is shared is paid for each time it is reached: `a = [a, a]`, repeated, grows without using memory.
-
-        Raises:
-            LimitExceeded: the value is too large, too deep, or contains itself.
         """
         kind = type(value)
         if kind in (str, bytes, range):
@@ -182,7 +163,7 @@ class Budget:
         elif kind is Symbol:
             self.spend(len(value.name))
         elif kind is int and value.bit_length() > WIDEST_NUMBER:
-            raise LimitExceeded(TOO_WIDE)
+            raise LimitExceeded(f"is a number of more than {WIDEST_NUMBER} bits")
         elif isinstance(value, list | tuple | set | dict):
             self.spend(len(value), depth)
             for item in value:
@@ -213,5 +194,5 @@ def copy_value(value: Value, budget: Budget, kind: type[dict[Value, Value]] | No
         budget.spend(len(value), depth)
         return own([item if type(item) in SCALARS else copy_value(item, budget, kind, depth + 1) for item in value])
     if own is int and value.bit_length() > WIDEST_NUMBER:
-        raise LimitExceeded(TOO_WIDE)
+        budget.walk(value)  # which refuses it
     return value.name if own is Symbol and kind is dict else value

@@ -28,7 +28,7 @@ class ConfigRequest:
 
 @dataclass(frozen=True)
 class ConfigText:
-    """A config, or what differs between two, as `text` and as `data` for JSON; `notes` are on deprecations and slips."""
+    """A config, or what differs between two, as `text` and as `data` for JSON; `notes` name deprecations and slips."""
 
     text: str
     data: Value
@@ -106,7 +106,6 @@ def between_pipelines(first: Sequence[Value], second: Sequence[Value], key: str)
 
 
 WIDTH = 110
-INDENT = "    "
 
 
 def as_python(settings: Mapping[str, Value]) -> str:
@@ -142,7 +141,7 @@ def expression(value: Value, indent: str = "", used: int | None = None) -> str:
     flat = f"{opening}{', '.join(parts)}{comma}{closing}"
     if used is None or not value or len(indent) + used + len(flat) <= WIDTH:
         return flat
-    inner = indent + INDENT
+    inner = indent + " " * 4
     lines = [f"{inner}{prefix}{expression(item, inner, len(prefix) + 1)},\n" for prefix, item in items]
     return f"{opening}\n{''.join(lines)}{indent}{closing}"
 

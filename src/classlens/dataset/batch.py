@@ -53,11 +53,7 @@ def mixed_batch(dataset: Dataset, indices: Sequence[int], plan: BatchPlan, seed:
 
 
 def mix(traces: Sequence[Trace], plan: BatchPlan, seed: int = 0, *, name: str) -> Batch:
-    """Mix traced samples of the dataset `name`, by parameters that the seed fixes; an empty batch stays as it is.
-
-    Raises:
-        DataError: mixing is asked for and the pictures differ in size, or the user's code that makes batches fails.
-    """
+    """Mix traced samples of the dataset `name`, by parameters that the seed fixes; an empty batch stays as it is."""
     indices = tuple(one.index for one in traces)
     if plan.collate is not None and traces:
         collated, of_classes = plan.collate(indices, [one.seed for one in traces], seed)

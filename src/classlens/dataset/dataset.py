@@ -89,15 +89,6 @@ class BatchPlan:
     collator: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Thumbnail:
-    """A loaded picture, or a smaller copy of it for looking at only, with its true (height, width) and its remarks."""
-
-    image: Image
-    size: tuple[int, int]
-    remarks: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Dataset:
     """A split of a dataset, with its pipeline laid open.
@@ -106,7 +97,7 @@ class Dataset:
     turns any state along the pipeline into a picture for human eyes; `remarks` says what is unusual about a loaded
     file, e.g. an alpha channel that other loaders treat differently. `warnings` are about the dataset as a whole.
     Where samples have pipelines of their own, as in a concatenated dataset, `stages_of` tells them apart.
-    `thumbnail`, where there is one, loads a sample faster and in fewer pixels, as long as they are enough. `settings`
+    `thumbnail`, where there is one, loads a `state.State` faster and in fewer pixels, if these are enough. `settings`
     are what the dataset was made of, as configured, where there is more to say than its stages do. Where the states are
     what frameworks pass on, and not OpenCV's arrays, it `takes_transforms` of any framework behind its stages.
     """
@@ -123,7 +114,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     batch: BatchPlan | None = None
     stages_of: Callable[[int], tuple[Stage, ...]] | None = None
-    thumbnail: Callable[[int, MaxSide], Thumbnail] | None = None
+    thumbnail: Callable[[int, MaxSide], State] | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     takes_transforms: bool = False
 
@@ -140,10 +131,8 @@ class Dataset:
         return tuple(map(self.class_name, self.sample(index).labels))
 
     def class_name(self, label: Label) -> str:
-        """The name of a label; one without a name is its number, marked where it has no class.
-
-        A negative label is never counted from the end: that would name the wrong class.
-        """
+        """The name of a label; one without a name is its number, marked where it has no class."""
         if self.classes is None or isinstance(label, str):
             return str(label)
+        # one below 0 is never counted from the end: that would name the wrong class
         return self.classes[label] if 0 <= label < len(self.classes) else f"{label} (no such class)"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
-from math import inf, prod
+from math import inf
 from typing import Any, TypeAlias
 
 import cv2
@@ -22,7 +22,6 @@ import numpy as np
 from PIL import ExifTags, ImageFile, ImageOps
 from PIL import Image as Pillow
 
-from classlens.dataset.conventions import ENDINGS
 from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError
 from classlens.image import Image
@@ -52,7 +51,7 @@ SHRINKING = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_
 ALPHA_BACKGROUND = (124, 117, 104)
 """What OpenMMLab's Pillow loader puts behind a grey picture with alpha: the mean colour of ImageNet."""
 
-PICTURES = {
+MAGIC = {
     b"\xff\xd8": "JPEG",
     b"\x89PNG": "PNG",
     b"GIF8": "GIF",
@@ -73,75 +72,56 @@ STOPS = "training stops here: "
 
 @dataclass(frozen=True)
 class Header:
-    """What the file claims. `size` is (height, width) as stored, before any EXIF rotation; `deep` is above 8 bits."""
+    """What a file claims: (height, width) before any rotation by EXIF, and what other loaders see differently."""
 
     size: tuple[int, int]
     format: str
     mode: str
-    orientation: int = 1
-    frames: int = 1
-    profile: bool = False
-    transparent: bool = False
-    deep: bool = False
+    orientation: int
+    oddities: tuple[str, ...]
 
 
 def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) -> Header | None:
-    """The header as Pillow reads it, or None where Pillow knows no such format; nothing is decoded.
-
-    Raises:
-        DataError: the file claims more than `max_pixels` pixels.
-    """
+    """The header as Pillow reads it, or None where it knows no such format; refused if it claims too many pixels."""
     with unwarned():
-        limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None
+        limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None  # nothing is decoded here
         try:
             with Pillow.open(BytesIO(data)) as picture:
-                width, height = picture.size
-                has_tags = "exif" in picture.info or picture.format in ("TIFF", "MPO")
+                mode, info, (width, height) = picture.mode, picture.info, picture.size
+                has_tags = "exif" in info or picture.format in ("TIFF", "MPO")
                 orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1) if has_tags else 1
-                profile = picture.info.get("icc_profile") or b""
-                header = Header(
-                    size=(height, width),
-                    format=picture.format or "?",
-                    mode=picture.mode,
-                    orientation=orientation if 1 <= orientation <= 8 else 1,
-                    frames=int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1,
-                    profile=bool(profile) and b"sRGB" not in profile and "sRGB".encode("utf-16-be") not in profile,
-                    transparent="transparency" in picture.info,
-                    deep=picture.mode.startswith(("I", "F")) or "16" in "".join(str(tile[3]) for tile in picture.tile),
-                )
+                frames = int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1
+                tiles = "".join(str(tile[3]) for tile in picture.tile)
         except PILLOW_TROUBLE:
             return None
         finally:
             Pillow.MAX_IMAGE_PIXELS = limit
-    if prod(header.size) > max_pixels:
+    if width * height > max_pixels:
         raise DataError(
             f"{where}: claims {width} x {height} pixels, the limit is {max_pixels / 1e6:g} million",
             hint="a small file with such a header is a decompression bomb; shrink the picture if it is meant to be that large",
         )
-    return header
-
-
-def remarks_on(header: Header, path: str | None, *, turned: bool = True) -> tuple[str, ...]:
-    """What makes the same file another picture under another common loader (cv2, Pillow, torchvision).
-
-    `turned`: this loader turned the picture upright, where EXIF asks for it.
-    """
-    upright = "rotated here, not by Pillow or torchvision loaders" if turned else "not rotated here, as it is by cv2"
-    colour, grey = "torchvision.io keeps 16, others the high byte", "cv2 keeps the high byte, Pillow clips at 255"
-    has_alpha = header.mode in ("RGBA", "LA", "PA", "La", "RGBa")
-    remarks = {
-        f"EXIF orientation {header.orientation}: {upright}": header.orientation != 1,
-        f"more than 8 bits: {colour if header.mode == 'RGB' else grey}": header.deep,
+    profile = info.get("icc_profile") or b""
+    has_alpha = mode in ("RGBA", "LA", "PA", "La", "RGBa")
+    deep = "torchvision.io keeps 16, others" if mode == "RGB" else "Pillow clips at 255, cv2 keeps"
+    oddities = {
+        f"more than 8 bits: {deep} the high byte": mode.startswith(("I", "F")) or "16" in tiles,
         "alpha: dropped by most loaders, blended by some": has_alpha,
-        "a transparent colour: ignored by most loaders": header.transparent and not has_alpha,
-        "CMYK: every loader converts it in its own way": header.mode == "CMYK",
-        "Lab colours: few loaders convert them": header.mode == "LAB",
-        "colour profile other than sRGB: ignored by cv2, Pillow and torchvision": header.profile,
-        f"{header.frames} frames: only the first is used": header.frames > 1,
-        f"{header.format} data under another extension": path
-        and not path.lower().endswith(ENDINGS.get(header.format, "")),
+        "a transparent colour: ignored by most loaders": "transparency" in info and not has_alpha,
+        "CMYK: every loader converts it in its own way": mode == "CMYK",
+        "Lab colours: few loaders convert them": mode == "LAB",
+        "colour profile other than sRGB: ignored by cv2, Pillow and torchvision": profile
+        and b"sRGB" not in profile
+        and "sRGB".encode("utf-16-be") not in profile,
+        f"{frames} frames: only the first is used": frames > 1,
     }
-    return tuple(remark for remark, applies in remarks.items() if applies)
+    return Header(
+        size=(height, width),
+        format=picture.format or "?",
+        mode=mode,
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        oddities=tuple(remark for remark, applies in oddities.items() if applies),
+    )
 
 
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
@@ -165,13 +145,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
 def decode(
     data: bytes, *, backend: str = "cv2", color: str = "color", where: str = "picture", shrink: int = 1
 ) -> Pixels:
-    """Decode as mmcv's loaders do: BGR height x width x 3, or height x width for grey kinds of `color`.
-
-    `shrink` (2, 4 or 8, for cv2 only) makes a smaller copy of a JPEG, for looking at only, in less time.
-
-    Raises:
-        DataError: the loader that training would use cannot decode it.
-    """
+    """Decode as mmcv's loaders do, to BGR or grey; cv2 can shrink a JPEG by 2, 4 or 8, which is for looking at only."""
     if backend == "pillow":
         try:
             with unwarned(), Pillow.open(BytesIO(data)) as opened:
@@ -229,15 +203,15 @@ def describe_beginning(data: bytes) -> str:
     """What can be said of a file without a readable header, from its first bytes."""
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
         return "a HEIC picture, which neither OpenCV nor Pillow decodes"
-    for beginning, kind in {**PICTURES, **NO_PICTURES}.items():
+    for beginning, kind in {**MAGIC, **NO_PICTURES}.items():
         if data.startswith(beginning):
-            return f"damaged {kind}: its header cannot be read" if beginning in PICTURES else f"{kind}, not a picture"
+            return f"damaged {kind}: its header cannot be read" if beginning in MAGIC else f"{kind}, not a picture"
     is_text = b"\x00" not in data and data.isascii()
     return "text, not a picture" if is_text else "not a picture of a known kind, or its header is damaged"
 
 
 def salvage(data: bytes) -> Image | None:
-    """As much of a truncated picture as there is, for looking at only: training gets nothing of it. Black is nothing."""
+    """What there is of a truncated picture, for looking at only: training gets nothing of it. Black is nothing."""
     with unwarned():
         before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
         try:

@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from classlens.dataset.dataset import Dataset, MaxSide, Sample, Stage, Thumbnail
+from classlens.dataset.conventions import ENDINGS
+from classlens.dataset.dataset import Dataset, MaxSide, Sample, Stage
 from classlens.dataset.decode import (
     CV2_FLAGS,
     DAMAGED,
@@ -20,7 +21,6 @@ from classlens.dataset.decode import (
     capture_damage,
     decode,
     read_header,
-    remarks_on,
     wrong_checksum,
 )
 from classlens.dataset.state import BGR, State, to_image
@@ -67,13 +67,7 @@ class LoadImageFromFile:
             raise ValueError(f"imdecode_backend is cv2 or pillow here, not {self.imdecode_backend!r}")
 
     def state(self, data: bytes, path: str, *, max_side: MaxSide | None = None) -> State:
-        """The picture in `data` as training would load it, with what is unusual about the file.
-
-        `max_side` gives for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
-
-        Raises:
-            DataError: it cannot be decoded by the configured backend, or is too large.
-        """
+        """The picture as training would load it, and what is unusual about it; `max_side` allows a smaller JPEG."""
         header = read_header(data, path)
         jpeg = header if header and header.format in ("JPEG", "MPO") else None
         by_cv2, shrink = self.imdecode_backend == "cv2", 1
@@ -84,17 +78,22 @@ class LoadImageFromFile:
             pixels = decode(data, backend=self.imdecode_backend, color=self.color_type, where=path, shrink=shrink)
             if jpeg and not by_cv2:  # Pillow is silent about damage; libjpeg under OpenCV writes what it finds
                 cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        remarks: tuple[str, ...] = ()
+        trouble = complaints[0] if complaints else wrong_checksum(data)
+        remarks = [DAMAGED + trouble] if trouble else []
         full = None
         if header:
             # OpenCV leaves AVIF as it is stored
-            turned = self.color_type in ("color", "grayscale") and not (by_cv2 and header.format == "AVIF")
-            remarks = remarks_on(header, path, turned=turned)
+            is_upright = self.color_type in ("color", "grayscale") and not (by_cv2 and header.format == "AVIF")
+            if header.orientation > 1:
+                turned = "rotated here, not by Pillow or torchvision loaders"
+                turned = turned if is_upright else "not rotated here, as it is by cv2"
+                remarks.append(f"EXIF orientation {header.orientation}: {turned}")
+            remarks += header.oddities
+            if path and not path.lower().endswith(ENDINGS.get(header.format, "")):
+                remarks.append(f"{header.format} data under another extension")
             if shrink > 1:
-                full = header.size[::-1] if header.orientation > 4 and turned else header.size
-        if trouble := complaints[0] if complaints else wrong_checksum(data):
-            remarks = (DAMAGED + trouble, *remarks)
-        return State(pixels.astype("float32") if self.to_float32 else pixels, BGR, path, remarks, full=full)
+                full = header.size[::-1] if header.orientation > 4 and is_upright else header.size
+        return State(pixels.astype("float32") if self.to_float32 else pixels, BGR, path, tuple(remarks), full=full)
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,6 @@ class Pipeline:
 
 
 AS_STORED = Pipeline()
-"""The pictures as they are in their files."""
 
 
 def to_dataset(listing: Listing, name: str, pipeline: Pipeline = AS_STORED) -> Dataset:
@@ -133,16 +131,11 @@ def to_dataset(listing: Listing, name: str, pipeline: Pipeline = AS_STORED) -> D
         state = loader.state(picture if isinstance(picture, bytes) else read_bytes(path), path, max_side=max_side)
         return replace(state, remarks=(*remarks, *state.remarks)) if remarks else state
 
-    def thumbnail(index: int, max_side: MaxSide) -> Thumbnail:
-        state = load(index, max_side)
-        image = to_image(state)
-        return Thumbnail(image, state.full or image.size, state.remarks)
-
     return Dataset(
         name=name,
         length=listing.length,
         load=load,
-        thumbnail=thumbnail,
+        thumbnail=load,
         stages=pipeline.stages,
         to_image=to_image,
         sample=listing.sample,
@@ -154,10 +147,7 @@ def to_dataset(listing: Listing, name: str, pipeline: Pipeline = AS_STORED) -> D
 
 
 def combine(parts: Sequence[Dataset], length: int, origin: Callable[[int], tuple[Dataset, int]]) -> Dataset:
-    """A dataset of samples of others: `origin` gives the dataset of each, and its number there.
-
-    Class names are those of the first.
-    """
+    """Samples of other datasets: `origin` gives the dataset of each, and its number there; classes are the first's."""
 
     def on_part(read: Callable[..., Any]) -> Callable[..., Any]:
         """What reads a sample of the whole, by what reads one of a part."""

@@ -88,24 +88,19 @@ def trace(
         raise IndexError(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
     stages = dataset.pipeline(index)
     if max_side is not None and dataset.thumbnail is not None and (keep == "first" or not stages):
-        small = dataset.thumbnail(index, max_side)
-        snapshots = [Snapshot(dataset.loader, small.image, full=small.size)]
-        remarks = small.remarks
+        loaded = dataset.thumbnail(index, max_side)
+        snapshots = [Snapshot(dataset.loader, dataset.to_image(loaded), full=loaded.full)]
     else:
         draws_globally = any(stage.draws_globally for stage in stages)
         with ALONE, seeded_globals(seed_of(seed, index)) if draws_globally else nullcontext():
             loaded = dataset.load(index)
             snapshots = list(take_snapshots(dataset, loaded, index, seed, keep))
-        remarks = dataset.remarks(loaded)
     path, names = dataset.sample(index).path, dataset.class_names(index)
-    return Trace(dataset.name, index, seed, names, tuple(snapshots), path, remarks)
+    return Trace(dataset.name, index, seed, names, tuple(snapshots), path, dataset.remarks(loaded))
 
 
 def take_snapshots(dataset: Dataset, loaded: State, index: int, seed: int, keep: Extent) -> Iterator[Snapshot]:
-    """The snapshots that are asked for; no other state is turned into a picture.
-
-    Each is taken before the next stage runs: frameworks may change a state in place.
-    """
+    """What is asked for, each taken before the next stage runs: frameworks may change a state in place."""
     stages = dataset.pipeline(index)
     before = None
     if keep != "last" or not stages:

@@ -1,7 +1,6 @@
 """What `draw` returns for every kind of result: a `Drawing`, which saves itself and shows itself in a notebook.
 
-A drawing is made of pixels, of text, or of several formats; the ending of a file name chooses one. Nothing heavy is
-imported here: a drawing of text needs no numpy.
+Nothing heavy is imported here: a drawing of text needs no numpy.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ BEST: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Drawing:
-    """A result as a picture, or, if it is a table, as text.
+    """A result as a picture, or, if it is a table, as text; the ending of a file name chooses the format.
 
     `rasterise` makes the pixels, once, when they are first needed; None for a drawing without pixels. `encoders` make
     the content of a file with a certain ending, e.g. ".svg"; every format of pixels comes from `rasterise`, saved by
@@ -60,8 +59,8 @@ class Drawing:
     @property
     def endings(self) -> tuple[str, ...]:
         """The endings of the files that `save` can write."""
-        pixels = () if self.rasterise is None else PIXELS
-        return tuple(sorted({*self.encoders, *pixels, *((".txt",) if self.text else ())}))
+        own = [".txt"] if self.rasterise is None else [*self.encoders, *PIXELS]
+        return tuple(sorted(own))
 
     @cached_property
     def image(self) -> Image:
@@ -115,11 +114,7 @@ class Drawing:
 
 
 def check_ending(path: Path, endings: Collection[str]) -> None:
-    """Find out, if need be before any work, whether a drawing can be written into this file.
-
-    Raises:
-        DataError: its ending is none of `endings`, or the place cannot be written.
-    """
+    """Find out, if need be before any work, whether a drawing can be written into this file."""
     check_place(path)
     if path.suffix.casefold() not in endings:
         what = f"with the ending {path.suffix!r}" if path.suffix else "under a name without ending"

@@ -32,35 +32,22 @@ if TYPE_CHECKING:
 
 DEFAULT = "inferno"
 COLORMAPS: Mapping[str, int] = {
-    "inferno": cv2.COLORMAP_INFERNO,
-    "magma": cv2.COLORMAP_MAGMA,
-    "plasma": cv2.COLORMAP_PLASMA,
-    "viridis": cv2.COLORMAP_VIRIDIS,
-    "cividis": cv2.COLORMAP_CIVIDIS,
-    "turbo": cv2.COLORMAP_TURBO,
-    "jet": cv2.COLORMAP_JET,
+    name: getattr(cv2, f"COLORMAP_{name.upper()}")
+    for name in ("inferno", "magma", "plasma", "viridis", "cividis", "turbo", "jet")
 }
 """Colour scales by name; the first five are perceptually uniform."""
 
-VECTORS = (".pdf", ".svg")
-"""Formats of matplotlib, in which a single map, too, is drawn with its titles."""
+VECTORS = (".pdf", ".svg")  # formats of matplotlib, in which a single map, too, is drawn with its titles
 
 ENDINGS = (*PIXELS, *VECTORS)
-"""The files into which maps can be drawn."""
 
 INK, HALO = (255, 255, 255), (0, 0, 0)
 
-CELL = 2.2
-"""Height of a picture in a grid, in inches."""
+CELL, WIDEST = 2.2, 6
+"""Height of a picture in a grid, in inches; a single row of more pictures than this is broken into several."""
 
-WIDEST = 6
-"""A single row of more pictures than this is broken into several."""
-
-LONGEST = 26
-"""Characters of a title that fit over a picture as wide as it is high."""
-
-TALLEST = 32
-"""Characters of a label that fit beside a row."""
+LONGEST, TALLEST = 26, 32
+"""Characters of a title that fit over a picture as wide as it is high, and of a label that fit beside a row."""
 
 ASPECTS = (0.6, 2.0)
 """Width of a column, as a share of its height, at least and at most: wider pictures are drawn smaller."""
@@ -107,14 +94,10 @@ def draw_heatmap(heatmap: Heatmap, *, style: OverlayStyle = PLAIN) -> Image:
 
 
 def overlay(image: Image, heatmap: Heatmap, style: OverlayStyle = PLAIN) -> Image:
-    """The coloured heatmap over the picture it belongs to; both have the same size.
-
-    Raises:
-        ValueError: the sizes differ.
-    """
+    """The coloured heatmap over the picture it belongs to; both have the same size."""
     if image.size != heatmap.values.shape:
         raise ValueError(f"a heatmap of {heatmap.values.shape} does not lie on a picture of {image.size}")
-    colours = draw_heatmap(heatmap, style=style).pixels.astype(np.float32)
+    colours = color_table(style)[np.uint8(255 * heatmap.values)].astype(np.float32)
     mixed = style.opacity * colours + (1 - style.opacity) * image.pixels
     pixels = np.ascontiguousarray(mixed.round().clip(0, 255).astype(np.uint8))
     if style.contour is not None:  # a white line with a dark rim
@@ -228,9 +211,6 @@ def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]
     `heatmap` is float32 in 0..1 at the size of the picture as fed, `saliency` the raw map at the layer's size (of
     several layers `saliency_0`, ...; of several maps and layers `saliency_0_0`, ...). `meta` is JSON text, a list
     with the facts of each map; `names` are those of the pictures.
-
-    Raises:
-        DataError: the file cannot be written.
     """
     meta = [{"picture": names[one.index]} | facts(one) for one in maps]
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}

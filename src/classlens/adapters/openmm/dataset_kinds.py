@@ -6,7 +6,6 @@ pickles: only arrays are taken from them, and nothing in them is run.
 
 import gzip
 import math
-import os
 import pickle
 import re
 import struct
@@ -30,7 +29,7 @@ from classlens.dataset.dataset import Sample
 from classlens.dataset.decode import Pixels
 from classlens.dataset.listing import Classes, Listing
 from classlens.dataset.state import BGR
-from classlens.dataset.storage import exists, is_archive, is_remote, join_path, read_bytes
+from classlens.dataset.storage import ADDRESS, exists, is_archive, join_path, read_bytes
 from classlens.errors import ConfigError, DataError, MissingDependency, suggestion
 from classlens.image import Encoding
 
@@ -54,12 +53,12 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
     """
     labelled, known = bool(settings.get("with_label", True)), names_of(settings["type"])
     folder = picture_folder(settings, where, "img_path", "root")
-    if listed := text(settings, "ann_file", where):
-        listed = join_path(text(settings, "data_root", where), listed)
-        return list_annotations(listed, folder, classes or known, labelled=labelled)
+    if ann_file := text(settings, "ann_file", where):
+        path = join_path(text(settings, "data_root", where), ann_file)
+        return list_annotations(path, folder, classes or known, labelled=labelled)
     if not folder:
         raise ConfigError(f"{where}: one of data_root, data_prefix and ann_file must be given")
-    if is_archive(folder) or is_remote(folder):
+    if is_archive(folder) or ADDRESS in folder:
         listing = list_elsewhere([folder], flat=not labelled)
     elif Path(folder).exists():
         listing = scan_folder(folder, labelled=labelled, endings=settings.get("extensions") or ENDINGS).listing()
@@ -82,28 +81,20 @@ def custom(settings: Settings, classes: Classes, where: str) -> Listing:
 
 
 def imagenet(settings: Settings, classes: Classes, where: str) -> Listing:
-    """ImageNet: `split` names the folder, and `meta/SPLIT.txt` is read where it exists."""
-    split = text(settings, "split", where)
+    """ImageNet: `split` names the folder, and `meta/SPLIT.txt` is read where it exists. ImageNet21k has only train."""
+    split, is_21k = text(settings, "split", where), settings["type"] == "ImageNet21k"
+    if is_21k and settings.get("multi_label"):
+        raise ConfigError(f"{where}: training stops at multi_label=True, which ImageNet21k does not support")
     if not split:
         return custom(settings, classes, where)
-    if split not in SPLITS:
-        raise ConfigError(f"{where}: the split is train, val or test, not {split!r}", hint=suggestion(split, SPLITS))
-    changed = {**settings, "data_prefix": settings.get("data_prefix") or split}
+    split_of(settings, where, *(("train",) if is_21k else SPLITS))
+    split_settings = {**settings, "data_prefix": settings.get("data_prefix") or split}
     if split == "test":
-        changed["with_label"] = False
-    listed = os.path.join("meta", f"{split}.txt")  # noqa: PTH118
-    if not settings.get("ann_file") and exists(join_path(text(settings, "data_root", where), listed)):
-        changed["ann_file"] = listed
-    return custom(changed, classes, where)
-
-
-def imagenet21k(settings: Settings, classes: Classes, where: str) -> Listing:
-    """ImageNet21k: the same with no split but train, and no names."""
-    if settings.get("multi_label"):
-        raise ConfigError(f"{where}: training stops at multi_label=True, which ImageNet21k does not support")
-    if settings.get("split"):
-        split_of(settings, where, "train")
-    return imagenet(settings, classes, where)
+        split_settings["with_label"] = False
+    ann_file = f"meta/{split}.txt"
+    if not settings.get("ann_file") and exists(join_path(text(settings, "data_root", where), ann_file)):
+        split_settings["ann_file"] = ann_file
+    return custom(split_settings, classes, where)
 
 
 def voc(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -142,11 +133,9 @@ def objects(path: str, classes: Sequence[str]) -> tuple[tuple[int, ...], str]:
     return tuple(sorted(labels)), f"no such class: {', '.join(sorted(unknown))}" if unknown else ""
 
 
-Rows = Sequence[tuple[str, int]]
-"""Paths below the folder of the pictures, each with its label."""
-
-Contents = tuple[str, Rows, Sequence[str] | None]
-"""The folder of the pictures, the samples in it, and the names of the classes where the dataset's files hold them."""
+Contents = tuple[str, Sequence[tuple[str, int | str]], Sequence[str] | None]
+"""The folder of the pictures, the path of each below it with its label or the name of that, and the names of the classes
+where the dataset's files hold them."""
 
 
 def published(settings: Settings, classes: Classes, where: str) -> Listing:
@@ -156,11 +145,15 @@ def published(settings: Settings, classes: Classes, where: str) -> Listing:
     folder, rows, names = read(root, split, settings, where)
     if not rows:
         raise DataError(f"{where}: its lists name no picture")
+    numbers = {name: number for number, name in enumerate(names or ())}
+    if unknown := [label for _, label in rows if isinstance(label, str) and label not in numbers]:
+        raise DataError(f"{where}: no class named {unknown[0]!r}", hint=suggestion(unknown[0], numbers))
+    labels = [numbers[label] if isinstance(label, str) else label for _, label in rows]
     names = classes or names
     return Listing(
         len(rows),
-        lambda index: Sample(join_path(folder, rows[index][0]), (rows[index][1],)),
-        tuple(names) if names is not None else None,
+        lambda index: Sample(join_path(folder, rows[index][0]), (labels[index],)),
+        None if names is None else tuple(names),
     )
 
 
@@ -173,18 +166,9 @@ def table(path: str, *kinds: Callable[[str], Any], heading: int = 0) -> list[tup
             if columns:
                 rows.append(tuple(kind(column) for kind, column in zip(kinds, columns, strict=True)))
         except ValueError as error:
-            wanted = " ".join("NUMBER" if kind is int else "TEXT" for kind in kinds)
-            raise DataError(f"{path}:{number}: not of the form {wanted}: {line.strip()[:60]!r}") from error
+            form = " ".join("NUMBER" if kind is int else "TEXT" for kind in kinds)
+            raise DataError(f"{path}:{number}: not of the form {form}: {line.strip()[:60]!r}") from error
     return rows
-
-
-def numbered(samples: Sequence[tuple[str, str]], names: Sequence[str], path: str) -> Rows:
-    """The numbers of the samples' classes; `path` is the list that must hold their names."""
-    numbers = {name: number for number, name in enumerate(names)}
-    for _, name in samples:
-        if name not in numbers:
-            raise DataError(f"{path}: no class named {name!r}", hint=suggestion(name, names))
-    return [(file, numbers[name]) for file, name in samples]
 
 
 def listed_names(path: str, settings: Settings) -> Sequence[str]:
@@ -203,55 +187,51 @@ def cub(root: str, split: str, settings: Settings, where: str) -> Contents:
     )
     if not names.keys() == labels.keys() == training.keys():
         raise DataError(f"{where}: {', '.join(lists.values())} name different pictures")
-    chosen = [number for number in names if (training[number] == 1) == (split == "train")]
-    rows = [(names[number], labels[number] - 1) for number in chosen]
+    of_split = [number for number in names if (training[number] == 1) == (split == "train")]
+    rows = [(names[number], labels[number] - 1) for number in of_split]
     return join_path(root, text(settings, "data_prefix", where) or "images"), rows, None
 
 
 def caltech101(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Caltech-101, with OpenMMLab's lists of `path label` lines."""
-    rows = table(join_path(root, f"meta/{split}.txt"), str, int)
-    return join_path(root, "101_ObjectCategories"), [(name, label) for name, label in rows], None
+    return join_path(root, "101_ObjectCategories"), table(join_path(root, f"meta/{split}.txt"), str, int), None
 
 
 def food101(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Food-101: the folder is the class, and `meta/classes.txt` numbers them."""
-    path = join_path(root, "meta/classes.txt")
-    names, listed = listed_names(path, settings), table(join_path(root, f"meta/{split}.txt"), str)
-    samples = [(f"{name}.jpg", name.partition("/")[0]) for (name,) in listed]
-    return join_path(root, "images"), numbered(samples, names, path), names
+    lines = table(join_path(root, f"meta/{split}.txt"), str)
+    rows = [(f"{name}.jpg", name.partition("/")[0]) for (name,) in lines]
+    return join_path(root, "images"), rows, listed_names(join_path(root, "meta/classes.txt"), settings)
 
 
 def aircraft(root: str, split: str, settings: Settings, where: str) -> Contents:
     """FGVC-Aircraft: one list per split with `number variant` lines."""
-    path = join_path(root, "data/variants.txt")
-    names, listed = listed_names(path, settings), table(join_path(root, f"data/images_variant_{split}.txt"), str, str)
-    samples = [(f"{number}.jpg", variant) for number, variant in listed]
-    return join_path(root, "data/images"), numbered(samples, names, path), names
+    lines = table(join_path(root, f"data/images_variant_{split}.txt"), str, str)
+    rows = [(f"{number}.jpg", variant) for number, variant in lines]
+    return join_path(root, "data/images"), rows, listed_names(join_path(root, "data/variants.txt"), settings)
 
 
 def pets(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Oxford-IIIT Pet: `name class species breed` lines."""
-    listed = table(join_path(root, f"annotations/{split}.txt"), str, int, str)
-    return join_path(root, "images"), [(f"{name}.jpg", label - 1) for name, label, _ in listed], None
+    lines = table(join_path(root, f"annotations/{split}.txt"), str, int, str)
+    return join_path(root, "images"), [(f"{name}.jpg", label - 1) for name, label, _ in lines], None
 
 
 def sun397(root: str, split: str, settings: Settings, where: str) -> Contents:
     """SUN397: the first partition of ten; a class may lie two folders deep."""
-    path, part = join_path(root, "Partitions/ClassName.txt"), "Training" if split == "train" else "Testing"
-    names = [re.sub(r"^/?./", "", name).replace("/", "_") for name in listed_names(path, settings)]
-    listed = [name.strip("/") for (name,) in table(join_path(root, f"Partitions/{part}_01.txt"), str)]
-    samples = [(name, "_".join(name.split("/")[1:-1])) for name in listed]
-    return join_path(root, "SUN397"), numbered(samples, names, path), names
+    names = listed_names(join_path(root, "Partitions/ClassName.txt"), settings)
+    lines = table(join_path(root, f"Partitions/{'Training' if split == 'train' else 'Testing'}_01.txt"), str)
+    paths = [name.strip("/") for (name,) in lines]
+    rows = [(path, "_".join(path.split("/")[1:-1])) for path in paths]
+    return join_path(root, "SUN397"), rows, [re.sub(r"^/?./", "", name).replace("/", "_") for name in names]
 
 
 def inshop(root: str, split: str, settings: Settings, where: str) -> Contents:
     """DeepFashion In-shop: `path item split` lines below two lines of heading; an item is a class, of its own split."""
     path = join_path(root, text(settings, "ann_file", where) or "Eval/list_eval_partition.txt")
-    samples = [(name, item) for name, item, part in table(path, str, str, str, heading=2) if part == split]
-    items = list(dict.fromkeys(item for _, item in samples))
+    rows = [(name, item) for name, item, part in table(path, str, str, str, heading=2) if part == split]
     folder = join_path(root, text(settings, "data_prefix", where) or "Img")
-    return folder, numbered(samples, items, path), items
+    return folder, rows, list(dict.fromkeys(item for _, item in rows))
 
 
 @contextmanager
@@ -262,9 +242,7 @@ def matlab(path: str) -> Iterator[Mapping[str, Any]]:
     except ModuleNotFoundError as error:
         raise MissingDependency("scipy", extra="mat") from error
     try:
-        variables = loadmat(path, simplify_cells=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+        variables = loadmat(BytesIO(read_bytes(path)), simplify_cells=True)
     except (OSError, ValueError, TypeError, NotImplementedError) as error:
         raise DataError(f"{path}: not a MATLAB file: {str(error).splitlines()[0].lower()}") from error
     try:
@@ -275,11 +253,11 @@ def matlab(path: str) -> Iterator[Mapping[str, Any]]:
 
 def dtd(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Describable Textures: `imdb/imdb.mat` holds names, classes and splits."""
-    wanted = {"train": (1,), "val": (2,), "trainval": (1, 2), "test": (3,)}[split]
+    parts = {"train": (1,), "val": (2,), "trainval": (1, 2), "test": (3,)}[split]
     with matlab(join_path(root, "imdb/imdb.mat")) as variables:
         images = variables["images"]
         columns = zip(images["name"], images["class"], images["set"], strict=True)
-        rows = [(str(name), int(label) - 1) for name, label, part in columns if part in wanted]
+        rows = [(str(name), int(label) - 1) for name, label, part in columns if part in parts]
     return join_path(root, "images"), rows, None
 
 
@@ -287,17 +265,17 @@ def flowers102(root: str, split: str, settings: Settings, where: str) -> Content
     """Oxford 102 Flowers: labels in one MATLAB file, the numbers of every split in another; no names."""
     keys = {"train": ("trnid",), "val": ("valid",), "test": ("tstid",), "trainval": ("trnid", "valid")}[split]
     with matlab(join_path(root, "imagelabels.mat")) as labels, matlab(join_path(root, "setid.mat")) as numbers:
-        chosen = [int(number) for key in keys for number in numbers[key]]
-        rows = [(f"image_{number:05d}.jpg", int(labels["labels"][number - 1]) - 1) for number in chosen]
+        of_split = [int(number) for key in keys for number in numbers[key]]
+        rows = [(f"image_{number:05d}.jpg", int(labels["labels"][number - 1]) - 1) for number in of_split]
     return join_path(root, "jpg"), rows, None
 
 
 def cars(root: str, split: str, settings: Settings, where: str) -> Contents:
     """Stanford Cars: one MATLAB file for both splits, or the devkit with one for each."""
     path, folder, testing = join_path(root, "cars_annos.mat"), root, split == "test"
-    if not Path(path).exists():
-        listed = "cars_test_annos_withlabels" if testing else "cars_train_annos"
-        path, folder = join_path(root, f"devkit/{listed}.mat"), join_path(root, f"cars_{split}")
+    if not exists(path):
+        annotations = "cars_test_annos_withlabels" if testing else "cars_train_annos"
+        path, folder = join_path(root, f"devkit/{annotations}.mat"), join_path(root, f"cars_{split}")
     with matlab(path) as variables:
         entries = [one for one in variables["annotations"] if bool(one.get("test", testing)) == testing]
         key = "relative_im_path" if entries and "relative_im_path" in entries[0] else "fname"
@@ -339,17 +317,6 @@ class ArraysOnly(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def unpickle(path: str) -> Mapping[str, Any]:
-    """The content of a CIFAR batch."""
-    try:
-        content = ArraysOnly(BytesIO(read_bytes(path)), encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError, ImportError) as error:
-        raise DataError(f"{path}: not a batch of CIFAR: {error}") from error
-    if not isinstance(content, Mapping):
-        raise DataError(f"{path}: not a batch of CIFAR")
-    return content
-
-
 def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
     """CIFAR-10 and CIFAR-100 as published for Python. Their arrays are RGB, and the configs treat them so."""
     split, folder = split_of(settings, where, "train", "test"), picture_folder(settings, where, "root")
@@ -358,11 +325,12 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
         batches = [f"data_batch_{number}" for number in range(1, 6)] if split == "train" else ["test_batch"]
     else:
         folder, batches = join_path(folder, "cifar-100-python"), [split]
-    contents = [unpickle(join_path(folder, batch)) for batch in batches]
+    files = [BytesIO(read_bytes(join_path(folder, batch))) for batch in batches]
     try:
+        contents = [ArraysOnly(batch, encoding="latin1").load() for batch in files]
         pictures = np.vstack([batch["data"] for batch in contents]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = [int(label) for batch in contents for label in batch.get("labels") or batch["fine_labels"]]
-    except (KeyError, ValueError, TypeError) as error:
+    except (pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
         raise DataError(f"{folder}: not the batches of {settings['type']}: {error}") from error
     return in_memory(pictures, labels, classes, Encoding("RGB"))
 
@@ -379,10 +347,10 @@ def mnist(settings: Settings, classes: Classes, where: str) -> Listing:
 
 def idx_array(path: str, *, dimensions: int) -> Pixels:
     """An array in the IDX format of MNIST: a magic number, the sizes, the bytes."""
-    packed = not Path(path).is_file() and Path(f"{path}.gz").is_file()
-    data = read_bytes(f"{path}.gz" if packed else path)
+    is_packed = not Path(path).is_file() and Path(f"{path}.gz").is_file()
+    data = read_bytes(f"{path}.gz" if is_packed else path)
     try:
-        data = gzip.decompress(data) if packed else data
+        data = gzip.decompress(data) if is_packed else data
     except (OSError, EOFError) as error:
         raise DataError(f"{path}.gz: damaged archive: {error}") from error
     start = 4 + 4 * dimensions
@@ -396,13 +364,8 @@ def in_memory(pictures: Pixels, labels: list[int], classes: Classes, encoding: E
     """Arrays as a listing; a picture is copied when it is taken, so that nobody changes the dataset."""
     if len(pictures) != len(labels):
         raise DataError(f"{len(pictures)} pictures, but {len(labels)} labels")
-    return Listing(
-        length=len(labels),
-        sample=lambda index: Sample(None, (labels[index],)),
-        classes=classes,
-        picture=lambda index: pictures[index].copy(),
-        encoding=encoding,
-    )
+    samples = [Sample(None, (label,)) for label in labels]
+    return Listing(len(labels), samples.__getitem__, classes, (), lambda index: pictures[index].copy(), encoding)
 
 
 KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
@@ -410,8 +373,7 @@ KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
     **dict.fromkeys(("CIFAR10", "CIFAR100"), cifar),
     **dict.fromkeys(("MNIST", "FashionMNIST"), mnist),
     **dict.fromkeys(PUBLISHED, published),
-    "ImageNet": imagenet,
-    "ImageNet21k": imagenet21k,
+    **dict.fromkeys(("ImageNet", "ImageNet21k"), imagenet),
     "VOC": voc,
 }
 """Dataset -> what lists its samples, given its settings, class names that are known otherwise, and where it stands."""

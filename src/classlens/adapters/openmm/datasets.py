@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from math import ceil, sqrt
 from typing import Any
@@ -15,13 +16,13 @@ import numpy as np
 
 from classlens.adapters.openmm.dataset_kinds import KINDS
 from classlens.adapters.openmm.setup import Setup, Split, names_of
-from classlens.adapters.openmm.stages.build_stages import build_stages, is_native, loader_of, no_picture, not_packed
+from classlens.adapters.openmm.stages.build_stages import read_pipeline
 from classlens.adapters.openmm.stages.foreign import build_own
-from classlens.adapters.openmm.stages.transform import arguments, named
+from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config.settings import Settings
+from classlens.dataset.annotations import stated_classes
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
-from classlens.dataset.json_lists import stated_classes
-from classlens.dataset.listing import AS_STORED, Classes, Listing, Pipeline, combine, to_dataset
+from classlens.dataset.listing import AS_STORED, Classes, Listing, combine, to_dataset
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, suggestion
 
@@ -51,37 +52,29 @@ def open_split(
     settings, where = named(split.dataset), f"{name} dataset"
     kind = str(settings.get("type"))
     if kind in WRAPPERS:
-
-        def open_inner(inner: Settings, at: str) -> Dataset:
-            inside, at = replace(split, dataset=inner), f"{key}.{at}".strip(".")
-            return open_split(inside, name=name, classes=classes, trusted=trusted, key=at, has_stages=has_stages)
-
-        return replace(WRAPPERS[kind](settings, open_inner, where), settings=split.dataset)
+        open_inner = partial(open_split, name=name, classes=classes, trusted=trusted, has_stages=has_stages)
+        inner = inner_datasets(settings, where)
+        parts = [open_inner(replace(split, dataset=one), key=f"{key}.{at}".strip(".")) for at, one in inner.items()]
+        return replace(WRAPPERS[kind](parts, settings, where), settings=split.dataset)
     if kind not in KINDS and trusted is None:
         near, own = suggestion(kind, [*KINDS, *WRAPPERS]), "datasets of your own need --trust-config"
         raise ConfigError(f"{where}: no dataset named {kind!r}", hint=f"{near} {own}" if "mean" in near else own)
-    pipeline = build_pipeline(split, name, trusted, key) if has_stages else AS_STORED
-    if kind not in KINDS:
-        dataset = to_dataset(own_listing(split.dataset, trusted or (), where), name, pipeline)
-        return replace(dataset, settings=split.dataset)
-    listing = KINDS[kind](settings, class_names(settings, where) or classes, where)
-    unknown = (one for one in arguments(settings) if one not in SETTINGS)
-    slips = [f"{kind} has no setting {one!r}; {suggestion(one, SETTINGS)}" for one in unknown]
-    listing = replace(listing, classes=listing.classes or names_of(kind), warnings=(*listing.warnings, *slips))
+    pipeline = AS_STORED
+    if has_stages:
+        entries = tuple(split.dataset.get("pipeline") or ())
+        at = f"{name} pipeline" + (f" of {key}" if key else "")
+        pipeline = read_pipeline(entries, where=at, trusted=trusted, places=split.places(key))
+    if kind in KINDS:
+        listing = KINDS[kind](settings, class_names(settings, where) or classes, where)
+        unknown = (one for one in arguments(settings) if one not in SETTINGS)
+        slips = [f"{kind} has no setting {one!r}; {suggestion(one, SETTINGS)}" for one in unknown]
+        listing = replace(listing, classes=listing.classes or names_of(kind), warnings=(*listing.warnings, *slips))
+    else:
+        listing = own_listing(split.dataset, trusted or (), where)
     dataset = to_dataset(listing, name, pipeline)
-    if settings.get("indices") is not None:
+    if kind in KINDS and settings.get("indices") is not None:
         dataset = select_indices(dataset, settings["indices"], where)
     return replace(dataset, settings=split.dataset)
-
-
-def build_pipeline(split: Split, name: str, trusted: Sequence[str] | None, key: str) -> Pipeline:
-    """The pipeline of the dataset under `key`, with errors that say where it is written."""
-    pipeline = tuple(split.dataset.get("pipeline") or ())
-    where = f"{name} pipeline" + (f" of {key}" if key else "")
-    stages = build_stages(pipeline, where=where, trusted=trusted, places=split.places(key))
-    own = {str(one["type"]) for one in map(named, pipeline) if not is_native(str(one["type"]))}
-    stops = (no_picture(pipeline, own, in_memory=False), no_picture(pipeline, own, in_memory=True))
-    return Pipeline(loader_of(pipeline, where), stages, stops, not_packed(pipeline, own))
 
 
 def class_names(settings: Settings, where: str) -> Classes:
@@ -101,11 +94,11 @@ def select_indices(dataset: Dataset, indices: object, where: str) -> Dataset:
     every = range(dataset.length)
     if isinstance(indices, int):
         return select(dataset, every[:indices] if indices >= 0 else every[indices:])
-    listed = indices if isinstance(indices, Sequence) else "neither"
-    numbers = [one for one in listed if isinstance(one, int) and -len(every) <= one < len(every)]
-    if len(numbers) < len(listed):
+    numbers = indices if isinstance(indices, Sequence) else "neither"
+    valid = [one for one in numbers if isinstance(one, int) and -len(every) <= one < len(every)]
+    if len(valid) < len(numbers):
         raise ConfigError(f"{where}: indices is a number or a list of sample numbers below {len(every)}")
-    return select(dataset, [every[one] for one in numbers])
+    return select(dataset, [every[one] for one in valid])
 
 
 def select(dataset: Dataset, indices: Sequence[int]) -> Dataset:
@@ -126,12 +119,8 @@ def own_listing(settings: Settings, modules: Sequence[str], where: str) -> Listi
         return Sample(info.get("img_path"), labels or (), trouble)
 
     names = (getattr(dataset, "metainfo", None) or {}).get("classes")
-    return Listing(
-        len(dataset),
-        sample,
-        tuple(map(str, names)) if names else None,
-        picture=lambda index: dataset.get_data_info(index).get("img"),
-    )
+    classes = tuple(map(str, names)) if names else None
+    return Listing(len(dataset), sample, classes, picture=lambda index: dataset.get_data_info(index).get("img"))
 
 
 def labels_in(label: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - whatever the user's class gives
@@ -145,9 +134,6 @@ def labels_in(label: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - whatever 
     return tuple(map(int, rows))
 
 
-Open = Callable[[Settings, str], Dataset]
-"""Opens what a wrapper wraps, which lies in its settings under the given key."""
-
 LACKING: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "KFoldDataset": ("get_subset", ("ClassBalancedDataset", "ConcatDataset", "KFoldDataset", "RepeatDataset")),
     "ClassBalancedDataset": ("get_cat_ids", ("ConcatDataset", "RepeatDataset")),
@@ -155,31 +141,29 @@ LACKING: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """Wrapper -> the method that it calls of what it wraps, and the wrappers that have none in 1.x."""
 
 
-def needed(settings: Settings, key: str, where: str) -> Any:  # noqa: ANN401 - a setting of any kind
-    if key not in settings:
-        raise ConfigError(f"{where}: {settings['type']} needs the setting {key!r}")
-    return settings[key]
-
-
-def wrapped(settings: Settings, open_one: Open, where: str) -> Dataset:
-    """The one dataset that a wrapper wraps; 0.x takes any, which its bridge says by `around_any`."""
-    kind, inside = settings["type"], needed(settings, "dataset", where)
-    method, without = LACKING.get(str(kind), ("", ()))
+def inner_datasets(settings: Settings, where: str) -> dict[str, Settings]:
+    """What a wrapper wraps, by the key that leads there; 0.x lets it be anything, which its bridge says."""
+    kind = str(settings["type"])
+    needed = {"ConcatDataset": ("datasets",), "RepeatDataset": ("dataset", "times")}.get(kind, ("dataset",))
+    if absent := [key for key in needed if key not in settings]:
+        raise ConfigError(f"{where}: {kind} needs the setting {absent[0]!r}")
+    if kind == "ConcatDataset":
+        return {f"datasets.{number}": one for number, one in enumerate(settings["datasets"])}
+    inside, (method, without) = settings["dataset"], LACKING.get(kind, ("", ()))
     name = str(named(inside).get("type")) if isinstance(inside, Mapping) else ""
     if name in without and not settings.get("around_any"):
         raise ConfigError(
             f"{where}: training stops here: {kind} around {name}, which has no {method}",
             hint=f"put {kind} inside {name}",
         )
-    return open_one(inside, "dataset")
+    return {"dataset": inside}
 
 
-def concatenate(settings: Settings, open_one: Open, where: str) -> Dataset:
+def concatenate(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """ConcatDataset: one after the other, each with its own pipeline, and all with the same class names.
 
     These may differ with `ignore_keys`, which 0.x implies.
     """
-    parts = [open_one(one, f"datasets.{number}") for number, one in enumerate(needed(settings, "datasets", where))]
     if not parts:
         raise ConfigError(f"{where}: ConcatDataset has no datasets")
     starts = list(accumulate((part.length for part in parts), initial=0))
@@ -206,19 +190,18 @@ def describe_classes(part: Dataset) -> str:
     return f"{len(part.classes)} classes ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"
 
 
-def repeat(settings: Settings, open_one: Open, where: str) -> Dataset:
+def repeat(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """RepeatDataset: the same samples `times` times."""
-    dataset, times = wrapped(settings, open_one, where), int(needed(settings, "times", where))
-    return combine([dataset], dataset.length * times, lambda index: (dataset, index % dataset.length))
+    dataset = parts[0]
+    return combine(parts, dataset.length * int(settings["times"]), lambda index: (dataset, index % dataset.length))
 
 
-def balance_classes(settings: Settings, open_one: Open, where: str) -> Dataset:
+def balance_classes(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """ClassBalancedDataset: samples of rare classes come up to sqrt(threshold / frequency) times.
 
     Source: Gupta et al., LVIS, CVPR 2019, section 5 (repeat factor sampling).
     """
-    dataset = wrapped(settings, open_one, where)
-    threshold = float(settings.get("oversample_thr", 0.0))
+    (dataset,), threshold = parts, float(settings.get("oversample_thr", 0.0))
     labels = [set(dataset.sample(index).labels) for index in range(dataset.length)]
     counts = Counter(label for several in labels for label in several)
     factor = {label: max(1.0, sqrt(threshold * dataset.length / count)) for label, count in counts.items()}
@@ -226,10 +209,9 @@ def balance_classes(settings: Settings, open_one: Open, where: str) -> Dataset:
     return select(dataset, [index for index, count in enumerate(times) for _ in range(count)])
 
 
-def take_fold(settings: Settings, open_one: Open, where: str) -> Dataset:
+def take_fold(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`."""
-    dataset = wrapped(settings, open_one, where)
-    fold, folds = int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
+    (dataset,), fold, folds = parts, int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
     if folds < 1:
         raise ConfigError(f"{where}: num_splits is 1 or more, not {folds}")
     if not 0 <= fold < folds:
@@ -242,7 +224,7 @@ def take_fold(settings: Settings, open_one: Open, where: str) -> Dataset:
     return select(dataset, order[first:last] if settings.get("test_mode") else order[:first] + order[last:])
 
 
-WRAPPERS: Mapping[str, Callable[[Settings, Open, str], Dataset]] = {
+WRAPPERS: Mapping[str, Callable[[Sequence[Dataset], Settings, str], Dataset]] = {
     "ConcatDataset": concatenate,
     "RepeatDataset": repeat,
     "ClassBalancedDataset": balance_classes,
@@ -264,8 +246,8 @@ def open_training(setup: Setup, *, epoch: int | None, trusted: Sequence[str] | N
         if recipe["action_epoch"] > (epoch or 1):
             break
         if "train_pipeline" in recipe:
-            changed = with_pipeline(split.dataset, recipe["train_pipeline"])
-            split = replace(split, dataset=changed, places=lambda key: ())
+            settings = with_pipeline(split.dataset, recipe["train_pipeline"])
+            split = replace(split, dataset=settings, places=lambda key: ())
         augments = recipe.get("batch_augments", augments) or {}  # None switches them off
     dataset = open_split(split, name="train", classes=setup.classes, trusted=trusted)
     try:
@@ -295,14 +277,15 @@ def mixings_of(settings: Settings) -> tuple[Mixing, ...]:
             raise ConfigError(f"no batch augmentation named {kind!r}", hint=suggestion(kind, MIXINGS))
         if not one.get("alpha"):
             raise ConfigError(f"{kind} needs an alpha above 0")
-        mixing = Mixing(
-            kind=kind,  # type: ignore[arg-type]
-            alpha=float(one["alpha"]),
-            probability=float(chance),
-            within=(float(within[0]), float(within[1])) if within else None,
-            corrected=bool(one.get("correct_lam", True)),
-            low=float(one.get("lam_min", 0.1)),
-            high=float(one.get("lam_max", 0.8)),
+        mixings.append(
+            Mixing(
+                kind=kind,  # type: ignore[arg-type]
+                alpha=float(one["alpha"]),
+                probability=float(chance),
+                within=(float(within[0]), float(within[1])) if within else None,
+                corrected=bool(one.get("correct_lam", True)),
+                low=float(one.get("lam_min", 0.1)),
+                high=float(one.get("lam_max", 0.8)),
+            )
         )
-        mixings.append(mixing)
     return tuple(mixings)

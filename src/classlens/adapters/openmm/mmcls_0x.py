@@ -60,12 +60,20 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
 """Transform -> the settings that it has, and those that it needs."""
 
 
+Check = tuple[str, object, Callable[[Any], bool], str]
+"""A setting, its default, what it must be, and that in words."""
+
+
 def is_number(value: object) -> bool:
     return isinstance(value, int | float)
 
 
-def is_size(value: object) -> bool:
-    return isinstance(value, int) or (isinstance(value, tuple) and len(value) == 2)
+def is_tuple(value: object, length: int) -> bool:
+    return isinstance(value, tuple) and len(value) == length
+
+
+def is_list(value: object) -> bool:
+    return isinstance(value, list)
 
 
 def is_whole_colour(value: object) -> bool:
@@ -73,45 +81,31 @@ def is_whole_colour(value: object) -> bool:
     return isinstance(parts, Sequence) and len(parts) == 3 and all(isinstance(part, int) for part in parts)
 
 
-def is_colour(value: object) -> bool:
-    return is_number(value) or (isinstance(value, tuple) and len(value) == 3)
-
-
-Check = tuple[str, object, Callable[[Any], bool], str]
-"""A setting, its default, what it must be, and that in words."""
-
-
 def one_of(key: str, *choices: str) -> Check:
     """The first choice is the default."""
     return key, choices[0], lambda value: value in choices, f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
+SIZE = (None, lambda one: isinstance(one, int) or is_tuple(one, 2), "a whole number or a tuple of two")
+FLOAT = (0.0, lambda one: isinstance(one, float), "a float")
 BACKEND = one_of("backend", "cv2", "pillow")
 FILLING: Check = ("pad_val", 128, is_whole_colour, "a whole number or three")
-SIZE = (is_size, "a whole number or a tuple of two")
 CHECKS: Mapping[str, Sequence[Check]] = {
-    "CenterCrop": (("crop_size", None, *SIZE),),
+    "CenterCrop": (("crop_size", *SIZE),),
     "ColorJitter": tuple((key, None, is_number, "a number") for key in ("brightness", "contrast", "saturation")),
     **dict.fromkeys(("Cutout", "Shear", "Translate"), (FILLING,)),
     "Lighting": (
-        ("eigval", None, lambda value: isinstance(value, list), "a list"),
-        (
-            *("eigvec", None),
-            lambda rows: isinstance(rows, list) and all(isinstance(row, list) for row in rows),
-            "a list of lists",
-        ),
+        ("eigval", None, is_list, "a list"),
+        ("eigvec", None, lambda rows: is_list(rows) and all(map(is_list, rows)), "a list of lists"),
     ),
-    "Pad": (("pad_val", 0, is_colour, "a number or a tuple of three"),),
+    "Pad": (("pad_val", 0, lambda one: is_number(one) or is_tuple(one, 3), "a number or a tuple of three"),),
     "RandomFlip": (one_of("direction", "horizontal", "vertical"),),
-    "RandomResizedCrop": (  # that for EfficientNet is checked in any style
-        ("min_covered", 0.1, lambda value: is_number(value) and value >= 0, "a number and not below 0"),
+    "RandomResizedCrop": (  # what is for EfficientNet's is checked for any
+        ("min_covered", 0.1, lambda one: is_number(one) and one >= 0, "a number and not below 0"),
         BACKEND,
     ),
-    "Resize": (("size", None, *SIZE), one_of("adaptive_side", "short", "long", "height", "width"), BACKEND),
-    "Rotate": (
-        *((key, 0.0, lambda value: isinstance(value, float), "a float") for key in ("angle", "scale")),
-        FILLING,
-    ),
+    "Resize": (("size", *SIZE), one_of("adaptive_side", "short", "long", "height", "width"), BACKEND),
+    "Rotate": (("angle", *FLOAT), ("scale", *FLOAT), FILLING),
 }
 
 
@@ -163,7 +157,7 @@ def rename(old: Settings, names: Renames, *dropped: str) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in old.items() if key not in dropped}
 
 
-def turned(size: object) -> object:
+def reverse_size(size: object) -> object:
     """(height, width) in 0.x is (width, height) in 1.x."""
     return tuple(reversed(size)) if isinstance(size, tuple | list) else size
 
@@ -173,27 +167,19 @@ def resize(old: Settings) -> dict[str, Any]:
     size, rest = old.get("size"), rename(old, {}, "type", "size", "adaptive_side")
     if isinstance(size, tuple | list) and len(size) == 2 and size[1] == -1:
         return {"type": "ResizeEdge", "scale": size[0], "edge": old.get("adaptive_side", "short"), **rest}
-    return {"type": "Resize", "scale": (size, size) if isinstance(size, int) else turned(size), **rest}
+    return {"type": "Resize", "scale": (size, size) if isinstance(size, int) else reverse_size(size), **rest}
 
 
-def random_resized_crop(old: Settings) -> dict[str, Any]:
-    """EfficientNet's crop was an argument in 0.x (bilinear by default) and is a type in 1.x (bicubic by default)."""
-    if not old.get("efficientnet_style", False):
-        return rename(old, CROP_RENAMES, "efficientnet_style", "min_covered", "crop_padding")
-    style = {"type": "EfficientNetRandomCrop", "interpolation": old.get("interpolation", "bilinear")}
-    return {**rename(old, CROP_RENAMES, "efficientnet_style"), **style}
-
-
-def center_crop(old: Settings) -> dict[str, Any]:
-    """As `random_resized_crop`."""
-    if not old.get("efficientnet_style", False):
-        return {"type": "CenterCrop", "crop_size": turned(old.get("crop_size"))}
-    style = {"type": "EfficientNetCenterCrop", "interpolation": old.get("interpolation", "bilinear")}
-    return {**rename(old, {}, "efficientnet_style"), **style}
-
-
-def random_crop(old: Settings) -> dict[str, Any]:
-    return {**rename(old, {"size": "crop_size"}), **({"both_sides": True} if old.get("pad_if_needed") else {})}
+def crop(old: Settings) -> dict[str, Any]:
+    """EfficientNet's crops were an argument in 0.x (bilinear by default) and are types in 1.x (bicubic by default)."""
+    kind = str(old["type"])
+    renames = CROP_RENAMES if kind == "RandomResizedCrop" else {}
+    if old.get("efficientnet_style"):
+        new = {"interpolation": "bilinear", **rename(old, renames, "efficientnet_style")}
+        return {**new, "type": f"EfficientNet{kind.replace('Resized', '')}"}
+    if kind == "CenterCrop":
+        return {"type": kind, "crop_size": reverse_size(old.get("crop_size"))}
+    return rename(old, renames, "efficientnet_style", "min_covered", "crop_padding")
 
 
 def random_flip(old: Settings) -> dict[str, Any]:
@@ -204,19 +190,16 @@ def random_flip(old: Settings) -> dict[str, Any]:
 
 def pad(old: Settings) -> dict[str, Any]:
     """One `pad_val` fills the first channel in 0.x."""
-    value, size = old.get("pad_val", 0), {"size": turned(old["size"])} if "size" in old else {}
+    value, size = old.get("pad_val", 0), {"size": reverse_size(old["size"])} if "size" in old else {}
     return {**old, **size, "pad_val": {"img": (value, 0, 0) if is_number(value) else value}}
 
 
-def auto_augment(old: Settings) -> dict[str, Any]:
+def policies(old: Settings) -> dict[str, Any]:
     """0.x hands `hparams` to the operations; 1.x reads them and leaves them lying."""
-    shared = old.get("hparams") or {}
+    shared = old.get("hparams")
+    if old["type"] == "RandAugment":  # levels count up to 30 by default, to 10 in 1.x
+        return {"total_level": 30, **old, "policies": [operation(row, shared) for row in old["policies"]]}
     return {"type": "AutoAugment", "policies": [[operation(row, shared) for row in rows] for rows in old["policies"]]}
-
-
-def rand_augment(old: Settings) -> dict[str, Any]:
-    """Levels count up to 30 by default, to 10 in 1.x."""
-    return {"total_level": 30, **old, "policies": [operation(row, old.get("hparams")) for row in old["policies"]]}
 
 
 def operation(old: Settings, shared: Settings | None = None) -> dict[str, Any]:
@@ -231,22 +214,22 @@ def operation(old: Settings, shared: Settings | None = None) -> dict[str, Any]:
 
 
 SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
-    "AutoAugment": auto_augment,
-    "RandAugment": rand_augment,
+    "AutoAugment": policies,
+    "RandAugment": policies,
     "Rotate": operation,
-    "CenterCrop": center_crop,
+    "CenterCrop": crop,
     "Collect": lambda old: {"type": "PackInputs"},
     "ColorJitter": lambda old: {"backend": "cv2", **old},
     "Lighting": lambda old: {"to_rgb": True, "wrapped": False, **old},
     "Pad": pad,
-    "RandomCrop": random_crop,
+    "RandomCrop": lambda old: (
+        rename(old, {"size": "crop_size"}) | ({"both_sides": True} if old.get("pad_if_needed") else {})
+    ),
     "RandomFlip": random_flip,
-    "RandomGrayscale": lambda old: {
-        **rename(old, {"gray_prob": "prob"}),
-        "keep_channels": True,
-        "channel_weights": None,
-    },
-    "RandomResizedCrop": random_resized_crop,
+    "RandomGrayscale": lambda old: (
+        rename(old, {"gray_prob": "prob"}) | {"keep_channels": True, "channel_weights": None}
+    ),
+    "RandomResizedCrop": crop,
     "Resize": resize,
 }
 """Transforms for which renaming arguments is not enough; their settings are such as 0.x takes."""
@@ -306,12 +289,7 @@ def translate_batch_augments(old: Settings) -> dict[str, Any]:
     """`BatchMixup(alpha, num_classes, prob)` is `Mixup(alpha)`; the probabilities lie beside them in 1.x."""
     augments = old.get("augments") or []
     augments = [augments] if isinstance(augments, Mapping) else augments
-    augments = [one for one in augments if one.get("type") != "Identity"]
-    kinds = [str(one.get("type")) for one in augments]
-    return {
-        "augments": [
-            {**rename(one, {}, "prob", "num_classes"), "type": BATCH_AUGMENTS.get(kind, kind)}
-            for one, kind in zip(augments, kinds, strict=True)
-        ],
-        "probs": [float(one.get("prob", 1.0)) for one in augments],
-    }
+    augments = [{**one, "type": str(one.get("type"))} for one in augments if one.get("type") != "Identity"]
+    new = [rename(one, {}, "prob", "num_classes") for one in augments]
+    new = [{**one, "type": BATCH_AUGMENTS.get(one["type"], one["type"])} for one in new]
+    return {"augments": new, "probs": [float(one.get("prob", 1.0)) for one in augments]}

@@ -37,16 +37,10 @@ class Split:
     @property
     def pipeline(self) -> tuple[Settings, ...]:
         """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
-        dataset, inner = self.dataset, wrapped_datasets(self.dataset)
-        while inner:
-            dataset = inner[0]
-            inner = wrapped_datasets(dataset)
+        dataset = self.dataset
+        while isinstance(inner := dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None), Mapping):
+            dataset = inner
         return tuple(dataset.get("pipeline") or ())
-
-
-def wrapped_datasets(dataset: Settings) -> list[Settings]:
-    inner = (*(dataset.get("datasets") or ()), dataset.get("dataset"))
-    return [one for one in inner if isinstance(one, Mapping)]
 
 
 @dataclass(frozen=True)
@@ -105,15 +99,14 @@ NEW_SECTIONS = (
 
 
 def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
-    """The training setup that `config`, read from `path`, describes.
-
-    Raises:
-        ConfigError: a section is not of the form that its generation gives it.
-    """
+    """The training setup that `config`, read from `path`, describes."""
     is_old = bool(OLD_KEYS & config.keys()) and not NEW_KEYS & config.keys()
     for key in OLD_SECTIONS if is_old else NEW_SECTIONS:
         if not isinstance(config.get(key), Mapping | None):
-            raise not_a_dict(config, key, config[key], path)
+            raise ConfigError(
+                f"{place(config, key) or path}: `{key}` is of type {type(config[key]).__name__}, not dict",
+                hint=f"write {key} = dict(...)",
+            )
     splits = read_splits(config, path, is_old=is_old)
     model = config.get("model") or {}
     preprocessing = model.get("data_preprocessor") or config.get("data_preprocessor")
@@ -123,8 +116,8 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
     mixing = model.get("train_cfg") or {}
     mixing = mixing if mixing.get("augments") else preprocessing.get("batch_augments") or {}
     # A file of class names is left to the dataset.
-    listed = ((split.dataset.get("metainfo") or {}).get("classes") for split in splits.values())
-    classes = next((names for names in listed if isinstance(names, list | tuple)), None)
+    candidates = ((split.dataset.get("metainfo") or {}).get("classes") for split in splits.values())
+    classes = next((names for names in candidates if isinstance(names, list | tuple)), None)
     custom = config.get("custom_imports") or {}
     imports = custom.get("imports") or ()
     return Setup(
@@ -153,13 +146,6 @@ def place(config: Mapping[str, Any], key: str) -> str:
     return f"{file if near.startswith('..') else near}:{line}"
 
 
-def not_a_dict(config: Mapping[str, Any], key: str, value: object, path: Path) -> ConfigError:
-    return ConfigError(
-        f"{place(config, key) or path}: `{key}` is of type {type(value).__name__}, not dict",
-        hint=f"write {key.rpartition('.')[2]} = dict(...)",
-    )
-
-
 def read_splits(config: Mapping[str, Any], path: Path, *, is_old: bool) -> dict[str, Split]:
     """The splits: one dataloader each in 1.x; in 0.x one dict for all, with settings of the loaders beside the datasets."""
     splits, data = {}, config.get("data") or {}
@@ -172,17 +158,18 @@ def read_splits(config: Mapping[str, Any], path: Path, *, is_old: bool) -> dict[
             key, dataset = f"{name}_dataloader.dataset", loader.get("dataset")
         if dataset is None:
             continue
-        written = dataset
+        original = dataset
         if is_old and isinstance(dataset, list | tuple):
             dataset = {"type": "ConcatDataset", "datasets": list(dataset)}
         if not isinstance(dataset, Mapping):
-            raise not_a_dict(config, key, dataset, path)
+            where = place(config, key) or path
+            raise ConfigError(f"{where}: `{key}` is of type {type(dataset).__name__}, not dict")
         splits[name] = Split(
             dataset=mmcls_0x.translate_dataset(dataset, tested=name != "train") if is_old else dataset,
             batch_size=loader.get("samples_per_gpu" if is_old else "batch_size"),
             drop_last=bool(loader.get("drop_last", False)),
             sampler=loader.get("sampler") or {},
-            places=partial(stage_places, config, key, written),
+            places=partial(stage_places, config, key, original),
         )
     return splits
 

@@ -50,12 +50,6 @@ def open_target(rest: str, options: Options) -> Source:
 
     A function or class is called without arguments first. A function of a name that stands for a value (`lr`,
     `momentum`) and takes the position in the run is handed on as it is.
-
-    Raises:
-        ConfigError: the address is incomplete, there is no such file or module, the function needs arguments, or the
-            user's code fails.
-        NotFound: the module has no such name.
-        MissingDependency: the module needs a package that is not installed.
     """
     place, _, name = rest.rpartition(":")
     if not place or not name:
@@ -112,9 +106,7 @@ def importable(folder: str) -> Iterator[None]:
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
 
-WORDS: Mapping[str, type] = {
-    "epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int, "classes": str,
-}  # fmt: skip
+WORDS: Mapping[str, type] = {"epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int, "classes": str}
 """Keys of a dict whose values are plain numbers and words; class names come one by one."""
 
 KINDS: Mapping[str, Callable[[Thing], bool]] = {
@@ -122,18 +114,20 @@ KINDS: Mapping[str, Callable[[Thing], bool]] = {
     "mixing": kinds.is_mixing,
     "clock": lambda thing: isinstance(thing, Clock),
     "schedule": lambda thing: isinstance(thing, Schedule),
-    "classifier": lambda thing: CLASSIFIER in kinds.classes_of(thing) or kinds.is_module(thing),
+    "classifier": lambda thing: CLASSIFIER in kinds.bases_of(thing) or kinds.is_module(thing),
     "augmentation": kinds.is_augmentation,
-    "optimizer": kinds.is_optimizer,
+    "optimizer": lambda thing: kinds.OPTIMIZER in kinds.bases_of(thing),
     "scheduler": lambda thing: is_configuration(thing) or kinds.is_scheduler(thing),
-    "data module": kinds.is_data_module,
+    "data module": lambda thing: callable(getattr(thing, "train_dataloader", None)) and not kinds.is_module(thing),
     "dataset": lambda thing: isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing),
     "transform": lambda thing: kinds.is_transform(thing) or callable(thing) or isinstance(thing, list),
 }
 """What an object is: the first kind whose test it passes."""
 
+STEPS = {"transform", "augmentation", "mixing"}
+
 TAKEN = (
-    "a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
+    "it should be a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
     "a function of the position under 'lr', an address, a classlens record, or a tuple or dict of these"
 )
 
@@ -144,7 +138,7 @@ class UsersObjects:
 
     origin: str
     options: Options
-    of_kind: Mapping[str, list[Thing]] = field(default_factory=lambda: defaultdict(list))
+    of_kind: defaultdict[str, list[Thing]] = field(default_factory=lambda: defaultdict(list))
     datasets: dict[str, Thing] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     words: dict[str, Thing] = field(default_factory=dict)
@@ -164,15 +158,10 @@ class UsersObjects:
 
 
 def source_of(thing: Thing, origin: str, options: Options) -> Source:
-    """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name.
-
-    Raises:
-        ConfigError: nothing in it is known, or it offers nothing by itself.
-    """
+    """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name."""
     if isinstance(thing, Source):
         return thing
-    named = flatten(origin.rpartition(":")[2].rpartition(".")[2], thing)
-    things = sort_objects(((key, member) for key, member in named if member is not None), origin, options)
+    things = sort_objects(flatten(origin.rpartition(":")[2].rpartition(".")[2], thing), origin, options)
     of_kind = things.of_kind
     schedules = things.functions or of_kind["schedule"] or of_kind["optimizer"] or of_kind["scheduler"]
     has_schedule = schedules or any(map(kinds.is_lightning, of_kind["classifier"])) or things.source("schedule")
@@ -191,7 +180,7 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     if of_kind["transform"] or of_kind["augmentation"] or of_kind["mixing"]:
         hint = 'give the pictures, too: data = ("folder:PATH", transform)'
         raise ConfigError(f"{origin} is a transform without pictures", hint=hint)
-    raise ConfigError(f"{origin} is nothing to look at", hint=f"it should be {TAKEN}")
+    raise ConfigError(f"{origin} is nothing to look at", hint=TAKEN)
 
 
 def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
@@ -201,28 +190,26 @@ def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
     """
     if isinstance(thing, Mapping) and not is_configuration(thing):
         return [pair for name, value in thing.items() if name != "monitor" for pair in flatten(str(name), value)]
-    pipeline = isinstance(thing, list) and thing and all(map(is_step, thing))
-    if isinstance(thing, (list, tuple)) and not pipeline:
-        return [pair for value in thing for pair in flatten(key, value)]
-    return [(key, thing)]
+    if not isinstance(thing, (list, tuple)):
+        return [] if thing is None else [(key, thing)]
+    is_pipeline = isinstance(thing, list) and all(type(one) is not list and kind_of(one) in STEPS for one in thing)
+    return [(key, thing)] if thing and is_pipeline else [pair for value in thing for pair in flatten(key, value)]
 
 
-def is_step(thing: Thing) -> bool:
-    """A transform of any framework, or something callable that could be one."""
-    other = inspect.isclass(thing) or kinds.is_module(thing) or kinds.is_dataset(thing)
-    return kinds.is_transform(thing) or (callable(thing) and not other)
+def kind_of(thing: Thing) -> str | None:
+    return next((kind for kind, belongs in KINDS.items() if belongs(thing)), None)
 
 
-def sort_objects(named: Iterable[tuple[str, Thing]], origin: str, options: Options) -> UsersObjects:
+def sort_objects(pairs: Iterable[tuple[str, Thing]], origin: str, options: Options) -> UsersObjects:
     """The objects, each with the key that it stands under, in their places."""
     things = UsersObjects(origin, options)
-    for key, thing in named:
+    for key, thing in pairs:
         if isinstance(thing, WORDS.get(key, ())):
             things.words[key] = (*things.words.get(key, ()), thing) if key == "classes" else thing
             continue
         if isinstance(thing, (str, PathLike)):
             thing = open_source(fspath(thing), options=options)
-        kind = next((kind for kind, belongs in KINDS.items() if belongs(thing)), None)
+        kind = kind_of(thing)
         functions = {} if kind == "source" else find_functions(key, thing)
         if functions:
             things.functions.update(functions)
@@ -235,7 +222,7 @@ def sort_objects(named: Iterable[tuple[str, Thing]], origin: str, options: Optio
             things.of_kind[kind].append(thing)
         else:
             what = f"an object of type {type(thing).__name__}"
-            raise ConfigError(f"{origin}: {what} is nothing to look at", hint=f"it should be {TAKEN}")
+            raise ConfigError(f"{origin}: {what} is nothing to look at", hint=TAKEN)
     return things
 
 
@@ -254,49 +241,43 @@ def plan_of(things: UsersObjects) -> Plan | None:
 
 
 def open_dataset(things: UsersObjects, split: str) -> Dataset:
-    """One of the datasets, with the transform and the augmentation that stand beside it behind its own stages.
-
-    Raises:
-        NotFound: there is none for this split.
-    """
-    from classlens.adapters.python.mixing import read_batch_plan, unwrap_prefetching
-    from classlens.adapters.python.python_data import extend_dataset, load_loader, open_data
+    """One of the datasets, with the transform and the augmentation that stand beside it behind its own stages."""
+    from classlens.adapters.python import loaders
+    from classlens.adapters.python.python_data import open_data
 
     mixing, augmentation = (things.one(kind) if split == "train" else None for kind in ("mixing", "augmentation"))
     transform = None if things.of_kind["classifier"] else things.one("transform")  # one beside a network feeds that
     behind = [one for one in (transform, augmentation) if one is not None]
     thing, data_module = things.datasets.get(split), things.one("data module")
     if thing is None and data_module is not None:
-        thing = load_loader(data_module, split)
+        thing = loaders.load_loader(data_module, split)
     if thing is None:
         if (source := things.source("dataset")) is None:
             raise NotFound("split", split, things.datasets, where=things.origin)
         thing = source.dataset(split)
     if isinstance(thing, Dataset):
-        return extend_dataset(thing, behind)
-    loader, in_loader = unwrap_prefetching(thing)
+        return loaders.extend_dataset(thing, behind)
+    loader, in_loader = loaders.unwrap_prefetching(thing)
     dataset = open_data(loader, split)
+    dataset = replace(dataset, remarks=loaders.add_repeat_remarks(dataset.remarks, loader))
     if mixing is None and augmentation is not None:
         mixing = next(filter(kinds.is_mixing, augmentation.modules()), None)
-    plan = read_batch_plan(loader, mixing, None if in_loader or behind else dataset)
-    return replace(extend_dataset(dataset, [*in_loader, *behind]), batch=plan)
+    plan = loaders.read_batch_plan(loader, mixing, None if in_loader or behind else dataset)
+    return replace(loaders.extend_dataset(dataset, [*in_loader, *behind]), batch=plan)
 
 
 def open_schedule(things: UsersObjects) -> Schedule:
     """The user's schedule, or the rules read off functions, or off the optimizers and their schedulers."""
     schedule: Schedule | None = things.one("schedule")
-    optimizers, schedulers, interval = (
-        things.of_kind["optimizer"],
-        things.of_kind["scheduler"],
-        things.words.get("interval"),
-    )
+    of_kind, interval = things.of_kind, things.words.get("interval")
     if schedule is not None:
         return schedule
     if things.functions:
         return schedule_of_functions(things.functions, interval)
-    if optimizers or schedulers:
-        return schedule_of_optimizers(optimizers, schedulers, interval, frequency=things.words.get("frequency", 1))
-    if any(map(kinds.is_lightning, things.of_kind["classifier"])):
+    if of_kind["optimizer"] or of_kind["scheduler"]:
+        frequency = things.words.get("frequency", 1)
+        return schedule_of_optimizers(of_kind["optimizer"], of_kind["scheduler"], interval, frequency=frequency)
+    if any(map(kinds.is_lightning, of_kind["classifier"])):
         return schedule_of_module(things.one("classifier"))
     beside: Schedule = things.source("schedule").schedule()
     return beside

@@ -10,10 +10,7 @@ Thing: TypeAlias = Any
 """An object of the user."""
 
 MODULE = "torch.nn.modules.module.Module"
-SEQUENTIAL = "torch.nn.modules.container.Sequential"
-LOADER = "torch.utils.data.dataloader.DataLoader"
 PREFETCHING = "timm.data.loader.PrefetchLoader"
-ITERABLE = "torch.utils.data.dataset.IterableDataset"
 OPTIMIZER = "torch.optim.optimizer.Optimizer"
 TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data", "kornia.augmentation")
 
@@ -30,13 +27,13 @@ CONFIGURATION = {"scheduler", "interval", "frequency", "monitor", "strict", "nam
 """The keys of a scheduler's dict, as Lightning has it. How a metric is called decides nothing here."""
 
 
-def classes_of(thing: Thing) -> set[str]:
+def bases_of(thing: Thing) -> set[str]:
     """The dotted names of an object's class and of all that it inherits from."""
     return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(thing).__mro__}
 
 
 def parts_of(thing: Thing) -> list[Thing]:
-    return list(thing.children()) if SEQUENTIAL in classes_of(thing) else []
+    return list(thing.children()) if "torch.nn.modules.container.Sequential" in bases_of(thing) else []
 
 
 def is_transform(thing: Thing) -> bool:
@@ -50,30 +47,26 @@ def is_transform(thing: Thing) -> bool:
 
 
 def is_known_transform(thing: Thing) -> bool:
-    return callable(thing) and any(name.startswith(TRANSFORMS) for name in classes_of(thing))
+    return callable(thing) and any(name.startswith(TRANSFORMS) for name in bases_of(thing))
 
 
 def is_augmentation(thing: Thing) -> bool:
     """Kornia's augmentations, which stand beside a loader and run on its batches; a composition or a row of them."""
     if parts := parts_of(thing):
         return all(map(is_augmentation, parts))
-    return any(name.startswith("kornia.augmentation") for name in classes_of(thing))
+    return any(name.startswith("kornia.augmentation") for name in bases_of(thing))
 
 
 def is_mixing(thing: Thing) -> bool:
     """Whether an object mixes batches: timm's Mixup (also as collate function), v2.MixUp, v2.CutMix, or a choice of them."""
-    if classes_of(thing) & MIXINGS.keys():
+    if bases_of(thing) & MIXINGS.keys():
         return True
     choices = getattr(thing, "transforms", None)
     return type(thing).__name__ == "RandomChoice" and bool(choices) and all(map(is_mixing, choices or ()))
 
 
 def is_module(thing: Thing) -> bool:
-    return MODULE in classes_of(thing) and not is_transform(thing)
-
-
-def is_optimizer(thing: Thing) -> bool:
-    return OPTIMIZER in classes_of(thing)
+    return MODULE in bases_of(thing) and not is_transform(thing)
 
 
 def is_scheduler(thing: Thing) -> bool:
@@ -92,16 +85,12 @@ def is_lightning(thing: Thing) -> bool:
     return is_module(thing) and callable(getattr(thing, "configure_optimizers", None))
 
 
-def is_data_module(thing: Thing) -> bool:
-    return callable(getattr(thing, "train_dataloader", None)) and not is_module(thing)
-
-
 def is_loader(thing: Thing) -> bool:
-    return bool({LOADER, PREFETCHING} & classes_of(thing))
+    return bool({"torch.utils.data.dataloader.DataLoader", PREFETCHING} & bases_of(thing))
 
 
 def is_dataset(thing: Thing) -> bool:
     """Anything with samples by number: a Dataset of torch, of Hugging Face, or a class of the user's own."""
-    if isinstance(thing, (str, bytes, tuple, list, Mapping, FunctionType)) or MODULE in classes_of(thing):
+    if isinstance(thing, (str, bytes, tuple, list, Mapping, FunctionType)) or MODULE in bases_of(thing):
         return False
     return hasattr(thing, "__getitem__") and hasattr(thing, "__len__") and not is_known_transform(thing)

@@ -7,7 +7,7 @@ it does not, which is said in a note.
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import is_dataclass, replace
 from functools import partial
 from itertools import count
@@ -23,8 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from classlens.adapters.python.kinds import Thing
-from classlens.adapters.test_transform import (
+from classlens.adapters.feeding import (
     Entry,
     Feeding,
     as_colour,
@@ -35,31 +34,23 @@ from classlens.adapters.test_transform import (
     takes_grey,
     usual_feeding,
 )
+from classlens.adapters.python.kinds import Thing
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind
 from classlens.checkpoints.load_checkpoint import load_checkpoint
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.state import array_of, picture_in, put_in_place
 from classlens.errors import ClasslensError, ModelError
-from classlens.image import Encoding, Image
+from classlens.image import Image
 from classlens.user_code import users_code
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-TESTED = ("val", "test")
-"""The splits whose pipeline is also how the network is fed; that of another may draw, as it does for training."""
-
-SIDE = 224
-"""The side of the picture that a network is fed where nothing says otherwise."""
 
 
 def classifier_of(
     thing: Thing, name: str, checkpoint: str | None, *, transform: Thing, datasets: Mapping[str, Dataset], trust: bool
 ) -> Classifier:
-    """The user's record, or a record of the user's module, fed and named as what stands beside it says.
-
-    Raises:
-        DataError: the checkpoint does not fit, or the pipeline fails on a picture.
-    """
+    """The user's record, or a record of the user's module, fed and named as what stands beside it says."""
     module = thing.module if isinstance(thing, Classifier) else thing
     names = load_checkpoint(module, checkpoint, trust=trust) if checkpoint is not None else None
     grey = takes_grey(module)
@@ -71,7 +62,7 @@ def classifier_of(
         record = Classifier(
             name=name,
             module=module,
-            logits=partial(compute_scores, module, name, grey),
+            logits=partial(compute_scores, module, name, grey=grey),
             classes=classes_of(inner),
             output=kind_of(inner),
             **vars(fed or infer_feeding(inner, name, grey=grey)),
@@ -87,62 +78,52 @@ def unwrap_module(module: nn.Module) -> nn.Module:
 
 
 def find_feeding(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | None:
-    """The pipeline for validation or testing, or another one that draws nothing, on pictures as their dataset gives them.
-
-    Raises:
-        DataError: the pipeline fails on a picture.
-    """
+    """The pipeline for validation or testing, or another one that draws nothing, on pictures as their dataset gives them."""
     for split, dataset in datasets.items():
         if dataset.takes_transforms and dataset.stages:
-            entry = make_entry(dataset)
-            if split in TESTED or not is_random(dataset.stages, entry):
+            entry: Entry = as_colour
+            with suppress(ClasslensError):  # its files need not be here
+                entry = partial(enter_like, dataset.load(0).value)
+            # That of another split may draw, as it does for training.
+            if split in ("val", "test") or not is_random(dataset.stages, entry):
                 return feed_through(dataset.stages, entry, grey=grey)
     return None
 
 
-def make_entry(dataset: Dataset) -> Entry:
-    """Puts a picture where the dataset's first sample has its own, in the same form: a pair, a dict, an array."""
-    try:
-        value = dataset.load(0).value
-    except ClasslensError:
-        return as_colour  # its files need not be here
-    return lambda image: put_in_place(value, picture_in(value), convert_like(picture_in(value), image))
-
-
-def convert_like(example: Thing, image: Image) -> Thing:
-    """A picture in the form of another one: Pillow's, an array or a tensor, grey or in colours."""
+def enter_like(sample: Thing, image: Image) -> Thing:
+    """A sample with another picture in the form of its own: Pillow's, an array or a tensor, grey or in colours."""
+    example = picture_in(sample)
     if isinstance(example, Pillow.Image):
-        return as_colour(image).convert(example.mode if example.mode in ("L", "RGBA") else "RGB")
+        mode = example.mode if example.mode in ("L", "RGBA") else "RGB"
+        return put_in_place(sample, example, as_colour(image).convert(mode))
     array, layout = array_of(example)
     grey = example.ndim == 2 or example.shape[2 if layout == "HWC" else 0] == 1
     pixels = np.array(as_grey(image))[..., None] if grey else image.pixels
-    pixels = pixels[..., 0] if example.ndim == 2 else pixels if layout == "HWC" else pixels.transpose(2, 0, 1)
+    pixels = pixels if layout == "HWC" else pixels.transpose(2, 0, 1)
+    pixels = np.ascontiguousarray(pixels[..., 0] if example.ndim == 2 else pixels)
     if array.dtype.kind == "f":
         pixels = pixels * array.dtype.type(1 / 255 if array.max() <= 2 else 1)
-    pixels = np.ascontiguousarray(pixels)
-    return torch.from_numpy(pixels).to(example.dtype) if isinstance(example, Tensor) else pixels.astype(example.dtype)
+    is_tensor = isinstance(example, Tensor)
+    alike = torch.from_numpy(pixels).to(example.dtype) if is_tensor else pixels.astype(example.dtype)
+    return put_in_place(sample, example, alike)
 
 
 def infer_feeding(module: nn.Module, name: str, *, grey: bool) -> Feeding:
-    """What a network says about its own pictures: timm's `pretrained_cfg`, else the usual."""
-    said = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
-    if said is not None and "timm" in sys.modules and type(module).__module__.startswith("timm."):
+    """What a network says about its own pictures: timm's `pretrained_cfg`, the size in a config, else the usual."""
+    if hasattr(module, "pretrained_cfg") and "timm" in sys.modules and type(module).__module__.startswith("timm."):
         from classlens.adapters.timm import feeding_of_weights
 
         return feeding_of_weights(module, name)
-    if isinstance(said, dict) and {"input_size", "mean", "std"} <= said.keys():
-        encoding = Encoding("RGB", "CHW", 1.0, tuple(said["mean"]), tuple(said["std"]))
-        return replace(usual_feeding(said["input_size"][-2:], name, grey=grey), encoding=encoding, notes=())
     side = getattr(getattr(module, "config", None), "image_size", None)
     reason = f"neither a test transform nor a dataset under 'val' stands beside {name}"
-    return usual_feeding(side if isinstance(side, int) else SIDE, reason, grey=grey)
+    return usual_feeding(side if isinstance(side, int) else 224, reason, grey=grey)
 
 
 def classes_of(module: nn.Module) -> tuple[str, ...] | None:
     """Class names that a network carries: `classes`, `class_names`, or `config.id2label` unless it only numbers them."""
-    for listed in (getattr(module, "classes", None), getattr(module, "class_names", None)):
-        if isinstance(listed, (list, tuple)) and all(isinstance(one, str) for one in listed):
-            return tuple(listed)
+    for names in (getattr(module, "classes", None), getattr(module, "class_names", None)):
+        if isinstance(names, (list, tuple)) and all(isinstance(one, str) for one in names):
+            return tuple(names)
     config = getattr(module, "config", None)
     labels = {int(index): str(label) for index, label in (getattr(config, "id2label", None) or {}).items()}
     names = tuple(labels.get(index, "") for index in range(getattr(config, "num_labels", len(labels))))
@@ -178,14 +159,8 @@ def kind_of(network: nn.Module) -> Kind | None:
     return "sigmoid" if names.isdisjoint(SOFTMAX_LOSSES) else "softmax"
 
 
-Returned: TypeAlias = Any
-"""What the forward method of a network gives back."""
-
 Path: TypeAlias = tuple[str | int, ...]
-"""The keys and places that lead to a tensor inside of it."""
-
-COUNTS = ("num_classes", "n_classes", "num_labels")
-WRAP = "wrap it in a module that returns a tensor of batch x classes"
+"""The keys and places that lead to a tensor in what a network returns."""
 
 CHOSEN: WeakKeyDictionary[nn.Module, Path] = WeakKeyDictionary()
 """Which of several tensors were taken in the first pass of a network."""
@@ -204,19 +179,15 @@ class Ancestry(TorchFunctionMode):
         self.numbers = count()
 
     def __torch_function__(
-        self,
-        func: Callable[..., object],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> object:
         """What torch calls in place of each of its functions."""
         result = func(*args, **(kwargs or {}))
-        made = [one for one in tree_leaves(result) if isinstance(one, Tensor)]
-        if made:
+        results = [one for one in tree_leaves(result) if isinstance(one, Tensor)]
+        if results:
             parents = (self.origin(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor))
             origin = set[int]().union(*parents)
-            for tensor in made:
+            for tensor in results:
                 self.origins[tensor] = (origin or self.origin(tensor)) | {next(self.numbers)}
         return result
 
@@ -238,16 +209,9 @@ class Ancestry(TorchFunctionMode):
 
 
 def compute_scores(
-    module: nn.Module,
-    name: str,
-    grey: bool,  # noqa: FBT001 - bound by partial
-    batch: Float[Tensor, "batch 3 height width"],
+    module: nn.Module, name: str, batch: Float[Tensor, "batch 3 height width"], *, grey: bool
 ) -> Float[Tensor, "batch classes"]:
-    """The class scores in whatever the module returns: a row for each picture, a column for each class.
-
-    Raises:
-        ModelError: it does not take the batch, or nothing in what it returns is known for the class scores.
-    """
+    """The class scores in whatever the module returns: a row for each picture, a column for each class."""
     what = f"{name}, given a picture of {' x '.join(map(str, batch.shape[2:]))},"
     hint = "a test transform beside the network says how it is fed: (model, transform)"
     ancestry = Ancestry()
@@ -262,24 +226,20 @@ def compute_scores(
 
 
 def choose_scores(
-    module: nn.Module, returned: Returned, tensors: Mapping[Path, Tensor], batch: int, ancestry: Ancestry
+    module: nn.Module, returned: Thing, tensors: Mapping[Path, Tensor], batch: int, ancestry: Ancestry
 ) -> Path:
-    """Where the class scores are.
-
-    Raises:
-        ModelError: there are none, or nothing says which of several they are.
-    """
+    """Where the class scores are."""
     for usual in ((), ("logits",), ("out",)):
         if usual in tensors:
             return usual
     rows = {path: to_rows(tensor, batch) for path, tensor in tensors.items() if tensor.is_floating_point()}
     fitting = {path: one for path, one in rows.items() if one.ndim == 2 and len(one) == batch}
     holders = (module, getattr(module, "config", None))
-    counts = {getattr(holder, name, None) for holder in holders for name in COUNTS}
+    counts = {getattr(holder, name, None) for holder in holders for name in ("num_classes", "n_classes", "num_labels")}
     counts.add(len(classes_of(unwrap_module(module)) or ()))
     left = [path for path, one in fitting.items() if one.shape[1] in counts] or list(fitting)
-    named = [path for path in left if any("logit" in str(step).casefold() for step in path)]
-    for only in (named, left):
+    by_name = [path for path in left if any("logit" in str(step).casefold() for step in path)]
+    for only in (by_name, left):
         if len(only) == 1:
             return only[0]
     last = ancestry.last({path: tensors[path] for path in left})
@@ -289,16 +249,15 @@ def choose_scores(
         " ".join([*(str(step) for step in path if isinstance(step, str)), " x ".join(map(str, tensor.shape)) or "one number"])
         for path, tensor in tensors.items()
     ]  # fmt: skip
-    raise ModelError(
-        f"{type(module).__name__} returns a {type(returned).__name__}{' of ' if shapes else ''}{' and '.join(shapes)}, "
-        + ("and nothing says which are the class scores" if left else "not class scores"),
-        hint=f"{WRAP}, or give it num_classes" if left else WRAP,
-    )
+    what = f"{type(returned).__name__}{' of ' if shapes else ''}{' and '.join(shapes)}"
+    why = "and nothing says which are the class scores" if left else "not class scores"
+    hint = "wrap it in a module that returns a tensor of batch x classes" + (", or give it num_classes" if left else "")
+    raise ModelError(f"{type(module).__name__} returns a {what}, {why}", hint=hint)
 
 
-def find_tensors(returned: Returned, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
+def find_tensors(returned: Thing, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
     """Every tensor in dicts, tuples, lists and dataclasses, and what is called `logits` in anything else."""
-    inside: Iterable[tuple[Any, Returned]] = ()
+    inside: Iterable[tuple[Any, Thing]] = ()
     if isinstance(returned, Tensor):
         yield path, returned
     elif isinstance(returned, Mapping):

@@ -8,21 +8,17 @@ numbers with a fraction) gives no label.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from os import PathLike, fspath
-from types import SimpleNamespace
-from typing import Literal, NoReturn
-
-from PIL import Image as Pillow
+from typing import NoReturn
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.workers import add_repeat_remarks
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
 from classlens.dataset.rng import generator, seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, to_image
-from classlens.errors import ClasslensError, ConfigError, DataError, NotFound
+from classlens.errors import ClasslensError, ConfigError, DataError
 from classlens.pipelines.encodings import loaded, remarks
 from classlens.pipelines.lay_open import lay_open
 from classlens.user_code import users_code
@@ -41,127 +37,47 @@ NO_HEADS = {"id", "image_id", "index", "idx", "path", "file_name", "filename", "
 LONGEST = 60
 """A text with more letters is a caption."""
 
-REMEMBERED = 4096
-"""How many labels are kept that had to be learnt by loading the sample."""
-
-PROBES = 5
-"""How many samples are loaded to see what a dataset makes of its labels."""
-
-LOADERS: Mapping[str, tuple[str, Literal["fit", "test"]]] = {
-    "train": ("train_dataloader", "fit"),
-    "val": ("val_dataloader", "fit"),
-    "test": ("test_dataloader", "test"),
-}
-"""Split -> the hook of Lightning that gives its loader, and the stage that `setup` is called for before."""
-
-
-def load_loader(data_module: Thing, split: str) -> Thing:
-    """The loader of a split, after `setup`; nothing is downloaded, as `prepare_data` is not called.
-
-    Raises:
-        NotFound: the data module has no such split.
-        ConfigError: its code fails, or gives no single loader.
-    """
-    name = type(data_module).__name__
-    hook, stage = LOADERS[split]
-    with users_code(f"{name}.setup({stage!r})"):
-        data_module.setup(stage)
-    try:
-        with users_code(f"{name}.{hook}"):
-            loader = getattr(data_module, hook)()
-    except ConfigError as error:
-        if "must be implemented" not in str(error.__cause__):
-            raise
-        raise NotFound("split", split, [other for other in LOADERS if other != split], where=name) from error
-    if isinstance(loader, (list, tuple)) and len(loader) == 1:
-        (loader,) = loader
-    if not kinds.is_loader(loader):
-        raise ConfigError(f"{name}.{hook} gives a {type(loader).__name__}, not one DataLoader")
-    return loader
+JOINT = ("transforms",)
+"""Where torchvision keeps a transform that takes picture and label together."""
 
 
 def open_data(thing: Thing, split: str) -> Dataset:
-    """A Dataset or DataLoader of torch, or any object with samples by number, with its pipeline laid open.
-
-    Raises:
-        ConfigError: samples cannot be had by number.
-    """
-    dataset, selection = unwrap_subsets(thing)
-    name = type(dataset).__name__
-    if kinds.ITERABLE in kinds.classes_of(dataset) or not hasattr(dataset, "__getitem__"):
-        raise ConfigError(
-            f"{name} has no samples by number",
-            hint="a sample must be reachable by its index to be drawn again: give a map-style dataset",
-        )
-    indices = range(len(dataset)) if selection is None else selection
-    pipeline = find_pipeline(dataset)
-    raw = dataset if pipeline is None else replace_pipeline(dataset, pipeline, stop_at_pipeline)
+    """A Dataset or DataLoader of torch, or any object with samples by number, with its pipeline laid open."""
+    dataset, indices = unwrap_subsets(thing)
+    attributes, name = find_pipeline(dataset), type(dataset).__name__
+    raw = replace_pipeline(dataset, attributes, stop_at_pipeline)
+    transform = vars(dataset)[attributes[0]] if attributes else None
     return Dataset(
         name=f"{name} {split}",
         length=len(indices),
-        load=lambda index: load_sample(raw, indices[index], repeatable=pipeline is None),
-        stages=() if pipeline is None else lay_open(pipeline.transform, joint=pipeline.joint),
+        load=lambda index: load_sample(raw, indices[index], repeatable=not attributes),
+        stages=lay_open(transform, joint=attributes == JOINT),
         to_image=to_image,
-        sample=sample_reader(dataset, indices, joint=pipeline is not None and pipeline.joint),
+        sample=sample_reader(dataset, indices, joint=attributes == JOINT),
         classes=class_names(dataset),
         loader=name,
-        remarks=add_repeat_remarks(remarks, thing),
+        remarks=remarks,
         takes_transforms=True,
     )
 
 
-def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int] | None]:
-    """The dataset of a loader inside all subsets, and the indices that these select; None where there are none."""
-    dataset = thing.dataset if kinds.is_loader(thing) else thing
-    indices: Sequence[int] | None = None
-    while "torch.utils.data.dataset.Subset" in kinds.classes_of(dataset):
-        inner = [int(index) for index in dataset.indices]
-        indices = inner if indices is None else [inner[index] for index in indices]
+def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int]]:
+    """The dataset of a loader inside all subsets, and the numbers of the samples that these select."""
+    dataset, selections = thing.dataset if kinds.is_loader(thing) else thing, []
+    while "torch.utils.data.dataset.Subset" in kinds.bases_of(dataset):
+        selections.append(dataset.indices)
         dataset = dataset.dataset
+    if "torch.utils.data.dataset.IterableDataset" in kinds.bases_of(dataset) or not hasattr(dataset, "__getitem__"):
+        hint = "a sample must be reachable by its index to be drawn again: give a map-style dataset"
+        raise ConfigError(f"{type(dataset).__name__} has no samples by number", hint=hint)
+    indices: Sequence[int] = range(len(dataset))
+    for selection in reversed(selections):
+        indices = [indices[int(place)] for place in selection]
     return dataset, indices
 
 
-def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
-    """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's.
-
-    Raises:
-        ConfigError: its own stages pass on something that other frameworks do not take.
-    """
-    if not transforms:
-        return dataset
-    if not dataset.takes_transforms:
-        if dataset.stages:
-            raise ConfigError(
-                f"{dataset.name} has a pipeline of its own: a transform cannot be put behind it",
-                hint="put it in front of pictures that have none, such as folder:PATH",
-            )
-        original = dataset
-
-        def load(index: int) -> State:
-            state = original.load(index)
-            return State(Pillow.fromarray(original.to_image(state).pixels), remarks=original.remarks(state))
-
-        dataset = replace(dataset, load=load, to_image=to_image, remarks=remarks, takes_transforms=True)
-    stages = (*dataset.stages, *lay_open(list(transforms)))
-    standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
-    return replace(dataset, stages=stages, remarks=add_repeat_remarks(dataset.remarks, standing))
-
-
-@dataclass(frozen=True, eq=False)
-class DatasetPipeline:
-    """A dataset's transform, the attributes it stands under, and whether it takes picture and label together."""
-
-    transform: Thing
-    attributes: tuple[str, ...]
-    joint: bool = False
-
-
 class PipelineReached(BaseException):
-    """The pipeline was reached, and this is what it was given. Not an Exception: datasets may retry those."""
-
-    def __init__(self, value: Thing) -> None:
-        super().__init__()
-        self.value = value
+    """Its argument is what the pipeline was given. Not an Exception: datasets may retry those."""
 
 
 def stop_at_pipeline(value: Thing) -> NoReturn:
@@ -184,49 +100,40 @@ class StandIn:
         return iter([self])
 
 
-def find_pipeline(dataset: Thing) -> DatasetPipeline | None:
-    """The transform that the dataset applies to its pictures: under its usual name, or the only one there is."""
+def find_pipeline(dataset: Thing) -> tuple[str, ...]:
+    """The attributes with the transform that the dataset applies to its pictures: the usual, or the only one there is."""
     own: Mapping[str, Thing] = getattr(dataset, "__dict__", {})
-    both = own.get("transforms")
-    if both is not None and type(both).__name__ != "StandardTransform":
-        return DatasetPipeline(both, ("transforms",), joint=True)
+    if own.get("transforms") is not None and type(own["transforms"]).__name__ != "StandardTransform":
+        return JOINT
     if own.get("transform") is not None:
-        return DatasetPipeline(own["transform"], tuple(name for name in ("transform", "transforms") if name in own))
-    names = [name for name, value in own.items() if kinds.is_transform(value)]
-    return DatasetPipeline(own[names[0]], (names[0],)) if len(names) == 1 else None
+        return tuple(name for name in ("transform", "transforms") if name in own)
+    names = tuple(name for name, value in own.items() if kinds.is_transform(value))
+    return names if len(names) == 1 else ()
 
 
-def replace_pipeline(dataset: Thing, pipeline: DatasetPipeline, answer: Callable[[Thing], Thing]) -> Thing:
+def replace_pipeline(dataset: Thing, attributes: Sequence[str], answer: Callable[[Thing], Thing]) -> Thing:
     """A shallow copy of the dataset with something else where its pipeline stood."""
-    other = copy(dataset)
-    for name in pipeline.attributes:
-        other.__dict__[name] = StandIn(pipeline.joint, answer)
+    other = copy(dataset) if attributes else dataset
+    for name in attributes:
+        vars(other)[name] = StandIn(attributes == JOINT, answer)
     return other
 
 
 def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
-    """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself.
-
-    Raises:
-        DataError: the dataset cannot read it.
-    """
+    """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself."""
     where = path_of(raw, index) or f"sample {index} of {type(raw).__name__}"
     try:
         with seeded_globals(index) if repeatable else nullcontext(), users_code(where, DataError):
             value = raw[index]
     except PipelineReached as reached:
-        value = reached.value
+        (value,) = reached.args
     return loaded(value)
 
 
 def play_sample(loader: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, State]:
-    """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded.
-
-    Raises:
-        DataError: the dataset cannot give it.
-    """
-    dataset, selection = unwrap_subsets(loader)
-    pipeline = find_pipeline(dataset)
+    """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded."""
+    dataset, indices = unwrap_subsets(loader)
+    attributes, place = find_pipeline(dataset), indices[index]
     states: list[State] = []
 
     def play(value: Thing) -> Thing:
@@ -236,9 +143,8 @@ def play_sample(loader: Thing, stages: Sequence[Stage], index: int, seed: int) -
         states.append(state)
         return state.value
 
-    source = dataset if pipeline is None else replace_pipeline(dataset, pipeline, play)
-    place = index if selection is None else selection[index]
-    with seeded_globals(place if pipeline is None else seed_of(seed, index)), users_code(f"sample {index}", DataError):
+    source = replace_pipeline(dataset, attributes, play)
+    with seeded_globals(seed_of(seed, index) if attributes else place), users_code(f"sample {index}", DataError):
         item = source[place]
     return item, states[-1] if states else loaded(item)
 
@@ -251,32 +157,28 @@ def sample_reader(dataset: Thing, indices: Sequence[int], *, joint: bool) -> Cal
     to see. Rows of zeros and ones mark classes by their places only if all rows are such.
     """
     classes = class_names(dataset)
+    probes = indices[:: max(1, len(indices) // 5)]  # five or more show what the dataset makes of its labels
     known = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
     if hasattr(dataset, "select_columns"):
         known = dataset.format["type"] != "custom"
-    last = len(indices) - 1
-    probes = [indices[place] for place in sorted({last * part // (PROBES - 1) for part in range(PROBES)}) if last >= 0]
-    column = cache(lambda: list_labels(dataset))
 
     @cache
-    def is_passed_on() -> bool:
-        if known and not joint:
-            return True
-        pairs = ((read_listed_label(dataset, column, index), load_label(dataset, index)) for index in probes[::2])
-        return all(label is None or as_labels(listed) == as_labels(label) for listed, label in pairs)
+    def reader() -> Callable[[int], Thing]:
+        load, column = partial(load_label, dataset), list_labels(dataset)
+        if column is None:
+            return load
+        look_up = partial(look_up_label, dataset, column)
+        pairs = ((look_up(index), load(index)) for index in (() if known and not joint else probes[::2]))
+        return look_up if all(label is None or as_labels(one) == as_labels(label) for one, label in pairs) else load
 
     @cache
     def is_hot() -> bool:
-        return all(is_row(read_label(index)) for index in probes)
+        return all(is_row(reader()(index)) for index in probes)
 
-    def read_label(index: int) -> Thing:
-        label = read_listed_label(dataset, column, index)
-        return label if label is not None and is_passed_on() else load_label(dataset, index)
-
-    @lru_cache(REMEMBERED)
+    @lru_cache(4096)  # samples may have to be loaded for their labels
     def read_sample(number: int) -> Sample:
         index = indices[number]
-        label = read_label(index)
+        label = reader()(index)
         return Sample(path_of(dataset, index), as_labels(label, classes, hot=is_row(label) and is_hot()))
 
     return read_sample
@@ -291,37 +193,21 @@ def load_label(dataset: Thing, index: int) -> Thing:
         return None  # whoever looks at the sample gets to know what is wrong with it
 
 
-def read_listed_label(dataset: Thing, column: Callable[[], Thing], index: int) -> Thing:
-    """The label that the dataset lists, after its `target_transform`; None where it lists none."""
-    label, change = None, getattr(dataset, "target_transform", None)
-    if len(entry := find_entry(dataset, index)) > 1:
-        label = entry[1]
-    elif column() is not None:
-        label = column()[index]
-        label = label.item() if getattr(label, "ndim", 1) == 0 else label
-    if label is None or not callable(change):
+def look_up_label(dataset: Thing, column: Thing, index: int) -> Thing:
+    """A label that the dataset lists, after its `target_transform`."""
+    label, change = column[index], getattr(dataset, "target_transform", None)
+    label = label.item() if getattr(label, "ndim", 1) == 0 else label
+    if not callable(change):
         return label
     with seeded_globals(0), users_code("target_transform", DataError):
         return change(label)
 
 
-def path_of(dataset: Thing, index: int) -> str | None:
-    first, *_ = (*find_entry(dataset, index), None)
-    return fspath(first) if isinstance(first, (str, PathLike)) else None
-
-
-def find_entry(dataset: Thing, index: int) -> Sequence[Thing]:
-    """The entry of a sample in `samples`, file and label as a rule; empty where the dataset has no such list."""
-    for holder in (dataset, getattr(dataset, "reader", None)):
-        samples = getattr(holder, "samples", None)
-        entry: Thing = samples[index] if isinstance(samples, Sequence) and len(samples) > index else ()
-        if isinstance(entry, (tuple, list)):
-            return entry
-    return ()
-
-
 def list_labels(dataset: Thing) -> Thing:
     """The labels that a dataset keeps of all samples, read at once: one by one, each takes Hugging Face milliseconds."""
+    entries = find_entries(dataset)
+    if entries and len(entries[0]) > 1:
+        return [entry[1] for entry in entries]
     if hasattr(dataset, "select_columns"):
         masks = {name for name, feature in dataset.features.items() if type(feature).__name__ == "Image"}
         name = next((name for name in KEYS if name in dataset.column_names and name not in masks), None)
@@ -332,6 +218,21 @@ def list_labels(dataset: Thing) -> Thing:
         if is_list and len(values) == len(dataset):  # else it lists something else, such as the names of the classes
             return getattr(values, "iloc", values)
     return None
+
+
+def find_entries(dataset: Thing) -> Sequence[Thing]:
+    """What `samples` lists, file and label as a rule; empty where the dataset has no such list."""
+    for holder in (dataset, getattr(dataset, "reader", None)):
+        samples = getattr(holder, "samples", None)
+        if isinstance(samples, Sequence) and samples and isinstance(samples[0], (tuple, list)):
+            return samples if len(samples) >= len(dataset) else ()
+    return ()
+
+
+def path_of(dataset: Thing, index: int) -> str | None:
+    entries = find_entries(dataset)
+    first = entries[index][0] if entries else None
+    return fspath(first) if isinstance(first, (str, PathLike)) else None
 
 
 def find_label(item: Thing) -> Thing:
@@ -388,22 +289,20 @@ def labels_by_key(value: Mapping[str, Thing], classes: Sequence[str] | None, *, 
 
 def labels_of_heads(parts: Iterable[tuple[str, Thing]]) -> tuple[Label, ...]:
     """Labels of several heads, each marked by the name of its head; those of a single one as they are."""
-    labels = {name: found for name, part in parts if (found := as_labels(part))}
-    if len(labels) == 1:
-        return next(iter(labels.values()))
+    heads = {name: labels for name, part in parts if (labels := as_labels(part))}
+    if len(heads) == 1:
+        return next(iter(heads.values()))
+    pairs = ((name, label) for name, labels in heads.items() for label in labels)
     return tuple(
-        label if isinstance(label, str) and name.startswith("head ") else f"{name}: {label}"
-        for name, found in labels.items()
-        for label in found
+        label if isinstance(label, str) and name.startswith("head ") else f"{name}: {label}" for name, label in pairs
     )
 
 
 def is_row(value: Thing) -> bool:
     """Whether a value is a row of zeros and ones, at least two of them."""
     row = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(row, (list, tuple)) or len(row) < 2:
-        return False
-    return all(isinstance(part, (int, float)) and part in (0, 1) for part in row)
+    is_list = isinstance(row, (list, tuple)) and len(row) > 1
+    return is_list and all(isinstance(part, (int, float)) and part in (0, 1) for part in row)
 
 
 def class_names(dataset: Thing) -> tuple[str, ...] | None:
@@ -416,10 +315,8 @@ def class_names(dataset: Thing) -> tuple[str, ...] | None:
         if isinstance(numbers, Mapping) and numbers:
             return tuple(sorted(numbers, key=lambda name: int(numbers[name])))
     features = getattr(dataset, "features", None)
-    if isinstance(features, Mapping):
-        for key in KEYS:
-            feature = features.get(key)
-            names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
-            if names:
-                return tuple(names)
+    for feature in map(features.get, KEYS) if isinstance(features, Mapping) else ():
+        names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+        if names:
+            return tuple(names)
     return None

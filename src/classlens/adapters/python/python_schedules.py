@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from classlens.adapters.python.kinds import Thing, is_optimizer, is_scheduler
+from classlens.adapters.python.kinds import OPTIMIZER, Thing, bases_of, is_scheduler
 from classlens.errors import ConfigError
 from classlens.schedule.schedule import Clock, Group, Rule, Schedule, Trajectory, Values, elementwise, follow_function
 from classlens.user_code import summary, users_code
@@ -24,11 +24,7 @@ def schedule_of_optimizers(
 ) -> Schedule:
     """The schedule of all optimizers, each with the schedulers that are made for it; several have groups of their own.
 
-    `interval` is what the training loop calls `scheduler.step()` after, "step" or "epoch", where a scheduler does not
-    say it itself, and `frequency` after how many of these; by default it is what the scheduler is made for.
-
-    Raises:
-        ConfigError: `interval` is something else, or schedulers are of an unknown kind or undo what others do.
+    Where a scheduler does not say it itself, `interval` and `frequency` are what it is stepped after, and how often.
     """
     from classlens.adapters.torch_schedule import Stepping, made_for, members_of, schedule_alone, schedule_together
 
@@ -63,11 +59,7 @@ def configuration_of(scheduler: Thing) -> Mapping[str, Thing]:
 
 
 def schedule_of_module(module: Thing) -> Schedule:
-    """The schedule that Lightning's `configure_optimizers` asks for, with notes where its habit may not be what is meant.
-
-    Raises:
-        ConfigError: it needs a trainer, fails, or returns what Lightning does not take.
-    """
+    """The schedule that Lightning's `configure_optimizers` asks for, with notes where its habit may not be what is meant."""
     from classlens.adapters.torch_schedule import made_for
 
     name = f"{type(module).__name__}.configure_optimizers"
@@ -78,22 +70,17 @@ def schedule_of_module(module: Thing) -> Schedule:
         scheduler: Thing = settings.get("scheduler")
         kind = type(scheduler).__name__
         if not is_scheduler(scheduler):
-            raise ConfigError(
-                f"{name} gives a {kind} where Lightning takes one scheduler",
-                hint="several are [optimizer], [scheduler, scheduler]",
-            )
+            hint = "several are [optimizer], [scheduler, scheduler]"
+            raise ConfigError(f"{name} gives a {kind} where Lightning takes one scheduler", hint=hint)
         if all(scheduler.optimizer is not optimizer for optimizer in optimizers):
             raise ConfigError(f"{name}: {kind} is made for an optimizer that is not returned")
         if automatic and kind == "ReduceLROnPlateau" and not settings.get("monitor"):
-            raise ConfigError(
-                f"{name}: {kind} needs a metric to look at", hint='say "monitor": "val_loss" beside the scheduler'
-            )
+            hint = 'say "monitor": "val_loss" beside the scheduler'
+            raise ConfigError(f"{name}: {kind} needs a metric to look at", hint=hint)
         if automatic and made_for(scheduler) == "step" and settings.get("interval", "epoch") == "epoch":
             notes.append(f'{kind} is made for steps, and Lightning steps it once an epoch: say "interval": "step"')
     if schedulers and not automatic:
-        notes = [
-            "optimization is manual: the module's own code steps the schedulers, after epochs if nothing else is said"
-        ]
+        notes = ["optimization is manual: the module's own code steps the schedulers, after epochs if it says nothing"]
     schedule = schedule_of_optimizers(optimizers, schedulers, "epoch")
     return replace(schedule, notes=(*schedule.notes, *notes))
 
@@ -111,10 +98,8 @@ def call_configure_optimizers(module: Thing, name: str) -> tuple[list[Thing], li
         cause = error.__cause__
         if cause is None or "trainer" not in str(cause).casefold():
             raise
-        raise ConfigError(
-            f"{name} cannot be called outside training: {summary(cause)}",
-            hint="let py: point at a function that returns (optimizer, scheduler)",
-        ) from error
+        hint = "let py: point at a function that returns (optimizer, scheduler)"
+        raise ConfigError(f"{name} cannot be called outside training: {summary(cause)}", hint=hint) from error
     rows = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     optimizers, schedulers = rows, []
     if len(rows) == 2 and isinstance(rows[0], (list, tuple)):
@@ -125,15 +110,13 @@ def call_configure_optimizers(module: Thing, name: str) -> tuple[list[Thing], li
         schedulers = [row.get("lr_scheduler") for row in rows]
         if isinstance(returned, Mapping) and "monitor" in returned and is_scheduler(schedulers[0]):
             schedulers = [{"scheduler": schedulers[0], "monitor": returned["monitor"]}]
-    if not optimizers or not all(map(is_optimizer, optimizers)):
+    if not optimizers or not all(OPTIMIZER in bases_of(one) for one in optimizers):
         what = type(returned).__name__
         if isinstance(returned, (list, tuple, Mapping)):
             inside = returned.values() if isinstance(returned, Mapping) else returned
             what += f" of {', '.join(type(one).__name__ for one in inside) or 'nothing'}"
-        raise ConfigError(
-            f"{name} returns a {what}, and Lightning takes no such thing",
-            hint='return {"optimizer": optimizer, "lr_scheduler": scheduler}, or [optimizer], [scheduler, ...]',
-        )
+        hint = 'return {"optimizer": optimizer, "lr_scheduler": scheduler}, or [optimizer], [scheduler, ...]'
+        raise ConfigError(f"{name} returns a {what}, and Lightning takes no such thing", hint=hint)
     return optimizers, [configuration_of(one) for one in schedulers if one is not None]
 
 
@@ -159,11 +142,7 @@ def find_functions(key: str, thing: Thing) -> Mapping[str, Function]:
 
 
 def schedule_of_functions(functions: Mapping[str, Function], interval: str | None) -> Schedule:
-    """The schedule of the functions; where they give several values, each is that of one group.
-
-    Raises:
-        ConfigError: a function fails at the start of the run, gives no numbers, or more of them than another does.
-    """
+    """The schedule of the functions; where they give several values, each is that of one group."""
     first = {name: call_function(name, function, 0) for name, function in functions.items()}
     count = max(map(len, first.values()))
     if {len(values) for values in first.values()} - {1, count}:
@@ -181,7 +160,6 @@ def schedule_of_functions(functions: Mapping[str, Function], interval: str | Non
 
 
 def sample_trajectory(name: str, function: Function, index: int, interval: str | None, clock: Clock) -> Trajectory:
-    """One value of a function over the run."""
     width = (clock.steps_per_epoch or clock.steps) if interval == "epoch" else 1
 
     def value(tick: int) -> float:

@@ -1,4 +1,4 @@
-"""Datasets that do not lie in plain folders: archives, shards, addresses."""
+"""Datasets that do not lie in plain folders: archives and addresses."""
 
 import functools
 import http.server
@@ -14,23 +14,9 @@ from classlens.adapters import open_source
 from classlens.dataset.storage import tar_index
 from classlens.dataset.trace import trace
 from classlens.errors import DataError, MissingDependency
-from tests.adapters.test_samples import folder as folder
-from tests.adapters.test_samples import listed, opened, write
-
-
-def pack(path, members):
-    """A tar file of the given members."""
-    with tarfile.open(path, "w") as archive:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return path
-
-
-@pytest.fixture
-def picture(tmp_path):
-    return write(tmp_path / "x.jpg").read_bytes()
+from tests.dataset.listings import folder as folder
+from tests.dataset.listings import listed, opened, pack
+from tests.dataset.listings import picture as picture
 
 
 @pytest.fixture
@@ -60,22 +46,6 @@ def test_archives_are_read_without_unpacking_and_mean_what_their_folder_means(ki
     assert archive.classes == plain.classes == ("a", "b", "c")
     assert listed(archive) == listed(plain)
     assert trace(archive, 0).original.image.size == (8, 10)
-
-
-def test_folders_that_hold_everything_are_no_classes_and_splits_are_understood(picture, tmp_path):
-    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
-        for name in ("train/a/1.jpg", "train/b/c/2.jpg", "val/a/3.jpg", "train/.ipynb_checkpoints/4.jpg", "notes.md"):
-            archive.writestr(f"photos/{name}", picture)
-        archive.writestr("__MACOSX/photos/train/a/._1.jpg", b"nothing")
-
-    train = open_source(f"folder:{tmp_path / 'all.zip'}").dataset("train")
-    val = open_source(f"folder:{tmp_path / 'all.zip'}").dataset("val")
-    inner = open_source(f"folder:{tmp_path / 'all.zip'}/photos/train").dataset("train")
-
-    assert listed(train) == listed(inner) == [("1.jpg", 0), ("2.jpg", 1)]
-    assert train.classes == inner.classes == ("a", "b")
-    assert listed(val) == [("3.jpg", 0)]
-    assert train.warnings == ("left out: 1 files named *.md", "left out: 2 hidden files")
 
 
 def test_a_config_may_name_an_archive_and_a_list_of_pictures_in_it(folder, tmp_path):
@@ -108,13 +78,6 @@ def test_a_damaged_missing_or_compressed_archive_is_named(folder, tmp_path):
         open_source(f"folder:{tmp_path / 'gone.zip'}")
 
 
-def test_a_picture_is_no_dataset(folder):
-    with pytest.raises(DataError, match=r"2\.jpg: neither a folder nor a list") as caught:
-        open_source(f"folder:{folder / 'b' / '2.jpg'}").dataset("train")
-
-    assert caught.value.hint == "give the folder it lies in"
-
-
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_members_of_a_tar_file_are_found_where_tarfile_finds_them(form, tmp_path):
     names = ["a/1.jpg", "b c/2.jpg", "é/3.jpg", f"{'long' * 20}/{'name' * 15}.jpg", "empty.jpg"]
@@ -133,58 +96,6 @@ def test_members_of_a_tar_file_are_found_where_tarfile_finds_them(form, tmp_path
 
         assert tar_index(str(path)) == expected
         assert list(expected) == kept
-
-
-def test_shards_carry_their_labels_beside_the_pictures(picture, tmp_path):
-    for shard in range(2):
-        members = {"0.jpg": picture, "0.cls": b"7", "1.v.jpg": picture, "1.json": b'{"label": 3}'}
-        pack(tmp_path / f"shard-{shard}.tar", {f"{shard}{name}": content for name, content in members.items()})
-
-    dataset = open_source(f"folder:{tmp_path / 'shard-*.tar'}").dataset("train")
-
-    assert [dataset.sample(index).labels for index in range(4)] == [(7,), (3,), (7,), (3,)]
-    assert trace(dataset, 3).original.image.size == (8, 10)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("1.cls", b"cat", "no label: 1.cls holds 'cat'"),
-        ("1.json", b'{"caption": "x"}', "no label: 1.json holds"),
-        ("2.cls", b"5", "no label: the shard has no 1.cls or 1.json"),
-    ],
-)
-def test_a_label_that_a_shard_lacks_is_told_with_its_picture(name, content, told, picture, tmp_path):
-    pack(tmp_path / "shard.tar", {"0.jpg": picture, "0.cls": b"1", "1.jpg": picture, name: content})
-    dataset = open_source(f"wds:{tmp_path / 'shard.tar'}").dataset("train")
-
-    good, bad = trace(dataset, 0), trace(dataset, 1)
-
-    assert good.remarks == ()
-    assert bad.class_names == ()
-    assert bad.remarks[0].startswith(told)
-
-
-def test_voc_pictures_have_the_labels_of_their_objects_and_say_what_is_wrong_with_them(picture, tmp_path):
-    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
-    (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("1\n2\n3\n4\n")
-    (tmp_path / "Annotations").mkdir()
-    rows = (("dog", 0), ("cat", 0), ("dog", 0), ("car", 1), ("unicorn", 0))
-    objects = "".join(f"<object><name>{name}</name><difficult>{hard}</difficult></object>" for name, hard in rows)
-    for name, content in (("1", objects.replace("unicorn", "cat")), ("2", objects), ("3", "<object>")):
-        (tmp_path / "Annotations" / f"{name}.xml").write_text(f"<annotation>{content}</annotation>")
-    (tmp_path / "JPEGImages").mkdir()
-    for number in range(1, 5):
-        (tmp_path / "JPEGImages" / f"{number}.jpg").write_bytes(picture)
-
-    dataset = opened(type="VOC", data_root=str(tmp_path))
-    told = [trace(dataset, index).remarks for index in range(4)]
-
-    assert [dataset.class_names(index) for index in range(4)] == [("cat", "dog"), ("cat", "dog"), (), ()]
-    assert told[0] == ()
-    assert told[1] == ("no such class: unicorn",)
-    assert "3.xml: mismatched tag" in told[2][0]
-    assert "4.xml: no such file" in told[3][0]
 
 
 def test_folders_behind_any_address_are_read_through_fsspec(picture):

@@ -25,12 +25,6 @@ from classlens.pipelines.lay_open import lay_open
 IMAGENET = Encoding("RGB", "CHW", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """What nearly every classifier is trained with, where nothing says otherwise."""
 
-PROBE = 640
-"""Side of the picture that is sent through a test pipeline to see what it makes of one."""
-
-DICE = 8
-"""How often a pipeline is run to see whether it draws."""
-
 Entry: TypeAlias = Callable[[Image], Foreign]
 """Makes of a picture what the first transform takes."""
 
@@ -63,8 +57,8 @@ def read_grey(image: Image) -> Image:
 
 
 def noise_image() -> Image:
-    """The picture that is sent through a test pipeline."""
-    return Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8))
+    """The picture that is sent through a test pipeline to see what it makes of one."""
+    return Image(np.random.default_rng(0).integers(0, 256, (640, 640, 3), dtype=np.uint8))
 
 
 def read_feeding(transform: Foreign, *, grey: bool = False) -> Feeding:
@@ -77,9 +71,6 @@ def feed_through(stages: Sequence[Stage], entry: Entry, *, grey: bool = False) -
 
     The encoding and the size are what comes out for a picture of noise: pictures carry their own numbers. Where a grey
     network would get colours, its pictures are read as grey in the first place, as its dataset must have done.
-
-    Raises:
-        DataError: a stage fails, or several pictures come out.
     """
     state = run_stages(stages, entry(noise_image()))
     shape = numbers_of(picture_in(state.value)).shape
@@ -91,10 +82,8 @@ def feed_through(stages: Sequence[Stage], entry: Entry, *, grey: bool = False) -
             entry = as_grey_colours
             state = run_stages(stages, entry(noise_image()))
     if (views := len(list(arrays_of(state.value)))) > 1:
-        raise DataError(
-            f"the test pipeline makes {views} views of a picture, and a map is that of one",
-            hint="leave out the transform that takes several crops",
-        )
+        hint = "leave out the transform that takes several crops"
+        raise DataError(f"the test pipeline makes {views} views of a picture, and a map is that of one", hint=hint)
     white = state.encoding.white if array_of(picture_in(state.value))[0].dtype.kind == "f" else 255.0
     encoding = replace(state.encoding, layout="CHW", white=white)
     prepare, whole = (partial(prepare_image, stages, entry, whole=whole) for whole in (False, True))
@@ -114,9 +103,9 @@ def prepare_image(stages: Sequence[Stage], entry: Entry, image: Image, *, whole:
 
 
 def is_random(stages: Sequence[Stage], entry: Entry) -> bool:
-    """Whether stages make different things of one picture, as those for training do."""
+    """Whether stages make different things of one picture in eight runs, as those for training do."""
     value = entry(noise_image())
-    first, *others = (array_of(picture_in(run_stages(stages, value, seed=seed).value))[0] for seed in range(DICE))
+    first, *others = (array_of(picture_in(run_stages(stages, value, seed=seed).value))[0] for seed in range(8))
     return not all(np.array_equal(first, other) for other in others)
 
 
@@ -124,9 +113,6 @@ def run_stages(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, 
     """A picture sent through every stage, with chance that is the same every time.
 
     Of a `whole` picture those stages are left out that change its size.
-
-    Raises:
-        DataError: a stage fails, or it changes the size and the numbers of a whole picture at once.
     """
     state, chance = State(value), np.random.default_rng(seed)
     with seeded_globals(seed):
@@ -135,15 +121,12 @@ def run_stages(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, 
             if not whole or size_of(after) == size_of(state):
                 state = after
             elif encoding_of(after) != encoding_of(state):
-                raise DataError(
-                    f"{stage.name} resizes and encodes in one step, so no picture can be fed whole",
-                    hint="leave out --whole, or split the transform into one that resizes and one that encodes",
-                )
+                hint = "leave out --whole, or split the transform into one that resizes and one that encodes"
+                raise DataError(f"{stage.name} resizes and encodes in one step: no picture can be fed whole", hint=hint)
     return state
 
 
 def size_of(state: State) -> tuple[int, int]:
-    """Height and width of the picture."""
     array, layout = array_of(picture_in(state.value))
     height, width = array.shape[1:] if layout == "CHW" else array.shape[:2]
     return height, width
@@ -172,11 +155,7 @@ def resize_and_crop(size: tuple[int, int], finish: Callable[[Image], Image], ima
 
 
 def takes_grey(module: nn.Module, channels: object = None, where: str = "") -> bool:
-    """Whether a network takes grey pictures; `channels` are those that its settings name.
-
-    Raises:
-        DataError: they name something else than pictures have.
-    """
+    """Whether a network takes grey pictures; `channels` are those that its settings name."""
     if isinstance(channels, int) and channels not in (1, 3):
         raise DataError(f"{where} takes {channels} channels: pictures have three, or one where they are grey")
     first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)

@@ -1,13 +1,16 @@
+"""Datasets of configs: wrapped, in parts, and with the recipe in force."""
+
 import shutil
 
 import numpy as np
 import pytest
 
-from classlens.adapters import open_source
+from classlens.adapters import Options, open_source
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError
-from tests.adapters.test_samples import folder as folder
-from tests.adapters.test_samples import listed, opened, write, write_cifar
+from tests.dataset.listings import counted, listed, opened, write, write_cifar
+from tests.dataset.listings import folder as folder
+from tests.dataset.listings import picture as picture
 
 LOAD, PACK = {"type": "LoadImageFromFile"}, {"type": "PackInputs"}
 
@@ -143,3 +146,79 @@ def test_wrapped_archives_are_read_from_their_own_place(folder, tmp_path):
 
     assert joined.length == 15
     assert trace(joined, 14).original.image.size == (8, 10)
+
+
+@pytest.mark.parametrize(("indices", "kept"), [(2, [0, 1]), (-2, [3, 4]), ([4, 0, -2], [4, 0, 3]), (0, [])])
+def test_a_part_of_a_dataset_can_be_asked_for(indices, kept, folder):
+    whole = listed(opened(type="CustomDataset", data_root=str(folder)))
+
+    assert listed(opened(type="CustomDataset", data_root=str(folder), indices=indices)) == [whole[one] for one in kept]
+    assert counted({"type": "CustomDataset", "data_root": str(folder), "indices": indices}) == len(kept)
+
+
+def test_indices_that_do_not_exist_are_refused_and_unknown_settings_told(folder):
+    for wrong in ([5], "all", [0.5]):
+        with pytest.raises(ConfigError, match="indices is a number or a list of sample numbers below 5"):
+            opened(type="CustomDataset", data_root=str(folder), indices=wrong)
+    told = opened(type="CustomDataset", data_root=str(folder), with_lable=False).warnings
+    assert told == ("CustomDataset has no setting 'with_lable'; did you mean with_label?",)
+
+
+def test_an_unknown_dataset_is_named_with_the_nearest(folder):
+    with pytest.raises(ConfigError, match="no dataset named 'ImageNett'") as caught:
+        opened(type="ImageNett", data_root=str(folder))
+
+    assert "ImageNet" in caught.value.hint
+
+
+CONFIG = """
+train_dataloader = dict(batch_size=3, dataset=dict(type='CustomDataset', data_root={root!r}, pipeline=[
+    dict(type='LoadImageFromFile'), dict(type='Resize', scale=8)]))
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
+model = dict(type='ImageClassifier', train_cfg=dict(augments=[dict(type='Mixup', alpha=0.2)]))
+custom_hooks = [dict(type='SwitchRecipeHook', schedule=[
+    dict(action_epoch=37, train_pipeline=[dict(type='LoadImageFromFile'), dict(type='RandomFlip', prob=0.5)]),
+    dict(action_epoch=112, batch_augments=None),
+])]
+"""
+
+
+@pytest.fixture
+def dataset_in(tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.format(root=str(tmp_path / "data")))
+
+    def dataset(epoch):
+        return open_source(str(path), options=Options(epoch=epoch)).dataset("train")
+
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("epoch", "stages", "mixings"),
+    [
+        (None, ["Resize"], 1),
+        (36, ["Resize"], 1),
+        (37, ["RandomFlip"], 1),
+        (111, ["RandomFlip"], 1),
+        (200, ["RandomFlip"], 0),
+    ],
+)
+def test_the_pipeline_and_the_mixing_are_those_in_force_in_the_epoch(epoch, stages, mixings, dataset_in):
+    dataset = dataset_in(epoch)
+
+    assert [stage.name for stage in dataset.stages] == stages
+    assert len(dataset.batch.mixings) == mixings
+    assert dataset.batch.size == 3
+
+
+def test_an_unknown_mixing_is_told_and_samples_can_be_browsed_all_the_same(tmp_path):
+    write(tmp_path / "data" / "a" / "1.png")
+    text = CONFIG.format(root=str(tmp_path / "data")).replace("Mixup", "Mixxup")
+    (tmp_path / "config.py").write_text(text)
+
+    dataset = open_source(str(tmp_path / "config.py")).dataset("train")
+
+    assert dataset.batch is None
+    assert dataset.warnings == ("batches cannot be mixed: no batch augmentation named 'Mixxup'",)

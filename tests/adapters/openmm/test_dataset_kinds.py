@@ -1,12 +1,25 @@
+"""The published datasets that OpenMMLab knows by name."""
+
+import gzip
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from classlens.adapters import open_source
+from classlens.dataset.trace import trace
 from classlens.errors import ConfigError, DataError
 from tests.adapters import published
-from tests.adapters.test_samples import listed, opened
+from tests.dataset.listings import folder as folder
+from tests.dataset.listings import listed, opened, write, write_cifar
+from tests.dataset.listings import picture as picture
 
 FOOD = ["apple_pie", "baklava", "churros"]
+
 PLANES = ["707-320", "A318", "F-16A B"]
+
 SPLITS = {
     "CUB": (published.cub, "train", [("a.jpg", 0), ("c.jpg", 1)], "Black_footed_Albatross"),
     "Caltech101": (published.caltech101, "train", [("image_1.jpg", 1), ("image_2.jpg", 5)], "Faces"),
@@ -29,6 +42,7 @@ SPLITS = {
     ),
     "StanfordCars": (published.cars, "train", [("1.jpg", 1), ("3.jpg", 1)], "Acura RL Sedan 2012"),
 }
+
 MATLAB = {"DTD", "Flowers102", "StanfordCars"}
 
 
@@ -127,3 +141,96 @@ def test_the_older_generation_names_every_list_in_the_config(tmp_path):
     assert birds.sample(0).path == str(tmp_path / "images" / "001.Crow" / "a.jpg")
     assert objects.sample(0).path == str(tmp_path / "VOC2007" / "JPEGImages" / "000001.jpg")
     assert objects.class_names(0) == ("dog",)
+
+
+def test_a_dataset_with_names_of_its_own_keeps_them_unless_the_folders_are_others(folder, tmp_path):
+    (tmp_path / "list.txt").write_text("a/1.png 0\n")
+
+    by_list = opened(type="Places205", data_root=str(tmp_path), ann_file="list.txt")
+    by_folder = opened(type="Places205", data_root=str(folder))
+
+    assert (len(by_list.classes), by_list.class_names(0)) == (205, ("abbey",))
+    assert by_folder.classes == ("a", "b", "c")
+    assert by_folder.warnings == ("training stops here: 3 class folders, but 205 class names of Places205",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "split"),
+    [*((kind, "val") for kind in ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "ImageNet21k")), ("VOC", "valid")],
+)
+def test_a_split_that_the_dataset_does_not_have_is_refused(kind, split, tmp_path):
+    with pytest.raises(ConfigError, match=f"train dataset: {kind} has no split '{split}'") as refused:
+        opened(type=kind, data_root=str(tmp_path), split=split)
+
+    assert "train" in refused.value.hint or "val" in refused.value.hint
+
+
+def test_imagenet_finds_its_split_and_its_list(tmp_path):
+    write(tmp_path / "train" / "n01" / "a.JPEG.jpg")
+    write(tmp_path / "val" / "b.jpg")
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "val.txt").write_text("b.jpg 281\n")
+
+    train = opened(type="ImageNet", data_root=str(tmp_path), split="train")
+    val = opened(type="ImageNet", data_root=str(tmp_path), split="val")
+
+    assert train.classes == ("n01",)
+    assert Path(val.sample(0).path) == tmp_path / "val" / "b.jpg"
+    assert "tabby" in val.class_names(0)[0]
+    with pytest.raises(ConfigError, match="ImageNet has no split"):
+        opened(type="ImageNet", data_root=str(tmp_path), split="trian")
+
+
+def test_cifar_is_read_as_rgb_and_nothing_in_it_is_run(tmp_path):
+    folder = write_cifar(tmp_path, red=255)
+    (folder / "test_batch").write_bytes(pickle.dumps({"data": Path("x"), "labels": []}))
+
+    dataset = opened(type="CIFAR10", data_root=str(tmp_path), pipeline=({"type": "RandomFlip", "prob": 1.0},))
+
+    assert dataset.length == 10
+    assert dataset.class_names(1) == ("truck",)
+    np.testing.assert_array_equal(trace(dataset, 0).transformed.image.pixels, np.full((32, 32, 3), (255, 0, 0)))
+    with pytest.raises(DataError, match="is no part of an array"):
+        opened(type="CIFAR10", data_root=str(tmp_path), split="test")
+
+
+def test_mnist_is_read_packed_or_not_and_shown_grey(tmp_path):
+    pictures = np.arange(2 * 28 * 28, dtype=np.uint32).astype(np.uint8)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(
+        b"\0\0\x08\3" + struct.pack(">III", 2, 28, 28) + pictures.tobytes()
+    )
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(b"\0\0\x08\1" + struct.pack(">I", 2) + b"\x07\x01")
+    )
+
+    dataset = opened(type="MNIST", data_root=str(tmp_path), pipeline=({"type": "Resize", "scale": 32},))
+    result = trace(dataset, 0)
+
+    assert result.class_names == ("7 - seven",)
+    assert result.original.image.size == (28, 28)
+    assert result.transformed.image.size == (32, 32)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + struct.pack(">III", 2, 28, 28))
+    with pytest.raises(DataError, match="cut short"):
+        opened(type="MNIST", data_root=str(tmp_path))
+
+
+def test_voc_pictures_have_the_labels_of_their_objects_and_say_what_is_wrong_with_them(picture, tmp_path):
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("1\n2\n3\n4\n")
+    (tmp_path / "Annotations").mkdir()
+    rows = (("dog", 0), ("cat", 0), ("dog", 0), ("car", 1), ("unicorn", 0))
+    objects = "".join(f"<object><name>{name}</name><difficult>{hard}</difficult></object>" for name, hard in rows)
+    for name, content in (("1", objects.replace("unicorn", "cat")), ("2", objects), ("3", "<object>")):
+        (tmp_path / "Annotations" / f"{name}.xml").write_text(f"<annotation>{content}</annotation>")
+    (tmp_path / "JPEGImages").mkdir()
+    for number in range(1, 5):
+        (tmp_path / "JPEGImages" / f"{number}.jpg").write_bytes(picture)
+
+    dataset = opened(type="VOC", data_root=str(tmp_path))
+    told = [trace(dataset, index).remarks for index in range(4)]
+
+    assert [dataset.class_names(index) for index in range(4)] == [("cat", "dog"), ("cat", "dog"), (), ()]
+    assert told[0] == ()
+    assert told[1] == ("no such class: unicorn",)
+    assert "3.xml: mismatched tag" in told[2][0]
+    assert "4.xml: no such file" in told[3][0]
