@@ -30,7 +30,7 @@ INITIAL = np.array([[1.0], [0.0]])
 
 
 def absolute(values: float | Numbers) -> Affine:
-    """Numbers that do not depend on the initial one."""
+    """Values that do not depend on the initial one."""
     shift = np.atleast_1d(np.asarray(values, np.float64))
     return np.stack([np.zeros(shift.shape), shift])
 
