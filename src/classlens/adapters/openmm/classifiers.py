@@ -147,15 +147,15 @@ def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
     its files are. But configs of ImageNet are also trained on part of it: its names need a network of 1000 classes.
     """
     names = weights.classes
-    if not names:
-        from classlens.adapters.openmm import datasets  # not light
+    for name, split in setup.splits.items():
+        settings = named(split.dataset)
+        if not names and (settings.get("metainfo") or settings.get("classes")):
+            from classlens.adapters.openmm import datasets  # not light
 
-        for name, split in setup.splits.items():
-            settings = named(split.dataset)
-            known = names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None
             with suppress(DataError):  # a file of names that is not on this machine
-                names = names or datasets.class_names(settings, f"{name} dataset") or known
-        names = names or setup.classes
+                names = datasets.class_names(settings, f"{name} dataset")
+        names = names or (names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None)
+    names = names or setup.classes
     parts = [(setup.model or {}).get(part) or {} for part in ("head", "backbone")]  # the latter in VGG and LeNet5
     counts = [part.get("num_classes") for part in parts]
     count = next((count for count in counts if isinstance(count, int) and count > 0), 0)
