@@ -105,7 +105,6 @@ def plain(value: Foreign) -> object:
 
 
 def numbered(ran: Iterable[tuple[str, Drawn]]) -> Drawn:
-    """What several transforms drew, each under its number and name."""
     return {f"{number} {name}": params for number, (name, params) in enumerate(ran, start=1)}
 
 
@@ -160,11 +159,9 @@ def spies(
         inside.append((name_of(member), outcome.params))
         return outcome.state
 
-    def torchvision(
-        function: Foreign, image: Foreign, name: str, size: float, *args: Foreign, **kw: Foreign
-    ) -> Foreign:
+    def torchvision(act: Foreign, image: Foreign, name: str, size: float, *args: Foreign, **kw: Foreign) -> Foreign:
         inside.append((name, {"magnitude": plain(size)} if size else {}))
-        return function(image, name, size, *args, **kw)
+        return act(image, name, size, *args, **kw)
 
     def timm(name: str, function: Foreign, image: Foreign, *level: Foreign, **settings: Foreign) -> Foreign:
         inside.append((name, {"level": plain(level[0])} if level else {}))
@@ -323,9 +320,6 @@ def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.G
     return outcome_of(transform, output, ran, single=not is_composition(transform))
 
 
-BOX = ("left", "top", "width", "height", "erase")
-"""The parameters of a box that was cut out or erased."""
-
 Followed: TypeAlias = tuple[Foreign, list[tuple[str, Drawn]]]
 """The sample after a call, and the names of the transforms that acted on it, each with what it drew."""
 
@@ -360,7 +354,7 @@ def follow_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.
 def recorded_params(leaf: Foreign, params: Mapping[str, Foreign]) -> Drawn:
     """What a transform drew: its box, or those of its settings that were a range and became a number."""
     own = usual_params((leaf.params or {}).get("params", {}))
-    boxes = {name: value for name, value in own.items() if name in BOX}
+    boxes = {name: own[name] for name in ("left", "top", "width", "height", "erase") if name in own}
     if boxes:
         return params_of("", boxes)
     settings = leaf.get_transform_init_args()

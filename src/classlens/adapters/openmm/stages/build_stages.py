@@ -17,7 +17,7 @@ from classlens.adapters.openmm.stages import colours, crops, formats, rules, sha
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
 from classlens.adapters.openmm.stages.formats import FOLDED, LOADER, PACKING
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.rules import NativeStep, Rule, Transform, construct, listed, named
+from classlens.adapters.openmm.stages.rules import ANYTHING, NativeStep, Rule, Transform, construct, listed, named
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.listing import LoadImageFromFile, Pipeline
@@ -122,7 +122,6 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
 
 
 def transform(settings: Settings, where: str) -> NativeStep | None:
-    """The native stage of that type, or None."""
     name = str(settings["type"])
     if name in STEPS:
         return construct(STEPS[name], rules.check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
@@ -144,7 +143,6 @@ def read_loader(settings: Settings, where: str) -> LoadImageFromFile:
 
 
 def load_anew(loader: LoadImageFromFile, state: State, random: np.random.Generator) -> Outcome:
-    """A loader after other stages reads the file once more."""
     path = state.path or ""
     return Outcome(loader.state(read_bytes(path), path), note="loaded anew: what was done before is lost")
 
@@ -217,11 +215,8 @@ VIEWS: Rule = (
     "is a whole number for each pipeline, not all of them 0",
 )
 NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, State, np.random.Generator], Outcome]]] = {
-    "Compose": (
-        {"transforms": rules.ANYTHING},
-        lambda values, pipelines, state, random: run(pipelines[0], state, random),
-    ),
-    "RandomApply": ({"transforms": rules.ANYTHING, "prob": rules.PROBABILITY}, random_apply),
+    "Compose": ({"transforms": ANYTHING}, lambda values, pipelines, state, random: run(pipelines[0], state, random)),
+    "RandomApply": ({"transforms": ANYTHING, "prob": rules.PROBABILITY}, random_apply),
     "RandomChoice": ({"transforms": PIPELINES, "prob": rules.or_none(WEIGHTS)}, random_choice),
     "MultiView": ({"transforms": PIPELINES, "num_views": VIEWS}, multi_view),
 }
@@ -230,7 +225,7 @@ NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, Stat
 NATIVE = (*STEPS, *POLICIES, *NESTED, *ALBUMENTATIONS, *KINDS, LOADER, *FOLDED)
 
 
-def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:
+def read_test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:
     """What a test pipeline does to a picture before normalisation, pixel by pixel as upstream."""
     steps: list[Transform] = []
     for position, settings in enumerate(map(named, pipeline), start=1):
@@ -250,11 +245,7 @@ def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Imag
     return partial(prepare, steps)
 
 
-test_pipeline.__test__ = False  # type: ignore[attr-defined]
-
-
 def prepare(steps: Sequence[Transform], image: Image) -> Image:
-    """A picture after the steps of a test pipeline."""
     pixels = np.ascontiguousarray(image.pixels[..., ::-1])
     for step in steps:
         pixels = step.apply(pixels, rules.NOTHING)

@@ -145,6 +145,12 @@ class RandomResizedCrop(ResizedCrop):
         return {"box": centre_box((width, height), self.aspect_ratio_range)}
 
 
+PILLOW_NUMBER: Rule = (
+    lambda value: isinstance(value, int) and value in set(Pillow.Resampling),
+    "is a number of Pillow",
+)
+
+
 @dataclass(frozen=True)
 class MAERandomResizedCrop(Transform):
     """BYOL's random crop, as used for masked autoencoders: one attempt, cut to the picture's size, no fallback.
@@ -156,10 +162,7 @@ class MAERandomResizedCrop(Transform):
     size: Annotated[int | Sequence[int], rules.SIDES]
     scale: Span = (0.08, 1.0)
     ratio: Span = (3 / 4, 4 / 3)
-    interpolation: Annotated[
-        int,
-        (lambda value: isinstance(value, int) and value in set(Pillow.Resampling), "is one of Pillow's numbers here"),
-    ] = int(Pillow.Resampling.BILINEAR)
+    interpolation: Annotated[int, PILLOW_NUMBER] = int(Pillow.Resampling.BILINEAR)
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         height, width = pixels.shape[:2]
@@ -240,7 +243,6 @@ class RandomResizedCropAndInterpolationWithTwoPic(Transform):
         return {"box": box, "interpolation": str(random.choice(list(choices)))}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """The picture that the network sees."""
         interpolation = params.get("interpolation", self.interpolation)
         return resize(cut(pixels, params["box"]), pair(self.size), interpolation, "cv2")
 

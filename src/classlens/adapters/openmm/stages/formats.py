@@ -96,21 +96,15 @@ class ToArray(NativeStep):
         return Outcome(replace(state, value=cv2.cvtColor(array, cv2.COLOR_RGB2BGR), encoding=Encoding("BGR")))
 
 
-ARRAYS = {"gt_label", "gt_score", "img", "mask"}
-"""What a sample may have that is an array."""
+ARRAYS = ("gt_label", "gt_score", "img", "mask")
+KEYS: Rule = (lambda value: are_names(value) and set(value) <= set(ARRAYS), f"are among {', '.join(ARRAYS)}")
 
 
 @dataclass(frozen=True)
 class Transpose(NativeStep):
     """The axes of an array in another order: rows, columns, channels are 0, 1, 2 to begin with."""
 
-    keys: Annotated[
-        Sequence[str],
-        (
-            lambda value: isinstance(value, list | tuple) and set(map(str, value)) <= ARRAYS,
-            f"are among {sorted(ARRAYS)}",
-        ),
-    ]
+    keys: Annotated[Sequence[str], KEYS]
     order: Sequence[int]
 
     def __post_init__(self) -> None:
@@ -153,10 +147,8 @@ class SimMIMMaskGenerator(MaskGenerator):
 
     def __post_init__(self) -> None:
         if self.input_size % self.mask_patch_size or self.mask_patch_size % self.model_patch_size:
-            raise ValueError(
-                f"input_size {self.input_size} is no multiple of mask_patch_size {self.mask_patch_size}, "
-                f"or that is none of model_patch_size {self.model_patch_size}"
-            )
+            sizes = self.input_size, self.mask_patch_size, self.model_patch_size
+            raise ValueError(f"input_size is no multiple of mask_patch_size, or that of model_patch_size: {sizes}")
 
     def mask(self, random: np.random.Generator) -> Pixels:
         side, scale = self.input_size // self.mask_patch_size, self.mask_patch_size // self.model_patch_size
@@ -187,10 +179,8 @@ class BEiTMaskGenerator(MaskGenerator):
         height, width = rules.pair(self.input_size)
         most = (height - 1) * (width - 1)
         if self.num_masking_patches > most:
-            raise ValueError(
-                f"num_masking_patches is {self.num_masking_patches}, but blocks reach only "
-                f"{most} of {height} x {width} patches: training would wait for ever"
-            )
+            reach = f"blocks reach only {most} of {height} x {width} patches: training would wait for ever"
+            raise ValueError(f"num_masking_patches is {self.num_masking_patches}, but {reach}")
 
     def mask(self, random: np.random.Generator) -> Pixels:
         """The mask of one picture: blocks of new patches are added where they fit, until it is full."""

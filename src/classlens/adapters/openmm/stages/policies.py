@@ -7,7 +7,6 @@ functions are the settings of the config: the amount, which has no default, and 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from math import ceil
 from typing import Annotated, Any, TypeAlias
 
@@ -24,13 +23,15 @@ from classlens.dataset.decode import Pixels
 
 Direction: TypeAlias = Annotated[str, rules.one_of("horizontal", "vertical")]
 Fill: TypeAlias = Annotated[float | Sequence[float], rules.COLOUR]
-WholeFill: TypeAlias = Annotated[
-    int | Sequence[float],
-    (lambda value: rules.is_colour(value) and not isinstance(value, float), "is a whole number or three numbers"),
-]
-Point: TypeAlias = Annotated[
-    tuple[float, float] | None, (lambda value: isinstance(value, tuple) and len(value) == 2, "is a tuple (x, y)")
-]
+WHOLE_FILL: Rule = (
+    lambda value: rules.COLOUR[0](value) and type(value) is not float,
+    "is a whole number or three numbers",
+)
+POINT: Rule = (lambda value: isinstance(value, tuple) and len(value) == 2, "is a tuple (x, y)")
+SHAPE: Rule = (
+    lambda shape: shape is None or all(isinstance(side, int) and side >= 0 for side in np.atleast_1d(shape).tolist()),
+    "is a whole number or a tuple of two, not below 0",
+)
 
 
 def warp(pixels: Pixels, matrix: Pixels, pad_val: float | Sequence[float], interpolation: str) -> Pixels:
@@ -46,7 +47,7 @@ def shear(
     pixels: Pixels,
     magnitude: Amount,
     direction: Direction = "horizontal",
-    pad_val: WholeFill = 128,
+    pad_val: Annotated[int | Sequence[float], WHOLE_FILL] = 128,
     interpolation: Interpolation = "bicubic",
 ) -> Pixels:
     """Slant along x or y by `magnitude` pixels per pixel."""
@@ -58,7 +59,7 @@ def translate(
     pixels: Pixels,
     magnitude: Amount,
     direction: Direction = "horizontal",
-    pad_val: WholeFill = 128,
+    pad_val: Annotated[int | Sequence[float], WHOLE_FILL] = 128,
     interpolation: Interpolation = "nearest",
 ) -> Pixels:
     """Move along x or y by `magnitude` of the picture's size."""
@@ -70,7 +71,7 @@ def translate(
 def rotate(
     pixels: Pixels,
     angle: Amount,
-    center: Point = None,
+    center: Annotated[tuple[float, float] | None, POINT] = None,
     scale: float = 1.0,
     pad_val: Fill = 128,
     interpolation: Interpolation = "nearest",
@@ -86,7 +87,7 @@ def rotate(
     return warp(pixels, matrix, fill, interpolation)
 
 
-def cutout(pixels: Pixels, box: tuple[int, int, int, int], pad_val: Fill = 128) -> Pixels:
+def cutout(pixels: Pixels, box: Annotated[tuple[int, int, int, int], SHAPE], pad_val: Fill = 128) -> Pixels:
     x, y, width, height = box
     filled = pixels.copy()
     filled[y : y + height, x : x + width] = np.array(border(pixels, pad_val)).astype(pixels.dtype)
@@ -121,6 +122,12 @@ KINDS: Mapping[str, Callable[..., Pixels]] = {
     "Cutout": cutout,
     "GaussianBlur": blur,
 }
+OWN: Mapping[str, Mapping[str, Rule]] = {
+    name: {"shape" if key == "box" else key: rule for key, rule in rules.settings_of(change)[0].items()}
+    for name, change in KINDS.items()
+}
+"""The settings that not all operations have, the amount first; a Cutout makes its box of a shape."""
+
 UNSIGNED = ("Posterize", "Solarize", "SolarizeAdd", "Cutout", "GaussianBlur")
 STD: Rule = (lambda value: value == "inf" or is_number(value), "is a number or 'inf'")
 
@@ -149,7 +156,7 @@ class Operation(Transform):
         """Whether it happens, and how strongly."""
         if random.random() > self.prob:
             return {"skipped": True}
-        setting = amount_of(self.name)
+        setting = next(iter(OWN[self.name]), None)
         if setting is None:
             return {}
         if (self.amount is None) == (self.magnitude_range is None):
@@ -178,13 +185,6 @@ class Operation(Transform):
         return pixels if "skipped" in params else KINDS[self.name](pixels, **self.extras, **params)
 
 
-@cache
-def amount_of(name: str) -> str | None:
-    """What the amount of an operation is called, None for those without; Cutout makes a box of its shape."""
-    _, needed = rules.settings_of(KINDS[name])
-    return "shape" if name == "Cutout" else next(iter(needed), None)
-
-
 def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> tuple[int, int, int, int]:
     """A box around a random centre, cut at the left and top border and then moved to fit."""
     cut_height, cut_width = map(int, shape if isinstance(shape, tuple) else (shape, shape))
@@ -196,27 +196,15 @@ def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> t
     return x, y, min(width, x + cut_width) - x, min(height, y + cut_height) - y
 
 
-SHAPE: Rule = (
-    lambda value: all(isinstance(side, int) and side >= 0 for side in (value if isinstance(value, tuple) else [value])),
-    "is a whole number or a tuple of two, not below 0",
-)
-
-
 def operation(settings: Settings, where: str) -> Operation:
     """The operation that the settings describe."""
     name = str(settings["type"])
-    amount, (own, _) = amount_of(name), rules.settings_of(KINDS[name])
-    shared = {
-        key: rule for key, rule in rules.settings_of(Operation)[0].items() if key not in ("name", "amount", "extras")
-    }
-    if name in UNSIGNED:
-        del shared["random_negative_prob"]
-    if name == "Cutout":
-        own = {"shape": rules.or_none(SHAPE), "pad_val": own["pad_val"]}
-    values = rules.check_settings(settings, {**shared, **own}, (), where)
-    options = {key: value for key, value in values.items() if key in shared}
-    extras = {key: value for key, value in values.items() if key in own and key != amount}
-    options |= {"name": name, "amount": values.get(amount or ""), "extras": extras}
+    shared, _ = rules.settings_of(Operation)
+    hidden = ("name", "amount", "extras", *(["random_negative_prob"] if name in UNSIGNED else []))
+    shared = {key: rule for key, rule in shared.items() if key not in hidden}
+    values = rules.check_settings(settings, {**shared, **OWN[name]}, (), where)
+    options = {key: values.pop(key) for key in shared if key in values}
+    options |= {"name": name, "amount": values.pop(next(iter(OWN[name]), ""), None), "extras": values}
     return rules.construct(Operation, options, f"{where}: {name}")
 
 
@@ -336,8 +324,7 @@ def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
     level: Settings = {key: values[key] for key in ("magnitude_level", "magnitude_std", "total_level") if key in values}
     groups = []
     for row in map(named, RAND_AUGMENT[rows] if isinstance(rows, str) else rows):
-        own = rules.settings_of(KINDS[row["type"]])[0] if row["type"] in KINDS else {}
-        defaults = {key: value for key, value in shared.items() if key in own}
+        defaults = {key: value for key, value in shared.items() if key in OWN.get(str(row["type"]), ())}
         groups.append((build({**defaults, **row, **(level if "magnitude_range" in row else {})}, where),))
     return Policy(tuple(groups), values["num_policies"])
 

@@ -42,10 +42,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not math.isnan(value)
 
 
-def is_colour(value: Setting) -> bool:
-    return is_number(value) or (isinstance(value, list | tuple) and len(value) == 3 and all(map(is_number, value)))
-
-
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
     """One number for both sides, or two numbers."""
     first, second = (value, value) if isinstance(value, int) else value
@@ -84,7 +80,10 @@ NUMBER: Rule = (is_number, "is a number")
 PROBABILITY: Rule = (lambda value: is_number(value) and 0 <= value <= 1, "must lie in [0, 1]")
 PART: Rule = (lambda value: isinstance(value, float) and 0 <= value <= 1, "is a float and must lie in [0, 1]")
 RANGE: Rule = (lambda value: len(value) == 2 and 0 <= value[0] <= value[1], "is a range (low, high), not below 0")
-COLOUR: Rule = (is_colour, "is a number or three")
+COLOUR: Rule = (
+    lambda value: is_number(value) or (type(value) in (list, tuple) and len(value) == 3 and all(map(is_number, value))),
+    "is a number or three",
+)
 MAPPING: Rule = (lambda value: isinstance(value, Mapping), "is a dict")
 
 Amount: TypeAlias = Annotated[float, or_none(NUMBER)]
@@ -105,10 +104,7 @@ def arguments(settings: Settings) -> dict[str, Any]:
 
 
 def settings_of(kind: Callable[..., Any]) -> tuple[dict[str, Rule], list[str]]:
-    """The settings of a record or of a function that changes `pixels`: the rule of each, and those without a default.
-
-    None is right where it is the default.
-    """
+    """The rule of each setting of a record or function, None being right where it is the default; and those that must be given."""
     known = {name: one for name, one in signature(kind).parameters.items() if name != "pixels"}
     rules = {name: getattr(one.annotation, "__metadata__", (ANYTHING,))[0] for name, one in known.items()}
     rules |= {name: or_none(rules[name]) for name, one in known.items() if one.default is None}
