@@ -211,13 +211,13 @@ def attributes_kept(parts: Iterable[Foreign], **attributes: Foreign) -> Iterator
     """Set attributes of every part that has them, and give all of its attributes back as they were."""
     own = [(part.__dict__, dict(part.__dict__)) for part in parts]
     try:
-        for current, kept in own:
-            current.update({name: value for name, value in attributes.items() if name in kept})
+        for current, before in own:
+            current.update({name: value for name, value in attributes.items() if name in before})
         yield
     finally:
-        for current, kept in own:
+        for current, before in own:
             current.clear()
-            current.update(kept)
+            current.update(before)
 
 
 def name_of(transform: Foreign) -> str:

@@ -40,7 +40,7 @@ STEPS: Mapping[str, type[NativeStep]] = {
     **dict.fromkeys(("NumpyToPIL", "ToPIL"), formats.ToPillow),
     **dict.fromkeys(("PILToNumpy", "ToNumpy"), formats.ToArray),
 }
-RECORDS = {**STEPS, LOADER: LoadImageFromFile}
+RECORDS: Mapping[str, Callable[..., NativeStep | LoadImageFromFile]] = {**STEPS, LOADER: LoadImageFromFile}
 SETTINGS = {**FOLDED, **{name: rules.settings_of(kind) for name, kind in RECORDS.items()}}
 """The rules of the settings that each stage has, and which of them it must have."""
 
@@ -58,10 +58,8 @@ def read_pipeline(
     stages = build_stages(pipeline, where=where, trusted=trusted, places=places)
     rows = [named(settings) for settings in pipeline]
     names = [str(row["type"]) for row in rows]
-    loader, unpacked = None, ""
-    if LOADER in names:
-        position = names.index(LOADER)
-        loader = read_loader(rows[position], f"{where}: stage {position + 1}")
+    first, unpacked = names.index(LOADER) if LOADER in names else None, ""
+    loader = None if first is None else transform(rows[first], f"{where}: stage {first + 1}")
     known = list(takewhile(lambda name: name in NATIVE or name.startswith("torchvision/"), names))
     packing = next((row for row, _ in zip(rows, known, strict=False) if row["type"] in PACKING), None)
     if packing is None:
@@ -71,7 +69,8 @@ def read_pipeline(
         unpacked = "the picture is collected with its channels last: ImageToTensor is missing"
     elif packing.get("input_key", "img") != "img":
         unpacked = f"{packing['type']} packs {packing['input_key']!r}, but the picture is 'img'"
-    return Pipeline(loader, stages, (find_stop(known, in_memory=False), find_stop(known, in_memory=True)), unpacked)
+    stops = find_stop(known, in_memory=False), find_stop(known, in_memory=True)
+    return Pipeline(loader if isinstance(loader, LoadImageFromFile) else None, stages, stops, unpacked)
 
 
 def build_stages(
@@ -84,8 +83,8 @@ def build_stages(
     """
     stages, loaded = [], False
     for position, settings in enumerate(pipeline):
-        written = f"{places[position]}: " if len(places) == len(pipeline) and places[position] else ""
-        stage = f"{written}{where}: stage {position + 1}"
+        place = f"{places[position]}: " if len(places) == len(pipeline) and places[position] else ""
+        stage = f"{place}{where}: stage {position + 1}"
         if not isinstance(settings, Mapping) or "type" not in settings:
             raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
         name = named(settings)["type"]
@@ -107,12 +106,10 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
         return torchvision_stage(settings, where)
     if name in NESTED:
         return nested_stage(settings, where, trusted)
-    if name == LOADER:
-        reload = partial(load_anew, read_loader(settings, where))
-        return Stage(name, reload, rules.arguments(settings), draws_globally=False)
     step = transform(settings, where)
     if step is not None:
-        return Stage(name, step.run, rules.arguments(settings), draws_globally=False)
+        apply = partial(load_anew, step) if isinstance(step, LoadImageFromFile) else step.run
+        return Stage(name, apply, rules.arguments(settings), draws_globally=False)
     if trusted is not None:
         return own_stage(original, trusted, where)
     near = suggestion(name, NATIVE)
@@ -121,10 +118,11 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
     raise ConfigError(f"{where}: no transform named {name!r}", hint=hint)
 
 
-def transform(settings: Settings, where: str) -> NativeStep | None:
+def transform(settings: Settings, where: str) -> NativeStep | LoadImageFromFile | None:
+    """The native stage of that type, or the loader; None for others."""
     name = str(settings["type"])
-    if name in STEPS:
-        return construct(STEPS[name], rules.check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
+    if name in RECORDS:
+        return construct(RECORDS[name], rules.check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
@@ -136,10 +134,6 @@ def member(settings: Settings, where: str) -> Transform:
     if not isinstance(step, Transform) or type(step).run is not Transform.run:
         raise ConfigError(f"{where}: no operation named {settings['type']!r}", hint=suggestion(settings["type"], KINDS))
     return step
-
-
-def read_loader(settings: Settings, where: str) -> LoadImageFromFile:
-    return construct(LoadImageFromFile, rules.check_settings(settings, *SETTINGS[LOADER], where), f"{where}: {LOADER}")
 
 
 def load_anew(loader: LoadImageFromFile, state: State, random: np.random.Generator) -> Outcome:
@@ -286,8 +280,8 @@ def find_stop(names: Sequence[str], *, in_memory: bool) -> str:
         if name.startswith("torchvision/"):
             held = ANY if held == ARRAY or name.endswith(("ToTensor", "Lambda")) else held
         elif takes and held and takes != held:
-            wanted, bringing = ("Pillow picture", "NumpyToPIL") if takes == PILLOW else ("array", "PILToNumpy")
-            return f"{stage} finds {held} and no {wanted}: {bringing} does not come before it"
+            form, converter = ("Pillow picture", "NumpyToPIL") if takes == PILLOW else ("array", "PILToNumpy")
+            return f"{stage} finds {held} and no {form}: {converter} does not come before it"
         else:
             held = LEAVES.get(name, held)
         picture, packed = picture or name == LOADER, name if name in PACKING else ""

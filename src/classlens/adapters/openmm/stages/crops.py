@@ -48,11 +48,8 @@ def sample_size(size: Size, areas: Span, shapes: Span, random: np.random.Generat
 
 def centre_box(size: Size, shapes: Span) -> Box:
     """The centre box of a picture that is too long or too thin for the allowed shapes; else the whole of it."""
-    width, height = box_width, box_height = size
-    if width / height < min(shapes):
-        box_height = round(width / min(shapes))
-    elif width / height > max(shapes):
-        box_width = round(height * max(shapes))
+    width, height = size
+    box_width, box_height = min(width, round(height * max(shapes))), min(height, round(width / min(shapes)))
     return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
 
 

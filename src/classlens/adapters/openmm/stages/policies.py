@@ -226,10 +226,9 @@ INCREASING: Sequence[Settings] = (
 )
 """All operations, stronger with the level (timm's `increasing` set)."""
 
-SIMPLE = ("AutoContrast", "Equalize", "Rotate", "Shear")
 RAND_AUGMENT: Mapping[str, Sequence[Settings]] = {
     "timm_increasing": INCREASING,
-    "simple_increasing": tuple(row for row in INCREASING if row["type"] in SIMPLE),
+    "simple_increasing": [row for row in INCREASING if row["type"] in ("AutoContrast", "Equalize", "Rotate", "Shear")],
 }
 
 IMAGENET: Sequence[Sequence[Settings]] = (
