@@ -49,9 +49,9 @@ CORNERS = {
 
 HIDDEN = {
     "needs_crop", "needs_pad", "shape", "rows", "cols", "interpolation", "fill", "fill_mask", "seed", "batch_prob",
-    "forward_input_shape", "input_size", "output_size", "padding_size", "center", "dtype", "values", "image_shape",
-    "dst", "resample", "bbox_matrix", "kernel", "max_height", "max_width", "output_shape", "x_min", "x_max", "y_min",
-    "y_max",
+    "v", "forward_input_shape", "input_size", "output_size", "padding_size", "center", "dtype", "values",
+    "image_shape", "dst", "resample", "bbox_matrix", "kernel", "max_height", "max_width", "output_shape", "x_min",
+    "x_max", "y_min", "y_max",
 }  # fmt: skip
 """Parameters that follow from the picture or the settings, or mean nothing to the eye."""
 
@@ -78,8 +78,6 @@ def params_of(kind: str, values: Foreign) -> Drawn:
     for corner, name in CORNERS.items():
         if all(params.get(part) is not None for part in corner):
             params = {name: tuple(int(params.pop(part)) for part in corner), **params}
-    if "erase" in params:
-        params.pop("v", None)
     shown = {name: plain(value) for name, value in params.items()}
     return {
         name: value
@@ -268,7 +266,6 @@ def params_by_result(transform: Foreign, before: Foreign, output: Foreign) -> Dr
 
 
 MIXING = {"RandomCutMixV2", "RandomMixUpV2", "RandomTransplantation"}
-ALONE = "mixes the pictures of a batch: there is one here"
 
 
 def watch_kornia(transform: Foreign, value: Foreign) -> Outcome:
@@ -277,7 +274,9 @@ def watch_kornia(transform: Foreign, value: Foreign) -> Outcome:
     with attributes_kept(transform.modules()):  # kornia writes its records into them
         output = with_picture(value, lambda picture: transform(as_tensor(picture)))
         ran, single = list(records(name, transform._params)), isinstance(transform._params, Mapping)
-    return Outcome(output, note=ALONE) if name in MIXING else outcome_of(transform, output, ran, single=single)
+    if name in MIXING:
+        return Outcome(output, note="mixes the pictures of a batch: there is one here")
+    return outcome_of(transform, output, ran, single=single)
 
 
 def as_tensor(picture: Foreign) -> Foreign:

@@ -57,20 +57,19 @@ def read_pipeline(
     """
     stages = build_stages(pipeline, where=where, trusted=trusted, places=places)
     rows = [named(settings) for settings in pipeline]
-    names = [str(row["type"]) for row in rows]
-    first, unpacked = names.index(LOADER) if LOADER in names else None, ""
-    loader = None if first is None else transform(rows[first], f"{where}: stage {first + 1}")
+    loaders = (transform(row, f"{where}: stage {at}") for at, row in enumerate(rows, start=1) if row["type"] == LOADER)
+    loader = next((one for one in loaders if isinstance(one, LoadImageFromFile)), None)
+    names, unpacked = [str(row["type"]) for row in rows], ""
     known = list(takewhile(lambda name: name in NATIVE or name.startswith("torchvision/"), names))
-    packing = next((row for row, _ in zip(rows, known, strict=False) if row["type"] in PACKING), None)
-    if packing is None:
+    packing = next((row for row in rows[: len(known)] if row["type"] in PACKING), {})
+    if rows and len(known) == len(rows) and not packing:
         unpacked = "after the last stage nothing packs the picture for the network: PackInputs is missing"
-        unpacked = unpacked if rows and len(known) == len(rows) else ""
     elif packing.get("_rows_first_"):
         unpacked = "the picture is collected with its channels last: ImageToTensor is missing"
     elif packing.get("input_key", "img") != "img":
         unpacked = f"{packing['type']} packs {packing['input_key']!r}, but the picture is 'img'"
     stops = find_stop(known, in_memory=False), find_stop(known, in_memory=True)
-    return Pipeline(loader if isinstance(loader, LoadImageFromFile) else None, stages, stops, unpacked)
+    return Pipeline(loader, stages, stops, unpacked)
 
 
 def build_stages(

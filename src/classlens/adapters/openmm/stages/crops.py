@@ -116,7 +116,7 @@ class RandomCrop(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class ResizedCrop(Transform):
-    """A random part, resized to `scale` = (height, width); a part that does not fit is sampled anew, `max_attempts` times."""
+    """A random part, resized to `scale` = (height, width); what does not fit is sampled anew, `max_attempts` times."""
 
     scale: Annotated[int | Sequence[int], rules.SIDES]
     crop_ratio_range: Span = (0.08, 1.0)
@@ -175,7 +175,7 @@ class MAERandomResizedCrop(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class EfficientNetRandomCrop(ResizedCrop):
-    """EfficientNet's: uniform shape, uniform height between the allowed areas; after all attempts that of the test pipeline.
+    """EfficientNet's: uniform shape, uniform height between the allowed areas; else the crop of the test pipeline.
 
     Source: the TPU reference preprocessing of Tan & Le, EfficientNet, ICML 2019.
     """

@@ -52,8 +52,8 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     if any(isinstance(one, Mapping) for one in options.get("transforms") or ()):
         hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
         raise ConfigError(f"{what} takes transforms, not dicts, in training too", hint=hint)
-    stage = stage_of(construct(kinds[name], options, what))
-    return replace(stage, name=str(settings["type"]), settings=arguments(settings))
+    transform = construct(kinds[name], options, what)
+    return replace(stage_of(transform), name=str(settings["type"]), settings=arguments(settings))
 
 
 def albumentations_stage(settings: Settings, where: str) -> Stage:

@@ -1,4 +1,4 @@
-"""Stages that leave the picture as it is: normalised, as a Pillow picture, turned round, packed, or with a mask beside it.
+"""Stages that leave the picture as it is: normalised, as a Pillow picture, transposed, packed, with a mask beside it.
 
 Normalisation is undone for the eye by the `Encoding` that the state carries; packing changes nothing to be seen and
 is left out of the pipeline. A mask of masked image modelling says which patches the network does not see: an array of
@@ -33,11 +33,10 @@ def are_names(value: Setting) -> bool:
 
 SEVERAL: Rule = (are_names, "are names")
 NAMES: Rule = (lambda value: isinstance(value, str) or are_names(value), "are names")
-PACKED = {"input_key": ANYTHING, "algorithm_keys": NAMES, "meta_keys": NAMES}
 TASKS = {"multi_task_fields": NAMES, "input_key": ANYTHING, "task_handlers": ANYTHING}
 CAPTION = {"keys": NAMES, **dict.fromkeys(("remove_chars", "lowercase", "remove_dup_space", "strip"), ANYTHING)}
 FOLDED: Mapping[str, tuple[Mapping[str, Rule], Sequence[str]]] = {
-    **dict.fromkeys(PACKING, (PACKED, ())),
+    **dict.fromkeys(PACKING, ({"input_key": ANYTHING, "algorithm_keys": NAMES, "meta_keys": NAMES}, ())),
     "PackMultiTaskInputs": (TASKS, ["multi_task_fields"]),
     "CleanCaption": (CAPTION, ()),
     "Collect": ({"keys": SEVERAL, "meta_keys": NAMES}, ["keys"]),

@@ -134,7 +134,7 @@ STD: Rule = (lambda value: value == "inf" or is_number(value), "is a number or '
 
 @dataclass(frozen=True)
 class Operation(Transform):
-    """One operation as configured. `amount` is the fixed one; None means that `magnitude_range` gives it."""
+    """One operation; without an `amount`, `magnitude_range` gives it. Nothing is read from `magnitude_key`, its name."""
 
     name: str
     amount: Any = None
@@ -208,21 +208,21 @@ def operation(settings: Settings, where: str) -> Operation:
     return rules.construct(Operation, options, f"{where}: {name}")
 
 
-def one(kind: str, **settings: Setting) -> Settings:
+def policy(kind: str, **settings: Setting) -> Settings:
     return {"type": kind, **settings}
 
 
 INCREASING: Sequence[Settings] = (
-    *map(one, ("AutoContrast", "Equalize", "Invert")),
-    one("Rotate", magnitude_range=(0, 30)),
-    one("Posterize", magnitude_range=(4, 0)),
-    one("Solarize", magnitude_range=(256, 0)),
-    one("SolarizeAdd", magnitude_range=(0, 110)),
-    *(one(kind, magnitude_range=(0, 0.9)) for kind in ("ColorTransform", "Contrast", "Brightness", "Sharpness")),
-    one("Shear", magnitude_range=(0, 0.3), direction="horizontal"),
-    one("Shear", magnitude_range=(0, 0.3), direction="vertical"),
-    one("Translate", magnitude_range=(0, 0.45), direction="horizontal"),
-    one("Translate", magnitude_range=(0, 0.45), direction="vertical"),
+    *map(policy, ("AutoContrast", "Equalize", "Invert")),
+    policy("Rotate", magnitude_range=(0, 30)),
+    policy("Posterize", magnitude_range=(4, 0)),
+    policy("Solarize", magnitude_range=(256, 0)),
+    policy("SolarizeAdd", magnitude_range=(0, 110)),
+    *(policy(kind, magnitude_range=(0, 0.9)) for kind in ("ColorTransform", "Contrast", "Brightness", "Sharpness")),
+    policy("Shear", magnitude_range=(0, 0.3), direction="horizontal"),
+    policy("Shear", magnitude_range=(0, 0.3), direction="vertical"),
+    policy("Translate", magnitude_range=(0, 0.45), direction="horizontal"),
+    policy("Translate", magnitude_range=(0, 0.45), direction="vertical"),
 )
 """All operations, stronger with the level (timm's `increasing` set)."""
 
@@ -232,31 +232,31 @@ RAND_AUGMENT: Mapping[str, Sequence[Settings]] = {
 }
 
 IMAGENET: Sequence[Sequence[Settings]] = (
-    (one("Posterize", bits=4, prob=0.4), one("Rotate", angle=30.0, prob=0.6)),
-    (one("Solarize", thr=256 / 9 * 4, prob=0.6), one("AutoContrast", prob=0.6)),
-    (one("Equalize", prob=0.8), one("Equalize", prob=0.6)),
-    (one("Posterize", bits=5, prob=0.6), one("Posterize", bits=5, prob=0.6)),
-    (one("Equalize", prob=0.4), one("Solarize", thr=256 / 9 * 5, prob=0.2)),
-    (one("Equalize", prob=0.4), one("Rotate", angle=30 / 9 * 8, prob=0.8)),
-    (one("Solarize", thr=256 / 9 * 6, prob=0.6), one("Equalize", prob=0.6)),
-    (one("Posterize", bits=6, prob=0.8), one("Equalize", prob=1.0)),
-    (one("Rotate", angle=10.0, prob=0.2), one("Solarize", thr=256 / 9, prob=0.6)),
-    (one("Equalize", prob=0.6), one("Posterize", bits=5, prob=0.4)),
-    (one("Rotate", angle=30 / 9 * 8, prob=0.8), one("ColorTransform", magnitude=0.0, prob=0.4)),
-    (one("Rotate", angle=30.0, prob=0.4), one("Equalize", prob=0.6)),
-    (one("Equalize", prob=0.0), one("Equalize", prob=0.8)),
-    (one("Invert", prob=0.6), one("Equalize", prob=1.0)),
-    (one("ColorTransform", magnitude=0.4, prob=0.6), one("Contrast", magnitude=0.8, prob=1.0)),
-    (one("Rotate", angle=30 / 9 * 8, prob=0.8), one("ColorTransform", magnitude=0.2, prob=1.0)),
-    (one("ColorTransform", magnitude=0.8, prob=0.8), one("Solarize", thr=256 / 9 * 2, prob=0.8)),
-    (one("Sharpness", magnitude=0.7, prob=0.4), one("Invert", prob=0.6)),
-    (one("Shear", magnitude=0.3 / 9 * 5, prob=0.6, direction="horizontal"), one("Equalize", prob=1.0)),
-    (one("ColorTransform", magnitude=0.0, prob=0.4), one("Equalize", prob=0.6)),
-    (one("Equalize", prob=0.4), one("Solarize", thr=256 / 9 * 5, prob=0.2)),
-    (one("Solarize", thr=256 / 9 * 4, prob=0.6), one("AutoContrast", prob=0.6)),
-    (one("Invert", prob=0.6), one("Equalize", prob=1.0)),
-    (one("ColorTransform", magnitude=0.4, prob=0.6), one("Contrast", magnitude=0.8, prob=1.0)),
-    (one("Equalize", prob=0.8), one("Equalize", prob=0.6)),
+    (policy("Posterize", bits=4, prob=0.4), policy("Rotate", angle=30.0, prob=0.6)),
+    (policy("Solarize", thr=256 / 9 * 4, prob=0.6), policy("AutoContrast", prob=0.6)),
+    (policy("Equalize", prob=0.8), policy("Equalize", prob=0.6)),
+    (policy("Posterize", bits=5, prob=0.6), policy("Posterize", bits=5, prob=0.6)),
+    (policy("Equalize", prob=0.4), policy("Solarize", thr=256 / 9 * 5, prob=0.2)),
+    (policy("Equalize", prob=0.4), policy("Rotate", angle=30 / 9 * 8, prob=0.8)),
+    (policy("Solarize", thr=256 / 9 * 6, prob=0.6), policy("Equalize", prob=0.6)),
+    (policy("Posterize", bits=6, prob=0.8), policy("Equalize", prob=1.0)),
+    (policy("Rotate", angle=10.0, prob=0.2), policy("Solarize", thr=256 / 9, prob=0.6)),
+    (policy("Equalize", prob=0.6), policy("Posterize", bits=5, prob=0.4)),
+    (policy("Rotate", angle=30 / 9 * 8, prob=0.8), policy("ColorTransform", magnitude=0.0, prob=0.4)),
+    (policy("Rotate", angle=30.0, prob=0.4), policy("Equalize", prob=0.6)),
+    (policy("Equalize", prob=0.0), policy("Equalize", prob=0.8)),
+    (policy("Invert", prob=0.6), policy("Equalize", prob=1.0)),
+    (policy("ColorTransform", magnitude=0.4, prob=0.6), policy("Contrast", magnitude=0.8, prob=1.0)),
+    (policy("Rotate", angle=30 / 9 * 8, prob=0.8), policy("ColorTransform", magnitude=0.2, prob=1.0)),
+    (policy("ColorTransform", magnitude=0.8, prob=0.8), policy("Solarize", thr=256 / 9 * 2, prob=0.8)),
+    (policy("Sharpness", magnitude=0.7, prob=0.4), policy("Invert", prob=0.6)),
+    (policy("Shear", magnitude=0.3 / 9 * 5, prob=0.6, direction="horizontal"), policy("Equalize", prob=1.0)),
+    (policy("ColorTransform", magnitude=0.0, prob=0.4), policy("Equalize", prob=0.6)),
+    (policy("Equalize", prob=0.4), policy("Solarize", thr=256 / 9 * 5, prob=0.2)),
+    (policy("Solarize", thr=256 / 9 * 4, prob=0.6), policy("AutoContrast", prob=0.6)),
+    (policy("Invert", prob=0.6), policy("Equalize", prob=1.0)),
+    (policy("ColorTransform", magnitude=0.4, prob=0.6), policy("Contrast", magnitude=0.8, prob=1.0)),
+    (policy("Equalize", prob=0.8), policy("Equalize", prob=0.6)),
 )
 """Source: Cubuk et al., AutoAugment, CVPR 2019, table 9, with the magnitudes that upstream writes out."""
 

@@ -81,7 +81,7 @@ PROBABILITY: Rule = (lambda value: is_number(value) and 0 <= value <= 1, "must l
 PART: Rule = (lambda value: isinstance(value, float) and 0 <= value <= 1, "is a float and must lie in [0, 1]")
 RANGE: Rule = (lambda value: len(value) == 2 and 0 <= value[0] <= value[1], "is a range (low, high), not below 0")
 COLOUR: Rule = (
-    lambda value: is_number(value) or (type(value) in (list, tuple) and len(value) == 3 and all(map(is_number, value))),
+    lambda value: is_number(value) or (len(value) == 3 and all(map(is_number, value))),
     "is a number or three",
 )
 MAPPING: Rule = (lambda value: isinstance(value, Mapping), "is a dict")
@@ -90,7 +90,6 @@ Amount: TypeAlias = Annotated[float, or_none(NUMBER)]
 """How strongly an operation acts; None stands for what follows from its level."""
 
 Span: TypeAlias = Annotated[tuple[float, float], RANGE]
-"""A low and a high number."""
 
 
 def named(settings: Settings) -> Settings:
@@ -104,11 +103,11 @@ def arguments(settings: Settings) -> dict[str, Any]:
 
 
 def settings_of(kind: Callable[..., Any]) -> tuple[dict[str, Rule], list[str]]:
-    """The rule of each setting of a record or function, None being right where it is the default; and those that must be given."""
-    known = {name: one for name, one in signature(kind).parameters.items() if name != "pixels"}
-    rules = {name: getattr(one.annotation, "__metadata__", (ANYTHING,))[0] for name, one in known.items()}
-    rules |= {name: or_none(rules[name]) for name, one in known.items() if one.default is None}
-    return rules, [name for name, one in known.items() if one.default is Parameter.empty]
+    """The rule of each setting of a record or a function (None is right where it is the default), and those to be given."""
+    known = {name: parameter for name, parameter in signature(kind).parameters.items() if name != "pixels"}
+    rules = {name: getattr(parameter.annotation, "__metadata__", (ANYTHING,))[0] for name, parameter in known.items()}
+    rules |= {name: or_none(rules[name]) for name, parameter in known.items() if parameter.default is None}
+    return rules, [name for name, parameter in known.items() if parameter.default is Parameter.empty]
 
 
 def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequence[str], where: str) -> dict[str, Any]:
@@ -128,7 +127,7 @@ def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequen
         except REFUSALS:
             keeps_rule = False
         if not keeps_rule:
-            raise ConfigError(f"{what}: {key} {words}, not {value!r}")
+            raise ConfigError(f"{what}: {key} {words}, not {value!r:.99}")
     for key in needed:
         if key not in values:
             raise ConfigError(f"{what} needs the setting {key!r}")
