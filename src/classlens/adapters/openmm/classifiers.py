@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from classlens.adapters.feeding import grey_scores, read_grey, takes_grey
 from classlens.adapters.openmm.parameter_groups import Parameter
 from classlens.adapters.openmm.setup import Setup, names_of
-from classlens.adapters.openmm.stages.build_stages import test_pipeline
+from classlens.adapters.openmm.stages.build_stages import read_test_pipeline
 from classlens.adapters.openmm.stages.rules import named
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
@@ -67,7 +67,7 @@ def open_classifier(
     network.eval().requires_grad_(False)
     pipelines = (setup.splits[split].pipeline for split in ("test", "val") if split in setup.splits)
     pipeline = next(filter(None, pipelines), USUAL_PIPELINE)
-    prepare = test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
+    prepare = read_test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
     backbone = (setup.model or {}).get("backbone") or {}
     grey = takes_grey(network, backbone.get("in_channels"), f"the backbone of {setup.path.name}")
     built = network.get_submodule("backbone")
