@@ -27,6 +27,8 @@ from classlens.errors import ModelError, first_line
 from classlens.image import Encoding, Image
 from classlens.sharing import ALONE
 
+Batch = Float[Tensor, "batch 3 rows columns"]  # encoded pictures, as the model reads them
+Logits = Float[Tensor, "batch classes"]
 Kind: TypeAlias = Literal["softmax", "sigmoid"]
 """What makes probabilities of logits: softmax for one class among several, sigmoid for labels by themselves."""
 
@@ -49,7 +51,7 @@ class Classifier:
 
     name: str
     module: nn.Module
-    logits: Callable[[Float[Tensor, "batch 3 height width"]], Float[Tensor, "batch classes"]]
+    logits: Callable[[Batch], Logits]
     encoding: Encoding
     size: tuple[int, int]
     prepare: Callable[[Image], Image] = as_it_is
@@ -85,7 +87,6 @@ def layers_of(classifier: Classifier) -> list[Layer]:
     return [Layer(name, module) for name, module in plain.items() if name and f"{name}." != prefix]
 
 
-PRECISIONS = ("float32", "bf16")
 IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
 """The records made here, so that what the engine finds out about one is known the next time."""
 
@@ -94,7 +95,7 @@ def in_bf16(classifier: Classifier) -> Classifier:
     """The same classifier with its passes under autocast in bfloat16, and its logits in float32."""
     original = classifier.logits
 
-    def autocast_logits(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+    def autocast_logits(batch: Batch) -> Logits:
         with torch.autocast(batch.device.type, torch.bfloat16):
             return original(batch).float()
 
@@ -116,7 +117,7 @@ def scale_whole(classifier: Classifier, image: Image) -> Image:
     return classifier.prepare_whole(image)
 
 
-def encode_batch(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "batch 3 height width"]:
+def encode_batch(classifier: Classifier, pictures: list[Image]) -> Batch:
     """Pictures of one size as the batch that the model reads, on the CPU.
 
     Raises:

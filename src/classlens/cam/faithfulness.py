@@ -29,6 +29,7 @@ from classlens.errors import ModelError
 from classlens.image import Image
 from classlens.sharing import ALONE
 
+Maps = Sequence[Saliency | Fused]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are not inside
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 """Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
@@ -81,11 +82,7 @@ def evaluate(
 
 
 def evaluations(
-    classifier: Classifier,
-    maps: Sequence[Saliency | Fused],
-    *,
-    box: Box | None = None,
-    options: ExplainOptions | None = None,
+    classifier: Classifier, maps: Maps, *, box: Box | None = None, options: ExplainOptions | None = None
 ) -> Iterator[Evaluation]:
     """Score maps of one picture and one class, one by one, and a uniform and a random one beside them.
 
@@ -284,7 +281,7 @@ class RandomizationTest:
 
 
 def randomization_test(
-    classifier: Classifier, maps: Sequence[Saliency | Fused], *, options: ExplainOptions | None = None
+    classifier: Classifier, maps: Maps, *, options: ExplainOptions | None = None
 ) -> list[RandomizationTest]:
     """Make the maps of one picture and one class again, each time with the weights of more layers shuffled.
 
@@ -316,9 +313,7 @@ def randomization_test(
     ]
 
 
-def explain_again(
-    classifier: Classifier, maps: Sequence[Saliency | Fused], options: ExplainOptions
-) -> dict[tuple[str, str], Saliency]:
+def explain_again(classifier: Classifier, maps: Maps, options: ExplainOptions) -> dict[tuple[str, str], Saliency]:
     """The maps of the network as it is now, by method and layer; none if its gradients have become zero."""
     if not maps:
         return {}

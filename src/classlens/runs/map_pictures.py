@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from classlens.cam.classifier import Classifier, place, scale_whole
-from classlens.cam.explain import ExplainOptions, affordable_batch_size, count_runs, explain, seconds_per_run
+from classlens.cam.cost import affordable_batch_size, count_runs, seconds_per_run
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import Box, box_as_fed
 from classlens.cam.forward import PREDICTED, describe_output
 from classlens.cam.layers import Preview, find_layers, preview

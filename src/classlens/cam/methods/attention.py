@@ -16,11 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from classlens.arrays import Float
 from classlens.cam.classifier import Layer
 from classlens.cam.evidence import Evidence, Probe
 from classlens.cam.forward import hook_layers, logits_of
-from classlens.cam.layout import Layout, extra_tokens, layout_of
+from classlens.cam.layout import Grid, Layout, extra_tokens, layout_of
 from classlens.errors import ModelError
 
 SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
@@ -95,10 +94,7 @@ class Watching(TorchFunctionMode):
         return node
 
 
-Weighted = Float[Tensor, "batch one height width"]
-
-
-def attention_rollout(evidence: Evidence) -> Weighted:
+def attention_rollout(evidence: Evidence) -> Grid:
     """Product over layers of (mean over heads + identity) / 2, from the class token, or from all, to the patches.
 
     The same for every class.
@@ -116,7 +112,7 @@ def attention_rollout(evidence: Evidence) -> Weighted:
     return layout.grid(read[:, :, None])
 
 
-def attention_gradients(evidence: Evidence) -> Weighted:
+def attention_gradients(evidence: Evidence) -> Grid:
     """relu(d score_l / d attention_l), averaged over layers l, heads and the tokens that attend.
 
     score_l is what the head of the network says when every token it reads is the mean of those that layer l puts out.

@@ -10,18 +10,17 @@ from torch import Tensor
 
 from classlens.arrays import Float
 from classlens.cam.evidence import Evidence
-
-Weighted = Float[Tensor, "batch channels height width"]
+from classlens.cam.layout import Grid
 
 POSITIONS = (2, 3)
 
 
-def grad_cam(evidence: Evidence) -> Weighted:
+def grad_cam(evidence: Evidence) -> Grid:
     """mean_ij(G_c) A_c. Source: Selvaraju et al., Grad-CAM, ICCV 2017, eqs. 1-2."""
     return evidence.gradients.mean(POSITIONS, keepdim=True) * evidence.activations
 
 
-def grad_cam_plus_plus(evidence: Evidence) -> Weighted:
+def grad_cam_plus_plus(evidence: Evidence) -> Grid:
     """sum_ij(alpha relu(G)) A_c, alpha = G^2 / (2 G^2 + sum_ij(A_c) G^3 + 1e-6), zero where G is zero.
 
     The paper differentiates exp(score), whose factor cancels, and has no 1e-6; gradients of deep networks are so small
@@ -36,7 +35,7 @@ def grad_cam_plus_plus(evidence: Evidence) -> Weighted:
     return (alpha * gradients.relu()).sum(POSITIONS, keepdim=True) * evidence.activations
 
 
-def x_grad_cam(evidence: Evidence) -> Weighted:
+def x_grad_cam(evidence: Evidence) -> Grid:
     """sum_ij(G A / (sum_ij(A_c) + 1e-7)) A_c.
 
     Ill-conditioned where the activations are signed and their sum is near zero (norm layers).
@@ -47,7 +46,7 @@ def x_grad_cam(evidence: Evidence) -> Weighted:
     return shares.sum(POSITIONS, keepdim=True) * evidence.activations
 
 
-def layer_cam(evidence: Evidence) -> Weighted:
+def layer_cam(evidence: Evidence) -> Grid:
     """relu(G) A, position by position.
 
     The paper also bends shallow layers' maps with tanh before it fuses them; the reference does not, nor do we.
@@ -56,12 +55,12 @@ def layer_cam(evidence: Evidence) -> Weighted:
     return evidence.gradients.relu() * evidence.activations
 
 
-def hi_res_cam(evidence: Evidence) -> Weighted:
+def hi_res_cam(evidence: Evidence) -> Grid:
     """G A, position by position. Source: Draelos & Carin, Use HiResCAM instead of Grad-CAM, 2020, eq. 4."""
     return evidence.gradients * evidence.activations
 
 
-def grad_cam_element_wise(evidence: Evidence) -> Weighted:
+def grad_cam_element_wise(evidence: Evidence) -> Grid:
     """relu(G A), position by position.
 
     Source: Pillai & Pirsiavash, Explainable models with consistent interpretations, AAAI 2021.
@@ -69,11 +68,11 @@ def grad_cam_element_wise(evidence: Evidence) -> Weighted:
     return (evidence.gradients * evidence.activations).relu()
 
 
-def activations_only(evidence: Evidence) -> Weighted:
+def activations_only(evidence: Evidence) -> Grid:
     return evidence.activations
 
 
-def shapley_cam(evidence: Evidence) -> Weighted:
+def shapley_cam(evidence: Evidence) -> Grid:
     """mean_ij(G_c - (H A)_c / 2) A_c, H the Hessian of the score: Grad-CAM with the second term of Taylor's series.
 
     Source: Cai, CAMs as Shapley value-based explainers, 2025, eq. 14.
@@ -82,7 +81,7 @@ def shapley_cam(evidence: Evidence) -> Weighted:
     return slope.mean(POSITIONS, keepdim=True) * evidence.activations
 
 
-def fem(evidence: Evidence) -> Weighted:
+def fem(evidence: Evidence) -> Grid:
     """Share of the positions where A_c is rare, more than two standard deviations above its mean, times A_c.
 
     Source: Fuad et al., Features understanding in 3D CNNs, IPTA 2020, section III-B.
@@ -94,7 +93,7 @@ def fem(evidence: Evidence) -> Weighted:
     return rare.mean(POSITIONS, keepdim=True) * activations
 
 
-def random_cam(evidence: Evidence) -> Weighted:
+def random_cam(evidence: Evidence) -> Grid:
     """Random weights in -1..1, always the same: what a method has to be better than."""
     channels = evidence.activations.shape[1]
     weights = torch.rand(channels, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -104,7 +103,7 @@ def random_cam(evidence: Evidence) -> Weighted:
 Map = Float[Tensor, "batch height width"]
 
 
-def first_component(weighted: Weighted) -> Map:
+def first_component(weighted: Grid) -> Map:
     """Projection of every position on the first principal component of the channels; NaN counts as 0.
 
     Found in double precision from the smaller of the two Gram matrices, positions x positions or channels x channels:
@@ -116,7 +115,7 @@ def first_component(weighted: Weighted) -> Map:
     return signed_map(principal_component(rows), rows.square().sum(dim=2), weighted)
 
 
-def first_component_of_evidence(weighted: Weighted) -> Map:
+def first_component_of_evidence(weighted: Grid) -> Map:
     """As `first_component`, for channels weighted by a class: high where they are evidence for it, as their sum is.
 
     Strength would not do: evidence against the class can be stronger than evidence for it.
@@ -125,7 +124,7 @@ def first_component_of_evidence(weighted: Weighted) -> Map:
     return signed_map(principal_component(rows), rows.sum(dim=2), weighted)
 
 
-def first_kernel_component(weighted: Weighted) -> Map:
+def first_kernel_component(weighted: Grid) -> Map:
     """First component of a kernel PCA of the positions, with the kernel tanh(x y / channels + 1); sign as above.
 
     Source: Karmani et al., KPCA-CAM, 2024; the sigmoid kernel and its settings are the reference's.
@@ -138,7 +137,7 @@ def first_kernel_component(weighted: Weighted) -> Map:
     return signed_map(scaled_eigenvector(kernel), rows.square().sum(dim=2), weighted)
 
 
-def rows_of(weighted: Weighted) -> Float[Tensor, "batch positions channels"]:
+def rows_of(weighted: Grid) -> Float[Tensor, "batch positions channels"]:
     """The channels of every position, in double precision: on the CPU where the device has none (MPS). NaN counts as 0."""
     rows = weighted.nan_to_num(nan=0.0).flatten(2).mT
     return (rows.cpu() if rows.device.type == "mps" else rows).double()
@@ -161,7 +160,7 @@ def scaled_eigenvector(gram: Float[Tensor, "batch positions positions"]) -> Floa
 
 
 def signed_map(
-    projected: Float[Tensor, "batch positions"], guide: Float[Tensor, "batch positions"], weighted: Weighted
+    projected: Float[Tensor, "batch positions"], guide: Float[Tensor, "batch positions"], weighted: Grid
 ) -> Map:
     """A component as a map, with the sign that makes it correlate with `guide`."""
     centred = guide - guide.mean(dim=1, keepdim=True)
