@@ -103,11 +103,7 @@ def in_bf16(classifier: Classifier) -> Classifier:
 
 
 def scale_whole(classifier: Classifier, image: Image) -> Image:
-    """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for.
-
-    Raises:
-        DataError: the test pipeline resizes and encodes in one step.
-    """
+    """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for."""
     keeps_size = classifier.prepare(image).size == image.size
     scale = 1 if keeps_size else min(classifier.size) / min(image.size)
     height, width = (max(1, round(side * scale)) for side in image.size)
@@ -118,11 +114,7 @@ def scale_whole(classifier: Classifier, image: Image) -> Image:
 
 
 def encode_batch(classifier: Classifier, pictures: list[Image]) -> Batch:
-    """Pictures of one size as the batch that the model reads, on the CPU.
-
-    Raises:
-        ValueError: the record's encoding does not put channels first.
-    """
+    """Pictures of one size as the batch that the model reads, on the CPU."""
     if classifier.encoding.layout != "CHW":
         raise ValueError(f"{classifier.name}: a model reads channels first, its encoding says {classifier.encoding}")
     batch = np.empty((len(pictures), 3, *pictures[0].size), np.float32)
@@ -153,9 +145,6 @@ def preserved(module: nn.Module) -> Iterator[None]:
 
     With no parameter in the graph, what runs before the first cut records nothing and costs no memory, and what
     runs behind it records only what the gradient of the cut needs.
-
-    Raises:
-        ModelError: the model is a TorchScript program, which has no layers to look at, or its weights are not there.
     """
     # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
     parts = list(module.modules())
@@ -194,11 +183,7 @@ def preserved(module: nn.Module) -> Iterator[None]:
 
 
 def place(module: nn.Module, device: str) -> None:
-    """Move a model that is ours to a device, e.g. `cuda:1`.
-
-    Raises:
-        ModelError: there is no such device, or the model does not fit on it.
-    """
+    """Move a model that is ours to a device, e.g. `cuda:1`."""
     try:
         module.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:

@@ -4,8 +4,8 @@ Those are logits or probabilities; of one class among several, or labels by them
 softmax or sigmoid gradients vanish, and a class is explained together with its rivals. So a network's first pass is
 watched, and where a softmax or sigmoid made what came out, what went into it is taken instead.
 
-Which class is explained the user says: a number, a name, `top5`, `predicted`, or a contrast `a - b`. A target is read
-against the logits of a batch, because "predicted" and "top5" differ from picture to picture.
+Which class is explained the user says: a number, a name, `top5`, `predicted`, or a contrast `a - b`. It is read against
+the logits of a batch, because "predicted" and "top5" differ from picture to picture.
 """
 
 import re
@@ -66,8 +66,6 @@ MAKERS: Mapping[Callable[..., Tensor], Kind] = {
 }
 """Functions that make probabilities, or their logarithms, of logits."""
 
-SUM = 1e-5  # within this, or two steps of their own precision, probabilities add up to one
-
 
 @dataclass(frozen=True)
 class Output:
@@ -105,16 +103,11 @@ class Watch(TorchFunctionMode):
     calls: list[MakerCall] = field(default_factory=list)
 
     def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
         named, kind, in_place = kwargs or {}, MAKERS.get(func), func is Tensor.sigmoid_
         entering: Any = args[0] if args else named.get("input")
-        if in_place:
-            entering = entering.clone()
+        entering = entering.clone() if in_place else entering
         result = func(*args, **named)
         if kind and sum(side > 1 for side in result.shape[1:]) <= 1:
             self.calls.append(MakerCall(kind, entering, result.clone() if in_place else result))
@@ -126,9 +119,6 @@ def logits_of(classifier: Classifier, batch: Batch, *, rows: int | None = None) 
 
     `rows` is their number where a hook makes more of the batch on the way. A single logit becomes a column for each of
     its two sides. The one error that a picture of another size brings out of many models is made readable.
-
-    Raises:
-        ModelError: the model does not take pictures of this size, its output is not one score per class, or not finite.
     """
     rows, output = len(batch) if rows is None else rows, OUTPUTS.get(classifier)
     watch = Watch() if output is None or output.ends == "function" else None
@@ -197,7 +187,10 @@ def read_output(classifier: Classifier, scores: Logits, calls: Sequence[MakerCal
     maker = find_maker(scores, calls) if calls else None
     if maker is not None:
         return Output("sigmoid" if single else maker.kind, "function", single, names=names)
-    values, close = scores.detach().float(), max(SUM, 2 * torch.finfo(scores.dtype).eps)
+    values = scores.detach().float()
+    close = max(
+        1e-5, 2 * torch.finfo(scores.dtype).eps
+    )  # probabilities add up to one within two steps of their precision
     could_be = bool(((values >= 0) & (values <= 1)).all())
     if could_be and not single and ((values.sum(dim=1) - 1).abs() < close).all():
         return Output("softmax", "probabilities", names=names)

@@ -51,11 +51,6 @@ def find_layers(
 
     That is the record's own, or the last norm layer that still decides the class and covers the picture: it is looked
     for once, at the `size` of the pictures which are fed, as far as that is known.
-
-    Raises:
-        NotFound: a name fits no layer.
-        ModelError: no name is given, and the model has no layer that can be drawn, or its scores do not depend on the
-            picture.
     """
     default = classifier.default_layer or DEFAULTS.get(classifier)
     if not (names or default):
@@ -162,11 +157,9 @@ def first_with_gradient(classifier: Classifier, graph: "PathGraph | None", layer
 
 def check_dependence(classifier: Classifier, graph: "PathGraph | None") -> None:
     """Refuse a model whose scores do not depend on the picture, most often because its head has zero weights."""
-    slope = None
-    if graph is not None:
-        (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True, allow_unused=True)
-    if graph is None or slope is None:
+    if graph is None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
+    (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True)
     if slope.any():
         return
     columns = 1 if OUTPUTS[classifier].single else graph.classes

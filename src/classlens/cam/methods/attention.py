@@ -5,7 +5,7 @@ what stands behind `nn.MultiheadAttention` is computed in two steps instead, and
 dimensions puts out is noted, as nodes of the graph. What cannot be followed is refused: a map may not miss a layer.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from inspect import signature
@@ -37,11 +37,7 @@ class Watching(TorchFunctionMode):
     weights: list[Tensor] = field(default_factory=list)
 
     def __torch_function__(
-        self,
-        func: Callable[..., object],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
         named = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
@@ -49,10 +45,8 @@ class Watching(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return self.attend_in_heads(*args, **named)
         result = func(*args, **named)
-        if func in SOFTMAXES and isinstance(result, Tensor) and result.ndim == 4:
-            dim = named.get("dim", args[1] if len(args) > 1 else None)
-            return self.note(result) if dim in (-1, 3) else result
-        return result
+        is_attention = func in SOFTMAXES and result.ndim == 4 and named.get("dim", *args[1:2]) in (-1, 3)
+        return self.note(result) if is_attention else result
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, *rest: object, **named: object) -> Tensor:
         """The fused attention in two steps: its weights, which are what it makes of the identity, and their result.

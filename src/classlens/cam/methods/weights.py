@@ -5,6 +5,8 @@ used implementation (grad-cam on PyPI) computes, its small constants included; w
 the docstring says so. Notation: A activations, G gradients, c channel, i, j position.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -104,15 +106,11 @@ Map = Float[Tensor, "batch height width"]
 
 
 def first_component(weighted: Grid) -> Map:
-    """Projection of every position on the first principal component of the channels; NaN counts as 0.
+    """Projection of every position on the first principal component of the channels, high where activations are strong.
 
-    Found in double precision from the smaller of the two Gram matrices, positions x positions or channels x channels:
-    many times cheaper than a singular value decomposition, and the same up to sign. A component has no sign of its own:
-    it gets the one with which it is high where the activations are strong.
     Source: Muhammad & Yeasin, Eigen-CAM, IJCNN 2020, section III; the columns are centred as in the reference.
     """
-    rows = rows_of(weighted)
-    return signed_map(principal_component(rows), rows.square().sum(dim=2), weighted)
+    return project(weighted, guide=lambda rows: rows.square().sum(dim=2))
 
 
 def first_component_of_evidence(weighted: Grid) -> Map:
@@ -120,50 +118,40 @@ def first_component_of_evidence(weighted: Grid) -> Map:
 
     Strength would not do: evidence against the class can be stronger than evidence for it.
     """
-    rows = rows_of(weighted)
-    return signed_map(principal_component(rows), rows.sum(dim=2), weighted)
+    return project(weighted, guide=lambda rows: rows.sum(dim=2))
 
 
 def first_kernel_component(weighted: Grid) -> Map:
-    """First component of a kernel PCA of the positions, with the kernel tanh(x y / channels + 1); sign as above.
+    """As `first_component`, with a kernel PCA of the positions, whose kernel is tanh(x y / channels + 1).
 
     Source: Karmani et al., KPCA-CAM, 2024; the sigmoid kernel and its settings are the reference's.
     """
-    rows = rows_of(weighted)
-    centred = rows - rows.mean(dim=1, keepdim=True)
-    kernel = torch.tanh(centred @ centred.mT / rows.shape[2] + 1)
-    across = kernel.mean(dim=1, keepdim=True)
-    kernel = kernel - across - across.mT + across.mean(dim=2, keepdim=True)
-    return signed_map(scaled_eigenvector(kernel), rows.square().sum(dim=2), weighted)
+    return project(weighted, guide=lambda rows: rows.square().sum(dim=2), by_kernel=True)
 
 
-def rows_of(weighted: Grid) -> Float[Tensor, "batch positions channels"]:
-    """The channels of every position, in double precision: on the CPU where the device has none (MPS). NaN counts as 0."""
+def project(weighted: Grid, *, guide: Callable[[Tensor], Tensor], by_kernel: bool = False) -> Map:
+    """The first component of the positions, with the sign that makes it correlate with a guide: it has none of its own.
+
+    Found in double precision (on the CPU where the device has none, as MPS) from the smaller of the two Gram matrices,
+    positions x positions or channels x channels: many times cheaper than a singular value decomposition, and the same
+    up to sign. NaN counts as 0.
+    """
     rows = weighted.nan_to_num(nan=0.0).flatten(2).mT
-    return (rows.cpu() if rows.device.type == "mps" else rows).double()
-
-
-def principal_component(rows: Float[Tensor, "batch positions channels"]) -> Float[Tensor, "batch positions"]:
-    """The projection of every position on the first principal component."""
+    rows = (rows.cpu() if rows.device.type == "mps" else rows).double()
+    positions, channels = rows.shape[1:]
     centred = rows - rows.mean(dim=1, keepdim=True)
-    if rows.shape[1] <= rows.shape[2]:
-        return scaled_eigenvector(centred @ centred.mT)
-    _, vectors = torch.linalg.eigh(centred.mT @ centred)
-    projected: Tensor = (centred @ vectors[..., -1:]).squeeze(2)
-    return projected
-
-
-def scaled_eigenvector(gram: Float[Tensor, "batch positions positions"]) -> Float[Tensor, "batch positions"]:
-    values, vectors = torch.linalg.eigh(gram)
-    longest: Tensor = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
-    return longest
-
-
-def signed_map(
-    projected: Float[Tensor, "batch positions"], guide: Float[Tensor, "batch positions"], weighted: Grid
-) -> Map:
-    """A component as a map, with the sign that makes it correlate with `guide`."""
-    centred = guide - guide.mean(dim=1, keepdim=True)
-    agrees = (centred * projected).sum(dim=1, keepdim=True) >= 0
-    batch, _, height, width = weighted.shape
-    return torch.where(agrees, projected, -projected).to(weighted).reshape(batch, height, width)
+    if by_kernel or positions <= channels:
+        gram = centred @ centred.mT
+        if by_kernel:
+            kernel = torch.tanh(gram / channels + 1)
+            across = kernel.mean(dim=1, keepdim=True)
+            gram = kernel - across - across.mT + across.mean(dim=2, keepdim=True)
+        values, vectors = torch.linalg.eigh(gram)
+        projected = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
+    else:
+        _, vectors = torch.linalg.eigh(centred.mT @ centred)
+        projected = (centred @ vectors[..., -1:]).squeeze(2)
+    guiding = guide(rows)
+    guiding = guiding - guiding.mean(dim=1, keepdim=True)
+    agrees = (guiding * projected).sum(dim=1, keepdim=True) >= 0
+    return torch.where(agrees, projected, -projected).to(weighted).reshape(len(rows), *weighted.shape[2:])
