@@ -66,13 +66,9 @@ def observe(classifier: Classifier, batch: Batch, layers: Sequence[Layer], *, st
 
 
 GROWTH = 4  # how many times larger than its picture the largest output of a network is at least: so much fits in memory
-TRIED, CLOSE = 2, 1e-3
+CLOSE = 1e-3  # share of the largest logit in which those of a grown batch, tried with two variants, have to agree
 REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)
-"""One picture is tried with so many variants of a layer. Its logits have to agree within that share of the largest with
-those of as many pictures; code that counts on the size of the batch may raise errors."""
-
-Variants = Callable[[range], Grid]
-"""Makes some of the variants of a feature map, when their turn has come: all at once could be too many to hold."""
+"""What code that counts on the size of the batch may raise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,17 +126,27 @@ class Probe:
                 raise ModelError(message, hint=hint) from error
         return self.layout.grid(torch.zeros_like(node) if product is None else product).float()
 
-    def resumed(self, variants: Variants, number: int, picture: int) -> Float[Tensor, " number"]:
-        """The score of one picture of the batch with the layer's feature map replaced by each of `number` variants."""
-        fed, few = self.batch[picture : picture + 1], variants(range(min(TRIED, number)))
+    def scores_without(
+        self, channels: Int[Tensor, " n"], maps: Float[Tensor, "all height width"], picture: int
+    ) -> Tensor:
+        """The score of one picture with the feature map of the layer as it is, then without each of the channels."""
+
+        def without(start: int, stop: int) -> Tensor:  # when their turn has come: all at once could be too many to hold
+            changed = maps.repeat(min(stop, len(channels) + 1) - start, 1, 1, 1)
+            for place, variant in enumerate(changed, start):
+                if place:
+                    variant[channels[place - 1]] = 0
+            return changed
+
+        fed, few = self.batch[picture : picture + 1], without(0, 2)
         usual, grows = self.replayed(fed.expand(len(few), -1, -1, -1), few), False
         with suppress(*REFUSALS):  # may one picture become a batch at the layer, with the logits of as many pictures?
             grows = torch.allclose(self.replayed(fed, few), usual, rtol=0, atol=CLOSE * float(usual.abs().max()))
         at_once, parts = self.at_once, []
         if grows:
-            at_once = max(at_once, at_once * GROWTH * fed.numel() // few[0].numel())
-        for start in range(0, number, at_once):
-            some = variants(range(start, min(start + at_once, number)))
+            at_once = max(at_once, at_once * GROWTH * fed.numel() // maps.numel())
+        for start in range(0, len(channels) + 1, at_once):
+            some = without(start, start + at_once)
             logits = self.replayed(fed if grows else fed.expand(len(some), -1, -1, -1), some)
             parts.append(self.objective.select(torch.full((len(some),), picture, device=fed.device)).score(logits))
             self.count(len(some))

@@ -89,16 +89,7 @@ def ablation_cam(evidence: Evidence) -> Grid:
     shares = torch.zeros(activations.shape[:2], device=activations.device)
     for picture, maps in enumerate(activations):
         alive = maps.flatten(1).any(dim=1).nonzero()[:, 0]
-
-        def without(rows: range, maps: Tensor = maps, alive: Tensor = alive) -> Tensor:
-            """Variant 0 is the feature map as it is, variant n that without the n-th channel that is not zero."""
-            changed = maps.repeat(len(rows), 1, 1, 1)
-            for variant, place in zip(changed, rows, strict=True):
-                if place:
-                    variant[alive[place - 1]] = 0
-            return changed
-
-        scores = evidence.model.resumed(without, len(alive) + 1, picture)
+        scores = evidence.model.scores_without(alive, maps, picture)
         shares[picture, alive] = (scores[0] - scores[1:]) / scores[0]
     return shares[:, :, None, None] * activations
 
