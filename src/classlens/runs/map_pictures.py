@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from classlens.cam.classifier import Classifier, place, scale_whole
-from classlens.cam.explain import ExplainOptions, affordable_batch_size, count_runs, explain, seconds_per_run
+from classlens.cam.cost import affordable_batch_size, count_runs, seconds_per_run
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import (
     BETTER,
     Evaluation,
