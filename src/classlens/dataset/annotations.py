@@ -57,8 +57,6 @@ SPLIT_HEADINGS = ("split", "set", "subset", "phase", "fold", "partition", "usage
 INTEGER = re.compile(r"\s*-?\d{1,18}(?:\.0+)?\s*")
 NUMBER = re.compile(r"\s*-?\d+(?:\.\d*)?\s*")
 ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "-1", "-1.0", "false")
-SHOWN = 3
-"""How many cells of a doubtful column an error shows."""
 
 JsonRow = Mapping[str, Any]
 Cells = Sequence[str]
@@ -425,12 +423,8 @@ class Table:
             return replace(columns, hot=tuple(left))
         if len(left) > 1:
             raise self.doubt("labels", left)
-        if (
-            left
-            and left[0] < path
-            and are_integers(cells := self.columns[left[0]])
-            and len(set(cells)) == len(cells) > 2
-        ):
+        cells = self.columns[left[0]] if left else ()
+        if left and left[0] < path and are_integers(cells) and len(set(cells)) == len(cells) > 2:
             raise self.doubt("labels, or a running number", left)
         return replace(columns, label=left[0] if left else None)
 
@@ -452,8 +446,7 @@ class Table:
 
     def doubt(self, what: str, numbers: Sequence[int]) -> DataError:
         shown = [
-            f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:SHOWN]))}, ...)"
-            for number in numbers
+            f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:3]))}, ...)" for number in numbers
         ]
         return DataError(
             f"{self.where}: not clear which column holds {what}: {join_first(shown, between=' or ')}",

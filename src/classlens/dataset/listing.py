@@ -151,12 +151,7 @@ def combine(parts: Sequence[Dataset], length: int, origin: Callable[[int], tuple
 
     def on_part(read: Callable[..., Any]) -> Callable[..., Any]:
         """What reads a sample of the whole, by what reads one of a part."""
-
-        def read_sample(index: int, *more: object) -> object:
-            part, place = origin(index)
-            return read(part, place, *more)
-
-        return read_sample
+        return lambda index, *more: read(*origin(index), *more)
 
     small = on_part(lambda part, place, max_side: part.thumbnail(place, max_side))
     return replace(
