@@ -14,14 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 
-from classlens.dataset.conventions import (
-    PICTURE_ENDINGS,
-    SPLIT_OF,
-    join_first,
-    letters_of,
-    note_no_splits,
-    split_among,
-)
+from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, join_first, letters_of, note_no_splits, split_among
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import Listing
 from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes

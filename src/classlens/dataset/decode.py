@@ -171,7 +171,7 @@ def why_not_decoded(data: bytes) -> str:
     """What can be said of bytes that a decoder gave up on."""
     header = read_header(data, max_pixels=inf)
     if header is None:
-        checksum = wrong_checksum(data)
+        checksum = bad_chunk(data)
         return f"damaged PNG: {checksum}" if checksum else describe_beginning(data)
     height, width = header.size
     kind = f"{header.format} {header.mode} {width} x {height}"
@@ -249,7 +249,7 @@ def open_sink(process: int) -> int:
         return os.dup(file.fileno())
 
 
-def wrong_checksum(png: bytes) -> str:
+def bad_chunk(png: bytes) -> str:
     """The first chunk of a PNG file whose checksum is wrong; nothing for an intact one, or another kind of file."""
     start = 8 if png.startswith(b"\x89PNG") else len(png)
     while start + 12 <= len(png):
