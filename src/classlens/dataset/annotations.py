@@ -57,8 +57,6 @@ SPLIT_HEADINGS = ("split", "set", "subset", "phase", "fold", "partition", "usage
 INTEGER = re.compile(r"\s*-?\d{1,18}(?:\.0+)?\s*")
 NUMBER = re.compile(r"\s*-?\d+(?:\.\d*)?\s*")
 ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "-1", "-1.0", "false")
-SHOWN = 3
-"""How many cells of a doubtful column an error shows."""
 
 JsonRow = Mapping[str, Any]
 Cells = Sequence[str]
@@ -161,29 +159,29 @@ def number_labels(
     meanings = {text: number_label(text, classes) for text in set(texts)}
     if any(slips for _, slips in meanings.values()):
         for text, number in zip(texts, numbers, strict=True):
-            for kind, detail in meanings[text][1].items():
+            for kind, detail in meanings[text][1]:
                 troubles[kind].append((number, detail))
     return [meanings[text][0] for text in texts]
 
 
-def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int, ...], dict[str, str]]:
+def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int, ...], list[tuple[str, str]]]:
     """A label or several (separated by commas) as numbers, and what is wrong with them."""
     if label == "":
-        return (), {"no label": ""}
+        return (), [("no label", "")]
     parts = label if isinstance(label, tuple) else tuple(part.strip() for part in label.split(","))
     if classes and label in classes:
         parts = (str(label),)
-    numbers, slips = [], {}
+    numbers, slips = [], []
     for part in parts:
         if INTEGER.fullmatch(part):
             numbers.append(whole_number(part))
         elif classes and part in classes:
             numbers.append(classes.index(part))
         else:
-            slips["label is not a number"] = f" ({part!r})"
+            slips.append(("label is not a number", f" ({part!r})"))
     if classes and not all(0 <= number < len(classes) for number in numbers):
         written = label if isinstance(label, str) else ",".join(label)
-        slips[f"label outside 0..{len(classes) - 1}"] = f" ({written})"
+        slips.append((f"label outside 0..{len(classes) - 1}", f" ({written})"))
     return tuple(numbers), slips
 
 
@@ -299,7 +297,7 @@ def open_json(path: str) -> tuple[Columns, Rows, Classes]:
     else:
         table = [[as_text(row.get(key)) for key in keys] for row in sample]
         columns = find_columns(table if all(key.isdecimal() for key in keys) else [keys, *table], path)
-    readers = [(key, as_text if key == keys[columns.path] else as_cell) for key in keys]
+    readers = [(key, as_name if key == keys[columns.path] else as_cell) for key in keys]
     cells = ((number, [read(row.get(key)) for key, read in readers]) for number, row in enumerate(rows))
     return columns, cells, stated_classes(whole.get("metainfo") or whole)
 
@@ -354,6 +352,10 @@ def join_by_id(data: Mapping[str, Any]) -> list[JsonRow]:
 
 def as_text(value: object) -> str:
     return "" if value is None else str(int(value) if isinstance(value, bool) else value)
+
+
+def as_name(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def as_cell(value: object) -> Label:
@@ -425,12 +427,8 @@ class Table:
             return replace(columns, hot=tuple(left))
         if len(left) > 1:
             raise self.doubt("labels", left)
-        if (
-            left
-            and left[0] < path
-            and are_integers(cells := self.columns[left[0]])
-            and len(set(cells)) == len(cells) > 2
-        ):
+        cells = self.columns[left[0]] if left else ()
+        if left and left[0] < path and are_integers(cells) and len(set(cells)) == len(cells) > 2:
             raise self.doubt("labels, or a running number", left)
         return replace(columns, label=left[0] if left else None)
 
@@ -452,8 +450,7 @@ class Table:
 
     def doubt(self, what: str, numbers: Sequence[int]) -> DataError:
         shown = [
-            f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:SHOWN]))}, ...)"
-            for number in numbers
+            f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:3]))}, ...)" for number in numbers
         ]
         return DataError(
             f"{self.where}: not clear which column holds {what}: {join_first(shown, between=' or ')}",
