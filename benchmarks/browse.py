@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -31,10 +32,9 @@ from mmpretrain.visualization import UniversalVisualizer
 
 from classlens.adapters.openmm.datasets import open_split
 from classlens.adapters.openmm.setup import Split
-from classlens.dataset.trace import follow
-from classlens.runs.browse_run import picture_job
+from classlens.dataset.rng import generator
 from classlens.runs.browse_samples import BrowseRequest, render_sample
-from classlens.runs.memory import keep_freed_memory
+from classlens.runs.own_process import keep_freed_memory
 from classlens.runs.processes import run_job
 
 PEER = Path(__file__).with_name("browse_peer.py")
@@ -92,6 +92,13 @@ def cpu(work, indices, scratch):
     return len(indices) / (time.process_time() - start)
 
 
+def run_stages(dataset, index):
+    """The transforms of one sample, and nothing drawn."""
+    state = dataset.load(index)
+    for position, stage in enumerate(dataset.pipeline(index)):
+        state = stage.apply(state, generator(0, index, position)).state
+
+
 def make(dataset, index, request):
     """One picture, from its file to its file, in one thread."""
     render_sample(dataset, index, 0, request=request)()
@@ -109,14 +116,13 @@ def shares(dataset, root, repetitions):
         request = BrowseRequest(output_dir=tempfile.mkdtemp(dir=root))
         start, before = time.perf_counter(), time.process_time()
         for index in indices:
-            for _outcome in follow(dataset, dataset.load(index), index, 0):
-                pass
+            run_stages(dataset, index)
         alone, alone_cpu = time.perf_counter() - start, time.process_time() - before
         before = time.process_time()
         for index in indices:
             make(dataset, index, request)
         found["one core, cpu"].append(alone_cpu / (time.process_time() - before))
-        job = picture_job(replace(request, output_dir=tempfile.mkdtemp(dir=root)))
+        job = partial(render_sample, request=replace(request, output_dir=tempfile.mkdtemp(dir=root)))
         start = time.perf_counter()
         for _row in run_job(job, dataset, None, draws, total=len(draws), workers=0):
             pass
@@ -133,8 +139,7 @@ def compare(name, root, tool, repetitions):
     peer = Peer(tool, root, pipeline)
 
     def our_transforms(index, folder):
-        for _ in follow(ours, ours.load(index), index, 0):
-            pass
+        run_stages(ours, index)
 
     cases = {"transforms": (our_transforms, peer.transforms)}
     for mode in MODES:

@@ -19,8 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from classlens import Clock
-from classlens.schedule.chain import Link, chain
-from classlens.schedule.shapes import Cosine, Linear
+from classlens.schedule.shapes import Cosine, Linear, Link, chain
 
 UPSTREAM = Path(find_spec("mmpretrain").submodule_search_locations[0]) / ".mim"
 TOOL = UPSTREAM / "tools" / "visualization" / "vis_scheduler.py"

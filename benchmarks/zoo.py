@@ -37,7 +37,7 @@ PATCHES = {
 FLOOR = """
 import sys, torch
 from pathlib import Path
-from classlens.adapters.openmm.upgrades import load_weights
+from classlens.adapters.openmm.classifiers import load_weights
 from classlens.zoo.build import build_network
 model = {"type": "ImageClassifier", "backbone": {"type": "ResNet", "depth": 50}, "neck": {"type": "GlobalAveragePooling"},
          "head": {"type": "LinearClsHead", "num_classes": 1000, "in_channels": 2048}}

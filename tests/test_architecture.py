@@ -8,19 +8,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "classlens"
 FILES = sorted(path for path in ROOT.rglob("*.py") if "shipped" not in path.relative_to(ROOT).parts)
-GROUND = {"errors", "image", "arrays", "files", "sharing", "shipped", "user_code"}
+GROUND = {"errors", "image", "arrays", "files", "sharing", "user_code"}
 ENGINES = {"config", "dataset", "schedule", "cam"}
 ROOMS = GROUND | ENGINES | {"pipelines", "checkpoints", "source"}
 MAY_IMPORT = {
     "errors": set(),
     "arrays": set(),
-    "shipped": set(),
     "files": {"errors"},
     "user_code": {"errors"},
     "sharing": set(),
     "image": {"arrays", "errors", "files"},
     "demo_photos": GROUND,
-    "config": {"errors", "files", "sharing", "shipped"},
+    "config": {"errors", "files", "sharing"},
     "dataset": GROUND,
     "schedule": {"errors", "arrays", "sharing"},
     "cam": GROUND,
@@ -52,15 +51,13 @@ DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc", "base
 
 PARSING = {"run", "read_request"}
 """What a function that takes an `argparse.Namespace` may be called."""
-TWICE = {"Normalize": ["formats", "mixing"]}
+TWICE = {"Normalize": ["formats", "loaders"]}
 """Both are shown to users under this name: a config's stage, and that of a prefetching loader."""
 SMALL = {
     "arrays": "array types that cost nothing until they are checked",
     "config": "the thinnest command: all its work is `write_config`",
-    "published_names": "read by classifiers, which must not load the readers of datasets",
     "sharing": "one lock on the ground floor",
-    "shipped": "where the data lie that the package ships",
-    "sources": "the thinnest command: all its work is in `source_list`",
+    "sources": "the thinnest command: all its work is in `adapters`",
 }
 """Modules under 40 lines, and why each stands alone."""
 

@@ -18,7 +18,7 @@ from PIL import ImageFile
 from torch import nn
 
 import classlens
-from classlens.dataset.loading import LoadImageFromFile
+from classlens.dataset.listing import LoadImageFromFile
 
 THREADS = 8
 

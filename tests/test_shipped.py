@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from classlens.shipped import shipped_config, shipped_photos
+from classlens.files import CONFIGS, PHOTOS
 
 ROOT = Path(__file__).parents[1]
 TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".html", ".yml", ""}
@@ -15,7 +15,7 @@ def text_files():
 
 
 def test_every_shipped_photo_has_an_author_and_a_licence():
-    photos = shipped_photos()
+    photos = PHOTOS
     attribution = (photos / "ATTRIBUTION.md").read_text(encoding="utf-8")
 
     missing = [path.name for path in photos.iterdir() if path.name != "ATTRIBUTION.md" and path.name not in attribution]
@@ -23,8 +23,8 @@ def test_every_shipped_photo_has_an_author_and_a_licence():
 
 
 def test_the_documented_configs_are_shipped():
-    assert shipped_config("resnet/resnet50_8xb32_in1k.py").is_file()
-    assert shipped_config("resnet/resnet18_8xb16_cifar10.py").is_file()
+    assert (CONFIGS / "resnet/resnet50_8xb32_in1k.py").is_file()
+    assert (CONFIGS / "resnet/resnet18_8xb16_cifar10.py").is_file()
 
 
 def test_no_file_names_a_place_on_somebodys_machine():

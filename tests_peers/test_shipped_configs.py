@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from classlens.config import read_config
-from classlens.shipped import shipped_config
+from classlens.files import CONFIGS
 
 NEW = [
     "resnet/resnet50_8xb32_in1k.py",
@@ -53,7 +53,7 @@ def upstream(package: str, name: str) -> Path:
     ("package", "name"), [("mmpretrain", name) for name in NEW] + [("mmcls", name) for name in OLD]
 )
 def test_a_shipped_config_says_what_upstreams_says(package, name):
-    ours = read_config(shipped_config(name))
+    ours = read_config(CONFIGS / name)
     theirs = read_config(upstream(package, name))
 
     for section in SECTIONS[package]:
@@ -64,7 +64,7 @@ def test_a_shipped_config_says_what_upstreams_says(package, name):
 
 
 def test_every_shipped_config_is_compared_or_is_ours_alone():
-    root = shipped_config(".")
+    root = CONFIGS
     names = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if "_base_" not in path.parts}
 
     assert names == {*NEW, *OLD, "demo/efficientnet-lite0_photos.py"}

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from classlens.adapters.openmm.datasets import KINDS
-from classlens.adapters.openmm.datasets import unknown as unknown_settings
-from classlens.adapters.openmm.setup import read_setup, wrapped_datasets
+from classlens.adapters.openmm.dataset_kinds import KINDS
+from classlens.adapters.openmm.datasets import SETTINGS, WRAPPERS
+from classlens.adapters.openmm.setup import read_setup
 from classlens.adapters.openmm.stages.build_stages import build_stages
-from classlens.adapters.openmm.stages.transform import named
-from classlens.adapters.openmm.wrappers import WRAPPERS
+from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config import read_config
 from classlens.errors import ClasslensError, ConfigError
 
@@ -27,15 +26,19 @@ def setups(package):
         yield read_setup(config, path)
 
 
+def wrapped_datasets(dataset):
+    return [*(dataset.get("datasets") or ()), *([dataset["dataset"]] if "dataset" in dataset else [])]
+
+
 def types_in(dataset):
     """The type of a dataset and of those inside it."""
     found = {named(dataset)["type"]}
-    return found.union(*(types_in(one) for one in wrapped_datasets(dataset).values()))
+    return found.union(*(types_in(one) for one in wrapped_datasets(dataset)))
 
 
 def innermost(dataset):
     """The first dataset inside all wrappers."""
-    return next((innermost(one) for one in wrapped_datasets(dataset).values()), dataset)
+    return next((innermost(one) for one in wrapped_datasets(dataset)), dataset)
 
 
 def refusals(package):
@@ -50,7 +53,7 @@ def refusals(package):
                 build_stages(split.pipeline, where=name)
                 if unknown := types_in(split.dataset) - {*KINDS, *WRAPPERS}:
                     raise ConfigError(f"no dataset named {unknown}")
-                assert not list(unknown_settings(innermost(split.dataset))), setup.path
+                assert arguments(innermost(split.dataset)).keys() <= set(SETTINGS), setup.path
         except ClasslensError as error:
             refused[setup.path.name] = str(error)
     return count, refused

@@ -26,13 +26,13 @@ from .image import Image as Image
 from .runs.browse_run import BrowseRun as BrowseRun
 from .runs.browse_run import browse as browse
 from .runs.browse_samples import BrowseRequest as BrowseRequest
+from .runs.explain_files import MapFiles as MapFiles
+from .runs.explain_files import MapOptions as MapOptions
+from .runs.explain_files import MapRequest as MapRequest
 from .runs.explain_files import MapRun as MapRun
+from .runs.explain_files import ModelRequest as ModelRequest
 from .runs.explain_files import explain_files as explain_files
 from .runs.explain_files import preview_model as preview_model
-from .runs.map_request import MapFiles as MapFiles
-from .runs.map_request import MapOptions as MapOptions
-from .runs.map_request import MapRequest as MapRequest
-from .runs.map_request import ModelRequest as ModelRequest
 from .runs.schedule_plots import LrRequest as LrRequest
 from .runs.schedule_plots import SchedulePlots as SchedulePlots
 from .runs.schedule_plots import plot_schedules as plot_schedules

@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
-from platformdirs import user_cache_path
 
 from classlens.errors import DataError
-from classlens.files import write_whole, writing
-from classlens.shipped import shipped_photos
+from classlens.files import PHOTOS, write_whole, writing
 
 CLASSES: Mapping[str, str] = {
     "brick": "brick.png",
@@ -32,38 +30,28 @@ CLASSES: Mapping[str, str] = {
 CROPS: Mapping[str, int] = {"train": 32, "val": 6}
 """Samples per class and split."""
 
-OWN_NAME = re.compile(r"photo_\d\d\.jpg")
 COMPLETE = ".complete-1"
 """Written last. A folder without it was interrupted, or made by another version, and is made again."""
 
-
-def demo_folder() -> Path:
-    return user_cache_path("classlens") / "demo-photos"
+OURS = re.compile(rf"(?:{'|'.join(CROPS)})/(?:{'|'.join(CLASSES)})/photo_\d\d\.jpg|\.complete-.*")
+"""What the demo writes into its folder."""
 
 
 def make_photos(folder: Path) -> Path:
-    """Fill `folder` with `train/CLASS/photo_NN.jpg` and `val/CLASS/photo_NN.jpg`; return it.
-
-    Raises:
-        DataError: it cannot be written, or holds files that the demo did not make.
-    """
+    """Fill `folder` with `train/CLASS/photo_NN.jpg` and `val/CLASS/photo_NN.jpg`; return it."""
     if (folder / COMPLETE).is_file():
         return folder
-    places = {folder / split / name for split in CROPS for name in CLASSES}
     with writing(folder):
         for path in folder.rglob("*"):
-            is_ours = path.parent in places and OWN_NAME.fullmatch(path.name)
-            if not (path.is_dir() or is_ours or path.name.startswith(".complete-")):
-                raise DataError(
-                    f"{folder} is there already, and {path.name} in it is not the demo's",
-                    hint="choose another --output-dir",
-                )
+            if not path.is_dir() and not OURS.fullmatch(path.relative_to(folder).as_posix()):
+                what = f"{folder} is there already, and {path.name} in it is not the demo's"
+                raise DataError(what, hint="choose another --output-dir")
         folder.parent.mkdir(parents=True, exist_ok=True)
         # It is filled beside its place and moved there in one go, so that nobody sees half of it.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
             photos = Path(scratch) / "photos"
             for number, (name, photo) in enumerate(CLASSES.items()):
-                with Pillow.open(shipped_photos() / photo) as picture:
+                with Pillow.open(PHOTOS / photo) as picture:
                     cut(picture.convert("RGB"), name, photos, np.random.default_rng(number))
             (photos / COMPLETE).touch()
             shutil.rmtree(folder, ignore_errors=True)
@@ -79,7 +67,7 @@ def make_pair(path: Path, *, side: int = 448) -> Path:
     """A cat on the left and a cup of espresso on the right, in one picture twice as wide as high."""
     pair = Pillow.new("RGB", (2 * side, side))
     for place, name in enumerate(("cat", "espresso")):
-        with Pillow.open(shipped_photos() / CLASSES[name]) as picture:
+        with Pillow.open(PHOTOS / CLASSES[name]) as picture:
             square = ImageOps.fit(picture.convert("RGB"), (side, side), Pillow.Resampling.LANCZOS)
         pair.paste(square, (place * side, 0))
     write_whole(path, lambda file: pair.save(file, "PNG"))

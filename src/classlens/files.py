@@ -1,7 +1,7 @@
-"""Files that are there whole, or not at all: pictures, pages, tables, numbers and downloads are written here alone.
+"""Files: those that Classlens writes, which are there whole or not at all, and those that it comes with.
 
-What is written grows beside its place, under a name of its own, and takes its place when it is complete. Whatever the
-disk refuses becomes one error that names the place and the reason.
+Pictures, pages, tables and numbers are written here alone. They grow beside their place, under a name of their own, and
+take it when they are complete. Whatever the disk refuses becomes one error that names the place and the reason.
 """
 
 import os
@@ -13,17 +13,19 @@ from typing import IO
 
 from classlens.errors import DataError
 
+INSTALLED = Path(__file__).parent / "shipped"
+SHIPPED = INSTALLED if INSTALLED.is_dir() else Path(__file__).parents[2]
+"""Where `configs` and `demo` lie: a clone has them at its top, an installed package carries copies inside itself."""
+
+CONFIGS, PHOTOS = SHIPPED / "configs", SHIPPED / "demo" / "photos"
+
 Content = bytes | Callable[[IO[bytes]], object]
 """What is written: bytes, or a function that writes them into an open file."""
 
 
 @contextmanager
 def writing(place: str | Path) -> Iterator[None]:
-    """Work on the disk for `place`.
-
-    Raises:
-        DataError: the disk refuses.
-    """
+    """Work on the disk for `place`; what the disk refuses is a DataError."""
     try:
         yield
     except OSError as error:
@@ -32,11 +34,7 @@ def writing(place: str | Path) -> Iterator[None]:
 
 
 def check_place(path: Path) -> None:
-    """Find out before any work whether a file can be written there; nothing is made yet.
-
-    Raises:
-        DataError: it cannot, for all that can be known beforehand.
-    """
+    """Find out before any work whether a file can be written there, as far as can be known; nothing is made yet."""
     with writing(path):
         if path.is_dir():
             raise DataError(f"{path} is a folder, not a file", hint="add the name of a file")
@@ -50,54 +48,34 @@ def check_place(path: Path) -> None:
 def write_whole(path: str | Path, content: Content) -> None:
     """Write a file, and the folders on the way; what was there is replaced only by all of it.
 
-    A link stays a link to what is replaced. What is no regular file, such as a pipe, is written as it comes.
-
-    Raises:
-        DataError: the disk refuses.
+    A link stays a link to what is replaced. What is no regular file, such as a pipe, is written as it comes. What
+    replaces something waits until it is on the disk: a power cut soon after could leave neither the old nor the new.
     """
     with writing(path):
-        place = os.fspath(path)
-        kind = kind_of(place)
-        if kind is not None and not stat.S_ISREG(kind):
-            fill(place, "wb", content)
-            return
-        if os.path.islink(place):  # noqa: PTH114
-            place = os.path.realpath(place)
-        folder = os.path.dirname(place)  # noqa: PTH120 - a path object costs as much as a small picture
-        part = os.path.join(folder, f".{os.urandom(8).hex()}.part")  # noqa: PTH118
+        place = os.fspath(path)  # a path object costs as much as a small picture
         try:
-            try:
-                fill(part, "xb", content, keep=kind is not None)
-            except FileNotFoundError:
-                os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-                fill(part, "xb", content, keep=kind is not None)
-            os.replace(part, place)  # noqa: PTH105
+            is_new, is_regular = False, stat.S_ISREG(os.stat(place).st_mode)  # noqa: PTH116
+        except FileNotFoundError:
+            is_new = is_regular = True
+        if is_regular and os.path.islink(place):  # noqa: PTH114
+            place = os.path.realpath(place)
+        folder = os.path.dirname(place)  # noqa: PTH120
+        part = os.path.join(folder, f".{os.urandom(8).hex()}.part") if is_regular else place  # noqa: PTH118
+        if is_new and folder and not os.path.isdir(folder):  # noqa: PTH112
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        try:
+            with open(part, "xb" if is_regular else "wb") as file:  # noqa: PTH123
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content)
+                if is_regular and not is_new:
+                    file.flush()
+                    os.fsync(file.fileno())
+            if is_regular:
+                os.replace(part, place)  # noqa: PTH105
         except BaseException:
             with suppress(OSError):
-                os.unlink(part)  # noqa: PTH108
+                if is_regular:
+                    os.unlink(part)  # noqa: PTH108
             raise
-
-
-def kind_of(place: str) -> int | None:
-    """What lies there, as `stat` says it; None for nothing."""
-    try:
-        return os.stat(place).st_mode  # noqa: PTH116
-    except FileNotFoundError:
-        return None
-
-
-def fill(place: str, mode: str, content: Content, *, keep: bool = False) -> None:
-    """Write into a file; `keep` waits until it is on the disk.
-
-    Without that, a power cut soon after a file was replaced could leave neither the old content nor the new.
-    """
-    with open(place, mode, buffering=0 if isinstance(content, bytes) else -1) as file:  # noqa: PTH123
-        if callable(content):
-            content(file)
-            file.flush()
-        else:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[file.write(rest) :]
-        if keep:
-            os.fsync(file.fileno())

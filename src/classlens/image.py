@@ -55,9 +55,9 @@ class Image:
         from PIL import Image as Pillow
 
         target = Path(path)
-        if target.suffix.lower() not in Pillow.registered_extensions():
+        kind = Pillow.registered_extensions().get(target.suffix.lower())
+        if kind is None:
             raise ValueError(f"{target}: cannot write a picture with the ending {target.suffix!r}")
-        kind = Pillow.registered_extensions()[target.suffix.lower()]
         write_whole(target, lambda file: Pillow.fromarray(self.pixels).save(file, kind))
 
     def _repr_png_(self) -> bytes:

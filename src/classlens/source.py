@@ -30,8 +30,9 @@ class Source:
     """A training setup, opened but not yet built.
 
     A part that the framework cannot give is None: a timm model name has no schedule, and says so here rather than
-    by failing later. `open_classifier` takes the address of a checkpoint, or None for the source's own weights.
-    `notes` are what the user should hear about how the target was opened, such as an override that hit nothing.
+    by failing later; to open it raises NotOffered. `open_classifier` takes the address of a checkpoint, or None for the
+    source's own weights. `notes` are what the user should hear about how the target was opened, such as an override
+    that hit nothing.
     """
 
     origin: str
@@ -51,31 +52,19 @@ class Source:
         return tuple(name for name, opener in offers.items() if opener is not None)
 
     def dataset(self, split: str = "train") -> Dataset:
-        """Open one split: train, val or test.
-
-        Raises:
-            NotOffered: the source has no dataset.
-        """
+        """Open one split: train, val or test."""
         if self.open_dataset is None:
             raise self._lacks("dataset")
         return self.open_dataset(split)
 
     def schedule(self) -> Schedule:
-        """Open the schedule.
-
-        Raises:
-            NotOffered: the source has no schedule.
-        """
+        """Open the schedule."""
         if self.open_schedule is None:
             raise self._lacks("schedule")
         return self.open_schedule()
 
     def clock(self, *, dataset_size: int | None = None, gpus: int = 1) -> Clock:
-        """How long training runs, given the number of samples (the dataset is counted if it is not given).
-
-        Raises:
-            NotOffered: the source does not know how long it trains.
-        """
+        """How long training runs, given the number of samples (the dataset is counted if it is not given)."""
         if self.plan is None:
             raise self._lacks("training length")
         if dataset_size is None and self.plan.dataset_size is not None:
@@ -84,11 +73,7 @@ class Source:
         return replace(clock, gpus=gpus) if gpus > 1 else clock
 
     def classifier(self, checkpoint: str | None = None) -> Classifier:
-        """Build the model with the weights at `checkpoint`, or with the source's own.
-
-        Raises:
-            NotOffered: the source has no model.
-        """
+        """Build the model with the weights at `checkpoint`, or with the source's own."""
         if self.open_classifier is None:
             raise self._lacks("classifier")
         return self.open_classifier(checkpoint)

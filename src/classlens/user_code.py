@@ -17,7 +17,6 @@ EXTRAS: Mapping[str, str] = {
 
 NOT_THE_USERS = (Path(__file__).parents[1], Path(sysconfig.get_path("stdlib")))
 INSTALLED = {"site-packages", "dist-packages"}
-UNGUARDED = "put what starts the training under: if __name__ == '__main__'"
 
 
 @contextmanager
@@ -26,11 +25,8 @@ def users_code(
 ) -> Iterator[None]:
     """Run code that is not ours; `what` says in the error which address or object it belongs to.
 
-    `hint` is for errors outside the user's files; for others it is the line that failed.
-
-    Raises:
-        MissingDependency: it imports a package that is not installed.
-        ConfigError: it raises anything else, or ends the program; or an error of another `kind`.
+    What it raises becomes an error of a `kind`, or a MissingDependency. `hint` is for errors outside the user's files;
+    for others it is the line that failed.
     """
     try:
         yield
@@ -43,7 +39,8 @@ def users_code(
             raise ConfigError(f"{what} fails{where}: {summary(error)}") from error
         raise MissingDependency(package, extra=EXTRAS.get(package), where=f"{what}{where}") from error
     except SystemExit as error:
-        raise ConfigError(f"{what} ends the program{place_of(error)[0]}", hint=UNGUARDED) from error
+        hint = "put what starts the training under: if __name__ == '__main__'"
+        raise ConfigError(f"{what} ends the program{place_of(error)[0]}", hint=hint) from error
     except Exception as error:  # the one place where anything may come: what the user wrote is the user's to mend
         where, line = place_of(error)
         start = f"{what} fails{where}" if where else what.rstrip(",")

@@ -1,9 +1,21 @@
+"""Addresses of every kind: taken apart, opened, listed, extended by other packages, refused with what to install."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from pkgutil import resolve_name
+
 import pytest
 
 import classlens
-from classlens.adapters import ADAPTERS, Options, open_source, opener_of, split_address
-from classlens.errors import NotFound
-from classlens.shipped import shipped_photos
+from classlens.adapters import ADAPTERS, DEFAULT, PACKAGES, Options, catalogue, extra_of, open_source, split_address
+from classlens.cli.main import main
+from classlens.errors import ConfigError, MissingDependency, NotFound
+from classlens.files import PHOTOS
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "classlens-letters"
 
 
 @pytest.mark.parametrize(
@@ -31,8 +43,7 @@ def test_an_unknown_scheme_names_the_nearest_one():
 
 @pytest.mark.parametrize("scheme", ["demo", "mm"])
 def test_every_scheme_leads_to_a_function(scheme):
-    assert scheme in ADAPTERS
-    assert callable(opener_of(scheme))
+    assert callable(resolve_name(ADAPTERS[scheme].opener))
 
 
 def test_the_demo_offers_all_three_parts():
@@ -48,8 +59,8 @@ def test_a_documented_config_is_found_without_a_clone(tmp_path, monkeypatch):
 
 
 def test_the_demo_makes_its_photos_only_when_they_are_asked_for(tmp_path, monkeypatch):
-    folder = tmp_path / "photos"
-    monkeypatch.setattr("classlens.demo_photos.demo_folder", lambda: folder)
+    folder = tmp_path / "classlens" / "demo-photos"
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
 
     source = classlens.open_source("demo")
     assert not folder.exists()
@@ -60,7 +71,133 @@ def test_the_demo_makes_its_photos_only_when_they_are_asked_for(tmp_path, monkey
 
 def test_the_demo_takes_photos_that_lie_elsewhere(tmp_path):
     (tmp_path / "train" / "cat").mkdir(parents=True)
-    (tmp_path / "train" / "cat" / "one.png").write_bytes((shipped_photos() / "chelsea.png").read_bytes())
+    (tmp_path / "train" / "cat" / "one.png").write_bytes((PHOTOS / "chelsea.png").read_bytes())
     overrides = {"train_dataloader.dataset.data_root": str(tmp_path)}
 
     assert open_source("demo", options=Options(overrides)).dataset("train").length == 1
+
+
+def test_every_adapter_is_in_the_catalogue_and_every_extra_exists():
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+
+    assert set(ADAPTERS) | set(PACKAGES) <= {entry.scheme for entry in catalogue()}
+    assert {extra_of(scheme) for scheme, one in ADAPTERS.items() if one.needs} | set(PACKAGES) <= set(extras)
+
+
+def test_the_list_names_what_is_missing_and_the_command_that_installs_it(monkeypatch, capsys):
+    monkeypatch.setattr("classlens.adapters.find_spec", lambda name: None if name == "timm" else name)
+
+    assert main(["sources"]) == 0
+
+    printed = capsys.readouterr().out
+    assert "timm:resnet50" in printed
+    assert "not installed: timm; pip install 'classlens[timm]'" in printed
+
+
+def test_the_list_is_given_as_data(capsys):
+    assert main(["sources", "--json"]) == 0
+
+    entries = {entry["scheme"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert entries["py"]["offers"] == ["dataset", "schedule", "classifier"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "package"), [("timm", "timm"), ("torchvision", "torchvision"), ("hf", "transformers")]
+)
+def test_a_missing_framework_gives_the_exact_command(monkeypatch, scheme, package):
+    module = ADAPTERS[scheme].opener.partition(":")[0]
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(MissingDependency) as caught:
+        open_source(f"{scheme}:anything")
+
+    assert str(caught.value) == f"{package} is not installed"
+    assert caught.value.hint == f"pip install 'classlens[{scheme}]'"
+
+
+@pytest.mark.parametrize(
+    ("address", "extra"),
+    [
+        ("timm:resnet18", "timm"),
+        ("hf:user/vit", "hf"),
+        ("schedule:timm.cosine(lr=1)", "timm"),
+        ("schedule:torch.StepLR(lr=1)", "cam"),
+        ("configs/resnet.py", "cam"),
+        ("demo", "demo"),
+        ("letters:word", "cam"),
+    ],
+)
+def test_an_address_names_the_one_extra_that_brings_all_that_it_needs(address, extra):
+    assert extra_of(*split_address(address)) == extra
+
+
+def test_without_torch_a_model_asks_for_its_own_extra(monkeypatch, capsys):
+    monkeypatch.setattr("classlens.runs.explain_files.find_spec", lambda name: None)
+
+    assert main(["cam", str(ROOT / "demo" / "photos" / "chelsea.png"), "timm:resnet18"]) == 2
+
+    assert capsys.readouterr().err == "error: torch is not installed\nhint:  pip install 'classlens[timm]'\n"
+
+
+def test_an_unknown_kind_of_address_lists_the_known_ones():
+    with pytest.raises(NotFound, match="no kind of source named 'tim'") as caught:
+        open_source("tim:resnet50")
+
+    assert "timm" in caught.value.hint
+
+
+@pytest.fixture
+def installed_example(tmp_path, monkeypatch):
+    """The example as pip would leave it: its package on the path, with a dist-info that names the entry point."""
+    import tomllib
+
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    points = project["entry-points"]["classlens.adapters"]
+    folder = tmp_path / f"classlens_letters-{project['version']}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = [f"{name} = {value}" for name, value in points.items()]
+    (folder / "entry_points.txt").write_text("\n".join(["[classlens.adapters]", *lines, ""]))
+    monkeypatch.syspath_prepend(EXAMPLE / "src")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_package_adds_a_kind_of_address_by_its_entry_point(installed_example, tmp_path, capsys):
+    assert [entry.says for entry in catalogue() if entry.scheme == "letters"] == [
+        "added by the package classlens-letters"
+    ]
+
+    status = main(
+        ["browse", "letters:hello", "--mode", "pipeline", "--output-dir", str(tmp_path / "out"), "--not-show"]
+    )
+
+    assert status == 0
+    assert len(list((tmp_path / "out").rglob("*.jpg"))) == 5
+    with pytest.raises(ConfigError, match="is not a word"):
+        open_source("letters:12")
+
+
+def test_a_foreign_adapter_that_needs_something_names_it(tmp_path, monkeypatch):
+    folder = tmp_path / "needy-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: needy\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[classlens.adapters]\nneedy = needy_adapter:open_it\n")
+    (tmp_path / "needy_adapter.py").write_text("import a_package_that_is_not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ConfigError, match="need a_package_that_is_not_there") as caught:
+        open_source("needy:x")
+
+    assert caught.value.hint == "pip install a_package_that_is_not_there"
+
+
+def test_listing_imports_no_framework():
+    code = "import sys; from classlens.cli.main import main; main(['sources']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & {"torch", "timm", "transformers", "torchvision", "albumentations", "matplotlib"}
+    assert DEFAULT == "mm"

@@ -12,13 +12,11 @@ from classlens.adapters import Options, open_source
 from classlens.adapters.openmm.classifiers import (
     build_module,
     class_names,
-    dataset_names,
     encoding_of,
     open_classifier,
-    open_untrained,
     output_kind,
 )
-from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Setup, Split
+from classlens.adapters.openmm.setup import Setup, Split
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.checkpoints.download import find_checkpoint
@@ -44,9 +42,7 @@ LITE0 = Setup(
         "head": {"type": "LinearClsHead", "num_classes": 1000, "in_channels": 1280},
     },
     splits={"test": Split({"pipeline": PIPELINE})},
-    preprocessing=Preprocessing((127.5,) * 3, (127.5,) * 3, to_rgb=True),
-    batch_augments=BatchAugments(),
-    optimization=Optimization(),
+    preprocessing={"mean": (127.5,) * 3, "std": (127.5,) * 3, "to_rgb": True},
     load_from=WEIGHTS,
 )
 
@@ -104,16 +100,17 @@ def test_pictures_are_brought_to_the_size_of_the_test_pipeline(lite0):
 
 
 def test_without_to_rgb_the_network_is_fed_bgr():
-    assert encoding_of(Preprocessing((1.0, 2.0, 3.0), (4.0, 5.0, 6.0), to_rgb=False)).order == "BGR"
+    assert encoding_of({"mean": (1.0, 2.0, 3.0), "std": (4.0, 5.0, 6.0)}).order == "BGR"
 
 
 def test_one_mean_is_that_of_all_channels():
-    assert encoding_of(Preprocessing((127.5,), (63.0,))).std == (63.0, 63.0, 63.0)
+    assert encoding_of({"mean": (127.5,), "std": (63.0,)}).std == (63.0, 63.0, 63.0)
 
 
-def test_a_mean_of_two_numbers_is_refused():
+@pytest.mark.parametrize(("mean", "std"), [((127.5, 127.5), (127.5,)), (127.5, (127.5,)), ((127.5,), (1.0, 0.0, 1.0))])
+def test_what_is_no_mean_or_std_is_refused(mean, std):
     with pytest.raises(ConfigError, match="one or three numbers"):
-        encoding_of(Preprocessing((127.5, 127.5), (127.5,)))
+        encoding_of({"mean": mean, "std": std})
 
 
 def test_a_network_for_grey_pictures_gets_what_opencv_reads_as_grey(tmp_path):
@@ -194,9 +191,9 @@ def test_class_names_of_the_dataset_come_before_those_of_imagenet():
     ],
 )
 def test_a_dataset_names_its_classes_without_its_files(dataset, expected):
-    setup = replace(LITE0, splits={"test": Split(dataset, PIPELINE)})
+    setup = replace(LITE0, model=None, splits={"test": Split(dataset)})
 
-    names = dataset_names(setup)
+    names = class_names(Weights({}), setup)
 
     assert (names and names[0]) == expected
 
@@ -205,7 +202,8 @@ def test_the_names_in_a_file_are_read(tmp_path):
     (tmp_path / "names.txt").write_text("cat\ndog\n")
     dataset = {"type": "CustomDataset", "metainfo": {"classes": str(tmp_path / "names.txt")}}
 
-    assert dataset_names(replace(LITE0, splits={"test": Split(dataset, PIPELINE)})) == ("cat", "dog")
+    setup = replace(LITE0, model=None, splits={"test": Split(dataset)})
+    assert class_names(Weights({}), setup) == ("cat", "dog")
 
 
 def test_names_of_another_number_of_classes_are_an_error(tmp_path):
@@ -232,7 +230,7 @@ def test_weights_of_another_network_are_explained():
         "head": {"type": "LinearClsHead", "num_classes": 1000, "in_channels": 512},
     }
 
-    with pytest.raises(DataError, match=r"missing: backbone\.conv1\.weight.* unexpected: backbone\.layers") as caught:
+    with pytest.raises(DataError, match=r"missing: backbone\.conv1\.weight.* unexpected: _conv_stem\.weight") as caught:
         open_classifier(replace(LITE0, model=model), None)
 
     assert "another network" in caught.value.hint
@@ -272,7 +270,7 @@ REPEATED = {"type": "RepeatDataset", "times": 2, "dataset": {"type": "mmcls.Imag
     ],
 )
 def test_the_head_its_loss_and_the_data_say_what_makes_probabilities(head, dataset, kind):
-    splits = {} if dataset is None else {"train": Split(dataset, PIPELINE)}
+    splits = {} if dataset is None else {"train": Split(dataset)}
 
     assert output_kind(replace(LITE0, model={**LITE0.model, "head": head}, splits=splits)) == kind
 
@@ -281,7 +279,7 @@ def test_two_names_are_the_sides_of_a_single_logit():
     head = {"type": "LinearClsHead", "num_classes": 1, "in_channels": 1280}
     dataset = {"type": "CustomDataset", "metainfo": {"classes": ("benign", "malignant")}, "pipeline": PIPELINE}
     setup = replace(LITE0, model={**LITE0.model, "head": head}, splits={"test": Split(dataset)}, load_from=None)
-    classifier = replace(open_untrained(setup), classes=class_names(Weights({}), setup))
+    classifier = replace(open_classifier(setup, None, untrained=True), classes=class_names(Weights({}), setup))
 
     found = explain(classifier, photo("chelsea.png"), targets=["benign", 1])
 

@@ -9,8 +9,8 @@ from classlens.adapters.openmm.setup import Split
 from classlens.cli.main import main
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError, DataError
-from tests.adapters.test_samples import folder as folder
-from tests.adapters.test_samples import opened, write_cifar
+from tests.dataset.listings import folder as folder
+from tests.dataset.listings import opened, write_cifar
 
 LOAD, PACK = {"type": "LoadImageFromFile"}, {"type": "PackInputs"}
 FLIP = {"type": "RandomFlip", "prob": 1.0}

@@ -6,7 +6,7 @@ import pytest
 
 from classlens.adapters import open_source
 from classlens.errors import NotFound
-from tests.adapters.test_samples import write
+from tests.dataset.listings import write
 
 NAMES = {
     "numbers": ["class1", "class2", "class10"],

@@ -8,7 +8,7 @@ import pytest
 from classlens.adapters import Options, open_source
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError
-from tests.adapters.test_samples import write
+from tests.dataset.listings import write
 
 CONFIG = """
 custom_imports = dict(imports={imports!r}, allow_failed_imports=False)

@@ -7,15 +7,13 @@ import pytest
 
 from classlens import Clock, replay
 from classlens.adapters.openmm.schedules import open_schedule
-from classlens.adapters.openmm.setup import BatchAugments, Optimization, Preprocessing, Setup
+from classlens.adapters.openmm.setup import Optimization, Setup
 
 SETUP = Setup(
     path=Path("config.py"),
     generation="1.x",
     model=None,
     splits={},
-    preprocessing=Preprocessing(),
-    batch_augments=BatchAugments(),
     optimization=Optimization({"type": "SGD", "lr": 0.1}, param_scheduler=()),
 )
 CLOCK = Clock(epochs=4, steps_per_epoch=100)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from classlens.adapters.openmm.layer_decay import has_layers, layers_of
-from classlens.adapters.openmm.parameter_groups import Parameter, groups_of, initial_values
+from classlens.adapters.openmm.parameter_groups import Parameter, groups_of, has_layers, initial_values, layers_of
 from classlens.adapters.openmm.setup import Optimization
 from classlens.errors import ConfigError
 

@@ -10,7 +10,7 @@ import torch
 from torch.optim import lr_scheduler as rules
 
 from classlens import Clock, replay
-from classlens.adapters.torch_schedule import scheduled, unscheduled
+from classlens.adapters.torch_schedule import schedule_alone, schedule_of
 from classlens.errors import ConfigError
 
 
@@ -32,7 +32,7 @@ def trained(scheduler, ticks):
 
 
 def params(scheduler, ticks, every="step"):
-    curves = replay(scheduled(scheduler, every=every), Clock.of_steps(ticks))
+    curves = replay(schedule_of(scheduler, every=every), Clock.of_steps(ticks))
     return np.stack([curve.values for curve in curves.named("lr")], axis=1)
 
 
@@ -93,8 +93,8 @@ def test_where_a_scheduler_is_that_goes_on_is_a_note(name):
     scheduler = SCHEDULERS[name](optimizer_of())
     trained(scheduler, 5)
 
-    assert scheduled(SCHEDULERS[name](optimizer_of())).notes == ()
-    (note,) = scheduled(scheduler, every="epoch").notes
+    assert schedule_of(SCHEDULERS[name](optimizer_of())).notes == ()
+    (note,) = schedule_of(scheduler, every="epoch").notes
     assert note == f"{type(scheduler).__name__} is at epoch 5 already: its values go on from there"
 
 
@@ -125,7 +125,7 @@ def test_a_scheduler_counts_from_the_rate_in_force_when_others_were_made_before_
         return rules.StepLR(optimizer, 3)
 
     np.testing.assert_allclose(params(made(), 9), trained(made(), 9))
-    assert replay(unscheduled(made().optimizer), Clock.of_steps(2))[0].values.tolist() == pytest.approx([0.01, 0.01])
+    assert replay(schedule_alone(made().optimizer), Clock.of_steps(2))[0].values.tolist() == pytest.approx([0.01, 0.01])
 
 
 UNUSUAL = {
@@ -177,14 +177,14 @@ def test_a_scheduler_is_stepped_after_what_it_is_made_for_unless_it_is_said(kind
             return rules.ChainedScheduler([rules.OneCycleLR(optimizer, 0.3, total_steps=12)])
         return SCHEDULERS[kind](optimizer)
 
-    curves = replay(scheduled(make()), Clock(epochs=2, steps_per_epoch=6)).named("lr")
+    curves = replay(schedule_of(make()), Clock(epochs=2, steps_per_epoch=6)).named("lr")
 
     np.testing.assert_allclose(np.stack([curve.values for curve in curves], 1), trained(make(), 12))
 
 
 def test_one_cycle_moves_the_momentum_too():
     optimizer = optimizer_of(kind=torch.optim.AdamW)
-    curves = replay(scheduled(rules.OneCycleLR(optimizer, 0.1, total_steps=10), every="step"), Clock.of_steps(10))
+    curves = replay(schedule_of(rules.OneCycleLR(optimizer, 0.1, total_steps=10), every="step"), Clock.of_steps(10))
 
     momentum = curves.named("momentum")[0]
 
@@ -200,13 +200,13 @@ def test_one_cycle_moves_the_momentum_too():
     ],
 )
 def test_decays_and_the_end_of_a_warmup_are_marked(make, marks):
-    (curve, *_) = replay(scheduled(make(optimizer_of((0.1,)))), Clock(7, 4))
+    (curve, *_) = replay(schedule_of(make(optimizer_of((0.1,)))), Clock(7, 4))
 
     assert [(mark.step, mark.what) for mark in curve.trajectory.marks] == marks
 
 
 def test_by_epoch_values_move_between_epochs_only():
-    curves = replay(scheduled(rules.StepLR(optimizer_of(), 1)), Clock(epochs=3, steps_per_epoch=4))
+    curves = replay(schedule_of(rules.StepLR(optimizer_of(), 1)), Clock(epochs=3, steps_per_epoch=4))
 
     assert curves.named("lr")[0].values.tolist() == pytest.approx([0.1] * 4 + [0.01] * 4 + [0.001] * 4)
 
@@ -214,7 +214,7 @@ def test_by_epoch_values_move_between_epochs_only():
 def test_a_lambda_is_asked_at_the_drawn_steps_only():
     asked = []
     scheduler = rules.LambdaLR(optimizer_of((0.1,)), lambda t: asked.append(t) or min(1, t / 12_345) * 0.5)
-    (curve, *_) = replay(scheduled(scheduler, every="step"), Clock.of_steps(10**8), names=["lr"])
+    (curve, *_) = replay(schedule_of(scheduler, every="step"), Clock.of_steps(10**8), names=["lr"])
 
     steps, values = curve.points
 
@@ -227,14 +227,14 @@ def test_too_many_steps_of_a_rule_without_closed_form_are_refused():
     scheduler = rules.CyclicLR(optimizer_of((0.1,)), 1e-3, 0.2, 12)
 
     with pytest.raises(ConfigError, match=r"CyclicLR has no closed form here, and 1,000,000,000 calls"):
-        replay(scheduled(scheduler, every="step"), Clock.of_steps(10**9))
+        replay(schedule_of(scheduler, every="step"), Clock.of_steps(10**9))
 
 
 def test_a_cycle_that_is_over_before_the_run_says_so():
     scheduler = rules.OneCycleLR(optimizer_of((0.1,)), 0.1, total_steps=20)
 
     with pytest.raises(ConfigError, match=r"OneCycleLR stops after 21 steps: Tried to step 21 times"):
-        replay(scheduled(scheduler, every="step"), Clock.of_steps(30))
+        replay(schedule_of(scheduler, every="step"), Clock.of_steps(30))
 
 
 def metric_driven():
@@ -255,7 +255,7 @@ def metric_driven():
 @pytest.mark.parametrize("name", ["torch", "timm", "greedy", "transformers"])
 def test_a_scheduler_that_waits_for_a_metric_is_drawn_between_the_best_and_the_worst(name):
     theirs = copy.deepcopy(metric_driven()[name])
-    curves = replay(scheduled(metric_driven()[name], every="epoch"), Clock(60, 2)).named("lr")
+    curves = replay(schedule_of(metric_driven()[name], every="epoch"), Clock(60, 2)).named("lr")
 
     seen = []
     for epoch in range(60):
@@ -280,7 +280,7 @@ def test_a_scheduler_that_waits_for_a_metric_and_was_stepped_goes_on_from_there(
     for scheduler in (ours, theirs):
         for epoch in range(epochs):
             step(scheduler, epoch, 5.0)
-    curves = replay(scheduled(ours, every="epoch"), Clock(40, 2)).named("lr")
+    curves = replay(schedule_of(ours, every="epoch"), Clock(40, 2)).named("lr")
 
     seen = []
     for epoch in range(40):
@@ -294,14 +294,14 @@ def test_a_scheduler_that_waits_for_a_metric_and_was_stepped_goes_on_from_there(
 
 def test_the_first_metric_can_cut_only_after_the_patience_is_over():
     scheduler = rules.ReduceLROnPlateau(optimizer_of((0.1,)), patience=3)
-    curve = replay(scheduled(scheduler), Clock(12, 5)).named("lr")[0]
+    curve = replay(schedule_of(scheduler), Clock(12, 5)).named("lr")[0]
 
     assert curve.trajectory.undecided.first == 5 * 5
     assert set(curve.values) == {0.1}
 
 
 def test_a_patience_that_outlasts_the_run_is_a_finding():
-    curves = replay(scheduled(rules.ReduceLROnPlateau(optimizer_of((0.1,)))), Clock(8, 5))
+    curves = replay(schedule_of(rules.ReduceLROnPlateau(optimizer_of((0.1,)))), Clock(8, 5))
 
     assert [finding.kind for finding in curves.findings] == ["idle plateau"]
 
@@ -353,7 +353,7 @@ def test_random_schedulers_of_torch_give_the_values_of_their_training():
 
 
 def test_an_optimizer_alone_has_counted_groups_that_stay():
-    curves = replay(unscheduled(optimizer_of()), Clock.of_steps(3))
+    curves = replay(schedule_alone(optimizer_of()), Clock.of_steps(3))
 
     assert [(curve.group.tensors, curve.group.parameters) for curve in curves.named("lr")] == [(1, 6), (1, 6)]
     assert curves.named("lr")[1].values.tolist() == [0.03] * 3
@@ -361,7 +361,7 @@ def test_an_optimizer_alone_has_counted_groups_that_stay():
 
 def test_something_else_is_refused():
     with pytest.raises(ConfigError, match="a dict is no scheduler of torch, timm or transformers"):
-        scheduled({})
+        schedule_of({})
 
 
 TIMM = {
@@ -387,7 +387,7 @@ def test_a_scheduler_of_timm_gives_the_values_of_its_training(name, by_epoch):
     ours, theirs = (timm_scheduler.create_scheduler_v2(optimizer_of(), **settings)[0] for _ in range(2))
     if theirs is None:
         pytest.skip(f"this timm has no {name}")
-    curves = replay(scheduled(ours), Clock(epochs=30, steps_per_epoch=4))
+    curves = replay(schedule_of(ours), Clock(epochs=30, steps_per_epoch=4))
 
     seen = []
     for epoch in range(30):
@@ -421,7 +421,7 @@ def test_a_scheduler_of_timm_that_was_stepped_goes_on_from_there(name, epochs, b
     if theirs is None:
         pytest.skip(f"this timm has no {name}")
     stepped_timm(ours, (0, epochs)), stepped_timm(theirs, (0, epochs))
-    curves = replay(scheduled(ours), Clock(epochs=20, steps_per_epoch=4))
+    curves = replay(schedule_of(ours), Clock(epochs=20, steps_per_epoch=4))
 
     values = np.stack([curve.values for curve in curves.named("lr")], axis=1)
     np.testing.assert_allclose(values, stepped_timm(theirs, (epochs, epochs + 20)), rtol=1e-9)
@@ -432,7 +432,7 @@ def test_where_a_scheduler_of_timm_can_only_be_guessed_a_note_says_so_and_what_i
     scheduler = timm_scheduler.StepLRScheduler(optimizer_of(), decay_t=10, decay_rate=0.1)
     scheduler.step(14)
 
-    (note,) = scheduled(scheduler).notes
+    (note,) = schedule_of(scheduler).notes
 
     assert note == (
         "StepLRScheduler is at epoch 10 already (or up to 9 epochs later: it does not move there, and keeps no count): "
@@ -440,7 +440,7 @@ def test_where_a_scheduler_of_timm_can_only_be_guessed_a_note_says_so_and_what_i
     )
     scheduler.optimizer.param_groups[0]["lr"] = 0.123
     with pytest.raises(ConfigError, match=r"StepLRScheduler: the lr 0\.123 of its optimizer is none that it sets"):
-        scheduled(scheduler)
+        schedule_of(scheduler)
 
 
 TRANSFORMERS = {
@@ -486,7 +486,7 @@ def test_a_scheduler_of_transformers_that_was_stepped_goes_on_from_there(name):
 
 def test_a_function_of_the_user_that_fails_during_the_run_is_told_by_its_line():
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    schedule = scheduled(torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (5 - epoch)))
+    schedule = schedule_of(torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (5 - epoch)))
 
     with pytest.raises(
         ConfigError, match=r"LambdaLR, called with 5, fails at .*test_schedule_torch\.py:\d+: ZeroDivision"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from classlens.adapters.openmm.setup import BatchAugments, Preprocessing, read_setup
+from classlens.adapters.openmm.datasets import mixings_of
+from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
 from classlens.errors import ConfigError
 
@@ -33,7 +34,9 @@ OLD = dict(
     runner=dict(type="EpochBasedRunner", max_epochs=5),
 )
 NEW = dict(
-    model=dict(type="ImageClassifier", train_cfg=dict(augments=[dict(type="Mixup"), dict(type="CutMix")])),
+    model=dict(
+        type="ImageClassifier", train_cfg=dict(augments=[dict(type="Mixup", alpha=1), dict(type="CutMix", alpha=1)])
+    ),
     train_dataloader=dict(
         batch_size=32,
         drop_last=True,
@@ -53,8 +56,8 @@ def test_0x_is_read_into_the_neutral_setup():
     setup = read_setup(OLD, PATH)
 
     assert (setup.generation, setup.classes) == ("0.x", ("a", "b"))
-    assert setup.batch_augments == BatchAugments((dict(type="Mixup", alpha=0.8),), (0.3,))
-    assert setup.preprocessing == Preprocessing((1, 2, 3), (4, 5, 6), to_rgb=True)
+    assert setup.batch_augments == dict(augments=[dict(type="Mixup", alpha=0.8)], probs=[0.3])
+    assert setup.preprocessing == dict(type="Normalize", mean=[1, 2, 3], std=[4, 5, 6], to_rgb=True)
     assert (setup.splits["train"].batch_size, setup.splits["train"].drop_last) == (16, True)
     assert setup.optimization.optimizer == dict(type="SGD", lr=0.1)
     assert setup.optimization.paramwise == dict(bias_decay_mult=0.0)
@@ -70,8 +73,8 @@ def test_1x_is_read_into_the_neutral_setup():
     assert list(setup.splits) == ["train"]
     assert setup.splits["train"].pipeline == (dict(type="RandomFlip"),)
     assert (setup.splits["train"].batch_size, setup.splits["train"].drop_last) == (32, True)
-    assert setup.batch_augments.probabilities == (0.5, 0.5)
-    assert setup.preprocessing == Preprocessing((1, 2, 3), (4, 5, 6), to_rgb=True)
+    assert [mixing.probability for mixing in mixings_of(setup.batch_augments)] == [0.5, 0.5]
+    assert setup.preprocessing == dict(mean=[1, 2, 3], std=[4, 5, 6], to_rgb=True)
     assert setup.optimization.param_scheduler == (dict(type="StepLR", step_size=1),)
     assert (setup.optimization.epochs, setup.optimization.accumulation) == (7, 2)
     assert (setup.optimization.base_batch_size, setup.optimization.auto_scale) == (256, True)
@@ -87,7 +90,7 @@ def test_a_config_of_one_part_is_enough():
     setup = read_setup(dict(model=dict(type="ImageClassifier")), PATH)
 
     assert setup.model == dict(type="ImageClassifier")
-    assert (setup.splits, setup.batch_augments, setup.optimization.optimizer) == ({}, BatchAugments(), None)
+    assert (setup.splits, setup.batch_augments, setup.optimization.optimizer) == ({}, {}, None)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,9 @@ def test_reading_a_setup_parses_no_file_and_asking_for_places_each_file_once(pat
     setup = read_setup(config, path)
 
     assert parsed == []
-    written = [place for split in setup.splits.values() for lines in split.places.values() for place in lines]
+    keys = {name: "dataset" if "dataset" in split.dataset else "" for name, split in setup.splits.items()}
+    written = [place for name, split in setup.splits.items() for place in split.places(keys[name])]
+    assert len(written) >= len(setup.splits)
     assert all(re.search(r"\.py:\d+$", place) for place in written)
     assert len(parsed) == len(set(parsed))
 

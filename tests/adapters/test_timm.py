@@ -7,10 +7,12 @@ import pytest
 import torch
 
 import classlens
-from classlens.adapters import hub, open_source
+from classlens.adapters import open_source
 from classlens.errors import ConfigError, DataError, NotFound, NotOffered
 
 timm = pytest.importorskip("timm")
+
+from classlens.adapters import timm as adapter  # noqa: E402
 
 PHOTO = Path(__file__).parents[2] / "demo" / "photos" / "chelsea.png"
 SMALL = "timm:test_resnet?pretrained=false"
@@ -19,8 +21,9 @@ SMALL = "timm:test_resnet?pretrained=false"
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
     """A machine without a network and without cached weights."""
-    monkeypatch.setattr(hub, "reachable", lambda url: False)
-    monkeypatch.setattr(hub, "is_cached", lambda *names, **more: False)
+    monkeypatch.setattr(adapter, "reachable", lambda url: False)
+    monkeypatch.setattr(adapter, "hub_answers", lambda: False)
+    monkeypatch.setattr(adapter, "is_cached", lambda *names, **more: False)
 
 
 def test_a_name_becomes_a_classifier_with_its_own_encoding_size_and_classes():

@@ -68,7 +68,7 @@ def test_weights_that_are_in_the_cache_need_no_network(offline, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights.value, "url", weights.url)
         classifier = open_source("torchvision:squeezenet1_1:IMAGENET1K_V1")
-        assert adapter.on_disk(weights.url)
+        assert adapter.is_on_disk(weights.url)
         assert classifier.parts == ("classifier",)
 
 

@@ -8,7 +8,7 @@ from torch.nn.attention.bias import causal_lower_right
 
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
-from classlens.cam.methods.attention import Watching, watch_attention
+from classlens.cam.methods.attention import Watching
 from classlens.errors import ModelError
 from classlens.image import Encoding
 from tests.cam.conftest import classifier_of, noise_image
@@ -61,7 +61,7 @@ def test_watched_attention_is_the_fused_one(rest, named, dimensions):
     )
     everything = torch.eye(6).expand(*key.shape[:-1], 6)
 
-    with watch_attention() as seen:
+    with Watching(seen := []):
         found = F.scaled_dot_product_attention(query, key, value, *rest, **named)
 
     torch.testing.assert_close(found, F.scaled_dot_product_attention(query, key, value, *rest, **named))
@@ -72,22 +72,21 @@ def test_watched_attention_is_the_fused_one(rest, named, dimensions):
 def test_watched_attention_drops_out_where_the_fused_one_does():
     query = torch.zeros(1, 1, 1000, 8)
 
-    with watch_attention() as seen:
+    with Watching(seen := []):
         F.scaled_dot_product_attention(query, query, query, dropout_p=0.25)
 
     torch.testing.assert_close(seen[0].unique(), torch.tensor([0, 1 / 750]))
     assert (seen[0] == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("named", "reason"),
-    [({"window": 3}, "attention with window cannot"), ({"attn_mask": causal_lower_right(6, 6)}, "of type CausalBias")],
-)
-def test_attention_that_cannot_be_followed_is_refused(named, reason):
-    query = torch.zeros(1, 1, 6, 8)
+def test_a_mask_of_a_kind_of_its_own_means_what_torch_says():
+    query, key, value = (torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
 
-    with pytest.raises(ModelError, match=reason):
-        Watching().attend(query, query, query, **named)
+    with Watching(seen := []):
+        found = F.scaled_dot_product_attention(query, key, value, causal_lower_right(6, 6))
+
+    torch.testing.assert_close(found, F.scaled_dot_product_attention(query, key, value, is_causal=True))
+    assert not seen[0].triu(1).any()
 
 
 @pytest.mark.parametrize("kind", [{"kdim": 4}, {"add_bias_kv": True}, {"add_zero_attn": True}])
@@ -95,7 +94,7 @@ def test_rare_kinds_of_multi_head_attention_are_refused_instead_of_left_out(kind
     attention = nn.MultiheadAttention(8, 2, batch_first=True, **kind).eval()
     tokens = torch.rand(3, 5, 8)
 
-    with watch_attention(), pytest.raises(ModelError, match=r"multi-head attention with .* cannot be followed"):
+    with Watching(), pytest.raises(ModelError, match=r"multi-head attention with .* cannot be followed"):
         attention(tokens, tokens[..., : kind.get("kdim", 8)], tokens)
 
 
@@ -105,7 +104,7 @@ def test_causal_multi_head_attention_puts_out_the_same_and_shows_no_later_token(
     tokens, mask = torch.rand(3, 5, 8), nn.Transformer.generate_square_subsequent_mask(5)
     usual = layer(tokens, src_mask=mask, is_causal=True)
 
-    with watch_attention() as seen:
+    with Watching(seen := []):
         found = layer(tokens, src_mask=mask, is_causal=True)
 
     torch.testing.assert_close(found, usual)
@@ -116,7 +115,7 @@ def test_watching_changes_no_logit(vit):
     batch = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         usual = vit.module(batch)
-        with watch_attention() as seen:
+        with Watching(seen := []):
             watched = vit.module(batch)
 
     torch.testing.assert_close(watched, usual, rtol=1e-4, atol=1e-5)
@@ -131,7 +130,7 @@ def test_multi_head_attention_is_watched_and_puts_out_the_same(averaged, bias):
     tokens = torch.rand(3, 5, 8)
     usual = attention(tokens, tokens, tokens, average_attn_weights=averaged)
 
-    with watch_attention() as seen:
+    with Watching(seen := []):
         found = attention(tokens, tokens, tokens, average_attn_weights=averaged)
         unwanted = attention(tokens, tokens, tokens, need_weights=False)[1]
 
@@ -147,7 +146,7 @@ def test_legrad_asks_the_head_about_every_layer_alone(vit):
 
     tokens = []
     handles = [block.register_forward_hook(lambda *told: tokens.append(told[2])) for block in vit.module.blocks]
-    with watch_attention() as seen:
+    with Watching(seen := []):
         vit.module(torch.from_numpy(vit.encoding.encode(image))[None])
     for handle in handles:
         handle.remove()
@@ -163,7 +162,7 @@ def test_rollout_is_the_product_of_the_layers_from_the_class_token(vit):
     image = noise_image(64, 64)
     saliency = explain(vit, image, methods="attention-rollout", layers="blocks.1")[0]
 
-    with torch.no_grad(), watch_attention() as seen:
+    with torch.no_grad(), Watching(seen := []):
         vit.module(torch.from_numpy(vit.encoding.encode(image))[None])
     flow = np.eye(17)
     for weights in seen:

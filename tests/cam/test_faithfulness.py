@@ -11,12 +11,11 @@ from classlens.cam.faithfulness import (
     BETTER,
     Faithfulness,
     box_as_fed,
-    energy,
     evaluate,
     evaluations,
     fill_in,
     mean,
-    pointing,
+    pointing_and_energy,
 )
 from classlens.cam.saliency import ExplainedClass, Heatmap, Saliency
 from classlens.image import Image
@@ -83,11 +82,10 @@ def test_boxes_are_judged_by_the_hottest_pixel_and_by_the_share_inside():
     values = np.zeros((4, 6), np.float32)
     values[1, 4], values[3, 0] = 1, 0.25
 
-    assert pointing(Heatmap(values), (4, 1, 6, 2)) == 1
-    assert pointing(Heatmap(np.ones((4, 6), np.float32)), (0, 0, 3, 4)) == 0.5
-    assert not pointing(Heatmap(values), (0, 1, 4, 4))
-    assert energy(Heatmap(values), (4, 1, 6, 2)) == pytest.approx(0.8)
-    assert energy(Heatmap(np.zeros((4, 6), np.float32)), (0, 0, 1, 1)) == 0
+    assert pointing_and_energy(Heatmap(values), (4, 1, 6, 2)) == (1, pytest.approx(0.8))
+    assert pointing_and_energy(Heatmap(np.ones((4, 6), np.float32)), (0, 0, 3, 4))[0] == 0.5
+    assert not pointing_and_energy(Heatmap(values), (0, 1, 4, 4))[0]
+    assert pointing_and_energy(Heatmap(np.zeros((4, 6), np.float32)), (0, 0, 1, 1))[1] == 0
 
 
 def test_a_box_outside_the_picture_is_refused():
@@ -174,7 +172,7 @@ def test_an_empty_map_points_nowhere():
     empty = Heatmap(np.zeros((4, 6), np.float32))
 
     assert empty.hottest is None
-    assert not pointing(empty, (0, 0, 6, 4))
+    assert not pointing_and_energy(empty, (0, 0, 6, 4))[0]
     assert repr(empty) == "<Heatmap 6 x 4: empty>"
 
 

@@ -2,19 +2,18 @@ import pytest
 import torch
 from torch import nn
 
-from classlens.cam.layout import Layout, Place, covers, layout_of
+from classlens.cam.classifier import Layer
+from classlens.cam.layout import Layout, covers, layout_of
 from classlens.errors import ModelError
 
 
 def read(shape, *, picture=(224, 224), module=None, extra=None) -> Layout:
-    return layout_of(torch.zeros(shape), Place("here", module or nn.Identity(), picture, extra, shape[0]))
+    return layout_of(Layer("here", module or nn.Identity()), shape, (shape[0], 3, *picture), extra)
 
 
 def test_windows_of_pictures_are_refused():
-    place = Place("attn.qkv", nn.Identity(), (224, 224), batch=2)
-
     with pytest.raises(ModelError, match="puts out 128 items for a batch of 2"):
-        layout_of(torch.zeros(128, 49, 96), place)
+        layout_of(Layer("attn.qkv", nn.Identity()), (128, 49, 96), (2, 3, 224, 224))
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
+from pkgutil import resolve_name
+
 import numpy as np
 import pytest
 import torch
 
+from classlens.cam.evidence import Evidence
 from classlens.cam.explain import ExplainOptions, count_runs, explain, seconds_per_run
+from classlens.cam.forward import Objective
 from classlens.cam.layers import find_layers
-from classlens.cam.methods import METHODS, find_method, load_function
-from classlens.cam.methods.weights import first_component, first_component_of_evidence
-from classlens.cam.probe import Evidence
-from classlens.cam.targets import Objective
+from classlens.cam.methods import METHODS, find_method
+from classlens.cam.methods.weights import first_component, first_component_of_evidence, grad_cam_plus_plus
 from classlens.errors import ModelError, NotFound
 from classlens.image import Image
 from tests.cam.conftest import classifier_of, noise_image
@@ -34,7 +36,9 @@ def test_an_unknown_method_is_refused():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_the_table_exists_and_has_a_paper(name):
-    assert all(callable(load_function(address)) for address in (METHODS[name].weigh, METHODS[name].collapse) if address)
+    addresses = [address for address in (METHODS[name].weigh, METHODS[name].collapse) if address]
+
+    assert all(callable(resolve_name(f"classlens.cam.methods.{address}")) for address in addresses)
     assert METHODS[name].paper
 
 
@@ -95,7 +99,7 @@ def test_grad_cam_plus_plus_weighs_as_the_paper_where_its_constant_is_small():
     """Chattopadhay et al., eq. 19, written out with loops."""
     activations, gradients = random_features((1, 2, 3, 3)).abs(), random_features((1, 2, 3, 3), seed=1)
 
-    weighted = load_function(METHODS["GradCAM++"].weigh)(Evidence(activations, gradients))
+    weighted = grad_cam_plus_plus(Evidence(activations, gradients))
 
     for channel in range(2):
         a, g = activations[0, channel].double().numpy(), gradients[0, channel].double().numpy()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from classlens.cam.targets import class_index, probabilities, read_targets
+from classlens.cam.forward import class_index, probabilities, read_targets
 from classlens.errors import NotFound
 
 CLASSES = ("tench, Tinca tinca", "tabby, tabby cat", "crane", "crane", "T-shirt - red")
@@ -61,7 +61,7 @@ def test_a_name_of_two_classes_asks_for_the_number():
 
 def test_a_name_is_refused_where_classes_have_none():
     with pytest.raises(NotFound) as caught:
-        class_index("cat", 5, None)
+        class_index("cat", 5, ())
     assert caught.value.hint == "there is: 0 to 4, by number only"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from classlens.adapters.openmm.upgrades import load_weights
+from classlens.adapters.openmm.classifiers import load_weights
 from classlens.checkpoints.download import find_checkpoint
 from classlens.checkpoints.load_checkpoint import read_weights
 from classlens.errors import DataError, MissingDependency
@@ -270,38 +270,19 @@ def test_a_backbone_without_a_head_is_explained():
     assert "backbone only" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("family", "arch", "width"), [("RepVGG", "A0", 1280), ("RepVGG", "B1g2", 2048), ("MobileOne", "s0", 1024)]
-)
-def test_the_training_form_is_folded_for_a_deployed_network_and_that_is_said(family, arch, width, caplog):
-    chance = torch.Generator().manual_seed(0)
-    with torch.device("cpu"):
-        train, deployed = (
-            build_network(model_of({"type": family, "arch": arch, "deploy": deploy}, width)).eval()
-            for deploy in (False, True)
-        )
-    for name, tensor in train.state_dict().items():
-        if tensor.is_floating_point() and tensor.ndim < 2:
-            tensor.copy_(torch.rand(tensor.shape, generator=chance) + (0.5 if "var" in name else 0))
-    images = torch.randn(1, 3, 64, 64, generator=chance)
-
-    with caplog.at_level(logging.WARNING):
-        load_weights(deployed, train.state_dict(), where="train.pth")
-
-    with torch.no_grad():
-        torch.testing.assert_close(deployed(images), train(images), rtol=1e-4, atol=1e-4)
-    assert "in training form: the branches of" in caplog.text
-
-
-def test_a_deployed_checkpoint_of_a_network_in_training_form_is_explained():
-    network = network_of({"type": "RepVGG", "arch": "A0"}, 1280)
-    deployed = network_of({"type": "RepVGG", "arch": "A0", "deploy": True}, 1280)
-    weights = {name: torch.zeros(slot.shape) for name, slot in deployed.state_dict().items()}
+@pytest.mark.parametrize("family", ["RepVGG", "MobileOne"])
+@pytest.mark.parametrize("deploy", [False, True])
+def test_a_checkpoint_of_the_other_form_of_a_network_is_explained(family, deploy):
+    backbones = [
+        {"type": family, "arch": "A0" if family == "RepVGG" else "s0", "deploy": form} for form in (deploy, not deploy)
+    ]
+    network, other = (network_of(backbone, 1280 if family == "RepVGG" else 1024) for backbone in backbones)
+    weights = {name: torch.zeros(slot.shape) for name, slot in other.state_dict().items()}
 
     with pytest.raises(DataError, match="missing: backbone") as caught:
         load_weights(network, weights, where="repvgg.pth")
 
-    assert "deploy" in caught.value.hint
+    assert "set model.backbone.deploy" in caught.value.hint
 
 
 def test_swin_checkpoints_of_the_first_version_are_renamed():
@@ -314,20 +295,16 @@ def test_swin_checkpoints_of_the_first_version_are_renamed():
     assert network.get_parameter("backbone.norm3.weight").sum() == 768
 
 
-def test_the_biases_of_a_larger_window_are_interpolated_and_that_is_said(caplog):
-    small = network_of({"type": "SwinTransformer", "arch": "tiny", "window_size": 7}, 768)
-    large = network_of({"type": "SwinTransformer", "arch": "tiny", "window_size": 12}, 768)
-    ramp = torch.linspace(0, 1, 13)[:, None].expand(13, 13).reshape(169, 1)
+def test_a_checkpoint_of_another_window_is_refused_by_name():
+    small, large = (
+        network_of({"type": "SwinTransformer", "arch": "tiny", "window_size": side}, 768) for side in (7, 12)
+    )
     weights = {name: torch.zeros(slot.shape) for name, slot in small.state_dict().items()}
-    weights |= {name: ramp.repeat(1, table.shape[1]) for name, table in weights.items() if "bias_table" in name}
 
-    with caplog.at_level(logging.WARNING):
+    with pytest.raises(
+        DataError, match=r"of another shape: .*relative_position_bias_table \(169, 3\) instead of \(529, 3\)"
+    ):
         load_weights(large, weights, where="swin.pth")
-
-    table = large.get_parameter("backbone.stages.0.blocks.0.attn.w_msa.relative_position_bias_table")
-    column = table.detach().reshape(23, 23, -1)[:, 5, 0]
-    assert (column.diff() > 0).all()
-    assert "from 13 x 13 offsets to 23 x 23" in caplog.text
 
 
 @pytest.mark.parametrize("arch", ["VisionTransformer", "DeiT3"])

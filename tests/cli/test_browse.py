@@ -3,16 +3,16 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from classlens.adapters import Options, open_source
+from classlens.adapters import Adapter, Options, open_source
 from classlens.cli.main import main
-from classlens.runs.browse_run import picture_job
-from classlens.runs.browse_samples import BrowseRequest
+from classlens.runs.browse_samples import BrowseRequest, render_sample
 from classlens.runs.processes import DatasetSpec, run_job
 
 CONFIG = """
@@ -272,13 +272,13 @@ def open_deadly(path, options):
 def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monkeypatch):
     (tmp_path / "deadly.py").write_text(DEADLY)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("classlens.adapters.ADAPTERS", {"deadly": "deadly:open_deadly"})
+    monkeypatch.setattr("classlens.adapters.ADAPTERS", {"deadly": Adapter("deadly:open_deadly")})
     dataset = open_source(f"deadly:{data}").dataset("train")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     opening = DatasetSpec(f"deadly:{data}", "train", Options())
     monkeypatch.setattr("classlens.runs.processes.work", work_with_deadly)
 
-    job = picture_job(BrowseRequest(mode="original"))
+    job = partial(render_sample, request=BrowseRequest(mode="original"))
     found = list(run_job(job, dataset, opening, ((index, 0) for index in range(6)), total=6, workers=2))
 
     assert [row.index for row in found] == list(range(6))
@@ -292,10 +292,10 @@ def work_with_deadly(packed, job, index, seed):
 
     from classlens import adapters
 
-    adapters.ADAPTERS = {"deadly": "deadly:open_deadly"}
+    adapters.ADAPTERS = {"deadly": adapters.Adapter("deadly:open_deadly")}
     opening = pickle.loads(packed)
     dataset = adapters.open_source(opening.target, options=opening.options).dataset("train")
-    return job.begin(dataset, index, seed)()
+    return job(dataset, index, seed, None)()
 
 
 def test_browsing_imports_neither_torch_nor_matplotlib(config, tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from classlens.cam.explain import explain
 from classlens.cli.main import main
 from classlens.dataset.decode import read_image
-from classlens.runs import map_pictures, progress
+from classlens.runs import map_pictures, own_process
 from tests.cam.conftest import noise_image
 
 ROOT = Path(__file__).parents[2]
@@ -397,9 +397,9 @@ def test_what_slow_methods_will_cost_is_said_before(capsys, monkeypatch):
 
 def test_the_line_of_progress_says_what_is_counted_and_wipes_itself_out(capsys, monkeypatch):
     clock = iter([0.0, 1.0, 3.0, 3.1, 9.0, 9.5])
-    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(own_process, "monotonic", lambda: next(clock))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    count = progress.progress_line()
+    count = own_process.progress_line()
 
     for done in (10, 30, 31, 90):
         count("ScoreCAM", done, 90)

@@ -18,7 +18,7 @@ from classlens.adapters.openmm.setup import read_setup
 from classlens.cli.main import run_command
 from classlens.config import read_config
 from classlens.config.overrides import parse_overrides
-from classlens.shipped import shipped_config
+from classlens.files import CONFIGS
 
 PHOTOS = Path(__file__).parents[2] / "demo" / "photos"
 PICTURES = {"bird.JPEG": "rocket.jpg", "cat-dog.png": "chelsea.png", "dog.jpg": "coffee.png"}
@@ -85,7 +85,7 @@ def command(request, folder, monkeypatch) -> Iterator[list[str]]:
 
 def save_weights(words: list[str]) -> None:
     """Half-precision random weights, in the format of a training run, for the config as the command changes it."""
-    config, overrides = shipped_config(words[1].removeprefix("configs/")), {}
+    config, overrides = CONFIGS / words[1].removeprefix("configs/"), {}
     if "--cfg-options" in words:
         overrides = parse_overrides(words[words.index("--cfg-options") + 1 :])
     setup = read_setup(read_config(config, overrides=overrides), config)

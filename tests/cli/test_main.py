@@ -9,7 +9,7 @@ import pytest
 
 from classlens.cli.main import COMMANDS, main
 from classlens.cli.parsing import Parser, dashed
-from classlens.runs.memory import collecting_later
+from classlens.runs.own_process import collecting_later
 
 TOOLS = Path(__file__).parents[2] / "tools" / "visualizations"
 

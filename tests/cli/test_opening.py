@@ -1,7 +1,7 @@
 import pytest
 
 from classlens.cli.main import main
-from classlens.shipped import shipped_config, shipped_photos
+from classlens.files import CONFIGS, PHOTOS
 
 
 def test_an_override_that_misses_its_key_is_pointed_out(tmp_path, capsys):
@@ -38,11 +38,11 @@ def test_a_folder_of_configs_says_which_it_holds(command, capsys):
             "train pipeline: stage 2: no transform named 'RandomResizedCorp'",
         ),
         (["lr"], "param_scheduler = [", "no scheduler named 'LinaerLR' in param_scheduler[0]"),
-        (["cam", str(shipped_photos() / "chelsea.png")], "model = dict(", "no native backbone named 'EfficentNet'"),
+        (["cam", str(PHOTOS / "chelsea.png")], "model = dict(", "no native backbone named 'EfficentNet'"),
     ],
 )
 def test_a_misspelled_type_is_named_with_file_and_line(words, line, message, tmp_path, capsys):
-    text = shipped_config("demo/efficientnet-lite0_photos.py").read_text()
+    text = (CONFIGS / "demo/efficientnet-lite0_photos.py").read_text()
     number = next(number for number, found in enumerate(text.splitlines(), 1) if line in found)
     config = tmp_path / "typo.py"
     for right, wrong in (

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image as Pillow
 
 from classlens.cli.main import main
-from classlens.shipped import shipped_photos
+from classlens.files import PHOTOS
 
-CAT = str(shipped_photos() / "chelsea.png")
+CAT = str(PHOTOS / "chelsea.png")
 CONFIG = "configs/resnet/resnet50_8xb32_in1k.py"
 COMMANDS = [
     ["demo", "--output-dir", "PLACE"],

@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from classlens.adapters import open_source
+from classlens.dataset.trace import trace
 from classlens.errors import DataError
-from tests.adapters.test_samples import opened, write
+from tests.dataset.listings import listed, opened, write
 
 CATS, CAT_AND_DOG = ("cat", "dog"), [("a.jpg", 0), ("b.jpg", 1)]
 TWO = [("a.jpg", 0), ("b b.jpg", 1)]
@@ -20,10 +21,9 @@ TABLES = {
     "numbers for names": ("l.csv", "image_id,breed\n000b,collie\n001a,akita\n", ("akita", "collie"), [("000b", 1), ("001a", 0)]),
     "label first": ("l.csv", "label,path\ncat,a.jpg\ndog,b.jpg\n", CATS, CAT_AND_DOG),
     "label first without a heading": ("l.csv", "0,a.jpg\n1,b.jpg\n0,c.jpg\n", None, [*CAT_AND_DOG, ("c.jpg", 0)]),
-    "label first in a text": ("l.txt", "0 a.jpg\n1 b b.jpg\n1 c.jpg\n", None, [*TWO, ("c.jpg", 1)]),
+    "label first in a text": ("l.txt", "label path\n0 a.jpg\n1 b.jpg\n", None, CAT_AND_DOG),
     "the index of pandas": ("l.csv", ",path,label\n0,a.jpg,cat\n1,b.jpg,dog\n", CATS, CAT_AND_DOG),
     "the index of pandas, read and written": ("l.csv", "Unnamed: 0,img,y\n4,a.jpg,0\n7,b.jpg,1\n", None, CAT_AND_DOG),
-    "an index without a heading": ("l.csv", "0,a.jpg,cat\n1,b.jpg,dog\n2,c.jpg,cat\n", CATS, [*CAT_AND_DOG, ("c.jpg", 0)]),
     "semicolons": ("l.csv", "path;label\na.jpg;cat\nb.jpg;dog\n", CATS, CAT_AND_DOG),
     "semicolons in a text": ("l.txt", "a.jpg;cat\nb b.jpg;dog\n", CATS, TWO),
     "commas in a text": ("l.txt", "a.jpg,cat\nb b.jpg,dog\n", CATS, TWO),
@@ -42,7 +42,7 @@ TABLES = {
     "one column per class in floats": ("l.csv", ",image,cat,dog\n0,a.jpg,1.0,0.0\n1,b.jpg,0.0,1.0\n", CATS, CAT_AND_DOG),
     "further columns beside a label": ("l.csv", "image,width,height,label\na.jpg,64,48,cat\nb.jpg,63,48,dog\n", CATS, CAT_AND_DOG),
     "masks": ("l.csv", "image,mask,label\na.jpg,a.png,0\nb.jpg,b.png,1\n", None, CAT_AND_DOG),
-    "names beside numbers": ("l.csv", "path,class,class_id\na.jpg,zebra,0\nb.jpg,ant,1\n", ("zebra", "ant"), CAT_AND_DOG),
+    "names beside numbers": ("l.csv", "path,class,class_id\na.jpg,zebra,0\nb.jpg,ant,1\n", ("ant", "zebra"), [("a.jpg", 1), ("b.jpg", 0)]),
     "numbers that pandas made floats": ("l.csv", "path,label\na.jpg,10.0\nb.jpg,2.0\n", None, [("a.jpg", 10), ("b.jpg", 2)]),
     "names with commas": ("l.csv", 'path,label\na.jpg,"tench, Tinca tinca"\nb.jpg,dog\n', ("dog", "tench, Tinca tinca"), [("a.jpg", 1), ("b.jpg", 0)]),
     "names without an ending": ("l.txt", "n01/img1 0\nn02/img2 1\n", None, [("n01/img1", 0), ("n02/img2", 1)]),
@@ -72,9 +72,9 @@ DOUBTS = {
     "two numbers": ("l.csv", "image,width,height\na.jpg,64,48\nb.jpg,63,48\n", r"'width' \(64, 63, ...\) or column 'height' \(48"),
     "no heading": ("l.csv", "a.jpg,64,cat\nb.jpg,63,dog\n", r"which column holds labels: column 2 \(64, 63, ...\) or column 3"),
     "two pictures": ("l.csv", "a.jpg,a.png,0\nb.jpg,b.png,1\n", "which column holds pictures: column 1"),
+    "an index without a heading": ("l.csv", "0,a.jpg,cat\n1,b.jpg,dog\n2,c.jpg,cat\n", r"labels: column 1 \(0, 1, 2, ...\) or column 3"),
     "labels or a running number": ("l.csv", "0,a.jpg\n1,b.jpg\n2,c.jpg\n", r"labels, or a running number: column 1 \(0, 1, 2"),
     "a 2 among 0 and 1": ("l.csv", "image,cat,dog\na.jpg,1,0\nb.jpg,0,2\n", r"column 'cat' \(1, 0, ...\) or column 'dog' \(0, 2"),
-    "a name or a label before it": ("l.txt", "cat a.jpg\ndog b.jpg\ncat c.jpg\n", "'cat a.jpg' is the name of a picture or a label"),
     "keys of JSON": ("l.json", '[{"image": "a.jpg", "w": 1, "h": 2}]', r"column 'w' \(1, ...\) or column 'h'"),
     "several lists in JSON": ("l.json", '{"train": [{"path": "a.jpg"}], "val": [{"path": "b.jpg"}]}', "no data_list with samples in it; it has train, val"),
 }  # fmt: skip
@@ -88,19 +88,6 @@ def test_where_two_columns_may_be_meant_the_error_shows_what_was_understood(name
         open_source(f"csv:{tmp_path / name}").dataset("train")
 
     assert refused.value.hint
-
-
-def test_files_that_are_there_decide_whether_a_word_in_front_is_a_label(tmp_path):
-    for name in ("a.jpg", "cat b.jpg"):
-        write(tmp_path / name)
-    (tmp_path / "labels.txt").write_text("cat a.jpg\ndog c.jpg\ncat d.jpg\n")
-    (tmp_path / "names.txt").write_text("cat b.jpg\ndog c.jpg\ncat d.jpg\n")
-
-    labelled = open_source(f"csv:{tmp_path / 'labels.txt'}").dataset("train")
-    named = open_source(f"csv:{tmp_path / 'names.txt'}").dataset("train")
-
-    assert samples(labelled, tmp_path) == [("a.jpg", 0), ("c.jpg", 1), ("d.jpg", 0)]
-    assert samples(named, tmp_path) == [("cat b.jpg",), ("dog c.jpg",), ("cat d.jpg",)]
 
 
 JSON = {
@@ -222,3 +209,122 @@ def test_lists_of_openmmlab_are_split_at_the_last_blank_whatever_their_names_hol
 
         expected = [line.rsplit(" ", 1) for line in lines]  # as mmpretrain's CustomDataset does
         assert samples(dataset, tmp_path) == [(name, int(label)) for name, label in expected]
+
+
+def test_a_list_that_labels_a_folder_in_several_ways_is_no_slip(tmp_path):
+    (tmp_path / "list.txt").write_text("cat/1.jpg 0\ncat/2.jpg 1\n")
+
+    dataset = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt", classes=["cat", "dog"])
+
+    assert dataset.warnings == ()
+
+
+def test_numbers_in_a_list_are_numbers_also_where_classes_are_called_so(tmp_path):
+    (tmp_path / "list.txt").write_text("1.jpg 0\n2.jpg 1\n")
+
+    dataset = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt", classes=["1", "2"])
+
+    assert [dataset.class_names(index) for index in range(2)] == [("1",), ("2",)]
+
+
+def test_the_categories_of_a_list_are_its_classes_in_the_order_of_their_ids(tmp_path):
+    categories = [{"id": 4, "category_name": "late"}, {"id": 1, "category_name": "early"}]
+    rows = [{"img_path": "a.jpg", "gt_label": [1]}]
+    (tmp_path / "list.json").write_text(json.dumps({"metainfo": {"categories": categories}, "data_list": rows}))
+
+    dataset = opened(type="MultiLabelDataset", data_root=str(tmp_path), ann_file="list.json")
+
+    assert dataset.classes == ("early", "late")
+    assert dataset.class_names(0) == ("late",)
+
+
+LISTS = {
+    "plain": ("a.jpg 0\nb c.jpg 1\n", [("a.jpg", 0), ("b c.jpg", 1)], ""),
+    "windows line ends and a mark": ("\ufeffa.jpg 0\r\nb.jpg 1\r\n", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "blank lines": ("a.jpg 0\n\n  \nb.jpg 1\n", [("a.jpg", 0), ("b.jpg", 1)], "blank line: list.txt:2, list.txt:3"),
+    "no label": ("a.jpg 0\nb.jpg\n", [("a.jpg", 0), ("b.jpg",)], "no label: list.txt:2"),
+    "text label": ("a.jpg 0\nb.jpg dog\n", [("a.jpg", 0), ("b.jpg",)], "label is not a number: list.txt:2 ('dog')"),
+    "known name": ("a.jpg zero\nb.jpg one\n", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "out of range": ("a.jpg 0\nb.jpg 7\n", [("a.jpg", 0), ("b.jpg", 7)], "label outside 0..1: list.txt:2 (7)"),
+    "negative": ("a.jpg 0\nb.jpg -1\n", [("a.jpg", 0), ("b.jpg", -1)], "label outside 0..1: list.txt:2 (-1)"),
+    "twice": ("a.jpg 0\na.jpg 0\n", [("a.jpg", 0), ("a.jpg", 0)], "listed again: list.txt:2 (first in line 1)"),
+    "other label": ("a.jpg 0\na.jpg 1\n", [("a.jpg", 0), ("a.jpg", 1)], "listed again with another label: list.txt:2"),
+    "tabs": ("a.jpg\t0\nb.jpg\t1\n", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "a label of two words": ("a.jpg 0\nb.jpg one more\n", [("a.jpg", 0), ("b.jpg one",)], "list.txt:2 ('more')"),
+    "commas": ("a.jpg,0\nb.jpg,1\n", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "no line end": ("a.jpg 0\nb.jpg 1", [("a.jpg", 0), ("b.jpg", 1)], ""),
+    "one label of several out of range": ("a.jpg 0,5\n", [("a.jpg", 0, 5)], "label outside 0..1: list.txt:1 (0,5)"),
+    "a fraction": ("a.jpg 0\nb.jpg 1.5\n", [("a.jpg", 0), ("b.jpg",)], "label is not a number: list.txt:2 ('1.5')"),
+    "several labels": ("a.jpg 0,1\n", [("a.jpg", 0, 1)], ""),
+}
+
+
+@pytest.mark.parametrize(("content", "samples", "warning"), LISTS.values(), ids=LISTS.keys())
+def test_trouble_in_an_annotation_list_is_told_with_file_and_line(content, samples, warning, tmp_path):
+    (tmp_path / "list.txt").write_bytes(content.encode())
+
+    dataset = opened(
+        type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt", metainfo={"classes": ["zero", "one"]}
+    )
+
+    assert listed(dataset) == samples
+    assert warning in "\n".join(dataset.warnings).replace(f"{tmp_path}/", "")
+    assert bool(dataset.warnings) == bool(warning)
+
+
+def test_labels_that_are_names_become_classes_where_no_config_knows_better(tmp_path):
+    write(tmp_path / "a b.jpg")
+    (tmp_path / "list.csv").write_text("path,label\na b.jpg,zebra\nc.jpg,ant\nd.jpg,\n")
+    (tmp_path / "paths.txt").write_text("a b.jpg\nc.jpg\n")
+
+    named = open_source(f"csv:{tmp_path / 'list.csv'}").dataset("train")
+    bare = open_source(f"folder:{tmp_path / 'paths.txt'}").dataset("train")
+
+    assert named.classes == ("ant", "zebra")
+    assert listed(named) == [("a b.jpg", 1), ("c.jpg", 0), ("d.jpg",)]
+    assert named.warnings == (f"no label: {tmp_path}/list.csv:4",)
+    assert listed(bare) == [("a b.jpg",), ("c.jpg",)]
+    assert trace(bare, 0).original.image.size == (8, 10)
+
+
+def test_the_first_troubles_of_a_kind_are_listed_and_the_rest_counted(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg 0\n" + "b.jpg\n" * 9)
+
+    warnings = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.txt").warnings
+
+    assert warnings[0].startswith(f"no label: {tmp_path}/list.txt:2, ")
+    assert warnings[0].endswith("list.txt:6 and 4 more")
+    assert "listed again: " in warnings[1]
+
+
+def test_csv_and_json_lists_are_read(tmp_path):
+    (tmp_path / "list.csv").write_text('filename,label\n"a, b.jpg",0\nc.jpg,1\n')
+    rows = {"metainfo": {"classes": ["x", "y"]}, "data_list": [{"img_path": "a.jpg", "gt_label": [0, 1]}]}
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+
+    by_csv = opened(type="CustomDataset", data_root=str(tmp_path), ann_file="list.csv")
+    by_json = opened(type="MultiLabelDataset", data_root=str(tmp_path), ann_file="list.json")
+
+    assert listed(by_csv) == [("a, b.jpg", 0), ("c.jpg", 1)]
+    assert by_json.class_names(0) == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", ":1: not JSON"), ("{}", "no data_list"), ("[]", "no data_list")]
+)
+def test_a_broken_json_list_is_named(content, message, tmp_path):
+    (tmp_path / "list.json").write_text(content)
+
+    with pytest.raises(DataError, match=message):
+        opened(type="BaseDataset", data_root=str(tmp_path), ann_file="list.json")
+
+
+def test_a_heading_may_be_shorter_than_its_rows(tmp_path):
+    (tmp_path / "list.csv").write_text("x,label\n7,0,a.jpg\n8,1,b.jpg\n9,1,\n")
+    (tmp_path / "hot.csv").write_text("image,cat\na.jpg,1,0\nb.jpg,0,1\n")
+
+    dataset = open_source(f"csv:{tmp_path / 'list.csv'}").dataset("train")
+    hot = open_source(f"csv:{tmp_path / 'hot.csv'}").dataset("train")
+
+    assert samples(dataset, tmp_path) == samples(hot, tmp_path) == CAT_AND_DOG
+    assert dataset.warnings == (f"blank line: {tmp_path}/list.csv:4",)

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from classlens.adapters import open_source
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.dataset.loading import LoadImageFromFile
+from classlens.dataset.listing import LoadImageFromFile
 from classlens.dataset.trace import trace
 
 TURNED = 6

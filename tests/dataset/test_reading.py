@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from classlens.dataset.decode import header_of, read_image, salvage
-from classlens.dataset.decoder_warnings import damage_in
-from classlens.dataset.loading import LoadImageFromFile
+from classlens.dataset.decode import damage_in, read_header, read_image, salvage
+from classlens.dataset.listing import LoadImageFromFile
 from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError
 from tests.dataset.bad_pictures import CASES, HEIGHT, JPEG, WIDTH, make, turned
@@ -131,10 +130,17 @@ def test_a_picture_that_only_pillow_refuses_as_too_large_is_said_to_be_so(monkey
         LoadImageFromFile(imdecode_backend="pillow").state(JPEG, "a.jpg")
 
 
-def test_headers_are_read_where_pillow_keeps_its_tiles_as_plain_tuples(tmp_path):
+def test_headers_are_read_where_pillow_keeps_its_tiles_as_plain_tuples(monkeypatch):
     """As Pillow 10 does, which is allowed."""
-    cv2.imwrite(str(tmp_path / "deep.png"), np.zeros((8, 8, 3), np.uint16))
+    open_now = Pillow.open
 
-    with Pillow.open(tmp_path / "deep.png") as picture:
+    def open_as_pillow_10(file):
+        picture = open_now(file)
         picture.tile = [tuple(tile) for tile in picture.tile]
-        assert header_of(picture).deep
+        return picture
+
+    monkeypatch.setattr(Pillow, "open", open_as_pillow_10)
+
+    header = read_header(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint16))[1].tobytes())
+
+    assert header.oddities[0].startswith("more than 8 bits")

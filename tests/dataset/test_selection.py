@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from classlens.dataset.dataset import Dataset, Sample
-from classlens.dataset.selection import given, of_classes, shuffled, spread
+from classlens.dataset.selection import check_indices, of_classes, shuffle, spread
 from classlens.dataset.statistics import survey
 from classlens.errors import DataError, NotFound
 from classlens.image import Image
@@ -38,7 +38,7 @@ def test_the_seed_decides_the_selection():
 
     assert spread(dataset, 6, seed=1) == spread(dataset, 6, seed=1)
     assert spread(dataset, 6, seed=1) != spread(dataset, 6, seed=2)
-    assert shuffled(dataset, 6, seed=1) == shuffled(dataset, 6, seed=1)
+    assert shuffle(dataset, 6, seed=1) == shuffle(dataset, 6, seed=1)
 
 
 def test_a_spread_over_a_huge_dataset_looks_at_few_labels():
@@ -65,7 +65,7 @@ def test_classes_are_chosen_by_name_or_number():
 
 def test_a_sample_that_does_not_exist_is_refused():
     with pytest.raises(DataError, match="no sample 3 in toy"):
-        given(sorted_dataset(3), [0, 3])
+        check_indices(sorted_dataset(3), [0, 3])
 
 
 def test_a_survey_counts_classes_sizes_colours_and_duplicates():

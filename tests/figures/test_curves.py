@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,24 +11,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from classlens import Clock, Schedule, draw, replay
 from classlens.errors import DataError, NotFound
-from classlens.figures.chart import chart_of, rows, short
-from classlens.figures.curves import ENDINGS
-from classlens.figures.curves_vector import figure_of
+from classlens.figures.chart import Pin, chart_of, short
+from classlens.figures.curves import ENDINGS, figure_of
 from classlens.figures.drawing import Drawing, check_ending
-from classlens.figures.plot_layout import Stroke, Words, lay_out, ticks
+from classlens.figures.plot_layout import ROW, Stroke, Words, lay_out, ticks
 from classlens.figures.style import STYLES, line_colours
 from classlens.figures.terminal import terminal_plot
 from classlens.runs.schedule_plots import save_table
-from classlens.schedule.chain import Link, chain
-from classlens.schedule.schedule import Group, Mark
-from classlens.schedule.shapes import Cosine, Linear, MultiStep
+from classlens.schedule.schedule import Group
+from classlens.schedule.shapes import Cosine, Linear, Link, MultiStep, chain
 
 CLOCK = Clock(epochs=100, steps_per_epoch=40)
 
 
 def cosine(clock):
-    marks = (Mark(199, "warm-up ends"),)
-    return chain([Link(Linear(0.01, 1, 199), 0, 200, "step", marks=marks), Link(Cosine(95), 5, 100, "epoch")], clock)
+    return chain([Link(Linear(0.01, 1, 199), 0, 200, "step"), Link(Cosine(95), 5, 100, "epoch")], clock)
 
 
 def run(*rates, rule=cosine, clock=CLOCK, title="run"):
@@ -37,8 +35,7 @@ def run(*rates, rule=cosine, clock=CLOCK, title="run"):
 
 def milestones(clock):
     places = (30.0, 31.0, 32.0, 60.0, 90.0)
-    marks = tuple(Mark(int(place), "milestone") for place in places)
-    return chain([Link(MultiStep(places, 0.5), 0, 10**9, "epoch", marks=marks)], clock)
+    return chain([Link(MultiStep(places, 0.5), 0, 10**9, "epoch")], clock)
 
 
 def words_of(curves, *, size=(12, 7), title=""):
@@ -177,7 +174,17 @@ def test_ticks_are_round_numbers(low, high, most, expected):
 
 
 def test_words_are_placed_in_rows_and_dropped_where_there_is_no_room():
-    assert rows([(0, 10), (5, 15), (12, 20), (6, 9), (7, 9)]) == [0, 1, 0, 2, None]
+    chart = chart_of([run()])
+    pins = tuple(Pin(step, f"pin {step}") for step in (2000, 2010, 3000, 2005, 2006))
+    chart = replace(chart, panels=(replace(chart.panels[0], pins=pins),))
+
+    words = [part for part in lay_out(chart, (864, 504), STYLES["white"]) if isinstance(part, Words)]
+
+    heights = {word.text: word.at[1] for word in words if word.text.startswith("pin")}
+    top = min(heights.values())
+    assert {text: (y - top) / ROW for text, y in heights.items()} == {
+        "pin 2000": 0, "pin 2010": 1, "pin 3000": 0, "pin 2005": 2,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from classlens import draw
-from classlens.figures import curves_raster
+from classlens.figures import curves
 from classlens.figures.chart import chart_of
 from classlens.figures.plot_layout import Stroke, lay_out
 from classlens.figures.style import STYLES
@@ -51,7 +51,7 @@ def test_the_edges_of_the_line_are_smooth():
 
 def test_a_large_picture_is_drawn_in_bands_that_leave_no_seam(monkeypatch):
     whole = drawn([run(rule=milestones)])
-    monkeypatch.setattr(curves_raster, "MOST_FINE", 1 << 18)
+    monkeypatch.setattr(curves, "MOST_FINE", 1 << 18)
 
     np.testing.assert_array_equal(drawn([run(rule=milestones)]), whole)
 

@@ -34,9 +34,9 @@ def test_torchvision_stages_make_the_peers_pixels(seed, picture):
     results = {"img": picture.copy()}
     states = trace(dataset, 0, seed).snapshots
 
-    from classlens.dataset.trace import mixed
+    from classlens.dataset.rng import seed_of
 
-    with seeded_globals(mixed(seed, 0)):
+    with seeded_globals(seed_of(seed, 0)):
         for settings in TORCHVISION:
             results = TRANSFORMS.build(dict(settings))(results)
 
@@ -64,14 +64,14 @@ NAMES = [
 
 @pytest.mark.parametrize("settings", NAMES, ids=lambda found: found["type"])
 def test_every_name_of_torchvision_makes_the_peers_pixels(settings, picture):
-    from classlens.dataset.trace import mixed
+    from classlens.dataset.rng import seed_of
 
     pipeline = [{"type": "NumpyToPIL", "to_rgb": True}, settings]
     dataset = Dataset("toy", 1, lambda _: State(picture, BGR), build_stages(pipeline, where="train"), to_image)
     mine = trace(dataset, 0, 3).transformed.image.pixels
     results = {"img": picture.copy()}
 
-    with seeded_globals(mixed(3, 0)):
+    with seeded_globals(seed_of(3, 0)):
         for one in pipeline:
             results = TRANSFORMS.build(dict(one))(results)
 

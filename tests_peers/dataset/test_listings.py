@@ -12,9 +12,9 @@ from mmpretrain.datasets import categories
 from mmpretrain.registry import DATASETS
 from tests.adapters import published
 
-from classlens.adapters.openmm.datasets import KINDS, open_split
-from classlens.adapters.openmm.published_names import names_of
-from classlens.adapters.openmm.setup import Split
+from classlens.adapters.openmm.dataset_kinds import KINDS
+from classlens.adapters.openmm.datasets import open_split
+from classlens.adapters.openmm.setup import Split, names_of
 from classlens.errors import ConfigError, DataError
 
 

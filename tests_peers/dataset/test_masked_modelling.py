@@ -7,7 +7,6 @@ from mmpretrain.registry import TRANSFORMS
 
 from classlens.adapters.openmm.stages.build_stages import build_stages, transform
 from classlens.adapters.openmm.stages.crops import RandomResizedCropAndInterpolationWithTwoPic as TwoPictures
-from classlens.adapters.openmm.stages.mask_generators import MASKS
 from classlens.dataset.rng import generator
 from classlens.dataset.state import BGR, State, to_image
 from tests_peers.dataset.test_pixels import ours, peer
@@ -44,10 +43,6 @@ def scope():
     init_default_scope("mmpretrain")
 
 
-def settings_of(settings):
-    return {key: value for key, value in settings.items() if key != "type"}
-
-
 MASKED = [
     {"type": "SimMIMMaskGenerator"},
     {
@@ -66,7 +61,7 @@ MASKED = [
 @pytest.mark.parametrize("settings", MASKED, ids=str)
 @pytest.mark.parametrize("seed", range(5))
 def test_masks_are_the_peers(settings, seed, monkeypatch):
-    mine = MASKS[settings["type"]](**settings_of(settings)).mask(Chance(seed))
+    mine = transform(settings, "test").mask(Chance(seed))
     theirs = TRANSFORMS.build(dict(settings))
     Chance(seed).lent_to_the_peer(monkeypatch)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmpretrain.registry import BATCH_AUGMENTS
 
-from classlens.adapters.openmm.datasets import mixing_of
+from classlens.adapters.openmm.datasets import mixings_of
 from classlens.dataset.batch import apply
 
 
@@ -32,6 +32,6 @@ def test_mixed_batches_with_the_peers_draws_are_the_peers(kind, seed, monkeypatc
 
     expected, scores = theirs(batch, torch.eye(4))
 
-    mixed = apply(mixing_of(settings, 1.0), pixels, params)
+    mixed = apply(mixings_of({"augments": settings})[0], pixels, params)
     np.testing.assert_allclose(mixed.transpose(0, 3, 1, 2), expected.numpy(), atol=0.02)
     assert scores[0].max() == pytest.approx(max(params["share"], 1 - params["share"]), abs=1e-6) or order[0] == 0

@@ -12,7 +12,7 @@ from mmpretrain.registry import TRANSFORMS
 
 from classlens.adapters.openmm.stages.build_stages import build_stages, test_pipeline, transform
 from classlens.adapters.openmm.stages.policies import Operation, operation
-from classlens.dataset.loading import LoadImageFromFile
+from classlens.dataset.listing import LoadImageFromFile
 from classlens.image import Image
 
 PHOTOS = Path(__file__).parents[2] / "demo" / "photos"

@@ -9,8 +9,8 @@ from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.registry import DATASETS
 from tests.adapters.test_flow import CASES, RIGHT
 from tests.adapters.test_flow import places as places
-from tests.adapters.test_samples import folder as folder
-from tests.adapters.test_samples import opened
+from tests.dataset.listings import folder as folder
+from tests.dataset.listings import opened
 
 from classlens.adapters.openmm.datasets import open_split
 from classlens.adapters.openmm.setup import Split

@@ -6,9 +6,8 @@ import pytest
 import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 
-from classlens.adapters.openmm.classifiers import build_module, listed
-from classlens.adapters.openmm.layer_decay import FAMILIES, layers_of
-from classlens.adapters.openmm.parameter_groups import initial_values, rule_for
+from classlens.adapters.openmm.classifiers import build_module, parameters_of
+from classlens.adapters.openmm.parameter_groups import FAMILIES, groups_of, layers_of
 from classlens.adapters.openmm.setup import Optimization, read_setup
 from classlens.config import read_config
 from classlens.errors import ConfigError
@@ -52,11 +51,10 @@ def test_every_tensor_starts_with_the_values_of_its_training(network, rules):
     }
 
     optimization = Optimization(OPTIMIZER, RULES[rules])
-    initial, parameters = initial_values(optimization), listed(network)
     ours = {}
-    for parameter in parameters:
-        values = rule_for(parameter, RULES[rules]).applied(initial, decays=True)
-        ours[parameter.name] = (values["lr"], values["weight_decay"])
+    for parameter in parameters_of(network):
+        (group,) = groups_of(optimization, [parameter])
+        ours[parameter.name] = (group.initial["lr"], group.initial["weight_decay"])
 
     assert ours == {name: pytest.approx(values) for name, values in theirs.items()}
 

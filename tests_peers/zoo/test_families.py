@@ -12,7 +12,7 @@ import torch
 from mmpretrain.models import build_classifier
 from torch import nn
 
-from classlens.adapters.openmm.upgrades import load_weights
+from classlens.adapters.openmm.classifiers import load_weights
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
 from classlens.cam.layers import default_layer

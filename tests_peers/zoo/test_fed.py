@@ -12,7 +12,7 @@ from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS, TRANSFORMS
 
-from classlens.adapters.openmm.classifiers import encoding_of, feeding_pipeline
+from classlens.adapters.openmm.classifiers import encoding_of
 from classlens.adapters.openmm.setup import read_setup
 from classlens.adapters.openmm.stages.build_stages import test_pipeline as pipeline_of
 from classlens.config import Config, read_config
@@ -64,7 +64,7 @@ def as_upstream(config: Config, photo: Path) -> np.ndarray:
 def test_the_network_is_fed_the_numbers_of_upstream(name, photo):
     init_default_scope("mmpretrain")
     setup = read_setup(WAYS[name], CONFIGS / f"{name}.py")
-    stages = feeding_pipeline(setup)
+    stages = setup.splits["test"].pipeline
 
     picture = pipeline_of(stages, where=name)(read_image(PHOTOS / photo))
     seen = encoding_of(setup.preprocessing).encode(picture)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmpretrain.models import build_classifier
 
-from classlens.adapters.openmm.upgrades import load_weights
+from classlens.adapters.openmm.classifiers import load_weights
 from classlens.zoo.build import build_network
 from tests_peers.zoo.families import CASES
 from tests_peers.zoo.networks import make_norms_alike, mend_scale, randomised

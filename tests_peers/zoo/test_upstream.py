@@ -5,8 +5,7 @@ import torch
 from mmpretrain.models import build_classifier
 
 from classlens.adapters import Options, open_source
-from classlens.adapters.openmm.classifiers import build_upstream
-from classlens.adapters.openmm.upgrades import load_weights
+from classlens.adapters.openmm.classifiers import build_upstream, load_weights
 from classlens.errors import ConfigError, DataError
 from classlens.zoo.build import build_network
 from tests_peers.zoo.networks import randomised

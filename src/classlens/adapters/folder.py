@@ -12,62 +12,52 @@ from classlens.dataset.class_folders import list_elsewhere, note_timm_order, sca
 from classlens.dataset.conventions import SPLIT_OF, files_of_split, is_picture_name, note_no_splits, split_among
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.listing import Listing, to_dataset
-from classlens.dataset.storage import is_archive, is_remote, split_archive
+from classlens.dataset.storage import ADDRESS, is_archive, split_archive
 from classlens.dataset.tables import SUFFIXES, list_tables, tables_below
 from classlens.errors import DataError
 from classlens.source import Source
 
 
 def open_folder(path: str, options: Options) -> Source:
-    """Offer the pictures at `path`; a folder with `train` and `val` in it has these splits, others have one.
-
-    Raises:
-        DataError: there is nothing at `path`.
-    """
-    there = is_remote(path) or Path(path).exists() or archives_named(path) or Path(split_archive(path)[0]).exists()
-    if not there:
+    """Offer the pictures at `path`; a folder with `train` and `val` in it has these splits, others have one."""
+    if not (ADDRESS in path or Path(path).exists() or archives_at(path) or Path(split_archive(path)[0]).exists()):
         raise DataError(f"{path}: no such folder, list or archive")
     return Source(origin=f"folder:{path}", open_dataset=partial(open_split, path))
 
 
 def open_split(path: str, split: str) -> Dataset:
-    """The pictures of one split, without a pipeline.
-
-    Raises:
-        DataError: it holds no picture.
-    """
+    """The pictures of one split, without a pipeline."""
     listing, notes = list_pictures(path, split)
     return to_dataset(replace(listing, warnings=(*listing.warnings, *notes)), Path(path).name or path)
 
 
 def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
     """The samples of whatever lies at `path`, or of a split of it, and notes beside the warnings of the listing."""
-    if is_archive(path) or (is_remote(path) and not path.lower().endswith((*LISTS, *SUFFIXES))):
-        listing = list_elsewhere(archives_named(path) or [path], split)
+    if is_archive(path) or (ADDRESS in path and not path.lower().endswith((*LISTS, *SUFFIXES))):
+        listing = list_elsewhere(archives_at(path) or [path], split)
         return listing, note_timm_order(listing.classes or (), listing.classes or ())
     if path.lower().endswith(LISTS) and not Path(path).is_dir():
         return list_annotations(path, path.rpartition("/")[0] or "."), note_no_splits(path, split)
     if Path(path).suffix in SUFFIXES:
         return list_tables([path]), note_no_splits(path, split)
     if Path(path).is_file():
-        raise DataError(
-            f"{path}: neither a folder nor a list, an archive or a table", hint="give the folder it lies in"
-        )
-    folder = split_among(split_folders(path), split, path)
+        hint = "give the folder it lies in"
+        raise DataError(f"{path}: neither a folder nor a list, an archive or a table", hint=hint)
+    inside = {entry.name: entry.path for entry in entries_of(path) if entry.is_dir()}
+    splits = {name: is_deep(one) for name, one in inside.items() if name in SPLIT_OF}
+    if splits and not any(splits.values()):  # they may be classes, if there are others with pictures beside them
+        splits |= {name: False for name, one in inside.items() if name not in SPLIT_OF and not is_deep(one)}
+    folder = split_among(splits, split, path)
     root, notes = (str(Path(path) / folder), ()) if folder else (path, note_no_splits(path, split))
-    for files, read in (
-        (sorted(map(str, Path(root).glob("*.tar"))), list_elsewhere),
-        (tables_below(root), list_tables),
-    ):
+    shards = sorted(map(str, Path(root).glob("*.tar")))
+    for files, read in ((shards, list_elsewhere), (tables_below(root), list_tables)):
         if files:
-            chosen = files if folder else files_of_split(files, split, path)
-            return read(chosen), notes if chosen == files else ()
+            of_split = files if folder else files_of_split(files, split, path)
+            return read(of_split), notes if of_split == files else ()
     folders = scan_folder(root, labelled=any(entry.is_dir() for entry in entries_of(root)))
-    classes, filled = (
-        filter(None, folders.pictures),
-        (name for name, names in folders.pictures.items() if name and names),
-    )
-    return folders.listing(), (*note_timm_order(tuple(classes), tuple(filled)), *notes)
+    classes = tuple(filter(None, folders.pictures))
+    with_pictures = tuple(name for name in classes if folders.pictures[name])
+    return folders.listing(), (*note_timm_order(classes, with_pictures), *notes)
 
 
 def entries_of(folder: str) -> list[os.DirEntry[str]]:
@@ -79,23 +69,14 @@ def entries_of(folder: str) -> list[os.DirEntry[str]]:
         raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
 
 
-def split_folders(path: str) -> dict[str, bool]:
-    """The folders that may be those of splits, and beside them those with pictures, as `split_among` asks for them."""
-    folders = [entry for entry in entries_of(path) if entry.is_dir()]
-    deep = {entry.name: is_deep(entry.path) for entry in folders if entry.name in SPLIT_OF}
-    if deep and not any(deep.values()):
-        deep |= {entry.name: False for entry in folders if entry.name not in SPLIT_OF and not is_deep(entry.path)}
-    return deep
-
-
 def is_deep(folder: str) -> bool:
     """Whether a folder holds no picture itself, or folders beside them."""
     entries = entries_of(folder)
     return not any(is_picture_name(entry.name) for entry in entries) or any(entry.is_dir() for entry in entries)
 
 
-def archives_named(path: str) -> list[str]:
+def archives_at(path: str) -> list[str]:
     """The archives that a path names: one, or several by a pattern such as shard-*.tar."""
-    if not is_archive(path) or is_remote(path):
+    if not is_archive(path) or ADDRESS in path:
         return []
     return sorted(map(str, Path(path).parent.glob(Path(path).name)))

@@ -1,7 +1,11 @@
-"""Settings behind a name: `resnet50?pretrained=false&num_classes=10` is the name and a dict of Python values."""
+"""What published models and data sets have in common: settings behind a name, and whether they can be had at all.
+
+`resnet50?pretrained=false&num_classes=10` is the name and a dict of Python values.
+"""
 
 import socket
 from ast import literal_eval
+from collections.abc import Collection
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -11,14 +15,18 @@ from classlens.errors import ConfigError, DataError, NotFound
 Setting: TypeAlias = Any
 """A number, a string, a truth value or a tuple of them, as the framework wants it."""
 
-WORDS = {"true": True, "yes": True, "false": False, "no": False, "none": None}
+LITERALS = {"true": "True", "yes": "True", "false": "False", "no": "False", "none": "None"}
+
+UNTRAINED = "the weights are random unless a checkpoint is given: maps of an untrained network say nothing"
+"""The note of a source that is asked for without its published weights."""
 
 
-def split_settings(rest: str) -> tuple[str, dict[str, Setting]]:
-    """The name before the question mark, and what follows as settings.
+def split_settings(rest: str, known: Collection[str] | None = None) -> tuple[str, dict[str, Setting]]:
+    """The name before the question mark, and what follows as settings: literals of Python, or the text itself.
 
     Raises:
         ConfigError: a setting has no value.
+        NotFound: only some settings are `known`, and this is none of them.
     """
     name, _, query = rest.partition("?")
     settings: dict[str, Setting] = {}
@@ -26,33 +34,14 @@ def split_settings(rest: str) -> tuple[str, dict[str, Setting]]:
         key, equals, value = part.partition("=")
         if not equals or not key:
             raise ConfigError(f"{rest!r}: the setting {part!r} has no value", hint="write NAME?key=value&key=value")
-        settings[key] = parse_value(unquote(value))
+        if known is not None and key not in known:
+            raise NotFound("setting", key, known, where=rest)
+        text = unquote(value)
+        try:
+            settings[key] = literal_eval(LITERALS.get(text.casefold(), text))
+        except (ValueError, SyntaxError):
+            settings[key] = text
     return name, settings
-
-
-def parse_value(text: str) -> Setting:
-    """`10`, `0.5`, `(224, 224)` and `true` as Python values; anything else is the text itself."""
-    if text.casefold() in WORDS:
-        return WORDS[text.casefold()]
-    try:
-        return literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def refuse_unknown(settings: dict[str, Setting], known: tuple[str, ...], where: str) -> None:
-    """Only settings that do something are accepted.
-
-    Raises:
-        NotFound: there is no such setting.
-    """
-    for key in settings:
-        if key not in known:
-            raise NotFound("setting", key, known, where=where)
-
-
-UNTRAINED = "the weights are random unless a checkpoint is given: maps of an untrained network say nothing"
-"""What is told of a source that is asked for without its published weights."""
 
 
 def reachable(url: str) -> bool:
@@ -71,7 +60,8 @@ def reachable(url: str) -> bool:
     return True
 
 
-def is_cached(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
+def is_cached(repository: str, *names: str, revision: str | None = None) -> bool:
+    """Whether one of some files of a repository of the Hub is on this machine."""
     from huggingface_hub import try_to_load_from_cache
 
     return any(isinstance(try_to_load_from_cache(repository, name, revision=revision), str) for name in names)
@@ -82,10 +72,6 @@ def hub_answers() -> bool:
     from huggingface_hub import constants
 
     return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)
-
-
-def is_at_hand(repository: str, names: tuple[str, ...], revision: str | None = None) -> bool:
-    return is_cached(repository, names, revision) or hub_answers()
 
 
 def out_of_reach(what: str, hint: str) -> DataError:

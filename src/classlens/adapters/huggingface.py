@@ -4,7 +4,7 @@ The processor that belongs to the model prepares the pictures. `?pretrained=fals
 configuration alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,33 +13,13 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image as Pillow
-from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 from transformers.utils import logging
 
 from classlens.adapters import Options
-from classlens.adapters.hub import (
-    UNTRAINED,
-    Setting,
-    hub_answers,
-    is_cached,
-    out_of_reach,
-    refuse_unknown,
-    split_settings,
-)
-from classlens.adapters.python.network import classes_of, kind_of
-from classlens.adapters.test_transform import (
-    PROBE,
-    Feeding,
-    as_colour,
-    as_grey,
-    check_channels,
-    read_feeding,
-    takes_grey,
-    to_input_channels,
-    usual_feeding,
-)
-from classlens.arrays import Float
+from classlens.adapters.feeding import Feeding, as_colour, as_grey, noise_image, read_feeding, takes_grey, usual_feeding
+from classlens.adapters.hub import UNTRAINED, Setting, hub_answers, is_cached, out_of_reach, split_settings
+from classlens.adapters.python.network import classes_of, compute_scores, kind_of
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_checkpoint import list_names, load_checkpoint
 from classlens.dataset.decode import Pixels
@@ -51,24 +31,14 @@ from classlens.sharing import ALONE
 from classlens.source import Source
 from classlens.user_code import users_code
 
-SETTINGS = ("pretrained", "revision")
 THROUGH_PYTHON = "open the model through py:, in a module that takes pictures and returns the scores"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 """Where a model keeps how its pictures are prepared."""
 
-SIZING = ("do_resize", "do_center_crop", "do_pad")
-"""What processors do to the size of a picture."""
-
 
 def open_model(rest: str, options: Options) -> Source:
-    """Offer the classifier only.
-
-    Raises:
-        DataError: the name is neither a folder with a model nor a name on the Hub.
-        NotFound: there is no such setting.
-    """
-    name, settings = split_settings(rest)
-    refuse_unknown(settings, SETTINGS, f"hf:{name}")
+    """Offer the classifier only."""
+    name, settings = split_settings(rest, ("pretrained", "revision"))
     folder = Path(name).expanduser()
     if folder.is_dir():
         name = str(folder)
@@ -81,68 +51,41 @@ def open_model(rest: str, options: Options) -> Source:
 
 
 def build(name: str, settings: dict[str, Setting], options: Options, checkpoint: str | None) -> Classifier:
-    """The network with the weights at `checkpoint`, or with its own.
-
-    Raises:
-        DataError: the model is out of reach, is no image classifier, or the checkpoint does not fit.
-    """
+    """The network with the weights at `checkpoint`, or with its own."""
     revision = settings.get("revision")
     where = {"revision": revision, "local_files_only": Path(name).is_dir() or not hub_answers()}
-    if where["local_files_only"] and not Path(name).is_dir() and not is_cached(name, ("config.json",), revision):
+    if where["local_files_only"] and not Path(name).is_dir() and not is_cached(name, "config.json", revision=revision):
         raise out_of_reach(f"the weights of hf:{name}", "give a folder that save_pretrained wrote: hf:FOLDER")
-    config = call_transformers(AutoConfig.from_pretrained, name, **where)
-    if settings.get("pretrained", True) and checkpoint is None:
-        network = load_pretrained(name, where)
-    else:
-        network = call_transformers(AutoModelForImageClassification.from_config, config)
+    try:
+        with quiet_transformers():
+            config, networks = AutoConfig.from_pretrained(name, **where), AutoModelForImageClassification
+            if settings.get("pretrained", True) and checkpoint is None:
+                network, report = networks.from_pretrained(name, output_loading_info=True, **where)
+            else:
+                network, report = networks.from_config(config), {"missing_keys": ()}
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(f"transformers cannot open it as an image classifier: {first_line(error)}") from error
+    if missing := sorted(report["missing_keys"]):
+        hint = "a base model has no head that tells classes apart: give a model that was trained to, or a checkpoint"
+        raise DataError(f"hf:{name} has no weights for {list_names(missing)}, so they are random", hint=hint)
     if network.main_input_name != "pixel_values":
         raise DataError(f"hf:{name} takes {network.main_input_name}, not pictures", hint=THROUGH_PYTHON)
     if config.problem_type == "regression":
         raise DataError(f"hf:{name} is a regression (problem_type): its numbers are no class scores")
+    grey = takes_grey(network, getattr(config, "num_channels", None), f"hf:{name}")
     own = load_checkpoint(network, checkpoint, trust=options.trust_checkpoint) if checkpoint is not None else None
     return Classifier(
         name=f"hf:{name}",
         module=network.eval(),
-        logits=partial(logits, network, takes_grey(network)),
+        logits=partial(compute_scores, network, f"hf:{name}", grey=grey),
         classes=own or classes_of(network),
         output=kind_of(network),
-        **vars(feeding_of(name, config, where)),
+        **vars(read_processor(name, config, where, grey=grey)),
     )
-
-
-def load_pretrained(name: str, where: dict[str, Foreign]) -> nn.Module:
-    """The network with its own weights, all of them.
-
-    Raises:
-        DataError: it cannot be read, or lacks weights, most often those of the head.
-    """
-    network, report = call_transformers(
-        AutoModelForImageClassification.from_pretrained, name, output_loading_info=True, **where
-    )
-    if missing := sorted(report["missing_keys"]):
-        raise DataError(
-            f"hf:{name} has no weights for {list_names(missing)}, so they are random",
-            hint="a base model has no head that tells classes apart: give a model that was trained to, or a checkpoint",
-        )
-    return network  # type: ignore[no-any-return]
-
-
-def call_transformers(call: Callable[..., Foreign], name: Foreign, **settings: Foreign) -> Foreign:
-    """What transformers builds, with its complaints as ours.
-
-    Raises:
-        DataError: transformers cannot read the model, or it is no image classifier.
-    """
-    try:
-        with silence_transformers():
-            return call(name, **settings)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"transformers cannot open it as an image classifier: {reason}") from error
 
 
 @contextmanager
-def silence_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """No progress bars for files that are on this machine already, and no report of what we refuse or say ourselves."""
     with ALONE:
         shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -156,27 +99,10 @@ def silence_transformers() -> Iterator[None]:
                 logging.enable_progress_bar()
 
 
-def logits(
-    network: nn.Module,
-    grey: bool,  # noqa: FBT001 - bound by partial
-    batch: Float[Tensor, "batch 3 height width"],
-) -> Float[Tensor, "batch classes"]:
-    """Raw class scores out of the model's named output."""
-    output: Foreign = network(pixel_values=to_input_channels(batch, grey=grey))
-    scores: Tensor = output.logits if "logits" in output else output[0]
-    return scores
-
-
-def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding:
-    """The processor as a pipeline; a model without one is fed as ImageNet models are, at the size of its config.
-
-    Raises:
-        DataError: there is a processor that cannot be read, or the model takes pictures of some other kind.
-    """
-    channels_taken = getattr(config, "num_channels", 3)
-    grey = check_channels(channels_taken if isinstance(channels_taken, int) else 3, f"hf:{name}")
+def read_processor(name: str, config: Foreign, where: Mapping[str, Foreign], *, grey: bool) -> Feeding:
+    """The processor as a pipeline; a model without one is fed as ImageNet models are, at the size of its config."""
     try:
-        with silence_transformers():
+        with quiet_transformers():
             processor = AutoImageProcessor.from_pretrained(name, **where)
     except (OSError, ValueError) as error:
         if any(Path(name, file).is_file() for file in PROCESSORS):
@@ -184,21 +110,16 @@ def feeding_of(name: str, config: Foreign, where: dict[str, Foreign]) -> Feeding
         return usual_feeding(getattr(config, "image_size", None) or 224, f"hf:{name} has no {PROCESSORS[0]}", grey=grey)
     if hasattr(processor, "val_transforms"):  # of timm's models, which has no settings to switch anything off
         return read_feeding(processor.val_transforms, grey=grey)
-    order: Literal["RGB", "BGR"] = "BGR" if getattr(processor, "do_flip_channel_order", False) else "RGB"
     entry = as_grey if grey else as_colour
-    noise = entry(Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8)))
-    encoding = measure_encoding(processor, order, noise)
-    size = run_processor(processor, noise).shape[1:]
-    kept = {name: False for name in SIZING if getattr(processor, name, None)}
-    prepare, whole = (partial(prepare_image, processor, entry, encoding, off) for off in ({}, kept))
-    return Feeding(prepare, encoding, (size[0], size[1]), whole)
-
-
-def measure_encoding(processor: Foreign, order: Literal["RGB", "BGR"], probe: Pillow.Image) -> Encoding:
-    """What the processor does to the numbers, in one scale and shift; that of plain pixels where it does more."""
-    raw, ready = run_processor(processor, probe, **arithmetic_of(processor)), run_processor(processor, probe)
-    measured = fit_encoding(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
-    return measured or Encoding(order, "CHW")
+    noise = entry(noise_image())
+    raw, ready = (run_processor(processor, noise, off) for off in (arithmetic_of(processor), {}))
+    order: Literal["RGB", "BGR"] = "BGR" if getattr(processor, "do_flip_channel_order", False) else "RGB"
+    # One scale and shift, or that of plain pixels where the processor does more to the numbers.
+    affine = fit_encoding(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
+    encoding = affine or Encoding(order, "CHW")
+    sizing = {name: False for name in ("do_resize", "do_center_crop", "do_pad") if getattr(processor, name, None)}
+    prepare, whole = (partial(prepare_image, processor, entry, encoding, off) for off in ({}, sizing))
+    return Feeding(prepare, encoding, (ready.shape[1], ready.shape[2]), whole)
 
 
 def arithmetic_of(processor: Foreign) -> dict[str, bool]:
@@ -208,29 +129,20 @@ def arithmetic_of(processor: Foreign) -> dict[str, bool]:
 
 
 def prepare_image(
-    processor: Foreign,
-    entry: Callable[[Image], Pillow.Image],
-    encoding: Encoding,
-    off: dict[str, bool],
-    image: Image,
+    processor: Foreign, entry: Callable[[Image], Pillow.Image], encoding: Encoding, off: dict[str, bool], image: Image
 ) -> Image:
     """What the processor makes of a picture, and what that looks like."""
     picture = entry(image)
-    numbers = run_processor(processor, picture, **off)
-    plain = run_processor(processor, picture, **off, **arithmetic_of(processor)) if encoding.white == 255 else numbers
+    numbers = run_processor(processor, picture, off)
+    plain = run_processor(processor, picture, off | arithmetic_of(processor)) if encoding.white == 255 else numbers
     return Image(encoding.decode(plain).pixels, numbers)
 
 
-def run_processor(processor: Foreign, picture: Pillow.Image, **off: bool) -> Pixels:
-    """What the processor makes of a picture, three channels first; less what is switched off.
-
-    Raises:
-        DataError: it fails, or makes something else of it, such as rows of patches.
-    """
+def run_processor(processor: Foreign, picture: Pillow.Image, off: Mapping[str, bool]) -> Pixels:
+    """What the processor makes of a picture, three channels first; less what is switched off."""
     with users_code(type(processor).__name__, DataError):
         batch = processor(images=picture, return_tensors="pt", **off)
     ready = torch.as_tensor(batch["pixel_values"][0]).float() if "pixel_values" in batch else torch.zeros(0)
     if ready.ndim != 3:
         raise DataError(f"{type(processor).__name__} makes no picture of one, but rows of numbers", hint=THROUGH_PYTHON)
-    array, _ = array_of(ready)
-    return np.ascontiguousarray(array)
+    return np.ascontiguousarray(array_of(ready)[0])

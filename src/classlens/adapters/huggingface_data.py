@@ -4,47 +4,33 @@ Samples are shown as they are stored; `?image=` and `?label=` name the columns w
 `?config=` one of several configurations.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import datasets
 from huggingface_hub import constants
 
 from classlens.adapters import Options
-from classlens.adapters.hub import Setting, hub_answers, out_of_reach, refuse_unknown, split_settings
-from classlens.adapters.python.python_data import KEYS, as_labels, open_data
+from classlens.adapters.hub import Setting, hub_answers, out_of_reach, split_settings
+from classlens.adapters.python.python_data import open_data
 from classlens.dataset.conventions import SPLITS
-from classlens.dataset.dataset import Dataset, Sample
+from classlens.dataset.dataset import Dataset
 from classlens.dataset.state import Foreign
-from classlens.errors import DataError, NotFound
+from classlens.errors import DataError, NotFound, first_line
+from classlens.pipelines.listen import attribute
 from classlens.sharing import ALONE
 from classlens.source import Source
 
-SETTINGS = ("image", "label", "config")
 HINT = "give a folder that save_to_disk wrote: hfds:FOLDER"
 
 
 def open_dataset(rest: str, options: Options) -> Source:
-    """Offer the data only.
-
-    Raises:
-        NotFound: there is no such setting.
-    """
-    name, settings = split_settings(rest)
-    refuse_unknown(settings, SETTINGS, f"hfds:{name}")
+    name, settings = split_settings(rest, ("image", "label", "config"))
     return Source(f"hfds:{rest}", open_dataset=partial(open_split, name, settings))
 
 
 def open_split(name: str, settings: dict[str, Setting], split: str) -> Dataset:
-    """One split, with picture and label under the names that the rest of classlens looks for.
-
-    Raises:
-        DataError: the data is out of reach, or is none.
-        NotFound: it has no such split or column.
-    """
+    """One split, with picture and label under the names that the rest of classlens looks for."""
     data = load(name, settings.get("config"))
     if not isinstance(data, dict):  # data without splits is one for training
         data = {str(data.split or "train"): data}
@@ -54,37 +40,14 @@ def open_split(name: str, settings: dict[str, Setting], split: str) -> Dataset:
     table = data[present]
     for key in ("image", "label"):
         column = settings.get(key, key)
-        if column != key:
-            if column not in table.column_names:
-                raise NotFound("column", column, table.column_names, where=f"hfds:{name}")
-            table = table.rename_column(column, key)
-    return with_labels(open_data(table, split), table)
-
-
-def with_labels(dataset: Dataset, table: Foreign) -> Dataset:
-    """The dataset with its labels read all at once, when the first is asked for: one by one each takes milliseconds."""
-    label = next((key for key in KEYS if key in table.column_names), None)
-    if label is None:
-        return dataset
-
-    @cache
-    def column() -> Sequence[object]:
-        values: Sequence[object] = table.with_format(None).select_columns([label])[:][label]
-        return values
-
-    def sample(index: int) -> Sample:
-        labels = as_labels(column()[index])
-        return Sample(None, labels) if labels else dataset.sample(index)
-
-    return replace(dataset, sample=sample)
+        if key in settings and column not in table.column_names:
+            raise NotFound("column", column, table.column_names, where=f"hfds:{name}")
+        table = table.rename_column(column, key) if column != key else table
+    return open_data(table, split)
 
 
 def load(name: str, config: str | None) -> Foreign:
-    """Everything under the name: a dataset, or several by split.
-
-    Raises:
-        DataError: it is out of reach, or is none.
-    """
+    """Everything under the name: a dataset, or several by split."""
     folder = Path(name).expanduser()
     try:
         if folder.is_dir():
@@ -92,26 +55,12 @@ def load(name: str, config: str | None) -> Foreign:
         if name.count("/") > 1 or name.startswith((".", "~", "/")):
             raise DataError(f"no such folder: {name}", hint=HINT)
         cache = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
-        online = hub_answers()
-        if not cache.is_dir() and not online:
+        if hub_answers():
+            return datasets.load_dataset(name, config)
+        if not cache.is_dir():
             raise out_of_reach(f"the samples of hfds:{name}", HINT)
-        with nullcontext() if online else offline():
+        # What the variable HF_HUB_OFFLINE does: the cache is used, and no request is tried.
+        with ALONE, attribute(datasets.config, "HF_HUB_OFFLINE", True), attribute(constants, "HF_HUB_OFFLINE", True):
             return datasets.load_dataset(name, config)
     except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"hfds:{name} cannot be opened: {reason}") from error
-
-
-@contextmanager
-def offline() -> Iterator[None]:
-    """What the variable HF_HUB_OFFLINE does, for the time of one `with`: the cache is used, and no request is tried."""
-    places = (datasets.config, constants)
-    with ALONE:
-        before = [place.HF_HUB_OFFLINE for place in places]
-        try:
-            for place in places:
-                place.HF_HUB_OFFLINE = True
-            yield
-        finally:
-            for place, value in zip(places, before, strict=True):
-                place.HF_HUB_OFFLINE = value
+        raise DataError(f"hfds:{name} cannot be opened: {first_line(error)}") from error

@@ -20,7 +20,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from classlens.adapters import Options
-from classlens.adapters.torch_schedule import scheduled
+from classlens.adapters.torch_schedule import schedule_of
 from classlens.errors import ConfigError, MissingDependency, NotFound
 from classlens.schedule.schedule import Clock, Schedule
 from classlens.sharing import unwarned
@@ -121,7 +121,7 @@ def optimizer_of(run: Mapping[str, Any], settings: Mapping[str, Any]) -> torch.o
 def of_torch(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
     """A class of torch.optim.lr_scheduler, stepped after what it is made for unless `every` says otherwise."""
     scheduler = torch_scheduler(Part(name, settings), optimizer_of(run, settings), run)
-    return scheduled(scheduler, every=run.get("every", None if clock.by_epoch else "step"))
+    return schedule_of(scheduler, every=run.get("every", None if clock.by_epoch else "step"))
 
 
 def torch_scheduler(part: Part, optimizer: torch.optim.Optimizer, run: Mapping[str, Any]) -> Any:  # noqa: ANN401 - torch's plateau and chain are no LRScheduler
@@ -152,7 +152,7 @@ def of_timm(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], cloc
     length = {"num_epochs": clock.epochs or 1, "updates_per_epoch": clock.steps_per_epoch or clock.steps}
     every = {"sched": name, **length, "step_on_epochs": not by_step, **settings}
     scheduler, _ = build(name, create_scheduler_v2, optimizer_of(run, settings), every)
-    return scheduled(scheduler)
+    return schedule_of(scheduler)
 
 
 def of_transformers(name: str, settings: Mapping[str, Any], run: Mapping[str, Any], clock: Clock) -> Schedule:
@@ -168,7 +168,7 @@ def of_transformers(name: str, settings: Mapping[str, Any], run: Mapping[str, An
     extra = {key: value for key, value in settings.items() if key not in takes}
     extra |= own.pop("scheduler_specific_kwargs", {})
     arguments = {"name": name, **length, **own, "scheduler_specific_kwargs": extra}
-    return scheduled(build(name, get_scheduler, optimizer_of(run, settings), arguments), every=every)
+    return schedule_of(build(name, get_scheduler, optimizer_of(run, settings), arguments), every=every)
 
 
 def check_name(package: str, name: str, known: Sequence[str]) -> None:

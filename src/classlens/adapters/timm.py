@@ -16,11 +16,12 @@ from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, res
 from torch import nn
 
 from classlens.adapters import Options
-from classlens.adapters.hub import UNTRAINED, Setting, is_at_hand, out_of_reach, reachable, split_settings
-from classlens.adapters.test_transform import Feeding, check_channels, grey_scores, read_feeding, takes_grey
+from classlens.adapters.feeding import Feeding, grey_scores, read_feeding, takes_grey
+from classlens.adapters.hub import UNTRAINED, Setting, hub_answers, is_cached, out_of_reach, reachable, split_settings
 from classlens.cam.classifier import Classifier
 from classlens.checkpoints.load_checkpoint import FED_AS, load_checkpoint
-from classlens.errors import ConfigError, DataError, NotFound
+from classlens.dataset.state import Foreign
+from classlens.errors import ConfigError, DataError, NotFound, first_line
 from classlens.source import Source
 
 SIZES = ("train", "test")
@@ -30,18 +31,11 @@ FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors"
 
 
 def open_model(rest: str, options: Options) -> Source:
-    """Offer the classifier only; timm's names carry no data and no schedule.
-
-    Raises:
-        NotFound: timm has no model, or no size, of that name.
-        DataError: the folder holds no model.
-        ConfigError: the settings behind the name cannot be read.
-    """
+    """Offer the classifier only; timm's names carry no data and no schedule."""
     name, settings = split_settings(rest)
-    if name.startswith(LOCAL) and not Path(name.removeprefix(LOCAL), "config.json").is_file():
-        raise DataError(
-            f"{name.removeprefix(LOCAL)} holds no config.json of timm", hint="timm:local-dir: takes a folder"
-        )
+    folder = name.removeprefix(LOCAL)
+    if folder != name and not Path(folder, "config.json").is_file():
+        raise DataError(f"{folder} holds no config.json of timm", hint="timm:local-dir: takes a folder")
     if not name.startswith((HUB, LOCAL)) and not timm.is_model(name.partition(".")[0]):
         raise NotFound("timm model", name, timm.list_models())
     if (size := settings.get("size", "train")) not in SIZES:
@@ -51,37 +45,29 @@ def open_model(rest: str, options: Options) -> Source:
 
 
 def build(name: str, settings: dict[str, Setting], options: Options, checkpoint: str | None) -> Classifier:
-    """The network with the weights at `checkpoint`, or with the published ones.
-
-    Raises:
-        DataError: the checkpoint does not fit, or the published weights are out of reach.
-        ConfigError: timm refuses a setting.
-    """
-    wanted = dict(settings)
-    size = wanted.pop("size", None)
-    pretrained = bool(wanted.pop("pretrained", True)) and checkpoint is None
-    check_channels(wanted.get("in_chans", 3), f"timm:{name}")
+    """The network with the weights at `checkpoint`, or with the published ones."""
+    own = {key: value for key, value in settings.items() if key not in ("size", "pretrained")}
+    pretrained = bool(settings.get("pretrained", True)) and checkpoint is None
     if pretrained and not name.startswith(LOCAL):
         require_weights(name)
     try:
-        network = timm.create_model(name, pretrained=pretrained, **wanted)
+        network = timm.create_model(name, pretrained=pretrained, **own)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"timm:{name} cannot be built: {reason}", hint="settings go to timm.create_model") from error
+        hint = "settings go to timm.create_model"
+        raise ConfigError(f"timm:{name} cannot be built: {first_line(error)}", hint=hint) from error
+    grey = takes_grey(network, own.get("in_chans"), f"timm:{name}")
     classes = load_checkpoint(network, checkpoint, trust=options.trust_checkpoint) if checkpoint else None
     published = network.pretrained_cfg.get("num_classes")
     if pretrained and network.num_classes and published != network.num_classes:
-        raise DataError(
-            f"the head of timm:{name} is random: its weights tell {published} classes apart, not {network.num_classes}",
-            hint="leave out num_classes, or give the checkpoint of a network with that many",
-        )
-    fed = feeding_of_weights(network, f"timm:{name}", size, wanted.get("img_size"))
+        hint = f"its weights tell {published} classes apart: leave out num_classes, or give a checkpoint"
+        raise DataError(f"the head of timm:{name} with {network.num_classes} classes is random", hint=hint)
+    fed = feeding_of_weights(network, f"timm:{name}", settings.get("size"), own.get("img_size"))
     if checkpoint is not None:
         fed = replace(fed, notes=(f"{FED_AS} {network.pretrained_cfg.get('hf_hub_id') or name}", *fed.notes))
     return Classifier(
         name=f"timm:{name}",
         module=network.eval(),
-        logits=partial(grey_scores, network) if takes_grey(network) else network,
+        logits=partial(grey_scores, network) if grey else network,
         classes=classes or class_names(network),
         output="softmax",
         **vars(fed),
@@ -89,17 +75,13 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
 
 
 def require_weights(name: str) -> None:
-    """Say at once that published weights cannot be had, or were never published.
-
-    Raises:
-        DataError: neither cached nor reachable.
-    """
+    """Say at once that published weights cannot be had, or were never published."""
     config = None if name.startswith(HUB) else timm.get_pretrained_cfg(name)
     repository = name.removeprefix(HUB) if config is None else config.hf_hub_id
     hint = f"give a checkpoint behind the address, or look at an untrained network with timm:{name}?pretrained=false"
     if config is not None and not config.has_weights:
         raise DataError(f"timm:{name} has no published weights", hint=hint)
-    at_hand = is_at_hand(repository, FILES) if repository else reachable(str(config and config.url))
+    at_hand = is_cached(repository, *FILES) or hub_answers() if repository else reachable(str(config and config.url))
     if not at_hand:
         raise out_of_reach(f"the weights of timm:{name}", hint)
 
@@ -110,42 +92,34 @@ def feeding_of_weights(
     """The test pipeline that belongs to the weights of a network built by timm.
 
     Many weights are better at larger pictures than they were trained with: `size` says which are fed, "train" or
-    "test". `side` of its pictures, or height and width, is that of the setting `img_size`, which the weights' record
-    ignores.
-
-    Raises:
-        DataError: the network has no head, and gives features instead of class scores.
+    "test". `side` is the setting `img_size`, a number or height and width, which the weights' record ignores.
     """
     if network.num_classes == 0:
-        raise DataError(
-            f"{name} has no head that tells classes apart: it gives features",
-            hint="give weights that were trained to, or a checkpoint with ?num_classes=N",
-        )
-    shape = None if side is None else (3, side, side) if isinstance(side, int) else (3, *side)
+        hint = "give weights that were trained to, or a checkpoint with ?num_classes=N"
+        raise DataError(f"{name} has no head that tells classes apart: it gives features", hint=hint)
+    side = (side, side) if isinstance(side, int) else side
+    shape = None if side is None else (3, *side)
     train, test = (
         resolve_model_data_config(network, args={"input_size": shape}, use_test_size=larger) for larger in (False, True)
     )
-    fed = read_feeding(
-        create_transform(**(test if size == "test" else train), is_training=False), grey=takes_grey(network)
-    )
+    transform = create_transform(**(test if size == "test" else train), is_training=False)
+    fed = read_feeding(transform, grey=takes_grey(network))
     if size is not None or train == test:
         return fed
-    trained, tested = (
+    at_training, at_testing = (
         f"{one['input_size'][-1]} x {one['input_size'][-2]}, crop {one['crop_pct']:g}" for one in (train, test)
     )
-    note = f"pictures are fed as in training, {trained}; its weights are tested with {tested}: timm:NAME?size=test"
+    note = (
+        f"pictures are fed as in training, {at_training}; its weights are tested with {at_testing}: timm:NAME?size=test"
+    )
     return replace(fed, notes=(note,))
 
 
-def class_names(network: nn.Module) -> tuple[str, ...] | None:
+def class_names(network: Foreign) -> tuple[str, ...] | None:
     """Names as the weights carry them, or those of the ImageNet subset that they were trained on."""
-    config = getattr(network, "pretrained_cfg", None) or {}
-    count = getattr(network, "num_classes", None)
-    names = config.get("label_names")
-    if names is None:
-        subset = infer_imagenet_subset(network)
-        if subset is None:
-            return None
+    names, subset = network.pretrained_cfg.get("label_names"), infer_imagenet_subset(network)
+    if names is None and subset is not None:
         info = ImageNetInfo(subset)
-        names = [info.index_to_description(index) for index in range(info.num_classes())]
-    return tuple(names) if len(names) == count else None
+        names = map(info.index_to_description, range(info.num_classes()))
+    names = tuple(names or ())
+    return names if names and len(names) == network.num_classes else None

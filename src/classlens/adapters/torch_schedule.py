@@ -1,38 +1,113 @@
-"""Schedulers of torch as a schedule: the user's objects are read, never advanced.
+"""Schedulers of torch, timm and transformers as a schedule: the user's objects are read, never advanced.
 
 Step 0 of the schedule is where the scheduler is: what follows are the values of stepping on from there. Where torch's
-rule has a closed form of its own it is used; a `LambdaLR` (all schedules of transformers are one) is asked at the steps
-that are drawn; anything else, and several that act on each other, are stepped as copies.
+rule has a closed form of its own it is used; a `LambdaLR` (all schedules of transformers are one) and schedulers of timm
+are asked at the steps that are drawn; anything else, and several that act on each other, are stepped as copies.
+
+Those of one optimizer move its values one after the other: after a step those that count steps, at the end of an epoch
+those that count epochs, each kind in the order of the list; those that wait for a metric come last, as validation does.
+Nobody knows a metric before training, so copies are stepped with one that always improves and others with one that
+never does; what both agree on is certain.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from math import inf, isinf
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-from classlens.adapters import timm_schedule
-from classlens.adapters.stepping import Every, Stepping, Thing, epoch_of, made_for, members_of, rules_of
 from classlens.errors import ConfigError
 from classlens.schedule import shapes
-from classlens.schedule.chain import Link, chain, elementwise, sampled
-from classlens.schedule.schedule import Clock, Group, Mark, Rule, Schedule, Setting, Steps, Trajectory, Values
+from classlens.schedule.schedule import (
+    Clock,
+    Group,
+    MetricDependent,
+    Rule,
+    Schedule,
+    Setting,
+    Stairs,
+    Trajectory,
+    Unit,
+    Values,
+    distinct,
+    elementwise,
+    follow_function,
+)
+from classlens.sharing import unwarned
 from classlens.user_code import users_code
+
+Thing: TypeAlias = Any
+"""A scheduler: those of torch, timm and transformers have no type in common."""
 
 FOREVER = 10**15
 FIRST = np.zeros(1, np.int64)
-MOST_MARKS = 24
-"""Decays of one rule that are marked."""
+
+BY_STEP = {"OneCycleLR", "CyclicLR"}
+"""Schedulers of torch that are made to be stepped after every batch; the others are stepped after every epoch."""
+
+FOR_METRICS = {"ReduceLROnPlateau", "GreedyLR", "PlateauLRScheduler"}
 
 
-def scheduled(scheduler: Thing, *, every: Every | None = None, frequency: int = 1) -> Schedule:
+@dataclass(frozen=True, eq=False)
+class Stepping:
+    """A scheduler, and that it is stepped after every `frequency` steps or epochs."""
+
+    scheduler: Thing
+    every: Unit
+    frequency: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every not in ("step", "epoch"):
+            raise ConfigError(f"{self.name}: interval is 'step' or 'epoch', not {self.every!r}")
+        if not isinstance(self.frequency, int) or self.frequency < 1:
+            raise ConfigError(f"{self.name}: frequency is a whole number of 1 or more, not {self.frequency!r}")
+
+    def __str__(self) -> str:
+        often = f"every {self.frequency} {self.every}s" if self.frequency > 1 else f"every {self.every}"
+        return f"{self.name} after {often}"
+
+    @property
+    def name(self) -> str:
+        return type(self.scheduler).__name__
+
+    @property
+    def rule(self) -> Thing:
+        """What decides; timm wraps the plateau of torch."""
+        return getattr(self.scheduler, "lr_scheduler", self.scheduler)
+
+    @property
+    def waits_for_metric(self) -> bool:
+        return any(kind.__name__ in FOR_METRICS for kind in type(self.scheduler).__mro__)
+
+    def is_due(self, tick: int, epoch: int) -> bool:
+        """Whether it is stepped at the end of a tick, if an epoch has so many; batches count anew in every epoch."""
+        if self.every == "step":
+            return (tick % epoch + 1) % self.frequency == 0
+        return (tick + 1) % (epoch * self.frequency) == 0
+
+
+def made_for(scheduler: Thing) -> Unit:
+    """What a scheduler, or one of those inside it, is stepped after in the loops that its authors show."""
+    functions = (getattr(one, "func", one) for one in getattr(scheduler, "lr_lambdas", ()))
+    by_step = any(str(getattr(one, "__module__", "")).startswith("transformers.") for one in functions)
+    by_step |= type(scheduler).__name__ in BY_STEP or "step" in map(made_for, members_of(scheduler))
+    return "step" if by_step else "epoch"
+
+
+def members_of(scheduler: Thing) -> list[Thing]:
+    return list(getattr(scheduler, "_schedulers", ()))
+
+
+def schedule_of(scheduler: Thing, *, every: Unit | None = None, frequency: int = 1) -> Schedule:
     """The schedule of a scheduler object of torch, timm or transformers, from where the scheduler is.
 
     Args:
@@ -43,124 +118,112 @@ def scheduled(scheduler: Thing, *, every: Every | None = None, frequency: int = 
     Raises:
         ConfigError: it is no scheduler.
     """
-    return scheduled_together([Stepping(scheduler, every or made_for(scheduler), frequency)])
+    return schedule_together([Stepping(scheduler, every or made_for(scheduler), frequency)])
 
 
-def scheduled_together(steppings: Sequence[Stepping]) -> Schedule:
+def schedule_together(steppings: Sequence[Stepping]) -> Schedule:
     """The schedule of the schedulers of one optimizer, which act on each other's values.
 
     Raises:
         ConfigError: one is no scheduler, or another one would undo what it does.
     """
     for each in steppings:
-        if not (
-            each.waits_for_metric
-            or timm_schedule.is_timm(each.scheduler)
-            or isinstance(each.scheduler, lr_scheduler.LRScheduler)
-        ):
+        known = each.waits_for_metric or is_timm(each.scheduler) or isinstance(each.scheduler, lr_scheduler.LRScheduler)
+        if not known:
             raise ConfigError(f"a {each.name} is no scheduler of torch, timm or transformers")
-    optimizer, alone = steppings[0].scheduler.optimizer, len(steppings) == 1
-    timm = next((each for each in steppings if timm_schedule.is_timm(each.scheduler)), None)
-    if timm is not None and not alone:
-        raise ConfigError(
-            f"{' and '.join(each.name for each in steppings)} set the rates of one optimizer, and what {timm.name} of "
-            "timm sets undoes what others did",
-            hint="give one of them, or let torch's SequentialLR or ChainedScheduler combine schedulers of torch",
+    check_company(steppings)
+    first, *others = steppings
+    scheduler, optimizer = first.scheduler, first.scheduler.optimizer
+    if is_timm(scheduler):
+        first = replace(
+            first, every="epoch" if first.waits_for_metric or scheduler.t_in_epochs else "step", frequency=1
         )
-    if timm is not None and not timm.waits_for_metric:
-        rules, notes = timm_schedule.rules_of(timm.scheduler)
-        return Schedule(groups_of(optimizer, dict(enumerate(rules))), notes=notes)
-    if (swa := next((each for each in steppings if each.name == "SWALR"), None)) is not None and not alone:
-        raise ConfigError(
-            f"{swa.name} takes over from {' and '.join(each.name for each in steppings if each is not swa)}, and only "
-            "your loop says when",
-            hint="let SequentialLR say it: SequentialLR(optimizer, [scheduler, SWALR(...)], milestones=[75])",
-        )
-    notes = notes_of(steppings)
+        if not first.waits_for_metric:
+            return schedule_of_timm(first)
+    notes = tuple(
+        f"{each.name} is at {each.every} {behind:,} already: its values go on from there"
+        for each in steppings
+        # a ChainedScheduler leaves the count to its members
+        if (behind := max(getattr(one, "last_epoch", 0) for one in (each.rule, *members_of(each.scheduler)))) > 0
+    )
+    if others:
+        notes = (f"one optimizer is scheduled by {' and '.join(map(str, steppings))}", *notes)
     if (links := links_of(steppings, optimizer)) is not None:
         settings = tuple(settings_of(part, each.every) for each in steppings for part in parts_of(each.scheduler))
-        rule = partial(chain, links, settings=settings)
-        return Schedule(groups_of(optimizer, {}), {"lr": rule}, notes)
-    if alone and type(steppings[0].scheduler) is lr_scheduler.LambdaLR:
-        return Schedule(groups_of(optimizer, lambda_rules(steppings[0])), notes=notes)
-    if timm is not None:
-        steppings = [replace(timm, every="epoch")]  # timm's plateau knows epochs only
-    return Schedule(groups_of(optimizer, rules_of(steppings, copy_schedulers, values_of)), notes=notes)
+        return Schedule(groups_of(optimizer), {"lr": partial(shapes.chain, links, settings=settings)}, notes)
+    if type(scheduler) is lr_scheduler.LambdaLR and not others:
+        return Schedule(groups_of(optimizer, lambda_rules(first)), notes=notes)
+    return Schedule(groups_of(optimizer, stepped_rules([first, *others])), notes=notes)
 
 
-def notes_of(steppings: Sequence[Stepping]) -> tuple[str, ...]:
-    """Which schedulers act together, and which do not start with the run."""
-    resumed = tuple(
-        f"{each.name} is at {each.every} {each.behind:,} already: its values go on from there"
-        for each in steppings
-        if each.behind > 0
+def check_company(steppings: Sequence[Stepping]) -> None:
+    """Refuse schedulers beside which others cannot act.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    alone = next((each for each in steppings if is_timm(each.scheduler) or each.name == "SWALR"), None)
+    if alone is None or len(steppings) == 1:
+        return
+    others = " and ".join(each.name for each in steppings if each is not alone)
+    if is_timm(alone.scheduler):
+        raise ConfigError(
+            f"{others} and {alone.name} set the rates of one optimizer, and what {alone.name} of timm sets undoes what "
+            "others did",
+            hint="give one of them, or let torch's SequentialLR or ChainedScheduler combine schedulers of torch",
+        )
+    raise ConfigError(
+        f"{alone.name} takes over from {others}, and only your loop says when",
+        hint="let SequentialLR say it: SequentialLR(optimizer, [scheduler, SWALR(...)], milestones=[75])",
     )
-    if len(steppings) == 1:
-        return resumed
-    return (f"one optimizer is scheduled by {' and '.join(map(str, steppings))}", *resumed)
 
 
-def unscheduled(optimizer: Optimizer) -> Schedule:
-    """The schedule of an optimizer alone: every value stays as it is."""
-    pairs = zip(groups_of(optimizer, {}), optimizer.param_groups, strict=True)
+def schedule_alone(optimizer: Optimizer) -> Schedule:
+    """The schedule of an optimizer without a scheduler: every value stays as it is."""
+    pairs = zip(groups_of(optimizer), optimizer.param_groups, strict=True)
     groups = tuple(replace(group, initial=values_of(values)) for group, values in pairs)
     return Schedule(groups, notes=("there is no scheduler: every value stays as it starts",))
 
 
-def groups_of(optimizer: Optimizer, rules: Mapping[int, Mapping[str, Rule]]) -> tuple[Group, ...]:
-    """The optimizer's groups with their sizes, and the rules of each by its place."""
+def groups_of(optimizer: Optimizer, rules: Sequence[Mapping[str, Rule]] = ()) -> tuple[Group, ...]:
+    """The optimizer's groups with their sizes, and the rules of each."""
     several = len(optimizer.param_groups) > 1
     return tuple(
         Group(
             str(group.get("name", f"group {index}" if several else "all parameters")),
-            initial_values(group),
+            {**values_of(group), "lr": float(group.get("initial_lr", group["lr"]))},
             len(group["params"]),
             sum(parameter.numel() for parameter in group["params"]),
-            rules.get(index, {}),
+            rules[index] if rules else {},
         )
         for index, group in enumerate(optimizer.param_groups)
     )
 
 
-def initial_values(group: Mapping[str, Any]) -> dict[str, float]:
-    return {**values_of(group), "lr": float(group.get("initial_lr", group["lr"]))}
-
-
 def values_of(group: Mapping[str, Any]) -> dict[str, float]:
     """What is in force in a group."""
-    values = {"lr": float(group["lr"])}
-    if "momentum" in group or "betas" in group:
-        values["momentum"] = float(group["momentum"] if "momentum" in group else group["betas"][0])
-    if "weight_decay" in group:
-        values["weight_decay"] = float(group["weight_decay"])
-    return values
+    momentum = group["momentum"] if "momentum" in group else group.get("betas", [None])[0]
+    values = {"lr": group["lr"], "momentum": momentum, "weight_decay": group.get("weight_decay")}
+    return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def closed_form(scheduler: Thing) -> tuple[shapes.Shape, tuple[Mark, ...]] | None:
-    """One of torch's rules, and where it decays, or is over if it is a warm-up.
-
-    None for rules that have no closed form here, and for settings that make none.
-    """
+def closed_form(scheduler: Thing) -> shapes.Shape | None:
+    """One of torch's rules; None for those that have no closed form here, and for settings that make none."""
     kind = type(scheduler)
     if kind is lr_scheduler.StepLR and scheduler.step_size >= 1 and scheduler.step_size == int(scheduler.step_size):
-        marks = tuple(Mark(int(scheduler.step_size * k), "step") for k in range(1, MOST_MARKS + 1))
-        return shapes.Step(int(scheduler.step_size), scheduler.gamma), marks
+        return shapes.Step(int(scheduler.step_size), scheduler.gamma)
     if kind is lr_scheduler.MultiStepLR:
-        marks = tuple(Mark(int(step), "milestone") for step in sorted(scheduler.milestones)[:MOST_MARKS])
-        milestones = tuple(float(each) for each in scheduler.milestones.elements())
-        return shapes.MultiStep(milestones, scheduler.gamma), marks
-    if (kind is lr_scheduler.ConstantLR and scheduler.factor > 0) or kind is lr_scheduler.LinearLR:
-        end, start = scheduler.total_iters, getattr(scheduler, "start_factor", getattr(scheduler, "factor", 1.0))
-        marks = (Mark(int(end), "warm-up ends"),) if start < 1 else ()
-        if kind is lr_scheduler.LinearLR:
-            return shapes.Linear(start, scheduler.end_factor, end), marks
-        return shapes.Constant(start, end), marks
+        return shapes.MultiStep(tuple(map(float, scheduler.milestones.elements())), scheduler.gamma)
+    if kind is lr_scheduler.ConstantLR and scheduler.factor > 0:
+        return shapes.Constant(scheduler.factor, scheduler.total_iters)
+    if kind is lr_scheduler.LinearLR:
+        return shapes.Linear(scheduler.start_factor, scheduler.end_factor, scheduler.total_iters)
     if kind is lr_scheduler.ExponentialLR:
-        return shapes.Exponential(scheduler.gamma), ()
+        return shapes.Exponential(scheduler.gamma)
     if kind is lr_scheduler.PolynomialLR and scheduler.power >= 0:
-        return shapes.Polynomial(scheduler.power, 0.0, scheduler.total_iters), ()
+        return shapes.Polynomial(scheduler.power, 0.0, scheduler.total_iters)
     if kind is lr_scheduler.CosineAnnealingLR and scheduler.T_max > 0:
-        return shapes.Cosine(scheduler.T_max, scheduler.eta_min), ()
+        return shapes.Cosine(scheduler.T_max, scheduler.eta_min)
     return None
 
 
@@ -168,66 +231,138 @@ def parts_of(scheduler: Thing) -> list[Thing]:
     return members_of(scheduler) if type(scheduler) is lr_scheduler.ChainedScheduler else [scheduler]
 
 
-def links_of(steppings: Sequence[Stepping], optimizer: Optimizer) -> list[Link] | None:
+def links_of(steppings: Sequence[Stepping], optimizer: Optimizer) -> list[shapes.Link] | None:
     """The chain of fresh schedulers in closed form; None if it has none, or the rates are not those of its start."""
     links = []
     for each in steppings:
         for part in parts_of(each.scheduler):
-            form = closed_form(part)
-            if form is None or part.last_epoch != 0 or each.frequency > 1:
+            shape = closed_form(part)
+            if shape is None or part.last_epoch != 0 or each.frequency > 1:
                 return None
-            links.append(Link(form[0], 0, FOREVER, each.every, marks=form[1]))
-    start = chain(links, Clock.of_steps(1))
-    for group in optimizer.param_groups:
+            links.append(shapes.Link(shape, 0, FOREVER, each.every))
+    start = shapes.chain(links, Clock.of_steps(1))
+    for group, values in zip(groups_of(optimizer), optimizer.param_groups, strict=True):
         # Another scheduler may have been made before or between these, or the rate may have been changed since.
-        if not np.isclose(start.values(FIRST, initial_values(group)["lr"]), float(group["lr"]), rtol=1e-9, atol=0):
+        if not np.isclose(start.values(FIRST, group.initial["lr"]), float(values["lr"]), rtol=1e-9, atol=0):
             return None
     return links
 
 
-def settings_of(scheduler: Thing, every: Every) -> Setting:
+def settings_of(scheduler: Thing, every: Unit) -> Setting:
     """A scheduler in the words of the checks."""
     kind = type(scheduler).__name__
-    plain = {
-        name: value for name, value in vars(scheduler).items() if isinstance(value, int | float) and name[0] != "_"
-    }
-    return Setting(kind.removesuffix("LR"), every, 0, FOREVER, {**plain, "type": kind, "where": "torch"})
+    plain = {name: value for name, value in vars(scheduler).items() if isinstance(value, int | float)}
+    return Setting(kind.removesuffix("LR"), f"torch {kind}", every, 0, FOREVER, plain)
 
 
-def lambda_rules(stepping: Stepping) -> dict[int, dict[str, Rule]]:
-    """One rule a group: its initial rate times its function, which is asked at the drawn steps only."""
+def lambda_rules(stepping: Stepping) -> list[dict[str, Rule]]:
+    """One rule a group: its initial rate times its function."""
     scheduler = stepping.scheduler
 
-    def rule(now: float, base: float, function: Callable[[int], float], clock: Clock) -> Trajectory:
-        def value(tick: int) -> float:
-            if tick == 0:
-                return now
-            count = scheduler.last_epoch + tick
-            with users_code(f"the function of LambdaLR, called with {count},"):
-                return base * function(count)
+    def rate(base: float, function: Callable[[int], float], tick: int) -> float:
+        count = scheduler.last_epoch + tick
+        with users_code(f"the function of LambdaLR, called with {count},"):
+            return base * function(count)
 
-        return trajectory_of_calls(elementwise(value), stepping, clock)
-
-    rates = [float(group["lr"]) for group in scheduler.optimizer.param_groups]
-    groups = zip(rates, map(float, scheduler.base_lrs), scheduler.lr_lambdas, strict=True)
-    return {index: {"lr": partial(rule, *settings)} for index, settings in enumerate(groups)}
+    groups = zip(scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+    return [
+        {"lr": partial(trajectory_of_calls, float(group["lr"]), partial(rate, float(base), function), stepping)}
+        for group, base, function in groups
+    ]
 
 
-def trajectory_of_calls(function: Callable[[Steps], Values], stepping: Stepping, clock: Clock) -> Trajectory:
-    """The course of a function of the calls of `scheduler.step()`; Lightning counts batches anew in every epoch."""
-    epoch, frequency = epoch_of(clock), stepping.frequency
+def trajectory_of_calls(now: float, later: Callable[[int], float], stepping: Stepping, clock: Clock) -> Trajectory:
+    """The course of a value that is `later(n)` after n calls of `scheduler.step()`; it is asked at drawn steps only."""
+    function, epoch, frequency = (
+        elementwise(lambda tick: later(tick) if tick else now),
+        epoch_of(clock),
+        stepping.frequency,
+    )
     if stepping.every == "epoch":
-        return sampled(function, clock, width=frequency * epoch)
+        return follow_function(function, clock, width=frequency * epoch)
     if frequency == 1:
-        return sampled(function, clock)
-    return sampled(lambda steps: function(steps // epoch * (epoch // frequency) + steps % epoch // frequency), clock)
+        return follow_function(function, clock)
+    # Lightning counts batches anew in every epoch.
+    return follow_function(
+        lambda steps: function(steps // epoch * (epoch // frequency) + steps % epoch // frequency), clock
+    )
+
+
+def epoch_of(clock: Clock) -> int:
+    return clock.steps_per_epoch or clock.steps
+
+
+MOST_TICKS = 3_000_000
+"""How often copies may be stepped: some ten seconds."""
+
+
+def stepped_rules(steppings: Sequence[Stepping]) -> list[dict[str, Rule]]:
+    """The rules of each group, all read off copies of the schedulers of one optimizer."""
+    ordered = sorted(steppings, key=lambda each: (each.every == "epoch", each.waits_for_metric))
+    waits = any(each.waits_for_metric for each in ordered)
+    settings = tuple(
+        Setting("Plateau", each.name, each.every, arguments={"patience": each.rule.patience})
+        if each.waits_for_metric
+        else Setting("Stepped", each.name, each.every)
+        for each in ordered
+    )
+
+    @cache
+    def records(clock: Clock) -> list[dict[str, np.ndarray]]:
+        return [record_steps(ordered, clock, improves=improves) for improves in ((True, False) if waits else (True,))]
+
+    def rule(name: str, index: int, clock: Clock) -> Trajectory:
+        bounds = [record[name][:, index] for record in records(clock)]
+        trajectory = trajectory_between(bounds[0], bounds[-1], ordered, clock)
+        return replace(trajectory, settings=settings) if name == "lr" else trajectory
+
+    groups = ordered[0].scheduler.optimizer.param_groups
+    return [{name: partial(rule, name, place) for name in values_of(group)} for place, group in enumerate(groups)]
+
+
+def width_of(steppings: Sequence[Stepping], clock: Clock) -> int:
+    """Steps between two ticks, at whose ends something may be stepped."""
+    return 1 if any(each.every == "step" for each in steppings) else epoch_of(clock)
+
+
+def record_steps(steppings: Sequence[Stepping], clock: Clock, *, improves: bool) -> dict[str, np.ndarray]:
+    """Every value of every group before each tick, set by copies of schedulers: arrays of ticks x groups."""
+    width = width_of(steppings, clock)
+    ticks, epoch = -(-clock.steps // width), epoch_of(clock) // width
+    if ticks > MOST_TICKS:
+        raise ConfigError(
+            f"{steppings[0].name} has no closed form here, and {ticks:,} calls of its step() take too long",
+            hint=f"up to {MOST_TICKS:,} are followed; draw a shorter run",
+        )
+    copies = zip(steppings, copy_schedulers([each.scheduler for each in steppings]), strict=True)
+    twins = [replace(each, scheduler=twin) for each, twin in copies]
+    groups, calls = (
+        twins[0].scheduler.optimizer.param_groups,
+        [(each, advance_of(each, improves=improves)) for each in twins],
+    )
+    names, tick, each = list(values_of(groups[0])), 0, twins[0]
+    rows = np.empty((ticks, len(groups), len(names)))
+    try:
+        # torch warns that no optimizer step came before, and none will
+        with unwarned(), users_code(f"{' and '.join(each.name for each in twins)}.step()"):
+            for tick in range(ticks):
+                rows[tick] = [list(values_of(group).values()) for group in groups]
+                for each, advance in calls:
+                    if each.is_due(tick, epoch):
+                        advance()
+    except ConfigError as error:
+        if not isinstance(error.__cause__, ValueError):
+            raise
+        if tick + 1 < ticks:  # a rule that is over with the run may refuse the step after it
+            what = f"{each.name} stops after {tick + 1:,} {'steps' if width == 1 else 'epochs'}"
+            raise ConfigError(f"{what}: {error.__cause__}", hint=f"it is stepped after every {each.every}") from error
+    return {name: rows[:, :, place] for place, name in enumerate(names)}
 
 
 def copy_schedulers(schedulers: Sequence[Thing]) -> list[Thing]:
-    """Copies that share no state with the user's schedulers, and no memory with the user's model."""
+    """Copies with one copy of their optimizer, that share no state with the user's, and no memory with the model."""
     known: dict[int, Any] = {}
-    for scheduler in schedulers:
-        optimizer = scheduler.optimizer
+    for optimizer in {id(one.optimizer): one.optimizer for one in schedulers}.values():
         known |= {
             id(parameter): torch.nn.Parameter(torch.zeros(1))
             for group in optimizer.param_groups
@@ -235,3 +370,106 @@ def copy_schedulers(schedulers: Sequence[Thing]) -> list[Thing]:
         }
         known[id(optimizer.state)] = defaultdict(dict)
     return copy.deepcopy(list(schedulers), known)
+
+
+def advance_of(each: Stepping, *, improves: bool) -> Callable[[], object]:
+    """How a scheduler is stepped; one that waits for a metric gets it."""
+    scheduler, rule = each.scheduler, each.rule
+    if not each.waits_for_metric:
+        return partial(scheduler.step)
+    worst = inf if rule.mode == "min" else -inf
+    epochs = (
+        itertools.count(1 + (calls_of_timm(scheduler, scheduler.warmup_t + 1) or 0)) if is_timm(scheduler) else None
+    )
+
+    def advance_by_metric() -> None:
+        if improves:
+            rule.best = worst  # whatever comes is better, for any threshold
+        metric = 0.0 if isinf(rule.best) else worst
+        scheduler.step(*([metric] if epochs is None else [next(epochs), metric]))
+
+    return advance_by_metric
+
+
+def trajectory_between(best: Values, worst: Values, steppings: Sequence[Stepping], clock: Clock) -> Trajectory:
+    """The course of one value of one group between its bounds, given before each tick."""
+    width = width_of(steppings, clock)
+    known, low = (follow_function(values.__getitem__, clock, width=width) for values in (best, worst))
+    sizes = {epoch_of(clock) * each.frequency for each in steppings if each.every == "epoch"} - {width}
+    known = replace(known, stairs=(*known.stairs, *(Stairs(size, size, clock.steps) for size in sizes)))
+    apart = np.flatnonzero(best != worst)
+    if not apart.size:
+        return known
+    first = int(apart[0]) * width
+    jumps = np.flatnonzero(np.diff(worst)[:100_000])[:1024] + 1
+    breaks = distinct(np.concatenate([known.breaks, low.breaks, jumps * width, [first]]))
+    return replace(known, breaks=breaks, undecided=MetricDependent(first, low.values))
+
+
+# timm's training loop calls `step(epoch + 1)` after an epoch and `step_update(updates)` after an update; before the first
+# call the rates are those that the constructor set. Its schedulers hold no state and do not know how often they were
+# called: where the values of the optimizer are not those of a start, the first call that gives them is looked for. No
+# import of timm is needed to read its objects.
+
+MOST_CALLS = 1_000_000
+"""So many calls are looked through for the values of an optimizer: some seconds."""
+
+
+def is_timm(scheduler: Thing) -> bool:
+    return hasattr(scheduler, "t_in_epochs") and hasattr(scheduler, "_get_lr")
+
+
+def schedule_of_timm(stepping: Stepping) -> Schedule:
+    """The schedule of a scheduler of timm, from where it is.
+
+    Raises:
+        ConfigError: the values of its optimizer are none that it sets.
+    """
+    scheduler, unit, field = stepping.scheduler, stepping.every, stepping.scheduler.param_group_field
+    now, start, notes = timm_now(scheduler), calls_of_timm(scheduler, MOST_CALLS), tuple[str, ...]()
+    if start is None:
+        raise ConfigError(
+            f"{stepping.name}: the {field} {now[0]:g} of its optimizer is none that it sets",
+            hint="make it anew; timm's schedulers do not know where they are",
+        )
+    if start > 0:
+        later = range(start + 1, start + 1000)
+        flat = sum(1 for _ in itertools.takewhile(lambda call: timm_values(scheduler, call) == now, later))
+        until = f" (or up to {flat} {unit}s later: it does not move there, and keeps no count)" if flat else ""
+        notes = (f"{stepping.name} is at {unit} {start:,} already{until}: its values go on from there",)
+
+    def later_value(index: int, tick: int) -> float:
+        return timm_values(scheduler, start + tick)[index]
+
+    rules = [
+        {field: partial(trajectory_of_calls, value, partial(later_value, index), stepping)}
+        for index, value in enumerate(now)
+    ]
+    return Schedule(groups_of(scheduler.optimizer, rules), notes=notes)
+
+
+def timm_now(scheduler: Thing) -> list[float]:
+    return [float(group[scheduler.param_group_field]) for group in scheduler.optimizer.param_groups]
+
+
+def calls_of_timm(scheduler: Thing, most: int) -> int | None:
+    """How many calls a scheduler has behind it, up to so many; None if the values of its optimizer are none it sets."""
+    now, plateau = timm_now(scheduler), getattr(scheduler, "lr_scheduler", None)
+    if plateau is not None and plateau.last_epoch > 0:
+        return int(scheduler.warmup_t + plateau.last_epoch)  # of its warm-up it keeps no count
+    start = [scheduler.warmup_lr_init] * len(now) if getattr(scheduler, "warmup_t", 0) else scheduler.base_values
+    if now in (list(map(float, start)), scale_by_layer(scheduler, start)):
+        return 0
+    return next((call for call in range(most) if timm_values(scheduler, call) == now), None)
+
+
+def timm_values(scheduler: Thing, call: int) -> list[float]:
+    """What a scheduler writes into the groups at a call; a plateau does so in its warm-up."""
+    if hasattr(scheduler, "lr_scheduler"):
+        return scale_by_layer(scheduler, [scheduler.warmup_lr_init + call * step for step in scheduler.warmup_steps])
+    return scale_by_layer(scheduler, scheduler._add_noise(scheduler._get_lr(call), call))
+
+
+def scale_by_layer(scheduler: Thing, values: Sequence[float]) -> list[float]:
+    pairs = zip(scheduler.optimizer.param_groups, values, strict=False)
+    return [float(value * group.get("lr_scale", 1.0)) for group, value in pairs]

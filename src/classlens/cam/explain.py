@@ -1,9 +1,10 @@
 """Explain the pictures of a batch: one forward pass, one gradient per class, then every method's formula."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from pkgutil import resolve_name
 from time import monotonic
 
 import torch
@@ -11,28 +12,39 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from classlens.arrays import Float
-from classlens.cam.capture import Captured, observe
 from classlens.cam.classifier import (
-    AS_IT_IS,
     PRECISIONS,
-    VARIANTS,
     Classifier,
     Layer,
     encode_batch,
+    in_bf16,
     layers_of,
-    make_variants,
+    placement_of,
+    preserved,
     scale_whole,
-    undo_variants,
-    with_precision,
 )
-from classlens.cam.forward import check_unsaturated, first_tensor, hook_layers, logits_of, names_of, noise, output_of
+from classlens.cam.evidence import NO_GRADIENT, Captured, Evidence, Probe, observe, quickest_order
+from classlens.cam.forward import (
+    OUTPUTS,
+    PREDICTED,
+    Objective,
+    Target,
+    hook_layers,
+    logits_of,
+    noise,
+    probabilities,
+    read_targets,
+)
 from classlens.cam.layers import find_layers, survey
-from classlens.cam.methods import METHODS, PCA, PCA_OF_EVIDENCE, Method, find_method, load_function
-from classlens.cam.model_state import placement_of, preserved
-from classlens.cam.probe import Evidence, Probe, quickest_order
+from classlens.cam.methods import METHODS, PCA, PCA_OF_EVIDENCE, Method, find_method
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
-from classlens.cam.targets import PREDICTED, Objective, Target, probabilities, read_targets
+from classlens.errors import ModelError
 from classlens.image import Image
+
+SATURATED = 1e-5  # what a probability in float32 lacks of one is rounding in good part below this
+VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
+AS_IT_IS = VARIANTS.index((False, 1.0))
+"""The variants of a picture for aug-smooth: turned over or not, brighter or darker."""
 
 ROUNDING = 1e-5
 """Below this share of its terms a sum of float32 is rounding: measured where it must be zero, it is up to 3e-6."""
@@ -66,11 +78,6 @@ class ExplainOptions:
             raise ValueError(f"a batch holds at least one picture, not {self.batch_size}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"a precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
-
-    @property
-    def variants(self) -> int:
-        """How many variants of each picture are fed."""
-        return len(VARIANTS) if self.aug_smooth else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +132,6 @@ def explain(
     feed = partial(scale_whole, classifier) if options.whole else classifier.prepare
     fed = [feed(picture) for picture in pictures]
     where = find_layers(classifier, [layers] if isinstance(layers, str) else layers, fed[0].size)
-    classifier = with_precision(classifier, options.precision)
     return explain_fed(ExplainJob(classifier, chosen, where, tuple(targets or ()), options), fed)
 
 
@@ -134,114 +140,126 @@ def explain_fed(job: ExplainJob, pictures: list[Image]) -> Explanation:
     for target in job.targets:
         if isinstance(target, tuple) and len(target) != len(pictures):
             raise ValueError(f"{len(target)} target classes for {len(pictures)} pictures")
-    count = max(1, job.options.batch_size // job.options.variants)
+    at_once = max(1, job.options.batch_size // (len(VARIANTS) if job.options.aug_smooth else 1))
+    if job.options.precision == "bf16":
+        job = replace(job, classifier=in_bf16(job.classifier))
     sizes: dict[tuple[int, int], list[int]] = {}
     for index, picture in enumerate(pictures):
         sizes.setdefault(picture.size, []).append(index)
-    maps: dict[int, list[Saliency]] = {}
+    done = 0
+    maps: dict[tuple[object, ...], Saliency] = {}
     with preserved(job.classifier.module):
         for members in sizes.values():
-            for start in range(0, len(members), count):
-                indices = members[start : start + count]
-                maps |= zip(indices, explain_batch(job, pictures, indices), strict=True)
+            for start in range(0, len(members), at_once):
+                indices = members[start : start + at_once]
+                for one in explain_batch(job, pictures, indices):
+                    # A class that is asked for twice, by name and as top 1, is explained once.
+                    maps.setdefault((one.index, one.method, one.layer, one.subject), one)
+                done += len(indices)
                 if job.options.progress:
-                    job.options.progress("pictures", len(maps), len(pictures))
-    return Explanation(tuple(saliency for index in range(len(pictures)) for saliency in maps[index]))
+                    job.options.progress("pictures", done, len(pictures))
+    return Explanation(tuple(sorted(maps.values(), key=lambda one: one.index)))
 
 
-def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) -> list[list[Saliency]]:
-    """The maps of some of the pictures, all of one size: for each, class by class, method by method, layer by layer.
+def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) -> Iterator[Saliency]:
+    """The maps of some of the pictures, all of one size: class by class, method by method, layer by layer.
 
-    The classes are read against the logits of the pictures as they are; a class that is asked for twice, by name and as
-    top 1, is explained once. To be called inside `preserved(job.classifier.module)`.
+    The classes are read against the logits of the pictures as they are. To be called inside `preserved`.
     """
-    classifier, options = job.classifier, job.options
+    classifier, smooth = job.classifier, job.options.aug_smooth
     batch = encode_batch(classifier, [pictures[index] for index in indices]).to(placement_of(classifier.module)[0])
-    if options.aug_smooth:
-        batch = make_variants(batch)
+    if smooth:  # every picture's first variant, then every picture's second, ...
+        batch = torch.cat([(batch.flip(-1) if flipped else batch) * factor for flipped, factor in VARIANTS])
     no_class = not job.targets and all(method.needs == "activations" for method in job.methods)
     captured = observe(classifier, batch, job.layers, stop=no_class)
     wanted: Sequence[Objective | None] = [None]
     if captured.logits is not None:
-        logits = captured.logits.detach().chunk(options.variants)[AS_IT_IS if options.aug_smooth else 0]
+        logits = captured.logits.detach()[AS_IT_IS * len(indices) if smooth else 0 :][: len(indices)]
         targets = [
             tuple(target[index] for index in indices) if isinstance(target, tuple) else target
             for target in job.targets or (PREDICTED,)
         ]
-        wanted = read_targets(tuple(targets), logits, names_of(classifier))
-    maps: list[dict[tuple[str, str, ExplainedClass | None], Saliency]] = [{} for _ in indices]
+        wanted = read_targets(targets, logits, OUTPUTS[classifier].names)
+    nobody: Sequence[ExplainedClass | None] = [None] * len(indices)
+    kinds = sorted({method.score for method in job.methods})
     for objective in wanted:  # the gradients of one class are dropped before the next one's are made
-        subjects: Sequence[ExplainedClass | None] = [None] * len(indices)
-        if objective is not None:
-            subjects = describe_classes(job, objective, logits)
-        evidence = collect_evidence(job, batch, captured, objective, last=objective is wanted[-1])
+        subjects = nobody if objective is None else describe_classes(job, objective, logits)
+        evidence: dict[str, list[Evidence]] = {}
+        for kind in kinds:
+            last = objective is wanted[-1] and kind == kinds[-1]
+            evidence[kind] = collect_evidence(job, batch, captured, objective, kind, keep=not last)
         for method in job.methods:
-            for layer, shown in zip(captured.layers, evidence[method.score], strict=True):
-                values = make_map(method, shown, options)
+            at_input = method.at == "input"
+            for layer, shown in zip(job.layers[:1] if at_input else job.layers, evidence[method.score], strict=False):
+                values = make_map(method, shown, job.options).cpu().numpy()
                 signed = method.assumes_non_negative and is_signed(shown.activations)
-                at = "input" if method.at == "input" else layer.name
-                for place, (index, subject) in enumerate(zip(indices, subjects, strict=True)):
-                    if (key := (method.name, at, subject)) not in maps[place]:
-                        maps[place][key] = Saliency(
-                            pictures[index], values[:, place].cpu().numpy(), *key, index, signed, method.cap
-                        )
-                if method.at == "input":
-                    break
-    return [list(of_picture.values()) for of_picture in maps]
+                place = (method.name, "input" if at_input else layer.name)
+                for number, index in enumerate(indices):
+                    facts = (*place, subjects[number], index, signed, method.cap)
+                    yield Saliency(pictures[index], values[:, number], *facts)
 
 
 def describe_classes(
     job: ExplainJob, objective: Objective, logits: Float[Tensor, "batch classes"]
 ) -> list[ExplainedClass]:
-    """The class of each picture with its score, its probability, and its name, or its number if it has none.
-
-    Raises:
-        ModelError: nothing but probabilities is there, so near to one that nothing is left of their gradients.
-    """
-    output, names = output_of(job.classifier), names_of(job.classifier) or ()
+    """The class of each picture with its score, its probability, and its name, or its number if it has none."""
+    output = OUTPUTS[job.classifier]
     targets, scores = objective.target.tolist(), objective.score(logits).tolist()
     rivals = [None] * len(targets) if objective.against is None else objective.against.tolist()
     shares = probabilities(logits.float(), output.kind).tolist()
     classes = []
     for target, rival, score, share in zip(targets, rivals, scores, shares, strict=True):
         sides = [target] if rival is None else [target, rival]
-        name = " - ".join(names[side] if side < len(names) else str(side) for side in sides)
+        name = " - ".join(output.names[side] if output.names else str(side) for side in sides)
         beside = None if rival is None else share[rival]
         classes.append(ExplainedClass(target, score, share[target], name, rival, beside, output.kind))
     by_gradients = objective.against is None and any(method.needs != "activations" for method in job.methods)
-    if output.ends == "probabilities" and by_gradients:
-        check_unsaturated(job.classifier, [one.probability for one in classes])
+    known = [one.probability for one in classes if output.ends == "probabilities" and by_gradients]
+    if any(one > 1 - SATURATED or one <= torch.finfo(torch.float32).tiny for one in known):
+        raise ModelError(
+            f"the {output.kind} at the end of {job.classifier.name} is saturated: it gives the class "
+            f"{max(known):.4%}, and its gradient is rounding only",
+            hint="give the network without what turns its logits into probabilities",
+        )
     return classes
 
 
 def collect_evidence(
-    job: ExplainJob, batch: Tensor, captured: Captured, objective: Objective | None, *, last: bool
-) -> dict[str, list[Evidence]]:
-    """The evidence of every layer about one class, read as feature maps in float32; `last` frees the graph.
+    job: ExplainJob, batch: Tensor, captured: Captured, objective: Objective | None, kind: str, *, keep: bool
+) -> list[Evidence]:
+    """The evidence of every layer about one class, read as feature maps in float32; `keep` the graph for more.
 
-    One list for each score that methods differentiate. All variants explain the class of the picture itself. Without a
+    `kind` is that of the score to be differentiated. All variants explain the class of the picture itself. Without a
     gradient, zeros stand for it.
     """
-    kinds = sorted({method.score for method in job.methods})
-    evidence: dict[str, list[Evidence]] = {kind: [] for kind in kinds}
-    if objective is not None:
-        against = None if objective.against is None else objective.against.repeat(job.options.variants)
-        objective = Objective(objective.target.repeat(job.options.variants), against)
+    slopes: Sequence[Tensor | None] = [None] * len(job.layers)
     by_gradients = any(method.needs == "gradients" for method in job.methods)
-    for kind in kinds:
-        gradients: tuple[Tensor | None, ...] = (None,) * len(captured.layers)
-        if captured.logits is not None and objective is not None and by_gradients:
-            score = objective.finer(captured.logits) if kind == "finer" else objective.score(captured.logits)
-            gradients = captured.gradients(score, keep=not last or kind != kinds[-1])
-        for layer, layout, output, gradient in zip(
-            captured.layers, captured.layouts, captured.outputs, gradients, strict=True
-        ):
-            probe = None
-            if objective is not None:
-                probe = Probe(job.classifier, batch, objective, layer, layout, job.options.batch_size)
-            activations = layout.grid(output.detach()).float()
-            slope = activations.new_zeros(()).expand_as(activations) if gradient is None else layout.grid(gradient)
-            evidence[kind].append(Evidence(activations, slope.float(), probe))
+    if objective is not None and captured.logits is not None:
+        if job.options.aug_smooth:
+            objective = objective.select(torch.arange(len(batch), device=batch.device) % len(objective.target))
+        score = objective.finer(captured.logits) if kind == "finer" else objective.score(captured.logits)
+        if by_gradients and score.requires_grad:
+            slopes = torch.autograd.grad(score.sum(), captured.outputs, retain_graph=keep, allow_unused=True)
+    evidence = []
+    for layer, layout, output, slope in zip(job.layers, captured.layouts, captured.outputs, slopes, strict=True):
+        activations = layout.grid(output.detach()).float()
+        gradients = activations.new_zeros(()).expand_as(activations) if slope is None else layout.grid(slope)
+        if by_gradients and slope is None:
+            hint = f"choose a layer before the head; if {layer.name} is one, what follows {NO_GRADIENT}"
+            raise ModelError(f"the logits do not depend on layer {layer.name!r}", hint=hint)
+        if not gradients.isfinite().all():
+            hint = "numbers grow too large on the way back: compute in float32, or choose a later layer"
+            raise ModelError(f"the gradient of the score at layer {layer.name!r} is not finite", hint=hint)
+        if by_gradients and not gradients.any():
+            because = (
+                "the head reads the class token only: choose the norm in front of the last attention, or an earlier"
+            )
+            hint = f"{because if layout.extra else 'choose an earlier'} layer"
+            raise ModelError(f"the gradient of the score at layer {layer.name!r} is zero everywhere", hint=hint)
+        probe = None
+        if objective is not None:
+            probe = Probe(job.classifier, batch, objective, layer, layout, job.options.batch_size)
+        evidence.append(Evidence(activations, gradients.float(), probe))
     return evidence
 
 
@@ -254,31 +272,30 @@ def make_map(
     length of what is normalised. Scaled to 0..1, the rest would be drawn as a map of noise.
     """
     if method.asks and evidence.probe is not None:
-        probe = make_quick_probe(method, evidence.probe, evidence.activations.shape[1], options)
+        probe, done = evidence.probe, 0
+        total = len(probe.batch) * method.passes(evidence.activations.shape[1], options.samples)
+
+        def count(more: int) -> None:
+            nonlocal done
+            done = min(done + more, total)
+            if options.progress:
+                options.progress(method.name, done, total)
+
+        order = quickest_order(probe.classifier, probe.batch)
+        probe = replace(probe, samples=options.samples or method.asks, order=order, count=count)
         evidence = replace(evidence, probe=probe)
-    weighted, collapse = load_function(method.weigh)(evidence), method.collapse
+    weighted: Tensor = resolve_name(f"classlens.cam.methods.{method.weigh}")(evidence)
+    collapse = method.collapse
     if options.eigen_smooth and method.adds_channels:
         collapse = PCA_OF_EVIDENCE if method.needs == "gradients" else PCA
-    values = weighted.sum(dim=1) if collapse is None else load_function(collapse)(weighted)
+    values: Tensor = resolve_name(f"classlens.cam.methods.{collapse}")(weighted) if collapse else weighted.sum(dim=1)
     terms = weighted.abs().sum(dim=1).flatten(1).amax(dim=1)
     is_evidence = values.abs().flatten(1).amax(dim=1) > ROUNDING * terms
     values = (values * is_evidence[:, None, None]).detach().float()
-    values = values.reshape(options.variants, -1, *values.shape[1:])
-    return undo_variants(values) if options.aug_smooth else values
-
-
-def make_quick_probe(method: Method, probe: Probe, channels: int, options: ExplainOptions) -> Probe:
-    """The probe for a method that runs the model again and again: in the quickest order, and keeping count."""
-    total, done = len(probe.batch) * method.passes(channels, options.samples), 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done = min(done + more, total)
-        if options.progress:
-            options.progress(method.name, done, total)
-
-    samples = method.asks if options.samples is None else options.samples
-    return replace(probe, samples=samples, order=quickest_order(probe.classifier, probe.batch), count=count)
+    if not options.aug_smooth:
+        return values[None]
+    turned = zip(values.chunk(len(VARIANTS)), VARIANTS, strict=True)
+    return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in turned])
 
 
 def is_signed(activations: Float[Tensor, "batch channels height width"]) -> bool:
@@ -290,13 +307,10 @@ def count_runs(
 ) -> dict[str, int]:
     """For each slow method how often it will run the network for one picture and class; quick ones are left out."""
     slow = [METHODS[name] for name in methods if METHODS[name].asks]
-    if not slow:
-        return {}
-    channels = [
-        one.shape[1 if one.layout.kind == "channels first" else -1] for one in survey(classifier, layers) if one.layout
-    ]
+    layouts = [(one.layout, one.shape) for one in survey(classifier, layers) if one.layout]
+    channels = [shape[1 if layout.kind == "channels first" else -1] for layout, shape in layouts]
     return {
-        method.name: options.variants
+        method.name: (len(VARIANTS) if options.aug_smooth else 1)
         * sum(method.passes(count, options.samples) for count in (channels[:1] if method.at == "input" else channels))
         for method in slow
     }
@@ -333,26 +347,19 @@ def estimate_peak(classifier: Classifier, layers: Sequence[Layer]) -> int:
     own = chain(classifier.module.parameters(), classifier.module.buffers())
     weights = {tensor.untyped_storage().data_ptr() for tensor in own}
     kept: dict[int, int] = {}
-    largest = 0
+    sizes = [0]
 
     def keep(tensor: Tensor) -> Tensor:
         block = tensor.untyped_storage()
         kept[block.data_ptr()] = block.nbytes()
         return tensor
 
-    def note(layer: Layer, inputs: object, output: object) -> None:
-        nonlocal largest
-        tensor = first_tensor(output)
-        if tensor is not None:
-            largest = max(largest, tensor.untyped_storage().nbytes())
+    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
+        sizes.append(leaving.untyped_storage().nbytes())
 
-    picture = noise(classifier)
-    with (
-        preserved(classifier.module),
-        hook_layers(layers_of(classifier), note),
-        saved_tensors_hooks(keep, lambda one: one),
-    ):
+    picture, hooks = noise(classifier), hook_layers(layers_of(classifier), note)
+    with preserved(classifier.module), hooks, saved_tensors_hooks(keep, lambda one: one):
         captured = observe(classifier, picture, layers)
     for tensor in (picture, *captured.outputs):
         keep(tensor)
-    return sum(size for block, size in kept.items() if block not in weights) + 3 * largest
+    return sum(size for block, size in kept.items() if block not in weights) + 3 * max(sizes)

@@ -2,38 +2,40 @@
 
 Pixels that are left out are filled in from their surroundings, so that a network cannot see the shape of what was removed:
 Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5.
+
+And does a map depend on what the network has learnt? The weights are shuffled, from the head down, and the map is made
+again: one that stays as it is shows the picture, not what the network knows of it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from classlens.arrays import Bool, Float, Float32
-from classlens.cam.classifier import Classifier, encode_batch, with_precision
-from classlens.cam.explain import ExplainOptions
-from classlens.cam.forward import logits_of, output_of
-from classlens.cam.model_state import placement_of, preserved
-from classlens.cam.probe import quickest_order
-from classlens.cam.saliency import Fused, Heatmap, Saliency
-from classlens.cam.targets import probabilities
+from classlens.cam.classifier import Classifier, encode_batch, in_bf16, placement_of, preserved
+from classlens.cam.evidence import quickest_order
+from classlens.cam.explain import ExplainJob, ExplainOptions, explain_fed
+from classlens.cam.forward import OUTPUTS, logits_of, probabilities
+from classlens.cam.layers import find_layers
+from classlens.cam.methods import METHODS
+from classlens.cam.saliency import ExplainedClass, Fused, Heatmap, Saliency, fuse
+from classlens.errors import ModelError
 from classlens.image import Image
+from classlens.sharing import ALONE
 
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels; right and bottom are not inside."""
-
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are not inside
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 """Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
 
-ROUNDS = 600
-TOLERANCE = 1e-4
-
+ROUNDS, TOLERANCE = 600, 1e-4
 STEPS = 50
-SHARES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+SHARES = range(10, 100, 10)
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,7 @@ class Faithfulness:
     energy: float | None = None
 
 
-BETTER = {
-    "deletion": "lower",
-    "insertion": "higher",
-    "drop": "lower",
-    "increase": "higher",
-    "road": "higher",
-    "pointing": "higher",
-    "energy": "higher",
-}
+BETTER = {one.name: "lower" if one.name in ("deletion", "drop") else "higher" for one in fields(Faithfulness)}
 
 
 @dataclass(frozen=True)
@@ -80,19 +74,9 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: Classifier,
-    saliency: Saliency | Fused,
-    *,
-    box: Box | None = None,
-    options: ExplainOptions | None = None,
+    classifier: Classifier, saliency: Saliency | Fused, *, box: Box | None = None, options: ExplainOptions | None = None
 ) -> Evaluation:
-    """Score a map, and a uniform and a random one beside it. About 360 forward passes.
-
-    Of the options with which the map was made, the size of a batch and the precision count here.
-
-    Raises:
-        ValueError: the map is about no class, or the box is empty or outside the picture.
-    """
+    """The scores of a single map; see `evaluations`."""
     return next(evaluations(classifier, [saliency], box=box, options=options))
 
 
@@ -103,10 +87,13 @@ def evaluations(
     box: Box | None = None,
     options: ExplainOptions | None = None,
 ) -> Iterator[Evaluation]:
-    """As `evaluate`, one by one, for maps of one picture and one class: they share the baselines.
+    """Score maps of one picture and one class, one by one, and a uniform and a random one beside them.
+
+    About 360 forward passes for the first, a third of it for every other one. Of the options with which the maps were
+    made, the size of a batch and the precision count here.
 
     Raises:
-        ValueError: as `evaluate`, or the maps are of several pictures or classes.
+        ValueError: the maps are of several pictures or classes, or of none; the box is empty or outside the picture.
     """
     if len({(saliency.index, saliency.subject) for saliency in maps}) != 1:
         raise ValueError("maps of one picture and one class can be evaluated together")
@@ -117,8 +104,9 @@ def evaluations(
     if box is not None and not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
         raise ValueError(f"box {box} does not lie in a picture of {height} x {width}")
     options = options or ExplainOptions()
-    classifier = with_precision(classifier, options.precision)
-    trial = Trial(classifier, image, subject.target, subject.against, options.batch_size)
+    if options.precision == "bf16":
+        classifier = in_bf16(classifier)
+    trial = Trial(classifier, encode_batch(classifier, [image])[0], subject, options.batch_size)
     uniform = Heatmap(np.ones((height, width), np.float32))
     coarse = np.random.default_rng(0).random((max(2, height // 32), max(2, width // 32)), dtype=np.float32)
     random = Heatmap(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1))
@@ -129,11 +117,8 @@ def evaluations(
 
 def mean(scores: Sequence[Faithfulness]) -> dict[str, float | None]:
     """Each measure averaged over pictures: `drop` becomes the average drop, `increase` and `pointing` become shares."""
-    means: dict[str, float | None] = {}
-    for measure in BETTER:
-        values = [float(value) for one in scores if (value := getattr(one, measure)) is not None]
-        means[measure] = sum(values) / len(values) if values else None
-    return means
+    known = {name: [float(one) for one in (getattr(of, name) for of in scores) if one is not None] for name in BETTER}
+    return {name: sum(values) / len(values) if values else None for name, values in known.items()}
 
 
 def box_as_fed(feed: Callable[[Image], Image], size: tuple[int, int], box: Box) -> Box | None:
@@ -152,23 +137,19 @@ def box_as_fed(feed: Callable[[Image], Image], size: tuple[int, int], box: Box) 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One picture and one class, to be looked at with parts of the picture changed.
-
-    Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability that
-    of the first if just one of the two is there. Of a network with a single logit that is what it gives.
-    """
+    """One picture, as it is fed, and one class, to be looked at with parts of the picture changed."""
 
     classifier: Classifier
-    image: Image
-    target: int
-    against: int | None = None
-    at_once: int = ExplainOptions.batch_size
+    picture: Float[Tensor, "3 height width"]
+    subject: ExplainedClass
+    at_once: int
 
-    def picture(self) -> Float[Tensor, "3 height width"]:
-        return encode_batch(self.classifier, [self.image])[0]
+    def ask(self, pictures: Iterable[Tensor]) -> tuple[Float32[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+        """The logit and the probability of the class for each changed picture.
 
-    def ask(self, pictures: Iterable[Tensor]) -> Float[Tensor, "n classes"]:
-        """The logits of changed pictures, made as they are fed; of a contrast those of its two classes only."""
+        Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability
+        that of the first if just one of the two is there. Of a network with a single logit that is what it gives.
+        """
         device, waiting = placement_of(self.classifier.module)[0], iter(pictures)
         parts: list[Tensor] = []
         order: torch.memory_format | None = None
@@ -177,38 +158,28 @@ class Trial:
                 fed = torch.stack(some).to(device)
                 order = order or quickest_order(self.classifier, fed[:1])
                 parts.append(logits_of(self.classifier, fed.contiguous(memory_format=order)).cpu())
-        logits = torch.cat(parts).float()
-        if self.against is None:
-            return logits
-        return logits[:, [self.target, self.against]] / (2 if output_of(self.classifier).single else 1)
-
-    def probabilities(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
-        """The probability of the class for each changed picture."""
-        logits = self.ask(pictures)
-        if self.against is not None:
-            return np.asarray(probabilities(logits, "softmax")[:, 0].numpy())
-        return np.asarray(probabilities(logits, output_of(self.classifier).kind)[:, self.target].numpy())
-
-    def scores(self, pictures: Iterable[Tensor]) -> Float32[np.ndarray, " n"]:
-        """The logit of the class for each changed picture; of a contrast the difference."""
-        logits = self.ask(pictures)
-        return np.asarray((logits[:, self.target] if self.against is None else logits[:, 0] - logits[:, 1]).numpy())
+        logits, output = torch.cat(parts).float(), OUTPUTS[self.classifier]
+        target, against = self.subject.target, self.subject.against
+        if against is None:
+            return logits[:, target].numpy(), probabilities(logits, output.kind)[:, target].numpy()
+        logits = logits[:, [target, against]] / (2 if output.single else 1)
+        return (logits[:, 0] - logits[:, 1]).numpy(), probabilities(logits)[:, 0].numpy()
 
 
 def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
     """All scores of one map."""
-    picture = trial.picture()
+    picture, values = trial.picture, heatmap.values
     blurred = torch.from_numpy(blur(picture.numpy()))
-    before, hot_only = trial.probabilities([picture, picture * torch.from_numpy(heatmap.values)])
-    return Faithfulness(
-        deletion=area(trial, replaced_hottest_first(picture, torch.zeros_like(picture), heatmap)),
-        insertion=area(trial, replaced_hottest_first(blurred, picture, heatmap)),
-        drop=100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7),
-        increase=bool(hot_only > before),
-        road=road(trial, heatmap),
-        pointing=None if box is None else pointing(heatmap, box),
-        energy=None if box is None else energy(heatmap, box),
-    )
+    _, (before, hot_only) = trial.ask([picture, picture * torch.from_numpy(values)])
+    ways = ((picture, torch.zeros_like(picture)), (blurred, picture))
+    left = [trial.ask(replaced_hottest_first(start, end, heatmap))[1] for start, end in ways]
+    deletion, insertion = (float((one[1:] + one[:-1]).sum() / 2 / STEPS) for one in left)  # areas, by trapezoids
+    missing = (heat >= np.percentile(heat, share) for heat in (1 - values, values) for share in SHARES)
+    logits, _ = trial.ask(torch.from_numpy(fill_in(picture.numpy(), pixels)) for pixels in missing)
+    road = float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
+    drop = 100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7)
+    in_box = (None, None) if box is None else pointing_and_energy(heatmap, box)
+    return Faithfulness(deletion, insertion, drop, bool(hot_only > before), road, *in_box)
 
 
 def replaced_hottest_first(start: Tensor, end: Tensor, heatmap: Heatmap) -> Iterator[Tensor]:
@@ -221,40 +192,21 @@ def replaced_hottest_first(start: Tensor, end: Tensor, heatmap: Heatmap) -> Iter
         yield torch.where(place < round(order.size * step / STEPS), end, start)
 
 
-def area(trial: Trial, pictures: Iterable[Tensor]) -> float:
-    """Area under the probability over the share of pixels exchanged, by trapezoids."""
-    values = trial.probabilities(pictures)
-    return float((values[1:] + values[:-1]).sum() / 2 / STEPS)
-
-
 def blur(picture: Float32[np.ndarray, "3 height width"]) -> Float32[np.ndarray, "3 height width"]:
     return np.stack([cv2.GaussianBlur(channel, (11, 11), 5) for channel in picture])
 
 
-def road(trial: Trial, heatmap: Heatmap) -> float:
-    """Half the difference of the logit without the coldest and without the hottest pixels, over nine shares."""
-    picture = trial.picture().numpy()
-    missing = (
-        values >= np.percentile(values, share) for values in (1 - heatmap.values, heatmap.values) for share in SHARES
-    )
-    logits = trial.scores(torch.from_numpy(fill_in(picture, pixels)) for pixels in missing)
-    return float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
+def pointing_and_energy(heatmap: Heatmap, box: Box) -> tuple[float, float]:
+    """1 if the hottest pixel lies in the box, else 0, of several the share inside; and the share of the map's sum inside.
 
-
-def pointing(heatmap: Heatmap, box: Box) -> float:
-    """1 if the hottest pixel lies in the box, else 0; of several, the share inside. An empty map points nowhere.
-
-    Source: Zhang et al., Excitation backprop, ECCV 2016, section 4.1; without their margin.
+    An empty map points nowhere. Sources: Zhang et al., Excitation backprop, ECCV 2016, section 4.1, without their margin;
+    Wang et al., Score-CAM, 2020, section 4.3.
     """
-    hottest = heatmap.values == heatmap.values.max()
-    inside = hottest[box[1] : box[3], box[0] : box[2]]
-    return 0.0 if heatmap.empty else float(inside.sum() / hottest.sum())
-
-
-def energy(heatmap: Heatmap, box: Box) -> float:
-    """Share of the map's sum inside the box. Source: Wang et al., Score-CAM, 2020, section 4.3."""
-    total = float(heatmap.values.sum())
-    return float(heatmap.values[box[1] : box[3], box[0] : box[2]].sum()) / total if total else 0.0
+    if heatmap.empty:
+        return 0.0, 0.0
+    hottest, inside = heatmap.values == heatmap.values.max(), np.s_[box[1] : box[3], box[0] : box[2]]
+    points = float(hottest[inside].sum() / hottest.sum())
+    return points, float(heatmap.values[inside].sum()) / float(heatmap.values.sum())
 
 
 def fill_in(
@@ -307,3 +259,137 @@ def coarse_guess(known: np.ndarray, missing: np.ndarray) -> np.ndarray:
         left &= ~reached
         side = 2 * side + 1
     return guess
+
+
+SHUFFLES = 5  # the head alone, then ever more of the layers, at last all
+WINDOW = 7
+STEADY = (0.01**2, 0.03**2)
+"""Side of the windows of SSIM, and the constants that keep it from dividing by nothing, for maps in 0..1."""
+
+Values = Float32[np.ndarray, "height width"]
+
+
+@dataclass(frozen=True)
+class RandomizationTest:
+    """How like itself a map stays: step by step the layer down to which all weights are shuffled, and two measures.
+
+    `rank` is Spearman's correlation of the raw maps, `ssim` the structural similarity of the heat maps: 1 is the same
+    map, 0 another one. None stands where the shuffled network gave no map. Slow methods are asked once, after the last.
+    Source: Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018, section 4 (cascading randomisation).
+    """
+
+    layers: tuple[str, ...]
+    rank: tuple[float | None, ...]
+    ssim: tuple[float | None, ...]
+
+
+def randomization_test(
+    classifier: Classifier, maps: Sequence[Saliency | Fused], *, options: ExplainOptions | None = None
+) -> list[RandomizationTest]:
+    """Make the maps of one picture and one class again, each time with the weights of more layers shuffled.
+
+    Five passes serve all quick methods. The weights of the caller's model are shuffled on the way, and given back.
+
+    Raises:
+        ValueError: the maps are of several pictures or classes.
+    """
+    if len({(saliency.index, saliency.subject) for saliency in maps}) > 1:
+        raise ValueError("maps of one picture and one class can be made again together")
+    steps = cascade(classifier.module)
+    measured: list[list[tuple[float | None, float | None]]] = [[] for _ in maps]
+    for number, (_, weights) in enumerate(steps, 1):
+        wanted = [saliency for saliency in maps if number == len(steps) or METHODS[saliency.method].needs != "scores"]
+        with shuffle_weights(weights):
+            again = explain_again(classifier, wanted, options or ExplainOptions())
+        for saliency, pairs in zip(maps, measured, strict=True):
+            repeated = [again[place] for part in saliency.parts if (place := (part.method, part.layer)) in again]
+            if repeated:
+                both = zip(saliency.parts, repeated, strict=True)
+                rank = float(np.mean([rank_correlation(one.values, other.values) for one, other in both]))
+                pairs.append((rank, structural_similarity(saliency.heatmap().values, fuse(repeated).values)))
+            else:
+                pairs.append((None, None))
+    layers = tuple(name for name, _ in steps)
+    return [
+        RandomizationTest(layers, tuple(rank for rank, _ in pairs), tuple(ssim for _, ssim in pairs))
+        for pairs in measured
+    ]
+
+
+def explain_again(
+    classifier: Classifier, maps: Sequence[Saliency | Fused], options: ExplainOptions
+) -> dict[tuple[str, str], Saliency]:
+    """The maps of the network as it is now, by method and layer; none if its gradients have become zero."""
+    if not maps:
+        return {}
+    layers = list(dict.fromkeys(part.layer for saliency in maps for part in saliency.parts if part.layer != "input"))
+    subject, image = maps[0].subject, maps[0].image
+    job = ExplainJob(
+        classifier,
+        tuple(METHODS[name] for name in dict.fromkeys(saliency.method for saliency in maps)),
+        find_layers(classifier, layers or None, image.size),
+        () if subject is None else (subject.as_target,),
+        replace(options, progress=None),
+    )
+    try:
+        return {(one.method, one.layer): one for one in explain_fed(job, [image])}
+    except ModelError:
+        return {}
+
+
+def cascade(module: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
+    """Ever more of the weight matrices and kernels, from the head down to the first; with the last layer of each step."""
+    weights = [
+        (name or type(part).__name__, parameter)
+        for name, part in module.named_modules()
+        for parameter in part.parameters(recurse=False)
+        if parameter.ndim > 1
+    ][::-1]
+    ends = sorted({round(end) for end in np.linspace(1, len(weights), SHUFFLES).tolist()}) if weights else []
+    return [(weights[end - 1][0], [parameter for _, parameter in weights[:end]]) for end in ends]
+
+
+@contextmanager
+def shuffle_weights(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Each of the weights shuffled within itself, always in the same way; given back afterwards."""
+    with ALONE, ExitStack() as undo:
+        for seed, parameter in enumerate(weights):
+            values = parameter.detach().clone()
+            undo.callback(parameter.detach().copy_, values)
+            order = torch.randperm(values.numel(), generator=torch.Generator().manual_seed(seed)).to(values.device)
+            parameter.detach().copy_(values.flatten()[order].reshape(values.shape))
+        yield
+
+
+def rank_correlation(first: Values, second: Values) -> float:
+    """Spearman's correlation; 0 if one of the maps is flat."""
+    one, other = (average_ranks(values.ravel()) for values in (first, second))
+    if one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def average_ranks(values: np.ndarray) -> np.ndarray:
+    """The rank of every value; equal ones share the mean of theirs."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2)[places])
+
+
+def structural_similarity(first: Values, second: Values) -> float:
+    """Mean over all windows of the similarity of their means, deviations and structure, for maps in 0..1.
+
+    Source: Wang et al., Image quality assessment, TIP 2004, eq. 13, with flat windows and sample covariances.
+    """
+    one, other = first.astype(np.float64), second.astype(np.float64)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        edge = WINDOW // 2
+        return np.asarray(cv2.blur(values, (WINDOW, WINDOW)))[edge:-edge, edge:-edge]
+
+    sample = WINDOW**2 / (WINDOW**2 - 1)
+    means = mean(one), mean(other)
+    spreads = [sample * (mean(a * b) - mean(a) * mean(b)) for a, b in ((one, one), (other, other), (one, other))]
+    luminance = (2 * means[0] * means[1] + STEADY[0]) / (means[0] ** 2 + means[1] ** 2 + STEADY[0])
+    structure = (2 * spreads[2] + STEADY[1]) / (spreads[0] + spreads[1] + STEADY[1])
+    return float((luminance * structure).mean())

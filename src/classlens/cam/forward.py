@@ -1,59 +1,54 @@
-"""One forward pass: hooks that never outlive it, and what the numbers are that the network puts out.
+"""One forward pass: hooks that never outlive it, what the numbers are that the network puts out, and which is explained.
 
 Those are logits or probabilities; of one class among several, or labels by themselves. Maps explain logits: behind a
 softmax or sigmoid gradients vanish, and a class is explained together with its rivals. So a network's first pass is
 watched, and where a softmax or sigmoid made what came out, what went into it is taken instead.
+
+Which class is explained the user says: a number, a name, `top5`, `predicted`, or a contrast `a - b`. A target is read
+against the logits of a batch, because "predicted" and "top5" differ from picture to picture.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Literal
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from classlens.arrays import Float
-from classlens.cam.classifier import Classifier, Kind, Layer, layers_of
-from classlens.cam.model_state import placement_of
-from classlens.errors import ModelError, first_line
+from classlens.arrays import Float, Int
+from classlens.cam.classifier import Classifier, Kind, Layer, layers_of, placement_of
+from classlens.errors import ModelError, NotFound, first_line
 
-Hook = Callable[[Layer, object, object], object]
-"""Called with a layer that has run, its inputs and its output; what it returns, if not None, replaces the output."""
+Hook = Callable[[Layer, Tensor | None, Tensor], Tensor | None]
+"""Called with a layer that has run, the tensor that went in, if any, and the one that came out: of several the first.
+
+What it returns, if not None, takes the place of what came out. A layer that puts out no tensor is passed over.
+"""
 
 
 @contextmanager
 def hook_layers(layers: Iterable[Layer], hook: Hook) -> Iterator[None]:
     """One forward hook on every layer, for the time of one `with`."""
-    handles = [
-        layer.module.register_forward_hook(lambda module, inputs, output, layer=layer: hook(layer, inputs, output))
-        for layer in layers
-    ]
-    try:
+
+    def call(layer: Layer, module: nn.Module, inputs: object, output: object) -> object:
+        first = [value[0] if isinstance(value, (tuple, list)) and value else value for value in (inputs, output)]
+        entering, leaving = (value if isinstance(value, Tensor) else None for value in first)
+        other = None if leaving is None else hook(layer, entering, leaving)
+        if other is None or not isinstance(output, (tuple, list)):
+            return other
+        rest = (other, *output[1:])
+        return type(output)(*rest) if hasattr(output, "_fields") else type(output)(rest)
+
+    with ExitStack() as handles:
+        for layer in layers:
+            handles.enter_context(layer.module.register_forward_hook(partial(call, layer)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def first_tensor(value: object) -> Tensor | None:
-    """A tensor, or the first thing of a tuple or list if that is one."""
-    if isinstance(value, (tuple, list)) and value:
-        value = value[0]
-    return value if isinstance(value, Tensor) else None
-
-
-def replace_tensor(output: object, tensor: Tensor) -> object:
-    """The layer's output with its main tensor replaced."""
-    if isinstance(output, Tensor):
-        return tensor
-    if not isinstance(output, (tuple, list)):
-        return output
-    rest = output[1:]
-    return type(output)(tensor, *rest) if hasattr(output, "_fields") else type(output)((tensor, *rest))
 
 
 def noise(
@@ -69,14 +64,11 @@ MAKERS: Mapping[Callable[..., Tensor], Kind] = {
     **dict.fromkeys((torch.softmax, F.softmax, Tensor.softmax, torch.special.softmax), "softmax"),
     **dict.fromkeys((torch.log_softmax, F.log_softmax, Tensor.log_softmax, torch.special.log_softmax), "softmax"),
     **dict.fromkeys((torch.sigmoid, F.sigmoid, Tensor.sigmoid, torch.special.expit, F.logsigmoid), "sigmoid"),
+    Tensor.sigmoid_: "sigmoid",
 }
 """Functions that make probabilities, or their logarithms, of logits."""
 
-SUM = 1e-5
-"""Within this, or two steps of their own precision, probabilities add up to one."""
-
-SATURATED = 1e-5
-"""What a probability in float32 lacks of one is rounding in good part below this."""
+SUM = 1e-5  # within this, or two steps of their own precision, probabilities add up to one
 
 
 @dataclass(frozen=True)
@@ -84,18 +76,23 @@ class Output:
     """What a network puts out.
 
     `kind` makes probabilities of its logits. `ends` says where those are: they are what it returns; they went into the
-    function that ran last; or nothing but probabilities is there, which are turned back. A `single` one has two sides.
-    `is_stated` says whether the head, a config or the network itself states all this; if not, it is the most frequent.
+    function that ran last; or nothing but probabilities is there, which are turned back. A `single` one has two sides,
+    the second of which it speaks for, or the first if that alone has a name. `is_stated` says whether the head, a config
+    or the network itself states all this; if not, it is the most frequent. `names` are those of the logits, if any.
     """
 
     kind: Kind
     ends: Literal["logits", "function", "probabilities"] = "logits"
     single: bool = False
     is_stated: bool = True
+    names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class MakerCall:
+OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()
+"""What the first pass of a classifier showed; there for all that has been run."""
+
+
+class MakerCall(NamedTuple):
     """One run of a function that makes probabilities: what went in, what came out."""
 
     kind: Kind
@@ -103,16 +100,11 @@ class MakerCall:
     result: Tensor
 
 
-OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()
-"""What the first pass of a classifier showed."""
-
-
+@dataclass(eq=False)
 class Watch(TorchFunctionMode):
     """A mode of torch, which is why this is a class: it notes functions that could have made one number per class."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[MakerCall] = []
+    calls: list[MakerCall] = field(default_factory=list)
 
     def __torch_function__(
         self,
@@ -121,12 +113,13 @@ class Watch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        entering = args[0].clone() if func is Tensor.sigmoid_ else None
-        result = func(*args, **(kwargs or {}))
-        kind: Kind | None = "sigmoid" if entering is not None else MAKERS.get(func)
+        named, kind, in_place = kwargs or {}, MAKERS.get(func), func is Tensor.sigmoid_
+        entering: Any = args[0] if args else named.get("input")
+        if in_place:
+            entering = entering.clone()
+        result = func(*args, **named)
         if kind and sum(side > 1 for side in result.shape[1:]) <= 1:
-            entering = (kwargs or {}).get("input", args[0] if args else None) if entering is None else entering
-            self.calls.append(MakerCall(kind, entering, result.clone() if func is Tensor.sigmoid_ else result))
+            self.calls.append(MakerCall(kind, entering, result.clone() if in_place else result))
         return result
 
 
@@ -135,40 +128,44 @@ def logits_of(
 ) -> Float[Tensor, "pictures classes"]:
     """Forward in the precision of the model's weights; logits come back in float32 at least, one row for each picture.
 
-    `rows` is their number where a hook makes more of the batch on the way. The one error that a picture of another size
-    brings out of many models is made readable.
+    `rows` is their number where a hook makes more of the batch on the way. A single logit becomes a column for each of
+    its two sides. The one error that a picture of another size brings out of many models is made readable.
 
     Raises:
         ModelError: the model does not take pictures of this size, its output is not one score per class, or not finite.
     """
-    size, rows = (batch.shape[2], batch.shape[3]), len(batch) if rows is None else rows
-    known = OUTPUTS.get(classifier)
-    watch = Watch() if known is None or known.ends == "function" else None
+    rows, output = len(batch) if rows is None else rows, OUTPUTS.get(classifier)
+    watch = Watch() if output is None or output.ends == "function" else None
     try:
         with watch or nullcontext():
             scores = classifier.logits(batch.to(placement_of(classifier.module)[1]))
     except (RuntimeError, AssertionError, ValueError) as error:
-        if size == classifier.size:
+        size, made_for = (" x ".join(map(str, sides)) for sides in (batch.shape[2:], classifier.size))
+        if size == made_for:
             raise
-        height, width = classifier.size
+        message = f"{classifier.name} cannot be run on a picture of {size}: {first_line(error)}"
+        raise ModelError(message, hint=f"it was made for {made_for}: leave out --whole") from error
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != rows:
+        seen = f"a tensor of {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        hint = "let the record's `logits` pick the scores, e.g. lambda batch: module(batch).logits"
         raise ModelError(
-            f"{classifier.name} cannot be run on a picture of {size[0]} x {size[1]}: {first_line(error)}",
-            hint=f"it was made for {height} x {width}: leave out --whole",
-        ) from error
-    if not isinstance(scores, Tensor):
-        raise ModelError(
-            f"{classifier.name} gave a {type(scores).__name__}, not a tensor with one score per class",
-            hint="let the record's `logits` pick the scores, e.g. lambda batch: module(batch).logits",
+            f"{classifier.name} gave {seen}, not a tensor with {rows} rows of one score per class", hint=hint
         )
-    if scores.ndim != 2 or scores.shape[0] != rows:
-        shape = " x ".join(map(str, scores.shape)) or "a single number"
-        raise ModelError(f"{classifier.name} gave {shape} for a batch of {rows}, not one score per class")
     if not scores.isfinite().all():
         check_finite(classifier, batch, scores)
     calls = watch.calls if watch else []
-    if known is None:
-        OUTPUTS[classifier] = read_output(classifier, scores, calls)
-    return logits_behind(classifier, scores, calls)
+    output = output or OUTPUTS.setdefault(classifier, read_output(classifier, scores, calls))
+    logits = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+    maker = find_maker(scores, calls, known=True) if output.ends == "function" else None
+    if maker is not None:
+        logits = maker.logits.reshape(scores.shape).to(logits.dtype)
+    elif output.ends != "logits" and output.kind == "sigmoid":
+        logits = logits.logit(torch.finfo(logits.dtype).eps)
+    elif output.ends != "logits":
+        logits = logits.clamp_min(torch.finfo(logits.dtype).tiny).log()
+    if output.single:
+        logits = torch.cat([logits, -logits] if len(classifier.classes or ()) == 1 else [-logits, logits], dim=1)
+    return logits
 
 
 def check_finite(
@@ -176,51 +173,45 @@ def check_finite(
 ) -> None:
     """Refuse scores that are not finite, naming the first layer that puts such out; classes masked by -inf are fine."""
     if not batch.isfinite().all():
-        raise ModelError(
-            f"the picture as fed to {classifier.name} is not finite", hint="look at the mean and std of its encoding"
-        )
+        hint = "look at the mean and std of its encoding"
+        raise ModelError(f"the picture as fed to {classifier.name} is not finite", hint=hint)
     if scores.isfinite().any(dim=1).all() and not (scores.isnan() | scores.isposinf()).any():
         return
     dtype = placement_of(classifier.module)[1]
     not_finite: list[Layer] = []
 
-    def note(layer: Layer, inputs: object, output: object) -> None:
-        tensor = first_tensor(output)
-        if tensor is not None and not tensor.isfinite().all():
+    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
+        if not leaving.isfinite().all():
             not_finite.append(layer)
 
     with torch.no_grad(), hook_layers(layers_of(classifier), note):
         classifier.logits(batch.to(dtype))
     where, hint = "", f"numbers grow too large for {str(dtype).removeprefix('torch.')}"
     if not_finite:
-        name, module = not_finite[0].name, not_finite[0].module
-        where = f": {name!r} ({type(module).__name__}) is the first layer that is not"
-        weights = [own for own in (*module.parameters(), *module.buffers()) if own.is_floating_point()]
-        if not all(own.isfinite().all() for own in weights):
+        module = not_finite[0].module
+        where = f": {not_finite[0].name!r} ({type(module).__name__}) is the first layer that is not"
+        if not all(own.isfinite().all() for own in (*module.parameters(), *module.buffers())):
             hint = "its weights hold NaN or infinity: was the training diverging?"
     raise ModelError(f"the scores of {classifier.name} are not finite{where}", hint=hint)
 
 
-def output_of(classifier: Classifier) -> Output:
-    return OUTPUTS.get(classifier) or Output(classifier.output or "softmax", is_stated=classifier.output is not None)
-
-
 def read_output(classifier: Classifier, scores: Float[Tensor, "batch columns"], calls: Sequence[MakerCall]) -> Output:
     """What the scores of a first pass are: by the function that made them, the record, or their values."""
-    single = scores.shape[1] == 1
-    usual: Kind = "sigmoid" if single else classifier.output or "softmax"
+    single, names = scores.shape[1] == 1, classifier.classes or ()
+    if single and len(names) == 1:
+        names = (*names, f"not {names[0]}")
     maker = find_maker(scores, calls) if calls else None
     if maker is not None:
-        return Output("sigmoid" if single else maker.kind, "function", single)
-    values = scores.detach().float()
-    if ((values >= 0) & (values <= 1)).all():
-        close = max(SUM, 2 * torch.finfo(scores.dtype).eps)
-        if not single and ((values.sum(dim=1) - 1).abs() < close).all():
-            return Output("softmax", "probabilities")
-        sigmoids = [call.result.shape for call in calls if call.kind == "sigmoid"]
-        if any(shape[:1] == scores.shape[:1] and shape[1:].numel() == scores.shape[1] for shape in sigmoids):
-            return Output("sigmoid", "probabilities", single)  # a mean of several
-    return Output(usual, "logits", single, single or classifier.output is not None)
+        return Output("sigmoid" if single else maker.kind, "function", single, names=names)
+    values, close = scores.detach().float(), max(SUM, 2 * torch.finfo(scores.dtype).eps)
+    could_be = bool(((values >= 0) & (values <= 1)).all())
+    if could_be and not single and ((values.sum(dim=1) - 1).abs() < close).all():
+        return Output("softmax", "probabilities", names=names)
+    sigmoids = [call.result.shape for call in calls if could_be and call.kind == "sigmoid"]
+    if any(shape[:1] == scores.shape[:1] and shape[1:].numel() == scores.shape[1] for shape in sigmoids):
+        return Output("sigmoid", "probabilities", single, names=names)  # a mean of several
+    usual: Kind = "sigmoid" if single else classifier.output or "softmax"
+    return Output(usual, "logits", single, single or classifier.output is not None, names)
 
 
 def find_maker(scores: Tensor, calls: Sequence[MakerCall], *, known: bool = False) -> MakerCall | None:
@@ -240,66 +231,114 @@ def find_maker(scores: Tensor, calls: Sequence[MakerCall], *, known: bool = Fals
     return None
 
 
-def logits_behind(
-    classifier: Classifier, scores: Float[Tensor, "batch columns"], calls: Sequence[MakerCall]
-) -> Float[Tensor, "batch classes"]:
-    """The logits of a pass in float32 at least; of a network with a single one both sides, one column each."""
-    output = output_of(classifier)
-    logits = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
-    if output.ends != "logits":
-        maker = find_maker(scores, calls, known=True) if output.ends == "function" else None
-        if maker is not None:
-            logits = maker.logits.reshape(scores.shape).to(logits.dtype)
-        elif output.kind == "sigmoid":
-            logits = logits.logit(torch.finfo(logits.dtype).eps)
-        else:
-            logits = logits.clamp_min(torch.finfo(logits.dtype).tiny).log()
-    if output.single:
-        logits = torch.cat([logits, -logits] if is_named_alone(classifier) else [-logits, logits], dim=1)
-    return logits
-
-
-def is_named_alone(classifier: Classifier) -> bool:
-    return classifier.classes is not None and len(classifier.classes) == 1
-
-
-def names_of(classifier: Classifier) -> tuple[str, ...] | None:
-    """The names of the columns that `logits_behind` gives."""
-    if output_of(classifier).single and classifier.classes is not None and is_named_alone(classifier):
-        return (*classifier.classes, f"not {classifier.classes[0]}")
-    return classifier.classes
-
-
-def check_unsaturated(classifier: Classifier, probabilities: Sequence[float]) -> None:
-    """Refuse probabilities that lie so near to one that nothing is left of their gradients."""
-    smallest = torch.finfo(torch.float32).tiny
-    if any(one > 1 - SATURATED or one <= smallest for one in probabilities):
-        raise ModelError(
-            f"the {output_of(classifier).kind} at the end of {classifier.name} is saturated: it gives the class "
-            f"{max(probabilities):.4%}, and its gradient is rounding only",
-            hint="give the network without what turns its logits into probabilities",
-        )
-
-
 def describe_output(classifier: Classifier) -> str:
     """One line on how the scores of a classifier are read, after its first pass; empty for plain logits and softmax."""
     same = (output for one, output in OUTPUTS.items() if one.module is classifier.module)  # also in another precision
-    output = OUTPUTS.get(classifier) or next(same, None)
-    if output is None:
-        return ""
-    names = classifier.classes or ("0", "1")
+    output = OUTPUTS.get(classifier) or next(same, Output("softmax"))
     labels = "" if output.kind == "softmax" or output.single else ", each class a label by itself"
     if output.single:
-        words = f"has a single logit: above zero it speaks for {names[int(not is_named_alone(classifier))]!r}"
+        words = f"has a single logit: above zero it speaks for {(classifier.classes or '01')[-1]!r}"
     elif output.ends == "function":
         words = f"ends in a {output.kind}{labels}: the logits in front of it are explained"
     elif output.ends == "probabilities":
         words = f"gives probabilities ({output.kind}{labels}), and no logits: those are computed back from them"
     elif labels:
         words = f"gives logits of a sigmoid{labels}"
-    elif not output.is_stated:
-        words = "does not say what its scores are: taken for logits of one class among several (softmax); --output-type sigmoid takes "
-        words += "each for a label by itself"
-    else:
+    elif output.is_stated:
         return ""
+    else:
+        words = "does not say what its scores are: taken for logits of one class among several (softmax); "
+        words += "--output-type sigmoid takes each for a label by itself"
     return f"{classifier.name} {words}"
+
+
+Target: TypeAlias = int | str | tuple[int, ...]
+"""What is explained in every picture of a call; a tuple names one class for each picture."""
+
+PREDICTED = "predicted"
+TOP = re.compile(r"top[ -]?([1-9]\d*)", re.IGNORECASE)
+SIMILAR = 3  # how many classes Finer-CAM contrasts the target with
+CONTRAST = re.compile(r"\s+-\s+")
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The score that is explained: the logit of `target`, one per picture, less that of `against` if there is one."""
+
+    target: Int[Tensor, " batch"]
+    against: Int[Tensor, " batch"] | None = None
+
+    def score(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
+        wanted = logits.gather(1, self.target[:, None])[:, 0]
+        return wanted if self.against is None else wanted - logits.gather(1, self.against[:, None])[:, 0]
+
+    def select(self, rows: Int[Tensor, " n"]) -> "Objective":
+        return Objective(self.target[rows], None if self.against is None else self.against[rows])
+
+    def finer(self, logits: Float[Tensor, "batch classes"]) -> Float[Tensor, " batch"]:
+        """The logit of the class less those of the three classes with the nearest logits, weighted by probability.
+
+        Source: Zhang et al., Finer-CAM, CVPR 2025, eqs. 6-7, with the comparison strength 1.
+        """
+        wanted = logits.gather(1, self.target[:, None])
+        distance = (logits.detach() - wanted.detach()).abs().scatter(1, self.target[:, None], float("-inf"))
+        near = distance.argsort(dim=1, stable=True)[:, 1 : 1 + SIMILAR]
+        weights = logits.softmax(dim=1).gather(1, near)
+        return (weights * (wanted - logits.gather(1, near))).sum(dim=1) / (weights.sum(dim=1) + 1e-9)
+
+
+def probabilities(logits: Float[Tensor, "n classes"], kind: Kind = "softmax") -> Float[Tensor, "n classes"]:
+    return logits.sigmoid() if kind == "sigmoid" or logits.shape[1] == 1 else logits.softmax(dim=1)
+
+
+def read_targets(
+    targets: Sequence[Target], logits: Float[Tensor, "batch classes"], classes: tuple[str, ...]
+) -> list[Objective]:
+    """Read every target against the logits of a batch; `top5` becomes five objectives."""
+    batch, count = logits.shape
+    if len(classes) not in (0, count):
+        hint = "name all classes in the order of the scores: --classes FILE"
+        raise ModelError(f"{len(classes)} class names for {count} scores", hint=hint)
+    answers: list[Objective] = []
+    for target in targets:
+        words = target.strip() if isinstance(target, str) else ""
+        if top := TOP.fullmatch(words):
+            answers += [Objective(best) for best in logits.topk(min(int(top[1]), count), dim=1).indices.unbind(1)]
+            continue
+        sides: list[Target] = [*CONTRAST.split(words)]
+        if len(sides) != 2 or find_by_name(words, classes):  # a class may have a dash in its name
+            sides = [target]
+        columns = []
+        for side in sides:
+            if isinstance(side, str) and side.strip().casefold() == PREDICTED:
+                columns.append(logits.argmax(dim=1))
+            else:
+                each = side if isinstance(side, tuple) else (side,)
+                indices = [class_index(one, count, classes) for one in each]
+                columns.append(torch.tensor(indices, device=logits.device).expand(batch))
+        answers.append(Objective(*columns))
+    return answers
+
+
+def class_index(target: int | str, count: int, classes: tuple[str, ...]) -> int:
+    """The index of one class, given by number or by name."""
+    if isinstance(target, int) or re.fullmatch(r"-?\d+", target.strip()):
+        if 0 <= int(target) < count:
+            return int(target)
+        raise NotFound("class", str(int(target)), [f"0 to {count - 1}"])
+    matches = find_by_name(target, classes)
+    if len(matches) > 1:
+        raise NotFound("single class", target, [str(match) for match in matches])
+    if not matches:
+        names = {part.strip() for name in classes for part in name.split(",")}
+        raise NotFound("class", target, names or [f"0 to {count - 1}, by number only"])
+    return matches[0]
+
+
+def find_by_name(target: str, classes: tuple[str, ...]) -> list[int]:
+    """Classes of that name, any case; failing that, classes with that name among several, as in `tench, Tinca tinca`."""
+    folded = target.strip().casefold()
+    whole = [index for index, name in enumerate(classes) if name.casefold() == folded]
+    return whole or [
+        index for index, name in enumerate(classes) if folded in (part.strip().casefold() for part in name.split(","))
+    ]

@@ -2,25 +2,30 @@
 
 A name is a dotted path as in `module.named_modules()`. `[i]` counts the members of a sequence, also from its end:
 `backbone.layer4[-1]` is `backbone.layer4.2`. `*` stands for one step of the path.
+
+Without a name, it is the layer where everything that reaches the class comes together, read off the graph that autograd
+records from the pixels of a picture of noise on. A layer is a joint if no path leads from the score back to the pixels
+without it. A branch of an Inception block is none, nor is an arm of a network with two: its map shows a part of the
+evidence only. The bare shortcut around a residual block does not count: past the block goes what went in.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from classlens.cam.capture import NO_GRADIENT, observe, runs_repeatedly
-from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of, modules_of
-from classlens.cam.forward import first_tensor, hook_layers, logits_of, noise, output_of
-from classlens.cam.joints import PathGraph, find_joint, first_with_gradient, record_paths
+from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of, preserved
+from classlens.cam.evidence import NO_GRADIENT, observe
+from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
 from classlens.cam.layout import Layout, possible_layouts
-from classlens.cam.model_state import preserved
 from classlens.errors import ModelError, NotFound
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
@@ -31,11 +36,12 @@ SIDE_PATHS = {"downsample", "shortcut"}
 DEFAULTS: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()
 """Default layers by classifier; finding one costs as much as explaining a picture."""
 
-LISTED = 5
-"""How many candidates an error lists."""
-
+LISTED = 5  # how many candidates an error lists
 AT_ONCE = 4
-"""How many candidates one backward pass looks at, from the end: a class-token head hides the last two or three."""
+"""How many candidates one backward pass looks at, from the end, and how many joints in front of a branch are tried: a
+head that reads a class token hides the last two or three."""
+
+ARMS = 6  # how many arms of a network an error names
 
 
 def find_layers(
@@ -43,72 +49,56 @@ def find_layers(
 ) -> tuple[Layer, ...]:
     """The layers of those names, in that order and each once; the default one if no name is given.
 
-    `size` is that of the pictures which are fed, as far as it is known: the default layer is looked for at it.
+    That is the record's own, or the last norm layer that still decides the class and covers the picture: it is looked
+    for once, at the `size` of the pictures which are fed, as far as that is known.
 
     Raises:
         NotFound: a name fits no layer.
-        ModelError: no name is given, and the model has no layer that can be drawn.
+        ModelError: no name is given, and the model has no layer that can be drawn, or its scores do not depend on the
+            picture.
     """
-    if names is None:
-        return (default_layer(classifier, size),)
-    return tuple({layer.name: layer for name in names for layer in match_layers(classifier, name)}.values())
+    default = classifier.default_layer or DEFAULTS.get(classifier)
+    if not (names or default):
+        sized = classifier if size in (None, classifier.size) else replace(classifier, size=size)
+        default = DEFAULTS[classifier] = find_deciding_layer(sized).name
+    modules = {layer.name: layer for layer in layers_of(classifier)}
+    layers: dict[str, Layer] = {}
+    for name in names or [str(default)]:
+        path = COMPILED.sub("", name).lstrip(".")
+        if path.partition(".")[0] not in modules:
+            path = path.removeprefix("module.")
+        while index := INDEX.search(path):  # each `[i]` by the name of the member that it points at
+            before, position = path[: index.start()], int(index[1])
+            if before not in modules:
+                raise NotFound("layer", before, modules, where=classifier.name)
+            members = [f"{before}.{member}" for member, _ in modules[before].module.named_children()]
+            if not -len(members) <= position < len(members):
+                raise NotFound(f"member {position} of layer", before, members)
+            path = members[position] + path[index.end() :]
+        fitting = {
+            known: layer
+            for known, layer in modules.items()
+            if known.count(".") == path.count(".") and all(map(fnmatchcase, known.split("."), path.split(".")))
+        }
+        if not fitting:
+            raise NotFound("layer", name, modules, where=classifier.name)
+        layers |= fitting
+    return tuple(layers.values())
 
 
-def match_layers(classifier: Classifier, name: str) -> list[Layer]:
-    """The one layer of that name, or all that fit its wildcards; there has to be one."""
-    modules = modules_of(classifier)
-    path = COMPILED.sub("", name).lstrip(".")
-    if path.partition(".")[0] not in modules:
-        path = path.removeprefix("module.")
-    if "[" in path:
-        path = with_names_for_indices(path, modules, classifier.name)
-    if path in modules:
-        return [Layer(path, modules[path])]
-    steps = path.split(".")
-    fitting = [
-        Layer(known, module)
-        for known, module in modules.items()
-        if len(own := known.split(".")) == len(steps) and all(map(fnmatchcase, own, steps))
-    ]
-    if not fitting:
-        raise NotFound("layer", name, modules, where=classifier.name)
-    return fitting
+def default_layer(classifier: Classifier) -> Layer:
+    """The layer that is looked at if none is named; see `find_layers`."""
+    return find_layers(classifier, None)[0]
 
 
-def with_names_for_indices(path: str, modules: Mapping[str, nn.Module], where: str) -> str:
-    """The path with each `[i]` replaced by the name of the member it points at; there has to be one."""
-    while index := INDEX.search(path):
-        before, position = path[: index.start()], int(index[1])
-        if before not in modules:
-            raise NotFound("layer", before, modules, where=where)
-        members = [child for child, _ in modules[before].named_children()]
-        if not -len(members) <= position < len(members):
-            raise NotFound(f"member {position} of layer", before, [f"{before}.{member}" for member in members])
-        path = f"{before}.{members[position]}{path[index.end() :]}"
-    return path
-
-
-def default_layer(classifier: Classifier, size: tuple[int, int] | None = None) -> Layer:
-    """The record's own default, or the last norm layer that still decides the class and covers the picture.
+def find_deciding_layer(classifier: Classifier) -> Layer:
+    """The layer at which everything that decides the class can be seen, as late in the model as possible.
 
     That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
     after the last attention, it is the norm in front of that attention. A model without norms, or whose last ones see
     every position as an item of the batch, is looked at behind its last module that puts out a map. Where that is one
-    of several branches, it is the layer where they join. Found by two passes on noise of that `size`, or of the size
-    that the classifier is made for, and a part of the way back; once per classifier.
-
-    Raises:
-        ModelError: no layer of the model can be drawn, or its scores do not depend on the picture.
+    of several branches, it is the layer where they join. Found by two passes on noise, and a part of the way back.
     """
-    name = classifier.default_layer or DEFAULTS.get(classifier)
-    if name is None:
-        sized = classifier if size in (None, classifier.size) else replace(classifier, size=size)
-        name = DEFAULTS[classifier] = find_deciding_layer(sized).name
-    return match_layers(classifier, name)[0]
-
-
-def find_deciding_layer(classifier: Classifier) -> Layer:
-    """The layer at which everything that decides the class can be seen, as late in the model as possible."""
     layers = layers_of(classifier)
     norms = [layer for layer in layers if is_norm(layer)]
     leaves = [layer for layer in layers if not any(True for _ in layer.module.children())]
@@ -119,54 +109,58 @@ def find_deciding_layer(classifier: Classifier) -> Layer:
             chosen = last_with_gradient(classifier, ran, graph)
             if chosen is not None and candidates is norms:
                 # Norms that see every position as an item of the batch may have run after it: it is not the last then.
-                place = next(place for place, one in enumerate(ran) if one.layer.module is chosen.module)
+                place = [one.layer.name for one in ran].index(chosen.name)
                 if any(one.layout is None and one.shape[:1] != (1,) for one in ran[place:]):
                     chosen = last_with_gradient(classifier, survey(classifier, layers), graph)
             if chosen is not None:
                 return find_joint(classifier, graph, chosen, [one.layer for one in ran if one.layout])
-        several = [one for one in survey(classifier, layers) if len(one.shape) > 2][-LISTED:]
+        several = [one for one in survey(classifier, layers) if len(one.shape) > 2 and one.shape[0] == 1][-LISTED:]
     listed = ", ".join(f"{one.layer.name} ({shape_text(one.shape)})" for one in several)
-    hint = (
-        f"name one with --target-layers; the last candidates are {listed}" if listed else "none of them keeps positions"
-    )
-    raise runs_repeatedly(classifier) or ModelError(f"no layer of {classifier.name} can be read as a map", hint=hint)
+    hint = f"name one with --target-layers; the last candidates are {listed}"
+    if not several:
+        hint = "none of them runs once for a picture and keeps positions; a network that averages what it says of the "
+        hint += "picture and its mirror image, or of parts of it, is to be given without that"
+    raise ModelError(f"no layer of {classifier.name} can be read as a map", hint=hint)
 
 
 def is_norm(layer: Layer) -> bool:
     """Whether a layer normalises on the main path; classes of other people are known by the name of their type."""
-    if SIDE_PATHS & set(layer.name.split(".")):
-        return False
-    return isinstance(layer.module, NORMS) or type(layer.module).__name__.casefold().endswith(("norm", "norm2d"))
+    known = isinstance(layer.module, NORMS) or type(layer.module).__name__.casefold().endswith(("norm", "norm2d"))
+    return known and not SIDE_PATHS & set(layer.name.split("."))
 
 
 def last_with_gradient(
-    classifier: Classifier, candidates: Sequence["Surveyed"], graph: PathGraph | None
+    classifier: Classifier, candidates: Sequence["Surveyed"], graph: "PathGraph | None"
 ) -> Layer | None:
     """The candidate that runs last among those that show more than one position and have a gradient there."""
-    readable = [one.layer for one in candidates if one.layout and one.layout.positions > 1]
-    for end in range(len(readable), 0, -AT_ONCE):
-        if end == len(readable) - AT_ONCE:  # the last few have no gradient: does any layer have one?
+    readable = [one.layer for one in candidates if one.layout and one.layout.positions > 1][::-1]
+    for start in range(0, len(readable), AT_ONCE):
+        if start == AT_ONCE:  # the last few have no gradient: does any layer have one?
             check_dependence(classifier, graph)
-        last = readable[max(0, end - AT_ONCE) : end]
-        chosen = first_with_gradient(classifier, graph, last[::-1]) if graph else last_of_cut(classifier, last)
-        if chosen is not None:
+        if chosen := first_with_gradient(classifier, graph, readable[start : start + AT_ONCE]):
             return chosen
     return None
 
 
-def last_of_cut(classifier: Classifier, layers: Sequence[Layer]) -> Layer | None:
-    """The last of these layers that has a gradient, in a network that passes none on to the picture."""
-    captured = observe(classifier, noise(classifier), layers)
-    if captured.logits is None:
-        return None
-    gradients = torch.autograd.grad(captured.logits.amax(dim=1).sum(), captured.outputs, allow_unused=True)
-    for layer, layout, gradient in reversed(list(zip(layers, captured.layouts, gradients, strict=True))):
-        if gradient is not None and layout.grid(gradient).any():
+def first_with_gradient(classifier: Classifier, graph: "PathGraph | None", layers: Sequence[Layer]) -> Layer | None:
+    """The first of these layers that shows more than one position and has a gradient there."""
+    if graph is None:  # the network passes no gradient on to the picture; it may do so to a layer
+        captured = observe(classifier, noise(classifier), layers)
+        score = captured.logits.amax(dim=1).sum()  # type: ignore[union-attr] # it was not stopped
+        slopes = torch.autograd.grad(score, captured.outputs, allow_unused=True)
+        layouts: Sequence[Layout | None] = captured.layouts
+    else:
+        outputs = [graph.outputs[layer.name] for layer in layers if layer.name in graph.outputs]
+        layers, edges = [one.layer for one in outputs], [one.edge for one in outputs]
+        layouts = possible_layouts(classifier, [(one.layer, one.shape) for one in outputs], graph.picture.shape)
+        slopes = torch.autograd.grad(graph.score, edges, retain_graph=True, allow_unused=True) if edges else ()
+    for layer, layout, slope in zip(layers, layouts, slopes, strict=True):
+        if layout and layout.positions > 1 and slope is not None and layout.grid(slope).any():
             return layer
     return None
 
 
-def check_dependence(classifier: Classifier, graph: PathGraph | None) -> None:
+def check_dependence(classifier: Classifier, graph: "PathGraph | None") -> None:
     """Refuse a model whose scores do not depend on the picture, most often because its head has zero weights."""
     slope = None
     if graph is not None:
@@ -175,7 +169,7 @@ def check_dependence(classifier: Classifier, graph: PathGraph | None) -> None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
     if slope.any():
         return
-    columns = 1 if output_of(classifier).single else graph.classes
+    columns = 1 if OUTPUTS[classifier].single else graph.classes
     zero_heads = [
         layer.name
         for layer in layers_of(classifier)
@@ -190,6 +184,147 @@ def check_dependence(classifier: Classifier, graph: PathGraph | None) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class RecordedOutput:
+    """What a layer put out in the recorded pass: its shape, and where the graph starts to lead back from it."""
+
+    layer: Layer
+    shape: tuple[int, ...]
+    edge: GradientEdge
+
+
+@dataclass(frozen=True, eq=False)
+class PathGraph:
+    """Every path from the score back to the picture, and by name what the layers that ran once put out, in that order.
+
+    `leads` has where every node leads to, in an order in which paths only lead on; `places` numbers them in it.
+    `joints` are the nodes that no path avoids.
+    """
+
+    picture: Tensor
+    score: Tensor
+    classes: int
+    leads: dict[Node, tuple[tuple[Node, int], ...]]
+    places: dict[Node, int]
+    joints: tuple[Any, ...]  # those of quantised layers do not count as Node
+    outputs: dict[str, RecordedOutput]
+
+    def is_entire(self, output: RecordedOutput) -> bool:
+        """Whether all paths through the node of that output come by the output, not by a sibling of it, as of `split`."""
+        entered = {number for leads in self.leads.values() for node, number in leads if node is output.edge.node}
+        return entered == {output.edge.output_nr}
+
+
+def record_paths(classifier: Classifier) -> PathGraph | None:
+    """Inside `preserved`, record all paths from the score to the picture; None if there is none that a gradient could go."""
+    outputs: list[RecordedOutput] = []
+    runs: Counter[str] = Counter()
+
+    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
+        runs[layer.name] += 1
+        if leaving.requires_grad:
+            # Asked for at once: what follows may overwrite the tensor in place, and then it has another node.
+            outputs.append(RecordedOutput(layer, tuple(leaving.shape), get_gradient_edge(leaving)))
+
+    picture = noise(classifier).requires_grad_()
+    try:
+        with hook_layers(layers_of(classifier), note):
+            logits = logits_of(classifier, picture.clone())
+    except (RuntimeError, ModelError):  # overwrites in place what a gradient would need: nobody can train it
+        return None
+    if not logits.requires_grad:
+        return None
+    score = logits.amax(dim=1).sum()
+    root, end = get_gradient_edge(score).node, get_gradient_edge(picture).node
+    back: dict[Node, tuple[tuple[Node, int], ...]] = {end: ()}
+    for node in walk_back(root):
+        if leads := tuple((further, number) for further, number in node.next_functions if further in back):
+            back[node] = leads
+    if root not in back:
+        return None
+    leads_of = dict(reversed(back.items()))
+    places = {node: place for place, node in enumerate(leads_of)}
+    joints, furthest = [], 0
+    for node, leads in leads_of.items():
+        if furthest <= places[node]:
+            joints.append(node)
+        furthest = max([furthest, *(places[further] for further, _ in leads)])
+    once = {one.layer.name: one for one in outputs if runs[one.layer.name] == 1 and one.edge.node in places}
+    return PathGraph(picture, score, logits.shape[1], leads_of, places, tuple(joints), once)
+
+
+def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, others: Sequence[Layer]) -> Layer:
+    """The layer itself if everything that reaches the class passes through it, else the nearest one that has it all.
+
+    That is where the branches meet again, or, if nothing there can be drawn, where they part. If none is, those of the
+    `others` that lie on them are named. Where no gradient reaches the picture, there is nothing to go by.
+    """
+    own = graph.outputs.get(branch.name) if graph else None
+    if graph is None or own is None:
+        return branch
+    if graph.is_entire(own) if own.edge.node in graph.joints else has_bare_shortcut(graph, own.edge.node):
+        return branch
+    for candidates in joints_around(graph, own):
+        if joint := first_with_gradient(classifier, graph, candidates):
+            return joint
+    arms, names = [branch.name], {layer.name for layer in others}
+    in_front = set(walk_back(own.edge.node))
+    for name, one in reversed(graph.outputs.items()):  # that show something, and stand in front of none named already
+        apart = name in names and one.edge.node not in in_front
+        if apart and first_with_gradient(classifier, graph, [one.layer]):
+            arms.append(name)
+            in_front.update(walk_back(one.edge.node))
+    raise ModelError(
+        f"{classifier.name} decides the class on several ways from the picture, which meet in no layer with a map",
+        hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:ARMS])}",
+    )
+
+
+def walk_back(root: Node) -> Iterator[Node]:
+    """Every node behind the root, each after all those that it leads to."""
+    begun, path = {root}, [(root, iter(root.next_functions))]
+    while path:
+        node, leads = path[-1]
+        further = next((one for one, _ in leads if one is not None and one not in begun), None)
+        if further is None:
+            path.pop()
+            yield node
+        else:
+            begun.add(further)
+            path.append((further, iter(further.next_functions)))
+
+
+def has_bare_shortcut(graph: PathGraph, node: Node) -> bool:
+    """Whether all that leads past a node is the shortcut of a sum, as in a residual block: nothing happens on it."""
+    places = graph.places
+    behind = [joint for joint in graph.joints if places[joint] < places[node]][-1]
+    in_front = next(joint for joint in graph.joints if places[joint] > places[node])
+    forth, back = {behind}, {in_front}  # what can be reached from there without this node
+    for one, leads in graph.leads.items():
+        if one in forth:
+            forth.update({further for further, _ in leads} - {node})
+    for one, leads in reversed(graph.leads.items()):
+        if one is not node and any(further in back for further, _ in leads):
+            back.add(one)
+    past = [one for one in forth & back if places[behind] < places[one] < places[in_front]]
+    return behind.name().startswith("Add") and not past
+
+
+def joints_around(graph: PathGraph, branch: RecordedOutput) -> tuple[list[Layer], list[Layer]]:
+    """The layers that put out a joint, each joint once: those behind the branch, and those in front of it.
+
+    Behind it, the blocks that the branch is a part of come first, from the smallest on, then others from the nearest on.
+    """
+    behind: dict[Node, Layer] = {}
+    in_front: dict[Node, Layer] = {}
+    for one in sorted(graph.outputs.values(), key=lambda one: not branch.layer.name.startswith(f"{one.layer.name}.")):
+        node = one.edge.node
+        if node is not branch.edge.node and node in graph.joints and graph.is_entire(one):
+            side = behind if graph.places[node] < graph.places[branch.edge.node] else in_front
+            side.setdefault(node, one.layer)
+    return list(behind.values()), list(in_front.values())[: -AT_ONCE - 1 : -1]
+
+
+@dataclass(frozen=True, eq=False)
 class Surveyed:
     """What a layer put out in one forward pass: its shape, and how it is read, None where it is no map."""
 
@@ -200,20 +335,17 @@ class Surveyed:
 
 def survey(classifier: Classifier, layers: Sequence[Layer]) -> list[Surveyed]:
     """Layers that run once and put out a tensor, in the order in which they ran on one picture of noise."""
-    ran: list[tuple[Layer, tuple[int, ...]]] = []
+    ran: dict[Layer, list[tuple[int, ...]]] = {}
 
-    def note(layer: Layer, inputs: object, output: object) -> None:
-        tensor = first_tensor(output)
-        if tensor is not None:
-            ran.append((layer, tuple(tensor.shape)))
+    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
+        ran.setdefault(layer, []).append(tuple(leaving.shape))
 
     picture = noise(classifier)
     with preserved(classifier.module), torch.no_grad():
         with hook_layers(layers, note):
             logits_of(classifier, picture)
-        times = Counter(layer.name for layer, _ in ran)
-        once = [(layer, shape) for layer, shape in ran if times[layer.name] == 1]
-        layouts = possible_layouts(classifier, once, tuple(picture.shape))
+        once = [(layer, shapes[0]) for layer, shapes in ran.items() if len(shapes) == 1]
+        layouts = possible_layouts(classifier, once, picture.shape)
     return [Surveyed(layer, shape, layout) for (layer, shape), layout in zip(once, layouts, strict=True)]
 
 
@@ -240,16 +372,15 @@ class Preview:
 
     def text(self) -> str:
         """As a table: a star in front of the default layer, the layout where a map can be drawn."""
-        widest = max((len(row.name) for row in self.rows), default=0)
+        names = max((len(row.name) for row in self.rows), default=0)
         kinds = max((len(row.kind) for row in self.rows), default=0)
         lines = [
-            f"{'*' if row.default else ' '} {row.name:<{widest}}  {row.kind:<{kinds}}  "
+            f"{'*' if row.default else ' '} {row.name:<{names}}  {row.kind:<{kinds}}  "
             f"{shape_text(row.shape):<20} {row.parameters:>12,}  {row.layout or ''}".rstrip()
             for row in self.rows
         ]
-        return "\n".join(
-            [*lines, "", "* the layer that is looked at if none is named; the last column: how a layer is read"]
-        )
+        legend = "* the layer that is looked at if none is named; the last column: how a layer is read"
+        return "\n".join([*lines, "", legend])
 
 
 def shape_text(shape: tuple[int, ...] | None) -> str:
@@ -260,17 +391,14 @@ def preview(classifier: Classifier) -> Preview:
     """Look at every layer in one forward pass."""
     layers = layers_of(classifier)
     surveyed = {one.layer.name: one for one in survey(classifier, layers)}
-    try:
+    default = None
+    with suppress(ModelError):
         default = default_layer(classifier).name
-    except ModelError:
-        default = None
     rows = []
     for layer in layers:
         one = surveyed.get(layer.name)
         layout = str(one.layout) if one and one.layout and one.layout.positions > 1 else None
         parameters = sum(parameter.numel() for parameter in layer.module.parameters())
-        shape = one.shape if one else None
-        rows.append(
-            PreviewRow(layer.name, type(layer.module).__name__, shape, layout, parameters, layer.name == default)
-        )
+        kind, shape = type(layer.module).__name__, one.shape if one else None
+        rows.append(PreviewRow(layer.name, kind, shape, layout, parameters, layer.name == default))
     return Preview(tuple(rows))

@@ -4,10 +4,11 @@
 picture that was fed, and only it can be coloured. `Fused` is several layers seen as one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import compress
 from typing import Any, overload
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -16,9 +17,7 @@ from classlens.arrays import Float32
 from classlens.errors import NotFound
 from classlens.image import Image
 
-EPSILON = 1e-7
-"""Added to a map's maximum before it divides, as in the reference: a hottest pixel is 1 - 1e-7."""
-
+EPSILON = 1e-7  # added to a map's maximum before it divides, as in the reference: a hottest pixel is 1 - 1e-7
 ROUNDING = 1e-6
 """What differs by less than this share of it is float32's rounding: layers that add up to a constant leave up to 4e-7."""
 
@@ -41,15 +40,13 @@ class Heatmap:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to see: no evidence for the class at any position."""
-        return not self.values.any()
+        return self.hottest is None
 
     @property
     def hottest(self) -> tuple[int, int] | None:
         """Row and column of the hottest pixel, the first of several; None where nothing is hot."""
-        if self.empty:
-            return None
         row, column = np.unravel_index(int(self.values.argmax()), self.values.shape)
-        return int(row), int(column)
+        return (int(row), int(column)) if self.values[row, column] else None
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,10 @@ class ExplainedClass:
     def as_target(self) -> int | str:
         """The target that gives this class or contrast again."""
         return self.target if self.against is None else f"{self.target} - {self.against}"
+
+
+HEATMAPS: "WeakKeyDictionary[Saliency | Fused, Heatmap]" = WeakKeyDictionary()
+"""Those made so far: a picture, a line of text and a file of numbers all ask for one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +128,7 @@ class Saliency:
 
     def heatmap(self) -> Heatmap:
         """Negative values cut, scaled to 0..1, enlarged to the picture; a map that is negative everywhere is zero."""
-        return self._heatmap
-
-    @cached_property  # a picture, a line of text and a file of numbers all ask for it
-    def _heatmap(self) -> Heatmap:
-        return fuse([self])
+        return HEATMAPS.get(self) or HEATMAPS.setdefault(self, fuse([self]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +159,7 @@ class Fused:
 
     def heatmap(self) -> Heatmap:
         """The mean of the layers' normalised maps, normalised again."""
-        return self._heatmap
-
-    @cached_property
-    def _heatmap(self) -> Heatmap:
-        return fuse(self.parts)
+        return HEATMAPS.get(self) or HEATMAPS.setdefault(self, fuse(self.parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,9 +173,6 @@ class Explanation(Sequence[Saliency]):
 
     def __len__(self) -> int:
         return len(self.saliencies)
-
-    def __iter__(self) -> Iterator[Saliency]:
-        return iter(self.saliencies)
 
     @overload
     def __getitem__(self, position: int) -> Saliency: ...
@@ -209,12 +199,11 @@ class Explanation(Sequence[Saliency]):
         left = self.saliencies
         criteria = {"index": image, "method": method, "layer": layer, of_class: target}
         for kind, (attribute, wanted) in zip(("image", "method", "layer", "class"), criteria.items(), strict=True):
+            names = [str(getattr(saliency, attribute)) for saliency in left]
+            if wanted is not None and str(wanted).casefold() not in [name.casefold() for name in names]:
+                raise NotFound(kind, str(wanted), set(names), where="this explanation")
             if wanted is not None:
-                names = [str(getattr(saliency, attribute)) for saliency in left]
-                same = str(wanted).casefold()
-                left = tuple(one for one, name in zip(left, names, strict=True) if name.casefold() == same)
-                if not left:
-                    raise NotFound(kind, str(wanted), set(names), where="this explanation")
+                left = tuple(compress(left, [name.casefold() == str(wanted).casefold() for name in names]))
         return Explanation(left)
 
     def fused(self) -> "tuple[Saliency | Fused, ...]":
@@ -263,8 +252,7 @@ def normalise(values: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray
 
 def facts(saliency: Saliency | Fused) -> dict[str, Any]:
     """Everything about one map except its pixels; lists and numbers only."""
-    heatmap = saliency.heatmap()
-    hottest = heatmap.hottest
+    hottest = saliency.heatmap().hottest
     about_class = ("target", "class_name", "against", "logit", "probability", "against_probability", "output")
     return {
         "method": saliency.method,

@@ -25,30 +25,23 @@ def names_in(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - whatever a
     return None
 
 
-def names_beside(content: Mapping[Any, Any]) -> tuple[str, ...] | None:
-    return next((names for key in KEYS if (names := names_in(content.get(key)))), None)
-
-
-def read_names(said: str) -> tuple[str, ...]:
-    """The names that `--classes` gives: a file of them, or the names themselves.
-
-    Raises:
-        DataError: the file cannot be read, or holds no names.
-    """
-    path = Path(said).expanduser()
+def read_names(names_or_file: str) -> tuple[str, ...]:
+    """The names that `--classes` gives: a file of them, or the names themselves."""
+    path, hint = Path(names_or_file).expanduser(), f"give {HOW}"
     if not path.is_file():
-        listed = tuple(name.strip() for name in said.split(","))
-        if len(listed) < 2 or not all(listed):
-            raise DataError(f"no class names in {said!r}, and no such file", hint=f"give {HOW}")
-        return listed
+        parts = tuple(name.strip() for name in names_or_file.split(","))
+        if len(parts) < 2 or not all(parts):
+            raise DataError(f"no class names in {names_or_file!r}, and no such file", hint=hint)
+        return parts
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else text.splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"no class names can be read from {path}: {error}", hint=f"give {HOW}") from error
+        raise DataError(f"no class names can be read from {path}: {error}", hint=hint) from error
     if isinstance(content, list):
         content = [name.strip() if isinstance(name, str) else name for name in content if name != ""]
-    names = names_in(content) or (names_beside(content) if isinstance(content, Mapping) else None)
+    inside = (content.get(key) for key in KEYS) if isinstance(content, Mapping) else ()
+    names = next(filter(None, map(names_in, (content, *inside))), None)
     if names is None:
-        raise DataError(f"{path} holds no class names", hint=f"give {HOW}")
+        raise DataError(f"{path} holds no class names", hint=hint)
     return names

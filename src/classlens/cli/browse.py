@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from classlens.cli.parsing import add_overrides, pair_type, positive_float, positive_int, print_note, whole_number
-from classlens.runs.stopping import can_fork, describe_crash_of_child, run_in_child
+from classlens.runs.own_process import can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
     from classlens.cli.display import Show
@@ -121,8 +121,7 @@ def browse_and_print(
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
     from classlens.runs.browse_samples import SampleResult
-    from classlens.runs.memory import keep_freed_memory
-    from classlens.runs.progress import progress_line
+    from classlens.runs.own_process import keep_freed_memory, progress_line
 
     keep_freed_memory()
     result = browse(target, request, progress=None if show else progress_line(), on_note=print_note)

@@ -23,7 +23,7 @@ from classlens.cli.parsing import add_overrides, number_type, positive_float, po
 from classlens.errors import ClasslensError, DataError
 
 if TYPE_CHECKING:
-    from classlens.runs.map_request import MapRequest
+    from classlens.runs.explain_files import MapRequest
 
 ORDER = "the order is IMG [IMG ...] CONFIG [CHECKPOINT] [options]"
 CONFIGS = {".py", ".json", ".yml", ".yaml"}
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain the pictures, or list the layers, and print the result."""
     from classlens.figures import draw
     from classlens.runs.explain_files import explain_files, preview_model
-    from classlens.runs.progress import progress_line
+    from classlens.runs.own_process import progress_line
 
     request = read_request(arguments)
     if arguments.preview_model:
@@ -131,7 +131,7 @@ def read_request(arguments: argparse.Namespace) -> MapRequest:
     from classlens.adapters import Options
     from classlens.config.overrides import parse_overrides
     from classlens.figures.overlay import OverlayStyle
-    from classlens.runs.map_request import MapFiles, MapOptions, MapRequest, ModelRequest
+    from classlens.runs.explain_files import MapFiles, MapOptions, MapRequest, ModelRequest
 
     pictures, target, checkpoint = split_words(arguments.words)
     model = ModelRequest(
@@ -167,7 +167,7 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
     """
     from classlens.adapters import ADAPTERS, DEFAULT, split_address
     from classlens.dataset.conventions import is_picture_name
-    from classlens.runs.map_request import is_picture
+    from classlens.runs.explain_files import is_picture
 
     for place, word in enumerate(words):
         scheme, path = split_address(word)[0], Path(word)

@@ -65,13 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
     from classlens.cli.main import run_command
     from classlens.demo_photos import make_pair, make_photos
     from classlens.figures.page import Picture, Section, write_page
-    from classlens.shipped import shipped_photos
+    from classlens.files import PHOTOS
 
     folder: Path = arguments.output_dir
     started = time.monotonic()
     make_photos(folder / "photos")
     sections = []
-    photo = shipped_photos() / "coffee.png"
+    photo = PHOTOS / "coffee.png"
     if photo.is_relative_to(Path.cwd()):
         photo = photo.relative_to(Path.cwd())
     names = {"PHOTO": str(photo), "PAIR": str(make_pair(folder / "cat-espresso.png"))}

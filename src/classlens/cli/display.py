@@ -76,7 +76,7 @@ def fit_screen(encoded: bytes, width: int, height: int) -> Pillow.Image:
 
 
 def show_in_terminal(jpeg: bytes, text: str, seconds: float) -> None:
-    """Print the picture in characters, and the text below it."""
+    """A picture of half blocks, no wider than the terminal, and what it shows."""
     from classlens.figures.terminal import preview
     from classlens.runs.browse_samples import decode_jpeg
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, pair_type, positive_int, print_note
-from classlens.runs.memory import collecting_later
+from classlens.runs.own_process import collecting_later
 
 if TYPE_CHECKING:
     from classlens.runs.schedule_plots import LrRequest, SchedulePlots

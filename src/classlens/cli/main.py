@@ -10,7 +10,7 @@ from importlib import import_module
 import classlens
 from classlens.cli.parsing import Parser, dashed
 from classlens.errors import ClasslensError
-from classlens.runs.stopping import exit_status, on_ending_signals
+from classlens.runs.own_process import exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, str] = {
     "browse": "show a dataset: original, transformed, side by side, or after every stage of its pipeline",

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the list."""
-    from classlens.adapters.source_list import catalogue
+    from classlens.adapters import catalogue
 
     entries = list(catalogue())
     if arguments.json:

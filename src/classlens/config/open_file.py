@@ -12,7 +12,7 @@ from os.path import normpath
 from pathlib import Path
 
 from classlens.errors import ConfigError, suggestion
-from classlens.shipped import shipped_config
+from classlens.files import CONFIGS
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 
@@ -34,7 +34,7 @@ def find_config(address: str | Path) -> Path:
         if candidates[0].is_dir():
             raise error_for_folder(candidates[0], str(address))
         if name.startswith("configs/"):
-            candidates.append(shipped_config(name.removeprefix("configs/")))
+            candidates.append(CONFIGS / name.removeprefix("configs/"))
     return first_file(candidates, f"no such config: {address}")
 
 

@@ -1,105 +1,120 @@
 """Annotation lists: `path label` lines, tables with any separator such as CSV, and JSON.
 
-A line that cannot be used as it is becomes a warning with file and line, never a crash and never silence.
+A list has a column of pictures, and one of labels or one per class with 0 or 1 in it, known by heading and content.
+Where two columns may be meant, nothing is guessed: the error shows what was understood. A line that cannot be used as
+it is becomes a warning with file and line, never a crash and never silence.
 """
 
 import csv
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+import json
+import re
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO, TextIOWrapper
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from classlens.dataset.class_folders import find_misnamed
-from classlens.dataset.columns import (
-    INTEGER,
-    NUMBER,
-    PATHS,
-    Cells,
-    Columns,
-    Label,
-    find_columns,
-    is_heading,
-    number_columns,
-    read_cells,
-    whole_number,
-)
-from classlens.dataset.conventions import is_picture_name, letters_of
+from classlens.dataset.conventions import SPLIT_OF, is_picture_name, join_first, letters_of
 from classlens.dataset.dataset import Sample
-from classlens.dataset.json_lists import json_columns, json_rows, rows_of_json
 from classlens.dataset.listing import Classes, Listing
-from classlens.dataset.storage import SEPARATOR, exists, is_archive, join_path, read_bytes, split_archive
+from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_bytes, split_archive
 from classlens.errors import DataError
 
 LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
-SHOWN = 5
-"""How many lines of each kind of trouble are listed one by one."""
+SAMPLED_BYTES, SAMPLED_ROWS = 256 * 1024, 1000
+"""So much of a list shows what is in it."""
 
-SAMPLED = 256 * 1024
-"""So many bytes of a list show what is in it."""
-
-LAST_BLANK = ""
-"""Stands for the separator of OpenMMLab's own lists: the last blank of a line, for paths may hold blanks."""
+LAST_BLANK, WHOLE_LINE = "path label", "path"
+"""Ways to part a line that no table has: paths may hold blanks, so OpenMMLab's own lists are parted at the last one."""
 
 SEPARATORS = {".csv": (",", ";", "\t", "|", LAST_BLANK), ".tsv": ("\t", ",", ";", "|", LAST_BLANK)}
 IN_TEXT = ("\t", " ", LAST_BLANK, ",", ";", "|")
 """What may part the columns of a list, the likeliest first."""
 
-MOST_CLASSES, MANY = 100_000, 20
-"""Numbers above the first name no classes; more pictures than the second do not have a class each."""
+MANY = 20
+"""More pictures do not have a class each."""
 
-Row = tuple[int | str, str, Label]
-"""The place of a sample in its list, its picture, and its label as written there."""
+PATHS = (
+    *("imgpath", "filepath", "imagepath", "path", "filename", "imagefilename", "imagename", "imgname", "imagefile"),
+    *("imgfile", "file", "fname", "image", "img", "picture", "photo", "relativepath", "relpath", "imageid", "imgid"),
+    *("imageindex", "imageurl", "url", "uri", "name", "id"),
+)
+LABELS = (
+    *("gtlabel", "label", "labels", "target", "targets", "class", "classes", "category", "categories", "y"),
+    *("labelid", "classid", "categoryid", "classindex", "classidx", "labelidx", "labelname", "classname"),
+    *("categoryname", "classlabel", "groundtruth", "gt"),
+)
+INDICES = ("", "unnamed0", "index", "idx", "row", "rowid", "no", "number", "id")
+SPLIT_HEADINGS = ("split", "set", "subset", "phase", "fold", "partition", "usage")
+"""Headings, most telling first, without capitals, blanks, hyphens and underscores."""
 
-Rows = Callable[[Columns], Iterator[Row]]
-"""Reads the list from its beginning, by what stands in its columns."""
+INTEGER = re.compile(r"\s*-?\d{1,18}(?:\.0+)?\s*")
+NUMBER = re.compile(r"\s*-?\d+(?:\.\d*)?\s*")
+ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "-1", "-1.0", "false")
+SHOWN = 3
+"""How many cells of a doubtful column an error shows."""
+
+JsonRow = Mapping[str, Any]
+Cells = Sequence[str]
+Label = str | tuple[str, ...]
+"""A label as it is written, or several."""
+
+Rows = Iterator[tuple[int, Sequence[Any]]]
+"""The cells of every row of a list, and its number."""
+
+Troubles = dict[str, list[tuple[int, str]]]
+"""What is wrong with a list, by its kind: the numbers of the rows, and what more there is to say of each."""
 
 
-@dataclass
-class Troubles:
-    """Collects what is wrong, with places; the first few of each kind are listed, the rest counted."""
+@dataclass(frozen=True)
+class Columns:
+    """Where a row keeps its picture and its label, or the names of classes beside their numbers.
 
-    path: str
-    counts: Counter[str] = field(default_factory=Counter)
-    places: dict[str, list[str]] = field(default_factory=dict)
+    Instead there may be one column per class (`hot`), which are the classes numbered `classes`. `heading` is empty
+    where the first row is a sample.
+    """
 
-    def note(self, kind: str, place: object) -> None:
-        self.counts[kind] += 1
-        if self.counts[kind] <= SHOWN:
-            self.places.setdefault(kind, []).append(f"{self.path}:{place}")
-
-    def sentences(self) -> tuple[str, ...]:
-        more = {kind: f" and {times - SHOWN} more" if times > SHOWN else "" for kind, times in self.counts.items()}
-        return tuple(f"{kind}: {', '.join(places)}{more[kind]}" for kind, places in self.places.items())
+    path: int = 0
+    label: int | None = None
+    hot: tuple[int, ...] = ()
+    classes: tuple[int, ...] = ()
+    names: int | None = None
+    heading: tuple[str, ...] = ()
+    note: str = ""
 
 
 def list_annotations(path: str, folder: str, classes: Classes = None, *, labelled: bool = True) -> Listing:
     """The samples of a list, whose paths start at `folder`; names are understood as labels where `classes` holds them.
 
     Paths and labels are kept in two columns instead of a `Sample` per line: a million lines fit into 200 MB.
-
-    Raises:
-        DataError: the file is missing, empty, holds no usable line, or may be understood in several ways.
     """
-    rows, columns, stated, missing = open_list(path, labelled=labelled, folder=folder)
+    is_json = path.lower().endswith((".json", ".jsonl"))
+    columns, rows, stated = open_json(path) if is_json else open_text(path, labelled=labelled)
     known: Sequence[str] | None = classes or stated
-    from_labels: Sequence[str] | None = None
     if columns.hot:
-        columns, known = number_columns(columns, known, path)
-    elif labelled and not known:
-        known = from_labels = names_beside(rows, columns) or named_classes(rows(columns))
-    troubles = Troubles(path)
-    names, labels = read_labels(rows(columns), known, troubles, missing=missing, labelled=labelled)
+        columns, known = number_classes(columns, known, path)
+    elif columns.names is not None and not known:
+        columns = replace(columns, label=columns.names)
+    troubles: Troubles = defaultdict(list)
+    names, texts, numbers = read_columns(rows, columns, troubles)
     if not names:
         raise DataError(f"{path}: no line of the form 'path label'")
-    note_repetitions(names, labels, rows(columns), troubles)
     notes = [f"{path}: {columns.note}"] if columns.note else []
-    if from_labels and MANY < len(names) == len(from_labels):
-        notes.append(f"{path}: every picture has a class of its own, such as {from_labels[0]!r}: no label, perhaps")
-    notes += troubles.sentences()
+    if labelled and not known and not columns.hot:
+        known = named_classes(set(texts))
+        if known and MANY < len(names) == len(known):
+            notes.append(f"{path}: every picture has a class of its own, such as {known[0]!r}: no label, perhaps")
+    labels = number_labels(texts, known, numbers, troubles) if labelled else [()] * len(names)
+    place = "data_list[{}]" if is_json else "{}"
+    note_repetitions(names, labels, numbers, troubles, place if is_json else "line {}")
+    for kind, slips in troubles.items():
+        notes.append(f"{kind}: {join_first([f'{path}:{place.format(number)}{detail}' for number, detail in slips])}")
     if classes:
         one_of_each = dict(zip(labels, names, strict=True))
         folders = {label[0]: Path(name).parent.name for label, name in one_of_each.items() if len(label) == 1}
@@ -113,227 +128,356 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
     return Listing(len(names), sample, tuple(known) if known else None, tuple(notes))
 
 
-def open_list(path: str, *, labelled: bool, folder: str) -> tuple[Rows, Columns, Classes, str]:
-    """What reads the rows of a list, its columns, the classes that it states, and what a row without a picture is."""
-    if path.lower().endswith((".json", ".jsonl")):
-        table, stated = json_rows(read_text(path), path)
-        columns, keys = json_columns(table, path)
-        return partial(rows_of_json, table, keys), columns, stated, f"no {keys[columns.path]}"
-    content = as_utf8(read_bytes(path))
-    separator, columns = find_form(content, path, labelled=labelled, folder=folder)
-    return partial(rows_of, content, separator, path), columns, None, "blank line"
-
-
-def read_labels(
-    rows: Iterator[Row], classes: Sequence[str] | None, troubles: Troubles, *, missing: str, labelled: bool
-) -> tuple[list[str], list[tuple[int, ...]]]:
-    """The pictures and their labels as numbers; `missing` says what a row without a picture is."""
-    known: dict[Label, tuple[int, ...]] = {}
+def read_columns(rows: Rows, columns: Columns, troubles: Troubles) -> tuple[list[str], list[Label], Sequence[int]]:
+    """The pictures, their labels as written, and the numbers of their rows."""
     names: list[str] = []
-    labels: list[tuple[int, ...]] = []
-    for place, name, label in rows:
+    labels: list[Label] = []
+    numbers = array("l")
+    known: dict[Label, Label] = {}  # equal labels are kept once
+    path, place = columns.path, columns.label
+    width = 1 + max(path, place or 0, *columns.hot)
+    missing = f"no {columns.heading[path]}" if path < len(columns.heading) else "blank line"
+    for number, cells in rows:
+        if len(cells) < width:
+            cells = [*cells, *[""] * width]
+        name = cells[path].strip()
         if not name:
-            troubles.note(missing, place)
+            troubles[missing].append((number, ""))
             continue
-        numbers = known.get(label) if labelled else ()
-        if numbers is None:
-            before = troubles.counts.total()
-            numbers = label_numbers(label, classes, place, troubles)
-            if troubles.counts.total() == before:
-                known[label] = numbers
+        text = labels_on(columns, cells) if place is None else cells[place]
+        label = known.get(text)
+        if label is None:
+            label = known[text] = text.strip() if isinstance(text, str) else text
         names.append(name)
-        labels.append(numbers)
-    return names, labels
+        labels.append(label)
+        numbers.append(number)
+    return names, labels, numbers
 
 
-def label_numbers(label: Label, classes: Sequence[str] | None, place: int | str, troubles: Troubles) -> tuple[int, ...]:
-    """A label or several (separated by commas), as numbers; what is wrong with them is noted."""
+def number_labels(
+    texts: Sequence[Label], classes: Sequence[str] | None, numbers: Sequence[int], troubles: Troubles
+) -> list[tuple[int, ...]]:
+    """Labels as numbers; what is wrong with them is noted."""
+    meanings = {text: number_label(text, classes) for text in set(texts)}
+    if any(slips for _, slips in meanings.values()):
+        for text, number in zip(texts, numbers, strict=True):
+            for kind, detail in meanings[text][1].items():
+                troubles[kind].append((number, detail))
+    return [meanings[text][0] for text in texts]
+
+
+def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int, ...], dict[str, str]]:
+    """A label or several (separated by commas) as numbers, and what is wrong with them."""
     if label == "":
-        troubles.note("no label", place)
-        return ()
-    parts: Sequence[str]
-    if isinstance(label, tuple):
-        parts = label
-    else:
-        parts = [label] if classes and label in classes else [part.strip() for part in label.split(",")]
-    numbers = []
+        return (), {"no label": ""}
+    parts = label if isinstance(label, tuple) else tuple(part.strip() for part in label.split(","))
+    if classes and label in classes:
+        parts = (str(label),)
+    numbers, slips = [], {}
     for part in parts:
         if INTEGER.fullmatch(part):
             numbers.append(whole_number(part))
         elif classes and part in classes:
             numbers.append(classes.index(part))
         else:
-            troubles.note("label is not a number", f"{place} ({part!r})")
+            slips["label is not a number"] = f" ({part!r})"
     if classes and not all(0 <= number < len(classes) for number in numbers):
         written = label if isinstance(label, str) else ",".join(label)
-        troubles.note(f"label outside 0..{len(classes) - 1}", f"{place} ({written})")
-    return tuple(numbers)
+        slips[f"label outside 0..{len(classes) - 1}"] = f" ({written})"
+    return tuple(numbers), slips
 
 
-def named_classes(rows: Iterator[Row]) -> Classes:
+def named_classes(labels: set[Label]) -> Classes:
     """The classes of a list whose labels are all names, sorted as class folders would be; None if one is a number."""
-    labels: set[Label] = set()
-    names: set[str] = set()
-    for _, _, label in rows:
-        if label not in labels:
-            labels.add(label)
-            parts = (label,) if isinstance(label, str) else label
-            if any(NUMBER.fullmatch(part.partition(",")[0]) for part in parts):
-                return None
-            names.update(filter(None, parts))
+    names = {part for label in labels for part in ([label] if isinstance(label, str) else label) if part}
+    if any(NUMBER.fullmatch(name.partition(",")[0]) for name in names):
+        return None
     return tuple(sorted(names)) or None
 
 
-def names_beside(rows: Rows, columns: Columns) -> Classes:
-    """The classes of a list that has their names beside their numbers; None if these contradict each other."""
-    if columns.names is None:
-        return None
-    numbered, named = rows(columns), rows(replace(columns, label=columns.names))
-    pairs = {(str(number), str(name)) for (_, _, number), (_, _, name) in zip(numbered, named, strict=True)}
-    names = {whole_number(number): name for number, name in pairs if INTEGER.fullmatch(number)}
-    if not names or len(names) < len(pairs) or not 0 <= min(names) <= max(names) < MOST_CLASSES:
-        return None
-    return tuple(names.get(number) or str(number) for number in range(max(names) + 1))
-
-
 def note_repetitions(
-    names: Sequence[str], labels: Sequence[tuple[int, ...]], rows: Iterator[Row], troubles: Troubles
+    names: Sequence[str], labels: Sequence[tuple[int, ...]], numbers: Sequence[int], troubles: Troubles, place: str
 ) -> None:
-    """Note names that come twice. They are compared by 8 bytes each first: a set of the names would take ten times that."""
+    """Note names that come twice; they are compared by 8 bytes each first, for a set of names takes ten times that."""
     order = np.sort(np.fromiter(map(hash, names), np.int64, len(names)))
     twice = set(order[1:][order[1:] == order[:-1]].tolist())
-    if not twice:
-        return
-    lines = (line for line, name, _ in rows if name)
-    first_of: dict[str, tuple[int | str, tuple[int, ...]]] = {}
-    for line, name, numbers in zip(lines, names, labels, strict=True):
-        if hash(name) not in twice:
-            continue
-        first, before = first_of.setdefault(name, (line, numbers))
-        if first != line:
-            kind = "listed again" if before == numbers else "listed again with another label"
-            troubles.note(kind, f"{line} (first in {'line ' if isinstance(first, int) else ''}{first})")
+    first: dict[str, int] = {}
+    for index in [index for index, name in enumerate(names) if hash(name) in twice] if twice else ():
+        before = first.setdefault(names[index], index)
+        if before != index:
+            kind = "listed again" if labels[before] == labels[index] else "listed again with another label"
+            troubles[kind].append((numbers[index], f" (first in {place.format(numbers[before])})"))
 
 
 def read_text(path: str) -> str:
-    return as_utf8(read_bytes(path)).decode("utf-8", "surrogateescape")
+    """A text in UTF-8 or UTF-16, without its byte order mark."""
+    content = read_bytes(path)
+    is_wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return content.decode("utf-16", "replace") if is_wide else content.decode("utf-8-sig", "surrogateescape")
 
 
-def as_utf8(content: bytes) -> bytes:
-    """Text as UTF-8 without a byte order mark, whether it was so or UTF-16."""
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16", "replace").encode()
-    return content.removeprefix(b"\xef\xbb\xbf")
-
-
-def find_form(content: bytes, path: str, *, labelled: bool, folder: str) -> tuple[str, Columns]:
-    """What parts the columns of a list, and what stands in them."""
-    suffix = Path(path).suffix.lower()
-    start = content if len(content) <= SAMPLED else content[: content.rfind(b"\n", 0, SAMPLED) + 1] or content
-    if not labelled and suffix not in SEPARATORS:
-        rows = [[name] for _, name, _ in name_rows(start) if name]
-        headed = bool(rows) and is_heading(rows[0], rows[1:])
-        return LAST_BLANK, Columns(heading=tuple(rows[0]) if headed else ())
-    candidates = SEPARATORS.get(suffix, IN_TEXT)
-    tables: dict[str, Sequence[Cells]] = {
-        separator: [row for _, row in table_rows(start, separator, path)] for separator in candidates if separator
-    }
-    tables[LAST_BLANK] = [(name, label) for _, name, label in text_rows(start) if name]
-    best = max(candidates, key=lambda one: likelihood(tables[one], one, strict=candidates is IN_TEXT))
-    if not tables[best]:
+def open_text(path: str, *, labelled: bool) -> tuple[Columns, Rows, None]:
+    """A list in lines: what parts its columns is what most speaks for, in its beginning."""
+    content, suffix = read_text(path).encode("utf-8", "surrogateescape"), Path(path).suffix.lower()
+    end = content.rfind(b"\n", 0, SAMPLED_BYTES) + 1 if len(content) > SAMPLED_BYTES else 0
+    start = content[:end] or content
+    candidates = SEPARATORS.get(suffix, IN_TEXT if labelled else (WHOLE_LINE,))
+    tables = {one: [row for _, row in part_lines(start, one, path) if any(row)] for one in candidates}
+    form = max(candidates, key=lambda one: likelihood(tables[one], one, strict=candidates is IN_TEXT))
+    if not tables[form]:
         raise DataError(f"{path}: no line of the form 'path label'")
-    if best != LAST_BLANK:
-        columns = find_columns(tables[best], path)
-        return best, columns if labelled else replace(columns, label=None, hot=())
-    return best, blank_columns(tables[best], path, folder)
+    if form in (LAST_BLANK, WHOLE_LINE):
+        columns = Columns(0, 1 if labelled else None, heading=heading_of(tables[form]))
+    else:
+        columns = find_columns(tables[form], path)
+        columns = columns if labelled else replace(columns, label=None, hot=())
+    rows = part_lines(content, form, path)
+    if columns.heading:
+        next((row for _, row in rows if any(row)), None)
+    return columns, rows, None
 
 
-def likelihood(rows: Sequence[Cells], separator: str, *, strict: bool) -> float:
-    """How much speaks for a separator: above 1 for a column of pictures, 1 for a heading, 0 for some columns.
+def part_lines(content: bytes, form: str, path: str) -> Iterator[tuple[int, Sequence[str]]]:
+    """The rows of a list with their lines; a table has no blank ones."""
+    lines = TextIOWrapper(BytesIO(content), "utf-8", "surrogateescape", newline="")
+    if form in (LAST_BLANK, WHOLE_LINE):
+        for number, line in enumerate(lines, start=1):
+            yield number, part_at_last_blank(line.strip()) if form == LAST_BLANK else (line.strip(),)
+        return
+    reader = csv.reader(lines, delimiter=form, skipinitialspace=form != " ")
+    try:
+        for cells in reader:
+            if any(cells) and not (reader.line_num == 1 and cells[0].startswith("sep=")):  # as Excel begins a table
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: not a table: {error}") from error
 
-    In a text, blanks and tabs are often part of a name: there it has to make columns of every row.
-    """
+
+def part_at_last_blank(line: str) -> tuple[str, str]:
+    """The path and the label, which the last tab parts, or else the last blank or comma; there may be no label."""
+    name, blank, label = line.rpartition("\t" if "\t" in line else " ")
+    if not blank and "," in line:
+        name, _, label = line.rpartition(",")
+    if not name or (not label.isdecimal() and is_picture_name(label)):
+        return line, ""
+    return name.rstrip(), label
+
+
+def likelihood(rows: Sequence[Cells], form: str, *, strict: bool) -> float:
+    """How much speaks for a separator: above 1 for a column of pictures, 1 for a heading, 0 for some columns."""
     if not rows:
         return -1
     headed = any(letters_of(cell) in PATHS for cell in rows[0])
-    fewest = min(map(len, rows)) if strict and separator in "\t " else Counter(map(len, rows)).most_common(1)[0][0]
-    uneven = separator == " " and (not headed or len(set(map(len, rows))) > 1)
-    if fewest < 2 or uneven:
+    widths = Counter(map(len, rows))
+    # in a text, blanks and tabs are often part of a name: there they have to make columns of every row
+    fewest = min(widths) if strict and form in "\t " else widths.most_common(1)[0][0]
+    if fewest < 2 or (form == " " and (not headed or len(widths) > 1)):
         return -1
     body = rows[1:] if headed else rows
     most = max(sum(is_picture_name(row[place]) for row in body if place < len(row)) for place in range(fewest))
     return 1 + most / len(body) if 2 * most >= len(body) > 0 else int(headed)
 
 
-def blank_columns(rows: Sequence[Cells], path: str, folder: str) -> Columns:
-    """The columns of `path label` lines, or of `label path` lines, which look like names with a blank in them."""
-    headed = is_heading(rows[0], rows[1:])
-    heading = tuple(rows[0]) if headed else ()
-    lines = [name for name, label in rows[1 if headed else 0 :] if not label]
-    pairs = [(label, name) for label, blank, name in (line.partition(" ") for line in lines) if blank]
-    if not pairs or len(pairs) + headed < len(rows) or (folder and exists(join_path(folder, lines[0]))):
-        return Columns(0, 1, heading=heading)
-    if all(INTEGER.fullmatch(label) for label, _ in pairs) or (folder and exists(join_path(folder, pairs[0][1]))):
-        return replace(find_columns(pairs, path), heading=heading)
-    if 1 < len({label for label, _ in pairs}) < len(pairs):
-        raise DataError(
-            f"{path}: not clear whether {lines[0]!r} is the name of a picture or a label before one",
-            hint="write the label behind the picture, or name the columns in the first line: label path",
-        )
-    return Columns(0, 1, heading=heading)
-
-
-def rows_of(content: bytes, separator: str, path: str, columns: Columns) -> Iterator[Row]:
-    """Every sample with its line, without the heading."""
-    if separator != LAST_BLANK:
-        rows: Iterator[Row] = table_samples(table_rows(content, separator, path), columns)
-    elif columns.path == 0:
-        rows = name_rows(content) if columns.label is None else text_rows(content)
-    else:
-        parts = ((line, *name.partition(" ")) for line, name, _ in name_rows(content))
-        rows = ((line, name.lstrip(), label) for line, label, _, name in parts)
-    if columns.heading:
-        next((name for _, name, _ in rows if name), None)
-    return rows
-
-
-def table_samples(rows: Iterator[tuple[int, Cells]], columns: Columns) -> Iterator[Row]:
-    """The samples of a table; what nearly all rows are goes first, for there are millions."""
-    path, label = columns.path, -1 if columns.label is None or columns.hot else columns.label
-    longest = max(path, label)
-    for line, row in rows:
-        if label >= 0 and len(row) > longest:
-            yield line, row[path].strip(), row[label].strip()
-        else:
-            yield line, *read_cells(columns, row)
-
-
-def table_rows(content: bytes, separator: str, path: str) -> Iterator[tuple[int, Cells]]:
-    """The rows of a table with their lines, without blank ones."""
-    lines = TextIOWrapper(BytesIO(content), "utf-8", "surrogateescape", newline="")
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ")
+def open_json(path: str) -> tuple[Columns, Rows, Classes]:
+    """A list in JSON, whose columns are the keys of its rows; `img_path` and `gt_label` are OpenMMLab's."""
+    content = read_text(path)
     try:
-        for row in reader:
-            if any(row) and not (reader.line_num == 1 and row[0].startswith("sep=")):  # as Excel begins a table
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: not a table: {error}") from error
-
-
-def name_rows(content: bytes) -> Iterator[tuple[int, str, str]]:
-    """A path per line."""
-    for line, row in enumerate(BytesIO(content), start=1):
-        yield line, row.strip().decode("utf-8", "surrogateescape"), ""
-
-
-def text_rows(content: bytes) -> Iterator[tuple[int, str, str]]:
-    """`path label` per line, split at the last blank, tab or comma; paths may hold blanks."""
-    for line, row in enumerate(BytesIO(content), start=1):
-        whole = row.strip().decode("utf-8", "surrogateescape")
-        name, blank, label = whole.rpartition("\t" if "\t" in whole else " ")
-        if not blank and "," in whole:
-            name, _, label = whole.rpartition(",")
-        if not name or (not label.isdecimal() and is_picture_name(label)):
-            yield line, whole, ""
+        if path.lower().endswith(".jsonl"):
+            data: Any = [json.loads(line) for line in content.splitlines() if line.strip()]
         else:
-            yield line, name.rstrip(), label
+            data = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg.lower()}") from error
+    whole = data if isinstance(data, Mapping) else {"data_list": data}
+    rows = json_rows(whole, path)
+    sample = rows[:SAMPLED_ROWS]
+    keys = tuple(dict.fromkeys(key for row in sample for key in row))
+    if not keys:
+        raise DataError(f"{path}: its samples are empty")
+    if "img_path" in keys and ("gt_label" in keys or not {"label", "labels"}.intersection(keys)):
+        columns = Columns(keys.index("img_path"), keys.index("gt_label") if "gt_label" in keys else None, heading=keys)
+    else:
+        table = [[as_text(row.get(key)) for key in keys] for row in sample]
+        columns = find_columns(table if all(key.isdecimal() for key in keys) else [keys, *table], path)
+    readers = [(key, as_text if key == keys[columns.path] else as_cell) for key in keys]
+    cells = ((number, [read(row.get(key)) for key, read in readers]) for number, row in enumerate(rows))
+    return columns, cells, stated_classes(whole.get("metainfo") or whole)
+
+
+def json_rows(data: Mapping[str, Any], path: str) -> list[JsonRow]:
+    """The samples as dicts; cells without names stand under the numbers of their columns."""
+    rows = data.get("data_list", data)
+    if rows is data and isinstance(data.get("annotations"), list):
+        rows = join_by_id(data)
+    if isinstance(rows, Mapping) and any(map(is_picture_name, rows)):
+        return [{"path": name, "label": label} for name, label in rows.items()]
+    if isinstance(rows, Mapping):
+        tables = [one for one in rows.values() if isinstance(one, list) and one and isinstance(one[0], Mapping)]
+        rows = tables[0] if len(tables) == 1 else None
+    if not isinstance(rows, list) or not rows:
+        keys = f"; it has {', '.join(list(data)[:5])}" if data and "data_list" not in data else ""
+        raise DataError(
+            f"{path}: no data_list with samples in it{keys}", hint="a list of dicts with path and label does"
+        )
+    lists = (row if isinstance(row, list | Mapping) else [row] for row in rows)
+    return [row if isinstance(row, Mapping) else {str(n): cell for n, cell in enumerate(row)} for row in lists]
+
+
+def stated_classes(metainfo: object) -> Classes:
+    """The class names under `classes`, or under `categories` in the order of their ids, as OpenMMLab reads them."""
+    if not isinstance(metainfo, Mapping):
+        return None
+    if isinstance(metainfo.get("classes"), list | tuple) and metainfo["classes"]:
+        return tuple(map(str, metainfo["classes"]))
+    ordered = sorted(with_ids(metainfo.get("categories")), key=lambda one: int(one["id"]))
+    return tuple(str(one.get("category_name", one.get("name", one["id"]))) for one in ordered) or None
+
+
+def with_ids(rows: object) -> list[JsonRow]:
+    """The entries of a list that have a number under `id`."""
+    listed = rows if isinstance(rows, list | tuple) else ()
+    return [one for one in listed if isinstance(one, Mapping) and isinstance(one.get("id"), int)]
+
+
+def join_by_id(data: Mapping[str, Any]) -> list[JsonRow]:
+    """The form of COCO and iNaturalist: images, annotations and categories refer to each other by ids."""
+    ids = sorted(int(one["id"]) for one in with_ids(data.get("categories")))
+    places = {number: place for place, number in enumerate(ids)}
+    labels: dict[int, dict[int, None]] = {}
+    for one in data["annotations"]:
+        image, number = (one.get(key) if isinstance(one, Mapping) else None for key in ("image_id", "category_id"))
+        if isinstance(image, int) and isinstance(number, int):
+            labels.setdefault(image, {})[places.get(number, number)] = None
+    images = with_ids(data.get("images"))
+    return [{"path": one.get("file_name"), "label": list(labels.get(one["id"], ()))} for one in images]
+
+
+def as_text(value: object) -> str:
+    return "" if value is None else str(int(value) if isinstance(value, bool) else value)
+
+
+def as_cell(value: object) -> Label:
+    """A label, or several, as written; none where there is nothing."""
+    return tuple(map(as_text, value or ())) if value is None or isinstance(value, list) else as_text(value)
+
+
+def whole_number(cell: str) -> int:
+    return int(cell.partition(".")[0])
+
+
+def are_pictures(cells: Cells) -> bool:
+    return bool(cells) and 2 * sum(map(is_picture_name, cells)) >= len(cells)
+
+
+def are_integers(cells: Cells) -> bool:
+    return bool(cells) and all(map(INTEGER.fullmatch, cells))
+
+
+def heading_of(rows: Sequence[Cells]) -> tuple[str, ...]:
+    """The first row, if it names the columns: by a known name, or by words above pictures or numbers."""
+    first = tuple(cell.strip() for cell in rows[0])
+    if any(map(is_picture_name, first)):
+        return ()
+    if any(letters_of(cell) in PATHS for cell in first):
+        return first
+    columns = list(zip_longest(*rows[1:], fillvalue=""))[: len(first)]
+    are_words = all(cell and not INTEGER.fullmatch(cell) for cell in first)
+    return first if are_words and any(are_pictures(cells) or are_integers(cells) for cells in columns) else ()
+
+
+def find_columns(rows: Sequence[Cells], where: str) -> Columns:
+    """Understand the columns of a list by its first rows."""
+    heading = heading_of(rows)
+    return Table(heading, tuple(zip_longest(*rows[1 if heading else 0 :], fillvalue="")), where).find_columns()
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first rows of a list by column, under the heading if there is one."""
+
+    heading: tuple[str, ...]
+    columns: tuple[Cells, ...]
+    where: str
+
+    def under(self, words: Sequence[str]) -> list[int]:
+        """Columns with one of these headings, the most telling first."""
+        heading = [letters_of(cell) for cell in self.heading[: len(self.columns)]]
+        return [number for one in words for number, cell in enumerate(heading) if cell == one]
+
+    def values(self, number: int) -> set[str]:
+        return {cell.strip().lower() for cell in self.columns[number]}
+
+    def find_columns(self) -> Columns:
+        """The columns of the pictures and of their labels, unless several may be."""
+        path = self.find_pictures()
+        labels = [number for number in self.under(LABELS) if number != path]
+        left = [number for number in range(len(self.columns)) if number != path and number not in labels]
+        splits = [n for n in left if n in self.under(SPLIT_HEADINGS) or self.values(n) <= SPLIT_OF.keys()]
+        note = f"all rows are shown, whatever {self.describe(splits[0])} says" if splits else ""
+        columns = Columns(path, heading=self.heading, note=note)
+        if labels:
+            numbers = [number for number in labels if are_integers(self.columns[number])]
+            texts = [number for number in labels if number not in numbers]
+            return replace(columns, label=[*numbers, *labels][0], names=texts[0] if numbers and texts else None)
+        left = [number for number in left if number not in self.under(INDICES)]
+        left = [number for number in left if number not in splits] or left
+        if len(left) > 1 and all(self.values(number) <= {*ON, *OFF} for number in left):
+            return replace(columns, hot=tuple(left))
+        if len(left) > 1:
+            raise self.doubt("labels", left)
+        if (
+            left
+            and left[0] < path
+            and are_integers(cells := self.columns[left[0]])
+            and len(set(cells)) == len(cells) > 2
+        ):
+            raise self.doubt("labels, or a running number", left)
+        return replace(columns, label=left[0] if left else None)
+
+    def find_pictures(self) -> int:
+        """The column of the pictures: by its cells, by its heading, or the first in which no cell comes twice."""
+        shown = [number for number, cells in enumerate(self.columns) if are_pictures(cells)]
+        by_heading = self.under(PATHS)
+        if len(shown) > 1:
+            by_heading = [number for number in by_heading if number in shown]
+            if not by_heading:
+                raise self.doubt("pictures", shown)
+            return by_heading[0]
+        if shown or self.heading:
+            return [*shown, *by_heading, 0][0]
+        return next((number for number, cells in enumerate(self.columns) if len(set(cells)) == len(cells)), 0)
+
+    def describe(self, number: int) -> str:
+        return f"column {self.heading[number]!r}" if number < len(self.heading) else f"column {number + 1}"
+
+    def doubt(self, what: str, numbers: Sequence[int]) -> DataError:
+        shown = [
+            f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:SHOWN]))}, ...)"
+            for number in numbers
+        ]
+        return DataError(
+            f"{self.where}: not clear which column holds {what}: {join_first(shown, between=' or ')}",
+            hint="name the columns in the first line, the pictures path and their classes label, or leave others out",
+        )
+
+
+def number_classes(columns: Columns, classes: Sequence[str] | None, where: str) -> tuple[Columns, Sequence[str] | None]:
+    """Columns of one class each with the numbers of these classes, and the classes: those known, or the heading's."""
+    is_named = max(columns.hot) < len(columns.heading)
+    names = tuple(columns.heading[number] for number in columns.hot) if is_named else ()
+    numbers: Iterable[int] = range(len(columns.hot))
+    if classes and names and set(names) <= set(classes):
+        numbers = map(classes.index, names)
+    elif classes and len(columns.hot) != len(classes):
+        raise DataError(f"{where}: {len(columns.hot)} columns of 0 and 1, but {len(classes)} class names")
+    return replace(columns, classes=tuple(numbers)), classes or names or None
+
+
+def labels_on(columns: Columns, row: Sequence[Label]) -> tuple[str, ...]:
+    """The numbers of the classes whose columns are on; what is neither on nor off is for the reader to refuse."""
+    labels = []
+    for number, column in zip(columns.classes, columns.hot, strict=True):
+        cell = str(row[column] or "").strip().lower()
+        if cell not in OFF:
+            labels.append(str(number) if cell in ON else f"{cell!r} for class {number}")
+    return tuple(labels)

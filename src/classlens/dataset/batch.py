@@ -4,22 +4,21 @@ Mixing is linear, and so is normalisation: mixing pictures for the eye gives exa
 batch looks like when it is turned back.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any
 
 import cv2
 import numpy as np
 
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Params
+from classlens.dataset.decode import Pixels
 from classlens.dataset.rng import WORD
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import DataError
 from classlens.image import Image
-
-Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,45 +53,31 @@ def mixed_batch(dataset: Dataset, indices: Sequence[int], plan: BatchPlan, seed:
 
 
 def mix(traces: Sequence[Trace], plan: BatchPlan, seed: int = 0, *, name: str) -> Batch:
-    """Mix traced samples of the dataset `name`, by parameters that the seed fixes; an empty batch stays as it is.
-
-    Raises:
-        DataError: mixing is asked for and the pictures differ in size, or the user's code that makes batches fails.
-    """
+    """Mix traced samples of the dataset `name`, by parameters that the seed fixes; an empty batch stays as it is."""
     indices = tuple(one.index for one in traces)
     if plan.collate is not None and traces:
         collated, of_classes = plan.collate(indices, [one.seed for one in traces], seed)
         return Batch(name, indices, seed, collated, of_classes, f"collated by {plan.collator}")
-    random = np.random.default_rng([seed % WORD, *indices])
-    mixing = choose_mixing(plan.mixings, random)
     images = tuple(one.transformed.image for one in traces)
     shares = tuple(dict.fromkeys(one.class_names, 1.0) for one in traces)
     unknown = f" ({plan.collator} was not run)" if plan.collator else ""
+    batch = Batch(name, indices, seed, images, shares, f"not mixed{unknown}")
+    random = np.random.default_rng([seed % WORD, *indices])
+    chance, limits = random.random(), accumulate(one.probability for one in plan.mixings)
+    mixing = next((one for one, limit in zip(plan.mixings, limits, strict=True) if chance < limit), None)
     if mixing is None or not images:
-        return Batch(name, indices, seed, images, shares, f"not mixed{unknown}")
+        return batch
     if len({image.size for image in images}) > 1:
         raise DataError(f"{name}: pictures of different sizes cannot be mixed in one batch")
     params = sample_params(mixing, len(images), images[0].size, random)
     results = apply(mixing, np.stack([image.pixels for image in images]).astype(np.float32), params)
-    return Batch(
-        dataset=name,
-        indices=indices,
-        seed=seed,
+    return replace(
+        batch,
         images=tuple(Image(np.clip(one.round(), 0, 255).astype(np.uint8)) for one in results),
         shares=tuple(blend(shares[i], shares[j], params["share"]) for i, j in enumerate(params["partners"])),
         mixing=f"{mixing.kind}{unknown}",
         params=params,
     )
-
-
-def choose_mixing(mixings: Sequence[Mixing], random: np.random.Generator) -> Mixing | None:
-    """One of the mixings by their probabilities, or none."""
-    rest = random.random()
-    for mixing in mixings:
-        if rest < mixing.probability:
-            return mixing
-        rest -= mixing.probability
-    return None
 
 
 def sample_params(mixing: Mixing, count: int, size: tuple[int, int], random: np.random.Generator) -> Mapping[str, Any]:
@@ -107,53 +92,40 @@ def sample_params(mixing: Mixing, count: int, size: tuple[int, int], random: np.
         return {"share": share, "partners": partners}
     if mixing.kind == "ResizeMix":
         share = share * (mixing.high - mixing.low) + mixing.low
-    box = bounded_box(size, mixing.within, random) if mixing.within else centred_box(size, share, random)
+    if mixing.within:  # sides that are parts of the picture's, at a random place
+        low, high = mixing.within
+        sides = [int(random.integers(int(s * low), max(int(s * high), int(s * low) + 1))) for s in size]
+        starts = [int(random.integers(0, max(s - side, 1))) for s, side in zip(size, sides, strict=True)]
+    else:  # an area of 1 - share around a random centre, cut at the borders
+        ratio, sides, starts = float(np.sqrt(1 - share)), [], []
+        for length in size:
+            centre, half = int(random.integers(0, length)), int(length * ratio) // 2
+            starts.append(max(centre - half, 0))
+            sides.append(min(centre + half, length) - starts[-1])
     if mixing.corrected or mixing.within:
-        share = 1.0 - box[2] * box[3] / (size[0] * size[1])
-    return {"share": share, "partners": partners, "box": box}
-
-
-def centred_box(size: tuple[int, int], share: float, random: np.random.Generator) -> Box:
-    """A box of area 1 - share around a random centre, cut at the borders."""
-    ratio = float(np.sqrt(1 - share))
-    ends = []
-    for length in size:  # rows first
-        centre, half = int(random.integers(0, length)), int(length * ratio) // 2
-        ends.append((max(centre - half, 0), min(centre + half, length)))
-    (top, bottom), (left, right) = ends
-    return left, top, right - left, bottom - top
-
-
-def bounded_box(size: tuple[int, int], within: tuple[float, float], random: np.random.Generator) -> Box:
-    """A box whose sides are parts of the picture's, at a random place."""
-    low, high = within
-    height, width = (int(random.integers(int(s * low), max(int(s * high), int(s * low) + 1))) for s in size)
-    y, x = (int(random.integers(0, max(s - side, 1))) for s, side in zip(size, (height, width), strict=True))
-    return x, y, width, height
+        share = 1.0 - sides[0] * sides[1] / (size[0] * size[1])
+    return {"share": share, "partners": partners, "box": (*reversed(starts), *reversed(sides))}
 
 
 def apply(mixing: Mixing, pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
     """The mixed pictures that follow from the parameters."""
     partners = pixels[list(params["partners"])]
     if mixing.kind == "Mixup":
-        mixed: Pixels = params["share"] * pixels + (1 - params["share"]) * partners
-        return mixed
+        return np.asarray(params["share"] * pixels + (1 - params["share"]) * partners)
     x, y, width, height = params["box"]
     results = pixels.copy()
-    if width == 0 or height == 0:
-        return results
-    for number, partner in enumerate(partners):
-        patch = partner[y : y + height, x : x + width]
-        if mixing.kind == "ResizeMix":
-            patch = cv2.resize(partner, (width, height), interpolation=cv2.INTER_LINEAR)
-        results[number, y : y + height, x : x + width] = patch
+    if width and height:
+        for result, partner in zip(results, partners, strict=True):
+            patch = partner[y : y + height, x : x + width]
+            if mixing.kind == "ResizeMix":
+                patch = cv2.resize(partner, (width, height), interpolation=cv2.INTER_LINEAR)
+            result[y : y + height, x : x + width] = patch
     return results
 
 
 def blend(own: Mapping[str, float], other: Mapping[str, float], share: float) -> Mapping[str, float]:
     """The classes of a mixed sample, the largest share first."""
-    total: dict[str, float] = defaultdict(float)
-    for shares, weight in ((own, share), (other, 1 - share)):
-        for name, part in shares.items():
-            total[name] += weight * part
-    return dict(sorted(total.items(), key=lambda item: -item[1]))
+    total = {name: share * part for name, part in own.items()}
+    for name, part in other.items():
+        total[name] = total.get(name, 0.0) + (1 - share) * part
+    return dict(sorted(total.items(), key=itemgetter(1), reverse=True))

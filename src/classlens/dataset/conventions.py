@@ -45,15 +45,16 @@ def letters_of(name: str) -> str:
     return re.sub(r"[\W_]", "", name).casefold()
 
 
+def join_first(names: Sequence[str], number: int = 5, between: str = ", ") -> str:
+    """The first of many names, and how many there are more."""
+    more = f" and {len(names) - number} more" if len(names) > number else ""
+    return between.join(names[:number]) + more
+
+
 def split_among(folders: Mapping[str, bool], split: str, where: str) -> str | None:
-    """The folder of a split. `folders` are those with pictures, and say whether the pictures lie in folders once more.
-
-    None if the folders are those of classes: one of them may be called train.
-
-    Raises:
-        NotFound: there are folders of other splits.
-    """
+    """The folder of a split, or None among those of classes; `folders` say whether they hold folders."""
     present = {SPLIT_OF[name]: name for name in reversed(SPLIT_OF) if name in folders}
+    # a class may be called train, too
     if not present or (not folders.keys() <= SPLIT_OF.keys() and not any(folders[name] for name in present.values())):
         return None
     if split not in present:
@@ -62,11 +63,7 @@ def split_among(folders: Mapping[str, bool], split: str, where: str) -> str | No
 
 
 def files_of_split(files: Sequence[str], split: str, where: str) -> Sequence[str]:
-    """The files whose names begin with a word for the split, or all if no name begins with a word for any.
-
-    Raises:
-        NotFound: there are files of other splits only.
-    """
+    """The files whose names begin with a word for the split, or all if no name begins with a word for any."""
     by_split: dict[str, list[str]] = {}
     for file in files:
         name = Path(file).name

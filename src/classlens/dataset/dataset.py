@@ -29,11 +29,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Stage:
-    """One transform of the pipeline, by the name its framework gives it.
+    """One transform of the pipeline, by the name its framework gives it, with its arguments as configured.
 
     `apply` gets a generator of its own for this sample and stage. Stages of frameworks that draw from the global
-    generators ignore it and say so in `draws_globally`: `trace` then seeds those too. `settings` are the stage's
-    arguments as configured.
+    generators ignore it and say so in `draws_globally`: `trace` then seeds those too.
     """
 
     name: str
@@ -90,15 +89,6 @@ class BatchPlan:
     collator: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Thumbnail:
-    """A loaded picture, or a smaller copy of it for looking at only, with its true (height, width) and its remarks."""
-
-    image: Image
-    size: tuple[int, int]
-    remarks: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Dataset:
     """A split of a dataset, with its pipeline laid open.
@@ -107,7 +97,7 @@ class Dataset:
     turns any state along the pipeline into a picture for human eyes; `remarks` says what is unusual about a loaded
     file, e.g. an alpha channel that other loaders treat differently. `warnings` are about the dataset as a whole.
     Where samples have pipelines of their own, as in a concatenated dataset, `stages_of` tells them apart.
-    `thumbnail`, where there is one, loads a sample faster and in fewer pixels, as long as they are enough. `settings`
+    `thumbnail`, where there is one, loads a `state.State` faster and in fewer pixels, if these are enough. `settings`
     are what the dataset was made of, as configured, where there is more to say than its stages do. Where the states are
     what frameworks pass on, and not OpenCV's arrays, it `takes_transforms` of any framework behind its stages.
     """
@@ -124,12 +114,11 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     batch: BatchPlan | None = None
     stages_of: Callable[[int], tuple[Stage, ...]] | None = None
-    thumbnail: Callable[[int, MaxSide], Thumbnail] | None = None
+    thumbnail: Callable[[int, MaxSide], State] | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     takes_transforms: bool = False
 
     def pipeline(self, index: int) -> tuple[Stage, ...]:
-        """The stages of one sample."""
         return self.stages_of(index) if self.stages_of else self.stages
 
     def __repr__(self) -> str:
@@ -138,14 +127,12 @@ class Dataset:
         return f"<Dataset {self.name}: {self.length:,} samples{classes}: {stages}>"
 
     def class_names(self, index: int) -> tuple[str, ...]:
-        """The names of the labels of a sample; a label without a name is its number, marked where it has no class.
-
-        A negative label is never counted from the end: that would name the wrong class.
-        """
+        """The names of the labels of a sample."""
         return tuple(map(self.class_name, self.sample(index).labels))
 
     def class_name(self, label: Label) -> str:
-        """The name of a label."""
+        """The name of a label; one without a name is its number, marked where it has no class."""
         if self.classes is None or isinstance(label, str):
             return str(label)
+        # one below 0 is never counted from the end: that would name the wrong class
         return self.classes[label] if 0 <= label < len(self.classes) else f"{label} (no such class)"

@@ -1,28 +1,33 @@
 """Picture files: what their headers say, what loaders disagree about, and how OpenCV or Pillow decode them.
 
 Reading a header costs some 30 microseconds; a file that claims more pixels than the limit is refused before any decoder
-allocates memory for it.
+allocates memory for it. libjpeg and libpng repair what they can, return a wrong picture without an error, and only
+mention it on the process's standard error; here that text is caught and becomes a remark on the file.
 """
 
 import os
 import struct
+import tempfile
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
-from math import prod
-from typing import Any, Literal, TypeAlias
+from math import inf
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from PIL import ExifTags, ImageFile, ImageOps
 from PIL import Image as Pillow
 
-from classlens.dataset.conventions import ENDINGS
-from classlens.dataset.decoder_warnings import wrong_checksum
 from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError
 from classlens.image import Image
-from classlens.sharing import unwarned
+from classlens.sharing import ALONE, unwarned
+
+Pixels: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused; 14,000 x 14,000 take 0.6 GB once decoded."""
@@ -33,119 +38,6 @@ PILLOW_TROUBLE = (
 )
 """What Pillow's readers raise on broken files."""
 
-ORIENTATION = ExifTags.Base.Orientation
-
-BEGINNINGS = {
-    b"\xff\xd8": "damaged JPEG: its header cannot be read",
-    b"\x89PNG": "damaged PNG: its header cannot be read",
-    b"GIF8": "damaged GIF: its header cannot be read",
-    b"RIFF": "damaged WebP: its header cannot be read",
-    b"II*\x00": "damaged TIFF: its header cannot be read",
-    b"MM\x00*": "damaged TIFF: its header cannot be read",
-    b"%PDF": "a PDF document, not a picture",
-    b"PK\x03\x04": "an archive, not a picture",
-}
-"""How files begin that no reader of headers understands, and what they are."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the file claims. `size` is (height, width) as stored, before any EXIF rotation; `deep` is above 8 bits."""
-
-    size: tuple[int, int]
-    format: str
-    mode: str
-    orientation: int = 1
-    frames: int = 1
-    profile: bool = False
-    transparent: bool = False
-    deep: bool = False
-
-
-def read_header(data: bytes) -> Header | None:
-    """The header as Pillow reads it, or None where Pillow knows no such format."""
-    with unwarned():
-        limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None  # nothing is decoded here
-        try:
-            with Pillow.open(BytesIO(data)) as picture:
-                return header_of(picture)
-        except PILLOW_TROUBLE:
-            return None
-        finally:
-            Pillow.MAX_IMAGE_PIXELS = limit
-
-
-def describe_beginning(data: bytes) -> str:
-    """What can be said of a file without a readable header, from its first bytes."""
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return "a HEIC picture, which neither OpenCV nor Pillow decodes"
-    for beginning, reason in BEGINNINGS.items():
-        if data.startswith(beginning):
-            return reason
-    is_text = b"\x00" not in data and data.isascii()
-    return "text, not a picture" if is_text else "not a picture of a known kind, or its header is damaged"
-
-
-def header_of(picture: ImageFile.ImageFile) -> Header:
-    """The header of an opened, not yet decoded picture."""
-    width, height = picture.size
-    has_tags = "exif" in picture.info or picture.format in ("TIFF", "MPO")
-    orientation = int(picture.getexif().get(ORIENTATION, 1) or 1) if has_tags else 1
-    profile = picture.info.get("icc_profile") or b""
-    return Header(
-        size=(height, width),
-        format=picture.format or "?",
-        mode=picture.mode,
-        orientation=orientation if 1 <= orientation <= 8 else 1,
-        frames=int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1,
-        profile=bool(profile) and b"sRGB" not in profile and "sRGB".encode("utf-16-be") not in profile,
-        transparent="transparency" in picture.info,
-        deep=picture.mode.startswith(("I", "F")) or "16" in "".join(str(tile[3]) for tile in picture.tile),
-    )
-
-
-def checked_header(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Header | None:
-    """The header, refused if it claims too many pixels; None where only a decoder can tell.
-
-    Raises:
-        DataError: the file claims more than `max_pixels` pixels.
-    """
-    header = read_header(data)
-    if header is not None and prod(header.size) > max_pixels:
-        height, width = header.size
-        raise DataError(
-            f"{where}: claims {width} x {height} pixels, the limit is {max_pixels / 1e6:g} million",
-            hint="a small file with such a header is a decompression bomb; shrink the picture if it is meant to be that large",
-        )
-    return header
-
-
-def remarks_on(header: Header, path: str | None, *, turned: bool = True) -> tuple[str, ...]:
-    """What makes the same file another picture under another common loader (cv2, Pillow, torchvision).
-
-    `turned` says that this loader turned the picture upright, where EXIF asks for it.
-    """
-    upright = "rotated here, not by Pillow or torchvision loaders" if turned else "not rotated here, as it is by cv2"
-    colour, grey = "torchvision.io keeps 16, others the high byte", "cv2 keeps the high byte, Pillow clips at 255"
-    has_alpha = header.mode in ("RGBA", "LA", "PA", "La", "RGBa")
-    remarks = {
-        f"EXIF orientation {header.orientation}: {upright}": header.orientation != 1,
-        f"more than 8 bits: {colour if header.mode == 'RGB' else grey}": header.deep,
-        "alpha: dropped by most loaders, blended by some": has_alpha,
-        "a transparent colour: ignored by most loaders": header.transparent and not has_alpha,
-        "CMYK: every loader converts it in its own way": header.mode == "CMYK",
-        "Lab colours: few loaders convert them": header.mode == "LAB",
-        "colour profile other than sRGB: ignored by cv2, Pillow and torchvision": header.profile,
-        f"{header.frames} frames: only the first is used": header.frames > 1,
-        f"{header.format} data under another extension": path
-        and not path.lower().endswith(ENDINGS.get(header.format, "")),
-    }
-    return tuple(remark for remark, applies in remarks.items() if applies)
-
-
-Backend = Literal["cv2", "pillow"]
-Pixels: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-
 CV2_FLAGS = {
     "color": cv2.IMREAD_COLOR,
     "grayscale": cv2.IMREAD_GRAYSCALE,
@@ -153,16 +45,83 @@ CV2_FLAGS = {
     "color_ignore_orientation": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
     "grayscale_ignore_orientation": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION,
 }
-SHRUNK = {
-    1: 0,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
+SHRINKING = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 8: cv2.IMREAD_REDUCED_GRAYSCALE_8}
 """The flags that make libjpeg decode at a fraction of the size."""
 
 ALPHA_BACKGROUND = (124, 117, 104)
 """What OpenMMLab's Pillow loader puts behind a grey picture with alpha: the mean colour of ImageNet."""
+
+MAGIC = {
+    b"\xff\xd8": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF8": "GIF",
+    b"RIFF": "WebP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+}
+NO_PICTURES = {b"%PDF": "a PDF document", b"PK\x03\x04": "an archive"}
+"""How files begin that no reader of headers understands, and what they are."""
+
+COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
+DAMAGED = "damaged data, shown as decoded: "
+"""How the remark begins on a file that decodes, but is not what was saved."""
+
+STOPS = "training stops here: "
+"""How the remark begins on a sample that is shown, but never reaches the network."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file claims: (height, width) before any rotation by EXIF, and what other loaders see differently."""
+
+    size: tuple[int, int]
+    format: str
+    mode: str
+    orientation: int
+    oddities: tuple[str, ...]
+
+
+def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) -> Header | None:
+    """The header as Pillow reads it, or None where it knows no such format; refused if it claims too many pixels."""
+    with unwarned():
+        limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None  # nothing is decoded here
+        try:
+            with Pillow.open(BytesIO(data)) as picture:
+                mode, info, (width, height) = picture.mode, picture.info, picture.size
+                has_tags = "exif" in info or picture.format in ("TIFF", "MPO")
+                orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1) if has_tags else 1
+                frames = int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1
+                tiles = "".join(str(tile[3]) for tile in picture.tile)
+        except PILLOW_TROUBLE:
+            return None
+        finally:
+            Pillow.MAX_IMAGE_PIXELS = limit
+    if width * height > max_pixels:
+        raise DataError(
+            f"{where}: claims {width} x {height} pixels, the limit is {max_pixels / 1e6:g} million",
+            hint="a small file with such a header is a decompression bomb; shrink the picture if it is meant to be that large",
+        )
+    profile = info.get("icc_profile") or b""
+    has_alpha = mode in ("RGBA", "LA", "PA", "La", "RGBa")
+    deep = "torchvision.io keeps 16, others" if mode == "RGB" else "Pillow clips at 255, cv2 keeps"
+    oddities = {
+        f"more than 8 bits: {deep} the high byte": mode.startswith(("I", "F")) or "16" in tiles,
+        "alpha: dropped by most loaders, blended by some": has_alpha,
+        "a transparent colour: ignored by most loaders": "transparency" in info and not has_alpha,
+        "CMYK: every loader converts it in its own way": mode == "CMYK",
+        "Lab colours: few loaders convert them": mode == "LAB",
+        "colour profile other than sRGB: ignored by cv2, Pillow and torchvision": profile
+        and b"sRGB" not in profile
+        and "sRGB".encode("utf-16-be") not in profile,
+        f"{frames} frames: only the first is used": frames > 1,
+    }
+    return Header(
+        size=(height, width),
+        format=picture.format or "?",
+        mode=mode,
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        oddities=tuple(remark for remark, applies in oddities.items() if applies),
+    )
 
 
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
@@ -173,7 +132,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     """
     where = os.fspath(path)
     data = read_bytes(where)
-    header = checked_header(data, where, max_pixels)
+    header = read_header(data, where, max_pixels)
     try:
         pixels = decode(data, where=where)
     except DataError:
@@ -184,21 +143,17 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
 
 
 def decode(
-    data: bytes, *, backend: Backend = "cv2", color: str = "color", where: str = "picture", shrink: int = 1
+    data: bytes, *, backend: str = "cv2", color: str = "color", where: str = "picture", shrink: int = 1
 ) -> Pixels:
-    """Decode as mmcv's loaders do: BGR height x width x 3, or height x width for grey kinds of `color`.
-
-    `shrink` (1, 2, 4 or 8, for cv2 only) makes a smaller copy of a JPEG, for looking at only, in less time.
-
-    Raises:
-        DataError: the loader that training would use cannot decode it.
-    """
-    if color not in CV2_FLAGS:
-        raise ValueError(f"color is one of {', '.join(CV2_FLAGS)}, not {color!r}")
+    """Decode as mmcv's loaders do, to BGR or grey; cv2 can shrink a JPEG by 2, 4 or 8, which is for looking at only."""
     if backend == "pillow":
-        return decode_pillow(data, color, where)
+        try:
+            with unwarned(), Pillow.open(BytesIO(data)) as opened:
+                return convert_as_mmcv(opened, color)
+        except PILLOW_TROUBLE as error:
+            raise DataError(f"{where}: {why_not_decoded(data)}") from error
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), CV2_FLAGS[color] | SHRUNK[shrink])
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), CV2_FLAGS[color] | SHRINKING.get(shrink, 0))
     except cv2.error as error:
         raise DataError(f"{where}: OpenCV refuses it ({error.err})") from error
     if pixels is None:  # OpenCV gives no reason
@@ -206,18 +161,8 @@ def decode(
     return np.asarray(pixels)
 
 
-def decode_pillow(data: bytes, color: str, where: str) -> Pixels:
-    """Pillow's decoder, with the conversions of OpenMMLab's `imdecode_backend='pillow'`."""
-    with unwarned():
-        try:
-            with Pillow.open(BytesIO(data)) as opened:
-                return convert_as_mmcv(opened, color)
-        except PILLOW_TROUBLE as error:
-            raise DataError(f"{where}: {why_not_decoded(data)}") from error
-
-
 def convert_as_mmcv(opened: Pillow.Image, color: str) -> Pixels:
-    """An opened picture as the array that the loader gives for `color`."""
+    """An opened picture as OpenMMLab's `imdecode_backend='pillow'` gives it for `color`."""
     if color == "unchanged":
         array = np.array(opened)
         if array.ndim >= 3 and array.shape[2] >= 3:
@@ -225,20 +170,17 @@ def convert_as_mmcv(opened: Pillow.Image, color: str) -> Pixels:
         return array
     picture = opened if color.endswith("orientation") else ImageOps.exif_transpose(opened)
     if picture.mode == "LA":
-        blended = Pillow.new("RGB", picture.size, ALPHA_BACKGROUND)
         with_alpha = picture.convert("RGBA")
-        blended.paste(with_alpha, mask=with_alpha.split()[3])
-        picture = blended
+        picture = Pillow.new("RGB", picture.size, ALPHA_BACKGROUND)
+        picture.paste(with_alpha, mask=with_alpha.getchannel("A"))
     elif picture.mode != "RGB":
         picture = picture.convert("RGB")
-    if color.startswith("grayscale"):
-        return np.array(picture.convert("L"))
-    return np.array(picture)[:, :, ::-1]
+    return np.array(picture.convert("L")) if color.startswith("grayscale") else np.array(picture)[:, :, ::-1]
 
 
 def why_not_decoded(data: bytes) -> str:
     """What can be said of bytes that a decoder gave up on."""
-    header = read_header(data)
+    header = read_header(data, max_pixels=inf)
     if header is None:
         checksum = wrong_checksum(data)
         return f"damaged PNG: {checksum}" if checksum else describe_beginning(data)
@@ -246,23 +188,32 @@ def why_not_decoded(data: bytes) -> str:
     kind = f"{header.format} {header.mode} {width} x {height}"
     if height * width > 2 * (Pillow.MAX_IMAGE_PIXELS or height * width):
         return f"Pillow refuses this {kind} as too large"
-    with unwarned():
-        try:
-            with Pillow.open(BytesIO(data)) as opened:
-                opened.load()
-        except PILLOW_TROUBLE as error:
-            reason = str(error).split("\n")[0].rstrip(".").lower()
-            if "truncated" in reason or "premature" in reason or "not processed" in reason:
-                return f"truncated {kind}"
-            return f"damaged {kind}: {reason or type(error).__name__}"
+    try:
+        with unwarned(), Pillow.open(BytesIO(data)) as opened:
+            opened.load()
+    except PILLOW_TROUBLE as error:
+        reason = str(error).split("\n")[0].rstrip(".").lower()
+        if any(word in reason for word in ("truncated", "premature", "not processed")):
+            return f"truncated {kind}"
+        return f"damaged {kind}: {reason or type(error).__name__}"
     return f"OpenCV cannot decode this {kind}, Pillow can"
 
 
+def describe_beginning(data: bytes) -> str:
+    """What can be said of a file without a readable header, from its first bytes."""
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+        return "a HEIC picture, which neither OpenCV nor Pillow decodes"
+    for beginning, kind in {**MAGIC, **NO_PICTURES}.items():
+        if data.startswith(beginning):
+            return f"damaged {kind}: its header cannot be read" if beginning in MAGIC else f"{kind}, not a picture"
+    is_text = b"\x00" not in data and data.isascii()
+    return "text, not a picture" if is_text else "not a picture of a known kind, or its header is damaged"
+
+
 def salvage(data: bytes) -> Image | None:
-    """As much of a truncated picture as there is, for looking at only: training gets nothing of it. Black is nothing."""
+    """What there is of a truncated picture, for looking at only: training gets nothing of it. Black is nothing."""
     with unwarned():
-        before = ImageFile.LOAD_TRUNCATED_IMAGES
-        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
         try:
             with Pillow.open(BytesIO(data)) as opened:
                 pixels = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
@@ -271,3 +222,54 @@ def salvage(data: bytes) -> Image | None:
             return None
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+@contextmanager
+def capture_damage() -> Iterator[list[str]]:
+    """Collect what native code says of damage on file descriptor 2 inside the block; the list is filled at its end.
+
+    One thread at a time: the descriptor belongs to the whole process. Where there is none to redirect (some services
+    have no standard error), nothing is collected.
+    """
+    complaints: list[str] = []
+    with ALONE:
+        try:
+            stderr = os.dup(2)
+        except OSError:
+            yield complaints
+            return
+        sink = open_sink(os.getpid())
+        os.dup2(sink, 2)
+        try:
+            yield complaints
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if size := os.fstat(sink).st_size:
+                os.lseek(sink, 0, os.SEEK_SET)
+                lines = os.read(sink, size).decode("utf-8", "replace").splitlines()
+                os.ftruncate(sink, 0)
+                os.lseek(sink, 0, os.SEEK_SET)
+                complaints += [line.strip() for line in lines if any(word in line.lower() for word in COMPLAINTS)]
+
+
+@cache
+def open_sink(process: int) -> int:
+    """A nameless file for what native code prints in one process: a forked copy writes into one of its own."""
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def wrong_checksum(png: bytes) -> str:
+    """The first chunk of a PNG file whose checksum is wrong; nothing for an intact one, or another kind of file."""
+    start = 8 if png.startswith(b"\x89PNG") else len(png)
+    while start + 12 <= len(png):
+        end = start + 8 + int.from_bytes(png[start : start + 4], "big")
+        if zlib.crc32(png[start + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
+            return f"wrong checksum of chunk {png[start + 4 : start + 8].decode('ascii', 'replace')}"
+        start = end + 4
+    return ""
+
+
+def damage_in(remarks: Sequence[str]) -> str:
+    return next((remark for remark in remarks if remark.startswith((DAMAGED, STOPS))), "")

@@ -1,16 +1,28 @@
 """The samples of a dataset before a pipeline is put behind them, and the datasets that are made of them.
 
-A `Listing` says which samples there are. With a `Pipeline` it becomes a `Dataset`, and datasets are put together by
-`combine`, which leaves every sample the pipeline of the dataset that it comes from.
+A `Listing` says which samples there are. With a `Pipeline`, whose loader reads their files, it becomes a `Dataset`, and
+datasets are put together by `combine`, which leaves every sample the pipeline of the dataset that it comes from.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from classlens.dataset.dataset import Dataset, MaxSide, Sample, Stage, Thumbnail
-from classlens.dataset.decode import Pixels
-from classlens.dataset.decoder_warnings import STOPS
-from classlens.dataset.loading import LoadImageFromFile
+import cv2
+import numpy as np
+
+from classlens.dataset.conventions import ENDINGS
+from classlens.dataset.dataset import Dataset, MaxSide, Sample, Stage
+from classlens.dataset.decode import (
+    CV2_FLAGS,
+    DAMAGED,
+    STOPS,
+    Pixels,
+    capture_damage,
+    decode,
+    read_header,
+    wrong_checksum,
+)
 from classlens.dataset.state import BGR, State, to_image
 from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError
@@ -36,6 +48,55 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class LoadImageFromFile:
+    """OpenMMLab's loader: with which decoder, and in which colours."""
+
+    to_float32: bool = False
+    color_type: str = "color"
+    imdecode_backend: str = "cv2"
+    file_client_args: Mapping[str, Any] | None = None
+    ignore_empty: bool = False
+    backend_args: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.color_type not in CV2_FLAGS:
+            raise ValueError(f"color_type is one of {', '.join(CV2_FLAGS)}, not {self.color_type!r}")
+        if self.file_client_args is not None and self.backend_args is not None:
+            raise ValueError("file_client_args and backend_args are two names of one thing: give one of them")
+        if self.imdecode_backend not in ("cv2", "pillow"):
+            raise ValueError(f"imdecode_backend is cv2 or pillow here, not {self.imdecode_backend!r}")
+
+    def state(self, data: bytes, path: str, *, max_side: MaxSide | None = None) -> State:
+        """The picture as training would load it, and what is unusual about it; `max_side` allows a smaller JPEG."""
+        header = read_header(data, path)
+        jpeg = header if header and header.format in ("JPEG", "MPO") else None
+        by_cv2, shrink = self.imdecode_backend == "cv2", 1
+        if jpeg and max_side is not None and by_cv2 and self.color_type != "unchanged":
+            longest = max(jpeg.size)
+            shrink = next((by for by in (8, 4, 2) if longest >= by * max_side(longest)), 1)
+        with capture_damage() as complaints:
+            pixels = decode(data, backend=self.imdecode_backend, color=self.color_type, where=path, shrink=shrink)
+            if jpeg and not by_cv2:  # Pillow is silent about damage; libjpeg under OpenCV writes what it finds
+                cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        trouble = complaints[0] if complaints else wrong_checksum(data)
+        remarks = [DAMAGED + trouble] if trouble else []
+        full = None
+        if header:
+            # OpenCV leaves AVIF as it is stored
+            is_upright = self.color_type in ("color", "grayscale") and not (by_cv2 and header.format == "AVIF")
+            if header.orientation > 1:
+                turned = "rotated here, not by Pillow or torchvision loaders"
+                turned = turned if is_upright else "not rotated here, as it is by cv2"
+                remarks.append(f"EXIF orientation {header.orientation}: {turned}")
+            remarks += header.oddities
+            if path and not path.lower().endswith(ENDINGS.get(header.format, "")):
+                remarks.append(f"{header.format} data under another extension")
+            if shrink > 1:
+                full = header.size[::-1] if header.orientation > 4 and is_upright else header.size
+        return State(pixels.astype("float32") if self.to_float32 else pixels, BGR, path, tuple(remarks), full=full)
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """How pictures become arrays, and the stages after that; without a loader, pictures come as arrays.
 
@@ -50,7 +111,6 @@ class Pipeline:
 
 
 AS_STORED = Pipeline()
-"""The pictures as they are in their files."""
 
 
 def to_dataset(listing: Listing, name: str, pipeline: Pipeline = AS_STORED) -> Dataset:
@@ -71,16 +131,11 @@ def to_dataset(listing: Listing, name: str, pipeline: Pipeline = AS_STORED) -> D
         state = loader.state(picture if isinstance(picture, bytes) else read_bytes(path), path, max_side=max_side)
         return replace(state, remarks=(*remarks, *state.remarks)) if remarks else state
 
-    def thumbnail(index: int, max_side: MaxSide) -> Thumbnail:
-        state = load(index, max_side)
-        image = to_image(state)
-        return Thumbnail(image, state.full or image.size, state.remarks)
-
     return Dataset(
         name=name,
         length=listing.length,
         load=load,
-        thumbnail=thumbnail,
+        thumbnail=load,
         stages=pipeline.stages,
         to_image=to_image,
         sample=listing.sample,
@@ -92,33 +147,24 @@ def to_dataset(listing: Listing, name: str, pipeline: Pipeline = AS_STORED) -> D
 
 
 def combine(parts: Sequence[Dataset], length: int, origin: Callable[[int], tuple[Dataset, int]]) -> Dataset:
-    """A dataset of samples of others: `origin` gives the dataset of each, and its number there.
+    """Samples of other datasets: `origin` gives the dataset of each, and its number there; classes are the first's."""
 
-    Class names are those of the first.
-    """
+    def on_part(read: Callable[..., Any]) -> Callable[..., Any]:
+        """What reads a sample of the whole, by what reads one of a part."""
 
-    def load(index: int) -> object:
-        part, place = origin(index)
-        return part.load(place)
+        def read_sample(index: int, *more: object) -> object:
+            part, place = origin(index)
+            return read(part, place, *more)
 
-    def thumbnail(index: int, max_side: MaxSide) -> Thumbnail:
-        part, place = origin(index)
-        return part.thumbnail(place, max_side)  # type: ignore[misc]  # it is not offered unless every part has one
+        return read_sample
 
-    def sample(index: int) -> Sample:
-        part, place = origin(index)
-        return part.sample(place)
-
-    def stages_of(index: int) -> tuple[Stage, ...]:
-        part, place = origin(index)
-        return part.pipeline(place)
-
+    small = on_part(lambda part, place, max_side: part.thumbnail(place, max_side))
     return replace(
         parts[0],
         length=length,
-        load=load,
-        thumbnail=thumbnail if all(part.thumbnail for part in parts) else None,
-        sample=sample,
-        stages_of=stages_of,
+        load=on_part(lambda part, place: part.load(place)),
+        thumbnail=small if all(part.thumbnail for part in parts) else None,
+        sample=on_part(lambda part, place: part.sample(place)),
+        stages_of=on_part(Dataset.pipeline),
         warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
     )

@@ -66,11 +66,7 @@ class State:
 
 
 def to_image(state: State) -> Image:
-    """Any state as a picture for human eyes: normalisation undone, grey as grey, views side by side.
-
-    Raises:
-        DataError: the sample holds no picture.
-    """
+    """Any state as a picture for human eyes: normalisation undone, grey as grey, views side by side."""
     if state.views:
         return side_by_side(*map(to_image, state.views))
     value, encoding = state.value, state.encoding
@@ -88,11 +84,7 @@ def to_image(state: State) -> Image:
 
 
 def picture_in(value: Foreign) -> Foreign:
-    """The picture in a sample: the sample itself, the value of a usual key, or the first picture of a tuple.
-
-    Raises:
-        DataError: there is none.
-    """
+    """The picture in a sample: the sample itself, the value of a usual key, or the first picture of a tuple."""
     for picture in pictures(value):
         return picture
     raise DataError(
@@ -108,8 +100,7 @@ def pictures(value: Foreign) -> Iterator[Foreign]:
         return
     inside: Sequence[Foreign] = ()
     if isinstance(value, Mapping):
-        usual = [key for key in KEYS if key in value]
-        inside = [value[key] for key in (*usual, *(key for key in value if key not in usual))]
+        inside = [value[key] for key in dict.fromkeys((*filter(value.__contains__, KEYS), *value))]
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         inside = value
     for part in inside:
@@ -125,30 +116,21 @@ def holds_picture(value: Foreign) -> bool:
 
 
 def pictures_alike(value: Foreign) -> list[Foreign]:
-    """The pictures of a sample that has several, such as crops or the two views of contrastive learning.
-
-    Only what is of the same kind as the first picture is a view of it: masks and boxes are not.
-    """
+    """The pictures of a sample that has several, such as crops; those of another kind than the first are masks."""
 
     def kind(picture: Foreign) -> Foreign:
         """The mode of a Pillow image; of an array its channels, 0 where it has no dimension for them."""
         if isinstance(picture, Pillow.Image):
             return picture.mode
-        shape = tuple(picture.shape[-3:])
-        if len(shape) < 3:
-            return 0
-        return shape[0] if hasattr(picture, "detach") or shape[2] not in CHANNELS else shape[2]
+        is_first = hasattr(picture, "detach") or picture.shape[-1] not in CHANNELS
+        return picture.shape[-3 if is_first else -1] if picture.ndim > 2 else 0
 
     first = kind(picture_in(value))
     return [picture for picture in pictures(value) if kind(picture) == first and type(picture).__name__ != "Mask"]
 
 
 def with_picture(value: Foreign, change: Callable[[Foreign], Foreign]) -> Foreign:
-    """A sample with its pictures changed; what else is in its tuple or dict stays.
-
-    Raises:
-        DataError: there is no picture.
-    """
+    """A sample with its pictures changed; what else is in its tuple or dict stays."""
     for picture in pictures_alike(value):
         value = put_in_place(value, picture, change(picture))
     return value
@@ -173,26 +155,20 @@ def arrays_of(value: Foreign, layout: Layout = "HWC") -> Iterator[tuple[Pixels, 
 
 
 def array_of(picture: Foreign, layout: Layout = "HWC") -> tuple[Pixels, Layout]:
-    """A picture as an array of three dimensions and three channels, and its layout; of a batch, the first one.
-
-    Where the shape of an array allows both layouts, it is the given one.
-
-    Raises:
-        DataError: it has another number of dimensions or channels.
-    """
+    """A picture, of a batch the first, as an array of three channels; its layout is `layout` where it may be."""
     if isinstance(picture, Pillow.Image):
         return np.array(picture.convert("RGB")), "HWC"
-    tensor, array = hasattr(picture, "detach"), numbers_of(picture)
+    array = numbers_of(picture)
     array = array[0] if array.ndim == 4 else array
+    axis = 2
     if array.ndim == 2:
-        return np.repeat(array[:, :, None], 3, axis=2), "HWC"
-    if array.ndim == 3:
-        first, last = array.shape[0] in CHANNELS, array.shape[2] in CHANNELS
-        if first and (tensor or not last or layout == "CHW"):
-            return three_channels(array, axis=0), "CHW"
-        if last:
-            return three_channels(array, axis=2), "HWC"
-    raise DataError(f"an array of shape {array.shape} is no picture", hint="a picture has 1, 3 or 4 channels")
+        array = array[:, :, None]
+    elif array.ndim == 3 and array.shape[0] in CHANNELS:
+        axis = 0 if hasattr(picture, "detach") or array.shape[2] not in CHANNELS or layout == "CHW" else 2
+    if array.ndim != 3 or array.shape[axis] not in CHANNELS:
+        raise DataError(f"an array of shape {array.shape} is no picture", hint="a picture has 1, 3 or 4 channels")
+    pixels = np.repeat(array, 3, axis) if array.shape[axis] == 1 else array.take(range(3), axis)
+    return pixels, "HWC" if axis else "CHW"
 
 
 def numbers_of(value: Foreign) -> Pixels:
@@ -201,10 +177,3 @@ def numbers_of(value: Foreign) -> Pixels:
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() and value.element_size() < 4 else value
     return np.asarray(value)
-
-
-def three_channels(array: Pixels, *, axis: int) -> Pixels:
-    """Grey three times; colour without its alpha channel."""
-    if array.shape[axis] == 1:
-        return np.repeat(array, 3, axis=axis)
-    return array.take(range(3), axis=axis)

@@ -3,17 +3,15 @@
 The same dataset, index and seed give the same pixels: in any order, in any process, alone or among others.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Literal
 
 import numpy as np
 
-from classlens.dataset.dataset import Dataset, MaxSide, Outcome, Params
-from classlens.dataset.rng import generator, mixed, seeded_globals
+from classlens.dataset.dataset import Dataset, MaxSide, Outcome, Params, State
+from classlens.dataset.rng import generator, seed_of, seeded_globals
 from classlens.image import Image
 from classlens.sharing import ALONE
 
@@ -90,45 +88,29 @@ def trace(
         raise IndexError(f"index {index} is outside {dataset.name} (0..{dataset.length - 1})")
     stages = dataset.pipeline(index)
     if max_side is not None and dataset.thumbnail is not None and (keep == "first" or not stages):
-        small = dataset.thumbnail(index, max_side)
-        snapshots: tuple[Snapshot, ...] = (Snapshot(dataset.loader, small.image, full=small.size),)
-        remarks = small.remarks
+        loaded = dataset.thumbnail(index, max_side)
+        snapshots = [Snapshot(dataset.loader, dataset.to_image(loaded), full=loaded.full)]
     else:
         draws_globally = any(stage.draws_globally for stage in stages)
-        with ALONE, seeded_globals(mixed(seed, index)) if draws_globally else nullcontext():
+        with ALONE, seeded_globals(seed_of(seed, index)) if draws_globally else nullcontext():
             loaded = dataset.load(index)
-            snapshots = tuple(take_snapshots(dataset, loaded, follow(dataset, loaded, index, seed), keep))
-        remarks = dataset.remarks(loaded)
+            snapshots = list(take_snapshots(dataset, loaded, index, seed, keep))
     path, names = dataset.sample(index).path, dataset.class_names(index)
-    return Trace(dataset.name, index, seed, names, snapshots, path, remarks)
+    return Trace(dataset.name, index, seed, names, tuple(snapshots), path, dataset.remarks(loaded))
 
 
-def follow(dataset: Dataset, loaded: object, index: int, seed: int) -> Iterator[tuple[str, Outcome]]:
-    """The outcome of every stage, one after the other."""
-    state = loaded
-    for position, stage in enumerate(dataset.pipeline(index)):
-        outcome = stage.apply(state, generator(seed, index, position))
-        yield stage.name, outcome
-        state = outcome.state
-
-
-def take_snapshots(
-    dataset: Dataset, loaded: object, outcomes: Iterator[tuple[str, Outcome]], keep: Extent
-) -> Iterator[Snapshot]:
-    """The snapshots that are asked for; no other state is turned into a picture.
-
-    Each is taken before the next stage runs: frameworks may change a state in place.
-    """
-    if keep == "last":
-        outcomes = chain([(dataset.loader, Outcome(loaded))], outcomes)
-    else:
+def take_snapshots(dataset: Dataset, loaded: State, index: int, seed: int, keep: Extent) -> Iterator[Snapshot]:
+    """What is asked for, each taken before the next stage runs: frameworks may change a state in place."""
+    stages = dataset.pipeline(index)
+    before = None
+    if keep != "last" or not stages:
         before = dataset.to_image(loaded)
         yield Snapshot(dataset.loader, before)
-    if keep == "all":
-        for name, outcome in outcomes:
+    outcome = Outcome(loaded)
+    for position, stage in enumerate(stages if keep != "first" else ()):
+        outcome = stage.apply(outcome.state, generator(seed, index, position))
+        if keep == "all" or position == len(stages) - 1:
             image = dataset.to_image(outcome.state)
-            yield Snapshot(name, image, outcome.params, not np.array_equal(before.pixels, image.pixels), outcome.note)
+            changed = keep != "all" or before is None or not np.array_equal(before.pixels, image.pixels)
+            yield Snapshot(stage.name, image, outcome.params, changed, outcome.note)
             before = image
-    elif keep != "first":
-        for name, outcome in deque(outcomes, maxlen=1):
-            yield Snapshot(name, dataset.to_image(outcome.state), outcome.params)

@@ -1,7 +1,8 @@
 """Turn results into drawings. `draw` is the one verb; it picks the drawer by the type of the result.
 
 Drawers are named in a table and imported when first used: drawing a curve never loads what colours a heatmap, and
-importing `classlens.figures` loads neither matplotlib nor numpy. A new kind of result is one line in `DRAWERS`.
+importing `classlens.figures` loads neither matplotlib nor numpy. A new kind of result is one line in `DRAWERS`. In
+Jupyter, VS Code and other front ends of IPython a result shows itself as its drawing.
 """
 
 from importlib import import_module
@@ -20,7 +21,7 @@ DRAWERS: dict[str, str] = {
     "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",
     "classlens.runs.browse_run.BrowseRun": "classlens.figures.drawing:draw_text",
     "classlens.runs.explain_files.MapRun": "classlens.figures.drawing:draw_text",
-    "classlens.runs.map_scores.MapScores": "classlens.figures.drawing:draw_text",
+    "classlens.runs.map_pictures.MapScores": "classlens.figures.drawing:draw_text",
     "classlens.runs.schedule_plots.SchedulePlots": "classlens.runs.schedule_plots:draw_plots",
     "classlens.schedule.replay.Curve": "classlens.figures.curves:draw_curve",
     "classlens.schedule.replay.Curves": "classlens.figures.curves:draw_curves",
@@ -38,10 +39,25 @@ def draw(result: object, **options: Any) -> Drawing:  # noqa: ANN401 - each draw
     """
     from classlens.image import Image
 
-    for kind in type(result).__mro__:
-        address = DRAWERS.get(f"{kind.__module__}.{kind.__qualname__}")
-        if address is not None:
-            module, _, name = address.partition(":")
-            drawn: Drawing | Image = getattr(import_module(module), name)(result, **options)
-            return Drawing.of_image(drawn) if isinstance(drawn, Image) else drawn
-    raise TypeError(f"cannot draw a {type(result).__name__}")
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(result).__mro__)
+    address = next((DRAWERS[name] for name in names if name in DRAWERS), None)
+    if address is None:
+        raise TypeError(f"cannot draw a {type(result).__name__}")
+    module, _, drawer = address.partition(":")
+    drawn: Drawing | Image = getattr(import_module(module), drawer)(result, **options)
+    return Drawing(lambda: drawn) if isinstance(drawn, Image) else drawn
+
+
+def register(shell: Any) -> None:  # noqa: ANN401 - IPython need not be there
+    """Teach an IPython shell the results by name; their modules are not imported for it."""
+    formatter = shell.display_formatter.mimebundle_formatter
+    for name in DRAWERS:
+        module, _, kind = name.rpartition(".")
+        formatter.for_type_by_name(module, kind, show)
+
+
+def show(result: object, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
+    """A result by media type, as IPython asks for it."""
+    drawing = draw(result)
+    bundle = drawing._repr_mimebundle_()
+    return bundle if drawing.text else bundle | {"text/plain": repr(result)}

@@ -4,33 +4,24 @@ Everything is composed with numpy and OpenCV; no figure library is involved. Til
 large ones are shrunk and tiny ones are enlarged without smoothing, and the caption says the true size.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from classlens.dataset.batch import Batch
 from classlens.dataset.trace import Snapshot, Trace
-from classlens.figures.text import PAPER, Canvas, Colour, line_height, shortened, width_of, wrapped, write
+from classlens.figures.text import PAPER, Colour, Pixels, line_height, shortened, width_of, wrapped, write
 from classlens.image import Image
 
 Mode = Literal["original", "transformed", "concat", "pipeline"]
-Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
-LARGEST = 288
-"""Longest side of a tile in a strip, unless a rescale factor says otherwise."""
-
-SMALLEST = 132
-"""Narrowest tile: a caption needs room."""
-
-NARROWEST = 216
-"""Narrowest sheet: a heading needs room."""
-
-WIDEST = 1600
-"""A strip wider than this continues in the next row."""
+LARGEST = 288  # longest side of a tile in a strip, unless a rescale factor says otherwise
+SMALLEST = 132  # narrowest tile: a caption needs room
+NARROWEST = 216  # narrowest sheet: a heading needs room
+WIDEST = 1600  # a strip wider than this continues in the next row
 
 TIMES, DOT = "\N{MULTIPLICATION SIGN}", "  ·  "
 INK: Colour = (32, 33, 36)
@@ -38,8 +29,8 @@ FAINT: Colour = (110, 113, 118)
 WARNING: Colour = (176, 48, 32)
 MARGIN, EDGE, FOOT, GAP = 8, 2, 12, 10
 TITLE, CAPTION = 14, 11
-LINES = 7
-"""At most so many lines of random parameters under a tile."""
+TITLE_HEIGHT, CAPTION_HEIGHT = line_height(TITLE), line_height(CAPTION)
+LINES = 7  # at most so many lines of random parameters under a tile
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,21 +57,22 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
     title = f"{', '.join(result.class_names) or 'no label'}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
     if mode in ("original", "transformed"):
         snapshot = result.original if mode == "original" else result.transformed
-        return Image(draw_under_title(rescale_snapshot(snapshot, rescale or 1.0), title, result.remarks))
+        pixels = resize(snapshot.image, rescale or 1.0, snapshot.size)
+        return Image(draw_under_title(pixels, title, result.remarks))
     if mode == "concat":
         ends = (("original", result.original), ("transformed", result.transformed))
-        tiles = [captioned_tile(replace(end, params={}, note=""), rescale, name) for name, end in ends]
+        shown = [replace(snapshot, stage=name, params={}, note="") for name, snapshot in ends]
     elif mode == "pipeline":
-        tiles = [captioned_tile(snapshot, rescale, snapshot.stage) for snapshot in result.snapshots]
+        shown = list(result.snapshots)
     else:
         raise ValueError(f"the mode is original, transformed, concat or pipeline, not {mode!r}")
-    return Image(draw_tiles(tiles, title, result.remarks))
+    return Image(draw_tiles([captioned_tile(snapshot, rescale) for snapshot in shown], title, result.remarks))
 
 
-def captioned_tile(snapshot: Snapshot, rescale: float | None, name: str) -> Tile:
-    """A snapshot over its name, its size, and its random parameters, or why its stage left it alone."""
+def captioned_tile(snapshot: Snapshot, rescale: float | None) -> Tile:
+    """A snapshot over its stage, its size, and its random parameters, or why its stage left it alone."""
     height, width = snapshot.size
-    pixels = rescale_snapshot(snapshot, rescale or tile_factor(width, height))
+    pixels = resize(snapshot.image, rescale or tile_factor(max(snapshot.size)), snapshot.size)
     room = max(int(pixels.shape[1]), SMALLEST)
     size = f"{width} {TIMES} {height}"
     if not snapshot.changed:
@@ -90,7 +82,7 @@ def captioned_tile(snapshot: Snapshot, rescale: float | None, name: str) -> Tile
         params = list(wrapped(snapshot.note, CAPTION, room))
     if len(params) > LINES:
         params = [*params[: LINES - 1], "…"]
-    name = shortened(name, CAPTION, room, bold=True)
+    name = shortened(snapshot.stage, CAPTION, room, bold=True)
     return Tile(pixels, room, ((name, INK), (size, FAINT), *((line, INK) for line in params)))
 
 
@@ -120,69 +112,55 @@ def format_value(value: object) -> str:
         x, y, width, height = value
         return f"{width}{TIMES}{height} at {x},{y}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(format_value(part) for part in value)
+        return ", ".join(map(format_value, value))
     return str(value)
 
 
-def tile_factor(width: int, height: int, largest: int = LARGEST) -> float:
-    """How much a tile is enlarged or shrunk: whole factors up, any factor down."""
-    longest = max(width, height)
-    if longest > largest:
-        return largest / longest
-    return max(1, math.floor(SMALLEST / longest))
+def tile_factor(longest: int, largest: int = LARGEST) -> float:
+    """How much a tile with a `longest` side is enlarged or shrunk: whole factors up, any factor down."""
+    return largest / longest if longest > largest else max(1, SMALLEST // longest)
 
 
-def rescale_snapshot(snapshot: Snapshot, factor: float) -> Pixels:
-    """The pixels of a snapshot at `factor` times its true size, of which its image may be a smaller copy."""
-    return resize(snapshot.image.pixels, factor * max(snapshot.size) / max(snapshot.image.size))
-
-
-def resize(pixels: Pixels, factor: float) -> Pixels:
-    """The picture at another size: sharp pixels when enlarged, averaged ones when shrunk."""
+def resize(image: Image, factor: float, size: tuple[int, int] | None = None) -> Pixels:
+    """A picture at `factor` times its true `size`, of which it may be a smaller copy; only shrinking smooths it."""
+    factor, pixels = factor * max(size or image.size) / max(image.size), image.pixels
     if factor == 1:
         return pixels
-    height, width = pixels.shape[:2]
-    size = max(1, round(width * factor)), max(1, round(height * factor))
+    height, width = image.size
+    wanted = max(1, round(width * factor)), max(1, round(height * factor))
     way = cv2.INTER_NEAREST if factor > 1 else cv2.INTER_LINEAR if factor >= 0.5 else cv2.INTER_AREA
     if factor < 0.25:  # averaging every pixel of a large picture would take longer than all the rest
-        pixels = np.asarray(cv2.resize(pixels, (size[0] * 2, size[1] * 2), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+        pixels = np.asarray(
+            cv2.resize(pixels, (wanted[0] * 2, wanted[1] * 2), interpolation=cv2.INTER_LINEAR), np.uint8
+        )
+    return np.asarray(cv2.resize(pixels, wanted, interpolation=way), np.uint8)
 
 
-def draw_tiles(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Canvas:
+def draw_tiles(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Pixels:
     """Tiles in rows on white, under a title and what is unusual about the file; pictures of a row stand on one line."""
-    rows = split_rows(tiles)
-    floors = [max(int(one.pixels.shape[0]) for one in row) for row in rows]
-    captions = [max(len(one.lines) for one in row) * line_height(CAPTION) for row in rows]
-    width = max(sum(one.width + MARGIN for one in row) + MARGIN for row in rows)
+    rows: list[list[Tile]] = [[]]
+    for tile in tiles:
+        if rows[-1] and sum(one.width + MARGIN for one in [*rows[-1], tile]) + MARGIN > WIDEST:
+            rows.append([])
+        rows[-1].append(tile)
+    floors = [max(int(tile.pixels.shape[0]) for tile in row) for row in rows]
+    captions = [max(len(tile.lines) for tile in row) * CAPTION_HEIGHT for row in rows]
+    width = max(sum(tile.width + MARGIN for tile in row) + MARGIN for row in rows)
     canvas, top = titled_canvas(sum(floors) + FOOT * len(rows) + sum(captions), width, title, remarks)
     for row, floor, caption in zip(rows, floors, captions, strict=True):
         left = MARGIN
-        for one in row:
-            height, width = one.pixels.shape[:2]
-            canvas[top + floor - height : top + floor, left : left + width] = one.pixels
-            for number, (line, colour) in enumerate(one.lines):
-                place = (left, top + floor + 4 + number * line_height(CAPTION))
+        for tile in row:
+            height, width = tile.pixels.shape[:2]
+            canvas[top + floor - height : top + floor, left : left + width] = tile.pixels
+            for number, (line, colour) in enumerate(tile.lines):
+                place = (left, top + floor + 4 + number * CAPTION_HEIGHT)
                 write(canvas, line, place, size=CAPTION, colour=colour, bold=number == 0)
-            left += one.width + MARGIN
+            left += tile.width + MARGIN
         top += floor + FOOT + caption
     return canvas
 
 
-def split_rows(tiles: Sequence[Tile]) -> list[list[Tile]]:
-    """As many tiles in a row as the widest sheet takes."""
-    rows: list[list[Tile]] = [[]]
-    used = MARGIN
-    for one in tiles:
-        if rows[-1] and used + one.width + MARGIN > WIDEST:
-            rows.append([])
-            used = MARGIN
-        rows[-1].append(one)
-        used += one.width + MARGIN
-    return rows
-
-
-def draw_under_title(pixels: Pixels, title: str, remarks: Sequence[str]) -> Canvas:
+def draw_under_title(pixels: Pixels, title: str, remarks: Sequence[str]) -> Pixels:
     """One picture under its title, to the edges: whole datasets are drawn in this way, and every pixel costs time."""
     height, width = pixels.shape[:2]
     canvas, top = titled_canvas(height, width, title, remarks, left=EDGE)
@@ -192,7 +170,7 @@ def draw_under_title(pixels: Pixels, title: str, remarks: Sequence[str]) -> Canv
 
 def titled_canvas(
     height: int, width: int, title: str, remarks: Sequence[str], *, left: int = MARGIN
-) -> tuple[Canvas, int]:
+) -> tuple[Pixels, int]:
     """White paper with a title and remarks above room for `height` x `width` pixels, and where that room begins."""
     width = max(NARROWEST, width)
     room = width - 2 * left
@@ -201,12 +179,12 @@ def titled_canvas(
     is_roomy = left_for_name > room // 4  # then number and size stay whole, and the class before them is cut
     title = shortened(name, TITLE, left_for_name) + dot + facts if is_roomy else shortened(title, TITLE, room)
     notes = [line for remark in remarks for line in wrapped(remark, CAPTION, width - 2 * MARGIN)]
-    y = MARGIN // 2 + line_height(TITLE)
-    top = y + len(notes) * line_height(CAPTION) + MARGIN
+    y = MARGIN // 2 + TITLE_HEIGHT
+    top = y + len(notes) * CAPTION_HEIGHT + MARGIN
     canvas = np.full((top + height, width, 3), PAPER[0], np.uint8)
     write(canvas, title, (left, MARGIN // 2), size=TITLE, colour=INK)
     for number, note in enumerate(notes):
-        write(canvas, note, (left, y + number * line_height(CAPTION)), size=CAPTION, colour=WARNING)
+        write(canvas, note, (left, y + number * CAPTION_HEIGHT), size=CAPTION, colour=WARNING)
     return canvas, top
 
 
@@ -221,7 +199,7 @@ def bad_picture(rescue: Image | None, longest: int) -> Image:
         cv2.line(pixels, (0, 0), (longest, longest // 2), WARNING, 2, cv2.LINE_AA)
         cv2.line(pixels, (0, longest // 2), (longest, 0), WARNING, 2, cv2.LINE_AA)
     else:
-        pixels = resize(rescue.pixels, longest / max(rescue.size)).copy()
+        pixels = resize(rescue, longest / max(rescue.size)).copy()
         pixels[:4] = pixels[-4:] = WARNING
         pixels[:, :4] = pixels[:, -4:] = WARNING
     return Image(pixels)
@@ -232,16 +210,15 @@ def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequenc
     tiles = []
     pairs = zip(result.indices, result.partners, strict=True)
     for image, shares, pair in zip(result.images, result.shares, pairs, strict=True):
-        height, width = image.size
-        pixels = resize(image.pixels, rescale or tile_factor(width, height))
+        pixels = resize(image, rescale or tile_factor(max(image.size)))
         label = " + ".join(name if share == 1 else f"{share:.2f} {name}" for name, share in shares.items())
         room = max(int(pixels.shape[1]), SMALLEST)
         numbers = " + ".join(f"#{index}" for index in dict.fromkeys(pair))
         lines = [(line, INK) for line in wrapped(label or "no label", CAPTION, room)]
         tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT))))
     tiles += [Tile(image.pixels, max(image.size[1], SMALLEST)) for image in left_out]
-    params = {key: value for key, value in result.params.items() if key != "partners"}
-    title = DOT.join([result.mixing, *describe_params(params), f"{len(result.images)} samples of {result.dataset}"])
+    params = describe_params({key: value for key, value in result.params.items() if key != "partners"})
+    title = DOT.join([result.mixing, *params, f"{len(result.images)} samples of {result.dataset}"])
     return Image(draw_tiles(tiles, title, ()))
 
 

@@ -1,17 +1,19 @@
-"""Heatmaps over pictures: `overlay` makes the plain picture, `draw_maps` adds what one needs to read it.
+"""Heatmaps over pictures: `overlay` makes the plain picture, `draw_maps` adds what one needs to read it, by matplotlib.
 
 Only a `Heatmap` can be coloured, never a raw map. The default colour scale is perceptually uniform: equal steps of heat
 look equally large. `jet`, which most published overlays use, is here for comparison with them; it invents edges and
 hides others.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -24,25 +26,31 @@ from classlens.files import check_place, write_whole
 from classlens.image import Image
 from classlens.sharing import ALONE
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 DEFAULT = "inferno"
 COLORMAPS: Mapping[str, int] = {
-    "inferno": cv2.COLORMAP_INFERNO,
-    "magma": cv2.COLORMAP_MAGMA,
-    "plasma": cv2.COLORMAP_PLASMA,
-    "viridis": cv2.COLORMAP_VIRIDIS,
-    "cividis": cv2.COLORMAP_CIVIDIS,
-    "turbo": cv2.COLORMAP_TURBO,
-    "jet": cv2.COLORMAP_JET,
+    name: getattr(cv2, f"COLORMAP_{name.upper()}")
+    for name in ("inferno", "magma", "plasma", "viridis", "cividis", "turbo", "jet")
 }
 """Colour scales by name; the first five are perceptually uniform."""
 
-VECTORS = (".pdf", ".svg")
-"""Formats of matplotlib, in which a single map, too, is drawn with its titles."""
+VECTORS = (".pdf", ".svg")  # formats of matplotlib, in which a single map, too, is drawn with its titles
 
 ENDINGS = (*PIXELS, *VECTORS)
-"""The files into which maps can be drawn."""
 
 INK, HALO = (255, 255, 255), (0, 0, 0)
+
+CELL, WIDEST = 2.2, 6
+"""Height of a picture in a grid, in inches; a single row of more pictures than this is broken into several."""
+
+LONGEST, TALLEST = 26, 32
+"""Characters of a title that fit over a picture as wide as it is high, and of a label that fit beside a row."""
+
+ASPECTS = (0.6, 2.0)
+"""Width of a column, as a share of its height, at least and at most: wider pictures are drawn smaller."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class OverlayStyle:
 PLAIN = OverlayStyle()
 
 
+@cache
 def color_table(style: OverlayStyle = PLAIN) -> UInt8[np.ndarray, "256 3"]:
     """The 256 RGB colours of a scale, from cold to hot."""
     steps = np.arange(256, dtype=np.uint8)[:, None]
@@ -85,14 +94,10 @@ def draw_heatmap(heatmap: Heatmap, *, style: OverlayStyle = PLAIN) -> Image:
 
 
 def overlay(image: Image, heatmap: Heatmap, style: OverlayStyle = PLAIN) -> Image:
-    """The coloured heatmap over the picture it belongs to; both have the same size.
-
-    Raises:
-        ValueError: the sizes differ.
-    """
+    """The coloured heatmap over the picture it belongs to; both have the same size."""
     if image.size != heatmap.values.shape:
         raise ValueError(f"a heatmap of {heatmap.values.shape} does not lie on a picture of {image.size}")
-    colours = draw_heatmap(heatmap, style=style).pixels.astype(np.float32)
+    colours = color_table(style)[np.uint8(255 * heatmap.values)].astype(np.float32)
     mixed = style.opacity * colours + (1 - style.opacity) * image.pixels
     pixels = np.ascontiguousarray(mixed.round().clip(0, 255).astype(np.uint8))
     if style.contour is not None:  # a white line with a dark rim
@@ -118,22 +123,77 @@ def draw_maps(
     several = [maps] if isinstance(maps, Saliency | Fused) else maps
 
     def encode(kind: str) -> bytes:
-        from classlens.figures.map_grid import figure_of_maps  # a plain overlay is written without matplotlib
-
         content = BytesIO()
         with ALONE:  # matplotlib reads its settings all the while
             figure_of_maps(several, style).savefig(content, format=kind)
         return content.getvalue()
 
     def rasterise() -> Image:
-        if len(several) == 1 and not titled:
-            return overlay(several[0].image, several[0].heatmap(), style)
-        from classlens.figures.map_grid import figure_of_maps, pixels_of
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         with ALONE:
-            return pixels_of(figure_of_maps(several, style))
+            canvas = FigureCanvasAgg(figure_of_maps(several, style))
+            canvas.draw()  # type: ignore[no-untyped-call]
+            rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        return Image(np.ascontiguousarray(rgba[..., :3]))
 
-    return Drawing(rasterise, {ending: partial(encode, ending[1:]) for ending in VECTORS})
+    encoders = {ending: partial(encode, ending[1:]) for ending in VECTORS}
+    if len(several) == 1 and not titled:
+        return Drawing(partial(overlay, several[0].image, several[0].heatmap(), style), encoders)
+    return Drawing(rasterise, encoders)
+
+
+def figure_of_maps(maps: Sequence[Saliency | Fused], style: OverlayStyle) -> Figure:
+    """The maps over their pictures: a column for every method and layer, in front of them the picture alone.
+
+    The label of a row stands on its left, or above if there is only one row.
+    """
+    from matplotlib.cm import ScalarMappable  # a plain overlay is drawn without matplotlib
+    from matplotlib.colors import ListedColormap, Normalize
+    from matplotlib.figure import Figure
+
+    groups: dict[tuple[int, ExplainedClass | None], dict[tuple[str, str], Image]] = {}
+    for one in maps:
+        group = groups.setdefault((one.index, one.subject), {("picture", ""): one.image})
+        group[one.method, one.layer] = overlay(one.image, one.heatmap(), style)
+    rows, labels = [list(group.items()) for group in groups.values()], [caption(subject) for _, subject in groups]
+    is_row = len(rows) == 1
+    if is_row:  # if it is long, several of nearly the same length are made of it
+        (row,) = rows
+        length = -(-len(row) // -(-len(row) // WIDEST))
+        rows = [row[start : start + length] for start in range(0, len(row), length)]
+    widest = max(image.size[1] / image.size[0] for row in rows for _, image in row)
+    aspect, columns = min(max(widest, ASPECTS[0]), ASPECTS[1]), max(map(len, rows))
+    size = (columns * (CELL * aspect + 0.1) + 1.2, len(rows) * (CELL + 0.5) + 0.4)
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for place in axes.flat:
+        place.set_axis_off()
+    for places, row in zip(axes, rows, strict=True):
+        for place, ((title, small), image) in zip(places, row, strict=False):
+            place.imshow(image.pixels, interpolation="antialiased")
+            place.set_title(title, fontsize=9, pad=14)
+            longest = round(LONGEST * aspect)
+            cut = small if len(small) <= longest else "…" + small[1 - longest :]
+            place.text(0.5, 1.02, cut, transform=place.transAxes, ha="center", va="bottom", fontsize=7)
+    if is_row:
+        figure.suptitle(labels[0], fontsize=11)
+    else:
+        for place, label in zip(axes[:, 0], labels, strict=True):
+            name_row(place, label)
+    scale = ScalarMappable(Normalize(0, 1), ListedColormap(color_table(style) / 255))
+    shrink = 0.8 if len(rows) == 1 else max(0.1, 0.9 / len(rows))
+    bar = figure.colorbar(scale, ax=list(axes.flat), shrink=shrink, pad=0.01, aspect=15, panchor=False)
+    bar.set_label("share of the map's maximum", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def name_row(axes: Axes, label: str) -> None:
+    """The label of a row, upright beside its first picture: the name of the class, and below it how probable it is."""
+    name, bracket, rest = label.rpartition(" (")
+    lines = [name if len(name) <= TALLEST else name[: TALLEST - 1] + "…", f"({rest}"] if bracket else [label]
+    axes.text(-0.04, 0.5, "\n".join(lines), transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=9)
 
 
 def caption(subject: ExplainedClass | None) -> str:
@@ -151,9 +211,6 @@ def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]
     `heatmap` is float32 in 0..1 at the size of the picture as fed, `saliency` the raw map at the layer's size (of
     several layers `saliency_0`, ...; of several maps and layers `saliency_0_0`, ...). `meta` is JSON text, a list
     with the facts of each map; `names` are those of the pictures.
-
-    Raises:
-        DataError: the file cannot be written.
     """
     meta = [{"picture": names[one.index]} | facts(one) for one in maps]
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}

@@ -7,13 +7,13 @@ paint every one of these parts, in the order in which they are listed, and decid
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor, isfinite, log10
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from classlens.figures.chart import Chart, Line, Panel, rows, short
+from classlens.figures.chart import Chart, Panel, short
 from classlens.figures.style import WARNING, Style, blend
 from classlens.figures.text import break_lines, estimated_width, shorten_middle
 
@@ -62,7 +62,7 @@ class Dot(NamedTuple):
 
 
 class Stroke(NamedTuple):
-    """A curve through points from left to right, broken where one is NaN."""
+    """An unbroken curve through points from left to right."""
 
     xs: Numbers
     ys: Numbers
@@ -72,19 +72,17 @@ class Stroke(NamedTuple):
 
 
 class Area(NamedTuple):
-    """What lies between two curves over the same `xs`."""
+    """A filled polygon."""
 
     xs: Numbers
-    upper: Numbers
-    lower: Numbers
+    ys: Numbers
     colour: str
 
 
 Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area
 
 
-TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0
-"""Sizes of letters."""
+TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0  # sizes of letters
 
 ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0
 """Heights of a row of marks, of a line of the head, and of a line of the foot."""
@@ -92,14 +90,12 @@ ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0
 STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0
 """Heights of the values below the panels, of what they count, and of the axis of epochs."""
 
-TICK_WIDTH, TICK_HEIGHT = 66, 32
-"""About how far values on the axes are from each other."""
+TICK_WIDTH, TICK_HEIGHT = 66, 32  # about how far values on the axes are from each other
 
 SPACING, TIGHTEST = 14.0, 7.0
 """Distances between the lines of a legend: the usual one, and the least that can be read."""
 
-KEY = 29.0
-"""What a piece of the line itself takes in a legend, with its gaps."""
+KEY = 29.0  # what a piece of the line itself takes in a legend, with its gaps
 
 
 @dataclass(frozen=True)
@@ -131,102 +127,80 @@ class Frame:
 def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
     """The plot in a picture of `size` (width, height) in points; later parts lie on earlier ones."""
     width, height = size
-    around = lay_out_margins(chart, size, style)
-    top, bottom = 12 + around.above, height - 8 - around.below
-    share = (bottom - top) / len(chart.panels)
+    around, above, below, has_epochs, has_name = lay_out_margins(chart, size, style)
+    top = 12 + above
+    share = (height - 8 - below - top) / len(chart.panels)
     most = max(2, int(share // TICK_HEIGHT))
-    labels = [
-        f"{value:.4g}"
-        for panel in chart.panels
-        for room in (0.0, 0.4)  # what the words of marks take is not known yet
-        for value in ticks(*limits(panel, room), most, log=panel.log)
-    ]
-    left = 28 + max((estimated_width(label, SMALL) for label in labels), default=0.0)
-    beside = min(max(map(legend_width, chart.panels)), 0.45 * width)
+    wanted, labels = [], []
+    for panel in chart.panels:
+        for room in (0.0, 0.4):  # what the words of marks take is not known yet
+            values = ticks(*limits(panel, room), most, log=panel.log)
+            labels += [estimated_width(f"{value:.4g}", SMALL) for value in values]
+        gaps = 10 if len(panel.lines) == 1 else KEY + 6
+        wanted.append(max(estimated_width(text, SMALL) for text in panel.legend) + gaps)
+    left, beside = 28 + max(labels, default=0.0), min(max(wanted), 0.45 * width)
     right = left + max(width - left - 8 - beside, 10.0)
-    steps = ticks(0, chart.x_end, max(1, int((right - left) // TICK_WIDTH)))
-    parts: list[Part] = [Box((0, 0), size, fill=style.page), *around.words]
+    most = max(1, int((right - left) // TICK_WIDTH))
+    steps = ticks(0, chart.x_end, most)
+    parts: list[Part] = [Box((0, 0), size, fill=style.page), *around]
     for index, panel in enumerate(chart.panels):
-        is_last, start = index == len(chart.panels) - 1, top + index * share
-        edges = (left, start, right, start + max(share - (0 if is_last else 16), 10.0))
-        frame, marks = frame_panel(chart, panel, edges)
-        parts += panel_parts(panel, frame, marks, steps, style)
+        start, gap = top + index * share, 0 if index == len(chart.panels) - 1 else 16
+        bottom = start + max(share - gap, 10.0)
+        frame = Frame(left, start, right, bottom, chart.x_end, panel.low, panel.high, panel.log)
+        pins, rows = pin_parts(panel, frame, style)
+        low, high = limits(panel, min((rows * ROW + 8) / (bottom - start), 0.7))
+        frame = replace(frame, low=low, high=high)
+        parts += [*axis_parts(panel, frame, steps, style), *pins, *curve_parts(panel, frame, style)]
         parts += legend(panel, frame, beside, style)
-        parts += [
-            Segment((x, frame.bottom), (x, frame.bottom + 4), style.frame or style.faint) for x in map(frame.x, steps)
-        ]
-        if index == 0 and chart.per_epoch and around.epochs:
-            parts += epoch_axis(chart.per_epoch, frame, style)
-    bottom = frame.bottom
+        edge = style.frame or style.faint
+        parts += [Segment((x, bottom), (x, bottom + 4), edge) for x in map(frame.x, steps)]
+        if index == 0 and has_epochs and chart.per_epoch:
+            for epoch in ticks(0, chart.x_end / chart.per_epoch, most):
+                x = frame.x(epoch * chart.per_epoch)
+                parts.append(Segment((x, start - 4), (x, start), style.faint))
+                parts.append(Words((x, start - 7), short(epoch), SMALL, style.ink, "middle"))
+            parts.append(Words(((left + right) / 2, start - 21), "epoch", PLAIN, style.ink, "middle"))
     parts += [Words((frame.x(step), bottom + 16), short(step), SMALL, style.ink, "middle") for step in steps]
-    if around.named:
+    if has_name:
         parts.append(Words(((left + right) / 2, bottom + 30), chart.x_label, PLAIN, style.ink, "middle"))
     return parts
 
 
-@dataclass(frozen=True)
-class Margins:
-    """What stands above and below the panels, and how high it is; small pictures go without some of it."""
+def lay_out_margins(chart: Chart, size: Point, style: Style) -> tuple[list[Words], float, float, bool, bool]:
+    """Words above and below the panels, the heights of both, and whether epochs and the name of the axis have room.
 
-    words: tuple[Words, ...]
-    above: float
-    below: float
-    epochs: bool
-    named: bool
-
-
-def lay_out_margins(chart: Chart, size: Point, style: Style) -> Margins:
-    """As much as fits into 60 % of the height, the more important first: title, findings, axes, how steps were counted."""
+    As much as fits into 60 % of the height, the more important first: title, findings, axes, how steps were counted.
+    """
     width, height = size
-    titles = [(HEAD_LINE, "title", line) for line in break_lines(chart.title, TITLE, width - 16, bold=True)]
-    counted = [(HEAD_LINE, "counted", line) for line in break_lines(chart.subtitle, SMALL, width - 16)]
-    findings = [
-        (FOOT_LINE, "finding", line)
-        for finding in chart.findings
-        for line in break_lines(f"! {finding}", SMALL, width - 16)
-    ]
-    epochs = [(EPOCHS, "epochs", "")] if chart.per_epoch else []
-    room, kept = 0.6 * height - 12 - STEPS, list[tuple[str, str]]()
-    for cost, kind, line in [*titles[:1], (NAME, "name", ""), *findings, *epochs, *titles[1:], *counted]:
-        if cost <= room:
-            room -= cost
-            kept.append((kind, line))
-    head = [(kind, line) for kind, line in kept if kind in {"title", "counted"}]
-    foot = [line for kind, line in kept if kind == "finding"]
+    titles = break_lines(chart.title, TITLE, width - 16, bold=True)
+    findings = [line for one in chart.findings for line in break_lines(f"! {one}", SMALL, width - 16)]
+    wanted = (
+        ("title", HEAD_LINE, titles[:1]),
+        ("name", NAME, (chart.x_label,)),
+        ("findings", FOOT_LINE, findings),
+        ("epochs", EPOCHS, ("epoch",) if chart.per_epoch else ()),
+        ("more", HEAD_LINE, titles[1:]),
+        ("counted", HEAD_LINE, break_lines(chart.subtitle, SMALL, width - 16)),
+    )
+    kept, room = dict[str, list[str]](), 0.6 * height - 12 - STEPS
+    for kind, cost, lines in wanted:
+        kept[kind] = list(lines[: max(0, int(room // cost))])
+        room -= cost * len(kept[kind])
+    head, counted, foot = kept["title"] + kept["more"], kept["counted"], kept["findings"]
     if foot and len(foot) < len(findings):
         foot[-1] = shorten_middle(f"{foot[-1]} …", SMALL, width - 16)
-    words = [
-        Words((width / 2, 20 + HEAD_LINE * index), line, TITLE, style.ink, "middle", bold=True)
-        if kind == "title"
-        else Words((width / 2, 20 + HEAD_LINE * index), line, SMALL, style.faint, "middle")
-        for index, (kind, line) in enumerate(head)
-    ]
-    words += [
-        Words((8, height - 6 - FOOT_LINE * (len(foot) - 1 - index)), line, SMALL, WARNING)
-        for index, line in enumerate(foot)
-    ]
-    has_epochs, has_name = ("epochs", "") in kept, ("name", "") in kept
-    above = HEAD_LINE * len(head) + (EPOCHS if has_epochs else 8.0)
-    below = STEPS + (NAME if has_name else 0) + FOOT_LINE * len(foot)
-    return Margins(tuple(words), above, below, has_epochs, has_name)
+    words = []
+    for row, line in enumerate([*head, *counted]):
+        looks = (TITLE, style.ink) if row < len(head) else (SMALL, style.faint)
+        words.append(Words((width / 2, 20 + HEAD_LINE * row), line, *looks, "middle", bold=row < len(head)))
+    for row, line in enumerate(reversed(foot)):
+        words.append(Words((8, height - 6 - FOOT_LINE * row), line, SMALL, WARNING))
+    above = HEAD_LINE * len(head + counted) + (EPOCHS if kept["epochs"] else 8.0)
+    below = STEPS + NAME * len(kept["name"]) + FOOT_LINE * len(foot)
+    return words, above, below, bool(kept["epochs"]), bool(kept["name"])
 
 
-def frame_panel(chart: Chart, panel: Panel, edges: tuple[float, float, float, float]) -> tuple[Frame, list[int | None]]:
-    """The frame of a panel between its edges (left, top, right, bottom), and the row of each of its marks."""
-    left, top, right, bottom = edges
-    width, height = right - left, bottom - top
-    boxes = []
-    for pin in panel.pins:
-        x, extent = pin.x / chart.x_end * width, estimated_width(pin.text, SMALL) + 8
-        boxes.append((x - extent, x) if x + extent > width else (x, x + extent))
-    placed = rows(boxes, most=max(1, min(3, int(0.4 * height / ROW))))
-    marks = [None if box[0] < 0 or width < 60 else row for box, row in zip(boxes, placed, strict=True)]
-    used = max((row + 1 for row in marks if row is not None), default=0)
-    low, high = limits(panel, min((used * ROW + 8) / height, 0.7))
-    return Frame(left, top, right, bottom, chart.x_end, low, high, panel.log), marks
-
-
-def limits(panel: Panel, room: float) -> tuple[float, float]:
+def limits(panel: Panel, room: float) -> Point:
     """The values at the lower and the upper edge, with `room` (a share of the height) left above the curves."""
     low, high = panel.low, panel.high
     if panel.log:
@@ -254,89 +228,83 @@ def ticks(low: float, high: float, most: int, *, log: bool = False) -> list[floa
     return [float(f"{index * step:.12g}") for index in range(first, floor(high / step + 1e-9) + 1)]
 
 
-def panel_parts(
-    panel: Panel, frame: Frame, marks: Sequence[int | None], steps: Sequence[float], style: Style
-) -> Iterator[Part]:
-    """Paper, grid, values, marks, curves and frame of one panel."""
-    corner, extent = (frame.left, frame.top), (frame.right - frame.left, frame.bottom - frame.top)
-    yield Box(corner, extent, fill=style.paper)
+def pin_parts(panel: Panel, frame: Frame, style: Style) -> tuple[list[Part], int]:
+    """Dotted lines, on paper of their own the words for which a row has room, and how many rows that takes.
+
+    The first are placed first, each in the lowest row where it lies on no other.
+    """
+    lines: list[Part] = []
+    words: list[Part] = []
+    used = 0
+    taken: list[list[Point]] = [[] for _ in range(max(1, min(3, int(0.4 * (frame.bottom - frame.top) / ROW))))]
+    for pin in panel.pins:
+        x, extent = frame.x(float(pin.x)), estimated_width(pin.text, SMALL) + 8
+        colour, flips = WARNING if pin.warns else style.faint, x + extent > frame.right
+        if pin.y is None:
+            lines.append(Segment((x, frame.top), (x, frame.bottom), colour, dotted=True))
+        start, stop = (x - extent, x) if flips else (x, x + extent)
+        free = (row for row, others in enumerate(taken) if all(stop <= a or start >= b for a, b in others))
+        if (row := next(free, None)) is None:
+            continue
+        taken[row].append((start, stop))
+        if start >= frame.left and frame.right - frame.left >= 60:
+            used, y = max(used, row + 1), frame.top + row * ROW
+            words.append(Box((start + 4, y + 2), (extent - 8, ROW - 3), fill=style.paper))
+            at = (stop - 4 if flips else start + 4, y + 0.8 * ROW)
+            words.append(Words(at, pin.text, SMALL, colour, "end" if flips else "start"))
+    return [*lines, *words], used
+
+
+def axis_parts(panel: Panel, frame: Frame, steps: Sequence[float], style: Style) -> Iterator[Part]:
+    """The paper of a panel, what is shaded, the grid, and to the left the name and the values."""
+    left, top, right, bottom = frame.left, frame.top, frame.right, frame.bottom
+    yield Box((left, top), (right - left, bottom - top), fill=style.paper)
     for line in panel.lines:
         if line.low is not None:
-            tint = blend(style.paper, line.colour, 0.14)
-            yield Area(frame.x(line.x), frame.ys(line.y), frame.ys(line.low), tint)
-    yield from value_axis(panel, frame, steps, style)
-    yield from pin_parts(panel, frame, marks, style)
+            upper, lower = frame.ys(line.y), frame.ys(line.low)
+            known = np.isfinite(upper) & np.isfinite(lower)
+            xs, ys = frame.x(line.x)[known], np.append(upper[known], lower[known][::-1])
+            yield Area(np.append(xs, xs[::-1]), ys, blend(style.paper, line.colour, 0.14))
+    values = ticks(frame.low, frame.high, max(2, int((bottom - top) // TICK_HEIGHT)), log=panel.log)
+    heights = frame.ys(values).tolist()
+    if style.grid is not None:
+        yield from (Segment((x, top), (x, bottom), style.grid) for x in map(frame.x, steps))
+        yield from (Segment((left, y), (right, y), style.grid) for y in heights)
+    for value, y in zip(values, heights, strict=True):
+        yield Words((left - 6, y + 3.2), f"{value:.4g}", SMALL, style.ink, "end")
+    if bottom - top > 30:
+        name = shorten_middle(panel.title, PLAIN, bottom - top)
+        yield Words((16, (top + bottom) / 2), name, PLAIN, style.ink, "middle", turned=True)
+
+
+def curve_parts(panel: Panel, frame: Frame, style: Style) -> Iterator[Part]:
+    """The curves, the frame over them, and dots where points are pinned.
+
+    From where on a metric decides, both bounds of a curve are dashed.
+    """
+    strokes = []
     for line in panel.lines:
-        yield from line_parts(line, frame)
-    if style.frame is not None and style.open:
-        yield Segment((frame.left, frame.top), (frame.left, frame.bottom), style.frame)
-        yield Segment((frame.left, frame.bottom), (frame.right, frame.bottom), style.frame)
-    elif style.frame is not None:
-        yield Box(corner, extent, outline=style.frame)
+        xs, ys = frame.x(line.x), frame.ys(line.y)
+        later = line.x > (np.inf if line.undecided is None else line.undecided)
+        strokes.append(Stroke(xs[~later], ys[~later], line.colour))
+        if line.low is not None:
+            strokes.append(Stroke(xs[later], ys[later], line.colour, dashed=True))
+            strokes.append(Stroke(xs[later], frame.ys(line.low[later]), line.colour, 0.8, dashed=True))
+        if xs.size == 1 and isfinite(ys[0]):
+            yield Dot((float(xs[0]), float(ys[0])), 3.2, line.colour)
+    for stroke in strokes:
+        edges = np.flatnonzero(np.diff(np.isfinite(stroke.ys), prepend=False, append=False))
+        for first, last in edges.reshape(-1, 2).tolist():
+            if last - first > 1:
+                yield stroke._replace(xs=stroke.xs[first:last], ys=stroke.ys[first:last])
+    left, top, right, bottom = frame.left, frame.top, frame.right, frame.bottom
+    if style.frame is not None:
+        sides = Segment((left, top), (left, bottom), style.frame), Segment((left, bottom), (right, bottom), style.frame)
+        yield from sides if style.open else [Box((left, top), (right - left, bottom - top), outline=style.frame)]
     pinned = [(pin.x, pin.y) for pin in panel.pins if pin.y is not None]
     for (x, _), y in zip(pinned, frame.ys([y for _, y in pinned]).tolist(), strict=True):
         if isfinite(y):
             yield Dot((frame.x(x), y), 3.2, style.ink)
-
-
-def value_axis(panel: Panel, frame: Frame, steps: Sequence[float], style: Style) -> Iterator[Part]:
-    """The name and the values of a panel to its left, and its grid."""
-    height = frame.bottom - frame.top
-    values = ticks(frame.low, frame.high, max(2, int(height // TICK_HEIGHT)), log=panel.log)
-    heights = frame.ys(values).tolist()
-    if style.grid is not None:
-        for x in map(frame.x, steps):
-            yield Segment((x, frame.top), (x, frame.bottom), style.grid)
-        for y in heights:
-            yield Segment((frame.left, y), (frame.right, y), style.grid)
-    for value, y in zip(values, heights, strict=True):
-        yield Words((frame.left - 6, y + 3.2), f"{value:.4g}", SMALL, style.ink, "end")
-    if height > 30:
-        name = shorten_middle(panel.title, PLAIN, height)
-        yield Words((16, frame.top + height / 2), name, PLAIN, style.ink, "middle", turned=True)
-
-
-def pin_parts(panel: Panel, frame: Frame, marks: Sequence[int | None], style: Style) -> Iterator[Part]:
-    """Dotted lines, and on paper of their own the words for which a row has room."""
-    for pin in panel.pins:
-        if pin.y is None:
-            x, colour = frame.x(float(pin.x)), WARNING if pin.warns else style.faint
-            yield Segment((x, frame.top), (x, frame.bottom), colour, dotted=True)
-    for pin, row in zip(panel.pins, marks, strict=True):
-        if row is None:
-            continue
-        x, extent, y = frame.x(float(pin.x)), estimated_width(pin.text, SMALL), frame.top + row * ROW
-        flips = x + extent + 8 > frame.right
-        yield Box((x - 4 - extent if flips else x + 4, y + 2), (extent, ROW - 3), fill=style.paper)
-        at = (x - 4 if flips else x + 4, y + 0.8 * ROW)
-        yield Words(at, pin.text, SMALL, WARNING if pin.warns else style.faint, "end" if flips else "start")
-
-
-def line_parts(line: Line, frame: Frame) -> Iterator[Part]:
-    """A curve; from where on a metric decides, both bounds of it, dashed."""
-    xs, ys = frame.x(line.x), frame.ys(line.y)
-    if xs.size == 1 and isfinite(ys[0]):
-        yield Dot((float(xs[0]), float(ys[0])), 3.2, line.colour)
-    elif line.undecided is None or line.low is None:
-        yield Stroke(xs, ys, line.colour)
-    else:
-        later = line.x > line.undecided
-        yield Stroke(xs[~later], ys[~later], line.colour)
-        yield Stroke(xs[later], ys[later], line.colour, dashed=True)
-        yield Stroke(xs[later], frame.ys(line.low[later]), line.colour, 0.8, dashed=True)
-
-
-def legend_width(panel: Panel) -> float:
-    """How much the words beside a panel would like to have."""
-    if len(panel.lines) == 1:
-        return max(estimated_width(text, SMALL) for text in ("final", panel.lines[0].last())) + 10
-    return max(estimated_width(legend_entry(line), SMALL) for line in panel.lines) + KEY + 6
-
-
-def legend_entry(line: Line, *, brief: bool = False) -> str:
-    """What a line is, and, unless it has to be brief, its highest and its last value."""
-    finite = line.y[np.isfinite(line.y)]
-    return line.label if brief or not finite.size else f"{line.label}   {finite.max():.3g} → {line.last(3)}"
 
 
 def legend(panel: Panel, frame: Frame, beside: float, style: Style) -> Iterator[Part]:
@@ -348,30 +316,19 @@ def legend(panel: Panel, frame: Frame, beside: float, style: Style) -> Iterator[
     if count == 1:
         (y,) = frame.ys(panel.lines[0].y[-1:]).tolist()
         y = min(y, frame.bottom - 14) if isfinite(y) else frame.top + 10
-        if legend_width(panel) <= beside:
-            yield Words((x, y), "final", SMALL, style.faint)
-            yield Words((x, y + 12), panel.lines[0].last(), SMALL, style.faint)
+        if max(estimated_width(text, SMALL) for text in panel.legend) + 10 <= beside:
+            yield from (Words((x, y + 12 * row), text, SMALL, style.faint) for row, text in enumerate(panel.legend))
         return
     height = frame.bottom - frame.top
     spacing = max(min(SPACING, height / count), TIGHTEST)
     size = min(SMALL, 0.8 * spacing)
     fitting = max(1, int(height / spacing))
     listed = count if count <= fitting else fitting - 1
-    brief = any(estimated_width(legend_entry(line), size) > room for line in panel.lines)
-    for index, line in enumerate(panel.lines[:listed]):
+    is_brief = any(estimated_width(entry, size) > room for entry in panel.legend)
+    for index, (line, entry) in enumerate(zip(panel.lines[:listed], panel.legend, strict=False)):
         y = frame.top + spacing * (index + 0.7)
         yield Segment((x, y - 3), (x + 16, y - 3), line.colour, 2.0)
-        yield Words((x + 21, y), shorten_middle(legend_entry(line, brief=brief), size, room), size, style.ink)
+        yield Words((x + 21, y), shorten_middle(line.label if is_brief else entry, size, room), size, style.ink)
     if listed < count:
         words = shorten_middle(f"and {count - listed} more", size, room)
         yield Words((x + 21, frame.top + spacing * (listed + 0.7)), words, size, style.faint)
-
-
-def epoch_axis(per_epoch: float, frame: Frame, style: Style) -> Iterator[Part]:
-    """Epochs above the first panel."""
-    most = max(1, int((frame.right - frame.left) // TICK_WIDTH))
-    for epoch in ticks(0, frame.x_end / per_epoch, most):
-        x = frame.x(epoch * per_epoch)
-        yield Segment((x, frame.top - 4), (x, frame.top), style.faint)
-        yield Words((x, frame.top - 7), short(epoch), SMALL, style.ink, "middle")
-    yield Words(((frame.left + frame.right) / 2, frame.top - 21), "epoch", PLAIN, style.ink, "middle")

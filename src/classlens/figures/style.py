@@ -47,11 +47,7 @@ DEFAULT = "whitegrid"
 
 
 def find_style(name: str) -> Style:
-    """One of `STYLES`, or the colours of one of matplotlib's styles.
-
-    Raises:
-        NotFound: it is neither.
-    """
+    """One of `STYLES`, or the colours of one of matplotlib's styles."""
     if name in STYLES:
         return STYLES[name]
     import matplotlib.style
@@ -77,12 +73,12 @@ def line_colours(count: int) -> Sequence[str]:
     """As many colours as there are lines: distinct ones for a few, a ramp for many."""
     if count <= len(QUALITATIVE):
         return QUALITATIVE[:count]
-    positions = [index / (count - 1) * (len(RAMP) - 1) for index in range(count)]
-    return [
-        blend(RAMP[low], RAMP[low + 1], position - low)
-        for position in positions
-        for low in [min(int(position), len(RAMP) - 2)]
-    ]
+    colours = []
+    for index in range(count):
+        position = index / (count - 1) * (len(RAMP) - 1)
+        low = min(int(position), len(RAMP) - 2)
+        colours.append(blend(RAMP[low], RAMP[low + 1], position - low))
+    return colours
 
 
 def blend(low: str, high: str, share: float) -> str:

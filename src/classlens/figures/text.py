@@ -4,8 +4,10 @@ One font, DejaVu Sans as matplotlib ships it (matplotlib itself is not imported)
 """
 
 import unicodedata
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,7 +16,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
-Canvas: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 PAPER: Colour = (255, 255, 255)
 ELLIPSIS = "…"
 BOX = "\N{WHITE SQUARE}"
@@ -24,12 +26,9 @@ BOX = "\N{WHITE SQUARE}"
 def font(size: float, *, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The font at a size in pixels."""
     package = find_spec("matplotlib")
-    if package is not None and package.submodule_search_locations:
-        name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-        path = Path(package.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf" / name
-        if path.is_file():
-            return ImageFont.truetype(str(path), size)
-    return ImageFont.load_default(size)
+    folder = Path((package and package.origin) or "").parent / "mpl-data" / "fonts" / "ttf"
+    path = folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+    return ImageFont.truetype(str(path), size) if path.is_file() else ImageFont.load_default(size)
 
 
 def line_height(size: int) -> int:
@@ -37,7 +36,7 @@ def line_height(size: int) -> int:
 
 
 @cache
-def glyph(letter: str, size: int, colour: Colour, *, bold: bool = False) -> Canvas:
+def glyph(letter: str, size: int, colour: Colour, *, bold: bool = False) -> Pixels:
     """One letter in a colour on its own strip of white paper, as wide as it advances."""
     face = font(size, bold=bold)
     paper = Pillow.new("RGB", (advance(letter, size, bold=bold), line_height(size)), PAPER)
@@ -46,8 +45,8 @@ def glyph(letter: str, size: int, colour: Colour, *, bold: bool = False) -> Canv
 
 
 @lru_cache(maxsize=1024)
-def strip(text: str, size: int, colour: Colour, *, bold: bool = False) -> Canvas:
-    return np.concatenate([glyph(letter, size, colour, bold=bold) for letter in text], axis=1)
+def strip(text: str, size: int, colour: Colour, *, bold: bool = False) -> Pixels:
+    return np.concatenate([glyph(letter, size, colour, bold=bold) for letter in clean(text)], axis=1)
 
 
 @cache
@@ -80,28 +79,28 @@ def shortened(text: str, size: int, width: int, *, bold: bool = False) -> str:
 @lru_cache(maxsize=4096)
 def wrapped(text: str, size: int, width: int) -> tuple[str, ...]:
     """The text in lines of at most `width` pixels; a word that is too long is cut."""
+    return tuple(
+        fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shortened(word, size, width))
+    )
+
+
+def fill(words: Sequence[str], fits: Callable[[str], bool], cut: Callable[[str], str]) -> tuple[str, ...]:
+    """As many words in every line as fit; `cut` shortens the first of each."""
     lines: list[str] = []
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and width_of(longer, size) <= width:
-            lines[-1] = longer
+    for word in words:
+        if lines and fits(f"{lines[-1]} {word}"):
+            lines[-1] += f" {word}"
         else:
-            lines.append(shortened(word, size, width))
+            lines.append(cut(word))
     return tuple(lines)
 
 
-def write(canvas: Canvas, text: str, at: tuple[int, int], *, size: int, colour: Colour, bold: bool = False) -> None:
+def write(canvas: Pixels, text: str, at: tuple[int, int], *, size: int, colour: Colour, bold: bool = False) -> None:
     """Put a line on white paper with its top left corner `at` (x, y); what does not fit is cut off."""
-    x, y = at
-    *parts, last = clean(text).split("  ")
-    strips = [strip(f"{part}  ", size, colour, bold=bold) for part in parts]
-    if last:
-        strips.append(strip(last, size, colour, bold=bold))
-    if not strips:
-        return
-    line = np.concatenate(strips, axis=1) if parts else strips[0]
-    line = line[: max(canvas.shape[0] - y, 0), : max(canvas.shape[1] - x, 0)]
-    canvas[y : y + line.shape[0], x : x + line.shape[1]] = line
+    if text:
+        x, y = at
+        line = strip(text, size, colour, bold=bold)[: max(canvas.shape[0] - y, 0), : max(canvas.shape[1] - x, 0)]
+        canvas[y : y + line.shape[0], x : x + line.shape[1]] = line
 
 
 # fmt: off
@@ -126,24 +125,18 @@ def estimated_width(text: str, size: float, *, bold: bool = False) -> float:
     return units / 1000 * size * (BOLD if bold else 1.0)
 
 
+@lru_cache(maxsize=4096)
 def shorten_middle(text: str, size: float, room: float, *, bold: bool = False) -> str:
     """The text, cut in its middle until it fits: the ends of long names are what tells them apart."""
-    if estimated_width(text, size, bold=bold) <= room:
-        return text
-    for kept in range(len(text) - 1, 0, -1):
-        cut = text[: (kept + 1) // 2] + ELLIPSIS + text[len(text) - kept // 2 :]
-        if estimated_width(cut, size, bold=bold) <= room:
-            return cut
-    return ""
+    cuts = (text[: (kept + 1) // 2] + ELLIPSIS + text[len(text) - kept // 2 :] for kept in range(len(text) - 1, 0, -1))
+    return next((one for one in chain([text], cuts) if estimated_width(one, size, bold=bold) <= room), "")
 
 
-def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
+@lru_cache(maxsize=4096)
+def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> tuple[str, ...]:
     """The text in lines that fit; a word that is too long is cut."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and estimated_width(longer, size, bold=bold) <= room:
-            lines[-1] = longer
-        else:
-            lines.append(shorten_middle(word, size, room, bold=bold))
-    return lines
+    return fill(
+        text.split(),
+        lambda line: estimated_width(line, size, bold=bold) <= room,
+        lambda word: shorten_middle(word, size, room, bold=bold),
+    )

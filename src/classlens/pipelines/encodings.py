@@ -67,13 +67,17 @@ def encoding_after(transform: Foreign, before: State, value: Foreign) -> Encodin
     if stated is not None or not plain or (new.min() >= -1e-3 and new.max() <= encoding.white * 1.001):
         return stated or encoding
     fit = fit_encoding(channels(old, old_layout), channels(new, layout), encoding)
-    return fit or nested_encoding(transform, encoding) or guess_encoding(new, encoding)
+    fit = fit or nested_encoding(transform, encoding)
+    if fit is None and encoding.white == 1 and -1.001 <= new.min() < -0.1:
+        # on both sides of 0 and within -1..1 is what is left of 0..1 after mean 0.5 and std 0.5
+        return replace(encoding, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return fit or encoding
 
 
 def stated_encoding(transform: Foreign, encoding: Encoding) -> Encoding | None:
     """The encoding after a transform that carries mean and std; None for others."""
-    name = type(transform).__name__.casefold()
-    mean, std = setting(transform, "mean"), setting(transform, "std")
+    name, flags = type(transform).__name__.casefold(), getattr(transform, "flags", None) or {}
+    mean, std = (getattr(transform, key, flags.get(key)) for key in ("mean", "std"))
     if "normalize" not in name or "denormalize" in name or mean is None or std is None:
         return None
     if getattr(transform, "normalization", "standard") != "standard":
@@ -105,10 +109,6 @@ def parts_of(transform: Foreign) -> Sequence[Foreign]:
     return list(inside.values() if isinstance(inside, dict) else inside)
 
 
-def setting(transform: Foreign, name: str) -> Foreign:
-    return getattr(transform, name, (getattr(transform, "flags", None) or {}).get(name))
-
-
 def triple(values: Foreign) -> Triple:
     """Three numbers from one or three, given as a number, a sequence or a tensor."""
     flat = [float(f"{value:.6g}") for value in numbers_of(values).astype(np.float64).reshape(-1)]
@@ -131,13 +131,6 @@ def fit_encoding(old: Pixels, new: Pixels, encoding: Encoding) -> Encoding | Non
         return None
     white = 255.0 if old.max() > 1.001 else 1.0
     return replace(encoding, white=white, mean=triple(-shift / scale), std=triple(1 / scale))
-
-
-def guess_encoding(new: Pixels, encoding: Encoding) -> Encoding:
-    """Values on both sides of 0 and within -1..1 are what is left of 0..1 after mean 0.5 and std 0.5."""
-    if encoding.white == 1 and encoding.mean == (0, 0, 0) and -1.001 <= new.min() < -0.1:
-        return replace(encoding, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    return encoding
 
 
 def names_of(code: CodeType) -> set[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -11,11 +10,12 @@ from PIL import Image as Pillow
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import PLAIN, Foreign, State, array_of, arrays_of, picture_in
 from classlens.errors import DataError
-from classlens.pipelines.albumentations import is_albumentations, watch_albumentations
+from classlens.pipelines import listen
 from classlens.pipelines.encodings import encoding_after
-from classlens.pipelines.kornia import in_order, is_kornia, watch_kornia
-from classlens.pipelines.listen import is_sequence, name_of, probability, watch
 from classlens.user_code import users_code
+
+SEQUENCES = ("AugmentationSequential", "ImageSequential")
+"""Containers of kornia that run their members one after the other."""
 
 
 def lay_open(transform: Foreign, *, joint: bool = False) -> tuple[Stage, ...]:
@@ -29,8 +29,6 @@ def lay_open(transform: Foreign, *, joint: bool = False) -> tuple[Stage, ...]:
 
 def members(transform: Foreign) -> Iterator[Foreign]:
     """The transforms that run one after the other."""
-    if transform is None:
-        return
     inner = parts(transform)
     if inner is None:
         yield transform
@@ -39,16 +37,21 @@ def members(transform: Foreign) -> Iterator[Foreign]:
 
 
 def parts(transform: Foreign) -> Sequence[Foreign] | None:
-    """What a container runs in order and always; None for a single transform."""
+    """What a container runs in order and always, nothing if there is no transform; None for a single one."""
     kind = type(transform)
-    if is_sequence(transform):
-        return list(transform)
+    if transform is None or listen.is_sequence(transform):
+        return list(transform or ())
     if kind.__name__ == "Sequential" and hasattr(transform, "children"):
         return list(transform.children())
-    if is_kornia(transform):
-        return in_order(transform)
+    if (base := kornia_base(transform)) is not None:
+        in_order = base.__name__ in SEQUENCES and not transform.random_apply
+        return list(transform.children()) if in_order else None
     composed = any(base.__name__ == "Compose" for base in kind.__mro__)
-    if composed and is_sequence(getattr(transform, "transforms", None)) and probability(transform) in (None, 1.0):
+    if (
+        composed
+        and listen.is_sequence(getattr(transform, "transforms", None))
+        and listen.probability(transform) in (None, 1.0)
+    ):
         return list(transform.transforms)
     if kind.__name__ != "ImageClassification" or not kind.__module__.startswith("torchvision."):
         return None
@@ -62,6 +65,11 @@ def parts(transform: Foreign) -> Sequence[Foreign] | None:
     )
 
 
+def kornia_base(transform: Foreign) -> type | None:
+    """The class of kornia that an augmentation is of; None for all else."""
+    return next((base for base in type(transform).__mro__ if base.__module__.startswith("kornia.augmentation")), None)
+
+
 def stage_of(transform: Foreign, *, joint: bool = False, encoder: Foreign = None) -> Stage:
     """One transform as a stage; how its result is encoded is read off `encoder`, where that is a part of it."""
     shown, hidden = (bool, int, float, str, tuple, list), ("training", "transforms")
@@ -70,34 +78,25 @@ def stage_of(transform: Foreign, *, joint: bool = False, encoder: Foreign = None
         for name, value in getattr(transform, "__dict__", {}).items()
         if isinstance(value, shown) and not name.startswith("_") and name not in hidden
     }
-    apply = partial(apply_foreign, transform, transform if encoder is None else encoder, joint)
-    return Stage(name_of(transform), apply, settings, draws_globally=not is_albumentations(transform))
 
+    def apply(before: State, random: np.random.Generator) -> Outcome:
+        """Run the transform on the sample and say what it drew, or what it changed besides the picture."""
+        value = before.value
+        with users_code(listen.name_of(transform), DataError):
+            if listen.is_albumentations(transform):
+                outcome = listen.watch_albumentations(transform, value, random)
+            elif kornia_base(transform) is not None:
+                outcome = listen.watch_kornia(transform, value)
+            else:
+                outcome = listen.watch(transform, *(value if joint and isinstance(value, tuple) else [value]))
+        output = outcome.state
+        if output is value:
+            return replace(outcome, state=before)
+        encoding = encoding_after(transform if encoder is None else encoder, before, output)
+        after = replace(before, value=output, encoding=encoding)
+        return Outcome(after, outcome.params, outcome.note or describe_change(before, after))
 
-def apply_foreign(
-    transform: Foreign,
-    encoder: Foreign,
-    joint: bool,  # noqa: FBT001 - bound by partial
-    before: State,
-    random: np.random.Generator,
-) -> Outcome:
-    """Run the transform on the sample and say what it drew, or what it changed besides the picture.
-
-    Raises:
-        DataError: the transform fails on this sample.
-    """
-    value = before.value
-    with users_code(name_of(transform), DataError):
-        if is_albumentations(transform):
-            call = watch_albumentations(transform, value, random)
-        elif is_kornia(transform):
-            call = watch_kornia(transform, value)
-        else:
-            call = watch(transform, *(value if joint and isinstance(value, tuple) else [value]))
-        if call.output is value:
-            return Outcome(before, call.params, call.note)
-    after = replace(before, value=call.output, encoding=encoding_after(encoder, before, call.output))
-    return Outcome(after, call.params, call.note or describe_change(before, after))
+    return Stage(listen.name_of(transform), apply, settings, draws_globally=not listen.is_albumentations(transform))
 
 
 def describe_change(before: State, after: State) -> str:

@@ -21,25 +21,23 @@ from classlens.files import write_whole
 from classlens.runs.browse_samples import BrowseRequest
 
 RECORD = "browse.json"
-NAMED, LONGEST = 3, 60
-"""So many differences are named, each value in so many letters."""
+NAMED, LONGEST = 3, 60  # so many differences are named, each value in so many letters
+LARGE = 100_000_000  # bytes of a file that is not read to see whether it has changed
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # where in memory an object lies, which is another place in every run
 
-LARGE = 100_000_000
-"""Bytes of a file that is not read to see whether it has changed."""
-
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-"""Where in memory an object lies, which is another place in every run."""
+ALWAYS = {"phase": "phase", "seed": "seed", "rescale_factor": "rescale", "bgr2rgb": "swap_channels"}
+ON_SHEETS = {name: name for name in ("in_order", "shuffle", "repeat", "grid", "batch")} | {
+    "index": "indices",
+    "show_number": "number",
+}
+"""Options, as the command calls them, that decide the pixels of a sample, and which samples share a sheet."""
 
 
 def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -> bool:
-    """Note in the output folder what makes its pictures; whether an earlier run of the same has been there.
-
-    Raises:
-        DataError: the folder holds pictures that were made of something else, or takes no files.
-    """
+    """Note in the output folder what makes its pictures; whether an earlier run of the same has been there."""
     place = Path(request.output_dir) / RECORD
-    contents = describe_options(request) | describe_contents(target, dataset, request)
-    now: dict[str, Any] = json.loads(ADDRESS.sub("", json.dumps(as_data(contents))))
+    contents = as_data(describe_contents(target, dataset, request))
+    now: dict[str, Any] = json.loads(ADDRESS.sub("", json.dumps(contents)))
     try:
         before = json.loads(place.read_bytes())
     except (OSError, ValueError):
@@ -58,51 +56,30 @@ def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -
     return True
 
 
-def describe_options(request: BrowseRequest) -> dict[str, Any]:
-    """What decides the pixels drawn for an index, besides the dataset; and which samples share a sheet."""
-    options: dict[str, Any] = {
-        "phase": request.phase,
-        "epoch": request.options.epoch,
-        "seed": request.seed,
-        "rescale_factor": request.rescale,
-        "bgr2rgb": request.swap_channels,
-    }
-    if request.batch is None:
-        options["mode"] = request.mode
-    if request.grid is not None or request.batch is not None:
-        options |= {
-            "index": request.indices,
-            "classes": request.classes or None,
-            "in_order": request.in_order,
-            "shuffle": request.shuffle,
-            "show_number": request.number,
-            "repeat": request.repeat,
-            "grid": request.grid,
-            "batch": request.batch,
-        }
-    return options
-
-
 def describe_contents(target: str | None, dataset: Dataset, request: BrowseRequest) -> dict[str, Any]:
-    """What the samples are made of: settings and stages, the place of a folder, the content of lists and code.
+    """What decides the pixels drawn for an index: options, settings and stages, the content of lists and code.
 
     Where the number of samples changes, other pictures have the numbers.
     """
-    contents: dict[str, Any] = {"samples": dataset.length, "classes": dataset.classes, "loader": dataset.loader}
-    files = list(annotation_lists(dataset.settings))
-    scheme, rest = (DEFAULT, "") if target is None else split_address(target)
-    if scheme != DEFAULT:
-        path = rest.partition(".py:")[0] + ".py" if scheme == "py" and ".py:" in rest else rest
-        files += [Path(path)] if path else []
-        contents["source"] = (
-            f"{scheme}:{rest.replace(path, os.path.realpath(path), 1) if os.path.exists(path) else rest}"  # noqa: PTH110
-        )
-    contents["files"] = {str(file.resolve()): digest(file) for file in files}
-    contents["stages"] = [{"type": one.name, **one.settings} for one in dataset.stages]
+    is_sheet = request.grid is not None or request.batch is not None
+    words = ALWAYS | (ON_SHEETS if is_sheet else {}) | ({"mode": "mode"} if request.batch is None else {})
+    contents = {word: getattr(request, name) for word, name in words.items()}
+    contents |= {"epoch": request.options.epoch, "samples": dataset.length, "loader": dataset.loader}
+    contents |= {"classes": dataset.classes, "stages": [{"type": one.name, **one.settings} for one in dataset.stages]}
     if dataset.settings:  # these describe the stages, too
         contents |= {"dataset": dataset.settings, "stages": None}
     if request.batch is not None:
         contents["batches"] = repr(dataset.batch)
+    if is_sheet and request.classes:
+        contents["class"] = request.classes
+    scheme, rest = (DEFAULT, "") if target is None else split_address(target)
+    files = list(annotation_lists(dataset.settings))
+    if scheme != DEFAULT:
+        path = rest.partition(".py:")[0] + ".py" if scheme == "py" and ".py:" in rest else rest
+        files += [Path(path)] if path else []
+        is_there = os.path.exists(path)  # noqa: PTH110
+        contents["source"] = f"{scheme}:{rest.replace(path, os.path.realpath(path), 1) if is_there else rest}"
+    contents["files"] = {str(file.resolve()): digest(file) for file in files}
     return contents
 
 
@@ -127,16 +104,13 @@ def digest(path: Path) -> str:
 
 
 def describe_difference(row: Difference) -> str:
-    """What was, and what is now."""
+    """What was, and what is now, each in few letters."""
     head, _, file = row.key.partition(".")
+    values = []
+    for value in (row.first, row.second):
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        is_given = value != [] and not any(value is nothing for nothing in (None, False, ABSENT))
+        values.append(shorten(text, LONGEST, placeholder=" ...") if is_given else "not given")
     if head == "files" and ABSENT not in (row.first, row.second):
         return f"another content of {file}"
-    first, second = map(describe_value, (row.first, row.second))
-    return f"{row.key if file else row.key.replace('_', '-')} {first} (now {second})"
-
-
-def describe_value(value: object) -> str:
-    """A value in few letters."""
-    if value is None or value is False or value == [] or value is ABSENT:
-        return "not given"
-    return shorten(" ".join(map(str, value)) if isinstance(value, list) else str(value), LONGEST, placeholder=" ...")
+    return f"{row.key if file else row.key.replace('_', '-')} {values[0]} (now {values[1]})"

@@ -8,7 +8,7 @@ A bad picture never ends a run: it becomes a marked tile with its reason, and it
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -19,8 +19,8 @@ from classlens.adapters import open_source
 from classlens.dataset.batch import Batch, mix
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import BatchPlan, Dataset
-from classlens.dataset.selection import given, of_classes, shuffled, spread
-from classlens.dataset.statistics import Found, Measured, Survey, find, measured, shared, summed
+from classlens.dataset.selection import check_indices, of_classes, shuffle, spread
+from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
@@ -36,22 +36,17 @@ from classlens.runs.browse_samples import (
     draw_marked,
     encode_jpeg,
     render_sample,
-    report_crash,
     rescue_picture,
 )
+from classlens.runs.own_process import Progress
 from classlens.runs.processes import DatasetSpec, Job, SeededIndex, run_job
-from classlens.runs.progress import Progress
 from classlens.source import Source
 
-NAMED_BAD = 20
-"""So many bad samples are kept by a run; the rest are counted."""
-
-ON_A_PAGE = 1000
-"""A page holds its pictures, so it shows so many unless more are asked for."""
+NAMED_BAD = 20  # so many bad samples are kept by a run; the rest are counted
+ON_A_PAGE = 1000  # a page holds its pictures, so it shows so many unless more are asked for
 
 PAGES = (".html", ".htm")
-COMPARED = 10_000
-"""A split of so many samples is searched for pictures of another one, however few that one has."""
+COMPARED = 10_000  # a split of so many samples is searched for pictures of another one, however few that one has
 
 
 @dataclass(frozen=True)
@@ -80,13 +75,9 @@ class BatchResult:
 
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
-        return {
-            "indices": list(self.batch.indices),
-            "seed": self.batch.seed,
-            "mixing": self.batch.mixing,
-            "drawn": as_plain(self.batch.params),
-            "shares": [dict(shares) for shares in self.batch.shares],
-        }
+        batch = self.batch
+        facts = {"indices": list(batch.indices), "seed": batch.seed, "mixing": batch.mixing}
+        return facts | {"drawn": as_plain(batch.params), "shares": list(map(dict, batch.shares))}
 
 
 Row: TypeAlias = SampleResult | BatchResult | Survey
@@ -105,6 +96,8 @@ class BrowseRun:
     dataset: Dataset
     request: BrowseRequest
     progress: Progress | None = None
+    source: Source | None = field(default=None, repr=False)
+    spec: DatasetSpec | None = field(default=None, repr=False)
     rows: Iterator[Row] = field(default_factory=lambda: iter(()), repr=False)
     done: int = 0
     total: int = 0
@@ -131,10 +124,15 @@ class BrowseRun:
                 self.bad_rows.append(replace(row, jpeg=None, tile=None))
 
     def work(
-        self, job: Job[Result], samples: Iterable[SeededIndex], total: int, dataset: Dataset, spec: DatasetSpec | None
+        self,
+        job: Job[Result],
+        samples: Iterable[SeededIndex],
+        total: int,
+        other: tuple[Dataset, DatasetSpec] | None = None,
     ) -> Iterator[Result]:
-        """One result for each of `total` samples, counted."""
+        """One result for each of `total` samples of the dataset, or of another one, counted."""
         self.total = total
+        dataset, spec = other or (self.dataset, self.spec)
         results = run_job(job, dataset, spec, samples, total=total, workers=self.request.workers)
         for self.done, result in enumerate(results, start=1):
             if self.progress:
@@ -161,10 +159,10 @@ def browse(
         ConfigError: the address cannot be opened.
     """
     request = request or BrowseRequest()
-    source, address, spec = None, None, None
     if isinstance(target, Dataset):
-        dataset = target
-        check_places(None, request)
+        address = None
+        check_places("", request)
+        run = BrowseRun(target, request, progress)
     else:
         address = os.fspath(target)
         check_places(address, request)
@@ -172,26 +170,28 @@ def browse(
         if on_note:
             for text in source.notes:
                 on_note("note", text)
-        dataset, spec = source.dataset(request.phase), DatasetSpec(address, request.phase, request.options)
+        spec = DatasetSpec(address, request.phase, request.options)
+        run = BrowseRun(source.dataset(request.phase), request, progress, source, spec)
+    dataset = run.dataset
     if dataset.length == 0:
         raise DataError(f"{dataset.name} has no samples")
     indices = choose_samples(dataset, request)
-    run = BrowseRun(dataset, request, progress)
     if request.statistics:
-        run.rows = survey_samples(run, indices, source, spec)
-        return run
-    batches = None if request.batch is None else plan_batches(dataset, indices, request)
-    replaces = bool(request.output_dir) and claim_folder(address, dataset, request)
-    if batches is None:
-        run.rows = show_samples(run, indices, spec, title=address or "", replaces=replaces)
+        run.rows = survey_samples(run, indices)
+    elif request.batch is not None:
+        batches = plan_batches(dataset, indices, request)
+        if request.output_dir:
+            claim_folder(address, dataset, request)
+        run.rows = show_batches(run, *batches)
     else:
-        run.rows = show_batches(run, *batches, spec)
+        replaces = bool(request.output_dir) and claim_folder(address, dataset, request)
+        run.rows = show_samples(run, indices, title=address or "", replaces=replaces)
     return run
 
 
-def check_places(address: str | None, request: BrowseRequest) -> None:
+def check_places(address: str, request: BrowseRequest) -> None:
     """Refuse to write where it would harm what is read, and a contact sheet that has nowhere to go."""
-    scheme, _, place = (address or "").partition(":")
+    scheme, _, place = address.partition(":")
     if scheme == "folder" and request.output_dir:
         read, written = Path(place).resolve(), Path(request.output_dir).resolve()
         if read == written or read in written.parents:
@@ -209,67 +209,47 @@ def choose_samples(dataset: Dataset, request: BrowseRequest) -> Sequence[int]:
     """The samples that are asked for, in the order in which they are shown."""
     among = of_classes(dataset, request.classes) if request.classes else None
     if request.indices is not None:
-        return given(dataset, request.indices)
+        return check_indices(dataset, request.indices)
     total = dataset.length if among is None else len(among)
     if request.batch is not None:
-        return among or range(total) if request.in_order else shuffled(dataset, total, request.seed, among)
+        return among or range(total) if request.in_order else shuffle(dataset, total, request.seed, among)
     number = min(request.number or (ON_A_PAGE if request.html else total), total)
     if request.shuffle:
-        return shuffled(dataset, number, request.seed, among)
+        return shuffle(dataset, number, request.seed, among)
     if request.in_order or number == total:
         return (among or range(total))[:number]
     return spread(dataset, number, request.seed, among)
 
 
-def picture_job(request: BrowseRequest, *, replaces: bool = False) -> Job[SampleResult]:
-    """What is done with every sample that is shown; `replaces` allows pictures of an earlier run to be replaced."""
-    return Job(
-        partial(render_sample, request=request, replaces=replaces),
-        partial(report_crash, request=request, replaces=replaces),
-    )
-
-
-def show_samples(
-    run: BrowseRun, indices: Sequence[int], spec: DatasetSpec | None, *, title: str, replaces: bool
-) -> Iterator[SampleResult]:
+def show_samples(run: BrowseRun, indices: Sequence[int], *, title: str, replaces: bool) -> Iterator[SampleResult]:
     """Every sample as a picture: in a file of its own, on contact sheets, or on a page."""
     request, dataset = run.request, run.dataset
     samples = ((index, request.seed + turn) for index in indices for turn in range(request.repeat))
-    job = picture_job(request, replaces=replaces)
-    waiting: list[SampleResult] = []
-    on_page: list[SampleResult] = []
-    for row in run.work(job, samples, len(indices) * request.repeat, dataset, spec):
+    job = partial(render_sample, request=request, replaces=replaces)
+    total, (rows, columns) = len(indices) * request.repeat, request.grid or (0, 0)
+    waiting: list[bytes] = []
+    cells: list[tuple[Mapping[str, Any], bytes]] = []
+    for row in run.work(job, samples, total):
         run.count(row)
-        if request.grid:
-            waiting.append(row)
-            if len(waiting) == request.grid[0] * request.grid[1]:
-                write_contact_sheet(run, waiting, request.grid[1])
-        if request.html:
-            on_page.append(row)
+        if request.grid and row.jpeg:
+            waiting.append(row.jpeg)
+            if len(waiting) == rows * columns or run.done == total:
+                run.sheets += 1
+                sheet = draw_contact_sheet(list(map(decode_jpeg, waiting)), columns)
+                write_whole(Path(request.output_dir, f"grid_{run.sheets:03d}.jpg"), encode_jpeg(sheet))
+                waiting.clear()
+        if row.tile:
+            cells.append((row.as_data(), row.tile))
         yield row
-    if request.grid and waiting:
-        write_contact_sheet(run, waiting, request.grid[1])
     if request.html:
         from classlens.figures.page import write_gallery
 
         heading = " · ".join(filter(None, (title, dataset.name, request.mode, f"seed {request.seed}")))
-        write_gallery(Path(request.html), heading, [(row.as_data(), row.tile) for row in on_page if row.tile])
-
-
-def write_contact_sheet(run: BrowseRun, waiting: list[SampleResult], columns: int) -> None:
-    """The pictures that wait, on one sheet; then none of them waits."""
-    run.sheets += 1
-    sheet = draw_contact_sheet([decode_jpeg(row.jpeg) for row in waiting if row.jpeg], columns)
-    write_whole(Path(run.request.output_dir) / f"grid_{run.sheets:03d}.jpg", encode_jpeg(sheet))
-    waiting.clear()
+        write_gallery(Path(request.html), heading, cells)
 
 
 def plan_batches(dataset: Dataset, indices: Sequence[int], request: BrowseRequest) -> tuple[BatchPlan, list[list[int]]]:
-    """How batches are mixed, and the samples of each.
-
-    Raises:
-        NotOffered: nothing says how training batches these samples, and no size is given.
-    """
+    """How batches are mixed, and the samples of each."""
     plan = dataset.batch
     if plan is None and not request.batch:
         raise NotOffered(f"{dataset.name} says nothing about batches", hint="give their size: --batch 16")
@@ -279,105 +259,76 @@ def plan_batches(dataset: Dataset, indices: Sequence[int], request: BrowseReques
     return replace(plan or BatchPlan(size), size=size), batches
 
 
-def trace_last(dataset: Dataset, index: int, seed: int) -> Callable[[], Trace | SampleResult]:
+def trace_last(
+    dataset: Dataset, index: int, seed: int, crash: SampleResult | None
+) -> Callable[[], Trace | SampleResult]:
     """A sample as the network gets it, or what is wrong with it."""
+    result: Trace | SampleResult
     try:
-        result: Trace | SampleResult = trace(dataset, index, seed, keep="last")
+        result = crash or trace(dataset, index, seed, keep="last")
     except BAD_SAMPLE as error:
         result = describe_failure(dataset, index, seed, error)
     return lambda: result
 
 
-def name_crash(dataset: Dataset, row: SampleResult) -> Trace | SampleResult:
-    return row
-
-
-def show_batches(
-    run: BrowseRun, plan: BatchPlan, batches: Sequence[Sequence[int]], spec: DatasetSpec | None
-) -> Iterator[BatchResult]:
+def show_batches(run: BrowseRun, plan: BatchPlan, batches: Sequence[Sequence[int]]) -> Iterator[BatchResult]:
     """Every batch, mixed; drawn on one sheet, with its bad samples marked."""
-    request, dataset = run.request, run.dataset
+    request, name = run.request, run.dataset.name
     samples = [(index, request.seed + number) for number, batch in enumerate(batches) for index in batch]
-    results = run.work(Job(trace_last, name_crash), samples, len(samples), dataset, spec)
+    results = run.work(trace_last, samples, len(samples))
     for number, members in enumerate(batches):
-        traces = []
-        left_out = []
-        for one in islice(results, len(members)):
-            if isinstance(one, SampleResult):
-                run.count(one)
-                left_out.append(one)
-            else:
-                traces.append(one)
-        batch = mix(traces, plan, request.seed + number, name=dataset.name)
-        row = BatchResult(number + 1, batch, tuple(left_out))
+        traced = list(islice(results, len(members)))
+        left_out = tuple(one for one in traced if isinstance(one, SampleResult))
+        for one in left_out:
+            run.count(one)
+        batch = mix([one for one in traced if isinstance(one, Trace)], plan, request.seed + number, name=name)
+        jpeg, file = None, None
         if request.has_pictures:
             marked = [draw_marked(one, rescue_picture(one.path)) for one in left_out]
             jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked))
-            row = replace(row, jpeg=jpeg)
-            if request.output_dir:
-                row = replace(row, file=str(Path(request.output_dir, f"batch_{number + 1:03d}.jpg")))
-                write_whole(str(row.file), jpeg)
-        yield row
+        if jpeg and request.output_dir:
+            file = str(Path(request.output_dir, f"batch_{number + 1:03d}.jpg"))
+            write_whole(file, jpeg)
+        yield BatchResult(number + 1, batch, left_out, file, jpeg)
 
 
-def load_to_measure(dataset: Dataset, index: int, seed: int) -> Callable[[], Measured]:
+def measure_sample(dataset: Dataset, index: int, seed: int, crash: SampleResult | None) -> Callable[[], Measurement]:
     """A loaded sample, or what is wrong with it; what is returned measures it."""
-    try:
-        loaded = find(dataset, index)
-    except BAD_SAMPLE as error:
-        reason = describe_failure(dataset, index, seed, error).error
-        loaded = Found(index, dataset.class_names(index), error=reason)
-    return partial(measured, loaded)
+    bad = crash
+    if bad is None:
+        try:
+            return measure(dataset, index)
+        except BAD_SAMPLE as error:
+            bad = describe_failure(dataset, index, seed, error)
+    return partial(Measurement, index, bad.class_names, error=bad.error)
 
 
-def measure_nothing(dataset: Dataset, row: SampleResult) -> Measured:
-    return Measured(row.index, row.class_names, error=row.error)
-
-
-MEASURE = Job(load_to_measure, measure_nothing)
-
-
-def survey_samples(
-    run: BrowseRun, indices: Sequence[int], source: Source | None, spec: DatasetSpec | None
-) -> Iterator[Survey]:
+def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
     """Numbers about the samples; if they are all of the dataset, also which ones are in another split, too."""
     dataset = run.dataset
-    survey = summed(run.work(MEASURE, ((index, 0) for index in indices), len(indices), dataset, spec))
+    survey = add_up(dataset, run.work(measure_sample, ((index, 0) for index in indices), len(indices)))
     run.bad = len(survey.bad)
     in_splits: dict[str, tuple[tuple[int, int], ...] | str] = {}
-    is_whole = len(indices) == dataset.length
     for phase in SPLITS:
-        if source is None or spec is None or not is_whole or phase == run.request.phase:
+        if run.source is None or run.spec is None or len(indices) < dataset.length or phase == run.spec.phase:
             continue
         try:
-            other = source.dataset(phase)
+            other = run.source.dataset(phase)
         except DataError as error:
             in_splits[phase] = str(error)
             continue
         except ClasslensError:  # there is no such split
             continue
-        if other.length > max(dataset.length, COMPARED):
-            in_splits[phase] = f"it has {other.length:,} samples, --phase {phase} compares them all"
-        elif is_same(dataset, other):
+        length = other.length
+        places = (0, length // 3, length // 2, length - 1)
+        if length > max(dataset.length, COMPARED):
+            in_splits[phase] = f"it has {length:,} samples, --phase {phase} compares them all"
+        elif length == dataset.length and all(
+            dataset.sample(place).path == other.sample(place).path is not None for place in places
+        ):
             in_splits[phase] = "it has the same files"
         else:
-            samples = ((index, 0) for index in range(other.length))
-            results = run.work(MEASURE, samples, other.length, other, replace(spec, phase=phase))
-            in_splits[phase] = shared(survey, results)
-    yield replace(
-        survey,
-        dataset=dataset.name,
-        length=dataset.length,
-        classes=dataset.classes or (),
-        in_splits=in_splits,
-        warnings=dataset.warnings,
-    )
-
-
-def is_same(dataset: Dataset, other: Dataset) -> bool:
-    """Whether two splits are the same files, as far as a few of them show."""
-    length = dataset.length
-    places = (0, length // 3, length // 2, length - 1)
-    return length == other.length and all(
-        dataset.sample(place).path == other.sample(place).path is not None for place in places
-    )
+            spec = replace(run.spec, phase=phase)
+            measures = run.work(measure_sample, ((index, 0) for index in range(length)), length, (other, spec))
+            in_splits[phase] = pairs_with_same_pixels(survey, measures)
+    yield replace(survey, in_splits=in_splits)

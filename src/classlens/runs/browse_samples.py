@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +18,9 @@ from PIL import Image as Pillow
 
 from classlens.adapters import Options
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.decode import salvage
-from classlens.dataset.decoder_warnings import damage_in
+from classlens.dataset.decode import damage_in, salvage
 from classlens.dataset.storage import read_bytes
-from classlens.dataset.trace import Extent, Trace, trace
+from classlens.dataset.trace import Extent, trace
 from classlens.errors import ClasslensError, DataError
 from classlens.figures.filmstrip import (
     DOT,
@@ -30,23 +29,17 @@ from classlens.figures.filmstrip import (
     bad_picture,
     bad_tile,
     draw_trace,
-    rescale_snapshot,
+    resize,
     tile_factor,
 )
 from classlens.files import write_whole, writing
 from classlens.image import Image
 
-KEPT_SNAPSHOTS: Mapping[str, Extent] = {
-    "original": "first",
-    "transformed": "last",
-    "concat": "ends",
-    "pipeline": "all",
-}
+KEPT_SNAPSHOTS: Mapping[str, Extent] = {"original": "first", "transformed": "last", "concat": "ends", "pipeline": "all"}
 BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What decoders and transforms raise over one sample, which must not end a run."""
 
-TILE = 160
-"""Longest side of a single picture on a page; strips keep their size."""
+TILE = 160  # longest side of a single picture on a page; strips keep their size
 
 JPEG_QUALITY = 90
 LONGEST_JPEG = 65_500
@@ -102,7 +95,7 @@ class BrowseRequest:
         """How many pixels of a picture's longer side are drawn."""
         if self.mode in ("concat", "pipeline") and self.rescale is None:
             return LARGEST
-        pixels = longest * (self.rescale or (tile_factor(longest, longest) if self.grid else 1.0))
+        pixels = longest * (self.rescale or (tile_factor(longest) if self.grid else 1.0))
         return pixels if self.has_pictures else min(pixels, TILE)
 
 
@@ -134,83 +127,92 @@ class SampleResult:
 
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
-        return {
-            "index": self.index,
-            "seed": self.seed,
-            "path": self.path and os.fsencode(self.path).decode("utf-8", "backslashreplace"),
-            "classes": list(self.class_names),
-            "size": self.size and list(self.size),
-            "file": self.file,
-            "remarks": list(self.remarks),
-            "stages": list(self.stages),
-            "error": self.error or None,
-        }
+        path = self.path and os.fsencode(self.path).decode("utf-8", "backslashreplace")
+        size, remarks, stages = self.size and list(self.size), list(self.remarks), list(self.stages)
+        facts = {"index": self.index, "seed": self.seed, "path": path, "classes": list(self.class_names), "size": size}
+        return facts | {"file": self.file, "remarks": remarks, "stages": stages, "error": self.error or None}
 
 
 def render_sample(
-    dataset: Dataset, index: int, seed: int, *, request: BrowseRequest, replaces: bool = False
+    dataset: Dataset,
+    index: int,
+    seed: int,
+    crash: SampleResult | None = None,
+    *,
+    request: BrowseRequest,
+    replaces: bool = False,
 ) -> Callable[[], SampleResult]:
     """Trace and draw one sample; what is returned encodes and writes it. Whatever is wrong with it is in its row.
 
-    `replaces` allows a picture of an earlier run to be replaced.
+    `crash` is the row of a sample whose decoder killed its process: its file is not opened again. `replaces` allows a
+    picture of an earlier run to be replaced.
     """
-    sheet, cell = None, None
-    try:
-        result = trace(dataset, index, seed, keep=KEPT_SNAPSHOTS[request.mode], max_side=request.pixels_needed)
-        if request.swap_channels:
-            shots = [replace(one, image=Image(one.image.pixels[..., ::-1].copy())) for one in result.snapshots]
-            result = replace(result, snapshots=tuple(shots))
-        if request.has_pictures:
-            sheet = draw_sheet(result, request)
-        if request.html:
-            cell = draw_cell(result, sheet, request)
-        row = describe_trace(result)
-    except BAD_SAMPLE as error:
-        row = describe_failure(dataset, index, seed, error)
-        sheet, cell = draw_bad_sample(row, request, rescue=request.has_pictures or bool(request.html))
-    place = place_of(row, dataset, request)
-    return partial(encode_and_write, row, sheet, cell, place, request=request, replaces=replaces)
+    sheet, cell, picture, bad = None, None, None, crash
+    if bad is None:
+        try:
+            row, sheet, cell = draw_sample(dataset, index, seed, request)
+        except BAD_SAMPLE as error:
+            bad = describe_failure(dataset, index, seed, error)
+            picture = rescue_picture(bad.path) if request.has_pictures or request.html else None
+    if bad is not None:
+        row, sheet = bad, draw_marked(bad, picture) if request.has_pictures else None
+        cell = bad_picture(picture, TILE) if request.html else None
+
+    def encode_and_write() -> SampleResult:
+        jpeg, tile, place = None, None, None
+        if sheet is not None and request.has_pictures:
+            jpeg = encode_jpeg(sheet)
+        if jpeg and request.output_dir and not request.grid:
+            place = place_of(row, dataset.length, request)
+            with writing(place):
+                before = Path(place).read_bytes() if os.path.exists(place) else None  # noqa: PTH110 - quicker
+            if before is not None and before != jpeg and not replaces:
+                raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
+            if before != jpeg:
+                write_whole(place, jpeg)
+        if cell is not None:
+            content = io.BytesIO()
+            Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
+            tile = content.getvalue()
+        return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
+
+    return encode_and_write
 
 
-def report_crash(
-    dataset: Dataset, row: SampleResult, *, request: BrowseRequest, replaces: bool = False
-) -> SampleResult:
-    """The row of a sample whose decoder killed its process: its file is not opened again."""
-    sheet, cell = draw_bad_sample(row, request, rescue=False)
-    place = place_of(row, dataset, request)
-    return encode_and_write(row, sheet, cell, place, request=request, replaces=replaces)
+def draw_sample(
+    dataset: Dataset, index: int, seed: int, request: BrowseRequest
+) -> tuple[SampleResult, Image | None, Image | None]:
+    """The row of a sample that decodes, and, where they are wanted, its sheet and its cell of a page.
 
-
-def draw_sheet(result: Trace, request: BrowseRequest) -> Image:
-    """A sample with its heading; a large picture that stands alone is shrunk on a contact sheet only."""
-    rescale = request.rescale
-    if rescale is None and request.grid and request.mode in ("original", "transformed"):
-        height, width = result.snapshots[-1].size
-        rescale = tile_factor(width, height)
-    return draw_trace(result, mode=request.mode, rescale=rescale)
-
-
-def draw_cell(result: Trace, sheet: Image | None, request: BrowseRequest) -> Image:
-    """A sample on a page: its one picture without a heading, or the strip."""
-    if request.mode in ("concat", "pipeline"):
-        return sheet or draw_sheet(result, request)
-    snapshot = result.original if request.mode == "original" else result.transformed
-    height, width = snapshot.size
-    factor = (
-        tile_factor(width, height, TILE) if request.rescale is None else min(request.rescale, TILE / max(snapshot.size))
+    Damaged data that decodes all the same is an error too.
+    """
+    result = trace(dataset, index, seed, keep=KEPT_SNAPSHOTS[request.mode], max_side=request.pixels_needed)
+    if request.swap_channels:
+        shots = [replace(one, image=Image(one.image.pixels[..., ::-1].copy())) for one in result.snapshots]
+        result = replace(result, snapshots=tuple(shots))
+    sheet, cell, last = None, None, result.snapshots[-1]
+    is_strip, longest, rescale = request.mode in ("concat", "pipeline"), max(last.size), request.rescale
+    if request.has_pictures or (request.html and is_strip):
+        # a large picture that stands alone is shrunk on a contact sheet only
+        fits = tile_factor(longest) if rescale is None and request.grid and not is_strip else rescale
+        sheet = draw_trace(result, mode=request.mode, rescale=fits)
+    if request.html:  # without a heading, unless it is a strip
+        factor = tile_factor(longest, TILE) if rescale is None else min(rescale, TILE / longest)
+        cell = sheet if is_strip else Image(resize(last.image, factor, last.size))
+    damage = damage_in(result.remarks)
+    error = f"{result.path}: {damage}" if damage and result.path else damage
+    stages = tuple(
+        {"stage": one.stage, "size": one.size, "drawn": as_plain(one.params), "changed": one.changed}
+        for one in result.snapshots
     )
-    return Image(rescale_snapshot(snapshot, factor))
+    size, remarks = result.snapshots[0].size, result.remarks
+    row = SampleResult(index, seed, result.path, result.class_names, size, remarks=remarks, stages=stages, error=error)
+    return row, sheet, cell
 
 
-def draw_bad_sample(row: SampleResult, request: BrowseRequest, *, rescue: bool) -> tuple[Image | None, Image | None]:
-    """A bad sample as sheet and as cell, where they are wanted; `rescue` shows what can still be seen of it."""
-    picture = rescue_picture(row.path) if rescue else None
-    sheet = draw_marked(row, picture) if request.has_pictures else None
-    return sheet, bad_picture(picture, TILE) if request.html else None
-
-
-def draw_marked(row: SampleResult, rescued: Image | None) -> Image:
-    return bad_tile(row.error, f"{', '.join(row.class_names) or 'no label'}{DOT}#{row.index}", rescue=rescued)
+def draw_marked(row: SampleResult, picture: Image | None) -> Image:
+    """A bad sample with its reason, and what can still be seen of it."""
+    return bad_tile(row.error, f"{', '.join(row.class_names) or 'no label'}{DOT}#{row.index}", rescue=picture)
 
 
 def rescue_picture(path: str | None) -> Image | None:
@@ -219,25 +221,6 @@ def rescue_picture(path: str | None) -> Image | None:
         return None if path is None else salvage(read_bytes(path))
     except ClasslensError:
         return None
-
-
-def describe_trace(result: Trace) -> SampleResult:
-    """The row of a sample that decodes; damaged data that decodes all the same is an error too."""
-    stages = tuple(
-        {"stage": one.stage, "size": one.size, "drawn": as_plain(one.params), "changed": one.changed}
-        for one in result.snapshots
-    )
-    damage = damage_in(result.remarks)
-    return SampleResult(
-        index=result.index,
-        seed=result.seed,
-        path=result.path,
-        class_names=result.class_names,
-        size=result.snapshots[0].size,
-        remarks=result.remarks,
-        stages=stages,
-        error=f"{result.path}: {damage}" if damage and result.path else damage,
-    )
 
 
 def describe_failure(dataset: Dataset, index: int, seed: int, error: Exception) -> SampleResult:
@@ -257,34 +240,16 @@ def as_plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
     return value.item() if isinstance(value, np.generic) else value
 
 
-def encode_and_write(
-    row: SampleResult,
-    sheet: Image | None,
-    cell: Image | None,
-    place: str | None,
-    *,
-    request: BrowseRequest,
-    replaces: bool,
-) -> SampleResult:
-    """Encode what was drawn of a sample, write it if it has a place, and keep the bytes that are wanted.
+def place_of(row: SampleResult, total: int, request: BrowseRequest) -> str:
+    """`output_dir/class/index_name.jpg`, with the seed where a sample is shown several times.
 
-    Raises:
-        DataError: the place is taken by something that is not of this run, or takes no files.
+    The index, of so many in `total`, keeps equal names apart.
     """
-    jpeg = None if sheet is None else encode_jpeg(sheet)
-    if place and jpeg:
-        with writing(place):
-            before = Path(place).read_bytes() if os.path.exists(place) else None  # noqa: PTH110 - quicker
-        if before is not None and before != jpeg and not replaces:
-            raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
-        if before != jpeg:
-            write_whole(place, jpeg)
-    tile = None
-    if cell is not None:
-        content = io.BytesIO()
-        Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
-        tile = content.getvalue()
-    return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
+    stem = safe_name(os.path.splitext(os.path.basename(row.path))[0]) if row.path else ""  # noqa: PTH119, PTH122
+    seed = f"seed{row.seed}" if request.repeat > 1 else ""
+    name = "_".join(part for part in (f"{row.index:0{len(str(total - 1))}d}", stem, seed) if part)
+    group = safe_name(" + ".join(row.class_names[:3])) or UNLABELLED
+    return os.path.join(request.output_dir, group, f"{name}.jpg")  # noqa: PTH118 - a path object costs as much as the file
 
 
 def encode_jpeg(image: Image) -> bytes:
@@ -301,21 +266,6 @@ def encode_jpeg(image: Image) -> bytes:
 def decode_jpeg(picture: bytes) -> Image:
     pixels = np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR))
     return Image(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8))
-
-
-def place_of(row: SampleResult, dataset: Dataset, request: BrowseRequest) -> str | None:
-    """`output_dir/class/index_name.jpg`, with the seed where a sample is shown several times.
-
-    The index keeps equal names apart. None where the sample has no file of its own.
-    """
-    if not request.output_dir or request.grid:
-        return None
-    number = f"{row.index:0{len(str(dataset.length - 1))}d}"
-    stem = safe_name(os.path.splitext(os.path.basename(row.path))[0]) if row.path else ""  # noqa: PTH119, PTH122
-    seed = f"seed{row.seed}" if request.repeat > 1 else ""
-    name = "_".join(part for part in (number, stem, seed) if part)
-    group = safe_name(" + ".join(row.class_names[:3])) or UNLABELLED
-    return os.path.join(request.output_dir, group, f"{name}.jpg")  # noqa: PTH118 - a path object costs as much as the file
 
 
 @lru_cache(maxsize=4096)

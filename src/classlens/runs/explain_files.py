@@ -3,29 +3,111 @@
     run = classlens.explain_files(classlens.MapRequest(["photos"], classlens.ModelRequest("timm:resnet50")))
     print(classlens.draw(run))
 
-The request is checked before torch is imported; pictures are read a few at a time, files are written as it goes, and a
-picture that cannot be read becomes a row of the result.
+Everything that can be checked about a request is checked before torch is imported: a slip in the name of a picture, a
+method or a file must not cost that. Pictures are read a few at a time, files are written as it goes, and a picture that
+cannot be read becomes a row of the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from glob import glob
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from classlens.adapters import Options, extra_of, open_source, split_address
+from classlens.cam.methods import METHODS, find_method
 from classlens.cam.saliency import ExplainedClass
-from classlens.figures.overlay import caption
-from classlens.runs.map_request import MapRequest, plan_maps
-from classlens.runs.memory import collecting_later
-from classlens.runs.progress import Progress
+from classlens.checkpoints.class_names import read_names
+from classlens.checkpoints.download import has_scheme
+from classlens.dataset.conventions import is_picture_name
+from classlens.errors import DataError, MissingDependency
+from classlens.figures.drawing import check_ending
+from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
+from classlens.runs.own_process import Progress, collecting_later
+from classlens.source import Source
 
 if TYPE_CHECKING:
     from classlens.cam.layers import Preview
-    from classlens.runs.map_scores import MapScores
+    from classlens.runs.map_pictures import MapScores
 
-Notify = Callable[[Literal["note", "warning"], str], object]
-"""Called with what the user should know: the kind of a message, and its text."""
+BATCHES = 4  # how many batches of pictures are read at once
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of a picture as read; right and bottom are not inside."""
+
+BOX_HINT = (
+    "--box LEFT TOP RIGHT BOTTOM, or a CSV file of lines NAME,LEFT,TOP,RIGHT,BOTTOM, in pixels of the picture as read"
+)
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """A classifier, and what the user knows better about it than its source.
+
+    `target` is an address, such as the path of a config; `checkpoint` the path or URL of weights, None for the source's
+    own. `class_names` is a file, or names with commas between. `output` makes probabilities of the logits.
+    """
+
+    target: str
+    checkpoint: str | None = None
+    options: Options = field(default_factory=Options)
+    class_names: str | None = None
+    extra_tokens: int | None = None
+    output: Literal["softmax", "sigmoid"] | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """Which maps are computed of every picture, and how; the words are those of `explain`.
+
+    `whole` feeds pictures uncropped. `methods` may hold "all", the methods that share one pass, and "every", the slow
+    ones too. `each_layer` gives a map for each layer instead of one of all. `evaluate` scores every map; `boxes` says
+    where the objects are, for the scores that need it: four numbers for a single picture, or the name of a CSV file.
+    """
+
+    methods: Sequence[str] = ("GradCAM",)
+    layers: Sequence[str] | None = None
+    targets: Sequence[int | str] | None = None
+    each_layer: bool = False
+    whole: bool = False
+    eigen_smooth: bool = False
+    aug_smooth: bool = False
+    precision: str = "float32"
+    batch_size: int = 16
+    samples: int | None = None
+    memory_budget: float | None = None
+    evaluate: bool = False
+    boxes: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """Where maps are written, and how they are drawn.
+
+    `pictures` is a picture file, or a folder for one file of each picture; `numbers` an NPZ file. `original_size` feeds
+    the whole picture, and lays the map over it as it was read.
+    """
+
+    pictures: Path | None = None
+    numbers: Path | None = None
+    style: OverlayStyle = PLAIN
+    titled: bool = False
+    original_size: bool = False
+
+
+@dataclass(frozen=True)
+class MapRequest:
+    """Maps of many pictures: files, folders, and patterns such as "photos/*.jpg"."""
+
+    pictures: Sequence[str | Path]
+    model: ModelRequest
+    maps: MapOptions = MapOptions()
+    files: MapFiles = MapFiles()
 
 
 @dataclass(frozen=True)
@@ -72,11 +154,15 @@ class MapRun:
     def facts(self) -> dict[str, Any]:
         """The result as JSON can hold it."""
         means = {} if self.scores is None else {"means": self.scores.means()}
-        return {"maps": [one.facts() for one in self.maps], "written": [str(path) for path in self.written]} | means
+        return {"maps": [one.facts() for one in self.maps], "written": list(map(str, self.written))} | means
 
     def text(self) -> str:
         """A line for every map and every bad picture."""
         return "\n".join([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
+
+
+Notify = Callable[[Literal["note", "warning"], str], object]
+"""Called with what the user should know: the kind of a message, and its text."""
 
 
 def explain_files(
@@ -97,11 +183,14 @@ def explain_files(
         MissingDependency: a package is not installed.
         ModelError: the model cannot be explained in this way.
     """
+    if not request.pictures:
+        hint = "name a file, a folder or a pattern"
+        raise DataError(f"no picture is named in front of {request.model.target}", hint=hint)
     plan = plan_maps(request)
     with collecting_later("torch"):
         from classlens.runs.map_pictures import map_pictures
 
-    return map_pictures(plan, on_map or ignore, on_note or ignore, progress)
+    return map_pictures(plan, on_map or (lambda row: None), on_note or (lambda kind, text: None), progress)
 
 
 def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Preview:
@@ -112,12 +201,137 @@ def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Prev
         MissingDependency: a package is not installed.
     """
     model = replace(request.model, options=replace(request.model.options, untrained=True))
-    plan = plan_maps(replace(request, model=model), need_pictures=False)
+    plan = plan_maps(replace(request, model=model))
     with collecting_later("torch"):
         from classlens.runs.map_pictures import preview_layers
 
-    return preview_layers(plan, on_note or ignore)
+    return preview_layers(plan, on_note or (lambda kind, text: None))
 
 
-def ignore(*_: object) -> None:
-    """Take no notice."""
+@dataclass(frozen=True)
+class MapPlan:
+    """A request that was checked: the picture files, the source, the methods by name, and what is written where.
+
+    `outputs` is the file of every picture; empty if all go into one, or none. `at_once` pictures are read before the
+    first of them is explained: all, if they share a file or a table; else a few, as a folder of thousands need not fit
+    into memory.
+    """
+
+    request: MapRequest
+    pictures: tuple[Path, ...]
+    source: Source
+    methods: tuple[str, ...]
+    boxes: Mapping[Path, Box]
+    class_names: tuple[str, ...] | None
+    outputs: Mapping[Path, Path]
+    at_once: int
+
+
+def plan_maps(request: MapRequest) -> MapPlan:
+    """Find the pictures, open the source, check names and files; torch is looked for, not imported."""
+    model, files = request.model, request.files
+    maps = replace(request.maps, whole=request.maps.whole or files.original_size)
+    pictures = find_pictures(request.pictures)
+    weights = model.checkpoint
+    if weights is not None and not has_scheme(weights) and not Path(weights).expanduser().is_file():
+        raise DataError(f"no such checkpoint: {weights}", hint="a checkpoint is a path or a URL")
+    methods: dict[str, None] = {}
+    for name in ",".join(maps.methods).split(","):
+        if (kind := name.casefold()) in ("all", "every"):
+            several = (one for one in METHODS.values() if one.quick or (kind == "every" and one.needs == "scores"))
+            methods |= dict.fromkeys(one.name for one in several)
+        else:
+            methods[find_method(name).name] = None
+    if maps.boxes is not None and not maps.evaluate:
+        raise DataError("--box without --evaluate says nothing", hint="add --evaluate, or leave out --box")
+    outputs = check_files(files, pictures)
+    boxes = read_boxes(maps.boxes, pictures) if maps.boxes else {}
+    names = read_names(model.class_names) if model.class_names is not None else None
+    if find_spec("torch") is None:
+        raise MissingDependency("torch", extra=extra_of(*split_address(model.target)))
+    source = open_source(model.target, options=model.options)
+    together = files.numbers or maps.evaluate or (files.pictures and not outputs)
+    at_once = max(1, len(pictures)) if together else BATCHES * maps.batch_size
+    return MapPlan(replace(request, maps=maps), pictures, source, tuple(methods), boxes, names, outputs, at_once)
+
+
+def find_pictures(words: Iterable[str | Path]) -> tuple[Path, ...]:
+    """Every picture that the words name, each once, in their order; the pictures of a folder by name."""
+    pictures: dict[Path, None] = {}
+    for word in map(str, words):
+        path = Path(word).expanduser()
+        if path.is_file():
+            pictures[path] = None
+            continue
+        inside = path.rglob("*") if path.is_dir() else map(Path, glob(word, recursive=True))  # noqa: PTH207 - may be absolute
+        several = sorted(one for one in inside if is_picture(one))
+        if not several:
+            raise DataError(
+                f"no picture in folder {word}" if path.is_dir() else f"no such picture: {word}",
+                hint="name picture files, folders, or patterns such as 'photos/*.jpg'",
+            )
+        pictures |= dict.fromkeys(several)
+    return tuple(pictures)
+
+
+def is_picture(path: Path) -> bool:
+    return is_picture_name(path.name) and not path.name.startswith(".") and path.is_file()
+
+
+def check_files(files: MapFiles, pictures: Sequence[Path]) -> dict[Path, Path]:
+    """Refuse at once what could not be written at the end; the file of every picture, if they go into a folder.
+
+    Pictures of one name get numbers: a.png, b.png, a_2.png.
+    """
+    target, outputs, taken = files.pictures, dict[Path, Path](), set[Path]()
+    if target is not None and (target.is_dir() or not target.suffix):
+        for picture in pictures:
+            place, count = target / f"{picture.stem}.png", 1
+            while place in taken:
+                count += 1
+                place = target / f"{picture.stem}_{count}.png"
+            taken.add(place)
+            outputs[picture] = place
+    elif target is not None:
+        check_ending(target, ENDINGS)
+        taken.add(target)
+    if files.numbers is not None and files.numbers.suffix != ".npz":
+        raise DataError(f"--npz writes .npz files, not {files.numbers}", hint="end the name in .npz")
+    read = {path.resolve() for path in pictures}
+    for place in taken:
+        if place.resolve() in read:
+            raise DataError(
+                f"{place} is one of the pictures to look at, and would be lost", hint="another --save-path keeps it"
+            )
+    return outputs
+
+
+def read_boxes(words: Sequence[str], pictures: Sequence[Path]) -> Mapping[Path, Box]:
+    """The box of every picture that has one; in a table, pictures go by their paths or by their file names alone."""
+    if len(words) > 1:
+        if len(pictures) > 1:
+            hint = "--box FILE.csv, with a line for every picture"
+            raise DataError(f"one box for {len(pictures)} pictures", hint=hint)
+        return dict.fromkeys(pictures, as_box(words, where="--box"))
+    path = Path(words[0]).expanduser()
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"no table of boxes can be read from {path}: {error}", hint=BOX_HINT) from error
+    if lines and not lines[0][-1].strip().isdecimal():
+        lines = lines[1:]
+    table = {line[0].strip(): as_box(line[1:], where=f"{path}: {line[0]}") for line in lines}
+    boxes = {picture: table[name] for picture in pictures for name in (str(picture), picture.name) if name in table}
+    if not boxes:
+        raise DataError(f"{path} has a box for none of the pictures", hint=BOX_HINT)
+    return boxes
+
+
+def as_box(words: Sequence[str], *, where: str) -> Box:
+    """Four numbers, in order."""
+    numbers = [int(word) for word in words if word.strip().isdecimal()]
+    if len(numbers) != 4 or len(words) != 4 or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+        raise DataError(f"{where}: {' '.join(words)} is no box", hint=BOX_HINT)
+    left, top, right, bottom = numbers
+    return left, top, right, bottom

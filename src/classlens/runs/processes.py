@@ -14,37 +14,38 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import cv2
 
 from classlens.adapters import Options, open_source
 from classlens.dataset.dataset import Dataset
 from classlens.runs.browse_samples import SampleResult
-from classlens.runs.memory import keep_freed_memory
-from classlens.runs.stopping import Stopped, end_with, on_ending_signals
+from classlens.runs.own_process import Stopped, end_with, keep_freed_memory, on_ending_signals
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
 
-AHEAD = 4
-"""Samples in flight per worker."""
-
-FIRST_LOOK = 0.25
-"""Seconds of work after which it is known how long the rest will take."""
-
-WORTHWHILE = 4.0
-"""Seconds of work left that make new processes worthwhile: to start them takes half a second."""
+AHEAD = 4  # samples in flight per worker
+FIRST_LOOK = 0.25  # seconds of work after which it is known how long the rest will take
+WORTHWHILE = 4.0  # seconds of work left that make new processes worthwhile: to start them takes half a second
 
 MOST_WORKERS = 8
-SeededIndex = tuple[int, int]
-"""The index and the seed of one picture."""
+SeededIndex = tuple[int, int]  # the index and the seed of one picture
 
 Result = TypeVar("Result")
+
+Job: TypeAlias = Callable[[Dataset, int, int, SampleResult | None], Callable[[], Result]]
+"""What is done with a sample, its index and seed; it can be pickled.
+
+It may borrow what belongs to the whole process, such as the global random state. It returns the rest of the work, which
+does not, and runs beside the next sample. A row as the last argument says that the sample killed its process: then its
+result is made of that row, and the sample is not opened again.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,6 @@ class DatasetSpec:
     target: str
     phase: str
     options: Options
-
-
-@dataclass(frozen=True)
-class Job(Generic[Result]):
-    """What is done with every sample; both functions can be pickled.
-
-    `begin` gets index and seed; it may borrow what belongs to the whole process, such as the global random state. It
-    returns the rest of the work, which does not, and runs beside the next `begin`. `report_crash` makes the result of
-    a sample that killed its process, from what is known of it without opening it again.
-    """
-
-    begin: Callable[[Dataset, int, int], Callable[[], Result]]
-    report_crash: Callable[[Dataset, SampleResult], Result]
 
 
 def run_job(
@@ -84,8 +72,7 @@ def run_job(
     the work left is worth it.
     """
     waiting = iter(samples)
-    allowed = getattr(os, "sched_getaffinity", None)
-    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if spec is None or workers == 0 or (workers is None and cores == 1):
         yield from in_this_process(dataset, waiting, job)
         return
@@ -93,11 +80,10 @@ def run_job(
         yield from in_this_process(dataset, worthwhile_here(waiting, total), job)
     packed, workers = pickle.dumps(spec), workers or min(cores, MOST_WORKERS)
     for sample in waiting:
-        unfinished = yield from in_processes(packed, chain([sample], waiting), job, workers, workers * AHEAD)
-        suspects = iter(unfinished)
+        suspects = iter((yield from in_processes(packed, chain([sample], waiting), job, workers, workers * AHEAD)))
         for suspect in suspects:  # one at a time, so that the one that kills its process is known
             for index, seed in (yield from in_processes(packed, chain([suspect], suspects), job, 1, 1)):
-                yield job.report_crash(dataset, describe_crash(packed, index, seed))
+                yield job(dataset, index, seed, describe_crash(packed, index, seed))()
 
 
 def worthwhile_here(waiting: Iterator[SeededIndex], total: int) -> Iterator[SeededIndex]:
@@ -115,7 +101,7 @@ def in_this_process(dataset: Dataset, samples: Iterable[SeededIndex], job: Job[R
     flying: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(1) as thread:
         for index, seed in samples:
-            flying.append(thread.submit(job.begin(dataset, index, seed)))
+            flying.append(thread.submit(job(dataset, index, seed, None)))
             while flying and (flying[0].done() or len(flying) > AHEAD):
                 yield flying.popleft().result()
         while flying:
@@ -128,29 +114,25 @@ def in_processes(
     """Results from a pool of processes; returns what was in flight when one of them died."""
     sent: deque[SeededIndex] = deque()
     flying: deque[Future[Result]] = deque()
-    with new_pool(workers) as pool:
-        try:
-            for index, seed in samples:
-                sent.append((index, seed))
-                flying.append(pool.submit(work, packed, job, index, seed))
-                while len(flying) >= in_flight:
-                    yield flying[0].result()
-                    flying.popleft(), sent.popleft()
-            while flying:
+    with new_pool(workers) as pool, suppress(BrokenExecutor):
+        for index, seed in samples:
+            sent.append((index, seed))
+            flying.append(pool.submit(work, packed, job, index, seed))
+            if len(flying) == in_flight:
                 yield flying[0].result()
                 flying.popleft(), sent.popleft()
-        except BrokenExecutor:
-            pass
+        while flying:
+            yield flying[0].result()
+            flying.popleft(), sent.popleft()
     return sent
 
 
 def describe_crash(packed: bytes, index: int, seed: int) -> SampleResult:
     """A sample that killed its process, named by another one: some datasets decode a picture to know its label."""
-    with new_pool(1) as pool:
-        try:
-            path, class_names = pool.submit(path_and_classes, packed, index).result()
-        except BrokenExecutor:
-            path, class_names = None, ()
+    path: str | None = None
+    class_names: tuple[str, ...] = ()
+    with new_pool(1) as pool, suppress(BrokenExecutor):
+        path, class_names = pool.submit(path_and_classes, packed, index).result()
     reason = f"{path or f'sample {index}'}: the process that decoded it died"
     return SampleResult(index, seed, path, class_names, error=reason)
 
@@ -193,6 +175,6 @@ def work(packed: bytes, job: Job[Result], index: int, seed: int) -> Result:
     """One sample in a worker, which opens the dataset the first time and can be stopped while it works."""
     try:
         with on_ending_signals():
-            return job.begin(open_packed(packed), index, seed)()
+            return job(open_packed(packed), index, seed, None)()
     except Stopped as stopped:  # a pool would send it to the parent as a result, and go on
         os._exit(128 + stopped.number)

@@ -9,26 +9,22 @@ from typing import Any
 
 from classlens.adapters import Options, open_source
 from classlens.errors import DataError, NotFound, NotOffered
-from classlens.figures.chart import label_of, merge_equal
+from classlens.figures.chart import distinct_curves
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.figures.style import find_style
 from classlens.files import check_place, write_whole
-from classlens.schedule.lint import Finding
-from classlens.schedule.replay import Curves, replay, summarize, table
-from classlens.schedule.schedule import Clock, scaled_by_batch
-from classlens.source import Source
+from classlens.schedule.replay import Curves, Finding, replay, summarize, table
+from classlens.schedule.schedule import Clock, scale_by_batch
 
-MOST_LINES = 16
-"""Curves that are described in words."""
+MOST_LINES = 16  # curves that are described in words
 
 MOST_ROWS = 200_000_000
 ANY_SIZE = 10**9
 
 SHORT_NAMES = {"wd": "weight_decay", "weight-decay": "weight_decay"}
 
-Report = Callable[[str, str], object]
-"""Called with "note" or "warning", and what there is to say about a target."""
+Report = Callable[[str, str], object]  # called with "note" or "warning", and what there is to say about a target
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,7 @@ class LrRequest:
     by the batch size of all GPUs. `size` is (width, height) in inches.
 
     Raises:
-        DataError: there are not as many labels as targets, a file cannot be written, or a table would replace a file of
-            another kind.
+        DataError: there are not as many labels as targets, or a file cannot be written, or is no table.
         NotFound: there is no such style.
     """
 
@@ -65,9 +60,10 @@ class LrRequest:
     table: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.labels is not None and len(self.labels) != len(self.targets):
+        labels = self.targets if self.labels is None else self.labels
+        if len(labels) != len(self.targets):
             raise DataError(
-                f"{len(self.labels)} labels for {len(self.targets)} configs", hint="give --label one name for each"
+                f"{len(labels)} labels for {len(self.targets)} configs", hint="give --label one name for each"
             )
         find_style(self.style)
         for path in (self.picture, self.page):
@@ -101,7 +97,19 @@ class SchedulePlots:
         lines = []
         for run in self.runs:
             lines.append(f"{run.title}: {run.clock}" + (f" ({run.clock.note})" if run.clock.note else ""))
-            lines += [line for name in run.names for line in describe_curves(run, name)]
+            for name in run.names:
+                curves = distinct_curves(run, name)
+                for group, curve in curves[:MOST_LINES]:
+                    (step, peak), undecided = curve.peak, curve.trajectory.undecided
+                    of_group = f" of {group}" if len(curves) > 1 else ""
+                    end = f"ends {curve.final:.6g}"
+                    if undecided is not None:
+                        bounds = f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}"
+                        end = f"{bounds}: it {undecided} from step {undecided.first:,} on"
+                    start = f"starts {curve.at([0])[0]:.6g}, peaks {peak:.6g} at step {step:,}"
+                    lines.append(f"  {name}{of_group}: {start}, {end}")
+                if len(curves) > MOST_LINES:
+                    lines.append(f"  and {len(curves) - MOST_LINES} more (--json lists all)")
             lines += [f"  note: {note}" for note in run.notes]
             lines += [f"  warning: {finding}" for finding in run.findings]
         return "\n".join([*lines, *(f"wrote {path}" for path in self.files)])
@@ -145,62 +153,37 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
 
 
 def replay_target(target: str, title: str, request: LrRequest, on_note: Report | None) -> Curves:
-    """All curves of one target."""
+    """All curves of one target, over the length that the request says, and for the rest the source."""
     source = open_source(target, options=request.options)
     if on_note is not None:
         for note in source.notes:
             on_note("note", note)
     schedule = source.schedule()
     if request.scale_by_batch:
-        schedule = scaled_by_batch(schedule, request.gpus)
-    return replay(schedule, clock_of(source, request), title=title)
-
-
-def clock_of(source: Source, request: LrRequest) -> Clock:
-    """The length of the run: what the request says, and for the rest what the source says."""
+        schedule = scale_by_batch(schedule, request.gpus)
     epochs, epoch, gpus = request.epochs, request.epoch_length, request.gpus
     if request.steps is not None:
-        return Clock.of_steps(request.steps, epoch, gpus=gpus)
-    if epochs is not None and epoch is not None:
-        return Clock(epochs, epoch, gpus=gpus)
-    if source.plan is None:
-        raise NotOffered(
-            f"{source.origin} does not say how long it trains", hint="say --steps N, or --epochs N --epoch-length N"
-        )
-    # Where only the number of epochs is asked for the dataset need not be there: any size that fills a batch will do.
-    size = ANY_SIZE if epoch is not None and request.dataset_size is None else request.dataset_size
-    clock = source.clock(dataset_size=size, gpus=gpus)
-    if epochs is None and epoch is None:
-        return clock
-    if not clock.by_epoch:
-        return Clock.of_steps(clock.steps, epoch, gpus=gpus)
-    note = "" if epoch else clock.note
-    return Clock(epochs or clock.epochs, epoch or clock.steps_per_epoch, note=note, gpus=gpus)
+        clock = Clock.of_steps(request.steps, epoch, gpus=gpus)
+    elif epochs is not None and epoch is not None:
+        clock = Clock(epochs, epoch, gpus=gpus)
+    elif source.plan is None:
+        hint = "say --steps N, or --epochs N --epoch-length N"
+        raise NotOffered(f"{source.origin} does not say how long it trains", hint=hint)
+    else:
+        # Where an epoch's length is given the dataset need not be there: any size that fills a batch will do.
+        size = ANY_SIZE if epoch is not None and request.dataset_size is None else request.dataset_size
+        clock = source.clock(dataset_size=size, gpus=gpus)
+        if (epochs or epoch) and not clock.by_epoch:
+            clock = Clock.of_steps(clock.steps, epoch, gpus=gpus)
+        elif epochs or epoch:
+            note = "" if epoch else clock.note
+            clock = Clock(epochs or clock.epochs, epoch or clock.steps_per_epoch, note=note, gpus=gpus)
+    return replay(schedule, clock, title=title)
 
 
 def save_table(path: Path, runs: Sequence[Curves]) -> None:
-    """Write every value of every step and group as a table.
-
-    Raises:
-        DataError: the table would have more than 200 million rows, or the file cannot be written.
-    """
+    """Write every value of every step and group as a table, unless it would have more than 200 million rows."""
     rows = sum(run.clock.steps * len({id(curve.group) for curve in run}) for run in runs)
     if rows > MOST_ROWS:
         raise DataError(f"{path}: a table of every step would have {rows:,} rows", hint="--json gives the drawn points")
     write_whole(path, lambda file: file.writelines(line.encode() for line in table(runs)))
-
-
-def describe_curves(run: Curves, name: str) -> list[str]:
-    """One line for each distinct curve of a hyper-parameter."""
-    lines, curves_of_lines = [], merge_equal(run.named(name))
-    for curves in curves_of_lines[:MOST_LINES]:
-        curve, (step, peak), undecided = curves[0], curves[0].peak, curves[0].trajectory.undecided
-        group = f" of {label_of(run, curves, alone=False, several=False)}" if len(curves_of_lines) > 1 else ""
-        end = f"ends {curve.final:.6g}"
-        if undecided is not None:
-            bounds = f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}"
-            end = f"{bounds}: it {undecided} from step {undecided.first:,} on"
-        lines.append(f"  {name}{group}: starts {curve.at([0])[0]:.6g}, peaks {peak:.6g} at step {step:,}, {end}")
-    if len(curves_of_lines) > MOST_LINES:
-        lines.append(f"  and {len(curves_of_lines) - MOST_LINES} more (--json lists all)")
-    return lines

@@ -1,29 +1,33 @@
-"""Run a training clock without training: Schedule -> replay -> Curves.
+"""Run a training clock without training: Schedule -> replay -> Curves, and what is probably wrong with them.
 
 A curve holds no list of values. It gives the value at any steps, so a run of a billion steps costs as much as one of
 a hundred; `points` are the steps a plot needs: both sides of every break and stair, and even samples between.
+
+A `Finding` is a mistake that a plot can show but its reader may miss: it says what happens in training, at which step,
+and what was probably meant. None of them stops a plot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, overload
 
 import numpy as np
 
-from classlens.schedule.lint import Finding, lint
 from classlens.schedule.schedule import (
     CONSTANT,
     Clock,
     Group,
     Schedule,
+    Setting,
     Steps,
     Trajectory,
     Values,
     distinct,
-    scaled_by_batch,
+    scale_by_batch,
 )
 
 EVEN_SAMPLES = 2048
@@ -125,9 +129,6 @@ class Curves(Sequence[Curve]):
     def __len__(self) -> int:
         return len(self.curves)
 
-    def __iter__(self) -> Iterator[Curve]:
-        return iter(self.curves)
-
     @property
     def names(self) -> tuple[str, ...]:
         """The hyper-parameters, in the order in which the groups name them."""
@@ -143,8 +144,17 @@ class Curves(Sequence[Curve]):
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """Probable mistakes in the schedule."""
-        return lint(self)
+        """Probable mistakes in the schedule, each once."""
+        findings: dict[str, Finding] = {}
+        for name in self.names:
+            curves = self.named(name)
+            for setting in curves[0].trajectory.settings:
+                for finding in check_setting(setting, self.clock):
+                    findings.setdefault(finding.what, replace(finding, name=name))
+            for curve in curves:
+                for finding in check_curve(curve):
+                    findings.setdefault(finding.kind + name, replace(finding, name=name))
+        return tuple(findings.values())
 
     def __repr__(self) -> str:
         lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
@@ -167,7 +177,7 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         KeyError: no group has a hyper-parameter of that name.
     """
     if schedule.batches is not None and schedule.batches.applied:
-        schedule = scaled_by_batch(schedule, clock.gpus)
+        schedule = scale_by_batch(schedule, clock.gpus)
     known = tuple(dict.fromkeys(name for group in schedule.groups for name in group.initial))
     wanted = known if names is None else tuple(names)
     for name in wanted:
@@ -181,6 +191,162 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         if name in group.initial
     )
     return Curves(curves, clock, title, schedule.notes)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One probable mistake: its kind, what happens, at which step (None: everywhere), and what to do.
+
+    `name` is the hyper-parameter that is concerned.
+    """
+
+    kind: str
+    what: str
+    step: int | None = None
+    hint: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.what + (f" ({self.hint})" if self.hint else "")
+
+
+def check_setting(setting: Setting, clock: Clock) -> Iterator[Finding]:
+    """What is probably wrong with a rule as it is written, whatever values it starts with."""
+    unit, width = setting.unit, 1 if setting.unit == "step" else clock.steps_per_epoch or 1
+    if unit == "epoch" and not clock.by_epoch:
+        what = "counts epochs, but the run counts steps and no epoch ever ends: it stays at its start"
+        yield Finding("frozen", f"{setting.where}: {what}", hint="set by_epoch=False")
+    for check in CHECKS.get(setting.kind, ()):
+        for finding in check(setting, clock, clock.length(unit)):
+            step = None if finding.step is None else min(int((setting.begin + finding.step) * width), clock.steps - 1)
+            yield replace(finding, what=f"{setting.where}: {finding.what}", step=step)
+
+
+def milestones(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+    """Milestones that never fire: fractions, and those at or after the end."""
+    steps: Any = setting.arguments.get("milestones", setting.arguments.get("step"))
+    if not isinstance(steps, list | tuple):
+        return
+    last = min(setting.end, length) - setting.begin
+    if setting.unit == "step" and clock.epochs and steps and max(steps) <= clock.epochs < last:
+        what = f"all milestones are within the first {clock.epochs} steps: they look like epochs"
+        yield Finding("wrong unit", what, hint="count steps")
+    for milestone in steps:
+        if milestone != int(milestone):
+            what = f"milestone {milestone:g} is no whole number of {setting.unit}s, so it never fires"
+            yield Finding("dead milestone", what)
+        elif milestone >= last:
+            what = f"milestone {milestone:g} never fires, the last {setting.unit} is {last - 1:g}"
+            yield Finding("dead milestone", what)
+
+
+def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+    """A warm-up over a single unit, which never gets to give its start back, and a start of 0.
+
+    A constant factor is given back one unit early: if that is the last of the run, it trains at the undecayed value.
+    """
+    name, span, unit = (
+        "start_factor" if setting.kind == "Linear" else "factor",
+        setting.end - setting.begin,
+        setting.unit,
+    )
+    start: Any = setting.arguments[name]
+    if span == 1 and start != 1 and setting.end <= length:
+        hint = "set convert_to_iter_based=True" if unit == "epoch" else "give it more steps"
+        what = f"lasts one {unit}, so the value stays at {start:g} of what it was for good"
+        yield Finding("stuck warm-up", what, hint=hint)
+    if span > 1 and start == 0:
+        # The next step divides by it.
+        yield Finding("zero start", f"{name}=0 makes training stop with a division by zero", hint="use 1e-6")
+    elif setting.kind == "Constant" and span > 1 and setting.begin and setting.end == length:
+        what = f"gives its factor back one {unit} early, so the last {unit} trains at {1 / start:g} x the value before"
+        yield Finding("restored", what, int(span) - 1, hint=f"end={setting.end + 1:g}")
+
+
+def converted_gamma(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+    """An exponential decay converted to steps keeps its gamma, which then acts at every step."""
+    if setting.converted:
+        gamma = setting.arguments.get("gamma")
+        what = f"converted to steps, gamma={gamma} acts at every step, not every epoch"
+        yield Finding("converted gamma", what, hint=f"use gamma={gamma} ** (1 / {clock.steps_per_epoch})")
+
+
+def cosine_length(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+    """A cosine whose trough is not where it, or the run, ends; or whose period is in the wrong unit."""
+    span = min(setting.end, length) - setting.begin
+    period: Any = setting.arguments.get("T_max") or setting.end - setting.begin
+    if abs(period - span) <= max(1, 0.001 * span):
+        return
+    what = f"falls for {period:,.10g} {setting.unit}s, but acts for {span:,.10g}"
+    if setting.unit == "step" and clock.epochs is not None and period <= clock.epochs < span:
+        yield Finding("wrong unit", f"{what} and swings up and down: T_max looks like epochs", hint="count steps")
+    elif period < span:
+        yield Finding("short cosine", f"{what}: it rises again after its end", period)
+    else:
+        yield Finding("long cosine", f"{what}: it never reaches its minimum", int(span) - 1)
+
+
+def short_cycle(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+    """A one-cycle that is over before the run is."""
+    total: Any = setting.arguments.get("total_steps")
+    span = min(setting.end, length) - setting.begin
+    if total is not None and total < span - 1:
+        what = f"total_steps={total:g}, but it acts for {span:,g} {setting.unit}s: training stops with an error"
+        yield Finding("short cycle", what, total + 1)
+
+
+def long_warmup(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+    if setting.end >= clock.steps:
+        what = f"the warm-up takes {setting.end:,g} steps, the run has {clock.steps:,}"
+        yield Finding("long warm-up", what)
+
+
+CHECKS: Mapping[str, tuple[Callable[[Setting, Clock, int], Iterator[Finding]], ...]] = {
+    "Constant": (factors,),
+    "CosineAnnealing": (cosine_length,),
+    "Exponential": (converted_gamma,),
+    "Linear": (factors,),
+    "MultiStep": (milestones,),
+    "OneCycle": (short_cycle,),
+    "Policy": (milestones,),
+    "Warmup": (long_warmup,),
+}
+"""The check of each kind of rule, given its length in its own unit; so are the steps that it names."""
+
+VANISHED = 1e-9
+"""A share of the peak below which a rate trains nothing."""
+
+
+def check_curve(curve: Curve) -> Iterator[Finding]:
+    """Values that are no numbers, or below 0, or next to nothing for the last tenth of the run and more.
+
+    An absolute minimum above the rate that a group starts with, and a plateau whose patience outlasts the run.
+    """
+    steps, values = curve.points
+    of, initial = f"{curve.name} of {curve.group.name} is", curve.group.initial[curve.name]
+    for kind, places, what in (
+        ("not a number", ~np.isfinite(values), "{value} from step {step:,} on"),
+        ("negative", values < 0, "{value:.4g} at step {step:,}: below 0"),
+    ):
+        if places.any():
+            first = int(np.argmax(places))
+            step = int(steps[first])
+            yield Finding(kind, f"{of} {what.format(value=values[first], step=step)}", step)
+    alive = np.flatnonzero(values > VANISHED * np.nanmax(values, initial=0.0))
+    if curve.name == "lr" and alive.size and steps[alive[-1]] < 0.9 * (curve.clock.steps - 1):
+        step = int(steps[alive[-1]]) + 1
+        what = f"{of} less than a billionth of its peak from step {step:,} on"
+        yield Finding("vanished", what, step, hint="does the decay count steps where epochs are meant?")
+    for setting in curve.trajectory.settings:
+        lowest = setting.arguments.get("eta_min", setting.arguments.get("min"))
+        # Weight decay and momentum are often meant to rise.
+        if curve.name == "lr" and isinstance(lowest, int | float) and 0 < initial < lowest:
+            what = f"the minimum {lowest:g} is above the {initial:g} of {curve.group.name}, which rises"
+            hint = "use a minimum relative to each group (eta_min_ratio)"
+            yield Finding("minimum above start", f"{setting.where}: {what}", hint=hint)
+        if "Plateau" in setting.kind and curve.trajectory.undecided is None:
+            what = f"patience={setting.arguments['patience']} outlasts the run: it never acts"
+            yield Finding("idle plateau", f"{setting.where}: {what}")
 
 
 CHUNK = 1 << 16
@@ -238,39 +404,29 @@ def finite(value: float) -> float | None:
 
 
 def table(runs: Sequence[Curves]) -> Iterator[str]:
-    """Lines of a CSV table: one for every step and group, with every digit, and the run's name if there are several.
+    """Parts of a CSV table: a line for every step and group, with every digit, and the run's name if there are several.
 
     Columns: step, epoch, group, lr, momentum, weight_decay, then other hyper-parameters; empty where a group or a
     clock has none.
     """
-    several = len(runs) > 1
+    import csv  # few want a table
+    from io import StringIO
+
     names = list(dict.fromkeys([*COLUMNS, *(name for run in runs for name in run.names)]))
-    yield ",".join((["run"] if several else []) + ["step", "epoch", "group", *names]) + "\n"
+    yield ",".join([*["run"] * (len(runs) > 1), "step", "epoch", "group", *names]) + "\n"
     for run in runs:
-        head = quoted(run.title) + "," if several else ""
-        stride = max(1, CHUNK // max(1, len({id(curve.group) for curve in run})))
-        for first in range(0, run.clock.steps, stride):
-            yield from rows(run, names, head, np.arange(first, min(first + stride, run.clock.steps)))
-
-
-def rows(run: Curves, names: Sequence[str], head: str, steps: np.ndarray) -> Iterator[str]:
-    """The table's lines for some steps, every group in turn."""
-    groups = list({id(curve.group): curve.group for curve in run}.values())
-    epoch = run.clock.steps_per_epoch
-    epochs = [""] * len(steps) if epoch is None else [repr(value) for value in (steps / epoch).tolist()]
-    columns = []
-    for group in groups:
-        curves = {curve.name: curve for curve in run if curve.group is group}
-        texts = (
-            [repr(value) for value in curves[name].at(steps).tolist()] if name in curves else [""] * len(steps)
-            for name in names
-        )
-        columns.append([",".join(row) for row in zip(*texts, strict=True)])
-    labels = [quoted(group.name) for group in groups]
-    for index, step in enumerate(steps.tolist()):
-        for label, column in zip(labels, columns, strict=True):
-            yield f"{head}{step},{epochs[index]},{label},{column[index]}\n"
-
-
-def quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(letter in text for letter in ',"\n') else text
+        groups, epoch = {id(curve.group): curve.group for curve in run}.values(), run.clock.steps_per_epoch
+        for first in range(0, run.clock.steps, stride := max(1, CHUNK // len(groups))):
+            steps = np.arange(first, min(first + stride, run.clock.steps))
+            empty, blocks, part = [""] * steps.size, [], StringIO()
+            epochs = empty if epoch is None else (steps / epoch).tolist()
+            for group in groups:
+                curves = {curve.name: curve.at(steps).tolist() for curve in run if curve.group is group}
+                head = [[run.title] * steps.size] * (len(runs) > 1) + [
+                    steps.tolist(),
+                    epochs,
+                    [group.name] * steps.size,
+                ]
+                blocks.append(zip(*head, *(curves.get(name, empty) for name in names), strict=True))
+            csv.writer(part, lineterminator="\n").writerows(chain.from_iterable(zip(*blocks, strict=True)))
+            yield part.getvalue()

@@ -1,4 +1,4 @@
-"""Training time: how long a run is, in steps and in epochs.
+"""Training time, and what sets the hyper-parameters during it: the records that `replay` turns into curves.
 
 A step is one training batch, counted from 0; an epoch is a pass over the data. Whatever mixes the two goes through a
 `Clock`, so that a number of epochs is never taken for a number of steps.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from classlens.arrays import Float64, Int64
 from classlens.errors import NotOffered
+
+Unit: TypeAlias = Literal["step", "epoch"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,8 @@ class Clock:
     def __post_init__(self) -> None:
         if self.total is None and (self.epochs is None or self.steps_per_epoch is None):
             raise ValueError("a clock needs epochs and steps_per_epoch; for a run counted in steps use Clock.of_steps")
-        counts = {
-            "epochs": self.epochs,
-            "steps_per_epoch": self.steps_per_epoch,
-            "steps": self.total,
-            "gpus": self.gpus,
-        }
-        for name, count in counts.items():
+        counts = {"epochs": self.epochs, "steps_per_epoch": self.steps_per_epoch, "steps": self.total}
+        for name, count in {**counts, "gpus": self.gpus}.items():
             if count is not None and count < 1:
                 raise ValueError(f"a clock needs {name} of 1 or more, not {count}")
 
@@ -61,19 +58,19 @@ class Clock:
     @property
     def steps(self) -> int:
         """Steps in the whole run."""
-        if self.total is not None:
-            return self.total
-        return (self.epochs or 0) * (self.steps_per_epoch or 0)
+        return self.total or (self.epochs or 0) * (self.steps_per_epoch or 0)
 
-    def epoch(self, step: float) -> float | None:
-        """Epochs completed before `step`, with their fraction; None where the length of an epoch is unknown."""
-        return None if self.steps_per_epoch is None else step / self.steps_per_epoch
+    def length(self, unit: str) -> int:
+        """Steps or epochs in the whole run; one that counts steps stays in its first epoch."""
+        return self.steps if unit == "step" else self.epochs or 1
 
     def __str__(self) -> str:
         if self.epochs is not None:
             return f"{self.steps:,} steps = {self.epochs:,} epochs x {self.steps_per_epoch:,} steps"
-        known = self.epoch(self.steps)
-        return f"{self.steps:,} steps" + ("" if known is None else f", {known:,.4g} passes over the data")
+        passes = (
+            "" if self.steps_per_epoch is None else f", {self.steps / self.steps_per_epoch:,.4g} passes over the data"
+        )
+        return f"{self.steps:,} steps{passes}"
 
 
 Steps: TypeAlias = Int64[np.ndarray, " steps"]
@@ -95,7 +92,7 @@ class Stairs:
     stop: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Mark:
     """A step worth pointing at, and what happens there: "warm-up ends", "restart", "milestone"."""
 
@@ -105,9 +102,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Setting:
-    """One rule as the user wrote it, for checks and for data output; `begin` and `end` count `unit`s."""
+    """One rule as the user wrote it, for the checks; `begin` and `end` count `unit`s, `where` says what it is called."""
 
     kind: str
+    where: str
     unit: str
     begin: float = 0
     end: float = float("inf")
@@ -165,7 +163,7 @@ class Batches:
 
 
 Rule: TypeAlias = Callable[[Clock], Trajectory]
-"""What sets one hyper-parameter: given the length of the run, its course."""
+"""What sets one hyper-parameter: its course in a run of some length."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +205,7 @@ class Schedule:
             raise ValueError("a schedule needs at least one parameter group")
 
 
-def scaled_by_batch(schedule: Schedule, gpus: int) -> Schedule:
+def scale_by_batch(schedule: Schedule, gpus: int) -> Schedule:
     """The schedule with its learning rates scaled linearly to the batch size of `gpus` GPUs.
 
     Absolute minima and peaks of the rules (eta_min, eta_max) are not scaled, as in training. Source: Goyal et al.,
@@ -223,12 +221,60 @@ def scaled_by_batch(schedule: Schedule, gpus: int) -> Schedule:
             hint="auto_scale_lr.base_batch_size says it",
         )
     factor = batches.per_gpu * gpus / batches.chosen_for
-    groups = tuple(
-        replace(group, initial={**group.initial, "lr": group.initial["lr"] * factor})
-        if "lr" in group.initial
-        else group
-        for group in schedule.groups
-    )
+    groups = []
+    for group in schedule.groups:
+        rate = {"lr": group.initial["lr"] * factor} if "lr" in group.initial else {}
+        groups.append(replace(group, initial={**group.initial, **rate}))
     total = f"{gpus} x {batches.per_gpu} = {gpus * batches.per_gpu}"
     note = f"learning rates are scaled by {factor:g}: batches of {total}, chosen for {batches.chosen_for}"
-    return replace(schedule, groups=groups, notes=(*schedule.notes, note), batches=None)
+    return replace(schedule, groups=tuple(groups), notes=(*schedule.notes, note), batches=None)
+
+
+EVEN = 1024
+MOST_STRETCHES = 48
+LONGEST = 4096
+"""Stretches that are looked at step by step, and how long they may be: what a search may cost."""
+
+VISIBLE = 2e-4
+"""A bend of less than this share of the range cannot be seen on a plot."""
+
+
+def follow_function(function: Callable[[Steps], Values], clock: Clock, *, width: int = 1) -> Trajectory:
+    """The course of a function of local steps, each `width` steps of the run long; it ignores initial values."""
+    breaks = np.append(0, bends(function, -(-clock.steps // width)) * width)
+    stairs = (Stairs(width, width, clock.steps),) if width > 1 else ()
+    return Trajectory(lambda steps, initial: np.asarray(function(steps // width), np.float64), distinct(breaks), stairs)
+
+
+def elementwise(function: Callable[[int], float]) -> Callable[[Steps], Values]:
+    """A function of one step as a function of many."""
+    return lambda steps: np.array([float(function(step)) for step in steps.tolist()], np.float64)
+
+
+def bends(function: Callable[[Steps], Values], count: int) -> Steps:
+    """The steps at which straight lines between even samples would visibly miss the function."""
+    if count <= 2 * EVEN:
+        return np.zeros(0, np.int64)
+    steps = np.linspace(0, count - 1, EVEN).round().astype(np.int64)
+    values = function(steps)
+    bend = np.abs(np.diff(np.diff(values) / np.diff(steps))) * np.diff(steps)[:-1]
+    limit = VISIBLE * (np.nanmax(values) - np.nanmin(values) or 1.0)
+    suspects = np.argsort(np.nan_to_num(-bend))[:MOST_STRETCHES].tolist()
+    places = [
+        sharpest_bend(function, int(steps[index]), int(steps[index + 2]), limit)
+        for index in suspects
+        if bend[index] > limit
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *places])
+
+
+def sharpest_bend(function: Callable[[Steps], Values], first: int, last: int, limit: float) -> Steps:
+    """The strongest bend and the jumps between two steps, halving the stretch until every step can be looked at."""
+    while last - first > LONGEST:
+        steps = first + (last - first) // 4 * np.arange(5)
+        middle = int(np.argmax(np.abs(np.diff(function(steps), 2))))
+        first, last = int(steps[middle]), int(steps[middle + 2])
+    values = function(np.arange(first, last + 1))
+    strongest = np.argmax(np.abs(np.diff(values, 2)))
+    jumps = np.flatnonzero(np.abs(np.diff(values)) > limit)[:64]
+    return np.asarray(first + 1 + np.append(strongest, jumps), np.int64)

@@ -1,22 +1,297 @@
-"""Closed forms of the usual schedules: pure functions of arrays, no state, no framework.
+"""The usual rules in closed form, alone and several that act on one value.
 
-`progress` runs from 0 at the start of a stretch to 1 at its end; it is never clipped here.
+A value under rules is always scale * initial value + shift, so one evaluation serves all groups. A `Shape` says how a
+rule moves it at each of its own steps; `chain` lets shapes with spans act one after the other, in random access: the run
+is cut into sections in each of which the value has a closed form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from math import cos, floor, inf, pi
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from itertools import islice, pairwise
+from math import ceil, cos, floor, inf, pi
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classlens.arrays import Float64
+from classlens.errors import ConfigError
+from classlens.schedule.schedule import Clock, Mark, Setting, Stairs, Steps, Trajectory, Unit, Values
+
 Numbers: TypeAlias = NDArray[np.float64]
+Affine: TypeAlias = Float64[np.ndarray, "2 _"]
+"""(scale, shift) of a value that is scale * initial value + shift: for one step, or for each of several."""
+
+ZERO = np.array([[0.0], [0.0]])
+INITIAL = np.array([[1.0], [0.0]])
+
+
+def absolute(values: float | Numbers) -> Affine:
+    """Numbers that do not depend on the initial one."""
+    shift = np.atleast_1d(np.asarray(values, np.float64))
+    return np.stack([np.zeros(shift.shape), shift])
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """The moves of a shape from some local step up to `stop` (excluded), in closed form.
+
+    `gain(before, steps)` is by how much the distance to `floor` shrinks from the value after step `before` (-1: on
+    entry) to that after each of `steps`; `lift(before, steps)` is added on top.
+    """
+
+    gain: Callable[[Numbers, Numbers], Numbers | float]
+    stop: float = inf
+    floor: Affine = field(default_factory=lambda: ZERO)
+    lift: Callable[[Numbers, Numbers], Affine] | None = None
+
+    @property
+    def only_scales(self) -> bool:
+        return self.lift is None and not self.floor.any()
+
+    def after(self, value: Affine, before: Numbers, steps: Numbers) -> Affine:
+        """The value after each of `steps`, from the one after step `before`."""
+        moved = self.floor + (value - self.floor) * self.gain(before, steps)
+        return np.asarray(moved if self.lift is None else moved + self.lift(before, steps))
+
+
+STAY = Piece(lambda before, steps: 1.0)
+
+
+def setting(values: Callable[[Numbers], Affine], stop: float = inf) -> Piece:
+    """Sets the value, whatever it was before."""
+    return Piece(lambda before, steps: 0.0, stop, lift=lambda before, steps: values(steps))
+
+
+def following(level: Callable[[Numbers], Numbers | float], stop: float = inf, floor: Affine = ZERO) -> Piece:
+    """Follows a factor on the distance to `floor`: after step s it is `level(s)`, and on entry 1."""
+
+    def gain(before: Numbers, steps: Numbers) -> Numbers:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(level(steps) / np.where(before < 0, 1.0, level(before)))
+
+    return Piece(gain, stop, floor)
+
+
+def decaying(gamma: float, count: Callable[[Numbers], np.ndarray], stop: float = inf) -> Piece:
+    """Multiplies by `gamma` whenever `count`, which is 0 on entry, grows by 1."""
+    return Piece(
+        lambda before, steps: np.float_power(gamma, count(steps) - np.where(before < 0, 0, count(before))), stop
+    )
+
+
+@runtime_checkable
+class Shape(Protocol):
+    """A rule in closed form, in steps of its own."""
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """The moves from local step `first` on; `base` is what the shape takes for the undecayed value."""
+
+    def marks(self, length: int) -> Iterable[tuple[float, str]]:
+        """The local steps worth pointing at, and what happens there, if it acts for `length` steps."""
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Constant(Shape):
+    """x * `factor`, until local step `last` gives the factor back, if there is such a step."""
+
+    factor: float
+    last: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        last = self.last if self.last >= 1 and self.last == int(self.last) else inf
+        return following(lambda s: np.where(s < last, self.factor, 1.0), last if first < last else inf)
+
+    def marks(self, length: int) -> Iterable[tuple[float, str]]:
+        return [(self.last, WARM_UP)] if self.factor < 1 else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Shape):
+    """x * `start` at local step 0, x * `end` at local step `last`, a straight line between; then it stays."""
+
+    start: float
+    end: float
+    last: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        if self.last < 1:
+            return following(lambda s: self.start)
+        if first > self.last:
+            return STAY
+        return following(lambda s: line(s / self.last, self.start, self.end), floor(self.last) + 1)
+
+    def marks(self, length: int) -> Iterable[tuple[float, str]]:
+        return [(self.last, WARM_UP)] if self.start < self.end else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Exponential(Shape):
+    """x * `gamma` at every local step but the first."""
+
+    gamma: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        return decaying(self.gamma, lambda s: s)
+
+
+@dataclass(frozen=True, eq=False)
+class Step(Shape):
+    """x * `gamma` at every `size` local steps."""
+
+    size: int
+    gamma: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        return decaying(self.gamma, lambda s: s // self.size)
+
+    def marks(self, length: int) -> Iterable[tuple[float, str]]:
+        return ((step, "step") for step in range(self.size, length, self.size))
+
+
+@dataclass(frozen=True, eq=False)
+class MultiStep(Shape):
+    """x * `gamma` at each of the `milestones`; a milestone that is no whole number is never met."""
+
+    milestones: tuple[float, ...]
+    gamma: float
+
+    @cached_property
+    def met(self) -> Numbers:
+        return np.sort([float(each) for each in self.milestones if each >= 0 and each == int(each)])
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        stop = min(self.met[self.met > first].tolist(), default=inf)
+        return decaying(self.gamma, lambda s: np.searchsorted(self.met, s, "right"), stop)
+
+    def marks(self, length: int) -> Iterable[tuple[float, str]]:
+        return ((step, "milestone") for step in self.met.tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class Polynomial(Shape):
+    """From x down to `minimum` at local step `last`, as (1 - progress) ** `power`; then it stays."""
+
+    power: float
+    minimum: float
+    last: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        if self.last < 1 or first > self.last:
+            return STAY
+        return following(lambda s: (1 - s / self.last) ** self.power, floor(self.last) + 1, absolute(self.minimum))
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic(Shape):
+    """Up to base as the square of the progress, over `last` + 1 local steps: each adds its share to what it finds.
+
+    Source: the warm-up of YOLOX, as MMDetection's QuadraticWarmupParamScheduler computes it.
+    """
+
+    last: float
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        def lift(before: Numbers, steps: Numbers) -> Affine:
+            return np.asarray(base * (((steps + 1) ** 2 - (before + 1) ** 2) / (self.last + 1) ** 2))
+
+        return Piece(lambda before, s: np.where(before < 0, 0.0, 1.0), self.last + 1, lift=lift)
+
+    def marks(self, length: int) -> Iterable[tuple[float, str]]:
+        return [(self.last, WARM_UP)]
+
+
+@dataclass(frozen=True, eq=False)
+class Cosine(Shape):
+    """Half a cosine from x down to a floor over `period` local steps; past it, up again to the base, and so on.
+
+    The floor is `minimum` + `minimum_ratio` * base. Source: Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5.
+    """
+
+    period: float
+    minimum: float = 0.0
+    minimum_ratio: float = 0.0
+
+    @property
+    def turns(self) -> int:
+        """Every how many steps it turns; 0 if that is no whole number, and no step is a trough."""
+        return int(self.period) if self.period == int(self.period) else 0
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """Down or up to the next trough; the step after a trough lifts the value off the floor."""
+        period, lowest = self.period, base * self.minimum_ratio + absolute(self.minimum)
+        since = (first - period) % (2 * period)
+        if since == 1 and first > 0:
+            rise = (base - lowest) * (1 - cos(pi / period)) / 2
+            return Piece(lambda before, s: 1.0, first + 1, lift=lambda before, s: rise)
+        trough = period if first <= period else first + -since % (2 * period)
+        return following(lambda s: half_cosine(s / period), ceil(trough) + 1, lowest)
+
+    def piece_alone(self, first: int, base: Affine) -> Piece:
+        """The same where nothing else moves the value: from a trough on it swings between floor and base for ever."""
+        piece, since = self.piece(first, base), (first - self.period) % (2 * self.period)
+        if since == 1 or not self.turns:
+            return piece
+        if since:
+            return replace(piece, stop=piece.stop - 1)  # up to the trough, from where the value is known for good
+        return setting(lambda s: piece.floor + (base - piece.floor) * half_cosine(s / self.period))
+
+    def marks(self, length: int) -> Iterable[tuple[float, str]]:
+        """The troughs of one that swings."""
+        troughs = int(length // self.period)
+        return ((self.period * turn, "cosine ends") for turn in range(1, troughs + 1, 2)) if troughs > 1 else ()
+
+
+@dataclass(frozen=True, eq=False)
+class CosineRestart(Shape):
+    """One half cosine after the other, each from base * weight down to the floor; the value stays after the last.
+
+    Source: Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5.
+    """
+
+    periods: tuple[float, ...]
+    weights: tuple[float, ...]
+    minimum: float = 0.0
+    minimum_ratio: float = 0.0
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        """The start of a period sets the value, the rest of it follows the cosine."""
+        starts = np.concatenate([[0.0], np.cumsum(self.periods)]).tolist()
+        index = int(np.searchsorted(starts, first, "right")) - 1
+        if index == len(self.periods):
+            return STAY
+        start, period = starts[index], self.periods[index]
+        if first == start:
+            return setting(lambda s: base * self.weights[index], first + 1)
+        lowest = base * self.minimum_ratio + absolute(self.minimum)
+        return following(lambda s: half_cosine((s - start) / period), ceil(starts[index + 1]), lowest)
+
+    def marks(self, length: int) -> Iterable[tuple[float, str]]:
+        return ((end, "restart") for end in np.cumsum(self.periods)[:-1].tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class OneCycle(Shape):
+    """Up to the peak and down again in `phases`, whatever the value was before.
+
+    Source: Smith & Topin, Super-Convergence, 2017; phases as in torch.
+    """
+
+    phases: tuple[Phase, ...]
+    annealing: Annealing
+
+    def piece(self, first: int, base: Affine) -> Piece:
+        ends = [phase.end for phase in self.phases[:-1] if phase.end >= first]
+        return setting(lambda s: absolute(cycle(s, self.phases, self.annealing)), floor(ends[0]) + 1 if ends else inf)
+
+
 Level: TypeAlias = "float | Numbers"
 Annealing: TypeAlias = Callable[[Numbers, Level, Level], Numbers]
-"""(progress, start, end) -> values."""
+"""(progress, start, end) -> values; progress runs from 0 at the start of a stretch to 1 at its end, and is not clipped."""
 
 
 def line(progress: Numbers, start: Level, end: Level) -> Numbers:
@@ -24,7 +299,7 @@ def line(progress: Numbers, start: Level, end: Level) -> Numbers:
 
 
 def half_cosine(progress: Numbers) -> Numbers:
-    return (1 + np.cos(np.pi * progress)) / 2
+    return np.asarray((1 + np.cos(np.pi * progress)) / 2)
 
 
 def cosine(progress: Numbers, start: Level, end: Level) -> Numbers:
@@ -34,8 +309,7 @@ def cosine(progress: Numbers, start: Level, end: Level) -> Numbers:
 ANNEALINGS: dict[str, Annealing] = {"cos": cosine, "linear": line}
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(NamedTuple):
     """One leg of a cycle: from `start` to `stop`, ending at step `end` (which may be a fraction)."""
 
     end: float
@@ -58,283 +332,164 @@ def one_cycle_phases(total: float, peak_at: float, values: tuple[float, float, f
 
 def cycle(steps: Numbers, phases: tuple[Phase, ...], annealing: Annealing) -> Numbers:
     """The value at each step; a step belongs to the first phase that has not ended, or to the last."""
-    values = np.empty(np.shape(steps))
-    begin = 0.0
-    todo = np.ones(np.shape(steps), bool)
-    for phase in phases:
-        here = todo if phase is phases[-1] else todo & (steps <= phase.end)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values[here] = annealing((steps[here] - begin) / (phase.end - begin), phase.start, phase.stop)
-        todo = todo & ~here
-        begin = phase.end
+    ends, starts, stops = np.array(phases, np.float64).T
+    begins, index = np.append(0.0, ends[:-1]), np.searchsorted(ends[:-1], steps)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return annealing((steps - begins[index]) / (ends - begins)[index], starts[index], stops[index])
+
+
+MOST_MARKS = 24
+"""A rule that moves more often is drawn without marks."""
+
+WARM_UP = "warm-up ends"
+
+MOST_SECTIONS = 200_000
+MOST_WALKED = 20_000_000
+"""Beyond these a plot would take minutes and show nothing; real schedules need tens of sections and walk nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """A shape and its span: local step 0 is at `begin`, counted in steps or epochs; `end` is excluded.
+
+    `base` is what the shape takes for the undecayed value.
+    """
+
+    shape: Shape
+    begin: int
+    end: int
+    unit: Unit
+    base: Affine = field(default_factory=lambda: INITIAL)
+
+
+class Mover(NamedTuple):
+    """What moves in a section: the piece of a link whose unit is `width` steps; `before` is the local step before it."""
+
+    link: Link
+    width: int
+    before: Numbers
+    piece: Piece
+
+
+def chain(
+    links: Sequence[Link], clock: Clock, settings: tuple[Setting, ...] = (), *, zero_stays: bool = False
+) -> Trajectory:
+    """The course of a value that all `links` act on; with `zero_stays` a group that starts at 0 is left alone.
+
+    Raises:
+        ConfigError: the links change direction, or act on each other, too often to be drawn.
+    """
+    epoch = clock.steps_per_epoch if clock.by_epoch and clock.steps_per_epoch else clock.steps
+    placed = [(link, epoch if link.unit == "epoch" else 1) for link in links]
+    sections: dict[int, Callable[[Steps], Affine]] = {}
+    first, value = 0, INITIAL
+    while first < clock.steps:
+        if len(sections) == MOST_SECTIONS:
+            raise ConfigError(
+                f"the schedule changes direction more than {MOST_SECTIONS:,} times in {clock.steps:,} steps",
+                hint="is a period, a T_max or a milestone given in epochs where steps are counted?",
+            )
+        stop, sections[first] = section_at(first, placed, value, clock.steps)
+        value, first = sections[first](np.array([stop - 1])), stop
+    stairs = []
+    for link, width in placed:
+        rise = link.shape.size if isinstance(link.shape, Step) else 1
+        if isinstance(link.shape, Cosine) and link.unit == "step":
+            rise = link.shape.turns  # those of a cosine that swings
+        if width * rise > 1:
+            stairs.append(Stairs(link.begin * width, width * rise, min(link.end * width, clock.steps)))
+    marks = {mark for link, width in placed for mark in marks_of(link, width, clock.steps)}
+    breaks, values = np.array([*sections], np.int64), partial(values_in, sections, zero_stays=zero_stays)
+    return Trajectory(values, breaks, tuple(stairs), tuple(sorted(marks)), settings)
+
+
+def values_in(
+    sections: Mapping[int, Callable[[Steps], Affine]], steps: Steps, initial: float, *, zero_stays: bool
+) -> Values:
+    """The values at any steps, by sections that are given with their first steps."""
+    if zero_stays and initial == 0:
+        return np.zeros(steps.shape)
+    values, order = np.empty(steps.shape), np.argsort(steps, kind="stable")
+    edges = [*np.searchsorted(steps[order], [*sections]).tolist(), steps.size]
+    for section, (low, high) in zip(sections.values(), pairwise(edges), strict=True):
+        if low < high:
+            scale, shift = section(steps[order[low:high]])
+            values[order[low:high]] = scale * initial + shift
     return values
 
 
-class Affine(NamedTuple):
-    """`scale` * initial value + `shift`; both may be arrays over steps."""
-
-    scale: Any
-    shift: Any
-
-    def times(self, factor: float) -> Affine:
-        return Affine(self.scale * factor, self.shift * factor)
-
-    def plus(self, other: Affine) -> Affine:
-        return Affine(self.scale + other.scale, self.shift + other.shift)
-
-    def single(self) -> Affine:
-        """The first of several steps, in plain numbers."""
-        return Affine(*(float(np.ravel(part)[0]) for part in self))
+def marks_of(link: Link, width: int, steps: int) -> list[Mark]:
+    """What happens under a link in steps of the run; nothing where it happens too often."""
+    length = min(link.end, -(-steps // width)) - link.begin
+    every = (
+        Mark((link.begin + ceil(local)) * width, what)
+        for local, what in link.shape.marks(length)
+        if 0 < link.begin + local and local < length and (what != WARM_UP or link.begin == 0)
+    )
+    marks = list(islice((mark for mark in every if mark.step < steps), MOST_MARKS + 1))
+    return marks if len(marks) <= MOST_MARKS else []
 
 
-ZERO = Affine(0.0, 0.0)
-INITIAL = Affine(1.0, 0.0)
+def section_at(
+    first: int, links: Sequence[tuple[Link, int]], value: Affine, steps: int
+) -> tuple[int, Callable[[Steps], Affine]]:
+    """Where the section that starts at `first` stops, and its values; `value` was in force before.
 
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Local steps from where it was asked for up to `stop` (excluded), in closed form.
-
-    `gain(before, steps)` is by how much the distance to `floor` shrinks from the value after step `before` to that
-    after each of `steps`; `lift(steps)` is added on top.
+    A section stops where a link starts or stops moving, or its closed form ends. A link comes with the width of its
+    unit; one that counts epochs moves only where an epoch begins, after all those that count steps.
     """
-
-    gain: Callable[[Numbers, Numbers], Numbers]
-    stop: float = inf
-    floor: Affine = ZERO
-    lift: Callable[[Numbers], Affine] | None = None
-
-    @property
-    def only_scales(self) -> bool:
-        return self.lift is None and self.floor == ZERO
-
-    def after(self, value: Affine, before: Numbers, steps: Numbers) -> Affine:
-        """The value after each of `steps`, given the one after step `before` (-1: on entry)."""
-        gain, floor = self.gain(before, steps), self.floor
-        if floor == ZERO:
-            moved = Affine(value.scale * gain, value.shift * gain)
+    stops, moving = [steps], []
+    for link, width in links:
+        stops += [link.begin * width, link.end * width]
+        coming = -(-first // width)
+        if link.begin <= coming < link.end:
+            stops.append(coming * width)
+            moving += [(link, width)] if coming * width == first else []
+    if first > 0:  # schedulers move once when they are made, in the order of the list
+        moving.sort(key=lambda each: each[0].unit == "epoch")
+    movers = []
+    for link, width in moving:
+        local, shape = first // width - link.begin, link.shape
+        if len(moving) == 1 and isinstance(shape, Cosine):
+            piece = shape.piece_alone(local, link.base)
         else:
-            scale, shift = value.scale - floor.scale, value.shift - floor.shift
-            moved = Affine(scale * gain + floor.scale, shift * gain + floor.shift)
-        return moved if self.lift is None else moved.plus(self.lift(steps))
+            piece = shape.piece(local, link.base)
+        movers.append(Mover(link, width, np.array([local - 1.0]), piece))
+        if piece.stop < link.end - link.begin:
+            stops.append((ceil(piece.stop) + link.begin) * width)
+    stop = min(stop for stop in stops if stop > first)
+    if len(movers) <= 1 or all(mover.piece.only_scales for mover in movers):
+        return stop, partial(move_together, movers, value)
+    units = {mover.link.unit for mover in movers}
+    if units == {"step"}:
+        return stop, walk(first, stop, movers, value)
+    for _, _, before, piece in movers:
+        value = piece.after(value, before, before + 1)
+    return first + 1 if "step" in units else min(stop, first + movers[0].width), partial(move_together, [], value)
 
 
-@runtime_checkable
-class Shape(Protocol):
-    """What all shapes below can do."""
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """The moves from local step `first` on; `base` is what the shape takes for the undecayed value."""
-
-
-def following(level: Callable[[Numbers], Numbers]) -> Callable[[Numbers, Numbers], Numbers]:
-    """The gain of a shape whose factor after step s is `level(s)`; on entry (step -1) that factor is 1."""
-
-    def gain(before: Numbers, steps: Numbers) -> Numbers:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return level(steps) / np.where(before < 0, 1.0, level(before))
-
-    return gain
+def move_together(movers: Sequence[Mover], value: Affine, steps: Steps) -> Affine:
+    """Closed form: each piece is applied to what the ones before it gave."""
+    for link, width, before, piece in movers:
+        value = piece.after(value, before, (steps // width - link.begin).astype(np.float64))
+    return value
 
 
-def nothing(before: Numbers, steps: Numbers) -> Numbers:
-    return np.zeros(np.shape(steps))
-
-
-def everything(before: Numbers, steps: Numbers) -> Numbers:
-    return np.ones(np.shape(steps))
-
-
-@dataclass(frozen=True, eq=False)
-class Constant:
-    """x * `factor`, until local step `last` gives the factor back, if there is such a step."""
-
-    factor: float
-    last: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """Held at `factor` up to `last`."""
-        last = self.last if self.last >= 1 and self.last == int(self.last) else inf
-        return Piece(following(lambda s: np.where(s < last, self.factor, 1.0)), last if first < last else inf)
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """x * `start` at local step 0, x * `end` at local step `last`, a straight line between; then it stays."""
-
-    start: float
-    end: float
-    last: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """One straight line; a single step stays at `start`."""
-        if self.last < 1:
-            return Piece(following(lambda s: np.full(np.shape(s), self.start)))
-        if first > self.last:
-            return Piece(everything)
-        return Piece(following(lambda s: line(s / self.last, self.start, self.end)), floor(self.last) + 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Exponential:
-    """x * `gamma` at every local step but the first."""
-
-    gamma: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        return Piece(lambda before, s: np.power(self.gamma, s - np.maximum(before, 0)))
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """x * `gamma` at every `size` local steps."""
-
-    size: int
-    gamma: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        return Piece(lambda before, s: np.power(self.gamma, s // self.size - np.maximum(before, 0) // self.size))
-
-
-@dataclass(frozen=True, eq=False)
-class MultiStep:
-    """x * `gamma` at each of the `milestones`; a milestone that is no whole number is never met."""
-
-    milestones: tuple[float, ...]
-    gamma: float
-
-    @property
-    def met(self) -> Numbers:
-        return np.sort(np.array([m for m in self.milestones if m >= 0 and m == int(m)], np.float64))
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """Flat up to the next milestone."""
-        met = self.met
-        later = met[met > first]
-        return Piece(
-            lambda before, s: np.float_power(
-                self.gamma, np.searchsorted(met, s, "right") - np.searchsorted(met, before, "right")
-            ),
-            float(later[0]) if later.size else inf,
+def walk(first: int, stop: int, movers: Sequence[Mover], value: Affine) -> Callable[[Steps], Affine]:
+    """Links that count steps and disturb each other: every move, one after the other."""
+    if stop - first > MOST_WALKED:
+        raise ConfigError(
+            f"{len(movers)} schedules with an absolute minimum act on each other for {stop - first:,} steps",
+            hint="give them spans that do not overlap, or eta_min_ratio instead of eta_min",
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Polynomial:
-    """From x down to `minimum` at local step `last`, as (1 - progress) ** `power`; then it stays."""
-
-    power: float
-    minimum: float
-    last: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """One power of the remaining part of the way."""
-        if self.last < 1 or first > self.last:
-            return Piece(everything)
-        level = following(lambda s: (1 - s / self.last) ** self.power)
-        return Piece(level, floor(self.last) + 1, Affine(0.0, self.minimum))
-
-
-@dataclass(frozen=True, eq=False)
-class Quadratic:
-    """Up to base as the square of the progress, over `last` + 1 local steps: each adds its share to what it finds.
-
-    Source: the warm-up of YOLOX, as MMDetection's QuadraticWarmupParamScheduler computes it.
-    """
-
-    last: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """One move; the first one sets the value."""
-        share = (2 * first + 1) / (self.last + 1) ** 2
-        return Piece(everything if first else nothing, first + 1, lift=lambda s: base.times(share))
-
-    def piece_alone(self, first: int, base: Affine) -> Piece:
-        """All moves together, where nothing else moves the value."""
-
-        def lift(steps: Numbers) -> Affine:
-            share = ((steps + 1) ** 2 - first**2) / (self.last + 1) ** 2
-            return Affine(base.scale * share, base.shift * share)
-
-        return Piece(everything if first else nothing, self.last + 1, lift=lift)
-
-
-@dataclass(frozen=True, eq=False)
-class Cosine:
-    """Half a cosine from x down to a floor over `period` local steps; past it, up again to the base, and so on.
-
-    The floor is `minimum` + `minimum_ratio` * base. Source: Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5.
-    """
-
-    period: float
-    minimum: float = 0.0
-    minimum_ratio: float = 0.0
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """Down or up to the next trough; the step after a trough lifts the value off the floor."""
-        period, floor = self.period, base.times(self.minimum_ratio).plus(Affine(0.0, self.minimum))
-        since = (first - 1 - period) % (2 * period)
-        if first > 0 and since == 0:
-            rise = base.plus(floor.times(-1)).times((1 - cos(pi / period)) / 2)
-            return Piece(everything, first + 1, lift=lambda s: rise)
-        lifted = period + 1 if first <= period else first + 2 * period - since
-        return Piece(following(lambda s: half_cosine(s / period)), float(np.ceil(lifted)), floor)
-
-    def piece_alone(self, first: int, base: Affine) -> Piece:
-        """The same where nothing else moves the value: from a trough on it swings between floor and base for ever."""
-        piece, since = self.piece(first, base), (first - self.period) % (2 * self.period)
-        if self.period != int(self.period) or since == 1:
-            return piece
-        if since:
-            return replace(piece, stop=piece.stop - 1)  # up to the trough, from where the value is known for good
-        floor, height = piece.floor, base.plus(piece.floor.times(-1))
-
-        def swing(steps: Numbers) -> Affine:
-            level = half_cosine(steps / self.period)
-            return Affine(height.scale * level, height.shift * level).plus(floor)
-
-        return Piece(nothing, lift=swing)
-
-
-@dataclass(frozen=True, eq=False)
-class CosineRestart:
-    """One half cosine after the other, each from base * weight down to the floor; the value stays after the last.
-
-    Source: Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5.
-    """
-
-    periods: tuple[float, ...]
-    weights: tuple[float, ...]
-    minimum: float = 0.0
-    minimum_ratio: float = 0.0
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """The start of a period sets the value, the rest of it follows the cosine."""
-        starts = np.concatenate([[0], np.cumsum(self.periods)])
-        index = int(np.searchsorted(starts, first, "right")) - 1
-        if index >= len(self.periods):
-            return Piece(everything)
-        start, period = float(starts[index]), self.periods[index]
-        if first == start:
-            top = base.times(self.weights[index])
-            return Piece(nothing, first + 1, lift=lambda s: top)
-        floor = base.times(self.minimum_ratio).plus(Affine(0.0, self.minimum))
-        stop = float(np.ceil(starts[index + 1]))
-        return Piece(following(lambda s: half_cosine((s - start) / period)), stop, floor)
-
-
-@dataclass(frozen=True, eq=False)
-class OneCycle:
-    """Up to `peak` and down again, whatever the value was before.
-
-    Source: Smith & Topin, Super-Convergence, 2017; phases as in torch.
-    """
-
-    phases: tuple[Phase, ...]
-    annealing: Annealing
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """One phase of the cycle."""
-        ends = [phase.end for phase in self.phases[:-1] if phase.end >= first]
-        stop = float(np.floor(ends[0])) + 1 if ends else inf
-        return Piece(nothing, stop, lift=lambda s: Affine(np.zeros(np.shape(s)), cycle(s, self.phases, self.annealing)))
+    steps = np.arange(first, stop, dtype=np.float64)
+    gain, shift = np.ones(steps.shape), np.zeros((2, steps.size))
+    for link, _, _, piece in movers:
+        local = steps - link.begin
+        gain, shift = gain * piece.gain(local - 1, local), piece.after(shift, local - 1, local)
+    walked = np.empty((2, steps.size))
+    for row, (start, shifts) in enumerate(zip(value.ravel().tolist(), shift.tolist(), strict=True)):
+        for index, (factor, move) in enumerate(zip(gain.tolist(), shifts, strict=True)):
+            start = factor * start + move
+            walked[row, index] = start
+    return lambda at: walked[:, at - first]

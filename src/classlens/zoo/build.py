@@ -1,30 +1,30 @@
 """The networks that are built here: which type of a config's backbone, neck and head is which class."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from torch import nn
 
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, NotOffered, suggestion
-from classlens.zoo.units import Chain, plain_type, read_options
+from classlens.zoo.units import Chain, build_part, plain_type
 
-RESNET = "resnet:resnet"
-VIT = "vision_transformer:vision_transformer"
+RESNET, VIT = "resnet:ResNet", "vision_transformer:VisionTransformer"
+POOLFORMER = "metaformer:PoolFormer"
 BACKBONES: Mapping[str, str] = {
-    "ConvNeXt": "convnext:ConvNeXt",
+    "ConvNeXt": "metaformer:ConvNeXt",
     "DeiT3": VIT,
     "DenseNet": "densenet:DenseNet",
     "DistilledVisionTransformer": VIT,
-    "EfficientNet": "efficientnet:EfficientNet",
-    "EfficientNetV2": "efficientnet:EfficientNetV2",
+    "EfficientNet": "inverted_residual:EfficientNet",
+    "EfficientNetV2": "inverted_residual:EfficientNet",
     "LeNet5": "vgg:LeNet",
-    "MobileNetV2": "mobilenet:MobileNetV2",
-    "MobileNetV3": "mobilenet:MobileNetV3",
+    "MobileNetV2": "inverted_residual:MobileNetV2",
+    "MobileNetV3": "inverted_residual:MobileNetV3",
     "MobileOne": "repvgg:MobileOne",
-    "PoolFormer": "poolformer:poolformer",
-    "RIFormer": "poolformer:poolformer",
+    "PoolFormer": POOLFORMER,
+    "RIFormer": POOLFORMER,
     "RegNet": "resnet:RegNet",
     "RepVGG": "repvgg:RepVGG",
     "ResNeXt": RESNET,
@@ -35,9 +35,9 @@ BACKBONES: Mapping[str, str] = {
     "SEResNeXt": RESNET,
     "SEResNet": RESNET,
     "SwinTransformer": "swin:Swin",
-    "SwinTransformerV2": "swin:SwinV2",
-    "T2T_ViT": "vision_transformer:t2t_vit",
-    "VAN": "van:VAN",
+    "SwinTransformerV2": "swin:Swin",
+    "T2T_ViT": "vision_transformer:T2TViT",
+    "VAN": "metaformer:VAN",
     "VGG": "vgg:VGG",
     "VisionTransformer": VIT,
     "XCiT": "xcit:XCiT",
@@ -57,27 +57,18 @@ HEADS: Mapping[str, str] = {
     "VisionTransformerClsHead": "heads:ViTHead",
 }
 PARTS: Mapping[str, Mapping[str, str]] = {"backbone": BACKBONES, "neck": NECKS, "head": HEADS}
-"""Module and class of each type. A class is made of its `OPTIONS`; a function, for types that differ, of the settings."""
+"""Module and class of each type."""
 
 
 class ImageClassifier(Chain):
     """`backbone`, then `neck` if there is one, then `head`."""
 
 
-class Fallback(Protocol):
-    """Builds a whole model whose `part` nobody here builds; `known` are the types that are built here."""
-
-    def __call__(self, model: Settings, *, part: str, known: Iterable[str]) -> nn.Module:
-        """The network."""
-        ...
+Fallback = Callable[[Settings, str, Iterable[str]], nn.Module]
+"""Builds a whole model of which nobody here builds a part: called with model, part, and the types that are built here."""
 
 
-def refuse(model: Settings, *, part: str, known: Iterable[str]) -> NoReturn:
-    """The fallback of those who have none.
-
-    Raises:
-        ConfigError: always.
-    """
+def refuse(model: Settings, part: str, known: Iterable[str]) -> NoReturn:
     name = model.get(part, model)["type"]
     raise ConfigError(f"no native {part} named {name!r}", hint=suggestion(str(name), known))
 
@@ -92,23 +83,21 @@ def build_network(model: Settings, *, fallback: Fallback = refuse) -> nn.Module:
         NotOffered: the model has no head, so it gives features and no class scores.
     """
     if plain_type(model) != "ImageClassifier":
-        return fallback(model, part="classifier", known=("ImageClassifier",))
+        return fallback(model, "classifier", ("ImageClassifier",))
     if not model.get("head"):
         raise NotOffered("this model has no head, so it gives no class scores", hint="choose a config with a head")
     parts = {part: model[part] for part in PARTS if model.get(part)}
     for part, settings in parts.items():
         if plain_type(settings) not in PARTS[part]:
-            return fallback(model, part=part, known=PARTS[part])
+            return fallback(model, part, PARTS[part])
     built = {}
     for part, settings in parts.items():
         module, _, attribute = PARTS[part][plain_type(settings)].partition(":")
         builder: Any = getattr(import_module(f"classlens.zoo.{module}"), attribute)
         try:
-            options = getattr(builder, "OPTIONS", None)
-            built[part] = builder(read_options(options, settings) if options else settings)
+            built[part] = build_part(builder, settings)
         except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, ArithmeticError) as error:
             # Values of any type come out of a config, and torch and Python complain of wrong ones in all these ways.
-            raise ConfigError(
-                f"{part} {settings['type']} cannot be built: {error}", hint=f"check {dict(settings)}"
-            ) from error
+            what = f"{part} {settings['type']} cannot be built: {error}"
+            raise ConfigError(what, hint=f"check {dict(settings)}") from error
     return ImageClassifier(built)

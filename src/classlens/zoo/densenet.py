@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.units import Chain, activation, find_arch, norm_layer
+from classlens.zoo.units import Chain, Features, activation, find_arch, norm_layer, stages_asked
 
 
 class DenseNetArch(NamedTuple):
@@ -40,7 +40,6 @@ class DenseNetOptions:
     in_channels: int = 3
     bn_size: int = 4
     compression_factor: float = 0.5
-    memory_efficient: bool = False
     norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
     act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU"})
     out_indices: int | tuple[int, ...] = -1
@@ -58,21 +57,19 @@ class DenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(inside, growth, 3, padding=1, bias=False)
         self.act = activation(options.act_cfg)()
 
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b growth h w"]:
+    def forward(self, features: Features) -> Float[Tensor, "b growth h w"]:
         inside = self.conv1(self.act(self.norm1(features)))
-        new: Tensor = self.conv2(self.act(self.norm2(inside)))
-        return new
+        return self.conv2(self.act(self.norm2(inside)))
 
 
 class DenseStage(nn.Module):
-    """Layers that each see the output of all before them."""
+    """Layers that each see the output of all before them; what leaves is that, and the last one's new channels."""
 
     def __init__(self, layers: list[DenseLayer]) -> None:
         super().__init__()
         self.block = nn.ModuleList(layers)
 
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        """What entered, and every layer's new channels behind it."""
+    def forward(self, features: Features) -> Float[Tensor, "b d h w"]:
         for layer in self.block:
             features = torch.cat((features, layer(features)), dim=1)
         return features
@@ -104,6 +101,5 @@ class DenseNet(Chain):
             parts: OrderedDict[str, nn.Module] = OrderedDict(norm=norm, act=act(), conv=smaller, pool=nn.AvgPool2d(2))
             self.transitions.append(nn.Sequential(parts))
             width = half
-        last = options.out_indices if isinstance(options.out_indices, int) else options.out_indices[-1]
-        stages = range(last % len(arch.depths) + 1)
+        stages = range(stages_asked(options.out_indices, len(arch.depths))[-1] + 1)
         self.order = ["stem", *(f"{part}.{stage}" for stage in stages for part in ("stages", "transitions"))]

@@ -1,12 +1,12 @@
-"""The ResNet family: ResNet, V1c, V1d, CIFAR, ResNeXt, SE-ResNet and SE-ResNeXt, 18 to 152 layers.
+"""The ResNet family: ResNet, V1c, V1d, CIFAR, ResNeXt, SE-ResNet and SE-ResNeXt, 18 to 152 layers, and RegNet.
 
 Source: He et al., Deep Residual Learning, CVPR 2016, table 1; V1c and V1d (deep stem, average pooling on the
 shortcut): He et al., Bag of Tricks, CVPR 2019, figure 2; groups: Xie et al., ResNeXt, CVPR 2017; squeeze-and-excitation:
-Hu et al., CVPR 2018. The variants differ in options only, so one set of blocks builds them all.
+Hu et al., CVPR 2018; RegNet: Radosavovic et al., Designing Network Design Spaces, CVPR 2020, equations 2 to 4. The
+variants differ in options only, so one set of blocks builds them all.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import log
@@ -18,26 +18,20 @@ from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
 from classlens.zoo.units import (
-    ACTIVATIONS,
+    RELU,
     Chain,
+    Features,
     SqueezeExcite,
     conv_unit,
     find_arch,
     norm_layer,
     norm_name,
     padded_conv,
-    plain_type,
-    read_options,
     require_native,
+    stages_asked,
 )
 
-DEPTHS = {
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-}
+DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Blocks per stage; from 50 layers on the blocks are bottlenecks."""
 
 
@@ -45,6 +39,7 @@ DEPTHS = {
 class ResNetOptions:
     """What a config can say. `style` caffe puts the stride on the first 1x1 convolution of a bottleneck."""
 
+    family: str
     depth: int
     in_channels: int = 3
     stem_channels: int = 64
@@ -58,7 +53,6 @@ class ResNetOptions:
     deep_stem: bool = False
     avg_down: bool = False
     norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
-    conv_cfg: None = None
     groups: int = 1
     width_per_group: int = 64
     se_ratio: int | None = None
@@ -77,8 +71,8 @@ class BlockPlace:
     inside: int
     leaving: int
     stride: int
-    dilation: int = 1
-    groups: int = 1
+    dilation: int
+    groups: int
 
 
 class ResidualBlock(nn.Module):
@@ -87,8 +81,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, place: BlockPlace, options: ResNetOptions) -> None:
         super().__init__()
         self.norms: list[str] = []
-        convs = bottleneck_convs(place, options) if options.bottleneck else basic_convs(place)
-        for number, conv in enumerate(convs, start=1):
+        for number, conv in enumerate(convolutions(place, options), start=1):
             norm = norm_layer(conv.out_channels, options.norm_cfg)
             self.norms.append(f"{norm_name(norm)}{number}")
             self.add_module(f"conv{number}", conv)
@@ -97,11 +90,9 @@ class ResidualBlock(nn.Module):
         if place.stride != 1 or place.entering != place.leaving:
             self.downsample = shortcut(place, options)
         if options.se_ratio is not None:
-            gate = (ACTIVATIONS["ReLU"], ACTIVATIONS["Sigmoid"])
-            self.se_layer = SqueezeExcite(place.leaving, place.leaving // options.se_ratio, gate)
+            self.se_layer = SqueezeExcite(place.leaving, place.leaving // options.se_ratio)
 
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        """Features of the next block."""
+    def forward(self, features: Features) -> Float[Tensor, "b d i j"]:
         parts = dict(self.named_children())
         inside = features
         for number, norm in enumerate(self.norms, start=1):
@@ -110,67 +101,56 @@ class ResidualBlock(nn.Module):
                 inside = self.relu(inside)
         if "se_layer" in parts:
             inside = self.se_layer(inside)
-        kept = self.downsample(features) if "downsample" in parts else features
-        summed: Tensor = self.relu(inside + kept)
-        return summed
+        return self.relu(inside + (self.downsample(features) if "downsample" in parts else features))
 
 
-def basic_convs(place: BlockPlace) -> list[nn.Conv2d]:
-    return [
-        padded_conv((place.entering, place.inside), 3, stride=place.stride, dilation=place.dilation),
-        padded_conv((place.inside, place.leaving), 3),
-    ]
-
-
-def bottleneck_convs(place: BlockPlace, options: ResNetOptions) -> list[nn.Conv2d]:
-    """1x1, 3x3, 1x1; `style` says which of the first two strides."""
+def convolutions(place: BlockPlace, options: ResNetOptions) -> list[nn.Conv2d]:
+    """3x3 twice, or 1x1, 3x3, 1x1; `style` says which of the first two of a bottleneck strides."""
+    entering, inside, leaving = (
+        (place.entering, place.inside),
+        (place.inside, place.inside),
+        (place.inside, place.leaving),
+    )
+    if not options.bottleneck:
+        return [padded_conv(entering, 3, stride=place.stride, dilation=place.dilation), padded_conv(leaving, 3)]
     first, second = (place.stride, 1) if options.style == "caffe" else (1, place.stride)
-    inside = (place.inside, place.inside)
     return [
-        padded_conv((place.entering, place.inside), 1, stride=first),
+        padded_conv(entering, 1, stride=first),
         padded_conv(inside, 3, stride=second, dilation=place.dilation, groups=place.groups),
-        padded_conv((place.inside, place.leaving), 1),
+        padded_conv(leaving, 1),
     ]
 
 
 def shortcut(place: BlockPlace, options: ResNetOptions) -> nn.Sequential:
     """1x1 convolution and norm; in V1d an average pool does the striding before them."""
-    norm = norm_layer(place.leaving, options.norm_cfg)
+    norm, channels = norm_layer(place.leaving, options.norm_cfg), (place.entering, place.leaving)
     if options.avg_down and place.stride != 1:
         pool = nn.AvgPool2d(place.stride, place.stride, ceil_mode=True, count_include_pad=False)
-        return nn.Sequential(pool, padded_conv((place.entering, place.leaving), 1), norm)
-    return nn.Sequential(padded_conv((place.entering, place.leaving), 1, stride=place.stride), norm)
-
-
-def stem(options: ResNetOptions) -> OrderedDict[str, nn.Module]:
-    """The first layers: one 7x7, three 3x3 (V1c, V1d), or one 3x3 for CIFAR's 32-pixel pictures."""
-    entering, width, half = options.in_channels, options.stem_channels, options.stem_channels // 2
-    if options.deep_stem:
-        rows = (((entering, half), 2), ((half, half), 1), ((half, width), 1))
-        deep = (
-            conv_unit(padded_conv(pair, 3, stride=stride), norm_layer(pair[1], options.norm_cfg), ACTIVATIONS["ReLU"])
-            for pair, stride in rows
-        )
-        return OrderedDict(stem=nn.Sequential(*deep))
-    if options.small_stem:
-        conv = padded_conv((entering, options.base_channels), 3)
-    else:
-        conv = padded_conv((entering, width), 7, stride=2)
-    norm = norm_layer(conv.out_channels, options.norm_cfg)
-    return OrderedDict({"conv1": conv, f"{norm_name(norm)}1": norm, "relu": nn.ReLU(inplace=True)})
+        return nn.Sequential(pool, padded_conv(channels, 1), norm)
+    return nn.Sequential(padded_conv(channels, 1, stride=place.stride), norm)
 
 
 class ResNet(Chain):
-    """Stem and stages `layer1` ... `layer4`; returns the last stage of `out_indices`."""
+    """Stem and stages `layer1` ... `layer4`."""
+
+    OPTIONS = ResNetOptions
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None}
+    PRESETS: ClassVar[Mapping[str, Settings]] = {
+        "ResNetV1c": {"deep_stem": True},
+        "ResNetV1d": {"deep_stem": True, "avg_down": True},
+        "ResNet_CIFAR": {"small_stem": True},
+        "ResNeXt": {"groups": 32, "width_per_group": 4},
+        "SEResNet": {"se_ratio": 16},
+        "SEResNeXt": {"groups": 32, "width_per_group": 4, "se_ratio": 16},
+    }
 
     def __init__(self, options: ResNetOptions) -> None:
         super().__init__()
+        if options.depth not in DEPTHS:
+            depths = ", ".join(map(str, DEPTHS))
+            raise ConfigError(f"{options.family} has no depth {options.depth!r}", hint=f"it has {depths}")
         entering = options.base_channels if options.small_stem else options.stem_channels
-        first = stem(options)
-        if not options.small_stem:
-            first["maxpool"] = nn.MaxPool2d(3, stride=2, padding=1)
-        for name, part in first.items():
-            self.add_module(name, part)
+        add_stem(self, entering, options)
         growth = options.expansion or (4 if options.bottleneck else 1)
         stages = []
         for stage, blocks in enumerate(DEPTHS[options.depth][: options.num_stages]):
@@ -181,54 +161,41 @@ class ResNet(Chain):
         add_stages(self, entering, stages, options)
 
 
-def add_stages(
-    network: Chain, entering: int, stages: Iterable[tuple[int, int, int, int]], options: ResNetOptions
-) -> None:
-    """Put `layer1` ... behind the stem; `stages` say the channels inside and out, the blocks and the groups of each."""
-    network.order = [name for name, _ in network.named_children()]
-    for stage, (inside, leaving, blocks, groups) in enumerate(stages):
-        rows = []
-        for block in range(blocks):
-            stride = options.strides[stage] if block == 0 else 1
-            rows.append(
-                ResidualBlock(BlockPlace(entering, inside, leaving, stride, options.dilations[stage], groups), options)
+def add_stem(network: Chain, width: int, options: ResNetOptions) -> None:
+    """The first layers: one 7x7, three 3x3 (V1c, V1d), or one 3x3 for small pictures (CIFAR, RegNet)."""
+    entering, half = options.in_channels, width // 2
+    if options.deep_stem:
+        rows = (((entering, half), 2), ((half, half), 1), ((half, width), 1))
+        network.stem = nn.Sequential(
+            *(
+                conv_unit(padded_conv(pair, 3, stride=stride), norm_layer(pair[1], options.norm_cfg), RELU)
+                for pair, stride in rows
             )
+        )
+    else:
+        kernel, stride = (7, 2) if not options.small_stem else (3, 2 if options.family == "RegNet" else 1)
+        norm = norm_layer(width, options.norm_cfg)
+        network.conv1 = padded_conv((entering, width), kernel, stride=stride)
+        network.add_module(f"{norm_name(norm)}1", norm)
+        network.relu = nn.ReLU(inplace=True)
+    if not options.small_stem:
+        network.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+
+
+def add_stages(network: Chain, entering: int, stages: list[tuple[int, int, int, int]], options: ResNetOptions) -> None:
+    """`layer1` ... behind the stem; `stages` say the channels inside and out, the blocks and the groups of each."""
+    network.order = [name for name, _ in network.named_children()]
+    last = stages_asked(options.out_indices, len(stages))[-1]
+    for stage, (inside, leaving, depth, groups) in enumerate(stages):
+        blocks = []
+        for stride in (options.strides[stage], *[1] * (depth - 1)):
+            place = BlockPlace(entering, inside, leaving, stride, options.dilations[stage], groups)
+            blocks.append(ResidualBlock(place, options))
             entering = leaving
-        network.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
-        if stage <= options.out_indices[-1]:
+        network.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+        if stage <= last:
             network.order.append(f"layer{stage + 1}")
-            network.default_layer = f"layer{stage + 1}.{blocks - 1}.{rows[-1].norms[-1]}"
-
-
-VARIANTS: Mapping[str, Settings] = {
-    "ResNet": {},
-    "ResNetV1c": {"deep_stem": True},
-    "ResNetV1d": {"deep_stem": True, "avg_down": True},
-    "ResNet_CIFAR": {"small_stem": True},
-    "ResNeXt": {"groups": 32, "width_per_group": 4},
-    "SEResNet": {"se_ratio": 16},
-    "SEResNeXt": {"groups": 32, "width_per_group": 4, "se_ratio": 16},
-}
-"""What each type of the config adds to a plain ResNet, unless the config says otherwise."""
-
-
-def resnet(settings: Settings) -> ResNet:
-    """The backbone of a config's `dict(type='ResNet', depth=50, ...)` or of one of its variants.
-
-    Raises:
-        ConfigError: there is no such depth, or a variant's settings are not its own.
-    """
-    family = plain_type(settings)
-    options = read_options(ResNetOptions, {**VARIANTS[family], **settings})
-    if options.depth not in DEPTHS:
-        raise ConfigError(f"{family} has no depth {options.depth!r}", hint=f"it has {', '.join(map(str, DEPTHS))}")
-    if options.conv_cfg is not None:
-        raise ConfigError(f"{family} with conv_cfg={options.conv_cfg!r} is not built natively", hint="leave it out")
-    return ResNet(options)
-
-
-STEP = 8
-"""Widths are multiples of it."""
+            network.default_layer = f"layer{stage + 1}.{depth - 1}.{blocks[-1].norms[-1]}"
 
 
 class RegNetLine(NamedTuple):
@@ -240,8 +207,17 @@ class RegNetLine(NamedTuple):
     group: int
     depth: int
 
+    def stages(self) -> list[tuple[int, int]]:
+        """(width, blocks) of each stage: the line, rounded to powers of `ratio` and multiples of 8, then to whole groups."""
+        widths = []
+        for block in range(self.depth):
+            power = round(log((self.first + self.slope * block) / self.first) / log(self.ratio))
+            widths.append(round(self.first * self.ratio**power / 8) * 8)
+        stages = [(width, min(self.group, width), len(list(blocks))) for width, blocks in groupby(widths)]
+        return [(round(width / group) * group, depth) for width, group, depth in stages]
 
-ARCHES: Mapping[str, RegNetLine] = {
+
+REGNETS: Mapping[str, RegNetLine] = {
     "regnetx_400mf": RegNetLine(24, 24.48, 2.54, 16, 22),
     "regnetx_800mf": RegNetLine(56, 35.73, 2.28, 16, 16),
     "regnetx_1.6gf": RegNetLine(80, 34.01, 2.25, 24, 18),
@@ -257,8 +233,6 @@ ARCHES: Mapping[str, RegNetLine] = {
 class RegNetOptions:
     """What a config can say."""
 
-    NATIVE: ClassVar[Settings] = {"conv_cfg": None, "deep_stem": False, "avg_down": False}
-
     arch: Any
     in_channels: int = 3
     stem_channels: int = 32
@@ -267,38 +241,22 @@ class RegNetOptions:
     dilations: tuple[int, ...] = (1, 1, 1, 1)
     out_indices: tuple[int, ...] = (3,)
     style: str = "pytorch"
-    deep_stem: bool = False
-    avg_down: bool = False
     norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
-    conv_cfg: None = None
-
-
-def stages_of(line: RegNetLine) -> list[tuple[int, int]]:
-    """(width, blocks) of each stage: the line, rounded to powers of `ratio`, then to whole groups."""
-    widths = []
-    for block in range(line.depth):
-        power = round(log((line.first + line.slope * block) / line.first) / log(line.ratio))
-        widths.append(round(line.first * line.ratio**power / STEP) * STEP)
-    stages = [(width, len(list(blocks))) for width, blocks in groupby(widths)]
-    groups = {width: min(line.group, width) for width, _ in stages}
-    return [(round(width / groups[width]) * groups[width], blocks) for width, blocks in stages]
 
 
 class RegNet(Chain):
-    """Stem, then stages `layer1` ... `layer4`; returns the last stage of `out_indices`."""
+    """A ResNet of bottlenecks that do not widen, as wide as a line says."""
 
     OPTIONS = RegNetOptions
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None, "deep_stem": False, "avg_down": False}
 
     def __init__(self, options: RegNetOptions) -> None:
         super().__init__()
         if isinstance(options.arch, Mapping):
             require_native("RegNet", bot_mul=(options.arch.get("bot_mul", 1.0), 1.0))
-        line = find_arch("RegNet", options.arch, ARCHES, sizes=("w0", "wa", "wm", "group_w", "depth"), kind=RegNetLine)
-        norm = norm_layer(options.stem_channels, options.norm_cfg)
-        self.conv1 = padded_conv((options.in_channels, options.stem_channels), 3, stride=2)
-        self.add_module(f"{norm_name(norm)}1", norm)
-        self.relu = nn.ReLU(inplace=True)
-        same = ("norm_cfg", "style", "strides", "dilations", "out_indices")
-        like = ResNetOptions(depth=50, **{name: getattr(options, name) for name in same})
-        stages = [(width, width, blocks, width // min(line.group, width)) for width, blocks in stages_of(line)]
+        line = find_arch("RegNet", options.arch, REGNETS, sizes=("w0", "wa", "wm", "group_w", "depth"), kind=RegNetLine)
+        same = ("in_channels", "norm_cfg", "style", "strides", "dilations", "out_indices")
+        like = ResNetOptions("RegNet", 50, small_stem=True, **{name: getattr(options, name) for name in same})
+        add_stem(self, options.stem_channels, like)
+        stages = [(width, width, depth, width // min(line.group, width)) for width, depth in line.stages()]
         add_stages(self, options.stem_channels, stages, like)

@@ -1,7 +1,8 @@
-"""Cutting a map of tokens into windows and joining them again, shifted or not.
+"""Swin Transformer, first and second version.
 
 Source: Liu et al., Swin Transformer, ICCV 2021, section 3.2: attention inside windows; every second block shifts the
-map by half a window, and a mask keeps tokens apart that only the shift made neighbours.
+map by half a window, and a mask keeps tokens apart that only the shift made neighbours. Liu et al., Swin Transformer V2,
+CVPR 2022, section 3: norms behind what they belong to, attention by cosines, a bias computed from the offset.
 """
 
 from collections.abc import Mapping
@@ -15,11 +16,12 @@ from torch.nn import functional
 
 from classlens.arrays import Float, Int
 from classlens.config.settings import Settings
-from classlens.zoo.transformer import FeedForward, LayerOptions, PatchEmbed, Tokens
-from classlens.zoo.units import Chain, find_arch, require_native
+from classlens.zoo.transformer import FeedForward, PatchEmbed, join_heads, split_heads
+from classlens.zoo.units import Chain, Features, find_arch, require_native, stages_asked
 
 Map = Float[Tensor, "b height width channels"]
 Windows = Float[Tensor, "windows places channels"]
+Mask = Float[Tensor, "windows 1 places places"]
 APART = -100.0
 """Added to the attention of tokens that are no neighbours; softmax makes it 0."""
 
@@ -78,49 +80,9 @@ def relative_index(side: int) -> Int[Tensor, "places places"]:
     return down * (2 * side - 1) + right
 
 
-@dataclass(frozen=True)
-class SwinArch:
-    """Channels of the first stage; blocks and heads of each."""
-
-    channels: int
-    depths: tuple[int, ...]
-    heads: tuple[int, ...]
-
-
-SIZES = ("embed_dims", "depths", "num_heads")
-"""The sizes of a `SwinArch` by the names that they have in a config."""
-
-ARCHES: Mapping[str, SwinArch] = {
-    **dict.fromkeys(("t", "tiny"), SwinArch(96, (2, 2, 6, 2), (3, 6, 12, 24))),
-    **dict.fromkeys(("s", "small"), SwinArch(96, (2, 2, 18, 2), (3, 6, 12, 24))),
-    **dict.fromkeys(("b", "base"), SwinArch(128, (2, 2, 18, 2), (4, 8, 16, 32))),
-    **dict.fromkeys(("l", "large"), SwinArch(192, (2, 2, 18, 2), (6, 12, 24, 48))),
-}
-
-
-@dataclass(frozen=True)
-class SwinOptions:
-    """What a config can say; `img_size` matters to absolute positions only, which are not built."""
-
-    NATIVE: ClassVar[Settings] = {"out_after_downsample": False, "use_abs_pos_embed": False}
-
-    arch: Any = "tiny"
-    img_size: int | tuple[int, int] = 224
-    patch_size: int = 4
-    in_channels: int = 3
-    window_size: int = 7
-    out_indices: tuple[int, ...] = (3,)
-    out_after_downsample: bool = False
-    use_abs_pos_embed: bool = False
-    interpolate_mode: str = "bicubic"
-    pad_small_map: bool = False
-    norm_cfg: Settings = field(default_factory=lambda: {"type": "LN"})
-    stage_cfgs: Any = field(default_factory=dict)
-    patch_cfg: Settings = field(default_factory=dict)
-
-    @property
-    def eps(self) -> float:
-        return float(self.norm_cfg.get("eps", 1e-5))
+def bias_by_offset(table: Float[Tensor, "offsets heads"], index: Int[Tensor, "places places"]) -> Tensor:
+    """The entries of a table of offsets, as heads x places x places."""
+    return table[index.flatten()].reshape(*index.shape, -1).permute(2, 0, 1)
 
 
 class WindowAttention(nn.Module):
@@ -128,190 +90,22 @@ class WindowAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int, side: int) -> None:
         super().__init__()
-        self.heads, self.side = heads, side
+        self.heads = heads
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * side - 1) ** 2, heads))
         self.relative_position_index: Tensor
         self.register_buffer("relative_position_index", relative_index(side))
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
-    def forward(self, windows: Windows, mask: Float[Tensor, "w p p"] | None) -> Windows:
-        """The windows' tokens, mixed; `mask` holds one picture's windows."""
-        count, places, channels = windows.shape
-        qkv = self.qkv(windows).reshape(count, places, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = qkv.unbind(0)
-        table = self.relative_position_bias_table[self.relative_position_index.flatten()]
-        bias = table.reshape(places, places, -1).permute(2, 0, 1)[None]
-        if mask is not None:
-            pictures = count // len(mask)
-            bias = bias + mask.to(bias.device)[:, None].repeat(pictures, 1, 1, 1)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.expand(count, -1, -1, -1))
-        joined: Tensor = self.proj(mixed.transpose(1, 2).reshape(count, places, channels))
-        return joined
+    def forward(self, windows: Windows, mask: Mask | None) -> Windows:
+        query, key, value = split_heads(self.qkv(windows), self.heads)
+        bias = bias_by_offset(self.relative_position_bias_table, self.relative_position_index)[None]
+        bias = (bias if mask is None else bias + mask).expand(len(windows), -1, -1, -1)
+        return self.proj(join_heads(functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)))
 
-
-class ShiftedAttention(nn.Module):
-    """`w_msa` on the windows of a map, which is shifted where `shift` is not 0."""
-
-    def __init__(self, w_msa: nn.Module, windowing: Windowing, *, pad_small_map: bool = False) -> None:
-        super().__init__()
-        self.w_msa = w_msa
-        self.windowing, self.pad_small_map = windowing, pad_small_map
-
-    def forward(self, tokens: Map) -> Map:
-        """The map of mixed tokens.
-
-        Raises:
-            ValueError: the map is smaller than a window.
-        """
-        windowing, least = self.windowing, min(tokens.shape[1:3])
-        if least < windowing.side and not self.pad_small_map:
-            seen = f"{tokens.shape[1]} x {tokens.shape[2]}"
-            raise ValueError(f"a map of {seen} tokens is smaller than a window of {windowing.side} x {windowing.side}")
-        if least == windowing.side and not self.pad_small_map:
-            windowing = Windowing(windowing.side, 0)
-        height, width = tokens.shape[1:3]
-        return windowing.join(self.w_msa(windowing.cut(tokens), windowing.mask(height, width)), height, width)
-
-
-class SwinBlock(nn.Module):
-    """Norm and attention, norm and feed-forward, each added to its input."""
-
-    def __init__(self, channels: int, heads: int, windowing: Windowing, options: SwinOptions) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(channels, eps=options.eps)
-        inside = WindowAttention(channels, heads, windowing.side)
-        self.attn = ShiftedAttention(inside, windowing, pad_small_map=options.pad_small_map)
-        self.norm2 = nn.LayerNorm(channels, eps=options.eps)
-        self.ffn = FeedForward(channels, 4 * channels, LayerOptions())
-
-    def forward(self, tokens: Map) -> Map:
-        tokens = tokens + self.attn(self.norm1(tokens))
-        changed: Tensor = tokens + self.ffn(self.norm2(tokens))
-        return changed
-
-
-class PatchMerging(nn.Module):
-    """Four neighbours become one token, twice as wide; OpenMMLab orders them channel by channel.
-
-    The first version has the norm before the reduction (`norm_first`), the second behind it.
-    """
-
-    def __init__(self, channels: int, eps: float, *, norm_first: bool = True) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm((4 if norm_first else 2) * channels, eps=eps)
-        self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
-        self.norm_first = norm_first
-
-    def forward(self, tokens: Map) -> Map:
-        """A map half as tall and wide; odd sides are padded with zeros."""
-        batch, height, width, channels = tokens.shape
-        tokens = functional.pad(tokens, (0, 0, 0, width % 2, 0, height % 2))
-        pairs = tokens.reshape(batch, -(-height // 2), 2, -(-width // 2), 2, channels)
-        merged = pairs.permute(0, 1, 3, 5, 2, 4).flatten(3)
-        reduced: Tensor = self.reduction(self.norm(merged)) if self.norm_first else self.norm(self.reduction(merged))
-        return reduced
-
-
-class SwinStage(Chain):
-    """Blocks with plain and shifted windows in turn; a merging `before` them runs first, one `behind` is called later."""
-
-    def __init__(
-        self, blocks: list[nn.Module], *, before: nn.Module | None = None, behind: nn.Module | None = None
-    ) -> None:
-        super().__init__({} if before is None else {"downsample": before})
-        self.blocks = nn.ModuleList(blocks)
-        if behind is not None:
-            self.downsample = behind
-        first = [] if before is None else ["downsample"]
-        self.order = [*first, *(f"blocks.{number}" for number in range(len(blocks)))]
-
-
-class WindowNetwork(nn.Module):
-    """Patches, the parts that `order` names, and the norm of the last stage of `out_indices`, as a map."""
-
-    extra_tokens = 0
-    order: list[str]
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
-        """Features of the stage asked for."""
-        rows, grid = self.get_submodule("patch_embed")(images)
-        tokens = rows.reshape(len(rows), *grid, -1)
-        for name in self.order:
-            tokens = self.get_submodule(name)(tokens)
-        normed: Tokens = self.get_submodule(str(self.default_layer))(tokens.flatten(1, 2))
-        return normed.transpose(1, 2).reshape(len(rows), -1, *tokens.shape[1:3])
-
-
-class Swin(WindowNetwork):
-    """Patches, stages and the norm of the last stage of `out_indices`, as a map."""
-
-    OPTIONS = SwinOptions
-
-    def __init__(self, options: SwinOptions) -> None:
-        super().__init__()
-        require_native("SwinTransformer", patch_cfg=(dict(options.patch_cfg), {}))
-        arch = find_arch("SwinTransformer", options.arch, ARCHES, sizes=SIZES, kind=SwinArch)
-        self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
-        self.stages = nn.ModuleList()
-        last = options.out_indices[-1]
-        self.default_layer = f"norm{last}"
-        self.order = [f"stages.{number // 2}{'.downsample' * (number % 2)}" for number in range(2 * last + 1)]
-        for number, (depth, heads) in enumerate(zip(arch.depths, arch.heads, strict=True)):
-            width = arch.channels * 2**number
-            side = window_side(options, number)
-            blocks: list[nn.Module] = [
-                SwinBlock(width, heads, Windowing(side, side // 2 * (block % 2)), options) for block in range(depth)
-            ]
-            merging = PatchMerging(width, options.eps) if number < len(arch.depths) - 1 else None
-            self.stages.append(SwinStage(blocks, behind=merging))
-            if number in options.out_indices:
-                self.add_module(f"norm{number}", nn.LayerNorm(width, eps=options.eps))
-
-
-def window_side(options: SwinOptions, number: int) -> int:
-    """The side of the windows of stage `number`; `stage_cfgs` may set it for all stages or for each."""
-    given = options.stage_cfgs
-    settings = given[number] if isinstance(given, tuple) else given
-    blocks = settings.get("block_cfgs", {})
-    known = {"window_size", "pad_small_map"}
-    require_native(
-        "Swin", stage_cfgs=(sorted(set(settings) - {"block_cfgs"}), []), block_cfgs=(sorted(set(blocks) - known), [])
-    )
-    return int(blocks.get("window_size", options.window_size))
-
-
-V2_ARCHES: Mapping[str, SwinArch] = {
-    **ARCHES,
-    **dict.fromkeys(("h", "huge"), SwinArch(352, (2, 2, 18, 2), (8, 16, 32, 64))),
-    **dict.fromkeys(("g", "giant"), SwinArch(512, (2, 2, 42, 4), (16, 32, 64, 128))),
-}
-EXTRA_NORM = {"h": 6, "huge": 6, "g": 6, "giant": 6}
-"""Every so many blocks the large networks have a third norm."""
 
 LARGEST_LOGIT_SCALE = log(100)
 """The paper's temperature is never below 0.01."""
-
-
-@dataclass(frozen=True)
-class SwinV2Options:
-    """What a config can say; `pretrained_window_sizes` are those that offsets were first measured in."""
-
-    NATIVE: ClassVar[Settings] = {"use_abs_pos_embed": False, "stage_cfgs": {}, "patch_cfg": {}}
-
-    arch: str = "tiny"
-    img_size: int | tuple[int, int] = 256
-    patch_size: int = 4
-    in_channels: int = 3
-    window_size: int | tuple[int, ...] = 8
-    out_indices: tuple[int, ...] = (3,)
-    use_abs_pos_embed: bool = False
-    interpolate_mode: str = "bicubic"
-    pad_small_map: bool = False
-    norm_cfg: Settings = field(default_factory=lambda: {"type": "LN"})
-    stage_cfgs: Any = field(default_factory=dict)
-    patch_cfg: Settings = field(default_factory=dict)
-    pretrained_window_sizes: tuple[int, ...] = (0, 0, 0, 0)
 
 
 def log_offsets(side: int, measured: int) -> Float[Tensor, "1 rows columns 2"]:
@@ -326,7 +120,7 @@ def log_offsets(side: int, measured: int) -> Float[Tensor, "1 rows columns 2"]:
 
 
 class CosineAttention(nn.Module):
-    """Attention by the cosine of query and key, times a learned scale, plus a bias computed from the offset."""
+    """Attention by the cosine of query and key, times a learned scale, plus a bias of 0..16 computed from the offset."""
 
     def __init__(self, channels: int, heads: int, side: int, measured: int) -> None:
         super().__init__()
@@ -342,76 +136,207 @@ class CosineAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels, bias=False)
         self.proj = nn.Linear(channels, channels)
 
-    def forward(self, windows: Windows, mask: Float[Tensor, "w p p"] | None) -> Windows:
-        """The windows' tokens, mixed; `mask` holds one picture's windows."""
-        count, places, channels = windows.shape
+    def forward(self, windows: Windows, mask: Mask | None) -> Windows:
+        """The windows' tokens, mixed; the keys have no bias."""
         bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
-        qkv = functional.linear(windows, self.qkv.weight, bias)
-        query, key, value = qkv.reshape(count, places, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = split_heads(functional.linear(windows, self.qkv.weight, bias), self.heads)
         scale = self.logit_scale.clamp(max=LARGEST_LOGIT_SCALE).exp()
         cosines = functional.normalize(query, dim=-1) @ functional.normalize(key, dim=-1).transpose(-2, -1) * scale
-        scores = cosines + self.offset_bias(places)
-        if mask is not None:
-            scores = scores + mask.to(scores.device)[:, None].repeat(count // len(mask), 1, 1, 1)
-        mixed = scores.softmax(-1) @ value
-        joined: Tensor = self.proj(mixed.transpose(1, 2).reshape(count, places, channels))
-        return joined
-
-    def offset_bias(self, places: int) -> Float[Tensor, "heads places places"]:
-        """A number in 0..16 for every head and pair of places."""
         table = self.cpb_mlp(self.relative_coords_table).reshape(-1, self.heads)
-        bias = table[self.relative_position_index.flatten()].reshape(places, places, -1)
-        return 16 * torch.sigmoid(bias.permute(2, 0, 1))
+        scores = cosines + 16 * torch.sigmoid(bias_by_offset(table, self.relative_position_index))
+        scores = scores if mask is None else scores + mask
+        return self.proj(join_heads(scores.softmax(-1) @ value))
 
 
-class SwinBlockV2(nn.Module):
-    """Attention and norm, feed-forward and norm, each added to its input; sometimes a third norm on the sum."""
+class ShiftedAttention(nn.Module):
+    """`w_msa` on the windows of a map, which is shifted where `shift` is not 0."""
 
-    def __init__(self, attention: ShiftedAttention, channels: int, *, eps: float, extra_norm: bool) -> None:
+    def __init__(self, w_msa: nn.Module, windowing: Windowing, *, pad_small_map: bool) -> None:
         super().__init__()
-        self.attn = attention
-        self.norm1 = nn.LayerNorm(channels, eps=eps)
-        self.ffn = FeedForward(channels, 4 * channels, LayerOptions())
-        self.norm2 = nn.LayerNorm(channels, eps=eps)
-        self.norm3 = nn.LayerNorm(channels, eps=eps) if extra_norm else nn.Identity()
+        self.w_msa = w_msa
+        self.windowing, self.pad_small_map = windowing, pad_small_map
 
     def forward(self, tokens: Map) -> Map:
-        tokens = tokens + self.norm1(self.attn(tokens))
-        changed: Tensor = self.norm3(tokens + self.norm2(self.ffn(tokens)))
-        return changed
+        """The map of mixed tokens.
+
+        Raises:
+            ValueError: the map is smaller than a window.
+        """
+        windowing, (height, width) = self.windowing, tokens.shape[1:3]
+        side, least = windowing.side, min(height, width)
+        if least < side and not self.pad_small_map:
+            raise ValueError(f"a map of {height} x {width} tokens is smaller than a window of {side} x {side}")
+        if least == side and not self.pad_small_map:
+            windowing = Windowing(side, 0)
+        mask = windowing.mask(height, width)
+        if mask is not None:
+            mask = mask.to(tokens.device)[:, None].repeat(len(tokens), 1, 1, 1)
+        return windowing.join(self.w_msa(windowing.cut(tokens), mask), height, width)
 
 
-class SwinV2(WindowNetwork):
-    """Patches, stages and the norm of the last stage of `out_indices`, as a map."""
+class SwinBlock(nn.Module):
+    """Attention and feed-forward, each added to its input.
 
-    OPTIONS = SwinV2Options
+    The first version has norms in front of both (`norm_first`), the second behind, and sometimes a third on the sum.
+    """
 
-    def __init__(self, options: SwinV2Options) -> None:
+    def __init__(self, attention: nn.Module, channels: int, eps: float, *, norm_first: bool, extra_norm: bool) -> None:
         super().__init__()
-        arch = find_arch("SwinTransformerV2", options.arch, V2_ARCHES)
-        self.eps = float(options.norm_cfg.get("eps", 1e-5))
+        self.norm_first = norm_first
+        self.norm1 = nn.LayerNorm(channels, eps=eps)
+        self.attn = attention
+        self.norm2 = nn.LayerNorm(channels, eps=eps)
+        self.ffn = FeedForward(channels, 4 * channels)
+        if not norm_first:
+            self.norm3 = nn.LayerNorm(channels, eps=eps) if extra_norm else nn.Identity()
+
+    def forward(self, tokens: Map) -> Map:
+        if self.norm_first:
+            tokens = tokens + self.attn(self.norm1(tokens))
+            return tokens + self.ffn(self.norm2(tokens))
+        tokens = tokens + self.norm1(self.attn(tokens))
+        return self.norm3(tokens + self.norm2(self.ffn(tokens)))
+
+
+class PatchMerging(nn.Module):
+    """Four neighbours become one token, twice as wide; OpenMMLab orders them channel by channel.
+
+    The first version has the norm before the reduction (`norm_first`), the second behind it.
+    """
+
+    def __init__(self, channels: int, eps: float, *, norm_first: bool) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm((4 if norm_first else 2) * channels, eps=eps)
+        self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
+        self.norm_first = norm_first
+
+    def forward(self, tokens: Map) -> Map:
+        """A map half as tall and wide; odd sides are padded with zeros."""
+        batch, height, width, channels = tokens.shape
+        tokens = functional.pad(tokens, (0, 0, 0, width % 2, 0, height % 2))
+        pairs = tokens.reshape(batch, -(-height // 2), 2, -(-width // 2), 2, channels)
+        merged = pairs.permute(0, 1, 3, 5, 2, 4).flatten(3)
+        return self.reduction(self.norm(merged)) if self.norm_first else self.norm(self.reduction(merged))
+
+
+@dataclass(frozen=True)
+class SwinArch:
+    """Channels of the first stage; blocks and heads of each; every so many blocks the largest have a third norm."""
+
+    channels: int
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    extra_norm_every: int = 0
+
+
+SIZES = ("embed_dims", "depths", "num_heads")
+"""The sizes of a `SwinArch` by the names that they have in a config."""
+
+ARCHES: Mapping[str, SwinArch] = {
+    **dict.fromkeys(("t", "tiny"), SwinArch(96, (2, 2, 6, 2), (3, 6, 12, 24))),
+    **dict.fromkeys(("s", "small"), SwinArch(96, (2, 2, 18, 2), (3, 6, 12, 24))),
+    **dict.fromkeys(("b", "base"), SwinArch(128, (2, 2, 18, 2), (4, 8, 16, 32))),
+    **dict.fromkeys(("l", "large"), SwinArch(192, (2, 2, 18, 2), (6, 12, 24, 48))),
+}
+V2_ARCHES: Mapping[str, SwinArch] = {
+    **ARCHES,
+    **dict.fromkeys(("h", "huge"), SwinArch(352, (2, 2, 18, 2), (8, 16, 32, 64), 6)),
+    **dict.fromkeys(("g", "giant"), SwinArch(512, (2, 2, 42, 4), (16, 32, 64, 128), 6)),
+}
+
+
+@dataclass(frozen=True)
+class SwinOptions:
+    """What a config can say; `img_size` matters to absolute positions only, which are not built.
+
+    `pretrained_window_sizes` are those that the offsets of the second version were first measured in.
+    """
+
+    family: str
+    arch: Any = "tiny"
+    img_size: int | tuple[int, int] = 224
+    patch_size: int = 4
+    in_channels: int = 3
+    window_size: int | tuple[int, ...] = 7
+    out_indices: tuple[int, ...] = (3,)
+    interpolate_mode: str = "bicubic"
+    pad_small_map: bool = False
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "LN"})
+    stage_cfgs: Any = field(default_factory=dict)
+    pretrained_window_sizes: tuple[int, ...] = (0, 0, 0, 0)
+
+
+class Swin(nn.Module):
+    """Patches, stages of plain and shifted windows in turn, and the norm of the last of `out_indices`, as a map.
+
+    A merging is called `stages.N.downsample`: that of stage N runs behind it in the first version, in front in the second.
+    """
+
+    OPTIONS = SwinOptions
+    NATIVE: ClassVar[Settings] = {"out_after_downsample": False, "use_abs_pos_embed": False, "patch_cfg": {}}
+    PRESETS: ClassVar[Mapping[str, Settings]] = {"SwinTransformerV2": {"window_size": 8}}
+    extra_tokens = 0
+
+    def __init__(self, options: SwinOptions) -> None:
+        super().__init__()
+        self.second = options.family == "SwinTransformerV2"
+        arch = find_arch(options.family, options.arch, V2_ARCHES if self.second else ARCHES, sizes=SIZES, kind=SwinArch)
+        self.eps, count = float(options.norm_cfg.get("eps", 1e-5)), len(arch.depths)
         self.patch_embed = PatchEmbed(options.in_channels, arch.channels, options.patch_size, norm=True)
         self.stages = nn.ModuleList()
-        last = options.out_indices[-1]
-        self.default_layer = f"norm{last}"
-        self.order = [f"stages.{number}" for number in range(last + 1)]
-        for number in range(len(arch.depths)):
+        asked = stages_asked(options.out_indices, count)
+        self.last, self.default_layer = asked[-1], f"norm{asked[-1]}"
+        for number in range(count):
             width = arch.channels * 2**number
-            merging = PatchMerging(width // 2, self.eps, norm_first=False) if number else None
-            self.stages.append(SwinStage(self.blocks_of(number, arch, options), before=merging))
-            if number in options.out_indices:
+            stage = Chain()
+            if self.second and number:
+                stage.downsample = PatchMerging(width // 2, self.eps, norm_first=False)
+            stage.blocks = nn.Sequential(*self.blocks_of(number, arch, options))
+            if not self.second and number < count - 1:
+                stage.downsample = PatchMerging(width, self.eps, norm_first=True)
+            self.stages.append(stage)
+            if number in asked:
                 self.add_module(f"norm{number}", nn.LayerNorm(width, eps=self.eps))
 
-    def blocks_of(self, number: int, arch: SwinArch, options: SwinV2Options) -> list[nn.Module]:
+    def blocks_of(self, number: int, arch: SwinArch, options: SwinOptions) -> list[nn.Module]:
         """The blocks of one stage."""
-        width, heads = arch.channels * 2**number, arch.heads[number]
-        side = options.window_size if isinstance(options.window_size, int) else options.window_size[number]
-        measured, every = options.pretrained_window_sizes[number], EXTRA_NORM.get(options.arch.casefold(), 0)
+        width, heads, every = arch.channels * 2**number, arch.heads[number], arch.extra_norm_every
+        side = window_side(options, number)
         blocks: list[nn.Module] = []
         for block in range(arch.depths[number]):
+            inside = (
+                CosineAttention(width, heads, side, options.pretrained_window_sizes[number])
+                if self.second
+                else WindowAttention(width, heads, side)
+            )
             windowing = Windowing(side, side // 2 * (block % 2))
-            inside = CosineAttention(width, heads, side, measured)
             attention = ShiftedAttention(inside, windowing, pad_small_map=options.pad_small_map)
             extra = bool(every) and (block + 1) % every == 0
-            blocks.append(SwinBlockV2(attention, width, eps=self.eps, extra_norm=extra))
+            blocks.append(SwinBlock(attention, width, self.eps, norm_first=not self.second, extra_norm=extra))
         return blocks
+
+    def forward(self, images: Features) -> Features:
+        rows, grid = self.patch_embed(images)
+        tokens = rows.reshape(len(rows), *grid, -1)
+        for number, stage in enumerate(self.stages[: self.last + 1]):
+            parts = dict(stage.named_children())
+            if number == self.last and not self.second:
+                parts.pop("downsample", None)
+            for part in parts.values():
+                tokens = part(tokens)
+        normed = self.get_submodule(self.default_layer)(tokens.flatten(1, 2))
+        return normed.transpose(1, 2).unflatten(2, tokens.shape[1:3])
+
+
+def window_side(options: SwinOptions, number: int) -> int:
+    """The side of the windows of stage `number`; in the first version `stage_cfgs` may set it for all stages or for each."""
+    if options.family == "SwinTransformerV2":
+        require_native(options.family, stage_cfgs=(options.stage_cfgs, {}))
+    settings = options.stage_cfgs[number] if isinstance(options.stage_cfgs, tuple) else options.stage_cfgs
+    blocks = settings.get("block_cfgs", {})
+    known = {"window_size", "pad_small_map"}
+    require_native(
+        "Swin", stage_cfgs=(sorted(set(settings) - {"block_cfgs"}), []), block_cfgs=(sorted(set(blocks) - known), [])
+    )
+    side = options.window_size if isinstance(options.window_size, int) else options.window_size[number]
+    return int(blocks.get("window_size", side))

@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError
-from classlens.zoo.units import ACTIVATIONS, Activation, Chain, activation, require_native
+from classlens.zoo.units import ACTIVATIONS, Activation, Chain, Features, require_native
 
 Tokens = Float[Tensor, "b tokens channels"]
 Grid = tuple[int, int]
@@ -37,7 +36,7 @@ SIZES = ("embed_dims", "num_layers", "num_heads", "feedforward_channels")
 
 @dataclass(frozen=True)
 class LayerOptions:
-    """How one encoder layer differs from the plain one: `scale` is the attention's, `scaled` adds gammas."""
+    """How one encoder layer differs from the plain one: `scaled` adds gammas, `gated` is SwiGLU."""
 
     qkv_bias: bool = True
     eps: float = 1e-6
@@ -56,21 +55,13 @@ def layer_norm(settings: Settings) -> Callable[[int], nn.LayerNorm]:
     return partial(nn.LayerNorm, eps=settings.get("eps", 1e-5))
 
 
-def change_layer_options(options: LayerOptions, settings: Settings) -> LayerOptions:
-    """The options as a config's `layer_cfgs` change them.
+def split_heads(qkv: Tokens, heads: int) -> tuple[Tensor, ...]:
+    """Query, key and value, each [batch, heads, tokens, channels of a head], of one row of channels per token."""
+    return qkv.reshape(*qkv.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
-    Raises:
-        ConfigError: it asks for a kind of layer that is not built here.
-    """
-    known = {"act_cfg", "ffn_type", "drop_rate", "drop_path_rate", "attn_drop_rate", "num_fcs", "with_cp"}
-    kind = settings.get("ffn_type", "origin")
-    require_native(
-        "an encoder layer", layer_cfgs=(sorted(set(settings) - known), []), num_fcs=(settings.get("num_fcs", 2), 2)
-    )
-    if kind not in ("origin", "swiglu_fused"):
-        raise ConfigError(f"no feed-forward of type {kind!r}", hint="there is: origin, swiglu_fused")
-    act = activation(settings["act_cfg"]) if "act_cfg" in settings else options.act
-    return LayerOptions(options.qkv_bias, options.eps, options.scaled, kind == "swiglu_fused", act)
+
+def join_heads(mixed: Float[Tensor, "b heads tokens channels"]) -> Tokens:
+    return mixed.transpose(1, 2).flatten(2)
 
 
 class LayerScale(nn.Module):
@@ -89,28 +80,24 @@ class Attention(nn.Module):
 
     def __init__(self, entering: int, channels: int, heads: int, options: LayerOptions) -> None:
         super().__init__()
-        self.heads, self.channels = heads, channels
-        self.scale = (entering // heads) ** -0.5
+        self.heads, self.scale = heads, (entering // heads) ** -0.5
         self.qkv = nn.Linear(entering, 3 * channels, bias=options.qkv_bias)
         self.proj = nn.Linear(channels, channels)
         self.gamma1 = LayerScale(channels) if options.scaled else nn.Identity()
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Tokens]:
         """What the tokens take from each other, and their values."""
-        batch, count, _ = tokens.shape
-        qkv = self.qkv(tokens).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = qkv.unbind(0)
+        query, key, value = split_heads(self.qkv(tokens), self.heads)
         mixed = functional.scaled_dot_product_attention(query, key, value, scale=self.scale)
-        joined = mixed.transpose(1, 2).reshape(batch, count, self.channels)
-        values = value.transpose(1, 2).reshape(batch, count, self.channels)
-        return self.gamma1(self.proj(joined)), values
+        return self.gamma1(self.proj(join_heads(mixed))), join_heads(value)
 
 
 class FeedForward(Chain):
     """Two linear layers, `layers.0.0` and `layers.1`, with an activation between them."""
 
-    def __init__(self, channels: int, inside: int, options: LayerOptions) -> None:
+    def __init__(self, channels: int, inside: int, options: LayerOptions | None = None) -> None:
         super().__init__()
+        options = options or LayerOptions()
         first = nn.Sequential(nn.Linear(channels, inside), options.act())
         self.layers = nn.Sequential(first, nn.Linear(inside, channels))
         self.gamma2 = LayerScale(channels) if options.scaled else nn.Identity()
@@ -128,8 +115,7 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         gate, content = self.w12(tokens).chunk(2, dim=-1)
-        changed: Tensor = self.gamma2(self.w3(functional.silu(gate) * content))
-        return changed
+        return self.gamma2(self.w3(functional.silu(gate) * content))
 
 
 class EncoderLayer(nn.Module):
@@ -145,8 +131,7 @@ class EncoderLayer(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens + self.attn(self.ln1(tokens))[0]
-        changed: Tensor = tokens + self.ffn(self.ln2(tokens))
-        return changed
+        return tokens + self.ffn(self.ln2(tokens))
 
 
 class PatchEmbed(nn.Module):
@@ -154,19 +139,16 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, entering: int, channels: int, patch: int, *, bias: bool = True, norm: bool = False) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch, self.normed = patch, norm
         self.projection = nn.Conv2d(entering, channels, patch, patch, bias=bias)
         if norm:
             self.norm = nn.LayerNorm(channels)
-        self.normed = norm
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tokens, Grid]:
+    def forward(self, images: Features) -> tuple[Tokens, Grid]:
         """One token per patch, row by row, and how many rows and columns there are."""
         height, width = images.shape[2:]
-        missing = (-width % self.patch, -height % self.patch)
-        if any(missing):
-            images = functional.pad(images, (0, missing[0], 0, missing[1]))
-        features = self.projection(images)
+        pads = (0, -width % self.patch, 0, -height % self.patch)
+        features = self.projection(functional.pad(images, pads) if any(pads) else images)
         tokens = features.flatten(2).transpose(1, 2)
         return self.norm(tokens) if self.normed else tokens, (features.shape[2], features.shape[3])
 

@@ -1,15 +1,15 @@
-"""Reading a network's settings out of a config's `dict(type=..., ...)`.
+"""Reading a network's settings out of a config's `dict(type=..., ...)`, and the small parts that several families share.
 
-Each family states what it understands as a frozen dataclass. A setting that it does not know is an error and never
-skipped, because a network built without it would still run and give other logits. Settings that act in training only
-(initial values, dropout rates, frozen stages) are the exception: a classifier that is only looked at does not need them.
+Each family states what it understands: the keywords of its class, or the fields of the record in its `OPTIONS`. A setting
+that it does not know is an error and never skipped, because a network built without it would still run and give other
+logits. Settings that do not change the logits (initial values, dropout rates, frozen stages) are the exception.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from inspect import Parameter, signature
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,26 +19,18 @@ from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, suggestion
 
-Options = TypeVar("Options")
+Row = TypeVar("Row")
+Features = Float[Tensor, "b c h w"]
+Activation = Callable[[], nn.Module]
 
-TRAINING_ONLY = frozenset(
-    [
-        "init_cfg",
-        "pretrained",
-        "frozen_stages",
-        "norm_eval",
-        "with_cp",
-        "zero_init_residual",
-        "_scope_",
-        "drop_path_rate",
-        "drop_rate",
-        "attn_drop_rate",
-        "loss",
-        "topk",
-        "cal_acc",
-    ]
-)
-"""Settings without effect on the logits of a trained network in evaluation mode."""
+BEFORE = {"init_cfg", "pretrained", "frozen_stages", "norm_eval", "with_cp", "zero_init_residual", "memory_efficient"}
+DURING = {"drop_path_rate", "drop_rate", "attn_drop_rate", "dropout_rate", "loss", "_scope_"}
+BEHIND = {"dim", "topk", "cal_acc", "use_sigmoid", "thr"}
+WITHOUT_EFFECT = BEFORE | DURING | BEHIND
+"""Settings that do not change the logits of a trained network in evaluation mode: they act in training or on logits.
+
+`dim` counts the axes that a pooling takes the mean over, and the mean is the same for each.
+"""
 
 SCOPES = ("mmpretrain.", "mmcls.", "mmengine.", "mmcv.")
 
@@ -57,47 +49,46 @@ def plain_type(settings: Settings) -> str:
     return name
 
 
-def read_options(kind: type[Options], settings: Settings) -> Options:
-    """Fill the dataclass `kind` from a config's dict; lists become tuples.
+def build_part(builder: Any, settings: Settings) -> nn.Module:  # noqa: ANN401 - any class of this package
+    """The module of a config's dict: `builder` called with the settings, or with the record of them in its `OPTIONS`.
 
-    Settings in its `NATIVE` have one value with which a network is built here.
+    Lists become tuples. A setting in the builder's `NATIVE` has one value with which it is built here; one named `family`
+    is the plain type; what a type does not say is in `PRESETS` where it differs from its family.
 
     Raises:
         ConfigError: a setting is unknown or has a value that is not built here, or a required one is missing.
     """
-    family = plain_type(settings)
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    given = {name: value for name, value in settings.items() if name != "type"}
-    for name in given:
-        if name not in known and name not in TRAINING_ONLY:
-            raise ConfigError(f"{family} has no setting {name!r}", hint=suggestion(name, known))
-    for name, field in known.items():
-        if field.default is MISSING and field.default_factory is MISSING and name not in given:
+    kind, native, family = getattr(builder, "OPTIONS", builder), getattr(builder, "NATIVE", {}), plain_type(settings)
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)  # nothing for a class that takes no settings
+    known = {name: one for name, one in signature(kind).parameters.items() if one.kind in named}
+    settings = {**getattr(builder, "PRESETS", {}).get(family, {}), **settings}
+    values = {name: to_tuples(value) for name, value in settings.items() if name != "type"}
+    for name in values.keys() - known.keys() - native.keys() - WITHOUT_EFFECT:
+        raise ConfigError(f"{family} has no setting {name!r}", hint=suggestion(name, {**known, **native}))
+    for name, value in native.items():
+        require_native(family, **{name: (values.get(name, value), value)})
+    values = {name: value for name, value in values.items() if name in known}
+    if "family" in known:
+        values["family"] = family
+    for name, parameter in known.items():
+        if parameter.default is Parameter.empty and name not in values:
             raise ConfigError(f"{family} needs the setting {name!r}", hint=f"add {name}=... to dict(type={family!r})")
-    indices = given.get("out_indices")
-    if isinstance(indices, int) and isinstance(getattr(known.get("out_indices"), "default", None), tuple):
-        given["out_indices"] = (indices,)
-    options = kind(**{name: to_tuples(value) for name, value in given.items() if name in known})
-    if native := getattr(kind, "NATIVE", None):
-        require_native(family, **{name: (getattr(options, name), value) for name, value in native.items()})
-    return options
+    return kind(**values) if kind is builder else builder(kind(**values))
 
 
 def to_tuples(value: object) -> object:
     """Lists, at any depth, as tuples, so that options can be compared and shared."""
-    if isinstance(value, list | tuple):
-        return tuple(to_tuples(item) for item in value)
-    return value
+    return tuple(map(to_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def find_arch(
     family: str,
     arch: object,
-    table: Mapping[str, Options],
+    table: Mapping[str, Row],
     *,
     sizes: Sequence[str] = (),
-    kind: Callable[..., Options] | None = None,
-) -> Options:
+    kind: Callable[..., Row] | None = None,
+) -> Row:
     """The row of an architecture table, by name in any case; or a `kind` of the `sizes` in a dict, for families that take one.
 
     Raises:
@@ -129,7 +120,9 @@ def require_native(family: str, **required: tuple[object, object]) -> None:
             )
 
 
-Activation = Callable[[], nn.Module]
+def stages_asked(out_indices: int | tuple[int, ...], count: int) -> list[int]:
+    """The stages that a config's `out_indices` name, of `count`, counted from 0; the head gets the last of them."""
+    return [index % count for index in ((out_indices,) if isinstance(out_indices, int) else out_indices)]
 
 
 class QuickGELU(nn.Module):
@@ -140,21 +133,26 @@ class QuickGELU(nn.Module):
 
 
 class Chain(nn.Module):
-    """Parts that run one after the other: those that `order` names, or else all, in the order in which they were added."""
+    """Parts that run one after the other: those that `order` names, or else all, in the order in which they were added.
 
-    order: list[str] | None = None
+    With a `shortcut` their input is added to what comes out.
+    """
+
+    order: Iterable[str] | None = None
     default_layer: str | None = None
     """The layer to look at, where the family knows it better than probing would find it."""
 
-    def __init__(self, parts: Mapping[str, nn.Module] | None = None) -> None:
+    def __init__(self, parts: Mapping[str, nn.Module] | None = None, *, shortcut: bool = False) -> None:
         super().__init__()
+        self.shortcut = shortcut
         for name, part in (parts or {}).items():
             self.add_module(name, part)
 
     def forward(self, features: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        inside = features
         for part in self.children() if self.order is None else map(self.get_submodule, self.order):
-            features = part(features)
-        return features
+            inside = part(inside)
+        return features + inside if self.shortcut else inside
 
 
 ACTIVATIONS: Mapping[str, Activation] = {
@@ -171,6 +169,8 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "Tanh": nn.Tanh,
 }
 """Activations by OpenMMLab's names."""
+
+RELU, SIGMOID = ACTIVATIONS["ReLU"], ACTIVATIONS["Sigmoid"]
 
 
 def activation(settings: Settings) -> Activation:
@@ -203,7 +203,7 @@ def norm_name(norm: nn.Module) -> str:
     return "gn" if isinstance(norm, nn.GroupNorm) else "bn"
 
 
-def conv_unit(conv: nn.Conv2d, norm: nn.Module | None, act: Activation | None) -> nn.Sequential:
+def conv_unit(conv: nn.Conv2d, norm: nn.Module | None = None, act: Activation | None = None) -> nn.Sequential:
     """Convolution, norm, activation, under the names `conv`, `bn` (or `gn`), `activate`; absent parts leave no name."""
     parts: OrderedDict[str, nn.Module] = OrderedDict(conv=conv)
     if norm is not None:
@@ -217,28 +217,25 @@ def padded_conv(
     channels: tuple[int, int], kernel: int, *, stride: int = 1, dilation: int = 1, groups: int = 1
 ) -> nn.Conv2d:
     """A convolution without bias that keeps the size at stride 1; `channels` is (in, out)."""
-    padding = kernel // 2 * dilation
-    return nn.Conv2d(*channels, kernel, stride, padding, dilation, groups, bias=False)
+    return nn.Conv2d(*channels, kernel, stride, kernel // 2 * dilation, dilation, groups, bias=False)
 
 
 class SqueezeExcite(nn.Module):
     """Channels scaled by a gate that sees their means (Hu et al., Squeeze-and-Excitation Networks, CVPR 2018)."""
 
-    def __init__(self, channels: int, squeezed: int, acts: tuple[Activation, Activation]) -> None:
+    def __init__(self, channels: int, squeezed: int, acts: tuple[Activation, Activation] = (RELU, SIGMOID)) -> None:
         super().__init__()
-        self.conv1 = conv_unit(nn.Conv2d(channels, squeezed, 1), None, acts[0])
-        self.conv2 = conv_unit(nn.Conv2d(squeezed, channels, 1), None, acts[1])
+        self.conv1 = conv_unit(nn.Conv2d(channels, squeezed, 1), act=acts[0])
+        self.conv2 = conv_unit(nn.Conv2d(squeezed, channels, 1), act=acts[1])
 
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        means = features.mean((2, 3), keepdim=True)
-        gate: Tensor = self.conv2(self.conv1(means))
-        return features * gate
+    def forward(self, features: Features) -> Features:
+        return features * self.conv2(self.conv1(features.mean((2, 3), keepdim=True)))
 
 
 class SamePadConv2d(nn.Conv2d):
     """A convolution padded as TensorFlow's "same": output size ceil(input / stride), the odd pixel right and below."""
 
-    def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+    def forward(self, features: Features) -> Float[Tensor, "b d i j"]:
         pads: list[int] = []
         for axis in (1, 0):  # functional.pad counts from the last axis
             size, stride = features.shape[2 + axis], self.stride[axis]

@@ -1,6 +1,7 @@
-"""LeNet5 for grey pictures of 32 x 32 pixels.
+"""VGG, and LeNet5 for grey pictures of 32 x 32 pixels.
 
-Source: LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proceedings of the IEEE 1998, figure 2.
+Source: Simonyan & Zisserman, Very Deep Convolutional Networks, ICLR 2015, table 1; LeCun et al., Gradient-Based
+Learning Applied to Document Recognition, Proceedings of the IEEE 1998, figure 2.
 """
 
 from dataclasses import dataclass, field
@@ -14,29 +15,23 @@ from classlens.errors import ConfigError
 from classlens.zoo.units import activation, conv_unit, norm_layer, require_native
 
 
-@dataclass(frozen=True)
-class LeNetOptions:
-    """What a config can say; without `num_classes` the features are given instead of logits."""
-
-    num_classes: int = -1
-
-
 class LeNet(nn.Module):
-    """`features`, then `classifier`; what a grey network sees of a colour picture is the mean of its channels."""
+    """`features`, then `classifier`; what a grey network sees of a colour picture is the mean of its channels.
 
-    OPTIONS = LeNetOptions
+    Without `num_classes` the features are given instead of logits.
+    """
 
-    def __init__(self, options: LeNetOptions) -> None:
+    def __init__(self, num_classes: int = -1) -> None:
         super().__init__()
         first = [nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)]
         second = [nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2)]
         self.features = nn.Sequential(*first, *second, nn.Conv2d(16, 120, 5), nn.Tanh())
-        self.classifies = options.num_classes > 0
+        self.classifies = num_classes > 0
         if self.classifies:
-            self.classifier = nn.Sequential(nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, options.num_classes))
+            self.classifier = nn.Sequential(nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, num_classes))
 
     def forward(self, images: Float[Tensor, "b channels h w"]) -> Float[Tensor, "b ..."]:
-        features: Tensor = self.features(images.mean(1, keepdim=True))
+        features = self.features(images.mean(1, keepdim=True))
         return self.classifier(features.flatten(1)) if self.classifies else features
 
 
@@ -54,16 +49,12 @@ HIDDEN = 4096
 class VGGOptions:
     """What a config can say."""
 
-    NATIVE: ClassVar[Settings] = {"conv_cfg": None, "dilations": (1,) * 5}
-
     depth: int
     num_classes: int = -1
     num_stages: int = 5
-    dilations: tuple[int, ...] = (1, 1, 1, 1, 1)
     out_indices: tuple[int, ...] | None = None
     norm_cfg: Settings | None = None
     act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU"})
-    conv_cfg: None = None
     ceil_mode: bool = False
     with_last_pool: bool = True
 
@@ -72,6 +63,7 @@ class VGG(nn.Module):
     """`features`, then `classifier` where the backbone classifies by itself."""
 
     OPTIONS = VGGOptions
+    NATIVE: ClassVar[Settings] = {"conv_cfg": None, "dilations": (1,) * 5}
 
     def __init__(self, options: VGGOptions) -> None:
         super().__init__()
@@ -99,5 +91,5 @@ class VGG(nn.Module):
             self.classifier = nn.Sequential(*hidden, *second, nn.Linear(HIDDEN, options.num_classes))
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b ..."]:
-        features: Tensor = self.features(images)
+        features = self.features(images)
         return self.classifier(features.flatten(1)) if self.classifies else features

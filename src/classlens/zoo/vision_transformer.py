@@ -1,12 +1,13 @@
-"""VisionTransformer, DeiT with its distillation token, and DeiT III.
+"""VisionTransformer, DeiT with its distillation token, DeiT III, and T2T-ViT.
 
 Source: Dosovitskiy et al., ICLR 2021; Touvron et al., DeiT, ICML 2021, figure 2 (distillation token); Touvron et al.,
-DeiT III, ECCV 2022 (scaled residual branches, no position for the class token).
+DeiT III, ECCV 2022 (scaled residual branches, no position for the class token); Yuan et al., Tokens-to-Token ViT, ICCV
+2021, section 3.1.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +26,10 @@ from classlens.zoo.transformer import (
     PatchEmbed,
     Tokens,
     Width,
-    change_layer_options,
     interpolate_positions,
     layer_norm,
 )
-from classlens.zoo.units import find_arch, plain_type, read_options, require_native
+from classlens.zoo.units import ACTIVATIONS, Features, activation, find_arch, require_native, stages_asked
 
 BASE, LARGE, HUGE = Width(768, 12, 12, 3072), Width(1024, 24, 16, 4096), Width(1280, 32, 16, 5120)
 DEIT_SMALL = Width(384, 12, 6, 1536)
@@ -57,6 +57,7 @@ OUT_TYPES = ("cls_token", "raw", "featmap", "avg_featmap")
 class ViTOptions:
     """What a config can say; `out_type` is what the head gets."""
 
+    family: str
     arch: Any = "base"
     img_size: int | tuple[int, int] = 224
     patch_size: int = 16
@@ -76,73 +77,83 @@ class ViTOptions:
     layer_cfgs: Settings = field(default_factory=dict)
     pre_norm: bool = False
 
-    @property
-    def grid(self) -> Grid:
-        """Rows and columns of patches of a picture of `img_size`."""
-        sides = (self.img_size, self.img_size) if isinstance(self.img_size, int) else self.img_size
-        return sides[0] // self.patch_size, sides[1] // self.patch_size
 
+def layer_options(options: ViTOptions, *, scaled: bool) -> LayerOptions:
+    """How the encoder layers of a config are built; its `layer_cfgs` have the last word.
 
-@dataclass(frozen=True)
-class TokenKind:
-    """What sets the three types apart: extra tokens, and whether the class token has a position."""
-
-    extra: int
-    placed: int
-    scaled: bool
+    Raises:
+        ConfigError: it asks for a kind of layer that is not built here.
+    """
+    settings, kind = options.layer_cfgs, options.layer_cfgs.get("ffn_type", "origin")
+    known = {"act_cfg", "ffn_type", "drop_rate", "drop_path_rate", "attn_drop_rate", "num_fcs", "with_cp"}
+    require_native(
+        "an encoder layer", layer_cfgs=(sorted(set(settings) - known), []), num_fcs=(settings.get("num_fcs", 2), 2)
+    )
+    if kind not in ("origin", "swiglu_fused"):
+        raise ConfigError(f"no feed-forward of type {kind!r}", hint="there is: origin, swiglu_fused")
+    act = activation(settings["act_cfg"]) if "act_cfg" in settings else ACTIVATIONS["GELU"]
+    eps = options.norm_cfg.get("eps", 1e-5)
+    return LayerOptions(options.qkv_bias, eps, scaled=scaled, gated=kind == "swiglu_fused", act=act)
 
 
 class VisionTransformer(nn.Module):
     """Patches and extra tokens through the encoder; returns what `out_type` names."""
 
-    def __init__(self, options: ViTOptions, width: Width, kind: TokenKind) -> None:
+    OPTIONS = ViTOptions
+    PRESETS: ClassVar[Mapping[str, Settings]] = {"DistilledVisionTransformer": {"arch": "deit-base"}}
+
+    def __init__(self, options: ViTOptions) -> None:
         super().__init__()
-        self.options, self.placed, self.grid = options, kind.placed, options.grid
-        self.extra_tokens = kind.extra
+        family, out_type = options.family, options.out_type
+        if out_type not in OUT_TYPES:
+            raise ConfigError(f"{family} has no out_type {out_type!r}", hint=f"there is: {', '.join(OUT_TYPES)}")
+        require_native(family, patch_cfg=(sorted(set(options.patch_cfg) - {"bias"}), []))
+        width = find_arch(family, options.arch, DEIT3_ARCHES if family == "DeiT3" else ARCHES, sizes=SIZES, kind=Width)
+        third, distilled = family == "DeiT3", family == "DistilledVisionTransformer"
+        self.extra_tokens = 2 if distilled else int(third or options.with_cls_token)
+        # In DeiT III the class token has no position.
+        self.placed = 0 if third else self.extra_tokens
+        self.options = options
+        rows, columns = (options.img_size,) * 2 if isinstance(options.img_size, int) else options.img_size
+        self.grid = rows // options.patch_size, columns // options.patch_size
         norm = layer_norm(options.norm_cfg)
         bias = options.patch_cfg.get("bias", not options.pre_norm)
         self.patch_embed = PatchEmbed(options.in_channels, width.channels, options.patch_size, bias=bias)
-        if kind.extra:
-            self.cls_token = nn.Parameter(torch.zeros(1, 1, width.channels))
-        count = options.grid[0] * options.grid[1] + kind.placed
-        self.pos_embed = nn.Parameter(torch.zeros(1, count, width.channels))
-        if kind.extra == 2:
-            self.dist_token = nn.Parameter(torch.zeros(1, 1, width.channels))
+        self.extras = ("cls_token", "dist_token")[: self.extra_tokens]
+        for name in self.extras:
+            self.register_parameter(name, nn.Parameter(torch.zeros(1, 1, width.channels)))
+        self.pos_embed = nn.Parameter(torch.zeros(1, self.grid[0] * self.grid[1] + self.placed, width.channels))
         self.pre_norm = norm(width.channels) if options.pre_norm else nn.Identity()
-        plain = LayerOptions(options.qkv_bias, options.norm_cfg.get("eps", 1e-5), kind.scaled)
-        layer = change_layer_options(plain, options.layer_cfgs)
+        scaled = options.use_layer_scale if third else options.layer_scale_init_value > 0 and not distilled
+        layer = layer_options(options, scaled=scaled)
         self.layers = nn.ModuleList(EncoderLayer(width, layer) for _ in range(width.layers))
-        self.last = last_layer(options.out_indices, width.layers)
-        if options.out_type == "cls_token":
+        self.last = stages_asked(options.out_indices, width.layers)[-1]
+        if out_type == "cls_token":
             # Behind the last attention the patch tokens decide nothing any more; this is the last norm before it.
             self.default_layer = f"layers.{self.last}.ln1"
         if options.final_norm:
             self.ln1 = norm(width.channels)
-        if options.out_type == "avg_featmap":
+        if out_type == "avg_featmap":
             self.ln2 = norm(width.channels)
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, images: Features) -> Tensor | tuple[Tensor, Tensor]:
         """A vector, a row of tokens, a map, or the vectors of class and distillation token."""
-        tokens, grid = self.patch_embed(images)
-        tokens = self.pre_norm(self.with_extras(tokens, grid))
+        patches, grid = self.patch_embed(images)
+        extras = [self.get_parameter(name).expand(len(patches), -1, -1) for name in self.extras]
+        mode = self.options.interpolate_mode
+        positions = interpolate_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
+        if self.placed == self.extra_tokens:
+            tokens = torch.cat((*extras, patches), dim=1) + positions
+        else:
+            tokens = torch.cat((*extras, patches + positions), dim=1)
+        tokens = self.pre_norm(tokens)
         for layer in self.layers[: self.last + 1]:
             tokens = layer(tokens)
         if self.options.final_norm and self.last == len(self.layers) - 1:
             tokens = self.ln1(tokens)
-        return self.given(tokens, grid)
+        return self.pick_output(tokens, grid)
 
-    def with_extras(self, tokens: Tokens, grid: Grid) -> Tokens:
-        """The patch tokens with their positions, and the extra tokens in front."""
-        batch = len(tokens)
-        names = ("cls_token", "dist_token")[: self.extra_tokens]
-        extras = [self.get_parameter(name).expand(batch, -1, -1) for name in names]
-        mode = self.options.interpolate_mode
-        positions = interpolate_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
-        if self.placed == self.extra_tokens:
-            return torch.cat((*extras, tokens), dim=1) + positions
-        return torch.cat((*extras, tokens + positions), dim=1)
-
-    def given(self, tokens: Tokens, grid: Grid) -> Tensor | tuple[Tensor, Tensor]:
+    def pick_output(self, tokens: Tokens, grid: Grid) -> Tensor | tuple[Tensor, Tensor]:
         """What the head gets."""
         patches = tokens[:, self.extra_tokens :]
         if self.options.out_type == "raw":
@@ -150,34 +161,8 @@ class VisionTransformer(nn.Module):
         if self.options.out_type == "featmap":
             return patches.transpose(1, 2).reshape(len(tokens), -1, *grid)
         if self.options.out_type == "avg_featmap":
-            pooled: Tensor = self.ln2(patches.mean(1))
-            return pooled
+            return self.ln2(patches.mean(1))
         return (tokens[:, 0], tokens[:, 1]) if self.extra_tokens == 2 else tokens[:, 0]
-
-
-def last_layer(out_indices: int | tuple[int, ...], layers: int) -> int:
-    last = out_indices if isinstance(out_indices, int) else out_indices[-1]
-    return last % layers
-
-
-def vision_transformer(settings: Settings) -> VisionTransformer:
-    """The backbone of `dict(type='VisionTransformer', arch='b')`, of DistilledVisionTransformer or of DeiT3.
-
-    Raises:
-        ConfigError: the arch or the output type is unknown.
-    """
-    family = plain_type(settings)
-    options = read_options(ViTOptions, {"arch": "deit-base", **settings} if family.startswith("Dist") else settings)
-    if options.out_type not in OUT_TYPES:
-        raise ConfigError(f"{family} has no out_type {options.out_type!r}", hint=f"there is: {', '.join(OUT_TYPES)}")
-    require_native(family, patch_cfg=(sorted(set(options.patch_cfg) - {"bias"}), []))
-    width = find_arch(family, options.arch, DEIT3_ARCHES if family == "DeiT3" else ARCHES, sizes=SIZES, kind=Width)
-    if family == "DeiT3":
-        return VisionTransformer(options, width, TokenKind(extra=1, placed=0, scaled=options.use_layer_scale))
-    if family == "DistilledVisionTransformer":
-        return VisionTransformer(options, width, TokenKind(extra=2, placed=2, scaled=False))
-    extra = int(options.with_cls_token)
-    return VisionTransformer(options, width, TokenKind(extra, extra, scaled=options.layer_scale_init_value > 0))
 
 
 SPLITS = ((7, 4, 2), (3, 2, 1), (3, 2, 1))
@@ -195,8 +180,6 @@ class T2TOptions:
     out_indices: int | tuple[int, ...] = -1
     norm_cfg: Settings = field(default_factory=lambda: {"type": "LN"})
     final_norm: bool = True
-    out_type: str = "cls_token"
-    with_cls_token: bool = True
     interpolate_mode: str = "bicubic"
     t2t_cfg: Settings = field(default_factory=dict)
     layer_cfgs: Settings = field(default_factory=dict)
@@ -215,8 +198,7 @@ class TokenTransformer(nn.Module):
     def forward(self, tokens: Tokens) -> Tokens:
         mixed, values = self.attn(self.ln1(tokens))
         joined = values + mixed
-        changed: Tensor = joined + self.ffn(self.ln2(joined))
-        return changed
+        return joined + self.ffn(self.ln2(joined))
 
 
 class TokensToToken(nn.Module):
@@ -229,7 +211,7 @@ class TokensToToken(nn.Module):
         self.attention2 = TokenTransformer(inside * areas[1], inside, options)
         self.project = nn.Linear(inside * areas[2], leaving)
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tokens, Grid]:
+    def forward(self, images: Features) -> tuple[Tokens, Grid]:
         features, grid = images, (0, 0)
         for number, (kernel, stride, padding) in enumerate(SPLITS):
             height, width = features.shape[2:]
@@ -244,53 +226,44 @@ class TokensToToken(nn.Module):
 class T2TViT(nn.Module):
     """Token maker, class token, `encoder`, `norm`; returns the class token."""
 
+    OPTIONS = T2TOptions
+    NATIVE: ClassVar[Settings] = {"out_type": "cls_token", "with_cls_token": True}
+
     def __init__(self, options: T2TOptions) -> None:
         super().__init__()
+        known = {"num_heads", "feedforward_channels", "qkv_bias", "drop_rate", "attn_drop_rate", "drop_path_rate"}
+        performer = options.t2t_cfg.get("use_performer", False)
+        unknown = sorted(set(options.layer_cfgs) - known)
+        require_native("T2T_ViT", use_performer=(performer, False), layer_cfgs=(unknown, []))
         self.options, self.extra_tokens, self.placed = options, 1, 1
-        width = options.embed_dims
-        eps = options.norm_cfg.get("eps", 1e-5)
-        plain = LayerOptions(qkv_bias=False, eps=eps)
+        channels, eps, side = options.embed_dims, options.norm_cfg.get("eps", 1e-5), options.img_size
         inside = int(options.t2t_cfg.get("token_dims", 64))
-        self.tokens_to_token = TokensToToken(options.in_channels, inside, width, plain)
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        side = options.img_size
+        self.tokens_to_token = TokensToToken(options.in_channels, inside, channels, LayerOptions(False, eps))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, channels))
         for _, stride, _ in SPLITS:
             side = -(-side // stride)
         self.grid = (side, side)
         self.pos_embed: Tensor
-        self.register_buffer("pos_embed", torch.zeros(1, side * side + 1, width))  # sine waves, which are not trained
-        layers, cfgs = options.num_layers, options.layer_cfgs
-        layer = Width(width, layers, cfgs["num_heads"], cfgs["feedforward_channels"])
-        encoder = LayerOptions(cfgs.get("qkv_bias", False), eps)
-        self.encoder = nn.ModuleList(EncoderLayer(layer, encoder) for _ in range(layers))
-        self.last = last_layer(options.out_indices, layers)
+        self.register_buffer(
+            "pos_embed", torch.zeros(1, side * side + 1, channels)
+        )  # sine waves, which are not trained
+        sizes = {"num_heads": 6, "feedforward_channels": 3 * channels, **options.layer_cfgs}
+        width = Width(channels, options.num_layers, sizes["num_heads"], sizes["feedforward_channels"])
+        layer = LayerOptions(sizes.get("qkv_bias", False), eps)
+        self.encoder = nn.ModuleList(EncoderLayer(width, layer) for _ in range(width.layers))
+        self.last = stages_asked(options.out_indices, width.layers)[-1]
         self.default_layer = f"encoder.{self.last}.ln1"  # as in a VisionTransformer
         if options.final_norm:
-            self.norm = nn.LayerNorm(width, eps=eps)
+            self.norm = nn.LayerNorm(channels, eps=eps)
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c"]:
+    def forward(self, images: Features) -> Float[Tensor, "b c"]:
         """The class token behind the encoder."""
         patches, grid = self.tokens_to_token(images)
-        tokens: Tensor = torch.cat((self.cls_token.expand(len(patches), -1, -1), patches), dim=1)
         mode = self.options.interpolate_mode
-        tokens = tokens + interpolate_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
+        positions = interpolate_positions(self.pos_embed, grid, extra=self.placed, before=self.grid, mode=mode)
+        tokens = torch.cat((self.cls_token.expand(len(patches), -1, -1), patches), dim=1) + positions
         for layer in self.encoder[: self.last + 1]:
             tokens = layer(tokens)
         if self.options.final_norm and self.last == len(self.encoder) - 1:
             tokens = self.norm(tokens)
         return tokens[:, 0]
-
-
-def t2t_vit(settings: Settings) -> T2TViT:
-    """The backbone of `dict(type='T2T_ViT', num_layers=14, ...)`."""
-    options = read_options(T2TOptions, settings)
-    known = {"num_heads", "feedforward_channels", "qkv_bias", "drop_rate", "attn_drop_rate", "drop_path_rate"}
-    require_native(
-        "T2T_ViT",
-        out_type=(options.out_type, "cls_token"),
-        with_cls_token=(options.with_cls_token, True),
-        use_performer=(options.t2t_cfg.get("use_performer", False), False),
-        layer_cfgs=(sorted(set(options.layer_cfgs) - known), []),
-    )
-    cfgs = {"num_heads": 6, "feedforward_channels": 3 * options.embed_dims, **options.layer_cfgs}
-    return T2TViT(replace(options, layer_cfgs=cfgs))

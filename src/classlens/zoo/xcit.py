@@ -5,6 +5,7 @@ class attention is that of Touvron et al., Going Deeper with Image Transformers,
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import log2, pi
 from typing import ClassVar
 
@@ -14,20 +15,19 @@ from torch.nn import functional
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.zoo.transformer import FeedForward, Grid, LayerOptions, Tokens
-from classlens.zoo.units import ACTIVATIONS, conv_unit, require_native
+from classlens.zoo.transformer import FeedForward, Grid, Tokens, join_heads, split_heads
+from classlens.zoo.units import ACTIVATIONS, Features, conv_unit, require_native
 
 WAVES = 32
 """Sine and cosine values for the row of a place, and as many for its column."""
 
 SLOWEST = 10000.0
+GELU = ACTIVATIONS["GELU"]
 
 
 @dataclass(frozen=True)
 class XCiTOptions:
     """What a config can say."""
-
-    NATIVE: ClassVar[Settings] = {"out_type": "cls_token", "out_indices": (-1,)}
 
     img_size: int | tuple[int, int] = 224
     patch_size: int = 16
@@ -41,8 +41,6 @@ class XCiTOptions:
     use_pos_embed: bool = True
     layer_scale_init_value: float = 1.0
     tokens_norm: bool = False
-    out_type: str = "cls_token"
-    out_indices: tuple[int, ...] = (-1,)
     final_norm: bool = True
     norm_cfg: Settings = field(default_factory=lambda: {"type": "LN", "eps": 1e-6})
     bn_norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
@@ -65,14 +63,13 @@ class ConvPatchEmbed(nn.Module):
         steps = int(log2(options.patch_size))
         widths = [options.in_channels, *(options.embed_dims // 2**step for step in reversed(range(steps)))]
         units = []
-        for step in range(steps):
-            conv = nn.Conv2d(widths[step], widths[step + 1], 3, 2, 1, bias=False)
-            act = ACTIVATIONS["GELU"] if step < steps - 1 else None
-            units.append(conv_unit(conv, nn.BatchNorm2d(widths[step + 1]), act))
+        for step, pair in enumerate(pairwise(widths)):
+            conv = nn.Conv2d(*pair, 3, 2, 1, bias=False)
+            units.append(conv_unit(conv, nn.BatchNorm2d(pair[1]), GELU if step < steps - 1 else None))
         self.proj = nn.Sequential(*units)
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Tokens, Grid]:
-        features: Tensor = self.proj(images)
+    def forward(self, images: Features) -> tuple[Tokens, Grid]:
+        features = self.proj(images)
         return features.flatten(2).transpose(1, 2), (features.shape[2], features.shape[3])
 
 
@@ -81,13 +78,12 @@ class WavePositions(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.token_projection = conv_unit(nn.Conv2d(2 * WAVES, channels, 1), None, None)
+        self.token_projection = conv_unit(nn.Conv2d(2 * WAVES, channels, 1))
 
     def forward(self, grid: Grid, device: torch.device) -> Tokens:
         rows, columns = (waves(length).to(device) for length in grid)
         laid = (rows[:, None].expand(*grid, -1), columns[None].expand(*grid, -1))
-        projected: Tensor = self.token_projection(torch.cat(laid, dim=-1).permute(2, 0, 1)[None])
-        return projected.flatten(2).transpose(1, 2)
+        return self.token_projection(torch.cat(laid, dim=-1).permute(2, 0, 1)[None]).flatten(2).transpose(1, 2)
 
 
 def waves(length: int) -> Float[Tensor, "length waves"]:
@@ -109,14 +105,10 @@ class ChannelAttention(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """The mixed tokens."""
-        batch, count, channels = tokens.shape
-        qkv = self.qkv(tokens).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 4, 1)
-        query, key, value = qkv.unbind(0)
+        query, key, value = (part.mT for part in split_heads(self.qkv(tokens), self.heads))
         cosines = functional.normalize(query, dim=-1) @ functional.normalize(key, dim=-1).transpose(-2, -1)
         mixed = (cosines * self.temperature).softmax(-1) @ value
-        joined: Tensor = self.proj(mixed.permute(0, 3, 1, 2).reshape(batch, count, channels))
-        return joined
+        return self.proj(join_heads(mixed.mT))
 
 
 class LocalInteraction(nn.Module):
@@ -124,15 +116,13 @@ class LocalInteraction(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        first = conv_unit(nn.Conv2d(channels, channels, 3, padding=1, groups=channels), None, ACTIVATIONS["GELU"])
-        first.add_module("bn", nn.BatchNorm2d(channels))
-        self.conv1 = first
-        self.conv2 = conv_unit(nn.Conv2d(channels, channels, 3, padding=1, groups=channels), None, None)
+        first, second = (nn.Conv2d(channels, channels, 3, padding=1, groups=channels) for _ in range(2))
+        self.conv1, self.conv2 = conv_unit(first, act=GELU), conv_unit(second)
+        self.conv1.add_module("bn", nn.BatchNorm2d(channels))
 
     def forward(self, tokens: Tokens, grid: Grid) -> Tokens:
         laid = tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
-        seen: Tensor = self.conv2(self.conv1(laid))
-        return seen.flatten(2).transpose(1, 2)
+        return self.conv2(self.conv1(laid)).flatten(2).transpose(1, 2)
 
 
 class PlaceLayer(nn.Module):
@@ -147,13 +137,12 @@ class PlaceLayer(nn.Module):
         self.norm3 = nn.LayerNorm(width, eps=options.eps)
         self.local_mp = LocalInteraction(width)
         self.norm2 = nn.LayerNorm(width, eps=options.eps)
-        self.ffn = FeedForward(width, options.inside, LayerOptions())
+        self.ffn = FeedForward(width, options.inside)
 
     def forward(self, tokens: Tokens, grid: Grid) -> Tokens:
         tokens = tokens + self.gamma1 * self.attn(self.norm1(tokens))
         tokens = tokens + self.gamma3 * self.local_mp(self.norm3(tokens), grid)
-        changed: Tensor = tokens + self.gamma2 * self.ffn(self.norm2(tokens))
-        return changed
+        return tokens + self.gamma2 * self.ffn(self.norm2(tokens))
 
 
 class ClassAttention(nn.Module):
@@ -167,14 +156,9 @@ class ClassAttention(nn.Module):
 
     def forward(self, tokens: Tokens) -> Float[Tensor, "b 1 channels"]:
         """The new class token."""
-        batch, _, channels = tokens.shape
         parts = (self.q(tokens[:, :1]), self.k(tokens), self.v(tokens))
-        query, key, value = (
-            part.reshape(batch, -1, self.heads, channels // self.heads).transpose(1, 2) for part in parts
-        )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        joined: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, 1, channels))
-        return joined
+        query, key, value = (part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2) for part in parts)
+        return self.proj(join_heads(functional.scaled_dot_product_attention(query, key, value)))
 
 
 class ClassLayer(nn.Module):
@@ -188,7 +172,7 @@ class ClassLayer(nn.Module):
         self.norm1 = nn.LayerNorm(width, eps=options.eps)
         self.attn = ClassAttention(width, options.num_heads, bias=options.qkv_bias)
         self.norm2 = nn.LayerNorm(width, eps=options.eps)
-        self.ffn = FeedForward(width, options.inside, LayerOptions())
+        self.ffn = FeedForward(width, options.inside)
 
     def forward(self, tokens: Tokens) -> Tokens:
         """The tokens of the next layer; the feed-forward is the class token's, the others are doubled."""
@@ -206,6 +190,7 @@ class XCiT(nn.Module):
     """Patches, positions, `xca_layers`, then the class token and `ca_layers`; returns the class token."""
 
     OPTIONS = XCiTOptions
+    NATIVE: ClassVar[Settings] = {"out_type": "cls_token", "out_indices": (-1,)}
 
     def __init__(self, options: XCiTOptions) -> None:
         super().__init__()
@@ -222,7 +207,7 @@ class XCiT(nn.Module):
         self.ca_layers = nn.ModuleList(ClassLayer(options) for _ in range(options.cls_attn_layers))
         self.norm = nn.LayerNorm(width, eps=options.eps) if options.final_norm else nn.Identity()
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c"]:
+    def forward(self, images: Features) -> Float[Tensor, "b c"]:
         """The class token behind the last layer."""
         tokens, grid = self.patch_embed(images)
         if self.placed:
@@ -232,5 +217,4 @@ class XCiT(nn.Module):
         tokens = torch.cat((self.cls_token.expand(len(tokens), -1, -1), tokens), dim=1)
         for layer in self.ca_layers:
             tokens = layer(tokens)
-        normed: Tensor = self.norm(tokens)
-        return normed[:, 0]
+        return self.norm(tokens)[:, 0]

@@ -6,9 +6,8 @@ that drawing a schedule never imports torch and browsing never builds a network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from classlens.adapters.openmm.setup import read_setup
 from classlens.config import Config, load_config
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ConfigError, DataError, NotFound, suggestion
-from classlens.shipped import shipped_config
+from classlens.files import CONFIGS
 from classlens.source import Plan, Source
 
 if TYPE_CHECKING:
@@ -33,79 +32,60 @@ DEMO_DATA_ROOT = "out/demo/photos"
 
 
 def open_config(path: str, options: Options) -> Source:
-    """Offer what the config at `path` describes.
-
-    Raises:
-        ConfigError: the file is missing, or says something that cannot be read without running it.
-    """
+    """Offer what the config at `path` describes."""
     return source_of(load_config(path, options.overrides, trust=options.trust_config), Path(path), options)
 
 
 def open_demo(rest: str, options: Options) -> Source:
     """Offer the shipped network and photos; the dataset is made in the cache folder when it is first asked for."""
-    from classlens.demo_photos import demo_folder, make_photos
+    from platformdirs import user_cache_path
 
-    path = shipped_config("demo/efficientnet-lite0_photos.py")
+    from classlens.demo_photos import make_photos
+
+    path, folder = CONFIGS / "demo" / "efficientnet-lite0_photos.py", user_cache_path("classlens") / "demo-photos"
     config = load_config(path, options.overrides, trust=options.trust_config)
     for split in SPLITS:
         dataset = config[f"{split}_dataloader"]["dataset"]
         if dataset["data_root"] == DEMO_DATA_ROOT:
-            dataset["data_root"] = str(demo_folder())
-    source = source_of(config, path, options)
-
-    def dataset_of(name: str) -> Dataset:
-        make_photos(demo_folder())
-        return source.dataset(name)
-
-    def size() -> int | None:
-        make_photos(demo_folder())
-        return source.plan.dataset_size() if source.plan and source.plan.dataset_size else None
-
-    plan = source.plan and replace(source.plan, dataset_size=size)
-    return replace(source, open_dataset=dataset_of, plan=plan)
+            dataset["data_root"] = str(folder)
+    return source_of(config, path, options, partial(make_photos, folder))
 
 
-def source_of(config: Config, path: Path, options: Options) -> Source:
-    """The parts that the config has; the others stay None."""
+def source_of(config: Config, path: Path, options: Options, make_data: Callable[[], object] = lambda: None) -> Source:
+    """The parts that the config has; the others stay None. `make_data` is called before the data are looked at."""
     setup = read_setup(config, path)
     trains = setup.optimization.optimizer is not None
     return Source(
         origin=str(setup.path),
-        open_dataset=partial(open_dataset, setup, options) if setup.splits else None,
+        open_dataset=partial(open_dataset, setup, options, make_data) if setup.splits else None,
         open_schedule=partial(open_schedule, setup, options) if trains else None,
         open_classifier=partial(open_classifier, setup, options) if setup.model else None,
-        plan=Plan(partial(clock, setup), partial(count, setup) if "train" in setup.splits else None),
+        plan=Plan(partial(clock, setup), partial(count, setup, make_data) if "train" in setup.splits else None),
         notes=(*config.deprecations, *config.slips),
     )
 
 
-def open_dataset(setup: Setup, options: Options, name: str) -> Dataset:
-    """The samples and stages of one split; for training also how they are batched, in the epoch asked for.
-
-    Raises:
-        ConfigError: the config has no such split.
-    """
+def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object], name: str) -> Dataset:
+    """The samples and stages of one split; for training also how they are batched, in the epoch asked for."""
     from classlens.adapters.openmm.datasets import open_split, open_training
 
     if name not in setup.splits:
         raise ConfigError(f"{setup.path} has no {name} split", hint=suggestion(name, setup.splits))
-    split, trusted = setup.splits[name], setup.imports if options.trust_config else None
+    make_data()
+    trusted = setup.imports if options.trust_config else None
     if name == "train":
-        return open_training(setup, split, epoch=options.epoch, trusted=trusted)
-    return open_split(split, name=name, classes=setup.classes, trusted=trusted)
+        return open_training(setup, epoch=options.epoch, trusted=trusted)
+    return open_split(setup.splits[name], name=name, classes=setup.classes, trusted=trusted)
 
 
-def count(setup: Setup) -> int | None:
-    """How many samples training sees in an epoch, without decoding one; None if the run does not depend on it.
-
-    Raises:
-        DataError: the data are not there, and the length of an epoch follows from their number.
-    """
-    from classlens.adapters.openmm import datasets
+def count(setup: Setup, make_data: Callable[[], object]) -> int | None:
+    """How many samples training sees in an epoch, without decoding one; None if the run does not depend on it."""
+    from classlens.adapters.openmm.datasets import open_split
     from classlens.adapters.openmm.schedules import ask_size
 
     try:
-        return datasets.count(setup.splits["train"])
+        make_data()
+        return open_split(setup.splits["train"], name="train", classes=None, has_stages=False).length
     except DataError as error:
         if setup.optimization.steps is not None:
             return None
@@ -116,11 +96,8 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
     """The rules of every parameter group; the network is built only if its groups are to be counted."""
     from classlens.adapters.openmm import schedules
 
-    if options.trust_config and options.count_groups:
-        from classlens.adapters.openmm.stages.foreign import import_modules  # it brings what only pictures need
-
-        import_modules(setup)
-    with located(setup, "param_scheduler" if setup.generation == "1.x" else "lr_config"):
+    key = "param_scheduler" if setup.generation == "1.x" else "lr_config"
+    with building(setup, key, trust=options.trust_config and options.count_groups):
         return schedules.open_schedule(setup, count_groups=options.count_groups)
 
 
@@ -135,19 +112,19 @@ def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> C
     """The network with the weights at `checkpoint`, or with those that the config loads from."""
     from classlens.adapters.openmm import classifiers
 
-    if options.trust_config:
-        from classlens.adapters.openmm.stages.foreign import import_modules
-
-        import_modules(setup)
-    with located(setup, "model"):
-        if options.untrained and (checkpoint or setup.load_from) is None:
-            return classifiers.open_untrained(setup)
-        return classifiers.open_classifier(setup, checkpoint, trust_checkpoint=options.trust_checkpoint)
+    with building(setup, "model", trust=options.trust_config):
+        return classifiers.open_classifier(
+            setup, checkpoint, untrained=options.untrained, trust_checkpoint=options.trust_checkpoint
+        )
 
 
 @contextmanager
-def located(setup: Setup, key: str) -> Iterator[None]:
-    """Let complaints about a part of the config begin with the place where it is written."""
+def building(setup: Setup, key: str, *, trust: bool) -> Iterator[None]:
+    """Import the modules that a trusted config names; let complaints about `key` begin with the place where it is written."""
+    if trust:
+        from classlens.adapters.openmm.stages.foreign import import_modules  # it brings what only pictures need
+
+        import_modules(setup)
     try:
         yield
     except (ConfigError, NotFound) as error:

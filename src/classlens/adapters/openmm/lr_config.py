@@ -1,13 +1,14 @@
-"""The policies of 0.x, each in closed form: (run, initial value, progress in epochs or steps) -> values.
+"""The policies of 0.x, each in closed form: (run, initial value, progress) -> values.
 
-`POLICIES` is the list. Names of arguments that hold `{name}` are those of the learning rate in `lr_config` and of the
-momentum in `momentum_config`: min_lr, min_momentum.
+`POLICIES` is the list. `run` holds the arguments, and as `total` the length of the run; that and the progress are in
+epochs or steps, as the policy counts. `min` and `min_ratio` are written min_lr and min_lr_ratio in `lr_config`,
+min_momentum and min_momentum_ratio in `momentum_config`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -33,93 +34,77 @@ from classlens.schedule.schedule import (
 Numbers: TypeAlias = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a policy knows: which value it sets, its arguments, and the length of the run in its own unit."""
-
-    name: str
-    arguments: Mapping[str, Any]
-    total: float
-    where: str
-
-    def argument(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - whatever the config says
-        """An argument, or its default; `{name}` stands for lr or momentum."""
-        value = self.arguments.get(name.format(name=self.name))
-        return default if value is None else value
-
-    def floor(self, initial: float) -> float:
-        """The value a policy goes down to: min_lr, or min_lr_ratio of the initial one."""
-        ratio = self.argument("min_{name}_ratio")
-        return float(self.argument("min_{name}", 0.0)) if ratio is None else initial * float(ratio)
-
-
 def power(base: Any, exponents: Any) -> Numbers:  # noqa: ANN401 - numbers of a config
     return np.asarray(np.float_power(base, exponents))
 
 
-def step(run: Run, initial: float, p: Numbers) -> Numbers:
+def lowest(run: Settings, initial: float) -> float:
+    """The value a policy goes down to."""
+    return float(run["min"] if run["min_ratio"] is None else initial * run["min_ratio"])
+
+
+def step(run: Settings, initial: float, progress: Numbers) -> Numbers:
     """Gamma at every `step`, or at each of a list of them; never below the minimum."""
-    every = run.argument("step")
-    drops = p // every if isinstance(every, int) else np.searchsorted(milestones(run), p, "right")
-    values = initial * power(run.argument("gamma", 0.1 if run.name == "lr" else 0.5), drops)
-    lowest = run.argument("min_{name}")
-    return values if lowest is None else np.maximum(values, lowest)
+    every = run["step"]
+    drops = progress // every if isinstance(every, int) else np.searchsorted(milestones(run), progress, "right")
+    values = initial * power(run["gamma"], drops)
+    return values if run["min"] is None else np.maximum(values, run["min"])
 
 
-def milestones(run: Run) -> Numbers:
+def milestones(run: Settings) -> Numbers:
     """Where `step` drops: a milestone that is below an earlier one is met with that."""
-    return np.maximum.accumulate(np.asarray(run.argument("step"), np.float64))
+    return np.maximum.accumulate(np.asarray(run["step"], np.float64))
 
 
-def polynomial(run: Run, initial: float, p: Numbers) -> Numbers:
-    """(1 - progress / total) to a power, down to the minimum."""
-    lowest = float(run.argument("min_{name}", 0.0))
-    return (initial - lowest) * power(1 - p / run.total, run.argument("power", 1.0)) + lowest
+def drops_of(run: Settings) -> Iterable[float]:
+    """Where `step` drops, unless it does so all the time."""
+    every = run["step"]
+    if not isinstance(every, int):
+        return [float(each) for each in milestones(run)]
+    return [float(every * k) for k in range(1, int(run["total"] // every) + 1)] if run["total"] / every <= 4096 else ()
 
 
-def flat_cosine(run: Run, initial: float, p: Numbers) -> Numbers:
+def polynomial(run: Settings, initial: float, progress: Numbers) -> Numbers:
+    return np.asarray((initial - run["min"]) * power(1 - progress / run["total"], run["power"]) + run["min"])
+
+
+def anneal(annealing: shapes.Annealing, run: Settings, initial: float, progress: Numbers) -> Numbers:
+    return annealing(progress / run["total"], initial, lowest(run, initial))
+
+
+def flat_cosine(run: Settings, initial: float, progress: Numbers) -> Numbers:
     """The initial value, then half a cosine from `start_percent` of the run on."""
-    start = flat_until(run)
-    falling = shapes.cosine((p - start) / (run.total - start), initial, run.floor(initial))
-    return np.where(p < start, initial, falling)
+    start = round(run["total"] * run["start_percent"])
+    falling = shapes.cosine((progress - start) / (run["total"] - start), initial, lowest(run, initial))
+    return np.where(progress < start, initial, falling)
 
 
-def flat_until(run: Run) -> float:
-    return float(round(run.total * run.argument("start_percent", 0.75)))
-
-
-def cosine_cooldown(run: Run, initial: float, p: Numbers) -> Numbers:
+def cosine_cooldown(run: Settings, initial: float, progress: Numbers) -> Numbers:
     """Half a cosine, then the minimum times `cool_down_ratio` for the last `cool_down_time`."""
-    end = run.total - run.argument("cool_down_time", 10)
-    lowest = run.floor(initial)
-    return np.where(p > end, lowest * run.argument("cool_down_ratio", 0.1), shapes.cosine(p / end, initial, lowest))
+    end, low = run["total"] - run["cool_down_time"], lowest(run, initial)
+    return np.where(progress > end, low * run["cool_down_ratio"], shapes.cosine(progress / end, initial, low))
 
 
-def cosine_restart(run: Run, initial: float, p: Numbers) -> Numbers:
+def cosine_restart(run: Settings, initial: float, progress: Numbers) -> Numbers:
     """One half cosine after the other, each with its weight."""
-    periods, ends = np.asarray(run.argument("periods"), np.float64), restarts(run)
-    weights = np.asarray(run.argument("restart_weights", [1]), np.float64)
-    index = np.minimum(np.searchsorted(ends, p, "right"), len(periods) - 1)
-    lowest = run.floor(initial)
-    part = np.minimum((p - (ends - periods)[index]) / periods[index], 1)
-    return lowest + weights[index] * (initial - lowest) * shapes.half_cosine(part)
+    periods, weights = np.asarray(run["periods"], np.float64), np.asarray(run["restart_weights"], np.float64)
+    ends, low = np.cumsum(periods), lowest(run, initial)
+    index = np.minimum(np.searchsorted(ends, progress, "right"), len(periods) - 1)
+    part = np.minimum((progress - (ends - periods)[index]) / periods[index], 1)
+    return low + weights[index] * (initial - low) * shapes.half_cosine(part)
 
 
-def restarts(run: Run) -> Numbers:
-    return np.cumsum(np.asarray(run.argument("periods"), np.float64))
-
-
-def cyclic(run: Run, initial: float, p: Numbers) -> Numbers:
+def cyclic(run: Settings, initial: float, progress: Numbers) -> Numbers:
     """Up to target_ratio[0] and down to target_ratio[1], `cyclic_times` over; gamma shrinks the height.
 
     Only the leg that starts a cycle has its end shrunk, the other its start: that is how training computes it.
     """
-    ratios = run.argument("target_ratio", (10, 1e-4) if run.name == "lr" else (0.85 / 0.95, 1.0))
+    ratios = run["target_ratio"]
     high, *rest = (ratios,) if isinstance(ratios, int | float) else ratios
     low = rest[0] if rest else high / 1e5
     period, up = cycle_of(run)
-    within, shrink = p % period, power(run.argument("gamma", 1), p // period)
-    annealing = shapes.ANNEALINGS[run.argument("anneal_strategy", "cos")]
+    within, shrink = progress % period, power(run["gamma"], progress // period)
+    annealing = shapes.ANNEALINGS[run["anneal_strategy"]]
     if up == 0:
         return annealing(within / period, initial * high, initial * (1 - shrink + low * shrink))
     top = initial * (1 - shrink + high * shrink)
@@ -127,116 +112,111 @@ def cyclic(run: Run, initial: float, p: Numbers) -> Numbers:
     return np.where(within < up, annealing(within / up, initial, top), falling)
 
 
-def cycle_of(run: Run) -> tuple[float, float]:
+def cycle_of(run: Settings) -> tuple[float, float]:
     """The length of a cycle, and of its way up."""
-    period = run.total // run.argument("cyclic_times", 1)
-    return period, int(run.argument("step_ratio_up", 0.4) * period)
+    period = run["total"] // run["cyclic_times"]
+    return period, int(run["step_ratio_up"] * period)
 
 
-def one_cycle(run: Run, initial: float, p: Numbers) -> Numbers:
-    return shapes.cycle(p, one_cycle_phases(run), shapes.ANNEALINGS[run.argument("anneal_strategy", "cos")])
-
-
-def one_cycle_phases(run: Run) -> tuple[shapes.Phase, ...]:
-    """The legs of `one_cycle`."""
-    legs, share = 3 if run.argument("three_phase", False) else 2, run.argument("pct_start", 0.3)
-    if run.name == "momentum":
-        high, low = run.argument("max_momentum", 0.95), run.argument("base_momentum", 0.85)
-        return shapes.one_cycle_phases(run.total, share, (high, low, high), legs)
-    peak = run.argument("max_lr")
-    first = peak / run.argument("div_factor", 25)
-    values = (first, peak, first / run.argument("final_div_factor", 1e4))
-    return shapes.one_cycle_phases(run.argument("total_steps", run.total), share, values, legs)
-
-
-def drops_of(run: Run) -> Iterable[float]:
-    """Where `step` drops, unless it does so all the time."""
-    every = run.argument("step")
-    if not isinstance(every, int):
-        return [float(each) for each in milestones(run)]
-    return [float(every * k) for k in range(1, int(run.total // every) + 1)] if run.total / every <= 4096 else ()
-
-
-def cycle_edges(run: Run) -> Iterable[float]:
+def cycle_edges(run: Settings) -> Iterable[float]:
     """Bottoms and tops of the cycles."""
     period, up = cycle_of(run)
-    count = min(int(run.total // period), 4096) + 1 if period else 0
+    count = min(int(run["total"] // period), 4096) + 1 if period else 0
     return [k * period + part for k in range(count) for part in (0, up)]
 
 
-def check_length(kind: str, run: Run) -> None:
+def one_cycle_phases(run: Settings) -> tuple[shapes.Phase, ...]:
+    """The legs of a one-cycle; that of the momentum falls where the rate rises, and has no `max_lr`."""
+    legs = 3 if run["three_phase"] else 2
+    if "max_lr" not in run:
+        values = (run["max_momentum"], run["base_momentum"], run["max_momentum"])
+        return shapes.one_cycle_phases(run["total"], run["pct_start"], values, legs)
+    first = run["max_lr"] / run["div_factor"]
+    values = (first, run["max_lr"], first / run["final_div_factor"])
+    return shapes.one_cycle_phases(run["total_steps"] or run["total"], run["pct_start"], values, legs)
+
+
+def check_length(kind: str, run: Settings, where: str) -> None:
     """Refuse periods and cycles that are over before training is."""
+    total = run["total"]
     if kind == "cosinerestart":
-        periods, weights = run.argument("periods"), run.argument("restart_weights", [1])
+        periods, weights = run["periods"], run["restart_weights"]
         if len(periods) != len(weights):
-            raise ConfigError(f"{run.where}: {len(periods)} periods but {len(weights)} restart_weights")
-        if sum(periods) < run.total:
+            raise ConfigError(f"{where}: {len(periods)} periods but {len(weights)} restart_weights")
+        if sum(periods) < total:
             raise ConfigError(
-                f"{run.where}: the periods end at {sum(periods):,}, before the run does at {run.total:,}",
+                f"{where}: the periods end at {sum(periods):,}, before the run does at {total:,}",
                 hint="training stops there with an error; add periods",
             )
-    elif kind == "onecycle" and (total := run.argument("total_steps", run.total)) < run.total:
-        raise ConfigError(f"{run.where}: total_steps is {total:,}, but the run has {run.total:,}")
+    elif kind == "onecycle" and (run["total_steps"] or total) < total:
+        raise ConfigError(f"{where}: total_steps is {run['total_steps']:,}, but the run has {total:,}")
 
 
 @dataclass(frozen=True)
-class Regular:
-    """A policy: its formula, the arguments that it needs and takes, and where it jumps; `what` names a jump."""
+class Formula:
+    """A policy: its values, the argument that it needs, those that it takes, and where it jumps; `what` names a jump."""
 
     name: str
-    values: Callable[[Run, float, Numbers], Numbers]
-    needs: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
-    jumps: Callable[[Run], Iterable[float]] = lambda run: ()
+    values: Callable[[Settings, float, Numbers], Numbers]
+    needs: str = ""
+    takes: Settings = field(default_factory=dict)
+    jumps: Callable[[Settings], Iterable[float]] = lambda run: ()
     what: str = ""
 
 
-LOWEST = ("min_{name}", "min_{name}_ratio")
-CYCLE = ("cyclic_times", "step_ratio_up", "anneal_strategy", "gamma", "target_ratio")
-ONE = ("pct_start", "anneal_strategy", "div_factor", "final_div_factor", "three_phase", "total_steps")
-POLICIES: Mapping[str, Regular] = {
-    "fixed": Regular("fixed", lambda run, initial, p: np.full(p.shape, float(initial))),
-    "step": Regular("step", step, ("step",), ("gamma", "min_{name}"), drops_of, "milestone"),
-    "exp": Regular("exp", lambda run, initial, p: initial * power(run.argument("gamma"), p), ("gamma",)),
-    "poly": Regular("poly", polynomial, (), ("power", "min_{name}")),
-    "inv": Regular(
+LOWEST: Settings = {"min": 0.0, "min_ratio": None}
+CYCLE: Settings = {
+    "cyclic_times": 1, "step_ratio_up": 0.4, "anneal_strategy": "cos", "gamma": 1, "target_ratio": (10, 1e-4),
+}  # fmt: skip
+ONE: Settings = {
+    "pct_start": 0.3, "anneal_strategy": "cos", "div_factor": 25, "final_div_factor": 1e4, "three_phase": False,
+    "total_steps": None, "max_momentum": 0.95, "base_momentum": 0.85,
+}  # fmt: skip
+MOMENTUM: Mapping[str, Settings] = {"step": {"gamma": 0.5}, "cyclic": {"target_ratio": (0.85 / 0.95, 1.0)}}
+"""Where `momentum_config` has other defaults."""
+
+POLICIES: Mapping[str, Formula] = {
+    "fixed": Formula("fixed", lambda run, initial, progress: np.full(progress.shape, float(initial))),
+    "step": Formula("step", step, "step", {"gamma": 0.1, "min": None}, drops_of, "milestone"),
+    "exp": Formula("exp", lambda run, initial, progress: initial * power(run["gamma"], progress), "gamma"),
+    "poly": Formula("poly", polynomial, takes={"power": 1.0, "min": 0.0}),
+    "inv": Formula(
         "inv",
-        lambda run, initial, p: initial * power(1 + run.argument("gamma") * p, -run.argument("power", 1.0)),
-        ("gamma",),
-        ("power",),
+        lambda run, initial, progress: initial * power(1 + run["gamma"] * progress, -run["power"]),
+        "gamma",
+        {"power": 1.0},
     ),
-    "cosineannealing": Regular(
-        "CosineAnnealing",
-        lambda run, initial, p: shapes.cosine(p / run.total, initial, run.floor(initial)),
-        (),
-        LOWEST,
+    "cosineannealing": Formula("CosineAnnealing", partial(anneal, shapes.cosine), takes=LOWEST),
+    "linearannealing": Formula("LinearAnnealing", partial(anneal, shapes.line), takes=LOWEST),
+    "flatcosineannealing": Formula(
+        "FlatCosineAnnealing",
+        flat_cosine,
+        takes={**LOWEST, "start_percent": 0.75},
+        jumps=lambda run: (round(run["total"] * run["start_percent"]),),
     ),
-    "linearannealing": Regular(
-        "LinearAnnealing",
-        lambda run, initial, p: shapes.line(p / run.total, initial, run.floor(initial)),
-        (),
-        LOWEST,
-    ),
-    "flatcosineannealing": Regular(
-        "FlatCosineAnnealing", flat_cosine, (), (*LOWEST, "start_percent"), lambda run: (flat_until(run),)
-    ),
-    "cosineannealingcooldown": Regular(
+    "cosineannealingcooldown": Formula(
         "CosineAnnealingCooldown",
         cosine_cooldown,
-        (),
-        (*LOWEST, "cool_down_time", "cool_down_ratio"),
-        lambda run: (run.total - run.argument("cool_down_time", 10) + 1,),
-        "cool-down",
+        takes={**LOWEST, "cool_down_time": 10, "cool_down_ratio": 0.1},
+        jumps=lambda run: (run["total"] - run["cool_down_time"] + 1,),
+        what="cool-down",
     ),
-    "cosinerestart": Regular(
-        "CosineRestart", cosine_restart, ("periods",), (*LOWEST, "restart_weights"), restarts, "restart"
+    "cosinerestart": Formula(
+        "CosineRestart",
+        cosine_restart,
+        "periods",
+        {**LOWEST, "restart_weights": [1]},
+        lambda run: np.cumsum(run["periods"]),
+        "restart",
     ),
-    "cyclic": Regular("cyclic", cyclic, (), CYCLE, cycle_edges),
-    "onecycle": Regular(
+    "cyclic": Formula("cyclic", cyclic, takes=CYCLE, jumps=cycle_edges),
+    "onecycle": Formula(
         "OneCycle",
-        one_cycle,
-        ("max_lr",),
-        (*ONE, "max_momentum", "base_momentum"),
+        lambda run, initial, progress: shapes.cycle(
+            progress, one_cycle_phases(run), shapes.ANNEALINGS[run["anneal_strategy"]]
+        ),
+        "max_lr",
+        ONE,
         lambda run: [edge for phase in one_cycle_phases(run)[:-1] for edge in (phase.end, phase.end + 1)],
     ),
 }
@@ -245,7 +225,13 @@ POLICIES: Mapping[str, Regular] = {
 MOST_MARKS = 24
 """A policy that jumps more often than this is drawn without a mark for each jump."""
 
-WARM_UPS = ("constant", "linear", "exp")
+WARM_UPS: Mapping[str, Callable[[float, Numbers], Numbers]] = {
+    "constant": lambda ratio, progress: np.full(progress.shape, ratio),
+    "linear": lambda ratio, progress: 1 - (1 - progress) * (1 - ratio),
+    "exp": lambda ratio, progress: np.float_power(ratio, 1 - progress),
+}
+"""(ratio, progress) -> factors, from the ratio to 1 where the warm-up ends."""
+
 OWN_CLOCK = {"cyclic", "onecycle"}
 """Policies that count steps unless the config says otherwise."""
 
@@ -259,14 +245,6 @@ class Warmup:
     ratio: float
     in_epochs: bool
 
-    def factors(self, progress: Numbers) -> Numbers:
-        """The factor at each progress, from 0 to 1 where the warm-up ends."""
-        if self.kind == "constant":
-            return np.full(progress.shape, self.ratio)
-        if self.kind == "linear":
-            return 1 - (1 - progress) * (1 - self.ratio)
-        return np.float_power(self.ratio, 1 - progress)
-
 
 @dataclass(frozen=True)
 class LrPolicy:
@@ -275,9 +253,18 @@ class LrPolicy:
     where: str
     name: str
     kind: str
-    arguments: Mapping[str, Any]
+    arguments: Settings
     by_epoch: bool
     warmup: Warmup | None
+
+
+def rules_of(configs: Mapping[str, Settings | None], *, by_epoch: bool) -> dict[str, Rule]:
+    """The rules of `lr_config` and `momentum_config`, by hyper-parameter; `by_epoch` says what training counts."""
+    return {
+        name: partial(trajectory_of, check_policy(settings, name, by_epoch=by_epoch))
+        for name, settings in configs.items()
+        if settings
+    }
 
 
 def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
@@ -290,29 +277,31 @@ def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
         NotFound: the policy is unknown.
         ConfigError: an argument is unknown, missing or out of range.
     """
-    where = f"{name}_config"
-    if "policy" not in settings and "type" not in settings:
+    where, written = f"{name}_config", settings.get("policy", settings.get("type"))
+    if written is None:
         raise ConfigError(f"{where}: policy is missing")
-    written = str(settings.get("policy", settings.get("type")))
-    kind = written.replace("_", "").lower().removesuffix("updaterhook").removesuffix("lr").removesuffix("momentum")
+    kind = str(written).replace("_", "").lower()
+    kind = kind.removesuffix("updaterhook").removesuffix("lr").removesuffix("momentum")
     if kind not in POLICIES:
-        raise NotFound("policy", written, [policy.name for policy in POLICIES.values()], where=where)
-    rest = {key: value for key, value in settings.items() if key not in {"policy", "type", "by_epoch"}}
-    arguments = {key: value for key, value in rest.items() if not key.startswith("warmup")}
+        raise NotFound("policy", str(written), [policy.name for policy in POLICIES.values()], where=where)
     policy = POLICIES[kind]
-    known = sorted({each.format(name=name) for each in policy.needs + policy.takes})
-    for key in arguments:
-        if key.format(name=name) not in known:
+    needs = "" if (kind, name) == ("onecycle", "momentum") else policy.needs
+    arguments = {**policy.takes, **(MOMENTUM.get(kind, {}) if name == "momentum" else {})}
+    keys = {"min": f"min_{name}", "min_ratio": f"min_{name}_ratio"}
+    known = {keys.get(key, key): key for key in sorted({*arguments, needs} - {""})}
+    for key, value in settings.items():
+        if key in {"policy", "type", "by_epoch"} or key.startswith("warmup"):
+            continue
+        if key not in known:
             takes = ", ".join(known) or "no argument of its own"
             raise ConfigError(f"{where} ({written}): unknown argument {key!r}", hint=f"it takes {takes}")
-        if isinstance(arguments[key], str) and key != "anneal_strategy":
-            raise ConfigError(f"{where} ({written}): {key} is a number, not {arguments[key]!r}")
-    for key in policy.needs:
-        # The cycle of the momentum has defaults for all that it needs.
-        if key not in arguments and (kind, name) != ("onecycle", "momentum"):
-            raise ConfigError(f"{where} ({written}): {key} is missing")
+        if isinstance(value, str) and key != "anneal_strategy":
+            raise ConfigError(f"{where} ({written}): {key} is a number, not {value!r}")
+        arguments |= {} if value is None else {known[key]: value}
+    if needs and needs not in arguments:
+        raise ConfigError(f"{where} ({written}): {needs} is missing")
     counts_epochs = bool(settings.get("by_epoch", by_epoch and kind not in OWN_CLOCK))
-    return LrPolicy(where, name, kind, arguments, counts_epochs, warmup_of(rest, name, where))
+    return LrPolicy(where, name, kind, arguments, counts_epochs, warmup_of(settings, name, where))
 
 
 def warmup_of(settings: Settings, name: str, where: str) -> Warmup | None:
@@ -322,8 +311,7 @@ def warmup_of(settings: Settings, name: str, where: str) -> Warmup | None:
         return None
     if kind not in WARM_UPS:
         raise NotFound("warm-up", str(kind), WARM_UPS, where=where)
-    length = settings.get("warmup_iters", 0)
-    ratio = settings.get("warmup_ratio", 0.1 if name == "lr" else 0.9)
+    length, ratio = settings.get("warmup_iters", 0), settings.get("warmup_ratio", 0.1 if name == "lr" else 0.9)
     if not length > 0:
         raise ConfigError(f"{where}: warmup_iters is above 0, not {length!r}")
     if not 0 < ratio <= 1:
@@ -337,61 +325,39 @@ def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:
     Raises:
         ConfigError: the run is too short or too long for the policy.
     """
+    formula, warmup, warm = POLICIES[policy.kind], policy.warmup, 0.0
+    unit = "epoch" if policy.by_epoch else "step"
+    run, width = (
+        {**policy.arguments, "total": clock.length(unit)},
+        (clock.steps_per_epoch or 1) if policy.by_epoch else 1,
+    )
+    settings = [Setting("Policy", f"{policy.where} {formula.name}", unit, 0, run["total"], run)]
+    if warmup is not None:
+        if warmup.in_epochs and clock.steps_per_epoch is None:
+            raise ConfigError(
+                f"{policy.where}: the warm-up is given in epochs, but the steps of an epoch are unknown",
+                hint="give the number of samples with --dataset-size",
+            )
+        warm = warmup.length * ((clock.steps_per_epoch or 1) if warmup.in_epochs else 1)
+        settings.append(Setting("Warmup", f"{policy.where} {warmup.kind}", "step", 0, warm))
     if policy.by_epoch and not clock.by_epoch:
         # A run over steps never announces an epoch, and a policy by epoch waits for that to set anything at all.
-        return replace(CONSTANT, settings=settings_of(policy, clock))
-    width = (clock.steps_per_epoch or 1) if policy.by_epoch else 1
-    total = (clock.epochs or 1) if policy.by_epoch else clock.steps
-    run, regular = Run(policy.name, policy.arguments, total, policy.where), POLICIES[policy.kind]
-    check_length(policy.kind, run)
-    warm = warm_steps(policy, clock)
+        return replace(CONSTANT, settings=tuple(settings))
+    check_length(policy.kind, run, policy.where)
 
     def values(steps: Steps, initial: float) -> Values:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            plain = regular.values(run, initial, np.floor(steps / width))
-            if policy.warmup is None:
+            plain = formula.values(run, initial, np.floor(steps / width))
+            if warmup is None:
                 return plain
-            factors = policy.warmup.factors(steps / warm)
+            factors = WARM_UPS[warmup.kind](warmup.ratio, steps / warm)
             return np.where(steps < warm, plain * factors if policy.name == "lr" else plain / factors, plain)
 
-    jumps = [float(jump) for jump in regular.jumps(run)]
-    places = np.array([0, warm, *(jump * width for jump in jumps)], np.float64)
+    jumps = [float(jump) for jump in formula.jumps(run)]
+    places = np.array([0, warm, *(jump * width for jump in jumps)])
     breaks = distinct(np.ceil(places[places < clock.steps]).astype(np.int64))
     stairs = (Stairs(width, width, clock.steps),) if width > 1 and policy.kind != "fixed" else ()
-    few = jumps if regular.what and len(jumps) <= MOST_MARKS else []
-    marks = [Mark(round(jump * width), regular.what) for jump in few]
-    marks += [Mark(int(np.ceil(warm)), "warm-up ends")] if warm else []
+    marks = [Mark(round(jump * width), formula.what) for jump in jumps if formula.what and len(jumps) <= MOST_MARKS]
+    marks.append(Mark(int(np.ceil(warm)), shapes.WARM_UP))
     inside = tuple(mark for mark in marks if 0 < mark.step < clock.steps)
-    return Trajectory(values, breaks, stairs, inside, settings_of(policy, clock))
-
-
-def warm_steps(policy: LrPolicy, clock: Clock) -> float:
-    """Steps of the warm-up; 0 without one."""
-    if policy.warmup is None:
-        return 0
-    if policy.warmup.in_epochs and clock.steps_per_epoch is None:
-        raise ConfigError(
-            f"{policy.where}: the warm-up is given in epochs, but the steps of an epoch are unknown",
-            hint="give the number of samples with --dataset-size",
-        )
-    return policy.warmup.length * ((clock.steps_per_epoch or 1) if policy.warmup.in_epochs else 1)
-
-
-def settings_of(policy: LrPolicy, clock: Clock) -> tuple[Setting, ...]:
-    """The policy and its warm-up in the words of the plot and its checks."""
-    unit, total = ("epoch", clock.epochs or 1) if policy.by_epoch else ("step", clock.steps)
-    regular = {**policy.arguments, "type": POLICIES[policy.kind].name, "where": policy.where}
-    settings = [Setting("Policy", unit, 0, total, regular)]
-    if policy.warmup is not None:
-        warm = {"type": policy.warmup.kind, "ratio": policy.warmup.ratio, "where": policy.where}
-        settings.append(Setting("Warmup", "step", 0, warm_steps(policy, clock), warm))
-    return tuple(settings)
-
-
-def rules_of(written: Mapping[str, Settings | None], *, by_epoch: bool) -> dict[str, Rule]:
-    """The rules of `lr_config` and `momentum_config`, by hyper-parameter; `by_epoch` says what training counts."""
-    return {
-        name: partial(trajectory_of, check_policy(settings, name, by_epoch=by_epoch))
-        for name, settings in written.items()
-        if settings
-    }
+    return Trajectory(values, breaks, stairs, inside, tuple(settings))

@@ -1,21 +1,21 @@
 """The words of 0.x (mmcls) and what they are called in 1.x (mmpretrain): a table that a reader can check.
 
 Only names and spellings are translated here, and only where the meaning is the same. Schedules are not: the two
-generations draw different curves from the same numbers.
+generations draw different curves from the same numbers. What 0.x refuses of a transform's settings, where 1.x takes it
+or calls it otherwise, is found before they are translated, because afterwards nobody knows what was written.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from classlens.adapters.openmm.refusals import reason_to_refuse
 from classlens.config.settings import Settings
 
-Rename = Mapping[str, str]
+Renames = Mapping[str, str]
 
-CROP_RENAMED: Rename = {"size": "scale", "scale": "crop_ratio_range", "ratio": "aspect_ratio_range"}
+CROP_RENAMES: Renames = {"size": "scale", "scale": "crop_ratio_range", "ratio": "aspect_ratio_range"}
 """Argument of RandomResizedCrop in 0.x -> argument in 1.x."""
 
-TYPES: Mapping[str, str] = {"Albu": "Albumentations", "ToPIL": "NumpyToPIL", "ToNumpy": "PILToNumpy"}
+TYPES: Renames = {"Albu": "Albumentations", "ToPIL": "NumpyToPIL", "ToNumpy": "PILToNumpy"}
 """Transform in 0.x -> transform in 1.x, where only the name changed."""
 
 FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "WrapFieldsToLists"})
@@ -24,7 +24,7 @@ FOLDED = frozenset({"ImageToTensor", "ToTensor", "ToHalf", "WrapFieldsToLists"})
 CHANNELS_FIRST = frozenset({"ImageToTensor", "Transpose"})
 """What brings a picture of 0.x into the layout that networks want; PackInputs does in 1.x."""
 
-BATCH_AUGMENTS: Mapping[str, str] = {"BatchMixup": "Mixup", "BatchCutMix": "CutMix", "BatchResizeMix": "ResizeMix"}
+BATCH_AUGMENTS: Renames = {"BatchMixup": "Mixup", "BatchCutMix": "CutMix", "BatchResizeMix": "ResizeMix"}
 
 SHARED: Mapping[str, tuple[str, ...]] = {
     "pad_val": ("Cutout", "Rotate", "Shear", "Translate"),
@@ -35,6 +35,115 @@ SHARED: Mapping[str, tuple[str, ...]] = {
 BY_TEST_MODE = frozenset({"CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "CUB", "StanfordCars"})
 """Datasets whose split is `test_mode` in 0.x and `split` in 1.x."""
 
+SETTINGS: Mapping[str, tuple[str, str]] = {
+    "AutoAugment": ("policies hparams", "policies"),
+    "AutoContrast": ("prob", ""),
+    "CenterCrop": ("crop_size efficientnet_style crop_padding interpolation backend", "crop_size"),
+    "ColorJitter": ("brightness contrast saturation", "brightness contrast saturation"),
+    "Equalize": ("prob", ""),
+    "Invert": ("prob", ""),
+    "Lighting": ("eigval eigvec alphastd to_rgb", "eigval eigvec"),
+    "Pad": ("size pad_to_square pad_val padding_mode", ""),
+    "RandAugment": (
+        "policies num_policies magnitude_level magnitude_std total_level hparams",
+        "policies num_policies magnitude_level",
+    ),
+    "RandomCrop": ("size padding pad_if_needed pad_val padding_mode", "size"),
+    "RandomFlip": ("flip_prob direction", ""),
+    "RandomGrayscale": ("gray_prob", ""),
+    "RandomResizedCrop": (
+        "size scale ratio max_attempts efficientnet_style min_covered crop_padding interpolation backend",
+        "size",
+    ),
+    "Resize": ("size interpolation adaptive_side backend", "size"),
+}
+"""Transform -> the settings that it has, and those that it needs."""
+
+
+Check = tuple[str, object, Callable[[Any], bool], str]
+"""A setting, its default, what it must be, and that in words."""
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def is_tuple(value: object, length: int) -> bool:
+    return isinstance(value, tuple) and len(value) == length
+
+
+def is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def is_whole_colour(value: object) -> bool:
+    parts = [value] * 3 if isinstance(value, int) else value
+    return isinstance(parts, Sequence) and len(parts) == 3 and all(isinstance(part, int) for part in parts)
+
+
+def one_of(key: str, *choices: str) -> Check:
+    """The first choice is the default."""
+    return key, choices[0], lambda value: value in choices, f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+SIZE = (None, lambda one: isinstance(one, int) or is_tuple(one, 2), "a whole number or a tuple of two")
+FLOAT = (0.0, lambda one: isinstance(one, float), "a float")
+BACKEND = one_of("backend", "cv2", "pillow")
+FILLING: Check = ("pad_val", 128, is_whole_colour, "a whole number or three")
+CHECKS: Mapping[str, Sequence[Check]] = {
+    "CenterCrop": (("crop_size", *SIZE),),
+    "ColorJitter": tuple((key, None, is_number, "a number") for key in ("brightness", "contrast", "saturation")),
+    **dict.fromkeys(("Cutout", "Shear", "Translate"), (FILLING,)),
+    "Lighting": (
+        ("eigval", None, is_list, "a list"),
+        ("eigvec", None, lambda rows: is_list(rows) and all(map(is_list, rows)), "a list of lists"),
+    ),
+    "Pad": (("pad_val", 0, lambda one: is_number(one) or is_tuple(one, 3), "a number or a tuple of three"),),
+    "RandomFlip": (one_of("direction", "horizontal", "vertical"),),
+    "RandomResizedCrop": (  # what is for EfficientNet's is checked for any
+        ("min_covered", 0.1, lambda one: is_number(one) and one >= 0, "a number and not below 0"),
+        BACKEND,
+    ),
+    "Resize": (("size", *SIZE), one_of("adaptive_side", "short", "long", "height", "width"), BACKEND),
+    "Rotate": (("angle", *FLOAT), ("scale", *FLOAT), FILLING),
+}
+
+
+def reason_to_refuse(old: Settings) -> str:
+    """Why 0.x does not take these settings of a transform; empty if it does, or if 1.x refuses the same."""
+    kind = str(old["type"]).rpartition(".")[2]
+    known, needed = (names.split() for names in SETTINGS.get(kind, ("", "")))
+    allowed = {*known, "type", "_scope_", "magnitude_key", "magnitude_range"}
+    if unknown := [key for key in old if known and key not in allowed]:
+        return f"there is no setting {unknown[0]!r}, only {', '.join(known)}"
+    if absent := [key for key in needed if key not in old]:
+        return f"the setting {absent[0]!r} is needed"
+    for key in ("prob", "interpolation"):
+        if old.get(key, key) is None:
+            return f"{key} is None"
+    checks = [*CHECKS.get(kind, ()), *([BACKEND] if kind == "CenterCrop" and old.get("efficientnet_style") else [])]
+    for key, default, is_right, words in checks:
+        value = old.get(key, default)
+        if not is_right(value):
+            return f"{key} is {words}, not {value!r}"
+    if kind == "Pad" and (old.get("size") is None) == (old.get("pad_to_square", False) is False):
+        return "one of size and pad_to_square is given"
+    return reason_to_refuse_policies(old, kind) if kind in ("AutoAugment", "RandAugment") else ""
+
+
+def reason_to_refuse_policies(old: Settings, kind: str) -> str:
+    """AutoAugment and RandAugment: lists of dicts, and what these share."""
+    rows, shared = old["policies"], old.get("hparams", {})
+    groups = rows if kind == "AutoAugment" else [rows]
+    if not isinstance(shared, Mapping):
+        return f"hparams is a dict, not {shared!r}"
+    if not (isinstance(rows, list) and rows and all(isinstance(group, list) and group for group in groups)):
+        return f"policies is a list that is not empty, not {rows!r:.60}"
+    inside = [row for group in groups for row in group]
+    if not all(isinstance(row, Mapping) and "type" in row for row in inside):
+        return "a policy is a dict with a type"
+    return next((f"{row['type']}: {reason}" for row in inside if (reason := reason_to_refuse(row))), "")
+
 
 def translate_stage(old: Settings) -> dict[str, Any] | None:
     """One transform of 0.x in the words of 1.x; None where 1.x has no stage for it."""
@@ -44,74 +153,53 @@ def translate_stage(old: Settings) -> dict[str, Any] | None:
     return SPECIAL[kind](old) if kind in SPECIAL else {**old, "type": TYPES.get(kind, kind)}
 
 
-def rename(old: Settings, names: Rename, *dropped: str) -> dict[str, Any]:
+def rename(old: Settings, names: Renames, *dropped: str) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in old.items() if key not in dropped}
 
 
+def reverse_size(size: object) -> object:
+    """(height, width) in 0.x is (width, height) in 1.x."""
+    return tuple(reversed(size)) if isinstance(size, tuple | list) else size
+
+
 def resize(old: Settings) -> dict[str, Any]:
-    """`Resize(size=(256, -1))` is ResizeEdge; `size=256` is a square; `size=(h, w)` is `scale=(w, h)`."""
-    rest = rename(old, {}, "type", "size", "adaptive_side")
-    size = old.get("size")
-    if isinstance(size, int):
-        return {"type": "Resize", "scale": (size, size), **rest}
-    if isinstance(size, tuple | list) and len(size) == 2:
-        if size[1] == -1:
-            return {"type": "ResizeEdge", "scale": size[0], "edge": old.get("adaptive_side", "short"), **rest}
-        return {"type": "Resize", "scale": (size[1], size[0]), **rest}
-    return dict(old)
+    """`Resize(size=(256, -1))` is ResizeEdge; `size=256` is a square."""
+    size, rest = old.get("size"), rename(old, {}, "type", "size", "adaptive_side")
+    if isinstance(size, tuple | list) and len(size) == 2 and size[1] == -1:
+        return {"type": "ResizeEdge", "scale": size[0], "edge": old.get("adaptive_side", "short"), **rest}
+    return {"type": "Resize", "scale": (size, size) if isinstance(size, int) else reverse_size(size), **rest}
 
 
-def random_resized_crop(old: Settings) -> dict[str, Any]:
-    """EfficientNet's crop was an argument in 0.x (bilinear by default) and is a type in 1.x (bicubic by default)."""
-    if not old.get("efficientnet_style", False):
-        return rename(old, CROP_RENAMED, "efficientnet_style", "min_covered", "crop_padding")
-    style = {"type": "EfficientNetRandomCrop", "interpolation": old.get("interpolation", "bilinear")}
-    return {**rename(old, CROP_RENAMED, "efficientnet_style"), **style}
-
-
-def center_crop(old: Settings) -> dict[str, Any]:
-    """As `random_resized_crop`; a pair is (height, width) in 0.x and (width, height) in 1.x."""
-    if old.get("efficientnet_style", False):
-        style = {"type": "EfficientNetCenterCrop", "interpolation": old.get("interpolation", "bilinear")}
-        return {**rename(old, {}, "efficientnet_style"), **style}
-    size = old.get("crop_size")
-    return {"type": "CenterCrop", "crop_size": tuple(reversed(size)) if isinstance(size, tuple | list) else size}
-
-
-def random_crop(old: Settings) -> dict[str, Any]:
-    return {**rename(old, {"size": "crop_size"}), **({"both_sides": True} if old.get("pad_if_needed") else {})}
+def crop(old: Settings) -> dict[str, Any]:
+    """EfficientNet's crops were an argument in 0.x (bilinear by default) and are types in 1.x (bicubic by default)."""
+    kind = str(old["type"])
+    renames = CROP_RENAMES if kind == "RandomResizedCrop" else {}
+    if old.get("efficientnet_style"):
+        new = {"interpolation": "bilinear", **rename(old, renames, "efficientnet_style")}
+        return {**new, "type": f"EfficientNet{kind.replace('Resized', '')}"}
+    if kind == "CenterCrop":
+        return {"type": kind, "crop_size": reverse_size(old.get("crop_size"))}
+    return rename(old, renames, "efficientnet_style", "min_covered", "crop_padding")
 
 
 def random_flip(old: Settings) -> dict[str, Any]:
     """The probability is 0.5 if none is given, and may be a whole number, which 1.x refuses."""
     probability = old.get("flip_prob", 0.5)
-    return {
-        **rename(old, {}, "flip_prob"),
-        "prob": float(probability) if isinstance(probability, int | float) else probability,
-    }
+    return {**rename(old, {}, "flip_prob"), "prob": float(probability) if is_number(probability) else probability}
 
 
 def pad(old: Settings) -> dict[str, Any]:
-    """A size is (height, width) in 0.x and (width, height) in 1.x; one `pad_val` fills the first channel in 0.x."""
-    size, value = old.get("size"), old.get("pad_val", 0)
-    turned = {"size": tuple(reversed(size))} if isinstance(size, tuple | list) else {}
-    return {**old, **turned, "pad_val": {"img": (value, 0, 0) if isinstance(value, int | float) else value}}
+    """One `pad_val` fills the first channel in 0.x."""
+    value, size = old.get("pad_val", 0), {"size": reverse_size(old["size"])} if "size" in old else {}
+    return {**old, **size, "pad_val": {"img": (value, 0, 0) if is_number(value) else value}}
 
 
-def auto_augment(old: Settings) -> dict[str, Any]:
+def policies(old: Settings) -> dict[str, Any]:
     """0.x hands `hparams` to the operations; 1.x reads them and leaves them lying."""
-    groups = old.get("policies")
-    if not isinstance(groups, list | tuple):
-        return dict(old)
-    shared = old.get("hparams") or {}
-    return {"type": "AutoAugment", "policies": [[operation(row, shared) for row in group] for group in groups]}
-
-
-def rand_augment(old: Settings) -> dict[str, Any]:
-    """Levels count up to 30 by default, to 10 in 1.x."""
-    rows, shared = old.get("policies"), old.get("hparams")
-    policies = [operation(row, shared) for row in rows] if isinstance(rows, list | tuple) else rows
-    return {"total_level": 30, **old, "policies": policies}
+    shared = old.get("hparams")
+    if old["type"] == "RandAugment":  # levels count up to 30 by default, to 10 in 1.x
+        return {"total_level": 30, **old, "policies": [operation(row, shared) for row in old["policies"]]}
+    return {"type": "AutoAugment", "policies": [[operation(row, shared) for row in rows] for rows in old["policies"]]}
 
 
 def operation(old: Settings, shared: Settings | None = None) -> dict[str, Any]:
@@ -121,30 +209,30 @@ def operation(old: Settings, shared: Settings | None = None) -> dict[str, Any]:
     new = {**known, **{key: value for key, value in old.items() if value is not None}}
     if kind == "Rotate":
         value = new.get("pad_val", 128)
-        new["pad_val"] = (value, value, value) if isinstance(value, int | float) else value
+        new["pad_val"] = (value, value, value) if is_number(value) else value
     return new
 
 
 SPECIAL: Mapping[str, Callable[[Settings], dict[str, Any]]] = {
-    "AutoAugment": auto_augment,
-    "RandAugment": rand_augment,
+    "AutoAugment": policies,
+    "RandAugment": policies,
     "Rotate": operation,
-    "CenterCrop": center_crop,
+    "CenterCrop": crop,
     "Collect": lambda old: {"type": "PackInputs"},
     "ColorJitter": lambda old: {"backend": "cv2", **old},
     "Lighting": lambda old: {"to_rgb": True, "wrapped": False, **old},
     "Pad": pad,
-    "RandomCrop": random_crop,
+    "RandomCrop": lambda old: (
+        rename(old, {"size": "crop_size"}) | ({"both_sides": True} if old.get("pad_if_needed") else {})
+    ),
     "RandomFlip": random_flip,
-    "RandomGrayscale": lambda old: {
-        **rename(old, {"gray_prob": "prob"}),
-        "keep_channels": True,
-        "channel_weights": None,
-    },
-    "RandomResizedCrop": random_resized_crop,
+    "RandomGrayscale": lambda old: (
+        rename(old, {"gray_prob": "prob"}) | {"keep_channels": True, "channel_weights": None}
+    ),
+    "RandomResizedCrop": crop,
     "Resize": resize,
 }
-"""Transforms for which renaming arguments is not enough."""
+"""Transforms for which renaming arguments is not enough; their settings are such as 0.x takes."""
 
 
 def translate_dataset(old: Settings, *, tested: bool = False) -> dict[str, Any]:
@@ -153,12 +241,10 @@ def translate_dataset(old: Settings, *, tested: bool = False) -> dict[str, Any]:
     `tested` is what 0.x hands to the datasets of validation and test as their `test_mode`, where they have none: to a
     fold it goes instead of to the dataset that is folded.
     """
-    new = dict(old)
-    folds = old.get("type") == "KFoldDataset"
+    new, folds = dict(old), old.get("type") == "KFoldDataset"
     if isinstance(old.get("dataset"), Mapping):
         within = tested and not (folds and old.get("test_mode") is None)
-        new["dataset"] = translate_dataset(old["dataset"], tested=within)
-        new["around_any"] = True
+        new |= {"dataset": translate_dataset(old["dataset"], tested=within), "around_any": True}
     if isinstance(old.get("datasets"), list | tuple):
         new["datasets"] = [translate_dataset(part, tested=tested) for part in old["datasets"]]
         new["ignore_keys"] = ["classes"]
@@ -187,24 +273,23 @@ def translate_pipeline(old: Sequence[Settings]) -> list[Settings]:
     So are settings that 0.x refuses: the reader of stages reports the reason.
     """
     stages: list[Settings] = []
-    kinds = set()
+    has_channels_first = any(isinstance(entry, Mapping) and entry.get("type") in CHANNELS_FIRST for entry in old)
     for entry in old:
         if not isinstance(entry, Mapping) or "type" not in entry:
             stages.append(entry)
-            continue
-        kinds.add(str(entry["type"]))
-        reason = reason_to_refuse(entry)
-        stage = {"type": entry["type"], "_refused_": reason} if reason else translate_stage(entry)
-        if stage is not None:
-            stages.append(stage)
-    if CHANNELS_FIRST & kinds:
-        return stages
-    return [
-        {**entry, "_rows_first_": True} if isinstance(entry, Mapping) and entry.get("type") == "PackInputs" else entry
-        for entry in stages
-    ]
+        elif reason := reason_to_refuse(entry):
+            stages.append({"type": entry["type"], "_refused_": reason})
+        elif (stage := translate_stage(entry)) is not None:
+            rows_first = stage["type"] == "PackInputs" and not has_channels_first
+            stages.append({**stage, "_rows_first_": True} if rows_first else stage)
+    return stages
 
 
-def translate_batch_augment(old: Settings) -> dict[str, Any]:
-    """`BatchMixup(alpha, num_classes, prob)` is `Mixup(alpha)`; its probability is read by the caller."""
-    return {**rename(old, {}, "prob", "num_classes"), "type": BATCH_AUGMENTS.get(str(old.get("type")), old.get("type"))}
+def translate_batch_augments(old: Settings) -> dict[str, Any]:
+    """`BatchMixup(alpha, num_classes, prob)` is `Mixup(alpha)`; the probabilities lie beside them in 1.x."""
+    augments = old.get("augments") or []
+    augments = [augments] if isinstance(augments, Mapping) else augments
+    augments = [{**one, "type": str(one.get("type"))} for one in augments if one.get("type") != "Identity"]
+    new = [rename(one, {}, "prob", "num_classes") for one in augments]
+    new = [{**one, "type": BATCH_AUGMENTS.get(one["type"], one["type"])} for one in new]
+    return {"augments": new, "probs": [float(one.get("prob", 1.0)) for one in augments]}

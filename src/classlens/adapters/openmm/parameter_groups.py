@@ -2,24 +2,24 @@
 
 `paramwise_cfg` makes a group of every single tensor. Those that start with the same values are one group here, named
 after the rules that made them. Without a model the rules themselves are shown, each as a group of unknown size.
+
+Rates may decay layer by layer. Depth 0 is the stem, the last depth is what follows the backbone's layers: its final
+norm, neck and head. The depths are those that upstream's backbones give themselves, with their oddities; `FAMILIES`
+lists the backbones that do.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, prod
 
 from classlens.adapters.openmm.setup import Optimization
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError
 from classlens.schedule.schedule import Group
-
-if TYPE_CHECKING:
-    from classlens.adapters.openmm.layer_decay import Layers
-
 
 DEFAULT_LR: Mapping[str, float] = {"SGD": 1e-3, "Adam": 1e-3, "AdamW": 1e-3, "RMSprop": 1e-2, "Adagrad": 1e-2}
 DEFAULT_DECAY: Mapping[str, float] = {"AdamW": 1e-2}
@@ -49,13 +49,7 @@ class Rule:
     name: str
     lr: float = 1.0
     decay: float = 1.0
-    values: Mapping[str, float] | None = None
-
-    def applied(self, initial: Mapping[str, float], *, decays: bool) -> dict[str, float]:
-        """The initial values of a parameter under this rule; without `decays` the optimizer's decay stays."""
-        decay = initial["weight_decay"] * (self.decay if decays else 1.0)
-        values = {**initial, "lr": initial["lr"] * self.lr, "weight_decay": decay}
-        return values | {name: value for name, value in (self.values or {}).items() if name in values}
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 def groups_of(
@@ -70,67 +64,80 @@ def groups_of(
         ConfigError: there is no optimizer or learning rate.
     """
     initial, paramwise = initial_values(optimization), optimization.paramwise
-    decays = "weight_decay" in (optimization.optimizer or {})
-    members: list[tuple[Rule, Parameter | None]]
     if not paramwise:
-        sizes = [prod(parameter.shape) for parameter in parameters or ()]
-        return (Group("all parameters", initial, *((None, None) if parameters is None else (len(sizes), sum(sizes)))),)
-    if parameters is not None:
-        members = [(rule_for(parameter, paramwise, layers), parameter) for parameter in parameters]
+        rules = [Rule("all parameters")] * (1 if parameters is None else len(parameters))
+    elif parameters is not None:
+        rules = [rule_for(parameter, paramwise, layers) for parameter in parameters]
     else:
-        members = [(rule, None) for rule in (rules_of(paramwise) if layers is None else layer_rules(paramwise, layers))]
-    together: dict[tuple[tuple[str, float], ...], list[tuple[Rule, Parameter | None]]] = {}
-    for rule, parameter in members:
-        key = tuple(rule.applied(initial, decays=decays).items())
-        together.setdefault(key, []).append((rule, parameter))
+        rules = rules_of(paramwise) if layers is None else layer_rules(paramwise, layers)
+    sizes = [0] * len(rules) if parameters is None else [prod(parameter.shape) for parameter in parameters]
+    together: dict[tuple[float, ...], list[tuple[str, int]]] = {}
+    for rule, size in zip(rules, sizes, strict=True):
+        values = {**initial, "lr": initial["lr"] * rule.lr}
+        if "weight_decay" in (optimization.optimizer or {}):  # another default is not scaled
+            values["weight_decay"] *= rule.decay
+        values |= {name: value for name, value in rule.values.items() if name in values}
+        together.setdefault(tuple(values.values()), []).append((rule.name, size))
     groups = []
-    for key, alike in together.items():
-        sizes = [prod(parameter.shape) for _, parameter in alike if parameter is not None]
-        name = name_of([rule for rule, _ in alike])
-        groups.append(Group(name, dict(key)) if parameters is None else Group(name, dict(key), len(sizes), sum(sizes)))
+    for key, members in together.items():
+        names = [name for name, _ in Counter(name for name, _ in members).most_common()]
+        name = ", ".join(names[:MOST_RULES])
+        name += f" and {len(names) - MOST_RULES} more rules" if len(names) > MOST_RULES else ""
+        counts = (None, None) if parameters is None else (len(members), sum(size for _, size in members))
+        groups.append(Group(name, dict(zip(initial, key, strict=True)), *counts))
     return tuple(groups)
 
 
-def name_of(rules: Sequence[Rule]) -> str:
-    """The rules of a group, the most frequent first."""
-    names = [name for name, _ in Counter(rule.name for rule in rules).most_common()]
-    more = f" and {len(names) - MOST_RULES} more rules" if len(names) > MOST_RULES else ""
-    return ", ".join(names[:MOST_RULES]) + more
+def initial_values(optimization: Optimization) -> dict[str, float]:
+    """What the optimizer starts with: lr, momentum (Adam's first beta) where it has one, and weight decay.
+
+    Raises:
+        ConfigError: there is no optimizer, or no learning rate.
+    """
+    optimizer = optimization.optimizer
+    if optimizer is None:
+        raise ConfigError(
+            "the config has no optimizer, so there is no learning rate",
+            hint="optim_wrapper.optimizer (0.x: optimizer) sets it",
+        )
+    kind = str(optimizer.get("type", "")).rsplit(".", 1)[-1]
+    values = {"lr": number(optimizer, "lr", DEFAULT_LR.get(kind))}
+    betas = optimizer.get("betas", (0.9, 0.999) if "Adam" in kind or kind in {"Lamb", "Lion"} else None)
+    momentum = betas[0] if betas else optimizer.get("momentum", 0.0 if kind in {"SGD", "RMSprop"} else None)
+    if momentum is not None:
+        values["momentum"] = number({"momentum": momentum}, "momentum", None)
+    values["weight_decay"] = number(optimizer, "weight_decay", DEFAULT_DECAY.get(kind, 0.0))
+    return values
 
 
-def decays_by_layer(optimization: Optimization) -> bool:
-    return "LearningRateDecay" in str(optimization.constructor) or "LayerDecay" in str(optimization.constructor)
+def number(settings: Settings, name: str, default: float | None) -> float:
+    """A number of the config.
+
+    Raises:
+        ConfigError: it is something else, or missing without a default.
+    """
+    value = settings.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"optimizer: {name} is a number, not {value!r}", hint=f"set optimizer.{name}")
+    return float(value)
 
 
 def rule_for(parameter: Parameter, paramwise: Settings, layers: Layers | None = None) -> Rule:
-    """The rule that sets a parameter: a custom key beats all others; then norm, bias, depthwise, one-dimensional."""
-    rule = custom_rule(parameter.name, paramwise)
-    if layers is None:
-        return rule or plain_rule(parameter, paramwise)
-    # The constructor of layer-wise decay knows neither factors on rates nor depthwise convolutions.
-    known = {key: value for key, value in paramwise.items() if key not in {"bias_lr_mult", "dwconv_decay_mult"}}
-    return layer_rule(layers.depth(parameter.name), rule or plain_rule(parameter, known), known, layers)
+    """The rule that sets a parameter: a custom key beats all others; then norm, bias, depthwise, one-dimensional.
 
-
-def layer_rule(layer: int, rule: Rule, paramwise: Settings, layers: Layers) -> Rule:
-    """The rule of a layer for what `rule` names: only the weight decay, and what else it sets, is left of that."""
-    scale = number(paramwise, "layer_decay_rate", 1.0) ** (layers.count - layer - 1)
-    decay = "" if rule.decay == 1 else ", no decay" if rule.decay == 0 else f", decay x{rule.decay:g}"
-    values = {name: value for name, value in (rule.values or {}).items() if name != "lr"}
-    return Rule(f"layer {layer} (x{scale:.3g}){decay}", scale, rule.decay, values)
-
-
-def custom_rule(name: str, paramwise: Settings) -> Rule | None:
-    """The longest custom key that the name holds; of equally long ones the first in the alphabet."""
+    Of the custom keys that its name holds it is the longest, of equally long ones the first in the alphabet.
+    """
+    if layers is not None:
+        # The constructor of layer-wise decay knows neither factors on rates nor depthwise convolutions.
+        paramwise = {key: value for key, value in paramwise.items() if key not in {"bias_lr_mult", "dwconv_decay_mult"}}
     custom = paramwise.get("custom_keys") or {}
-    for key in sorted(sorted(custom), key=len, reverse=True):
-        if key in name:
-            return rule_of(key, custom[key])
-    return None
+    keys = sorted(sorted(custom), key=len, reverse=True)
+    key = next((key for key in keys if key in parameter.name), None)
+    rule = plain_rule(parameter, paramwise) if key is None else custom_rule(key, custom[key])
+    return rule if layers is None else layer_rule(layers.depth(parameter.name), rule, paramwise, layers)
 
 
-def rule_of(key: str, settings: Settings) -> Rule:
-    """A custom key as a rule."""
+def custom_rule(key: str, settings: Settings) -> Rule:
     values = {name: value for name, value in settings.items() if name not in {"lr_mult", "decay_mult"}}
     return Rule(key, number(settings, "lr_mult", 1.0), number(settings, "decay_mult", 1.0), values)
 
@@ -167,7 +174,7 @@ def rules_of(paramwise: Settings) -> list[Rule]:
         if paramwise.get(key) is not None:
             factor = number(paramwise, key, 1.0)
             rules.append(Rule(name, lr=factor) if key == "bias_lr_mult" else Rule(name, decay=factor))
-    return rules + [rule_of(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
+    return rules + [custom_rule(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
 
 
 def layer_rules(paramwise: Settings, layers: Layers) -> list[Rule]:
@@ -180,35 +187,199 @@ def layer_rules(paramwise: Settings, layers: Layers) -> list[Rule]:
     ]
 
 
-def initial_values(optimization: Optimization) -> dict[str, float]:
-    """What the optimizer starts with: lr, momentum (Adam's first beta) where it has one, and weight decay.
+def layer_rule(layer: int, rule: Rule, paramwise: Settings, layers: Layers) -> Rule:
+    """The rule of a layer for what `rule` names: only the weight decay, and what else it sets, is left of that."""
+    scale = number(paramwise, "layer_decay_rate", 1.0) ** (layers.count - layer - 1)
+    decay = "" if rule.decay == 1 else ", no decay" if rule.decay == 0 else f", decay x{rule.decay:g}"
+    values = {name: value for name, value in rule.values.items() if name != "lr"}
+    return Rule(f"layer {layer} (x{scale:.3g}){decay}", scale, rule.decay, values)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The depth of a parameter by its name, how many depths there are, and those at which there is a parameter."""
+
+    depth: Callable[[str], int]
+    count: int
+    used: Sequence[int]
+
+
+Blocks = Sequence[int]
+"""How many blocks each stage has; a backbone without stages is one stage."""
+
+Depth = Callable[[list[str], Blocks, int], int]
+"""The depth of a parameter of the backbone by the words of its name, the blocks, and the depth of what follows."""
+
+PREFIX = "backbone."
+STEMS = ("cls_token", "pos_embed", "patch_embed")
+
+
+def in_transformer(words: list[str], blocks: Blocks, last: int) -> int:
+    """ViT, BEiT, SAM: every block is a layer."""
+    return 0 if words[0] in STEMS else int(words[1]) + 1 if words[0] == "layers" else last
+
+
+def in_hierarchy(words: list[str], blocks: Blocks, last: int) -> int:
+    """HiViT: upstream looks for `layers`, but its blocks are called otherwise, so all of them train at the last rate."""
+    return 0 if words[0] in {"pos_embed", "patch_embed"} else last
+
+
+def in_swin(words: list[str], blocks: Blocks, last: int) -> int:
+    """Swin: every block is a layer; the patch merging after a stage sits as deep as the last block of it."""
+    return 0 if words[0] == "patch_embed" else in_stage(words, blocks) if words[0] == "stages" else last
+
+
+def in_mixmim(words: list[str], blocks: Blocks, last: int) -> int:
+    """MixMIM: as Swin, but its final norm sits as deep as the last block, and so does the neck."""
+    is_stem = any("patch_embed" in word or "pos_embed" in word for word in words)
+    return 0 if is_stem else in_stage(words, blocks) if words[0] == "layers" else last - 1
+
+
+def in_stage(words: Sequence[str], blocks: Blocks) -> int:
+    """The depth of `stages.S.blocks.B...`, or of what else a stage holds."""
+    stage = int(words[1])
+    return sum(blocks[:stage]) + (int(words[3]) + 1 if words[2] == "blocks" else blocks[stage])
+
+
+def in_convnext(words: list[str], blocks: Blocks, last: int) -> int:
+    """ConvNeXt: every stage is a layer, and of the long third stage every three blocks."""
+    if words[0] not in {"stages", "downsample_layers"}:
+        return last
+    stage = int(words[1])
+    if stage == 3:
+        return last - 1
+    if words[0] == "downsample_layers":
+        return stage + 1 if stage else 0
+    return 3 + int(words[2]) // 3 if stage == 2 else stage + 1
+
+
+GROUPED: Mapping[tuple[int, int], tuple[int, int]] = {
+    (4, 6): (2, 3),
+    (4, 23): (2, 3),
+    (8, 36): (4, 4),
+    (24, 36): (4, 4),
+    (30, 48): (5, 6),
+}
+"""By the blocks of a ResNet's second and third stage: how many of either are one layer."""
+
+
+def in_resnet(words: list[str], blocks: Blocks, last: int) -> int:
+    """ResNet: every stage is a layer, and of the second and third stage every few blocks; all else is the stem."""
+    if not words[0].startswith("layer"):
+        return 0
+    stage, block, (second, third) = int(words[0].removeprefix("layer")), int(words[1]), GROUPED[blocks[1], blocks[2]]
+    return {1: 1, 2: 2 + block // second, 3: 2 + ceil(blocks[1] / second) + block // third}.get(stage, last - 1)
+
+
+def last_in_resnet(blocks: Blocks) -> int:
+    """The depth of what follows a ResNet.
 
     Raises:
-        ConfigError: there is no optimizer, or no learning rate.
+        ConfigError: upstream has no rule for a ResNet with so many blocks.
     """
-    optimizer = optimization.optimizer
-    if optimizer is None:
+    if (blocks[1], blocks[2]) not in GROUPED:
         raise ConfigError(
-            "the config has no optimizer, so there is no learning rate",
-            hint="optim_wrapper.optimizer (0.x: optimizer) sets it",
+            f"upstream has no layers for a ResNet of {'-'.join(map(str, blocks))} blocks, and training stops"
         )
-    kind = str(optimizer.get("type", "")).rsplit(".", 1)[-1]
-    values = {"lr": number(optimizer, "lr", DEFAULT_LR.get(kind))}
-    betas = optimizer.get("betas", (0.9, 0.999) if "Adam" in kind or kind in {"Lamb", "Lion"} else None)
-    momentum = betas[0] if betas else optimizer.get("momentum", 0.0 if kind in {"SGD", "RMSprop"} else None)
-    if momentum is not None:
-        values["momentum"] = number({"momentum": momentum}, "momentum", None)
-    values["weight_decay"] = number(optimizer, "weight_decay", DEFAULT_DECAY.get(kind, 0.0))
-    return values
+    second, third = GROUPED[blocks[1], blocks[2]]
+    return 3 + ceil(blocks[1] / second) + ceil(blocks[2] / third)
 
 
-def number(settings: Settings, name: str, default: float | None) -> float:
-    """A number of the config.
+def last_in_hierarchy(blocks: Blocks) -> int:
+    """Upstream counts the blocks of the first two stages twice, and what merges patches after them."""
+    return 1 + (blocks[0] if len(blocks) == 1 else 2 * sum(blocks[:2]) + 2 + blocks[2])
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a family names its blocks (by stage, if it has two numbers), and how deep its parameters sit.
+
+    `last` is the depth of what follows the backbone. `archs` has the blocks of the architectures of a family whose
+    networks are not built here.
+    """
+
+    names: str
+    depth: Depth
+    last: Callable[[Blocks], int]
+    archs: Mapping[str, Blocks] = field(default_factory=dict)
+
+
+def past_all(blocks: Blocks) -> int:
+    return sum(blocks) + 1
+
+
+BEIT = {"small": (8,), "base": (12,), "large": (24,), "eva-giant": (40,)}
+DEIT = {"deit-tiny": (12,), "deit-small": (12,), "deit-base": (12,)}
+SAM = {"base": (12,), "large": (24,), "huge": (32,)}
+MIXMIM = {"base": (2, 2, 18, 2), "large": (2, 2, 18, 2), "huge": (2, 2, 18, 2)}
+HIVIT = {"tiny": (1, 1, 10), "small": (2, 2, 20), "base": (2, 2, 24), "large": (2, 2, 40)}
+CONVNEXT = {"tiny": (3, 3, 9, 3), "small": (3, 3, 27, 3), "base": (3, 3, 27, 3), "large": (3, 3, 27, 3)}
+RESNET = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3), "200": (3, 24, 36, 3), "269": (3, 30, 48, 8)}
+PLAIN = Family(r"layers\.(\d+)\.", in_transformer, past_all)
+PYRAMID = Family(r"stages\.(\d+)\.(\d+)\.", in_convnext, lambda blocks: 13 if blocks[2] > 9 else 7, CONVNEXT)
+RESIDUAL = Family(r"layer(\d+)\.(\d+)\.", in_resnet, last_in_resnet, RESNET)
+HIERARCHY = Family(r"blocks\.(\d+)\.", in_hierarchy, last_in_hierarchy, HIVIT)
+MIXED = Family(r"layers\.(\d+)\.blocks\.(\d+)\.", in_mixmim, past_all, MIXMIM)
+
+FAMILIES: Mapping[str, Family] = {
+    "BEiTViT": Family(PLAIN.names, in_transformer, past_all, {**BEIT, **DEIT}),
+    "HiViT": HIERARCHY,
+    "MixMIMTransformer": MIXED,
+    "SwinTransformer": Family(r"stages\.(\d+)\.blocks\.(\d+)\.", in_swin, past_all),
+    "ViTSAM": Family(PLAIN.names, in_transformer, past_all, SAM),
+    **dict.fromkeys(("DeiT3", "DistilledVisionTransformer", "ViTEVA02", "VisionTransformer"), PLAIN),
+    **dict.fromkeys(("ConvNeXt", "SparseConvNeXt"), PYRAMID),
+    **dict.fromkeys(("RegNet", "Res2Net", "ResNeSt", "ResNeXt", "ResNet", "ResNetV1c", "ResNetV1d"), RESIDUAL),
+    **dict.fromkeys(("ResNet_CIFAR", "SEResNet", "SEResNeXt", "SparseResNet"), RESIDUAL),
+}
+
+
+def has_layers(backbone: Settings) -> bool:
+    return kind_of(backbone) in FAMILIES
+
+
+def kind_of(backbone: Settings) -> str:
+    return str(backbone.get("type", "a missing backbone")).rsplit(".", 1)[-1]
+
+
+def layers_of(backbone: Settings, names: Sequence[str] | None) -> Layers:
+    """The layers of a backbone, by the names of the model's parameters, or else by its architecture.
 
     Raises:
-        ConfigError: it is something else, or missing without a default.
+        ConfigError: upstream has none for it, or the architecture is unknown.
     """
-    value = settings.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"optimizer: {name} is a number, not {value!r}", hint=f"set optimizer.{name}")
-    return float(value)
+    if not has_layers(backbone):
+        raise ConfigError(f"upstream has no layers (get_layer_depth) for {kind_of(backbone)}, and training stops")
+    family = FAMILIES[kind_of(backbone)]
+    blocks = blocks_of_arch(backbone, family.archs) if names is None else blocks_in(names, family.names)
+    last = family.last(blocks)
+
+    def depth(name: str) -> int:
+        inside = name.removeprefix(PREFIX)
+        if inside != name:
+            return family.depth(inside.split("."), blocks, last)
+        return last - 1 if family is MIXED and name.startswith("neck") else last
+
+    return Layers(depth, last + 1, (0, last) if family is HIERARCHY else range(last + 1))
+
+
+def blocks_of_arch(backbone: Settings, archs: Mapping[str, Blocks]) -> Blocks:
+    """How many blocks each stage of an architecture has, by its name, its abbreviation (b for base) or its settings."""
+    arch = backbone.get("arch", backbone.get("depth", "base"))
+    if isinstance(arch, Mapping):
+        return (arch["num_layers"],) if "num_layers" in arch else tuple(arch["depths"])
+    for name, blocks in archs.items():
+        head, dash, size = name.rpartition("-")
+        if str(arch).lower() in {name, head + dash + size[0]}:
+            return blocks
+    raise ConfigError(f"the layers of {kind_of(backbone)} {arch!r} are not known here")
+
+
+def blocks_in(names: Sequence[str], pattern: str) -> Blocks:
+    """How many blocks each stage of the backbone has."""
+    matches = (re.match(re.escape(PREFIX) + pattern, name) for name in names)
+    blocks = {tuple(map(int, match.groups())) for match in matches if match}
+    if not blocks:
+        raise ConfigError("the layers of this backbone cannot be read from its parameters' names")
+    stages = Counter(block[0] if len(block) > 1 else 0 for block in blocks)
+    return [stages[stage] for stage in sorted(stages)]

@@ -8,91 +8,40 @@ generations call that momentum; here it is `ema_momentum`, because the optimizer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from math import ceil
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classlens.adapters.openmm.parameter_groups import Parameter, decays_by_layer, groups_of
+from classlens.adapters.openmm.parameter_groups import Layers, Parameter, groups_of, has_layers, layers_of
 from classlens.adapters.openmm.setup import Setup, Split
 from classlens.config.settings import Settings
 from classlens.errors import ClasslensError, ConfigError, MissingDependency
 from classlens.schedule.schedule import Batches, Clock, Group, Rule, Schedule, Steps, Trajectory, Values, distinct
 from classlens.schedule.shapes import cosine
 
-if TYPE_CHECKING:
-    from classlens.adapters.openmm.layer_decay import Layers
+AVERAGE = "ema_momentum"
 
 
-NAME = "ema_momentum"
+def plain_type(settings: Settings, key: str = "type") -> str:
+    return str(settings.get(key, "")).rsplit(".", 1)[-1]
 
 
-DEFAULTS = {"CosineEMA": 0.004}
-"""The momentum of a kind of average where the config says none; that of all others is 0.0002."""
-
-
-def average_of(setup: Setup) -> tuple[Group, Rule] | None:
-    """The group of averaged weights and the rule of its momentum; None where the config averages nothing."""
-    for hook in setup.hooks:
-        if str(hook.get("type", "")).rsplit(".", 1)[-1] == "EMAHook":
-            momentum = float(hook.get("momentum", DEFAULTS.get(kind_of(hook), 0.0002)))
-            return Group("averaged weights", {NAME: momentum}), partial(ema_trajectory, hook, setup.generation)
-    return None
-
-
-def kind_of(hook: Settings) -> str:
-    return str(hook.get("ema_type", "")).rsplit(".", 1)[-1]
-
-
-def ema_trajectory(hook: Settings, generation: str, clock: Clock) -> Trajectory:
-    """The momentum of an EMA hook; 0 before it begins, and NaN never."""
-    begin = int(hook.get("begin_iter", 0)) or int(hook.get("begin_epoch", 0)) * (clock.steps_per_epoch or 0)
-
-    def values(steps: Steps, initial: float) -> Values:
-        updates = np.maximum(steps - begin, 0).astype(np.float64)
-        return np.where(steps < begin, 0.0, momentum_of(hook, generation, updates, initial, clock.steps))
-
-    # The hyperbolas are steep at first: powers of two are where straight lines between drawn points stay close to them.
-    early = begin + 2 ** np.arange(0, 24, dtype=np.int64)
-    return Trajectory(values, distinct(np.concatenate([[0, begin], early[early < clock.steps]]).astype(np.int64)))
-
-
-def momentum_of(hook: Settings, generation: str, updates: Values, initial: float, steps: int) -> Values:
-    """The momentum after so many updates, of a run of `steps`; kinds that are not known are constant."""
-    kind = kind_of(hook)
-    if generation == "0.x":
-        return np.asarray(np.minimum(initial, (1 + updates) / (float(hook.get("warm_up", 100)) + updates)))
-    if kind == "MomentumAnnealingEMA":
-        gamma = float(hook.get("gamma", 100))
-        return np.asarray(np.maximum(initial, gamma / (gamma + updates)))
-    if kind == "CosineEMA":
-        return cosine(updates / steps, initial, float(hook.get("end_momentum", 0.0)))
-    if kind == "StochasticWeightAverage":
-        return np.asarray(1 / (updates // int(hook.get("interval", 1)) + 1))
-    return np.full(updates.shape, initial)
-
-
-def open_schedule(
-    setup: Setup, parameters: Sequence[Parameter] | None = None, *, count_groups: bool = False
-) -> Schedule:
+def open_schedule(setup: Setup, *, count_groups: bool = False) -> Schedule:
     """What sets the hyper-parameters of a config's training run.
 
     Args:
-        parameters: those of the model, for its parameter groups. If they are not given, the model is built on torch's
-            "meta" device where layer-wise decay or `count_groups` needs it; otherwise the rules of `paramwise_cfg`
-            are shown as groups of unknown size, and torch is not loaded.
+        count_groups: build the model on torch's "meta" device, and count what is in its parameter groups. Otherwise
+            that is done for layer-wise decay only; the rules of `paramwise_cfg` are shown as groups of unknown size, and
+            torch is not loaded.
 
     Raises:
         ConfigError: the config has no optimizer, or a scheduler is wrong.
         NotFound: the type of a scheduler is unknown.
     """
-    optimization = setup.optimization
-    if parameters is None and count_groups:
-        parameters = network_parameters(setup)
-    layers, notes = None, list[str]()
-    if decays_by_layer(optimization):
+    optimization, layers, notes = setup.optimization, None, list[str]()
+    parameters: Sequence[Parameter] | None = network_parameters(setup) if count_groups else None
+    if any(word in str(optimization.constructor) for word in ("LearningRateDecay", "LayerDecay")):
         layers, parameters, notes = layer_wise(setup, parameters)
     groups = groups_of(optimization, parameters, layers)
     if setup.generation == "1.x":
@@ -102,17 +51,17 @@ def open_schedule(
     else:
         from classlens.adapters.openmm import lr_config
 
-        written = {"lr": optimization.lr_config, "momentum": optimization.momentum_config}
-        rules = lr_config.rules_of(written, by_epoch=optimization.epochs is not None)
-    average = average_of(setup)
-    if average is not None:
-        groups, rules = (*groups, average[0]), {**rules, NAME: average[1]}
+        configs = {"lr": optimization.lr_config, "momentum": optimization.momentum_config}
+        rules = lr_config.rules_of(configs, by_epoch=optimization.epochs is not None)
+    if not rules:
+        notes.append("the config has no scheduler: every value stays as it starts")
     known = {name for group in groups for name in group.initial}
     notes += [f"{name} is scheduled, but the optimizer has none" for name in rules if name not in known]
-    if not set(rules) - {NAME}:
-        notes.append("the config has no scheduler: every value stays as it starts")
     if optimization.accumulation > 1:
         notes.append(f"gradients of {optimization.accumulation} steps are summed before each update")
+    if (hook := next((hook for hook in setup.hooks if plain_type(hook) == "EMAHook"), None)) is not None:
+        group, rule = average_of(hook, setup.generation)
+        groups, rules = (*groups, group), {**rules, AVERAGE: rule}
     return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup))
 
 
@@ -123,8 +72,6 @@ def layer_wise(
 
     Parameters are counted where the network can be built here. Layers are None where training itself knows none.
     """
-    from classlens.adapters.openmm.layer_decay import has_layers, layers_of
-
     backbone, notes = (setup.model or {}).get("backbone") or {}, []
     if parameters is None and has_layers(backbone):
         try:
@@ -141,10 +88,41 @@ def layer_wise(
 def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
     """The parameters of the config's network."""
     try:
-        from classlens.adapters.openmm.classifiers import parameters_of
+        from classlens.adapters.openmm.classifiers import build_module, parameters_of
     except ModuleNotFoundError as error:
         raise MissingDependency(error.name or "torch", extra="cam") from error
-    return parameters_of(setup)
+    return parameters_of(build_module(setup, device="meta"))
+
+
+def average_of(hook: Settings, generation: str) -> tuple[Group, Rule]:
+    """The group of averaged weights and the rule of its momentum, which is 0 before the average begins."""
+    kind = plain_type(hook, "ema_type")
+
+    def trajectory_of(clock: Clock) -> Trajectory:
+        begin = int(hook.get("begin_iter", 0)) or int(hook.get("begin_epoch", 0)) * (clock.steps_per_epoch or 0)
+
+        def values(steps: Steps, initial: float) -> Values:
+            updates = np.maximum(steps - begin, 0).astype(np.float64)
+            return np.where(steps < begin, 0.0, momentum_after(updates, initial, clock))
+
+        # The hyperbolas are steep at first: between powers of two straight lines stay close to them.
+        early = begin + 2 ** np.arange(0, 24, dtype=np.int64)
+        return Trajectory(values, distinct(np.concatenate([[0, begin], early[early < clock.steps]]).astype(np.int64)))
+
+    def momentum_after(updates: Values, initial: float, clock: Clock) -> Values:
+        if generation == "0.x":
+            return np.asarray(np.minimum(initial, (1 + updates) / (float(hook.get("warm_up", 100)) + updates)))
+        if kind == "MomentumAnnealingEMA":
+            gamma = float(hook.get("gamma", 100))
+            return np.asarray(np.maximum(initial, gamma / (gamma + updates)))
+        if kind == "CosineEMA":
+            return cosine(updates / clock.steps, initial, float(hook.get("end_momentum", 0.0)))
+        if kind == "StochasticWeightAverage":
+            return np.asarray(1 / (updates // int(hook.get("interval", 1)) + 1))
+        return np.full(updates.shape, initial)
+
+    momentum = float(hook.get("momentum", 0.004 if kind == "CosineEMA" else 0.0002))
+    return Group("averaged weights", {AVERAGE: momentum}), trajectory_of
 
 
 def batches_of(setup: Setup) -> Batches | None:
@@ -168,46 +146,36 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
         ConfigError: the size of the dataset is needed and unknown, or too small for one batch, or the config does not
             say how long it trains.
     """
-    check_lengths(setup, dataset_size, gpus)
-    optimization, train = setup.optimization, setup.splits.get("train")
-    per_epoch, note = None, ""
-    if train is not None and train.batch_size is not None and dataset_size is not None:
-        per_epoch, note = count_steps(train, train.batch_size, dataset_size, gpus)
-    if optimization.steps is not None:
-        return Clock.of_steps(optimization.steps, per_epoch, note=note, gpus=gpus)
-    if per_epoch is not None:
-        return Clock(optimization.epochs, per_epoch, note=note, gpus=gpus)
-    if train is None or train.batch_size is None:
-        raise ConfigError(
-            f"{setup.path}: the config has no training batch size, so the steps of an epoch are unknown",
-            hint="set train_dataloader.batch_size (0.x: data.samples_per_gpu)",
-        )
-    raise ConfigError("the number of training samples is unknown", hint=ask_size(setup))
-
-
-def check_lengths(setup: Setup, dataset_size: int | None, gpus: int) -> None:
-    """Refuse numbers from which no steps can be counted."""
-    optimization, train = setup.optimization, setup.splits.get("train")
-    if dataset_size is not None and dataset_size < 1:
-        raise ConfigError(f"a dataset has 1 sample or more, not {dataset_size}")
-    if gpus < 1:
-        raise ConfigError(f"training needs 1 GPU or more, not {gpus}")
-    for name, count in (("epochs", optimization.epochs), ("iterations", optimization.steps)):
+    epochs, steps, train = setup.optimization.epochs, setup.optimization.steps, setup.splits.get("train")
+    batch = None if train is None else train.batch_size
+    counts = {
+        "dataset size": dataset_size,
+        "number of GPUs": gpus,
+        "number of epochs": epochs,
+        "number of iterations": steps,
+        "batch size": batch,
+    }
+    for name, count in counts.items():
         if count is not None and (not isinstance(count, int) or count < 1):
-            raise ConfigError(f"{setup.path}: the number of {name} is a whole number of 1 or more, not {count!r}")
-    if (
-        train is not None
-        and train.batch_size is not None
-        and not (isinstance(train.batch_size, int) and train.batch_size > 0)
-    ):
-        raise ConfigError(f"{setup.path}: a batch size is a whole number of 1 or more, not {train.batch_size!r}")
-    if train is not None and not isinstance(train.sampler, Mapping):
-        raise ConfigError(f"{setup.path}: a sampler is dict(type=...), not {train.sampler!r}")
-    if optimization.epochs is None and optimization.steps is None:
+            raise ConfigError(f"{setup.path}: the {name} is a whole number of 1 or more, not {count!r}")
+    if epochs is None and steps is None:
         raise ConfigError(
             f"{setup.path}: the config does not say how long it trains",
             hint="train_cfg.max_epochs or train_cfg.max_iters (0.x: runner.max_epochs) does",
         )
+    if train is not None and not isinstance(train.sampler, Mapping):
+        raise ConfigError(f"{setup.path}: a sampler is dict(type=...), not {train.sampler!r}")
+    if train is None or batch is None or dataset_size is None:
+        if steps is not None:
+            return Clock.of_steps(steps, gpus=gpus)
+        if batch is None:
+            raise ConfigError(
+                f"{setup.path}: the config has no training batch size, so the steps of an epoch are unknown",
+                hint="set train_dataloader.batch_size (0.x: data.samples_per_gpu)",
+            )
+        raise ConfigError("the number of training samples is unknown", hint=ask_size(setup))
+    per_epoch, note = count_steps(train, batch, dataset_size, gpus)
+    return Clock(epochs if steps is None else None, per_epoch, steps, note, gpus)
 
 
 def count_steps(train: Split, batch_size: int, dataset_size: int, gpus: int) -> tuple[int, str]:
@@ -215,7 +183,7 @@ def count_steps(train: Split, batch_size: int, dataset_size: int, gpus: int) -> 
 
     An InfiniteSampler does not share the samples out; RepeatAugSampler shows as many as there are, some repeatedly.
     """
-    every_gpu_sees_all = str(train.sampler.get("type", "")).rsplit(".", 1)[-1] == "InfiniteSampler"
+    every_gpu_sees_all = plain_type(train.sampler) == "InfiniteSampler"
     share = dataset_size if every_gpu_sees_all else ceil(dataset_size / gpus)
     steps = share // batch_size if train.drop_last else ceil(share / batch_size)
     counted_gpus = f"{gpus} GPU" + ("s" if gpus > 1 else "")
@@ -231,22 +199,13 @@ def count_steps(train: Split, batch_size: int, dataset_size: int, gpus: int) -> 
 
 
 KNOWN_SIZES: Mapping[str, int] = {
-    "ImageNet": 1_281_167,
-    "CIFAR10": 50_000,
-    "CIFAR100": 50_000,
-    "MNIST": 60_000,
-    "FashionMNIST": 60_000,
-    "CUB": 5_994,
-    "StanfordCars": 8_144,
-    "VOC": 5_011,
-    "ImageNet21k": 14_197_122,
-}
+    "ImageNet": 1_281_167, "CIFAR10": 50_000, "CIFAR100": 50_000, "MNIST": 60_000, "FashionMNIST": 60_000, "CUB": 5_994,
+    "StanfordCars": 8_144, "VOC": 5_011, "ImageNet21k": 14_197_122,
+}  # fmt: skip
 """Training samples of public datasets; a suggestion to the user, never used unasked."""
 
 
 def ask_size(setup: Setup) -> str:
     """The hint that asks for the size of the dataset, and suggests it where it is publicly known."""
-    train = setup.splits.get("train")
-    kind = "" if train is None else str(train.dataset.get("type", "")).rsplit(".", 1)[-1]
-    known = KNOWN_SIZES.get(kind)
-    return f"--dataset-size {known} is the size of {kind}" if known else "--dataset-size N"
+    kind = plain_type(setup.splits["train"].dataset) if "train" in setup.splits else ""
+    return f"--dataset-size {KNOWN_SIZES[kind]} is the size of {kind}" if kind in KNOWN_SIZES else "--dataset-size N"

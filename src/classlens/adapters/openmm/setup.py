@@ -6,8 +6,9 @@ the two generations mean different curves, so each keeps its own words here and 
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,60 +24,23 @@ class Split:
     """One split: what is read, what is done to it, and how it is batched.
 
     `dataset` is the config's dict in 1.x words, pipeline included; wrappers (ConcatDataset, RepeatDataset, ...) keep
-    their nested form. `places` tells where the stages of every pipeline are written, under the dataset's own key:
-    nothing for the outermost, `dataset` or `datasets.1` for one inside a wrapper, and so on.
+    their nested form. `places` tells where the stages of a pipeline are written, by the key of its dataset: nothing
+    for the outermost, `dataset` or `datasets.1` for one inside a wrapper, and so on.
     """
 
     dataset: Settings
     batch_size: int | None = None
     drop_last: bool = False
     sampler: Settings = field(default_factory=dict)
-    places: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    places: Callable[[str], Sequence[str]] = field(default=lambda key: (), compare=False)
 
     @property
     def pipeline(self) -> tuple[Settings, ...]:
         """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
         dataset = self.dataset
-        while (inner := next(iter(wrapped_datasets(dataset).values()), None)) is not None:
+        while isinstance(inner := dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None), Mapping):
             dataset = inner
         return tuple(dataset.get("pipeline") or ())
-
-
-def wrapped_datasets(dataset: Settings) -> dict[str, Settings]:
-    """The datasets inside a wrapper, under the key that leads to each."""
-    wrapped = {f"datasets.{number}": one for number, one in enumerate(dataset.get("datasets") or ())}
-    if "dataset" in dataset:
-        wrapped["dataset"] = dataset["dataset"]
-    return {key: one for key, one in wrapped.items() if isinstance(one, Mapping)}
-
-
-def with_pipeline(dataset: Settings, pipeline: Sequence[Settings]) -> Settings:
-    """The dataset with another pipeline, in every dataset inside it."""
-    if "datasets" in dataset:
-        return {**dataset, "datasets": [with_pipeline(one, pipeline) for one in dataset["datasets"]]}
-    if "dataset" in dataset:
-        return {**dataset, "dataset": with_pipeline(dataset["dataset"], pipeline)}
-    return {**dataset, "pipeline": tuple(pipeline)}
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """The normalisation that follows the pipeline: mean and std in 0..255, in the order the network sees.
-
-    `to_rgb` says that the loader's BGR is flipped to RGB first; without it the network sees BGR.
-    """
-
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    to_rgb: bool = False
-
-
-@dataclass(frozen=True)
-class BatchAugments:
-    """Mixup, CutMix and the like: each with its probability; what is left over leaves the batch as it is."""
-
-    augments: tuple[Settings, ...] = ()
-    probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,15 +67,19 @@ class Optimization:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that Classlens reads out of one config file; `where` tells the place that set a dotted key."""
+    """Everything that Classlens reads out of one config file; `where` tells the place that set a dotted key.
+
+    `preprocessing` is the normalisation that follows the pipeline: mean and std in 0..255, in the order that the
+    network sees, and `to_rgb`, without which that is BGR. `batch_augments` are Mixup and the like, with their `probs`.
+    """
 
     path: Path
     generation: Literal["0.x", "1.x"]
-    model: Settings | None
-    splits: Mapping[str, Split]
-    preprocessing: Preprocessing
-    batch_augments: BatchAugments
-    optimization: Optimization
+    model: Settings | None = None
+    splits: Mapping[str, Split] = field(default_factory=dict)
+    preprocessing: Settings = field(default_factory=dict)
+    batch_augments: Settings = field(default_factory=dict)
+    optimization: Optimization = field(default_factory=Optimization)
     classes: tuple[str, ...] | None = None
     hooks: tuple[Settings, ...] = ()
     load_from: str | None = None
@@ -122,29 +90,44 @@ class Setup:
 
 OLD_KEYS = frozenset({"data", "lr_config", "optimizer", "optimizer_config", "runner", "total_epochs"})
 NEW_KEYS = frozenset({"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "param_scheduler"})
+OLD_SECTIONS = ("model", "data", "optimizer", "optimizer_config", "runner", "lr_config", "momentum_config")
+NEW_SECTIONS = (
+    *("model", "data_preprocessor", "train_dataloader", "val_dataloader", "test_dataloader"),
+    *("optim_wrapper", "train_cfg", "auto_scale_lr"),
+)
+"""What is a dict in a config of each generation, if it is there at all."""
 
 
 def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
-    """The training setup that `config`, read from `path`, describes.
-
-    Raises:
-        ConfigError: a section is not of the form that its generation gives it.
-    """
+    """The training setup that `config`, read from `path`, describes."""
     is_old = bool(OLD_KEYS & config.keys()) and not NEW_KEYS & config.keys()
-    splits = old_splits(config, path) if is_old else new_splits(config, path)
+    for key in OLD_SECTIONS if is_old else NEW_SECTIONS:
+        if not isinstance(config.get(key), Mapping | None):
+            raise ConfigError(
+                f"{place(config, key) or path}: `{key}` is of type {type(config[key]).__name__}, not dict",
+                hint=f"write {key} = dict(...)",
+            )
+    splits = read_splits(config, path, is_old=is_old)
+    model = config.get("model") or {}
+    preprocessing = model.get("data_preprocessor") or config.get("data_preprocessor")
+    if preprocessing is None:  # 0.x has a stage for it
+        stages = next((splits[name].pipeline for name in ("test", "val", "train") if name in splits), ())
+        preprocessing = next(({"to_rgb": True, **stage} for stage in stages if stage.get("type") == "Normalize"), {})
+    mixing = model.get("train_cfg") or {}
+    mixing = mixing if mixing.get("augments") else preprocessing.get("batch_augments") or {}
     # A file of class names is left to the dataset.
-    listed = ((split.dataset.get("metainfo") or {}).get("classes") for split in splits.values())
-    classes = next((names for names in listed if isinstance(names, list | tuple)), None)
+    candidates = ((split.dataset.get("metainfo") or {}).get("classes") for split in splits.values())
+    classes = next((names for names in candidates if isinstance(names, list | tuple)), None)
     custom = config.get("custom_imports") or {}
     imports = custom.get("imports") or ()
     return Setup(
         path=path,
         generation="0.x" if is_old else "1.x",
-        model=section(config, "model", path),
+        model=config.get("model"),
         splits=splits,
-        preprocessing=preprocessing(config, splits, path),
-        batch_augments=batch_augments(config, is_old=is_old),
-        optimization=old_optimization(config, path) if is_old else new_optimization(config, path),
+        preprocessing=preprocessing,
+        batch_augments=mmcls_0x.translate_batch_augments(mixing) if is_old else mixing,
+        optimization=old_optimization(config) if is_old else new_optimization(config, path),
         classes=None if classes is None else tuple(map(str, classes)),
         hooks=tuple(hook for hook in config.get("custom_hooks") or () if isinstance(hook, Mapping)),
         load_from=config.get("load_from"),
@@ -156,136 +139,61 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
 
 def place(config: Mapping[str, Any], key: str) -> str:
     """Where a dotted key was set, as `file.py:12`, seen from the working directory; nothing if it is not known."""
-    if not isinstance(config, Config):
-        return ""
-    file, colon, line = config.where(key).rpartition(":")
+    file, colon, line = config.where(key).rpartition(":") if isinstance(config, Config) else ("", "", "")
     if not colon:
         return ""
     near = os.path.relpath(file)
     return f"{file if near.startswith('..') else near}:{line}"
 
 
-def section(config: Mapping[str, Any], key: str, path: Path) -> Settings | None:
-    """The dict under `key`; None where the config has none."""
-    value = config.get(key)
-    if value is None or isinstance(value, Mapping):
-        return value
-    raise ConfigError(
-        f"{place(config, key) or path}: `{key}` is of type {type(value).__name__}, not dict",
-        hint=f"write {key} = dict(...)",
-    )
-
-
-def new_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
-    """The splits of 1.x: one dataloader each."""
-    splits = {}
+def read_splits(config: Mapping[str, Any], path: Path, *, is_old: bool) -> dict[str, Split]:
+    """The splits: one dataloader each in 1.x; in 0.x one dict for all, with settings of the loaders beside the datasets."""
+    splits, data = {}, config.get("data") or {}
     for name in SPLITS:
-        loader = section(config, f"{name}_dataloader", path)
-        dataset = section(loader, "dataset", path) if loader else None
-        if loader is None or dataset is None:
-            continue
-        splits[name] = Split(
-            dataset=dataset,
-            batch_size=loader.get("batch_size"),
-            drop_last=bool(loader.get("drop_last", False)),
-            sampler=loader.get("sampler") or {},
-            places=places(config, f"{name}_dataloader.dataset", dataset),
-        )
-    return splits
-
-
-@dataclass(frozen=True)
-class Lines(Sequence[str]):
-    """Where each of some keys is written; looked up only when somebody asks, because that parses files again."""
-
-    config: Mapping[str, Any] = field(repr=False, compare=False)
-    keys: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - as a tuple has it: a place, or several for a slice
-        return place(self.config, self.keys[index]) if isinstance(index, int) else replace(self, keys=self.keys[index])
-
-
-def places(config: Mapping[str, Any], key: str, dataset: Settings, without: str = "") -> dict[str, Sequence[str]]:
-    """Where the stages of a dataset and of those inside it are written; stages that the bridge folds have no place.
-
-    `without` is the start of inner keys that the config does not write: 0.x may have a list instead of a wrapper.
-    """
-    keys = tuple(
-        f"{key}.pipeline.{index}"
-        for index, stage in enumerate(dataset.get("pipeline") or ())
-        if not (isinstance(stage, Mapping) and stage.get("type") in mmcls_0x.FOLDED)
-    )
-    result: dict[str, Sequence[str]] = {"": Lines(config, keys)}
-    for part, inner in wrapped_datasets(dataset).items():
-        deeper = places(config, f"{key}.{part.removeprefix(without)}", inner)
-        result |= {f"{part}.{below}".rstrip("."): lines for below, lines in deeper.items()}
-    return result
-
-
-def old_splits(config: Mapping[str, Any], path: Path) -> dict[str, Split]:
-    """The splits of 0.x: one dict for all, with the loaders' settings beside the datasets."""
-    data = section(config, "data", path) or {}
-    splits = {}
-    for name in SPLITS:
-        dataset = data.get(name)
+        if is_old:
+            key, dataset = f"data.{name}", data.get(name)
+            loader = {**data, **(data.get(f"{name}_dataloader") or {})}
+        else:
+            loader = config.get(f"{name}_dataloader") or {}
+            key, dataset = f"{name}_dataloader.dataset", loader.get("dataset")
         if dataset is None:
             continue
-        listed = "" if isinstance(dataset, Mapping) else "datasets."
-        if isinstance(dataset, list | tuple):
+        original = dataset
+        if is_old and isinstance(dataset, list | tuple):
             dataset = {"type": "ConcatDataset", "datasets": list(dataset)}
         if not isinstance(dataset, Mapping):
-            raise ConfigError(f"{path}: `data.{name}` is of type {type(dataset).__name__}, not dict")
-        loader = {**data, **(data.get(f"{name}_dataloader") or {})}
+            where = place(config, key) or path
+            raise ConfigError(f"{where}: `{key}` is of type {type(dataset).__name__}, not dict")
         splits[name] = Split(
-            dataset=mmcls_0x.translate_dataset(dataset, tested=name != "train"),
-            batch_size=loader.get("samples_per_gpu"),
+            dataset=mmcls_0x.translate_dataset(dataset, tested=name != "train") if is_old else dataset,
+            batch_size=loader.get("samples_per_gpu" if is_old else "batch_size"),
             drop_last=bool(loader.get("drop_last", False)),
             sampler=loader.get("sampler") or {},
-            places=places(config, f"data.{name}", dataset, without=listed),
+            places=partial(stage_places, config, key, original),
         )
     return splits
 
 
-def preprocessing(config: Mapping[str, Any], splits: Mapping[str, Split], path: Path) -> Preprocessing:
-    """The normalisation: a section of its own in 1.x, the Normalize stage of the test pipeline in 0.x."""
-    model = section(config, "model", path) or {}
-    settings = model.get("data_preprocessor") or section(config, "data_preprocessor", path)
-    if settings is None:
-        stages = next((splits[name].pipeline for name in ("test", "val", "train") if name in splits), ())
-        normalize = next((stage for stage in stages if stage.get("type") == "Normalize"), None)
-        settings = {"to_rgb": True, **normalize} if normalize else {}
-    mean, std = (
-        tuple(map(float, values)) if isinstance(values, Sequence) else None
-        for values in (settings.get("mean"), settings.get("std"))
-    )
-    return Preprocessing(mean, std, to_rgb=bool(settings.get("to_rgb", False)))
+def stage_places(config: Mapping[str, Any], start: str, dataset: Any, key: str) -> list[str]:  # noqa: ANN401
+    """Where the stages of a dataset are written that is found inside `dataset`, itself written at `start`, by `key`.
 
-
-def batch_augments(config: Mapping[str, Any], *, is_old: bool) -> BatchAugments:
-    """Mixup and its kin. In 0.x each has its `prob`; in 1.x `probs` lies beside them, or all are equally likely."""
-    model = config.get("model") or {}
-    settings = model.get("train_cfg") or {}
-    if not settings.get("augments"):
-        inner = model.get("data_preprocessor") or config.get("data_preprocessor") or {}
-        settings = inner.get("batch_augments") or {}
-    augments = settings.get("augments") or []
-    augments = [augments] if isinstance(augments, Mapping) else list(augments)
-    if is_old:
-        real = [augment for augment in augments if augment.get("type") != "Identity"]
-        probabilities = tuple(float(augment.get("prob", 1.0)) for augment in real)
-        return BatchAugments(tuple(mmcls_0x.translate_batch_augment(augment) for augment in real), probabilities)
-    equal = [1 / max(len(augments), 1)] * len(augments)
-    return BatchAugments(tuple(augments), tuple(map(float, settings.get("probs") or equal)))
+    Stages that the bridge folds have no place.
+    """
+    way = key.split(".") if key else []
+    way = way[1:] if isinstance(dataset, list | tuple) else way  # in 0.x a list may stand for the wrapper
+    for step in way:
+        dataset = dataset[int(step) if step.isdigit() else step]
+    start = ".".join((start, *way, "pipeline"))
+    return [
+        place(config, f"{start}.{index}")
+        for index, stage in enumerate(dataset.get("pipeline") or ())
+        if not (isinstance(stage, Mapping) and stage.get("type") in mmcls_0x.FOLDED)
+    ]
 
 
 def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
     """Optimizer, schedule and length as 1.x writes them."""
-    wrapper = section(config, "optim_wrapper", path) or {}
-    loop = section(config, "train_cfg", path) or {}
-    scaling = section(config, "auto_scale_lr", path) or {}
+    wrapper, loop, scaling = (config.get(key) or {} for key in ("optim_wrapper", "train_cfg", "auto_scale_lr"))
     schedulers = config.get("param_scheduler") or ()
     schedulers = (schedulers,) if isinstance(schedulers, Mapping) else tuple(schedulers)
     for entry in schedulers:
@@ -309,13 +217,10 @@ def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
     )
 
 
-def old_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
+def old_optimization(config: Mapping[str, Any]) -> Optimization:
     """Optimizer, schedule and length as 0.x writes them."""
-    optimizer = dict(section(config, "optimizer", path) or {})
-    paramwise = optimizer.pop("paramwise_cfg", None) or {}
-    constructor = optimizer.pop("constructor", None)
-    runner = section(config, "runner", path) or {}
-    hook = section(config, "optimizer_config", path) or {}
+    optimizer, runner, hook = (dict(config.get(key) or {}) for key in ("optimizer", "runner", "optimizer_config"))
+    paramwise, constructor = optimizer.pop("paramwise_cfg", None) or {}, optimizer.pop("constructor", None)
     return Optimization(
         optimizer=optimizer or None,
         paramwise=paramwise,
@@ -323,6 +228,16 @@ def old_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
         accumulation=hook.get("cumulative_iters") or 1,
         epochs=runner.get("max_epochs", config.get("total_epochs")),
         steps=runner.get("max_iters"),
-        lr_config=section(config, "lr_config", path),
-        momentum_config=section(config, "momentum_config", path),
+        lr_config=config.get("lr_config"),
+        momentum_config=config.get("momentum_config"),
     )
+
+
+@lru_cache(maxsize=4)
+def names_of(dataset: str) -> tuple[str, ...] | None:
+    """The classes of a dataset that has one set of them, whatever its files say, by the name of its type.
+
+    The sources of the lists and their licences are in ATTRIBUTION.md.
+    """
+    file = files(__package__).joinpath(f"class_names/{dataset.lower()}.txt")
+    return tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else None

@@ -3,25 +3,44 @@
 What NAME is decides what is offered: a module of torch is a classifier, a Dataset or DataLoader is data, an optimizer
 with its scheduler is a schedule; a tuple or a dict of such things offers all of them. A function is called first.
 This is the one place that runs the user's file: as a module of its own, with its folder on the import path for as long
-as it runs, as `python FILE` would have it.
+as it runs, as `python FILE` would have it. Every object is sorted by what it is, and each part is built when asked for.
 """
 
 import inspect
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
+from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from classlens.adapters import Options
-from classlens.adapters.python.classify_object import source_of
-from classlens.adapters.python.progress_functions import NAMES
-from classlens.errors import ConfigError, NotFound
+from classlens.adapters import Options, open_source
+from classlens.adapters.python import kinds
+from classlens.adapters.python.kinds import Thing, is_configuration
+from classlens.adapters.python.python_schedules import (
+    NAMES,
+    Function,
+    find_functions,
+    schedule_of_functions,
+    schedule_of_module,
+    schedule_of_optimizers,
+)
+from classlens.dataset.conventions import SPLIT_OF, SPLITS
+from classlens.dataset.dataset import Dataset
+from classlens.errors import ClasslensError, ConfigError, NotFound
+from classlens.schedule.schedule import Clock, Schedule
 from classlens.sharing import ALONE
-from classlens.source import Source
+from classlens.source import Plan, Source
 from classlens.user_code import users_code
+
+if TYPE_CHECKING:
+    from classlens.cam.classifier import Classifier
 
 USAGE = "write py:FILE.py:NAME or py:package.module:NAME, where NAME is a function without arguments or an object"
 
@@ -29,96 +48,49 @@ USAGE = "write py:FILE.py:NAME or py:package.module:NAME, where NAME is a functi
 def open_target(rest: str, options: Options) -> Source:
     """Run the user's file or import the module, and offer what the name in it stands for.
 
-    Raises:
-        ConfigError: the address names no file or module, or running it failed.
-        NotFound: there is no such name in it.
-    """
-    return source_of(find_object(rest), f"py:{rest}", options)
-
-
-def open_object(thing: object, options: Options) -> Source:
-    """Offer what an object is that the caller already has.
-
-    Raises:
-        ConfigError: it is nothing that classlens can look at.
-    """
-    return source_of(thing, type(thing).__name__, options)
-
-
-def find_object(rest: str) -> object:
-    """The object that the address names; a function or class is called without arguments first.
-
-    A function of that name that sets a value by the position in the run (`lr`, `momentum`) is handed on as it is.
-
-    Raises:
-        ConfigError: the address is incomplete, there is no such file or module, the function needs arguments, or the
-            user's code fails.
-        NotFound: the module has no such name.
-        MissingDependency: the module needs a package that is not installed.
+    A function or class is called without arguments first. A function of a name that stands for a value (`lr`,
+    `momentum`) and takes the position in the run is handed on as it is.
     """
     place, _, name = rest.rpartition(":")
     if not place or not name:
         raise ConfigError(f"{rest!r} names no object in a file or module", hint=USAGE)
     folder = str(Path(place).resolve().parent if place.endswith(".py") else Path.cwd())
     with importable(folder), users_code(f"py:{rest}"):
-        found: object = run_file(Path(place)) if place.endswith(".py") else import_named(place)
+        thing: Thing = load_module(place)
         for step in name.split("."):
-            if not hasattr(found, step):
-                public = (
-                    [known for known in vars(found) if not known.startswith("_")] if hasattr(found, "__dict__") else []
-                )
+            if not hasattr(thing, step):
+                public = [known for known in getattr(thing, "__dict__", ()) if not known.startswith("_")]
                 raise NotFound("name", step, public, where=place)
-            found = getattr(found, step)
-        if step in NAMES and not takes_nothing(found):
-            return found  # a function of the position in the run, not one that makes something
-        if not (inspect.isroutine(found) or inspect.isclass(found)):
-            return found
+            thing = getattr(thing, step)
+        if inspect.isroutine(thing) or inspect.isclass(thing):
+            try:
+                inspect.signature(thing).bind()
+            except TypeError as error:
+                if step not in NAMES:
+                    raise ConfigError(f"py:{rest} cannot be called without arguments: {error}", hint=USAGE) from error
+            else:
+                thing = thing()
+    return source_of(thing, f"py:{rest}", options)
+
+
+def load_module(place: str) -> ModuleType:
+    """Run a file as a module, or import a module by its dotted name."""
+    if not place.endswith(".py"):
         try:
-            inspect.signature(found).bind()
-        except TypeError as error:
-            raise ConfigError(f"py:{rest} cannot be called without arguments: {error}", hint=USAGE) from error
-        return found()
-
-
-def run_file(path: Path) -> ModuleType:
-    """Run a file as a module.
-
-    Raises:
-        ConfigError: there is no such file.
-    """
-    if not path.is_file():
-        raise ConfigError(f"no such file: {path}", hint=USAGE)
-    name = f"classlens_user_{path.stem}"
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} cannot be run as Python", hint=USAGE)
+            return import_module(place)
+        except ModuleNotFoundError as error:
+            if error.name is not None and not place.startswith(error.name):
+                raise
+            raise ConfigError(f"no module named {place!r}", hint=USAGE) from error
+    name = f"classlens_user_{Path(place).stem}"
+    spec = spec_from_file_location(name, place)
+    if not Path(place).is_file() or spec is None or spec.loader is None:
+        raise ConfigError(f"no such file: {place}", hint=USAGE)
     module = module_from_spec(spec)
     with ALONE:
         sys.modules[name] = module  # dataclasses and pickle look their module up there
         spec.loader.exec_module(module)
     return module
-
-
-def import_named(name: str) -> ModuleType:
-    """Import a module by its dotted name.
-
-    Raises:
-        ConfigError: there is no such module.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and not name.startswith(error.name):
-            raise
-        raise ConfigError(f"no module named {name!r}", hint=USAGE) from error
-
-
-def takes_nothing(found: object) -> bool:
-    try:
-        inspect.signature(found).bind()  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 @contextmanager
@@ -129,3 +101,204 @@ def importable(folder: str) -> Iterator[None]:
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
+
+
+CLASSIFIER = "classlens.cam.classifier.Classifier"
+"""Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
+
+WORDS: Mapping[str, type] = {"epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int, "classes": str}
+"""Keys of a dict whose values are plain numbers and words; class names come one by one."""
+
+KINDS: Mapping[str, Callable[[Thing], bool]] = {
+    "source": lambda thing: isinstance(thing, Source),
+    "mixing": kinds.is_mixing,
+    "clock": lambda thing: isinstance(thing, Clock),
+    "schedule": lambda thing: isinstance(thing, Schedule),
+    "classifier": lambda thing: CLASSIFIER in kinds.bases_of(thing) or kinds.is_module(thing),
+    "augmentation": kinds.is_augmentation,
+    "optimizer": lambda thing: kinds.OPTIMIZER in kinds.bases_of(thing),
+    "scheduler": lambda thing: is_configuration(thing) or kinds.is_scheduler(thing),
+    "data module": lambda thing: callable(getattr(thing, "train_dataloader", None)) and not kinds.is_module(thing),
+    "dataset": lambda thing: isinstance(thing, Dataset) or kinds.is_loader(thing) or kinds.is_dataset(thing),
+    "transform": lambda thing: kinds.is_transform(thing) or callable(thing) or isinstance(thing, list),
+}
+"""What an object is: the first kind whose test it passes."""
+
+STEPS = {"transform", "augmentation", "mixing"}
+
+TAKEN = (
+    "it should be a torch module, a Dataset or DataLoader, an optimizer with its scheduler, a transform beside pictures, "
+    "a function of the position under 'lr', an address, a classlens record, or a tuple or dict of these"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class UsersObjects:
+    """The user's objects, sorted: those of each kind, datasets by split, functions by value, and plain words."""
+
+    origin: str
+    options: Options
+    of_kind: defaultdict[str, list[Thing]] = field(default_factory=lambda: defaultdict(list))
+    datasets: dict[str, Thing] = field(default_factory=dict)
+    functions: dict[str, Function] = field(default_factory=dict)
+    words: dict[str, Thing] = field(default_factory=dict)
+
+    def one(self, kind: str) -> Thing:
+        """The object of a kind of which one can be meant, None if there is none; two are an error if one is asked for."""
+        first, *others = self.of_kind[kind] or [None]
+        for other in others:
+            if other is not first:
+                two = f"{type(first).__name__} and {type(other).__name__}"
+                raise ConfigError(f"there are two objects for the {kind}: {two}", hint="give one of them")
+        return first
+
+    def source(self, part: str) -> Thing:
+        """What an address beside the objects leads to, if that has the part."""
+        return next((source for source in self.of_kind["source"] if part in source.parts), None)
+
+
+def source_of(thing: Thing, origin: str, options: Options) -> Source:
+    """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name."""
+    if isinstance(thing, Source):
+        return thing
+    things = sort_objects(flatten(origin.rpartition(":")[2].rpartition(".")[2], thing), origin, options)
+    of_kind = things.of_kind
+    schedules = things.functions or of_kind["schedule"] or of_kind["optimizer"] or of_kind["scheduler"]
+    has_schedule = schedules or any(map(kinds.is_lightning, of_kind["classifier"])) or things.source("schedule")
+    has_data = things.datasets or of_kind["data module"] or things.source("dataset")
+    has_classifier = of_kind["classifier"] or things.source("classifier")
+    source = Source(
+        origin=origin,
+        open_dataset=partial(open_dataset, things) if has_data else None,
+        open_schedule=partial(open_schedule, things) if has_schedule else None,
+        open_classifier=partial(open_classifier, things) if has_classifier else None,
+        plan=plan_of(things),
+        notes=tuple(note for other in of_kind["source"] for note in other.notes),
+    )
+    if source.parts:
+        return source
+    if of_kind["transform"] or of_kind["augmentation"] or of_kind["mixing"]:
+        hint = 'give the pictures, too: data = ("folder:PATH", transform)'
+        raise ConfigError(f"{origin} is a transform without pictures", hint=hint)
+    raise ConfigError(f"{origin} is nothing to look at", hint=TAKEN)
+
+
+def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
+    """The members of nested dicts, lists and tuples, each with the key that it stands under.
+
+    A list of transforms or functions is one thing: a pipeline. So is a scheduler with its interval.
+    """
+    if isinstance(thing, Mapping) and not is_configuration(thing):
+        return [pair for name, value in thing.items() if name != "monitor" for pair in flatten(str(name), value)]
+    if not isinstance(thing, (list, tuple)):
+        return [] if thing is None else [(key, thing)]
+    is_pipeline = isinstance(thing, list) and all(type(one) is not list and kind_of(one) in STEPS for one in thing)
+    return [(key, thing)] if thing and is_pipeline else [pair for value in thing for pair in flatten(key, value)]
+
+
+def kind_of(thing: Thing) -> str | None:
+    return next((kind for kind, belongs in KINDS.items() if belongs(thing)), None)
+
+
+def sort_objects(pairs: Iterable[tuple[str, Thing]], origin: str, options: Options) -> UsersObjects:
+    """The objects, each with the key that it stands under, in their places."""
+    things = UsersObjects(origin, options)
+    for key, thing in pairs:
+        if isinstance(thing, WORDS.get(key, ())):
+            things.words[key] = (*things.words.get(key, ()), thing) if key == "classes" else thing
+            continue
+        if isinstance(thing, (str, PathLike)):
+            thing = open_source(fspath(thing), options=options)
+        kind = kind_of(thing)
+        functions = {} if kind == "source" else find_functions(key, thing)
+        if functions:
+            things.functions.update(functions)
+        elif kind == "dataset":
+            split = SPLIT_OF.get(key, key)
+            if split not in SPLITS:
+                split = next((one for one in SPLITS if one not in things.datasets), split)
+            things.datasets[split] = thing
+        elif kind is not None:
+            things.of_kind[kind].append(thing)
+        else:
+            what = f"an object of type {type(thing).__name__}"
+            raise ConfigError(f"{origin}: {what} is nothing to look at", hint=TAKEN)
+    return things
+
+
+def plan_of(things: UsersObjects) -> Plan | None:
+    """The length of the run: a `Clock`, or `epochs` beside a DataLoader for training or beside `steps_per_epoch`."""
+    clock: Clock | None = things.one("clock")
+    loader: Thing = things.datasets.get("train")
+    epochs, steps = things.words.get("epochs"), things.words.get("steps_per_epoch")
+    if clock is None and epochs is not None and steps is not None:
+        clock = Clock(epochs, steps)
+    elif clock is None and epochs is not None and kinds.is_loader(loader):
+        clock = Clock(epochs, len(loader), note="steps per epoch: the length of the DataLoader")
+    if clock is None:
+        return next((source.plan for source in things.of_kind["source"] if source.plan is not None), None)
+    return Plan(lambda size, gpus: clock)
+
+
+def open_dataset(things: UsersObjects, split: str) -> Dataset:
+    """One of the datasets, with the transform and the augmentation that stand beside it behind its own stages."""
+    from classlens.adapters.python import loaders
+    from classlens.adapters.python.python_data import open_data
+
+    mixing, augmentation = (things.one(kind) if split == "train" else None for kind in ("mixing", "augmentation"))
+    transform = None if things.of_kind["classifier"] else things.one("transform")  # one beside a network feeds that
+    behind = [one for one in (transform, augmentation) if one is not None]
+    thing, data_module = things.datasets.get(split), things.one("data module")
+    if thing is None and data_module is not None:
+        thing = loaders.load_loader(data_module, split)
+    if thing is None:
+        if (source := things.source("dataset")) is None:
+            raise NotFound("split", split, things.datasets, where=things.origin)
+        thing = source.dataset(split)
+    if isinstance(thing, Dataset):
+        return loaders.extend_dataset(thing, behind)
+    loader, in_loader = loaders.unwrap_prefetching(thing)
+    dataset = open_data(loader, split)
+    dataset = replace(dataset, remarks=loaders.add_repeat_remarks(dataset.remarks, loader))
+    if mixing is None and augmentation is not None:
+        mixing = next(filter(kinds.is_mixing, augmentation.modules()), None)
+    plan = loaders.read_batch_plan(loader, mixing, None if in_loader or behind else dataset)
+    return replace(loaders.extend_dataset(dataset, [*in_loader, *behind]), batch=plan)
+
+
+def open_schedule(things: UsersObjects) -> Schedule:
+    """The user's schedule, or the rules read off functions, or off the optimizers and their schedulers."""
+    schedule: Schedule | None = things.one("schedule")
+    of_kind, interval = things.of_kind, things.words.get("interval")
+    if schedule is not None:
+        return schedule
+    if things.functions:
+        return schedule_of_functions(things.functions, interval)
+    if of_kind["optimizer"] or of_kind["scheduler"]:
+        frequency = things.words.get("frequency", 1)
+        return schedule_of_optimizers(of_kind["optimizer"], of_kind["scheduler"], interval, frequency=frequency)
+    if any(map(kinds.is_lightning, of_kind["classifier"])):
+        return schedule_of_module(things.one("classifier"))
+    beside: Schedule = things.source("schedule").schedule()
+    return beside
+
+
+def open_classifier(things: UsersObjects, checkpoint: str | None) -> "Classifier":
+    """The network with the weights at `checkpoint`, or as the user gave it; fed and named as what stands beside it says."""
+    from classlens.adapters.python.network import classifier_of
+
+    network, transform = things.one("classifier"), things.one("transform")
+    source = things.source("dataset") if network is not None else None
+    datasets: dict[str, Dataset] = {}
+    for split in ("val", "test", "train"):
+        if split in things.datasets or things.of_kind["data module"]:
+            with suppress(NotFound):  # a data module need not have every split
+                datasets[split] = open_dataset(things, split)
+        elif source is not None:
+            with suppress(ClasslensError):  # only for its class names
+                datasets[split] = source.dataset(split)
+    if network is None:  # a transform beside the name of a network is that of the pictures
+        network, transform, checkpoint = things.source("classifier").classifier(checkpoint), None, None
+    trust = things.options.trust_checkpoint
+    classifier = classifier_of(network, things.origin, checkpoint, transform=transform, datasets=datasets, trust=trust)
+    return replace(classifier, classes=things.words.get("classes") or classifier.classes)

@@ -1,25 +1,22 @@
-"""File, label and class names of a sample, as datasets of torchvision, timm, Hugging Face and users keep them.
+"""Datasets and DataLoaders of the user: samples by number, their pipeline laid open, their files, labels and class names.
 
-A label is a number, a name, a row of zeros and ones, or several of these: one for each head of the network. What is
-none (masks, boxes, other pictures, numbers with a fraction) gives no label.
+Labels are read as datasets of torchvision, timm, Hugging Face and users keep them. A label is a number, a name, a row
+of zeros and ones, or several of these: one for each head of the network. What is none (masks, boxes, other pictures,
+numbers with a fraction) gives no label.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from os import PathLike, fspath
-from types import SimpleNamespace
 from typing import NoReturn
-
-from PIL import Image as Pillow
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.workers import add_repeat_remarks
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
-from classlens.dataset.rng import generator, mixed, seeded_globals
+from classlens.dataset.rng import generator, seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError
 from classlens.pipelines.encodings import loaded, remarks
@@ -40,37 +37,202 @@ NO_HEADS = {"id", "image_id", "index", "idx", "path", "file_name", "filename", "
 LONGEST = 60
 """A text with more letters is a caption."""
 
-
-def path_of(dataset: Thing, index: int) -> str | None:
-    first, *_ = (*find_entry(dataset, index), None)
-    return fspath(first) if isinstance(first, (str, PathLike)) else None
+JOINT = ("transforms",)
+"""Where torchvision keeps a transform that takes picture and label together."""
 
 
-def find_entry(dataset: Thing, index: int) -> Sequence[Thing]:
-    """The entry of a sample in `samples`, file and label as a rule; empty where the dataset has no such list."""
+def open_data(thing: Thing, split: str) -> Dataset:
+    """A Dataset or DataLoader of torch, or any object with samples by number, with its pipeline laid open."""
+    dataset, indices = unwrap_subsets(thing)
+    attributes, name = find_pipeline(dataset), type(dataset).__name__
+    raw = replace_pipeline(dataset, attributes, stop_at_pipeline)
+    transform = vars(dataset)[attributes[0]] if attributes else None
+    return Dataset(
+        name=f"{name} {split}",
+        length=len(indices),
+        load=lambda index: load_sample(raw, indices[index], repeatable=not attributes),
+        stages=lay_open(transform, joint=attributes == JOINT),
+        to_image=to_image,
+        sample=sample_reader(dataset, indices, joint=attributes == JOINT),
+        classes=class_names(dataset),
+        loader=name,
+        remarks=remarks,
+        takes_transforms=True,
+    )
+
+
+def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int]]:
+    """The dataset of a loader inside all subsets, and the numbers of the samples that these select."""
+    dataset, selections = thing.dataset if kinds.is_loader(thing) else thing, []
+    while "torch.utils.data.dataset.Subset" in kinds.bases_of(dataset):
+        selections.append(dataset.indices)
+        dataset = dataset.dataset
+    if "torch.utils.data.dataset.IterableDataset" in kinds.bases_of(dataset) or not hasattr(dataset, "__getitem__"):
+        hint = "a sample must be reachable by its index to be drawn again: give a map-style dataset"
+        raise ConfigError(f"{type(dataset).__name__} has no samples by number", hint=hint)
+    indices: Sequence[int] = range(len(dataset))
+    for selection in reversed(selections):
+        indices = [indices[int(place)] for place in selection]
+    return dataset, indices
+
+
+class PipelineReached(BaseException):
+    """Its argument is what the pipeline was given. Not an Exception: datasets may retry those."""
+
+
+def stop_at_pipeline(value: Thing) -> NoReturn:
+    raise PipelineReached(value)
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Answers the first call in place of the pipeline; datasets may also loop over a list of transforms."""
+
+    joint: bool
+    answer: Callable[[Thing], Thing]
+
+    def __call__(self, *args: Thing, **kwargs: Thing) -> Thing:
+        if kwargs and not args:
+            return self.answer(kwargs)
+        return self.answer(args if self.joint and len(args) > 1 else args[0])
+
+    def __iter__(self) -> Iterator["StandIn"]:
+        return iter([self])
+
+
+def find_pipeline(dataset: Thing) -> tuple[str, ...]:
+    """The attributes with the transform that the dataset applies to its pictures: the usual, or the only one there is."""
+    own: Mapping[str, Thing] = getattr(dataset, "__dict__", {})
+    if own.get("transforms") is not None and type(own["transforms"]).__name__ != "StandardTransform":
+        return JOINT
+    if own.get("transform") is not None:
+        return tuple(name for name in ("transform", "transforms") if name in own)
+    names = tuple(name for name, value in own.items() if kinds.is_transform(value))
+    return names if len(names) == 1 else ()
+
+
+def replace_pipeline(dataset: Thing, attributes: Sequence[str], answer: Callable[[Thing], Thing]) -> Thing:
+    """A shallow copy of the dataset with something else where its pipeline stood."""
+    other = copy(dataset) if attributes else dataset
+    for name in attributes:
+        vars(other)[name] = StandIn(attributes == JOINT, answer)
+    return other
+
+
+def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
+    """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself."""
+    where = path_of(raw, index) or f"sample {index} of {type(raw).__name__}"
+    try:
+        with seeded_globals(index) if repeatable else nullcontext(), users_code(where, DataError):
+            value = raw[index]
+    except PipelineReached as reached:
+        (value,) = reached.args
+    return loaded(value)
+
+
+def play_sample(loader: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, State]:
+    """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded."""
+    dataset, indices = unwrap_subsets(loader)
+    attributes, place = find_pipeline(dataset), indices[index]
+    states: list[State] = []
+
+    def play(value: Thing) -> Thing:
+        state = loaded(value)
+        for position, stage in enumerate(stages):
+            state = stage.apply(state, generator(seed, index, position)).state
+        states.append(state)
+        return state.value
+
+    source = replace_pipeline(dataset, attributes, play)
+    with seeded_globals(seed_of(seed, index) if attributes else place), users_code(f"sample {index}", DataError):
+        item = source[place]
+    return item, states[-1] if states else loaded(item)
+
+
+def sample_reader(dataset: Thing, indices: Sequence[int], *, joint: bool) -> Callable[[int], Sample]:
+    """File and label of a sample by its number.
+
+    Listed labels need no loading. They count only where the dataset passes them on as they are listed: known
+    frameworks do, after `target_transform`; of others, and of what a `joint` pipeline makes of labels, some are loaded
+    to see. Rows of zeros and ones mark classes by their places only if all rows are such.
+    """
+    classes = class_names(dataset)
+    probes = indices[:: max(1, len(indices) // 5)]  # five or more show what the dataset makes of its labels
+    known = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
+    if hasattr(dataset, "select_columns"):
+        known = dataset.format["type"] != "custom"
+
+    @cache
+    def reader() -> Callable[[int], Thing]:
+        load, column = partial(load_label, dataset), list_labels(dataset)
+        if column is None:
+            return load
+        look_up = partial(look_up_label, dataset, column)
+        pairs = ((look_up(index), load(index)) for index in (() if known and not joint else probes[::2]))
+        return look_up if all(label is None or as_labels(one) == as_labels(label) for one, label in pairs) else load
+
+    @cache
+    def is_hot() -> bool:
+        return all(is_row(reader()(index)) for index in probes)
+
+    @lru_cache(4096)  # samples may have to be loaded for their labels
+    def read_sample(number: int) -> Sample:
+        index = indices[number]
+        label = reader()(index)
+        return Sample(path_of(dataset, index), as_labels(label, classes, hot=is_row(label) and is_hot()))
+
+    return read_sample
+
+
+def load_label(dataset: Thing, index: int) -> Thing:
+    """The label in a sample that is loaded to see it, with chance put back; None where there is none to be seen."""
+    try:
+        with seeded_globals(0), users_code(f"sample {index}", DataError):
+            return find_label(dataset[index])
+    except ClasslensError:
+        return None  # whoever looks at the sample gets to know what is wrong with it
+
+
+def look_up_label(dataset: Thing, column: Thing, index: int) -> Thing:
+    """A label that the dataset lists, after its `target_transform`."""
+    label, change = column[index], getattr(dataset, "target_transform", None)
+    label = label.item() if getattr(label, "ndim", 1) == 0 else label
+    if not callable(change):
+        return label
+    with seeded_globals(0), users_code("target_transform", DataError):
+        return change(label)
+
+
+def list_labels(dataset: Thing) -> Thing:
+    """The labels that a dataset keeps of all samples, read at once: one by one, each takes Hugging Face milliseconds."""
+    entries = find_entries(dataset)
+    if entries and len(entries[0]) > 1:
+        return [entry[1] for entry in entries]
+    if hasattr(dataset, "select_columns"):
+        masks = {name for name, feature in dataset.features.items() if type(feature).__name__ == "Image"}
+        name = next((name for name in KEYS if name in dataset.column_names and name not in masks), None)
+        return None if name is None else dataset.with_format(None).select_columns([name])[:][name]
+    for name in LISTS:
+        values: Thing = getattr(dataset, name, None)
+        is_list = not isinstance(values, Mapping) and hasattr(values, "__getitem__") and hasattr(values, "__len__")
+        if is_list and len(values) == len(dataset):  # else it lists something else, such as the names of the classes
+            return getattr(values, "iloc", values)
+    return None
+
+
+def find_entries(dataset: Thing) -> Sequence[Thing]:
+    """What `samples` lists, file and label as a rule; empty where the dataset has no such list."""
     for holder in (dataset, getattr(dataset, "reader", None)):
-        listed = getattr(holder, "samples", None)
-        pair: Thing = listed[index] if isinstance(listed, Sequence) and len(listed) > index else ()
-        if isinstance(pair, (tuple, list)):
-            return pair
+        samples = getattr(holder, "samples", None)
+        if isinstance(samples, Sequence) and samples and isinstance(samples[0], (tuple, list)):
+            return samples if len(samples) >= len(dataset) else ()
     return ()
 
 
-def find_listed_label(dataset: Thing, index: int) -> Thing:
-    """The label that the dataset lists for a sample, before its `target_transform`; None where it lists none."""
-    pair = find_entry(dataset, index)
-    if len(pair) > 1:
-        return pair[1]
-    if hasattr(dataset, "select_columns"):
-        name = next((name for name in KEYS if name in dataset.column_names), None)
-        return None if name is None else dataset.select_columns([name])[index][name]
-    for name in LISTS:
-        values: Thing = getattr(dataset, name, None)
-        listed = not isinstance(values, Mapping) and hasattr(values, "__getitem__") and hasattr(values, "__len__")
-        if listed and len(values) == len(dataset):  # else it lists something else, such as the names of the classes
-            value = values.iloc[index] if hasattr(values, "iloc") else values[index]
-            return value.item() if getattr(value, "ndim", 1) == 0 else value
-    return None
+def path_of(dataset: Thing, index: int) -> str | None:
+    entries = find_entries(dataset)
+    first = entries[index][0] if entries else None
+    return fspath(first) if isinstance(first, (str, PathLike)) else None
 
 
 def find_label(item: Thing) -> Thing:
@@ -127,22 +289,20 @@ def labels_by_key(value: Mapping[str, Thing], classes: Sequence[str] | None, *, 
 
 def labels_of_heads(parts: Iterable[tuple[str, Thing]]) -> tuple[Label, ...]:
     """Labels of several heads, each marked by the name of its head; those of a single one as they are."""
-    labels = {name: found for name, part in parts if (found := as_labels(part))}
-    if len(labels) == 1:
-        return next(iter(labels.values()))
+    heads = {name: labels for name, part in parts if (labels := as_labels(part))}
+    if len(heads) == 1:
+        return next(iter(heads.values()))
+    pairs = ((name, label) for name, labels in heads.items() for label in labels)
     return tuple(
-        label if isinstance(label, str) and name.startswith("head ") else f"{name}: {label}"
-        for name, found in labels.items()
-        for label in found
+        label if isinstance(label, str) and name.startswith("head ") else f"{name}: {label}" for name, label in pairs
     )
 
 
 def is_row(value: Thing) -> bool:
     """Whether a value is a row of zeros and ones, at least two of them."""
     row = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(row, (list, tuple)) or len(row) < 2:
-        return False
-    return all(isinstance(part, (int, float)) and part in (0, 1) for part in row)
+    is_list = isinstance(row, (list, tuple)) and len(row) > 1
+    return is_list and all(isinstance(part, (int, float)) and part in (0, 1) for part in row)
 
 
 def class_names(dataset: Thing) -> tuple[str, ...] | None:
@@ -155,247 +315,8 @@ def class_names(dataset: Thing) -> tuple[str, ...] | None:
         if isinstance(numbers, Mapping) and numbers:
             return tuple(sorted(numbers, key=lambda name: int(numbers[name])))
     features = getattr(dataset, "features", None)
-    if isinstance(features, Mapping):
-        for key in KEYS:
-            feature = features.get(key)
-            names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
-            if names:
-                return tuple(names)
+    for feature in map(features.get, KEYS) if isinstance(features, Mapping) else ():
+        names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+        if names:
+            return tuple(names)
     return None
-
-
-REMEMBERED = 4096
-"""How many labels are kept that had to be learnt by loading the sample."""
-
-PROBES = 5
-"""How many samples are loaded to see what a dataset makes of its labels."""
-
-
-class _Caught(BaseException):
-    """Private: the pipeline was reached, and this is what it was given. Not an Exception: datasets may retry those."""
-
-    def __init__(self, value: Thing) -> None:
-        super().__init__()
-        self.value = value
-
-
-@dataclass(frozen=True, eq=False)
-class DatasetPipeline:
-    """A dataset's transform, the attributes it stands under, and whether it takes picture and label together."""
-
-    transform: Thing
-    attributes: tuple[str, ...]
-    joint: bool = False
-
-
-def open_data(given: Thing, split: str) -> Dataset:
-    """A Dataset or DataLoader of torch, or any object with samples by number, with its pipeline laid open.
-
-    Raises:
-        ConfigError: samples cannot be had by number.
-    """
-    dataset, indices = unwrap_subsets(given.dataset if kinds.is_loader(given) else given)
-    if kinds.ITERABLE in kinds.kinds(dataset) or not hasattr(dataset, "__getitem__"):
-        raise ConfigError(
-            f"{type(dataset).__name__} has no samples by number",
-            hint="a sample must be reachable by its index to be drawn again: give a map-style dataset",
-        )
-    pipeline = find_pipeline(dataset)
-    raw = dataset if pipeline is None else replace_pipeline(dataset, pipeline, stop_at_pipeline)
-    length = len(dataset) if indices is None else len(indices)
-    place = (lambda index: index) if indices is None else indices.__getitem__
-    name = type(dataset).__name__
-    probes = sorted({(length - 1) * part // (PROBES - 1) for part in range(PROBES)}) if length else ()
-    return Dataset(
-        name=f"{name} {split}",
-        length=length,
-        load=lambda index: load_sample(raw, place(index), repeatable=pipeline is None),
-        stages=() if pipeline is None else lay_open(pipeline.transform, joint=pipeline.joint),
-        to_image=to_image,
-        sample=sample_reader(dataset, [place(index) for index in probes], place, pipeline),
-        classes=class_names(dataset),
-        loader=name,
-        remarks=add_repeat_remarks(remarks, given),
-        takes_transforms=True,
-    )
-
-
-def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
-    """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's.
-
-    Raises:
-        ConfigError: its own stages pass on something that other frameworks do not take.
-    """
-    if not transforms:
-        return dataset
-    stages = (*dataset.stages, *(stage for transform in transforms for stage in lay_open(transform)))
-    standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
-    if dataset.takes_transforms:
-        return replace(dataset, stages=stages, remarks=add_repeat_remarks(dataset.remarks, standing))
-    if dataset.stages:
-        raise ConfigError(
-            f"{dataset.name} has a pipeline of its own: a transform cannot be put behind it",
-            hint="put it in front of pictures that have none, such as folder:PATH",
-        )
-
-    def load(index: int) -> State:
-        state = dataset.load(index)
-        return State(Pillow.fromarray(dataset.to_image(state).pixels), remarks=dataset.remarks(state))
-
-    return replace(
-        dataset,
-        load=load,
-        stages=stages,
-        to_image=to_image,
-        remarks=add_repeat_remarks(remarks, standing),
-        takes_transforms=True,
-    )
-
-
-def unwrap_subsets(dataset: Thing) -> tuple[Thing, Sequence[int] | None]:
-    indices: Sequence[int] | None = None
-    while "torch.utils.data.dataset.Subset" in kinds.kinds(dataset):
-        inner = [int(index) for index in dataset.indices]
-        indices = inner if indices is None else [inner[index] for index in indices]
-        dataset = dataset.dataset
-    return dataset, indices
-
-
-def find_pipeline(dataset: Thing) -> DatasetPipeline | None:
-    """The transform that the dataset applies to its pictures: under its usual name, or the only one there is."""
-    own: Mapping[str, Thing] = getattr(dataset, "__dict__", {})
-    both = own.get("transforms")
-    if both is not None and type(both).__name__ != "StandardTransform":
-        return DatasetPipeline(both, ("transforms",), joint=True)
-    if own.get("transform") is not None:
-        return DatasetPipeline(own["transform"], tuple(name for name in ("transform", "transforms") if name in own))
-    found = [name for name, value in own.items() if kinds.is_transform(value)]
-    return DatasetPipeline(own[found[0]], (found[0],)) if len(found) == 1 else None
-
-
-def replace_pipeline(dataset: Thing, pipeline: DatasetPipeline, answer: Callable[[Thing], Thing]) -> Thing:
-    """A shallow copy of the dataset with something else where its pipeline stood."""
-    other = copy(dataset)
-    for name in pipeline.attributes:
-        other.__dict__[name] = StandIn(pipeline.joint, answer)
-    return other
-
-
-def stop_at_pipeline(value: Thing) -> NoReturn:
-    raise _Caught(value)
-
-
-@dataclass(frozen=True)
-class StandIn:
-    """Answers the first call in place of the pipeline; datasets may also loop over a list of transforms."""
-
-    joint: bool
-    answer: Callable[[Thing], Thing]
-
-    def __call__(self, *args: Thing, **kwargs: Thing) -> Thing:
-        if kwargs and not args:
-            return self.answer(kwargs)
-        return self.answer(args if self.joint and len(args) > 1 else args[0])
-
-    def __iter__(self) -> Iterator["StandIn"]:
-        return iter([self])
-
-
-def play_sample(given: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, State]:
-    """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded.
-
-    Raises:
-        DataError: the dataset cannot give it.
-    """
-    dataset, indices = unwrap_subsets(given.dataset if kinds.is_loader(given) else given)
-    pipeline = find_pipeline(dataset)
-    states: list[State] = []
-
-    def play(value: Thing) -> Thing:
-        state = loaded(value)
-        for position, stage in enumerate(stages):
-            state = stage.apply(state, generator(seed, index, position)).state
-        states.append(state)
-        return state.value
-
-    source = dataset if pipeline is None else replace_pipeline(dataset, pipeline, play)
-    place = index if indices is None else indices[index]
-    with seeded_globals(place if pipeline is None else mixed(seed, index)), users_code(f"sample {index}", DataError):
-        item = source[place]
-    return item, states[-1] if states else loaded(item)
-
-
-def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
-    """Sample `index` as its pipeline is given it; `repeatable` fixes what a dataset without one draws by itself.
-
-    Raises:
-        DataError: the dataset cannot read it.
-    """
-    where = path_of(raw, index) or f"sample {index} of {type(raw).__name__}"
-    try:
-        with seeded_globals(index) if repeatable else nullcontext(), users_code(where, DataError):
-            value = raw[index]
-    except _Caught as caught:
-        value = caught.value
-    return loaded(value)
-
-
-def sample_reader(
-    dataset: Thing, probes: Sequence[int], place: Callable[[int], int], pipeline: DatasetPipeline | None
-) -> Callable[[int], Sample]:
-    """File and label of a sample by its number.
-
-    Listed labels need no loading. They count only where the dataset passes them on as they are listed: known
-    frameworks do, after `target_transform`; of others, and of what a joint pipeline makes of labels, some are loaded
-    to see. Rows of zeros and ones mark classes by their places only if all rows are such.
-    """
-    classes = class_names(dataset)
-    known = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
-    if hasattr(dataset, "select_columns"):
-        known = dataset.format["type"] != "custom"
-    passed_on = known and not (pipeline and pipeline.joint)
-
-    @cache
-    def is_listed() -> bool:
-        pairs = (
-            (read_listed_label(dataset, index), load_label(dataset, index))
-            for index in (() if passed_on else probes[::2])
-        )
-        return all(seen is None or as_labels(known) == as_labels(seen) for known, seen in pairs)
-
-    @cache
-    def is_hot() -> bool:
-        return all(map(is_row, map(label_of, probes)))
-
-    def label_of(index: int) -> Thing:
-        known = read_listed_label(dataset, index)
-        return known if known is not None and is_listed() else load_label(dataset, index)
-
-    @lru_cache(REMEMBERED)
-    def sample(index: int) -> Sample:
-        label = label_of(place(index))
-        return Sample(path_of(dataset, place(index)), as_labels(label, classes, hot=is_row(label) and is_hot()))
-
-    return sample
-
-
-def read_listed_label(dataset: Thing, index: int) -> Thing:
-    """The label that the dataset lists, after its `target_transform`; None where it lists none.
-
-    Raises:
-        DataError: `target_transform` fails.
-    """
-    label, change = find_listed_label(dataset, index), getattr(dataset, "target_transform", None)
-    if label is None or not callable(change):
-        return label
-    with seeded_globals(0), users_code("target_transform", DataError):
-        return change(label)
-
-
-def load_label(dataset: Thing, index: int) -> Thing:
-    """The label in a sample that is loaded to see it, with chance put back; None where there is none to be seen."""
-    try:
-        with seeded_globals(0), users_code(f"sample {index}", DataError):
-            return find_label(dataset[index])
-    except ClasslensError:
-        return None  # whoever looks at the sample is told what is wrong with it

@@ -1,21 +1,16 @@
 """The methods, in one table. To add one: write a pure function in this folder, enter it in `METHODS` with its paper.
 
 Nothing outside this folder knows a method by name. The table itself loads no torch, so that a misspelt method is
-refused at once; functions are named as `module.function` and loaded when they are used.
+refused at once; functions are named as `module:function` and loaded when they are used.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from classlens.errors import NotFound
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -58,60 +53,41 @@ class Method:
         return self.needs in ("gradients", "activations")
 
 
-def load_function(address: str) -> Callable[..., Tensor]:
-    """The function at `module.function` in this folder."""
-    module, _, name = address.partition(".")
-    function: Callable[..., Tensor] = getattr(import_module(f"classlens.cam.methods.{module}"), name)
-    return function
-
-
-at_input = partial(Method, needs="scores", at="input")
 masking = partial(Method, needs="scores", each="channel")
-PCA = "weights.first_component"
-PCA_OF_EVIDENCE = "weights.first_component_of_evidence"
+at_input = partial(Method, needs="scores", at="input")
+of_attention = partial(Method, needs="attention", at="input")
+PCA = "weights:first_component"
+PCA_OF_EVIDENCE = "weights:first_component_of_evidence"
+KERNEL_PCA = "weights:first_kernel_component"
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
-        Method("GradCAM", "weights.grad_cam", "Selvaraju et al., ICCV 2017"),
-        Method("GradCAM++", "weights.grad_cam_plus_plus", "Chattopadhay et al., WACV 2018"),
-        Method("XGradCAM", "weights.x_grad_cam", "Fu et al., BMVC 2020", assumes_non_negative=True),
-        Method("EigenCAM", "weights.activations_only", "Muhammad & Yeasin, IJCNN 2020", PCA, "activations"),
-        Method("EigenGradCAM", "weights.hi_res_cam", "Muhammad & Yeasin, IJCNN 2020, of G A", PCA_OF_EVIDENCE),
-        Method("LayerCAM", "weights.layer_cam", "Jiang et al., TIP 2021"),
-        Method("HiResCAM", "weights.hi_res_cam", "Draelos & Carin, 2020"),
-        Method("GradCAMElementWise", "weights.grad_cam_element_wise", "Pillai & Pirsiavash, AAAI 2021"),
-        Method("ShapleyCAM", "weights.shapley_cam", "Cai, 2025"),
-        Method("FinerCAM", "weights.grad_cam", "Zhang et al., CVPR 2025", score="finer"),
-        Method("FEM", "weights.fem", "Fuad et al., IPTA 2020", needs="activations", assumes_non_negative=True),
-        Method(
-            "KPCA-CAM",
-            "weights.activations_only",
-            "Karmani et al., 2024",
-            "weights.first_kernel_component",
-            "activations",
-        ),
-        Method("RandomCAM", "weights.random_cam", "a control", needs="activations"),
-        Method("FullGrad", "probing.full_grad", "Srinivas & Fleuret, NeurIPS 2019", at="input"),
-        Method(
-            "AttentionRollout",
-            "attention.attention_rollout",
-            "Abnar & Zuidema, ACL 2020",
-            needs="attention",
-            at="input",
-        ),
-        Method(
-            "LeGrad", "attention.attention_gradients", "Bousselham et al., ICCV 2025", needs="attention", at="input"
-        ),
-        masking("ScoreCAM", "probing.score_cam", "Wang et al., CVPRW 2020", asks=1, assumes_non_negative=True),
-        masking("SS-CAM", "probing.ss_cam", "Wang et al., 2020", asks=10, assumes_non_negative=True),
-        masking("IS-CAM", "probing.is_cam", "Naidu et al., 2020", asks=10, assumes_non_negative=True),
-        masking("AblationCAM", "probing.ablation_cam", "Desai & Ramaswamy, WACV 2020", asks=1),
-        at_input("RISE", "probing.rise", "Petsiuk et al., BMVC 2018", asks=1000),
-        at_input("Occlusion", "probing.occlusion", "Zeiler & Fergus, ECCV 2014", asks=15, each="place"),
+        Method("GradCAM", "weights:grad_cam", "Selvaraju et al., ICCV 2017"),
+        Method("GradCAM++", "weights:grad_cam_plus_plus", "Chattopadhay et al., WACV 2018"),
+        Method("XGradCAM", "weights:x_grad_cam", "Fu et al., BMVC 2020", assumes_non_negative=True),
+        Method("EigenCAM", "weights:activations_only", "Muhammad & Yeasin, IJCNN 2020", PCA, "activations"),
+        Method("EigenGradCAM", "weights:hi_res_cam", "Muhammad & Yeasin, IJCNN 2020, of G A", PCA_OF_EVIDENCE),
+        Method("LayerCAM", "weights:layer_cam", "Jiang et al., TIP 2021"),
+        Method("HiResCAM", "weights:hi_res_cam", "Draelos & Carin, 2020"),
+        Method("GradCAMElementWise", "weights:grad_cam_element_wise", "Pillai & Pirsiavash, AAAI 2021"),
+        Method("ShapleyCAM", "weights:shapley_cam", "Cai, 2025"),
+        Method("FinerCAM", "weights:grad_cam", "Zhang et al., CVPR 2025", score="finer"),
+        Method("FEM", "weights:fem", "Fuad et al., IPTA 2020", needs="activations", assumes_non_negative=True),
+        Method("KPCA-CAM", "weights:activations_only", "Karmani et al., 2024", KERNEL_PCA, "activations"),
+        Method("RandomCAM", "weights:random_cam", "a control", needs="activations"),
+        Method("FullGrad", "probing:full_grad", "Srinivas & Fleuret, NeurIPS 2019", at="input"),
+        of_attention("AttentionRollout", "attention:attention_rollout", "Abnar & Zuidema, ACL 2020"),
+        of_attention("LeGrad", "attention:attention_gradients", "Bousselham et al., ICCV 2025"),
+        masking("ScoreCAM", "probing:score_cam", "Wang et al., CVPRW 2020", asks=1, assumes_non_negative=True),
+        masking("SS-CAM", "probing:ss_cam", "Wang et al., 2020", asks=10, assumes_non_negative=True),
+        masking("IS-CAM", "probing:is_cam", "Naidu et al., 2020", asks=10, assumes_non_negative=True),
+        masking("AblationCAM", "probing:ablation_cam", "Desai & Ramaswamy, WACV 2020", asks=1),
+        at_input("RISE", "probing:rise", "Petsiuk et al., BMVC 2018", asks=1000),
+        at_input("Occlusion", "probing:occlusion", "Zeiler & Fergus, ECCV 2014", asks=15, each="place"),
         at_input(
-            "IntegratedGradients", "probing.integrated_gradients", "Sundararajan et al., ICML 2017", asks=50, cap=0.99
+            "IntegratedGradients", "probing:integrated_gradients", "Sundararajan et al., ICML 2017", asks=50, cap=0.99
         ),
-        at_input("SmoothGrad", "probing.smooth_grad", "Smilkov et al., 2017", asks=25, cap=0.99),
+        at_input("SmoothGrad", "probing:smooth_grad", "Smilkov et al., 2017", asks=25, cap=0.99),
     )
 }
 """Every method by its name, the six documented ones first."""
@@ -123,13 +99,7 @@ def find_method(name: str) -> Method:
     Raises:
         NotFound: there is no such method.
     """
-    folded = {fold(known): method for known, method in METHODS.items()}
-    if fold(name) not in folded:
+    plain = [re.sub(r"[^\w+]|_", "", one.casefold()).replace("plusplus", "++") for one in (name, *METHODS)]
+    if plain[0] not in plain[1:]:
         raise NotFound("method", name, METHODS)
-    return folded[fold(name)]
-
-
-def fold(name: str) -> str:
-    """A method's name without case, dashes and spaces."""
-    plain = "".join(letter for letter in name.casefold() if letter.isalnum() or letter == "+")
-    return plain.replace("plusplus", "++")
+    return list(METHODS.values())[plain.index(plain[0], 1) - 1]

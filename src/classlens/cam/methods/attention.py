@@ -1,12 +1,13 @@
 """See the attention of any transformer, whichever framework wrote it, while it runs.
 
-Fused attention never shows its weights. While `watch_attention`, every call of torch's `scaled_dot_product_attention` and of
+Fused attention never shows its weights. While `Watching`, every call of torch's `scaled_dot_product_attention` and of
 what stands behind `nn.MultiheadAttention` is computed in two steps instead, and what every softmax over the last of four
 dimensions puts out is noted, as nodes of the graph. What cannot be followed is refused: a map may not miss a layer.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
@@ -17,26 +18,24 @@ from torch.overrides import TorchFunctionMode
 
 from classlens.arrays import Float
 from classlens.cam.classifier import Layer
-from classlens.cam.forward import first_tensor, hook_layers, logits_of, replace_tensor
-from classlens.cam.layout import Layout, Place, extra_tokens, layout_of
-from classlens.cam.probe import Evidence, Probe
+from classlens.cam.evidence import Evidence, Probe
+from classlens.cam.forward import hook_layers, logits_of
+from classlens.cam.layout import Layout, extra_tokens, layout_of
 from classlens.errors import ModelError
 
 SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
 MULTI_HEAD = signature(F.multi_head_attention_forward)
 RARE = ("use_separate_proj_weight", "bias_k", "bias_v", "add_zero_attn", "static_k", "static_v")
-MASKS = (type(None), Tensor, nn.Parameter)
-"""What a mask may be; others, such as torch's CausalBias, hold no numbers to add."""
-
-OTHER_METHOD = "choose a method that does not read the attention"
 
 
+@dataclass(eq=False)
 class Watching(TorchFunctionMode):
-    """A mode of torch, which is why this is a class: the attention `weights`, in the order of the layers."""
+    """A mode of torch, which is why this is a class: it adds the attention `weights`, layer by layer, to a list.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights: list[Tensor] = []
+    They are (batch, heads, tokens, tokens).
+    """
+
+    weights: list[Tensor] = field(default_factory=list)
 
     def __torch_function__(
         self,
@@ -56,53 +55,34 @@ class Watching(TorchFunctionMode):
             return self.note(result) if dim in (-1, 3) else result
         return result
 
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attn_mask: Tensor | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,  # noqa: FBT001 - torch's own place for it
-        **named: Any,  # noqa: ANN401 - a number, or a switch
-    ) -> Tensor:
-        """softmax(Q K^T scale + mask) V, in the open: the arguments, and what they mean, are torch's.
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, *rest: object, **named: object) -> Tensor:
+        """The fused attention in two steps: its weights, which are what it makes of the identity, and their result.
 
-        Raises:
-            ModelError: one of them is not known here.
+        So all else that it takes, such as masks, has the meaning that torch gives it.
         """
-        scale, grouped = named.pop("scale", None), named.pop("enable_gqa", False)
-        if unknown := [*named, *([] if type(attn_mask) in MASKS else [f"a mask of type {type(attn_mask).__name__}"])]:
-            raise ModelError(f"attention with {' and '.join(unknown)} cannot be followed", hint=OTHER_METHOD)
-        if grouped:
-            key, value = (one.repeat_interleave(query.shape[-3] // one.shape[-3], dim=-3) for one in (key, value))
-        logits = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
-        if is_causal:
-            attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
-        weights = logits.softmax(dim=-1) if attn_mask is None else masked_softmax(logits, attn_mask)
-        return self.note(F.dropout(weights, dropout_p) if dropout_p else weights) @ value
+        identity = torch.eye(key.shape[-2], dtype=key.dtype, device=key.device).expand(*key.shape[:-1], -1)
+        weights = self.note(F.scaled_dot_product_attention(query, key, identity, *rest, **named))  # type: ignore[arg-type]
+        if named.get("enable_gqa"):
+            value = value.repeat_interleave(query.shape[-3] // value.shape[-3], dim=-3)
+        return weights @ value
 
     def attend_in_heads(self, *args: object, **named: object) -> tuple[Tensor, Tensor | None]:
-        """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node.
-
-        Raises:
-            ModelError: it is of a rare kind, whose values are not those of the tokens alone.
-        """
+        """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node."""
         bound = MULTI_HEAD.bind(*args, **named)
         bound.apply_defaults()
         known = bound.arguments
         rare = [name for name in RARE if known[name] is not None and known[name] is not False]
         if rare or known["query"].ndim != 3:
             kind = " and ".join(rare) or "no batch"
-            raise ModelError(f"multi-head attention with {kind} cannot be followed", hint=OTHER_METHOD)
+            hint = "choose a method that does not read the attention"
+            raise ModelError(f"multi-head attention with {kind} cannot be followed", hint=hint)
         wanted, averaged = known["need_weights"], known["average_attn_weights"]
         known |= {"need_weights": True, "average_attn_weights": False}
         weights: Tensor = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]  # type: ignore[assignment]
         node = self.note(weights)
         width, heads, bias = known["embed_dim_to_check"], known["num_heads"], known["in_proj_bias"]
-        value = F.linear(
-            known["value"], known["in_proj_weight"][2 * width :], None if bias is None else bias[2 * width :]
-        )
+        bias = None if bias is None else bias[2 * width :]
+        value = F.linear(known["value"], known["in_proj_weight"][2 * width :], bias)
         value = value.reshape(len(value), -1, heads, width // heads).permute(1, 2, 0, 3)
         mixed = (node @ value).permute(2, 0, 1, 3).reshape(node.shape[2], -1, width)
         output = F.linear(mixed, known["out_proj_weight"], known["out_proj_bias"])
@@ -115,20 +95,6 @@ class Watching(TorchFunctionMode):
         return node
 
 
-def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over what the mask lets through, or with the mask added; a token that sees nothing attends to nothing."""
-    logits = logits.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else logits + mask
-    nothing = (logits == float("-inf")).all(dim=-1, keepdim=True)
-    return logits.masked_fill(nothing, 0).softmax(dim=-1).masked_fill(nothing, 0)
-
-
-@contextmanager
-def watch_attention() -> Iterator[list[Tensor]]:
-    """The attention weights (batch, heads, tokens, tokens) of everything that runs inside, as they come."""
-    with Watching() as mode:
-        yield mode.weights
-
-
 Weighted = Float[Tensor, "batch one height width"]
 
 
@@ -136,10 +102,10 @@ def attention_rollout(evidence: Evidence) -> Weighted:
     """Product over layers of (mean over heads + identity) / 2, from the class token, or from all, to the patches.
 
     The same for every class.
-
     Source: Abnar & Zuidema, Quantifying attention flow in transformers, ACL 2020, eq. 1.
     """
-    with watch_attention() as weights:
+    weights: list[Tensor] = []
+    with Watching(weights):
         layout = run_attention(evidence.model, weights)
     flow = torch.eye(weights[0].shape[-1], device=weights[0].device)
     for layer in weights:
@@ -154,59 +120,42 @@ def attention_gradients(evidence: Evidence) -> Weighted:
     """relu(d score_l / d attention_l), averaged over layers l, heads and the tokens that attend.
 
     score_l is what the head of the network says when every token it reads is the mean of those that layer l puts out.
-
     Source: Bousselham et al., LeGrad, ICCV 2025, eqs. 3-7.
     """
     probe = evidence.model
-    with watch_attention() as weights, note_blocks(probe.classifier.module, weights) as blocks:
+    weights: list[Tensor] = []
+    with Watching(weights), note_blocks(probe.classifier.module, weights) as blocks:
         layout = run_attention(probe, weights)
     if len(blocks) < len(weights):
-        raise ModelError(
-            f"{probe.classifier.name} has attention that is not in a block of its own with tokens as its output",
-            hint="LeGrad needs a plain transformer, such as ViT or DeiT",
-        )
-    outputs = [blocks[number][1] for number in range(len(weights))]
-    scores = read_out(probe, blocks[len(weights) - 1][0], outputs)
-    slopes = [
-        torch.autograd.grad(score.sum(), layer, retain_graph=True)[0]
-        for score, layer in zip(scores, weights, strict=True)
-    ]
+        message = "has attention that is not in a block of its own with tokens as its output"
+        hint = "LeGrad needs a plain transformer, such as ViT or DeiT"
+        raise ModelError(f"{probe.classifier.name} {message}", hint=hint)
+    layers = range(len(weights))
+    means = torch.cat([blocks[number][1].mean(dim=1, keepdim=True) for number in layers])
+
+    def exchange(layer: Layer, entering: Tensor | None, leaving: Tensor) -> Tensor:
+        return means.expand(-1, leaving.shape[1], -1)
+
+    with hook_layers([Layer("last block", blocks[layers[-1]][0])], exchange):
+        logits = logits_of(probe.classifier, probe.batch.repeat(len(weights), 1, 1, 1))
+    of = torch.arange(len(probe.batch), device=probe.batch.device).repeat(len(weights))
+    scores = probe.objective.select(of).score(logits).reshape(len(weights), -1).sum(dim=1)
+    slopes = [torch.autograd.grad(scores[number], weights[number], retain_graph=True)[0] for number in layers]
     by_layer = torch.stack([slope.float().relu().mean(dim=(1, 2)) for slope in slopes])
     return layout.grid(by_layer.mean(dim=0)[:, :, None])
 
 
 def run_attention(probe: Probe, weights: list[Tensor]) -> Layout:
-    """Run the model while its attention `weights` are noted: how the tokens that attend to each other lie.
-
-    Raises:
-        ModelError: there is no attention over all tokens of a picture, or their number changes on the way.
-    """
+    """Run the model while its attention `weights` are noted: how the tokens that attend to each other lie."""
     logits_of(probe.classifier, probe.batch)
     shapes = {(len(layer), layer.ndim, *layer.shape[-2:]) for layer in weights}
     tokens = weights[0].shape[-1] if weights else 0
     if shapes != {(len(probe.batch), 4, tokens, tokens)}:
-        raise ModelError(
-            f"{probe.classifier.name} has no attention over all tokens of a picture from its first layer to its last",
-            hint="attention methods need a plain transformer, such as ViT or DeiT",
-        )
-    picture = (probe.batch.shape[2], probe.batch.shape[3])
-    place = Place("attention", nn.Identity(), picture, extra_tokens(probe.classifier), len(probe.batch))
-    return layout_of(weights[0][:, 0, :, :1].detach(), place)
-
-
-def read_out(probe: Probe, last: nn.Module, outputs: list[Tensor]) -> Float[Tensor, "layers batch"]:
-    """The score of every picture, once for each layer, as if the last block had put out the mean of that layer's tokens."""
-    layers, pictures = len(outputs), probe.batch.repeat(len(outputs), 1, 1, 1)
-    means = torch.cat([tokens.mean(dim=1, keepdim=True) for tokens in outputs])
-
-    def exchange(layer: Layer, inputs: object, output: object) -> object:
-        tokens: Any = first_tensor(output)
-        return replace_tensor(output, means.expand(-1, tokens.shape[1], -1))
-
-    with hook_layers([Layer("last block", last)], exchange):
-        logits = logits_of(probe.classifier, pictures)
-    of = torch.arange(len(probe.batch), device=probe.batch.device).repeat(layers)
-    return probe.objective.select(of).score(logits).reshape(layers, -1)
+        message = "has no attention over all tokens of a picture from its first layer to its last"
+        hint = "attention methods need a plain transformer, such as ViT or DeiT"
+        raise ModelError(f"{probe.classifier.name} {message}", hint=hint)
+    place, shape = Layer("attention", nn.Identity()), (len(probe.batch), tokens, 1)
+    return layout_of(place, shape, probe.batch.shape, extra_tokens(probe.classifier))
 
 
 @contextmanager
@@ -218,16 +167,14 @@ def note_blocks(module: nn.Module, weights: list[Tensor]) -> Iterator[dict[int, 
     def enter(part: nn.Module, inputs: object) -> None:
         starts.append(len(weights))
 
-    def leave(layer: Layer, inputs: object, output: object) -> None:
+    def leave(part: nn.Module, inputs: object, output: object) -> None:
         number = starts.pop()
         tokens = output[0] if isinstance(output, tuple) and output else output
         if len(weights) == number + 1 and isinstance(tokens, Tensor) and tokens.ndim == 3:
-            blocks[number] = layer.module, tokens
+            blocks[number] = part, tokens
 
-    handles = [part.register_forward_pre_hook(enter) for part in module.modules()]
-    try:
-        with hook_layers([Layer("", part) for part in module.modules()], leave):
-            yield blocks
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as handles:
+        for part in module.modules():
+            handles.enter_context(part.register_forward_pre_hook(enter))
+            handles.enter_context(part.register_forward_hook(leave))
+        yield blocks

@@ -1,11 +1,10 @@
 """Methods that run the model again: on masked, noisy or changed pictures, or with activations taken away.
 
 What weighs a channel by what the model says when only that channel is shown, or when it is missing, needs one run per
-channel and picture: hundreds to thousands. Channels that are the same everywhere make the same mask, and are asked about
-once. The others map the pixels of the input; FullGrad needs a single pass.
+channel and picture: hundreds to thousands. The others map the pixels of the input; FullGrad needs a single pass.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -14,37 +13,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from classlens.arrays import Float
-from classlens.cam.capture import observe
 from classlens.cam.classifier import Layer
-from classlens.cam.probe import Evidence, Probe, chunks
+from classlens.cam.evidence import Evidence, Probe, observe
 from classlens.errors import ModelError
 
 Weighted = Float[Tensor, "batch channels height width"]
+Mask = Callable[[Float[Tensor, "n height width"]], Float[Tensor, "n rows columns"]]
 
-NOISE = 2.0
-"""Standard deviation of SS-CAM's noise beside activations scaled to 0..1, as in torch-cam."""
-
-SPREAD = 0.15
-"""Standard deviation of SmoothGrad's noise, as a share of the picture's range of values."""
-
-FULL = 1e-7
-"""Added to a range before it divides, as in FullGrad's reference."""
-
+NOISE = 2.0  # standard deviation of SS-CAM's noise beside activations scaled to 0..1, as in torch-cam
+SPREAD = 0.15  # standard deviation of SmoothGrad's noise, as a share of the picture's range of values
+FULL = 1e-7  # added to a range before it divides, as in FullGrad's reference
 CELLS = 7
-SHOWN = 0.5
-"""A mask of RISE has `CELLS` x `CELLS` cells, of which `SHOWN` are shown on average."""
+SHOWN = 0.5  # A mask of RISE has `CELLS` x `CELLS` cells, of which `SHOWN` are shown on average
 
 
 def score_cam(evidence: Evidence) -> Weighted:
     """softmax_c(score of the picture seen through A_c alone) A_c.
 
     Masks are enlarged with aligned corners, as in the reference.
-
     Source: Wang et al., Score-CAM, CVPR Workshops 2020, eqs. 5-8.
     """
     size = evidence.model.batch.shape[2:]
-    weights = score_masked(evidence, lambda channels: unit(enlarge(channels[None], size, aligned=True)[0]), [1.0])
-    return weights.softmax(dim=1)[:, :, None, None] * evidence.activations
+    return weigh_by_masks(evidence, [lambda maps: unit(enlarge(maps[None], size, aligned=True)[0])])
 
 
 def ss_cam(evidence: Evidence) -> Weighted:
@@ -52,33 +42,42 @@ def ss_cam(evidence: Evidence) -> Weighted:
 
     The same pictures of noise serve every channel, so that a map does not depend on what else is in the batch. Noisy
     masks are not scaled again, as in torch-cam.
-
     Source: Wang et al., SS-CAM, 2020, section 3.2.
     """
     generator = torch.Generator().manual_seed(0)
     samples, size = evidence.model.samples, evidence.model.batch.shape[2:]
     noise = torch.randn((samples, *size), generator=generator).to(evidence.activations.device)
-    total = torch.zeros(evidence.activations.shape[:2], device=evidence.activations.device)
-    for one in noise:
-
-        def noisy(channels: Tensor, one: Tensor = one) -> Tensor:
-            return enlarge(unit(channels)[None], size)[0] + NOISE * one
-
-        total += score_masked(evidence, noisy, [1.0])
-    return (total / samples).softmax(dim=1)[:, :, None, None] * evidence.activations
+    masks = [lambda maps, one=one: enlarge(unit(maps)[None], size)[0] + NOISE * one for one in noise]
+    return weigh_by_masks(evidence, masks)
 
 
 def is_cam(evidence: Evidence) -> Weighted:
     """Score-CAM with the score averaged along a path of ever brighter masked pictures.
 
     The factors 0.1, 0.3, 0.6, ..., 5.5 (of ten) add up as in the paper's algorithm 1, and as in torch-cam.
-
     Source: Naidu et al., IS-CAM, 2020, algorithm 1.
     """
     steps, size = evidence.model.samples, evidence.model.batch.shape[2:]
     factors = [step * (step + 1) / (2 * steps) for step in range(1, steps + 1)]
-    weights = score_masked(evidence, lambda channels: enlarge(unit(channels)[None], size)[0], factors)
-    return weights.softmax(dim=1)[:, :, None, None] * evidence.activations
+    masks = [lambda maps, factor=factor: enlarge(unit(maps)[None], size)[0] * factor for factor in factors]
+    return weigh_by_masks(evidence, masks)
+
+
+def weigh_by_masks(evidence: Evidence, masks: Sequence[Mask]) -> Weighted:
+    """softmax_c(score of the picture through masks made of A_c, averaged over them) A_c.
+
+    Channels that are the same everywhere make the same mask, and are asked about once.
+    """
+    probe, activations = evidence.model, evidence.activations
+    total = torch.zeros(activations.shape[:2], device=activations.device)
+    for mask, (picture, maps) in product(masks, enumerate(activations)):
+        flat = maps.flatten(1).amax(dim=1) == maps.flatten(1).amin(dim=1)
+        wanted = torch.cat([(~flat).nonzero()[:, 0], flat.nonzero()[:1, 0]])
+        for some in torch.split(wanted, probe.at_once):
+            masked = probe.batch[picture] * mask(maps[some])[:, None]
+            total[picture, some] += probe.scores(masked, torch.full_like(some, picture))
+        total[picture, flat] = total[picture, wanted[-1]]
+    return (total / len(masks)).softmax(dim=1)[:, :, None, None] * activations
 
 
 def ablation_cam(evidence: Evidence) -> Weighted:
@@ -86,7 +85,7 @@ def ablation_cam(evidence: Evidence) -> Weighted:
 
     Source: Desai & Ramaswamy, Ablation-CAM, WACV 2020, eq. 4.
     """
-    probe, activations = evidence.model, evidence.activations
+    activations = evidence.activations
     shares = torch.zeros(activations.shape[:2], device=activations.device)
     for picture, maps in enumerate(activations):
         alive = maps.flatten(1).any(dim=1).nonzero()[:, 0]
@@ -99,29 +98,9 @@ def ablation_cam(evidence: Evidence) -> Weighted:
                     variant[alive[place - 1]] = 0
             return changed
 
-        scores = probe.resumed(without, len(alive) + 1, picture)
+        scores = evidence.model.resumed(without, len(alive) + 1, picture)
         shares[picture, alive] = (scores[0] - scores[1:]) / scores[0]
     return shares[:, :, None, None] * activations
-
-
-def score_masked(
-    evidence: Evidence,
-    mask: Callable[[Float[Tensor, "n height width"]], Float[Tensor, "n rows columns"]],
-    factors: list[float],
-) -> Float[Tensor, "batch channels"]:
-    """The score of every picture through the mask of every channel, averaged over factors on what is fed."""
-    probe, activations = evidence.model, evidence.activations
-    scores = torch.zeros(activations.shape[:2], device=activations.device)
-    for picture, maps in enumerate(activations):
-        flat = maps.flatten(1).amax(dim=1) == maps.flatten(1).amin(dim=1)
-        wanted = torch.cat([(~flat).nonzero()[:, 0], flat.nonzero()[:1, 0]])
-        for rows in chunks(len(wanted), probe.at_once):
-            some = wanted[rows]
-            masked = probe.batch[picture] * mask(maps[some])[:, None]
-            of = torch.full((len(some),), picture, device=activations.device)
-            scores[picture, some] = torch.stack([probe.scores(masked * factor, of) for factor in factors]).mean(0)
-        scores[picture, flat] = scores[picture, wanted[-1]]
-    return scores
 
 
 def enlarge(
@@ -140,27 +119,23 @@ def full_grad(evidence: Evidence) -> Float[Tensor, "batch parts rows columns"]:
     """|x * gradient| and, for every convolution and BatchNorm with a bias, |bias * gradient| summed over its channels.
 
     Each part is scaled to 0..1 at the size of the picture before they are added up, as in the reference.
-
     Source: Srinivas & Fleuret, Full-gradient representation for neural network visualization, NeurIPS 2019, eq. 8.
-
-    Raises:
-        ModelError: the network has no convolution or BatchNorm with a bias.
     """
     probe = evidence.model
-    biased = {
-        Layer(name, module): bias
-        for name, module in probe.classifier.module.named_modules()
-        if (bias := bias_of(module)) is not None
-    }
+    biased: dict[Layer, Tensor] = {}
+    for name, module in probe.classifier.module.named_modules():
+        if type(module) is nn.Conv2d and module.bias is not None:
+            biased[Layer(name, module)] = module.bias.detach()
+        elif type(module) is nn.BatchNorm2d and module.bias is not None and module.running_mean is not None:
+            deviation = (torch.as_tensor(module.running_var) + module.eps).sqrt()
+            # What it adds to every channel: beta - gamma * mean / deviation.
+            biased[Layer(name, module)] = (module.bias - module.running_mean * module.weight / deviation).detach()
     if not biased:
-        raise ModelError(
-            f"{probe.classifier.name} has no convolution or BatchNorm with a bias, which FullGrad looks at"
-        )
+        message = "has no convolution or BatchNorm with a bias, which FullGrad looks at"
+        raise ModelError(f"{probe.classifier.name} {message}")
     leaf = probe.batch.detach().clone().requires_grad_()
     captured = observe(probe.classifier, leaf, list(biased))
-    if captured.logits is None:
-        raise ValueError("the forward pass was stopped")
-    score = probe.objective.score(captured.logits).sum()
+    score = probe.objective.score(captured.logits).sum()  # type: ignore[arg-type] # it was not stopped
     by_input, *by_layers = torch.autograd.grad(score, (leaf, *captured.outputs), materialize_grads=True)
     size = probe.batch.shape[2:]
     parts = [enlarge(unit((probe.batch * by_input).abs(), FULL), size)]
@@ -171,22 +146,12 @@ def full_grad(evidence: Evidence) -> Float[Tensor, "batch parts rows columns"]:
     return torch.cat(parts, dim=1)
 
 
-def bias_of(module: nn.Module) -> Tensor | None:
-    """The constant that a layer adds to every channel; a BatchNorm's is beta - gamma * mean / deviation."""
-    bias: Tensor | None = None
-    if type(module) is nn.Conv2d:
-        bias = module.bias
-    elif type(module) is nn.BatchNorm2d and module.bias is not None and module.running_mean is not None:
-        deviation = (torch.as_tensor(module.running_var) + module.eps).sqrt()
-        bias = module.bias - module.running_mean * module.weight / deviation
-    return None if bias is None else bias.detach()
-
-
 def variants(probe: Probe, count: int) -> Iterator[tuple[slice, Tensor]]:
     """Of `count` variants of every picture those that go together, and the pictures that they belong to."""
     pictures = torch.arange(len(probe.batch), device=probe.batch.device)
-    for rows in chunks(count, max(1, probe.at_once // len(pictures))):
-        few = slice(rows.start, min(rows.stop, count))
+    together = max(1, probe.at_once // len(pictures))
+    for start in range(0, count, together):
+        few = slice(start, min(start + together, count))
         yield few, pictures.repeat(few.stop - few.start)
 
 
@@ -194,7 +159,6 @@ def integrated_gradients(evidence: Evidence) -> Weighted:
     """(x - x0) times the mean gradient on the straight path from x0 to x; x0 is the encoding's zero (mean grey).
 
     The path is integrated by Gauss-Legendre, 50 points. Summed up it gives the score less that of x0.
-
     Source: Sundararajan et al., Axiomatic attribution for deep networks, ICML 2017, eqs. 1, 3.
     """
     probe = evidence.model
@@ -217,10 +181,8 @@ def smooth_grad(evidence: Evidence) -> Weighted:
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(probe.batch)
     for few, of in variants(probe, probe.samples):
-        noise = torch.stack(
-            [torch.randn(probe.batch.shape[1:], generator=generator) for _ in range(few.start, few.stop)]
-        )
-        noisy = probe.batch + SPREAD * reach * noise.to(probe.batch.device)[:, None]
+        each = [torch.randn(probe.batch.shape[1:], generator=generator) for _ in range(few.start, few.stop)]
+        noisy = probe.batch + SPREAD * reach * torch.stack(each).to(probe.batch.device)[:, None]
         total += probe.input_gradients(noisy.flatten(0, 1), of).reshape(-1, *probe.batch.shape).sum(dim=0)
     return (total / probe.samples).abs()
 
@@ -235,9 +197,8 @@ def rise(evidence: Evidence) -> Weighted:
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros((batch, height, width), device=probe.batch.device)
     for few, of in variants(probe, probe.samples):
-        masks = torch.stack([random_mask(height, width, generator) for _ in range(few.start, few.stop)]).to(
-            probe.batch.device
-        )
+        each = [random_mask(height, width, generator) for _ in range(few.start, few.stop)]
+        masks = torch.stack(each).to(probe.batch.device)
         masked = (probe.batch * masks[:, None, None]).flatten(0, 1)
         left = probe.scores(masked, of, as_probability=True).reshape(-1, batch)
         total += torch.einsum("vb,vij->bij", left, masks)
@@ -258,7 +219,6 @@ def occlusion(evidence: Evidence) -> Weighted:
     """How much the score drops when a grey square hides a place, averaged over the squares that cover it.
 
     Fifteen places on the short side make a square an eighth of it, which moves by half of itself.
-
     Source: Zeiler & Fergus, Visualizing and understanding convolutional networks, ECCV 2014, section 4.2.
     """
     probe = evidence.model

@@ -5,53 +5,73 @@ dataset gives is a dict, and every stage takes what it needs out of that. One th
 first sample, so that nothing may be shown here as if it had run.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from itertools import takewhile
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from classlens.adapters.openmm.stages import colours, crops, shapes_and_flips
+from classlens.adapters.openmm.stages import colours, crops, formats, rules, shapes_and_flips
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
-from classlens.adapters.openmm.stages.formats import FOLDED, FORMATS, LOADER, PACKING, check_folded
-from classlens.adapters.openmm.stages.mask_generators import MASKS
-from classlens.adapters.openmm.stages.nested import NESTED, nested_stage
+from classlens.adapters.openmm.stages.formats import FOLDED, LOADER, PACKING
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.transform import (
-    NOTHING,
-    NativeStep,
-    Transform,
-    arguments,
-    named,
-    record_of,
-    try_out,
-)
+from classlens.adapters.openmm.stages.rules import NativeStep, Rule, Transform, construct, listed, named
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
-from classlens.dataset.loading import LoadImageFromFile
+from classlens.dataset.listing import LoadImageFromFile, Pipeline
 from classlens.dataset.state import State
 from classlens.dataset.storage import read_bytes
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, first_line, suggestion
 from classlens.image import Encoding, Image
 
+KINDS_OF_STEPS: Sequence[type[NativeStep]] = (
+    *(shapes_and_flips.Resize, shapes_and_flips.ResizeEdge, shapes_and_flips.CenterCrop, shapes_and_flips.Pad),
+    *(shapes_and_flips.RandomResize, shapes_and_flips.RandomChoiceResize, shapes_and_flips.RandomTranslatePad),
+    *(shapes_and_flips.RandomFlip, shapes_and_flips.RandomErasing),
+    *(crops.RandomCrop, crops.RandomResizedCrop, crops.MAERandomResizedCrop, crops.EfficientNetRandomCrop),
+    *(crops.EfficientNetCenterCrop, crops.RandomResizedCropAndInterpolationWithTwoPic),
+    *(colours.ColorJitter, colours.Lighting, colours.RandomGrayscale),
+    *(formats.Normalize, formats.Transpose, formats.SimMIMMaskGenerator, formats.BEiTMaskGenerator),
+)
 STEPS: Mapping[str, type[NativeStep]] = {
-    **{
-        name: kind
-        for module in (shapes_and_flips, crops, colours)
-        for name, kind in vars(module).items()
-        if isinstance(kind, type) and issubclass(kind, Transform) and kind.__module__ == module.__name__
-    },
-    **FORMATS,
-    **MASKS,
+    **{kind.__name__: kind for kind in KINDS_OF_STEPS},
+    **dict.fromkeys(("NumpyToPIL", "ToPIL"), formats.ToPillow),
+    **dict.fromkeys(("PILToNumpy", "ToNumpy"), formats.ToArray),
 }
-DETERMINISTIC = ("Resize", "ResizeEdge", "CenterCrop", "EfficientNetCenterCrop", "Pad")
+RECORDS = {**STEPS, LOADER: LoadImageFromFile}
+SETTINGS = {**FOLDED, **{name: rules.settings_of(kind) for name, kind in RECORDS.items()}}
+"""The rules of the settings that each stage has, and which of them it must have."""
+
 POLICIES = {"RandAugment": rand_augment, "AutoAugment": auto_augment}
 ALBUMENTATIONS = ("Albumentations", "Albu")
-NATIVE = (*STEPS, *POLICIES, *NESTED, *ALBUMENTATIONS, *KINDS, LOADER, *FOLDED)
 
 
-def is_native(name: str) -> bool:
-    return name in NATIVE or name.startswith("torchvision/")
+def read_pipeline(
+    pipeline: Sequence[Settings], *, where: str, trusted: Sequence[str] | None, places: Sequence[str]
+) -> Pipeline:
+    """How the pictures of a dataset are loaded, its stages, and why training would stop in or after them.
+
+    The user's own stages may do anything, loading and packing too: nothing is said of what follows one.
+    """
+    stages = build_stages(pipeline, where=where, trusted=trusted, places=places)
+    rows = [named(settings) for settings in pipeline]
+    names = [str(row["type"]) for row in rows]
+    loader, unpacked = None, ""
+    if LOADER in names:
+        position = names.index(LOADER)
+        loader = read_loader(rows[position], f"{where}: stage {position + 1}")
+    known = list(takewhile(lambda name: name in NATIVE or name.startswith("torchvision/"), names))
+    packing = next((row for row, _ in zip(rows, known, strict=False) if row["type"] in PACKING), None)
+    if packing is None:
+        unpacked = "after the last stage nothing packs the picture for the network: PackInputs is missing"
+        unpacked = unpacked if rows and len(known) == len(rows) else ""
+    elif packing.get("_rows_first_"):
+        unpacked = "the picture is collected with its channels last: ImageToTensor is missing"
+    elif packing.get("input_key", "img") != "img":
+        unpacked = f"{packing['type']} packs {packing['input_key']!r}, but the picture is 'img'"
+    return Pipeline(loader, stages, (find_stop(known, in_memory=False), find_stop(known, in_memory=True)), unpacked)
 
 
 def build_stages(
@@ -61,10 +81,6 @@ def build_stages(
 
     `places` says of each entry where it is written; errors begin with that. In a trusted config, transforms that are
     not native are looked for in mmpretrain and in the `trusted` modules; None means that it is not trusted.
-
-    Raises:
-        ConfigError: a transform or one of its settings is unknown, or a value makes no sense.
-        MissingDependency: a transform belongs to a package that is not installed.
     """
     stages, loaded = [], False
     for position, settings in enumerate(pipeline):
@@ -73,11 +89,9 @@ def build_stages(
         if not isinstance(settings, Mapping) or "type" not in settings:
             raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
         name = named(settings)["type"]
-        if name == LOADER and loaded:
-            stages.append(reloading_stage(named(settings), stage))
-        elif name in FOLDED:
-            check_folded(named(settings), stage)
-        elif name != LOADER:
+        if name in FOLDED:
+            rules.check_settings(named(settings), *SETTINGS[name], stage)
+        elif name != LOADER or loaded:
             stages.append(build_stage(settings, stage, trusted))
         loaded = loaded or name == LOADER
     return tuple(stages)
@@ -89,13 +103,16 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
     name = str(settings["type"])
     if name in ALBUMENTATIONS:
         return albumentations_stage(settings, where)
-    if name in NESTED:
-        return nested_stage(settings, where, lambda inner, place: build_stages(inner, where=place, trusted=trusted))
     if name.startswith("torchvision/"):
         return torchvision_stage(settings, where)
+    if name in NESTED:
+        return nested_stage(settings, where, trusted)
+    if name == LOADER:
+        reload = partial(load_anew, read_loader(settings, where))
+        return Stage(name, reload, rules.arguments(settings), draws_globally=False)
     step = transform(settings, where)
     if step is not None:
-        return Stage(name, step.run, arguments(settings), draws_globally=False)
+        return Stage(name, step.run, rules.arguments(settings), draws_globally=False)
     if trusted is not None:
         return own_stage(original, trusted, where)
     near = suggestion(name, NATIVE)
@@ -108,8 +125,7 @@ def transform(settings: Settings, where: str) -> NativeStep | None:
     """The native stage of that type, or None."""
     name = str(settings["type"])
     if name in STEPS:
-        step = record_of(STEPS[name], settings, where)
-        return try_out(step, f"{where}: {name}") if isinstance(step, Transform) else step
+        return construct(STEPS[name], rules.check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
@@ -117,27 +133,120 @@ def transform(settings: Settings, where: str) -> NativeStep | None:
 
 def member(settings: Settings, where: str) -> Transform:
     """One policy of AutoAugment or RandAugment, which may be any transform that makes one picture of another."""
-    step = transform(settings, where)
+    step = transform(named(settings), where)
     if not isinstance(step, Transform) or type(step).run is not Transform.run:
         raise ConfigError(f"{where}: no operation named {settings['type']!r}", hint=suggestion(settings["type"], KINDS))
     return step
 
 
-def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:
-    """What a test pipeline does to a picture before normalisation, pixel by pixel as upstream.
+def read_loader(settings: Settings, where: str) -> LoadImageFromFile:
+    return construct(LoadImageFromFile, rules.check_settings(settings, *SETTINGS[LOADER], where), f"{where}: {LOADER}")
 
-    Raises:
-        ConfigError: it has a random or unknown stage.
-    """
-    steps: list[Any] = []
-    for position, settings in enumerate(map(named, pipeline)):
-        name, stage = str(settings["type"]), f"{where}: stage {position + 1}"
-        if name in FOLDED or name in FORMATS or name == LOADER:
+
+def load_anew(loader: LoadImageFromFile, state: State, random: np.random.Generator) -> Outcome:
+    """A loader after other stages reads the file once more."""
+    path = state.path or ""
+    return Outcome(loader.state(read_bytes(path), path), note="loaded anew: what was done before is lost")
+
+
+Pipelines: TypeAlias = Sequence[Sequence[Stage]]
+Values: TypeAlias = Mapping[str, Any]
+
+
+def nested_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -> Stage:
+    """One of `NESTED` as a stage; some have one pipeline, some a list of them, and each may be a single transform."""
+    name = str(settings["type"])
+    place, (known, apply) = f"{where}: {name}", NESTED[name]
+    values = rules.check_settings(settings, known, [key for key in known if key != "prob"], where)
+    several = known["transforms"] is PIPELINES
+    pipelines = []
+    for option in values["transforms"] if several else [values["transforms"]]:
+        rows = [option] if isinstance(option, Mapping) else option
+        if not isinstance(rows, (list, tuple)):
+            raise ConfigError(f"{place}: transforms are dicts, not {rows!r}")
+        pipelines.append(build_stages(rows, where=place, trusted=trusted))
+    shares = values.get("num_views", values.get("prob"))
+    count = len(shares) if isinstance(shares, list | tuple) else 1
+    if shares is not None and count != len(pipelines):
+        raise ConfigError(f"{place}: {len(pipelines)} pipelines cannot share {shares!r}")
+    draws_globally = any(stage.draws_globally for pipeline in pipelines for stage in pipeline)
+    return Stage(name, partial(apply, values, pipelines), values, draws_globally=draws_globally)
+
+
+def run(stages: Sequence[Stage], state: State, random: np.random.Generator) -> Outcome:
+    """Several stages as one; what each drew is kept under its name."""
+    params: dict[str, object] = {}
+    for position, stage in enumerate(stages):
+        outcome = stage.apply(state, random)
+        state = outcome.state
+        if outcome.params:
+            params[f"{position + 1} {stage.name}"] = outcome.params
+        elif not params.get(stage.name):
+            params[stage.name] = ""
+    return Outcome(state, params)
+
+
+def random_apply(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
+    if random.random() >= values.get("prob", 0.5):
+        return Outcome(state, {"applied": "no"}, "not drawn")
+    outcome = run(pipelines[0], state, random)
+    return Outcome(outcome.state, {"applied": "yes", **outcome.params})
+
+
+def random_choice(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
+    choice = int(random.choice(len(pipelines), p=values.get("prob")))
+    outcome = run(pipelines[choice], state, random)
+    return Outcome(outcome.state, {"chosen": f"{choice + 1} of {len(pipelines)}", **outcome.params})
+
+
+def multi_view(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
+    """Several pictures of one sample: as many by each pipeline as `num_views` says."""
+    counts = zip(pipelines, listed(values["num_views"]), strict=True)
+    outcomes = [run(pipeline, state, random) for pipeline, count in counts for _ in range(count)]
+    params = {f"view {number}": outcome.params for number, outcome in enumerate(outcomes, start=1)}
+    return Outcome(replace(state, views=tuple(outcome.state for outcome in outcomes)), params)
+
+
+PIPELINES: Rule = (lambda value: isinstance(value, list | tuple) and len(value) > 0, "is a list of pipelines")
+WEIGHTS: Rule = (
+    lambda value: all(isinstance(one, float) and one >= 0 for one in value) and sum(value) == 1,
+    "are floats that add up to exactly 1 (write one of them as 1 minus the others)",
+)
+VIEWS: Rule = (
+    lambda value: all(isinstance(one, int) and one >= 0 for one in listed(value)) and sum(listed(value)) > 0,
+    "is a whole number for each pipeline, not all of them 0",
+)
+NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, State, np.random.Generator], Outcome]]] = {
+    "Compose": (
+        {"transforms": rules.ANYTHING},
+        lambda values, pipelines, state, random: run(pipelines[0], state, random),
+    ),
+    "RandomApply": ({"transforms": rules.ANYTHING, "prob": rules.PROBABILITY}, random_apply),
+    "RandomChoice": ({"transforms": PIPELINES, "prob": rules.or_none(WEIGHTS)}, random_choice),
+    "MultiView": ({"transforms": PIPELINES, "num_views": VIEWS}, multi_view),
+}
+"""Stages made of stages: the settings that they have, and what they do with their pipelines."""
+
+NATIVE = (*STEPS, *POLICIES, *NESTED, *ALBUMENTATIONS, *KINDS, LOADER, *FOLDED)
+
+
+def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:
+    """What a test pipeline does to a picture before normalisation, pixel by pixel as upstream."""
+    steps: list[Transform] = []
+    for position, settings in enumerate(map(named, pipeline), start=1):
+        name, stage = str(settings["type"]), f"{where}: stage {position}"
+        kind = STEPS.get(name)
+        if name in FOLDED or name == LOADER or (kind is not None and not issubclass(kind, Transform)):
             continue
-        if name not in DETERMINISTIC:
-            kind = "a random stage" if name in STEPS or name in POLICIES else "no deterministic stage known here"
-            raise ConfigError(f"{stage}: {name} is {kind}")
-        steps.append(record_of(STEPS[name], settings, stage))
+        if kind is None or kind.sample_params is not Transform.sample_params:
+            words = "a random stage" if kind or name in POLICIES else "no deterministic stage known here"
+            raise ConfigError(f"{stage}: {name} is {words}")
+        values = rules.check_settings(settings, *SETTINGS[name], stage)
+        try:
+            steps.append(kind(**values))
+            steps[-1].apply(rules.PROBE, rules.NOTHING)
+        except rules.REFUSALS as error:
+            raise ConfigError(f"{stage}: {name}: {first_line(error)}") from error
     return partial(prepare, steps)
 
 
@@ -148,93 +257,47 @@ def prepare(steps: Sequence[Transform], image: Image) -> Image:
     """A picture after the steps of a test pipeline."""
     pixels = np.ascontiguousarray(image.pixels[..., ::-1])
     for step in steps:
-        pixels = step.apply(pixels, NOTHING)
+        pixels = step.apply(pixels, rules.NOTHING)
     return Encoding("BGR").decode(pixels)
 
 
-def reloading_stage(settings: Settings, where: str) -> Stage:
-    """A loader after other stages, which reads the file anew; what they did is lost."""
-    loader = record_of(LoadImageFromFile, settings, where)
+ARRAY, PILLOW, ANY = "an array", "a Pillow picture", ""
+"""What a stage takes or leaves; `ANY` is any of them, or not known which."""
 
-    def apply(state: State, random: np.random.Generator) -> Outcome:
-        path = state.path or ""
-        return Outcome(loader.state(read_bytes(path), path), note="loaded anew: what was done before is lost")
-
-    return Stage(LOADER, apply, arguments(settings), draws_globally=False)
-
-
-def loader_of(pipeline: Sequence[Settings], where: str) -> LoadImageFromFile | None:
-    """The loader that a pipeline starts with, or None for datasets that hold their pictures in memory.
-
-    Raises:
-        ConfigError: the loader has an unknown setting or value.
-    """
-    for position, settings in enumerate(map(named, pipeline), start=1):
-        if settings.get("type") == LOADER:
-            return record_of(LoadImageFromFile, settings, f"{where}: stage {position}")
-    return None
-
-
-BLIND = (*MASKS, "CleanCaption", "ToTensor")
+BLIND = (LOADER, "SimMIMMaskGenerator", "BEiTMaskGenerator", "CleanCaption", "ToTensor")
 """Stages that ask for no picture."""
 
-ARRAY, PILLOW = "an array", "a Pillow picture"
-LOOSE = ("RandomFlip", "Compose", "MultiView", "RandomApply", "RandomChoice")
-"""Stages that take either, and may leave something else."""
+TAKES = {
+    "MAERandomResizedCrop": PILLOW,
+    **dict.fromkeys((*BLIND, *PACKING, "Collect", "ToNumpy", "PILToNumpy", "RandomFlip", *NESTED), ANY),
+}
+"""What a stage takes, where it is not an array."""
+
+LEAVES = {
+    **dict.fromkeys(("PILToNumpy", "ToNumpy", LOADER), ARRAY),
+    **dict.fromkeys(("NumpyToPIL", "ToPIL"), PILLOW),
+    **dict.fromkeys(("RandomFlip", *NESTED), ANY),
+}
+"""What a stage leaves, where it is not what it took."""
 
 
-def held_after(name: str, held: str) -> str | None:
-    """What a stage leaves of `ARRAY` or `PILLOW`: one of them, or nothing where that is not known.
-
-    None says that it stops at what it gets.
-    """
-    if name in ("PILToNumpy", "ToNumpy"):
-        return ARRAY
-    if name in LOOSE:
-        return ""
-    if name.startswith("torchvision/"):
-        return "" if held == ARRAY or name.endswith(("ToTensor", "Lambda")) else held
-    if name in (*BLIND, *PACKING, "Collect", LOADER):
-        return held
-    if held == (ARRAY if name == "MAERandomResizedCrop" else PILLOW):
-        return None
-    return PILLOW if name in ("NumpyToPIL", "ToPIL") else held
-
-
-def no_picture(pipeline: Sequence[Settings], own: Container[str], *, in_memory: bool) -> str:
-    """Which stage finds no picture, in a dataset of files or of pictures in memory; empty if all of them do.
-
-    Stages of the user's `own` may do anything, loading and packing too: nothing is said of what follows one.
-    """
+def find_stop(names: Sequence[str], *, in_memory: bool) -> str:
+    """Which stage finds no picture, in a dataset of files or of pictures in memory; empty if all of them do."""
     picture, packed, held = in_memory, "", ARRAY
-    for position, settings in enumerate(pipeline, start=1):
-        name = str(named(settings)["type"])
-        stage = f"stage {position}, {name},"
-        if name in own:
-            return ""
+    for position, name in enumerate(names, start=1):
+        stage, takes = f"stage {position}, {name},", TAKES.get(name, ARRAY)
         if name == LOADER and in_memory:
             return f"{stage} looks for a file, but this dataset holds its pictures in memory"
         if packed:
             return f"{stage} finds no picture: {packed} has packed it"
-        if not picture and name != LOADER and name not in BLIND:
+        if not picture and name not in BLIND:
             return f"{stage} finds no picture: {LOADER} does not come before it"
-        after = held_after(name, held)
-        if after is None:
-            wanted, bringing = ("Pillow picture", "NumpyToPIL") if held == ARRAY else ("array", "PILToNumpy")
+        if name.startswith("torchvision/"):
+            held = ANY if held == ARRAY or name.endswith(("ToTensor", "Lambda")) else held
+        elif takes and held and takes != held:
+            wanted, bringing = ("Pillow picture", "NumpyToPIL") if takes == PILLOW else ("array", "PILToNumpy")
             return f"{stage} finds {held} and no {wanted}: {bringing} does not come before it"
-        picture, held = picture or name == LOADER, ARRAY if name == LOADER else after
-        packed = name if name in PACKING else ""
+        else:
+            held = LEAVES.get(name, held)
+        picture, packed = picture or name == LOADER, name if name in PACKING else ""
     return ""
-
-
-def not_packed(pipeline: Sequence[Settings], own: Container[str]) -> str:
-    """Why a pipeline gives the network nothing; empty if it gives it the picture, or where there is no pipeline."""
-    for settings in map(named, pipeline):
-        if settings["type"] in own:
-            return ""
-        if settings["type"] in PACKING:
-            if settings.get("_rows_first_"):
-                return "the picture is collected with its channels last: ImageToTensor is missing"
-            key = settings.get("input_key", "img")
-            return "" if key == "img" else f"{settings['type']} packs {key!r}, but the picture is 'img'"
-    return "after the last stage nothing packs the picture for the network: PackInputs is missing" if pipeline else ""

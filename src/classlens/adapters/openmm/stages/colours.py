@@ -5,9 +5,9 @@ one value at a time is computed once for the 256 values and looked up, which is 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.transform import Params, Transform
+from classlens.adapters.openmm.stages.rules import Amount, Params, Rule, Transform
 from classlens.dataset.decode import Pixels
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -67,23 +67,32 @@ def invert(pixels: Pixels) -> Pixels:
     return 255 - pixels
 
 
-def solarize(pixels: Pixels, threshold: float) -> Pixels:
-    return apply_curve(pixels, np.where(threshold > LEVELS, LEVELS, 255 - LEVELS))
+def solarize(pixels: Pixels, thr: Amount) -> Pixels:
+    return apply_curve(pixels, np.where(thr > LEVELS, LEVELS, 255 - LEVELS))
 
 
-def solarize_add(pixels: Pixels, amount: float, threshold: float) -> Pixels:
+def solarize_add(pixels: Pixels, magnitude: Amount, thr: Annotated[float, rules.NUMBER] = 128) -> Pixels:
     """Brighten what is below the threshold."""
-    raised = np.minimum(LEVELS.astype(np.float64) + amount, 255)
-    return apply_curve(pixels, np.where(threshold > LEVELS, raised, LEVELS))
+    raised = np.minimum(LEVELS.astype(np.float64) + magnitude, 255)
+    return apply_curve(pixels, np.where(thr > LEVELS, raised, LEVELS))
 
 
-def posterize(pixels: Pixels, bits: int) -> Pixels:
-    return np.bitwise_and(pixels, np.uint8((0xFF00 >> bits) & 0xFF))
+def posterize(pixels: Pixels, bits: Amount) -> Pixels:
+    return np.bitwise_and(pixels, np.uint8((0xFF00 >> int(bits)) & 0xFF))
 
 
 def auto_contrast(pixels: Pixels) -> Pixels:
-    """Stretch every channel to the full range."""
-    return apply_curve(pixels, np.stack([stretch(histogram) for histogram in histograms(pixels)], axis=1))
+    return by_histogram(pixels, stretch)
+
+
+def equalize(pixels: Pixels) -> Pixels:
+    return by_histogram(pixels, flatten)
+
+
+def by_histogram(pixels: Pixels, curve_of: Callable[[Pixels], Pixels]) -> Pixels:
+    """Every channel through the curve that its own histogram asks for."""
+    histograms = [np.bincount(channel.ravel(), minlength=256) for channel in cv2.split(pixels)]
+    return apply_curve(pixels, np.stack([curve_of(histogram) for histogram in histograms], axis=1))
 
 
 def stretch(histogram: Pixels) -> Pixels:
@@ -97,51 +106,25 @@ def stretch(histogram: Pixels) -> Pixels:
     return curve
 
 
-def equalize(pixels: Pixels) -> Pixels:
-    """Flatten the histogram of every channel."""
-    return apply_curve(pixels, np.stack([flatten(histogram) for histogram in histograms(pixels)], axis=1))
-
-
 def flatten(histogram: Pixels) -> Pixels:
     """The curve of Pillow's `ImageOps.equalize`; a channel of one value stays."""
     step = (histogram.sum() - histogram[np.flatnonzero(histogram)[-1]]) // 255
     if step == 0:
         return LEVELS
-    curve = (np.cumsum(histogram) + step // 2) // step
-    moved: Pixels = np.minimum(np.concatenate([[0], curve[:-1]]), 255).astype(np.uint8)
-    return moved
+    curve: Pixels = (np.cumsum(histogram) + step // 2) // step
+    return np.concatenate([[0], curve[:-1]]).clip(max=255)
 
 
-def histograms(pixels: Pixels) -> list[Pixels]:
-    return [np.bincount(pixels[:, :, channel].ravel(), minlength=256) for channel in range(pixels.shape[2])]
+CV2 = {"brightness": brightness, "contrast": contrast, "saturation": colour, "hue": hue}
+PILLOW = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast, "saturation": ImageEnhance.Color}
 
-
-def pillow_hue(picture: Pillow.Image, shift: float) -> Pillow.Image:
-    """Turn the hue as torchvision's Pillow version does."""
-    parts = np.array(picture.convert("HSV"))
-    parts[..., 0] += np.uint8(int(shift * 255) % 256)
-    return Pillow.fromarray(parts, "HSV").convert("RGB")
-
-
-CV2: Mapping[str, Callable[[Pixels, float], Pixels]] = {
-    "brightness": brightness,
-    "contrast": contrast,
-    "saturation": colour,
-    "hue": hue,
-}
-PILLOW: Mapping[str, Callable[[Pillow.Image, float], Pillow.Image]] = {
-    "brightness": lambda picture, factor: ImageEnhance.Brightness(picture).enhance(factor),
-    "contrast": lambda picture, factor: ImageEnhance.Contrast(picture).enhance(factor),
-    "saturation": lambda picture, factor: ImageEnhance.Color(picture).enhance(factor),
-    "hue": pillow_hue,
-}
-
-
-RANGES = {
-    **dict.fromkeys(("brightness", "contrast", "saturation"), (1.0, 0.0, math.inf)),
-    "hue": (0.0, -0.5, 0.5),
-}
-"""The neutral value of every factor, and the lowest and highest that make sense."""
+Factor: TypeAlias = Annotated[
+    float | Sequence[float],
+    (
+        lambda value: value >= 0 if isinstance(value, int | float) else len(value) == 2,
+        "is a number not below 0, or two",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -151,36 +134,22 @@ class ColorJitter(Transform):
     A number b stands for factors from max(0, 1 - b) to 1 + b, and for hue shifts from -b to b; a pair is the range.
     """
 
-    brightness: float | Sequence[float] = 0.0
-    contrast: float | Sequence[float] = 0.0
-    saturation: float | Sequence[float] = 0.0
-    hue: float | Sequence[float] = 0.0
-    backend: str | None = "pillow"
-    checks: ClassVar = {"backend": rules.one_of("cv2", "pillow", None)}
-
-    def ranges(self) -> dict[str, tuple[float, float]]:
-        """The range of every factor that is not fixed at its neutral value."""
-        ranges = {}
-        for name, (neutral, low, high) in RANGES.items():
-            value = getattr(self, name)
-            if isinstance(value, (int, float)):
-                if value < 0:
-                    raise ValueError(f"a single number must not be negative: {value}")
-                first, last = neutral - value, neutral + value
-            else:
-                first, last = value
-            first, last = min(max(first, low), high), min(max(last, low), high)
-            if (first, last) != (neutral, neutral):
-                ranges[name] = first, last
-        return ranges
+    brightness: Factor = 0.0
+    contrast: Factor = 0.0
+    saturation: Factor = 0.0
+    hue: Factor = 0.0
+    backend: Annotated[str | None, rules.one_of("cv2", "pillow", None)] = "pillow"
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The factors, in the order in which they are applied."""
-        ranges, params = self.ranges(), {}
+        """The factors that are not fixed at their neutral value, in the order in which they are applied."""
+        params = {}
         for position in random.permutation(4):
-            name = list(RANGES)[position]
-            if name in ranges:
-                first, last = ranges[name]
+            name = list(CV2)[position]
+            neutral, lowest, highest = (0.0, -0.5, 0.5) if name == "hue" else (1.0, 0.0, math.inf)
+            value: Factor = getattr(self, name)
+            ends = (neutral - value, neutral + value) if isinstance(value, int | float) else value
+            first, last = (min(max(end, lowest), highest) for end in ends)
+            if (first, last) != (neutral, neutral):
                 params[name] = first + (last - first) * random.random()
         return params
 
@@ -191,7 +160,12 @@ class ColorJitter(Transform):
             return pixels
         picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
         for name, factor in params.items():
-            picture = PILLOW[name](picture, factor)
+            if name == "hue":  # as torchvision's Pillow version turns it
+                parts = np.array(picture.convert("HSV"))
+                parts[..., 0] += np.uint8(int(factor * 255) % 256)
+                picture = Pillow.fromarray(parts, "HSV").convert("RGB")
+            else:
+                picture = PILLOW[name](picture).enhance(factor)
         return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
 
 
@@ -204,17 +178,13 @@ class Lighting(Transform):
     as in 0.x, the picture becomes one of floats and nothing wraps.
     """
 
-    eigval: Sequence[float]
+    eigval: Annotated[Sequence[float], (lambda value: np.ndim(value) == 1, "is a list of numbers")]
     eigvec: Sequence[Sequence[float]]
-    alphastd: float = 0.1
+    alphastd: Annotated[float, (lambda value: isinstance(value, float), "is a float")] = 0.1
     to_rgb: bool = False
     wrapped: bool = True
-    checks: ClassVar = {
-        "alphastd": (lambda value: isinstance(value, float), "is a float"),
-        "eigval": (lambda value: np.ndim(value) == 1, "is a list of numbers"),
-    }
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         if np.shape(self.eigvec) != (3, len(self.eigval)):
             raise ValueError(f"eigvec is 3 x {len(self.eigval)}, not {' x '.join(map(str, np.shape(self.eigvec)))}")
 
@@ -231,19 +201,17 @@ class Lighting(Transform):
         return apply_curve(source, curves)
 
 
+WEIGHTS: Rule = (lambda value: value is None or len(value) == 3, "are three numbers, one per channel")
+
+
 @dataclass(frozen=True)
 class RandomGrayscale(Transform):
     """Grey with a probability; one channel unless `keep_channels`. Without weights as 0.x: by OpenCV, as if RGB."""
 
-    prob: float = 0.1
+    prob: Annotated[float, rules.PROBABILITY] = 0.1
     keep_channels: bool = False
-    channel_weights: Sequence[float] | None = (1.0, 1.0, 1.0)
-    color_format: str = "bgr"
-    checks: ClassVar = {
-        "prob": rules.PROBABILITY,
-        "channel_weights": (lambda value: value is None or len(value) == 3, "are three numbers, one per channel"),
-        "color_format": rules.one_of("bgr", "rgb", "hsv"),
-    }
+    channel_weights: Annotated[Sequence[float] | None, WEIGHTS] = (1.0, 1.0, 1.0)
+    color_format: Annotated[str, rules.one_of("bgr", "rgb", "hsv")] = "bgr"
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         return {"grey": "yes" if random.random() < self.prob else "no"}

@@ -6,21 +6,20 @@ Boxes are (x, y, width, height) in pixels of the picture that the stage gets.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, TypeAlias
 
 import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import pair
-from classlens.adapters.openmm.stages.shapes_and_flips import BORDERS, add_border, check_resampling, resize
-from classlens.adapters.openmm.stages.transform import Params, Transform
+from classlens.adapters.openmm.stages.rules import Params, Rule, Span, Transform, pair
+from classlens.adapters.openmm.stages.shapes_and_flips import CV2, Backend, Border, Interpolation, add_border, resize
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
 
-Box = tuple[int, int, int, int]
-Span = tuple[float, float]
+Box: TypeAlias = tuple[int, int, int, int]
+Size: TypeAlias = tuple[int, int]
 
 
 def cut(pixels: Pixels, box: Box) -> Pixels:
@@ -29,7 +28,7 @@ def cut(pixels: Pixels, box: Box) -> Pixels:
     return pixels[max(y, 0) : y + height, max(x, 0) : x + width]
 
 
-def place_box(size: tuple[int, int], box_size: tuple[int, int], random: np.random.Generator) -> Box:
+def place_box(size: Size, box_size: Size, random: np.random.Generator) -> Box:
     """A box of the given (width, height) at a random place inside a picture."""
     (width, height), (box_width, box_height) = size, box_size
     y = int(random.integers(0, height - box_height + 1))
@@ -37,7 +36,7 @@ def place_box(size: tuple[int, int], box_size: tuple[int, int], random: np.rando
     return x, y, box_width, box_height
 
 
-def sample_box_size(size: tuple[int, int], areas: Span, shapes: Span, random: np.random.Generator) -> tuple[int, int]:
+def sample_size(size: Size, areas: Span, shapes: Span, random: np.random.Generator) -> Size:
     """A (width, height) of uniform area and log-uniform shape, which may be larger than the picture.
 
     Source: Szegedy et al., Going deeper with convolutions, CVPR 2015, section 6.
@@ -47,7 +46,7 @@ def sample_box_size(size: tuple[int, int], areas: Span, shapes: Span, random: np
     return round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
 
 
-def centre_box(size: tuple[int, int], shapes: Span) -> Box:
+def centre_box(size: Size, shapes: Span) -> Box:
     """The centre box of a picture that is too long or too thin for the allowed shapes; else the whole of it."""
     width, height = box_width, box_height = size
     if width / height < min(shapes):
@@ -72,40 +71,26 @@ def efficientnet_box(width: int, height: int, *, size: int, padding: int) -> Box
 class EfficientNetCenterCrop(Transform):
     """EfficientNet's test-time crop: a centre square of the picture's own scale, resized to `crop_size`."""
 
-    crop_size: int
-    crop_padding: int = 32
-    interpolation: str = "bicubic"
-    backend: str = "cv2"
-    checks: ClassVar = {"crop_size": rules.WHOLE, "crop_padding": rules.NOT_NEGATIVE}
-
-    def check(self) -> None:
-        check_resampling(self.backend, self.interpolation)
-        check_resampling("cv2", self.interpolation)
+    crop_size: Annotated[int, rules.WHOLE]
+    crop_padding: Annotated[int, rules.NOT_NEGATIVE] = 32
+    interpolation: Interpolation = "bicubic"
+    backend: Backend = "cv2"
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         box = efficientnet_box(pixels.shape[1], pixels.shape[0], size=self.crop_size, padding=self.crop_padding)
-        side = self.crop_size
-        return resize(cut(pixels, box), side, side, interpolation=self.interpolation, backend=self.backend)
+        return resize(cut(pixels, box), pair(self.crop_size), self.interpolation, self.backend)
 
 
 @dataclass(frozen=True)
 class RandomCrop(Transform):
     """A window of (height, width) at a random place, after padding; 0.x adds all that is missing on both sides."""
 
-    crop_size: int | Sequence[int]
-    padding: int | Sequence[int] | None = None
+    crop_size: Annotated[int | Sequence[int], rules.SIDES]
+    padding: Annotated[int | Sequence[int] | None, rules.tuple_or(int, 2, 4)] = None
     pad_if_needed: bool = False
     pad_val: float | Sequence[float] = 0
-    padding_mode: str = "constant"
+    padding_mode: Border = "constant"
     both_sides: bool = False
-    checks: ClassVar = {
-        "crop_size": rules.SIDES,
-        "padding": (
-            lambda value: not isinstance(value, list) and (not isinstance(value, tuple) or len(value) in (2, 4)),
-            "is a whole number or a tuple of 2 or 4",
-        ),
-        "padding_mode": rules.one_of(*BORDERS),
-    }
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The window, in the padded picture."""
@@ -132,40 +117,32 @@ class RandomCrop(Transform):
         return pixels
 
 
-@dataclass(frozen=True)
-class RandomResizedCrop(Transform):
-    """A part of random area and shape, resized to `scale` = (height, width)."""
+@dataclass(frozen=True, kw_only=True)
+class ResizedCrop(Transform):
+    """A random part, resized to `scale` = (height, width); a part that does not fit is sampled anew, `max_attempts` times."""
 
-    scale: int | Sequence[int]
+    scale: Annotated[int | Sequence[int], rules.SIDES]
     crop_ratio_range: Span = (0.08, 1.0)
     aspect_ratio_range: Span = (3 / 4, 4 / 3)
-    max_attempts: int = 10
-    interpolation: str = "bilinear"
-    backend: str = "cv2"
-    checks: ClassVar = {
-        "scale": rules.SIDES,
-        "crop_ratio_range": rules.RANGE,
-        "aspect_ratio_range": rules.RANGE,
-        "max_attempts": rules.COUNT,
-    }
-
-    def check(self) -> None:
-        check_resampling(self.backend, self.interpolation)
-        check_resampling("cv2", self.interpolation)
-
-    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The box; after `max_attempts` misses the largest centre box of an allowed shape."""
-        height, width = pixels.shape[:2]
-        for _ in range(self.max_attempts):
-            box = sample_box_size((width, height), self.crop_ratio_range, self.aspect_ratio_range, random)
-            if 0 < box[0] <= width and 0 < box[1] <= height:
-                return {"box": place_box((width, height), box, random)}
-        return {"box": centre_box((width, height), self.aspect_ratio_range)}
+    max_attempts: Annotated[int, rules.COUNT] = 10
+    interpolation: Interpolation = "bilinear"
+    backend: Backend = "cv2"
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         height, width = pair(self.scale)
-        part = cut(pixels, params["box"])
-        return resize(part, width, height, interpolation=self.interpolation, backend=self.backend)
+        return resize(cut(pixels, params["box"]), (width, height), self.interpolation, self.backend)
+
+
+class RandomResizedCrop(ResizedCrop):
+    """A part of random area and shape; after all attempts the largest centre box of an allowed shape."""
+
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
+        height, width = pixels.shape[:2]
+        for _ in range(self.max_attempts):
+            size = sample_size((width, height), self.crop_ratio_range, self.aspect_ratio_range, random)
+            if 0 < size[0] <= width and 0 < size[1] <= height:
+                return {"box": place_box((width, height), size, random)}
+        return {"box": centre_box((width, height), self.aspect_ratio_range)}
 
 
 @dataclass(frozen=True)
@@ -176,92 +153,61 @@ class MAERandomResizedCrop(Transform):
     width).
     """
 
-    size: int | Sequence[int]
+    size: Annotated[int | Sequence[int], rules.SIDES]
     scale: Span = (0.08, 1.0)
     ratio: Span = (3 / 4, 4 / 3)
-    interpolation: int = int(Pillow.Resampling.BILINEAR)
-    checks: ClassVar = {
-        "interpolation": (lambda value: isinstance(value, int), "is one of Pillow's numbers here"),
-        "size": rules.SIDES,
-        "scale": rules.RANGE,
-        "ratio": rules.RANGE,
-    }
-
-    def check(self) -> None:
-        check_resampling("pillow", self.method)
-
-    @property
-    def method(self) -> str:
-        return Pillow.Resampling(self.interpolation).name.lower()
+    interpolation: Annotated[
+        int,
+        (lambda value: isinstance(value, int) and value in set(Pillow.Resampling), "is one of Pillow's numbers here"),
+    ] = int(Pillow.Resampling.BILINEAR)
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         height, width = pixels.shape[:2]
-        box_width, box_height = sample_box_size((width, height), self.scale, self.ratio, random)
-        box = max(1, min(box_width, width)), max(1, min(box_height, height))
-        return {"box": place_box((width, height), box, random)}
+        box_width, box_height = sample_size((width, height), self.scale, self.ratio, random)
+        size = max(1, min(box_width, width)), max(1, min(box_height, height))
+        return {"box": place_box((width, height), size, random)}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         height, width = pair(self.size)
-        part = np.ascontiguousarray(cut(pixels, params["box"]))
-        return resize(part, width, height, interpolation=self.method, backend="pillow")
+        interpolation = Pillow.Resampling(self.interpolation).name.lower()
+        return resize(cut(pixels, params["box"]), (width, height), interpolation, "pillow")
 
 
-@dataclass(frozen=True)
-class EfficientNetRandomCrop(Transform):
-    """EfficientNet's random crop: uniform shape, uniform height between the allowed areas, then resized.
+@dataclass(frozen=True, kw_only=True)
+class EfficientNetRandomCrop(ResizedCrop):
+    """EfficientNet's: uniform shape, uniform height between the allowed areas; after all attempts that of the test pipeline.
 
     Source: the TPU reference preprocessing of Tan & Le, EfficientNet, ICML 2019.
     """
 
-    scale: int
-    min_covered: float = 0.1
-    crop_padding: int = 32
-    interpolation: str = "bicubic"
-    crop_ratio_range: Span = (0.08, 1.0)
-    aspect_ratio_range: Span = (3 / 4, 4 / 3)
-    max_attempts: int = 10
-    backend: str = "cv2"
-    checks: ClassVar = {
-        "scale": rules.WHOLE,
-        "crop_ratio_range": rules.RANGE,
-        "aspect_ratio_range": rules.RANGE,
-        "max_attempts": rules.COUNT,
-        "min_covered": rules.NOT_NEGATIVE,
-        "crop_padding": rules.NOT_NEGATIVE,
-    }
-
-    def check(self) -> None:
-        check_resampling(self.backend, self.interpolation)
-        check_resampling("cv2", self.interpolation)
+    scale: Annotated[int, rules.WHOLE]
+    min_covered: Annotated[float, rules.NOT_NEGATIVE] = 0.1
+    crop_padding: Annotated[int, rules.NOT_NEGATIVE] = 32
+    interpolation: Interpolation = "bicubic"
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The box; after `max_attempts` misses the centre crop of the test pipeline."""
+        """The box, of integer height first."""
         height, width = pixels.shape[:2]
         low, high = self.crop_ratio_range
         for _ in range(self.max_attempts):
-            box_width, box_height = self.attempt(width, height, random)
+            aspect = random.uniform(*self.aspect_ratio_range)
+            smallest, largest = (round(math.sqrt(ratio * width * height / aspect)) for ratio in (low, high))
+            if largest * aspect > width:
+                largest = int((width + 0.5 - 1e-7) / aspect)
+                largest -= largest * aspect > width
+            largest = min(largest, height)
+            box_height = round(random.uniform(min(largest, smallest), largest))
+            box_width = round(box_height * aspect)
             covered = box_width * box_height / (width * height)
             if box_width <= width and box_height <= height and max(low, self.min_covered) <= covered <= high:
                 return {"box": place_box((width, height), (box_width, box_height), random)}
         return {"box": efficientnet_box(width, height, size=self.scale, padding=self.crop_padding)}
 
-    def attempt(self, width: int, height: int, random: np.random.Generator) -> tuple[int, int]:
-        """A (width, height) that may still be too large or too small."""
-        aspect = random.uniform(*self.aspect_ratio_range)
-        smallest, largest = (round(math.sqrt(ratio * width * height / aspect)) for ratio in self.crop_ratio_range)
-        if largest * aspect > width:
-            largest = int((width + 0.5 - 1e-7) / aspect)
-            largest -= largest * aspect > width
-        largest = min(largest, height)
-        box_height = round(random.uniform(min(largest, smallest), largest))
-        return round(box_height * aspect), box_height
 
-    def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        part = cut(pixels, params["box"])
-        return resize(part, self.scale, self.scale, interpolation=self.interpolation, backend=self.backend)
-
-
-SIZE = (lambda size: isinstance(size, int | tuple) and min(pair(size)) > 0, "is a number or a tuple of two, above 0")
+INTERPOLATIONS: Rule = (
+    lambda value: value == "random" or all(one in CV2 for one in ([value] if isinstance(value, str) else value)),
+    f"is random, or among {', '.join(CV2)}",
+)
 
 
 @dataclass(frozen=True)
@@ -272,52 +218,36 @@ class RandomResizedCropAndInterpolationWithTwoPic(Transform):
     column are never in one, and the largest centre box of an allowed shape follows ten misses.
     """
 
-    size: int | Sequence[int]
-    second_size: int | Sequence[int] | None = None
+    size: Annotated[int | Sequence[int], rules.WHOLE_SIDES]
+    second_size: Annotated[int | Sequence[int] | None, rules.WHOLE_SIDES] = None
     scale: Span = (0.08, 1.0)
     ratio: Span = (3 / 4, 4 / 3)
-    interpolation: str | Sequence[str] = "bilinear"
-    second_interpolation: str = "lanczos"
-    checks: ClassVar = {
-        "size": SIZE,
-        "second_size": (lambda size: size is None or SIZE[0](size), SIZE[1]),
-        "scale": rules.RANGE,
-        "ratio": rules.RANGE,
-    }
-
-    def check(self) -> None:
-        for name in (*self.interpolations, self.second_interpolation):
-            check_resampling("cv2", name)
-
-    @property
-    def interpolations(self) -> Sequence[str]:
-        """What the interpolation of the first picture is drawn from."""
-        if self.interpolation == "random":
-            return ("bilinear", "bicubic")
-        return [self.interpolation] if isinstance(self.interpolation, str) else self.interpolation
+    interpolation: Annotated[str | Sequence[str], INTERPOLATIONS] = "bilinear"
+    second_interpolation: Interpolation = "lanczos"
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The box, and the interpolation where there are several."""
+        """The box, and the interpolation of the first picture."""
         height, width = pixels.shape[:2]
         box = centre_box((width, height), self.ratio)
         for _ in range(10):
-            box_width, box_height = sample_box_size((width, height), self.scale, self.ratio, random)
-            if box_width < width and box_height < height:
-                box = place_box((width - 1, height - 1), (box_width, box_height), random)
+            size = sample_size((width, height), self.scale, self.ratio, random)
+            if size[0] < width and size[1] < height:
+                box = place_box((width - 1, height - 1), size, random)
                 break
-        if len(self.interpolations) == 1:
+        choices = ("bilinear", "bicubic") if self.interpolation == "random" else self.interpolation
+        if isinstance(choices, str):
             return {"box": box}
-        return {"box": box, "interpolation": str(random.choice(list(self.interpolations)))}
+        return {"box": box, "interpolation": str(random.choice(list(choices)))}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """The picture that the network sees."""
-        how = params.get("interpolation", self.interpolations[0])
-        return resize(cut(pixels, params["box"]), *pair(self.size), interpolation=how, backend="cv2")
+        interpolation = params.get("interpolation", self.interpolation)
+        return resize(cut(pixels, params["box"]), pair(self.size), interpolation, "cv2")
 
     def second(self, pixels: Pixels, params: Params) -> Pixels:
         """The picture of its target."""
-        side = pair(self.second_size or self.size)
-        return resize(cut(pixels, params["box"]), *side, interpolation=self.second_interpolation, backend="cv2")
+        size = pair(self.second_size or self.size)
+        return resize(cut(pixels, params["box"]), size, self.second_interpolation, "cv2")
 
     def run(self, state: State, random: np.random.Generator) -> Outcome:
         """Two views, or one picture without `second_size`."""

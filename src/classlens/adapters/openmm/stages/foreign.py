@@ -9,7 +9,7 @@ it is installed. So a plain class that asks nothing of OpenMMLab needs no OpenMM
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from enum import EnumMeta
@@ -20,45 +20,28 @@ from inspect import isclass
 import numpy as np
 
 from classlens.adapters.openmm.setup import Setup
-from classlens.adapters.openmm.stages.transform import arguments, construct
+from classlens.adapters.openmm.stages.rules import arguments, construct
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import Foreign, State
-from classlens.errors import ConfigError, DataError, MissingDependency, suggestion
+from classlens.errors import ConfigError, DataError, suggestion
 from classlens.user_code import users_code
 
 INTERPOLATIONS = {name: name for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")} | {"hammimg": "hamming"}
 """What may be written for the interpolation of a `torchvision/` transform, spelt as upstream does."""
 
 
-def package(name: str, extra: str) -> Foreign:
-    """An optional package.
-
-    Raises:
-        MissingDependency: it is not installed.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise MissingDependency(str(error.name), extra=extra) from error
-
-
 def torchvision_stage(settings: Settings, where: str) -> Stage:
-    """One of torchvision's transforms, which take what the stage before them left (mostly a Pillow picture).
-
-    Raises:
-        MissingDependency: torchvision is not installed.
-        ConfigError: there is no such transform, or it refuses its settings.
-    """
+    """One of torchvision's transforms, which take what the stage before them left (mostly a Pillow picture)."""
     from classlens.pipelines.lay_open import stage_of  # not at the start: most configs name no stage of another package
 
-    module = package("torchvision.transforms", "torchvision")
+    what, options = f"{where}: {settings['type']}", arguments(settings)
+    with users_code(what):
+        module = import_module("torchvision.transforms")
     name = str(settings["type"]).removeprefix("torchvision/")
     kinds = {known: kind for known, kind in vars(module).items() if isclass(kind) and not isinstance(kind, EnumMeta)}
-    what = f"{where}: {settings['type']}"
     if name not in kinds or not name[:1].isupper():
         raise ConfigError(f"{where}: torchvision has no transform named {name!r}", hint=suggestion(name, kinds))
-    options = arguments(settings)
     if isinstance(options.get("interpolation"), str):
         asked = options["interpolation"].lower()
         if asked not in INTERPOLATIONS:
@@ -74,17 +57,13 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
 
 
 def albumentations_stage(settings: Settings, where: str) -> Stage:
-    """A composition of Albumentations' transforms.
-
-    Raises:
-        MissingDependency: albumentations is not installed.
-        ConfigError: there is no such transform, or it refuses its settings.
-    """
+    """A composition of Albumentations' transforms."""
     from classlens.pipelines.lay_open import stage_of  # not at the start: most configs name no stage of another package
 
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or its import asks a server for newer versions
-    module = package("albumentations", "albumentations")
     what, rows = f"{where}: {settings['type']}", settings.get("transforms")
+    with users_code(what):
+        module = import_module("albumentations")
     if not isinstance(rows, list):
         raise ConfigError(f"{what}: transforms is a list, not {rows!r}")
     if (settings.get("keymap") or {"img": "image"}).get("img") != "image":
@@ -102,23 +81,17 @@ def albumentations_stage(settings: Settings, where: str) -> Stage:
 
 def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
     """One of Albumentations' transforms, with those nested in it."""
-    if not isinstance(settings, Mapping) or "type" not in settings:
-        raise ConfigError(f"{where}: a transform of albumentations is a dict with a type, not {settings!r}")
-    kind = getattr(module, str(settings["type"]), None)
-    if kind is None:
-        raise ConfigError(f"{where}: albumentations has no transform named {settings['type']!r}")
+    if not isinstance(settings, Mapping) or not hasattr(module, str(settings.get("type"))):
+        name = settings.get("type") if isinstance(settings, Mapping) else settings
+        raise ConfigError(f"{where}: albumentations has no transform named {name!r}")
     options = arguments(settings)
     if "transforms" in options:
         options["transforms"] = [albumentation(module, one, where) for one in options["transforms"]]
-    return construct(kind, options, f"{where}: {settings['type']}")
+    return construct(getattr(module, str(settings["type"])), options, f"{where}: {settings['type']}")
 
 
 def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
-    """A transform of mmpretrain, or of the user's own code; for trusted configs only.
-
-    Raises:
-        ConfigError: there is no such transform, or it refuses its settings.
-    """
+    """A transform of mmpretrain, or of the user's own code; for trusted configs only."""
     name, transform = str(settings["type"]), build_own(settings, "TRANSFORMS", modules, where)
 
     def apply(state: State, random: np.random.Generator) -> Outcome:
@@ -133,40 +106,29 @@ def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
     return Stage(name, apply, arguments(settings))
 
 
-PACKAGE = "mmpretrain"
 INSTALL = "pip install 'classlens[mmpretrain]'"
 
 
 def build_own(settings: Settings, registry: str, modules: Sequence[str], where: str) -> Foreign:
-    """The object that the settings describe, of a type in a registry of mmpretrain or in the user's own modules.
-
-    Raises:
-        ConfigError: nothing of that name is found, or it refuses its settings.
-    """
+    """The object that the settings describe, of a type in a registry of mmpretrain or in the user's own modules."""
     name = str(settings.get("type"))
-    kind, known = class_of(name, modules, where), None
-    if find_spec(PACKAGE) is not None:
-        import_module(f"{PACKAGE}.datasets")  # fills the registries
-        known = getattr(import_module(f"{PACKAGE}.registry"), registry)
-        kind = kind or known.get(name)
-    if kind is None:
-        places = [*modules, *([f"mmpretrain's {registry}"] if known is not None else [])]
-        hint = f"types of mmpretrain need it: {INSTALL}" if known is None else "does custom_imports name its module?"
-        raise ConfigError(f"{where}: nothing named {name!r} in {', '.join(places) or 'custom_imports'}", hint=hint)
-    own = {key: value for key, value in settings.items() if key not in ("type", "_scope_")}
-    return construct(kind, own, f"{where}: {name}")
-
-
-def class_of(kind: str, modules: Sequence[str], where: str) -> Callable[..., Foreign] | None:
-    """A class by its dotted name, or by its own name in one of the modules, which are all imported."""
-    module, _, name = kind.rpartition(".")
-    places = [(one, kind) for one in modules]
+    module, _, attribute = name.rpartition(".")
+    places = [(one, name) for one in modules]
     if module:
         with importable_here():
             if find_spec(module.partition(".")[0]) is not None:  # a scope such as `mmcls` need not be a package
-                places = [(module, name), *places]
-    own = [getattr(import_own(place, where), attribute, None) for place, attribute in places]
-    return next((one for one in own if callable(one)), None)
+                places = [(module, attribute), *places]
+    own = [getattr(import_own(place, where), name_there, None) for place, name_there in places]
+    kind = next((one for one in own if callable(one)), None)
+    hint = f"types of mmpretrain need it: {INSTALL}"
+    if find_spec("mmpretrain") is not None:
+        import_module("mmpretrain.datasets")  # fills the registries
+        kind = kind or getattr(import_module("mmpretrain.registry"), registry).get(name)
+        modules, hint = [*modules, f"mmpretrain's {registry}"], "does custom_imports name its module?"
+    if kind is None:
+        raise ConfigError(f"{where}: nothing named {name!r} in {', '.join(modules) or 'custom_imports'}", hint=hint)
+    options = {key: value for key, value in settings.items() if key not in ("type", "_scope_")}
+    return construct(kind, options, f"{where}: {name}")
 
 
 def importable_here() -> AbstractContextManager[None]:
@@ -187,11 +149,7 @@ def import_modules(setup: Setup) -> None:
 
 
 def import_own(name: str, where: str) -> Foreign:
-    """A module of the user's, also from the working directory.
-
-    Raises:
-        ConfigError: it is missing, or needs something that is.
-    """
+    """A module of the user's, also from the working directory."""
     try:
         with importable_here():
             return import_module(name)

@@ -1,146 +1,213 @@
-"""Stages that change how the picture is held: normalised, as a Pillow picture, or packed for the network.
+"""Stages that leave the picture as it is: normalised, as a Pillow picture, turned round, packed, or with a mask beside it.
 
 Normalisation is undone for the eye by the `Encoding` that the state carries; packing changes nothing to be seen and
-is left out of the pipeline.
+is left out of the pipeline. A mask of masked image modelling says which patches the network does not see: an array of
+0 and 1, one number per patch; 1 is hidden.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages.rules import is_number
-from classlens.adapters.openmm.stages.transform import NativeStep, check_settings
-from classlens.config.settings import Settings
+from classlens.adapters.openmm.stages import rules
+from classlens.adapters.openmm.stages.rules import ANYTHING, NativeStep, Rule, Setting, is_number
 from classlens.dataset.dataset import Outcome
+from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
-from classlens.errors import ConfigError, DataError
+from classlens.errors import DataError
 from classlens.image import Encoding
 
 LOADER = "LoadImageFromFile"
 PACKING = ("PackInputs", "PackClsInputs", "PackMultiTaskInputs")
 """Stages that hand the picture over to the network."""
 
-FOLDED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    **dict.fromkeys(PACKING, (("input_key", "algorithm_keys", "meta_keys"), ())),
-    "PackMultiTaskInputs": (("multi_task_fields", "input_key", "task_handlers"), ("multi_task_fields",)),
-    "CleanCaption": (("keys", "remove_chars", "lowercase", "remove_dup_space", "strip"), ()),
-    "Collect": (("keys", "meta_keys"), ("keys",)),
-    **dict.fromkeys(("ToTensor", "ImageToTensor", "ToHalf"), (("keys",), ("keys",))),
+
+def are_names(value: Setting) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+
+
+SEVERAL: Rule = (are_names, "are names")
+NAMES: Rule = (lambda value: isinstance(value, str) or are_names(value), "are names")
+PACKED = {"input_key": ANYTHING, "algorithm_keys": NAMES, "meta_keys": NAMES}
+TASKS = {"multi_task_fields": NAMES, "input_key": ANYTHING, "task_handlers": ANYTHING}
+CAPTION = {"keys": NAMES, **dict.fromkeys(("remove_chars", "lowercase", "remove_dup_space", "strip"), ANYTHING)}
+FOLDED: Mapping[str, tuple[Mapping[str, Rule], Sequence[str]]] = {
+    **dict.fromkeys(PACKING, (PACKED, ())),
+    "PackMultiTaskInputs": (TASKS, ["multi_task_fields"]),
+    "CleanCaption": (CAPTION, ()),
+    "Collect": ({"keys": SEVERAL, "meta_keys": NAMES}, ["keys"]),
+    **dict.fromkeys(("ToTensor", "ImageToTensor", "ToHalf"), ({"keys": SEVERAL}, ["keys"])),
 }
 """Stages that pack what is there, or change a text, and make no new picture: the settings they have, and must have."""
 
 
-def check_folded(settings: Settings, where: str) -> None:
-    """Refuse settings of a stage that makes no new picture, as training would."""
-    check_settings(settings, *FOLDED[str(settings["type"])], where)
-    for key in ("keys", "algorithm_keys", "meta_keys", "multi_task_fields"):
-        names = settings.get(key, ())
-        if isinstance(names, str) and (key != "keys" or settings["type"] == "CleanCaption"):
-            names = [names]
-        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f"{where}: {settings['type']}: {key} are names, not {names!r}")
-
-
-class Format(NativeStep):
-    """A stage that holds the same picture in another way."""
-
-    note: ClassVar = ""
-
-    def convert(self, state: State) -> State:
-        """The sample in the new form."""
-        raise NotImplementedError
-
-    def run(self, state: State, random: np.random.Generator) -> Outcome:
-        return Outcome(self.convert(state), note=self.note)
-
-
 @dataclass(frozen=True)
-class Normalize(Format):
+class Normalize(NativeStep):
     """(picture - mean) / std, with red and blue swapped first if `to_rgb`; the sample remembers how to undo it."""
 
     mean: Sequence[float]
     std: Sequence[float]
     to_rgb: bool = True
-    note: ClassVar = "undone for the eye"
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         numbers = all(map(is_number, (*self.mean, *self.std)))
         if not numbers or len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or 0 in self.std:
             raise ValueError(f"mean and std are three numbers each (grey: one), std without 0: {self.mean}, {self.std}")
 
-    def convert(self, state: State) -> State:
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
         """The normalised array; grey pictures have one number each for mean and std, and are shown in three channels."""
         mean, std = (tuple(map(float, values)) * (3 // len(values)) for values in (self.mean, self.std))
         encoding = Encoding("RGB" if self.to_rgb else "BGR", mean=mean, std=std)  # type: ignore[arg-type]
         flips = self.to_rgb and state.pixels.ndim == 3
         array = cv2.cvtColor(state.pixels, cv2.COLOR_BGR2RGB) if flips else state.pixels
         values = (array.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        return replace(state, value=values, encoding=encoding)
+        return Outcome(replace(state, value=values, encoding=encoding), note="undone for the eye")
 
 
 @dataclass(frozen=True)
-class ToPillow(Format):
+class ToPillow(NativeStep):
     """An array becomes a Pillow picture, for the torchvision stages that follow."""
 
     to_rgb: bool = False
 
-    def convert(self, state: State) -> State:
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
         if not self.to_rgb:
-            return replace(state, value=Pillow.fromarray(state.pixels))
+            return Outcome(replace(state, value=Pillow.fromarray(state.pixels)))
         array = cv2.cvtColor(state.pixels, cv2.COLOR_BGR2RGB)
-        return replace(state, value=Pillow.fromarray(array), encoding=Encoding("RGB"))
+        return Outcome(replace(state, value=Pillow.fromarray(array), encoding=Encoding("RGB")))
 
 
 @dataclass(frozen=True)
-class ToArray(Format):
+class ToArray(NativeStep):
     """A Pillow picture becomes an array again."""
 
     to_bgr: bool = False
-    dtype: str | None = None
+    dtype: Annotated[str | None, (lambda value: np.dtype(value) is not None, "is a type of numpy")] = None
 
-    def check(self) -> None:
-        np.dtype(self.dtype)
-
-    def convert(self, state: State) -> State:
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
         array = np.array(state.value, dtype=self.dtype)
         if not self.to_bgr:
-            return replace(state, value=array)
-        return replace(state, value=cv2.cvtColor(array, cv2.COLOR_RGB2BGR), encoding=Encoding("BGR"))
+            return Outcome(replace(state, value=array))
+        return Outcome(replace(state, value=cv2.cvtColor(array, cv2.COLOR_RGB2BGR), encoding=Encoding("BGR")))
 
 
-TRANSPOSED = ("gt_label", "gt_score", "img", "mask")
+ARRAYS = {"gt_label", "gt_score", "img", "mask"}
 """What a sample may have that is an array."""
 
 
 @dataclass(frozen=True)
-class Transpose(Format):
+class Transpose(NativeStep):
     """The axes of an array in another order: rows, columns, channels are 0, 1, 2 to begin with."""
 
-    keys: Sequence[str]
+    keys: Annotated[
+        Sequence[str],
+        (
+            lambda value: isinstance(value, list | tuple) and set(map(str, value)) <= ARRAYS,
+            f"are among {sorted(ARRAYS)}",
+        ),
+    ]
     order: Sequence[int]
 
-    def check(self) -> None:
-        if not isinstance(self.keys, list | tuple) or not set(map(str, self.keys)) <= set(TRANSPOSED):
-            raise ValueError(f"keys is a list of {' and '.join(TRANSPOSED)}, not {self.keys!r}")
+    def __post_init__(self) -> None:
         if "img" in self.keys and (sorted(self.order) != [0, 1, 2] or self.order[1] == 2):
             raise ValueError(f"order names the axes 0, 1 and 2 once each, not 2 in the middle: {tuple(self.order)}")
 
-    def convert(self, state: State) -> State:
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
         if "img" not in self.keys:
-            return state
+            return Outcome(state)
         if state.encoding.layout != "HWC" or state.pixels.ndim != 3:
             raise DataError("Transpose: the channels of this picture are not its last axis")
         layout = replace(state.encoding, layout="CHW" if self.order[0] == 2 else "HWC")
-        return replace(state, value=state.pixels.transpose(self.order), encoding=layout)
+        return Outcome(replace(state, value=state.pixels.transpose(self.order), encoding=layout))
 
 
-FORMATS: Mapping[str, type[Format]] = {
-    "Normalize": Normalize,
-    "Transpose": Transpose,
-    **dict.fromkeys(("NumpyToPIL", "ToPIL"), ToPillow),
-    **dict.fromkeys(("PILToNumpy", "ToNumpy"), ToArray),
-}
+class MaskGenerator(NativeStep):
+    """A stage that masks whatever there is: a picture, several views, or nothing that was loaded yet."""
+
+    def mask(self, random: np.random.Generator) -> Pixels:
+        """The mask of one picture."""
+        raise NotImplementedError
+
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        mask = self.mask(random)
+        params = {"masked": f"{int(mask.sum())} of {mask.size} patches"}
+        return Outcome(state, params, "the picture is left alone: the mask is beside it")
+
+
+@dataclass(frozen=True)
+class SimMIMMaskGenerator(MaskGenerator):
+    """A share of all squares of `mask_patch_size` pixels.
+
+    Source: Xie et al., SimMIM, CVPR 2022, section 3.2.
+    """
+
+    input_size: Annotated[int, rules.COUNT] = 192
+    mask_patch_size: Annotated[int, rules.WHOLE] = 32
+    model_patch_size: Annotated[int, rules.WHOLE] = 4
+    mask_ratio: Annotated[float, rules.NUMBER] = 0.6
+
+    def __post_init__(self) -> None:
+        if self.input_size % self.mask_patch_size or self.mask_patch_size % self.model_patch_size:
+            raise ValueError(
+                f"input_size {self.input_size} is no multiple of mask_patch_size {self.mask_patch_size}, "
+                f"or that is none of model_patch_size {self.model_patch_size}"
+            )
+
+    def mask(self, random: np.random.Generator) -> Pixels:
+        side, scale = self.input_size // self.mask_patch_size, self.mask_patch_size // self.model_patch_size
+        mask = np.zeros(side**2, int)
+        mask[random.permutation(side**2)[: math.ceil(side**2 * self.mask_ratio)]] = 1
+        return mask.reshape(side, side).repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+ATTEMPTS = 100_000
+"""After so many blocks that add no patch, a mask will never be full."""
+
+
+@dataclass(frozen=True)
+class BEiTMaskGenerator(MaskGenerator):
+    """Blocks of patches at random places until `num_masking_patches` are hidden; never in the last row and column.
+
+    Source: Bao et al., BEiT, ICLR 2022, algorithm 1.
+    """
+
+    input_size: Annotated[int | Sequence[int], rules.WHOLE_SIDES]
+    num_masking_patches: Annotated[int, rules.COUNT]
+    min_num_patches: Annotated[int, rules.NOT_NEGATIVE] = 4
+    max_num_patches: Annotated[int | None, (lambda value: is_number(value) and value >= 1, "is 1 or more")] = None
+    min_aspect: Annotated[float, rules.ABOVE_0] = 0.3
+    max_aspect: Annotated[float | None, (lambda value: not value or rules.ABOVE_0[0](value), "must be above 0")] = None
+
+    def __post_init__(self) -> None:
+        height, width = rules.pair(self.input_size)
+        most = (height - 1) * (width - 1)
+        if self.num_masking_patches > most:
+            raise ValueError(
+                f"num_masking_patches is {self.num_masking_patches}, but blocks reach only "
+                f"{most} of {height} x {width} patches: training would wait for ever"
+            )
+
+    def mask(self, random: np.random.Generator) -> Pixels:
+        """The mask of one picture: blocks of new patches are added where they fit, until it is full."""
+        height, width = rules.pair(self.input_size)
+        mask = np.zeros((height, width), int)
+        low, high = math.log(self.min_aspect), math.log(self.max_aspect or 1 / self.min_aspect)
+        for _ in range(ATTEMPTS):
+            missing = self.num_masking_patches - int(mask.sum())
+            if missing == 0:
+                return mask
+            most = missing if self.max_num_patches is None else min(missing, self.max_num_patches)
+            area = self.min_num_patches + (most - self.min_num_patches) * random.random()
+            aspect = math.exp(low + (high - low) * random.random())
+            rows, columns = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if rows < height and columns < width:
+                top, left = int(random.integers(0, height - rows)), int(random.integers(0, width - columns))
+                block = mask[top : top + rows, left : left + columns]
+                if 0 < rows * columns - block.sum() <= most:
+                    block[:] = 1
+        raise DataError(f"BEiTMaskGenerator: no {self.num_masking_patches} patches after {ATTEMPTS:,} blocks")

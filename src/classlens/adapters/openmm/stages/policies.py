@@ -1,13 +1,15 @@
-"""The operations of AutoAugment and RandAugment: one table row each, all working in the same way.
+"""The operations of AutoAugment and RandAugment: one function each, all working in the same way.
 
 An operation happens with a probability. Its amount is fixed, or follows from a magnitude level in a range, with noise
-and a random sign where that makes sense. Levels, noise and sign are as in timm and mmpretrain.
+and a random sign where that makes sense. Levels, noise and sign are as in timm and mmpretrain. The parameters of the
+functions are the settings of the config: the amount, which has no default, and those that only this operation has.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import ceil
-from typing import Any, ClassVar
+from typing import Annotated, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,122 +17,112 @@ from PIL import Image as Pillow
 from PIL import ImageFilter
 
 from classlens.adapters.openmm.stages import colours, rules
-from classlens.adapters.openmm.stages.rules import Rule, Setting, is_number
-from classlens.adapters.openmm.stages.shapes_and_flips import CV2
-from classlens.adapters.openmm.stages.transform import (
-    Params,
-    Transform,
-    arguments,
-    check_settings,
-    construct,
-    named,
-    try_out,
-)
+from classlens.adapters.openmm.stages.rules import Amount, Params, Rule, Setting, Transform, is_number, named
+from classlens.adapters.openmm.stages.shapes_and_flips import CV2, Interpolation
 from classlens.config.settings import Settings
 from classlens.dataset.decode import Pixels
-from classlens.errors import ConfigError, suggestion
 
-Extras = Mapping[str, Any]
-
-
-def warp(pixels: Pixels, matrix: Pixels, extras: Extras) -> Pixels:
-    size, value = (pixels.shape[1], pixels.shape[0]), border(pixels, extras["pad_val"])[:3]
-    return cv2.warpAffine(pixels, matrix, size, flags=CV2[extras["interpolation"]], borderValue=value)
-
-
-def border(pixels: Pixels, value: Setting) -> list[float]:
-    return [float(value)] * pixels.shape[2] if isinstance(value, (int, float)) else [float(part) for part in value]
+Direction: TypeAlias = Annotated[str, rules.one_of("horizontal", "vertical")]
+Fill: TypeAlias = Annotated[float | Sequence[float], rules.COLOUR]
+WholeFill: TypeAlias = Annotated[
+    int | Sequence[float],
+    (lambda value: rules.is_colour(value) and not isinstance(value, float), "is a whole number or three numbers"),
+]
+Point: TypeAlias = Annotated[
+    tuple[float, float] | None, (lambda value: isinstance(value, tuple) and len(value) == 2, "is a tuple (x, y)")
+]
 
 
-def shear(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
+def warp(pixels: Pixels, matrix: Pixels, pad_val: float | Sequence[float], interpolation: str) -> Pixels:
+    size = pixels.shape[1], pixels.shape[0]
+    return cv2.warpAffine(pixels, matrix, size, flags=CV2[interpolation], borderValue=border(pixels, pad_val)[:3])
+
+
+def border(pixels: Pixels, pad_val: float | Sequence[float]) -> list[float]:
+    return [float(pad_val)] * pixels.shape[2] if isinstance(pad_val, int | float) else list(map(float, pad_val))
+
+
+def shear(
+    pixels: Pixels,
+    magnitude: Amount,
+    direction: Direction = "horizontal",
+    pad_val: WholeFill = 128,
+    interpolation: Interpolation = "bicubic",
+) -> Pixels:
     """Slant along x or y by `magnitude` pixels per pixel."""
-    amount = params["magnitude"]
-    level = extras["direction"] == "horizontal"
-    return warp(pixels, np.array([[1, amount * level, 0], [amount * (not level), 1, 0]], np.float32), extras)
+    by_x, by_y = (magnitude, 0) if direction == "horizontal" else (0, magnitude)
+    return warp(pixels, np.array([[1, by_x, 0], [by_y, 1, 0]], np.float32), pad_val, interpolation)
 
 
-def translate(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
+def translate(
+    pixels: Pixels,
+    magnitude: Amount,
+    direction: Direction = "horizontal",
+    pad_val: WholeFill = 128,
+    interpolation: Interpolation = "nearest",
+) -> Pixels:
     """Move along x or y by `magnitude` of the picture's size."""
-    level = extras["direction"] == "horizontal"
-    offset = params["magnitude"] * pixels.shape[1 if level else 0]
-    return warp(pixels, np.array([[1, 0, offset * level], [0, 1, offset * (not level)]], np.float32), extras)
+    height, width = pixels.shape[:2]
+    by_x, by_y = (magnitude * width, 0) if direction == "horizontal" else (0, magnitude * height)
+    return warp(pixels, np.array([[1, 0, by_x], [0, 1, by_y]], np.float32), pad_val, interpolation)
 
 
-def rotate(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
+def rotate(
+    pixels: Pixels,
+    angle: Amount,
+    center: Point = None,
+    scale: float = 1.0,
+    pad_val: Fill = 128,
+    interpolation: Interpolation = "nearest",
+) -> Pixels:
     """Turn clockwise by `angle` degrees.
 
     Upstream hands a single number to OpenCV, which takes it for the first channel and 0 for the others: the corners
     of a BGR picture become blue, here as there.
     """
     height, width = pixels.shape[:2]
-    if isinstance(extras["pad_val"], (int, float)):
-        extras = {**extras, "pad_val": (extras["pad_val"], 0, 0)}
-    centre = extras["center"] or ((width - 1) * 0.5, (height - 1) * 0.5)
-    return warp(pixels, cv2.getRotationMatrix2D(tuple(centre), -params["angle"], extras["scale"]), extras)
+    fill = (pad_val, 0, 0) if isinstance(pad_val, int | float) else pad_val
+    matrix = cv2.getRotationMatrix2D(tuple(center or ((width - 1) * 0.5, (height - 1) * 0.5)), -angle, scale)
+    return warp(pixels, matrix, fill, interpolation)
 
 
-def cutout(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
-    x, y, width, height = params["box"]
+def cutout(pixels: Pixels, box: tuple[int, int, int, int], pad_val: Fill = 128) -> Pixels:
+    x, y, width, height = box
     filled = pixels.copy()
-    filled[y : y + height, x : x + width] = np.array(border(pixels, extras["pad_val"])).astype(pixels.dtype)
+    filled[y : y + height, x : x + width] = np.array(border(pixels, pad_val)).astype(pixels.dtype)
     return filled
 
 
-def blur(pixels: Pixels, params: Params, extras: Extras) -> Pixels:
-    return np.array(Pillow.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius=params["radius"])))
+def blur(pixels: Pixels, radius: Amount) -> Pixels:
+    return np.array(Pillow.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius=radius)))
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What an operation does with its amount; `amount` is the name of that setting, None for those without."""
+def by_factor(change: Callable[[Pixels, float], Pixels]) -> Callable[..., Pixels]:
+    def changed(pixels: Pixels, magnitude: Amount) -> Pixels:
+        return change(pixels, 1 + magnitude)
 
-    change: Callable[[Pixels, Params, Extras], Pixels]
-    amount: str | None = "magnitude"
-    signed: bool = True
-    extras: Extras = field(default_factory=dict)
+    return changed
 
 
-def of_pixels(change: Callable[[Pixels], Pixels]) -> Kind:
-    return Kind(lambda pixels, params, extras: change(pixels), None)
-
-
-def of_factor(change: Callable[[Pixels, float], Pixels]) -> Kind:
-    return Kind(lambda pixels, params, extras: change(pixels, 1 + params["magnitude"]))
-
-
-MOVE = {"pad_val": 128, "direction": "horizontal"}
-KINDS: Mapping[str, Kind] = {
-    "AutoContrast": of_pixels(colours.auto_contrast),
-    "Equalize": of_pixels(colours.equalize),
-    "Invert": of_pixels(colours.invert),
-    "Rotate": Kind(rotate, "angle", extras={"pad_val": 128, "center": None, "scale": 1.0, "interpolation": "nearest"}),
-    "Posterize": Kind(lambda pixels, params, _: colours.posterize(pixels, params["bits"]), "bits", signed=False),
-    "Solarize": Kind(lambda pixels, params, _: colours.solarize(pixels, params["thr"]), "thr", signed=False),
-    "SolarizeAdd": Kind(
-        lambda pixels, params, extras: colours.solarize_add(pixels, params["magnitude"], extras["thr"]),
-        signed=False,
-        extras={"thr": 128},
-    ),
-    "ColorTransform": of_factor(colours.colour),
-    "Contrast": of_factor(colours.contrast),
-    "Brightness": of_factor(colours.brightness),
-    "Sharpness": of_factor(colours.sharpness),
-    "Shear": Kind(shear, extras={**MOVE, "interpolation": "bicubic"}),
-    "Translate": Kind(translate, extras={**MOVE, "interpolation": "nearest"}),
-    "Cutout": Kind(cutout, "shape", signed=False, extras={"pad_val": 128}),
-    "GaussianBlur": Kind(blur, "radius", signed=False),
+KINDS: Mapping[str, Callable[..., Pixels]] = {
+    "AutoContrast": colours.auto_contrast,
+    "Equalize": colours.equalize,
+    "Invert": colours.invert,
+    "Rotate": rotate,
+    "Posterize": colours.posterize,
+    "Solarize": colours.solarize,
+    "SolarizeAdd": colours.solarize_add,
+    "ColorTransform": by_factor(colours.colour),
+    "Contrast": by_factor(colours.contrast),
+    "Brightness": by_factor(colours.brightness),
+    "Sharpness": by_factor(colours.sharpness),
+    "Shear": shear,
+    "Translate": translate,
+    "Cutout": cutout,
+    "GaussianBlur": blur,
 }
-SHARED = ("prob", "random_negative_prob", "magnitude_level", "magnitude_range", "magnitude_std", "total_level")
-
+UNSIGNED = ("Posterize", "Solarize", "SolarizeAdd", "Cutout", "GaussianBlur")
 STD: Rule = (lambda value: value == "inf" or is_number(value), "is a number or 'inf'")
-EXTRAS: Mapping[str, Rule] = {
-    "pad_val": rules.COLOUR,
-    "thr": rules.NUMBER,
-    "center": (lambda value: value is None or (isinstance(value, tuple) and len(value) == 2), "is a tuple (x, y)"),
-    "direction": (lambda value: value in ("horizontal", "vertical"), "is horizontal or vertical"),
-    "interpolation": rules.one_of(*CV2),
-}
-"""What else an operation may be told, and what it must be."""
 
 
 @dataclass(frozen=True)
@@ -139,61 +131,38 @@ class Operation(Transform):
 
     name: str
     amount: Any = None
-    extras: Extras = field(default_factory=dict)
-    prob: float = 0.5
-    random_negative_prob: float = 0.5
-    magnitude_level: float = 10
+    extras: Mapping[str, Setting] = field(default_factory=dict)
+    prob: Annotated[float, rules.PROBABILITY] = 0.5
+    random_negative_prob: Annotated[float, rules.PROBABILITY] = 0.5
+    magnitude_key: str = ""
+    magnitude_level: Annotated[float, rules.NUMBER] = 10
     magnitude_range: tuple[float, float] | None = None
-    magnitude_std: float | str = 0.0
-    total_level: float = 10
-    checks: ClassVar = {
-        "prob": rules.PROBABILITY,
-        "random_negative_prob": rules.PROBABILITY,
-        "magnitude_std": STD,
-        "magnitude_level": rules.NUMBER,
-        "total_level": (lambda value: is_number(value) and value != 0, "is a number other than 0"),
-    }
-
-    def check(self) -> None:
-        """Refuse extras that make no sense, two amounts or none, and a fixed amount that is no number."""
-        for name, value in self.extras.items():
-            holds, words = EXTRAS.get(name, (bool, ""))
-            if words and not holds(value):
-                raise ValueError(f"{name} {words}, not {value!r}")
-        if self.name in ("Shear", "Translate") and isinstance(self.extras.get("pad_val"), float):
-            raise ValueError(f"pad_val is a whole number or three numbers, not {self.extras['pad_val']!r}")
-        amount = KINDS[self.name].amount
-        if amount and (self.amount is None) == (self.magnitude_range is None):
-            raise ValueError(f"one of {amount} and magnitude_range must be given")
-        if self.amount is None:
-            return
-        if self.name == "Cutout":
-            shape = self.amount if isinstance(self.amount, tuple) else (self.amount,) * 2
-            if len(shape) != 2 or not all(isinstance(side, int) and side >= 0 for side in shape):
-                raise ValueError(f"shape is a whole number or a tuple of two, not below 0, not {self.amount!r}")
-        elif not is_number(self.amount):
-            raise ValueError(f"{amount} is a number, not {self.amount!r}")
-        elif self.name == "Posterize":
-            bits_kept(self.amount)
+    magnitude_std: Annotated[float | str, STD] = 0.0
+    total_level: Annotated[float, (lambda value: is_number(value) and value != 0, "is a number other than 0")] = 10
 
     @property
     def title(self) -> str:
-        return f"{self.name} {self.extras['direction']}" if "direction" in KINDS[self.name].extras else self.name
+        moves = self.name in ("Shear", "Translate")
+        return f"{self.name} {self.extras.get('direction', 'horizontal')}" if moves else self.name
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """Whether it happens, and how strongly."""
         if random.random() > self.prob:
             return {"skipped": True}
-        kind = KINDS[self.name]
-        if kind.amount is None:
+        setting = amount_of(self.name)
+        if setting is None:
             return {}
-        amount = self.amount if self.amount is not None else self.level(random)
+        if (self.amount is None) == (self.magnitude_range is None):
+            raise ValueError(f"one of {setting} and magnitude_range must be given")
+        amount = self.level(random) if self.amount is None else self.amount
         if self.name == "Cutout":
             return {"box": cutout_box(pixels, amount, random)}
         if self.name == "Posterize":
-            return {"bits": bits_kept(amount)}
-        negative = kind.signed and random.random() < self.random_negative_prob
-        return {kind.amount: float(-amount if negative else amount)}
+            if ceil(amount) > 8:
+                raise ValueError(f"bits is at most 8, not {amount!r}")
+            return {"bits": max(ceil(amount), 0)}  # below 0 is black as 0 is
+        negative = self.name not in UNSIGNED and random.random() < self.random_negative_prob
+        return {setting: float(-amount if negative else amount)}
 
     def level(self, random: np.random.Generator) -> float:
         """The amount that follows from the magnitude level, noise included."""
@@ -206,41 +175,49 @@ class Operation(Transform):
         return level / self.total_level * (last - first) + first
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        return pixels if "skipped" in params else KINDS[self.name].change(pixels, params, self.extras)
+        return pixels if "skipped" in params else KINDS[self.name](pixels, **self.extras, **params)
 
 
-def bits_kept(amount: float) -> int:
-    """How many bits `Posterize` keeps: a picture has 8, and below 0 is black as 0 is."""
-    if ceil(amount) > 8:
-        raise ValueError(f"bits is at most 8, not {amount!r}")
-    return max(ceil(amount), 0)
+@cache
+def amount_of(name: str) -> str | None:
+    """What the amount of an operation is called, None for those without; Cutout makes a box of its shape."""
+    _, needed = rules.settings_of(KINDS[name])
+    return "shape" if name == "Cutout" else next(iter(needed), None)
 
 
 def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> tuple[int, int, int, int]:
     """A box around a random centre, cut at the left and top border and then moved to fit."""
-    if is_number(shape) and shape <= -1:
+    cut_height, cut_width = map(int, shape if isinstance(shape, tuple) else (shape, shape))
+    if min(cut_height, cut_width) < 0:
         raise ValueError(f"shape is not below 0, as it is here: {shape!r}")
-    cut_height, cut_width = (int(shape), int(shape)) if isinstance(shape, (int, float)) else shape
     height, width = pixels.shape[:2]
     y = int(max(0, random.uniform(0, height) - cut_height / 2.0))
     x = int(max(0, random.uniform(0, width) - cut_width / 2.0))
     return x, y, min(width, x + cut_width) - x, min(height, y + cut_height) - y
 
 
+SHAPE: Rule = (
+    lambda value: all(isinstance(side, int) and side >= 0 for side in (value if isinstance(value, tuple) else [value])),
+    "is a whole number or a tuple of two, not below 0",
+)
+
+
 def operation(settings: Settings, where: str) -> Operation:
     """The operation that the settings describe."""
-    settings = named(settings)
-    name = str(settings.get("type"))
-    if name not in KINDS:
-        raise ConfigError(f"{where}: no operation named {name!r}", hint=suggestion(name, KINDS))
-    kind = KINDS[name]
-    given = {key: value for key, value in arguments(settings).items() if key != "magnitude_key"}
-    shared = [key for key in SHARED if kind.signed or key != "random_negative_prob"]
-    check_settings({"type": name, **given}, [*shared, *kind.extras, *filter(None, [kind.amount])], (), where)
-    extras = {key: given.get(key, default) for key, default in kind.extras.items()}
-    options = {key: given[key] for key in shared if key in given}
-    options |= {"name": name, "amount": given.get(kind.amount or ""), "extras": extras}
-    return try_out(construct(Operation, options, f"{where}: {name}"), f"{where}: {name}")
+    name = str(settings["type"])
+    amount, (own, _) = amount_of(name), rules.settings_of(KINDS[name])
+    shared = {
+        key: rule for key, rule in rules.settings_of(Operation)[0].items() if key not in ("name", "amount", "extras")
+    }
+    if name in UNSIGNED:
+        del shared["random_negative_prob"]
+    if name == "Cutout":
+        own = {"shape": rules.or_none(SHAPE), "pad_val": own["pad_val"]}
+    values = rules.check_settings(settings, {**shared, **own}, (), where)
+    options = {key: value for key, value in values.items() if key in shared}
+    extras = {key: value for key, value in values.items() if key in own and key != amount}
+    options |= {"name": name, "amount": values.get(amount or ""), "extras": extras}
+    return rules.construct(Operation, options, f"{where}: {name}")
 
 
 def one(kind: str, **settings: Setting) -> Settings:
@@ -262,7 +239,7 @@ INCREASING: Sequence[Settings] = (
 """All operations, stronger with the level (timm's `increasing` set)."""
 
 SIMPLE = ("AutoContrast", "Equalize", "Rotate", "Shear")
-RANDAUGMENT: Mapping[str, Sequence[Settings]] = {
+RAND_AUGMENT: Mapping[str, Sequence[Settings]] = {
     "timm_increasing": INCREASING,
     "simple_increasing": tuple(row for row in INCREASING if row["type"] in SIMPLE),
 }
@@ -297,10 +274,6 @@ IMAGENET: Sequence[Sequence[Settings]] = (
 """Source: Cubuk et al., AutoAugment, CVPR 2019, table 9, with the magnitudes that upstream writes out."""
 
 
-Build = Callable[[Settings, str], Transform]
-"""Makes a transform of its settings."""
-
-
 @dataclass(frozen=True)
 class Policy(Transform):
     """Groups of operations, of which `picks` are chosen for every picture, with repetition."""
@@ -319,9 +292,38 @@ class Policy(Transform):
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         for step in params.values():
-            group, position = step["at"]
-            pixels = self.groups[group][position].apply(pixels, step)
+            drawn = dict(step)
+            group, position = drawn.pop("at")
+            pixels = self.groups[group][position].apply(pixels, drawn)
         return pixels
+
+
+Build = Callable[[Settings, str], Transform]
+"""Makes a transform of its settings."""
+
+
+def are_policies(rows: Setting) -> bool:
+    return isinstance(rows, list | tuple) and all(isinstance(row, Mapping) and "type" in row for row in rows)
+
+
+RAND_AUGMENT_RULES: Mapping[str, Rule] = {
+    "policies": (
+        lambda rows: rows in tuple(RAND_AUGMENT) or (are_policies(rows) and len(rows) > 0),
+        f"is a list of dicts with a type, or one of {', '.join(RAND_AUGMENT)}",
+    ),
+    "num_policies": rules.WHOLE,
+    "magnitude_level": rules.NOT_NEGATIVE,
+    "magnitude_std": STD,
+    "total_level": rules.ABOVE_0,
+    "hparams": rules.MAPPING,
+}
+AUTO_AUGMENT_RULES: Mapping[str, Rule] = {
+    "policies": (
+        lambda groups: groups == "imagenet" or (len(groups) > 0 and all(map(are_policies, groups))),
+        "is a list of lists of dicts with a type, or imagenet",
+    ),
+    "hparams": rules.MAPPING,
+}
 
 
 def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
@@ -329,27 +331,15 @@ def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
 
     Source: Cubuk et al., RandAugment, NeurIPS 2020.
     """
-    known = ("policies", "num_policies", "magnitude_level", "magnitude_std", "total_level", "hparams")
-    check_settings(settings, known, known[:3], where)
-    rows, shared = read_list(settings, RANDAUGMENT, where)
-    picks, total, strength = settings["num_policies"], settings.get("total_level", 10), settings["magnitude_level"]
-    if not rows or type(picks) is not int or picks < 1:
-        raise ConfigError(f"{where}: RandAugment needs at least one policy and num_policies of 1 or more")
-    if not is_number(total) or not is_number(strength) or total <= 0 or strength < 0:
-        raise ConfigError(
-            f"{where}: RandAugment needs a magnitude_level not below 0 and a total_level above 0, "
-            f"not {strength!r} and {total!r}"
-        )
-    std = settings.get("magnitude_std", 0.0)
-    if not STD[0](std):
-        raise ConfigError(f"{where}: RandAugment: magnitude_std {STD[1]}, not {std!r}")
-    level = {key: settings[key] for key in ("magnitude_level", "magnitude_std", "total_level") if key in settings}
+    values = rules.check_settings(settings, RAND_AUGMENT_RULES, ("policies", "num_policies", "magnitude_level"), where)
+    rows, shared = values["policies"], values.get("hparams", {"pad_val": 128})
+    level: Settings = {key: values[key] for key in ("magnitude_level", "magnitude_std", "total_level") if key in values}
     groups = []
-    for row in (policy(row, where) for row in rows):
-        kind = KINDS.get(str(row["type"]))
-        defaults = {key: value for key, value in shared.items() if kind and key in kind.extras}
+    for row in map(named, RAND_AUGMENT[rows] if isinstance(rows, str) else rows):
+        own = rules.settings_of(KINDS[row["type"]])[0] if row["type"] in KINDS else {}
+        defaults = {key: value for key, value in shared.items() if key in own}
         groups.append((build({**defaults, **row, **(level if "magnitude_range" in row else {})}, where),))
-    return Policy(tuple(groups), picks)
+    return Policy(tuple(groups), values["num_policies"])
 
 
 def auto_augment(settings: Settings, where: str, build: Build) -> Policy:
@@ -357,29 +347,6 @@ def auto_augment(settings: Settings, where: str, build: Build) -> Policy:
 
     Upstream reads `hparams` here but never hands them to the operations; so do we, or the pixels would differ.
     """
-    check_settings(settings, ("policies", "hparams"), ("policies",), where)
-    groups, _ = read_list(settings, {"imagenet": IMAGENET}, where)
-    if not groups or not all(isinstance(group, (list, tuple)) for group in groups):
-        raise ConfigError(f"{where}: AutoAugment needs a list of lists of dicts, not {groups!r:.60}")
-    return Policy(tuple(tuple(build(policy(row, where), where) for row in group) for group in groups))
-
-
-def read_list(settings: Settings, lists: Mapping[str, Setting], where: str) -> tuple[Setting, Settings]:
-    """The policies, where a name stands for one of upstream's lists, and the `hparams` that they share."""
-    policies, shared = settings["policies"], settings.get("hparams", {"pad_val": 128})
-    if not isinstance(policies, (str, list, tuple)):
-        raise ConfigError(f"{where}: policies is a list or a name, not {policies!r}")
-    if isinstance(policies, str):
-        if policies not in lists:
-            raise ConfigError(f"{where}: no policies named {policies!r}", hint=suggestion(policies, lists))
-        policies = lists[policies]
-    if not isinstance(shared, Mapping):
-        raise ConfigError(f"{where}: {settings['type']}: hparams is a dict, not {shared!r}")
-    return policies, shared
-
-
-def policy(row: Setting, where: str) -> Settings:
-    """One policy, which is a dict with a type."""
-    if not isinstance(row, Mapping) or "type" not in row:
-        raise ConfigError(f"{where}: a policy is a dict with a type, not {row!r:.60}")
-    return named(row)
+    groups = rules.check_settings(settings, AUTO_AUGMENT_RULES, ("policies",), where)["policies"]
+    groups = IMAGENET if groups == "imagenet" else groups
+    return Policy(tuple(tuple(build(row, where) for row in group) for group in groups))

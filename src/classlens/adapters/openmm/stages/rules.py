@@ -1,36 +1,81 @@
-"""What the settings of a stage must be, one rule for each kind of value, and a record that checks its own.
+"""What a native stage is: the rules that its settings keep, and the one reader of them.
 
-A rule is what holds for a value that makes sense, and how a sentence about it goes on after its name.
+A stage names its settings as the fields of a record or the parameters of a function, each annotated with the rule that
+its values keep, or in a table of rules. Whatever is wrong is a ConfigError that names the stage, raised when the
+pipeline is built.
+
+A transform is a frozen record that works in two halves: `sample_params` takes from a generator everything that is
+random, `apply` computes the picture from that and nothing else. So the same parameters give the same picture, and each
+half can be compared with another implementation on its own.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from contextlib import suppress
+from dataclasses import replace
+from inspect import Parameter, signature
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+import cv2
+import numpy as np
+
+from classlens.config.settings import Settings
+from classlens.dataset.dataset import Outcome
+from classlens.dataset.decode import Pixels
+from classlens.dataset.state import State
+from classlens.errors import ConfigError, DataError, first_line, suggestion
 
 Setting: TypeAlias = Any
-"""One value of a config; whoever uses it checks what it is."""
+"""One value of a config; its rule says what it must be."""
+
+Rule: TypeAlias = tuple[Callable[[Setting], bool], str]
+"""What holds for a value that makes sense, and how a sentence about it goes on after its name."""
+
+REFUSALS = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError),
+    *(ValueError, cv2.error),
+)
+"""What is raised over settings that are not liked, by a rule, by a constructor or at the first use."""
 
 
 def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not math.isnan(value)
 
 
+def is_colour(value: Setting) -> bool:
+    return is_number(value) or (isinstance(value, list | tuple) and len(value) == 3 and all(map(is_number, value)))
+
+
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
     """One number for both sides, or two numbers."""
-    if isinstance(value, int):
-        return value, value
-    first, second = value
+    first, second = (value, value) if isinstance(value, int) else value
     return int(first), int(second)
 
 
-def is_colour(value: Setting) -> bool:
-    parts = [value] * 3 if is_number(value) else value
-    return isinstance(parts, (list, tuple)) and len(parts) == 3 and all(map(is_number, parts))
+def listed(value: Setting) -> Sequence[Any]:
+    """A list as it is, anything else as a list of it."""
+    return value if isinstance(value, list) and value else [value]
 
 
-Rule: TypeAlias = tuple[Callable[[Setting], bool], str]
+def one_of(*words: str | None) -> Rule:
+    return lambda value: value in words, f"is one of {', '.join(filter(None, words))}"
 
-SIDES: Rule = (lambda value: all(side > 0 for side in pair(value)), "must be above 0")
+
+def or_none(rule: Rule) -> Rule:
+    return lambda value: value is None or rule[0](value), rule[1]
+
+
+def tuple_or(kind: type, *lengths: int) -> Rule:
+    words = f"is a {kind.__name__} or a tuple of {' or '.join(map(str, lengths))}"
+    return lambda value: len(value) in lengths if isinstance(value, tuple) else isinstance(value, kind), words
+
+
+ANYTHING: Rule = (lambda value: True, "")
+SIDES: Rule = (lambda value: value is not True and min(pair(value)) > 0, "must be above 0")
+WHOLE_SIDES: Rule = (
+    lambda value: isinstance(value, int | tuple) and value is not True and min(pair(value)) > 0,
+    "is a whole number or a tuple of two, above 0",
+)
 ABOVE_0: Rule = (lambda value: is_number(value) and value > 0, "must be above 0")
 WHOLE: Rule = (lambda value: isinstance(value, int) and value > 0 and value is not True, "is a whole number above 0")
 COUNT: Rule = (lambda value: isinstance(value, int) and value >= 0, "is a whole number and not below 0")
@@ -40,23 +85,108 @@ PROBABILITY: Rule = (lambda value: is_number(value) and 0 <= value <= 1, "must l
 PART: Rule = (lambda value: isinstance(value, float) and 0 <= value <= 1, "is a float and must lie in [0, 1]")
 RANGE: Rule = (lambda value: len(value) == 2 and 0 <= value[0] <= value[1], "is a range (low, high), not below 0")
 COLOUR: Rule = (is_colour, "is a number or three")
+MAPPING: Rule = (lambda value: isinstance(value, Mapping), "is a dict")
+
+Amount: TypeAlias = Annotated[float, or_none(NUMBER)]
+"""How strongly an operation acts; None stands for what follows from its level."""
+
+Span: TypeAlias = Annotated[tuple[float, float], RANGE]
+"""A low and a high number."""
 
 
-def one_of(*names: str | None) -> Rule:
-    return lambda value: value in names, f"is one of {', '.join(filter(None, names))}"
+def named(settings: Settings) -> Settings:
+    """The settings with the bare name of their type: `mmpretrain.RandomFlip`, as a scope or an import, is `RandomFlip`."""
+    name = str(settings.get("type"))
+    return {**settings, "type": name.rpartition(".")[2]} if "." in name else settings
 
 
-class Record:
-    """The settings of a stage, checked one by one by the rules for their names, and then together."""
+def arguments(settings: Settings) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in ("type", "_scope_", "_rows_first_")}
 
-    checks: ClassVar[Mapping[str, Rule]] = {}
 
-    def __post_init__(self) -> None:
-        for name, (holds, words) in self.checks.items():
-            value = getattr(self, name)
-            if not holds(value):
-                raise ValueError(f"{name} {words}, not {value!r}")
-        self.check()
+def settings_of(kind: Callable[..., Any]) -> tuple[dict[str, Rule], list[str]]:
+    """The settings of a record or of a function that changes `pixels`: the rule of each, and those without a default.
 
-    def check(self) -> None:
-        """Refuse settings that do not go together, with a ValueError."""
+    None is right where it is the default.
+    """
+    known = {name: one for name, one in signature(kind).parameters.items() if name != "pixels"}
+    rules = {name: getattr(one.annotation, "__metadata__", (ANYTHING,))[0] for name, one in known.items()}
+    rules |= {name: or_none(rules[name]) for name, one in known.items() if one.default is None}
+    return rules, [name for name, one in known.items() if one.default is Parameter.empty]
+
+
+def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequence[str], where: str) -> dict[str, Any]:
+    """The arguments of a stage, after a look at each: it is known and keeps its rule, and none is missing.
+
+    What 0.x refuses was found out when its words were translated.
+    """
+    what, values = f"{where}: {settings['type']}", arguments(settings)
+    if "_refused_" in values:
+        raise ConfigError(f"{what}: {values['_refused_']}")
+    for key, value in values.items():
+        if key not in rules:
+            raise ConfigError(f"{what} has no setting {key!r}", hint=suggestion(key, rules))
+        holds, words = rules[key]
+        try:
+            keeps_rule = holds(value)
+        except REFUSALS:
+            keeps_rule = False
+        if not keeps_rule:
+            raise ConfigError(f"{what}: {key} {words}, not {value!r}")
+    for key in needed:
+        if key not in values:
+            raise ConfigError(f"{what} needs the setting {key!r}")
+    return values
+
+
+Params: TypeAlias = Mapping[str, Any]
+NOTHING: Params = {}
+
+PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+"""A made-up picture."""
+
+
+class NativeStep:
+    """A stage that needs nothing but its settings."""
+
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        """The sample after the stage."""
+        raise NotImplementedError
+
+
+class Transform(NativeStep):
+    """A picture in, a picture out, with chance kept apart."""
+
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
+        """What is random, sampled for this picture; nothing unless a transform says so."""
+        return NOTHING
+
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        """The picture that follows from the parameters; the given array stays as it is."""
+        raise NotImplementedError
+
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        if state.views:
+            raise TypeError(f"{type(self).__name__} cannot follow a stage that makes several views")
+        params = self.sample_params(state.pixels, random)
+        return Outcome(state.with_pixels(self.apply(state.pixels, params)), params)
+
+
+T = TypeVar("T")
+
+
+def construct(kind: Callable[..., T], values: Mapping[str, Any], what: str) -> T:
+    """An object of any class; a transform has to change a made-up picture first, whatever its probability.
+
+    Most settings that make no sense stop training at the first picture only; here they stop before one is read.
+    """
+    try:
+        step = kind(**values)
+        if isinstance(step, Transform):
+            chances = [name for name in ("prob", "erase_prob") if isinstance(getattr(step, name, None), int | float)]
+            sure = replace(step, **dict.fromkeys(chances, 1.0))  # type: ignore[type-var]
+            with suppress(DataError):  # it is the picture that does not suit
+                sure.apply(PROBE, sure.sample_params(PROBE, np.random.default_rng(0)))
+    except REFUSALS as error:
+        raise ConfigError(f"{what}: {first_line(error)}") from error
+    return step

@@ -7,17 +7,16 @@ Pillow with it. Boxes are (x, y, width, height) in pixels of the picture that th
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, TypeAlias
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import pair
-from classlens.adapters.openmm.stages.transform import Params, Transform, arguments
+from classlens.adapters.openmm.stages.rules import Params, Rule, Transform, arguments, listed, pair
 from classlens.dataset.decode import Pixels
-from classlens.errors import DataError, suggestion
+from classlens.errors import DataError
 
 CV2 = {
     "nearest": cv2.INTER_NEAREST,
@@ -37,22 +36,21 @@ BORDERS = {
 }
 FLIPS = {"horizontal": 1, "vertical": 0, "diagonal": -1}
 
+Backend: TypeAlias = Annotated[str | None, rules.one_of("cv2", "pillow", None)]
+"""What resamples; without a name it is OpenCV."""
 
-def check_resampling(backend: str | None, interpolation: str) -> None:
-    """Refuse names that the backend does not know; without a backend it is OpenCV."""
-    if backend not in ("cv2", "pillow", None):
-        raise ValueError(f"the backend is cv2 or pillow, not {backend!r}")
+Interpolation: TypeAlias = Annotated[str, rules.one_of(*CV2)]
+Border: TypeAlias = Annotated[str, rules.one_of(*BORDERS)]
+
+
+def resize(pixels: Pixels, size: tuple[int, int], interpolation: str, backend: str | None) -> Pixels:
+    """Resample to `size` = (width, height); a ValueError for an interpolation that the backend does not have."""
     known = PILLOW if backend == "pillow" else CV2
-    if interpolation not in tuple(known):
-        near = suggestion(str(interpolation), known)
-        raise ValueError(f"{backend or 'cv2'} has no interpolation {interpolation!r}; {near}")
-
-
-def resize(pixels: Pixels, width: int, height: int, *, interpolation: str, backend: str | None) -> Pixels:
-    """Resample to `width` x `height`."""
+    if interpolation not in known:
+        raise ValueError(f"{backend or 'cv2'} has no interpolation {interpolation!r}; it has {', '.join(known)}")
     if backend == "pillow":
-        return np.array(Pillow.fromarray(pixels).resize((width, height), PILLOW[interpolation]))
-    return cv2.resize(pixels, (width, height), interpolation=CV2[interpolation])
+        return np.array(Pillow.fromarray(pixels).resize(size, PILLOW[interpolation]))
+    return cv2.resize(pixels, size, interpolation=CV2[interpolation])
 
 
 def add_border(
@@ -68,63 +66,52 @@ def add_border(
 class Resize(Transform):
     """To a given (width, height), or within it with `keep_ratio`, or by a factor."""
 
-    scale: int | Sequence[int] | None = None
-    scale_factor: float | Sequence[float] | None = None
+    scale: Annotated[int | Sequence[int] | None, rules.SIDES] = None
+    scale_factor: Annotated[float | tuple[float, float] | None, rules.tuple_or(float, 2)] = None
     keep_ratio: bool = False
     clip_object_border: bool = True
-    backend: str = "cv2"
+    backend: Backend = "cv2"
     interpolation: str = "bilinear"
 
-    def check(self) -> None:
-        """Refuse a size that is missing or makes no sense, and names that the backend does not know."""
-        check_resampling(self.backend, self.interpolation)
-        factor = self.scale_factor
-        if self.scale is None and factor is None:
-            raise ValueError("scale or scale_factor must be given")
-        if self.scale is not None and min(pair(self.scale)) <= 0:
-            raise ValueError(f"scale must be above 0, not {self.scale!r}")
-        pairs = isinstance(factor, tuple) and len(factor) == 2
-        if factor is not None and not isinstance(factor, float) and not pairs:
-            raise ValueError(f"scale_factor is a float or a tuple of two, not {factor!r}")
-
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Resample to the target, or to the largest size of the same shape within it."""
+        """Resize to the target, or to the largest size of the same shape within it."""
         height, width = pixels.shape[:2]
-        if self.scale is None:
-            factor = self.scale_factor
-            by_width, by_height = (factor, factor) if isinstance(factor, (int, float)) else (factor or (1, 1))
-            target = scaled(width, height, by_width, by_height)
-        else:
+        if self.scale is not None:
             target = pair(self.scale)
+        elif self.scale_factor is not None:
+            target = scaled((width, height), self.scale_factor)
+        else:
+            raise ValueError("scale or scale_factor must be given")
         if self.keep_ratio:
             factor = min(max(target) / max(width, height), min(target) / min(width, height))
-            target = scaled(width, height, factor, factor)
-        return resize(pixels, *target, interpolation=self.interpolation, backend=self.backend)
+            target = scaled((width, height), factor)
+        return resize(pixels, target, self.interpolation, self.backend)
 
 
-def scaled(width: int, height: int, by_width: float, by_height: float) -> tuple[int, int]:
-    return int(width * float(by_width) + 0.5), int(height * float(by_height) + 0.5)
+def scaled(size: tuple[int, int], factor: float | tuple[float, float]) -> tuple[int, int]:
+    by_width, by_height = factor if isinstance(factor, tuple) else (factor, factor)
+    return int(size[0] * float(by_width) + 0.5), int(size[1] * float(by_height) + 0.5)
 
 
 @dataclass(frozen=True)
 class ResizeEdge(Transform):
     """So that one edge has a given length; the shape is kept, and the other edge, rounded down, never vanishes."""
 
-    scale: int
-    edge: str = "short"
-    backend: str = "cv2"
+    scale: Annotated[int, rules.WHOLE]
+    edge: Annotated[str, rules.one_of("short", "long", "width", "height")] = "short"
+    backend: Backend = "cv2"
     interpolation: str = "bilinear"
-    checks: ClassVar = {"scale": rules.WHOLE, "edge": rules.one_of("short", "long", "width", "height")}
-
-    def check(self) -> None:
-        check_resampling(self.backend, self.interpolation)
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         height, width = pixels.shape[:2]
         by_width = {"short": width < height, "long": width > height, "width": True, "height": False}[self.edge]
         target = (self.scale, self.scale * height / width) if by_width else (self.scale * width / height, self.scale)
-        new_width, new_height = (max(int(side), 1) for side in target)
-        return resize(pixels, new_width, new_height, interpolation=self.interpolation, backend=self.backend)
+        new_size = max(int(target[0]), 1), max(int(target[1]), 1)
+        return resize(pixels, new_size, self.interpolation, self.backend)
+
+
+PAD_VAL: Rule = (lambda value: isinstance(value, int | Mapping), "is a whole number or a dict with 'img'")
+PAD_CFG: Rule = (lambda value: value.get("type") == "Pad", "is a dict whose type is Pad")
 
 
 @dataclass(frozen=True)
@@ -132,19 +119,14 @@ class Pad(Transform):
     """Add a border at the right and bottom, up to a (width, height), a square, or a multiple of a number."""
 
     size: Sequence[int] | None = None
-    size_divisor: int | None = None
+    size_divisor: Annotated[int | None, rules.ABOVE_0] = None
     pad_to_square: bool = False
-    pad_val: int | Mapping[str, Any] = 0
-    padding_mode: str = "constant"
-    checks: ClassVar = {
-        "padding_mode": rules.one_of(*BORDERS),
-        "pad_val": (lambda value: isinstance(value, int | Mapping), "is a whole number or a dict with 'img'"),
-        "size_divisor": (lambda value: value is None or value > 0, "must be above 0"),
-    }
+    pad_val: Annotated[int | Mapping[str, Any], PAD_VAL] = 0
+    padding_mode: Border = "constant"
 
-    def check(self) -> None:
-        targets = [self.size is not None, bool(self.pad_to_square), self.size_divisor is not None]
-        if targets not in ([True, False, False], [False, True, False], [False, False, True], [False, True, True]):
+    def __post_init__(self) -> None:
+        to_size, to_square, to_multiple = self.size is not None, self.pad_to_square, self.size_divisor is not None
+        if to_size == bool(to_square or to_multiple):
             raise ValueError("one of size, size_divisor and pad_to_square must be given")
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
@@ -165,72 +147,46 @@ class Pad(Transform):
 class CenterCrop(Transform):
     """Cut the middle out; a smaller picture stays as it is, or is padded with `auto_pad`. Size is (width, height)."""
 
-    crop_size: int | Sequence[int]
+    crop_size: Annotated[int | Sequence[int], rules.WHOLE_SIDES]
     auto_pad: bool = False
-    pad_cfg: Mapping[str, Any] = field(default_factory=lambda: {"type": "Pad"})
+    pad_cfg: Annotated[Mapping[str, Any], PAD_CFG] = field(default_factory=lambda: {"type": "Pad"})
     clip_object_border: bool = True
-    checks: ClassVar = {
-        "crop_size": (
-            lambda size: isinstance(size, int | tuple) and min(pair(size)) > 0,
-            "is a whole number or a tuple of two, above 0",
-        ),
-        "pad_cfg": (lambda value: isinstance(value, Mapping), "is a dict"),
-    }
-
-    def check(self) -> None:
-        if self.auto_pad:
-            self.padding((1, 1))
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """Cut, after padding at the right and bottom if asked."""
-        crop_width, crop_height = pair(self.crop_size)
+        if self.auto_pad:
+            size = np.maximum(self.crop_size, pixels.shape[1::-1]).tolist()
+            pixels = Pad(**{**arguments(self.pad_cfg), "size": size}).apply(pixels, params)
         height, width = pixels.shape[:2]
-        if self.auto_pad and (crop_width > width or crop_height > height):
-            pixels = self.padding((max(width, crop_width), max(height, crop_height))).apply(pixels, params)
-            height, width = pixels.shape[:2]
-        crop_width, crop_height = min(crop_width, width), min(crop_height, height)
+        crop_width, crop_height = np.minimum(self.crop_size, (width, height)).tolist()
         left, top = round((width - crop_width) / 2.0), round((height - crop_height) / 2.0)
         return pixels[top : top + crop_height, left : left + crop_width]
 
-    def padding(self, size: tuple[int, int]) -> Pad:
-        """What a picture is padded with, up to (width, height)."""
-        if self.pad_cfg.get("type") != "Pad":
-            raise ValueError(f"the type of pad_cfg is Pad here, not {self.pad_cfg.get('type')!r}")
-        return Pad(**{**arguments(self.pad_cfg), "size": size})
+
+PROBABILITIES: Rule = (
+    lambda value: all(isinstance(part, float) for part in listed(value)) and 0 <= sum(listed(value)) <= 1,
+    "is a float or a list of them, and in all must lie in [0, 1]",
+)
+DIRECTIONS: Rule = (lambda value: all(part in FLIPS for part in listed(value)), f"is one of {', '.join(FLIPS)}")
 
 
 @dataclass(frozen=True)
 class RandomFlip(Transform):
     """Mirror with a probability; several directions share it, or have one each."""
 
-    prob: float | Sequence[float]
-    direction: str | Sequence[str] = "horizontal"
+    prob: Annotated[float | Sequence[float], PROBABILITIES]
+    direction: Annotated[str | Sequence[str], DIRECTIONS] = "horizontal"
     swap_seg_labels: object = None
-
-    def check(self) -> None:
-        for name, value, kind in (("prob", self.prob, float), ("direction", self.direction, str)):
-            parts = value if isinstance(value, list) and value else [value]
-            if not all(isinstance(part, kind) for part in parts):
-                raise ValueError(f"{name} is a {kind.__name__} or a list of them, not {value!r}")
-        directions, weights = self.choices()
-        if not set(directions) <= set(FLIPS):
-            raise ValueError(f"the direction is one of {', '.join(FLIPS)}, not {self.direction!r}")
-        if len(directions) != len(weights):
-            raise ValueError(f"{len(weights)} probabilities for {len(directions)} directions")
-        if not 0 <= sum(weights) <= 1:
-            raise ValueError(f"prob must lie in [0, 1], not {sum(weights)}")
-
-    def choices(self) -> tuple[list[str], list[float]]:
-        """Every direction with its probability."""
-        directions = [self.direction] if isinstance(self.direction, str) else list(self.direction)
-        if isinstance(self.prob, (int, float)):
-            return directions, [self.prob / len(directions)] * len(directions)
-        return directions, list(self.prob)
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The direction, or no."""
+        directions, weights = listed(self.direction), self.prob
+        if isinstance(weights, float):
+            weights = [weights / len(directions)] * len(directions)
+        if len(weights) != len(directions):
+            raise ValueError(f"{len(weights)} probabilities for {len(directions)} directions")
         rest = random.random()
-        for direction, weight in zip(*self.choices(), strict=True):
+        for direction, weight in zip(directions, weights, strict=True):
             if rest < weight:
                 return {"flip": direction}
             rest -= weight
@@ -240,98 +196,70 @@ class RandomFlip(Transform):
         return pixels if params["flip"] == "no" else cv2.flip(pixels, FLIPS[params["flip"]])
 
 
-@dataclass(frozen=True)
-class RandomResize(Transform):
-    """`Resize` to a random (width, height): a fixed one times a ratio, or with edges between those of two."""
+@dataclass(frozen=True, kw_only=True)
+class SampledSize(Transform):
+    """`Resize` to a sampled (width, height), or `ResizeEdge` to a sampled length, with the settings of these."""
 
-    scale: Any
-    ratio_range: tuple[float, float] | None = None
-    resize_type: str = "Resize"
+    resize_type: Annotated[str, rules.one_of("Resize", "ResizeEdge")] = "Resize"
     keep_ratio: bool = False
     clip_object_border: bool = True
-    backend: str = "cv2"
+    edge: str = "short"
+    backend: Backend = "cv2"
     interpolation: str = "bilinear"
-    checks: ClassVar = {
-        "resize_type": rules.one_of("Resize"),
-        "scale": (
-            lambda scale: isinstance(scale, tuple | list) and len(scale) == 2,
-            "is a tuple (width, height), or a list of two of them",
-        ),
-    }
 
-    def check(self) -> None:
-        check_resampling(self.backend, self.interpolation)
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        by_edge = self.resize_type == "ResizeEdge"
+        if (self.keep_ratio and by_edge) or (self.edge != "short" and not by_edge):
+            raise ValueError("edge is a setting of ResizeEdge, keep_ratio one of Resize")
+        if by_edge:
+            return ResizeEdge(params["scale"], self.edge, self.backend, self.interpolation).apply(pixels, params)
+        resizing = Resize(params["scale"], None, self.keep_ratio, True, self.backend, self.interpolation)
+        return resizing.apply(pixels, params)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomResize(SampledSize):
+    """To a fixed (width, height) times a random ratio, or with edges between those of two."""
+
+    scale: Annotated[Any, (lambda value: isinstance(value, tuple | list) and len(value) == 2, "is a tuple or a list")]
+    ratio_range: tuple[float, float] | None = None
+    resize_type: Annotated[str, rules.one_of("Resize")] = "Resize"
+
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
+        """The (width, height)."""
         kinds = {type(part) for part in self.scale}
         if isinstance(self.scale, tuple) and kinds == {int} and self.ratio_range is not None:
             low, high = self.ratio_range
             if low > high or int(min(self.scale) * low) < 1:
                 raise ValueError(f"ratio_range is (low, high) and leaves a picture, not ({low}, {high})")
-        elif isinstance(self.scale, tuple) or kinds != {tuple}:
-            raise ValueError(f"scale is (width, height) with a ratio_range, or a list of two of them, not {self.scale}")
-
-    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The (width, height)."""
-        if self.ratio_range is not None and isinstance(self.scale, tuple):
-            low, high = self.ratio_range
             ratio = low + (high - low) * random.random()
             return {"scale": tuple(int(side * ratio) for side in self.scale)}
+        if isinstance(self.scale, tuple) or kinds != {tuple}:
+            raise ValueError(f"scale is (width, height) with a ratio_range, or a list of two of them, not {self.scale}")
         edges = [sorted(sides) for sides in zip(*self.scale, strict=True)]
         return {"scale": tuple(int(random.integers(low, high + 1)) for low, high in edges)}
 
-    def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        return Resize(
-            params["scale"], keep_ratio=self.keep_ratio, backend=self.backend, interpolation=self.interpolation
-        ).apply(pixels, params)
 
-
-@dataclass(frozen=True)
-class RandomChoiceResize(Transform):
-    """`Resize` to one of several (width, height), or `ResizeEdge` to one of several lengths."""
+@dataclass(frozen=True, kw_only=True)
+class RandomChoiceResize(SampledSize):
+    """To one of several sizes."""
 
     scales: Sequence[int | tuple[int, int]] | tuple[int, int] | int
-    resize_type: str = "Resize"
-    keep_ratio: bool = False
-    clip_object_border: bool = True
-    edge: str = "short"
-    backend: str = "cv2"
-    interpolation: str = "bilinear"
-    checks: ClassVar = {"resize_type": rules.one_of("Resize", "ResizeEdge")}
-
-    def check(self) -> None:
-        kind = int if self.resize_type == "ResizeEdge" else tuple
-        if self.keep_ratio if kind is int else self.edge != "short":
-            raise ValueError(f"{self.resize_type} has no setting {'keep_ratio' if kind is int else 'edge'!r}")
-        if not self.options:
-            raise ValueError("there are no scales to choose from")
-        for scale in self.options:
-            if not isinstance(scale, kind):
-                raise ValueError(f"{self.resize_type} needs scales of type {kind.__name__}, not {scale!r}")
-            self.resize(scale)
-
-    @property
-    def options(self) -> list[Any]:
-        return self.scales if isinstance(self.scales, list) else [self.scales]
-
-    def resize(self, scale: Any) -> Transform:  # noqa: ANN401 - one or two numbers
-        """The transform that resizes to one of the scales."""
-        if self.resize_type == "ResizeEdge":
-            return ResizeEdge(scale, self.edge, self.backend, self.interpolation)
-        return Resize(scale, keep_ratio=self.keep_ratio, backend=self.backend, interpolation=self.interpolation)
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        return {"scale": self.options[int(random.integers(len(self.options)))]}
-
-    def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        return self.resize(params["scale"]).apply(pixels, params)
+        options: list[Any] = self.scales if isinstance(self.scales, list) else [self.scales]
+        kind = int if self.resize_type == "ResizeEdge" else tuple
+        if not options or not all(isinstance(one, kind) and min(pair(one)) > 0 for one in options):
+            raise ValueError(f"{self.resize_type} needs scales of type {kind.__name__} above 0, not {self.scales!r}")
+        return {"scale": options[int(random.integers(len(options)))]}
 
 
 @dataclass(frozen=True)
 class RandomTranslatePad(Transform):
     """Onto a black square, in the middle or with `aug_translate` anywhere; a picture of floats comes out."""
 
-    size: int = 640
+    size: Annotated[int, rules.WHOLE] = 640
     aug_translate: bool = False
-    checks: ClassVar = {"size": rules.WHOLE}
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """Where the picture begins: x, y."""
@@ -353,6 +281,17 @@ class RandomTranslatePad(Transform):
         return square
 
 
+def ends(aspect: float | Sequence[float]) -> Sequence[float]:
+    """A range of height / width; one number stands for itself and its inverse."""
+    return sorted((aspect, 1 / aspect)) if isinstance(aspect, float) else aspect
+
+
+ASPECTS: Rule = (
+    lambda value: [type(end) for end in ends(value)] == [float, float] and 0 < ends(value)[0] <= ends(value)[1],
+    "is a float above 0, or two (low, high)",
+)
+
+
 @dataclass(frozen=True)
 class RandomErasing(Transform):
     """With a probability, fill a rectangle of random area and shape.
@@ -360,44 +299,22 @@ class RandomErasing(Transform):
     Source: Zhong et al., Random erasing data augmentation, AAAI 2020. `fill_color` is in the picture's channel order.
     """
 
-    erase_prob: float = 0.5
-    min_area_ratio: float = 0.02
-    max_area_ratio: float = 0.4
-    aspect_range: float | Sequence[float] = (3 / 10, 10 / 3)
-    mode: str = "const"
-    fill_color: float | Sequence[float] = (128, 128, 128)
-    fill_std: float | Sequence[float] | None = None
-    checks: ClassVar = {
-        **dict.fromkeys(("erase_prob", "min_area_ratio", "max_area_ratio"), rules.PART),
-        "fill_color": rules.COLOUR,
-        "fill_std": (lambda value: value is None or rules.is_colour(value), rules.COLOUR[1]),
-        "mode": rules.one_of("const", "rand"),
-    }
-
-    def check(self) -> None:
-        shapes = (self.aspect_range,) * 2 if isinstance(self.aspect_range, float) else self.aspect_range
-        floats = isinstance(shapes, list | tuple) and all(isinstance(one, float) for one in shapes)
-        if not floats or len(shapes) != 2:
-            raise ValueError(f"aspect_range is a float or two, not {self.aspect_range!r}")
-        low, high = self.aspects()
-        if not 0 < low <= high or self.min_area_ratio > self.max_area_ratio:
-            raise ValueError("ranges of area and shape are (low, high)")
-
-    def aspects(self) -> tuple[float, float]:
-        """The range of height / width."""
-        if isinstance(self.aspect_range, (int, float)):
-            low = min(self.aspect_range, 1 / self.aspect_range)
-            return low, 1 / low
-        low, high = self.aspect_range
-        return low, high
+    erase_prob: Annotated[float, rules.PART] = 0.5
+    min_area_ratio: Annotated[float, rules.PART] = 0.02
+    max_area_ratio: Annotated[float, rules.PART] = 0.4
+    aspect_range: Annotated[float | Sequence[float], ASPECTS] = (3 / 10, 10 / 3)
+    mode: Annotated[str, rules.one_of("const", "rand")] = "const"
+    fill_color: Annotated[float | Sequence[float], rules.COLOUR] = (128, 128, 128)
+    fill_std: Annotated[float | Sequence[float] | None, rules.COLOUR] = None
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The box, and what it is filled with."""
         if random.random() > self.erase_prob:
             return {"erase": "no"}
+        if self.min_area_ratio > self.max_area_ratio:
+            raise ValueError(f"min_area_ratio {self.min_area_ratio} is above max_area_ratio {self.max_area_ratio}")
         height, width = pixels.shape[:2]
-        low, high = np.log(np.array(self.aspects(), dtype=np.float32))
-        aspect = np.exp(random.uniform(low, high))
+        aspect = np.exp(random.uniform(*np.log(np.array(ends(self.aspect_range), dtype=np.float32))))
         area = height * width * random.uniform(self.min_area_ratio, self.max_area_ratio)
         box_height = min(round(float(np.sqrt(area * aspect))), height)
         box_width = min(round(float(np.sqrt(area / aspect))), width)

@@ -1,0 +1,174 @@
+"""Schedules in the user's objects: optimizers with their schedulers, Lightning modules, functions of the position.
+
+A scheduler is bare, or in a dict as Lightning has it: {"scheduler": scheduler, "interval": "step", "frequency": 2}.
+
+Functions are as fastai writes them: f(position in the run, 0..1) -> value, or one value per group. `{"lr": f,
+"momentum": g}` names them; a `ParamScheduler` of fastai, and what its `combined_cos`, `SchedCos` and `combine_scheds`
+return, are known by themselves. With `interval` "step" or "epoch" the function is given that number.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from classlens.adapters.python.kinds import OPTIMIZER, Thing, bases_of, is_scheduler
+from classlens.errors import ConfigError
+from classlens.schedule.schedule import Clock, Group, Rule, Schedule, Trajectory, Values, elementwise, follow_function
+from classlens.user_code import summary, users_code
+
+
+def schedule_of_optimizers(
+    optimizers: Sequence[Thing], schedulers: Sequence[Thing], interval: str | None = None, *, frequency: int = 1
+) -> Schedule:
+    """The schedule of all optimizers, each with the schedulers that are made for it; several have groups of their own.
+
+    Where a scheduler does not say it itself, `interval` and `frequency` are what it is stepped after, and how often.
+    """
+    from classlens.adapters.torch_schedule import Stepping, made_for, members_of, schedule_alone, schedule_together
+
+    steppings: dict[int, Stepping] = {}
+    for settings in map(configuration_of, schedulers):
+        inside, often = settings["scheduler"], settings.get("frequency", frequency)
+        for one in inside if isinstance(inside, (list, tuple)) else [inside]:
+            steppings[id(one)] = Stepping(one, settings.get("interval", interval) or made_for(one), often)
+    for each in list(steppings.values()):
+        for member in members_of(each.scheduler):  # is stepped by the one around it
+            steppings.pop(id(member), None)
+    owners = {id(one.param_groups): one for one in optimizers}
+    by_owner: dict[int, list[Stepping]] = {place: [] for place in owners}
+    for each in steppings.values():
+        # What wraps an optimizer shares its groups.
+        place = id(getattr(each.scheduler.optimizer, "param_groups", None))
+        by_owner.setdefault(place, []).append(each)
+    parts = [schedule_together(those) if those else schedule_alone(owners[place]) for place, those in by_owner.items()]
+    if len(parts) == 1:
+        return parts[0]
+    groups = (
+        replace(group, name=f"optimizer {place}, {group.name}", rules={**part.rules, **group.rules})
+        for place, part in enumerate(parts)
+        for group in part.groups
+    )
+    notes = (f"optimizer {place}: {note}" for place, part in enumerate(parts) for note in part.notes)
+    return Schedule(tuple(groups), notes=tuple(notes))
+
+
+def configuration_of(scheduler: Thing) -> Mapping[str, Thing]:
+    return scheduler if isinstance(scheduler, Mapping) else {"scheduler": scheduler}
+
+
+def schedule_of_module(module: Thing) -> Schedule:
+    """The schedule that Lightning's `configure_optimizers` asks for, with notes where its habit may not be what is meant."""
+    from classlens.adapters.torch_schedule import made_for
+
+    name = f"{type(module).__name__}.configure_optimizers"
+    optimizers, schedulers = call_configure_optimizers(module, name)
+    automatic = getattr(module, "automatic_optimization", True)
+    notes = []
+    for settings in schedulers:
+        scheduler: Thing = settings.get("scheduler")
+        kind = type(scheduler).__name__
+        if not is_scheduler(scheduler):
+            hint = "several are [optimizer], [scheduler, scheduler]"
+            raise ConfigError(f"{name} gives a {kind} where Lightning takes one scheduler", hint=hint)
+        if all(scheduler.optimizer is not optimizer for optimizer in optimizers):
+            raise ConfigError(f"{name}: {kind} is made for an optimizer that is not returned")
+        if automatic and kind == "ReduceLROnPlateau" and not settings.get("monitor"):
+            hint = 'say "monitor": "val_loss" beside the scheduler'
+            raise ConfigError(f"{name}: {kind} needs a metric to look at", hint=hint)
+        if automatic and made_for(scheduler) == "step" and settings.get("interval", "epoch") == "epoch":
+            notes.append(f'{kind} is made for steps, and Lightning steps it once an epoch: say "interval": "step"')
+    if schedulers and not automatic:
+        notes = ["optimization is manual: the module's own code steps the schedulers, after epochs if it says nothing"]
+    schedule = schedule_of_optimizers(optimizers, schedulers, "epoch")
+    return replace(schedule, notes=(*schedule.notes, *notes))
+
+
+def call_configure_optimizers(module: Thing, name: str) -> tuple[list[Thing], list[Mapping[str, Thing]]]:
+    """The optimizers and schedulers that `configure_optimizers` returns, in any of the forms that Lightning allows.
+
+    Those are an optimizer, a list of them, a list of optimizers and one of schedulers, a dict with "optimizer" and
+    "lr_scheduler", and a tuple of such dicts; a scheduler may itself be a dict with "interval" and "frequency".
+    """
+    try:
+        with users_code(name):
+            returned = module.configure_optimizers()
+    except ConfigError as error:
+        cause = error.__cause__
+        if cause is None or "trainer" not in str(cause).casefold():
+            raise
+        hint = "let py: point at a function that returns (optimizer, scheduler)"
+        raise ConfigError(f"{name} cannot be called outside training: {summary(cause)}", hint=hint) from error
+    rows = list(returned) if isinstance(returned, (list, tuple)) else [returned]
+    optimizers, schedulers = rows, []
+    if len(rows) == 2 and isinstance(rows[0], (list, tuple)):
+        optimizers = list(rows[0])
+        schedulers = list(rows[1]) if isinstance(rows[1], (list, tuple)) else [rows[1]]
+    elif all(isinstance(row, Mapping) for row in rows):
+        optimizers = [row.get("optimizer") for row in rows]
+        schedulers = [row.get("lr_scheduler") for row in rows]
+        if isinstance(returned, Mapping) and "monitor" in returned and is_scheduler(schedulers[0]):
+            schedulers = [{"scheduler": schedulers[0], "monitor": returned["monitor"]}]
+    if not optimizers or not all(OPTIMIZER in bases_of(one) for one in optimizers):
+        what = type(returned).__name__
+        if isinstance(returned, (list, tuple, Mapping)):
+            inside = returned.values() if isinstance(returned, Mapping) else returned
+            what += f" of {', '.join(type(one).__name__ for one in inside) or 'nothing'}"
+        hint = 'return {"optimizer": optimizer, "lr_scheduler": scheduler}, or [optimizer], [scheduler, ...]'
+        raise ConfigError(f"{name} returns a {what}, and Lightning takes no such thing", hint=hint)
+    return optimizers, [configuration_of(one) for one in schedulers if one is not None]
+
+
+NAMES: Mapping[str, str] = {
+    "lr": "lr", "lrs": "lr", "mom": "momentum", "moms": "momentum", "momentum": "momentum",
+    "wd": "weight_decay", "weight_decay": "weight_decay",
+}  # fmt: skip
+"""What the values are called, by the key that a function stands under."""
+
+FASTAI = "fastai.callback.schedule"
+
+Function = Callable[[float], Thing]
+
+
+def find_functions(key: str, thing: Thing) -> Mapping[str, Function]:
+    """The functions that an object stands for, by the value that they set; none if it is something else."""
+    inside = getattr(thing, "scheds", None)
+    if type(thing).__module__ == FASTAI and isinstance(inside, Mapping):
+        return {NAMES.get(name, name): function for name, function in inside.items()}
+    fastai = FASTAI in (type(thing).__module__, getattr(thing, "__module__", ""))
+    name = NAMES.get(key, "lr" if fastai else "")
+    return {name: thing} if name and callable(thing) else {}
+
+
+def schedule_of_functions(functions: Mapping[str, Function], interval: str | None) -> Schedule:
+    """The schedule of the functions; where they give several values, each is that of one group."""
+    first = {name: call_function(name, function, 0) for name, function in functions.items()}
+    count = max(map(len, first.values()))
+    if {len(values) for values in first.values()} - {1, count}:
+        counts = ", ".join(f"{name} {len(values)}" for name, values in first.items())
+        raise ConfigError(f"the functions give different numbers of values: {counts}")
+    groups = []
+    for index in range(count):
+        rules: dict[str, Rule] = {
+            name: partial(sample_trajectory, name, function, index if len(first[name]) > 1 else 0, interval)
+            for name, function in functions.items()
+        }
+        initial = {name: float(values[index % len(values)]) for name, values in first.items()}
+        groups.append(Group(f"group {index}" if count > 1 else "all parameters", initial, rules=rules))
+    return Schedule(tuple(groups))
+
+
+def sample_trajectory(name: str, function: Function, index: int, interval: str | None, clock: Clock) -> Trajectory:
+    width = (clock.steps_per_epoch or clock.steps) if interval == "epoch" else 1
+
+    def value(tick: int) -> float:
+        return float(call_function(name, function, tick if interval else tick / clock.steps)[index])
+
+    return follow_function(elementwise(value), clock, width=width)
+
+
+def call_function(name: str, function: Function, argument: float) -> Values:
+    """What a function gives, as a row of numbers."""
+    with users_code(f"the function for {name}, called with {argument:g},"):
+        return np.atleast_1d(np.asarray(function(argument), np.float64))
