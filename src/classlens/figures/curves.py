@@ -157,7 +157,6 @@ def draw_solid(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
 
 
 def draw_dashed(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
-    """A dashed curve; `width` is in points."""
     thickness, unit = max(1, round(width * SCALE * FINE)), FINE * SCALE
     along = np.append(0.0, np.hypot(*np.diff(path, axis=0).T).cumsum())
     for start in np.arange(0.0, along[-1], (DASH + GAP) * unit):
@@ -168,7 +167,6 @@ def draw_dashed(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
 
 
 def svg_of(parts: Sequence[Part], size: Point) -> bytes:
-    """A plot of `size` (width, height) in points as SVG."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0] / 0.75:.0f}" height="{size[1] / 0.75:.0f}" '
         f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" font-family="{FONT}" fill="none">'
@@ -177,7 +175,6 @@ def svg_of(parts: Sequence[Part], size: Point) -> bytes:
 
 
 def svg_element(part: Part) -> str:
-    """One part as an SVG element."""
     match part:
         case Words((x, y), text, size, colour, anchor, bold, turned):
             turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""

@@ -122,5 +122,4 @@ def check_ending(path: Path, endings: Collection[str]) -> None:
 
 
 def draw_text(result: Any) -> Drawing:  # noqa: ANN401 - whatever has a `text()`
-    """The drawing of a table: its text."""
     return Drawing(text=result.text())

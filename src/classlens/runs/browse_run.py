@@ -25,12 +25,12 @@ from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
 from classlens.files import write_whole
-from classlens.runs.browse_folder import claim_folder
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
     SampleResult,
     as_plain,
+    claim_folder,
     decode_jpeg,
     describe_failure,
     draw_marked,
@@ -195,10 +195,8 @@ def check_places(address: str, request: BrowseRequest) -> None:
     if scheme == "folder" and request.output_dir:
         read, written = Path(place).resolve(), Path(request.output_dir).resolve()
         if read == written or read in written.parents:
-            raise DataError(
-                f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them",
-                hint="choose an --output-dir outside",
-            )
+            what = f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them"
+            raise DataError(what, hint="choose an --output-dir outside")
     if request.html and Path(request.html).suffix.casefold() not in PAGES:
         raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")
     if request.grid and not request.output_dir:
@@ -331,11 +329,6 @@ def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
             spec = replace(run.spec, phase=phase)
             measures = run.work(measure_sample, ((index, 0) for index in range(length)), length, (other, spec))
             in_splits[phase] = shared(survey, measures)
-    yield replace(
-        survey,
-        dataset=dataset.name,
-        length=dataset.length,
-        classes=dataset.classes or (),
-        in_splits=in_splits,
-        warnings=dataset.warnings,
-    )
+    name, length, classes = dataset.name, dataset.length, dataset.classes or ()
+    warnings = dataset.warnings
+    yield replace(survey, dataset=name, length=length, classes=classes, in_splits=in_splits, warnings=warnings)
