@@ -64,11 +64,7 @@ class Drawing:
 
     @cached_property
     def image(self) -> Image:
-        """The picture as pixels.
-
-        Raises:
-            ValueError: it is a drawing of text.
-        """
+        """The picture as pixels; a drawing of text has none, which is a ValueError."""
         if self.rasterise is None:
             raise ValueError(f"{self!r} has no pixels")
         return self.rasterise()

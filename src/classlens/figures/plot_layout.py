@@ -84,17 +84,10 @@ Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area
 
 TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0  # sizes of letters
 
-ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0
-"""Heights of a row of marks, of a line of the head, and of a line of the foot."""
-
-STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0
-"""Heights of the values below the panels, of what they count, and of the axis of epochs."""
-
+ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0  # heights of a row of marks, of a line of the head, and of the foot
+STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0  # heights of the values below the panels, their name, and the axis of epochs
 TICK_WIDTH, TICK_HEIGHT = 66, 32  # about how far values on the axes are from each other
-
-SPACING, TIGHTEST = 14.0, 7.0
-"""Distances between the lines of a legend: the usual one, and the least that can be read."""
-
+SPACING, TIGHTEST = 14.0, 7.0  # between the lines of a legend: the usual distance, and the least that can be read
 KEY = 29.0  # what a piece of the line itself takes in a legend, with its gaps
 
 
