@@ -29,16 +29,7 @@ from classlens.dataset.decoder_warnings import damage_in
 from classlens.dataset.storage import read_bytes
 from classlens.dataset.trace import Extent, trace
 from classlens.errors import ClasslensError, DataError
-from classlens.figures.filmstrip import (
-    DOT,
-    LARGEST,
-    Mode,
-    bad_picture,
-    bad_tile,
-    draw_trace,
-    resize,
-    tile_factor,
-)
+from classlens.figures.filmstrip import DOT, LARGEST, Mode, bad_picture, bad_tile, draw_trace, resize, tile_factor
 from classlens.files import write_whole, writing
 from classlens.image import Image
 
