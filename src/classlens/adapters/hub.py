@@ -22,12 +22,7 @@ UNTRAINED = "the weights are random unless a checkpoint is given: maps of an unt
 
 
 def split_settings(rest: str, known: Collection[str] | None = None) -> tuple[str, dict[str, Setting]]:
-    """The name before the question mark, and what follows as settings: literals of Python, or the text itself.
-
-    Raises:
-        ConfigError: a setting has no value.
-        NotFound: only some settings are `known`, and this is none of them.
-    """
+    """The name before the question mark, and what follows as settings: literals of Python, or the text itself."""
     name, _, query = rest.partition("?")
     settings: dict[str, Setting] = {}
     for part in filter(None, query.split("&")):

@@ -277,28 +277,16 @@ def is_random(holder: Thing, dataset: Thing, state: State) -> bool:
                     composition.set_random_seed(seed)
                     results.append(numbers_of(composition(**sample_of(picture_in(state.value)))["image"]))
                 return any(not np.array_equal(one, results[0]) for one in results)
-            before = read_state(holder)
-            try:
-                with seeded_globals(0):
-                    dataset[0]
-                return pickle.dumps(before) != pickle.dumps(read_state(holder))
-            finally:
-                write_state(holder, before)
+            before = pickle_state(holder)
+            with seeded_globals(0):
+                dataset[0]
+            return before != pickle_state(holder)
     except ClasslensError:
         return True
 
 
-def read_state(generator: Thing) -> Thing:
-    if hasattr(generator, "bit_generator"):
-        return generator.bit_generator.state
-    return generator.getstate() if hasattr(generator, "getstate") else generator.get_state()
-
-
-def write_state(generator: Thing, state: Thing) -> None:
-    if hasattr(generator, "bit_generator"):
-        generator.bit_generator.state = state
-    else:
-        (generator.setstate if hasattr(generator, "setstate") else generator.set_state)(state)
+def pickle_state(generator: Thing) -> bytes:
+    return pickle.dumps(generator.get_state() if hasattr(generator, "get_state") else generator)
 
 
 def find_generators(thing: Thing, path: str, met: set[int]) -> Iterator[tuple[Thing, str]]:
