@@ -30,7 +30,7 @@ def split_settings(rest: str, known: Collection[str] | None = None) -> tuple[str
         if not equals or not key:
             raise ConfigError(f"{rest!r}: the setting {part!r} has no value", hint="write NAME?key=value&key=value")
         if known is not None and key not in known:
-            raise NotFound("setting", key, known, where=rest)
+            raise NotFound("setting", key, known, where=name)
         text = unquote(value)
         try:
             settings[key] = literal_eval(LITERALS.get(text.casefold(), text))

@@ -233,7 +233,7 @@ def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:
     if loader is not None and loader.num_workers == 0:
         return remarks
     names = find_names(getattr(type(dataset), "__getitem__", None))
-    renewals = {*find_names(getattr(loader, "worker_init_fn", None)), *({RESEED} & names.keys())}
+    renewals = find_names(getattr(loader, "worker_init_fn", None)).keys() | ({RESEED} & names.keys())
     context = getattr(loader, "multiprocessing_context", None) or multiprocessing
     start = context.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
     # Only forked workers share the globals of a module: others import it anew.
@@ -241,7 +241,7 @@ def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:
     places = [
         (holder, path)
         for holder, path in chain(find_generators(dataset, "dataset", set()), of_module)
-        if renewals.isdisjoint({re.findall(r"\w+", path)[-1], *([RESEED] * is_albumentations(holder))})
+        if re.findall(r"\w+", path)[-1] not in renewals and not (is_albumentations(holder) and RESEED in renewals)
     ]
     persistent = bool(getattr(loader, "persistent_workers", False))
     notes: list[str] | None = None
