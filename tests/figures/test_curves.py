@@ -12,8 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from classlens import Clock, Schedule, draw, replay
 from classlens.errors import DataError, NotFound
 from classlens.figures.chart import Pin, chart_of, short
-from classlens.figures.curves import ENDINGS
-from classlens.figures.curves_vector import figure_of
+from classlens.figures.curves import ENDINGS, figure_of
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.figures.plot_layout import ROW, Stroke, Words, lay_out, ticks
 from classlens.figures.style import STYLES, line_colours

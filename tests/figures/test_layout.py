@@ -140,7 +140,7 @@ def test_a_name_that_is_too_long_keeps_both_ends():
 
 
 def test_text_is_broken_between_words():
-    assert break_lines("one two three", 10, 45) == ["one two", "three"]
+    assert break_lines("one two three", 10, 45) == ("one two", "three")
 
 
 SHOWN = {

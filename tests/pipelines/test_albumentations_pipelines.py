@@ -103,6 +103,13 @@ def test_factors_and_angles_are_told_as_the_numbers_that_were_drawn():
     assert angle
 
 
+def test_a_transform_that_draws_lists_of_arrays_is_shown():
+    ((_, outcome),) = outcomes(A.RandomShadow(p=1.0), value=np.asarray(photo()))
+
+    assert outcome.params
+    assert not np.array_equal(outcome.state.value["image"], np.asarray(photo()))
+
+
 def test_a_transform_is_left_as_it_was():
     for transform in (A.Rotate(p=1.0), A.OneOf([A.GaussianBlur(p=1), A.Rotate(p=1)])):
         parts = [transform, *getattr(transform, "transforms", [])]

@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from classlens.arrays import Float, Int
-from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.forward import OUTPUTS, hook_layers, logits_of
+from classlens.cam.classifier import Classifier, Layer
+from classlens.cam.forward import OUTPUTS, Objective, hook_layers, logits_of, probabilities
 from classlens.cam.layout import Layout, extra_tokens, layout_of, possible_layouts
-from classlens.cam.targets import Objective, probabilities
 from classlens.errors import ModelError, first_line
 
 NO_GRADIENT = "passes no gradient on (quantised, or computed under no_grad): take a method that needs none"
@@ -24,10 +23,7 @@ NO_GRADIENT = "passes no gradient on (quantised, or computed under no_grad): tak
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """One forward pass: the outputs of layers, as nodes of the graph from the first of them to the logits.
-
-    There are no logits if the pass was stopped at the last layer.
-    """
+    """The outputs of layers, as nodes of the graph from the first of them to the logits; None if stopped before those."""
 
     outputs: tuple[Float[Tensor, "..."], ...]
     layouts: tuple[Layout, ...]
@@ -35,22 +31,13 @@ class Captured:
 
 
 class _LayersDone(BaseException):
-    """Private: all layers have run, the rest of the forward pass is not needed.
-
-    No `Exception`: on its way out it passes code of the user's and of adapters, which handles those.
-    """
+    """All layers have run. No `Exception`: on its way out it passes code of users and adapters, which handles those."""
 
 
 def observe(
     classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns"], layers: Sequence[Layer], *, stop: bool = False
 ) -> Captured:
-    """Forward `batch` and keep what `layers` put out; with `stop`, go no further than the last of them.
-
-    To be called inside `preserved(classifier.module)`.
-
-    Raises:
-        ModelError: a layer did not run exactly once, gave no tensor, or gave one that is no feature map.
-    """
+    """Inside `preserved`, forward `batch` and keep what `layers` put out; with `stop`, go no further than the last."""
     outputs: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
 
     def cut(layer: Layer, entering: Tensor | None, leaving: Tensor) -> Tensor:
@@ -64,8 +51,11 @@ def observe(
     with hook_layers(layers, cut), suppress(_LayersDone):
         logits = logits_of(classifier, batch)
     for layer in layers:
-        if len(outputs[layer.name]) != 1:
-            raise ran_often(classifier, layer, len(outputs[layer.name]), batch)
+        if (times := len(outputs[layer.name])) != 1:
+            hint = "choose one that does so once: what stands in front of it or behind it, or the block around it; "
+            hint += "--preview-model shows which layers run, and what they put out"
+            message = f"layer {layer.name!r} ran {times} times in one forward pass and put out a tensor"
+            raise ModelError(message, hint=hint)
     nodes = tuple(node for (node,) in outputs.values())
     if logits is None and not all(node.isfinite().all() for node in nodes):
         logits_of(classifier, batch)  # its error names the layer to blame
@@ -75,40 +65,6 @@ def observe(
         for (layer, shape), layout in zip(shapes, possible_layouts(classifier, shapes, batch.shape), strict=True)
     )
     return Captured(nodes, layouts, logits)
-
-
-def ran_often(
-    classifier: Classifier, layer: Layer, times: int, batch: Float[Tensor, "batch 3 rows columns"]
-) -> ModelError:
-    """The error for a layer that put out tensors `times` times in one forward pass.
-
-    Its neighbours are found by running once more: layers that run once and whose output goes into it, or is what it
-    puts out last.
-    """
-    message = f"layer {layer.name!r} ran {times} times in one forward pass"
-    if not times:
-        hint = "--preview-model shows which layers run, and what they put out"
-        return ModelError(f"{message}, or put out no tensor", hint=hint)
-    outputs: dict[str, list[Tensor]] = {}
-    own_inputs: list[Tensor | None] = []
-
-    def note(one: Layer, entering: Tensor | None, leaving: Tensor) -> None:
-        outputs.setdefault(one.name, []).append(leaving)
-        if one.name == layer.name:
-            own_inputs.append(entering)
-
-    with torch.no_grad(), hook_layers(layers_of(classifier), note):
-        logits_of(classifier, batch[:1])
-    once = {name: tensors[0] for name, tensors in outputs.items() if len(tensors) == 1}
-    last, around = outputs[layer.name][-1], [name for name in once if layer.name.startswith(f"{name}.")]
-    before = [name for name, own in once.items() if name not in around and any(own is one for one in own_inputs)]
-    behind = [name for name, own in once.items() if name not in before and own is last]
-    hint = "choose a layer that runs once"
-    if before:
-        hint += f": it stands behind {' and '.join(before)}"
-    if behind:
-        hint += f"{',' if before else ':'} and what it puts out last is the output of {behind[0]}"
-    return ModelError(message, hint=hint)
 
 
 GROWTH = 4  # how many times larger than its picture the largest output of a network is at least: so much fits in memory
@@ -144,34 +100,25 @@ class Probe:
         self, pictures: Float[Tensor, "n 3 rows columns"], of: Int[Tensor, " n"], *, as_probability: bool = False
     ) -> Float[Tensor, " n"]:
         """The score (logit) of each variant's class, or its probability."""
-        parts = []
         with torch.no_grad():
-            for some, whose in zip(*(torch.split(one, self.at_once) for one in (pictures, of)), strict=True):
-                values = logits_of(self.classifier, some.contiguous(memory_format=self.order))
-                self.count(len(some))
-                if as_probability:
-                    values = probabilities(values, OUTPUTS[self.classifier].kind)
-                parts.append(self.objective.select(whose).score(values))
-        return torch.cat(parts).float()
+            values = logits_of(self.classifier, pictures.contiguous(memory_format=self.order))
+        self.count(len(pictures))
+        if as_probability:
+            values = probabilities(values, OUTPUTS[self.classifier].kind)
+        return self.objective.select(of).score(values).float()
 
     def input_gradients(
         self, pictures: Float[Tensor, "n 3 rows columns"], of: Int[Tensor, " n"]
     ) -> Float[Tensor, "n 3 rows columns"]:
         """The gradient of each variant's score with respect to its own encoded pixels."""
-        parts: list[Tensor] = []
-        for some, whose in zip(*(torch.split(one, self.at_once) for one in (pictures, of)), strict=True):
-            leaf = some.detach().clone().requires_grad_()
-            score = self.objective.select(whose).score(logits_of(self.classifier, leaf))
-            self.count(len(leaf))
-            parts.extend(torch.autograd.grad(score.sum(), leaf))
-        return torch.cat(parts).float()
+        leaf = pictures.detach().clone().requires_grad_()
+        score = self.objective.select(of).score(logits_of(self.classifier, leaf))
+        self.count(len(leaf))
+        (slope,) = torch.autograd.grad(score.sum(), leaf)
+        return slope.float()
 
     def curvature(self) -> Float[Tensor, "batch channels height width"]:
-        """The Hessian of the score at the layer, times the layer's activations; zero where the rest is linear.
-
-        Raises:
-            ModelError: torch knows no second derivative of something behind the layer.
-        """
+        """The Hessian of the score at the layer, times the layer's activations; zero where the rest is linear."""
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
             captured = observe(self.classifier, self.batch, [self.layer])
         (node,) = captured.outputs
@@ -219,7 +166,7 @@ class Probe:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the model showed of one layer, for one batch and one class per picture. Numbers are float32.
+    """What the model showed of one layer, for one batch and one class per picture, in float32.
 
     `gradients` are those of the score with respect to `activations`; zeros where no method asked for them.
     """

@@ -12,14 +12,32 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from classlens.arrays import Float
-from classlens.cam.classifier import PRECISIONS, Classifier, Layer, encode_batch, in_bf16, layers_of, scale_whole
+from classlens.cam.classifier import (
+    PRECISIONS,
+    Classifier,
+    Layer,
+    encode_batch,
+    in_bf16,
+    layers_of,
+    placement_of,
+    preserved,
+    scale_whole,
+)
 from classlens.cam.evidence import NO_GRADIENT, Captured, Evidence, Probe, observe, quickest_order
-from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
+from classlens.cam.forward import (
+    OUTPUTS,
+    PREDICTED,
+    Objective,
+    Target,
+    hook_layers,
+    logits_of,
+    noise,
+    probabilities,
+    read_targets,
+)
 from classlens.cam.layers import find_layers, survey
 from classlens.cam.methods import METHODS, PCA, PCA_OF_EVIDENCE, Method, find_method
-from classlens.cam.model_state import placement_of, preserved
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
-from classlens.cam.targets import PREDICTED, Objective, Target, probabilities, read_targets
 from classlens.errors import ModelError
 from classlens.image import Image
 
@@ -184,11 +202,7 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
 def describe_classes(
     job: ExplainJob, objective: Objective, logits: Float[Tensor, "batch classes"]
 ) -> list[ExplainedClass]:
-    """The class of each picture with its score, its probability, and its name, or its number if it has none.
-
-    Raises:
-        ModelError: nothing but probabilities is there, so near to one that nothing is left of their gradients.
-    """
+    """The class of each picture with its score, its probability, and its name, or its number if it has none."""
     output = OUTPUTS[job.classifier]
     targets, scores = objective.target.tolist(), objective.score(logits).tolist()
     rivals = [None] * len(targets) if objective.against is None else objective.against.tolist()
@@ -217,9 +231,6 @@ def collect_evidence(
 
     `kind` is that of the score to be differentiated. All variants explain the class of the picture itself. Without a
     gradient, zeros stand for it.
-
-    Raises:
-        ModelError: the score does not depend on a layer, or not on any position that can be drawn.
     """
     slopes: Sequence[Tensor | None] = [None] * len(job.layers)
     by_gradients = any(method.needs == "gradients" for method in job.methods)

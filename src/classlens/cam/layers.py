@@ -22,11 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of
+from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of, preserved
 from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
 from classlens.cam.layout import Layout, possible_layouts
-from classlens.cam.model_state import preserved
 from classlens.errors import ModelError, NotFound
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
@@ -115,13 +114,13 @@ def find_deciding_layer(classifier: Classifier) -> Layer:
                     chosen = last_with_gradient(classifier, survey(classifier, layers), graph)
             if chosen is not None:
                 return find_joint(classifier, graph, chosen, [one.layer for one in ran if one.layout])
-        several = [one for one in survey(classifier, layers) if len(one.shape) > 2][-LISTED:]
-    check_repetition(classifier)
+        several = [one for one in survey(classifier, layers) if len(one.shape) > 2 and one.shape[0] == 1][-LISTED:]
     listed = ", ".join(f"{one.layer.name} ({shape_text(one.shape)})" for one in several)
     hint = f"name one with --target-layers; the last candidates are {listed}"
-    raise ModelError(
-        f"no layer of {classifier.name} can be read as a map", hint=hint if several else "none of them keeps positions"
-    )
+    if not several:
+        hint = "none of them runs once for a picture and keeps positions; a network that averages what it says of the "
+        hint += "picture and its mirror image, or of parts of it, is to be given without that"
+    raise ModelError(f"no layer of {classifier.name} can be read as a map", hint=hint)
 
 
 def is_norm(layer: Layer) -> bool:
@@ -184,27 +183,6 @@ def check_dependence(classifier: Classifier, graph: "PathGraph | None") -> None:
     )
 
 
-def check_repetition(classifier: Classifier) -> None:
-    """Refuse a network all of whose maps are made several times in one pass, or of several pictures for one that is fed.
-
-    The picture turned, mirrored, or cut: what such a network says of it is an average.
-    """
-    times: Counter[str] = Counter()
-
-    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
-        if leaving.ndim > 2:
-            times[layer.name] += len(leaving)
-
-    with preserved(classifier.module), torch.no_grad(), hook_layers(layers_of(classifier), note):
-        logits_of(classifier, noise(classifier))
-    name, count = (times.most_common() or [("", 0)])[-1]
-    if count > 1:
-        raise ModelError(
-            f"every layer of {classifier.name} looks at a picture {count} times or more in one forward pass, {name!r} too",
-            hint="does it average what it says of the picture mirrored or cropped? give the network that looks once",
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class RecordedOutput:
     """What a layer put out in the recorded pass: its shape, and where the graph starts to lead back from it."""
@@ -227,7 +205,7 @@ class PathGraph:
     classes: int
     leads: dict[Node, tuple[tuple[Node, int], ...]]
     places: dict[Node, int]
-    joints: tuple[Node, ...]
+    joints: tuple[Any, ...]  # those of quantised layers do not count as Node
     outputs: dict[str, RecordedOutput]
 
     def is_entire(self, output: RecordedOutput) -> bool:
@@ -237,10 +215,7 @@ class PathGraph:
 
 
 def record_paths(classifier: Classifier) -> PathGraph | None:
-    """One pass that records all paths from the score to the picture; None if there is none that a gradient could go.
-
-    To be called inside `preserved(classifier.module)`.
-    """
+    """Inside `preserved`, record all paths from the score to the picture; None if there is none that a gradient could go."""
     outputs: list[RecordedOutput] = []
     runs: Counter[str] = Counter()
 
@@ -280,11 +255,8 @@ def record_paths(classifier: Classifier) -> PathGraph | None:
 def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, others: Sequence[Layer]) -> Layer:
     """The layer itself if everything that reaches the class passes through it, else the nearest one that has it all.
 
-    That is where the branches meet again, or, if nothing there can be drawn, where they part. Where the network passes
-    no gradient on to the picture, there is nothing to go by.
-
-    Raises:
-        ModelError: the branches share no layer that can be drawn; of the `others` those that lie on them are named.
+    That is where the branches meet again, or, if nothing there can be drawn, where they part. If none is, those of the
+    `others` that lie on them are named. Where no gradient reaches the picture, there is nothing to go by.
     """
     own = graph.outputs.get(branch.name) if graph else None
     if graph is None or own is None:

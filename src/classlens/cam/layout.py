@@ -81,11 +81,7 @@ Shape = tuple[int, ...]
 
 
 def layout_of(layer: Layer, shape: Shape, fed: Shape, extra_tokens: int | None = None) -> Layout:
-    """Decide how to read a layer's output by its shape; see `readings`.
-
-    Raises:
-        ModelError: the shape allows no reading, or more than one.
-    """
+    """Decide how to read a layer's output by its shape; see `readings`."""
     options = readings(layer, shape, fed, extra_tokens)
     if len(options) == 1:
         return options[0]
@@ -154,9 +150,9 @@ class ModuleRun(NamedTuple):
 
 
 def trace_windows(classifier: Classifier, wanted: set[str], picture: tuple[int, int]) -> dict[str, Layout]:
-    """How the pieces at the layers of these names lie on the map, as far as it can be traced.
+    """How the pieces at the layers of these names lie on the map, as far as it can be traced in one pass.
 
-    One pass. Whenever a module puts out a map of the whole picture, its parts are looked at and forgotten.
+    Whenever a module puts out a map of the whole picture, its parts are looked at and forgotten.
     """
     batch, extra = noise(classifier, picture, PICTURES), extra_tokens(classifier)
     layouts: dict[str, Layout] = {}
@@ -208,7 +204,7 @@ SECOND_PASSES: WeakKeyDictionary[Classifier, dict[tuple[str, tuple[int, int]], L
 def possible_layouts(classifier: Classifier, outputs: Sequence[tuple[Layer, Shape]], fed: Shape) -> list[Layout | None]:
     """How each output, by its shape, for a batch of shape `fed` is read, None for what is no map.
 
-    At most two further passes, whose results are kept. To be called inside `preserved(classifier.module)`.
+    Inside `preserved`: it may take two further passes, whose results are kept.
     """
     picture = (fed[2], fed[3])
     extra = extra_tokens(classifier) if any(len(shape) == 3 for _, shape in outputs) else None

@@ -72,10 +72,7 @@ STOPS = "training stops here: "
 
 @dataclass(frozen=True)
 class Header:
-    """What the file claims. `size` is (height, width) as stored, before any rotation that the EXIF `orientation` asks for.
-
-    `oddities` are what makes it another picture under another common loader (cv2, Pillow, torchvision).
-    """
+    """What a file claims: (height, width) before any rotation by EXIF, and what other loaders see differently."""
 
     size: tuple[int, int]
     format: str
@@ -148,10 +145,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
 def decode(
     data: bytes, *, backend: str = "cv2", color: str = "color", where: str = "picture", shrink: int = 1
 ) -> Pixels:
-    """Decode as mmcv's loaders do: BGR height x width x 3, or height x width for grey kinds of `color`.
-
-    `shrink` (2, 4 or 8, for cv2 only) makes a smaller copy of a JPEG, for looking at only, in less time.
-    """
+    """Decode as mmcv's loaders do, to BGR or grey; cv2 can shrink a JPEG by 2, 4 or 8, which is for looking at only."""
     if backend == "pillow":
         try:
             with unwarned(), Pillow.open(BytesIO(data)) as opened:
@@ -217,7 +211,7 @@ def describe_beginning(data: bytes) -> str:
 
 
 def salvage(data: bytes) -> Image | None:
-    """As much of a truncated picture as there is, for looking at only: training gets nothing of it. Black is nothing."""
+    """What there is of a truncated picture, for looking at only: training gets nothing of it. Black is nothing."""
     with unwarned():
         before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
         try:

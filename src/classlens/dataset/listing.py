@@ -67,10 +67,7 @@ class LoadImageFromFile:
             raise ValueError(f"imdecode_backend is cv2 or pillow here, not {self.imdecode_backend!r}")
 
     def state(self, data: bytes, path: str, *, max_side: MaxSide | None = None) -> State:
-        """The picture in `data` as training would load it, with what is unusual about the file.
-
-        `max_side` gives for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
-        """
+        """The picture as training would load it, and what is unusual about it; `max_side` allows a smaller JPEG."""
         header = read_header(data, path)
         jpeg = header if header and header.format in ("JPEG", "MPO") else None
         by_cv2, shrink = self.imdecode_backend == "cv2", 1
@@ -150,7 +147,7 @@ def to_dataset(listing: Listing, name: str, pipeline: Pipeline = AS_STORED) -> D
 
 
 def combine(parts: Sequence[Dataset], length: int, origin: Callable[[int], tuple[Dataset, int]]) -> Dataset:
-    """A dataset of samples of others: `origin` gives the dataset of each, and its number there; classes are the first's."""
+    """Samples of other datasets: `origin` gives the dataset of each, and its number there; classes are the first's."""
 
     def on_part(read: Callable[..., Any]) -> Callable[..., Any]:
         """What reads a sample of the whole, by what reads one of a part."""

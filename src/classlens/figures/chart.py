@@ -17,28 +17,23 @@ TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight
 LONGEST_LABEL = 46
 MOST_FINDINGS = 4
 
-FAR_APART = 50.0
-"""Ratio of the peaks of two lines from which on the lower one would seem to be 0."""
+FAR_APART = 50.0  # ratio of the peaks of two lines from which on the lower one would seem to be 0
 
 
 @dataclass(frozen=True)
 class Line:
     """One line: its points in the chart's units, and what to call it.
 
-    From `undecided` on a metric decides, and the values lie between `low` and `y`.
+    From `undecided` on a metric decides, and the values lie between `low` and `y`. `end` is the last one in words.
     """
 
     label: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     colour: str
+    end: str
     undecided: float | None = None
     low: NDArray[np.float64] | None = None
-
-    def last(self, digits: int = 4) -> str:
-        """The value at the end, or its bounds where a metric decides."""
-        ends = [self.y[-1]] if self.low is None else [self.low[-1], self.y[-1]]
-        return " to ".join(f"{value:.{digits}g}" for value in ends)
 
 
 @dataclass(frozen=True)
@@ -85,9 +80,6 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None
 
     Args:
         log: whether values are on a logarithmic axis; if None, where lines are too far apart for another one.
-
-    Raises:
-        ValueError: there is no run, or nothing in it.
     """
     if not any(run.curves for run in runs):
         raise ValueError("there is no curve to draw")
@@ -126,10 +118,12 @@ def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bo
     for (label, curve, unit), colour in zip(entries, line_colours(len(entries)), strict=True):
         (steps, values), undecided = curve.points, curve.trajectory.undecided
         bounds = () if undecided is None else (undecided.first / unit, curve.lowest)
-        line = Line(label, steps / unit, values, colour, *bounds)
+        ends = [values[-1]] if undecided is None else [curve.lowest[-1], values[-1]]
+        end = " to ".join(f"{value:.4g}" for value in ends)
+        lines.append(Line(label, steps / unit, values, colour, end, *bounds))
         peak = float(values[np.isfinite(values)].max(initial=-np.inf))
-        lines.append(line)
-        legend.append(label if peak == -np.inf else f"{label}   {peak:.3g} → {line.last(3)}")
+        summary = f"{label}   {peak:.3g} → {' to '.join(f'{value:.3g}' for value in ends)}"
+        legend.append(label if peak == -np.inf else summary)
         peaks += [peak] if peak > 0 else []
     if log is None:
         log = bool(peaks) and max(peaks) > FAR_APART * min(peaks)
@@ -143,7 +137,7 @@ def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bo
         low = 0.0
     elif low == high:
         low, high = low - (abs(high) or 1.0) / 2, high + (abs(high) or 1.0) / 2
-    words = tuple(legend) if len(lines) > 1 else ("final", lines[0].last())
+    words = tuple(legend) if len(lines) > 1 else ("final", lines[0].end)
     pins = pins_of(runs[0], name) if len(runs) == 1 else ()
     return Panel(TITLES.get(name, name.replace("_", " ")), tuple(lines), words, pins, low, high, log)
 

@@ -102,8 +102,9 @@ class Drawing:
         Raises:
             DataError: this drawing has no such format, or the file cannot be written.
         """
-        check_ending(Path(path), self.endings)
-        write_whole(Path(path), self.encode(Path(path).suffix))
+        place = Path(path)
+        check_ending(place, self.endings)
+        write_whole(place, self.encode(place.suffix))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
         """What a notebook shows."""

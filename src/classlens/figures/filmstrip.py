@@ -18,17 +18,10 @@ from classlens.image import Image
 
 Mode = Literal["original", "transformed", "concat", "pipeline"]
 
-LARGEST = 288
-"""Longest side of a tile in a strip, unless a rescale factor says otherwise."""
-
-SMALLEST = 132
-"""Narrowest tile: a caption needs room."""
-
-NARROWEST = 216
-"""Narrowest sheet: a heading needs room."""
-
-WIDEST = 1600
-"""A strip wider than this continues in the next row."""
+LARGEST = 288  # longest side of a tile in a strip, unless a rescale factor says otherwise
+SMALLEST = 132  # narrowest tile: a caption needs room
+NARROWEST = 216  # narrowest sheet: a heading needs room
+WIDEST = 1600  # a strip wider than this continues in the next row
 
 TIMES, DOT = "\N{MULTIPLICATION SIGN}", "  ·  "
 INK: Colour = (32, 33, 36)
@@ -37,8 +30,7 @@ WARNING: Colour = (176, 48, 32)
 MARGIN, EDGE, FOOT, GAP = 8, 2, 12, 10
 TITLE, CAPTION = 14, 11
 TITLE_HEIGHT, CAPTION_HEIGHT = line_height(TITLE), line_height(CAPTION)
-LINES = 7
-"""At most so many lines of random parameters under a tile."""
+LINES = 7  # at most so many lines of random parameters under a tile
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,8 +37,7 @@ COLORMAPS: Mapping[str, int] = {
 }
 """Colour scales by name; the first five are perceptually uniform."""
 
-VECTORS = (".pdf", ".svg")
-"""Formats of matplotlib, in which a single map, too, is drawn with its titles."""
+VECTORS = (".pdf", ".svg")  # formats of matplotlib, in which a single map, too, is drawn with its titles
 
 ENDINGS = (*PIXELS, *VECTORS)
 
@@ -95,14 +94,10 @@ def draw_heatmap(heatmap: Heatmap, *, style: OverlayStyle = PLAIN) -> Image:
 
 
 def overlay(image: Image, heatmap: Heatmap, style: OverlayStyle = PLAIN) -> Image:
-    """The coloured heatmap over the picture it belongs to; both have the same size.
-
-    Raises:
-        ValueError: the sizes differ.
-    """
+    """The coloured heatmap over the picture it belongs to; both have the same size."""
     if image.size != heatmap.values.shape:
         raise ValueError(f"a heatmap of {heatmap.values.shape} does not lie on a picture of {image.size}")
-    colours = draw_heatmap(heatmap, style=style).pixels.astype(np.float32)
+    colours = color_table(style)[np.uint8(255 * heatmap.values)].astype(np.float32)
     mixed = style.opacity * colours + (1 - style.opacity) * image.pixels
     pixels = np.ascontiguousarray(mixed.round().clip(0, 255).astype(np.uint8))
     if style.contour is not None:  # a white line with a dark rim
@@ -216,9 +211,6 @@ def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]
     `heatmap` is float32 in 0..1 at the size of the picture as fed, `saliency` the raw map at the layer's size (of
     several layers `saliency_0`, ...; of several maps and layers `saliency_0_0`, ...). `meta` is JSON text, a list
     with the facts of each map; `names` are those of the pictures.
-
-    Raises:
-        DataError: the file cannot be written.
     """
     meta = [{"picture": names[one.index]} | facts(one) for one in maps]
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}

@@ -47,11 +47,7 @@ DEFAULT = "whitegrid"
 
 
 def find_style(name: str) -> Style:
-    """One of `STYLES`, or the colours of one of matplotlib's styles.
-
-    Raises:
-        NotFound: it is neither.
-    """
+    """One of `STYLES`, or the colours of one of matplotlib's styles."""
     if name in STYLES:
         return STYLES[name]
     import matplotlib.style

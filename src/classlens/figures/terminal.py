@@ -69,7 +69,7 @@ def panel_text(chart: Chart, panel: Panel, size: tuple[int, int]) -> list[str]:
             pins[-1] += " · " + word
         else:
             pins.append(margin + word[:width])
-    names = [f"{margin}{line.label}: {line.y[0]:.4g} → {line.last()}" for line in panel.lines]
+    names = [f"{margin}{line.label}: {line.y[0]:.4g} → {line.end}" for line in panel.lines]
     return [*text, *pins, *(names if len(names) > 1 else [])]
 
 

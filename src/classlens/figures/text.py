@@ -84,7 +84,7 @@ def wrapped(text: str, size: int, width: int) -> tuple[str, ...]:
     )
 
 
-def fill(words: Sequence[str], fits: Callable[[str], bool], cut: Callable[[str], str]) -> list[str]:
+def fill(words: Sequence[str], fits: Callable[[str], bool], cut: Callable[[str], str]) -> tuple[str, ...]:
     """As many words in every line as fit; `cut` shortens the first of each."""
     lines: list[str] = []
     for word in words:
@@ -92,7 +92,7 @@ def fill(words: Sequence[str], fits: Callable[[str], bool], cut: Callable[[str],
             lines[-1] += f" {word}"
         else:
             lines.append(cut(word))
-    return lines
+    return tuple(lines)
 
 
 def write(canvas: Pixels, text: str, at: tuple[int, int], *, size: int, colour: Colour, bold: bool = False) -> None:
@@ -132,7 +132,8 @@ def shorten_middle(text: str, size: float, room: float, *, bold: bool = False) -
     return next((one for one in chain([text], cuts) if estimated_width(one, size, bold=bold) <= room), "")
 
 
-def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
+@lru_cache(maxsize=4096)
+def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> tuple[str, ...]:
     """The text in lines that fit; a word that is too long is cut."""
     return fill(
         text.split(),

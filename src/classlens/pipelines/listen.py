@@ -2,17 +2,22 @@
 
 Transforms of torchvision and timm are listened to while they run. Those of kornia keep what they drew for the last
 batch in `_params`; they take float tensors, in batches as a rule: a sample is given to them as a batch of one.
-The packages themselves are never imported here: their objects are enough.
+Those of Albumentations, the MIT releases, and AlbumentationsX where the user has it, draw from generators of their own;
+they are lent the stage's generator, or its seed. The packages are never imported here: their objects are enough.
 """
 
+import random
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
+from math import atan2, degrees
 from types import FunctionType, MethodType
 from typing import TypeAlias, TypeGuard
 
 import numpy as np
+from PIL import Image as Pillow
 
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.state import Foreign, array_of, numbers_of, with_picture
@@ -45,7 +50,8 @@ CORNERS = {
 HIDDEN = {
     "needs_crop", "needs_pad", "shape", "rows", "cols", "interpolation", "fill", "fill_mask", "seed", "batch_prob",
     "forward_input_shape", "input_size", "output_size", "padding_size", "center", "dtype", "values", "image_shape",
-    "dst", "resample",
+    "dst", "resample", "bbox_matrix", "kernel", "max_height", "max_width", "output_shape", "x_min", "x_max", "y_min",
+    "y_max",
 }  # fmt: skip
 """Parameters that follow from the picture or the settings, or mean nothing to the eye."""
 
@@ -120,8 +126,15 @@ def watch(transform: Foreign, *inputs: Foreign) -> Outcome:
         params = {"applied": "yes", **params}
     same = output is inputs[0] or (len(inputs) > 1 and output is inputs)
     if same and (not numbers or bool((before == output).all())):
-        return Outcome(output, params, why_idle(None if params else probability(transform)))
+        return Outcome(output, params, IDLE if params else why_idle(transform))
     return Outcome(output, params or params_by_result(transform, before, output))
+
+
+def outcome_of(transform: Foreign, output: Foreign, ran: Sequence[tuple[str, Drawn]], *, single: bool) -> Outcome:
+    """The outcome of a `single` transform, or of a container in which several ran."""
+    if not ran:
+        return Outcome(output, note=why_idle(transform))
+    return Outcome(output, (ran[0][1] or params_by_chance(transform)) if single else numbered(ran))
 
 
 APPLY_FIRST, APPLY_SECOND = "_apply_op", "_apply_image_or_video_transform"
@@ -229,27 +242,29 @@ def probability(transform: Foreign) -> float | None:
     return None
 
 
-def why_idle(chance: float | None) -> str:
-    """Why a transform with this chance of acting did not act; None where chance had no say."""
+IDLE = "did nothing to this sample"
+
+
+def why_idle(transform: Foreign) -> str:
+    """Why a transform that drew nothing did not act."""
+    chance = probability(transform)
     if chance is None:
-        return "did nothing to this sample"
+        return IDLE
     return "disabled (p = 0)" if chance <= 0 else f"not drawn (p = {chance:g})"
 
 
-def params_by_chance(transform: Foreign, chance: float | None) -> dict[str, object]:
-    """What was drawn by a transform that acted with that chance, and in which nothing else is random."""
+def params_by_chance(transform: Foreign) -> Drawn:
+    """What was drawn by a transform that acted, and in which nothing else is random."""
+    chance, name = probability(transform), type(transform).__name__
     if chance is None or chance >= 1:
         return {}
-    name = type(transform).__name__
-    if "Flip" in name:
-        return {"flip": "vertical" if "Vertical" in name else "horizontal"}
-    return {"applied": "yes"}
+    return {"flip": "vertical" if "Vertical" in name else "horizontal"} if "Flip" in name else {"applied": "yes"}
 
 
-def params_by_result(transform: Foreign, before: Foreign, output: Foreign) -> dict[str, object]:
+def params_by_result(transform: Foreign, before: Foreign, output: Foreign) -> Drawn:
     """What a transform drew that does not tell: the box that was erased, or that it acted at all."""
     if "Erasing" not in type(transform).__name__ or not hasattr(before, "detach"):
-        return params_by_chance(transform, probability(transform))
+        return params_by_chance(transform)
     differs = np.asarray((before != output).any(0))
     rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
     return {"erase": (int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)}
@@ -261,16 +276,11 @@ ALONE = "mixes the pictures of a batch: there is one here"
 
 def watch_kornia(transform: Foreign, value: Foreign) -> Outcome:
     """Run an augmentation on the picture of a sample and read what it drew."""
-    name, chance = type(transform).__name__, probability(transform)
+    name = type(transform).__name__
     with attributes_kept(transform.modules()):  # kornia writes its records into them
         output = with_picture(value, lambda picture: transform(as_tensor(picture)))
-        ran = list(records(name, transform._params))
-        single = isinstance(transform._params, Mapping)
-    if name in MIXING:
-        return Outcome(output, note=ALONE)
-    if not ran:
-        return Outcome(output, note=why_idle(chance))
-    return Outcome(output, (ran[0][1] or params_by_chance(transform, chance)) if single else numbered(ran))
+        ran, single = list(records(name, transform._params)), isinstance(transform._params, Mapping)
+    return Outcome(output, note=ALONE) if name in MIXING else outcome_of(transform, output, ran, single=single)
 
 
 def as_tensor(picture: Foreign) -> Foreign:
@@ -289,3 +299,106 @@ def records(name: str, data: Foreign) -> Iterator[tuple[str, Drawn]]:
             yield from records(member.name.rpartition("_")[0], member.data)  # `ColorJitter_1` is the second member
     elif "batch_prob" not in data or bool(data["batch_prob"].any()):
         yield name, params_of(name, data)
+
+
+def is_albumentations(transform: Foreign) -> bool:
+    return any(kind.__module__.partition(".")[0] == "albumentations" for kind in type(transform).__mro__)
+
+
+def sample_of(value: Foreign) -> dict[str, Foreign]:
+    """What a composition is called with: its keywords, or a bare picture as `image`."""
+    if isinstance(value, dict):
+        return value
+    return {"image": np.array(value.convert("RGB")) if isinstance(value, Pillow.Image) else np.asarray(value)}
+
+
+def package() -> Foreign:
+    return sys.modules["albumentations"]
+
+
+def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.Generator) -> Outcome:
+    """Run a transform or a nested composition, and report what every transform inside drew."""
+    follow = follow_by_record if hasattr(package().Compose, "run_with_trace") else follow_by_params
+    output, ran = follow(transform, sample_of(value), chance)
+    return outcome_of(transform, output, ran, single=not is_composition(transform))
+
+
+BOX = ("left", "top", "width", "height", "erase")
+"""The parameters of a box that was cut out or erased."""
+
+Followed: TypeAlias = tuple[Foreign, list[tuple[str, Drawn]]]
+"""The sample after a call, and the names of the transforms that acted on it, each with what it drew."""
+
+
+def follow_by_params(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
+    """The MIT releases: every transform keeps what it drew in `params`, and draws from the generators it is lent."""
+    leaves = [part for part in parts_of(transform) if not is_composition(part)]
+    python = random.Random(int(chance.integers(2**63)))
+    with attributes_kept(parts_of(transform), random_generator=chance, py_random=python, deterministic=False):
+        for leaf in leaves:
+            leaf.params = {}
+        output = transform(**sample)
+        ran = [leaf for leaf in leaves if leaf.params]
+        return output, [(type(leaf).__name__, params_of("", usual_params(leaf.params))) for leaf in ran]
+
+
+def follow_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.random.Generator) -> Followed:
+    """AlbumentationsX: one call is seeded and recorded by the package itself; transforms are left as they were."""
+    ran = []
+    with attributes_kept(parts_of(transform), deterministic=False):
+        wrapped = package().Compose([transform], telemetry=False)
+        result = wrapped.run_with_trace(invocation_seed=int(chance.integers(2**63)), **sample)
+        for record in result.records:
+            if (record.node_kind, record.status) == ("leaf", "applied"):
+                leaf = wrapped
+                for place in record.node_path:
+                    leaf = leaf.transforms[place]
+                ran.append((type(leaf).__name__, recorded_params(leaf, record.params)))
+        return result.data, ran
+
+
+def recorded_params(leaf: Foreign, params: Mapping[str, Foreign]) -> Drawn:
+    """What a transform drew: its box, or those of its settings that were a range and became a number."""
+    own = usual_params((leaf.params or {}).get("params", {}))
+    boxes = {name: value for name, value in own.items() if name in BOX}
+    if boxes:
+        return params_of("", boxes)
+    settings = leaf.get_transform_init_args()
+    params = {name.removesuffix("_range"): value for name, value in params.items() if value != settings.get(name)}
+    order = [name for name in own.get("order") or () if name in params]
+    return params_of("", {name: params[name] for name in dict.fromkeys([*order, *params])})
+
+
+def usual_params(params: Mapping[str, Foreign]) -> dict[str, Foreign]:
+    """The drawn parameters in the words of all frameworks: boxes instead of corners, an angle instead of a matrix."""
+    usual = dict(params)
+    corners, holes, matrix = (usual.pop(name, None) for name in ("crop_coords", "holes", "matrix"))
+    if corners is not None:
+        usual |= dict(zip(("left", "top", "width", "height"), box_of(corners), strict=True))
+    if holes is not None:
+        usual["erase"] = [box_of(hole) for hole in holes]
+    if matrix is not None and "bbox_matrix" in params and "rotate" not in usual:
+        usual["angle"] = degrees(atan2(matrix[0][1], matrix[0][0]))
+    if isinstance(usual.get("scale"), Mapping):
+        usual["scale"] = tuple(usual["scale"].values())
+    if {"order", *COLOURS} <= usual.keys() and all(isinstance(place, int) for place in usual["order"]):
+        return {"order": usual["order"], **{f"{name}_factor": usual[name] for name in COLOURS}}
+    return usual
+
+
+def box_of(corners: Iterable[Foreign]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a box given by two corners."""
+    left, top, right, bottom = map(int, corners)
+    return left, top, right - left, bottom - top
+
+
+def parts_of(transform: Foreign) -> Iterator[Foreign]:
+    """A composition with everything in it, or the transform itself."""
+    yield transform
+    if is_composition(transform):
+        for child in transform.transforms:
+            yield from parts_of(child)
+
+
+def is_composition(transform: Foreign) -> bool:
+    return any(kind.__name__ == "BaseCompose" for kind in type(transform).__mro__)

@@ -21,14 +21,9 @@ from classlens.files import write_whole
 from classlens.runs.browse_samples import BrowseRequest
 
 RECORD = "browse.json"
-NAMED, LONGEST = 3, 60
-"""So many differences are named, each value in so many letters."""
-
-LARGE = 100_000_000
-"""Bytes of a file that is not read to see whether it has changed."""
-
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-"""Where in memory an object lies, which is another place in every run."""
+NAMED, LONGEST = 3, 60  # so many differences are named, each value in so many letters
+LARGE = 100_000_000  # bytes of a file that is not read to see whether it has changed
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # where in memory an object lies, which is another place in every run
 
 ALWAYS = {"phase": "phase", "seed": "seed", "rescale_factor": "rescale", "bgr2rgb": "swap_channels"}
 ON_SHEETS = {name: name for name in ("in_order", "shuffle", "repeat", "grid", "batch")} | {
@@ -39,11 +34,7 @@ ON_SHEETS = {name: name for name in ("in_order", "shuffle", "repeat", "grid", "b
 
 
 def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -> bool:
-    """Note in the output folder what makes its pictures; whether an earlier run of the same has been there.
-
-    Raises:
-        DataError: the folder holds pictures that were made of something else, or takes no files.
-    """
+    """Note in the output folder what makes its pictures; whether an earlier run of the same has been there."""
     place = Path(request.output_dir) / RECORD
     contents = as_data(describe_contents(target, dataset, request))
     now: dict[str, Any] = json.loads(ADDRESS.sub("", json.dumps(contents)))

@@ -42,15 +42,11 @@ from classlens.runs.own_process import Progress
 from classlens.runs.processes import DatasetSpec, Job, SeededIndex, run_job
 from classlens.source import Source
 
-NAMED_BAD = 20
-"""So many bad samples are kept by a run; the rest are counted."""
-
-ON_A_PAGE = 1000
-"""A page holds its pictures, so it shows so many unless more are asked for."""
+NAMED_BAD = 20  # so many bad samples are kept by a run; the rest are counted
+ON_A_PAGE = 1000  # a page holds its pictures, so it shows so many unless more are asked for
 
 PAGES = (".html", ".htm")
-COMPARED = 10_000
-"""A split of so many samples is searched for pictures of another one, however few that one has."""
+COMPARED = 10_000  # a split of so many samples is searched for pictures of another one, however few that one has
 
 
 @dataclass(frozen=True)

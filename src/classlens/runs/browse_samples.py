@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,8 +39,7 @@ KEPT_SNAPSHOTS: Mapping[str, Extent] = {"original": "first", "transformed": "las
 BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What decoders and transforms raise over one sample, which must not end a run."""
 
-TILE = 160
-"""Longest side of a single picture on a page; strips keep their size."""
+TILE = 160  # longest side of a single picture on a page; strips keep their size
 
 JPEG_QUALITY = 90
 LONGEST_JPEG = 65_500
@@ -128,17 +127,10 @@ class SampleResult:
 
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
-        return {
-            "index": self.index,
-            "seed": self.seed,
-            "path": self.path and os.fsencode(self.path).decode("utf-8", "backslashreplace"),
-            "classes": list(self.class_names),
-            "size": self.size and list(self.size),
-            "file": self.file,
-            "remarks": list(self.remarks),
-            "stages": list(self.stages),
-            "error": self.error or None,
-        }
+        path = self.path and os.fsencode(self.path).decode("utf-8", "backslashreplace")
+        size, remarks, stages = self.size and list(self.size), list(self.remarks), list(self.stages)
+        facts = {"index": self.index, "seed": self.seed, "path": path, "classes": list(self.class_names), "size": size}
+        return facts | {"file": self.file, "remarks": remarks, "stages": stages, "error": self.error or None}
 
 
 def render_sample(
@@ -165,7 +157,26 @@ def render_sample(
     if bad is not None:
         row, sheet = bad, draw_marked(bad, picture) if request.has_pictures else None
         cell = bad_picture(picture, TILE) if request.html else None
-    return partial(encode_and_write, row, sheet, cell, dataset.length, request=request, replaces=replaces)
+
+    def encode_and_write() -> SampleResult:
+        jpeg, tile, place = None, None, None
+        if sheet is not None and request.has_pictures:
+            jpeg = encode_jpeg(sheet)
+        if jpeg and request.output_dir and not request.grid:
+            place = place_of(row, dataset.length, request)
+            with writing(place):
+                before = Path(place).read_bytes() if os.path.exists(place) else None  # noqa: PTH110 - quicker
+            if before is not None and before != jpeg and not replaces:
+                raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
+            if before != jpeg:
+                write_whole(place, jpeg)
+        if cell is not None:
+            content = io.BytesIO()
+            Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
+            tile = content.getvalue()
+        return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
+
+    return encode_and_write
 
 
 def draw_sample(
@@ -189,19 +200,13 @@ def draw_sample(
         factor = tile_factor(longest, TILE) if rescale is None else min(rescale, TILE / longest)
         cell = sheet if is_strip else Image(resize(last.image, factor, last.size))
     damage = damage_in(result.remarks)
-    row = SampleResult(
-        index=result.index,
-        seed=result.seed,
-        path=result.path,
-        class_names=result.class_names,
-        size=result.snapshots[0].size,
-        remarks=result.remarks,
-        stages=tuple(
-            {"stage": one.stage, "size": one.size, "drawn": as_plain(one.params), "changed": one.changed}
-            for one in result.snapshots
-        ),
-        error=f"{result.path}: {damage}" if damage and result.path else damage,
+    error = f"{result.path}: {damage}" if damage and result.path else damage
+    stages = tuple(
+        {"stage": one.stage, "size": one.size, "drawn": as_plain(one.params), "changed": one.changed}
+        for one in result.snapshots
     )
+    size, remarks = result.snapshots[0].size, result.remarks
+    row = SampleResult(index, seed, result.path, result.class_names, size, remarks=remarks, stages=stages, error=error)
     return row, sheet, cell
 
 
@@ -235,44 +240,16 @@ def as_plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
     return value.item() if isinstance(value, np.generic) else value
 
 
-def encode_and_write(
-    row: SampleResult,
-    sheet: Image | None,
-    cell: Image | None,
-    total: int,
-    *,
-    request: BrowseRequest,
-    replaces: bool,
-) -> SampleResult:
-    """Encode what was drawn of a sample, one of `total`, write it where that is wanted, and keep the bytes that are.
+def place_of(row: SampleResult, total: int, request: BrowseRequest) -> str:
+    """`output_dir/class/index_name.jpg`, with the seed where a sample is shown several times.
 
-    It goes to `output_dir/class/index_name.jpg`, with the seed where a sample is shown several times. The index keeps
-    equal names apart.
-
-    Raises:
-        DataError: the place is taken by something that is not of this run, or takes no files.
+    The index, of so many in `total`, keeps equal names apart.
     """
-    jpeg, tile, place = None, None, None
-    if sheet is not None and request.has_pictures:
-        jpeg = encode_jpeg(sheet)
-    if jpeg and request.output_dir and not request.grid:
-        stem = safe_name(os.path.splitext(os.path.basename(row.path))[0]) if row.path else ""  # noqa: PTH119, PTH122
-        seed = f"seed{row.seed}" if request.repeat > 1 else ""
-        name = "_".join(part for part in (f"{row.index:0{len(str(total - 1))}d}", stem, seed) if part)
-        group = safe_name(" + ".join(row.class_names[:3])) or UNLABELLED
-        # a path object costs as much as the file
-        place = os.path.join(request.output_dir, group, f"{name}.jpg")  # noqa: PTH118
-        with writing(place):
-            before = Path(place).read_bytes() if os.path.exists(place) else None  # noqa: PTH110
-        if before is not None and before != jpeg and not replaces:
-            raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
-        if before != jpeg:
-            write_whole(place, jpeg)
-    if cell is not None:
-        content = io.BytesIO()
-        Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
-        tile = content.getvalue()
-    return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
+    stem = safe_name(os.path.splitext(os.path.basename(row.path))[0]) if row.path else ""  # noqa: PTH119, PTH122
+    seed = f"seed{row.seed}" if request.repeat > 1 else ""
+    name = "_".join(part for part in (f"{row.index:0{len(str(total - 1))}d}", stem, seed) if part)
+    group = safe_name(" + ".join(row.class_names[:3])) or UNLABELLED
+    return os.path.join(request.output_dir, group, f"{name}.jpg")  # noqa: PTH118 - a path object costs as much as the file
 
 
 def encode_jpeg(image: Image) -> bytes:

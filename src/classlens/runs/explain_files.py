@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from classlens.cam.layers import Preview
     from classlens.runs.map_pictures import MapScores
 
-BATCHES = 4
-"""How many batches of pictures are read at once."""
+BATCHES = 4  # how many batches of pictures are read at once
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of a picture as read; right and bottom are not inside."""
@@ -191,7 +190,7 @@ def explain_files(
     with collecting_later("torch"):
         from classlens.runs.map_pictures import map_pictures
 
-    return map_pictures(plan, on_map or ignore, on_note or ignore, progress)
+    return map_pictures(plan, on_map or (lambda row: None), on_note or (lambda kind, text: None), progress)
 
 
 def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Preview:
@@ -206,11 +205,7 @@ def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Prev
     with collecting_later("torch"):
         from classlens.runs.map_pictures import preview_layers
 
-    return preview_layers(plan, on_note or ignore)
-
-
-def ignore(*_: object) -> None:
-    """Take no notice."""
+    return preview_layers(plan, on_note or (lambda kind, text: None))
 
 
 @dataclass(frozen=True)

@@ -27,19 +27,13 @@ CRASHES = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGBUS", "SIGILL
 HEAVY = frozenset(("cv2", "numpy", "torch"))
 """With one of these loaded, threads may be running that a forked child would lack."""
 
-PR_SET_PDEATHSIG = 1
-"""The number of this setting in prctl.h."""
-
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""The numbers of these settings in malloc.h."""
+PR_SET_PDEATHSIG = 1  # the number of this setting in prctl.h
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # the numbers of these settings in malloc.h
 
 MIB = 2**20
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is counted, how many of them are done, and of how many."""
-
-PAUSE = 0.2
-"""Seconds until the line of progress is written again."""
+Progress = Callable[[str, int, int], None]  # called with what is counted, how many of them are done, and of how many
+PAUSE = 0.2  # seconds until the line of progress is written again
 
 WIDTH = 70
 

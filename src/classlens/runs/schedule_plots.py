@@ -17,16 +17,14 @@ from classlens.files import check_place, write_whole
 from classlens.schedule.replay import Curves, Finding, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
-MOST_LINES = 16
-"""Curves that are described in words."""
+MOST_LINES = 16  # curves that are described in words
 
 MOST_ROWS = 200_000_000
 ANY_SIZE = 10**9
 
 SHORT_NAMES = {"wd": "weight_decay", "weight-decay": "weight_decay"}
 
-Report = Callable[[str, str], object]
-"""Called with "note" or "warning", and what there is to say about a target."""
+Report = Callable[[str, str], object]  # called with "note" or "warning", and what there is to say about a target
 
 
 @dataclass(frozen=True)

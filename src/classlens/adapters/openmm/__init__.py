@@ -96,11 +96,8 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
     """The rules of every parameter group; the network is built only if its groups are to be counted."""
     from classlens.adapters.openmm import schedules
 
-    if options.trust_config and options.count_groups:
-        from classlens.adapters.openmm.stages.foreign import import_modules  # it brings what only pictures need
-
-        import_modules(setup)
-    with located(setup, "param_scheduler" if setup.generation == "1.x" else "lr_config"):
+    key = "param_scheduler" if setup.generation == "1.x" else "lr_config"
+    with building(setup, key, trust=options.trust_config and options.count_groups):
         return schedules.open_schedule(setup, count_groups=options.count_groups)
 
 
@@ -115,19 +112,19 @@ def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> C
     """The network with the weights at `checkpoint`, or with those that the config loads from."""
     from classlens.adapters.openmm import classifiers
 
-    if options.trust_config:
-        from classlens.adapters.openmm.stages.foreign import import_modules
-
-        import_modules(setup)
-    with located(setup, "model"):
+    with building(setup, "model", trust=options.trust_config):
         return classifiers.open_classifier(
             setup, checkpoint, untrained=options.untrained, trust_checkpoint=options.trust_checkpoint
         )
 
 
 @contextmanager
-def located(setup: Setup, key: str) -> Iterator[None]:
-    """Let complaints about a part of the config begin with the place where it is written."""
+def building(setup: Setup, key: str, *, trust: bool) -> Iterator[None]:
+    """Import the modules that a trusted config names; let complaints about `key` begin with the place where it is written."""
+    if trust:
+        from classlens.adapters.openmm.stages.foreign import import_modules  # it brings what only pictures need
+
+        import_modules(setup)
     try:
         yield
     except (ConfigError, NotFound) as error:

@@ -38,7 +38,7 @@ class Split:
     def pipeline(self) -> tuple[Settings, ...]:
         """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
         dataset = self.dataset
-        while inner := dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None):
+        while isinstance(inner := dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None), Mapping):
             dataset = inner
         return tuple(dataset.get("pipeline") or ())
 

@@ -35,10 +35,9 @@ from classlens.dataset.rng import seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, numbers_of, picture_in, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError, NotFound
 from classlens.image import Triple
-from classlens.pipelines.albumentations import is_albumentations, package, parts_of, sample_of
 from classlens.pipelines.encodings import encoding_after, names_of, remarks, triple
 from classlens.pipelines.lay_open import lay_open
-from classlens.pipelines.listen import name_of
+from classlens.pipelines.listen import is_albumentations, name_of, package, parts_of, sample_of
 from classlens.user_code import users_code
 
 STACKING = ("torch.utils.data", "timm.data", "transformers.data", "lightning", "pytorch_lightning")

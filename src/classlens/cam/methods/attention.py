@@ -67,11 +67,7 @@ class Watching(TorchFunctionMode):
         return weights @ value
 
     def attend_in_heads(self, *args: object, **named: object) -> tuple[Tensor, Tensor | None]:
-        """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node.
-
-        Raises:
-            ModelError: it is of a rare kind, whose values are not those of the tokens alone.
-        """
+        """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node."""
         bound = MULTI_HEAD.bind(*args, **named)
         bound.apply_defaults()
         known = bound.arguments
@@ -85,9 +81,8 @@ class Watching(TorchFunctionMode):
         weights: Tensor = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]  # type: ignore[assignment]
         node = self.note(weights)
         width, heads, bias = known["embed_dim_to_check"], known["num_heads"], known["in_proj_bias"]
-        value = F.linear(
-            known["value"], known["in_proj_weight"][2 * width :], None if bias is None else bias[2 * width :]
-        )
+        bias = None if bias is None else bias[2 * width :]
+        value = F.linear(known["value"], known["in_proj_weight"][2 * width :], bias)
         value = value.reshape(len(value), -1, heads, width // heads).permute(1, 2, 0, 3)
         mixed = (node @ value).permute(2, 0, 1, 3).reshape(node.shape[2], -1, width)
         output = F.linear(mixed, known["out_proj_weight"], known["out_proj_bias"])
@@ -107,7 +102,6 @@ def attention_rollout(evidence: Evidence) -> Weighted:
     """Product over layers of (mean over heads + identity) / 2, from the class token, or from all, to the patches.
 
     The same for every class.
-
     Source: Abnar & Zuidema, Quantifying attention flow in transformers, ACL 2020, eq. 1.
     """
     weights: list[Tensor] = []
@@ -126,7 +120,6 @@ def attention_gradients(evidence: Evidence) -> Weighted:
     """relu(d score_l / d attention_l), averaged over layers l, heads and the tokens that attend.
 
     score_l is what the head of the network says when every token it reads is the mean of those that layer l puts out.
-
     Source: Bousselham et al., LeGrad, ICCV 2025, eqs. 3-7.
     """
     probe = evidence.model
@@ -134,50 +127,35 @@ def attention_gradients(evidence: Evidence) -> Weighted:
     with Watching(weights), note_blocks(probe.classifier.module, weights) as blocks:
         layout = run_attention(probe, weights)
     if len(blocks) < len(weights):
-        raise ModelError(
-            f"{probe.classifier.name} has attention that is not in a block of its own with tokens as its output",
-            hint="LeGrad needs a plain transformer, such as ViT or DeiT",
-        )
-    outputs = [blocks[number][1] for number in range(len(weights))]
-    scores = read_out(probe, blocks[len(weights) - 1][0], outputs)
-    slopes = [
-        torch.autograd.grad(score.sum(), layer, retain_graph=True)[0]
-        for score, layer in zip(scores, weights, strict=True)
-    ]
+        message = "has attention that is not in a block of its own with tokens as its output"
+        hint = "LeGrad needs a plain transformer, such as ViT or DeiT"
+        raise ModelError(f"{probe.classifier.name} {message}", hint=hint)
+    layers = range(len(weights))
+    means = torch.cat([blocks[number][1].mean(dim=1, keepdim=True) for number in layers])
+
+    def exchange(layer: Layer, entering: Tensor | None, leaving: Tensor) -> Tensor:
+        return means.expand(-1, leaving.shape[1], -1)
+
+    with hook_layers([Layer("last block", blocks[layers[-1]][0])], exchange):
+        logits = logits_of(probe.classifier, probe.batch.repeat(len(weights), 1, 1, 1))
+    of = torch.arange(len(probe.batch), device=probe.batch.device).repeat(len(weights))
+    scores = probe.objective.select(of).score(logits).reshape(len(weights), -1).sum(dim=1)
+    slopes = [torch.autograd.grad(scores[number], weights[number], retain_graph=True)[0] for number in layers]
     by_layer = torch.stack([slope.float().relu().mean(dim=(1, 2)) for slope in slopes])
     return layout.grid(by_layer.mean(dim=0)[:, :, None])
 
 
 def run_attention(probe: Probe, weights: list[Tensor]) -> Layout:
-    """Run the model while its attention `weights` are noted: how the tokens that attend to each other lie.
-
-    Raises:
-        ModelError: there is no attention over all tokens of a picture, or their number changes on the way.
-    """
+    """Run the model while its attention `weights` are noted: how the tokens that attend to each other lie."""
     logits_of(probe.classifier, probe.batch)
     shapes = {(len(layer), layer.ndim, *layer.shape[-2:]) for layer in weights}
     tokens = weights[0].shape[-1] if weights else 0
     if shapes != {(len(probe.batch), 4, tokens, tokens)}:
-        raise ModelError(
-            f"{probe.classifier.name} has no attention over all tokens of a picture from its first layer to its last",
-            hint="attention methods need a plain transformer, such as ViT or DeiT",
-        )
-    attention, tokens_of_picture = Layer("attention", nn.Identity()), (len(probe.batch), tokens, 1)
-    return layout_of(attention, tokens_of_picture, probe.batch.shape, extra_tokens(probe.classifier))
-
-
-def read_out(probe: Probe, last: nn.Module, outputs: list[Tensor]) -> Float[Tensor, "layers batch"]:
-    """The score of every picture, once for each layer, as if the last block had put out the mean of that layer's tokens."""
-    pictures = probe.batch.repeat(len(outputs), 1, 1, 1)
-    means = torch.cat([tokens.mean(dim=1, keepdim=True) for tokens in outputs])
-
-    def exchange(layer: Layer, entering: Tensor | None, leaving: Tensor) -> Tensor:
-        return means.expand(-1, leaving.shape[1], -1)
-
-    with hook_layers([Layer("last block", last)], exchange):
-        logits = logits_of(probe.classifier, pictures)
-    of = torch.arange(len(probe.batch), device=probe.batch.device).repeat(len(outputs))
-    return probe.objective.select(of).score(logits).reshape(len(outputs), -1)
+        message = "has no attention over all tokens of a picture from its first layer to its last"
+        hint = "attention methods need a plain transformer, such as ViT or DeiT"
+        raise ModelError(f"{probe.classifier.name} {message}", hint=hint)
+    place, shape = Layer("attention", nn.Identity()), (len(probe.batch), tokens, 1)
+    return layout_of(place, shape, probe.batch.shape, extra_tokens(probe.classifier))
 
 
 @contextmanager

@@ -31,7 +31,6 @@ def score_cam(evidence: Evidence) -> Weighted:
     """softmax_c(score of the picture seen through A_c alone) A_c.
 
     Masks are enlarged with aligned corners, as in the reference.
-
     Source: Wang et al., Score-CAM, CVPR Workshops 2020, eqs. 5-8.
     """
     size = evidence.model.batch.shape[2:]
@@ -43,7 +42,6 @@ def ss_cam(evidence: Evidence) -> Weighted:
 
     The same pictures of noise serve every channel, so that a map does not depend on what else is in the batch. Noisy
     masks are not scaled again, as in torch-cam.
-
     Source: Wang et al., SS-CAM, 2020, section 3.2.
     """
     generator = torch.Generator().manual_seed(0)
@@ -57,7 +55,6 @@ def is_cam(evidence: Evidence) -> Weighted:
     """Score-CAM with the score averaged along a path of ever brighter masked pictures.
 
     The factors 0.1, 0.3, 0.6, ..., 5.5 (of ten) add up as in the paper's algorithm 1, and as in torch-cam.
-
     Source: Naidu et al., IS-CAM, 2020, algorithm 1.
     """
     steps, size = evidence.model.samples, evidence.model.batch.shape[2:]
@@ -122,11 +119,7 @@ def full_grad(evidence: Evidence) -> Float[Tensor, "batch parts rows columns"]:
     """|x * gradient| and, for every convolution and BatchNorm with a bias, |bias * gradient| summed over its channels.
 
     Each part is scaled to 0..1 at the size of the picture before they are added up, as in the reference.
-
     Source: Srinivas & Fleuret, Full-gradient representation for neural network visualization, NeurIPS 2019, eq. 8.
-
-    Raises:
-        ModelError: the network has no convolution or BatchNorm with a bias.
     """
     probe = evidence.model
     biased: dict[Layer, Tensor] = {}
@@ -166,7 +159,6 @@ def integrated_gradients(evidence: Evidence) -> Weighted:
     """(x - x0) times the mean gradient on the straight path from x0 to x; x0 is the encoding's zero (mean grey).
 
     The path is integrated by Gauss-Legendre, 50 points. Summed up it gives the score less that of x0.
-
     Source: Sundararajan et al., Axiomatic attribution for deep networks, ICML 2017, eqs. 1, 3.
     """
     probe = evidence.model
@@ -227,7 +219,6 @@ def occlusion(evidence: Evidence) -> Weighted:
     """How much the score drops when a grey square hides a place, averaged over the squares that cover it.
 
     Fifteen places on the short side make a square an eighth of it, which moves by half of itself.
-
     Source: Zeiler & Fergus, Visualizing and understanding convolutional networks, ECCV 2014, section 4.2.
     """
     probe = evidence.model

@@ -17,19 +17,15 @@ POSITIONS = (2, 3)
 
 
 def grad_cam(evidence: Evidence) -> Weighted:
-    """mean_ij(G_c) A_c.
-
-    Source: Selvaraju et al., Grad-CAM, ICCV 2017, eqs. 1-2.
-    """
+    """mean_ij(G_c) A_c. Source: Selvaraju et al., Grad-CAM, ICCV 2017, eqs. 1-2."""
     return evidence.gradients.mean(POSITIONS, keepdim=True) * evidence.activations
 
 
 def grad_cam_plus_plus(evidence: Evidence) -> Weighted:
     """sum_ij(alpha relu(G)) A_c, alpha = G^2 / (2 G^2 + sum_ij(A_c) G^3 + 1e-6), zero where G is zero.
 
-    The paper differentiates exp(score), whose factor cancels, and has no 1e-6; gradients of deep networks are so
-    small that this constant rules the denominator, as it does in the reference.
-
+    The paper differentiates exp(score), whose factor cancels, and has no 1e-6; gradients of deep networks are so small
+    that this constant rules the denominator, as it does in the reference.
     Source: Chattopadhay et al., Grad-CAM++, WACV 2018, eqs. 10, 19.
     """
     gradients = evidence.gradients
@@ -44,7 +40,6 @@ def x_grad_cam(evidence: Evidence) -> Weighted:
     """sum_ij(G A / (sum_ij(A_c) + 1e-7)) A_c.
 
     Ill-conditioned where the activations are signed and their sum is near zero (norm layers).
-
     Source: Fu et al., Axiom-based Grad-CAM, BMVC 2020, eq. 8.
     """
     total = evidence.activations.sum(POSITIONS, keepdim=True)
@@ -56,17 +51,13 @@ def layer_cam(evidence: Evidence) -> Weighted:
     """relu(G) A, position by position.
 
     The paper also bends shallow layers' maps with tanh before it fuses them; the reference does not, nor do we.
-
     Source: Jiang et al., LayerCAM, TIP 2021, eqs. 5-7.
     """
     return evidence.gradients.relu() * evidence.activations
 
 
 def hi_res_cam(evidence: Evidence) -> Weighted:
-    """G A, position by position.
-
-    Source: Draelos & Carin, Use HiResCAM instead of Grad-CAM, 2020, eq. 4.
-    """
+    """G A, position by position. Source: Draelos & Carin, Use HiResCAM instead of Grad-CAM, 2020, eq. 4."""
     return evidence.gradients * evidence.activations
 
 
@@ -117,10 +108,8 @@ def first_component(weighted: Weighted) -> Map:
     """Projection of every position on the first principal component of the channels; NaN counts as 0.
 
     Found in double precision from the smaller of the two Gram matrices, positions x positions or channels x channels:
-    many times cheaper than a singular value decomposition, and the same up to sign.
-
-    A component has no sign of its own: it gets the one with which it is high where the activations are strong.
-
+    many times cheaper than a singular value decomposition, and the same up to sign. A component has no sign of its own:
+    it gets the one with which it is high where the activations are strong.
     Source: Muhammad & Yeasin, Eigen-CAM, IJCNN 2020, section III; the columns are centred as in the reference.
     """
     rows = rows_of(weighted)

@@ -17,8 +17,7 @@ from classlens.adapters.openmm.stages import colours, crops, formats, rules, sha
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
 from classlens.adapters.openmm.stages.formats import FOLDED, LOADER, PACKING
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.rules import REFUSALS, Rule, arguments, check_settings, listed, named, settings_of
-from classlens.adapters.openmm.stages.transform import NOTHING, PROBE, NativeStep, Transform, construct
+from classlens.adapters.openmm.stages.rules import NativeStep, Rule, Transform, construct, listed, named
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.listing import LoadImageFromFile, Pipeline
@@ -42,7 +41,7 @@ STEPS: Mapping[str, type[NativeStep]] = {
     **dict.fromkeys(("PILToNumpy", "ToNumpy"), formats.ToArray),
 }
 RECORDS = {**STEPS, LOADER: LoadImageFromFile}
-SETTINGS = {**FOLDED, **{name: settings_of(kind) for name, kind in RECORDS.items()}}
+SETTINGS = {**FOLDED, **{name: rules.settings_of(kind) for name, kind in RECORDS.items()}}
 """The rules of the settings that each stage has, and which of them it must have."""
 
 POLICIES = {"RandAugment": rand_augment, "AutoAugment": auto_augment}
@@ -91,7 +90,7 @@ def build_stages(
             raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
         name = named(settings)["type"]
         if name in FOLDED:
-            check_settings(named(settings), *SETTINGS[name], stage)
+            rules.check_settings(named(settings), *SETTINGS[name], stage)
         elif name != LOADER or loaded:
             stages.append(build_stage(settings, stage, trusted))
         loaded = loaded or name == LOADER
@@ -110,10 +109,10 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
         return nested_stage(settings, where, trusted)
     if name == LOADER:
         reload = partial(load_anew, read_loader(settings, where))
-        return Stage(name, reload, arguments(settings), draws_globally=False)
+        return Stage(name, reload, rules.arguments(settings), draws_globally=False)
     step = transform(settings, where)
     if step is not None:
-        return Stage(name, step.run, arguments(settings), draws_globally=False)
+        return Stage(name, step.run, rules.arguments(settings), draws_globally=False)
     if trusted is not None:
         return own_stage(original, trusted, where)
     near = suggestion(name, NATIVE)
@@ -126,7 +125,7 @@ def transform(settings: Settings, where: str) -> NativeStep | None:
     """The native stage of that type, or None."""
     name = str(settings["type"])
     if name in STEPS:
-        return construct(STEPS[name], check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
+        return construct(STEPS[name], rules.check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
@@ -141,7 +140,7 @@ def member(settings: Settings, where: str) -> Transform:
 
 
 def read_loader(settings: Settings, where: str) -> LoadImageFromFile:
-    return construct(LoadImageFromFile, check_settings(settings, *SETTINGS[LOADER], where), f"{where}: {LOADER}")
+    return construct(LoadImageFromFile, rules.check_settings(settings, *SETTINGS[LOADER], where), f"{where}: {LOADER}")
 
 
 def load_anew(loader: LoadImageFromFile, state: State, random: np.random.Generator) -> Outcome:
@@ -158,7 +157,7 @@ def nested_stage(settings: Settings, where: str, trusted: Sequence[str] | None) 
     """One of `NESTED` as a stage; some have one pipeline, some a list of them, and each may be a single transform."""
     name = str(settings["type"])
     place, (known, apply) = f"{where}: {name}", NESTED[name]
-    values = check_settings(settings, known, [key for key in known if key != "prob"], where)
+    values = rules.check_settings(settings, known, [key for key in known if key != "prob"], where)
     several = known["transforms"] is PIPELINES
     pipelines = []
     for option in values["transforms"] if several else [values["transforms"]]:
@@ -242,11 +241,11 @@ def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Imag
         if kind is None or kind.sample_params is not Transform.sample_params:
             words = "a random stage" if kind or name in POLICIES else "no deterministic stage known here"
             raise ConfigError(f"{stage}: {name} is {words}")
-        values = check_settings(settings, *SETTINGS[name], stage)
+        values = rules.check_settings(settings, *SETTINGS[name], stage)
         try:
             steps.append(kind(**values))
-            steps[-1].apply(PROBE, NOTHING)
-        except REFUSALS as error:
+            steps[-1].apply(rules.PROBE, rules.NOTHING)
+        except rules.REFUSALS as error:
             raise ConfigError(f"{stage}: {name}: {first_line(error)}") from error
     return partial(prepare, steps)
 
@@ -258,7 +257,7 @@ def prepare(steps: Sequence[Transform], image: Image) -> Image:
     """A picture after the steps of a test pipeline."""
     pixels = np.ascontiguousarray(image.pixels[..., ::-1])
     for step in steps:
-        pixels = step.apply(pixels, NOTHING)
+        pixels = step.apply(pixels, rules.NOTHING)
     return Encoding("BGR").decode(pixels)
 
 

@@ -15,8 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Amount
-from classlens.adapters.openmm.stages.transform import Params, Transform
+from classlens.adapters.openmm.stages.rules import Amount, Params, Rule, Transform
 from classlens.dataset.decode import Pixels
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -202,16 +201,16 @@ class Lighting(Transform):
         return apply_curve(source, curves)
 
 
+WEIGHTS: Rule = (lambda value: value is None or len(value) == 3, "are three numbers, one per channel")
+
+
 @dataclass(frozen=True)
 class RandomGrayscale(Transform):
     """Grey with a probability; one channel unless `keep_channels`. Without weights as 0.x: by OpenCV, as if RGB."""
 
     prob: Annotated[float, rules.PROBABILITY] = 0.1
     keep_channels: bool = False
-    channel_weights: Annotated[
-        Sequence[float] | None,
-        (lambda value: value is None or len(value) == 3, "are three numbers, one per channel"),
-    ] = (1.0, 1.0, 1.0)
+    channel_weights: Annotated[Sequence[float] | None, WEIGHTS] = (1.0, 1.0, 1.0)
     color_format: Annotated[str, rules.one_of("bgr", "rgb", "hsv")] = "bgr"
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:

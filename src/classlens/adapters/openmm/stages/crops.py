@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Span, pair
+from classlens.adapters.openmm.stages.rules import Params, Rule, Span, Transform, pair
 from classlens.adapters.openmm.stages.shapes_and_flips import CV2, Backend, Border, Interpolation, add_border, resize
-from classlens.adapters.openmm.stages.transform import Params, Transform
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
@@ -87,13 +86,7 @@ class RandomCrop(Transform):
     """A window of (height, width) at a random place, after padding; 0.x adds all that is missing on both sides."""
 
     crop_size: Annotated[int | Sequence[int], rules.SIDES]
-    padding: Annotated[
-        int | Sequence[int] | None,
-        (
-            lambda value: not isinstance(value, list) and (not isinstance(value, tuple) or len(value) in (2, 4)),
-            "is a whole number or a tuple of 2 or 4",
-        ),
-    ] = None
+    padding: Annotated[int | Sequence[int] | None, rules.tuple_or(int, 2, 4)] = None
     pad_if_needed: bool = False
     pad_val: float | Sequence[float] = 0
     padding_mode: Border = "constant"
@@ -211,6 +204,12 @@ class EfficientNetRandomCrop(ResizedCrop):
         return {"box": efficientnet_box(width, height, size=self.scale, padding=self.crop_padding)}
 
 
+INTERPOLATIONS: Rule = (
+    lambda value: value == "random" or all(one in CV2 for one in ([value] if isinstance(value, str) else value)),
+    f"is random, or among {', '.join(CV2)}",
+)
+
+
 @dataclass(frozen=True)
 class RandomResizedCropAndInterpolationWithTwoPic(Transform):
     """BEiT's crop: the picture that the network sees and, with `second_size`, the one of its target, of one part.
@@ -220,18 +219,10 @@ class RandomResizedCropAndInterpolationWithTwoPic(Transform):
     """
 
     size: Annotated[int | Sequence[int], rules.WHOLE_SIDES]
-    second_size: Annotated[int | Sequence[int] | None, rules.or_none(rules.WHOLE_SIDES)] = None
+    second_size: Annotated[int | Sequence[int] | None, rules.WHOLE_SIDES] = None
     scale: Span = (0.08, 1.0)
     ratio: Span = (3 / 4, 4 / 3)
-    interpolation: Annotated[
-        str | Sequence[str],
-        (
-            lambda value: (
-                value == "random" or all(one in CV2 for one in ([value] if isinstance(value, str) else value))
-            ),
-            f"is random, or among {', '.join(CV2)}",
-        ),
-    ] = "bilinear"
+    interpolation: Annotated[str | Sequence[str], INTERPOLATIONS] = "bilinear"
     second_interpolation: Interpolation = "lanczos"
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:

@@ -20,8 +20,7 @@ from inspect import isclass
 import numpy as np
 
 from classlens.adapters.openmm.setup import Setup
-from classlens.adapters.openmm.stages.rules import arguments
-from classlens.adapters.openmm.stages.transform import construct
+from classlens.adapters.openmm.stages.rules import arguments, construct
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import Foreign, State

@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import ANYTHING, Rule, Setting, is_number
-from classlens.adapters.openmm.stages.transform import NativeStep
+from classlens.adapters.openmm.stages.rules import ANYTHING, NativeStep, Rule, Setting, is_number
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
@@ -180,9 +179,7 @@ class BEiTMaskGenerator(MaskGenerator):
     input_size: Annotated[int | Sequence[int], rules.WHOLE_SIDES]
     num_masking_patches: Annotated[int, rules.COUNT]
     min_num_patches: Annotated[int, rules.NOT_NEGATIVE] = 4
-    max_num_patches: Annotated[
-        int | None, rules.or_none((lambda value: is_number(value) and value >= 1, "is 1 or more"))
-    ] = None
+    max_num_patches: Annotated[int | None, (lambda value: is_number(value) and value >= 1, "is 1 or more")] = None
     min_aspect: Annotated[float, rules.ABOVE_0] = 0.3
     max_aspect: Annotated[float | None, (lambda value: not value or rules.ABOVE_0[0](value), "must be above 0")] = None
 

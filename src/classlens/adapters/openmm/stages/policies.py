@@ -17,9 +17,8 @@ from PIL import Image as Pillow
 from PIL import ImageFilter
 
 from classlens.adapters.openmm.stages import colours, rules
-from classlens.adapters.openmm.stages.rules import Amount, Rule, Setting, check_settings, is_number, named, settings_of
+from classlens.adapters.openmm.stages.rules import Amount, Params, Rule, Setting, Transform, is_number, named
 from classlens.adapters.openmm.stages.shapes_and_flips import CV2, Interpolation
-from classlens.adapters.openmm.stages.transform import Params, Transform, construct
 from classlens.config.settings import Settings
 from classlens.dataset.decode import Pixels
 
@@ -30,8 +29,7 @@ WholeFill: TypeAlias = Annotated[
     (lambda value: rules.is_colour(value) and not isinstance(value, float), "is a whole number or three numbers"),
 ]
 Point: TypeAlias = Annotated[
-    tuple[float, float] | None,
-    (lambda value: value is None or (isinstance(value, tuple) and len(value) == 2), "is a tuple (x, y)"),
+    tuple[float, float] | None, (lambda value: isinstance(value, tuple) and len(value) == 2, "is a tuple (x, y)")
 ]
 
 
@@ -144,7 +142,8 @@ class Operation(Transform):
 
     @property
     def title(self) -> str:
-        return f"{self.name} {self.extras['direction']}" if "direction" in self.extras else self.name
+        moves = self.name in ("Shear", "Translate")
+        return f"{self.name} {self.extras.get('direction', 'horizontal')}" if moves else self.name
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """Whether it happens, and how strongly."""
@@ -182,7 +181,7 @@ class Operation(Transform):
 @cache
 def amount_of(name: str) -> str | None:
     """What the amount of an operation is called, None for those without; Cutout makes a box of its shape."""
-    _, needed = settings_of(KINDS[name])
+    _, needed = rules.settings_of(KINDS[name])
     return "shape" if name == "Cutout" else next(iter(needed), None)
 
 
@@ -206,17 +205,19 @@ SHAPE: Rule = (
 def operation(settings: Settings, where: str) -> Operation:
     """The operation that the settings describe."""
     name = str(settings["type"])
-    amount, (own, _) = amount_of(name), settings_of(KINDS[name])
-    shared = {key: rule for key, rule in settings_of(Operation)[0].items() if key not in ("name", "amount", "extras")}
+    amount, (own, _) = amount_of(name), rules.settings_of(KINDS[name])
+    shared = {
+        key: rule for key, rule in rules.settings_of(Operation)[0].items() if key not in ("name", "amount", "extras")
+    }
     if name in UNSIGNED:
         del shared["random_negative_prob"]
     if name == "Cutout":
         own = {"shape": rules.or_none(SHAPE), "pad_val": own["pad_val"]}
-    values = check_settings(settings, {**shared, **own}, (), where)
+    values = rules.check_settings(settings, {**shared, **own}, (), where)
     options = {key: value for key, value in values.items() if key in shared}
     extras = {key: value for key, value in values.items() if key in own and key != amount}
     options |= {"name": name, "amount": values.get(amount or ""), "extras": extras}
-    return construct(Operation, options, f"{where}: {name}")
+    return rules.construct(Operation, options, f"{where}: {name}")
 
 
 def one(kind: str, **settings: Setting) -> Settings:
@@ -330,12 +331,12 @@ def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
 
     Source: Cubuk et al., RandAugment, NeurIPS 2020.
     """
-    values = check_settings(settings, RAND_AUGMENT_RULES, ("policies", "num_policies", "magnitude_level"), where)
+    values = rules.check_settings(settings, RAND_AUGMENT_RULES, ("policies", "num_policies", "magnitude_level"), where)
     rows, shared = values["policies"], values.get("hparams", {"pad_val": 128})
     level: Settings = {key: values[key] for key in ("magnitude_level", "magnitude_std", "total_level") if key in values}
     groups = []
     for row in map(named, RAND_AUGMENT[rows] if isinstance(rows, str) else rows):
-        own = settings_of(KINDS[row["type"]])[0] if row["type"] in KINDS else {}
+        own = rules.settings_of(KINDS[row["type"]])[0] if row["type"] in KINDS else {}
         defaults = {key: value for key, value in shared.items() if key in own}
         groups.append((build({**defaults, **row, **(level if "magnitude_range" in row else {})}, where),))
     return Policy(tuple(groups), values["num_policies"])
@@ -346,6 +347,6 @@ def auto_augment(settings: Settings, where: str, build: Build) -> Policy:
 
     Upstream reads `hparams` here but never hands them to the operations; so do we, or the pixels would differ.
     """
-    groups = check_settings(settings, AUTO_AUGMENT_RULES, ("policies",), where)["policies"]
+    groups = rules.check_settings(settings, AUTO_AUGMENT_RULES, ("policies",), where)["policies"]
     groups = IMAGENET if groups == "imagenet" else groups
     return Policy(tuple(tuple(build(row, where) for row in group) for group in groups))

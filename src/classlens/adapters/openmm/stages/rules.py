@@ -1,18 +1,29 @@
-"""What the settings of a stage must be, and the one reader that holds them against that.
+"""What a native stage is: the rules that its settings keep, and the one reader of them.
 
-A stage names its settings as the fields of a record, each annotated with the rule that its values keep, or in a table
-of rules. Whatever is wrong is a ConfigError that names the stage, raised when the pipeline is built.
+A stage names its settings as the fields of a record or the parameters of a function, each annotated with the rule that
+its values keep, or in a table of rules. Whatever is wrong is a ConfigError that names the stage, raised when the
+pipeline is built.
+
+A transform is a frozen record that works in two halves: `sample_params` takes from a generator everything that is
+random, `apply` computes the picture from that and nothing else. So the same parameters give the same picture, and each
+half can be compared with another implementation on its own.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from inspect import Parameter, signature
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import cv2
+import numpy as np
 
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError, suggestion
+from classlens.dataset.dataset import Outcome
+from classlens.dataset.decode import Pixels
+from classlens.dataset.state import State
+from classlens.errors import ConfigError, DataError, first_line, suggestion
 
 Setting: TypeAlias = Any
 """One value of a config; its rule says what it must be."""
@@ -54,6 +65,11 @@ def or_none(rule: Rule) -> Rule:
     return lambda value: value is None or rule[0](value), rule[1]
 
 
+def tuple_or(kind: type, *lengths: int) -> Rule:
+    words = f"is a {kind.__name__} or a tuple of {' or '.join(map(str, lengths))}"
+    return lambda value: len(value) in lengths if isinstance(value, tuple) else isinstance(value, kind), words
+
+
 ANYTHING: Rule = (lambda value: True, "")
 SIDES: Rule = (lambda value: value is not True and min(pair(value)) > 0, "must be above 0")
 WHOLE_SIDES: Rule = (
@@ -89,9 +105,13 @@ def arguments(settings: Settings) -> dict[str, Any]:
 
 
 def settings_of(kind: Callable[..., Any]) -> tuple[dict[str, Rule], list[str]]:
-    """The settings of a record or of a function that changes `pixels`: the rule of each, and those without a default."""
+    """The settings of a record or of a function that changes `pixels`: the rule of each, and those without a default.
+
+    None is right where it is the default.
+    """
     known = {name: one for name, one in signature(kind).parameters.items() if name != "pixels"}
     rules = {name: getattr(one.annotation, "__metadata__", (ANYTHING,))[0] for name, one in known.items()}
+    rules |= {name: or_none(rules[name]) for name, one in known.items() if one.default is None}
     return rules, [name for name, one in known.items() if one.default is Parameter.empty]
 
 
@@ -117,3 +137,56 @@ def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequen
         if key not in values:
             raise ConfigError(f"{what} needs the setting {key!r}")
     return values
+
+
+Params: TypeAlias = Mapping[str, Any]
+NOTHING: Params = {}
+
+PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+"""A made-up picture."""
+
+
+class NativeStep:
+    """A stage that needs nothing but its settings."""
+
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        """The sample after the stage."""
+        raise NotImplementedError
+
+
+class Transform(NativeStep):
+    """A picture in, a picture out, with chance kept apart."""
+
+    def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
+        """What is random, sampled for this picture; nothing unless a transform says so."""
+        return NOTHING
+
+    def apply(self, pixels: Pixels, params: Params) -> Pixels:
+        """The picture that follows from the parameters; the given array stays as it is."""
+        raise NotImplementedError
+
+    def run(self, state: State, random: np.random.Generator) -> Outcome:
+        if state.views:
+            raise TypeError(f"{type(self).__name__} cannot follow a stage that makes several views")
+        params = self.sample_params(state.pixels, random)
+        return Outcome(state.with_pixels(self.apply(state.pixels, params)), params)
+
+
+T = TypeVar("T")
+
+
+def construct(kind: Callable[..., T], values: Mapping[str, Any], what: str) -> T:
+    """An object of any class; a transform has to change a made-up picture first, whatever its probability.
+
+    Most settings that make no sense stop training at the first picture only; here they stop before one is read.
+    """
+    try:
+        step = kind(**values)
+        if isinstance(step, Transform):
+            chances = [name for name in ("prob", "erase_prob") if isinstance(getattr(step, name, None), int | float)]
+            sure = replace(step, **dict.fromkeys(chances, 1.0))  # type: ignore[type-var]
+            with suppress(DataError):  # it is the picture that does not suit
+                sure.apply(PROBE, sure.sample_params(PROBE, np.random.default_rng(0)))
+    except REFUSALS as error:
+        raise ConfigError(f"{what}: {first_line(error)}") from error
+    return step

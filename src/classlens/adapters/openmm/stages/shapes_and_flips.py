@@ -14,8 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Rule, arguments, listed, pair
-from classlens.adapters.openmm.stages.transform import Params, Transform
+from classlens.adapters.openmm.stages.rules import Params, Rule, Transform, arguments, listed, pair
 from classlens.dataset.decode import Pixels
 from classlens.errors import DataError
 
@@ -67,14 +66,8 @@ def add_border(
 class Resize(Transform):
     """To a given (width, height), or within it with `keep_ratio`, or by a factor."""
 
-    scale: Annotated[int | Sequence[int] | None, rules.or_none(rules.SIDES)] = None
-    scale_factor: Annotated[
-        float | tuple[float, float] | None,
-        (
-            lambda value: value is None or isinstance(value, float) or (isinstance(value, tuple) and len(value) == 2),
-            "is a float or a tuple of two",
-        ),
-    ] = None
+    scale: Annotated[int | Sequence[int] | None, rules.SIDES] = None
+    scale_factor: Annotated[float | tuple[float, float] | None, rules.tuple_or(float, 2)] = None
     keep_ratio: bool = False
     clip_object_border: bool = True
     backend: Backend = "cv2"
@@ -117,17 +110,18 @@ class ResizeEdge(Transform):
         return resize(pixels, new_size, self.interpolation, self.backend)
 
 
+PAD_VAL: Rule = (lambda value: isinstance(value, int | Mapping), "is a whole number or a dict with 'img'")
+PAD_CFG: Rule = (lambda value: value.get("type") == "Pad", "is a dict whose type is Pad")
+
+
 @dataclass(frozen=True)
 class Pad(Transform):
     """Add a border at the right and bottom, up to a (width, height), a square, or a multiple of a number."""
 
     size: Sequence[int] | None = None
-    size_divisor: Annotated[int | None, (lambda value: value is None or value > 0, "must be above 0")] = None
+    size_divisor: Annotated[int | None, rules.ABOVE_0] = None
     pad_to_square: bool = False
-    pad_val: Annotated[
-        int | Mapping[str, Any],
-        (lambda value: isinstance(value, int | Mapping), "is a whole number or a dict with 'img'"),
-    ] = 0
+    pad_val: Annotated[int | Mapping[str, Any], PAD_VAL] = 0
     padding_mode: Border = "constant"
 
     def __post_init__(self) -> None:
@@ -155,10 +149,7 @@ class CenterCrop(Transform):
 
     crop_size: Annotated[int | Sequence[int], rules.WHOLE_SIDES]
     auto_pad: bool = False
-    pad_cfg: Annotated[
-        Mapping[str, Any],
-        (lambda value: isinstance(value, Mapping) and value.get("type") == "Pad", "is a dict whose type is Pad"),
-    ] = field(default_factory=lambda: {"type": "Pad"})
+    pad_cfg: Annotated[Mapping[str, Any], PAD_CFG] = field(default_factory=lambda: {"type": "Pad"})
     clip_object_border: bool = True
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
@@ -172,24 +163,19 @@ class CenterCrop(Transform):
         return pixels[top : top + crop_height, left : left + crop_width]
 
 
+PROBABILITIES: Rule = (
+    lambda value: all(isinstance(part, float) for part in listed(value)) and 0 <= sum(listed(value)) <= 1,
+    "is a float or a list of them, and in all must lie in [0, 1]",
+)
+DIRECTIONS: Rule = (lambda value: all(part in FLIPS for part in listed(value)), f"is one of {', '.join(FLIPS)}")
+
+
 @dataclass(frozen=True)
 class RandomFlip(Transform):
     """Mirror with a probability; several directions share it, or have one each."""
 
-    prob: Annotated[
-        float | Sequence[float],
-        (
-            lambda value: all(isinstance(part, float) for part in listed(value)) and 0 <= sum(listed(value)) <= 1,
-            "is a float or a list of them, and in all must lie in [0, 1]",
-        ),
-    ]
-    direction: Annotated[
-        str | Sequence[str],
-        (
-            lambda value: all(part in FLIPS for part in listed(value)),
-            f"is one of {', '.join(FLIPS)}, or a list of them",
-        ),
-    ] = "horizontal"
+    prob: Annotated[float | Sequence[float], PROBABILITIES]
+    direction: Annotated[str | Sequence[str], DIRECTIONS] = "horizontal"
     swap_seg_labels: object = None
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
@@ -319,7 +305,7 @@ class RandomErasing(Transform):
     aspect_range: Annotated[float | Sequence[float], ASPECTS] = (3 / 10, 10 / 3)
     mode: Annotated[str, rules.one_of("const", "rand")] = "const"
     fill_color: Annotated[float | Sequence[float], rules.COLOUR] = (128, 128, 128)
-    fill_std: Annotated[float | Sequence[float] | None, rules.or_none(rules.COLOUR)] = None
+    fill_std: Annotated[float | Sequence[float] | None, rules.COLOUR] = None
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The box, and what it is filled with."""
