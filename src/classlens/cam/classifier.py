@@ -123,14 +123,10 @@ def encode_batch(classifier: Classifier, pictures: list[Image]) -> Batch:
     return torch.from_numpy(batch)
 
 
-def nothing_around(*arguments: object, **settings: object) -> Iterator[None]:
-    yield
-
-
 RECOMPUTING: Mapping[str, object] = {
     "CheckpointFunction": SimpleNamespace(apply=lambda function, preserve, *arguments: function(*arguments)),
-    "_checkpoint_without_reentrant_generator": nothing_around,
-    "_checkpoint_without_reentrant_generator_impl": nothing_around,
+    "_checkpoint_without_reentrant_generator": lambda *arguments, **settings: iter([None]),
+    "_checkpoint_without_reentrant_generator_impl": lambda *arguments, **settings: iter([None]),
 }
 """What `torch.utils.checkpoint.checkpoint` looks up to run a function, and what makes it just call it: reentrant, and
 not (the name of the second differs from version to version)."""

@@ -23,11 +23,11 @@ def count_runs(
     slow = [METHODS[name] for name in methods if METHODS[name].asks]
     layouts = [(one.layout, one.shape) for one in survey(classifier, layers) if one.layout]
     channels = [shape[1 if layout.kind == "channels first" else -1] for layout, shape in layouts]
-    return {
-        method.name: (len(VARIANTS) if options.aug_smooth else 1)
-        * sum(method.passes(count, options.samples) for count in (channels[:1] if method.at == "input" else channels))
-        for method in slow
-    }
+    runs = {}
+    for method in slow:
+        passes = [method.passes(count, options.samples) for count in channels]
+        runs[method.name] = sum(passes[:1] if method.at == "input" else passes)
+    return {name: count * (len(VARIANTS) if options.aug_smooth else 1) for name, count in runs.items()}
 
 
 def seconds_per_run(classifier: Classifier, batch_size: int) -> float:

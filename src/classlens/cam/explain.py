@@ -79,7 +79,7 @@ def explain(
     targets: Target | Sequence[Target] | None = None,
     options: ExplainOptions | None = None,
 ) -> Explanation:
-    """Map the evidence in every picture for every class, by every method, at every layer.
+    """Map the evidence in every picture for every class, by every method, at every layer; in this order.
 
     Costs one forward pass per batch, and for each class one backward pass over what follows the first layer. Methods
     that know no class, asked alone and without targets, stop at the last layer.
@@ -88,12 +88,9 @@ def explain(
         images: RGB pictures as read, of any size; the classifier's test pipeline prepares them.
         methods: names in `METHODS`, any case.
         layers: names as in `module.named_modules()`, also `backbone.layer4[-1]` or `backbone.layer?`; the default
-            layer (`cam.layers.default_layer`) if not given.
+            layer (`cam.layers.find_layers`) if not given.
         targets: class numbers, names, "top5", "predicted", "cat - dog", or a tuple of one number per picture; the
             predicted class of each picture if not given.
-
-    Returns:
-        The raw maps, picture by picture, then class by class, method by method, layer by layer.
 
     Raises:
         NotFound: no such method, layer or class.
@@ -159,10 +156,11 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
             for target in job.targets or (PREDICTED,)
         ]
         wanted = read_targets(targets, logits, OUTPUTS[classifier].names)
-    nobody: Sequence[ExplainedClass | None] = [None] * len(indices)
     kinds = sorted({method.score for method in job.methods})
     for objective in wanted:  # the gradients of one class are dropped before the next one's are made
-        subjects = nobody if objective is None else describe_classes(job, objective, logits)
+        subjects: Sequence[ExplainedClass | None] = [None] * len(indices)
+        if objective is not None:
+            subjects = describe_classes(job, objective, logits)
         evidence: dict[str, list[Evidence]] = {}
         for kind in kinds:
             last = objective is wanted[-1] and kind == kinds[-1]

@@ -81,11 +81,6 @@ def find_layers(
     return tuple(layers.values())
 
 
-def default_layer(classifier: Classifier) -> Layer:
-    """The layer that is looked at if none is named; see `find_layers`."""
-    return find_layers(classifier, None)[0]
-
-
 def find_deciding_layer(classifier: Classifier) -> Layer:
     """The layer at which everything that decides the class can be seen, as late in the model as possible.
 
@@ -189,8 +184,7 @@ class RecordedOutput:
 class PathGraph:
     """Every path from the score back to the picture, and by name what the layers that ran once put out, in that order.
 
-    `leads` has where every node leads to, in an order in which paths only lead on; `places` numbers them in it.
-    `joints` are the nodes that no path avoids.
+    `leads` says where nodes lead to, in an order, `places`, in which paths only lead on; no path avoids the `joints`.
     """
 
     picture: Tensor
@@ -267,13 +261,12 @@ def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, o
     for candidates in (list(behind.values()), list(in_front.values())[: -AT_ONCE - 1 : -1]):
         if joint := first_with_gradient(classifier, graph, candidates):
             return joint
-    arms, names = [branch.name], {layer.name for layer in others}
-    named = set(walk_back(own.edge.node))
-    for name, one in reversed(graph.outputs.items()):  # that show something, and stand in front of none named already
-        apart = name in names and one.edge.node not in named
+    arms, names, in_front_of_arms = [branch.name], {layer.name for layer in others}, set(walk_back(own.edge.node))
+    for name, one in reversed(graph.outputs.items()):
+        apart = name in names and one.edge.node not in in_front_of_arms
         if apart and first_with_gradient(classifier, graph, [one.layer]):
             arms.append(name)
-            named.update(walk_back(one.edge.node))
+            in_front_of_arms.update(walk_back(one.edge.node))
     raise ModelError(
         f"{classifier.name} decides the class on several ways from the picture, which meet in no layer with a map",
         hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:ARMS])}",
@@ -379,7 +372,7 @@ def preview(classifier: Classifier) -> Preview:
     surveyed = {one.layer.name: one for one in survey(classifier, layers)}
     default = None
     with suppress(ModelError):
-        default = default_layer(classifier).name
+        default = find_layers(classifier, None)[0].name
     rows = []
     for layer in layers:
         one = surveyed.get(layer.name)
