@@ -1,8 +1,7 @@
 """The record that the CAM engine reads: a model, how to feed it, and where to look inside it; and pictures as it is fed.
 
-While it is looked at, the caller's model is `preserved`: in a known state for the time of one `with`, then exactly as it
-was. What is changed is written down first and put back last, also after an error: modes, `requires_grad`, the global
-random states. Modes are set attribute by attribute: calling `eval()` would run the overrides that some models put there.
+While it is looked at, the caller's model is `preserved`: in a known state, then exactly as it was, also after an error:
+modes, `requires_grad`, global random states. Modes are set one by one: `eval()` would run overrides of some models.
 """
 
 import random
@@ -87,8 +86,7 @@ def layers_of(classifier: Classifier) -> list[Layer]:
     return [Layer(name, module) for name, module in plain.items() if name and f"{name}." != prefix]
 
 
-IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
-"""The records made here, so that what the engine finds out about one is known the next time."""
+IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()  # kept, for what is found out about them
 
 
 def in_bf16(classifier: Classifier) -> Classifier:
@@ -131,8 +129,7 @@ RECOMPUTING: Mapping[str, object] = {
 """What `torch.utils.checkpoint.checkpoint` looks up to run a function, and what makes it just call it: reentrant, and
 not (the name of the second differs from version to version)."""
 
-LOANS: list[dict[str, object]] = []
-"""One for every `with` that is open; the first keeps what stood in the place of `RECOMPUTING`."""
+LOANS: list[dict[str, object]] = []  # one for every `with` that is open; the first keeps what `RECOMPUTING` replaced
 
 
 @contextmanager

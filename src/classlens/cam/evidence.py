@@ -75,9 +75,8 @@ REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, Mod
 class Probe:
     """The model with the pictures of a batch, the class explained for each, and the layer looked at.
 
-    Variants and activations come in any number n; `of` says for each which picture of the batch it belongs to.
-    `samples` is how often a method asks that samples, or goes in steps. Scores are asked for in memory `order`; `count`
-    is called after every run of the model with how many variants were in it.
+    Variants come in any number; `of` says for each which picture it belongs to. `samples` is how often a method asks that
+    samples, or goes in steps. Pictures are fed in memory `order`; `count` is called after a run with how many were in it.
     """
 
     classifier: Classifier

@@ -1,10 +1,9 @@
 """How true a map is: the picture is changed where the map is hot or cold, and the network asked again.
 
 Pixels that are left out are filled in from their surroundings, so that a network cannot see the shape of what was removed:
-Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5.
-
-And does a map depend on what the network has learnt? The weights are shuffled, from the head down, and the map is made
-again: one that stays as it is shows the picture, not what the network knows of it.
+Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5. And does a map
+depend on what the network has learnt? It is made again with weights shuffled, from the head down: one that stays as it
+is shows the picture, not what the network knows of it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,9 +32,7 @@ from classlens.sharing import ALONE
 
 Maps = Sequence[Saliency | Fused]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are not inside
-NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
-"""Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
-
+NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12  # weights; none outside the picture counts
 ROUNDS, TOLERANCE = 600, 1e-4
 STEPS = 50
 SHARES = range(10, 100, 10)
@@ -246,10 +243,7 @@ def spread(values: np.ndarray) -> np.ndarray:
 
 
 SHUFFLES = 5  # the head alone, then ever more of the layers, at last all
-WINDOW = 7
-STEADY = (0.01**2, 0.03**2)
-"""Side of the windows of SSIM, and the constants that keep it from dividing by nothing, for maps in 0..1."""
-
+WINDOW, STEADY = 7, (0.01**2, 0.03**2)  # side of the windows of SSIM, and what keeps it from dividing by nothing
 Values = Float32[np.ndarray, "height width"]
 
 

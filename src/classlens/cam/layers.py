@@ -3,10 +3,9 @@
 A name is a dotted path as in `module.named_modules()`. `[i]` counts the members of a sequence, also from its end:
 `backbone.layer4[-1]` is `backbone.layer4.2`. `*` stands for one step of the path.
 
-Without a name, it is the layer where everything that reaches the class comes together, read off the graph that autograd
-records from the pixels of a picture of noise on. A layer is a joint if no path leads from the score back to the pixels
-without it. A branch of an Inception block is none, nor is an arm of a network with two: its map shows a part of the
-evidence only. The bare shortcut around a residual block does not count: past the block goes what went in.
+Without a name, it is a joint: in the graph that autograd records of a picture of noise, no path leads from the score
+back to the pixels without it. A branch of an Inception block is none, nor is an arm of a network with two: its map shows
+a part of the evidence only. The bare shortcut around a residual block does not count: past the block goes what went in.
 """
 
 import re
@@ -30,17 +29,12 @@ from classlens.errors import ModelError, NotFound
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 INDEX = re.compile(r"\[(-?\d+)\]")
-SIDE_PATHS = {"downsample", "shortcut"}
-"""Steps of a name that lead to a norm beside a block, which may run after the block's last one."""
-
-DEFAULTS: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()
-"""Default layers by classifier; finding one costs as much as explaining a picture."""
-
+SIDE_PATHS = {"downsample", "shortcut"}  # a norm below one of these is beside a block, and may run after its last norm
+DEFAULTS: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()  # finding one costs as much as explaining a picture
 LISTED = 5  # how many candidates an error lists
-AT_ONCE = 4
-"""How many candidates one backward pass looks at, from the end, and how many joints in front of a branch are tried: a
-head that reads a class token hides the last two or three."""
-
+AT_ONCE = (
+    4  # candidates of one backward pass, and joints tried in front: a class-token head hides the last two or three
+)
 ARMS = 6  # how many arms of a network an error names
 
 
@@ -84,10 +78,9 @@ def find_layers(
 def find_deciding_layer(classifier: Classifier) -> Layer:
     """The layer at which everything that decides the class can be seen, as late in the model as possible.
 
-    That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
-    after the last attention, it is the norm in front of that attention. A model without norms, or whose last ones see
-    every position as an item of the batch, is looked at behind its last module that puts out a map. Where that is one
-    of several branches, it is the layer where they join. Found by two passes on noise, and a part of the way back.
+    That is the last norm of the last block, or, if the head reads a class token only, the norm in front of the last
+    attention. A model without norms, or whose last ones see every position as an item of the batch, is looked at behind
+    its last module that puts out a map. Where that is one of several branches, it is the layer where they join.
     """
     layers = layers_of(classifier)
     norms = [layer for layer in layers if is_norm(layer)]

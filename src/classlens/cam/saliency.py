@@ -18,8 +18,7 @@ from classlens.errors import NotFound
 from classlens.image import Image
 
 EPSILON = 1e-7  # added to a map's maximum before it divides, as in the reference: a hottest pixel is 1 - 1e-7
-ROUNDING = 1e-6
-"""What differs by less than this share of it is float32's rounding: layers that add up to a constant leave up to 4e-7."""
+ROUNDING = 1e-6  # a smaller share is float32's rounding: layers that add up to a constant leave up to 4e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +70,7 @@ class ExplainedClass:
         return self.target if self.against is None else f"{self.target} - {self.against}"
 
 
-HEATMAPS: "WeakKeyDictionary[Saliency | Fused, Heatmap]" = WeakKeyDictionary()
-"""Those made so far: a picture, a line of text and a file of numbers all ask for one."""
+HEATMAPS: "WeakKeyDictionary[Saliency | Fused, Heatmap]" = WeakKeyDictionary()  # picture, text and numbers ask for one
 
 
 @dataclass(frozen=True, eq=False)
