@@ -28,8 +28,7 @@ from classlens.sharing import ALONE
 
 Batch = Float[Tensor, "batch 3 rows columns"]  # encoded pictures, as the model reads them
 Logits = Float[Tensor, "batch classes"]
-Kind: TypeAlias = Literal["softmax", "sigmoid"]
-"""What makes probabilities of logits: softmax for one class among several, sigmoid for labels by themselves."""
+Kind: TypeAlias = Literal["softmax", "sigmoid"]  # for one class among several; for labels by themselves
 
 
 def as_it_is(image: Image) -> Image:
@@ -42,10 +41,10 @@ class Classifier:
 
     `prepare` is the test pipeline: picture as read -> picture as fed, of `size` (height, width); `prepare_whole` is
     the same without resizing and cropping. The pictures that they return carry the numbers that are fed
-    (`Image.encoded`), or leave them to `encoding`. `logits` maps an encoded batch to class scores; what they are the
-    engine sees in the first pass (`cam.output`), and `output` makes probabilities of logits, None where nobody says.
-    `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say what the engine
-    would otherwise find by probing the model. `notes` are what the user should know about how it is fed.
+    (`Image.encoded`), or leave them to `encoding`. `logits` maps an encoded batch to class scores; what those are shows
+    in the first pass, and `output` makes probabilities of logits, None where nobody says. `default_layer` and
+    `extra_tokens` (class, distillation tokens in front of the patch tokens) say what is otherwise found by probing the
+    model. `notes` are what the user should know about how it is fed.
     """
 
     name: str
@@ -136,8 +135,7 @@ LOANS: list[dict[str, object]] = []  # one for every `with` that is open; the fi
 def preserved(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, no parameter wants a gradient, and autograd records, whatever the caller's own state is.
 
-    With no parameter in the graph, what runs before the first cut records nothing and costs no memory, and what
-    runs behind it records only what the gradient of the cut needs.
+    So what runs before the first cut costs no memory, and what is behind it records what the gradient of the cut needs.
     """
     # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
     parts = list(module.modules())

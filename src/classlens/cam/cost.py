@@ -52,8 +52,7 @@ def affordable_batch_size(classifier: Classifier, batch_size: int, megabytes: fl
 def estimate_peak(classifier: Classifier, layers: Sequence[Layer]) -> int:
     """Bytes that are held at most, estimated, while one picture of the classifier's size is explained at these layers.
 
-    What autograd keeps for the way back, and three times the largest output (a layer's input, output and one copy): on
-    common networks 0.95 to 1.5 times what torch hands out.
+    What autograd keeps, and three times the largest output: on common networks 0.95 to 1.5 times what torch hands out.
     """
     own = chain(classifier.module.parameters(), classifier.module.buffers())
     weights = {tensor.untyped_storage().data_ptr() for tensor in own}

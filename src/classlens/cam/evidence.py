@@ -67,8 +67,7 @@ def observe(classifier: Classifier, batch: Batch, layers: Sequence[Layer], *, st
 
 GROWTH = 4  # how many times larger than its picture the largest output of a network is at least: so much fits in memory
 CLOSE = 1e-3  # share of the largest logit in which those of a grown batch, tried with two variants, have to agree
-REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)
-"""What code that counts on the size of the batch may raise."""
+REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)  # of code that counts
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,9 +22,7 @@ from classlens.image import Image
 PRECISIONS = ("float32", "bf16")
 SATURATED = 1e-5  # what a probability in float32 lacks of one is rounding in good part below this
 VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
-AS_IT_IS = VARIANTS.index((False, 1.0))
-"""The variants of a picture for aug-smooth: turned over or not, brighter or darker."""
-
+AS_IT_IS = VARIANTS.index((False, 1.0))  # of the variants for aug-smooth: mirrored or not, darker to brighter
 ROUNDING = 1e-5  # a sum of float32 below this share of its terms: measured where it must be zero, it is up to 3e-6
 
 

@@ -58,13 +58,12 @@ def noise(classifier: Classifier, size: tuple[int, int] | None = None, count: in
     return pictures.to(placement_of(classifier.module)[0])
 
 
-MAKERS: Mapping[Callable[..., Tensor], Kind] = {
+MAKERS: Mapping[Callable[..., Tensor], Kind] = {  # what makes probabilities, or their logarithms, of logits
     **dict.fromkeys((torch.softmax, F.softmax, Tensor.softmax, torch.special.softmax), "softmax"),
     **dict.fromkeys((torch.log_softmax, F.log_softmax, Tensor.log_softmax, torch.special.log_softmax), "softmax"),
     **dict.fromkeys((torch.sigmoid, F.sigmoid, Tensor.sigmoid, torch.special.expit, F.logsigmoid), "sigmoid"),
     Tensor.sigmoid_: "sigmoid",
 }
-"""Functions that make probabilities, or their logarithms, of logits."""
 
 
 @dataclass(frozen=True)

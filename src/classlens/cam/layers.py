@@ -31,11 +31,7 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalRes
 INDEX = re.compile(r"\[(-?\d+)\]")
 SIDE_PATHS = {"downsample", "shortcut"}  # a norm below one of these is beside a block, and may run after its last norm
 DEFAULTS: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()  # finding one costs as much as explaining a picture
-LISTED = 5  # how many candidates an error lists
-AT_ONCE = (
-    4  # candidates of one backward pass, and joints tried in front: a class-token head hides the last two or three
-)
-ARMS = 6  # how many arms of a network an error names
+AT_ONCE = 4  # candidates of a backward pass, and joints tried in front: a class-token head hides the last two or three
 
 
 def find_layers(
@@ -97,7 +93,7 @@ def find_deciding_layer(classifier: Classifier) -> Layer:
                     chosen = last_with_gradient(classifier, survey(classifier, layers), graph)
             if chosen is not None:
                 return find_joint(classifier, graph, chosen, [one.layer for one in ran if one.layout])
-        several = [one for one in survey(classifier, layers) if len(one.shape) > 2 and one.shape[0] == 1][-LISTED:]
+        several = [one for one in survey(classifier, layers) if len(one.shape) > 2 and one.shape[0] == 1][-5:]
     listed = ", ".join(f"{one.layer.name} ({shape_text(one.shape)})" for one in several)
     hint = f"name one with --target-layers; the last candidates are {listed}"
     if not several:
@@ -145,9 +141,11 @@ def first_with_gradient(classifier: Classifier, graph: "PathGraph | None", layer
 
 def check_dependence(classifier: Classifier, graph: "PathGraph | None") -> None:
     """Refuse a model whose scores do not depend on the picture, most often because its head has zero weights."""
-    if graph is None:
+    slope = None
+    if graph is not None:
+        (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True, allow_unused=True)
+    if graph is None or slope is None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
-    (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True)
     if slope.any():
         return
     columns = 1 if OUTPUTS[classifier].single else graph.classes
@@ -235,8 +233,8 @@ def record_paths(classifier: Classifier) -> PathGraph | None:
 def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, others: Sequence[Layer]) -> Layer:
     """The layer itself if everything that reaches the class passes through it, else the nearest one that has it all.
 
-    That is where the branches meet again, or, if nothing there can be drawn, where they part. If none is, those of the
-    `others` that lie on them are named. Where no gradient reaches the picture, there is nothing to go by.
+    That is where the branches meet again, or, if nothing there can be drawn, where they part; or else an error names
+    those of the `others`. Where no gradient reaches the picture, there is nothing to go by.
     """
     own = graph.outputs.get(branch.name) if graph else None
     if graph is None or own is None:
@@ -262,7 +260,7 @@ def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, o
             in_front_of_arms.update(walk_back(one.edge.node))
     raise ModelError(
         f"{classifier.name} decides the class on several ways from the picture, which meet in no layer with a map",
-        hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:ARMS])}",
+        hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:6])}",
     )
 
 
