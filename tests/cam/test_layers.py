@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from classlens.cam.classifier import Classifier
-from classlens.cam.explain import ExplainOptions, estimate_peak, explain
+from classlens.cam.cost import estimate_peak
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import randomization_test
 from classlens.cam.layers import default_layer, find_layers, preview
 from classlens.errors import ModelError, NotFound

@@ -27,6 +27,8 @@ from classlens.errors import ModelError, first_line
 from classlens.image import Encoding, Image
 from classlens.sharing import ALONE
 
+Batch = Float[Tensor, "batch 3 rows columns"]  # encoded pictures, as the model reads them
+Logits = Float[Tensor, "batch classes"]
 Kind: TypeAlias = Literal["softmax", "sigmoid"]
 """What makes probabilities of logits: softmax for one class among several, sigmoid for labels by themselves."""
 
@@ -49,7 +51,7 @@ class Classifier:
 
     name: str
     module: nn.Module
-    logits: Callable[[Float[Tensor, "batch 3 height width"]], Float[Tensor, "batch classes"]]
+    logits: Callable[[Batch], Logits]
     encoding: Encoding
     size: tuple[int, int]
     prepare: Callable[[Image], Image] = as_it_is
@@ -85,7 +87,6 @@ def layers_of(classifier: Classifier) -> list[Layer]:
     return [Layer(name, module) for name, module in plain.items() if name and f"{name}." != prefix]
 
 
-PRECISIONS = ("float32", "bf16")
 IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
 """The records made here, so that what the engine finds out about one is known the next time."""
 
@@ -94,7 +95,7 @@ def in_bf16(classifier: Classifier) -> Classifier:
     """The same classifier with its passes under autocast in bfloat16, and its logits in float32."""
     original = classifier.logits
 
-    def autocast_logits(batch: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
+    def autocast_logits(batch: Batch) -> Logits:
         with torch.autocast(batch.device.type, torch.bfloat16):
             return original(batch).float()
 
@@ -102,11 +103,7 @@ def in_bf16(classifier: Classifier) -> Classifier:
 
 
 def scale_whole(classifier: Classifier, image: Image) -> Image:
-    """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for.
-
-    Raises:
-        DataError: the test pipeline resizes and encodes in one step.
-    """
+    """The whole picture, nothing cropped, its short side as long as that of the pictures the model is made for."""
     keeps_size = classifier.prepare(image).size == image.size
     scale = 1 if keeps_size else min(classifier.size) / min(image.size)
     height, width = (max(1, round(side * scale)) for side in image.size)
@@ -116,12 +113,8 @@ def scale_whole(classifier: Classifier, image: Image) -> Image:
     return classifier.prepare_whole(image)
 
 
-def encode_batch(classifier: Classifier, pictures: list[Image]) -> Float[Tensor, "batch 3 height width"]:
-    """Pictures of one size as the batch that the model reads, on the CPU.
-
-    Raises:
-        ValueError: the record's encoding does not put channels first.
-    """
+def encode_batch(classifier: Classifier, pictures: list[Image]) -> Batch:
+    """Pictures of one size as the batch that the model reads, on the CPU."""
     if classifier.encoding.layout != "CHW":
         raise ValueError(f"{classifier.name}: a model reads channels first, its encoding says {classifier.encoding}")
     batch = np.empty((len(pictures), 3, *pictures[0].size), np.float32)
@@ -152,9 +145,6 @@ def preserved(module: nn.Module) -> Iterator[None]:
 
     With no parameter in the graph, what runs before the first cut records nothing and costs no memory, and what
     runs behind it records only what the gradient of the cut needs.
-
-    Raises:
-        ModelError: the model is a TorchScript program, which has no layers to look at, or its weights are not there.
     """
     # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
     parts = list(module.modules())
@@ -193,11 +183,7 @@ def preserved(module: nn.Module) -> Iterator[None]:
 
 
 def place(module: nn.Module, device: str) -> None:
-    """Move a model that is ours to a device, e.g. `cuda:1`.
-
-    Raises:
-        ModelError: there is no such device, or the model does not fit on it.
-    """
+    """Move a model that is ours to a device, e.g. `cuda:1`."""
     try:
         module.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:

@@ -3,44 +3,23 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pkgutil import resolve_name
-from time import monotonic
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
 from classlens.arrays import Float
-from classlens.cam.classifier import (
-    PRECISIONS,
-    Classifier,
-    Layer,
-    encode_batch,
-    in_bf16,
-    layers_of,
-    placement_of,
-    preserved,
-    scale_whole,
-)
+from classlens.cam.classifier import Classifier, Layer, encode_batch, in_bf16, placement_of, preserved, scale_whole
 from classlens.cam.evidence import NO_GRADIENT, Captured, Evidence, Probe, observe, quickest_order
-from classlens.cam.forward import (
-    OUTPUTS,
-    PREDICTED,
-    Objective,
-    Target,
-    hook_layers,
-    logits_of,
-    noise,
-    probabilities,
-    read_targets,
-)
-from classlens.cam.layers import find_layers, survey
-from classlens.cam.methods import METHODS, PCA, PCA_OF_EVIDENCE, Method, find_method
+from classlens.cam.forward import OUTPUTS, PREDICTED, Objective, Target, probabilities, read_targets
+from classlens.cam.layers import find_layers
+from classlens.cam.layout import Grid
+from classlens.cam.methods import PCA, PCA_OF_EVIDENCE, Method, find_method
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
 from classlens.errors import ModelError
 from classlens.image import Image
 
+PRECISIONS = ("float32", "bf16")
 SATURATED = 1e-5  # what a probability in float32 lacks of one is rounding in good part below this
 VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
 AS_IT_IS = VARIANTS.index((False, 1.0))
@@ -199,9 +178,7 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
                     yield Saliency(pictures[index], values[:, number], *facts)
 
 
-def describe_classes(
-    job: ExplainJob, objective: Objective, logits: Float[Tensor, "batch classes"]
-) -> list[ExplainedClass]:
+def describe_classes(job: ExplainJob, objective: Objective, logits: Tensor) -> list[ExplainedClass]:
     """The class of each picture with its score, its probability, and its name, or its number if it has none."""
     output = OUTPUTS[job.classifier]
     targets, scores = objective.target.tolist(), objective.score(logits).tolist()
@@ -298,68 +275,5 @@ def make_map(
     return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in turned])
 
 
-def is_signed(activations: Float[Tensor, "batch channels height width"]) -> bool:
+def is_signed(activations: Grid) -> bool:
     return float(activations.clamp_max(0).abs().sum()) > float(activations.abs().sum()) / 20
-
-
-def count_runs(
-    classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer], options: ExplainOptions
-) -> dict[str, int]:
-    """For each slow method how often it will run the network for one picture and class; quick ones are left out."""
-    slow = [METHODS[name] for name in methods if METHODS[name].asks]
-    layouts = [(one.layout, one.shape) for one in survey(classifier, layers) if one.layout]
-    channels = [shape[1 if layout.kind == "channels first" else -1] for layout, shape in layouts]
-    return {
-        method.name: (len(VARIANTS) if options.aug_smooth else 1)
-        * sum(method.passes(count, options.samples) for count in (channels[:1] if method.at == "input" else channels))
-        for method in slow
-    }
-
-
-def seconds_per_run(classifier: Classifier, batch_size: int) -> float:
-    """The time that one picture takes in a full batch, from a single try after one to warm up."""
-    with preserved(classifier.module), torch.no_grad():
-        order = quickest_order(classifier, noise(classifier))
-        batch = noise(classifier).expand(batch_size, -1, -1, -1).contiguous(memory_format=order)
-        logits_of(classifier, batch[:2])
-        start = monotonic()
-        logits_of(classifier, batch)
-    return (monotonic() - start) / batch_size
-
-
-MEGABYTE = 1_000_000
-
-
-def affordable_batch_size(classifier: Classifier, batch_size: int, megabytes: float, layers: Sequence[Layer]) -> int:
-    """The batch size, halved until a batch fits into the budget; never less than one picture."""
-    needed = estimate_peak(classifier, layers)
-    while batch_size > 1 and batch_size * needed > megabytes * MEGABYTE:
-        batch_size //= 2
-    return batch_size
-
-
-def estimate_peak(classifier: Classifier, layers: Sequence[Layer]) -> int:
-    """Bytes that are held at most, estimated, while one picture of the classifier's size is explained at these layers.
-
-    They are what autograd keeps for the way back, and three times the largest output: a layer's input, its output and
-    one copy on the way. On common networks that is 0.95 to 1.5 times what torch hands out.
-    """
-    own = chain(classifier.module.parameters(), classifier.module.buffers())
-    weights = {tensor.untyped_storage().data_ptr() for tensor in own}
-    kept: dict[int, int] = {}
-    sizes = [0]
-
-    def keep(tensor: Tensor) -> Tensor:
-        block = tensor.untyped_storage()
-        kept[block.data_ptr()] = block.nbytes()
-        return tensor
-
-    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
-        sizes.append(leaving.untyped_storage().nbytes())
-
-    picture, hooks = noise(classifier), hook_layers(layers_of(classifier), note)
-    with preserved(classifier.module), hooks, saved_tensors_hooks(keep, lambda one: one):
-        captured = observe(classifier, picture, layers)
-    for tensor in (picture, *captured.outputs):
-        keep(tensor)
-    return sum(size for block, size in kept.items() if block not in weights) + 3 * max(sizes)

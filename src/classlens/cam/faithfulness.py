@@ -8,7 +8,7 @@ again: one that stays as it is shows the picture, not what the network knows of 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 
@@ -29,6 +29,7 @@ from classlens.errors import ModelError
 from classlens.image import Image
 from classlens.sharing import ALONE
 
+Maps = Sequence[Saliency | Fused]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are not inside
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
 """Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
@@ -81,11 +82,7 @@ def evaluate(
 
 
 def evaluations(
-    classifier: Classifier,
-    maps: Sequence[Saliency | Fused],
-    *,
-    box: Box | None = None,
-    options: ExplainOptions | None = None,
+    classifier: Classifier, maps: Maps, *, box: Box | None = None, options: ExplainOptions | None = None
 ) -> Iterator[Evaluation]:
     """Score maps of one picture and one class, one by one, and a uniform and a random one beside them.
 
@@ -222,7 +219,14 @@ def fill_in(
     known = np.ascontiguousarray(picture.transpose(1, 2, 0)) * (1 - inside)
     weights = spread(np.ones((*missing.shape, 1), np.float32))[:, :, None]
     right = spread(known) * inside
-    solution = coarse_guess(known, missing) * inside
+    solution, left, side = known.copy(), missing.copy(), 3
+    while left.any():  # start near the solution: the mean over ever larger squares until every gap is reached
+        share, total = (cv2.blur(one, (side, side), borderType=cv2.BORDER_CONSTANT) for one in (1 - inside, known))
+        reached = left & (share > 1e-6)
+        solution[reached] = total[reached] / share[reached][:, None]
+        left &= ~reached
+        side = 2 * side + 1
+    solution *= inside
     residual = right - (weights * solution - spread(solution)) * inside
     direction, size = residual.copy(), float(np.vdot(residual, residual))
     goal = TOLERANCE**2 * float(np.vdot(right, right))
@@ -244,21 +248,6 @@ def fill_in(
 
 def spread(values: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.filter2D(values, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT))
-
-
-def coarse_guess(known: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """A start near the solution: the known pixels averaged over ever larger squares until every gap is reached."""
-    there = (~missing).astype(np.float32)
-    guess, left = known.copy(), missing.copy()
-    side = 3
-    while left.any():
-        share = cv2.blur(there, (side, side), borderType=cv2.BORDER_CONSTANT)
-        total = cv2.blur(known, (side, side), borderType=cv2.BORDER_CONSTANT)
-        reached = left & (share > 1e-6)
-        guess[reached] = total[reached] / share[reached][:, None]
-        left &= ~reached
-        side = 2 * side + 1
-    return guess
 
 
 SHUFFLES = 5  # the head alone, then ever more of the layers, at last all
@@ -284,7 +273,7 @@ class RandomizationTest:
 
 
 def randomization_test(
-    classifier: Classifier, maps: Sequence[Saliency | Fused], *, options: ExplainOptions | None = None
+    classifier: Classifier, maps: Maps, *, options: ExplainOptions | None = None
 ) -> list[RandomizationTest]:
     """Make the maps of one picture and one class again, each time with the weights of more layers shuffled.
 
@@ -293,48 +282,32 @@ def randomization_test(
     Raises:
         ValueError: the maps are of several pictures or classes.
     """
-    if len({(saliency.index, saliency.subject) for saliency in maps}) > 1:
+    if len({(saliency.index, saliency.subject) for saliency in maps}) != 1:
         raise ValueError("maps of one picture and one class can be made again together")
-    steps = cascade(classifier.module)
+    subject, image, steps = maps[0].subject, maps[0].image, cascade(classifier.module)
+    targets = () if subject is None else (subject.as_target,)
+    options = replace(options or ExplainOptions(), progress=None)
     measured: list[list[tuple[float | None, float | None]]] = [[] for _ in maps]
     for number, (_, weights) in enumerate(steps, 1):
-        wanted = [saliency for saliency in maps if number == len(steps) or METHODS[saliency.method].needs != "scores"]
-        with shuffle_weights(weights):
-            again = explain_again(classifier, wanted, options or ExplainOptions())
+        wanted = [one for one in maps if number == len(steps) or METHODS[one.method].needs != "scores"]
+        methods = tuple(METHODS[name] for name in dict.fromkeys(one.method for one in wanted))
+        names = dict.fromkeys(part.layer for one in wanted for part in one.parts if part.layer != "input")
+        again: dict[tuple[str, str], Saliency] = {}
+        with shuffle_weights(weights), suppress(ModelError):  # its gradients may have become zero
+            layers = find_layers(classifier, list(names), image.size) if wanted else ()
+            job = ExplainJob(classifier, methods, layers, targets, options)
+            again = {(one.method, one.layer): one for one in explain_fed(job, [image])} if wanted else {}
         for saliency, pairs in zip(maps, measured, strict=True):
             repeated = [again[place] for part in saliency.parts if (place := (part.method, part.layer)) in again]
-            if repeated:
-                both = zip(saliency.parts, repeated, strict=True)
-                rank = float(np.mean([rank_correlation(one.values, other.values) for one, other in both]))
-                pairs.append((rank, structural_similarity(saliency.heatmap().values, fuse(repeated).values)))
-            else:
-                pairs.append((None, None))
-    layers = tuple(name for name, _ in steps)
+            both = zip(saliency.parts, repeated, strict=False)
+            ranks = [rank_correlation(one.values, other.values) for one, other in both]
+            likeness = structural_similarity(saliency.heatmap().values, fuse(repeated).values) if repeated else None
+            pairs.append((float(np.mean(ranks)) if ranks else None, likeness))
+    layers_shuffled = tuple(name for name, _ in steps)
     return [
-        RandomizationTest(layers, tuple(rank for rank, _ in pairs), tuple(ssim for _, ssim in pairs))
+        RandomizationTest(layers_shuffled, tuple(rank for rank, _ in pairs), tuple(like for _, like in pairs))
         for pairs in measured
     ]
-
-
-def explain_again(
-    classifier: Classifier, maps: Sequence[Saliency | Fused], options: ExplainOptions
-) -> dict[tuple[str, str], Saliency]:
-    """The maps of the network as it is now, by method and layer; none if its gradients have become zero."""
-    if not maps:
-        return {}
-    layers = list(dict.fromkeys(part.layer for saliency in maps for part in saliency.parts if part.layer != "input"))
-    subject, image = maps[0].subject, maps[0].image
-    job = ExplainJob(
-        classifier,
-        tuple(METHODS[name] for name in dict.fromkeys(saliency.method for saliency in maps)),
-        find_layers(classifier, layers or None, image.size),
-        () if subject is None else (subject.as_target,),
-        replace(options, progress=None),
-    )
-    try:
-        return {(one.method, one.layer): one for one in explain_fed(job, [image])}
-    except ModelError:
-        return {}
 
 
 def cascade(module: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:

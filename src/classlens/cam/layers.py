@@ -51,11 +51,6 @@ def find_layers(
 
     That is the record's own, or the last norm layer that still decides the class and covers the picture: it is looked
     for once, at the `size` of the pictures which are fed, as far as that is known.
-
-    Raises:
-        NotFound: a name fits no layer.
-        ModelError: no name is given, and the model has no layer that can be drawn, or its scores do not depend on the
-            picture.
     """
     default = classifier.default_layer or DEFAULTS.get(classifier)
     if not (names or default):
@@ -162,11 +157,9 @@ def first_with_gradient(classifier: Classifier, graph: "PathGraph | None", layer
 
 def check_dependence(classifier: Classifier, graph: "PathGraph | None") -> None:
     """Refuse a model whose scores do not depend on the picture, most often because its head has zero weights."""
-    slope = None
-    if graph is not None:
-        (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True, allow_unused=True)
-    if graph is None or slope is None:
+    if graph is None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
+    (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True)
     if slope.any():
         return
     columns = 1 if OUTPUTS[classifier].single else graph.classes
@@ -263,16 +256,24 @@ def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, o
         return branch
     if graph.is_entire(own) if own.edge.node in graph.joints else has_bare_shortcut(graph, own.edge.node):
         return branch
-    for candidates in joints_around(graph, own):
+    behind: dict[Node, Layer] = {}
+    in_front: dict[Node, Layer] = {}
+    # Behind it, the blocks that the branch is a part of come first, from the smallest on, then others from the nearest on.
+    for one in sorted(graph.outputs.values(), key=lambda one: not branch.name.startswith(f"{one.layer.name}.")):
+        node = one.edge.node
+        if node is not own.edge.node and node in graph.joints and graph.is_entire(one):
+            side = behind if graph.places[node] < graph.places[own.edge.node] else in_front
+            side.setdefault(node, one.layer)
+    for candidates in (list(behind.values()), list(in_front.values())[: -AT_ONCE - 1 : -1]):
         if joint := first_with_gradient(classifier, graph, candidates):
             return joint
     arms, names = [branch.name], {layer.name for layer in others}
-    in_front = set(walk_back(own.edge.node))
+    named = set(walk_back(own.edge.node))
     for name, one in reversed(graph.outputs.items()):  # that show something, and stand in front of none named already
-        apart = name in names and one.edge.node not in in_front
+        apart = name in names and one.edge.node not in named
         if apart and first_with_gradient(classifier, graph, [one.layer]):
             arms.append(name)
-            in_front.update(walk_back(one.edge.node))
+            named.update(walk_back(one.edge.node))
     raise ModelError(
         f"{classifier.name} decides the class on several ways from the picture, which meet in no layer with a map",
         hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:ARMS])}",
@@ -307,21 +308,6 @@ def has_bare_shortcut(graph: PathGraph, node: Node) -> bool:
             back.add(one)
     past = [one for one in forth & back if places[behind] < places[one] < places[in_front]]
     return behind.name().startswith("Add") and not past
-
-
-def joints_around(graph: PathGraph, branch: RecordedOutput) -> tuple[list[Layer], list[Layer]]:
-    """The layers that put out a joint, each joint once: those behind the branch, and those in front of it.
-
-    Behind it, the blocks that the branch is a part of come first, from the smallest on, then others from the nearest on.
-    """
-    behind: dict[Node, Layer] = {}
-    in_front: dict[Node, Layer] = {}
-    for one in sorted(graph.outputs.values(), key=lambda one: not branch.layer.name.startswith(f"{one.layer.name}.")):
-        node = one.edge.node
-        if node is not branch.edge.node and node in graph.joints and graph.is_entire(one):
-            side = behind if graph.places[node] < graph.places[branch.edge.node] else in_front
-            side.setdefault(node, one.layer)
-    return list(behind.values()), list(in_front.values())[: -AT_ONCE - 1 : -1]
 
 
 @dataclass(frozen=True, eq=False)

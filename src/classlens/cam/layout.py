@@ -33,6 +33,9 @@ POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 MOST_EXTRA_TOKENS = 16  # class, distillation and register tokens that a model may put in front without saying so
 
 
+Grid = Shaped[Tensor, "maps channels height width"]
+
+
 @dataclass(frozen=True)
 class Layout:
     """One reading of a layer's output.
@@ -56,7 +59,7 @@ class Layout:
     def positions(self) -> int:
         return self.height * self.width
 
-    def grid(self, output: Shaped[Tensor, "..."]) -> Shaped[Tensor, "batch channels height width"]:
+    def grid(self, output: Shaped[Tensor, "..."]) -> Grid:
         """The output as a feature map; a view, no copy, except of windows."""
         if self.kind == "windows":
             output = output.reshape(-1, self.rows, output.shape[-1])[:, list(self.order)]
@@ -64,9 +67,7 @@ class Layout:
             return output[:, self.extra :].mT.reshape(len(output), -1, self.height, self.width)
         return output.permute(0, 3, 1, 2) if self.kind == "channels last" else output
 
-    def filled(
-        self, output: Shaped[Tensor, "..."], grid: Shaped[Tensor, "batch channels height width"]
-    ) -> Shaped[Tensor, "..."]:
+    def filled(self, output: Shaped[Tensor, "..."], grid: Grid) -> Shaped[Tensor, "..."]:
         """The output with its feature map replaced; extra tokens, and padding of windows, stay as they are."""
         if self.kind == "windows":
             rows = output.reshape(len(grid), self.rows, -1).clone()

@@ -77,9 +77,8 @@ def captioned_tile(snapshot: Snapshot, rescale: float | None) -> Tile:
     size = f"{width} {TIMES} {height}"
     if not snapshot.changed:
         size = shortened(f"{size}  no change", CAPTION, room)
-    params = [line for part in describe_params(snapshot.params) for line in wrapped(part, CAPTION, room)]
-    if snapshot.note and not params:
-        params = list(wrapped(snapshot.note, CAPTION, room))
+    notes = describe_params(snapshot.params) or list(filter(None, [snapshot.note]))
+    params = [line for note in notes for line in wrapped(note, CAPTION, room)]
     if len(params) > LINES:
         params = [*params[: LINES - 1], "…"]
     name = shortened(snapshot.stage, CAPTION, room, bold=True)
@@ -105,7 +104,6 @@ def describe_params(params: Mapping[str, object]) -> list[str]:
 
 
 def format_value(value: object) -> str:
-    """A random parameter in few letters."""
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, tuple) and len(value) == 4 and all(isinstance(part, int) for part in value):

@@ -14,9 +14,6 @@ from classlens.pipelines import listen
 from classlens.pipelines.encodings import encoding_after
 from classlens.user_code import users_code
 
-SEQUENCES = ("AugmentationSequential", "ImageSequential")
-"""Containers of kornia that run their members one after the other."""
-
 
 def lay_open(transform: Foreign, *, joint: bool = False) -> tuple[Stage, ...]:
     """The stages of a transform: one for each member of nested lists, `Compose`s and `Sequential`s.
@@ -28,7 +25,6 @@ def lay_open(transform: Foreign, *, joint: bool = False) -> tuple[Stage, ...]:
 
 
 def members(transform: Foreign) -> Iterator[Foreign]:
-    """The transforms that run one after the other."""
     inner = parts(transform)
     if inner is None:
         yield transform
@@ -44,7 +40,7 @@ def parts(transform: Foreign) -> Sequence[Foreign] | None:
     if kind.__name__ == "Sequential" and hasattr(transform, "children"):
         return list(transform.children())
     if (base := kornia_base(transform)) is not None:
-        in_order = base.__name__ in SEQUENCES and not transform.random_apply
+        in_order = base.__name__ in ("AugmentationSequential", "ImageSequential") and not transform.random_apply
         return list(transform.children()) if in_order else None
     composed = any(base.__name__ == "Compose" for base in kind.__mro__)
     if (
@@ -101,10 +97,8 @@ def stage_of(transform: Foreign, *, joint: bool = False, encoder: Foreign = None
 
 def describe_change(before: State, after: State) -> str:
     """What became of the array where no pixel changed for the eye: its type, its layout, its normalisation."""
-    changes = []
     old, new = describe_form(before.value), describe_form(after.value)
-    if old != new:
-        changes.append(f"now {new}")
+    changes = [] if old == new else [f"now {new}"]
     scale = after.encoding.mean, after.encoding.std
     if scale not in ((before.encoding.mean, before.encoding.std), (PLAIN.mean, PLAIN.std)):
         mean, std = (", ".join(f"{value:.4g}" for value in values) for values in scale)

@@ -25,12 +25,12 @@ from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
 from classlens.files import write_whole
-from classlens.runs.browse_folder import claim_folder
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
     SampleResult,
     as_plain,
+    claim_folder,
     decode_jpeg,
     describe_failure,
     draw_marked,
@@ -195,10 +195,8 @@ def check_places(address: str, request: BrowseRequest) -> None:
     if scheme == "folder" and request.output_dir:
         read, written = Path(place).resolve(), Path(request.output_dir).resolve()
         if read == written or read in written.parents:
-            raise DataError(
-                f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them",
-                hint="choose an --output-dir outside",
-            )
+            what = f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them"
+            raise DataError(what, hint="choose an --output-dir outside")
     if request.html and Path(request.html).suffix.casefold() not in PAGES:
         raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")
     if request.grid and not request.output_dir:

@@ -9,10 +9,11 @@ and what was probably meant. None of them stops a plot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import chain
+from io import StringIO
+from itertools import chain, repeat
 from typing import Any, overload
 
 import numpy as np
@@ -145,12 +146,20 @@ class Curves(Sequence[Curve]):
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """Probable mistakes in the schedule, each once."""
-        findings: dict[str, Finding] = {}
+        clock, findings = self.clock, dict[str, Finding]()
         for name in self.names:
             curves = self.named(name)
             for setting in curves[0].trajectory.settings:
-                for finding in check_setting(setting, self.clock):
-                    findings.setdefault(finding.what, replace(finding, name=name))
+                by_step = setting.unit == "step"
+                length, width = (clock.steps, 1) if by_step else (clock.epochs or 1, clock.steps_per_epoch or 1)
+                if not by_step and not clock.by_epoch:
+                    what = f"{setting.where}: counts epochs, but the run counts steps and no epoch ever ends: it stays at its start"
+                    findings.setdefault(what, Finding("frozen", what, hint="set by_epoch=False", name=name))
+                check = CHECKS.get(setting.kind)
+                for finding in check(setting, clock, length) if check else ():
+                    what, step = f"{setting.where}: {finding.what}", finding.step
+                    step = None if step is None else min(int((setting.begin + step) * width), clock.steps - 1)
+                    findings.setdefault(what, replace(finding, what=what, step=step, name=name))
             for curve in curves:
                 for finding in check_curve(curve):
                     findings.setdefault(finding.kind + name, replace(finding, name=name))
@@ -175,7 +184,10 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
     Raises:
         ConfigError: a rule does not fit the clock, e.g. a span that ends before it begins.
         KeyError: no group has a hyper-parameter of that name.
+        ValueError: the schedule has no group.
     """
+    if not schedule.groups:
+        raise ValueError("a schedule needs at least one parameter group")
     if schedule.batches is not None and schedule.batches.applied:
         schedule = scale_by_batch(schedule, clock.gpus)
     known = tuple(dict.fromkeys(name for group in schedule.groups for name in group.initial))
@@ -208,18 +220,6 @@ class Finding:
 
     def __str__(self) -> str:
         return self.what + (f" ({self.hint})" if self.hint else "")
-
-
-def check_setting(setting: Setting, clock: Clock) -> Iterator[Finding]:
-    """What is probably wrong with a rule as it is written, whatever values it starts with."""
-    unit, width = setting.unit, 1 if setting.unit == "step" else clock.steps_per_epoch or 1
-    if unit == "epoch" and not clock.by_epoch:
-        what = "counts epochs, but the run counts steps and no epoch ever ends: it stays at its start"
-        yield Finding("frozen", f"{setting.where}: {what}", hint="set by_epoch=False")
-    for check in CHECKS.get(setting.kind, ()):
-        for finding in check(setting, clock, clock.length(unit)):
-            step = None if finding.step is None else min(int((setting.begin + finding.step) * width), clock.steps - 1)
-            yield replace(finding, what=f"{setting.where}: {finding.what}", step=step)
 
 
 def milestones(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
@@ -301,17 +301,17 @@ def long_warmup(setting: Setting, clock: Clock, length: int) -> Iterator[Finding
         yield Finding("long warm-up", what)
 
 
-CHECKS: Mapping[str, tuple[Callable[[Setting, Clock, int], Iterator[Finding]], ...]] = {
-    "Constant": (factors,),
-    "CosineAnnealing": (cosine_length,),
-    "Exponential": (converted_gamma,),
-    "Linear": (factors,),
-    "MultiStep": (milestones,),
-    "OneCycle": (short_cycle,),
-    "Policy": (milestones,),
-    "Warmup": (long_warmup,),
+CHECKS: Mapping[str, Callable[[Setting, Clock, int], Iterable[Finding]]] = {
+    "Constant": factors,
+    "CosineAnnealing": cosine_length,
+    "Exponential": converted_gamma,
+    "Linear": factors,
+    "MultiStep": milestones,
+    "OneCycle": short_cycle,
+    "Policy": milestones,
+    "Warmup": long_warmup,
 }
-"""The check of each kind of rule, given its length in its own unit; so are the steps that it names."""
+"""The check of each kind of rule, given the length of the run in its unit; so are the steps that it names."""
 
 VANISHED = 1e-9
 """A share of the peak below which a rate trains nothing."""
@@ -366,10 +366,7 @@ def summarize(run: Curves) -> dict[str, Any]:
         "steps_per_epoch": clock.steps_per_epoch,
         "counted": clock.note,
         "notes": list(run.notes),
-        "findings": [
-            {"kind": finding.kind, "what": finding.what, "step": finding.step, "hint": finding.hint}
-            for finding in run.findings
-        ],
+        "findings": [asdict(finding) for finding in run.findings],
         "curves": [summarize_curve(curve) for curve in run],
     }
 
@@ -390,7 +387,7 @@ def summarize_curve(curve: Curve) -> dict[str, Any]:
         "peak": finite(peak),
         "peak_step": step,
         "final": finite(curve.final),
-        "marks": [{"step": mark.step, "what": mark.what} for mark in curve.trajectory.marks],
+        "marks": [asdict(mark) for mark in curve.trajectory.marks],
         "points": {"step": steps.tolist(), "value": [finite(value) for value in values.tolist()]},
     }
     if undecided is not None:
@@ -410,23 +407,21 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
     clock has none.
     """
     import csv  # few want a table
-    from io import StringIO
 
     names = list(dict.fromkeys([*COLUMNS, *(name for run in runs for name in run.names)]))
-    yield ",".join([*["run"] * (len(runs) > 1), "step", "epoch", "group", *names]) + "\n"
+    first_column = ["run"] if len(runs) > 1 else []
+    yield ",".join([*first_column, "step", "epoch", "group", *names]) + "\n"
     for run in runs:
         groups, epoch = {id(curve.group): curve.group for curve in run}.values(), run.clock.steps_per_epoch
-        for first in range(0, run.clock.steps, stride := max(1, CHUNK // len(groups))):
-            steps = np.arange(first, min(first + stride, run.clock.steps))
-            empty, blocks, part = [""] * steps.size, [], StringIO()
-            epochs = empty if epoch is None else (steps / epoch).tolist()
+        stride = max(1, CHUNK // len(groups))
+        for start in range(0, run.clock.steps, stride):
+            steps = np.arange(start, min(start + stride, run.clock.steps))
+            epochs = (steps / epoch).tolist() if epoch else repeat("")
+            blocks = []
             for group in groups:
-                curves = {curve.name: curve.at(steps).tolist() for curve in run if curve.group is group}
-                head = [[run.title] * steps.size] * (len(runs) > 1) + [
-                    steps.tolist(),
-                    epochs,
-                    [group.name] * steps.size,
-                ]
-                blocks.append(zip(*head, *(curves.get(name, empty) for name in names), strict=True))
+                values = {curve.name: curve.at(steps).tolist() for curve in run if curve.group is group}
+                columns = [repeat(run.title) for _ in first_column] + [steps.tolist(), epochs, repeat(group.name)]
+                blocks.append(zip(*columns, *(values.get(name, repeat("")) for name in names), strict=False))
+            part = StringIO()
             csv.writer(part, lineterminator="\n").writerows(chain.from_iterable(zip(*blocks, strict=True)))
             yield part.getvalue()

@@ -60,10 +60,6 @@ class Clock:
         """Steps in the whole run."""
         return self.total or (self.epochs or 0) * (self.steps_per_epoch or 0)
 
-    def length(self, unit: str) -> int:
-        """Steps or epochs in the whole run; one that counts steps stays in its first epoch."""
-        return self.steps if unit == "step" else self.epochs or 1
-
     def __str__(self) -> str:
         if self.epochs is not None:
             return f"{self.steps:,} steps = {self.epochs:,} epochs x {self.steps_per_epoch:,} steps"
@@ -199,10 +195,6 @@ class Schedule:
         moved = dict.fromkeys(name for group in self.groups for name in (*self.rules, *group.rules))
         groups = ", ".join(group.name for group in self.groups)
         return f"<Schedule of {groups}: {', '.join(moved) or 'nothing'} moves>"
-
-    def __post_init__(self) -> None:
-        if not self.groups:
-            raise ValueError("a schedule needs at least one parameter group")
 
 
 def scale_by_batch(schedule: Schedule, gpus: int) -> Schedule:

@@ -22,7 +22,6 @@ from classlens.schedule.schedule import (
     CONSTANT,
     Clock,
     Mark,
-    Rule,
     Setting,
     Stairs,
     Steps,
@@ -258,24 +257,11 @@ class LrPolicy:
     warmup: Warmup | None
 
 
-def rules_of(configs: Mapping[str, Settings | None], *, by_epoch: bool) -> dict[str, Rule]:
-    """The rules of `lr_config` and `momentum_config`, by hyper-parameter; `by_epoch` says what training counts."""
-    return {
-        name: partial(trajectory_of, check_policy(settings, name, by_epoch=by_epoch))
-        for name, settings in configs.items()
-        if settings
-    }
-
-
 def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
     """Read `lr_config` (name "lr") or `momentum_config` (name "momentum").
 
     Args:
         by_epoch: whether training counts epochs, which is what a policy counts if it does not say.
-
-    Raises:
-        NotFound: the policy is unknown.
-        ConfigError: an argument is unknown, missing or out of range.
     """
     where, written = f"{name}_config", settings.get("policy", settings.get("type"))
     if written is None:
@@ -320,18 +306,13 @@ def warmup_of(settings: Settings, name: str, where: str) -> Warmup | None:
 
 
 def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:
-    """The course of one hyper-parameter under a 0.x policy.
-
-    Raises:
-        ConfigError: the run is too short or too long for the policy.
-    """
+    """The course of one hyper-parameter under a 0.x policy."""
     formula, warmup, warm = POLICIES[policy.kind], policy.warmup, 0.0
-    unit = "epoch" if policy.by_epoch else "step"
-    run, width = (
-        {**policy.arguments, "total": clock.length(unit)},
-        (clock.steps_per_epoch or 1) if policy.by_epoch else 1,
-    )
-    settings = [Setting("Policy", f"{policy.where} {formula.name}", unit, 0, run["total"], run)]
+    unit, total, width = "step", clock.steps, 1
+    if policy.by_epoch:
+        unit, total, width = "epoch", clock.epochs or 1, clock.steps_per_epoch or 1
+    run = {**policy.arguments, "total": total}
+    settings = [Setting("Policy", f"{policy.where} ({formula.name})", unit, 0, total, run)]
     if warmup is not None:
         if warmup.in_epochs and clock.steps_per_epoch is None:
             raise ConfigError(
@@ -339,7 +320,7 @@ def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:
                 hint="give the number of samples with --dataset-size",
             )
         warm = warmup.length * ((clock.steps_per_epoch or 1) if warmup.in_epochs else 1)
-        settings.append(Setting("Warmup", f"{policy.where} {warmup.kind}", "step", 0, warm))
+        settings.append(Setting("Warmup", f"{policy.where} ({warmup.kind})", "step", 0, warm))
     if policy.by_epoch and not clock.by_epoch:
         # A run over steps never announces an epoch, and a policy by epoch waits for that to set anything at all.
         return replace(CONSTANT, settings=tuple(settings))

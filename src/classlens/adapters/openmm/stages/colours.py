@@ -192,7 +192,6 @@ class Lighting(Transform):
         return {"alpha": tuple(random.normal(0, self.alphastd, len(self.eigval)).tolist())}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Add the same colour everywhere."""
         shift = (np.asarray(self.eigvec) * np.asarray(params["alpha"]) * np.asarray(self.eigval)).sum(axis=1)
         source = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if self.to_rgb else pixels
         if not self.wrapped:

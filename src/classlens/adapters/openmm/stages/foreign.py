@@ -43,17 +43,17 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     if name not in kinds or not name[:1].isupper():
         raise ConfigError(f"{where}: torchvision has no transform named {name!r}", hint=suggestion(name, kinds))
     if isinstance(options.get("interpolation"), str):
-        asked = options["interpolation"].lower()
-        if asked not in INTERPOLATIONS:
-            raise ConfigError(f"{what}: no interpolation {asked!r}", hint=suggestion(asked, INTERPOLATIONS))
-        options["interpolation"] = module.InterpolationMode(INTERPOLATIONS[asked])
+        word = options["interpolation"].lower()
+        if word not in INTERPOLATIONS:
+            raise ConfigError(f"{what}: no interpolation {word!r}", hint=suggestion(word, INTERPOLATIONS))
+        options["interpolation"] = module.InterpolationMode(INTERPOLATIONS[word])
     if isinstance(options.get("dtype"), str):
         options["dtype"] = getattr(import_module("torch"), options["dtype"], options["dtype"])
     if any(isinstance(one, Mapping) for one in options.get("transforms") or ()):
         hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
         raise ConfigError(f"{what} takes transforms, not dicts, in training too", hint=hint)
-    stage = stage_of(construct(kinds[name], options, what))
-    return replace(stage, name=str(settings["type"]), settings=arguments(settings))
+    transform = construct(kinds[name], options, what)
+    return replace(stage_of(transform), name=str(settings["type"]), settings=arguments(settings))
 
 
 def albumentations_stage(settings: Settings, where: str) -> Stage:
