@@ -27,8 +27,8 @@ from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_byt
 from classlens.errors import DataError
 
 LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
-SAMPLED_BYTES, SAMPLED_ROWS = 256 * 1024, 1000
-"""So much of a list shows what is in it."""
+SAMPLED_BYTES, SAMPLED_ROWS, MANY = 256 * 1024, 1000, 20
+"""So much of a list shows what is in it, and more pictures do not have a class each."""
 
 LAST_BLANK, WHOLE_LINE = "path label", "path"
 """Ways to part a line that no table has: paths may hold blanks, so OpenMMLab's own lists are parted at the last one."""
@@ -36,9 +36,6 @@ LAST_BLANK, WHOLE_LINE = "path label", "path"
 SEPARATORS = {".csv": (",", ";", "\t", "|", LAST_BLANK), ".tsv": ("\t", ",", ";", "|", LAST_BLANK)}
 IN_TEXT = ("\t", " ", LAST_BLANK, ",", ";", "|")
 """What may part the columns of a list, the likeliest first."""
-
-MANY = 20
-"""More pictures do not have a class each."""
 
 PATHS = (
     *("imgpath", "filepath", "imagepath", "path", "filename", "imagefilename", "imagename", "imgname", "imagefile"),

@@ -56,11 +56,8 @@ NO_PICTURES = {b"%PDF": "a PDF document", b"PK\x03\x04": "an archive"}
 """How files begin that no reader of headers understands, and what they are."""
 
 COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
-DAMAGED = "damaged data, shown as decoded: "
-"""How the remark begins on a file that decodes, but is not what was saved."""
-
-STOPS = "training stops here: "
-"""How the remark begins on a sample that is shown, but never reaches the network."""
+DAMAGED, STOPS = "damaged data, shown as decoded: ", "training stops here: "
+"""How the remarks begin on a file that is not what was saved, and on a sample that never reaches the network."""
 
 
 @dataclass(frozen=True)
