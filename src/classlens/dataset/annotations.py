@@ -27,8 +27,8 @@ from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_byt
 from classlens.errors import DataError
 
 LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
-SAMPLED_BYTES, SAMPLED_ROWS = 256 * 1024, 1000
-"""So much of a list shows what is in it."""
+SAMPLED_BYTES, SAMPLED_ROWS, MANY = 256 * 1024, 1000, 20
+"""So much of a list shows what is in it, and more pictures do not have a class each."""
 
 LAST_BLANK, WHOLE_LINE = "path label", "path"
 """Ways to part a line that no table has: paths may hold blanks, so OpenMMLab's own lists are parted at the last one."""
@@ -36,9 +36,6 @@ LAST_BLANK, WHOLE_LINE = "path label", "path"
 SEPARATORS = {".csv": (",", ";", "\t", "|", LAST_BLANK), ".tsv": ("\t", ",", ";", "|", LAST_BLANK)}
 IN_TEXT = ("\t", " ", LAST_BLANK, ",", ";", "|")
 """What may part the columns of a list, the likeliest first."""
-
-MANY = 20
-"""More pictures do not have a class each."""
 
 PATHS = (
     *("imgpath", "filepath", "imagepath", "path", "filename", "imagefilename", "imagename", "imgname", "imagefile"),
@@ -72,17 +69,15 @@ Troubles = dict[str, list[tuple[int, str]]]
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a row keeps its picture and its label, or the names of classes beside their numbers.
+    """Where a row keeps its picture and its label, or what is on (`hot`) of the classes numbered `classes`.
 
-    Instead there may be one column per class (`hot`), which are the classes numbered `classes`. `heading` is empty
-    where the first row is a sample.
+    `heading` is empty where the first row is a sample.
     """
 
     path: int = 0
     label: int | None = None
     hot: tuple[int, ...] = ()
     classes: tuple[int, ...] = ()
-    names: int | None = None
     heading: tuple[str, ...] = ()
     note: str = ""
 
@@ -97,8 +92,6 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
     known: Sequence[str] | None = classes or stated
     if columns.hot:
         columns, known = number_classes(columns, known, path)
-    elif columns.names is not None and not known:
-        columns = replace(columns, label=columns.names)
     troubles: Troubles = defaultdict(list)
     names, texts, numbers = read_columns(rows, columns, troubles)
     if not names:
@@ -418,9 +411,7 @@ class Table:
         note = f"all rows are shown, whatever {self.describe(splits[0])} says" if splits else ""
         columns = Columns(path, heading=self.heading, note=note)
         if labels:
-            numbers = [number for number in labels if are_integers(self.columns[number])]
-            texts = [number for number in labels if number not in numbers]
-            return replace(columns, label=[*numbers, *labels][0], names=texts[0] if numbers and texts else None)
+            return replace(columns, label=labels[0])
         left = [number for number in left if number not in self.under(INDICES)]
         left = [number for number in left if number not in splits] or left
         if len(left) > 1 and all(self.values(number) <= {*ON, *OFF} for number in left):

@@ -51,17 +51,13 @@ SHRINKING = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_
 ALPHA_BACKGROUND = (124, 117, 104)
 """What OpenMMLab's Pillow loader puts behind a grey picture with alpha: the mean colour of ImageNet."""
 
-MAGIC = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "WebP"}
-MAGIC |= {b"II*\x00": "TIFF", b"MM\x00*": "TIFF"}
+MAGIC = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "WebP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 NO_PICTURES = {b"%PDF": "a PDF document", b"PK\x03\x04": "an archive"}
 """How files begin that no reader of headers understands, and what they are."""
 
 COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
-DAMAGED = "damaged data, shown as decoded: "
-"""How the remark begins on a file that decodes, but is not what was saved."""
-
-STOPS = "training stops here: "
-"""How the remark begins on a sample that is shown, but never reaches the network."""
+DAMAGED, STOPS = "damaged data, shown as decoded: ", "training stops here: "
+"""How the remarks begin on a file that is not what was saved, and on a sample that never reaches the network."""
 
 
 @dataclass(frozen=True)

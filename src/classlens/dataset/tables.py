@@ -32,7 +32,7 @@ Arrow: TypeAlias = Any
 
 @dataclass(frozen=True)
 class TableFile:
-    """The first rows of its groups and the number of all, the bytes of the largest, and what reads a column of one or all."""
+    """The first rows of its groups and how many rows there are, the bytes of the largest, and what reads a column."""
 
     schema: Arrow
     starts: Sequence[int]
