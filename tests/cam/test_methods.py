@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from classlens.cam.cost import count_runs, seconds_per_run
 from classlens.cam.evidence import Evidence
-from classlens.cam.explain import ExplainOptions, count_runs, explain, seconds_per_run
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.forward import Objective
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS, find_method

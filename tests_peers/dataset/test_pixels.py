@@ -10,7 +10,7 @@ import pytest
 from mmpretrain.datasets import transforms as peers
 from mmpretrain.registry import TRANSFORMS
 
-from classlens.adapters.openmm.stages.build_stages import build_stages, test_pipeline, transform
+from classlens.adapters.openmm.stages.build_stages import build_stages, read_test_pipeline, transform
 from classlens.adapters.openmm.stages.policies import Operation, operation
 from classlens.dataset.listing import LoadImageFromFile
 from classlens.image import Image
@@ -92,7 +92,7 @@ def test_a_test_pipeline_feeds_the_same_pixels(picture):
     ]
     expected = peer(pipeline[2], peer(pipeline[1], picture))
 
-    fed = test_pipeline(pipeline, where="test pipeline")(Image(np.ascontiguousarray(picture[..., ::-1])))
+    fed = read_test_pipeline(pipeline, where="test pipeline")(Image(np.ascontiguousarray(picture[..., ::-1])))
 
     np.testing.assert_array_equal(fed.pixels[..., ::-1], expected)
 

@@ -14,7 +14,7 @@ from mmpretrain.registry import MODELS, TRANSFORMS
 
 from classlens.adapters.openmm.classifiers import encoding_of
 from classlens.adapters.openmm.setup import read_setup
-from classlens.adapters.openmm.stages.build_stages import test_pipeline as pipeline_of
+from classlens.adapters.openmm.stages.build_stages import read_test_pipeline as pipeline_of
 from classlens.config import Config, read_config
 from classlens.dataset.decode import read_image
 from classlens.errors import ClasslensError

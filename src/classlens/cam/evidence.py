@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from classlens.arrays import Float, Int
-from classlens.cam.classifier import Classifier, Layer
+from classlens.cam.classifier import Batch, Classifier, Layer, Logits
 from classlens.cam.forward import OUTPUTS, Objective, hook_layers, logits_of, probabilities
-from classlens.cam.layout import Layout, extra_tokens, layout_of, possible_layouts
+from classlens.cam.layout import Grid, Layout, extra_tokens, layout_of, possible_layouts
 from classlens.errors import ModelError, first_line
 
 NO_GRADIENT = "passes no gradient on (quantised, or computed under no_grad): take a method that needs none"
@@ -27,16 +27,14 @@ class Captured:
 
     outputs: tuple[Float[Tensor, "..."], ...]
     layouts: tuple[Layout, ...]
-    logits: Float[Tensor, "batch classes"] | None
+    logits: Logits | None
 
 
 class _LayersDone(BaseException):
     """All layers have run. No `Exception`: on its way out it passes code of users and adapters, which handles those."""
 
 
-def observe(
-    classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns"], layers: Sequence[Layer], *, stop: bool = False
-) -> Captured:
+def observe(classifier: Classifier, batch: Batch, layers: Sequence[Layer], *, stop: bool = False) -> Captured:
     """Inside `preserved`, forward `batch` and keep what `layers` put out; with `stop`, go no further than the last."""
     outputs: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
 
@@ -68,26 +66,20 @@ def observe(
 
 
 GROWTH = 4  # how many times larger than its picture the largest output of a network is at least: so much fits in memory
-TRIED, CLOSE = 2, 1e-3
-REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)
-"""One picture is tried with so many variants of a layer. Its logits have to agree within that share of the largest with
-those of as many pictures; code that counts on the size of the batch may raise errors."""
-
-Variants = Callable[[range], Float[Tensor, "n channels height width"]]
-"""Makes some of the variants of a feature map, when their turn has come: all at once could be too many to hold."""
+CLOSE = 1e-3  # share of the largest logit in which those of a grown batch, tried with two variants, have to agree
+REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)  # of code that counts
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
     """The model with the pictures of a batch, the class explained for each, and the layer looked at.
 
-    Variants and activations come in any number n; `of` says for each which picture of the batch it belongs to.
-    `samples` is how often a method asks that samples, or goes in steps. Scores are asked for in memory `order`; `count`
-    is called after every run of the model with how many variants were in it.
+    Variants come in any number; `of` says for each which picture it belongs to. `samples` is how often a method asks that
+    samples, or goes in steps. Pictures are fed in memory `order`; `count` is called after a run with how many were in it.
     """
 
     classifier: Classifier
-    batch: Float[Tensor, "batch 3 rows columns"]
+    batch: Batch
     objective: Objective
     layer: Layer
     layout: Layout
@@ -97,8 +89,8 @@ class Probe:
     count: Callable[[int], None] = lambda variants: None
 
     def scores(
-        self, pictures: Float[Tensor, "n 3 rows columns"], of: Int[Tensor, " n"], *, as_probability: bool = False
-    ) -> Float[Tensor, " n"]:
+        self, pictures: Batch, of: Int[Tensor, " batch"], *, as_probability: bool = False
+    ) -> Float[Tensor, " batch"]:
         """The score (logit) of each variant's class, or its probability."""
         with torch.no_grad():
             values = logits_of(self.classifier, pictures.contiguous(memory_format=self.order))
@@ -107,9 +99,7 @@ class Probe:
             values = probabilities(values, OUTPUTS[self.classifier].kind)
         return self.objective.select(of).score(values).float()
 
-    def input_gradients(
-        self, pictures: Float[Tensor, "n 3 rows columns"], of: Int[Tensor, " n"]
-    ) -> Float[Tensor, "n 3 rows columns"]:
+    def input_gradients(self, pictures: Batch, of: Int[Tensor, " batch"]) -> Batch:
         """The gradient of each variant's score with respect to its own encoded pixels."""
         leaf = pictures.detach().clone().requires_grad_()
         score = self.objective.select(of).score(logits_of(self.classifier, leaf))
@@ -117,7 +107,7 @@ class Probe:
         (slope,) = torch.autograd.grad(score.sum(), leaf)
         return slope.float()
 
-    def curvature(self) -> Float[Tensor, "batch channels height width"]:
+    def curvature(self) -> Grid:
         """The Hessian of the score at the layer, times the layer's activations; zero where the rest is linear."""
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
             captured = observe(self.classifier, self.batch, [self.layer])
@@ -134,25 +124,33 @@ class Probe:
                 raise ModelError(message, hint=hint) from error
         return self.layout.grid(torch.zeros_like(node) if product is None else product).float()
 
-    def resumed(self, variants: Variants, number: int, picture: int) -> Float[Tensor, " number"]:
-        """The score of one picture of the batch with the layer's feature map replaced by each of `number` variants."""
-        fed, few = self.batch[picture : picture + 1], variants(range(min(TRIED, number)))
+    def scores_without(
+        self, channels: Int[Tensor, " n"], maps: Float[Tensor, "all height width"], picture: int
+    ) -> Tensor:
+        """The score of one picture with the feature map of the layer as it is, then without each of the channels."""
+
+        def without(start: int, stop: int) -> Tensor:  # when their turn has come: all at once could be too many to hold
+            changed = maps.repeat(min(stop, len(channels) + 1) - start, 1, 1, 1)
+            for place, variant in enumerate(changed, start):
+                if place:
+                    variant[channels[place - 1]] = 0
+            return changed
+
+        fed, few = self.batch[picture : picture + 1], without(0, 2)
         usual, grows = self.replayed(fed.expand(len(few), -1, -1, -1), few), False
         with suppress(*REFUSALS):  # may one picture become a batch at the layer, with the logits of as many pictures?
             grows = torch.allclose(self.replayed(fed, few), usual, rtol=0, atol=CLOSE * float(usual.abs().max()))
         at_once, parts = self.at_once, []
         if grows:
-            at_once = max(at_once, at_once * GROWTH * fed.numel() // few[0].numel())
-        for start in range(0, number, at_once):
-            some = variants(range(start, min(start + at_once, number)))
+            at_once = max(at_once, at_once * GROWTH * fed.numel() // maps.numel())
+        for start in range(0, len(channels) + 1, at_once):
+            some = without(start, start + at_once)
             logits = self.replayed(fed if grows else fed.expand(len(some), -1, -1, -1), some)
             parts.append(self.objective.select(torch.full((len(some),), picture, device=fed.device)).score(logits))
             self.count(len(some))
         return torch.cat(parts).float()
 
-    def replayed(
-        self, fed: Float[Tensor, "batch 3 rows columns"], some: Float[Tensor, "n channels height width"]
-    ) -> Float[Tensor, "n classes"]:
+    def replayed(self, fed: Batch, some: Grid) -> Float[Tensor, "maps classes"]:
         """The logits with the layer's feature map replaced; extra tokens are those of the picture fed."""
 
         def exchange(layer: Layer, entering: Tensor | None, leaving: Tensor) -> Tensor:
@@ -171,8 +169,8 @@ class Evidence:
     `gradients` are those of the score with respect to `activations`; zeros where no method asked for them.
     """
 
-    activations: Float[Tensor, "batch channels height width"]
-    gradients: Float[Tensor, "batch channels height width"]
+    activations: Grid
+    gradients: Grid
     probe: Probe | None = None
 
     @property
@@ -182,7 +180,7 @@ class Evidence:
         return self.probe
 
 
-def quickest_order(classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns"]) -> torch.memory_format:
+def quickest_order(classifier: Classifier, batch: Batch) -> torch.memory_format:
     """The order of a picture's numbers in memory with which the model is to be run often.
 
     With channels last, a CPU takes two thirds to three quarters of the time for convolutional networks (MobileNetV3,

@@ -27,8 +27,8 @@ from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_byt
 from classlens.errors import DataError
 
 LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
-SAMPLED_BYTES, SAMPLED_ROWS = 256 * 1024, 1000
-"""So much of a list shows what is in it."""
+SAMPLED_BYTES, SAMPLED_ROWS, MANY = 256 * 1024, 1000, 20
+"""So much of a list shows what is in it, and more pictures do not have a class each."""
 
 LAST_BLANK, WHOLE_LINE = "path label", "path"
 """Ways to part a line that no table has: paths may hold blanks, so OpenMMLab's own lists are parted at the last one."""
@@ -36,9 +36,6 @@ LAST_BLANK, WHOLE_LINE = "path label", "path"
 SEPARATORS = {".csv": (",", ";", "\t", "|", LAST_BLANK), ".tsv": ("\t", ",", ";", "|", LAST_BLANK)}
 IN_TEXT = ("\t", " ", LAST_BLANK, ",", ";", "|")
 """What may part the columns of a list, the likeliest first."""
-
-MANY = 20
-"""More pictures do not have a class each."""
 
 PATHS = (
     *("imgpath", "filepath", "imagepath", "path", "filename", "imagefilename", "imagename", "imgname", "imagefile"),
@@ -57,8 +54,6 @@ SPLIT_HEADINGS = ("split", "set", "subset", "phase", "fold", "partition", "usage
 INTEGER = re.compile(r"\s*-?\d{1,18}(?:\.0+)?\s*")
 NUMBER = re.compile(r"\s*-?\d+(?:\.\d*)?\s*")
 ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "-1", "-1.0", "false")
-SHOWN = 3
-"""How many cells of a doubtful column an error shows."""
 
 JsonRow = Mapping[str, Any]
 Cells = Sequence[str]
@@ -74,17 +69,15 @@ Troubles = dict[str, list[tuple[int, str]]]
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a row keeps its picture and its label, or the names of classes beside their numbers.
+    """Where a row keeps its picture and its label, or what is on (`hot`) of the classes numbered `classes`.
 
-    Instead there may be one column per class (`hot`), which are the classes numbered `classes`. `heading` is empty
-    where the first row is a sample.
+    `heading` is empty where the first row is a sample.
     """
 
     path: int = 0
     label: int | None = None
     hot: tuple[int, ...] = ()
     classes: tuple[int, ...] = ()
-    names: int | None = None
     heading: tuple[str, ...] = ()
     note: str = ""
 
@@ -99,8 +92,6 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
     known: Sequence[str] | None = classes or stated
     if columns.hot:
         columns, known = number_classes(columns, known, path)
-    elif columns.names is not None and not known:
-        columns = replace(columns, label=columns.names)
     troubles: Troubles = defaultdict(list)
     names, texts, numbers = read_columns(rows, columns, troubles)
     if not names:
@@ -161,29 +152,29 @@ def number_labels(
     meanings = {text: number_label(text, classes) for text in set(texts)}
     if any(slips for _, slips in meanings.values()):
         for text, number in zip(texts, numbers, strict=True):
-            for kind, detail in meanings[text][1].items():
+            for kind, detail in meanings[text][1]:
                 troubles[kind].append((number, detail))
     return [meanings[text][0] for text in texts]
 
 
-def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int, ...], dict[str, str]]:
+def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int, ...], list[tuple[str, str]]]:
     """A label or several (separated by commas) as numbers, and what is wrong with them."""
     if label == "":
-        return (), {"no label": ""}
+        return (), [("no label", "")]
     parts = label if isinstance(label, tuple) else tuple(part.strip() for part in label.split(","))
     if classes and label in classes:
         parts = (str(label),)
-    numbers, slips = [], {}
+    numbers, slips = [], []
     for part in parts:
         if INTEGER.fullmatch(part):
             numbers.append(whole_number(part))
         elif classes and part in classes:
             numbers.append(classes.index(part))
         else:
-            slips["label is not a number"] = f" ({part!r})"
+            slips.append(("label is not a number", f" ({part!r})"))
     if classes and not all(0 <= number < len(classes) for number in numbers):
         written = label if isinstance(label, str) else ",".join(label)
-        slips[f"label outside 0..{len(classes) - 1}"] = f" ({written})"
+        slips.append((f"label outside 0..{len(classes) - 1}", f" ({written})"))
     return tuple(numbers), slips
 
 
@@ -299,7 +290,7 @@ def open_json(path: str) -> tuple[Columns, Rows, Classes]:
     else:
         table = [[as_text(row.get(key)) for key in keys] for row in sample]
         columns = find_columns(table if all(key.isdecimal() for key in keys) else [keys, *table], path)
-    readers = [(key, as_text if key == keys[columns.path] else as_cell) for key in keys]
+    readers = [(key, as_name if key == keys[columns.path] else as_cell) for key in keys]
     cells = ((number, [read(row.get(key)) for key, read in readers]) for number, row in enumerate(rows))
     return columns, cells, stated_classes(whole.get("metainfo") or whole)
 
@@ -354,6 +345,10 @@ def join_by_id(data: Mapping[str, Any]) -> list[JsonRow]:
 
 def as_text(value: object) -> str:
     return "" if value is None else str(int(value) if isinstance(value, bool) else value)
+
+
+def as_name(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def as_cell(value: object) -> Label:
@@ -416,21 +411,15 @@ class Table:
         note = f"all rows are shown, whatever {self.describe(splits[0])} says" if splits else ""
         columns = Columns(path, heading=self.heading, note=note)
         if labels:
-            numbers = [number for number in labels if are_integers(self.columns[number])]
-            texts = [number for number in labels if number not in numbers]
-            return replace(columns, label=[*numbers, *labels][0], names=texts[0] if numbers and texts else None)
+            return replace(columns, label=labels[0])
         left = [number for number in left if number not in self.under(INDICES)]
         left = [number for number in left if number not in splits] or left
         if len(left) > 1 and all(self.values(number) <= {*ON, *OFF} for number in left):
             return replace(columns, hot=tuple(left))
         if len(left) > 1:
             raise self.doubt("labels", left)
-        if (
-            left
-            and left[0] < path
-            and are_integers(cells := self.columns[left[0]])
-            and len(set(cells)) == len(cells) > 2
-        ):
+        cells = self.columns[left[0]] if left else ()
+        if left and left[0] < path and are_integers(cells) and len(set(cells)) == len(cells) > 2:
             raise self.doubt("labels, or a running number", left)
         return replace(columns, label=left[0] if left else None)
 
@@ -452,8 +441,7 @@ class Table:
 
     def doubt(self, what: str, numbers: Sequence[int]) -> DataError:
         shown = [
-            f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:SHOWN]))}, ...)"
-            for number in numbers
+            f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:3]))}, ...)" for number in numbers
         ]
         return DataError(
             f"{self.where}: not clear which column holds {what}: {join_first(shown, between=' or ')}",

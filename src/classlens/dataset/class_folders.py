@@ -14,14 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 
-from classlens.dataset.conventions import (
-    PICTURE_ENDINGS,
-    SPLIT_OF,
-    join_first,
-    letters_of,
-    note_no_splits,
-    split_among,
-)
+from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, join_first, letters_of, note_no_splits, split_among
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import Listing
 from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes
@@ -194,9 +187,11 @@ def shard_sample(place: str, labels: Set[str]) -> Sample:
 
 def note_timm_order(classes: Sequence[str], filled: Sequence[str]) -> tuple[str, ...]:
     """A word where timm numbers class folders otherwise: by numbers in names, without those not `filled`."""
-    parts = [re.split(r"(\d+)", name.lower()) for name in filled]
-    keys = [[int(part) if place % 2 else part for place, part in enumerate(name)] for name in parts]
-    by_timm = [name for _, name in sorted(zip(keys, filled, strict=True), key=lambda pair: pair[0])]
+
+    def by_numbers(name: str) -> list[int | str]:
+        return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
+
+    by_timm = sorted(filled, key=by_numbers)
     for number, (name, other) in enumerate(zip(classes, by_timm, strict=False)):
         if name != other:
             return (

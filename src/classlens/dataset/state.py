@@ -21,17 +21,13 @@ Foreign: TypeAlias = Any
 
 Layout: TypeAlias = Literal["HWC", "CHW"]
 
-PLAIN = Encoding()
-"""A picture of whole numbers, 0..255."""
-
-BGR = Encoding(order="BGR")
-"""The same as OpenCV and OpenMMLab keep it."""
+PLAIN, BGR = Encoding(), Encoding(order="BGR")
+"""A picture of whole numbers, 0..255, and the same as OpenCV and OpenMMLab keep it."""
 
 KEYS = ("image", "img", "pixel_values", "images", "input", "x")
 """Where a sample that is a dict keeps its picture."""
 
 CHANNELS = (1, 3, 4)
-"""How many channels a picture may have."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,8 +26,8 @@ BAR, LISTED, NAMED = 40, 30, 10
 class Measurement:
     """What is kept of a sample; of one that cannot be loaded only the `error`, which a damaged one has, too.
 
-    `levels` counts the pixels of each channel (red, green, blue) at each of 256 levels; `fingerprint` is the same for the
-    same pixels in the same shape, whatever the file.
+    `levels` counts the pixels of each channel (red, green, blue) at each of 256 levels; `fingerprint` is the same for
+    the same pixels in the same shape, whatever the file.
     """
 
     index: int

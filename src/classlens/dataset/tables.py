@@ -32,10 +32,7 @@ Arrow: TypeAlias = Any
 
 @dataclass(frozen=True)
 class TableFile:
-    """One file: the first row of each group and the number of rows, the bytes of the largest group, and its reader.
-
-    The latter gives a column of a row group, or of all for None.
-    """
+    """The first rows of its groups and how many rows there are, the bytes of the largest, and what reads a column."""
 
     schema: Arrow
     starts: Sequence[int]

@@ -19,10 +19,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from classlens.errors import DataError
-from classlens.figures.chart import Chart, chart_of
+from classlens.figures.chart import DEFAULT, Chart, chart_of, find_style
 from classlens.figures.drawing import PIXELS, Drawing
 from classlens.figures.plot_layout import Area, Box, Dot, Numbers, Part, Point, Segment, Stroke, Words, lay_out
-from classlens.figures.style import DEFAULT, find_style
 from classlens.figures.text import font
 from classlens.image import Image
 from classlens.schedule.replay import Curve, Curves, finite
@@ -113,7 +112,7 @@ def paint(parts: Sequence[Part], size: Point) -> Image:
                 around = np.stack([xs, ys], 1)
                 paint_smooth(picture, around, colour, lambda draw, path: draw.polygon(path.ravel().tolist(), 255))
             case Stroke(xs, ys, colour, width, dashed):
-                pen = partial(draw_dashed if dashed else draw_solid, width=width)
+                pen = partial(draw_stroke, width=width, dashed=dashed)
                 paint_smooth(picture, np.stack([xs, ys], 1), colour, pen, width)
     return Image(np.array(picture))
 
@@ -144,21 +143,18 @@ def paint_smooth(picture: Pillow.Image, path: Path, colour: str, pen: Pen, width
         picture.paste(colour, (left, first), mask.reduce(FINE))
 
 
-def draw_solid(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
-    """A whole curve, rounded off at the points at which it turns sharply; `width` is in points."""
-    thickness = max(1, round(width * SCALE * FINE))
-    draw.line(path.ravel().tolist(), fill=255, width=thickness)
-    path = path[np.append(True, np.any(np.diff(path, axis=0) != 0, axis=1))]
-    steps = np.diff(path, axis=0)
-    steps /= np.hypot(*steps.T)[:, None]
-    reach = thickness / 2 - 0.5
-    for x, y in path[1:-1][(steps[1:] * steps[:-1]).sum(1) < SHARP].tolist():
-        draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
-
-
-def draw_dashed(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
-    """A dashed curve; `width` is in points."""
+def draw_stroke(draw: ImageDraw.ImageDraw, path: Path, width: float, *, dashed: bool) -> None:
+    """A curve, whole and rounded off at the points at which it turns sharply, or dashed; `width` is in points."""
     thickness, unit = max(1, round(width * SCALE * FINE)), FINE * SCALE
+    if not dashed:
+        draw.line(path.ravel().tolist(), fill=255, width=thickness)
+        path = path[np.append(True, np.any(np.diff(path, axis=0) != 0, axis=1))]
+        steps = np.diff(path, axis=0)
+        steps /= np.hypot(*steps.T)[:, None]
+        reach = thickness / 2 - 0.5
+        for x, y in path[1:-1][(steps[1:] * steps[:-1]).sum(1) < SHARP].tolist():
+            draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
+        return
     along = np.append(0.0, np.hypot(*np.diff(path, axis=0).T).cumsum())
     for start in np.arange(0.0, along[-1], (DASH + GAP) * unit):
         stop = min(start + DASH * unit, along[-1])
@@ -168,7 +164,6 @@ def draw_dashed(draw: ImageDraw.ImageDraw, path: Path, width: float) -> None:
 
 
 def svg_of(parts: Sequence[Part], size: Point) -> bytes:
-    """A plot of `size` (width, height) in points as SVG."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0] / 0.75:.0f}" height="{size[1] / 0.75:.0f}" '
         f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" font-family="{FONT}" fill="none">'
@@ -177,7 +172,6 @@ def svg_of(parts: Sequence[Part], size: Point) -> bytes:
 
 
 def svg_element(part: Part) -> str:
-    """One part as an SVG element."""
     match part:
         case Words((x, y), text, size, colour, anchor, bold, turned):
             turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""

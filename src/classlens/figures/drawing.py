@@ -64,11 +64,7 @@ class Drawing:
 
     @cached_property
     def image(self) -> Image:
-        """The picture as pixels.
-
-        Raises:
-            ValueError: it is a drawing of text.
-        """
+        """The picture as pixels; a drawing of text has none, which is a ValueError."""
         if self.rasterise is None:
             raise ValueError(f"{self!r} has no pixels")
         return self.rasterise()
@@ -122,5 +118,4 @@ def check_ending(path: Path, endings: Collection[str]) -> None:
 
 
 def draw_text(result: Any) -> Drawing:  # noqa: ANN401 - whatever has a `text()`
-    """The drawing of a table: its text."""
     return Drawing(text=result.text())

@@ -27,7 +27,6 @@ from classlens.image import Image
 from classlens.sharing import ALONE
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DEFAULT = "inferno"
@@ -179,21 +178,17 @@ def figure_of_maps(maps: Sequence[Saliency | Fused], style: OverlayStyle) -> Fig
     if is_row:
         figure.suptitle(labels[0], fontsize=11)
     else:
-        for place, label in zip(axes[:, 0], labels, strict=True):
-            name_row(place, label)
+        for place, label in zip(axes[:, 0], labels, strict=True):  # upright: the class, below it how probable it is
+            name, bracket, rest = label.rpartition(" (")
+            words = f"{name if len(name) <= TALLEST else name[: TALLEST - 1] + '…'}\n({rest}" if bracket else label
+            looks = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 9}
+            place.text(-0.04, 0.5, words, transform=place.transAxes, **looks)
     scale = ScalarMappable(Normalize(0, 1), ListedColormap(color_table(style) / 255))
     shrink = 0.8 if len(rows) == 1 else max(0.1, 0.9 / len(rows))
     bar = figure.colorbar(scale, ax=list(axes.flat), shrink=shrink, pad=0.01, aspect=15, panchor=False)
     bar.set_label("share of the map's maximum", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return figure
-
-
-def name_row(axes: Axes, label: str) -> None:
-    """The label of a row, upright beside its first picture: the name of the class, and below it how probable it is."""
-    name, bracket, rest = label.rpartition(" (")
-    lines = [name if len(name) <= TALLEST else name[: TALLEST - 1] + "…", f"({rest}"] if bracket else [label]
-    axes.text(-0.04, 0.5, "\n".join(lines), transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=9)
 
 
 def caption(subject: ExplainedClass | None) -> str:

@@ -13,8 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from classlens.figures.chart import Chart, Panel, short
-from classlens.figures.style import WARNING, Style, blend
+from classlens.figures.chart import WARNING, Chart, Panel, Style, blend, short
 from classlens.figures.text import break_lines, estimated_width, shorten_middle
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
@@ -84,17 +83,10 @@ Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area
 
 TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0  # sizes of letters
 
-ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0
-"""Heights of a row of marks, of a line of the head, and of a line of the foot."""
-
-STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0
-"""Heights of the values below the panels, of what they count, and of the axis of epochs."""
-
+ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0  # heights of a row of marks, of a line of the head, and of the foot
+STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0  # heights of the values below the panels, their name, and the axis of epochs
 TICK_WIDTH, TICK_HEIGHT = 66, 32  # about how far values on the axes are from each other
-
-SPACING, TIGHTEST = 14.0, 7.0
-"""Distances between the lines of a legend: the usual one, and the least that can be read."""
-
+SPACING, TIGHTEST = 14.0, 7.0  # between the lines of a legend: the usual distance, and the least that can be read
 KEY = 29.0  # what a piece of the line itself takes in a legend, with its gaps
 
 
@@ -167,10 +159,7 @@ def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
 
 
 def lay_out_margins(chart: Chart, size: Point, style: Style) -> tuple[list[Words], float, float, bool, bool]:
-    """Words above and below the panels, the heights of both, and whether epochs and the name of the axis have room.
-
-    As much as fits into 60 % of the height, the more important first: title, findings, axes, how steps were counted.
-    """
+    """Words above and below the panels, the heights of both, and whether epochs and the name of the axis have room."""
     width, height = size
     titles = break_lines(chart.title, TITLE, width - 16, bold=True)
     findings = [line for one in chart.findings for line in break_lines(f"! {one}", SMALL, width - 16)]
@@ -182,7 +171,7 @@ def lay_out_margins(chart: Chart, size: Point, style: Style) -> tuple[list[Words
         ("more", HEAD_LINE, titles[1:]),
         ("counted", HEAD_LINE, break_lines(chart.subtitle, SMALL, width - 16)),
     )
-    kept, room = dict[str, list[str]](), 0.6 * height - 12 - STEPS
+    kept, room = dict[str, list[str]](), 0.6 * height - 12 - STEPS  # the more important first
     for kind, cost, lines in wanted:
         kept[kind] = list(lines[: max(0, int(room // cost))])
         room -= cost * len(kept[kind])
@@ -229,10 +218,7 @@ def ticks(low: float, high: float, most: int, *, log: bool = False) -> list[floa
 
 
 def pin_parts(panel: Panel, frame: Frame, style: Style) -> tuple[list[Part], int]:
-    """Dotted lines, on paper of their own the words for which a row has room, and how many rows that takes.
-
-    The first are placed first, each in the lowest row where it lies on no other.
-    """
+    """Dotted lines, the words for which a row has room, the first pins first, and how many rows that takes."""
     lines: list[Part] = []
     words: list[Part] = []
     used = 0
@@ -278,10 +264,7 @@ def axis_parts(panel: Panel, frame: Frame, steps: Sequence[float], style: Style)
 
 
 def curve_parts(panel: Panel, frame: Frame, style: Style) -> Iterator[Part]:
-    """The curves, the frame over them, and dots where points are pinned.
-
-    From where on a metric decides, both bounds of a curve are dashed.
-    """
+    """The curves, dashed where a metric decides; the frame over them; dots where points are pinned."""
     strokes = []
     for line in panel.lines:
         xs, ys = frame.x(line.x), frame.ys(line.y)

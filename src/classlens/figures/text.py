@@ -24,7 +24,6 @@ BOX = "\N{WHITE SQUARE}"
 
 @cache
 def font(size: float, *, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font at a size in pixels."""
     package = find_spec("matplotlib")
     folder = Path((package and package.origin) or "").parent / "mpl-data" / "fonts" / "ttf"
     path = folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
@@ -56,7 +55,6 @@ def advance(letter: str, size: int, *, bold: bool = False) -> int:
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """The text with every letter that cannot be shown as a box."""
     composed = unicodedata.normalize("NFC", text)
     return composed if composed.isprintable() else "".join(one if one.isprintable() else BOX for one in composed)
 
@@ -67,8 +65,7 @@ def width_of(text: str, size: int, *, bold: bool = False) -> int:
 
 
 @lru_cache(maxsize=4096)
-def shortened(text: str, size: int, width: int, *, bold: bool = False) -> str:
-    """The text, cut at the end until it fits."""
+def shorten_end(text: str, size: int, width: int, *, bold: bool = False) -> str:
     if width_of(text, size, bold=bold) <= width:
         return text
     while text and width_of(text + ELLIPSIS, size, bold=bold) > width:
@@ -77,10 +74,10 @@ def shortened(text: str, size: int, width: int, *, bold: bool = False) -> str:
 
 
 @lru_cache(maxsize=4096)
-def wrapped(text: str, size: int, width: int) -> tuple[str, ...]:
+def wrap_lines(text: str, size: int, width: int) -> tuple[str, ...]:
     """The text in lines of at most `width` pixels; a word that is too long is cut."""
     return tuple(
-        fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shortened(word, size, width))
+        fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shorten_end(word, size, width))
     )
 
 
@@ -134,7 +131,6 @@ def shorten_middle(text: str, size: float, room: float, *, bold: bool = False) -
 
 @lru_cache(maxsize=4096)
 def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> tuple[str, ...]:
-    """The text in lines that fit; a word that is too long is cut."""
     return fill(
         text.split(),
         lambda line: estimated_width(line, size, bold=bold) <= room,

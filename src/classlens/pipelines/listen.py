@@ -49,9 +49,9 @@ CORNERS = {
 
 HIDDEN = {
     "needs_crop", "needs_pad", "shape", "rows", "cols", "interpolation", "fill", "fill_mask", "seed", "batch_prob",
-    "forward_input_shape", "input_size", "output_size", "padding_size", "center", "dtype", "values", "image_shape",
-    "dst", "resample", "bbox_matrix", "kernel", "max_height", "max_width", "output_shape", "x_min", "x_max", "y_min",
-    "y_max",
+    "v", "forward_input_shape", "input_size", "output_size", "padding_size", "center", "dtype", "values",
+    "image_shape", "dst", "resample", "bbox_matrix", "kernel", "max_height", "max_width", "output_shape", "x_min",
+    "x_max", "y_min", "y_max",
 }  # fmt: skip
 """Parameters that follow from the picture or the settings, or mean nothing to the eye."""
 
@@ -78,8 +78,6 @@ def params_of(kind: str, values: Foreign) -> Drawn:
     for corner, name in CORNERS.items():
         if all(params.get(part) is not None for part in corner):
             params = {name: tuple(int(params.pop(part)) for part in corner), **params}
-    if "erase" in params:
-        params.pop("v", None)
     shown = {name: plain(value) for name, value in params.items()}
     return {
         name: value
@@ -105,7 +103,6 @@ def plain(value: Foreign) -> object:
 
 
 def numbered(ran: Iterable[tuple[str, Drawn]]) -> Drawn:
-    """What several transforms drew, each under its number and name."""
     return {f"{number} {name}": params for number, (name, params) in enumerate(ran, start=1)}
 
 
@@ -160,11 +157,9 @@ def spies(
         inside.append((name_of(member), outcome.params))
         return outcome.state
 
-    def torchvision(
-        function: Foreign, image: Foreign, name: str, size: float, *args: Foreign, **kw: Foreign
-    ) -> Foreign:
+    def torchvision(act: Foreign, image: Foreign, name: str, size: float, *args: Foreign, **kw: Foreign) -> Foreign:
         inside.append((name, {"magnitude": plain(size)} if size else {}))
-        return function(image, name, size, *args, **kw)
+        return act(image, name, size, *args, **kw)
 
     def timm(name: str, function: Foreign, image: Foreign, *level: Foreign, **settings: Foreign) -> Foreign:
         inside.append((name, {"level": plain(level[0])} if level else {}))
@@ -214,13 +209,13 @@ def attributes_kept(parts: Iterable[Foreign], **attributes: Foreign) -> Iterator
     """Set attributes of every part that has them, and give all of its attributes back as they were."""
     own = [(part.__dict__, dict(part.__dict__)) for part in parts]
     try:
-        for current, kept in own:
-            current.update({name: value for name, value in attributes.items() if name in kept})
+        for current, before in own:
+            current.update({name: value for name, value in attributes.items() if name in before})
         yield
     finally:
-        for current, kept in own:
+        for current, before in own:
             current.clear()
-            current.update(kept)
+            current.update(before)
 
 
 def name_of(transform: Foreign) -> str:
@@ -271,7 +266,6 @@ def params_by_result(transform: Foreign, before: Foreign, output: Foreign) -> Dr
 
 
 MIXING = {"RandomCutMixV2", "RandomMixUpV2", "RandomTransplantation"}
-ALONE = "mixes the pictures of a batch: there is one here"
 
 
 def watch_kornia(transform: Foreign, value: Foreign) -> Outcome:
@@ -280,7 +274,9 @@ def watch_kornia(transform: Foreign, value: Foreign) -> Outcome:
     with attributes_kept(transform.modules()):  # kornia writes its records into them
         output = with_picture(value, lambda picture: transform(as_tensor(picture)))
         ran, single = list(records(name, transform._params)), isinstance(transform._params, Mapping)
-    return Outcome(output, note=ALONE) if name in MIXING else outcome_of(transform, output, ran, single=single)
+    if name in MIXING:
+        return Outcome(output, note="mixes the pictures of a batch: there is one here")
+    return outcome_of(transform, output, ran, single=single)
 
 
 def as_tensor(picture: Foreign) -> Foreign:
@@ -323,9 +319,6 @@ def watch_albumentations(transform: Foreign, value: Foreign, chance: np.random.G
     return outcome_of(transform, output, ran, single=not is_composition(transform))
 
 
-BOX = ("left", "top", "width", "height", "erase")
-"""The parameters of a box that was cut out or erased."""
-
 Followed: TypeAlias = tuple[Foreign, list[tuple[str, Drawn]]]
 """The sample after a call, and the names of the transforms that acted on it, each with what it drew."""
 
@@ -360,7 +353,7 @@ def follow_by_record(transform: Foreign, sample: dict[str, Foreign], chance: np.
 def recorded_params(leaf: Foreign, params: Mapping[str, Foreign]) -> Drawn:
     """What a transform drew: its box, or those of its settings that were a range and became a number."""
     own = usual_params((leaf.params or {}).get("params", {}))
-    boxes = {name: value for name, value in own.items() if name in BOX}
+    boxes = {name: own[name] for name in ("left", "top", "width", "height", "erase") if name in own}
     if boxes:
         return params_of("", boxes)
     settings = leaf.get_transform_init_args()

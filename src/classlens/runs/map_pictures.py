@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from classlens.cam.classifier import Classifier, place, scale_whole
-from classlens.cam.explain import ExplainOptions, affordable_batch_size, count_runs, explain, seconds_per_run
+from classlens.cam.cost import affordable_batch_size, count_runs, seconds_per_run
+from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import (
     BETTER,
     Evaluation,
@@ -109,7 +110,6 @@ class MapScores:
 
 
 def group_by(those: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, list[Thing]]:
-    """Things that have something in common, in their order."""
     groups: dict[Key, list[Thing]] = {}
     for one in those:
         groups.setdefault(key(one), []).append(one)
@@ -117,7 +117,6 @@ def group_by(those: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, l
 
 
 def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float | str | None]]) -> str:
-    """A title, names of columns, and a line for every row."""
     widest = max(map(len, rows))
     lines = [title, " " * (widest + 2) + "".join(f"{name:>{WIDTH}}" for name in columns)]
     for label, values in rows.items():
@@ -297,9 +296,6 @@ def warn_about(one: Map, picture: Path, notify: Notify) -> None:
     for part in one.parts:
         if part.signed:
             behind = part.layer.rpartition(".")[0]
-            notify(
-                "warning",
-                f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part: its map "
-                f"can mislead; choose a layer behind the activation"
-                + (f", e.g. --target-layers {behind}" if behind else ""),
-            )
+            what = f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part"
+            hint = "choose a layer behind the activation" + (f", e.g. --target-layers {behind}" if behind else "")
+            notify("warning", f"{what}: its map can mislead; {hint}")

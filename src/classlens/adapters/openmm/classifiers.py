@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from classlens.adapters.feeding import grey_scores, read_grey, takes_grey
 from classlens.adapters.openmm.parameter_groups import Parameter
 from classlens.adapters.openmm.setup import Setup, names_of
-from classlens.adapters.openmm.stages.build_stages import test_pipeline
+from classlens.adapters.openmm.stages.build_stages import read_test_pipeline
 from classlens.adapters.openmm.stages.rules import named
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Kind, as_it_is
@@ -67,7 +67,7 @@ def open_classifier(
     network.eval().requires_grad_(False)
     pipelines = (setup.splits[split].pipeline for split in ("test", "val") if split in setup.splits)
     pipeline = next(filter(None, pipelines), USUAL_PIPELINE)
-    prepare = test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
+    prepare = read_test_pipeline(pipeline, where=f"{setup.path.name}, test pipeline")
     backbone = (setup.model or {}).get("backbone") or {}
     grey = takes_grey(network, backbone.get("in_channels"), f"the backbone of {setup.path.name}")
     built = network.get_submodule("backbone")
@@ -147,15 +147,15 @@ def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
     its files are. But configs of ImageNet are also trained on part of it: its names need a network of 1000 classes.
     """
     names = weights.classes
-    if not names:
-        from classlens.adapters.openmm import datasets  # not light
+    for name, split in setup.splits.items():
+        settings = named(split.dataset)
+        if not names and (settings.get("metainfo") or settings.get("classes")):
+            from classlens.adapters.openmm import datasets  # not light
 
-        for name, split in setup.splits.items():
-            settings = named(split.dataset)
-            known = names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None
             with suppress(DataError):  # a file of names that is not on this machine
-                names = names or datasets.class_names(settings, f"{name} dataset") or known
-        names = names or setup.classes
+                names = datasets.class_names(settings, f"{name} dataset")
+        names = names or (names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None)
+    names = names or setup.classes
     parts = [(setup.model or {}).get(part) or {} for part in ("head", "backbone")]  # the latter in VGG and LeNet5
     counts = [part.get("num_classes") for part in parts]
     count = next((count for count in counts if isinstance(count, int) and count > 0), 0)

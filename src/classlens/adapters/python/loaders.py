@@ -232,7 +232,7 @@ def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:
     if loader is not None and loader.num_workers == 0:
         return remarks
     names = find_names(getattr(type(dataset), "__getitem__", None))
-    renewals = {*find_names(getattr(loader, "worker_init_fn", None)), *({RESEED} & names.keys())}
+    renewals = find_names(getattr(loader, "worker_init_fn", None)).keys() | ({RESEED} & names.keys())
     context = getattr(loader, "multiprocessing_context", None) or multiprocessing
     start = context.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
     # Only forked workers share the globals of a module: others import it anew.
@@ -240,7 +240,7 @@ def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:
     places = [
         (holder, path)
         for holder, path in chain(find_generators(dataset, "dataset", set()), of_module)
-        if renewals.isdisjoint({re.findall(r"\w+", path)[-1], *([RESEED] * is_albumentations(holder))})
+        if re.findall(r"\w+", path)[-1] not in renewals and not (is_albumentations(holder) and RESEED in renewals)
     ]
     persistent = bool(getattr(loader, "persistent_workers", False))
     notes: list[str] | None = None
@@ -276,28 +276,16 @@ def is_random(holder: Thing, dataset: Thing, state: State) -> bool:
                     composition.set_random_seed(seed)
                     results.append(numbers_of(composition(**sample_of(picture_in(state.value)))["image"]))
                 return any(not np.array_equal(one, results[0]) for one in results)
-            before = read_state(holder)
-            try:
-                with seeded_globals(0):
-                    dataset[0]
-                return pickle.dumps(before) != pickle.dumps(read_state(holder))
-            finally:
-                write_state(holder, before)
+            before = pickle_state(holder)
+            with seeded_globals(0):
+                dataset[0]
+            return before != pickle_state(holder)
     except ClasslensError:
         return True
 
 
-def read_state(generator: Thing) -> Thing:
-    if hasattr(generator, "bit_generator"):
-        return generator.bit_generator.state
-    return generator.getstate() if hasattr(generator, "getstate") else generator.get_state()
-
-
-def write_state(generator: Thing, state: Thing) -> None:
-    if hasattr(generator, "bit_generator"):
-        generator.bit_generator.state = state
-    else:
-        (generator.setstate if hasattr(generator, "setstate") else generator.set_state)(state)
+def pickle_state(generator: Thing) -> bytes:
+    return pickle.dumps(generator.get_state() if hasattr(generator, "get_state") else generator)
 
 
 def find_generators(thing: Thing, path: str, met: set[int]) -> Iterator[tuple[Thing, str]]:
@@ -318,10 +306,7 @@ def find_generators(thing: Thing, path: str, met: set[int]) -> Iterator[tuple[Th
 
 
 def cure_of(thing: Thing) -> str:
-    """The code that seeds anew what workers copy as it stands; empty for what others see to, and for other objects.
-
-    Torch sees to the global generators, and newer versions of Albumentations to their own.
-    """
+    """The code that seeds anew what workers copy as it stands; empty where torch or a newer Albumentations sees to it."""
     if is_albumentations(thing):
         is_copied = "random_generator" in vars(thing) and not hasattr(thing, "_get_effective_seed")
         return f"{{0}}.{RESEED}({{1}})" if is_copied else ""

@@ -94,11 +94,7 @@ METHODS: Mapping[str, Method] = {
 
 
 def find_method(name: str) -> Method:
-    """The method of that name: `GradCAM++`, `gradcam++`, `grad-cam++` and `GradCAMPlusPlus` are one.
-
-    Raises:
-        NotFound: there is no such method.
-    """
+    """The method of that name: `GradCAM++`, `gradcam++`, `grad-cam++` and `GradCAMPlusPlus` are one."""
     plain = [re.sub(r"[^\w+]|_", "", one.casefold()).replace("plusplus", "++") for one in (name, *METHODS)]
     if plain[0] not in plain[1:]:
         raise NotFound("method", name, METHODS)

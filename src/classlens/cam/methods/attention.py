@@ -5,7 +5,7 @@ what stands behind `nn.MultiheadAttention` is computed in two steps instead, and
 dimensions puts out is noted, as nodes of the graph. What cannot be followed is refused: a map may not miss a layer.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from inspect import signature
@@ -16,11 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from classlens.arrays import Float
 from classlens.cam.classifier import Layer
 from classlens.cam.evidence import Evidence, Probe
 from classlens.cam.forward import hook_layers, logits_of
-from classlens.cam.layout import Layout, extra_tokens, layout_of
+from classlens.cam.layout import Grid, Layout, extra_tokens, layout_of
 from classlens.errors import ModelError
 
 SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
@@ -30,19 +29,12 @@ RARE = ("use_separate_proj_weight", "bias_k", "bias_v", "add_zero_attn", "static
 
 @dataclass(eq=False)
 class Watching(TorchFunctionMode):
-    """A mode of torch, which is why this is a class: it adds the attention `weights`, layer by layer, to a list.
-
-    They are (batch, heads, tokens, tokens).
-    """
+    """A mode of torch, hence a class: it lists attention `weights` (batch, heads, tokens, tokens), layer by layer."""
 
     weights: list[Tensor] = field(default_factory=list)
 
     def __torch_function__(
-        self,
-        func: Callable[..., object],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
         named = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
@@ -50,16 +42,11 @@ class Watching(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return self.attend_in_heads(*args, **named)
         result = func(*args, **named)
-        if func in SOFTMAXES and isinstance(result, Tensor) and result.ndim == 4:
-            dim = named.get("dim", args[1] if len(args) > 1 else None)
-            return self.note(result) if dim in (-1, 3) else result
-        return result
+        is_attention = func in SOFTMAXES and result.ndim == 4 and named.get("dim", *args[1:2]) in (-1, 3)
+        return self.note(result) if is_attention else result
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, *rest: object, **named: object) -> Tensor:
-        """The fused attention in two steps: its weights, which are what it makes of the identity, and their result.
-
-        So all else that it takes, such as masks, has the meaning that torch gives it.
-        """
+        """Fused attention in two steps: its weights, which are what it makes of the identity, and their result."""
         identity = torch.eye(key.shape[-2], dtype=key.dtype, device=key.device).expand(*key.shape[:-1], -1)
         weights = self.note(F.scaled_dot_product_attention(query, key, identity, *rest, **named))  # type: ignore[arg-type]
         if named.get("enable_gqa"):
@@ -95,10 +82,7 @@ class Watching(TorchFunctionMode):
         return node
 
 
-Weighted = Float[Tensor, "batch one height width"]
-
-
-def attention_rollout(evidence: Evidence) -> Weighted:
+def attention_rollout(evidence: Evidence) -> Grid:
     """Product over layers of (mean over heads + identity) / 2, from the class token, or from all, to the patches.
 
     The same for every class.
@@ -116,7 +100,7 @@ def attention_rollout(evidence: Evidence) -> Weighted:
     return layout.grid(read[:, :, None])
 
 
-def attention_gradients(evidence: Evidence) -> Weighted:
+def attention_gradients(evidence: Evidence) -> Grid:
     """relu(d score_l / d attention_l), averaged over layers l, heads and the tokens that attend.
 
     score_l is what the head of the network says when every token it reads is the mean of those that layer l puts out.

@@ -17,7 +17,7 @@ from classlens.adapters.openmm.stages import colours, crops, formats, rules, sha
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
 from classlens.adapters.openmm.stages.formats import FOLDED, LOADER, PACKING
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.rules import NativeStep, Rule, Transform, construct, listed, named
+from classlens.adapters.openmm.stages.rules import ANYTHING, NativeStep, Rule, Transform, construct, listed, named
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.listing import LoadImageFromFile, Pipeline
@@ -40,7 +40,7 @@ STEPS: Mapping[str, type[NativeStep]] = {
     **dict.fromkeys(("NumpyToPIL", "ToPIL"), formats.ToPillow),
     **dict.fromkeys(("PILToNumpy", "ToNumpy"), formats.ToArray),
 }
-RECORDS = {**STEPS, LOADER: LoadImageFromFile}
+RECORDS: Mapping[str, Callable[..., NativeStep | LoadImageFromFile]] = {**STEPS, LOADER: LoadImageFromFile}
 SETTINGS = {**FOLDED, **{name: rules.settings_of(kind) for name, kind in RECORDS.items()}}
 """The rules of the settings that each stage has, and which of them it must have."""
 
@@ -57,21 +57,19 @@ def read_pipeline(
     """
     stages = build_stages(pipeline, where=where, trusted=trusted, places=places)
     rows = [named(settings) for settings in pipeline]
-    names = [str(row["type"]) for row in rows]
-    loader, unpacked = None, ""
-    if LOADER in names:
-        position = names.index(LOADER)
-        loader = read_loader(rows[position], f"{where}: stage {position + 1}")
+    loaders = (transform(row, f"{where}: stage {at}") for at, row in enumerate(rows, start=1) if row["type"] == LOADER)
+    loader = next((one for one in loaders if isinstance(one, LoadImageFromFile)), None)
+    names, unpacked = [str(row["type"]) for row in rows], ""
     known = list(takewhile(lambda name: name in NATIVE or name.startswith("torchvision/"), names))
-    packing = next((row for row, _ in zip(rows, known, strict=False) if row["type"] in PACKING), None)
-    if packing is None:
+    packing = next((row for row in rows[: len(known)] if row["type"] in PACKING), {})
+    if rows and len(known) == len(rows) and not packing:
         unpacked = "after the last stage nothing packs the picture for the network: PackInputs is missing"
-        unpacked = unpacked if rows and len(known) == len(rows) else ""
     elif packing.get("_rows_first_"):
         unpacked = "the picture is collected with its channels last: ImageToTensor is missing"
     elif packing.get("input_key", "img") != "img":
         unpacked = f"{packing['type']} packs {packing['input_key']!r}, but the picture is 'img'"
-    return Pipeline(loader, stages, (find_stop(known, in_memory=False), find_stop(known, in_memory=True)), unpacked)
+    stops = find_stop(known, in_memory=False), find_stop(known, in_memory=True)
+    return Pipeline(loader, stages, stops, unpacked)
 
 
 def build_stages(
@@ -84,8 +82,8 @@ def build_stages(
     """
     stages, loaded = [], False
     for position, settings in enumerate(pipeline):
-        written = f"{places[position]}: " if len(places) == len(pipeline) and places[position] else ""
-        stage = f"{written}{where}: stage {position + 1}"
+        place = f"{places[position]}: " if len(places) == len(pipeline) and places[position] else ""
+        stage = f"{place}{where}: stage {position + 1}"
         if not isinstance(settings, Mapping) or "type" not in settings:
             raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
         name = named(settings)["type"]
@@ -107,12 +105,10 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
         return torchvision_stage(settings, where)
     if name in NESTED:
         return nested_stage(settings, where, trusted)
-    if name == LOADER:
-        reload = partial(load_anew, read_loader(settings, where))
-        return Stage(name, reload, rules.arguments(settings), draws_globally=False)
     step = transform(settings, where)
     if step is not None:
-        return Stage(name, step.run, rules.arguments(settings), draws_globally=False)
+        apply = partial(load_anew, step) if isinstance(step, LoadImageFromFile) else step.run
+        return Stage(name, apply, rules.arguments(settings), draws_globally=False)
     if trusted is not None:
         return own_stage(original, trusted, where)
     near = suggestion(name, NATIVE)
@@ -121,11 +117,11 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
     raise ConfigError(f"{where}: no transform named {name!r}", hint=hint)
 
 
-def transform(settings: Settings, where: str) -> NativeStep | None:
-    """The native stage of that type, or None."""
+def transform(settings: Settings, where: str) -> NativeStep | LoadImageFromFile | None:
+    """The native stage of that type, or the loader; None for others."""
     name = str(settings["type"])
-    if name in STEPS:
-        return construct(STEPS[name], rules.check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
+    if name in RECORDS:
+        return construct(RECORDS[name], rules.check_settings(settings, *SETTINGS[name], where), f"{where}: {name}")
     if name in POLICIES:
         return POLICIES[name](settings, where, member)
     return operation(settings, where) if name in KINDS else None
@@ -139,12 +135,7 @@ def member(settings: Settings, where: str) -> Transform:
     return step
 
 
-def read_loader(settings: Settings, where: str) -> LoadImageFromFile:
-    return construct(LoadImageFromFile, rules.check_settings(settings, *SETTINGS[LOADER], where), f"{where}: {LOADER}")
-
-
 def load_anew(loader: LoadImageFromFile, state: State, random: np.random.Generator) -> Outcome:
-    """A loader after other stages reads the file once more."""
     path = state.path or ""
     return Outcome(loader.state(read_bytes(path), path), note="loaded anew: what was done before is lost")
 
@@ -217,11 +208,8 @@ VIEWS: Rule = (
     "is a whole number for each pipeline, not all of them 0",
 )
 NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, State, np.random.Generator], Outcome]]] = {
-    "Compose": (
-        {"transforms": rules.ANYTHING},
-        lambda values, pipelines, state, random: run(pipelines[0], state, random),
-    ),
-    "RandomApply": ({"transforms": rules.ANYTHING, "prob": rules.PROBABILITY}, random_apply),
+    "Compose": ({"transforms": ANYTHING}, lambda values, pipelines, state, random: run(pipelines[0], state, random)),
+    "RandomApply": ({"transforms": ANYTHING, "prob": rules.PROBABILITY}, random_apply),
     "RandomChoice": ({"transforms": PIPELINES, "prob": rules.or_none(WEIGHTS)}, random_choice),
     "MultiView": ({"transforms": PIPELINES, "num_views": VIEWS}, multi_view),
 }
@@ -230,7 +218,7 @@ NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, Stat
 NATIVE = (*STEPS, *POLICIES, *NESTED, *ALBUMENTATIONS, *KINDS, LOADER, *FOLDED)
 
 
-def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:
+def read_test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Image], Image]:
     """What a test pipeline does to a picture before normalisation, pixel by pixel as upstream."""
     steps: list[Transform] = []
     for position, settings in enumerate(map(named, pipeline), start=1):
@@ -250,11 +238,7 @@ def test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[[Imag
     return partial(prepare, steps)
 
 
-test_pipeline.__test__ = False  # type: ignore[attr-defined]
-
-
 def prepare(steps: Sequence[Transform], image: Image) -> Image:
-    """A picture after the steps of a test pipeline."""
     pixels = np.ascontiguousarray(image.pixels[..., ::-1])
     for step in steps:
         pixels = step.apply(pixels, rules.NOTHING)
@@ -295,8 +279,8 @@ def find_stop(names: Sequence[str], *, in_memory: bool) -> str:
         if name.startswith("torchvision/"):
             held = ANY if held == ARRAY or name.endswith(("ToTensor", "Lambda")) else held
         elif takes and held and takes != held:
-            wanted, bringing = ("Pillow picture", "NumpyToPIL") if takes == PILLOW else ("array", "PILToNumpy")
-            return f"{stage} finds {held} and no {wanted}: {bringing} does not come before it"
+            form, converter = ("Pillow picture", "NumpyToPIL") if takes == PILLOW else ("array", "PILToNumpy")
+            return f"{stage} finds {held} and no {form}: {converter} does not come before it"
         else:
             held = LEAVES.get(name, held)
         picture, packed = picture or name == LOADER, name if name in PACKING else ""

@@ -48,11 +48,8 @@ def sample_size(size: Size, areas: Span, shapes: Span, random: np.random.Generat
 
 def centre_box(size: Size, shapes: Span) -> Box:
     """The centre box of a picture that is too long or too thin for the allowed shapes; else the whole of it."""
-    width, height = box_width, box_height = size
-    if width / height < min(shapes):
-        box_height = round(width / min(shapes))
-    elif width / height > max(shapes):
-        box_width = round(height * max(shapes))
+    width, height = size
+    box_width, box_height = min(width, round(height * max(shapes))), min(height, round(width / min(shapes)))
     return (width - box_width) // 2, (height - box_height) // 2, box_width, box_height
 
 
@@ -119,7 +116,7 @@ class RandomCrop(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class ResizedCrop(Transform):
-    """A random part, resized to `scale` = (height, width); a part that does not fit is sampled anew, `max_attempts` times."""
+    """A random part, resized to `scale` = (height, width); what does not fit is sampled anew, `max_attempts` times."""
 
     scale: Annotated[int | Sequence[int], rules.SIDES]
     crop_ratio_range: Span = (0.08, 1.0)
@@ -145,6 +142,12 @@ class RandomResizedCrop(ResizedCrop):
         return {"box": centre_box((width, height), self.aspect_ratio_range)}
 
 
+PILLOW_NUMBER: Rule = (
+    lambda value: isinstance(value, int) and value in set(Pillow.Resampling),
+    "is a number of Pillow",
+)
+
+
 @dataclass(frozen=True)
 class MAERandomResizedCrop(Transform):
     """BYOL's random crop, as used for masked autoencoders: one attempt, cut to the picture's size, no fallback.
@@ -156,10 +159,7 @@ class MAERandomResizedCrop(Transform):
     size: Annotated[int | Sequence[int], rules.SIDES]
     scale: Span = (0.08, 1.0)
     ratio: Span = (3 / 4, 4 / 3)
-    interpolation: Annotated[
-        int,
-        (lambda value: isinstance(value, int) and value in set(Pillow.Resampling), "is one of Pillow's numbers here"),
-    ] = int(Pillow.Resampling.BILINEAR)
+    interpolation: Annotated[int, PILLOW_NUMBER] = int(Pillow.Resampling.BILINEAR)
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         height, width = pixels.shape[:2]
@@ -175,7 +175,7 @@ class MAERandomResizedCrop(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class EfficientNetRandomCrop(ResizedCrop):
-    """EfficientNet's: uniform shape, uniform height between the allowed areas; after all attempts that of the test pipeline.
+    """EfficientNet's: uniform shape, uniform height between the allowed areas; else the crop of the test pipeline.
 
     Source: the TPU reference preprocessing of Tan & Le, EfficientNet, ICML 2019.
     """
@@ -240,7 +240,6 @@ class RandomResizedCropAndInterpolationWithTwoPic(Transform):
         return {"box": box, "interpolation": str(random.choice(list(choices)))}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """The picture that the network sees."""
         interpolation = params.get("interpolation", self.interpolation)
         return resize(cut(pixels, params["box"]), pair(self.size), interpolation, "cv2")
 

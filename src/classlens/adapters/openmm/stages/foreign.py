@@ -43,17 +43,17 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     if name not in kinds or not name[:1].isupper():
         raise ConfigError(f"{where}: torchvision has no transform named {name!r}", hint=suggestion(name, kinds))
     if isinstance(options.get("interpolation"), str):
-        asked = options["interpolation"].lower()
-        if asked not in INTERPOLATIONS:
-            raise ConfigError(f"{what}: no interpolation {asked!r}", hint=suggestion(asked, INTERPOLATIONS))
-        options["interpolation"] = module.InterpolationMode(INTERPOLATIONS[asked])
+        word = options["interpolation"].lower()
+        if word not in INTERPOLATIONS:
+            raise ConfigError(f"{what}: no interpolation {word!r}", hint=suggestion(word, INTERPOLATIONS))
+        options["interpolation"] = module.InterpolationMode(INTERPOLATIONS[word])
     if isinstance(options.get("dtype"), str):
         options["dtype"] = getattr(import_module("torch"), options["dtype"], options["dtype"])
     if any(isinstance(one, Mapping) for one in options.get("transforms") or ()):
         hint = f"use {name} without torchvision/, which takes dicts" if name in ("RandomApply", "RandomChoice") else ""
         raise ConfigError(f"{what} takes transforms, not dicts, in training too", hint=hint)
-    stage = stage_of(construct(kinds[name], options, what))
-    return replace(stage, name=str(settings["type"]), settings=arguments(settings))
+    transform = construct(kinds[name], options, what)
+    return replace(stage_of(transform), name=str(settings["type"]), settings=arguments(settings))
 
 
 def albumentations_stage(settings: Settings, where: str) -> Stage:
@@ -118,7 +118,7 @@ def build_own(settings: Settings, registry: str, modules: Sequence[str], where: 
         with importable_here():
             if find_spec(module.partition(".")[0]) is not None:  # a scope such as `mmcls` need not be a package
                 places = [(module, attribute), *places]
-    own = [getattr(import_own(place, where), name_there, None) for place, name_there in places]
+    own = [getattr(import_own(place, where), member, None) for place, member in places]
     kind = next((one for one in own if callable(one)), None)
     hint = f"types of mmpretrain need it: {INSTALL}"
     if find_spec("mmpretrain") is not None:

@@ -1,4 +1,4 @@
-"""Stages that leave the picture as it is: normalised, as a Pillow picture, turned round, packed, or with a mask beside it.
+"""Stages that leave the picture as it is: normalised, as a Pillow picture, transposed, packed, with a mask beside it.
 
 Normalisation is undone for the eye by the `Encoding` that the state carries; packing changes nothing to be seen and
 is left out of the pipeline. A mask of masked image modelling says which patches the network does not see: an array of
@@ -33,11 +33,10 @@ def are_names(value: Setting) -> bool:
 
 SEVERAL: Rule = (are_names, "are names")
 NAMES: Rule = (lambda value: isinstance(value, str) or are_names(value), "are names")
-PACKED = {"input_key": ANYTHING, "algorithm_keys": NAMES, "meta_keys": NAMES}
 TASKS = {"multi_task_fields": NAMES, "input_key": ANYTHING, "task_handlers": ANYTHING}
 CAPTION = {"keys": NAMES, **dict.fromkeys(("remove_chars", "lowercase", "remove_dup_space", "strip"), ANYTHING)}
 FOLDED: Mapping[str, tuple[Mapping[str, Rule], Sequence[str]]] = {
-    **dict.fromkeys(PACKING, (PACKED, ())),
+    **dict.fromkeys(PACKING, ({"input_key": ANYTHING, "algorithm_keys": NAMES, "meta_keys": NAMES}, ())),
     "PackMultiTaskInputs": (TASKS, ["multi_task_fields"]),
     "CleanCaption": (CAPTION, ()),
     "Collect": ({"keys": SEVERAL, "meta_keys": NAMES}, ["keys"]),
@@ -96,21 +95,15 @@ class ToArray(NativeStep):
         return Outcome(replace(state, value=cv2.cvtColor(array, cv2.COLOR_RGB2BGR), encoding=Encoding("BGR")))
 
 
-ARRAYS = {"gt_label", "gt_score", "img", "mask"}
-"""What a sample may have that is an array."""
+ARRAYS = ("gt_label", "gt_score", "img", "mask")
+KEYS: Rule = (lambda value: are_names(value) and set(value) <= set(ARRAYS), f"are among {', '.join(ARRAYS)}")
 
 
 @dataclass(frozen=True)
 class Transpose(NativeStep):
     """The axes of an array in another order: rows, columns, channels are 0, 1, 2 to begin with."""
 
-    keys: Annotated[
-        Sequence[str],
-        (
-            lambda value: isinstance(value, list | tuple) and set(map(str, value)) <= ARRAYS,
-            f"are among {sorted(ARRAYS)}",
-        ),
-    ]
+    keys: Annotated[Sequence[str], KEYS]
     order: Sequence[int]
 
     def __post_init__(self) -> None:
@@ -153,10 +146,8 @@ class SimMIMMaskGenerator(MaskGenerator):
 
     def __post_init__(self) -> None:
         if self.input_size % self.mask_patch_size or self.mask_patch_size % self.model_patch_size:
-            raise ValueError(
-                f"input_size {self.input_size} is no multiple of mask_patch_size {self.mask_patch_size}, "
-                f"or that is none of model_patch_size {self.model_patch_size}"
-            )
+            sizes = self.input_size, self.mask_patch_size, self.model_patch_size
+            raise ValueError(f"input_size is no multiple of mask_patch_size, or that of model_patch_size: {sizes}")
 
     def mask(self, random: np.random.Generator) -> Pixels:
         side, scale = self.input_size // self.mask_patch_size, self.mask_patch_size // self.model_patch_size
@@ -187,10 +178,8 @@ class BEiTMaskGenerator(MaskGenerator):
         height, width = rules.pair(self.input_size)
         most = (height - 1) * (width - 1)
         if self.num_masking_patches > most:
-            raise ValueError(
-                f"num_masking_patches is {self.num_masking_patches}, but blocks reach only "
-                f"{most} of {height} x {width} patches: training would wait for ever"
-            )
+            reach = f"blocks reach only {most} of {height} x {width} patches: training would wait for ever"
+            raise ValueError(f"num_masking_patches is {self.num_masking_patches}, but {reach}")
 
     def mask(self, random: np.random.Generator) -> Pixels:
         """The mask of one picture: blocks of new patches are added where they fit, until it is full."""

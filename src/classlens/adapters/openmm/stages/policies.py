@@ -7,7 +7,6 @@ functions are the settings of the config: the amount, which has no default, and 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from math import ceil
 from typing import Annotated, Any, TypeAlias
 
@@ -24,13 +23,15 @@ from classlens.dataset.decode import Pixels
 
 Direction: TypeAlias = Annotated[str, rules.one_of("horizontal", "vertical")]
 Fill: TypeAlias = Annotated[float | Sequence[float], rules.COLOUR]
-WholeFill: TypeAlias = Annotated[
-    int | Sequence[float],
-    (lambda value: rules.is_colour(value) and not isinstance(value, float), "is a whole number or three numbers"),
-]
-Point: TypeAlias = Annotated[
-    tuple[float, float] | None, (lambda value: isinstance(value, tuple) and len(value) == 2, "is a tuple (x, y)")
-]
+WHOLE_FILL: Rule = (
+    lambda value: rules.COLOUR[0](value) and type(value) is not float,
+    "is a whole number or three numbers",
+)
+POINT: Rule = (lambda value: isinstance(value, tuple) and len(value) == 2, "is a tuple (x, y)")
+SHAPE: Rule = (
+    lambda shape: shape is None or all(isinstance(side, int) and side >= 0 for side in np.atleast_1d(shape).tolist()),
+    "is a whole number or a tuple of two, not below 0",
+)
 
 
 def warp(pixels: Pixels, matrix: Pixels, pad_val: float | Sequence[float], interpolation: str) -> Pixels:
@@ -46,7 +47,7 @@ def shear(
     pixels: Pixels,
     magnitude: Amount,
     direction: Direction = "horizontal",
-    pad_val: WholeFill = 128,
+    pad_val: Annotated[int | Sequence[float], WHOLE_FILL] = 128,
     interpolation: Interpolation = "bicubic",
 ) -> Pixels:
     """Slant along x or y by `magnitude` pixels per pixel."""
@@ -58,7 +59,7 @@ def translate(
     pixels: Pixels,
     magnitude: Amount,
     direction: Direction = "horizontal",
-    pad_val: WholeFill = 128,
+    pad_val: Annotated[int | Sequence[float], WHOLE_FILL] = 128,
     interpolation: Interpolation = "nearest",
 ) -> Pixels:
     """Move along x or y by `magnitude` of the picture's size."""
@@ -70,7 +71,7 @@ def translate(
 def rotate(
     pixels: Pixels,
     angle: Amount,
-    center: Point = None,
+    center: Annotated[tuple[float, float] | None, POINT] = None,
     scale: float = 1.0,
     pad_val: Fill = 128,
     interpolation: Interpolation = "nearest",
@@ -86,7 +87,7 @@ def rotate(
     return warp(pixels, matrix, fill, interpolation)
 
 
-def cutout(pixels: Pixels, box: tuple[int, int, int, int], pad_val: Fill = 128) -> Pixels:
+def cutout(pixels: Pixels, box: Annotated[tuple[int, int, int, int], SHAPE], pad_val: Fill = 128) -> Pixels:
     x, y, width, height = box
     filled = pixels.copy()
     filled[y : y + height, x : x + width] = np.array(border(pixels, pad_val)).astype(pixels.dtype)
@@ -121,13 +122,19 @@ KINDS: Mapping[str, Callable[..., Pixels]] = {
     "Cutout": cutout,
     "GaussianBlur": blur,
 }
+OWN: Mapping[str, Mapping[str, Rule]] = {
+    name: {"shape" if key == "box" else key: rule for key, rule in rules.settings_of(change)[0].items()}
+    for name, change in KINDS.items()
+}
+"""The settings that not all operations have, the amount first; a Cutout makes its box of a shape."""
+
 UNSIGNED = ("Posterize", "Solarize", "SolarizeAdd", "Cutout", "GaussianBlur")
 STD: Rule = (lambda value: value == "inf" or is_number(value), "is a number or 'inf'")
 
 
 @dataclass(frozen=True)
 class Operation(Transform):
-    """One operation as configured. `amount` is the fixed one; None means that `magnitude_range` gives it."""
+    """One operation; without an `amount`, `magnitude_range` gives it. Nothing is read from `magnitude_key`, its name."""
 
     name: str
     amount: Any = None
@@ -149,7 +156,7 @@ class Operation(Transform):
         """Whether it happens, and how strongly."""
         if random.random() > self.prob:
             return {"skipped": True}
-        setting = amount_of(self.name)
+        setting = next(iter(OWN[self.name]), None)
         if setting is None:
             return {}
         if (self.amount is None) == (self.magnitude_range is None):
@@ -178,13 +185,6 @@ class Operation(Transform):
         return pixels if "skipped" in params else KINDS[self.name](pixels, **self.extras, **params)
 
 
-@cache
-def amount_of(name: str) -> str | None:
-    """What the amount of an operation is called, None for those without; Cutout makes a box of its shape."""
-    _, needed = rules.settings_of(KINDS[name])
-    return "shape" if name == "Cutout" else next(iter(needed), None)
-
-
 def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> tuple[int, int, int, int]:
     """A box around a random centre, cut at the left and top border and then moved to fit."""
     cut_height, cut_width = map(int, shape if isinstance(shape, tuple) else (shape, shape))
@@ -196,80 +196,68 @@ def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> t
     return x, y, min(width, x + cut_width) - x, min(height, y + cut_height) - y
 
 
-SHAPE: Rule = (
-    lambda value: all(isinstance(side, int) and side >= 0 for side in (value if isinstance(value, tuple) else [value])),
-    "is a whole number or a tuple of two, not below 0",
-)
+SHARED = {key: rule for key, rule in rules.settings_of(Operation)[0].items() if key not in ("name", "amount", "extras")}
 
 
 def operation(settings: Settings, where: str) -> Operation:
     """The operation that the settings describe."""
     name = str(settings["type"])
-    amount, (own, _) = amount_of(name), rules.settings_of(KINDS[name])
-    shared = {
-        key: rule for key, rule in rules.settings_of(Operation)[0].items() if key not in ("name", "amount", "extras")
-    }
-    if name in UNSIGNED:
-        del shared["random_negative_prob"]
-    if name == "Cutout":
-        own = {"shape": rules.or_none(SHAPE), "pad_val": own["pad_val"]}
-    values = rules.check_settings(settings, {**shared, **own}, (), where)
-    options = {key: value for key, value in values.items() if key in shared}
-    extras = {key: value for key, value in values.items() if key in own and key != amount}
-    options |= {"name": name, "amount": values.get(amount or ""), "extras": extras}
+    shared = {key: rule for key, rule in SHARED.items() if key != "random_negative_prob" or name not in UNSIGNED}
+    values = rules.check_settings(settings, {**shared, **OWN[name]}, (), where)
+    options = {key: values.pop(key) for key in shared if key in values}
+    options |= {"name": name, "amount": values.pop(next(iter(OWN[name]), ""), None), "extras": values}
     return rules.construct(Operation, options, f"{where}: {name}")
 
 
-def one(kind: str, **settings: Setting) -> Settings:
+def policy(kind: str, **settings: Setting) -> Settings:
     return {"type": kind, **settings}
 
 
 INCREASING: Sequence[Settings] = (
-    *map(one, ("AutoContrast", "Equalize", "Invert")),
-    one("Rotate", magnitude_range=(0, 30)),
-    one("Posterize", magnitude_range=(4, 0)),
-    one("Solarize", magnitude_range=(256, 0)),
-    one("SolarizeAdd", magnitude_range=(0, 110)),
-    *(one(kind, magnitude_range=(0, 0.9)) for kind in ("ColorTransform", "Contrast", "Brightness", "Sharpness")),
-    one("Shear", magnitude_range=(0, 0.3), direction="horizontal"),
-    one("Shear", magnitude_range=(0, 0.3), direction="vertical"),
-    one("Translate", magnitude_range=(0, 0.45), direction="horizontal"),
-    one("Translate", magnitude_range=(0, 0.45), direction="vertical"),
+    *map(policy, ("AutoContrast", "Equalize", "Invert")),
+    policy("Rotate", magnitude_range=(0, 30)),
+    policy("Posterize", magnitude_range=(4, 0)),
+    policy("Solarize", magnitude_range=(256, 0)),
+    policy("SolarizeAdd", magnitude_range=(0, 110)),
+    *(policy(kind, magnitude_range=(0, 0.9)) for kind in ("ColorTransform", "Contrast", "Brightness", "Sharpness")),
+    policy("Shear", magnitude_range=(0, 0.3), direction="horizontal"),
+    policy("Shear", magnitude_range=(0, 0.3), direction="vertical"),
+    policy("Translate", magnitude_range=(0, 0.45), direction="horizontal"),
+    policy("Translate", magnitude_range=(0, 0.45), direction="vertical"),
 )
 """All operations, stronger with the level (timm's `increasing` set)."""
 
-SIMPLE = ("AutoContrast", "Equalize", "Rotate", "Shear")
 RAND_AUGMENT: Mapping[str, Sequence[Settings]] = {
     "timm_increasing": INCREASING,
-    "simple_increasing": tuple(row for row in INCREASING if row["type"] in SIMPLE),
+    "simple_increasing": [row for row in INCREASING if row["type"] in ("AutoContrast", "Equalize", "Rotate", "Shear")],
 }
 
 IMAGENET: Sequence[Sequence[Settings]] = (
-    (one("Posterize", bits=4, prob=0.4), one("Rotate", angle=30.0, prob=0.6)),
-    (one("Solarize", thr=256 / 9 * 4, prob=0.6), one("AutoContrast", prob=0.6)),
-    (one("Equalize", prob=0.8), one("Equalize", prob=0.6)),
-    (one("Posterize", bits=5, prob=0.6), one("Posterize", bits=5, prob=0.6)),
-    (one("Equalize", prob=0.4), one("Solarize", thr=256 / 9 * 5, prob=0.2)),
-    (one("Equalize", prob=0.4), one("Rotate", angle=30 / 9 * 8, prob=0.8)),
-    (one("Solarize", thr=256 / 9 * 6, prob=0.6), one("Equalize", prob=0.6)),
-    (one("Posterize", bits=6, prob=0.8), one("Equalize", prob=1.0)),
-    (one("Rotate", angle=10.0, prob=0.2), one("Solarize", thr=256 / 9, prob=0.6)),
-    (one("Equalize", prob=0.6), one("Posterize", bits=5, prob=0.4)),
-    (one("Rotate", angle=30 / 9 * 8, prob=0.8), one("ColorTransform", magnitude=0.0, prob=0.4)),
-    (one("Rotate", angle=30.0, prob=0.4), one("Equalize", prob=0.6)),
-    (one("Equalize", prob=0.0), one("Equalize", prob=0.8)),
-    (one("Invert", prob=0.6), one("Equalize", prob=1.0)),
-    (one("ColorTransform", magnitude=0.4, prob=0.6), one("Contrast", magnitude=0.8, prob=1.0)),
-    (one("Rotate", angle=30 / 9 * 8, prob=0.8), one("ColorTransform", magnitude=0.2, prob=1.0)),
-    (one("ColorTransform", magnitude=0.8, prob=0.8), one("Solarize", thr=256 / 9 * 2, prob=0.8)),
-    (one("Sharpness", magnitude=0.7, prob=0.4), one("Invert", prob=0.6)),
-    (one("Shear", magnitude=0.3 / 9 * 5, prob=0.6, direction="horizontal"), one("Equalize", prob=1.0)),
-    (one("ColorTransform", magnitude=0.0, prob=0.4), one("Equalize", prob=0.6)),
-    (one("Equalize", prob=0.4), one("Solarize", thr=256 / 9 * 5, prob=0.2)),
-    (one("Solarize", thr=256 / 9 * 4, prob=0.6), one("AutoContrast", prob=0.6)),
-    (one("Invert", prob=0.6), one("Equalize", prob=1.0)),
-    (one("ColorTransform", magnitude=0.4, prob=0.6), one("Contrast", magnitude=0.8, prob=1.0)),
-    (one("Equalize", prob=0.8), one("Equalize", prob=0.6)),
+    (policy("Posterize", bits=4, prob=0.4), policy("Rotate", angle=30.0, prob=0.6)),
+    (policy("Solarize", thr=256 / 9 * 4, prob=0.6), policy("AutoContrast", prob=0.6)),
+    (policy("Equalize", prob=0.8), policy("Equalize", prob=0.6)),
+    (policy("Posterize", bits=5, prob=0.6), policy("Posterize", bits=5, prob=0.6)),
+    (policy("Equalize", prob=0.4), policy("Solarize", thr=256 / 9 * 5, prob=0.2)),
+    (policy("Equalize", prob=0.4), policy("Rotate", angle=30 / 9 * 8, prob=0.8)),
+    (policy("Solarize", thr=256 / 9 * 6, prob=0.6), policy("Equalize", prob=0.6)),
+    (policy("Posterize", bits=6, prob=0.8), policy("Equalize", prob=1.0)),
+    (policy("Rotate", angle=10.0, prob=0.2), policy("Solarize", thr=256 / 9, prob=0.6)),
+    (policy("Equalize", prob=0.6), policy("Posterize", bits=5, prob=0.4)),
+    (policy("Rotate", angle=30 / 9 * 8, prob=0.8), policy("ColorTransform", magnitude=0.0, prob=0.4)),
+    (policy("Rotate", angle=30.0, prob=0.4), policy("Equalize", prob=0.6)),
+    (policy("Equalize", prob=0.0), policy("Equalize", prob=0.8)),
+    (policy("Invert", prob=0.6), policy("Equalize", prob=1.0)),
+    (policy("ColorTransform", magnitude=0.4, prob=0.6), policy("Contrast", magnitude=0.8, prob=1.0)),
+    (policy("Rotate", angle=30 / 9 * 8, prob=0.8), policy("ColorTransform", magnitude=0.2, prob=1.0)),
+    (policy("ColorTransform", magnitude=0.8, prob=0.8), policy("Solarize", thr=256 / 9 * 2, prob=0.8)),
+    (policy("Sharpness", magnitude=0.7, prob=0.4), policy("Invert", prob=0.6)),
+    (policy("Shear", magnitude=0.3 / 9 * 5, prob=0.6, direction="horizontal"), policy("Equalize", prob=1.0)),
+    (policy("ColorTransform", magnitude=0.0, prob=0.4), policy("Equalize", prob=0.6)),
+    (policy("Equalize", prob=0.4), policy("Solarize", thr=256 / 9 * 5, prob=0.2)),
+    (policy("Solarize", thr=256 / 9 * 4, prob=0.6), policy("AutoContrast", prob=0.6)),
+    (policy("Invert", prob=0.6), policy("Equalize", prob=1.0)),
+    (policy("ColorTransform", magnitude=0.4, prob=0.6), policy("Contrast", magnitude=0.8, prob=1.0)),
+    (policy("Equalize", prob=0.8), policy("Equalize", prob=0.6)),
 )
 """Source: Cubuk et al., AutoAugment, CVPR 2019, table 9, with the magnitudes that upstream writes out."""
 
@@ -336,8 +324,7 @@ def rand_augment(settings: Settings, where: str, build: Build) -> Policy:
     level: Settings = {key: values[key] for key in ("magnitude_level", "magnitude_std", "total_level") if key in values}
     groups = []
     for row in map(named, RAND_AUGMENT[rows] if isinstance(rows, str) else rows):
-        own = rules.settings_of(KINDS[row["type"]])[0] if row["type"] in KINDS else {}
-        defaults = {key: value for key, value in shared.items() if key in own}
+        defaults = {key: value for key, value in shared.items() if key in OWN.get(str(row["type"]), ())}
         groups.append((build({**defaults, **row, **(level if "magnitude_range" in row else {})}, where),))
     return Policy(tuple(groups), values["num_policies"])
 

@@ -42,10 +42,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not math.isnan(value)
 
 
-def is_colour(value: Setting) -> bool:
-    return is_number(value) or (isinstance(value, list | tuple) and len(value) == 3 and all(map(is_number, value)))
-
-
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
     """One number for both sides, or two numbers."""
     first, second = (value, value) if isinstance(value, int) else value
@@ -73,7 +69,7 @@ def tuple_or(kind: type, *lengths: int) -> Rule:
 ANYTHING: Rule = (lambda value: True, "")
 SIDES: Rule = (lambda value: value is not True and min(pair(value)) > 0, "must be above 0")
 WHOLE_SIDES: Rule = (
-    lambda value: isinstance(value, int | tuple) and value is not True and min(pair(value)) > 0,
+    lambda value: type(value) in (int, tuple) and np.shape(value) in ((), (2,)) and np.min(value) > 0,
     "is a whole number or a tuple of two, above 0",
 )
 ABOVE_0: Rule = (lambda value: is_number(value) and value > 0, "must be above 0")
@@ -84,14 +80,16 @@ NUMBER: Rule = (is_number, "is a number")
 PROBABILITY: Rule = (lambda value: is_number(value) and 0 <= value <= 1, "must lie in [0, 1]")
 PART: Rule = (lambda value: isinstance(value, float) and 0 <= value <= 1, "is a float and must lie in [0, 1]")
 RANGE: Rule = (lambda value: len(value) == 2 and 0 <= value[0] <= value[1], "is a range (low, high), not below 0")
-COLOUR: Rule = (is_colour, "is a number or three")
+COLOUR: Rule = (
+    lambda value: is_number(value) or (len(value) == 3 and all(map(is_number, value))),
+    "is a number or three",
+)
 MAPPING: Rule = (lambda value: isinstance(value, Mapping), "is a dict")
 
 Amount: TypeAlias = Annotated[float, or_none(NUMBER)]
 """How strongly an operation acts; None stands for what follows from its level."""
 
 Span: TypeAlias = Annotated[tuple[float, float], RANGE]
-"""A low and a high number."""
 
 
 def named(settings: Settings) -> Settings:
@@ -105,14 +103,11 @@ def arguments(settings: Settings) -> dict[str, Any]:
 
 
 def settings_of(kind: Callable[..., Any]) -> tuple[dict[str, Rule], list[str]]:
-    """The settings of a record or of a function that changes `pixels`: the rule of each, and those without a default.
-
-    None is right where it is the default.
-    """
-    known = {name: one for name, one in signature(kind).parameters.items() if name != "pixels"}
-    rules = {name: getattr(one.annotation, "__metadata__", (ANYTHING,))[0] for name, one in known.items()}
-    rules |= {name: or_none(rules[name]) for name, one in known.items() if one.default is None}
-    return rules, [name for name, one in known.items() if one.default is Parameter.empty]
+    """The rule of each setting of a record or a function (None is right where it is the default), and those to be given."""
+    known = {name: parameter for name, parameter in signature(kind).parameters.items() if name != "pixels"}
+    rules = {name: getattr(parameter.annotation, "__metadata__", (ANYTHING,))[0] for name, parameter in known.items()}
+    rules |= {name: or_none(rules[name]) for name, parameter in known.items() if parameter.default is None}
+    return rules, [name for name, parameter in known.items() if parameter.default is Parameter.empty]
 
 
 def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequence[str], where: str) -> dict[str, Any]:
@@ -132,7 +127,7 @@ def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequen
         except REFUSALS:
             keeps_rule = False
         if not keeps_rule:
-            raise ConfigError(f"{what}: {key} {words}, not {value!r}")
+            raise ConfigError(f"{what}: {key} {words}, not {value!r:.99}")
     for key in needed:
         if key not in values:
             raise ConfigError(f"{what} needs the setting {key!r}")

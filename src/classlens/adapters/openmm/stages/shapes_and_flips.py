@@ -27,7 +27,7 @@ CV2 = {
 }
 PILLOW = {
     name: Pillow.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "box", "lanczos", "hamming")
-}
+}  # newer releases have more, which upstream does not know
 BORDERS = {
     "constant": cv2.BORDER_CONSTANT,
     "edge": cv2.BORDER_REPLICATE,
@@ -153,7 +153,6 @@ class CenterCrop(Transform):
     clip_object_border: bool = True
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
-        """Cut, after padding at the right and bottom if asked."""
         if self.auto_pad:
             size = np.maximum(self.crop_size, pixels.shape[1::-1]).tolist()
             pixels = Pad(**{**arguments(self.pad_cfg), "size": size}).apply(pixels, params)
@@ -226,7 +225,6 @@ class RandomResize(SampledSize):
     resize_type: Annotated[str, rules.one_of("Resize")] = "Resize"
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
-        """The (width, height)."""
         kinds = {type(part) for part in self.scale}
         if isinstance(self.scale, tuple) and kinds == {int} and self.ratio_range is not None:
             low, high = self.ratio_range
@@ -323,7 +321,6 @@ class RandomErasing(Transform):
         return {"erase": (x, y, box_width, box_height), "fill": self.patch(box_height, box_width, random)}
 
     def patch(self, height: int, width: int, random: np.random.Generator) -> Pixels:
-        """What the box is filled with."""
         if self.mode == "const":
             return np.broadcast_to(np.array(self.fill_color, dtype=np.uint8), (height, width, 3))
         if self.fill_std is None:

