@@ -57,12 +57,12 @@ class Piece:
 STAY = Piece(lambda before, steps: 1.0)
 
 
-def setting(values: Callable[[Numbers], Affine], stop: float = inf) -> Piece:
+def set_to(values: Callable[[Numbers], Affine], stop: float = inf) -> Piece:
     """Sets the value, whatever it was before."""
     return Piece(lambda before, steps: 0.0, stop, lift=lambda before, steps: values(steps))
 
 
-def following(level: Callable[[Numbers], Numbers | float], stop: float = inf, floor: Affine = ZERO) -> Piece:
+def follow(level: Callable[[Numbers], Numbers | float], stop: float = inf, floor: Affine = ZERO) -> Piece:
     """Follows a factor on the distance to `floor`: after step s it is `level(s)`, and on entry 1."""
 
     def gain(before: Numbers, steps: Numbers) -> Numbers:
@@ -72,7 +72,7 @@ def following(level: Callable[[Numbers], Numbers | float], stop: float = inf, fl
     return Piece(gain, stop, floor)
 
 
-def decaying(gamma: float, count: Callable[[Numbers], np.ndarray], stop: float = inf) -> Piece:
+def decay(gamma: float, count: Callable[[Numbers], np.ndarray], stop: float = inf) -> Piece:
     """Multiplies by `gamma` whenever `count`, which is 0 on entry, grows by 1."""
     return Piece(
         lambda before, steps: np.float_power(gamma, count(steps) - np.where(before < 0, 0, count(before))), stop
@@ -99,7 +99,7 @@ def constant(factor: float, last: float) -> Shape:
     end = last if last >= 1 and last == int(last) else inf
 
     def piece(first: int, base: Affine) -> Piece:
-        return following(lambda s: np.where(s < end, factor, 1.0), end if first < end else inf)
+        return follow(lambda s: np.where(s < end, factor, 1.0), end if first < end else inf)
 
     return Shape(piece, lambda length: [(last, WARM_UP)] if factor < 1 else ())
 
@@ -109,32 +109,32 @@ def linear(start: float, end: float, last: float) -> Shape:
 
     def piece(first: int, base: Affine) -> Piece:
         if last < 1:
-            return following(lambda s: start)
-        return following(lambda s: line(s / last, start, end), floor(last) + 1) if first <= last else STAY
+            return follow(lambda s: start)
+        return follow(lambda s: line(s / last, start, end), floor(last) + 1) if first <= last else STAY
 
     return Shape(piece, lambda length: [(last, WARM_UP)] if start < end else ())
 
 
 def exponential(gamma: float) -> Shape:
     """X * `gamma` at every local step but the first."""
-    return Shape(lambda first, base: decaying(gamma, lambda s: s))
+    return Shape(lambda first, base: decay(gamma, lambda s: s))
 
 
 def step_decay(size: int, gamma: float) -> Shape:
     """X * `gamma` at every `size` local steps."""
-    piece = decaying(gamma, lambda s: s // size)
+    piece = decay(gamma, lambda s: s // size)
     return Shape(lambda first, base: piece, lambda length: ((at, "step") for at in range(size, length, size)), size)
 
 
 def multi_step(milestones: Sequence[float], gamma: float) -> Shape:
     """X * `gamma` at each of the `milestones`; a milestone that is no whole number is never met."""
     met = np.sort([float(each) for each in milestones if each >= 0 and each == int(each)])
-
-    def piece(first: int, base: Affine) -> Piece:
-        stop = min(met[met > first].tolist(), default=inf)
-        return decaying(gamma, lambda s: np.searchsorted(met, s, "right"), stop)
-
-    return Shape(piece, lambda length: ((at, "milestone") for at in met.tolist()))
+    return Shape(
+        lambda first, base: decay(
+            gamma, lambda s: np.searchsorted(met, s, "right"), min(met[met > first].tolist(), default=inf)
+        ),
+        lambda length: ((at, "milestone") for at in met.tolist()),
+    )
 
 
 def polynomial(power: float, minimum: float, last: float) -> Shape:
@@ -143,7 +143,7 @@ def polynomial(power: float, minimum: float, last: float) -> Shape:
     def piece(first: int, base: Affine) -> Piece:
         if last < 1 or first > last:
             return STAY
-        return following(lambda s: (1 - s / last) ** power, floor(last) + 1, absolute(minimum))
+        return follow(lambda s: (1 - s / last) ** power, floor(last) + 1, absolute(minimum))
 
     return Shape(piece)
 
@@ -175,7 +175,7 @@ def cosine_annealing(period: float, minimum: float = 0.0, minimum_ratio: float =
             rise = (base - lowest) * (1 - cos(pi / period)) / 2
             return Piece(lambda before, s: 1.0, first + 1, lift=lambda before, s: rise)
         trough = period if first <= period else first + -since % (2 * period)
-        return following(lambda s: half_cosine(s / period), ceil(trough) + 1, lowest)
+        return follow(lambda s: half_cosine(s / period), ceil(trough) + 1, lowest)
 
     def alone(first: int, base: Affine) -> Piece:
         after, since = piece(first, base), (first - period) % (2 * period)
@@ -183,7 +183,7 @@ def cosine_annealing(period: float, minimum: float = 0.0, minimum_ratio: float =
             return after
         if since:
             return replace(after, stop=after.stop - 1)  # up to the trough, from where the value is known for good
-        return setting(lambda s: after.floor + (base - after.floor) * half_cosine(s / period))
+        return set_to(lambda s: after.floor + (base - after.floor) * half_cosine(s / period))
 
     def troughs(length: int) -> Iterable[tuple[float, str]]:
         count = int(length // period)
@@ -208,9 +208,9 @@ def cosine_restart(
             return STAY
         start, period = starts[index], periods[index]
         if first == start:
-            return setting(lambda s: base * weights[index], first + 1)
+            return set_to(lambda s: base * weights[index], first + 1)
         lowest = base * minimum_ratio + absolute(minimum)
-        return following(lambda s: half_cosine((s - start) / period), ceil(starts[index + 1]), lowest)
+        return follow(lambda s: half_cosine((s - start) / period), ceil(starts[index + 1]), lowest)
 
     return Shape(piece, lambda length: ((start, "restart") for start in starts[1:-1]))
 
@@ -223,7 +223,7 @@ def one_cycle(phases: tuple[Phase, ...], annealing: Annealing) -> Shape:
 
     def piece(first: int, base: Affine) -> Piece:
         ends = [phase.end for phase in phases[:-1] if phase.end >= first]
-        return setting(lambda s: absolute(cycle(s, phases, annealing)), floor(ends[0]) + 1 if ends else inf)
+        return set_to(lambda s: absolute(cycle(s, phases, annealing)), floor(ends[0]) + 1 if ends else inf)
 
     return Shape(piece)
 
