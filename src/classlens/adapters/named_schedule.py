@@ -49,13 +49,7 @@ class Part:
 
 
 def open_named(rest: str, options: Options) -> Source:
-    """Offer the schedule that an address spells out.
-
-    Raises:
-        ConfigError: the address cannot be read, or does not say how long the run is.
-        NotFound: the package has no such rule.
-        MissingDependency: the package is not installed.
-    """
+    """Offer the schedule that an address spells out."""
     try:
         call = ast.parse(rest, mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.args:

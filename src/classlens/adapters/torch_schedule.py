@@ -91,9 +91,8 @@ class Stepping:
 
     def is_due(self, tick: int, epoch: int) -> bool:
         """Whether it is stepped at the end of a tick, if an epoch has so many; batches count anew in every epoch."""
-        if self.every == "step":
-            return (tick % epoch + 1) % self.frequency == 0
-        return (tick + 1) % (epoch * self.frequency) == 0
+        by_step = self.every == "step"
+        return (tick % epoch + 1 if by_step else (tick + 1) / epoch) % self.frequency == 0
 
 
 def made_for(scheduler: Thing) -> Unit:
@@ -331,12 +330,9 @@ def record_steps(steppings: Sequence[Stepping], clock: Clock, *, improves: bool)
 def copy_schedulers(schedulers: Sequence[Thing]) -> list[Thing]:
     """Copies with one copy of their optimizer, that share no state with the user's, and no memory with the model."""
     known: dict[int, Any] = {}
-    for optimizer in {id(one.optimizer): one.optimizer for one in schedulers}.values():
-        known |= {
-            id(parameter): torch.nn.Parameter(torch.zeros(1))
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-        }
+    for optimizer in (scheduler.optimizer for scheduler in schedulers):
+        for group in optimizer.param_groups:
+            known |= {id(parameter): torch.nn.Parameter(torch.zeros(1)) for parameter in group["params"]}
         known[id(optimizer.state)] = defaultdict(dict)
     return copy.deepcopy(list(schedulers), known)
 

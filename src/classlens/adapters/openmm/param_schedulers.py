@@ -246,8 +246,7 @@ def check_scheduler(settings: Settings, where: str) -> Scheduler:
 def trajectory_of(schedulers: Sequence[Scheduler], clock: Clock, validation: tuple[int, int] = (1, 1)) -> Trajectory:
     """The course of one hyper-parameter, given all schedulers that move it, in the order of the config.
 
-    Args:
-        validation: when metrics arrive: the first epoch (or step, in a run that counts steps), and every how many.
+    `validation` says when metrics arrive: the first epoch (or step, in a run that counts steps), and every how many.
     """
     links, settings, plateaus, base = [], [], [], shapes.INITIAL
     for here in [place(scheduler, clock) for scheduler in schedulers]:
