@@ -277,7 +277,7 @@ def cosine_length(setting: Setting, clock: Clock, length: int) -> Iterator[Findi
     if setting.unit == "step" and clock.epochs is not None and period <= clock.epochs < span:
         yield Finding("wrong unit", f"{what} and swings up and down: T_max looks like epochs", hint="count steps")
     elif period < span:
-        yield Finding("short cosine", f"{what}: it rises again after its end", period)
+        yield Finding("short cosine", f"{what}: it rises again after its end", int(period))
     else:
         yield Finding("long cosine", f"{what}: it never reaches its minimum", int(span) - 1)
 
