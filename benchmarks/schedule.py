@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from classlens import Clock
-from classlens.schedule.shapes import Cosine, Linear, Link, chain
+from classlens.schedule.shapes import Link, chain, cosine_annealing, linear
 
 UPSTREAM = Path(find_spec("mmpretrain").submodule_search_locations[0]) / ".mim"
 TOOL = UPSTREAM / "tools" / "visualization" / "vis_scheduler.py"
@@ -92,7 +92,10 @@ def billion():
     """CPU seconds to lay out a run of 10^9 steps with its drawn points, in this process."""
     start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     clock = Clock.of_steps(10**9)
-    links = [Link(Linear(0.001, 1, 10**6 - 1), 0, 10**6, "step"), Link(Cosine(10**9 - 10**6), 10**6, 10**9, "step")]
+    links = [
+        Link(linear(0.001, 1, 10**6 - 1), 0, 10**6, "step"),
+        Link(cosine_annealing(10**9 - 10**6), 10**6, 10**9, "step"),
+    ]
     course = chain(links, clock)
     course.values(course.breaks, 0.1)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_utime - start, 4)

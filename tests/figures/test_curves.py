@@ -18,13 +18,13 @@ from classlens.figures.plot_layout import ROW, Stroke, Words, lay_out, ticks
 from classlens.figures.terminal import terminal_plot
 from classlens.runs.schedule_plots import save_table
 from classlens.schedule.schedule import Group
-from classlens.schedule.shapes import Cosine, Linear, Link, MultiStep, chain
+from classlens.schedule.shapes import Link, chain, cosine_annealing, linear, multi_step
 
 CLOCK = Clock(epochs=100, steps_per_epoch=40)
 
 
 def cosine(clock):
-    return chain([Link(Linear(0.01, 1, 199), 0, 200, "step"), Link(Cosine(95), 5, 100, "epoch")], clock)
+    return chain([Link(linear(0.01, 1, 199), 0, 200, "step"), Link(cosine_annealing(95), 5, 100, "epoch")], clock)
 
 
 def run(*rates, rule=cosine, clock=CLOCK, title="run"):
@@ -34,7 +34,7 @@ def run(*rates, rule=cosine, clock=CLOCK, title="run"):
 
 def milestones(clock):
     places = (30.0, 31.0, 32.0, 60.0, 90.0)
-    return chain([Link(MultiStep(places, 0.5), 0, 10**9, "epoch")], clock)
+    return chain([Link(multi_step(places, 0.5), 0, 10**9, "epoch")], clock)
 
 
 def words_of(curves, *, size=(12, 7), title=""):
@@ -100,7 +100,7 @@ def test_findings_are_written_on_the_figure():
 
 
 def bad_course(clock):
-    return chain([Link(MultiStep((0.0,), float("nan")), 0, 10, "epoch")], clock)
+    return chain([Link(multi_step((0.0,), float("nan")), 0, 10, "epoch")], clock)
 
 
 def test_a_figure_needs_no_display():

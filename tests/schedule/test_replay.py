@@ -7,7 +7,7 @@ import classlens
 from classlens import Clock, Schedule, replay
 from classlens.schedule.replay import summarize, table
 from classlens.schedule.schedule import Batches, Group, elementwise, follow_function, scale_by_batch
-from classlens.schedule.shapes import Cosine, Linear, Link, MultiStep, Step, chain
+from classlens.schedule.shapes import Link, chain, cosine_annealing, linear, multi_step, step_decay
 
 CLOCK = Clock(epochs=4, steps_per_epoch=5)
 
@@ -15,8 +15,8 @@ CLOCK = Clock(epochs=4, steps_per_epoch=5)
 def cosine_after_warmup(clock):
     warm = clock.steps // 10
     links = [
-        Link(Linear(0.01, 1.0, warm - 1), 0, warm, "step"),
-        Link(Cosine(clock.steps - warm), warm, clock.steps, "step"),
+        Link(linear(0.01, 1.0, warm - 1), 0, warm, "step"),
+        Link(cosine_annealing(clock.steps - warm), warm, clock.steps, "step"),
     ]
     return chain(links, clock)
 
@@ -43,7 +43,9 @@ def test_a_value_without_a_rule_stays():
 
 
 def test_a_rule_of_the_group_comes_before_that_of_the_schedule():
-    own = Group("head", {"lr": 1.0}, rules={"lr": lambda clock: chain([Link(Step(1, 0.5), 0, 99, "step")], clock)})
+    own = Group(
+        "head", {"lr": 1.0}, rules={"lr": lambda clock: chain([Link(step_decay(1, 0.5), 0, 99, "step")], clock)}
+    )
     curves = replay(Schedule((own,), {"lr": cosine_after_warmup}), Clock.of_steps(3))
 
     assert curves[0].values.tolist() == [1.0, 0.5, 0.25]
@@ -65,9 +67,9 @@ def test_a_step_outside_the_run_is_an_index_error():
 def test_straight_lines_between_the_drawn_points_lie_on_the_curve(steps):
     clock = Clock(epochs=max(1, steps // 100), steps_per_epoch=min(100, steps))
     links = [
-        Link(Linear(0.01, 1.0, clock.steps // 9), 0, clock.steps // 9 + 1, "step"),
-        Link(Cosine(clock.epochs), 0, 10**9, "epoch"),
-        Link(MultiStep((clock.steps * 0.7 // 1,), 0.3), 0, 10**9, "step"),
+        Link(linear(0.01, 1.0, clock.steps // 9), 0, clock.steps // 9 + 1, "step"),
+        Link(cosine_annealing(clock.epochs), 0, 10**9, "epoch"),
+        Link(multi_step((clock.steps * 0.7 // 1,), 0.3), 0, 10**9, "step"),
     ]
     curve = replay(schedule(lambda clock: chain(links, clock)), clock)[0]
 

@@ -9,34 +9,34 @@ from classlens.schedule import shapes
 from classlens.schedule.shapes import (
     ANNEALINGS,
     INITIAL,
-    Constant,
-    Cosine,
-    CosineRestart,
-    Exponential,
-    Linear,
     Link,
-    MultiStep,
-    OneCycle,
-    Polynomial,
-    Quadratic,
-    Step,
     chain,
+    constant,
+    cosine_annealing,
+    cosine_restart,
+    exponential,
+    linear,
+    multi_step,
+    one_cycle,
     one_cycle_phases,
+    polynomial,
+    quadratic,
+    step_decay,
 )
 
 FOREVER = 10**9
 SHAPES = {
-    "constant": Constant(0.3, 11),
-    "linear": Linear(0.1, 0.8, 19),
-    "exponential": Exponential(0.9),
-    "step": Step(4, 0.5),
-    "multi-step": MultiStep((3.0, 3.0, 9.0, 2.5), 0.5),
-    "polynomial": Polynomial(1.5, 0.01, 30),
-    "cosine": Cosine(7, 0.02),
-    "cosine with ratio": Cosine(12, 0.0, 0.1),
-    "restarts": CosineRestart((5, 8, 11), (1.0, 0.5, 0.2), 0.01),
-    "quadratic": Quadratic(39),
-    "one-cycle": OneCycle(one_cycle_phases(40, 0.3, (0.1, 1.0, 0.001), 2), ANNEALINGS["cos"]),
+    "constant": constant(0.3, 11),
+    "linear": linear(0.1, 0.8, 19),
+    "exponential": exponential(0.9),
+    "step": step_decay(4, 0.5),
+    "multi-step": multi_step((3.0, 3.0, 9.0, 2.5), 0.5),
+    "polynomial": polynomial(1.5, 0.01, 30),
+    "cosine": cosine_annealing(7, 0.02),
+    "cosine with ratio": cosine_annealing(12, 0.0, 0.1),
+    "restarts": cosine_restart((5, 8, 11), (1.0, 0.5, 0.2), 0.01),
+    "quadratic": quadratic(39),
+    "one-cycle": one_cycle(one_cycle_phases(40, 0.3, (0.1, 1.0, 0.001), 2), ANNEALINGS["cos"]),
 }
 
 
@@ -62,7 +62,7 @@ def test_the_closed_form_of_a_shape_is_its_moves_one_by_one(name):
 
 def test_a_quadratic_warmup_adds_its_shares_to_what_it_finds():
     """MMDetection's QuadraticWarmupParamScheduler: x + base * (2 * step + 1) / steps ** 2, and from 0 at first."""
-    links = [Link(Quadratic(5), 0, 6, "step"), Link(Step(4, 0.5), 0, FOREVER, "step")]
+    links = [Link(quadratic(5), 0, 6, "step"), Link(step_decay(4, 0.5), 0, FOREVER, "step")]
     value, expected = 0.0, []
     for step in range(9):
         value = value + 0.7 * (2 * step + 1) / 36 if step < 6 else value
@@ -73,13 +73,13 @@ def test_a_quadratic_warmup_adds_its_shares_to_what_it_finds():
 
 
 def test_a_half_cosine_ends_at_its_floor_and_rises_to_the_base_again():
-    values = at_all([Link(Cosine(10, 0.1), 0, FOREVER, "step")], Clock.of_steps(21), initial=0.9)
+    values = at_all([Link(cosine_annealing(10, 0.1), 0, FOREVER, "step")], Clock.of_steps(21), initial=0.9)
 
     assert values[[0, 5, 10, 15, 20]] == pytest.approx([0.9, 0.5, 0.1, 0.5, 0.9])
 
 
 def test_a_linear_warmup_and_a_cosine_after_it_meet_at_the_base():
-    links = [Link(Linear(0.01, 1.0, 4), 0, 5, "step"), Link(Cosine(15), 5, 20, "step")]
+    links = [Link(linear(0.01, 1.0, 4), 0, 5, "step"), Link(cosine_annealing(15), 5, 20, "step")]
 
     values = at_all(links, Clock.of_steps(20))
 
@@ -88,7 +88,7 @@ def test_a_linear_warmup_and_a_cosine_after_it_meet_at_the_base():
 
 
 def test_overlapping_factors_multiply():
-    links = [Link(Step(3, 0.5), 0, FOREVER, "step"), Link(Linear(0.2, 1.0, 9), 0, 10, "step")]
+    links = [Link(step_decay(3, 0.5), 0, FOREVER, "step"), Link(linear(0.2, 1.0, 9), 0, 10, "step")]
 
     values = at_all(links, Clock.of_steps(10))
 
@@ -96,7 +96,7 @@ def test_overlapping_factors_multiply():
 
 
 def test_links_that_disturb_each_other_are_walked():
-    links = [Link(Cosine(8, 0.1), 0, FOREVER, "step"), Link(Exponential(0.9), 0, FOREVER, "step")]
+    links = [Link(cosine_annealing(8, 0.1), 0, FOREVER, "step"), Link(exponential(0.9), 0, FOREVER, "step")]
     value, expected = 1.0, []
     for step in range(8):
         if step:
@@ -108,7 +108,7 @@ def test_links_that_disturb_each_other_are_walked():
 
 
 def test_epochs_move_at_epoch_boundaries_after_the_steps():
-    links = [Link(Step(1, 0.5), 0, FOREVER, "epoch"), Link(Cosine(100, 0.1), 0, FOREVER, "step")]
+    links = [Link(step_decay(1, 0.5), 0, FOREVER, "epoch"), Link(cosine_annealing(100, 0.1), 0, FOREVER, "step")]
 
     values = at_all(links, Clock(epochs=2, steps_per_epoch=3))
 
@@ -121,13 +121,13 @@ def test_epochs_move_at_epoch_boundaries_after_the_steps():
 
 
 def test_epoch_links_do_nothing_in_a_run_over_steps_but_their_first_move():
-    links = [Link(Constant(0.5, 4), 0, 5, "epoch")]
+    links = [Link(constant(0.5, 4), 0, 5, "epoch")]
 
     assert at_all(links, Clock.of_steps(6, 2)).tolist() == [0.5] * 6
 
 
 def test_one_evaluation_serves_groups_of_any_initial_value():
-    course = chain([Link(Cosine(10, 0.1), 0, 10, "step")], Clock.of_steps(10))
+    course = chain([Link(cosine_annealing(10, 0.1), 0, 10, "step")], Clock.of_steps(10))
     steps = np.arange(10)
 
     np.testing.assert_allclose(
@@ -136,26 +136,29 @@ def test_one_evaluation_serves_groups_of_any_initial_value():
 
 
 def test_steps_may_be_asked_in_any_order_and_twice():
-    course = chain([Link(MultiStep((2.0, 5.0), 0.1), 0, FOREVER, "step")], Clock.of_steps(8))
+    course = chain([Link(multi_step((2.0, 5.0), 0.1), 0, FOREVER, "step")], Clock.of_steps(8))
 
     assert course.values(np.array([7, 0, 3, 3, 1]), 1.0) == pytest.approx([0.01, 1, 0.1, 0.1, 1])
 
 
 def test_a_group_that_starts_at_zero_can_be_left_alone():
-    course = chain([Link(Cosine(4, 0.5), 0, 4, "step")], Clock.of_steps(4), zero_stays=True)
+    course = chain([Link(cosine_annealing(4, 0.5), 0, 4, "step")], Clock.of_steps(4), zero_stays=True)
 
     assert course.values(np.arange(4), 0.0).tolist() == [0.0] * 4
     assert course.values(np.arange(4), 1.0)[3] > 0.5
 
 
 def test_a_ramp_from_zero_is_drawn_as_it_was_meant():
-    values = at_all([Link(Linear(0.0, 1.0, 4), 0, 5, "step")], Clock.of_steps(5))
+    values = at_all([Link(linear(0.0, 1.0, 4), 0, 5, "step")], Clock.of_steps(5))
 
     assert values.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 def test_a_billion_steps_cost_no_more_than_a_hundred():
-    links = [Link(Linear(0.01, 1.0, 10**6 - 1), 0, 10**6, "step"), Link(Cosine(10**9), 10**6, FOREVER, "step")]
+    links = [
+        Link(linear(0.01, 1.0, 10**6 - 1), 0, 10**6, "step"),
+        Link(cosine_annealing(10**9), 10**6, FOREVER, "step"),
+    ]
 
     course = chain(links, Clock.of_steps(10**9))
 
@@ -164,7 +167,7 @@ def test_a_billion_steps_cost_no_more_than_a_hundred():
 
 
 def test_a_cosine_alone_may_swing_for_ever():
-    course = chain([Link(Cosine(90, 0.1), 0, FOREVER, "step")], Clock.of_steps(10**9))
+    course = chain([Link(cosine_annealing(90, 0.1), 0, FOREVER, "step")], Clock.of_steps(10**9))
 
     steps = np.array([0, 90, 135, 180, 90 * 10**7, 90 * (10**7 + 1)])
     assert course.values(steps, 1.0) == pytest.approx([1, 0.1, 0.55, 1, 1, 0.1], abs=1e-6)
@@ -174,13 +177,16 @@ def test_swinging_for_ever_is_refused_with_the_probable_cause(monkeypatch):
     monkeypatch.setattr(shapes, "MOST_SECTIONS", 50)
 
     with pytest.raises(ConfigError, match=r"changes direction more than 50 times in 1,000 steps") as caught:
-        chain([Link(Cosine(2), 0, FOREVER, "step"), Link(Exponential(0.9), 0, FOREVER, "step")], Clock.of_steps(1000))
+        chain(
+            [Link(cosine_annealing(2), 0, FOREVER, "step"), Link(exponential(0.9), 0, FOREVER, "step")],
+            Clock.of_steps(1000),
+        )
 
     assert "T_max" in caught.value.hint
 
 
 def test_walking_too_far_is_refused_with_a_way_out():
-    links = [Link(Cosine(10**9, 0.1), 0, FOREVER, "step"), Link(Exponential(0.9), 0, FOREVER, "step")]
+    links = [Link(cosine_annealing(10**9, 0.1), 0, FOREVER, "step"), Link(exponential(0.9), 0, FOREVER, "step")]
 
     with pytest.raises(ConfigError, match="2 schedules with an absolute minimum act on each other") as caught:
         chain(links, Clock.of_steps(10**9))

@@ -185,13 +185,13 @@ def values_of(group: Mapping[str, Any]) -> dict[str, float]:
 
 
 CLOSED_FORMS: Mapping[type, Callable[[Thing], shapes.Shape]] = {
-    lr_scheduler.StepLR: lambda one: shapes.Step(int(one.step_size), one.gamma),
-    lr_scheduler.MultiStepLR: lambda one: shapes.MultiStep(tuple(map(float, one.milestones.elements())), one.gamma),
-    lr_scheduler.ConstantLR: lambda one: shapes.Constant(one.factor, one.total_iters),
-    lr_scheduler.LinearLR: lambda one: shapes.Linear(one.start_factor, one.end_factor, one.total_iters),
-    lr_scheduler.ExponentialLR: lambda one: shapes.Exponential(one.gamma),
-    lr_scheduler.PolynomialLR: lambda one: shapes.Polynomial(one.power, 0.0, one.total_iters),
-    lr_scheduler.CosineAnnealingLR: lambda one: shapes.Cosine(one.T_max, one.eta_min),
+    lr_scheduler.StepLR: lambda one: shapes.step_decay(int(one.step_size), one.gamma),
+    lr_scheduler.MultiStepLR: lambda one: shapes.multi_step(tuple(map(float, one.milestones.elements())), one.gamma),
+    lr_scheduler.ConstantLR: lambda one: shapes.constant(one.factor, one.total_iters),
+    lr_scheduler.LinearLR: lambda one: shapes.linear(one.start_factor, one.end_factor, one.total_iters),
+    lr_scheduler.ExponentialLR: lambda one: shapes.exponential(one.gamma),
+    lr_scheduler.PolynomialLR: lambda one: shapes.polynomial(one.power, 0.0, one.total_iters),
+    lr_scheduler.CosineAnnealingLR: lambda one: shapes.cosine_annealing(one.T_max, one.eta_min),
 }
 
 

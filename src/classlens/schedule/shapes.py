@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice, pairwise
 from math import ceil, cos, floor, inf, pi
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +57,12 @@ class Piece:
 STAY = Piece(lambda before, steps: 1.0)
 
 
-def setting(values: Callable[[Numbers], Affine], stop: float = inf) -> Piece:
+def set_to(values: Callable[[Numbers], Affine], stop: float = inf) -> Piece:
     """Sets the value, whatever it was before."""
     return Piece(lambda before, steps: 0.0, stop, lift=lambda before, steps: values(steps))
 
 
-def following(level: Callable[[Numbers], Numbers | float], stop: float = inf, floor: Affine = ZERO) -> Piece:
+def follow(level: Callable[[Numbers], Numbers | float], stop: float = inf, floor: Affine = ZERO) -> Piece:
     """Follows a factor on the distance to `floor`: after step s it is `level(s)`, and on entry 1."""
 
     def gain(before: Numbers, steps: Numbers) -> Numbers:
@@ -72,214 +72,160 @@ def following(level: Callable[[Numbers], Numbers | float], stop: float = inf, fl
     return Piece(gain, stop, floor)
 
 
-def decaying(gamma: float, count: Callable[[Numbers], np.ndarray], stop: float = inf) -> Piece:
+def decay(gamma: float, count: Callable[[Numbers], np.ndarray], stop: float = inf) -> Piece:
     """Multiplies by `gamma` whenever `count`, which is 0 on entry, grows by 1."""
     return Piece(
         lambda before, steps: np.float_power(gamma, count(steps) - np.where(before < 0, 0, count(before))), stop
     )
 
 
-@runtime_checkable
-class Shape(Protocol):
-    """A rule in closed form, in steps of its own."""
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """The moves from local step `first` on; `base` is what the shape takes for the undecayed value."""
-
-    def marks(self, length: int) -> Iterable[tuple[float, str]]:
-        """The local steps worth pointing at, and what happens there, if it acts for `length` steps."""
-        return ()
-
-
 @dataclass(frozen=True, eq=False)
-class Constant(Shape):
-    """x * `factor`, until local step `last` gives the factor back, if there is such a step."""
+class Shape:
+    """A rule in closed form, in steps of its own; it moves at every `rise` of them.
 
-    factor: float
-    last: float
+    `piece(first, base)` gives the moves from local step `first` on; `base` is what the rule takes for the undecayed
+    value. `alone` does so where nothing else moves the value, if more is known there. `marks(length)` are the steps
+    worth pointing at, and what happens there, if it acts for `length` steps.
+    """
 
-    def piece(self, first: int, base: Affine) -> Piece:
-        last = self.last if self.last >= 1 and self.last == int(self.last) else inf
-        return following(lambda s: np.where(s < last, self.factor, 1.0), last if first < last else inf)
-
-    def marks(self, length: int) -> Iterable[tuple[float, str]]:
-        return [(self.last, WARM_UP)] if self.factor < 1 else ()
-
-
-@dataclass(frozen=True, eq=False)
-class Linear(Shape):
-    """x * `start` at local step 0, x * `end` at local step `last`, a straight line between; then it stays."""
-
-    start: float
-    end: float
-    last: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        if self.last < 1:
-            return following(lambda s: self.start)
-        if first > self.last:
-            return STAY
-        return following(lambda s: line(s / self.last, self.start, self.end), floor(self.last) + 1)
-
-    def marks(self, length: int) -> Iterable[tuple[float, str]]:
-        return [(self.last, WARM_UP)] if self.start < self.end else ()
+    piece: Callable[[int, Affine], Piece]
+    marks: Callable[[int], Iterable[tuple[float, str]]] = lambda length: ()
+    rise: int = 1
+    alone: Callable[[int, Affine], Piece] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Exponential(Shape):
-    """x * `gamma` at every local step but the first."""
+def constant(factor: float, last: float) -> Shape:
+    """X * `factor`, until local step `last` gives the factor back, if there is such a step."""
+    end = last if last >= 1 and last == int(last) else inf
 
-    gamma: float
+    def piece(first: int, base: Affine) -> Piece:
+        return follow(lambda s: np.where(s < end, factor, 1.0), end if first < end else inf)
 
-    def piece(self, first: int, base: Affine) -> Piece:
-        return decaying(self.gamma, lambda s: s)
-
-
-@dataclass(frozen=True, eq=False)
-class Step(Shape):
-    """x * `gamma` at every `size` local steps."""
-
-    size: int
-    gamma: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        return decaying(self.gamma, lambda s: s // self.size)
-
-    def marks(self, length: int) -> Iterable[tuple[float, str]]:
-        return ((step, "step") for step in range(self.size, length, self.size))
+    return Shape(piece, lambda length: [(last, WARM_UP)] if factor < 1 else ())
 
 
-@dataclass(frozen=True, eq=False)
-class MultiStep(Shape):
-    """x * `gamma` at each of the `milestones`; a milestone that is no whole number is never met."""
+def linear(start: float, end: float, last: float) -> Shape:
+    """X * `start` at local step 0, x * `end` at local step `last`, a straight line between; then it stays."""
 
-    milestones: tuple[float, ...]
-    gamma: float
+    def piece(first: int, base: Affine) -> Piece:
+        if last < 1:
+            return follow(lambda s: start)
+        return follow(lambda s: line(s / last, start, end), floor(last) + 1) if first <= last else STAY
 
-    def piece(self, first: int, base: Affine) -> Piece:
-        met = np.sort([float(each) for each in self.milestones if each >= 0 and each == int(each)])
-        stop = min(met[met > first].tolist(), default=inf)
-        return decaying(self.gamma, lambda s: np.searchsorted(met, s, "right"), stop)
-
-    def marks(self, length: int) -> Iterable[tuple[float, str]]:
-        return ((step, "milestone") for step in sorted(self.milestones) if step == int(step))
+    return Shape(piece, lambda length: [(last, WARM_UP)] if start < end else ())
 
 
-@dataclass(frozen=True, eq=False)
-class Polynomial(Shape):
+def exponential(gamma: float) -> Shape:
+    """X * `gamma` at every local step but the first."""
+    return Shape(lambda first, base: decay(gamma, lambda s: s))
+
+
+def step_decay(size: int, gamma: float) -> Shape:
+    """X * `gamma` at every `size` local steps."""
+    piece = decay(gamma, lambda s: s // size)
+    return Shape(lambda first, base: piece, lambda length: ((at, "step") for at in range(size, length, size)), size)
+
+
+def multi_step(milestones: Sequence[float], gamma: float) -> Shape:
+    """X * `gamma` at each of the `milestones`; a milestone that is no whole number is never met."""
+    met = np.sort([float(each) for each in milestones if each >= 0 and each == int(each)])
+    return Shape(
+        lambda first, base: decay(
+            gamma, lambda s: np.searchsorted(met, s, "right"), min(met[met > first].tolist(), default=inf)
+        ),
+        lambda length: ((at, "milestone") for at in met.tolist()),
+    )
+
+
+def polynomial(power: float, minimum: float, last: float) -> Shape:
     """From x down to `minimum` at local step `last`, as (1 - progress) ** `power`; then it stays."""
 
-    power: float
-    minimum: float
-    last: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        if self.last < 1 or first > self.last:
+    def piece(first: int, base: Affine) -> Piece:
+        if last < 1 or first > last:
             return STAY
-        return following(lambda s: (1 - s / self.last) ** self.power, floor(self.last) + 1, absolute(self.minimum))
+        return follow(lambda s: (1 - s / last) ** power, floor(last) + 1, absolute(minimum))
+
+    return Shape(piece)
 
 
-@dataclass(frozen=True, eq=False)
-class Quadratic(Shape):
+def quadratic(last: float) -> Shape:
     """Up to base as the square of the progress, over `last` + 1 local steps: each adds its share to what it finds.
 
     Source: the warm-up of YOLOX, as MMDetection's QuadraticWarmupParamScheduler computes it.
     """
 
-    last: float
-
-    def piece(self, first: int, base: Affine) -> Piece:
+    def piece(first: int, base: Affine) -> Piece:
         def lift(before: Numbers, steps: Numbers) -> Affine:
-            return np.asarray(base * (((steps + 1) ** 2 - (before + 1) ** 2) / (self.last + 1) ** 2))
+            return np.asarray(base * (((steps + 1) ** 2 - (before + 1) ** 2) / (last + 1) ** 2))
 
-        return Piece(lambda before, s: np.where(before < 0, 0.0, 1.0), self.last + 1, lift=lift)
+        return Piece(lambda before, s: np.where(before < 0, 0.0, 1.0), last + 1, lift=lift)
 
-    def marks(self, length: int) -> Iterable[tuple[float, str]]:
-        return [(self.last, WARM_UP)]
+    return Shape(piece, lambda length: [(last, WARM_UP)])
 
 
-@dataclass(frozen=True, eq=False)
-class Cosine(Shape):
+def cosine_annealing(period: float, minimum: float = 0.0, minimum_ratio: float = 0.0) -> Shape:
     """Half a cosine from x down to a floor over `period` local steps; past it, up again to the base, and so on.
 
     The floor is `minimum` + `minimum_ratio` * base. Source: Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5.
     """
 
-    period: float
-    minimum: float = 0.0
-    minimum_ratio: float = 0.0
-
-    @property
-    def turns(self) -> int:
-        """Every how many steps it turns; 0 if that is no whole number, and no step is a trough."""
-        return int(self.period) if self.period == int(self.period) else 0
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """Down or up to the next trough; the step after a trough lifts the value off the floor."""
-        period, lowest = self.period, base * self.minimum_ratio + absolute(self.minimum)
-        since = (first - period) % (2 * period)
-        if since == 1 and first > 0:
+    def piece(first: int, base: Affine) -> Piece:
+        lowest, since = base * minimum_ratio + absolute(minimum), (first - period) % (2 * period)
+        if since == 1 and first > 0:  # the step after a trough lifts the value off the floor
             rise = (base - lowest) * (1 - cos(pi / period)) / 2
             return Piece(lambda before, s: 1.0, first + 1, lift=lambda before, s: rise)
         trough = period if first <= period else first + -since % (2 * period)
-        return following(lambda s: half_cosine(s / period), ceil(trough) + 1, lowest)
+        return follow(lambda s: half_cosine(s / period), ceil(trough) + 1, lowest)
 
-    def piece_alone(self, first: int, base: Affine) -> Piece:
-        """The same where nothing else moves the value: from a trough on it swings between floor and base for ever."""
-        piece, since = self.piece(first, base), (first - self.period) % (2 * self.period)
-        if since == 1 or not self.turns:
-            return piece
+    def alone(first: int, base: Affine) -> Piece:
+        after, since = piece(first, base), (first - period) % (2 * period)
+        if since == 1:
+            return after
         if since:
-            return replace(piece, stop=piece.stop - 1)  # up to the trough, from where the value is known for good
-        return setting(lambda s: piece.floor + (base - piece.floor) * half_cosine(s / self.period))
+            return replace(after, stop=after.stop - 1)  # up to the trough, from where the value is known for good
+        return set_to(lambda s: after.floor + (base - after.floor) * half_cosine(s / period))
 
-    def marks(self, length: int) -> Iterable[tuple[float, str]]:
-        """The troughs of one that swings."""
-        troughs = int(length // self.period)
-        return ((self.period * turn, "cosine ends") for turn in range(1, troughs + 1, 2)) if troughs > 1 else ()
+    def troughs(length: int) -> Iterable[tuple[float, str]]:
+        count = int(length // period)
+        return ((period * turn, "cosine ends") for turn in range(1, count + 1, 2)) if count > 1 else ()
+
+    # Where the period is no whole number no step is a trough.
+    return Shape(piece, troughs, int(period), alone) if period == int(period) else Shape(piece, troughs)
 
 
-@dataclass(frozen=True, eq=False)
-class CosineRestart(Shape):
+def cosine_restart(
+    periods: Sequence[float], weights: Sequence[float], minimum: float = 0.0, minimum_ratio: float = 0.0
+) -> Shape:
     """One half cosine after the other, each from base * weight down to the floor; the value stays after the last.
 
     Source: Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5.
     """
+    starts = np.concatenate([[0.0], np.cumsum(periods)]).tolist()
 
-    periods: tuple[float, ...]
-    weights: tuple[float, ...]
-    minimum: float = 0.0
-    minimum_ratio: float = 0.0
-
-    def piece(self, first: int, base: Affine) -> Piece:
-        """The start of a period sets the value, the rest of it follows the cosine."""
-        starts = np.concatenate([[0.0], np.cumsum(self.periods)]).tolist()
+    def piece(first: int, base: Affine) -> Piece:
         index = int(np.searchsorted(starts, first, "right")) - 1
-        if index == len(self.periods):
+        if index == len(periods):
             return STAY
-        start, period = starts[index], self.periods[index]
+        start, period = starts[index], periods[index]
         if first == start:
-            return setting(lambda s: base * self.weights[index], first + 1)
-        lowest = base * self.minimum_ratio + absolute(self.minimum)
-        return following(lambda s: half_cosine((s - start) / period), ceil(starts[index + 1]), lowest)
+            return set_to(lambda s: base * weights[index], first + 1)
+        lowest = base * minimum_ratio + absolute(minimum)
+        return follow(lambda s: half_cosine((s - start) / period), ceil(starts[index + 1]), lowest)
 
-    def marks(self, length: int) -> Iterable[tuple[float, str]]:
-        return ((end, "restart") for end in np.cumsum(self.periods)[:-1].tolist())
+    return Shape(piece, lambda length: ((start, "restart") for start in starts[1:-1]))
 
 
-@dataclass(frozen=True, eq=False)
-class OneCycle(Shape):
+def one_cycle(phases: tuple[Phase, ...], annealing: Annealing) -> Shape:
     """Up to the peak and down again in `phases`, whatever the value was before.
 
     Source: Smith & Topin, Super-Convergence, 2017; phases as in torch.
     """
 
-    phases: tuple[Phase, ...]
-    annealing: Annealing
+    def piece(first: int, base: Affine) -> Piece:
+        ends = [phase.end for phase in phases[:-1] if phase.end >= first]
+        return set_to(lambda s: absolute(cycle(s, phases, annealing)), floor(ends[0]) + 1 if ends else inf)
 
-    def piece(self, first: int, base: Affine) -> Piece:
-        ends = [phase.end for phase in self.phases[:-1] if phase.end >= first]
-        return setting(lambda s: absolute(cycle(s, self.phases, self.annealing)), floor(ends[0]) + 1 if ends else inf)
+    return Shape(piece)
 
 
 Level: TypeAlias = "float | Numbers"
@@ -382,11 +328,10 @@ def chain(
         value, first = sections[first](np.array([stop - 1])), stop
     stairs, marks = [], set[Mark]()
     for link, width in placed:
-        rise = link.shape.size if isinstance(link.shape, Step) else 1
-        if isinstance(link.shape, Cosine) and link.unit == "step":
-            rise = link.shape.turns  # those of a cosine that swings
-        if width * rise > 1:
-            stairs.append(Stairs(link.begin * width, width * rise, min(link.end * width, clock.steps)))
+        # The turns of a cosine that swings are drawn as stairs, too; one that counts epochs moves at each of them.
+        size = width * (link.shape.rise if width == 1 or link.shape.alone is None else 1)
+        if size > 1:
+            stairs.append(Stairs(link.begin * width, size, min(link.end * width, clock.steps)))
         length = min(link.end, -(-clock.steps // width)) - link.begin
         events = [event for event in islice(link.shape.marks(length), MOST_MARKS + 1) if event[0] < length]
         if len(events) <= MOST_MARKS:
@@ -435,10 +380,7 @@ def section_at(
     movers = []
     for link, width in moving:
         local, shape = first // width - link.begin, link.shape
-        if len(moving) == 1 and isinstance(shape, Cosine):
-            piece = shape.piece_alone(local, link.base)
-        else:
-            piece = shape.piece(local, link.base)
+        piece = (shape.alone if shape.alone and len(moving) == 1 else shape.piece)(local, link.base)
         movers.append(Mover(link, width, np.array([local - 1.0]), piece))
         if piece.stop < link.end - link.begin:
             stops.append((ceil(piece.stop) + link.begin) * width)

@@ -99,7 +99,7 @@ def cosine(one: Scheduler) -> shapes.Shape:
     if lowest is not None and ratio is not None:
         raise ConfigError(f"{one.where}: eta_min and eta_min_ratio exclude each other")
     if one.kind == "CosineAnnealing":
-        return shapes.Cosine(one.arguments["T_max"] or one.span, lowest or 0.0, ratio or 0.0)
+        return shapes.cosine_annealing(one.arguments["T_max"] or one.span, lowest or 0.0, ratio or 0.0)
     periods, weights = one.arguments["periods"], one.arguments["restart_weights"]
     if len(periods) != len(weights):
         raise ConfigError(f"{one.where}: {len(periods)} periods but {len(weights)} restart_weights")
@@ -107,7 +107,7 @@ def cosine(one: Scheduler) -> shapes.Shape:
         raise ConfigError(f"{one.where}: periods are above 0, not {periods}")
     if lowest is None and ratio is None:
         raise ConfigError(f"{one.where}: eta_min or eta_min_ratio is missing")
-    return shapes.CosineRestart(tuple(periods), tuple(weights), lowest or 0.0, ratio or 0.0)
+    return shapes.cosine_restart(tuple(periods), tuple(weights), lowest or 0.0, ratio or 0.0)
 
 
 def one_cycle(one: Scheduler) -> shapes.Shape:
@@ -118,7 +118,7 @@ def one_cycle(one: Scheduler) -> shapes.Shape:
     values, total = (first, peak, first / one.arguments["final_div_factor"]), one.arguments["total_steps"] or one.span
     legs = 3 if one.arguments["three_phase"] else 2
     phases = shapes.one_cycle_phases(total, one.arguments["pct_start"], values, legs)
-    return shapes.OneCycle(phases, shapes.ANNEALINGS[one.arguments["anneal_strategy"]])
+    return shapes.one_cycle(phases, shapes.ANNEALINGS[one.arguments["anneal_strategy"]])
 
 
 def plateau(one: Scheduler) -> None:
@@ -152,24 +152,24 @@ class SchedulerKind:
 
 
 KINDS: Mapping[str, SchedulerKind] = {
-    "Constant": SchedulerKind(lambda one: shapes.Constant(one.arguments["factor"], one.span - 1), takes={"factor": 1 / 3}),
+    "Constant": SchedulerKind(lambda one: shapes.constant(one.arguments["factor"], one.span - 1), takes={"factor": 1 / 3}),
     "Linear": SchedulerKind(
-        lambda one: shapes.Linear(one.arguments["start_factor"], one.arguments["end_factor"], one.span - 1),
+        lambda one: shapes.linear(one.arguments["start_factor"], one.arguments["end_factor"], one.span - 1),
         takes={"start_factor": 1 / 3, "end_factor": 1.0},
         whole=True,
     ),
-    "Exponential": SchedulerKind(lambda one: shapes.Exponential(one.arguments["gamma"]), ("gamma",)),
+    "Exponential": SchedulerKind(lambda one: shapes.exponential(one.arguments["gamma"]), ("gamma",)),
     "Step": SchedulerKind(
-        lambda one: shapes.Step(int(one.arguments["step_size"]), one.arguments["gamma"]),
+        lambda one: shapes.step_decay(int(one.arguments["step_size"]), one.arguments["gamma"]),
         ("step_size",), {"gamma": 0.1}, "step_size",
     ),
     "MultiStep": SchedulerKind(
-        lambda one: shapes.MultiStep(tuple(one.arguments["milestones"]), one.arguments["gamma"]),
+        lambda one: shapes.multi_step(tuple(one.arguments["milestones"]), one.arguments["gamma"]),
         ("milestones",), {"gamma": 0.1}, "milestones",
     ),
-    "QuadraticWarmup": SchedulerKind(lambda one: shapes.Quadratic(one.span - 1)),
+    "QuadraticWarmup": SchedulerKind(lambda one: shapes.quadratic(one.span - 1)),
     "Poly": SchedulerKind(
-        lambda one: shapes.Polynomial(one.arguments["power"], one.arguments["eta_min"] or 0.0, one.span - 1),
+        lambda one: shapes.polynomial(one.arguments["power"], one.arguments["eta_min"] or 0.0, one.span - 1),
         takes={"power": 1.0, "eta_min": None},
         whole=True,
     ),
@@ -257,9 +257,9 @@ def trajectory_of(schedulers: Sequence[Scheduler], clock: Clock, validation: tup
         if shape is None:
             plateaus.append(here)
             continue
-        if isinstance(shape, shapes.OneCycle):
+        if here.kind == "OneCycle":
             # It replaces the initial value when it is built, for itself and for all that are built after it.
-            base = shapes.absolute(shape.phases[0].start)
+            base = shapes.absolute(here.arguments["eta_max"] / here.arguments["div_factor"])
         links.append(shapes.Link(shape, ceil(max(here.begin, 0)), ceil(end), here.unit, base))
     chain = partial(shapes.chain, clock=clock, zero_stays=any(scheduler.zero_stays for scheduler in schedulers))
     trajectory = chain(links, settings=tuple(settings))
@@ -318,7 +318,7 @@ def cut_by_metric(
     cuts = looks[wait :: wait + int(plateau.arguments["cooldown"])]
     if not cuts:
         return known
-    shape = shapes.MultiStep(tuple(float(cut - cuts[0]) for cut in cuts), plateau.arguments["factor"])
+    shape = shapes.multi_step(tuple(float(cut - cuts[0]) for cut in cuts), plateau.arguments["factor"])
     worst = chain_with(shapes.Link(shape, cuts[0], 10**15, "epoch" if clock.by_epoch else "step"))
     first = cuts[0] * ((clock.steps_per_epoch or 1) if clock.by_epoch else 1)
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from classlens.adapters.openmm.parameter_groups import Layers, Parameter, groups_of, has_layers, kind_of, layers_of
-from classlens.adapters.openmm.setup import Setup, Split
+from classlens.adapters.openmm.setup import Setup
 from classlens.config.settings import Settings
 from classlens.errors import ClasslensError, ConfigError, MissingDependency
 from classlens.schedule.schedule import Batches, Clock, Group, Rule, Schedule, Steps, Trajectory, Values, distinct
@@ -139,7 +139,10 @@ def batches_of(setup: Setup) -> Batches | None:
 
 
 def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
-    """The clock of training: every GPU gets its share of the samples, rounded up, in batches."""
+    """The clock of training: every GPU gets its share of the samples, rounded up, in batches, as the sampler counts them.
+
+    An InfiniteSampler does not share the samples out; RepeatAugSampler shows as many as there are, some repeatedly.
+    """
     epochs, steps, train = setup.optimization.epochs, setup.optimization.steps, setup.splits.get("train")
     batch = None if train is None else train.batch_size
     counts = {"dataset size": dataset_size, "number of GPUs": gpus, "batch size": batch}
@@ -163,28 +166,20 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
                 hint="set train_dataloader.batch_size (0.x: data.samples_per_gpu)",
             )
         raise ConfigError("the number of training samples is unknown", hint=ask_size(setup))
-    per_epoch, note = count_steps(train, batch, dataset_size, gpus)
-    return Clock(epochs if steps is None else None, per_epoch, steps, note, gpus)
-
-
-def count_steps(train: Split, batch_size: int, dataset_size: int, gpus: int) -> tuple[int, str]:
-    """Batches of one pass over the data on one GPU, as the sampler counts them, and how they were counted, in words.
-
-    An InfiniteSampler does not share the samples out; RepeatAugSampler shows as many as there are, some repeatedly.
-    """
     every_gpu_sees_all = str(train.sampler.get("type")).endswith("InfiniteSampler")
     share = dataset_size if every_gpu_sees_all else ceil(dataset_size / gpus)
-    steps = share // batch_size if train.drop_last else ceil(share / batch_size)
+    per_epoch = share // batch if train.drop_last else ceil(share / batch)
     counted_gpus = f"{gpus} GPU" + ("s" if gpus > 1 else "")
-    if steps == 0:
+    if per_epoch == 0:
         raise ConfigError(
-            f"{dataset_size:,} samples on {counted_gpus} do not fill one batch of {batch_size}, and drop_last drops it",
+            f"{dataset_size:,} samples on {counted_gpus} do not fill one batch of {batch}, and drop_last drops it",
             hint="an epoch would have no step; lower batch_size or set drop_last=False",
         )
-    batches = f"{dataset_size:,} samples / ({counted_gpus} x {batch_size})"
+    batches = f"{dataset_size:,} samples / ({counted_gpus} x {batch})"
     if every_gpu_sees_all:
-        batches = f"all {dataset_size:,} samples on every GPU / {batch_size}"
-    return steps, f"{batches}, the last batch {'dropped' if train.drop_last else 'kept'}: {steps:,} steps per epoch"
+        batches = f"all {dataset_size:,} samples on every GPU / {batch}"
+    note = f"{batches}, the last batch {'dropped' if train.drop_last else 'kept'}: {per_epoch:,} steps per epoch"
+    return Clock(epochs if steps is None else None, per_epoch, steps, note, gpus)
 
 
 KNOWN_SIZES: Mapping[str, int] = {

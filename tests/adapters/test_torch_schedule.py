@@ -489,6 +489,6 @@ def test_a_function_of_the_user_that_fails_during_the_run_is_told_by_its_line():
     schedule = schedule_of(torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (5 - epoch)))
 
     with pytest.raises(
-        ConfigError, match=r"LambdaLR, called with 5, fails at .*test_schedule_torch\.py:\d+: ZeroDivision"
+        ConfigError, match=r"LambdaLR, called with 5, fails at .*test_torch_schedule\.py:\d+: ZeroDivision"
     ):
         replay(schedule, Clock(epochs=10, steps_per_epoch=2))[0].at([10])

@@ -317,7 +317,7 @@ def test_a_wrong_number_in_a_config_is_told(tmp_path, old, new, message):
 
 
 def test_every_documented_config_has_a_schedule():
-    configs = Path(__file__).parents[2] / "configs"
+    configs = Path(__file__).parents[3] / "configs"
     found = [path for path in sorted(configs.rglob("*.py")) if "_base_" not in path.parts and "demo" not in path.parts]
 
     for path in found:
