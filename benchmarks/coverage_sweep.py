@@ -121,8 +121,7 @@ def measure(family: str, name: str) -> dict[str, object]:
     import torch
 
     import classlens
-    from classlens.cam.classifier import encode_batch
-    from classlens.cam.model_state import preserved
+    from classlens.cam.classifier import encode_batch, preserved
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -51,7 +51,7 @@ DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc", "base
 
 PARSING = {"run", "read_request"}
 """What a function that takes an `argparse.Namespace` may be called."""
-TWICE = {"Normalize": ["formats", "mixing"]}
+TWICE = {"Normalize": ["formats", "loaders"]}
 """Both are shown to users under this name: a config's stage, and that of a prefetching loader."""
 SMALL = {
     "arrays": "array types that cost nothing until they are checked",

@@ -58,11 +58,8 @@ class MissingDependency(ClasslensError):
     """A package is not installed: one that an extra of classlens brings, or one that `where`, the user's code, needs."""
 
     def __init__(self, package: str, *, extra: str | None, where: str = "") -> None:
-        needed = f"{where}: {package}" if where else package
-        super().__init__(
-            f"{needed} is not installed",
-            hint=f"pip install 'classlens[{extra}]'" if extra else f"pip install {package}",
-        )
+        hint = f"pip install 'classlens[{extra}]'" if extra else f"pip install {package}"
+        super().__init__(f"{where}{': ' if where else ''}{package} is not installed", hint=hint)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from classlens.cam.explain import affordable_batch_size, estimate_peak
+from classlens.cam.cost import affordable_batch_size, estimate_peak
 from classlens.cam.layers import find_layers
 from tests.cam.conftest import classifier_of
 

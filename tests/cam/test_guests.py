@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from torch.utils.checkpoint import checkpoint
 
+from classlens.cam.classifier import preserved
 from classlens.cam.explain import explain
-from classlens.cam.layers import default_layer, preview
-from classlens.cam.model_state import preserved
+from classlens.cam.layers import preview
 from classlens.errors import ModelError
-from tests.cam.conftest import classifier_of, noise_image
+from tests.cam.conftest import classifier_of, default_layer, noise_image
 from tests.cam.test_explain import same, state_of
 
 
@@ -188,11 +188,11 @@ def test_scores_in_something_else_than_a_tensor_are_refused_with_the_way_out(noi
     assert "logits" in caught.value.hint
 
 
-def test_a_shared_activation_names_the_layers_beside_it(noise):
+def test_a_shared_activation_is_refused_with_where_to_look_instead(noise):
     with pytest.raises(ModelError, match=r"'block\.relu' ran 2 times") as caught:
         mapped(made(), noise, layer="block.relu")
 
-    assert "behind block.bn1 and block.bn2, and what it puts out last is the output of block" in caught.value.hint
+    assert "once: what stands in front of it or behind it" in caught.value.hint
 
 
 def test_a_model_without_weights_is_refused(noise):

@@ -6,12 +6,13 @@ import torch
 from torch import nn
 
 from classlens.cam.classifier import Classifier
-from classlens.cam.explain import ExplainOptions, estimate_peak, explain
-from classlens.cam.layers import default_layer, find_layers, preview
-from classlens.cam.randomization import randomization_test
+from classlens.cam.cost import estimate_peak
+from classlens.cam.explain import ExplainOptions, explain
+from classlens.cam.faithfulness import randomization_test
+from classlens.cam.layers import find_layers, preview
 from classlens.errors import ModelError, NotFound
 from classlens.image import Encoding
-from tests.cam.conftest import classifier_of, noise_image
+from tests.cam.conftest import classifier_of, default_layer, noise_image
 
 
 def network(name: str, **settings) -> Classifier:
@@ -91,7 +92,7 @@ def test_a_model_without_maps_says_so():
     with pytest.raises(ModelError, match="no layer of toy can be read as a map") as caught:
         default_layer(classifier_of(nn.Sequential(nn.Flatten(), nn.Linear(192, 3))))
 
-    assert caught.value.hint == "none of them keeps positions"
+    assert caught.value.hint.startswith("none of them runs once for a picture and keeps positions")
 
 
 def test_layers_that_cannot_be_read_are_listed_as_candidates():

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from classlens.cam.cost import count_runs, seconds_per_run
 from classlens.cam.evidence import Evidence
-from classlens.cam.explain import ExplainOptions, count_runs, explain, seconds_per_run
+from classlens.cam.explain import ExplainOptions, explain
+from classlens.cam.forward import Objective
 from classlens.cam.layers import find_layers
 from classlens.cam.methods import METHODS, find_method
 from classlens.cam.methods.weights import first_component, first_component_of_evidence, grad_cam_plus_plus
-from classlens.cam.targets import Objective
 from classlens.errors import ModelError, NotFound
 from classlens.image import Image
 from tests.cam.conftest import classifier_of, noise_image

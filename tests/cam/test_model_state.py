@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from classlens.cam.model_state import preserved
+from classlens.cam.classifier import preserved
 
 
 def test_global_random_states_are_given_back():

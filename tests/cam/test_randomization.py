@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from classlens.cam.explain import explain
-from classlens.cam.randomization import (
+from classlens.cam.faithfulness import (
     average_ranks,
     cascade,
     randomization_test,

@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from classlens.cam.classifier import Classifier
+from classlens.cam.classifier import Classifier, preserved
 from classlens.cam.evidence import observe
 from classlens.cam.explain import explain
 from classlens.cam.forward import noise
 from classlens.cam.layers import find_layers
-from classlens.cam.model_state import preserved
 from classlens.errors import ModelError
 from classlens.zoo.build import build_network
 from tests.cam.conftest import classifier_of, noise_image

@@ -189,7 +189,7 @@ def test_a_mistake_is_a_warning_and_with_strict_a_failure(config, capsys):
 
     assert lr(config, *mistaken) == 0
     assert lr(config, *mistaken, "--strict") == 1
-    assert "warning: param_scheduler MultiStepLR: milestone 9 never fires" in capsys.readouterr().out
+    assert "warning: param_scheduler (MultiStepLR): milestone 9 never fires" in capsys.readouterr().out
 
 
 def test_strict_is_content_with_a_schedule_without_mistakes(config):

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image as Pillow
+from PIL import TiffImagePlugin
 
 HEIGHT, WIDTH = 48, 64
 
@@ -81,6 +82,13 @@ def animated() -> bytes:
 def profiled() -> bytes:
     """A JPEG with a colour profile that is not sRGB."""
     return saved(photo(), "JPEG", icc_profile=b"\x00" * 128 + b"Display P3")
+
+
+def named_profile() -> bytes:
+    """A TIFF with a text where its colour profile should be."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[34675], tags.tagtype[34675] = "sRGB", 2
+    return saved(photo(), "TIFF", tiffinfo=tags)
 
 
 def several(kind: str, **options: object) -> bytes:
@@ -189,6 +197,7 @@ CASES = [
     Case("tiff of two pages", several("TIFF"), SIZE, remark="2 frames", file="a.tif"),
     Case("two pictures of a stereo camera", several("MPO"), SIZE, remark="2 frames"),
     Case("exif of nonsense", saved(photo(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xffgarbage"), SIZE),
+    Case("a text for a profile", named_profile(), SIZE, file="a.tif"),
     Case("more behind the end", JPEG + b"and then some" * 50, SIZE),
     Case("flipped bytes", flipped_bytes(), (200, 200), reason="Corrupt JPEG data", remark=DAMAGE),
     Case("a hole of zeros", zeroed(noisy()), (200, 200), reason="Corrupt JPEG data", remark=DAMAGE),

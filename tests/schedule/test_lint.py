@@ -123,7 +123,7 @@ def test_two_groups_share_one_finding():
 @pytest.mark.parametrize(
     ("kind", "config", "message"),
     [
-        ("dead milestone", {"policy": "step", "step": [3, 12]}, "lr_config step: milestone 12 never fires"),
+        ("dead milestone", {"policy": "step", "step": [3, 12]}, "lr_config (step): milestone 12 never fires"),
         (
             "long warm-up",
             {"policy": "fixed", "warmup": "linear", "warmup_iters": 5000},

@@ -148,4 +148,4 @@ def test_rates_cannot_be_scaled_without_a_batch_size():
 
 def test_a_schedule_has_groups():
     with pytest.raises(ValueError, match="at least one parameter group"):
-        Schedule(())
+        replay(Schedule(()), CLOCK)

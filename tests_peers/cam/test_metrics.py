@@ -13,8 +13,7 @@ from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 
 from classlens.cam import faithfulness
 from classlens.cam.explain import explain
-from classlens.cam.faithfulness import blur, evaluate, mean
-from classlens.cam.randomization import rank_correlation, structural_similarity
+from classlens.cam.faithfulness import blur, evaluate, mean, rank_correlation, structural_similarity
 from tests_peers.cam.test_other_methods import SIDE, TARGETS, Classifier, encoded, pictures, small
 
 

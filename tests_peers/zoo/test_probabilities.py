@@ -13,7 +13,7 @@ from mmpretrain.registry import MODELS
 
 from classlens.adapters.openmm.classifiers import output_kind
 from classlens.adapters.openmm.setup import read_setup
-from classlens.cam.targets import probabilities
+from classlens.cam.forward import probabilities
 from classlens.config import read_config
 from classlens.errors import ClasslensError
 

@@ -7,9 +7,9 @@ nobody else imports that module. Third parties add addresses with an entry point
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike, fspath
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from classlens.errors import ConfigError, MissingDependency, NotFound
@@ -107,8 +107,9 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
         openers |= {point.name: point.value for point in entry_points()}
     if scheme not in openers:
         raise NotFound("kind of source", scheme, openers)
+    module, _, function = openers[scheme].partition(":")
     try:
-        opener: Callable[[str, Options], Source] = resolve_name(openers[scheme])
+        opener: Callable[[str, Options], Source] = getattr(import_module(module), function)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("classlens."):
             raise

@@ -25,12 +25,6 @@ from classlens.pipelines.lay_open import lay_open
 IMAGENET = Encoding("RGB", "CHW", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """What nearly every classifier is trained with, where nothing says otherwise."""
 
-PROBE = 640
-"""Side of the picture of noise that is sent through a test pipeline to see what it makes of one."""
-
-DICE = 8
-"""How often a pipeline is run to see whether it draws."""
-
 Entry: TypeAlias = Callable[[Image], Foreign]
 """Makes of a picture what the first transform takes."""
 
@@ -63,7 +57,8 @@ def read_grey(image: Image) -> Image:
 
 
 def noise_image() -> Image:
-    return Image(np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, 3), dtype=np.uint8))
+    """The picture that is sent through a test pipeline to see what it makes of one."""
+    return Image(np.random.default_rng(0).integers(0, 256, (640, 640, 3), dtype=np.uint8))
 
 
 def read_feeding(transform: Foreign, *, grey: bool = False) -> Feeding:
@@ -108,17 +103,14 @@ def prepare_image(stages: Sequence[Stage], entry: Entry, image: Image, *, whole:
 
 
 def is_random(stages: Sequence[Stage], entry: Entry) -> bool:
-    """Whether stages make different things of one picture, as those for training do."""
+    """Whether stages make different things of one picture in eight runs, as those for training do."""
     value = entry(noise_image())
-    first, *others = (array_of(picture_in(run_stages(stages, value, seed=seed).value))[0] for seed in range(DICE))
+    first, *others = (array_of(picture_in(run_stages(stages, value, seed=seed).value))[0] for seed in range(8))
     return not all(np.array_equal(first, other) for other in others)
 
 
 def run_stages(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, seed: int = 0) -> State:
-    """A picture sent through every stage, with chance that is the same every time.
-
-    Of a `whole` picture those stages are left out that change its size.
-    """
+    """A picture sent through every stage, chance being the same every time; of a `whole` one none may change its size."""
     state, chance = State(value), np.random.default_rng(seed)
     with seeded_globals(seed):
         for stage in stages:

@@ -52,8 +52,8 @@ def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
     shards = sorted(map(str, Path(root).glob("*.tar")))
     for files, read in ((shards, list_elsewhere), (tables_below(root), list_tables)):
         if files:
-            chosen = files if folder else files_of_split(files, split, path)
-            return read(chosen), notes if chosen == files else ()
+            of_split = files if folder else files_of_split(files, split, path)
+            return read(of_split), notes if of_split == files else ()
     folders = scan_folder(root, labelled=any(entry.is_dir() for entry in entries_of(root)))
     classes = tuple(filter(None, folders.pictures))
     with_pictures = tuple(name for name in classes if folders.pictures[name])

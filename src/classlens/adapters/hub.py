@@ -22,12 +22,7 @@ UNTRAINED = "the weights are random unless a checkpoint is given: maps of an unt
 
 
 def split_settings(rest: str, known: Collection[str] | None = None) -> tuple[str, dict[str, Setting]]:
-    """The name before the question mark, and what follows as settings: literals of Python, or the text itself.
-
-    Raises:
-        ConfigError: a setting has no value.
-        NotFound: only some settings are `known`, and this is none of them.
-    """
+    """The name before the question mark, and what follows as settings: literals of Python, or the text itself."""
     name, _, query = rest.partition("?")
     settings: dict[str, Setting] = {}
     for part in filter(None, query.split("&")):
@@ -35,7 +30,7 @@ def split_settings(rest: str, known: Collection[str] | None = None) -> tuple[str
         if not equals or not key:
             raise ConfigError(f"{rest!r}: the setting {part!r} has no value", hint="write NAME?key=value&key=value")
         if known is not None and key not in known:
-            raise NotFound("setting", key, known, where=rest)
+            raise NotFound("setting", key, known, where=name)
         text = unquote(value)
         try:
             settings[key] = literal_eval(LITERALS.get(text.casefold(), text))

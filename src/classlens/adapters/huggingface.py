@@ -35,9 +35,6 @@ THROUGH_PYTHON = "open the model through py:, in a module that takes pictures an
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 """Where a model keeps how its pictures are prepared."""
 
-SIZING = ("do_resize", "do_center_crop", "do_pad")
-"""What processors do to the size of a picture."""
-
 
 def open_model(rest: str, options: Options) -> Source:
     """Offer the classifier only."""
@@ -61,13 +58,11 @@ def build(name: str, settings: dict[str, Setting], options: Options, checkpoint:
         raise out_of_reach(f"the weights of hf:{name}", "give a folder that save_pretrained wrote: hf:FOLDER")
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(name, **where)
+            config, networks = AutoConfig.from_pretrained(name, **where), AutoModelForImageClassification
             if settings.get("pretrained", True) and checkpoint is None:
-                network, report = AutoModelForImageClassification.from_pretrained(
-                    name, output_loading_info=True, **where
-                )
+                network, report = networks.from_pretrained(name, output_loading_info=True, **where)
             else:
-                network, report = AutoModelForImageClassification.from_config(config), {"missing_keys": ()}
+                network, report = networks.from_config(config), {"missing_keys": ()}
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise DataError(f"transformers cannot open it as an image classifier: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
@@ -120,9 +115,9 @@ def read_processor(name: str, config: Foreign, where: Mapping[str, Foreign], *, 
     raw, ready = (run_processor(processor, noise, off) for off in (arithmetic_of(processor), {}))
     order: Literal["RGB", "BGR"] = "BGR" if getattr(processor, "do_flip_channel_order", False) else "RGB"
     # One scale and shift, or that of plain pixels where the processor does more to the numbers.
-    measured = fit_encoding(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
-    encoding = measured or Encoding(order, "CHW")
-    sizing = {name: False for name in SIZING if getattr(processor, name, None)}
+    affine = fit_encoding(channels(raw / 255, "CHW"), channels(ready, "CHW"), Encoding(order, "CHW", 1.0))
+    encoding = affine or Encoding(order, "CHW")
+    sizing = {name: False for name in ("do_resize", "do_center_crop", "do_pad") if getattr(processor, name, None)}
     prepare, whole = (partial(prepare_image, processor, entry, encoding, off) for off in ({}, sizing))
     return Feeding(prepare, encoding, (ready.shape[1], ready.shape[2]), whole)
 

@@ -25,7 +25,6 @@ HINT = "give a folder that save_to_disk wrote: hfds:FOLDER"
 
 
 def open_dataset(rest: str, options: Options) -> Source:
-    """Offer the data only."""
     name, settings = split_settings(rest, ("image", "label", "config"))
     return Source(f"hfds:{rest}", open_dataset=partial(open_split, name, settings))
 

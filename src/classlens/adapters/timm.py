@@ -106,10 +106,12 @@ def feeding_of_weights(
     fed = read_feeding(transform, grey=takes_grey(network))
     if size is not None or train == test:
         return fed
-    trained, tested = (
+    at_training, at_testing = (
         f"{one['input_size'][-1]} x {one['input_size'][-2]}, crop {one['crop_pct']:g}" for one in (train, test)
     )
-    note = f"pictures are fed as in training, {trained}; its weights are tested with {tested}: timm:NAME?size=test"
+    note = (
+        f"pictures are fed as in training, {at_training}; its weights are tested with {at_testing}: timm:NAME?size=test"
+    )
     return replace(fed, notes=(note,))
 
 

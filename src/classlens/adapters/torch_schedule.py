@@ -35,6 +35,7 @@ from classlens.schedule.schedule import (
     Schedule,
     Setting,
     Stairs,
+    Steps,
     Trajectory,
     Unit,
     Values,
@@ -122,60 +123,36 @@ def schedule_of(scheduler: Thing, *, every: Unit | None = None, frequency: int =
 
 
 def schedule_together(steppings: Sequence[Stepping]) -> Schedule:
-    """The schedule of the schedulers of one optimizer, which act on each other's values.
-
-    Raises:
-        ConfigError: one is no scheduler, or another one would undo what it does.
-    """
+    """The schedule of the schedulers of one optimizer, which act on each other's values."""
     for each in steppings:
         known = each.waits_for_metric or is_timm(each.scheduler) or isinstance(each.scheduler, lr_scheduler.LRScheduler)
         if not known:
             raise ConfigError(f"a {each.name} is no scheduler of torch, timm or transformers")
-    check_company(steppings)
-    first, *others = steppings
-    scheduler, optimizer = first.scheduler, first.scheduler.optimizer
+        if len(steppings) > 1 and (is_timm(each.scheduler) or each.name == "SWALR"):
+            others = " and ".join(other.name for other in steppings if other is not each)
+            raise ConfigError(
+                f"{others} and {each.name} set the rates of one optimizer, and what {each.name} sets undoes the others",
+                hint="give one of them, or let torch's SequentialLR(optimizer, [scheduler, SWALR(...)], [75]) say when",
+            )
+    scheduler, optimizer = steppings[0].scheduler, steppings[0].scheduler.optimizer
     if is_timm(scheduler):
-        first = replace(
-            first, every="epoch" if first.waits_for_metric or scheduler.t_in_epochs else "step", frequency=1
-        )
-        if not first.waits_for_metric:
-            return schedule_of_timm(first)
+        by_epoch = steppings[0].waits_for_metric or scheduler.t_in_epochs
+        steppings = [Stepping(scheduler, "epoch" if by_epoch else "step")]
+        if not steppings[0].waits_for_metric:
+            return schedule_of_timm(steppings[0])
     notes = tuple(
         f"{each.name} is at {each.every} {behind:,} already: its values go on from there"
         for each in steppings
         # a ChainedScheduler leaves the count to its members
         if (behind := max(getattr(one, "last_epoch", 0) for one in (each.rule, *members_of(each.scheduler)))) > 0
     )
-    if others:
+    if len(steppings) > 1:
         notes = (f"one optimizer is scheduled by {' and '.join(map(str, steppings))}", *notes)
-    if (links := links_of(steppings, optimizer)) is not None:
-        settings = tuple(settings_of(part, each.every) for each in steppings for part in parts_of(each.scheduler))
-        return Schedule(groups_of(optimizer), {"lr": partial(shapes.chain, links, settings=settings)}, notes)
-    if type(scheduler) is lr_scheduler.LambdaLR and not others:
-        return Schedule(groups_of(optimizer, lambda_rules(first)), notes=notes)
-    return Schedule(groups_of(optimizer, stepped_rules([first, *others])), notes=notes)
-
-
-def check_company(steppings: Sequence[Stepping]) -> None:
-    """Refuse schedulers beside which others cannot act.
-
-    Raises:
-        ConfigError: there are some.
-    """
-    alone = next((each for each in steppings if is_timm(each.scheduler) or each.name == "SWALR"), None)
-    if alone is None or len(steppings) == 1:
-        return
-    others = " and ".join(each.name for each in steppings if each is not alone)
-    if is_timm(alone.scheduler):
-        raise ConfigError(
-            f"{others} and {alone.name} set the rates of one optimizer, and what {alone.name} of timm sets undoes what "
-            "others did",
-            hint="give one of them, or let torch's SequentialLR or ChainedScheduler combine schedulers of torch",
-        )
-    raise ConfigError(
-        f"{alone.name} takes over from {others}, and only your loop says when",
-        hint="let SequentialLR say it: SequentialLR(optimizer, [scheduler, SWALR(...)], milestones=[75])",
-    )
+    if (rule := closed_rule(steppings, optimizer)) is not None:
+        return Schedule(groups_of(optimizer), {"lr": rule}, notes)
+    is_lambda = len(steppings) == 1 and type(scheduler) is lr_scheduler.LambdaLR
+    rules = lambda_rules(steppings[0]) if is_lambda else stepped_rules(steppings)
+    return Schedule(groups_of(optimizer, rules), notes=notes)
 
 
 def schedule_alone(optimizer: Optimizer) -> Schedule:
@@ -207,52 +184,43 @@ def values_of(group: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def closed_form(scheduler: Thing) -> shapes.Shape | None:
-    """One of torch's rules; None for those that have no closed form here, and for settings that make none."""
-    kind = type(scheduler)
-    if kind is lr_scheduler.StepLR and scheduler.step_size >= 1 and scheduler.step_size == int(scheduler.step_size):
-        return shapes.Step(int(scheduler.step_size), scheduler.gamma)
-    if kind is lr_scheduler.MultiStepLR:
-        return shapes.MultiStep(tuple(map(float, scheduler.milestones.elements())), scheduler.gamma)
-    if kind is lr_scheduler.ConstantLR and scheduler.factor > 0:
-        return shapes.Constant(scheduler.factor, scheduler.total_iters)
-    if kind is lr_scheduler.LinearLR:
-        return shapes.Linear(scheduler.start_factor, scheduler.end_factor, scheduler.total_iters)
-    if kind is lr_scheduler.ExponentialLR:
-        return shapes.Exponential(scheduler.gamma)
-    if kind is lr_scheduler.PolynomialLR and scheduler.power >= 0:
-        return shapes.Polynomial(scheduler.power, 0.0, scheduler.total_iters)
-    if kind is lr_scheduler.CosineAnnealingLR and scheduler.T_max > 0:
-        return shapes.Cosine(scheduler.T_max, scheduler.eta_min)
-    return None
+CLOSED_FORMS: Mapping[type, Callable[[Thing], shapes.Shape]] = {
+    lr_scheduler.StepLR: lambda one: shapes.Step(int(one.step_size), one.gamma),
+    lr_scheduler.MultiStepLR: lambda one: shapes.MultiStep(tuple(map(float, one.milestones.elements())), one.gamma),
+    lr_scheduler.ConstantLR: lambda one: shapes.Constant(one.factor, one.total_iters),
+    lr_scheduler.LinearLR: lambda one: shapes.Linear(one.start_factor, one.end_factor, one.total_iters),
+    lr_scheduler.ExponentialLR: lambda one: shapes.Exponential(one.gamma),
+    lr_scheduler.PolynomialLR: lambda one: shapes.Polynomial(one.power, 0.0, one.total_iters),
+    lr_scheduler.CosineAnnealingLR: lambda one: shapes.Cosine(one.T_max, one.eta_min),
+}
 
 
-def parts_of(scheduler: Thing) -> list[Thing]:
-    return members_of(scheduler) if type(scheduler) is lr_scheduler.ChainedScheduler else [scheduler]
+def has_closed_form(scheduler: Thing) -> bool:
+    """Whether it is one of torch's rules at its start, with settings at which the closed form is what torch does."""
+    if type(scheduler) not in CLOSED_FORMS or scheduler.last_epoch != 0:
+        return False
+    size = getattr(scheduler, "step_size", 1)
+    positive = min(size, getattr(scheduler, "factor", 1), getattr(scheduler, "T_max", 1)) > 0
+    return positive and size == int(size) and getattr(scheduler, "power", 0) >= 0
 
 
-def links_of(steppings: Sequence[Stepping], optimizer: Optimizer) -> list[shapes.Link] | None:
+def closed_rule(steppings: Sequence[Stepping], optimizer: Optimizer) -> Rule | None:
     """The chain of fresh schedulers in closed form; None if it has none, or the rates are not those of its start."""
-    links = []
+    links, settings = [], []
     for each in steppings:
-        for part in parts_of(each.scheduler):
-            shape = closed_form(part)
-            if shape is None or part.last_epoch != 0 or each.frequency > 1:
+        is_chain = type(each.scheduler) is lr_scheduler.ChainedScheduler
+        for part in members_of(each.scheduler) if is_chain else [each.scheduler]:
+            if each.frequency > 1 or not has_closed_form(part):
                 return None
-            links.append(shapes.Link(shape, 0, FOREVER, each.every))
+            links.append(shapes.Link(CLOSED_FORMS[type(part)](part), 0, FOREVER, each.every))
+            name, numbers = type(part).__name__, {key: value for key, value in vars(part).items() if key[0] != "_"}
+            settings.append(Setting(name.removesuffix("LR"), f"torch {name}", each.every, 0, FOREVER, numbers))
     start = shapes.chain(links, Clock.of_steps(1))
     for group, values in zip(groups_of(optimizer), optimizer.param_groups, strict=True):
         # Another scheduler may have been made before or between these, or the rate may have been changed since.
         if not np.isclose(start.values(FIRST, group.initial["lr"]), float(values["lr"]), rtol=1e-9, atol=0):
             return None
-    return links
-
-
-def settings_of(scheduler: Thing, every: Unit) -> Setting:
-    """A scheduler in the words of the checks."""
-    kind = type(scheduler).__name__
-    plain = {name: value for name, value in vars(scheduler).items() if isinstance(value, int | float)}
-    return Setting(kind.removesuffix("LR"), f"torch {kind}", every, 0, FOREVER, plain)
+    return partial(shapes.chain, links, settings=tuple(settings))
 
 
 def lambda_rules(stepping: Stepping) -> list[dict[str, Rule]]:
@@ -273,19 +241,15 @@ def lambda_rules(stepping: Stepping) -> list[dict[str, Rule]]:
 
 def trajectory_of_calls(now: float, later: Callable[[int], float], stepping: Stepping, clock: Clock) -> Trajectory:
     """The course of a value that is `later(n)` after n calls of `scheduler.step()`; it is asked at drawn steps only."""
-    function, epoch, frequency = (
-        elementwise(lambda tick: later(tick) if tick else now),
-        epoch_of(clock),
-        stepping.frequency,
-    )
+    function = elementwise(lambda tick: later(tick) if tick else now)
+    epoch, frequency = epoch_of(clock), stepping.frequency
     if stepping.every == "epoch":
         return follow_function(function, clock, width=frequency * epoch)
-    if frequency == 1:
-        return follow_function(function, clock)
-    # Lightning counts batches anew in every epoch.
-    return follow_function(
-        lambda steps: function(steps // epoch * (epoch // frequency) + steps % epoch // frequency), clock
-    )
+
+    def by_step(steps: Steps) -> Values:
+        return function(steps // epoch * (epoch // frequency) + steps % epoch // frequency)
+
+    return follow_function(by_step, clock)  # Lightning counts batches anew in every epoch
 
 
 def epoch_of(clock: Clock) -> int:
@@ -301,9 +265,7 @@ def stepped_rules(steppings: Sequence[Stepping]) -> list[dict[str, Rule]]:
     ordered = sorted(steppings, key=lambda each: (each.every == "epoch", each.waits_for_metric))
     waits = any(each.waits_for_metric for each in ordered)
     settings = tuple(
-        Setting("Plateau", each.name, each.every, arguments={"patience": each.rule.patience})
-        if each.waits_for_metric
-        else Setting("Stepped", each.name, each.every)
+        Setting("Plateau" if each.waits_for_metric else "Stepped", each.name, each.every, arguments=vars(each.rule))
         for each in ordered
     )
 
@@ -312,9 +274,18 @@ def stepped_rules(steppings: Sequence[Stepping]) -> list[dict[str, Rule]]:
         return [record_steps(ordered, clock, improves=improves) for improves in ((True, False) if waits else (True,))]
 
     def rule(name: str, index: int, clock: Clock) -> Trajectory:
-        bounds = [record[name][:, index] for record in records(clock)]
-        trajectory = trajectory_between(bounds[0], bounds[-1], ordered, clock)
-        return replace(trajectory, settings=settings) if name == "lr" else trajectory
+        width, epoch = width_of(ordered, clock), epoch_of(clock)
+        best, *worst = (record[name][:, index] for record in records(clock))
+        course = follow_function(best.__getitem__, clock, width=width)
+        sizes = {epoch * each.frequency for each in ordered if each.every == "epoch"} - {width}
+        stairs = (*course.stairs, *(Stairs(size, size, clock.steps) for size in sizes))
+        course = replace(course, stairs=stairs, settings=settings if name == "lr" else ())
+        if not worst or (best == worst[0]).all():
+            return course
+        low, first = follow_function(worst[0].__getitem__, clock, width=width), int(np.argmax(best != worst[0])) * width
+        jumps = np.flatnonzero(np.diff(worst[0])[:100_000])[:1024] + 1
+        breaks = distinct(np.concatenate([course.breaks, low.breaks, jumps * width, [first]]))
+        return replace(course, breaks=breaks, undecided=MetricDependent(first, low.values))
 
     groups = ordered[0].scheduler.optimizer.param_groups
     return [{name: partial(rule, name, place) for name in values_of(group)} for place, group in enumerate(groups)]
@@ -336,10 +307,8 @@ def record_steps(steppings: Sequence[Stepping], clock: Clock, *, improves: bool)
         )
     copies = zip(steppings, copy_schedulers([each.scheduler for each in steppings]), strict=True)
     twins = [replace(each, scheduler=twin) for each, twin in copies]
-    groups, calls = (
-        twins[0].scheduler.optimizer.param_groups,
-        [(each, advance_of(each, improves=improves)) for each in twins],
-    )
+    calls = [(each, advance_of(each, improves=improves)) for each in twins]
+    groups = twins[0].scheduler.optimizer.param_groups
     names, tick, each = list(values_of(groups[0])), 0, twins[0]
     rows = np.empty((ticks, len(groups), len(names)))
     try:
@@ -378,9 +347,8 @@ def advance_of(each: Stepping, *, improves: bool) -> Callable[[], object]:
     if not each.waits_for_metric:
         return partial(scheduler.step)
     worst = inf if rule.mode == "min" else -inf
-    epochs = (
-        itertools.count(1 + (calls_of_timm(scheduler, scheduler.warmup_t + 1) or 0)) if is_timm(scheduler) else None
-    )
+    calls = (calls_of_timm(scheduler, scheduler.warmup_t + 1) or 0) if is_timm(scheduler) else None
+    epochs = None if calls is None else itertools.count(calls + 1)
 
     def advance_by_metric() -> None:
         if improves:
@@ -389,21 +357,6 @@ def advance_of(each: Stepping, *, improves: bool) -> Callable[[], object]:
         scheduler.step(*([metric] if epochs is None else [next(epochs), metric]))
 
     return advance_by_metric
-
-
-def trajectory_between(best: Values, worst: Values, steppings: Sequence[Stepping], clock: Clock) -> Trajectory:
-    """The course of one value of one group between its bounds, given before each tick."""
-    width = width_of(steppings, clock)
-    known, low = (follow_function(values.__getitem__, clock, width=width) for values in (best, worst))
-    sizes = {epoch_of(clock) * each.frequency for each in steppings if each.every == "epoch"} - {width}
-    known = replace(known, stairs=(*known.stairs, *(Stairs(size, size, clock.steps) for size in sizes)))
-    apart = np.flatnonzero(best != worst)
-    if not apart.size:
-        return known
-    first = int(apart[0]) * width
-    jumps = np.flatnonzero(np.diff(worst)[:100_000])[:1024] + 1
-    breaks = distinct(np.concatenate([known.breaks, low.breaks, jumps * width, [first]]))
-    return replace(known, breaks=breaks, undecided=MetricDependent(first, low.values))
 
 
 # timm's training loop calls `step(epoch + 1)` after an epoch and `step_update(updates)` after an update; before the first
@@ -420,11 +373,7 @@ def is_timm(scheduler: Thing) -> bool:
 
 
 def schedule_of_timm(stepping: Stepping) -> Schedule:
-    """The schedule of a scheduler of timm, from where it is.
-
-    Raises:
-        ConfigError: the values of its optimizer are none that it sets.
-    """
+    """The schedule of a scheduler of timm, from where it is."""
     scheduler, unit, field = stepping.scheduler, stepping.every, stepping.scheduler.param_group_field
     now, start, notes = timm_now(scheduler), calls_of_timm(scheduler, MOST_CALLS), tuple[str, ...]()
     if start is None:

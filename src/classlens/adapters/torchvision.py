@@ -32,24 +32,24 @@ def open_model(rest: str, options: Options) -> Source:
     if weights and weights.casefold() not in ("none", "default") and weights not in published:
         raise NotFound("weights", weights, [*published, "none"], where=f"torchvision:{name}")
     untrained = weights.casefold() == "none"
-    chosen = None if untrained else published.get(weights, models.get_model_weights(name).DEFAULT)
+    record = None if untrained else published.get(weights, models.get_model_weights(name).DEFAULT)
     notes = (UNTRAINED,) if untrained else ()
-    return Source(f"torchvision:{rest}", open_classifier=partial(build, name, chosen, settings, options), notes=notes)
+    return Source(f"torchvision:{rest}", open_classifier=partial(build, name, record, settings, options), notes=notes)
 
 
 def build(
     name: str, weights: Foreign, settings: dict[str, Setting], options: Options, checkpoint: str | None
 ) -> Classifier:
     """The network with the weights at `checkpoint`, or with the published ones; fed as the weights want it."""
-    chosen = weights if checkpoint is None else None
-    if chosen is not None and not is_on_disk(chosen.url) and not reachable(chosen.url):
+    download = weights if checkpoint is None else None
+    if download is not None and not is_on_disk(download.url) and not reachable(download.url):
         raise out_of_reach(
             f"the weights of torchvision:{name}",
             f"give a checkpoint behind the address, or look at an untrained network with torchvision:{name}:none",
         )
-    quiet = {"init_weights": True} if name in ("googlenet", "inception_v3") and chosen is None else {}
+    quiet = {"init_weights": True} if name in ("googlenet", "inception_v3") and download is None else {}
     try:
-        network = models.get_model(name, weights=chosen, **(quiet | settings))
+        network = models.get_model(name, weights=download, **(quiet | settings))
     except (TypeError, ValueError) as error:
         hint = "settings go to the function of that name in torchvision.models"
         raise ConfigError(f"torchvision:{name} cannot be built: {error}", hint=hint) from error

@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from classlens.arrays import Float, Int
-from classlens.cam.classifier import Classifier, Layer, layers_of
-from classlens.cam.forward import OUTPUTS, hook_layers, logits_of
-from classlens.cam.layout import Layout, extra_tokens, layout_of, possible_layouts
-from classlens.cam.targets import Objective, probabilities
+from classlens.cam.classifier import Batch, Classifier, Layer, Logits
+from classlens.cam.forward import OUTPUTS, Objective, hook_layers, logits_of, probabilities
+from classlens.cam.layout import Grid, Layout, extra_tokens, layout_of, possible_layouts
 from classlens.errors import ModelError, first_line
 
 NO_GRADIENT = "passes no gradient on (quantised, or computed under no_grad): take a method that needs none"
@@ -24,33 +23,19 @@ NO_GRADIENT = "passes no gradient on (quantised, or computed under no_grad): tak
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """One forward pass: the outputs of layers, as nodes of the graph from the first of them to the logits.
-
-    There are no logits if the pass was stopped at the last layer.
-    """
+    """The outputs of layers, as nodes of the graph from the first of them to the logits; None if stopped before those."""
 
     outputs: tuple[Float[Tensor, "..."], ...]
     layouts: tuple[Layout, ...]
-    logits: Float[Tensor, "batch classes"] | None
+    logits: Logits | None
 
 
 class _LayersDone(BaseException):
-    """Private: all layers have run, the rest of the forward pass is not needed.
-
-    No `Exception`: on its way out it passes code of the user's and of adapters, which handles those.
-    """
+    """All layers have run. No `Exception`: on its way out it passes code of users and adapters, which handles those."""
 
 
-def observe(
-    classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns"], layers: Sequence[Layer], *, stop: bool = False
-) -> Captured:
-    """Forward `batch` and keep what `layers` put out; with `stop`, go no further than the last of them.
-
-    To be called inside `preserved(classifier.module)`.
-
-    Raises:
-        ModelError: a layer did not run exactly once, gave no tensor, or gave one that is no feature map.
-    """
+def observe(classifier: Classifier, batch: Batch, layers: Sequence[Layer], *, stop: bool = False) -> Captured:
+    """Inside `preserved`, forward `batch` and keep what `layers` put out; with `stop`, go no further than the last."""
     outputs: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
 
     def cut(layer: Layer, entering: Tensor | None, leaving: Tensor) -> Tensor:
@@ -64,8 +49,11 @@ def observe(
     with hook_layers(layers, cut), suppress(_LayersDone):
         logits = logits_of(classifier, batch)
     for layer in layers:
-        if len(outputs[layer.name]) != 1:
-            raise ran_often(classifier, layer, len(outputs[layer.name]), batch)
+        if (times := len(outputs[layer.name])) != 1:
+            hint = "choose one that does so once: what stands in front of it or behind it, or the block around it; "
+            hint += "--preview-model shows which layers run, and what they put out"
+            message = f"layer {layer.name!r} ran {times} times in one forward pass and put out a tensor"
+            raise ModelError(message, hint=hint)
     nodes = tuple(node for (node,) in outputs.values())
     if logits is None and not all(node.isfinite().all() for node in nodes):
         logits_of(classifier, batch)  # its error names the layer to blame
@@ -77,61 +65,21 @@ def observe(
     return Captured(nodes, layouts, logits)
 
 
-def ran_often(
-    classifier: Classifier, layer: Layer, times: int, batch: Float[Tensor, "batch 3 rows columns"]
-) -> ModelError:
-    """The error for a layer that put out tensors `times` times in one forward pass.
-
-    Its neighbours are found by running once more: layers that run once and whose output goes into it, or is what it
-    puts out last.
-    """
-    message = f"layer {layer.name!r} ran {times} times in one forward pass"
-    if not times:
-        hint = "--preview-model shows which layers run, and what they put out"
-        return ModelError(f"{message}, or put out no tensor", hint=hint)
-    outputs: dict[str, list[Tensor]] = {}
-    own_inputs: list[Tensor | None] = []
-
-    def note(one: Layer, entering: Tensor | None, leaving: Tensor) -> None:
-        outputs.setdefault(one.name, []).append(leaving)
-        if one.name == layer.name:
-            own_inputs.append(entering)
-
-    with torch.no_grad(), hook_layers(layers_of(classifier), note):
-        logits_of(classifier, batch[:1])
-    once = {name: tensors[0] for name, tensors in outputs.items() if len(tensors) == 1}
-    last, around = outputs[layer.name][-1], [name for name in once if layer.name.startswith(f"{name}.")]
-    before = [name for name, own in once.items() if name not in around and any(own is one for one in own_inputs)]
-    behind = [name for name, own in once.items() if name not in before and own is last]
-    hint = "choose a layer that runs once"
-    if before:
-        hint += f": it stands behind {' and '.join(before)}"
-    if behind:
-        hint += f"{',' if before else ':'} and what it puts out last is the output of {behind[0]}"
-    return ModelError(message, hint=hint)
-
-
 GROWTH = 4  # how many times larger than its picture the largest output of a network is at least: so much fits in memory
-TRIED, CLOSE = 2, 1e-3
-REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)
-"""One picture is tried with so many variants of a layer. Its logits have to agree within that share of the largest with
-those of as many pictures; code that counts on the size of the batch may raise errors."""
-
-Variants = Callable[[range], Float[Tensor, "n channels height width"]]
-"""Makes some of the variants of a feature map, when their turn has come: all at once could be too many to hold."""
+CLOSE = 1e-3  # share of the largest logit in which those of a grown batch, tried with two variants, have to agree
+REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)  # of code that counts
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
     """The model with the pictures of a batch, the class explained for each, and the layer looked at.
 
-    Variants and activations come in any number n; `of` says for each which picture of the batch it belongs to.
-    `samples` is how often a method asks that samples, or goes in steps. Scores are asked for in memory `order`; `count`
-    is called after every run of the model with how many variants were in it.
+    Variants come in any number; `of` says for each which picture it belongs to. `samples` is how often a method asks that
+    samples, or goes in steps. Pictures are fed in memory `order`; `count` is called after a run with how many were in it.
     """
 
     classifier: Classifier
-    batch: Float[Tensor, "batch 3 rows columns"]
+    batch: Batch
     objective: Objective
     layer: Layer
     layout: Layout
@@ -141,37 +89,26 @@ class Probe:
     count: Callable[[int], None] = lambda variants: None
 
     def scores(
-        self, pictures: Float[Tensor, "n 3 rows columns"], of: Int[Tensor, " n"], *, as_probability: bool = False
-    ) -> Float[Tensor, " n"]:
+        self, pictures: Batch, of: Int[Tensor, " batch"], *, as_probability: bool = False
+    ) -> Float[Tensor, " batch"]:
         """The score (logit) of each variant's class, or its probability."""
-        parts = []
         with torch.no_grad():
-            for some, whose in zip(*(torch.split(one, self.at_once) for one in (pictures, of)), strict=True):
-                values = logits_of(self.classifier, some.contiguous(memory_format=self.order))
-                self.count(len(some))
-                if as_probability:
-                    values = probabilities(values, OUTPUTS[self.classifier].kind)
-                parts.append(self.objective.select(whose).score(values))
-        return torch.cat(parts).float()
+            values = logits_of(self.classifier, pictures.contiguous(memory_format=self.order))
+        self.count(len(pictures))
+        if as_probability:
+            values = probabilities(values, OUTPUTS[self.classifier].kind)
+        return self.objective.select(of).score(values).float()
 
-    def input_gradients(
-        self, pictures: Float[Tensor, "n 3 rows columns"], of: Int[Tensor, " n"]
-    ) -> Float[Tensor, "n 3 rows columns"]:
+    def input_gradients(self, pictures: Batch, of: Int[Tensor, " batch"]) -> Batch:
         """The gradient of each variant's score with respect to its own encoded pixels."""
-        parts: list[Tensor] = []
-        for some, whose in zip(*(torch.split(one, self.at_once) for one in (pictures, of)), strict=True):
-            leaf = some.detach().clone().requires_grad_()
-            score = self.objective.select(whose).score(logits_of(self.classifier, leaf))
-            self.count(len(leaf))
-            parts.extend(torch.autograd.grad(score.sum(), leaf))
-        return torch.cat(parts).float()
+        leaf = pictures.detach().clone().requires_grad_()
+        score = self.objective.select(of).score(logits_of(self.classifier, leaf))
+        self.count(len(leaf))
+        (slope,) = torch.autograd.grad(score.sum(), leaf)
+        return slope.float()
 
-    def curvature(self) -> Float[Tensor, "batch channels height width"]:
-        """The Hessian of the score at the layer, times the layer's activations; zero where the rest is linear.
-
-        Raises:
-            ModelError: torch knows no second derivative of something behind the layer.
-        """
+    def curvature(self) -> Grid:
+        """The Hessian of the score at the layer, times the layer's activations; zero where the rest is linear."""
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
             captured = observe(self.classifier, self.batch, [self.layer])
         (node,) = captured.outputs
@@ -187,25 +124,33 @@ class Probe:
                 raise ModelError(message, hint=hint) from error
         return self.layout.grid(torch.zeros_like(node) if product is None else product).float()
 
-    def resumed(self, variants: Variants, number: int, picture: int) -> Float[Tensor, " number"]:
-        """The score of one picture of the batch with the layer's feature map replaced by each of `number` variants."""
-        fed, few = self.batch[picture : picture + 1], variants(range(min(TRIED, number)))
+    def scores_without(
+        self, channels: Int[Tensor, " n"], maps: Float[Tensor, "all height width"], picture: int
+    ) -> Tensor:
+        """The score of one picture with the feature map of the layer as it is, then without each of the channels."""
+
+        def without(start: int, stop: int) -> Tensor:  # when their turn has come: all at once could be too many to hold
+            changed = maps.repeat(min(stop, len(channels) + 1) - start, 1, 1, 1)
+            for place, variant in enumerate(changed, start):
+                if place:
+                    variant[channels[place - 1]] = 0
+            return changed
+
+        fed, few = self.batch[picture : picture + 1], without(0, 2)
         usual, grows = self.replayed(fed.expand(len(few), -1, -1, -1), few), False
         with suppress(*REFUSALS):  # may one picture become a batch at the layer, with the logits of as many pictures?
             grows = torch.allclose(self.replayed(fed, few), usual, rtol=0, atol=CLOSE * float(usual.abs().max()))
         at_once, parts = self.at_once, []
         if grows:
-            at_once = max(at_once, at_once * GROWTH * fed.numel() // few[0].numel())
-        for start in range(0, number, at_once):
-            some = variants(range(start, min(start + at_once, number)))
+            at_once = max(at_once, at_once * GROWTH * fed.numel() // maps.numel())
+        for start in range(0, len(channels) + 1, at_once):
+            some = without(start, start + at_once)
             logits = self.replayed(fed if grows else fed.expand(len(some), -1, -1, -1), some)
             parts.append(self.objective.select(torch.full((len(some),), picture, device=fed.device)).score(logits))
             self.count(len(some))
         return torch.cat(parts).float()
 
-    def replayed(
-        self, fed: Float[Tensor, "batch 3 rows columns"], some: Float[Tensor, "n channels height width"]
-    ) -> Float[Tensor, "n classes"]:
+    def replayed(self, fed: Batch, some: Grid) -> Float[Tensor, "maps classes"]:
         """The logits with the layer's feature map replaced; extra tokens are those of the picture fed."""
 
         def exchange(layer: Layer, entering: Tensor | None, leaving: Tensor) -> Tensor:
@@ -219,13 +164,13 @@ class Probe:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the model showed of one layer, for one batch and one class per picture. Numbers are float32.
+    """What the model showed of one layer, for one batch and one class per picture, in float32.
 
     `gradients` are those of the score with respect to `activations`; zeros where no method asked for them.
     """
 
-    activations: Float[Tensor, "batch channels height width"]
-    gradients: Float[Tensor, "batch channels height width"]
+    activations: Grid
+    gradients: Grid
     probe: Probe | None = None
 
     @property
@@ -235,7 +180,7 @@ class Evidence:
         return self.probe
 
 
-def quickest_order(classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns"]) -> torch.memory_format:
+def quickest_order(classifier: Classifier, batch: Batch) -> torch.memory_format:
     """The order of a picture's numbers in memory with which the model is to be run often.
 
     With channels last, a CPU takes two thirds to three quarters of the time for convolutional networks (MobileNetV3,

@@ -3,33 +3,27 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pkgutil import resolve_name
-from time import monotonic
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
 from classlens.arrays import Float
-from classlens.cam.classifier import PRECISIONS, Classifier, Layer, encode_batch, in_bf16, layers_of, scale_whole
+from classlens.cam.classifier import Classifier, Layer, encode_batch, in_bf16, placement_of, preserved, scale_whole
 from classlens.cam.evidence import NO_GRADIENT, Captured, Evidence, Probe, observe, quickest_order
-from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
-from classlens.cam.layers import find_layers, survey
-from classlens.cam.methods import METHODS, PCA, PCA_OF_EVIDENCE, Method, find_method
-from classlens.cam.model_state import placement_of, preserved
+from classlens.cam.forward import OUTPUTS, PREDICTED, Objective, Target, probabilities, read_targets
+from classlens.cam.layers import find_layers
+from classlens.cam.layout import Grid
+from classlens.cam.methods import PCA, PCA_OF_EVIDENCE, Method, find_method
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
-from classlens.cam.targets import PREDICTED, Objective, Target, probabilities, read_targets
 from classlens.errors import ModelError
 from classlens.image import Image
 
+PRECISIONS = ("float32", "bf16")
 SATURATED = 1e-5  # what a probability in float32 lacks of one is rounding in good part below this
 VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
-AS_IT_IS = VARIANTS.index((False, 1.0))
-"""The variants of a picture for aug-smooth: turned over or not, brighter or darker."""
-
-ROUNDING = 1e-5
-"""Below this share of its terms a sum of float32 is rounding: measured where it must be zero, it is up to 3e-6."""
+AS_IT_IS = VARIANTS.index((False, 1.0))  # of the variants for aug-smooth: mirrored or not, darker to brighter
+ROUNDING = 1e-5  # a sum of float32 below this share of its terms: measured where it must be zero, it is up to 3e-6
 
 
 @dataclass(frozen=True)
@@ -40,9 +34,8 @@ class ExplainOptions:
     channels by their first principal component, where a method has such a sum (`Method.adds_channels`). `aug_smooth`
     averages over six variants of the picture. `batch_size` pictures (variants count) go through the model at once.
     `precision` "bf16" runs the model under autocast; maps are float32 nevertheless. `samples` is how often methods run
-    the model that take samples or steps (`Method.asks` by default). `progress` is called with what is counted, how many of
-    them are done, and of how many: "pictures" after every batch; and the passes of a method that runs the model again
-    and again, by its name.
+    the model that take samples or steps (`Method.asks` by default). `progress` is called with what is counted, how many
+    are done, and of how many: "pictures" after every batch, and a method's name after its passes if it has many.
     """
 
     whole: bool = False
@@ -82,7 +75,7 @@ def explain(
     targets: Target | Sequence[Target] | None = None,
     options: ExplainOptions | None = None,
 ) -> Explanation:
-    """Map the evidence in every picture for every class, by every method, at every layer.
+    """Map the evidence in every picture for every class, by every method, at every layer; in this order.
 
     Costs one forward pass per batch, and for each class one backward pass over what follows the first layer. Methods
     that know no class, asked alone and without targets, stop at the last layer.
@@ -91,12 +84,9 @@ def explain(
         images: RGB pictures as read, of any size; the classifier's test pipeline prepares them.
         methods: names in `METHODS`, any case.
         layers: names as in `module.named_modules()`, also `backbone.layer4[-1]` or `backbone.layer?`; the default
-            layer (`cam.layers.default_layer`) if not given.
+            layer (`cam.layers.find_layers`) if not given.
         targets: class numbers, names, "top5", "predicted", "cat - dog", or a tuple of one number per picture; the
             predicted class of each picture if not given.
-
-    Returns:
-        The raw maps, picture by picture, then class by class, method by method, layer by layer.
 
     Raises:
         NotFound: no such method, layer or class.
@@ -144,10 +134,7 @@ def explain_fed(job: ExplainJob, pictures: list[Image]) -> Explanation:
 
 
 def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) -> Iterator[Saliency]:
-    """The maps of some of the pictures, all of one size: class by class, method by method, layer by layer.
-
-    The classes are read against the logits of the pictures as they are. To be called inside `preserved`.
-    """
+    """Inside `preserved`, the maps of some of the pictures, of one size: by class, by method, by layer."""
     classifier, smooth = job.classifier, job.options.aug_smooth
     batch = encode_batch(classifier, [pictures[index] for index in indices]).to(placement_of(classifier.module)[0])
     if smooth:  # every picture's first variant, then every picture's second, ...
@@ -162,10 +149,11 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
             for target in job.targets or (PREDICTED,)
         ]
         wanted = read_targets(targets, logits, OUTPUTS[classifier].names)
-    nobody: Sequence[ExplainedClass | None] = [None] * len(indices)
     kinds = sorted({method.score for method in job.methods})
     for objective in wanted:  # the gradients of one class are dropped before the next one's are made
-        subjects = nobody if objective is None else describe_classes(job, objective, logits)
+        subjects: Sequence[ExplainedClass | None] = [None] * len(indices)
+        if objective is not None:
+            subjects = describe_classes(job, objective, logits)
         evidence: dict[str, list[Evidence]] = {}
         for kind in kinds:
             last = objective is wanted[-1] and kind == kinds[-1]
@@ -181,14 +169,8 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
                     yield Saliency(pictures[index], values[:, number], *facts)
 
 
-def describe_classes(
-    job: ExplainJob, objective: Objective, logits: Float[Tensor, "batch classes"]
-) -> list[ExplainedClass]:
-    """The class of each picture with its score, its probability, and its name, or its number if it has none.
-
-    Raises:
-        ModelError: nothing but probabilities is there, so near to one that nothing is left of their gradients.
-    """
+def describe_classes(job: ExplainJob, objective: Objective, logits: Tensor) -> list[ExplainedClass]:
+    """The class of each picture with its score, its probability, and its name, or its number if it has none."""
     output = OUTPUTS[job.classifier]
     targets, scores = objective.target.tolist(), objective.score(logits).tolist()
     rivals = [None] * len(targets) if objective.against is None else objective.against.tolist()
@@ -213,13 +195,9 @@ def describe_classes(
 def collect_evidence(
     job: ExplainJob, batch: Tensor, captured: Captured, objective: Objective | None, kind: str, *, keep: bool
 ) -> list[Evidence]:
-    """The evidence of every layer about one class, read as feature maps in float32; `keep` the graph for more.
+    """The evidence of every layer about one class, by one kind of score, in float32; `keep` the graph for more.
 
-    `kind` is that of the score to be differentiated. All variants explain the class of the picture itself. Without a
-    gradient, zeros stand for it.
-
-    Raises:
-        ModelError: the score does not depend on a layer, or not on any position that can be drawn.
+    All variants explain the class of the picture itself. Without a gradient, zeros stand for it.
     """
     slopes: Sequence[Tensor | None] = [None] * len(job.layers)
     by_gradients = any(method.needs == "gradients" for method in job.methods)
@@ -255,10 +233,9 @@ def collect_evidence(
 def make_map(
     method: Method, evidence: Evidence, options: ExplainOptions
 ) -> Float[Tensor, "variants pictures height width"]:
-    """The map of one method, zero where what is left of a sum over channels is rounding only.
+    """The map of one method, zero where what is left of a sum over channels is rounding, to be drawn as noise otherwise.
 
-    With a layer norm right behind a layer, G A adds up to nothing at every position: the score does not change with the
-    length of what is normalised. Scaled to 0..1, the rest would be drawn as a map of noise.
+    So it is with a layer norm right behind: the score does not change with the length of what is normalised.
     """
     if method.asks and evidence.probe is not None:
         probe, done = evidence.probe, 0
@@ -287,68 +264,5 @@ def make_map(
     return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in turned])
 
 
-def is_signed(activations: Float[Tensor, "batch channels height width"]) -> bool:
+def is_signed(activations: Grid) -> bool:
     return float(activations.clamp_max(0).abs().sum()) > float(activations.abs().sum()) / 20
-
-
-def count_runs(
-    classifier: Classifier, methods: Sequence[str], layers: Sequence[Layer], options: ExplainOptions
-) -> dict[str, int]:
-    """For each slow method how often it will run the network for one picture and class; quick ones are left out."""
-    slow = [METHODS[name] for name in methods if METHODS[name].asks]
-    layouts = [(one.layout, one.shape) for one in survey(classifier, layers) if one.layout]
-    channels = [shape[1 if layout.kind == "channels first" else -1] for layout, shape in layouts]
-    return {
-        method.name: (len(VARIANTS) if options.aug_smooth else 1)
-        * sum(method.passes(count, options.samples) for count in (channels[:1] if method.at == "input" else channels))
-        for method in slow
-    }
-
-
-def seconds_per_run(classifier: Classifier, batch_size: int) -> float:
-    """The time that one picture takes in a full batch, from a single try after one to warm up."""
-    with preserved(classifier.module), torch.no_grad():
-        order = quickest_order(classifier, noise(classifier))
-        batch = noise(classifier).expand(batch_size, -1, -1, -1).contiguous(memory_format=order)
-        logits_of(classifier, batch[:2])
-        start = monotonic()
-        logits_of(classifier, batch)
-    return (monotonic() - start) / batch_size
-
-
-MEGABYTE = 1_000_000
-
-
-def affordable_batch_size(classifier: Classifier, batch_size: int, megabytes: float, layers: Sequence[Layer]) -> int:
-    """The batch size, halved until a batch fits into the budget; never less than one picture."""
-    needed = estimate_peak(classifier, layers)
-    while batch_size > 1 and batch_size * needed > megabytes * MEGABYTE:
-        batch_size //= 2
-    return batch_size
-
-
-def estimate_peak(classifier: Classifier, layers: Sequence[Layer]) -> int:
-    """Bytes that are held at most, estimated, while one picture of the classifier's size is explained at these layers.
-
-    They are what autograd keeps for the way back, and three times the largest output: a layer's input, its output and
-    one copy on the way. On common networks that is 0.95 to 1.5 times what torch hands out.
-    """
-    own = chain(classifier.module.parameters(), classifier.module.buffers())
-    weights = {tensor.untyped_storage().data_ptr() for tensor in own}
-    kept: dict[int, int] = {}
-    sizes = [0]
-
-    def keep(tensor: Tensor) -> Tensor:
-        block = tensor.untyped_storage()
-        kept[block.data_ptr()] = block.nbytes()
-        return tensor
-
-    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
-        sizes.append(leaving.untyped_storage().nbytes())
-
-    picture, hooks = noise(classifier), hook_layers(layers_of(classifier), note)
-    with preserved(classifier.module), hooks, saved_tensors_hooks(keep, lambda one: one):
-        captured = observe(classifier, picture, layers)
-    for tensor in (picture, *captured.outputs):
-        keep(tensor)
-    return sum(size for block, size in kept.items() if block not in weights) + 3 * max(sizes)

@@ -1,32 +1,38 @@
 """How true a map is: the picture is changed where the map is hot or cold, and the network asked again.
 
 Pixels that are left out are filled in from their surroundings, so that a network cannot see the shape of what was removed:
-Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5.
+Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5. And does a map
+depend on what the network has learnt? It is made again with weights shuffled, from the head down: one that stays as it
+is shows the picture, not what the network knows of it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from classlens.arrays import Bool, Float, Float32
-from classlens.cam.classifier import Classifier, encode_batch, in_bf16
+from classlens.cam.classifier import Classifier, encode_batch, in_bf16, placement_of, preserved
 from classlens.cam.evidence import quickest_order
-from classlens.cam.explain import ExplainOptions
-from classlens.cam.forward import OUTPUTS, logits_of
-from classlens.cam.model_state import placement_of, preserved
-from classlens.cam.saliency import ExplainedClass, Fused, Heatmap, Saliency
-from classlens.cam.targets import probabilities
+from classlens.cam.explain import ExplainJob, ExplainOptions, explain_fed
+from classlens.cam.forward import OUTPUTS, logits_of, probabilities
+from classlens.cam.layers import find_layers
+from classlens.cam.methods import METHODS
+from classlens.cam.saliency import ExplainedClass, Fused, Heatmap, Saliency, fuse
+from classlens.errors import ModelError
 from classlens.image import Image
+from classlens.sharing import ALONE
 
+Maps = Sequence[Saliency | Fused]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are not inside
-NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
-"""Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
-
+NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12  # weights; none outside the picture counts
 ROUNDS, TOLERANCE = 600, 1e-4
 STEPS = 50
 SHARES = range(10, 100, 10)
@@ -57,10 +63,7 @@ BETTER = {one.name: "lower" if one.name in ("deletion", "drop") else "higher" fo
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a map, and those of two baselines on the same picture and class.
-
-    `random` is as coarse as the map of a last layer, and always the same.
-    """
+    """The scores of a map, of a uniform one, and of a random one, always the same, as coarse as that of a last layer."""
 
     own: Faithfulness
     uniform: Faithfulness
@@ -75,11 +78,7 @@ def evaluate(
 
 
 def evaluations(
-    classifier: Classifier,
-    maps: Sequence[Saliency | Fused],
-    *,
-    box: Box | None = None,
-    options: ExplainOptions | None = None,
+    classifier: Classifier, maps: Maps, *, box: Box | None = None, options: ExplainOptions | None = None
 ) -> Iterator[Evaluation]:
     """Score maps of one picture and one class, one by one, and a uniform and a random one beside them.
 
@@ -100,13 +99,15 @@ def evaluations(
     options = options or ExplainOptions()
     if options.precision == "bf16":
         classifier = in_bf16(classifier)
-    trial = Trial(classifier, encode_batch(classifier, [image])[0], subject, options.batch_size)
+    judge_map = partial(
+        judge, encode_batch(classifier, [image])[0], partial(ask, classifier, subject, options.batch_size)
+    )
     uniform = Heatmap(np.ones((height, width), np.float32))
     coarse = np.random.default_rng(0).random((max(2, height // 32), max(2, width // 32)), dtype=np.float32)
     random = Heatmap(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1))
-    baselines = [judge(trial, one, box) for one in (uniform, random)]
+    baselines = [judge_map(one, box) for one in (uniform, random)]
     for saliency in maps:
-        yield Evaluation(judge(trial, saliency.heatmap(), box), *baselines)
+        yield Evaluation(judge_map(saliency.heatmap(), box), *baselines)
 
 
 def mean(scores: Sequence[Faithfulness]) -> dict[str, float | None]:
@@ -129,47 +130,41 @@ def box_as_fed(feed: Callable[[Image], Image], size: tuple[int, int], box: Box) 
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One picture, as it is fed, and one class, to be looked at with parts of the picture changed."""
+def ask(
+    classifier: Classifier, subject: ExplainedClass, at_once: int, pictures: Iterable[Tensor]
+) -> tuple[Float32[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+    """The logit and the probability of the class for changed pictures.
 
-    classifier: Classifier
-    picture: Float[Tensor, "3 height width"]
-    subject: ExplainedClass
-    at_once: int
-
-    def ask(self, pictures: Iterable[Tensor]) -> tuple[Float32[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
-        """The logit and the probability of the class for each changed picture.
-
-        Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability
-        that of the first if just one of the two is there. Of a network with a single logit that is what it gives.
-        """
-        device, waiting = placement_of(self.classifier.module)[0], iter(pictures)
-        parts: list[Tensor] = []
-        order: torch.memory_format | None = None
-        with preserved(self.classifier.module), torch.no_grad():
-            while some := list(islice(waiting, self.at_once)):
-                fed = torch.stack(some).to(device)
-                order = order or quickest_order(self.classifier, fed[:1])
-                parts.append(logits_of(self.classifier, fed.contiguous(memory_format=order)).cpu())
-        logits, output = torch.cat(parts).float(), OUTPUTS[self.classifier]
-        target, against = self.subject.target, self.subject.against
-        if against is None:
-            return logits[:, target].numpy(), probabilities(logits, output.kind)[:, target].numpy()
-        logits = logits[:, [target, against]] / (2 if output.single else 1)
-        return (logits[:, 0] - logits[:, 1]).numpy(), probabilities(logits)[:, 0].numpy()
+    Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability
+    that of the first if just one of the two is there. Of a network with a single logit that is what it gives.
+    """
+    device, waiting = placement_of(classifier.module)[0], iter(pictures)
+    parts: list[Tensor] = []
+    order: torch.memory_format | None = None
+    with preserved(classifier.module), torch.no_grad():
+        while some := list(islice(waiting, at_once)):
+            fed = torch.stack(some).to(device)
+            order = order or quickest_order(classifier, fed[:1])
+            parts.append(logits_of(classifier, fed.contiguous(memory_format=order)).cpu())
+    logits, output, target = torch.cat(parts).float(), OUTPUTS[classifier], subject.target
+    if subject.against is None:
+        return logits[:, target].numpy(), probabilities(logits, output.kind)[:, target].numpy()
+    logits = logits[:, [target, subject.against]] / (2 if output.single else 1)
+    return (logits[:, 0] - logits[:, 1]).numpy(), probabilities(logits)[:, 0].numpy()
 
 
-def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
-    """All scores of one map."""
-    picture, values = trial.picture, heatmap.values
+def judge(
+    picture: Float[Tensor, "3 height width"], trial: Callable[..., Any], heatmap: Heatmap, box: Box | None
+) -> Faithfulness:
+    """All scores of one map of an encoded picture; the trial is `ask` for its class."""
+    values = heatmap.values
     blurred = torch.from_numpy(blur(picture.numpy()))
-    _, (before, hot_only) = trial.ask([picture, picture * torch.from_numpy(values)])
+    _, (before, hot_only) = trial([picture, picture * torch.from_numpy(values)])
     ways = ((picture, torch.zeros_like(picture)), (blurred, picture))
-    left = [trial.ask(replaced_hottest_first(start, end, heatmap))[1] for start, end in ways]
+    left = [trial(replaced_hottest_first(start, end, heatmap))[1] for start, end in ways]
     deletion, insertion = (float((one[1:] + one[:-1]).sum() / 2 / STEPS) for one in left)  # areas, by trapezoids
     missing = (heat >= np.percentile(heat, share) for heat in (1 - values, values) for share in SHARES)
-    logits, _ = trial.ask(torch.from_numpy(fill_in(picture.numpy(), pixels)) for pixels in missing)
+    logits, _ = trial(torch.from_numpy(fill_in(picture.numpy(), pixels)) for pixels in missing)
     road = float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
     drop = 100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7)
     in_box = (None, None) if box is None else pointing_and_energy(heatmap, box)
@@ -216,7 +211,14 @@ def fill_in(
     known = np.ascontiguousarray(picture.transpose(1, 2, 0)) * (1 - inside)
     weights = spread(np.ones((*missing.shape, 1), np.float32))[:, :, None]
     right = spread(known) * inside
-    solution = coarse_guess(known, missing) * inside
+    solution, left, side = known.copy(), missing.copy(), 3
+    while left.any():  # start near the solution: the mean over ever larger squares until every gap is reached
+        share, total = (cv2.blur(one, (side, side), borderType=cv2.BORDER_CONSTANT) for one in (1 - inside, known))
+        reached = left & (share > 1e-6)
+        solution[reached] = total[reached] / share[reached][:, None]
+        left &= ~reached
+        side = 2 * side + 1
+    solution *= inside
     residual = right - (weights * solution - spread(solution)) * inside
     direction, size = residual.copy(), float(np.vdot(residual, residual))
     goal = TOLERANCE**2 * float(np.vdot(right, right))
@@ -240,16 +242,116 @@ def spread(values: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.filter2D(values, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT))
 
 
-def coarse_guess(known: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """A start near the solution: the known pixels averaged over ever larger squares until every gap is reached."""
-    there = (~missing).astype(np.float32)
-    guess, left = known.copy(), missing.copy()
-    side = 3
-    while left.any():
-        share = cv2.blur(there, (side, side), borderType=cv2.BORDER_CONSTANT)
-        total = cv2.blur(known, (side, side), borderType=cv2.BORDER_CONSTANT)
-        reached = left & (share > 1e-6)
-        guess[reached] = total[reached] / share[reached][:, None]
-        left &= ~reached
-        side = 2 * side + 1
-    return guess
+SHUFFLES = 5  # the head alone, then ever more of the layers, at last all
+WINDOW, STEADY = 7, (0.01**2, 0.03**2)  # side of the windows of SSIM, and what keeps it from dividing by nothing
+Values = Float32[np.ndarray, "height width"]
+
+
+@dataclass(frozen=True)
+class RandomizationTest:
+    """How like itself a map stays: step by step the layer down to which all weights are shuffled, and two measures.
+
+    `rank` is Spearman's correlation of the raw maps, `ssim` the structural similarity of the heat maps: 1 is the same
+    map, 0 another one. None stands where the shuffled network gave no map. Slow methods are asked once, after the last.
+    Source: Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018, section 4 (cascading randomisation).
+    """
+
+    layers: tuple[str, ...]
+    rank: tuple[float | None, ...]
+    ssim: tuple[float | None, ...]
+
+
+def randomization_test(
+    classifier: Classifier, maps: Maps, *, options: ExplainOptions | None = None
+) -> list[RandomizationTest]:
+    """Make the maps of one picture and one class again, each time with the weights of more layers shuffled.
+
+    Five passes serve all quick methods. The weights of the caller's model are shuffled on the way, and given back.
+
+    Raises:
+        ValueError: the maps are of several pictures or classes.
+    """
+    if len({(saliency.index, saliency.subject) for saliency in maps}) != 1:
+        raise ValueError("maps of one picture and one class can be made again together")
+    subject, image, steps = maps[0].subject, maps[0].image, cascade(classifier.module)
+    targets = () if subject is None else (subject.as_target,)
+    options = replace(options or ExplainOptions(), progress=None)
+    measured: list[list[tuple[float | None, float | None]]] = [[] for _ in maps]
+    for number, (_, weights) in enumerate(steps, 1):
+        wanted = [one for one in maps if number == len(steps) or METHODS[one.method].needs != "scores"]
+        methods = tuple(METHODS[name] for name in dict.fromkeys(one.method for one in wanted))
+        names = dict.fromkeys(part.layer for one in wanted for part in one.parts if part.layer != "input")
+        again: dict[tuple[str, str], Saliency] = {}
+        with shuffle_weights(weights), suppress(ModelError):  # its gradients may have become zero
+            layers = find_layers(classifier, list(names), image.size) if wanted else ()
+            job = ExplainJob(classifier, methods, layers, targets, options)
+            again = {(one.method, one.layer): one for one in explain_fed(job, [image])} if wanted else {}
+        for saliency, pairs in zip(maps, measured, strict=True):
+            repeated = [again[place] for part in saliency.parts if (place := (part.method, part.layer)) in again]
+            both = zip(saliency.parts, repeated, strict=False)
+            ranks = [rank_correlation(one.values, other.values) for one, other in both]
+            likeness = structural_similarity(saliency.heatmap().values, fuse(repeated).values) if repeated else None
+            pairs.append((float(np.mean(ranks)) if ranks else None, likeness))
+    layers_shuffled = tuple(name for name, _ in steps)
+    return [
+        RandomizationTest(layers_shuffled, tuple(rank for rank, _ in pairs), tuple(like for _, like in pairs))
+        for pairs in measured
+    ]
+
+
+def cascade(module: nn.Module) -> list[tuple[str, list[nn.Parameter]]]:
+    """Ever more of the weight matrices and kernels, from the head down to the first; with the last layer of each step."""
+    weights = [
+        (name or type(part).__name__, parameter)
+        for name, part in module.named_modules()
+        for parameter in part.parameters(recurse=False)
+        if parameter.ndim > 1
+    ][::-1]
+    ends = sorted({round(end) for end in np.linspace(1, len(weights), SHUFFLES).tolist()}) if weights else []
+    return [(weights[end - 1][0], [parameter for _, parameter in weights[:end]]) for end in ends]
+
+
+@contextmanager
+def shuffle_weights(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Each of the weights shuffled within itself, always in the same way; given back afterwards."""
+    with ALONE, ExitStack() as undo:
+        for seed, parameter in enumerate(weights):
+            values = parameter.detach().clone()
+            undo.callback(parameter.detach().copy_, values)
+            order = torch.randperm(values.numel(), generator=torch.Generator().manual_seed(seed)).to(values.device)
+            parameter.detach().copy_(values.flatten()[order].reshape(values.shape))
+        yield
+
+
+def rank_correlation(first: Values, second: Values) -> float:
+    """Spearman's correlation; 0 if one of the maps is flat."""
+    one, other = (average_ranks(values.ravel()) for values in (first, second))
+    if one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def average_ranks(values: np.ndarray) -> np.ndarray:
+    """The rank of every value; equal ones share the mean of theirs."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2)[places])
+
+
+def structural_similarity(first: Values, second: Values) -> float:
+    """Mean over all windows of the similarity of their means, deviations and structure, for maps in 0..1.
+
+    Source: Wang et al., Image quality assessment, TIP 2004, eq. 13, with flat windows and sample covariances.
+    """
+    one, other = first.astype(np.float64), second.astype(np.float64)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        edge = WINDOW // 2
+        return np.asarray(cv2.blur(values, (WINDOW, WINDOW)))[edge:-edge, edge:-edge]
+
+    sample = WINDOW**2 / (WINDOW**2 - 1)
+    means = mean(one), mean(other)
+    spreads = [sample * (mean(a * b) - mean(a) * mean(b)) for a, b in ((one, one), (other, other), (one, other))]
+    luminance = (2 * means[0] * means[1] + STEADY[0]) / (means[0] ** 2 + means[1] ** 2 + STEADY[0])
+    structure = (2 * spreads[2] + STEADY[1]) / (spreads[0] + spreads[1] + STEADY[1])
+    return float((luminance * structure).mean())

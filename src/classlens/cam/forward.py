@@ -1,15 +1,19 @@
-"""One forward pass: hooks that never outlive it, and what the numbers are that the network puts out.
+"""One forward pass: hooks that never outlive it, what the numbers are that the network puts out, and which is explained.
 
 Those are logits or probabilities; of one class among several, or labels by themselves. Maps explain logits: behind a
 softmax or sigmoid gradients vanish, and a class is explained together with its rivals. So a network's first pass is
 watched, and where a softmax or sigmoid made what came out, what went into it is taken instead.
+
+Which class is explained the user says: a number, a name, `top5`, `predicted`, or a contrast `a - b`. It is read against
+the logits of a batch, because "predicted" and "top5" differ from picture to picture.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,21 +21,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from classlens.arrays import Float
-from classlens.cam.classifier import Classifier, Kind, Layer, layers_of
-from classlens.cam.model_state import placement_of
-from classlens.errors import ModelError, first_line
+from classlens.arrays import Float, Int
+from classlens.cam.classifier import Batch, Classifier, Kind, Layer, Logits, layers_of, placement_of
+from classlens.errors import ModelError, NotFound, first_line
 
 Hook = Callable[[Layer, Tensor | None, Tensor], Tensor | None]
-"""Called with a layer that has run, the tensor that went in, if any, and the one that came out: of several the first.
-
-What it returns, if not None, takes the place of what came out. A layer that puts out no tensor is passed over.
-"""
 
 
 @contextmanager
 def hook_layers(layers: Iterable[Layer], hook: Hook) -> Iterator[None]:
-    """One forward hook on every layer, for the time of one `with`."""
+    """One forward hook on every layer, for the time of one `with`; layers that put out no tensor are passed over.
+
+    It is called with the layer, the tensor that went in, if any, and the one that came out, of several the first. What it
+    returns, if not None, takes the place of what came out.
+    """
 
     def call(layer: Layer, module: nn.Module, inputs: object, output: object) -> object:
         first = [value[0] if isinstance(value, (tuple, list)) and value else value for value in (inputs, output)]
@@ -48,34 +51,28 @@ def hook_layers(layers: Iterable[Layer], hook: Hook) -> Iterator[None]:
         yield
 
 
-def noise(
-    classifier: Classifier, size: tuple[int, int] | None = None, count: int = 1
-) -> Float[Tensor, "count 3 height width"]:
+def noise(classifier: Classifier, size: tuple[int, int] | None = None, count: int = 1) -> Batch:
     """Encoded pictures of noise, always the same, on the model's device; by default of the size it is made for."""
     generator = torch.Generator().manual_seed(0)
     pictures = torch.randn((count, 3, *(size or classifier.size)), generator=generator)
     return pictures.to(placement_of(classifier.module)[0])
 
 
-MAKERS: Mapping[Callable[..., Tensor], Kind] = {
+MAKERS: Mapping[Callable[..., Tensor], Kind] = {  # what makes probabilities, or their logarithms, of logits
     **dict.fromkeys((torch.softmax, F.softmax, Tensor.softmax, torch.special.softmax), "softmax"),
     **dict.fromkeys((torch.log_softmax, F.log_softmax, Tensor.log_softmax, torch.special.log_softmax), "softmax"),
     **dict.fromkeys((torch.sigmoid, F.sigmoid, Tensor.sigmoid, torch.special.expit, F.logsigmoid), "sigmoid"),
     Tensor.sigmoid_: "sigmoid",
 }
-"""Functions that make probabilities, or their logarithms, of logits."""
-
-SUM = 1e-5  # within this, or two steps of their own precision, probabilities add up to one
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a network puts out.
+    """What a network puts out; `kind` makes probabilities of its logits, whose `names` are there if it has any.
 
-    `kind` makes probabilities of its logits. `ends` says where those are: they are what it returns; they went into the
-    function that ran last; or nothing but probabilities is there, which are turned back. A `single` one has two sides,
-    the second of which it speaks for, or the first if that alone has a name. `is_stated` says whether the head, a config
-    or the network itself states all this; if not, it is the most frequent. `names` are those of the logits, if any.
+    `ends` says where those are: they are what it returns; they went into the function that ran last; or nothing but
+    probabilities is there, which are turned back. A `single` one has two sides, the second of which it speaks for, or
+    the first if that alone has a name. Of what is not `is_stated` by anybody, it is the most frequent.
     """
 
     kind: Kind
@@ -85,8 +82,7 @@ class Output:
     names: tuple[str, ...] = ()
 
 
-OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()
-"""What the first pass of a classifier showed; there for all that has been run."""
+OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()  # what the first pass of a classifier showed
 
 
 class MakerCall(NamedTuple):
@@ -104,32 +100,22 @@ class Watch(TorchFunctionMode):
     calls: list[MakerCall] = field(default_factory=list)
 
     def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
         named, kind, in_place = kwargs or {}, MAKERS.get(func), func is Tensor.sigmoid_
         entering: Any = args[0] if args else named.get("input")
-        if in_place:
-            entering = entering.clone()
+        entering = entering.clone() if in_place else entering
         result = func(*args, **named)
         if kind and sum(side > 1 for side in result.shape[1:]) <= 1:
             self.calls.append(MakerCall(kind, entering, result.clone() if in_place else result))
         return result
 
 
-def logits_of(
-    classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns"], *, rows: int | None = None
-) -> Float[Tensor, "pictures classes"]:
+def logits_of(classifier: Classifier, batch: Batch, *, rows: int | None = None) -> Float[Tensor, "items classes"]:
     """Forward in the precision of the model's weights; logits come back in float32 at least, one row for each picture.
 
     `rows` is their number where a hook makes more of the batch on the way. A single logit becomes a column for each of
     its two sides. The one error that a picture of another size brings out of many models is made readable.
-
-    Raises:
-        ModelError: the model does not take pictures of this size, its output is not one score per class, or not finite.
     """
     rows, output = len(batch) if rows is None else rows, OUTPUTS.get(classifier)
     watch = Watch() if output is None or output.ends == "function" else None
@@ -165,9 +151,7 @@ def logits_of(
     return logits
 
 
-def check_finite(
-    classifier: Classifier, batch: Float[Tensor, "batch 3 rows columns"], scores: Float[Tensor, "pictures classes"]
-) -> None:
+def check_finite(classifier: Classifier, batch: Batch, scores: Float[Tensor, "items classes"]) -> None:
     """Refuse scores that are not finite, naming the first layer that puts such out; classes masked by -inf are fine."""
     if not batch.isfinite().all():
         hint = "look at the mean and std of its encoding"
@@ -192,7 +176,7 @@ def check_finite(
     raise ModelError(f"the scores of {classifier.name} are not finite{where}", hint=hint)
 
 
-def read_output(classifier: Classifier, scores: Float[Tensor, "batch columns"], calls: Sequence[MakerCall]) -> Output:
+def read_output(classifier: Classifier, scores: Logits, calls: Sequence[MakerCall]) -> Output:
     """What the scores of a first pass are: by the function that made them, the record, or their values."""
     single, names = scores.shape[1] == 1, classifier.classes or ()
     if single and len(names) == 1:
@@ -200,7 +184,10 @@ def read_output(classifier: Classifier, scores: Float[Tensor, "batch columns"], 
     maker = find_maker(scores, calls) if calls else None
     if maker is not None:
         return Output("sigmoid" if single else maker.kind, "function", single, names=names)
-    values, close = scores.detach().float(), max(SUM, 2 * torch.finfo(scores.dtype).eps)
+    values = scores.detach().float()
+    close = max(
+        1e-5, 2 * torch.finfo(scores.dtype).eps
+    )  # probabilities add up to one within two steps of their precision
     could_be = bool(((values >= 0) & (values <= 1)).all())
     if could_be and not single and ((values.sum(dim=1) - 1).abs() < close).all():
         return Output("softmax", "probabilities", names=names)
@@ -214,8 +201,7 @@ def read_output(classifier: Classifier, scores: Float[Tensor, "batch columns"], 
 def find_maker(scores: Tensor, calls: Sequence[MakerCall], *, known: bool = False) -> MakerCall | None:
     """The last run whose result is the scores, whatever views, copies or casts came after.
 
-    Nothing but noughts and ones could also be the mean of several such results: unless it is `known` that one of them is
-    the scores, only the same memory is proof then.
+    Nothing but noughts and ones could also be a mean of several: unless one is `known` to be them, only memory is proof.
     """
     flat = scores.detach().flatten()
     plain = not known and bool(((flat == 0) | (flat == 1)).all())
@@ -247,3 +233,91 @@ def describe_output(classifier: Classifier) -> str:
         words = "does not say what its scores are: taken for logits of one class among several (softmax); "
         words += "--output-type sigmoid takes each for a label by itself"
     return f"{classifier.name} {words}"
+
+
+Target: TypeAlias = int | str | tuple[int, ...]  # explained in every picture; a tuple names one class for each of them
+PREDICTED = "predicted"
+TOP = re.compile(r"top[ -]?([1-9]\d*)", re.IGNORECASE)
+SIMILAR = 3  # how many classes Finer-CAM contrasts the target with
+CONTRAST = re.compile(r"\s+-\s+")
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The score that is explained: the logit of `target`, one per picture, less that of `against` if there is one."""
+
+    target: Int[Tensor, " batch"]
+    against: Int[Tensor, " batch"] | None = None
+
+    def score(self, logits: Logits) -> Float[Tensor, " batch"]:
+        wanted = logits.gather(1, self.target[:, None])[:, 0]
+        return wanted if self.against is None else wanted - logits.gather(1, self.against[:, None])[:, 0]
+
+    def select(self, rows: Int[Tensor, " n"]) -> "Objective":
+        return Objective(self.target[rows], None if self.against is None else self.against[rows])
+
+    def finer(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """The logit of the class less those of the three classes with the nearest logits, weighted by probability.
+
+        Source: Zhang et al., Finer-CAM, CVPR 2025, eqs. 6-7, with the comparison strength 1.
+        """
+        wanted = logits.gather(1, self.target[:, None])
+        distance = (logits.detach() - wanted.detach()).abs().scatter(1, self.target[:, None], float("-inf"))
+        near = distance.argsort(dim=1, stable=True)[:, 1 : 1 + SIMILAR]
+        weights = logits.softmax(dim=1).gather(1, near)
+        return (weights * (wanted - logits.gather(1, near))).sum(dim=1) / (weights.sum(dim=1) + 1e-9)
+
+
+def probabilities(logits: Logits, kind: Kind = "softmax") -> Logits:
+    return logits.sigmoid() if kind == "sigmoid" or logits.shape[1] == 1 else logits.softmax(dim=1)
+
+
+def read_targets(targets: Sequence[Target], logits: Logits, classes: tuple[str, ...]) -> list[Objective]:
+    """Read every target against the logits of a batch; `top5` becomes five objectives."""
+    batch, count = logits.shape
+    if len(classes) not in (0, count):
+        hint = "name all classes in the order of the scores: --classes FILE"
+        raise ModelError(f"{len(classes)} class names for {count} scores", hint=hint)
+    answers: list[Objective] = []
+    for target in targets:
+        words = target.strip() if isinstance(target, str) else ""
+        if top := TOP.fullmatch(words):
+            answers += [Objective(best) for best in logits.topk(min(int(top[1]), count), dim=1).indices.unbind(1)]
+            continue
+        sides: list[Target] = [*CONTRAST.split(words)]
+        if len(sides) != 2 or find_by_name(words, classes):  # a class may have a dash in its name
+            sides = [target]
+        columns = []
+        for side in sides:
+            if isinstance(side, str) and side.strip().casefold() == PREDICTED:
+                columns.append(logits.argmax(dim=1))
+            else:
+                each = side if isinstance(side, tuple) else (side,)
+                indices = [class_index(one, count, classes) for one in each]
+                columns.append(torch.tensor(indices, device=logits.device).expand(batch))
+        answers.append(Objective(*columns))
+    return answers
+
+
+def class_index(target: int | str, count: int, classes: tuple[str, ...]) -> int:
+    """The index of one class, given by number or by name."""
+    if isinstance(target, int) or re.fullmatch(r"-?\d+", target.strip()):
+        if 0 <= int(target) < count:
+            return int(target)
+        raise NotFound("class", str(int(target)), [f"0 to {count - 1}"])
+    matches = find_by_name(target, classes)
+    if len(matches) > 1:
+        raise NotFound("single class", target, [str(match) for match in matches])
+    if not matches:
+        names = {part.strip() for name in classes for part in name.split(",")}
+        raise NotFound("class", target, names or [f"0 to {count - 1}, by number only"])
+    return matches[0]
+
+
+def find_by_name(target: str, classes: tuple[str, ...]) -> list[int]:
+    """Classes of that name, any case; failing that, classes with that name among several, as in `tench, Tinca tinca`."""
+    folded = target.strip().casefold()
+    whole = [index for index, name in enumerate(classes) if name.casefold() == folded]
+    return whole or [
+        index for index, name in enumerate(classes) if folded in (part.strip().casefold() for part in name.split(","))
+    ]

@@ -3,10 +3,9 @@
 A name is a dotted path as in `module.named_modules()`. `[i]` counts the members of a sequence, also from its end:
 `backbone.layer4[-1]` is `backbone.layer4.2`. `*` stands for one step of the path.
 
-Without a name, it is the layer where everything that reaches the class comes together, read off the graph that autograd
-records from the pixels of a picture of noise on. A layer is a joint if no path leads from the score back to the pixels
-without it. A branch of an Inception block is none, nor is an arm of a network with two: its map shows a part of the
-evidence only. The bare shortcut around a residual block does not count: past the block goes what went in.
+Without a name, it is a joint: in the graph that autograd records of a picture of noise, no path leads from the score
+back to the pixels without it. A branch of an Inception block is none, nor is an arm of a network with two: its map shows
+a part of the evidence only. The bare shortcut around a residual block does not count: past the block goes what went in.
 """
 
 import re
@@ -22,27 +21,17 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of
+from classlens.cam.classifier import COMPILED, Classifier, Layer, layers_of, preserved
 from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
 from classlens.cam.layout import Layout, possible_layouts
-from classlens.cam.model_state import preserved
 from classlens.errors import ModelError, NotFound
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 INDEX = re.compile(r"\[(-?\d+)\]")
-SIDE_PATHS = {"downsample", "shortcut"}
-"""Steps of a name that lead to a norm beside a block, which may run after the block's last one."""
-
-DEFAULTS: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()
-"""Default layers by classifier; finding one costs as much as explaining a picture."""
-
-LISTED = 5  # how many candidates an error lists
-AT_ONCE = 4
-"""How many candidates one backward pass looks at, from the end, and how many joints in front of a branch are tried: a
-head that reads a class token hides the last two or three."""
-
-ARMS = 6  # how many arms of a network an error names
+SIDE_PATHS = {"downsample", "shortcut"}  # a norm below one of these is beside a block, and may run after its last norm
+DEFAULTS: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()  # finding one costs as much as explaining a picture
+AT_ONCE = 4  # candidates of a backward pass, and joints tried in front: a class-token head hides the last two or three
 
 
 def find_layers(
@@ -52,11 +41,6 @@ def find_layers(
 
     That is the record's own, or the last norm layer that still decides the class and covers the picture: it is looked
     for once, at the `size` of the pictures which are fed, as far as that is known.
-
-    Raises:
-        NotFound: a name fits no layer.
-        ModelError: no name is given, and the model has no layer that can be drawn, or its scores do not depend on the
-            picture.
     """
     default = classifier.default_layer or DEFAULTS.get(classifier)
     if not (names or default):
@@ -87,18 +71,12 @@ def find_layers(
     return tuple(layers.values())
 
 
-def default_layer(classifier: Classifier) -> Layer:
-    """The layer that is looked at if none is named; see `find_layers`."""
-    return find_layers(classifier, None)[0]
-
-
 def find_deciding_layer(classifier: Classifier) -> Layer:
     """The layer at which everything that decides the class can be seen, as late in the model as possible.
 
-    That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
-    after the last attention, it is the norm in front of that attention. A model without norms, or whose last ones see
-    every position as an item of the batch, is looked at behind its last module that puts out a map. Where that is one
-    of several branches, it is the layer where they join. Found by two passes on noise, and a part of the way back.
+    That is the last norm of the last block, or, if the head reads a class token only, the norm in front of the last
+    attention. A model without norms, or whose last ones see every position as an item of the batch, is looked at behind
+    its last module that puts out a map. Where that is one of several branches, it is the layer where they join.
     """
     layers = layers_of(classifier)
     norms = [layer for layer in layers if is_norm(layer)]
@@ -115,13 +93,13 @@ def find_deciding_layer(classifier: Classifier) -> Layer:
                     chosen = last_with_gradient(classifier, survey(classifier, layers), graph)
             if chosen is not None:
                 return find_joint(classifier, graph, chosen, [one.layer for one in ran if one.layout])
-        several = [one for one in survey(classifier, layers) if len(one.shape) > 2][-LISTED:]
-    check_repetition(classifier)
+        several = [one for one in survey(classifier, layers) if len(one.shape) > 2 and one.shape[0] == 1][-5:]
     listed = ", ".join(f"{one.layer.name} ({shape_text(one.shape)})" for one in several)
     hint = f"name one with --target-layers; the last candidates are {listed}"
-    raise ModelError(
-        f"no layer of {classifier.name} can be read as a map", hint=hint if several else "none of them keeps positions"
-    )
+    if not several:
+        hint = "none of them runs once for a picture and keeps positions; a network that averages what it says of the "
+        hint += "picture and its mirror image, or of parts of it, is to be given without that"
+    raise ModelError(f"no layer of {classifier.name} can be read as a map", hint=hint)
 
 
 def is_norm(layer: Layer) -> bool:
@@ -184,27 +162,6 @@ def check_dependence(classifier: Classifier, graph: "PathGraph | None") -> None:
     )
 
 
-def check_repetition(classifier: Classifier) -> None:
-    """Refuse a network all of whose maps are made several times in one pass, or of several pictures for one that is fed.
-
-    The picture turned, mirrored, or cut: what such a network says of it is an average.
-    """
-    times: Counter[str] = Counter()
-
-    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
-        if leaving.ndim > 2:
-            times[layer.name] += len(leaving)
-
-    with preserved(classifier.module), torch.no_grad(), hook_layers(layers_of(classifier), note):
-        logits_of(classifier, noise(classifier))
-    name, count = (times.most_common() or [("", 0)])[-1]
-    if count > 1:
-        raise ModelError(
-            f"every layer of {classifier.name} looks at a picture {count} times or more in one forward pass, {name!r} too",
-            hint="does it average what it says of the picture mirrored or cropped? give the network that looks once",
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class RecordedOutput:
     """What a layer put out in the recorded pass: its shape, and where the graph starts to lead back from it."""
@@ -218,8 +175,7 @@ class RecordedOutput:
 class PathGraph:
     """Every path from the score back to the picture, and by name what the layers that ran once put out, in that order.
 
-    `leads` has where every node leads to, in an order in which paths only lead on; `places` numbers them in it.
-    `joints` are the nodes that no path avoids.
+    `leads` says where nodes lead to, in an order, `places`, in which paths only lead on; no path avoids the `joints`.
     """
 
     picture: Tensor
@@ -227,7 +183,7 @@ class PathGraph:
     classes: int
     leads: dict[Node, tuple[tuple[Node, int], ...]]
     places: dict[Node, int]
-    joints: tuple[Node, ...]
+    joints: tuple[Any, ...]  # those of quantised layers do not count as Node
     outputs: dict[str, RecordedOutput]
 
     def is_entire(self, output: RecordedOutput) -> bool:
@@ -237,10 +193,7 @@ class PathGraph:
 
 
 def record_paths(classifier: Classifier) -> PathGraph | None:
-    """One pass that records all paths from the score to the picture; None if there is none that a gradient could go.
-
-    To be called inside `preserved(classifier.module)`.
-    """
+    """Inside `preserved`, record all paths from the score to the picture; None if there is none that a gradient could go."""
     outputs: list[RecordedOutput] = []
     runs: Counter[str] = Counter()
 
@@ -280,30 +233,34 @@ def record_paths(classifier: Classifier) -> PathGraph | None:
 def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, others: Sequence[Layer]) -> Layer:
     """The layer itself if everything that reaches the class passes through it, else the nearest one that has it all.
 
-    That is where the branches meet again, or, if nothing there can be drawn, where they part. Where the network passes
-    no gradient on to the picture, there is nothing to go by.
-
-    Raises:
-        ModelError: the branches share no layer that can be drawn; of the `others` those that lie on them are named.
+    That is where the branches meet again, or, if nothing there can be drawn, where they part; or else an error names
+    those of the `others`. Where no gradient reaches the picture, there is nothing to go by.
     """
     own = graph.outputs.get(branch.name) if graph else None
     if graph is None or own is None:
         return branch
     if graph.is_entire(own) if own.edge.node in graph.joints else has_bare_shortcut(graph, own.edge.node):
         return branch
-    for candidates in joints_around(graph, own):
+    behind: dict[Node, Layer] = {}
+    in_front: dict[Node, Layer] = {}
+    # Behind it, the blocks that the branch is a part of come first, from the smallest on, then others from the nearest on.
+    for one in sorted(graph.outputs.values(), key=lambda one: not branch.name.startswith(f"{one.layer.name}.")):
+        node = one.edge.node
+        if node is not own.edge.node and node in graph.joints and graph.is_entire(one):
+            side = behind if graph.places[node] < graph.places[own.edge.node] else in_front
+            side.setdefault(node, one.layer)
+    for candidates in (list(behind.values()), list(in_front.values())[: -AT_ONCE - 1 : -1]):
         if joint := first_with_gradient(classifier, graph, candidates):
             return joint
-    arms, names = [branch.name], {layer.name for layer in others}
-    in_front = set(walk_back(own.edge.node))
-    for name, one in reversed(graph.outputs.items()):  # that show something, and stand in front of none named already
-        apart = name in names and one.edge.node not in in_front
+    arms, names, in_front_of_arms = [branch.name], {layer.name for layer in others}, set(walk_back(own.edge.node))
+    for name, one in reversed(graph.outputs.items()):
+        apart = name in names and one.edge.node not in in_front_of_arms
         if apart and first_with_gradient(classifier, graph, [one.layer]):
             arms.append(name)
-            in_front.update(walk_back(one.edge.node))
+            in_front_of_arms.update(walk_back(one.edge.node))
     raise ModelError(
         f"{classifier.name} decides the class on several ways from the picture, which meet in no layer with a map",
-        hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:ARMS])}",
+        hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:6])}",
     )
 
 
@@ -335,21 +292,6 @@ def has_bare_shortcut(graph: PathGraph, node: Node) -> bool:
             back.add(one)
     past = [one for one in forth & back if places[behind] < places[one] < places[in_front]]
     return behind.name().startswith("Add") and not past
-
-
-def joints_around(graph: PathGraph, branch: RecordedOutput) -> tuple[list[Layer], list[Layer]]:
-    """The layers that put out a joint, each joint once: those behind the branch, and those in front of it.
-
-    Behind it, the blocks that the branch is a part of come first, from the smallest on, then others from the nearest on.
-    """
-    behind: dict[Node, Layer] = {}
-    in_front: dict[Node, Layer] = {}
-    for one in sorted(graph.outputs.values(), key=lambda one: not branch.layer.name.startswith(f"{one.layer.name}.")):
-        node = one.edge.node
-        if node is not branch.edge.node and node in graph.joints and graph.is_entire(one):
-            side = behind if graph.places[node] < graph.places[branch.edge.node] else in_front
-            side.setdefault(node, one.layer)
-    return list(behind.values()), list(in_front.values())[: -AT_ONCE - 1 : -1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -421,7 +363,7 @@ def preview(classifier: Classifier) -> Preview:
     surveyed = {one.layer.name: one for one in survey(classifier, layers)}
     default = None
     with suppress(ModelError):
-        default = default_layer(classifier).name
+        default = find_layers(classifier, None)[0].name
     rows = []
     for layer in layers:
         one = surveyed.get(layer.name)

@@ -1,14 +1,14 @@
 """How to read the output of any layer as a feature map: (batch, channels, height, width).
 
-A layer may give channels first (convolutions), channels last (Swin in timm), a row of tokens (transformers) with class
-tokens in front, or windows of a map (inside Swin's attention). The reading is decided by the shape of the picture that
-was fed: a feature map covers the picture, so its height and width are those of the picture divided by one stride. For a
-shape that allows no reading, or two, the model is run once more; if that does not decide it, the layer is refused.
+A layer gives channels first (convolutions), channels last (Swin in timm), a row of tokens with class tokens in front, or
+windows of a map. The shape of the picture decides: a feature map covers it, so its height and width are those of the
+picture divided by one stride. For a shape that allows no reading, or two, the model is run once more; if that does not
+decide it, the layer is refused.
 
-Layers can see a map cut into pieces: the windows of Swin, the grids of MaxViT, the patches of MobileViT. Nothing is
-assumed about the way it is cut: shifts, padding, names. Two pictures of noise are run, and the row of numbers at every
-position of the map is looked up among the rows that went into the pieces. Cutting only copies, so the rows are equal to
-the last bit; where one is missing, or the second picture disagrees, the layer is left unread.
+Windows may be those of Swin, the grids of MaxViT, the patches of MobileViT: nothing is assumed about shifts, padding, or
+names. Two pictures of noise are run, and the row of numbers at every position of the map is looked up among those that
+went into the pieces: cutting copies them to the last bit. Where one is missing, or the second picture disagrees, the
+layer is left unread.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,18 +27,17 @@ from classlens.cam.forward import hook_layers, logits_of, noise
 from classlens.errors import ModelError
 
 CONVOLUTIONS_AND_NORMS = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
-POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-"""Modules whose four-dimensional output can be nothing else but channels first."""
-
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # these have channels first
 MOST_EXTRA_TOKENS = 16  # class, distillation and register tokens that a model may put in front without saying so
+
+Grid = Shaped[Tensor, "maps channels height width"]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One reading of a layer's output.
+    """One reading of a layer's output, without the `extra` tokens in front of a row of `height * width` tokens.
 
-    `extra` tokens in front of a row of `height * width` tokens are left out. In windows, every position of the map
-    lies somewhere among the `rows` of its picture, channels last: `order` says where, position by position.
+    In windows, `order` says where each position lies among the `rows` of its picture, channels last.
     """
 
     kind: Literal["channels first", "channels last", "tokens", "windows"]
@@ -56,7 +55,7 @@ class Layout:
     def positions(self) -> int:
         return self.height * self.width
 
-    def grid(self, output: Shaped[Tensor, "..."]) -> Shaped[Tensor, "batch channels height width"]:
+    def grid(self, output: Shaped[Tensor, "..."]) -> Grid:
         """The output as a feature map; a view, no copy, except of windows."""
         if self.kind == "windows":
             output = output.reshape(-1, self.rows, output.shape[-1])[:, list(self.order)]
@@ -64,9 +63,7 @@ class Layout:
             return output[:, self.extra :].mT.reshape(len(output), -1, self.height, self.width)
         return output.permute(0, 3, 1, 2) if self.kind == "channels last" else output
 
-    def filled(
-        self, output: Shaped[Tensor, "..."], grid: Shaped[Tensor, "batch channels height width"]
-    ) -> Shaped[Tensor, "..."]:
+    def filled(self, output: Shaped[Tensor, "..."], grid: Grid) -> Shaped[Tensor, "..."]:
         """The output with its feature map replaced; extra tokens, and padding of windows, stay as they are."""
         if self.kind == "windows":
             rows = output.reshape(len(grid), self.rows, -1).clone()
@@ -81,11 +78,7 @@ Shape = tuple[int, ...]
 
 
 def layout_of(layer: Layer, shape: Shape, fed: Shape, extra_tokens: int | None = None) -> Layout:
-    """Decide how to read a layer's output by its shape; see `readings`.
-
-    Raises:
-        ModelError: the shape allows no reading, or more than one.
-    """
+    """Decide how to read a layer's output by its shape; see `readings`."""
     options = readings(layer, shape, fed, extra_tokens)
     if len(options) == 1:
         return options[0]
@@ -107,10 +100,8 @@ def layout_of(layer: Layer, shape: Shape, fed: Shape, extra_tokens: int | None =
 def readings(layer: Layer, shape: Shape, fed: Shape, extra_tokens: int | None) -> list[Layout]:
     """Every reading that the shape of an output allows, if a batch of shape `fed` was fed.
 
-    Where channels first and last both fit, the norm layer itself decides by its channel count. A row of tokens is read
-    with the extra tokens that are known to be there, or with the fewest. Where some are known, layers that run before
-    they are put in front still have none. Unknown ones are believed to be no more than a side of the map is long: with
-    enough of them any number would fit.
+    A row of tokens is read with the extra tokens that are known to be there, or none: a layer may run before they are put
+    in front. Of unknown ones there are the fewest that fit, no more than a side is long: with enough any number would fit.
     """
     picture = (fed[2], fed[3])
     if shape[:1] != fed[:1] or len(shape) not in (3, 4):
@@ -154,9 +145,9 @@ class ModuleRun(NamedTuple):
 
 
 def trace_windows(classifier: Classifier, wanted: set[str], picture: tuple[int, int]) -> dict[str, Layout]:
-    """How the pieces at the layers of these names lie on the map, as far as it can be traced.
+    """How the pieces at the layers of these names lie on the map, as far as it can be traced in one pass.
 
-    One pass. Whenever a module puts out a map of the whole picture, its parts are looked at and forgotten.
+    Whenever a module puts out a map of the whole picture, its parts are looked at and forgotten.
     """
     batch, extra = noise(classifier, picture, PICTURES), extra_tokens(classifier)
     layouts: dict[str, Layout] = {}
@@ -208,7 +199,7 @@ SECOND_PASSES: WeakKeyDictionary[Classifier, dict[tuple[str, tuple[int, int]], L
 def possible_layouts(classifier: Classifier, outputs: Sequence[tuple[Layer, Shape]], fed: Shape) -> list[Layout | None]:
     """How each output, by its shape, for a batch of shape `fed` is read, None for what is no map.
 
-    At most two further passes, whose results are kept. To be called inside `preserved(classifier.module)`.
+    Inside `preserved`: it may take two further passes, whose results are kept.
     """
     picture = (fed[2], fed[3])
     extra = extra_tokens(classifier) if any(len(shape) == 3 for _, shape in outputs) else None

@@ -180,11 +180,9 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
         raise DataError(f"{path} holds no weights", hint=f"its keys are: {', '.join(map(str, list(content)[:12]))}")
     # Class names are `meta.CLASSES` in 0.x, `meta.dataset_meta.classes` in 1.x; other trainers have other places.
     holders = [content, *(content.get(key) for key in ("meta", "hyper_parameters", "hparams", "config"))]
-    holders += [
-        holder["dataset_meta"] for holder in holders if isinstance(holder, Mapping) and "dataset_meta" in holder
-    ]
-    listed = [holder[key] for holder in holders if isinstance(holder, Mapping) for key in KEYS if key in holder]
-    classes = next(filter(None, map(names_in, listed)), None)
+    holders += [one["dataset_meta"] for one in holders if isinstance(one, Mapping) and "dataset_meta" in one]
+    candidates = [one[key] for one in holders if isinstance(one, Mapping) for key in KEYS if key in one]
+    classes = next(filter(None, map(names_in, candidates)), None)
     return Weights({bare: tensors[name] for bare, name in plain_names(tensors).items()}, classes)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from classlens.runs.browse_samples import BrowseRequest, SampleResult
 
 MODES = ("original", "transformed", "concat", "pipeline")
+rows_and_columns = pair_type(positive_int, "rows x columns, e.g. 4x6")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,12 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epoch", type=positive_int, metavar="N", help="as in this epoch, counted from 1: its pipeline and mixing")
     results = parser.add_argument_group("results")
     add = results.add_mutually_exclusive_group().add_argument
-    add(
-        "--grid",
-        type=pair_type(positive_int, "rows x columns, e.g. 4x6"),
-        metavar="RxC",
-        help="contact sheets of R rows and C columns",
-    )
+    add("--grid", type=rows_and_columns, metavar="RxC", help="contact sheets of R rows and C columns")
     batch = "whole training batches, mixed, of N samples (default: of the config's size)"
     add("--batch", type=positive_int, nargs="?", const=0, metavar="N", help=batch)
     add("--html", default="", metavar="FILE", help="one page with all pictures, in one file")

@@ -117,9 +117,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         if result.scores:
             print(f"\n{draw(result.scores)}\n")
-        print(
-            "\n".join(f"written: {path}" for path in result.written) or "nothing written: --save-path names a picture"
-        )
+        written = "\n".join(f"written: {path}" for path in result.written)
+        print(written or "nothing written: --save-path names a picture")
     for bad in result.bad:
         print(f"bad:   {bad.reason}", file=sys.stderr)
     if unread := sum(not bad.readable for bad in result.bad):

@@ -20,9 +20,6 @@ Show = Callable[[bytes, str, float], None]
 FRAME = 80
 """Pixels of a screen that a window cannot fill."""
 
-WIDEST_PREVIEW = 120
-"""Characters across; more would scroll the picture away."""
-
 
 def find_screen() -> Show | None:
     """How pictures can be shown here, if at all."""
@@ -79,9 +76,11 @@ def fit_screen(encoded: bytes, width: int, height: int) -> Pillow.Image:
 
 
 def show_in_terminal(jpeg: bytes, text: str, seconds: float) -> None:
+    """A picture of half blocks, no wider than the terminal, and what it shows."""
     from classlens.figures.terminal import preview
     from classlens.runs.browse_samples import decode_jpeg
 
-    print(preview(decode_jpeg(jpeg).pixels, min(shutil.get_terminal_size().columns, WIDEST_PREVIEW)))
+    columns = min(shutil.get_terminal_size().columns, 120)  # more would scroll the picture away
+    print(preview(decode_jpeg(jpeg).pixels, columns))
     print(text, flush=True)
     time.sleep(max(seconds, 0))

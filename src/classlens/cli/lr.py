@@ -25,15 +25,8 @@ from classlens.runs.own_process import collecting_later
 if TYPE_CHECKING:
     from classlens.runs.schedule_plots import LrRequest, SchedulePlots
 
-LARGEST = 100.0
-"""Inches; a larger picture is a slip of the pen."""
-
-A_DAY = 86_400.0
-"""Seconds after which the window is closed that nobody closes."""
-
-
-side = number_type(float, lambda inches: 1 <= inches <= LARGEST, f"from 1 to {LARGEST:g} inches")
-window_size = pair_type(side, f"a size such as 12*7, each from 1 to {LARGEST:g} inches")
+side = number_type(float, lambda inches: 1 <= inches <= 100, "from 1 to 100 inches")
+window_size = pair_type(side, "a size such as 12*7, each from 1 to 100 inches")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,4 +118,4 @@ def show(plots: SchedulePlots) -> None:
     print(plots.text())
     if show_picture is not None:
         with suppress(KeyboardInterrupt):
-            show_picture(draw_plots(plots).encode(".png"), title, A_DAY)
+            show_picture(draw_plots(plots).encode(".png"), title, 24 * 3600)  # until it is closed, but not for ever

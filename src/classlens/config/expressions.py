@@ -58,8 +58,6 @@ FAULTS = (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError, Att
 TRUST = "--trust-config runs the file as Python; do so only if you trust whoever wrote it"
 VARIABLE = "write {{$NAME:default}} for an environment variable, or trust the file with --trust-config"
 SPELLED = {ast.FunctionDef: "def", ast.AsyncFunctionDef: "async def", ast.ClassDef: "class", ast.NamedExpr: ":="}
-LONGEST = 60
-"""Characters of the source that an error shows."""
 
 
 def unsupported(node: ast.expr | ast.stmt) -> Unsupported:
@@ -71,7 +69,7 @@ def error_at(node: ast.expr | ast.stmt, fault: Exception, scope: Scope) -> Confi
     lines = re.split(r"\r\n?|\n", scope.text)[node.lineno - 1 : node.end_lineno] or [""]
     lines[-1] = lines[-1].encode()[: node.end_col_offset].decode(errors="replace")
     first = lines[0].encode()[node.col_offset :].decode(errors="replace")
-    shown = first[:LONGEST] + ("…" if len(first) > LONGEST or len(lines) > 1 else "")
+    shown = first[:60] + ("…" if len(first) > 60 or len(lines) > 1 else "")
     where = f"{scope.path}:{node.lineno}"
     match fault:
         case Unsupported():

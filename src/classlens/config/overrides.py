@@ -13,10 +13,6 @@ from classlens.config.values import DEEPEST, DELETE, Value
 from classlens.errors import ConfigError
 
 OPTION = "--cfg-options"
-INDEX = re.compile(r"-?[0-9]{1,9}")
-
-NEAR = 0.75
-"""How alike two keys are, of 0 to 1, if one is probably a slip of the other."""
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Value]:
@@ -70,17 +66,15 @@ def split(text: str, word: str) -> list[str]:
     return parts if parts[-1] else parts[:-1]
 
 
-def apply_overrides(config: dict[str, Value], overrides: Mapping[str, Value]) -> dict[str, Value]:
+def apply_overrides(config: Value, overrides: Mapping[str, Value]) -> Value:
     """The config with the overrides merged into it; the config itself is not changed.
 
     Numbers in a key choose items of lists, from the end if negative. A dict is merged, or replaces what is there if
     it has `_delete_=True`.
     """
-    changed: Value = config
     for key in sorted(overrides, key=lambda key: not key.endswith(f".{DELETE}")):
-        changed = change(changed, key.split("."), deepcopy(overrides[key]), key)
-    result: dict[str, Value] = changed
-    return result
+        config = change(config, key.split("."), deepcopy(overrides[key]), key)
+    return config
 
 
 def change(value: Value, way: Sequence[str], new: Value, key: str) -> Value:
@@ -110,7 +104,7 @@ def change(value: Value, way: Sequence[str], new: Value, key: str) -> Value:
 
 
 def has_item(items: Sequence[Value], key: str) -> bool:
-    return bool(INDEX.fullmatch(key)) and -len(items) <= int(key) < len(items)
+    return re.fullmatch("-?[0-9]{1,9}", key) is not None and -len(items) <= int(key) < len(items)
 
 
 def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> list[str]:
@@ -127,7 +121,7 @@ def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> l
                 value = value[part]
             else:
                 known = [str(name) for name in value] if isinstance(value, Mapping) else []
-                if near := get_close_matches(part, known, n=1, cutoff=NEAR):
+                if near := get_close_matches(part, known, n=1, cutoff=0.75):
                     hints.append(f"{key} creates {part}; did you mean {near[0]}?")
                 break
     return hints

@@ -20,12 +20,12 @@ from time import time_ns
 from typing import TypeGuard
 
 from classlens.config.data_files import BASE_REFERENCE, load_data, resolve_references
-from classlens.config.expressions import BASE, Scope, Style, evaluate
+from classlens.config.expressions import BASE, Scope, Style, error_at, evaluate
 from classlens.config.open_file import SUFFIXES, fill_variables, find_config, first_file, module_file
 from classlens.config.overrides import apply_overrides, misspelled
 from classlens.config.settings import Assignment, Config
 from classlens.config.statements import run, run_trusted
-from classlens.config.values import DELETE, Budget, Inherited, LimitExceeded, Symbol, Value, copy_value
+from classlens.config.values import DELETE, Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
 from classlens.errors import ConfigError, suggestion
 from classlens.sharing import unwarned
 
@@ -54,19 +54,19 @@ def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = Non
 def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: bool) -> Config:
     """As `read_config`, but deprecations are only noted in the result."""
     file, budget = find_config(address), Budget(sys.maxsize) if trust else Budget()
-    read = read_file(file, budget, trust=trust)
+    scope = read_file(file, budget, trust=trust)
     for name in RESERVED:
-        if name in read.names:
-            lines = [f"{one.path}:{one.line}" for one in read.assignments if one.name == name]
+        if name in scope.names:
+            lines = [f"{one.path}:{one.line}" for one in scope.assignments if one.name == name]
             where = [file, *lines][-1]
             raise ConfigError(f"{where}: {name} is reserved for config file", hint="give the setting another name")
     try:
-        settings = copy_value(read.settings, budget, dict)
+        settings = copy_value(scope.settings, budget, dict)
     except LimitExceeded as fault:
         raise ConfigError(f"{file}: a value {fault}") from None
     config = Config(apply_overrides(settings, overrides) if overrides else settings)
-    config.path, config.assignments = file, read.assignments
-    config.deprecations = tuple(dict.fromkeys(read.notes))
+    config.path, config.assignments = file, scope.assignments
+    config.deprecations = tuple(dict.fromkeys(scope.notes))
     config.slips = misspelled(settings, overrides) if overrides else ()
     return config
 
@@ -91,31 +91,24 @@ def read_file(path: Path, budget: Budget, *, trust: bool, chain: tuple[Path, ...
         else:
             style, statements = "older", []
             scope = replace(scope, names=load_data(scope.text, path, budget))
-        if style == "newer":  # upstream puts no file and environment variables into configs of the newer style
+        if style == "newer" and scope.text != text:  # upstream puts no variables into configs of the newer style
             scope = replace(scope, text=text)
-            settings = read_newer(parse(text, path)[1], scope)
-        else:
-            settings = read_older(statements, scope)
-            scope = replace(scope, names=settings)
+            style, statements = parse(text, path)
+        settings = read_newer(statements, scope) if style == "newer" else read_older(statements, scope)
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigError(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
     except LimitExceeded as fault:
         raise ConfigError(f"{path}: the file, or a value in it, {fault}") from None
     scope.assignments.extend(Assignment(name, path, line) for name, line in scope.lines.items())
     scope.stamps[path] = stamp if scope.text == text else None
-    return replace(scope, style=style, settings=settings)
+    return replace(scope, style=style, settings=settings, names=scope.names if style == "newer" else settings)
 
 
-ONE_STYLE = (
-    "all files of an inheritance chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
-)
+ONE_STYLE = "all files of a chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
 
 
 def parse(text: str, path: Path) -> tuple[Style, list[ast.stmt]]:
-    """The style and the statements of a Python config; the first statement that belongs to one style decides.
-
-    `_base_ = ...` is of the older style; `with read_base():` and imports of what is no part of Python are of the newer.
-    """
+    """The style and the statements of a Python config; the first statement that belongs to one style decides."""
     try:
         with unwarned():
             module = ast.parse(text)
@@ -134,17 +127,17 @@ def parse(text: str, path: Path) -> tuple[Style, list[ast.stmt]]:
             style = "newer"
         if style != "either":
             break
-    named = [node.lineno for node in module.body if assigns_base(node)]
-    opened = [node.lineno for node in module.body if isinstance(node, ast.With) and reads_base(node)]
-    if named and (opened or style == "newer"):
+    naming = [node.lineno for node in module.body if assigns_base(node)]
+    importing = [node.lineno for node in module.body if isinstance(node, ast.With) and reads_base(node)]
+    if naming and (importing or style == "newer"):
         raise ConfigError(
-            f"{path}:{max(named[:1] + opened[:1])}: both styles of config in one file: `_base_ = ...` beside "
+            f"{path}:{max(naming[:1] + importing[:1])}: both styles of config in one file: `_base_ = ...` beside "
             "`with read_base():` or types imported in front of it",
             hint=ONE_STYLE,
         )
-    if opened[1:]:
+    if importing[1:]:
         hint = "put all imports of bases into the first one"
-        raise ConfigError(f"{path}:{opened[1]}: a second `with read_base():`", hint=hint)
+        raise ConfigError(f"{path}:{importing[1]}: a second `with read_base():`", hint=hint)
     return style, module.body
 
 
@@ -204,7 +197,7 @@ def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
     if (notice := settings.pop("_deprecation_", None)) is not None:
         instead = notice.get("expected") if isinstance(notice, dict) else None
         scope.notes.append(f"{path.name} is deprecated by its authors" + (f"; use {instead}" if instead else ""))
-    return merge(settings, inherited, scope)
+    return merge(settings, inherited, scope) if inherited else settings
 
 
 def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
@@ -282,7 +275,7 @@ def read_newer(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
             continue
         imports = [inner for inner in node.body if isinstance(inner, ast.ImportFrom)]
         if not reads_base(node) or len(imports) < len(node.body):
-            raise ConfigError(f"{where}: only imports of configs under `with read_base():` are read")
+            raise error_at(node, Unsupported("only imports of configs under `with read_base():` are read"), scope)
         for inner in imports:
             import_base(inner, scope)
     if scope.trust:
@@ -314,8 +307,6 @@ def import_base(node: ast.ImportFrom, scope: Scope) -> None:
 SETTLED = 2_000_000_000
 """Nanoseconds after a change before a file is kept: two changes within a tick of the clock look like one."""
 
-MOST_KEPT = 512
-
 KEPT: dict[Path, tuple[Scope, int]] = {}
 """The bases read so far, and what each took of the budget; they count while their files are unchanged."""
 
@@ -331,7 +322,7 @@ def read_base(file: Path, style: Style, where: str, scope: Scope) -> Scope:
         now, before = time_ns(), scope.budget.left
         base = read_file(file, scope.budget, trust=scope.trust, chain=scope.chain)
         if not scope.trust and all(stamp and now - stamp[0] > SETTLED for stamp in base.stamps.values()):
-            if len(KEPT) >= MOST_KEPT:
+            if len(KEPT) >= 512:
                 KEPT.clear()
             KEPT[file] = base, before - scope.budget.left
     else:

@@ -106,7 +106,6 @@ def between_pipelines(first: Sequence[Value], second: Sequence[Value], key: str)
 
 
 WIDTH = 110
-INDENT = "    "
 
 
 def as_python(settings: Mapping[str, Value]) -> str:
@@ -142,7 +141,7 @@ def expression(value: Value, indent: str = "", used: int | None = None) -> str:
     flat = f"{opening}{', '.join(parts)}{comma}{closing}"
     if used is None or not value or len(indent) + used + len(flat) <= WIDTH:
         return flat
-    inner = indent + INDENT
+    inner = indent + " " * 4
     lines = [f"{inner}{prefix}{expression(item, inner, len(prefix) + 1)},\n" for prefix, item in items]
     return f"{opening}\n{''.join(lines)}{indent}{closing}"
 

@@ -1,56 +1,64 @@
 """Annotation lists: `path label` lines, tables with any separator such as CSV, and JSON.
 
-A line that cannot be used as it is becomes a warning with file and line, never a crash and never silence.
+A list has a column of pictures, and one of labels or one per class with 0 or 1 in it, known by heading and content.
+Where two columns may be meant, nothing is guessed: the error shows what was understood. A line that cannot be used as
+it is becomes a warning with file and line, never a crash and never silence.
 """
 
 import csv
 import json
+import re
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO, TextIOWrapper
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from classlens.dataset.class_folders import find_misnamed
-from classlens.dataset.columns import (
-    INTEGER,
-    NUMBER,
-    PATHS,
-    Cells,
-    Columns,
-    Label,
-    find_columns,
-    heading_of,
-    labels_on,
-    number_classes,
-    whole_number,
-)
-from classlens.dataset.conventions import is_picture_name, join_first, letters_of
+from classlens.dataset.conventions import SPLIT_OF, is_picture_name, join_first, letters_of
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import Classes, Listing
-from classlens.dataset.storage import SEPARATOR, exists, is_archive, join_path, read_bytes, split_archive
+from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_bytes, split_archive
 from classlens.errors import DataError
 
 LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
-SAMPLED_BYTES, SAMPLED_ROWS = 256 * 1024, 1000
-"""So much of a list shows what is in it."""
+SAMPLED_BYTES, SAMPLED_ROWS, MANY = 256 * 1024, 1000, 20
+"""So much of a list shows what is in it, and more pictures do not have a class each."""
 
-FIRST_BLANK, LAST_BLANK, WHOLE_LINE = "label path", "path label", "path"
-"""Ways to part a line that no table has; paths may hold blanks, so that OpenMMLab's own lists end at the last one."""
+LAST_BLANK, WHOLE_LINE = "path label", "path"
+"""Ways to part a line that no table has: paths may hold blanks, so OpenMMLab's own lists are parted at the last one."""
 
 SEPARATORS = {".csv": (",", ";", "\t", "|", LAST_BLANK), ".tsv": ("\t", ",", ";", "|", LAST_BLANK)}
 IN_TEXT = ("\t", " ", LAST_BLANK, ",", ";", "|")
 """What may part the columns of a list, the likeliest first."""
 
-MANY = 20
-"""More pictures do not have a class each."""
+PATHS = (
+    *("imgpath", "filepath", "imagepath", "path", "filename", "imagefilename", "imagename", "imgname", "imagefile"),
+    *("imgfile", "file", "fname", "image", "img", "picture", "photo", "relativepath", "relpath", "imageid", "imgid"),
+    *("imageindex", "imageurl", "url", "uri", "name", "id"),
+)
+LABELS = (
+    *("gtlabel", "label", "labels", "target", "targets", "class", "classes", "category", "categories", "y"),
+    *("labelid", "classid", "categoryid", "classindex", "classidx", "labelidx", "labelname", "classname"),
+    *("categoryname", "classlabel", "groundtruth", "gt"),
+)
+INDICES = ("", "unnamed0", "index", "idx", "row", "rowid", "no", "number", "id")
+SPLIT_HEADINGS = ("split", "set", "subset", "phase", "fold", "partition", "usage")
+"""Headings, most telling first, without capitals, blanks, hyphens and underscores."""
+
+INTEGER = re.compile(r"\s*-?\d{1,18}(?:\.0+)?\s*")
+NUMBER = re.compile(r"\s*-?\d+(?:\.\d*)?\s*")
+ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "-1", "-1.0", "false")
 
 JsonRow = Mapping[str, Any]
-
+Cells = Sequence[str]
+Label = str | tuple[str, ...]
+"""A label as it is written, or several."""
 
 Rows = Iterator[tuple[int, Sequence[Any]]]
 """The cells of every row of a list, and its number."""
@@ -59,18 +67,31 @@ Troubles = dict[str, list[tuple[int, str]]]
 """What is wrong with a list, by its kind: the numbers of the rows, and what more there is to say of each."""
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Where a row keeps its picture and its label, or what is on (`hot`) of the classes numbered `classes`.
+
+    `heading` is empty where the first row is a sample.
+    """
+
+    path: int = 0
+    label: int | None = None
+    hot: tuple[int, ...] = ()
+    classes: tuple[int, ...] = ()
+    heading: tuple[str, ...] = ()
+    note: str = ""
+
+
 def list_annotations(path: str, folder: str, classes: Classes = None, *, labelled: bool = True) -> Listing:
     """The samples of a list, whose paths start at `folder`; names are understood as labels where `classes` holds them.
 
     Paths and labels are kept in two columns instead of a `Sample` per line: a million lines fit into 200 MB.
     """
     is_json = path.lower().endswith((".json", ".jsonl"))
-    columns, rows, stated = open_json(path) if is_json else open_text(path, folder, labelled=labelled)
+    columns, rows, stated = open_json(path) if is_json else open_text(path, labelled=labelled)
     known: Sequence[str] | None = classes or stated
     if columns.hot:
         columns, known = number_classes(columns, known, path)
-    elif columns.names is not None and not known:
-        columns = replace(columns, label=columns.names)
     troubles: Troubles = defaultdict(list)
     names, texts, numbers = read_columns(rows, columns, troubles)
     if not names:
@@ -106,7 +127,7 @@ def read_columns(rows: Rows, columns: Columns, troubles: Troubles) -> tuple[list
     known: dict[Label, Label] = {}  # equal labels are kept once
     path, place = columns.path, columns.label
     width = 1 + max(path, place or 0, *columns.hot)
-    missing = f"no {columns.heading[path]}" if columns.heading else "blank line"
+    missing = f"no {columns.heading[path]}" if path < len(columns.heading) else "blank line"
     for number, cells in rows:
         if len(cells) < width:
             cells = [*cells, *[""] * width]
@@ -131,29 +152,29 @@ def number_labels(
     meanings = {text: number_label(text, classes) for text in set(texts)}
     if any(slips for _, slips in meanings.values()):
         for text, number in zip(texts, numbers, strict=True):
-            for kind, detail in meanings[text][1].items():
+            for kind, detail in meanings[text][1]:
                 troubles[kind].append((number, detail))
     return [meanings[text][0] for text in texts]
 
 
-def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int, ...], dict[str, str]]:
+def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int, ...], list[tuple[str, str]]]:
     """A label or several (separated by commas) as numbers, and what is wrong with them."""
     if label == "":
-        return (), {"no label": ""}
+        return (), [("no label", "")]
     parts = label if isinstance(label, tuple) else tuple(part.strip() for part in label.split(","))
     if classes and label in classes:
         parts = (str(label),)
-    numbers, slips = [], {}
+    numbers, slips = [], []
     for part in parts:
         if INTEGER.fullmatch(part):
             numbers.append(whole_number(part))
         elif classes and part in classes:
             numbers.append(classes.index(part))
         else:
-            slips["label is not a number"] = f" ({part!r})"
+            slips.append(("label is not a number", f" ({part!r})"))
     if classes and not all(0 <= number < len(classes) for number in numbers):
         written = label if isinstance(label, str) else ",".join(label)
-        slips[f"label outside 0..{len(classes) - 1}"] = f" ({written})"
+        slips.append((f"label outside 0..{len(classes) - 1}", f" ({written})"))
     return tuple(numbers), slips
 
 
@@ -168,7 +189,7 @@ def named_classes(labels: set[Label]) -> Classes:
 def note_repetitions(
     names: Sequence[str], labels: Sequence[tuple[int, ...]], numbers: Sequence[int], troubles: Troubles, place: str
 ) -> None:
-    """Note names that come twice. They are compared by 8 bytes each first: a set of the names would take ten times that."""
+    """Note names that come twice; they are compared by 8 bytes each first, for a set of names takes ten times that."""
     order = np.sort(np.fromiter(map(hash, names), np.int64, len(names)))
     twice = set(order[1:][order[1:] == order[:-1]].tolist())
     first: dict[str, int] = {}
@@ -180,32 +201,24 @@ def note_repetitions(
 
 
 def read_text(path: str) -> str:
-    return read_as_utf8(path).decode("utf-8", "surrogateescape")
-
-
-def read_as_utf8(path: str) -> bytes:
-    """A text as UTF-8 without a byte order mark, whether it was so or UTF-16."""
+    """A text in UTF-8 or UTF-16, without its byte order mark."""
     content = read_bytes(path)
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16", "replace").encode()
-    return content.removeprefix(b"\xef\xbb\xbf")
+    is_wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return content.decode("utf-16", "replace") if is_wide else content.decode("utf-8-sig", "surrogateescape")
 
 
-def open_text(path: str, folder: str, *, labelled: bool) -> tuple[Columns, Rows, None]:
+def open_text(path: str, *, labelled: bool) -> tuple[Columns, Rows, None]:
     """A list in lines: what parts its columns is what most speaks for, in its beginning."""
-    content, suffix = read_as_utf8(path), Path(path).suffix.lower()
-    start = content
-    if len(content) > SAMPLED_BYTES:
-        start = content[: content.rfind(b"\n", 0, SAMPLED_BYTES) + 1] or content
+    content, suffix = read_text(path).encode("utf-8", "surrogateescape"), Path(path).suffix.lower()
+    end = content.rfind(b"\n", 0, SAMPLED_BYTES) + 1 if len(content) > SAMPLED_BYTES else 0
+    start = content[:end] or content
     candidates = SEPARATORS.get(suffix, IN_TEXT if labelled else (WHOLE_LINE,))
     tables = {one: [row for _, row in part_lines(start, one, path) if any(row)] for one in candidates}
     form = max(candidates, key=lambda one: likelihood(tables[one], one, strict=candidates is IN_TEXT))
     if not tables[form]:
         raise DataError(f"{path}: no line of the form 'path label'")
-    if form == WHOLE_LINE:
-        columns = Columns(heading=heading_of(tables[form]))
-    elif form == LAST_BLANK:
-        form, columns = find_label_first(tables[form], path, folder)
+    if form in (LAST_BLANK, WHOLE_LINE):
+        columns = Columns(0, 1 if labelled else None, heading=heading_of(tables[form]))
     else:
         columns = find_columns(tables[form], path)
         columns = columns if labelled else replace(columns, label=None, hot=())
@@ -218,9 +231,9 @@ def open_text(path: str, folder: str, *, labelled: bool) -> tuple[Columns, Rows,
 def part_lines(content: bytes, form: str, path: str) -> Iterator[tuple[int, Sequence[str]]]:
     """The rows of a list with their lines; a table has no blank ones."""
     lines = TextIOWrapper(BytesIO(content), "utf-8", "surrogateescape", newline="")
-    if part := PARTS.get(form):
+    if form in (LAST_BLANK, WHOLE_LINE):
         for number, line in enumerate(lines, start=1):
-            yield number, part(line.strip())
+            yield number, part_at_last_blank(line.strip()) if form == LAST_BLANK else (line.strip(),)
         return
     reader = csv.reader(lines, delimiter=form, skipinitialspace=form != " ")
     try:
@@ -241,47 +254,19 @@ def part_at_last_blank(line: str) -> tuple[str, str]:
     return name.rstrip(), label
 
 
-PARTS: Mapping[str, Callable[[str], Sequence[str]]] = {
-    FIRST_BLANK: lambda line: line.split(maxsplit=1),
-    LAST_BLANK: part_at_last_blank,
-    WHOLE_LINE: lambda line: (line,),
-}
-
-
 def likelihood(rows: Sequence[Cells], form: str, *, strict: bool) -> float:
-    """How much speaks for a separator: above 1 for a column of pictures, 1 for a heading, 0 for some columns.
-
-    In a text, blanks and tabs are often part of a name: there it has to make columns of every row.
-    """
+    """How much speaks for a separator: above 1 for a column of pictures, 1 for a heading, 0 for some columns."""
     if not rows:
         return -1
     headed = any(letters_of(cell) in PATHS for cell in rows[0])
     widths = Counter(map(len, rows))
+    # in a text, blanks and tabs are often part of a name: there they have to make columns of every row
     fewest = min(widths) if strict and form in "\t " else widths.most_common(1)[0][0]
     if fewest < 2 or (form == " " and (not headed or len(widths) > 1)):
         return -1
     body = rows[1:] if headed else rows
     most = max(sum(is_picture_name(row[place]) for row in body if place < len(row)) for place in range(fewest))
     return 1 + most / len(body) if 2 * most >= len(body) > 0 else int(headed)
-
-
-def find_label_first(rows: Sequence[Cells], path: str, folder: str) -> tuple[str, Columns]:
-    """Whether lines are `path label` or `label path`; the latter look like names with a blank in them."""
-    heading = heading_of(rows)
-    usual = LAST_BLANK, Columns(0, 1, heading=heading)
-    lines = [name for name, label in rows[1 if heading else 0 :] if not label]
-    pairs = [line.split(" ", 1) for line in lines if " " in line]
-    if not pairs or len(pairs) + bool(heading) < len(rows) or (folder and exists(join_path(folder, lines[0]))):
-        return usual
-    labels = {label for label, _ in pairs}
-    if all(map(INTEGER.fullmatch, labels)) or (folder and exists(join_path(folder, pairs[0][1]))):
-        return FIRST_BLANK, replace(find_columns(pairs, path), heading=heading)
-    if 1 < len(labels) < len(pairs):
-        raise DataError(
-            f"{path}: not clear whether {lines[0]!r} is the name of a picture or a label before one",
-            hint="write the label behind the picture, or name the columns in the first line: label path",
-        )
-    return usual
 
 
 def open_json(path: str) -> tuple[Columns, Rows, Classes]:
@@ -305,7 +290,7 @@ def open_json(path: str) -> tuple[Columns, Rows, Classes]:
     else:
         table = [[as_text(row.get(key)) for key in keys] for row in sample]
         columns = find_columns(table if all(key.isdecimal() for key in keys) else [keys, *table], path)
-    readers = [(key, as_text if key == keys[columns.path] else as_cell) for key in keys]
+    readers = [(key, as_name if key == keys[columns.path] else as_cell) for key in keys]
     cells = ((number, [read(row.get(key)) for key, read in readers]) for number, row in enumerate(rows))
     return columns, cells, stated_classes(whole.get("metainfo") or whole)
 
@@ -362,6 +347,125 @@ def as_text(value: object) -> str:
     return "" if value is None else str(int(value) if isinstance(value, bool) else value)
 
 
+def as_name(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def as_cell(value: object) -> Label:
     """A label, or several, as written; none where there is nothing."""
     return tuple(map(as_text, value or ())) if value is None or isinstance(value, list) else as_text(value)
+
+
+def whole_number(cell: str) -> int:
+    return int(cell.partition(".")[0])
+
+
+def are_pictures(cells: Cells) -> bool:
+    return bool(cells) and 2 * sum(map(is_picture_name, cells)) >= len(cells)
+
+
+def are_integers(cells: Cells) -> bool:
+    return bool(cells) and all(map(INTEGER.fullmatch, cells))
+
+
+def heading_of(rows: Sequence[Cells]) -> tuple[str, ...]:
+    """The first row, if it names the columns: by a known name, or by words above pictures or numbers."""
+    first = tuple(cell.strip() for cell in rows[0])
+    if any(map(is_picture_name, first)):
+        return ()
+    if any(letters_of(cell) in PATHS for cell in first):
+        return first
+    columns = list(zip_longest(*rows[1:], fillvalue=""))[: len(first)]
+    are_words = all(cell and not INTEGER.fullmatch(cell) for cell in first)
+    return first if are_words and any(are_pictures(cells) or are_integers(cells) for cells in columns) else ()
+
+
+def find_columns(rows: Sequence[Cells], where: str) -> Columns:
+    """Understand the columns of a list by its first rows."""
+    heading = heading_of(rows)
+    return Table(heading, tuple(zip_longest(*rows[1 if heading else 0 :], fillvalue="")), where).find_columns()
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first rows of a list by column, under the heading if there is one."""
+
+    heading: tuple[str, ...]
+    columns: tuple[Cells, ...]
+    where: str
+
+    def under(self, words: Sequence[str]) -> list[int]:
+        """Columns with one of these headings, the most telling first."""
+        heading = [letters_of(cell) for cell in self.heading[: len(self.columns)]]
+        return [number for one in words for number, cell in enumerate(heading) if cell == one]
+
+    def values(self, number: int) -> set[str]:
+        return {cell.strip().lower() for cell in self.columns[number]}
+
+    def find_columns(self) -> Columns:
+        """The columns of the pictures and of their labels, unless several may be."""
+        path = self.find_pictures()
+        labels = [number for number in self.under(LABELS) if number != path]
+        left = [number for number in range(len(self.columns)) if number != path and number not in labels]
+        splits = [n for n in left if n in self.under(SPLIT_HEADINGS) or self.values(n) <= SPLIT_OF.keys()]
+        note = f"all rows are shown, whatever {self.describe(splits[0])} says" if splits else ""
+        columns = Columns(path, heading=self.heading, note=note)
+        if labels:
+            return replace(columns, label=labels[0])
+        left = [number for number in left if number not in self.under(INDICES)]
+        left = [number for number in left if number not in splits] or left
+        if len(left) > 1 and all(self.values(number) <= {*ON, *OFF} for number in left):
+            return replace(columns, hot=tuple(left))
+        if len(left) > 1:
+            raise self.doubt("labels", left)
+        cells = self.columns[left[0]] if left else ()
+        if left and left[0] < path and are_integers(cells) and len(set(cells)) == len(cells) > 2:
+            raise self.doubt("labels, or a running number", left)
+        return replace(columns, label=left[0] if left else None)
+
+    def find_pictures(self) -> int:
+        """The column of the pictures: by its cells, by its heading, or the first in which no cell comes twice."""
+        shown = [number for number, cells in enumerate(self.columns) if are_pictures(cells)]
+        by_heading = self.under(PATHS)
+        if len(shown) > 1:
+            by_heading = [number for number in by_heading if number in shown]
+            if not by_heading:
+                raise self.doubt("pictures", shown)
+            return by_heading[0]
+        if shown or self.heading:
+            return [*shown, *by_heading, 0][0]
+        return next((number for number, cells in enumerate(self.columns) if len(set(cells)) == len(cells)), 0)
+
+    def describe(self, number: int) -> str:
+        return f"column {self.heading[number]!r}" if number < len(self.heading) else f"column {number + 1}"
+
+    def doubt(self, what: str, numbers: Sequence[int]) -> DataError:
+        shown = [
+            f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:3]))}, ...)" for number in numbers
+        ]
+        return DataError(
+            f"{self.where}: not clear which column holds {what}: {join_first(shown, between=' or ')}",
+            hint="name the columns in the first line, the pictures path and their classes label, or leave others out",
+        )
+
+
+def number_classes(columns: Columns, classes: Sequence[str] | None, where: str) -> tuple[Columns, Sequence[str] | None]:
+    """Columns of one class each with the numbers of these classes, and the classes: those known, or the heading's."""
+    is_named = max(columns.hot) < len(columns.heading)
+    names = tuple(columns.heading[number] for number in columns.hot) if is_named else ()
+    numbers: Iterable[int] = range(len(columns.hot))
+    if classes and names and set(names) <= set(classes):
+        numbers = map(classes.index, names)
+    elif classes and len(columns.hot) != len(classes):
+        raise DataError(f"{where}: {len(columns.hot)} columns of 0 and 1, but {len(classes)} class names")
+    return replace(columns, classes=tuple(numbers)), classes or names or None
+
+
+def labels_on(columns: Columns, row: Sequence[Label]) -> tuple[str, ...]:
+    """The numbers of the classes whose columns are on; what is neither on nor off is for the reader to refuse."""
+    labels = []
+    for number, column in zip(columns.classes, columns.hot, strict=True):
+        cell = str(row[column] or "").strip().lower()
+        if cell not in OFF:
+            labels.append(str(number) if cell in ON else f"{cell!r} for class {number}")
+    return tuple(labels)

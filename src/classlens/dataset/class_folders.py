@@ -14,14 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 
-from classlens.dataset.conventions import (
-    PICTURE_ENDINGS,
-    SPLIT_OF,
-    join_first,
-    letters_of,
-    note_no_splits,
-    split_among,
-)
+from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, join_first, letters_of, note_no_splits, split_among
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import Listing
 from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes
@@ -66,14 +59,14 @@ def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PI
     left_out = Counter(f"hidden folder {name}" for name in names if name.startswith("."))
     start = os.path.join(root, "")  # noqa: PTH118
     pictures = {
-        name: tuple(sorted(pictures_below(start + name if name else root, wanted, left_out)))
+        name: tuple(sorted(pictures_below(start + name, wanted, left_out)))
         for name in names
         if not name.startswith(".")
     }
     if not any(pictures.values()):
         what = "in the folders of" if labelled else "in"
         raise DataError(f"no picture {what} {root}", hint=f"files that end in {' '.join(wanted)} count")
-    notes = describe_left_out(left_out)
+    notes = tuple(f"left out: {times} {what}" for what, times in sorted(left_out.items()))
     if empty := [name for name, names in pictures.items() if not names]:
         notes += (f"classes without a picture: {join_first(empty)}",)
     return ClassFolders(start, pictures, notes)
@@ -124,18 +117,8 @@ def why_no_picture(name: str, wanted: tuple[str, ...] = PICTURE_ENDINGS) -> str:
     return f"files named *{os.path.splitext(name)[1].lower() or ' without extension'}"  # noqa: PTH122
 
 
-def describe_left_out(left_out: Mapping[str, int]) -> tuple[str, ...]:
-    return tuple(
-        f"left out: {times} {what}" if times > 1 or what.startswith(("files", "hidden files")) else f"left out: {what}"
-        for what, times in sorted(left_out.items())
-    )
-
-
 def list_elsewhere(paths: Sequence[str], split: str | None = None, *, flat: bool = False) -> Listing:
-    """The pictures of an archive, of a folder in one, of several shards, or below an address.
-
-    Labels are in members of shards, or else they are the folders; `flat` pictures have none.
-    """
+    """The pictures of archives or below an address, labelled in shards, or else by folder unless `flat`."""
     listed = [list_files(path) for path in paths]
     in_archive = is_archive(paths[0])
     left_out: Counter[str] = Counter()
@@ -151,7 +134,7 @@ def list_elsewhere(paths: Sequence[str], split: str | None = None, *, flat: bool
                 left_out[reason] += 1
     if not pictures:
         raise DataError(f"no picture in {', '.join(paths[:3])}")
-    notes = describe_left_out(left_out)
+    notes = tuple(f"left out: {times} {what}" for what, times in sorted(left_out.items()))
     if len(paths) == 1 and not labels:
         return group_by_folder(listed[0][0], sorted(pictures), split, notes, flat=flat).listing()
     return Listing(len(pictures), lambda index: shard_sample(pictures[index], labels), None, notes)
@@ -186,12 +169,9 @@ def group_by_folder(
 
 
 def shard_sample(place: str, labels: Set[str]) -> Sample:
-    """A picture of a shard with the label in `KEY.cls`, or under `label` or `cls` in `KEY.json`.
-
-    The key is the name up to the first dot behind the last slash.
-    """
+    """A picture of a shard with the label in `KEY.cls`, or under `label` or `cls` in `KEY.json`."""
     archive, separator, name = place.partition(SEPARATOR)
-    folder, slash, last = name.rpartition("/")
+    folder, slash, last = name.rpartition("/")  # the key is the name up to the first dot behind the last slash
     beside = [folder + slash + last.partition(".")[0] + ending for ending in SHARD_LABELS]
     member = next((one for one in beside if archive + separator + one in labels), None)
     if member is None:
@@ -206,13 +186,12 @@ def shard_sample(place: str, labels: Set[str]) -> Sample:
 
 
 def note_timm_order(classes: Sequence[str], filled: Sequence[str]) -> tuple[str, ...]:
-    """A word where timm numbers class folders differently.
+    """A word where timm numbers class folders otherwise: by numbers in names, without those not `filled`."""
 
-    It counts the numbers in names, ignores capitals, and leaves out folders that are not `filled` with pictures.
-    """
-    parts = [re.split(r"(\d+)", name.lower()) for name in filled]
-    keys = [[int(part) if place % 2 else part for place, part in enumerate(name)] for name in parts]
-    by_timm = [name for _, name in sorted(zip(keys, filled, strict=True), key=lambda pair: pair[0])]
+    def by_numbers(name: str) -> list[int | str]:
+        return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
+
+    by_timm = sorted(filled, key=by_numbers)
     for number, (name, other) in enumerate(zip(classes, by_timm, strict=False)):
         if name != other:
             return (
@@ -223,10 +202,7 @@ def note_timm_order(classes: Sequence[str], filled: Sequence[str]) -> tuple[str,
 
 
 def find_misnamed(folders: Mapping[int, str], names: Sequence[str]) -> Iterator[str]:
-    """What looks like a slip in the names of classes, by the folder of each.
-
-    Names may be translations, so that only those count which are another folder's, and a few that differ among many.
-    """
+    """Slips in class names: those of another folder, and a few among many. All may be others: translations."""
     known = {letters_of(name) for name in names}
     pairs = [(number, folder, names[number]) for number, folder in folders.items() if 0 <= number < len(names)]
     other = [(number, folder, name) for number, folder, name in pairs if letters_of(folder) != letters_of(name)]

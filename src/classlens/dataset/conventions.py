@@ -52,11 +52,9 @@ def join_first(names: Sequence[str], number: int = 5, between: str = ", ") -> st
 
 
 def split_among(folders: Mapping[str, bool], split: str, where: str) -> str | None:
-    """The folder of a split. `folders` are those with pictures, and say whether the pictures lie in folders once more.
-
-    None if the folders are those of classes: one of them may be called train.
-    """
+    """The folder of a split, or None among those of classes; `folders` say whether they hold folders."""
     present = {SPLIT_OF[name]: name for name in reversed(SPLIT_OF) if name in folders}
+    # a class may be called train, too
     if not present or (not folders.keys() <= SPLIT_OF.keys() and not any(folders[name] for name in present.values())):
         return None
     if split not in present:

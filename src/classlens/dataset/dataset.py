@@ -131,10 +131,8 @@ class Dataset:
         return tuple(map(self.class_name, self.sample(index).labels))
 
     def class_name(self, label: Label) -> str:
-        """The name of a label; one without a name is its number, marked where it has no class.
-
-        A negative label is never counted from the end: that would name the wrong class.
-        """
+        """The name of a label; one without a name is its number, marked where it has no class."""
         if self.classes is None or isinstance(label, str):
             return str(label)
+        # one below 0 is never counted from the end: that would name the wrong class
         return self.classes[label] if 0 <= label < len(self.classes) else f"{label} (no such class)"

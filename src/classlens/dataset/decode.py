@@ -51,31 +51,18 @@ SHRINKING = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_
 ALPHA_BACKGROUND = (124, 117, 104)
 """What OpenMMLab's Pillow loader puts behind a grey picture with alpha: the mean colour of ImageNet."""
 
-MAGIC = {
-    b"\xff\xd8": "JPEG",
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"RIFF": "WebP",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-}
+MAGIC = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "WebP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 NO_PICTURES = {b"%PDF": "a PDF document", b"PK\x03\x04": "an archive"}
 """How files begin that no reader of headers understands, and what they are."""
 
 COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
-DAMAGED = "damaged data, shown as decoded: "
-"""How the remark begins on a file that decodes, but is not what was saved."""
-
-STOPS = "training stops here: "
-"""How the remark begins on a sample that is shown, but never reaches the network."""
+DAMAGED, STOPS = "damaged data, shown as decoded: ", "training stops here: "
+"""How the remarks begin on a file that is not what was saved, and on a sample that never reaches the network."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the file claims. `size` is (height, width) as stored, before any rotation that the EXIF `orientation` asks for.
-
-    `oddities` are what makes it another picture under another common loader (cv2, Pillow, torchvision).
-    """
+    """What a file claims: (height, width) before any rotation by EXIF, and what other loaders see differently."""
 
     size: tuple[int, int]
     format: str
@@ -95,6 +82,8 @@ def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) ->
                 orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1) if has_tags else 1
                 frames = int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1
                 tiles = "".join(str(tile[3]) for tile in picture.tile)
+                profile = info.get("icc_profile") or b"sRGB"
+                is_srgb = b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
         except PILLOW_TROUBLE:
             return None
         finally:
@@ -104,7 +93,6 @@ def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) ->
             f"{where}: claims {width} x {height} pixels, the limit is {max_pixels / 1e6:g} million",
             hint="a small file with such a header is a decompression bomb; shrink the picture if it is meant to be that large",
         )
-    profile = info.get("icc_profile") or b""
     has_alpha = mode in ("RGBA", "LA", "PA", "La", "RGBa")
     deep = "torchvision.io keeps 16, others" if mode == "RGB" else "Pillow clips at 255, cv2 keeps"
     oddities = {
@@ -113,18 +101,12 @@ def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) ->
         "a transparent colour: ignored by most loaders": "transparency" in info and not has_alpha,
         "CMYK: every loader converts it in its own way": mode == "CMYK",
         "Lab colours: few loaders convert them": mode == "LAB",
-        "colour profile other than sRGB: ignored by cv2, Pillow and torchvision": profile
-        and b"sRGB" not in profile
-        and "sRGB".encode("utf-16-be") not in profile,
+        "colour profile other than sRGB: ignored by cv2, Pillow and torchvision": not is_srgb,
         f"{frames} frames: only the first is used": frames > 1,
     }
-    return Header(
-        size=(height, width),
-        format=picture.format or "?",
-        mode=mode,
-        orientation=orientation if 1 <= orientation <= 8 else 1,
-        oddities=tuple(remark for remark, applies in oddities.items() if applies),
-    )
+    remarks = tuple(remark for remark, applies in oddities.items() if applies)
+    orientation = orientation if 1 <= orientation <= 8 else 1
+    return Header((height, width), picture.format or "?", mode, orientation, remarks)
 
 
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
@@ -148,10 +130,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
 def decode(
     data: bytes, *, backend: str = "cv2", color: str = "color", where: str = "picture", shrink: int = 1
 ) -> Pixels:
-    """Decode as mmcv's loaders do: BGR height x width x 3, or height x width for grey kinds of `color`.
-
-    `shrink` (2, 4 or 8, for cv2 only) makes a smaller copy of a JPEG, for looking at only, in less time.
-    """
+    """Decode as mmcv's loaders do, to BGR or grey; cv2 can shrink a JPEG by 2, 4 or 8, which is for looking at only."""
     if backend == "pillow":
         try:
             with unwarned(), Pillow.open(BytesIO(data)) as opened:
@@ -188,7 +167,7 @@ def why_not_decoded(data: bytes) -> str:
     """What can be said of bytes that a decoder gave up on."""
     header = read_header(data, max_pixels=inf)
     if header is None:
-        checksum = wrong_checksum(data)
+        checksum = bad_chunk(data)
         return f"damaged PNG: {checksum}" if checksum else describe_beginning(data)
     height, width = header.size
     kind = f"{header.format} {header.mode} {width} x {height}"
@@ -217,7 +196,7 @@ def describe_beginning(data: bytes) -> str:
 
 
 def salvage(data: bytes) -> Image | None:
-    """As much of a truncated picture as there is, for looking at only: training gets nothing of it. Black is nothing."""
+    """What there is of a truncated picture, for looking at only: training gets nothing of it. Black is nothing."""
     with unwarned():
         before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
         try:
@@ -266,7 +245,7 @@ def open_sink(process: int) -> int:
         return os.dup(file.fileno())
 
 
-def wrong_checksum(png: bytes) -> str:
+def bad_chunk(png: bytes) -> str:
     """The first chunk of a PNG file whose checksum is wrong; nothing for an intact one, or another kind of file."""
     start = 8 if png.startswith(b"\x89PNG") else len(png)
     while start + 12 <= len(png):

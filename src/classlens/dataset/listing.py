@@ -13,16 +13,7 @@ import numpy as np
 
 from classlens.dataset.conventions import ENDINGS
 from classlens.dataset.dataset import Dataset, MaxSide, Sample, Stage
-from classlens.dataset.decode import (
-    CV2_FLAGS,
-    DAMAGED,
-    STOPS,
-    Pixels,
-    capture_damage,
-    decode,
-    read_header,
-    wrong_checksum,
-)
+from classlens.dataset.decode import CV2_FLAGS, DAMAGED, STOPS, Pixels, bad_chunk, capture_damage, decode, read_header
 from classlens.dataset.state import BGR, State, to_image
 from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError
@@ -67,10 +58,7 @@ class LoadImageFromFile:
             raise ValueError(f"imdecode_backend is cv2 or pillow here, not {self.imdecode_backend!r}")
 
     def state(self, data: bytes, path: str, *, max_side: MaxSide | None = None) -> State:
-        """The picture in `data` as training would load it, with what is unusual about the file.
-
-        `max_side` gives for the longer side how many pixels of it are enough for looking: a JPEG may then be smaller.
-        """
+        """The picture as training would load it, and what is unusual about it; `max_side` allows a smaller JPEG."""
         header = read_header(data, path)
         jpeg = header if header and header.format in ("JPEG", "MPO") else None
         by_cv2, shrink = self.imdecode_backend == "cv2", 1
@@ -81,7 +69,7 @@ class LoadImageFromFile:
             pixels = decode(data, backend=self.imdecode_backend, color=self.color_type, where=path, shrink=shrink)
             if jpeg and not by_cv2:  # Pillow is silent about damage; libjpeg under OpenCV writes what it finds
                 cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        trouble = complaints[0] if complaints else wrong_checksum(data)
+        trouble = complaints[0] if complaints else bad_chunk(data)
         remarks = [DAMAGED + trouble] if trouble else []
         full = None
         if header:
@@ -150,16 +138,11 @@ def to_dataset(listing: Listing, name: str, pipeline: Pipeline = AS_STORED) -> D
 
 
 def combine(parts: Sequence[Dataset], length: int, origin: Callable[[int], tuple[Dataset, int]]) -> Dataset:
-    """A dataset of samples of others: `origin` gives the dataset of each, and its number there; classes are the first's."""
+    """Samples of other datasets: `origin` gives the dataset of each, and its number there; classes are the first's."""
 
     def on_part(read: Callable[..., Any]) -> Callable[..., Any]:
         """What reads a sample of the whole, by what reads one of a part."""
-
-        def read_sample(index: int, *more: object) -> object:
-            part, place = origin(index)
-            return read(part, place, *more)
-
-        return read_sample
+        return lambda index, *more: read(*origin(index), *more)
 
     small = on_part(lambda part, place, max_side: part.thumbnail(place, max_side))
     return replace(

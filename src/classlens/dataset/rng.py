@@ -17,11 +17,7 @@ WORD = 2**64
 
 
 def generator(seed: int, index: int, stage: int) -> np.random.Generator:
-    """Of one stage for one sample, with Philox (Salmon et al., SC 2011).
-
-    Seed and index are its key and the stage is a part of its counter: streams never overlap, and making one costs a
-    few microseconds.
-    """
+    """Of one stage for one sample, by Philox (Salmon et al., SC 2011): streams never overlap, and start quickly."""
     key = np.array([seed % WORD, index % WORD], dtype=np.uint64)
     counter = np.array([0, 0, 0, stage % WORD], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
@@ -33,12 +29,9 @@ def seed_of(seed: int, index: int) -> int:
 
 @contextmanager
 def seeded_globals(seed: int) -> Iterator[None]:
-    """Set the global generators of `random`, numpy and torch, then give them back as they were.
-
-    torch is touched only where it is already imported: a pipeline that draws from it has imported it.
-    """
+    """Set the global generators of `random`, numpy and torch, then give them back as they were."""
     with ALONE:
-        torch = sys.modules.get("torch")
+        torch = sys.modules.get("torch")  # a pipeline that draws from it has imported it
         python, legacy = random.getstate(), np.random.get_state()
         tensor = torch.get_rng_state() if torch else None
         random.seed(seed)

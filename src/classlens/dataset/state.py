@@ -21,17 +21,13 @@ Foreign: TypeAlias = Any
 
 Layout: TypeAlias = Literal["HWC", "CHW"]
 
-PLAIN = Encoding()
-"""A picture of whole numbers, 0..255."""
-
-BGR = Encoding(order="BGR")
-"""The same as OpenCV and OpenMMLab keep it."""
+PLAIN, BGR = Encoding(), Encoding(order="BGR")
+"""A picture of whole numbers, 0..255, and the same as OpenCV and OpenMMLab keep it."""
 
 KEYS = ("image", "img", "pixel_values", "images", "input", "x")
 """Where a sample that is a dict keeps its picture."""
 
 CHANNELS = (1, 3, 4)
-"""How many channels a picture may have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,19 +112,14 @@ def holds_picture(value: Foreign) -> bool:
 
 
 def pictures_alike(value: Foreign) -> list[Foreign]:
-    """The pictures of a sample that has several, such as crops or the two views of contrastive learning.
-
-    Only what is of the same kind as the first picture is a view of it: masks and boxes are not.
-    """
+    """The pictures of a sample that has several, such as crops; those of another kind than the first are masks."""
 
     def kind(picture: Foreign) -> Foreign:
         """The mode of a Pillow image; of an array its channels, 0 where it has no dimension for them."""
         if isinstance(picture, Pillow.Image):
             return picture.mode
-        shape = tuple(picture.shape[-3:])
-        if len(shape) < 3:
-            return 0
-        return shape[0] if hasattr(picture, "detach") or shape[2] not in CHANNELS else shape[2]
+        is_first = hasattr(picture, "detach") or picture.shape[-1] not in CHANNELS
+        return picture.shape[-3 if is_first else -1] if picture.ndim > 2 else 0
 
     first = kind(picture_in(value))
     return [picture for picture in pictures(value) if kind(picture) == first and type(picture).__name__ != "Mask"]
@@ -160,10 +151,7 @@ def arrays_of(value: Foreign, layout: Layout = "HWC") -> Iterator[tuple[Pixels, 
 
 
 def array_of(picture: Foreign, layout: Layout = "HWC") -> tuple[Pixels, Layout]:
-    """A picture as an array of three channels, and its layout: `layout` where its shape allows both; of a batch the first.
-
-    Grey becomes three equal channels, and an alpha channel goes.
-    """
+    """A picture, of a batch the first, as an array of three channels; its layout is `layout` where it may be."""
     if isinstance(picture, Pillow.Image):
         return np.array(picture.convert("RGB")), "HWC"
     array = numbers_of(picture)

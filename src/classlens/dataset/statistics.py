@@ -6,34 +6,28 @@ A sample is measured on its own, so that many can be at once; only a few numbers
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
 
 from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
-from classlens.dataset.decode import damage_in
+from classlens.dataset.decode import Pixels, damage_in
 from classlens.errors import DataError
-from classlens.image import Image
-
-Levels: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 LEVELS = np.arange(256)
-BAR = 40
-"""Characters of the longest bar."""
-
-LISTED, NAMED = 30, 10
-"""So many classes or groups have a line, and so many names stand in one."""
+BAR, LISTED, NAMED = 40, 30, 10
+"""The characters of the longest bar, the lines for classes or groups, and the names in a line."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """What is kept of a sample; of one that cannot be loaded only the `error`, which a damaged one has, too.
 
-    `levels` counts the pixels of each channel (red, green, blue) at each of 256 levels.
+    `levels` counts the pixels of each channel (red, green, blue) at each of 256 levels; `fingerprint` is the same for
+    the same pixels in the same shape, whatever the file.
     """
 
     index: int
@@ -41,19 +35,19 @@ class Measurement:
     error: str = ""
     remarks: tuple[str, ...] = ()
     size: tuple[int, int] = (0, 0)
-    levels: Levels = field(default_factory=lambda: np.zeros((3, 256), np.int64))
+    levels: Pixels | None = None
     fingerprint: bytes = b""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of `samples` pictures.
+    """What is known of `samples` pictures of a dataset.
 
     `sizes` counts the readable pictures of each (height, width). `mean` and `std` are per channel (red, green, blue),
     0..255, over all pixels of all pictures; `duplicates` are groups of indices with the same pixels; `bad` are indices
     with the reason, damaged ones that decode included. `fingerprints` leads to the first sample with the same pixels.
-    Of the whole dataset there are its name, `length`, `classes` and `warnings`. `in_splits` says for every other split
-    which samples have the same pixels as one there (index here, index there), or why it was not searched.
+    `in_splits` says for every other split which samples have the same pixels as one there (index here, index there), or
+    why it was not searched.
     """
 
     samples: int
@@ -124,19 +118,17 @@ def survey(dataset: Dataset, indices: Iterable[int]) -> Survey:
 def measure(dataset: Dataset, index: int) -> Callable[[], Measurement]:
     """Load a sample; what is returned measures it."""
     state = dataset.load(index)
-    remarks = dataset.remarks(state)
-    unmeasured = Measurement(index, dataset.class_names(index), damage_in(remarks), remarks)
-    return partial(measure_picture, unmeasured, dataset.to_image(state))
+    image, remarks, names = dataset.to_image(state), dataset.remarks(state), dataset.class_names(index)
 
+    def measure_picture() -> Measurement:
+        pixels = np.ascontiguousarray(image.pixels)
+        levels = [cv2.calcHist([pixels], [channel], None, [256], [0, 256]).ravel() for channel in range(3)]
+        digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+        digest.update(pixels.data)
+        counts = np.stack(levels).astype(np.int64)
+        return Measurement(index, names, damage_in(remarks), remarks, image.size, counts, digest.digest())
 
-def measure_picture(unmeasured: Measurement, image: Image) -> Measurement:
-    """The numbers of a picture; its fingerprint is that of the same pixels in the same shape, whatever the file."""
-    pixels = image.pixels
-    counts = [cv2.calcHist([pixels], [channel], None, [256], [0, 256]).ravel() for channel in range(3)]
-    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels).data)
-    levels = np.stack(counts).astype(np.int64)
-    return replace(unmeasured, size=image.size, levels=levels, fingerprint=digest.digest())
+    return measure_picture
 
 
 def add_up(dataset: Dataset, samples: Iterable[Measurement]) -> Survey:
@@ -151,7 +143,7 @@ def add_up(dataset: Dataset, samples: Iterable[Measurement]) -> Survey:
         labels.update(one.class_names)
         if one.error:
             bad.append((one.index, one.error))
-        if not one.fingerprint:
+        if one.levels is None:
             continue
         remarks.update(one.remarks)
         sizes[one.size] += 1

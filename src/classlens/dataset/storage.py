@@ -49,17 +49,17 @@ def read_bytes(path: str) -> bytes:
     return data
 
 
-REASONS = {
-    FileNotFoundError: "no such file or folder",
-    IsADirectoryError: "a folder, not a file",
-    PermissionError: "no permission to read it",
-}
-
-
 def reason_of(error: Exception) -> str:
-    """The reason in the words of a user; errors of the system name the file once more, those of fsspec do not."""
-    reason = error.strerror.lower() if isinstance(error, OSError) and error.filename and error.strerror else str(error)
-    return next((words for kind, words in REASONS.items() if isinstance(error, kind)), reason or type(error).__name__)
+    """The reason in the words of a user."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file or folder"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not a file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return error.strerror.lower()  # the text of such an error names the file once more
+    return str(error) or type(error).__name__
 
 
 def file_system(path: str) -> tuple[Any, str]:

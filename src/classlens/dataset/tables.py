@@ -20,8 +20,8 @@ from classlens.dataset.storage import SEPARATOR, read_bytes
 from classlens.errors import DataError, MissingDependency
 
 SUFFIXES = (".parquet", ".arrow")
-KEPT, FEWEST, MOST = 256 * 1024**2, 4, 4096
-"""So many bytes of row groups stay in memory, and at least and at most so many groups."""
+KEPT, FEWEST = 256 * 1024**2, 4
+"""So many bytes of row groups stay in memory, and at least so many groups."""
 
 TEXTS = ("string", "large_string")
 PICTURES, LABELS = ("image", "img", "picture", "jpg", "png"), ("label", "labels", "fine_label", "cls", "class")
@@ -32,10 +32,7 @@ Arrow: TypeAlias = Any
 
 @dataclass(frozen=True)
 class TableFile:
-    """One file of a table: `read` gives a column of a row group, or of all for None.
-
-    `starts` are the first row of each group and the number of rows; the `largest` group takes so many bytes in memory.
-    """
+    """The first rows of its groups and how many rows there are, the bytes of the largest, and what reads a column."""
 
     schema: Arrow
     starts: Sequence[int]
@@ -55,12 +52,13 @@ def open_table(path: str) -> TableFile:
         if path.endswith(".parquet"):
             file = files.ParquetFile(path)
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-            every = range(len(groups))
             return TableFile(
                 file.schema_arrow,
                 list(accumulate((group.num_rows for group in groups), initial=0)),
                 max((group.total_byte_size for group in groups), default=0),
-                lambda group, column: file.read_row_groups(every if group is None else [group], [column]).column(0),
+                lambda group, column: (
+                    file.read(columns=[column]) if group is None else file.read_row_group(group, columns=[column])
+                ).column(column),
             )
         source = arrow.memory_map(path)
         try:
@@ -82,11 +80,7 @@ def tables_below(folder: str) -> list[str]:
 
 
 def list_tables(paths: Sequence[str]) -> Listing:
-    """The rows of one table or of several of the same form.
-
-    The labels of a table are read at once; row groups of pictures are kept as far as `KEPT` goes, so that rows may be
-    asked for in any order.
-    """
+    """The rows of tables of one form: labels are read at once, and groups of pictures kept as far as `KEPT` goes."""
     schema = open_table(paths[0]).schema
     picture = next((name for name in PICTURES if name in schema.names), None)
     label = next((name for name in LABELS if name in schema.names), None)
@@ -94,9 +88,9 @@ def list_tables(paths: Sequence[str]) -> Listing:
         raise DataError(f"{paths[0]}: no column named {', '.join(PICTURES)}; it has {', '.join(schema.names)}")
     groups = {path: open_table(path).starts for path in paths}
     starts = list(accumulate((groups[path][-1] for path in paths), initial=0))
-    groups_kept = KEPT // max(1, *(open_table(path).largest for path in paths))
+    largest = max(1, *(open_table(path).largest for path in paths))
 
-    @lru_cache(maxsize=max(FEWEST, min(groups_kept, MOST)))
+    @lru_cache(maxsize=max(FEWEST, KEPT // largest))
     def pictures_in(path: str, group: int) -> Arrow:
         return open_table(path).read(group, picture)
 
@@ -124,22 +118,18 @@ def list_tables(paths: Sequence[str]) -> Listing:
         path, row = place(index)
         group = bisect_right(groups[path], row) - 1
         cell = pictures_in(path, group)[row - groups[path][group]].as_py()
-        data = cell.get("bytes") if isinstance(cell, Mapping) else cell
-        if data is None and isinstance(cell, Mapping) and cell.get("path"):
-            return read_bytes(cell["path"])
-        if not isinstance(data, bytes) or not data:
+        if isinstance(cell, Mapping):
+            cell = read_bytes(cell["path"]) if cell.get("bytes") is None and cell.get("path") else cell.get("bytes")
+        if not isinstance(cell, bytes) or not cell:
             raise DataError(f"{path}{SEPARATOR}{row}: no picture in column {picture!r}")
-        return data
+        return cell
 
     return Listing(starts[-1], sample, classes, picture=content)
 
 
 def names_in_schema(schema: Arrow, label: str | None) -> Classes:
     """The names that `datasets` keeps in the schema for a column of class labels."""
-    notes = (schema.metadata or {}).get(b"huggingface")
-    if not notes or label is None:
-        return None
     try:
-        return tuple(map(str, json.loads(notes)["info"]["features"][label]["names"]))
+        return tuple(map(str, json.loads(schema.metadata[b"huggingface"])["info"]["features"][label]["names"]))
     except (ValueError, KeyError, TypeError):
         return None

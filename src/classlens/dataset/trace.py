@@ -100,10 +100,7 @@ def trace(
 
 
 def take_snapshots(dataset: Dataset, loaded: State, index: int, seed: int, keep: Extent) -> Iterator[Snapshot]:
-    """The snapshots that are asked for; no other state is turned into a picture.
-
-    Each is taken before the next stage runs: frameworks may change a state in place.
-    """
+    """What is asked for, each taken before the next stage runs: frameworks may change a state in place."""
     stages = dataset.pipeline(index)
     before = None
     if keep != "last" or not stages:

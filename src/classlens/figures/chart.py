@@ -1,44 +1,77 @@
-"""What a plot of curves shows, before anything is drawn: panels, lines, marks, words.
+"""What a plot of curves shows, before anything is drawn: panels, lines, marks, words; and its looks.
 
 Pictures, pages and the terminal all show the same `Chart`. Groups whose values are equal share one line; the
-horizontal axis counts steps, or epochs where runs of different batch sizes meet.
+horizontal axis counts steps, or epochs where runs of different batch sizes meet. The looks are plain data, so that no
+plotting package is needed to know them; the colours of matplotlib's own styles are asked of it, which is loaded only then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classlens.figures.style import line_colours
+from classlens.errors import NotFound
 from classlens.schedule.replay import Curve, Curves
 
 TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
 LONGEST_LABEL = 46
 MOST_FINDINGS = 4
 
-FAR_APART = 50.0
-"""Ratio of the peaks of two lines from which on the lower one would seem to be 0."""
+FAR_APART = 50.0  # ratio of the peaks of two lines from which on the lower one would seem to be 0
+
+
+QUALITATIVE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a3d9a", "#333333")
+"""Colours that differ for all kinds of colour vision. Source: Okabe & Ito, Color Universal Design, 2008."""
+
+RAMP = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#d4c01f")
+"""Dark violet to yellow, for lines that have an order."""
+
+INK = "#1d2939"
+WARNING = "#b42318"
+FAINT = "#667085"
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colours, None where there is no frame or grid; an `open` frame has a left and a lower side only.
+
+    `paper` lies behind the curves, `page` behind everything; `ink` and `faint` are those of words.
+    """
+
+    paper: str
+    frame: str | None
+    grid: str | None
+    open: bool = False
+    page: str = "#ffffff"
+    ink: str = INK
+    faint: str = FAINT
+
+
+STYLES: Mapping[str, Style] = {
+    "white": Style("#ffffff", "#344054", None),
+    "ticks": Style("#ffffff", INK, None, open=True),
+    "whitegrid": Style("#ffffff", "#98a2b3", "#e4e7ec"),
+    "dark": Style("#eaeaf2", None, None),
+    "darkgrid": Style("#eaeaf2", None, "#ffffff"),
+}
+DEFAULT = "whitegrid"
 
 
 @dataclass(frozen=True)
 class Line:
     """One line: its points in the chart's units, and what to call it.
 
-    From `undecided` on a metric decides, and the values lie between `low` and `y`.
+    From `undecided` on a metric decides, and the values lie between `low` and `y`. `end` is the last one in words.
     """
 
     label: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     colour: str
+    end: str
     undecided: float | None = None
     low: NDArray[np.float64] | None = None
-
-    def last(self, digits: int = 4) -> str:
-        """The value at the end, or its bounds where a metric decides."""
-        ends = [self.y[-1]] if self.low is None else [self.low[-1], self.y[-1]]
-        return " to ".join(f"{value:.{digits}g}" for value in ends)
 
 
 @dataclass(frozen=True)
@@ -85,9 +118,6 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None
 
     Args:
         log: whether values are on a logarithmic axis; if None, where lines are too far apart for another one.
-
-    Raises:
-        ValueError: there is no run, or nothing in it.
     """
     if not any(run.curves for run in runs):
         raise ValueError("there is no curve to draw")
@@ -126,10 +156,12 @@ def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bo
     for (label, curve, unit), colour in zip(entries, line_colours(len(entries)), strict=True):
         (steps, values), undecided = curve.points, curve.trajectory.undecided
         bounds = () if undecided is None else (undecided.first / unit, curve.lowest)
-        line = Line(label, steps / unit, values, colour, *bounds)
+        ends = [values[-1]] if undecided is None else [curve.lowest[-1], values[-1]]
+        end = " to ".join(f"{value:.4g}" for value in ends)
+        lines.append(Line(label, steps / unit, values, colour, end, *bounds))
         peak = float(values[np.isfinite(values)].max(initial=-np.inf))
-        lines.append(line)
-        legend.append(label if peak == -np.inf else f"{label}   {peak:.3g} → {line.last(3)}")
+        summary = f"{label}   {peak:.3g} → {' to '.join(f'{value:.3g}' for value in ends)}"
+        legend.append(label if peak == -np.inf else summary)
         peaks += [peak] if peak > 0 else []
     if log is None:
         log = bool(peaks) and max(peaks) > FAR_APART * min(peaks)
@@ -143,7 +175,7 @@ def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bo
         low = 0.0
     elif low == high:
         low, high = low - (abs(high) or 1.0) / 2, high + (abs(high) or 1.0) / 2
-    words = tuple(legend) if len(lines) > 1 else ("final", lines[0].last())
+    words = tuple(legend) if len(lines) > 1 else ("final", lines[0].end)
     pins = pins_of(runs[0], name) if len(runs) == 1 else ()
     return Panel(TITLES.get(name, name.replace("_", " ")), tuple(lines), words, pins, low, high, log)
 
@@ -195,3 +227,44 @@ def short(value: float) -> str:
         if abs(value) >= unit:
             return f"{value / unit:.4g}{letter}"
     return f"{value:.4g}"
+
+
+def find_style(name: str) -> Style:
+    """One of `STYLES`, or the colours of one of matplotlib's styles."""
+    if name in STYLES:
+        return STYLES[name]
+    import matplotlib.style
+    from matplotlib.colors import to_hex, to_rgba
+
+    if name != "default" and name not in matplotlib.style.available:
+        raise NotFound("plot style", name, [*STYLES, *matplotlib.style.available])
+    settings = {**matplotlib.rcParams, **matplotlib.style.library.get(name, {})}
+    page = "#ffffff" if to_rgba(settings["figure.facecolor"])[3] == 0 else to_hex(settings["figure.facecolor"])
+    ink = to_hex(settings["text.color"])
+    return Style(
+        paper=to_hex(settings["axes.facecolor"]),
+        frame=to_hex(settings["axes.edgecolor"]),
+        grid=to_hex(settings["grid.color"]) if settings["axes.grid"] else None,
+        open=not settings["axes.spines.top"],
+        page=page,
+        ink=ink,
+        faint=blend(page, ink, 0.65),
+    )
+
+
+def line_colours(count: int) -> Sequence[str]:
+    """As many colours as there are lines: distinct ones for a few, a ramp for many."""
+    if count <= len(QUALITATIVE):
+        return QUALITATIVE[:count]
+    colours = []
+    for index in range(count):
+        position = index / (count - 1) * (len(RAMP) - 1)
+        low = min(int(position), len(RAMP) - 2)
+        colours.append(blend(RAMP[low], RAMP[low + 1], position - low))
+    return colours
+
+
+def blend(low: str, high: str, share: float) -> str:
+    """The colour at a share (0 to 1) of the way between two."""
+    pairs = [(int(low[at : at + 2], 16), int(high[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)

@@ -64,11 +64,7 @@ class Drawing:
 
     @cached_property
     def image(self) -> Image:
-        """The picture as pixels.
-
-        Raises:
-            ValueError: it is a drawing of text.
-        """
+        """The picture as pixels; a drawing of text has none, which is a ValueError."""
         if self.rasterise is None:
             raise ValueError(f"{self!r} has no pixels")
         return self.rasterise()
@@ -102,8 +98,9 @@ class Drawing:
         Raises:
             DataError: this drawing has no such format, or the file cannot be written.
         """
-        check_ending(Path(path), self.endings)
-        write_whole(Path(path), self.encode(Path(path).suffix))
+        place = Path(path)
+        check_ending(place, self.endings)
+        write_whole(place, self.encode(place.suffix))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
         """What a notebook shows."""
@@ -121,5 +118,4 @@ def check_ending(path: Path, endings: Collection[str]) -> None:
 
 
 def draw_text(result: Any) -> Drawing:  # noqa: ANN401 - whatever has a `text()`
-    """The drawing of a table: its text."""
     return Drawing(text=result.text())

@@ -27,7 +27,6 @@ from classlens.image import Image
 from classlens.sharing import ALONE
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DEFAULT = "inferno"
@@ -37,8 +36,7 @@ COLORMAPS: Mapping[str, int] = {
 }
 """Colour scales by name; the first five are perceptually uniform."""
 
-VECTORS = (".pdf", ".svg")
-"""Formats of matplotlib, in which a single map, too, is drawn with its titles."""
+VECTORS = (".pdf", ".svg")  # formats of matplotlib, in which a single map, too, is drawn with its titles
 
 ENDINGS = (*PIXELS, *VECTORS)
 
@@ -95,14 +93,10 @@ def draw_heatmap(heatmap: Heatmap, *, style: OverlayStyle = PLAIN) -> Image:
 
 
 def overlay(image: Image, heatmap: Heatmap, style: OverlayStyle = PLAIN) -> Image:
-    """The coloured heatmap over the picture it belongs to; both have the same size.
-
-    Raises:
-        ValueError: the sizes differ.
-    """
+    """The coloured heatmap over the picture it belongs to; both have the same size."""
     if image.size != heatmap.values.shape:
         raise ValueError(f"a heatmap of {heatmap.values.shape} does not lie on a picture of {image.size}")
-    colours = draw_heatmap(heatmap, style=style).pixels.astype(np.float32)
+    colours = color_table(style)[np.uint8(255 * heatmap.values)].astype(np.float32)
     mixed = style.opacity * colours + (1 - style.opacity) * image.pixels
     pixels = np.ascontiguousarray(mixed.round().clip(0, 255).astype(np.uint8))
     if style.contour is not None:  # a white line with a dark rim
@@ -184,21 +178,17 @@ def figure_of_maps(maps: Sequence[Saliency | Fused], style: OverlayStyle) -> Fig
     if is_row:
         figure.suptitle(labels[0], fontsize=11)
     else:
-        for place, label in zip(axes[:, 0], labels, strict=True):
-            name_row(place, label)
+        for place, label in zip(axes[:, 0], labels, strict=True):  # upright: the class, below it how probable it is
+            name, bracket, rest = label.rpartition(" (")
+            words = f"{name if len(name) <= TALLEST else name[: TALLEST - 1] + '…'}\n({rest}" if bracket else label
+            looks = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 9}
+            place.text(-0.04, 0.5, words, transform=place.transAxes, **looks)
     scale = ScalarMappable(Normalize(0, 1), ListedColormap(color_table(style) / 255))
     shrink = 0.8 if len(rows) == 1 else max(0.1, 0.9 / len(rows))
     bar = figure.colorbar(scale, ax=list(axes.flat), shrink=shrink, pad=0.01, aspect=15, panchor=False)
     bar.set_label("share of the map's maximum", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return figure
-
-
-def name_row(axes: Axes, label: str) -> None:
-    """The label of a row, upright beside its first picture: the name of the class, and below it how probable it is."""
-    name, bracket, rest = label.rpartition(" (")
-    lines = [name if len(name) <= TALLEST else name[: TALLEST - 1] + "…", f"({rest}"] if bracket else [label]
-    axes.text(-0.04, 0.5, "\n".join(lines), transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=9)
 
 
 def caption(subject: ExplainedClass | None) -> str:
@@ -216,9 +206,6 @@ def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]
     `heatmap` is float32 in 0..1 at the size of the picture as fed, `saliency` the raw map at the layer's size (of
     several layers `saliency_0`, ...; of several maps and layers `saliency_0_0`, ...). `meta` is JSON text, a list
     with the facts of each map; `names` are those of the pictures.
-
-    Raises:
-        DataError: the file cannot be written.
     """
     meta = [{"picture": names[one.index]} | facts(one) for one in maps]
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}

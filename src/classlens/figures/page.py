@@ -19,8 +19,7 @@ from PIL import Image as Pillow
 
 from classlens.files import write_whole
 
-Layout = Literal["tiles", "pairs", "strips"]
-"""How wide a picture is shown: four to a row, two to a row, or alone."""
+Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: four to a row, two to a row, or alone
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,7 @@ class Section:
 
 
 def write_page(path: Path, title: str, introduction: str, sections: Sequence[Section]) -> Path:
-    """Write a page of sections; return where it is.
-
-    Raises:
-        DataError: it cannot be written.
-    """
+    """Write a page of sections; return where it is."""
     body = f"<p>{escape(introduction)}</p>\n"
     for one in sections:
         body += (

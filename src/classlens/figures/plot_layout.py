@@ -13,8 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from classlens.figures.chart import Chart, Panel, short
-from classlens.figures.style import WARNING, Style, blend
+from classlens.figures.chart import WARNING, Chart, Panel, Style, blend, short
 from classlens.figures.text import break_lines, estimated_width, shorten_middle
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
@@ -82,23 +81,13 @@ class Area(NamedTuple):
 Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area
 
 
-TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0
-"""Sizes of letters."""
+TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0  # sizes of letters
 
-ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0
-"""Heights of a row of marks, of a line of the head, and of a line of the foot."""
-
-STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0
-"""Heights of the values below the panels, of what they count, and of the axis of epochs."""
-
-TICK_WIDTH, TICK_HEIGHT = 66, 32
-"""About how far values on the axes are from each other."""
-
-SPACING, TIGHTEST = 14.0, 7.0
-"""Distances between the lines of a legend: the usual one, and the least that can be read."""
-
-KEY = 29.0
-"""What a piece of the line itself takes in a legend, with its gaps."""
+ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0  # heights of a row of marks, of a line of the head, and of the foot
+STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0  # heights of the values below the panels, their name, and the axis of epochs
+TICK_WIDTH, TICK_HEIGHT = 66, 32  # about how far values on the axes are from each other
+SPACING, TIGHTEST = 14.0, 7.0  # between the lines of a legend: the usual distance, and the least that can be read
+KEY = 29.0  # what a piece of the line itself takes in a legend, with its gaps
 
 
 @dataclass(frozen=True)
@@ -134,28 +123,28 @@ def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
     top = 12 + above
     share = (height - 8 - below - top) / len(chart.panels)
     most = max(2, int(share // TICK_HEIGHT))
-    labels = [
-        f"{value:.4g}"
-        for panel in chart.panels
-        for room in (0.0, 0.4)  # what the words of marks take is not known yet
-        for value in ticks(*limits(panel, room), most, log=panel.log)
-    ]
-    left = 28 + max((estimated_width(label, SMALL) for label in labels), default=0.0)
-    beside = min(max(legend_width(panel) for panel in chart.panels), 0.45 * width)
+    wanted, labels = [], []
+    for panel in chart.panels:
+        for room in (0.0, 0.4):  # what the words of marks take is not known yet
+            values = ticks(*limits(panel, room), most, log=panel.log)
+            labels += [estimated_width(f"{value:.4g}", SMALL) for value in values]
+        gaps = 10 if len(panel.lines) == 1 else KEY + 6
+        wanted.append(max(estimated_width(text, SMALL) for text in panel.legend) + gaps)
+    left, beside = 28 + max(labels, default=0.0), min(max(wanted), 0.45 * width)
     right = left + max(width - left - 8 - beside, 10.0)
     most = max(1, int((right - left) // TICK_WIDTH))
     steps = ticks(0, chart.x_end, most)
     parts: list[Part] = [Box((0, 0), size, fill=style.page), *around]
     for index, panel in enumerate(chart.panels):
-        gap = 0 if index == len(chart.panels) - 1 else 16
-        start, extent = top + index * share, max(share - gap, 10.0)
-        frame = Frame(left, start, right, start + extent, chart.x_end, panel.low, panel.high, panel.log)
+        start, gap = top + index * share, 0 if index == len(chart.panels) - 1 else 16
+        bottom = start + max(share - gap, 10.0)
+        frame = Frame(left, start, right, bottom, chart.x_end, panel.low, panel.high, panel.log)
         pins, rows = pin_parts(panel, frame, style)
-        low, high = limits(panel, min((rows * ROW + 8) / extent, 0.7))
+        low, high = limits(panel, min((rows * ROW + 8) / (bottom - start), 0.7))
         frame = replace(frame, low=low, high=high)
         parts += [*axis_parts(panel, frame, steps, style), *pins, *curve_parts(panel, frame, style)]
         parts += legend(panel, frame, beside, style)
-        edge, bottom = style.frame or style.faint, frame.bottom
+        edge = style.frame or style.faint
         parts += [Segment((x, bottom), (x, bottom + 4), edge) for x in map(frame.x, steps)]
         if index == 0 and has_epochs and chart.per_epoch:
             for epoch in ticks(0, chart.x_end / chart.per_epoch, most):
@@ -170,34 +159,34 @@ def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
 
 
 def lay_out_margins(chart: Chart, size: Point, style: Style) -> tuple[list[Words], float, float, bool, bool]:
-    """Words above and below the panels, the heights of both, and whether epochs and the name of the axis have room.
-
-    As much as fits into 60 % of the height, the more important first: title, findings, axes, how steps were counted.
-    """
+    """Words above and below the panels, the heights of both, and whether epochs and the name of the axis have room."""
     width, height = size
-    titles = [(HEAD_LINE, "title", line) for line in break_lines(chart.title, TITLE, width - 16, bold=True)]
-    counted = [(HEAD_LINE, "counted", line) for line in break_lines(chart.subtitle, SMALL, width - 16)]
-    lines = [line for finding in chart.findings for line in break_lines(f"! {finding}", SMALL, width - 16)]
-    findings = [(FOOT_LINE, "finding", line) for line in lines]
-    epochs = [(EPOCHS, "epochs", "")] if chart.per_epoch else []
-    room, kept = 0.6 * height - 12 - STEPS, list[tuple[str, str]]()
-    for cost, kind, line in [*titles[:1], (NAME, "name", ""), *findings, *epochs, *titles[1:], *counted]:
-        if cost <= room:
-            room -= cost
-            kept.append((kind, line))
-    head = [(kind, line) for kind, line in kept if kind in ("title", "counted")]
-    foot = [line for kind, line in kept if kind == "finding"]
+    titles = break_lines(chart.title, TITLE, width - 16, bold=True)
+    findings = [line for one in chart.findings for line in break_lines(f"! {one}", SMALL, width - 16)]
+    wanted = (
+        ("title", HEAD_LINE, titles[:1]),
+        ("name", NAME, (chart.x_label,)),
+        ("findings", FOOT_LINE, findings),
+        ("epochs", EPOCHS, ("epoch",) if chart.per_epoch else ()),
+        ("more", HEAD_LINE, titles[1:]),
+        ("counted", HEAD_LINE, break_lines(chart.subtitle, SMALL, width - 16)),
+    )
+    kept, room = dict[str, list[str]](), 0.6 * height - 12 - STEPS  # the more important first
+    for kind, cost, lines in wanted:
+        kept[kind] = list(lines[: max(0, int(room // cost))])
+        room -= cost * len(kept[kind])
+    head, counted, foot = kept["title"] + kept["more"], kept["counted"], kept["findings"]
     if foot and len(foot) < len(findings):
         foot[-1] = shorten_middle(f"{foot[-1]} …", SMALL, width - 16)
     words = []
-    for row, (kind, line) in enumerate(head):
-        looks = (TITLE, style.ink) if kind == "title" else (SMALL, style.faint)
-        words.append(Words((width / 2, 20 + HEAD_LINE * row), line, *looks, "middle", bold=kind == "title"))
+    for row, line in enumerate([*head, *counted]):
+        looks = (TITLE, style.ink) if row < len(head) else (SMALL, style.faint)
+        words.append(Words((width / 2, 20 + HEAD_LINE * row), line, *looks, "middle", bold=row < len(head)))
     for row, line in enumerate(reversed(foot)):
         words.append(Words((8, height - 6 - FOOT_LINE * row), line, SMALL, WARNING))
-    has_epochs, has_name = ("epochs", "") in kept, ("name", "") in kept
-    above = HEAD_LINE * len(head) + (EPOCHS if has_epochs else 8.0)
-    return words, above, STEPS + NAME * has_name + FOOT_LINE * len(foot), has_epochs, has_name
+    above = HEAD_LINE * len(head + counted) + (EPOCHS if kept["epochs"] else 8.0)
+    below = STEPS + NAME * len(kept["name"]) + FOOT_LINE * len(foot)
+    return words, above, below, bool(kept["epochs"]), bool(kept["name"])
 
 
 def limits(panel: Panel, room: float) -> Point:
@@ -229,10 +218,7 @@ def ticks(low: float, high: float, most: int, *, log: bool = False) -> list[floa
 
 
 def pin_parts(panel: Panel, frame: Frame, style: Style) -> tuple[list[Part], int]:
-    """Dotted lines, on paper of their own the words for which a row has room, and how many rows that takes.
-
-    The first are placed first, each in the lowest row where it lies on no other.
-    """
+    """Dotted lines, the words for which a row has room, the first pins first, and how many rows that takes."""
     lines: list[Part] = []
     words: list[Part] = []
     used = 0
@@ -278,42 +264,30 @@ def axis_parts(panel: Panel, frame: Frame, steps: Sequence[float], style: Style)
 
 
 def curve_parts(panel: Panel, frame: Frame, style: Style) -> Iterator[Part]:
-    """The curves, the frame over them, and dots where points are pinned.
-
-    From where on a metric decides, both bounds of a curve are dashed.
-    """
+    """The curves, dashed where a metric decides; the frame over them; dots where points are pinned."""
+    strokes = []
     for line in panel.lines:
         xs, ys = frame.x(line.x), frame.ys(line.y)
+        later = line.x > (np.inf if line.undecided is None else line.undecided)
+        strokes.append(Stroke(xs[~later], ys[~later], line.colour))
+        if line.low is not None:
+            strokes.append(Stroke(xs[later], ys[later], line.colour, dashed=True))
+            strokes.append(Stroke(xs[later], frame.ys(line.low[later]), line.colour, 0.8, dashed=True))
         if xs.size == 1 and isfinite(ys[0]):
             yield Dot((float(xs[0]), float(ys[0])), 3.2, line.colour)
-        later = line.x > (np.inf if line.undecided is None else line.undecided)
-        yield from unbroken(Stroke(xs[~later], ys[~later], line.colour))
-        yield from unbroken(Stroke(xs[later], ys[later], line.colour, dashed=True))
-        if line.low is not None:
-            yield from unbroken(Stroke(xs[later], frame.ys(line.low[later]), line.colour, 0.8, dashed=True))
+    for stroke in strokes:
+        edges = np.flatnonzero(np.diff(np.isfinite(stroke.ys), prepend=False, append=False))
+        for first, last in edges.reshape(-1, 2).tolist():
+            if last - first > 1:
+                yield stroke._replace(xs=stroke.xs[first:last], ys=stroke.ys[first:last])
     left, top, right, bottom = frame.left, frame.top, frame.right, frame.bottom
-    if style.frame is not None and style.open:
-        yield Segment((left, top), (left, bottom), style.frame)
-        yield Segment((left, bottom), (right, bottom), style.frame)
-    elif style.frame is not None:
-        yield Box((left, top), (right - left, bottom - top), outline=style.frame)
-    pinned = [(frame.x(pin.x), pin.y) for pin in panel.pins if pin.y is not None]
+    if style.frame is not None:
+        sides = Segment((left, top), (left, bottom), style.frame), Segment((left, bottom), (right, bottom), style.frame)
+        yield from sides if style.open else [Box((left, top), (right - left, bottom - top), outline=style.frame)]
+    pinned = [(pin.x, pin.y) for pin in panel.pins if pin.y is not None]
     for (x, _), y in zip(pinned, frame.ys([y for _, y in pinned]).tolist(), strict=True):
         if isfinite(y):
-            yield Dot((x, y), 3.2, style.ink)
-
-
-def unbroken(stroke: Stroke) -> Iterator[Stroke]:
-    """The stretches of a curve that have values."""
-    edges = np.flatnonzero(np.diff(np.isfinite(stroke.ys), prepend=False, append=False))
-    for first, last in edges.reshape(-1, 2).tolist():
-        if last - first > 1:
-            yield stroke._replace(xs=stroke.xs[first:last], ys=stroke.ys[first:last])
-
-
-def legend_width(panel: Panel) -> float:
-    """How much the words beside a panel would like to have."""
-    return max(estimated_width(text, SMALL) for text in panel.legend) + (10 if len(panel.lines) == 1 else KEY + 6)
+            yield Dot((frame.x(x), y), 3.2, style.ink)
 
 
 def legend(panel: Panel, frame: Frame, beside: float, style: Style) -> Iterator[Part]:
@@ -325,7 +299,7 @@ def legend(panel: Panel, frame: Frame, beside: float, style: Style) -> Iterator[
     if count == 1:
         (y,) = frame.ys(panel.lines[0].y[-1:]).tolist()
         y = min(y, frame.bottom - 14) if isfinite(y) else frame.top + 10
-        if legend_width(panel) <= beside:
+        if max(estimated_width(text, SMALL) for text in panel.legend) + 10 <= beside:
             yield from (Words((x, y + 12 * row), text, SMALL, style.faint) for row, text in enumerate(panel.legend))
         return
     height = frame.bottom - frame.top

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from classlens.figures.chart import Chart, Line, Panel, chart_of, short
+from classlens.figures.chart import Line, chart_of, short
 from classlens.figures.plot_layout import Frame, ticks
 from classlens.schedule.replay import Curves
 
@@ -36,41 +36,40 @@ def preview(pixels: np.ndarray[Any, np.dtype[np.uint8]], columns: int) -> str:
 
 
 def terminal_plot(runs: Sequence[Curves], *, columns: int = 100, lines: int = 20, log: bool | None = None) -> str:
-    """The plot of one or several runs as text, `columns` wide and about `lines` high per panel."""
-    chart = chart_of(runs, log=log)
-    size = max(columns - MARGIN - 1, 20), max(lines, 4)
-    return "\n".join(line for panel in chart.panels for line in panel_text(chart, panel, size))
+    """The plot of one or several runs as text, `columns` wide and about `lines` high per panel.
 
-
-def panel_text(chart: Chart, panel: Panel, size: tuple[int, int]) -> list[str]:
-    """One panel: its name, the plot with its values, the steps below, what happens where, and what the lines are."""
-    width, height = size
-    low, high = panel.low, panel.high
-    if low == high:  # on a logarithmic axis
-        low, high = low / 2, high * 2
-    frame = Frame(0, 0, 2 * width - 1, 4 * height - 1, chart.x_end, low, high, panel.log)  # in dots
-    paper = np.zeros((4 * height, 2 * width), int)
-    for line in panel.lines:
-        paper |= dots_of(line, line.y, frame)
-        if line.low is not None:
-            paper |= dots_of(line, line.low, frame)
-    bits = (paper.reshape(height, 4, width, 2) * DOTS[:, None]).sum((1, 3)).tolist()
-    places = ticks(low, high, max(2, height // 3), log=panel.log)
-    labels = {int(y) // 4: f"{value:.4g}" for value, y in zip(places, frame.ys(places), strict=True)}
-    text = [panel.title]
-    for row, letters in enumerate(bits):
-        plot = "".join(chr(0x2800 + bit) if bit else " " for bit in letters)
-        text.append(f"{labels.get(row, ''):>{MARGIN - 2}} │{plot.rstrip()}")
-    margin, end = " " * MARGIN, f"{short(chart.x_end)} {chart.x_label}s"
-    text += [f"{margin[1:]}└{'─' * width}", f"{margin}0{end:>{width - 1}}"]
-    pins: list[str] = []
-    for word in [f"{short(pin.x)}: {pin.text}" for pin in panel.pins]:
-        if pins and len(pins[-1]) + 3 + len(word) <= MARGIN + width:
-            pins[-1] += " · " + word
-        else:
-            pins.append(margin + word[:width])
-    names = [f"{margin}{line.label}: {line.y[0]:.4g} → {line.last()}" for line in panel.lines]
-    return [*text, *pins, *(names if len(names) > 1 else [])]
+    A panel is its name, the plot with its values, the steps below, what happens where, and what the lines are.
+    """
+    chart, text, margin = chart_of(runs, log=log), list[str](), " " * MARGIN
+    width, height = max(columns - MARGIN - 1, 20), max(lines, 4)
+    for panel in chart.panels:
+        low, high = panel.low, panel.high
+        if low == high:  # on a logarithmic axis
+            low, high = low / 2, high * 2
+        frame = Frame(0, 0, 2 * width - 1, 4 * height - 1, chart.x_end, low, high, panel.log)  # in dots
+        paper = np.zeros((4 * height, 2 * width), int)
+        for line in panel.lines:
+            paper |= dots_of(line, line.y, frame)
+            if line.low is not None:
+                paper |= dots_of(line, line.low, frame)
+        bits = (paper.reshape(height, 4, width, 2) * DOTS[:, None]).sum((1, 3)).tolist()
+        places = ticks(low, high, max(2, height // 3), log=panel.log)
+        labels = {int(y) // 4: f"{value:.4g}" for value, y in zip(places, frame.ys(places), strict=True)}
+        text.append(panel.title)
+        for row, letters in enumerate(bits):
+            plot = "".join(chr(0x2800 + bit) if bit else " " for bit in letters)
+            text.append(f"{labels.get(row, ''):>{MARGIN - 2}} │{plot.rstrip()}")
+        end = f"{short(chart.x_end)} {chart.x_label}s"
+        text += [f"{margin[1:]}└{'─' * width}", f"{margin}0{end:>{width - 1}}"]
+        first = len(text)
+        for word in [f"{short(pin.x)}: {pin.text}" for pin in panel.pins]:
+            if len(text) > first and len(text[-1]) + 3 + len(word) <= MARGIN + width:
+                text[-1] += " · " + word
+            else:
+                text.append(margin + word[:width])
+        if len(panel.lines) > 1:
+            text += [f"{margin}{line.label}: {line.y[0]:.4g} → {line.end}" for line in panel.lines]
+    return "\n".join(text)
 
 
 def dots_of(line: Line, values: np.ndarray, frame: Frame) -> np.ndarray:

@@ -24,7 +24,6 @@ BOX = "\N{WHITE SQUARE}"
 
 @cache
 def font(size: float, *, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font at a size in pixels."""
     package = find_spec("matplotlib")
     folder = Path((package and package.origin) or "").parent / "mpl-data" / "fonts" / "ttf"
     path = folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
@@ -56,7 +55,6 @@ def advance(letter: str, size: int, *, bold: bool = False) -> int:
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """The text with every letter that cannot be shown as a box."""
     composed = unicodedata.normalize("NFC", text)
     return composed if composed.isprintable() else "".join(one if one.isprintable() else BOX for one in composed)
 
@@ -67,8 +65,7 @@ def width_of(text: str, size: int, *, bold: bool = False) -> int:
 
 
 @lru_cache(maxsize=4096)
-def shortened(text: str, size: int, width: int, *, bold: bool = False) -> str:
-    """The text, cut at the end until it fits."""
+def shorten_end(text: str, size: int, width: int, *, bold: bool = False) -> str:
     if width_of(text, size, bold=bold) <= width:
         return text
     while text and width_of(text + ELLIPSIS, size, bold=bold) > width:
@@ -77,14 +74,14 @@ def shortened(text: str, size: int, width: int, *, bold: bool = False) -> str:
 
 
 @lru_cache(maxsize=4096)
-def wrapped(text: str, size: int, width: int) -> tuple[str, ...]:
+def wrap_lines(text: str, size: int, width: int) -> tuple[str, ...]:
     """The text in lines of at most `width` pixels; a word that is too long is cut."""
     return tuple(
-        fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shortened(word, size, width))
+        fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shorten_end(word, size, width))
     )
 
 
-def fill(words: Sequence[str], fits: Callable[[str], bool], cut: Callable[[str], str]) -> list[str]:
+def fill(words: Sequence[str], fits: Callable[[str], bool], cut: Callable[[str], str]) -> tuple[str, ...]:
     """As many words in every line as fit; `cut` shortens the first of each."""
     lines: list[str] = []
     for word in words:
@@ -92,7 +89,7 @@ def fill(words: Sequence[str], fits: Callable[[str], bool], cut: Callable[[str],
             lines[-1] += f" {word}"
         else:
             lines.append(cut(word))
-    return lines
+    return tuple(lines)
 
 
 def write(canvas: Pixels, text: str, at: tuple[int, int], *, size: int, colour: Colour, bold: bool = False) -> None:
@@ -132,8 +129,8 @@ def shorten_middle(text: str, size: float, room: float, *, bold: bool = False) -
     return next((one for one in chain([text], cuts) if estimated_width(one, size, bold=bold) <= room), "")
 
 
-def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
-    """The text in lines that fit; a word that is too long is cut."""
+@lru_cache(maxsize=4096)
+def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> tuple[str, ...]:
     return fill(
         text.split(),
         lambda line: estimated_width(line, size, bold=bold) <= room,

@@ -25,12 +25,12 @@ from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
 from classlens.files import write_whole
-from classlens.runs.browse_folder import claim_folder
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
     SampleResult,
     as_plain,
+    claim_folder,
     decode_jpeg,
     describe_failure,
     draw_marked,
@@ -42,15 +42,11 @@ from classlens.runs.own_process import Progress
 from classlens.runs.processes import DatasetSpec, Job, SeededIndex, run_job
 from classlens.source import Source
 
-NAMED_BAD = 20
-"""So many bad samples are kept by a run; the rest are counted."""
-
-ON_A_PAGE = 1000
-"""A page holds its pictures, so it shows so many unless more are asked for."""
+NAMED_BAD = 20  # so many bad samples are kept by a run; the rest are counted
+ON_A_PAGE = 1000  # a page holds its pictures, so it shows so many unless more are asked for
 
 PAGES = (".html", ".htm")
-COMPARED = 10_000
-"""A split of so many samples is searched for pictures of another one, however few that one has."""
+COMPARED = 10_000  # a split of so many samples is searched for pictures of another one, however few that one has
 
 
 @dataclass(frozen=True)
@@ -86,6 +82,7 @@ class BatchResult:
 
 Row: TypeAlias = SampleResult | BatchResult | Survey
 Result = TypeVar("Result")
+Split: TypeAlias = tuple[Dataset, DatasetSpec]
 
 
 @dataclass
@@ -128,11 +125,7 @@ class BrowseRun:
                 self.bad_rows.append(replace(row, jpeg=None, tile=None))
 
     def work(
-        self,
-        job: Job[Result],
-        samples: Iterable[SeededIndex],
-        total: int,
-        other: tuple[Dataset, DatasetSpec] | None = None,
+        self, job: Job[Result], samples: Iterable[SeededIndex], total: int, other: Split | None = None
     ) -> Iterator[Result]:
         """One result for each of `total` samples of the dataset, or of another one, counted."""
         self.total = total
@@ -199,10 +192,8 @@ def check_places(address: str, request: BrowseRequest) -> None:
     if scheme == "folder" and request.output_dir:
         read, written = Path(place).resolve(), Path(request.output_dir).resolve()
         if read == written or read in written.parents:
-            raise DataError(
-                f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them",
-                hint="choose an --output-dir outside",
-            )
+            what = f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them"
+            raise DataError(what, hint="choose an --output-dir outside")
     if request.html and Path(request.html).suffix.casefold() not in PAGES:
         raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")
     if request.grid and not request.output_dir:

@@ -1,37 +1,34 @@
 """One sample of a browse run: traced, drawn, encoded, and written; the same in this process and in a worker.
 
-What is asked for is a `BrowseRequest`, and what comes of a sample is a `SampleResult`; there is nothing between them
-but the trace.
+One folder holds the pictures of one run: a small file in it says what they were made of. What is the same makes the
+same pictures, so they may come again, or more of them; anything else would mix with them. Contents count, not names: a
+config that was edited is another one, and a folder by another path is the same.
 """
 
 import io
+import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters import Options
+from classlens.adapters import DEFAULT, Options, split_address
+from classlens.config.writing import ABSENT, Difference, as_data, differences
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import damage_in, salvage
 from classlens.dataset.storage import read_bytes
 from classlens.dataset.trace import Extent, trace
 from classlens.errors import ClasslensError, DataError
-from classlens.figures.filmstrip import (
-    DOT,
-    LARGEST,
-    Mode,
-    bad_picture,
-    bad_tile,
-    draw_trace,
-    resize,
-    tile_factor,
-)
+from classlens.figures.filmstrip import DOT, LARGEST, Mode, bad_picture, bad_tile, draw_trace, resize, tile_factor
 from classlens.files import write_whole, writing
 from classlens.image import Image
 
@@ -39,12 +36,24 @@ KEPT_SNAPSHOTS: Mapping[str, Extent] = {"original": "first", "transformed": "las
 BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What decoders and transforms raise over one sample, which must not end a run."""
 
-TILE = 160
-"""Longest side of a single picture on a page; strips keep their size."""
+TILE = 160  # longest side of a single picture on a page; strips keep their size
 
 JPEG_QUALITY = 90
 LONGEST_JPEG = 65_500
 LONGEST_NAME, UNLABELLED = 80, "unlabelled"
+
+
+RECORD = "browse.json"
+NAMED, LONGEST = 3, 60  # so many differences are named, each value in so many letters
+LARGE = 100_000_000  # bytes of a file that is not read to see whether it has changed
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # where in memory an object lies, which is another place in every run
+
+ALWAYS = {"phase": "phase", "seed": "seed", "rescale_factor": "rescale", "bgr2rgb": "swap_channels"}
+ON_SHEETS = {name: name for name in ("in_order", "shuffle", "repeat", "grid", "batch")} | {
+    "index": "indices",
+    "show_number": "number",
+}
+"""Options, as the command calls them, that decide the pixels of a sample, and which samples share a sheet."""
 
 
 @dataclass(frozen=True)
@@ -128,27 +137,14 @@ class SampleResult:
 
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
-        return {
-            "index": self.index,
-            "seed": self.seed,
-            "path": self.path and os.fsencode(self.path).decode("utf-8", "backslashreplace"),
-            "classes": list(self.class_names),
-            "size": self.size and list(self.size),
-            "file": self.file,
-            "remarks": list(self.remarks),
-            "stages": list(self.stages),
-            "error": self.error or None,
-        }
+        path = self.path and os.fsencode(self.path).decode("utf-8", "backslashreplace")
+        size, remarks, stages = self.size and list(self.size), list(self.remarks), list(self.stages)
+        facts = {"index": self.index, "seed": self.seed, "path": path, "classes": list(self.class_names), "size": size}
+        return facts | {"file": self.file, "remarks": remarks, "stages": stages, "error": self.error or None}
 
 
 def render_sample(
-    dataset: Dataset,
-    index: int,
-    seed: int,
-    crash: SampleResult | None = None,
-    *,
-    request: BrowseRequest,
-    replaces: bool = False,
+    dataset: Dataset, index: int, seed: int, crash: SampleResult | None, *, request: BrowseRequest, replaces: bool
 ) -> Callable[[], SampleResult]:
     """Trace and draw one sample; what is returned encodes and writes it. Whatever is wrong with it is in its row.
 
@@ -165,7 +161,31 @@ def render_sample(
     if bad is not None:
         row, sheet = bad, draw_marked(bad, picture) if request.has_pictures else None
         cell = bad_picture(picture, TILE) if request.html else None
-    return partial(encode_and_write, row, sheet, cell, dataset.length, request=request, replaces=replaces)
+
+    def encode_and_write() -> SampleResult:
+        jpeg, tile, place = None, None, None
+        if sheet is not None and request.has_pictures:
+            jpeg = encode_jpeg(sheet)
+        if jpeg and request.output_dir and not request.grid:
+            stem = safe_name(os.path.splitext(os.path.basename(row.path))[0]) if row.path else ""  # noqa: PTH119, PTH122
+            number = f"{index:0{len(str(dataset.length - 1))}d}"  # keeps equal names apart
+            name = "_".join(filter(None, (number, stem, f"seed{seed}" if request.repeat > 1 else "")))
+            group = safe_name(" + ".join(row.class_names[:3])) or UNLABELLED
+            # a path object costs as much as the file
+            place = os.path.join(request.output_dir, group, f"{name}.jpg")  # noqa: PTH118
+            with writing(place):
+                before = Path(place).read_bytes() if os.path.exists(place) else None  # noqa: PTH110 - quicker
+            if before is not None and before != jpeg and not replaces:
+                raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
+            if before != jpeg:
+                write_whole(place, jpeg)
+        if cell is not None:
+            content = io.BytesIO()
+            Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
+            tile = content.getvalue()
+        return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
+
+    return encode_and_write
 
 
 def draw_sample(
@@ -189,19 +209,13 @@ def draw_sample(
         factor = tile_factor(longest, TILE) if rescale is None else min(rescale, TILE / longest)
         cell = sheet if is_strip else Image(resize(last.image, factor, last.size))
     damage = damage_in(result.remarks)
-    row = SampleResult(
-        index=result.index,
-        seed=result.seed,
-        path=result.path,
-        class_names=result.class_names,
-        size=result.snapshots[0].size,
-        remarks=result.remarks,
-        stages=tuple(
-            {"stage": one.stage, "size": one.size, "drawn": as_plain(one.params), "changed": one.changed}
-            for one in result.snapshots
-        ),
-        error=f"{result.path}: {damage}" if damage and result.path else damage,
+    error = f"{result.path}: {damage}" if damage and result.path else damage
+    stages = tuple(
+        {"stage": one.stage, "size": one.size, "drawn": as_plain(one.params), "changed": one.changed}
+        for one in result.snapshots
     )
+    size, remarks = result.snapshots[0].size, result.remarks
+    row = SampleResult(index, seed, result.path, result.class_names, size, remarks=remarks, stages=stages, error=error)
     return row, sheet, cell
 
 
@@ -211,7 +225,6 @@ def draw_marked(row: SampleResult, picture: Image | None) -> Image:
 
 
 def rescue_picture(path: str | None) -> Image | None:
-    """What can still be seen of a broken file."""
     try:
         return None if path is None else salvage(read_bytes(path))
     except ClasslensError:
@@ -219,7 +232,6 @@ def rescue_picture(path: str | None) -> Image | None:
 
 
 def describe_failure(dataset: Dataset, index: int, seed: int, error: Exception) -> SampleResult:
-    """The row of a sample that raised one of `BAD_SAMPLE`."""
     reason = str(error) if isinstance(error, ClasslensError) else f"{type(error).__name__}: {error}".split("\n")[0]
     return SampleResult(index, seed, dataset.sample(index).path, dataset.class_names(index), error=reason)
 
@@ -233,46 +245,6 @@ def as_plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
     if isinstance(value, (tuple, list)):
         return [as_plain(part) for part in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def encode_and_write(
-    row: SampleResult,
-    sheet: Image | None,
-    cell: Image | None,
-    total: int,
-    *,
-    request: BrowseRequest,
-    replaces: bool,
-) -> SampleResult:
-    """Encode what was drawn of a sample, one of `total`, write it where that is wanted, and keep the bytes that are.
-
-    It goes to `output_dir/class/index_name.jpg`, with the seed where a sample is shown several times. The index keeps
-    equal names apart.
-
-    Raises:
-        DataError: the place is taken by something that is not of this run, or takes no files.
-    """
-    jpeg, tile, place = None, None, None
-    if sheet is not None and request.has_pictures:
-        jpeg = encode_jpeg(sheet)
-    if jpeg and request.output_dir and not request.grid:
-        stem = safe_name(os.path.splitext(os.path.basename(row.path))[0]) if row.path else ""  # noqa: PTH119, PTH122
-        seed = f"seed{row.seed}" if request.repeat > 1 else ""
-        name = "_".join(part for part in (f"{row.index:0{len(str(total - 1))}d}", stem, seed) if part)
-        group = safe_name(" + ".join(row.class_names[:3])) or UNLABELLED
-        # a path object costs as much as the file
-        place = os.path.join(request.output_dir, group, f"{name}.jpg")  # noqa: PTH118
-        with writing(place):
-            before = Path(place).read_bytes() if os.path.exists(place) else None  # noqa: PTH110
-        if before is not None and before != jpeg and not replaces:
-            raise DataError(f"{place} is there already, and not of this run", hint="choose another --output-dir")
-        if before != jpeg:
-            write_whole(place, jpeg)
-    if cell is not None:
-        content = io.BytesIO()
-        Pillow.fromarray(cell.pixels).save(content, "WEBP", quality=70, method=0)  # small, and made quickly
-        tile = content.getvalue()
-    return replace(row, file=place, jpeg=jpeg if request.keep_pictures or request.grid else None, tile=tile)
 
 
 def encode_jpeg(image: Image) -> bytes:
@@ -297,3 +269,81 @@ def safe_name(name: str) -> str:
     printable = "".join("_" if one in '/\\:*?"<>|' or not one.isprintable() else one for one in name)
     short = printable.encode("utf-8", "replace")[:LONGEST_NAME].decode("utf-8", "ignore")
     return short.strip(" .")
+
+
+def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -> bool:
+    """Note in the output folder what makes its pictures; whether an earlier run of the same has been there."""
+    place = Path(request.output_dir) / RECORD
+    contents = as_data(describe_contents(target, dataset, request))
+    now: dict[str, Any] = json.loads(ADDRESS.sub("", json.dumps(contents)))
+    try:
+        before = json.loads(place.read_bytes())
+    except (OSError, ValueError):
+        before = None
+    if not isinstance(before, dict):
+        write_whole(place, json.dumps(now, indent=1).encode())
+        return False
+    if before != now:
+        changed = list(differences(before, now))
+        listed = ", ".join(map(describe_difference, changed[:NAMED]))
+        listed += f", and {len(changed) - NAMED} more differences" if len(changed) > NAMED else ""
+        hint = "another --output-dir keeps both; delete that folder to have only the new ones"
+        raise DataError(f"{request.output_dir} holds pictures of another run: made with {listed}", hint=hint)
+    return True
+
+
+def describe_contents(target: str | None, dataset: Dataset, request: BrowseRequest) -> dict[str, Any]:
+    """What decides the pixels drawn for an index: options, settings, stages, the content of lists and code."""
+    is_sheet = request.grid is not None or request.batch is not None
+    words = ALWAYS | (ON_SHEETS if is_sheet else {}) | ({"mode": "mode"} if request.batch is None else {})
+    contents = {word: getattr(request, name) for word, name in words.items()}
+    contents |= {"epoch": request.options.epoch, "loader": dataset.loader}
+    contents["samples"] = dataset.length  # where this changes, other pictures have the numbers
+    contents |= {"classes": dataset.classes, "stages": [{"type": one.name, **one.settings} for one in dataset.stages]}
+    if dataset.settings:  # these describe the stages, too
+        contents |= {"dataset": dataset.settings, "stages": None}
+    if request.batch is not None:
+        contents["batches"] = repr(dataset.batch)
+    if is_sheet and request.classes:
+        contents["class"] = request.classes
+    scheme, rest = (DEFAULT, "") if target is None else split_address(target)
+    files = list(annotation_lists(dataset.settings))
+    if scheme != DEFAULT:
+        path = rest.partition(".py:")[0] + ".py" if scheme == "py" and ".py:" in rest else rest
+        files += [Path(path)] if path else []
+        is_there = os.path.exists(path)  # noqa: PTH110
+        contents["source"] = f"{scheme}:{rest.replace(path, os.path.realpath(path), 1) if is_there else rest}"
+    contents["files"] = {str(file.resolve()): digest(file) for file in files}
+    return contents
+
+
+def annotation_lists(settings: object) -> Iterator[Path]:
+    """The annotation lists that a dataset's settings name, also inside wrappers."""
+    if isinstance(settings, Mapping):
+        if settings.get("ann_file") and isinstance(settings["ann_file"], str):
+            yield Path(str(settings.get("data_root") or ""), settings["ann_file"])
+        settings = tuple(settings.values())
+    if isinstance(settings, list | tuple):
+        for value in settings:
+            yield from annotation_lists(value)
+
+
+def digest(path: Path) -> str:
+    """What is in a file; of a large one, its size."""
+    try:
+        size = path.stat().st_size
+        return f"{size} bytes" if size > LARGE else sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def describe_difference(row: Difference) -> str:
+    head, _, file = row.key.partition(".")
+    values = []
+    for value in (row.first, row.second):
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        is_given = value != [] and not any(value is nothing for nothing in (None, False, ABSENT))
+        values.append(shorten(text, LONGEST, placeholder=" ...") if is_given else "not given")
+    if head == "files" and ABSENT not in (row.first, row.second):
+        return f"another content of {file}"
+    return f"{row.key if file else row.key.replace('_', '-')} {values[0]} (now {values[1]})"

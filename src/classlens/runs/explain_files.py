@@ -34,12 +34,9 @@ if TYPE_CHECKING:
     from classlens.cam.layers import Preview
     from classlens.runs.map_pictures import MapScores
 
-BATCHES = 4
-"""How many batches of pictures are read at once."""
+BATCHES = 4  # how many batches of pictures are read at once
 
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels of a picture as read; right and bottom are not inside."""
-
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels of a picture as read; the last two are outside
 BOX_HINT = (
     "--box LEFT TOP RIGHT BOTTOM, or a CSV file of lines NAME,LEFT,TOP,RIGHT,BOTTOM, in pixels of the picture as read"
 )
@@ -162,8 +159,7 @@ class MapRun:
         return "\n".join([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
 
 
-Notify = Callable[[Literal["note", "warning"], str], object]
-"""Called with what the user should know: the kind of a message, and its text."""
+Notify = Callable[[Literal["note", "warning"], str], object]  # the kind of a message, and its text
 
 
 def explain_files(
@@ -191,7 +187,7 @@ def explain_files(
     with collecting_later("torch"):
         from classlens.runs.map_pictures import map_pictures
 
-    return map_pictures(plan, on_map or ignore, on_note or ignore, progress)
+    return map_pictures(plan, on_map or (lambda row: None), on_note or (lambda kind, text: None), progress)
 
 
 def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Preview:
@@ -206,11 +202,7 @@ def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Prev
     with collecting_later("torch"):
         from classlens.runs.map_pictures import preview_layers
 
-    return preview_layers(plan, on_note or ignore)
-
-
-def ignore(*_: object) -> None:
-    """Take no notice."""
+    return preview_layers(plan, on_note or (lambda kind, text: None))
 
 
 @dataclass(frozen=True)
@@ -271,10 +263,8 @@ def find_pictures(words: Iterable[str | Path]) -> tuple[Path, ...]:
         inside = path.rglob("*") if path.is_dir() else map(Path, glob(word, recursive=True))  # noqa: PTH207 - may be absolute
         several = sorted(one for one in inside if is_picture(one))
         if not several:
-            raise DataError(
-                f"no picture in folder {word}" if path.is_dir() else f"no such picture: {word}",
-                hint="name picture files, folders, or patterns such as 'photos/*.jpg'",
-            )
+            what = f"no picture in folder {word}" if path.is_dir() else f"no such picture: {word}"
+            raise DataError(what, hint="name picture files, folders, or patterns such as 'photos/*.jpg'")
         pictures |= dict.fromkeys(several)
     return tuple(pictures)
 
@@ -305,9 +295,8 @@ def check_files(files: MapFiles, pictures: Sequence[Path]) -> dict[Path, Path]:
     read = {path.resolve() for path in pictures}
     for place in taken:
         if place.resolve() in read:
-            raise DataError(
-                f"{place} is one of the pictures to look at, and would be lost", hint="another --save-path keeps it"
-            )
+            what = f"{place} is one of the pictures to look at, and would be lost"
+            raise DataError(what, hint="another --save-path keeps it")
     return outputs
 
 
@@ -334,7 +323,6 @@ def read_boxes(words: Sequence[str], pictures: Sequence[Path]) -> Mapping[Path, 
 
 
 def as_box(words: Sequence[str], *, where: str) -> Box:
-    """Four numbers, in order."""
     numbers = [int(word) for word in words if word.strip().isdecimal()]
     if len(numbers) != 4 or len(words) != 4 or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
         raise DataError(f"{where}: {' '.join(words)} is no box", hint=BOX_HINT)

@@ -10,16 +10,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from classlens.cam.classifier import Classifier, scale_whole
-from classlens.cam.explain import ExplainOptions, affordable_batch_size, count_runs, explain, seconds_per_run
-from classlens.cam.faithfulness import BETTER, Evaluation, box_as_fed, evaluations, mean
-from classlens.cam.forward import describe_output
+from classlens.cam.classifier import Classifier, place, scale_whole
+from classlens.cam.cost import affordable_batch_size, count_runs, seconds_per_run
+from classlens.cam.explain import ExplainOptions, explain
+from classlens.cam.faithfulness import (
+    BETTER,
+    Evaluation,
+    RandomizationTest,
+    box_as_fed,
+    evaluations,
+    mean,
+    randomization_test,
+)
+from classlens.cam.forward import PREDICTED, describe_output
 from classlens.cam.layers import Preview, find_layers, preview
 from classlens.cam.methods import METHODS
-from classlens.cam.model_state import place
-from classlens.cam.randomization import RandomizationTest, randomization_test
 from classlens.cam.saliency import Fused, Saliency, facts
-from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError
 from classlens.figures.overlay import caption, draw_maps, save_maps
@@ -27,11 +33,8 @@ from classlens.image import Image
 from classlens.runs.explain_files import BOX_HINT, BadPicture, MapPlan, MapRow, MapRun, Notify
 from classlens.runs.own_process import Progress, describe_duration
 
-WORTH_A_NOTE = 500
-"""So many runs of the network take so long that their number is worth a note beforehand."""
-
-WIDTH = 10
-"""Characters of a column of scores."""
+WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
+WIDTH = 10  # characters of a column of scores
 
 BASELINES = ("uniform", "random")
 Thing = TypeVar("Thing")
@@ -75,24 +78,58 @@ class MapScores:
 
     def text(self) -> str:
         """A table for every picture and class, one of the means if there are several, and one of the sanity check."""
-        tables = []
+        titled: list[tuple[str, dict[str, Any]]] = []
         for group in group_by(self.scores, lambda one: (one.map.index, one.map.subject)).values():
             if beside := group[0].evaluation:
-                rows = {one.label: mean([one.evaluation.own]) for one in group if one.evaluation}
+                rows: dict[str, Any] = {one.label: mean([one.evaluation.own]) for one in group if one.evaluation}
                 rows |= {whose: mean([getattr(beside, whose)]) for whose in BASELINES}
-                tables.append(scores_table(f"{group[0].picture}: {caption(group[0].map.subject)}", rows))
+                titled.append((f"{group[0].picture}: {caption(group[0].map.subject)}", rows))
         if (means := self.means()) and means[0]["maps"] > 1:
             rows = {f"{one['method']} at {one['layer']}": one["own"] for one in means}
-            rows |= {whose: means[0][whose] for whose in BASELINES}
-            tables.append(scores_table(f"mean of {means[0]['maps']} maps each", rows))
-        return "\n\n".join([*tables, sanity_table(self.scores)])
+            titled.append((f"mean of {means[0]['maps']} maps each", rows | {one: means[0][one] for one in BASELINES}))
+        tables = []
+        for title, rows in titled:  # measures that need a box only where there is one
+            measures = [measure for measure in BETTER if any(scores[measure] is not None for scores in rows.values())]
+            rows["better"] = BETTER
+            tables.append(
+                table(title, measures, {label: [one[name] for name in measures] for label, one in rows.items()})
+            )
+        return "\n\n".join([*tables, self.sanity()])
+
+    def sanity(self) -> str:
+        """How like itself every method's map stays as weights are shuffled, the mean over pictures and classes."""
+        rows = {}
+        for label, several in group_by(self.scores, lambda one: one.label).items():
+            columns = zip(*(one.sanity.rank for one in several), strict=True)
+            known = [[rank for rank in column if rank is not None] for column in columns]
+            rows[label] = [sum(ranks) / len(ranks) if ranks else None for ranks in known]
+        layers = {str(number): layer for number, layer in enumerate(self.scores[0].sanity.layers, start=1)}
+        title = "sanity: rank correlation with the map after weights are shuffled, better near 0"
+        shuffled = ", ".join(f"{number} down to {layer}" for number, layer in layers.items())
+        return f"{table(title, list(layers), rows)}\n  shuffled: {shuffled}"
+
+
+def group_by(those: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, list[Thing]]:
+    groups: dict[Key, list[Thing]] = {}
+    for one in those:
+        groups.setdefault(key(one), []).append(one)
+    return groups
+
+
+def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float | str | None]]) -> str:
+    widest = max(map(len, rows))
+    lines = [title, " " * (widest + 2) + "".join(f"{name:>{WIDTH}}" for name in columns)]
+    for label, values in rows.items():
+        cells = ["-" if one is None else f"{one:.3f}" if isinstance(one, float) else one for one in values]
+        lines.append(f"  {label:<{widest}}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
+    return "\n".join(lines)
 
 
 def map_pictures(
     plan: MapPlan, on_map: Callable[[MapRow], object], notify: Notify, progress: Progress | None
 ) -> MapRun:
     """Explain every picture; what was written stays if the run is stopped."""
-    notify, maps_wanted = cache(notify), plan.request.maps
+    notify, wanted, total = cache(notify), plan.request.maps, len(plan.pictures)
     bad: list[BadPicture] = []
     portions = read_portions(plan, bad)
     first = next(portions)
@@ -101,14 +138,14 @@ def map_pictures(
     rows: list[MapRow] = []
     written: dict[Path, None] = {}
     scores: list[MapScore] = []
-    total, done = len(plan.pictures), 0
+    done = 0
 
     def count(what: str, number: int, of: int) -> None:
         if progress:
             progress(what, *((done + number, total) if what == "pictures" else (number, of)))
 
-    options = replace(options, progress=count)
-    targets = maps_wanted.targets or ([PREDICTED] if maps_wanted.evaluate else None)
+    options = replace(options, progress=count if progress else None)
+    targets = wanted.targets or ([PREDICTED] if wanted.evaluate else None)
     try:
         for pictures in chain([first], portions):
             paths, images = list(pictures), list(pictures.values())
@@ -117,8 +154,8 @@ def map_pictures(
             )
             if words := describe_output(classifier):
                 notify("note", words)
-            maps = explanation if maps_wanted.each_layer else explanation.fused()
-            if maps_wanted.evaluate:
+            maps = explanation if wanted.each_layer else explanation.fused()
+            if wanted.evaluate:
                 scores += score_maps(plan, classifier, feed, maps, pictures, options)
             written |= dict.fromkeys(write_files(plan, maps, pictures))
             of_maps = {id(score.map): score.facts() for score in scores}
@@ -131,7 +168,8 @@ def map_pictures(
         behind = len({row.picture for row in rows})
         stopped.add_note(f"stopped after {behind} of {total} pictures; what was written is whole")
         raise
-    count("pictures", total - done, total)  # those that could not be read are behind, too
+    if progress:
+        progress("pictures", total, total)  # those that could not be read are behind, too
     return MapRun(plan.pictures, tuple(rows), tuple(written), tuple(bad), MapScores(tuple(scores)) if scores else None)
 
 
@@ -146,11 +184,7 @@ def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
 
 
 def read_portions(plan: MapPlan, bad: list[BadPicture]) -> Iterator[dict[Path, Image]]:
-    """Every picture that can be read, a portion at a time; `bad` collects the others, and those that are damaged.
-
-    Raises:
-        DataError: not one can be read.
-    """
+    """Every picture that can be read, a portion at a time; `bad` collects the others, and those that are damaged."""
     count, failed = 0, None
     for start in range(0, len(plan.pictures), plan.at_once):
         portion: dict[Path, Image] = {}
@@ -241,13 +275,13 @@ def write_files(plan: MapPlan, maps: Sequence[Map], pictures: Mapping[Path, Imag
     files, paths, images = plan.request.files, list(pictures), list(pictures.values())
     drawn: dict[Path, list[Map]] = {}
     for one in maps:
-        target = plan.outputs.get(paths[one.index], files.pictures)
-        if target is None:
-            continue
         if files.original_size:  # the map of a whole picture, over the picture as read
             parts = tuple(replace(part, image=images[one.index]) for part in one.parts)
-            one = Fused(parts) if isinstance(one, Fused) else parts[0]
-        drawn.setdefault(target, []).append(one)
+            shown = Fused(parts) if isinstance(one, Fused) else parts[0]
+        else:
+            shown = one
+        if target := plan.outputs.get(paths[one.index], files.pictures):
+            drawn.setdefault(target, []).append(shown)
     for path, several in drawn.items():
         draw_maps(several, style=files.style, titled=files.titled).save(path)
     if files.numbers:
@@ -262,47 +296,6 @@ def warn_about(one: Map, picture: Path, notify: Notify) -> None:
     for part in one.parts:
         if part.signed:
             behind = part.layer.rpartition(".")[0]
-            notify(
-                "warning",
-                f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part: its map "
-                f"can mislead; choose a layer behind the activation"
-                + (f", e.g. --target-layers {behind}" if behind else ""),
-            )
-
-
-def group_by(those: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, list[Thing]]:
-    """Things that have something in common, in their order."""
-    groups: dict[Key, list[Thing]] = {}
-    for one in those:
-        groups.setdefault(key(one), []).append(one)
-    return groups
-
-
-def scores_table(title: str, rows: Mapping[str, Mapping[str, float | None]]) -> str:
-    """Measures side by side, a map a line; measures that need a box only where there is one."""
-    measures = [measure for measure in BETTER if any(scores[measure] is not None for scores in rows.values())]
-    numbers = {label: [scores[measure] for measure in measures] for label, scores in rows.items()}
-    return table(title, measures, numbers | {"better": [BETTER[measure] for measure in measures]})
-
-
-def sanity_table(scores: Sequence[MapScore]) -> str:
-    """How like itself every method's map stays as weights are shuffled, the mean over pictures and classes."""
-    rows = {}
-    for label, several in group_by(scores, lambda one: one.label).items():
-        columns = zip(*(one.sanity.rank for one in several), strict=True)
-        known = [[rank for rank in column if rank is not None] for column in columns]
-        rows[label] = [sum(ranks) / len(ranks) if ranks else None for ranks in known]
-    layers = {str(number): layer for number, layer in enumerate(scores[0].sanity.layers, start=1)}
-    title = "sanity: rank correlation with the map after weights are shuffled, better near 0"
-    shuffled = ", ".join(f"{number} down to {layer}" for number, layer in layers.items())
-    return f"{table(title, list(layers), rows)}\n  shuffled: {shuffled}"
-
-
-def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float | str | None]]) -> str:
-    """A title, names of columns, and a line for every row."""
-    widest = max(map(len, rows))
-    lines = [title, " " * (widest + 2) + "".join(f"{name:>{WIDTH}}" for name in columns)]
-    for label, values in rows.items():
-        cells = ["-" if one is None else f"{one:.3f}" if isinstance(one, float) else one for one in values]
-        lines.append(f"  {label:<{widest}}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
-    return "\n".join(lines)
+            what = f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part"
+            hint = "choose a layer behind the activation" + (f", e.g. --target-layers {behind}" if behind else "")
+            notify("warning", f"{what}: its map can mislead; {hint}")

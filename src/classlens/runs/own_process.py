@@ -1,8 +1,7 @@
 """A run and the process that it is in: how far it is, how it ends, and how it treats memory.
 
-A run ends by Ctrl-C, by `kill`, by a terminal that closes, or by a decoder that crashes. Signals become an exception, so
-that what is unfinished is taken away on the way up. Whoever knows how far the run came adds a note to it, which is the
-last thing that the user reads. No process is left behind.
+Ctrl-C, `kill` and a terminal that closes become an exception, so that what is unfinished is taken away on the way up.
+Whoever knows how far the run came adds a note to it, which is the last thing that the user reads.
 
 A decoder that crashes kills its process, and a process per decoder costs half a second at the start. So a run is made
 in a child, forked while nothing but the parser is loaded: no thread that could hang, and a millisecond. If the child is
@@ -27,19 +26,13 @@ CRASHES = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGBUS", "SIGILL
 HEAVY = frozenset(("cv2", "numpy", "torch"))
 """With one of these loaded, threads may be running that a forked child would lack."""
 
-PR_SET_PDEATHSIG = 1
-"""The number of this setting in prctl.h."""
-
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""The numbers of these settings in malloc.h."""
+PR_SET_PDEATHSIG = 1  # the number of this setting in prctl.h
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # the numbers of these settings in malloc.h
 
 MIB = 2**20
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is counted, how many of them are done, and of how many."""
-
-PAUSE = 0.2
-"""Seconds until the line of progress is written again."""
+Progress = Callable[[str, int, int], None]  # called with what is counted, how many of them are done, and of how many
+PAUSE = 0.2  # seconds until the line of progress is written again
 
 WIDTH = 70
 
@@ -149,7 +142,6 @@ def collecting_later(package: str) -> Iterator[None]:
 
 
 def describe_duration(seconds: float) -> str:
-    """A length of time in the largest unit that fits."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"

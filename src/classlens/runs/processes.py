@@ -30,18 +30,12 @@ from classlens.runs.own_process import Stopped, end_with, keep_freed_memory, on_
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
 
-AHEAD = 4
-"""Samples in flight per worker."""
-
-FIRST_LOOK = 0.25
-"""Seconds of work after which it is known how long the rest will take."""
-
-WORTHWHILE = 4.0
-"""Seconds of work left that make new processes worthwhile: to start them takes half a second."""
+AHEAD = 4  # samples in flight per worker
+FIRST_LOOK = 0.25  # seconds of work after which it is known how long the rest will take
+WORTHWHILE = 4.0  # seconds of work left that make new processes worthwhile: to start them takes half a second
 
 MOST_WORKERS = 8
-SeededIndex = tuple[int, int]
-"""The index and the seed of one picture."""
+SeededIndex = tuple[int, int]  # the index and the seed of one picture
 
 Result = TypeVar("Result")
 
@@ -121,9 +115,9 @@ def in_processes(
     sent: deque[SeededIndex] = deque()
     flying: deque[Future[Result]] = deque()
     with new_pool(workers) as pool, suppress(BrokenExecutor):
-        for sample in samples:
-            sent.append(sample)
-            flying.append(pool.submit(work, packed, job, sample[0], sample[1]))
+        for index, seed in samples:
+            sent.append((index, seed))
+            flying.append(pool.submit(work, packed, job, index, seed))
             if len(flying) == in_flight:
                 yield flying[0].result()
                 flying.popleft(), sent.popleft()

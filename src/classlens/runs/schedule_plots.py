@@ -9,24 +9,21 @@ from typing import Any
 
 from classlens.adapters import Options, open_source
 from classlens.errors import DataError, NotFound, NotOffered
-from classlens.figures.chart import distinct_curves
+from classlens.figures.chart import distinct_curves, find_style
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
-from classlens.figures.style import find_style
 from classlens.files import check_place, write_whole
 from classlens.schedule.replay import Curves, Finding, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
-MOST_LINES = 16
-"""Curves that are described in words."""
+MOST_LINES = 16  # curves that are described in words
 
 MOST_ROWS = 200_000_000
 ANY_SIZE = 10**9
 
 SHORT_NAMES = {"wd": "weight_decay", "weight-decay": "weight_decay"}
 
-Report = Callable[[str, str], object]
-"""Called with "note" or "warning", and what there is to say about a target."""
+Report = Callable[[str, str], object]  # called with "note" or "warning", and what there is to say about a target
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ and what was probably meant. None of them stops a plot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import chain
+from io import StringIO
+from itertools import chain, repeat
 from typing import Any, overload
 
 import numpy as np
@@ -145,12 +146,20 @@ class Curves(Sequence[Curve]):
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """Probable mistakes in the schedule, each once."""
-        findings: dict[str, Finding] = {}
+        clock, findings = self.clock, dict[str, Finding]()
         for name in self.names:
             curves = self.named(name)
             for setting in curves[0].trajectory.settings:
-                for finding in check_setting(setting, self.clock):
-                    findings.setdefault(finding.what, replace(finding, name=name))
+                by_step = setting.unit == "step"
+                length, width = (clock.steps, 1) if by_step else (clock.epochs or 1, clock.steps_per_epoch or 1)
+                if not by_step and not clock.by_epoch:
+                    what = f"{setting.where}: counts epochs, but the run counts steps and no epoch ever ends: it stays at its start"
+                    findings.setdefault(what, Finding("frozen", what, hint="set by_epoch=False", name=name))
+                check = CHECKS.get(setting.kind)
+                for finding in check(setting, clock, length) if check else ():
+                    what, step = f"{setting.where}: {finding.what}", finding.step
+                    step = None if step is None else min(int((setting.begin + step) * width), clock.steps - 1)
+                    findings.setdefault(what, replace(finding, what=what, step=step, name=name))
             for curve in curves:
                 for finding in check_curve(curve):
                     findings.setdefault(finding.kind + name, replace(finding, name=name))
@@ -175,7 +184,10 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
     Raises:
         ConfigError: a rule does not fit the clock, e.g. a span that ends before it begins.
         KeyError: no group has a hyper-parameter of that name.
+        ValueError: the schedule has no group.
     """
+    if not schedule.groups:
+        raise ValueError("a schedule needs at least one parameter group")
     if schedule.batches is not None and schedule.batches.applied:
         schedule = scale_by_batch(schedule, clock.gpus)
     known = tuple(dict.fromkeys(name for group in schedule.groups for name in group.initial))
@@ -210,21 +222,9 @@ class Finding:
         return self.what + (f" ({self.hint})" if self.hint else "")
 
 
-def check_setting(setting: Setting, clock: Clock) -> Iterator[Finding]:
-    """What is probably wrong with a rule as it is written, whatever values it starts with."""
-    unit, width = setting.unit, 1 if setting.unit == "step" else clock.steps_per_epoch or 1
-    if unit == "epoch" and not clock.by_epoch:
-        what = "counts epochs, but the run counts steps and no epoch ever ends: it stays at its start"
-        yield Finding("frozen", f"{setting.where}: {what}", hint="set by_epoch=False")
-    for check in CHECKS.get(setting.kind, ()):
-        for finding in check(setting, clock, clock.length(unit)):
-            step = None if finding.step is None else min(int((setting.begin + finding.step) * width), clock.steps - 1)
-            yield replace(finding, what=f"{setting.where}: {finding.what}", step=step)
-
-
 def milestones(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
     """Milestones that never fire: fractions, and those at or after the end."""
-    steps: Any = setting.arguments.get("milestones", setting.arguments.get("step"))
+    steps = setting.arguments.get("milestones", setting.arguments.get("step"))
     if not isinstance(steps, list | tuple):
         return
     last = min(setting.end, length) - setting.begin
@@ -233,11 +233,11 @@ def milestones(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]
         yield Finding("wrong unit", what, hint="count steps")
     for milestone in steps:
         if milestone != int(milestone):
-            what = f"milestone {milestone:g} is no whole number of {setting.unit}s, so it never fires"
-            yield Finding("dead milestone", what)
+            why = f"is no whole number of {setting.unit}s, so it never fires"
+            yield Finding("dead milestone", f"milestone {milestone:g} {why}")
         elif milestone >= last:
-            what = f"milestone {milestone:g} never fires, the last {setting.unit} is {last - 1:g}"
-            yield Finding("dead milestone", what)
+            why = f"never fires, the last {setting.unit} is {last - 1:g}"
+            yield Finding("dead milestone", f"milestone {milestone:g} {why}")
 
 
 def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
@@ -245,12 +245,8 @@ def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
 
     A constant factor is given back one unit early: if that is the last of the run, it trains at the undecayed value.
     """
-    name, span, unit = (
-        "start_factor" if setting.kind == "Linear" else "factor",
-        setting.end - setting.begin,
-        setting.unit,
-    )
-    start: Any = setting.arguments[name]
+    name, span = "start_factor" if setting.kind == "Linear" else "factor", setting.end - setting.begin
+    start, unit = setting.arguments[name], setting.unit
     if span == 1 and start != 1 and setting.end <= length:
         hint = "set convert_to_iter_based=True" if unit == "epoch" else "give it more steps"
         what = f"lasts one {unit}, so the value stays at {start:g} of what it was for good"
@@ -274,7 +270,7 @@ def converted_gamma(setting: Setting, clock: Clock, length: int) -> Iterator[Fin
 def cosine_length(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
     """A cosine whose trough is not where it, or the run, ends; or whose period is in the wrong unit."""
     span = min(setting.end, length) - setting.begin
-    period: Any = setting.arguments.get("T_max") or setting.end - setting.begin
+    period = setting.arguments.get("T_max") or setting.end - setting.begin
     if abs(period - span) <= max(1, 0.001 * span):
         return
     what = f"falls for {period:,.10g} {setting.unit}s, but acts for {span:,.10g}"
@@ -288,8 +284,7 @@ def cosine_length(setting: Setting, clock: Clock, length: int) -> Iterator[Findi
 
 def short_cycle(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
     """A one-cycle that is over before the run is."""
-    total: Any = setting.arguments.get("total_steps")
-    span = min(setting.end, length) - setting.begin
+    total, span = setting.arguments.get("total_steps"), min(setting.end, length) - setting.begin
     if total is not None and total < span - 1:
         what = f"total_steps={total:g}, but it acts for {span:,g} {setting.unit}s: training stops with an error"
         yield Finding("short cycle", what, total + 1)
@@ -301,17 +296,17 @@ def long_warmup(setting: Setting, clock: Clock, length: int) -> Iterator[Finding
         yield Finding("long warm-up", what)
 
 
-CHECKS: Mapping[str, tuple[Callable[[Setting, Clock, int], Iterator[Finding]], ...]] = {
-    "Constant": (factors,),
-    "CosineAnnealing": (cosine_length,),
-    "Exponential": (converted_gamma,),
-    "Linear": (factors,),
-    "MultiStep": (milestones,),
-    "OneCycle": (short_cycle,),
-    "Policy": (milestones,),
-    "Warmup": (long_warmup,),
+CHECKS: Mapping[str, Callable[[Setting, Clock, int], Iterable[Finding]]] = {
+    "Constant": factors,
+    "CosineAnnealing": cosine_length,
+    "Exponential": converted_gamma,
+    "Linear": factors,
+    "MultiStep": milestones,
+    "OneCycle": short_cycle,
+    "Policy": milestones,
+    "Warmup": long_warmup,
 }
-"""The check of each kind of rule, given its length in its own unit; so are the steps that it names."""
+"""The check of each kind of rule, given the length of the run in its unit; so are the steps that it names."""
 
 VANISHED = 1e-9
 """A share of the peak below which a rate trains nothing."""
@@ -324,14 +319,11 @@ def check_curve(curve: Curve) -> Iterator[Finding]:
     """
     steps, values = curve.points
     of, initial = f"{curve.name} of {curve.group.name} is", curve.group.initial[curve.name]
-    for kind, places, what in (
-        ("not a number", ~np.isfinite(values), "{value} from step {step:,} on"),
-        ("negative", values < 0, "{value:.4g} at step {step:,}: below 0"),
-    ):
+    for kind, places in (("not a number", ~np.isfinite(values)), ("negative", values < 0)):
         if places.any():
-            first = int(np.argmax(places))
-            step = int(steps[first])
-            yield Finding(kind, f"{of} {what.format(value=values[first], step=step)}", step)
+            step, value = int(steps[np.argmax(places)]), values[np.argmax(places)]
+            what = f"{value:.4g} at step {step:,}: below 0" if kind == "negative" else f"{value} from step {step:,} on"
+            yield Finding(kind, f"{of} {what}", step)
     alive = np.flatnonzero(values > VANISHED * np.nanmax(values, initial=0.0))
     if curve.name == "lr" and alive.size and steps[alive[-1]] < 0.9 * (curve.clock.steps - 1):
         step = int(steps[alive[-1]]) + 1
@@ -366,10 +358,7 @@ def summarize(run: Curves) -> dict[str, Any]:
         "steps_per_epoch": clock.steps_per_epoch,
         "counted": clock.note,
         "notes": list(run.notes),
-        "findings": [
-            {"kind": finding.kind, "what": finding.what, "step": finding.step, "hint": finding.hint}
-            for finding in run.findings
-        ],
+        "findings": [asdict(finding) for finding in run.findings],
         "curves": [summarize_curve(curve) for curve in run],
     }
 
@@ -390,7 +379,7 @@ def summarize_curve(curve: Curve) -> dict[str, Any]:
         "peak": finite(peak),
         "peak_step": step,
         "final": finite(curve.final),
-        "marks": [{"step": mark.step, "what": mark.what} for mark in curve.trajectory.marks],
+        "marks": [asdict(mark) for mark in curve.trajectory.marks],
         "points": {"step": steps.tolist(), "value": [finite(value) for value in values.tolist()]},
     }
     if undecided is not None:
@@ -410,23 +399,21 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
     clock has none.
     """
     import csv  # few want a table
-    from io import StringIO
 
     names = list(dict.fromkeys([*COLUMNS, *(name for run in runs for name in run.names)]))
-    yield ",".join([*["run"] * (len(runs) > 1), "step", "epoch", "group", *names]) + "\n"
+    first_column = ["run"] if len(runs) > 1 else []
+    yield ",".join([*first_column, "step", "epoch", "group", *names]) + "\n"
     for run in runs:
         groups, epoch = {id(curve.group): curve.group for curve in run}.values(), run.clock.steps_per_epoch
-        for first in range(0, run.clock.steps, stride := max(1, CHUNK // len(groups))):
-            steps = np.arange(first, min(first + stride, run.clock.steps))
-            empty, blocks, part = [""] * steps.size, [], StringIO()
-            epochs = empty if epoch is None else (steps / epoch).tolist()
+        stride = max(1, CHUNK // len(groups))
+        for start in range(0, run.clock.steps, stride):
+            steps = np.arange(start, min(start + stride, run.clock.steps))
+            epochs = (steps / epoch).tolist() if epoch else repeat("")
+            blocks = []
             for group in groups:
-                curves = {curve.name: curve.at(steps).tolist() for curve in run if curve.group is group}
-                head = [[run.title] * steps.size] * (len(runs) > 1) + [
-                    steps.tolist(),
-                    epochs,
-                    [group.name] * steps.size,
-                ]
-                blocks.append(zip(*head, *(curves.get(name, empty) for name in names), strict=True))
+                values = {curve.name: curve.at(steps).tolist() for curve in run if curve.group is group}
+                columns = [repeat(run.title) for _ in first_column] + [steps.tolist(), epochs, repeat(group.name)]
+                blocks.append(zip(*columns, *(values.get(name, repeat("")) for name in names), strict=False))
+            part = StringIO()
             csv.writer(part, lineterminator="\n").writerows(chain.from_iterable(zip(*blocks, strict=True)))
             yield part.getvalue()

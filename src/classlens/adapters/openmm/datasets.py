@@ -119,12 +119,8 @@ def own_listing(settings: Settings, modules: Sequence[str], where: str) -> Listi
         return Sample(info.get("img_path"), labels or (), trouble)
 
     names = (getattr(dataset, "metainfo", None) or {}).get("classes")
-    return Listing(
-        len(dataset),
-        sample,
-        tuple(map(str, names)) if names else None,
-        picture=lambda index: dataset.get_data_info(index).get("img"),
-    )
+    classes = tuple(map(str, names)) if names else None
+    return Listing(len(dataset), sample, classes, picture=lambda index: dataset.get_data_info(index).get("img"))
 
 
 def labels_in(label: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - whatever the user's class gives

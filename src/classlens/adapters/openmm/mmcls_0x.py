@@ -35,33 +35,27 @@ SHARED: Mapping[str, tuple[str, ...]] = {
 BY_TEST_MODE = frozenset({"CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "CUB", "StanfordCars"})
 """Datasets whose split is `test_mode` in 0.x and `split` in 1.x."""
 
+EFFICIENT = "efficientnet_style crop_padding interpolation backend"
 SETTINGS: Mapping[str, tuple[str, str]] = {
-    "AutoAugment": ("policies hparams", "policies"),
-    "AutoContrast": ("prob", ""),
-    "CenterCrop": ("crop_size efficientnet_style crop_padding interpolation backend", "crop_size"),
-    "ColorJitter": ("brightness contrast saturation", "brightness contrast saturation"),
-    "Equalize": ("prob", ""),
-    "Invert": ("prob", ""),
-    "Lighting": ("eigval eigvec alphastd to_rgb", "eigval eigvec"),
-    "Pad": ("size pad_to_square pad_val padding_mode", ""),
-    "RandAugment": (
-        "policies num_policies magnitude_level magnitude_std total_level hparams",
-        "policies num_policies magnitude_level",
-    ),
-    "RandomCrop": ("size padding pad_if_needed pad_val padding_mode", "size"),
-    "RandomFlip": ("flip_prob direction", ""),
-    "RandomGrayscale": ("gray_prob", ""),
-    "RandomResizedCrop": (
-        "size scale ratio max_attempts efficientnet_style min_covered crop_padding interpolation backend",
-        "size",
-    ),
-    "Resize": ("size interpolation adaptive_side backend", "size"),
+    "AutoAugment": ("policies", "hparams"),
+    "AutoContrast": ("", "prob"),
+    "CenterCrop": ("crop_size", EFFICIENT),
+    "ColorJitter": ("brightness contrast saturation", ""),
+    "Equalize": ("", "prob"),
+    "Invert": ("", "prob"),
+    "Lighting": ("eigval eigvec", "alphastd to_rgb"),
+    "Pad": ("", "size pad_to_square pad_val padding_mode"),
+    "RandAugment": ("policies num_policies magnitude_level", "magnitude_std total_level hparams"),
+    "RandomCrop": ("size", "padding pad_if_needed pad_val padding_mode"),
+    "RandomFlip": ("", "flip_prob direction"),
+    "RandomGrayscale": ("", "gray_prob"),
+    "RandomResizedCrop": ("size", f"scale ratio max_attempts min_covered {EFFICIENT}"),
+    "Resize": ("size", "interpolation adaptive_side backend"),
 }
-"""Transform -> the settings that it has, and those that it needs."""
+"""Transform -> the settings that it needs, and the others that it has."""
 
-
-Check = tuple[str, object, Callable[[Any], bool], str]
-"""A setting, its default, what it must be, and that in words."""
+Rule = tuple[Callable[[Any], bool], str]
+"""What a setting must be, and that in words."""
 
 
 def is_number(value: object) -> bool:
@@ -81,38 +75,40 @@ def is_whole_colour(value: object) -> bool:
     return isinstance(parts, Sequence) and len(parts) == 3 and all(isinstance(part, int) for part in parts)
 
 
-def one_of(key: str, *choices: str) -> Check:
-    """The first choice is the default."""
-    return key, choices[0], lambda value: value in choices, f"{', '.join(choices[:-1])} or {choices[-1]}"
+def one_of(*words: str) -> Rule:
+    return lambda value: value in words, f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-SIZE = (None, lambda one: isinstance(one, int) or is_tuple(one, 2), "a whole number or a tuple of two")
-FLOAT = (0.0, lambda one: isinstance(one, float), "a float")
-BACKEND = one_of("backend", "cv2", "pillow")
-FILLING: Check = ("pad_val", 128, is_whole_colour, "a whole number or three")
-CHECKS: Mapping[str, Sequence[Check]] = {
-    "CenterCrop": (("crop_size", *SIZE),),
-    "ColorJitter": tuple((key, None, is_number, "a number") for key in ("brightness", "contrast", "saturation")),
-    **dict.fromkeys(("Cutout", "Shear", "Translate"), (FILLING,)),
-    "Lighting": (
-        ("eigval", None, is_list, "a list"),
-        ("eigvec", None, lambda rows: is_list(rows) and all(map(is_list, rows)), "a list of lists"),
-    ),
-    "Pad": (("pad_val", 0, lambda one: is_number(one) or is_tuple(one, 3), "a number or a tuple of three"),),
-    "RandomFlip": (one_of("direction", "horizontal", "vertical"),),
-    "RandomResizedCrop": (  # what is for EfficientNet's is checked for any
-        ("min_covered", 0.1, lambda one: is_number(one) and one >= 0, "a number and not below 0"),
-        BACKEND,
-    ),
-    "Resize": (("size", *SIZE), one_of("adaptive_side", "short", "long", "height", "width"), BACKEND),
-    "Rotate": (("angle", *FLOAT), ("scale", *FLOAT), FILLING),
+SIZE: Rule = (lambda value: isinstance(value, int) or is_tuple(value, 2), "a whole number or a tuple of two")
+NUMBER: Rule = (is_number, "a number")
+FLOAT: Rule = (lambda value: isinstance(value, float), "a float")
+BACKEND = one_of("cv2", "pillow")
+FILLING: Rule = (is_whole_colour, "a whole number or three")
+RULES: Mapping[str, Mapping[str, Rule]] = {
+    "CenterCrop": {"crop_size": SIZE},
+    "ColorJitter": {"brightness": NUMBER, "contrast": NUMBER, "saturation": NUMBER},
+    **{kind: {"pad_val": FILLING} for kind in ("Cutout", "Shear", "Translate")},
+    "Lighting": {
+        "eigval": (is_list, "a list"),
+        "eigvec": (lambda rows: is_list(rows) and all(map(is_list, rows)), "a list of lists"),
+    },
+    "Pad": {"pad_val": (lambda value: is_number(value) or is_tuple(value, 3), "a number or a tuple of three")},
+    "RandomFlip": {"direction": one_of("horizontal", "vertical")},
+    "RandomResizedCrop": {  # in any style, though both are for EfficientNet's
+        "min_covered": (lambda value: is_number(value) and value >= 0, "a number and not below 0"),
+        "backend": BACKEND,
+    },
+    "Resize": {"size": SIZE, "adaptive_side": one_of("short", "long", "height", "width"), "backend": BACKEND},
+    "Rotate": {"angle": FLOAT, "scale": FLOAT, "pad_val": FILLING},
 }
+"""What 0.x asks of the settings of a transform, where 1.x does not."""
 
 
 def reason_to_refuse(old: Settings) -> str:
     """Why 0.x does not take these settings of a transform; empty if it does, or if 1.x refuses the same."""
     kind = str(old["type"]).rpartition(".")[2]
-    known, needed = (names.split() for names in SETTINGS.get(kind, ("", "")))
+    needed, others = (names.split() for names in SETTINGS.get(kind, ("", "")))
+    known = [*needed, *others]
     allowed = {*known, "type", "_scope_", "magnitude_key", "magnitude_range"}
     if unknown := [key for key in old if known and key not in allowed]:
         return f"there is no setting {unknown[0]!r}, only {', '.join(known)}"
@@ -121,11 +117,10 @@ def reason_to_refuse(old: Settings) -> str:
     for key in ("prob", "interpolation"):
         if old.get(key, key) is None:
             return f"{key} is None"
-    checks = [*CHECKS.get(kind, ()), *([BACKEND] if kind == "CenterCrop" and old.get("efficientnet_style") else [])]
-    for key, default, is_right, words in checks:
-        value = old.get(key, default)
-        if not is_right(value):
-            return f"{key} is {words}, not {value!r}"
+    rules = {"backend": BACKEND} if kind == "CenterCrop" and old.get("efficientnet_style") else {}
+    for key, (is_right, words) in {**RULES.get(kind, {}), **rules}.items():
+        if key in old and not is_right(old[key]):
+            return f"{key} is {words}, not {old[key]!r}"
     if kind == "Pad" and (old.get("size") is None) == (old.get("pad_to_square", False) is False):
         return "one of size and pad_to_square is given"
     return reason_to_refuse_policies(old, kind) if kind in ("AutoAugment", "RandAugment") else ""

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil, inf, isfinite
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule import shapes
-from classlens.schedule.schedule import Clock, MetricDependent, Rule, Setting, Steps, Trajectory, Unit, Values, distinct
+from classlens.schedule.schedule import Clock, MetricDependent, Setting, Steps, Trajectory, Unit, Values, distinct
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,6 @@ class Scheduler:
     """
 
     where: str
-    type_name: str
     kind: str
     name: str
     arguments: Settings
@@ -38,106 +37,98 @@ class Scheduler:
     end: float | None
     by_epoch: bool
     converts: bool
-
-    @property
-    def unit(self) -> Unit:
-        return "epoch" if self.by_epoch and not self.converts else "step"
+    unit: Unit
+    zero_stays: bool
 
     @property
     def span(self) -> float:
         return (self.end or 0) - self.begin
-
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - what `ARGUMENTS` lets through
-        return self.arguments[name]
-
-    def wrong(self, what: str, *, hint: str = "") -> ConfigError:
-        return ConfigError(f"{self.where} ({self.type_name}): {what}", hint=hint)
 
 
 def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def is_list(value: object) -> TypeGuard[Sequence[float]]:
-    return isinstance(value, list | tuple) and all(is_number(each) and isfinite(each) for each in value)
+Check: TypeAlias = tuple[str, Callable[[Any], bool]]
 
 
-def one_of(*values: object) -> tuple[str, Callable[[Any], bool]]:
-    return f"is {' or '.join(map(str, values))}", lambda value: value in values
+def one_of(*words: str) -> Check:
+    return f"is {' or '.join(words)}", lambda value: value in words
 
 
-NUMBER = "is a number", is_number
-OPTIONAL = "is a number", lambda value: value is None or is_number(value)
-FRACTION = "lies between 0 and 1", lambda value: is_number(value) and 0 <= value <= 1
-COUNT = "is a number of 0 or more", lambda value: is_number(value) and 0 <= value < inf
-DIVISOR = "is a number other than 0", lambda value: is_number(value) and value != 0
+NUMBER: Check = "is a number", is_number
+OPTIONAL: Check = "is a number", lambda value: value is None or is_number(value)
+FRACTION: Check = "lies between 0 and 1", lambda value: is_number(value) and 0 <= value <= 1
+COUNT: Check = "is a number of 0 or more", lambda value: is_number(value) and 0 <= value < inf
+DIVISOR: Check = "is a number other than 0", lambda value: is_number(value) and value != 0
+NUMBERS: Check = (
+    "is a list of numbers",
+    lambda value: isinstance(value, list | tuple) and all(is_number(each) and isfinite(each) for each in value),
+)
 WHOLE = "is a whole number of 1 or more"
-ARGUMENTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+ANYTHING: Check = "", lambda value: True
+ARGUMENTS: Mapping[str, Check] = {
+    **dict.fromkeys(("eps", "eta_max", "gamma"), NUMBER),
+    **dict.fromkeys(("eta_min", "eta_min_ratio"), OPTIONAL),
+    **dict.fromkeys(("factor", "start_factor", "end_factor"), FRACTION),
+    **dict.fromkeys(("cooldown", "patience", "power", "threshold"), COUNT),
+    **dict.fromkeys(("div_factor", "final_div_factor"), DIVISOR),
+    **dict.fromkeys(("milestones", "periods", "restart_weights"), NUMBERS),
     "T_max": ("is a number above 0", lambda value: value is None or (is_number(value) and 0 <= value < inf)),
     "anneal_strategy": one_of(*shapes.ANNEALINGS),
-    "cooldown": COUNT,
-    "div_factor": DIVISOR,
-    "end_factor": FRACTION,
-    "eps": NUMBER,
-    "eta_max": NUMBER,
-    "eta_min": OPTIONAL,
-    "eta_min_ratio": OPTIONAL,
-    "factor": FRACTION,
-    "final_div_factor": DIVISOR,
-    "gamma": NUMBER,
-    "milestones": ("is a list of numbers", is_list),
+    "begin": ("is a number", lambda value: is_number(value) and isfinite(value)),
+    "end": ("is a number", lambda value: is_number(value) and value > -inf),
+    "last_step": ("is -1 where a run starts", lambda value: value == -1),
     "min_value": (
         "is one number for all groups",
-        lambda value: is_number(value) or (is_list(value) and len(value) == 1),
+        lambda value: is_number(value) or (NUMBERS[1](value) and len(value) == 1),
     ),
     "monitor": ("is the name of a metric", lambda value: isinstance(value, str)),
-    "patience": COUNT,
     "pct_start": ("is a float between 0 and 1", lambda value: isinstance(value, float) and 0 <= value <= 1),
-    "periods": ("is a list of numbers above 0", lambda value: is_list(value) and min(value, default=0) > 0),
-    "power": COUNT,
-    "restart_weights": ("is a list of numbers", is_list),
     "rule": one_of("less", "greater"),
-    "start_factor": FRACTION,
     "step_size": (WHOLE, lambda value: is_number(value) and 1 <= value < inf and value == int(value)),
-    "three_phase": one_of(True, False),
-    "threshold": COUNT,
     "threshold_rule": one_of("rel", "abs"),
     "total_steps": (WHOLE, lambda value: value is None or (is_number(value) and isinstance(value, int) and value >= 1)),
 }
-"""What each argument is, in words and as a check."""
+"""What an argument is, in words and as a check."""
 
 
-def cosine(scheduler: Scheduler) -> shapes.Shape:
+def cosine(one: Scheduler) -> shapes.Shape:
     """CosineAnnealingLR and CosineRestartLR, whose minimum is absolute or a share of the base."""
-    lowest, ratio = scheduler["eta_min"], scheduler["eta_min_ratio"]
+    lowest, ratio = one.arguments["eta_min"], one.arguments["eta_min_ratio"]
     if lowest is not None and ratio is not None:
-        raise scheduler.wrong("eta_min and eta_min_ratio exclude each other")
-    if scheduler.kind == "CosineAnnealing":
-        return shapes.Cosine(scheduler["T_max"] or scheduler.span, lowest or 0.0, ratio or 0.0)
-    periods, weights = scheduler["periods"], scheduler["restart_weights"]
+        raise ConfigError(f"{one.where}: eta_min and eta_min_ratio exclude each other")
+    if one.kind == "CosineAnnealing":
+        return shapes.Cosine(one.arguments["T_max"] or one.span, lowest or 0.0, ratio or 0.0)
+    periods, weights = one.arguments["periods"], one.arguments["restart_weights"]
     if len(periods) != len(weights):
-        raise scheduler.wrong(f"{len(periods)} periods but {len(weights)} restart_weights")
+        raise ConfigError(f"{one.where}: {len(periods)} periods but {len(weights)} restart_weights")
+    if min(periods, default=0) <= 0:
+        raise ConfigError(f"{one.where}: periods are above 0, not {periods}")
     if lowest is None and ratio is None:
-        raise scheduler.wrong("eta_min or eta_min_ratio is missing")
+        raise ConfigError(f"{one.where}: eta_min or eta_min_ratio is missing")
     return shapes.CosineRestart(tuple(periods), tuple(weights), lowest or 0.0, ratio or 0.0)
 
 
-def one_cycle(scheduler: Scheduler) -> shapes.Shape:
+def one_cycle(one: Scheduler) -> shapes.Shape:
     """OneCycleLR."""
-    if scheduler.name != "lr":
-        raise scheduler.wrong(f"it works for lr only, not for {scheduler.name}")
-    peak, first = scheduler["eta_max"], scheduler["eta_max"] / scheduler["div_factor"]
-    total, values = scheduler["total_steps"] or scheduler.span, (first, peak, first / scheduler["final_div_factor"])
-    phases = shapes.one_cycle_phases(total, scheduler["pct_start"], values, 3 if scheduler["three_phase"] else 2)
-    return shapes.OneCycle(phases, shapes.ANNEALINGS[scheduler["anneal_strategy"]])
+    if one.name != "lr":
+        raise ConfigError(f"{one.where}: it works for lr only, not for {one.name}")
+    peak, first = one.arguments["eta_max"], one.arguments["eta_max"] / one.arguments["div_factor"]
+    values, total = (first, peak, first / one.arguments["final_div_factor"]), one.arguments["total_steps"] or one.span
+    legs = 3 if one.arguments["three_phase"] else 2
+    phases = shapes.one_cycle_phases(total, one.arguments["pct_start"], values, legs)
+    return shapes.OneCycle(phases, shapes.ANNEALINGS[one.arguments["anneal_strategy"]])
 
 
-def plateau(scheduler: Scheduler) -> None:
+def plateau(one: Scheduler) -> None:
     """ReduceOnPlateauLR has no shape, as nobody knows the metric: `cut_by_metric` gives the bounds of its values."""
-    if scheduler["factor"] == 1:
-        raise scheduler.wrong("factor lies between 0 and 1, not 1")
-    if scheduler.unit == "step":
-        raise scheduler.wrong("metrics arrive after epochs: by_epoch=False and convert_to_iter_based are not possible")
+    if one.arguments["factor"] == 1:
+        raise ConfigError(f"{one.where}: factor lies between 0 and 1, not 1")
+    if one.unit == "step":
+        raise ConfigError(
+            f"{one.where}: metrics arrive after epochs: by_epoch=False and convert_to_iter_based are not possible"
+        )
 
 
 EVERYTHING = ("LR", "Momentum", "ParamScheduler")
@@ -161,23 +152,25 @@ class SchedulerKind:
 
 
 KINDS: Mapping[str, SchedulerKind] = {
-    "Constant": SchedulerKind(lambda one: shapes.Constant(one["factor"], one.span - 1), takes={"factor": 1 / 3}),
+    "Constant": SchedulerKind(lambda one: shapes.Constant(one.arguments["factor"], one.span - 1), takes={"factor": 1 / 3}),
     "Linear": SchedulerKind(
-        lambda one: shapes.Linear(one["start_factor"], one["end_factor"], one.span - 1),
+        lambda one: shapes.Linear(one.arguments["start_factor"], one.arguments["end_factor"], one.span - 1),
         takes={"start_factor": 1 / 3, "end_factor": 1.0},
         whole=True,
     ),
-    "Exponential": SchedulerKind(lambda one: shapes.Exponential(one["gamma"]), ("gamma",)),
+    "Exponential": SchedulerKind(lambda one: shapes.Exponential(one.arguments["gamma"]), ("gamma",)),
     "Step": SchedulerKind(
-        lambda one: shapes.Step(int(one["step_size"]), one["gamma"]), ("step_size",), {"gamma": 0.1}, "step_size"
+        lambda one: shapes.Step(int(one.arguments["step_size"]), one.arguments["gamma"]),
+        ("step_size",), {"gamma": 0.1}, "step_size",
     ),
     "MultiStep": SchedulerKind(
-        lambda one: shapes.MultiStep(tuple(one["milestones"]), one["gamma"]), ("milestones",), {"gamma": 0.1}, "milestones"
+        lambda one: shapes.MultiStep(tuple(one.arguments["milestones"]), one.arguments["gamma"]),
+        ("milestones",), {"gamma": 0.1}, "milestones",
     ),
     "QuadraticWarmup": SchedulerKind(lambda one: shapes.Quadratic(one.span - 1)),
     "Poly": SchedulerKind(
-        lambda one: shapes.Polynomial(one["power"], one["eta_min"], one.span - 1),
-        takes={"power": 1.0, "eta_min": 0.0},
+        lambda one: shapes.Polynomial(one.arguments["power"], one.arguments["eta_min"] or 0.0, one.span - 1),
+        takes={"power": 1.0, "eta_min": None},
         whole=True,
     ),
     "CosineAnnealing": SchedulerKind(
@@ -214,67 +207,40 @@ ANY_END = 100
 NAMES: Mapping[str, str] = {"LR": "lr", "Momentum": "momentum", "WeightDecay": "weight_decay"}
 
 
-def rules_of(param_scheduler: Sequence[Settings], validation: tuple[int, int]) -> dict[str, Rule]:
-    """The rules of `param_scheduler`, by hyper-parameter; `validation` says when metrics arrive."""
-    schedulers = [
-        check_scheduler(settings, f"param_scheduler[{index}]" if len(param_scheduler) > 1 else "param_scheduler")
-        for index, settings in enumerate(param_scheduler)
-    ]
-    return {
-        name: partial(trajectory_of, [each for each in schedulers if each.name == name], validation=validation)
-        for name in dict.fromkeys(scheduler.name for scheduler in schedulers)
-    }
-
-
 def check_scheduler(settings: Settings, where: str) -> Scheduler:
-    """One `dict(type=...)` of `param_scheduler`; `where` is its place in the config.
-
-    Raises:
-        NotFound: the type is unknown.
-        ConfigError: an argument is unknown or missing.
-    """
+    """One `dict(type=...)` of `param_scheduler`; `where` is its place in the config."""
     type_name = str(settings["type"]).rsplit(".", 1)[-1]
     if type_name not in KNOWN:
         raise NotFound("scheduler", type_name, KNOWN, where=where)
-    kind, ending = KNOWN[type_name]
+    kind_name, ending = KNOWN[type_name]
+    kind, where = KINDS[kind_name], f"{where} ({type_name})"
+    takes = (*kind.needs, *kind.takes)
+    for key, value in settings.items():
+        if key not in takes and key not in COMMON:
+            raise ConfigError(f"{where}: unknown argument {key!r}", hint=f"it takes {', '.join(takes)}")
+        words, is_right = ARGUMENTS.get(key, ANYTHING)
+        if not is_right(value):
+            raise ConfigError(f"{where}: {key} {words}, not {value!r}")
+    for key in kind.needs if ending in NAMES else (*kind.needs, "param_name"):
+        if key not in settings:
+            raise ConfigError(f"{where}: {key} is missing")
+    by_epoch, converts = bool(settings.get("by_epoch", True)), bool(settings.get("convert_to_iter_based", False))
+    if converts and not by_epoch:
+        raise ConfigError(f"{where}: convert_to_iter_based needs by_epoch=True")
     scheduler = Scheduler(
         where=where,
-        type_name=type_name,
-        kind=kind,
-        name=NAMES.get(ending) or str(settings.get("param_name", "")),
-        arguments=dict(KINDS[kind].takes) | {key: value for key, value in settings.items() if key not in COMMON},
+        kind=kind_name,
+        name=NAMES.get(ending) or str(settings["param_name"]),
+        arguments={**kind.takes, **{key: value for key, value in settings.items() if key in takes}},
         begin=settings.get("begin", 0),
         end=FOREVER if settings.get("end") == inf else settings.get("end"),
-        by_epoch=bool(settings.get("by_epoch", True)),
-        converts=bool(settings.get("convert_to_iter_based", False)),
+        by_epoch=by_epoch,
+        converts=converts,
+        unit="epoch" if by_epoch and not converts else "step",
+        zero_stays=ending == "WeightDecay",
     )
-    for edge, value in (("begin", scheduler.begin), ("end", scheduler.end)):
-        if edge in settings and not (is_number(value) and isfinite(value)):
-            raise scheduler.wrong(f"{edge} is a number, not {value!r}")
-    if (last := settings.get("last_step", -1)) != -1:
-        raise scheduler.wrong(f"last_step is -1 where a run starts, not {last!r}", hint="it is for resuming a run")
-    if not scheduler.name:
-        raise scheduler.wrong("param_name is missing")
-    if scheduler.converts and not scheduler.by_epoch:
-        raise scheduler.wrong("convert_to_iter_based needs by_epoch=True")
-    check_arguments(scheduler)
-    return scheduler
-
-
-def check_arguments(scheduler: Scheduler) -> None:
-    """Refuse arguments that the type does not have or that are none, and ask for those it needs."""
-    kind = KINDS[scheduler.kind]
-    known = (*kind.needs, *kind.takes)
-    for name, value in scheduler.arguments.items():
-        if name not in known:
-            raise scheduler.wrong(f"unknown argument {name!r}", hint=f"it takes {', '.join(known)}")
-        words, is_right = ARGUMENTS[name]
-        if not is_right(value):
-            raise scheduler.wrong(f"{name} {words}, not {value!r}")
-    for name in kind.needs:
-        if name not in scheduler.arguments:
-            raise scheduler.wrong(f"{name} is missing")
     kind.build(replace(scheduler, begin=0, end=ANY_END))  # what is wrong for a run of any length is known now
+    return scheduler
 
 
 def trajectory_of(schedulers: Sequence[Scheduler], clock: Clock, validation: tuple[int, int] = (1, 1)) -> Trajectory:
@@ -282,14 +248,11 @@ def trajectory_of(schedulers: Sequence[Scheduler], clock: Clock, validation: tup
 
     Args:
         validation: when metrics arrive: the first epoch (or step, in a run that counts steps), and every how many.
-
-    Raises:
-        ConfigError: a scheduler does not fit the clock.
     """
     links, settings, plateaus, base = [], [], [], shapes.INITIAL
     for here in [place(scheduler, clock) for scheduler in schedulers]:
-        end, where = here.end or 0, f"{here.where} {here.type_name}"
-        settings.append(Setting(here.kind, where, here.unit, here.begin, end, here.arguments, here.converts))
+        end = here.end or 0
+        settings.append(Setting(here.kind, here.where, here.unit, here.begin, end, here.arguments, here.converts))
         shape = KINDS[here.kind].build(here)
         if shape is None:
             plateaus.append(here)
@@ -298,72 +261,70 @@ def trajectory_of(schedulers: Sequence[Scheduler], clock: Clock, validation: tup
             # It replaces the initial value when it is built, for itself and for all that are built after it.
             base = shapes.absolute(shape.phases[0].start)
         links.append(shapes.Link(shape, ceil(max(here.begin, 0)), ceil(end), here.unit, base))
-    zero_stays = any(scheduler.type_name.endswith("WeightDecay") for scheduler in schedulers)
-    trajectory = shapes.chain(links, clock, tuple(settings), zero_stays=zero_stays)
+    chain = partial(shapes.chain, clock=clock, zero_stays=any(scheduler.zero_stays for scheduler in schedulers))
+    trajectory = chain(links, settings=tuple(settings))
     for here in plateaus:
-        if cuts := cuts_of(here, validation, clock):
-            # Metrics arrive after all other schedulers have moved, and cut the value that is then in force.
-            worst = shapes.chain([*links, cuts], clock, zero_stays=zero_stays)
-            first = cuts.begin * ((clock.steps_per_epoch or 1) if clock.by_epoch else 1)
-            trajectory = cut_by_metric(here, trajectory, worst, first)
+        trajectory = cut_by_metric(here, trajectory, lambda cuts: chain([*links, cuts]), validation, clock)
     return trajectory
 
 
 def place(scheduler: Scheduler, clock: Clock) -> Scheduler:
     """A scheduler on a clock: span and arguments in its final unit."""
-    begin, end, arguments = scheduler.begin, scheduler.end, dict(scheduler.arguments)
-    kind, unit = KINDS[scheduler.kind], scheduler.unit
+    begin, end, arguments, unit = scheduler.begin, scheduler.end, dict(scheduler.arguments), scheduler.unit
+    kind, epoch = KINDS[scheduler.kind], clock.steps_per_epoch
     if end is None:
-        end = clock.length("epoch" if scheduler.by_epoch else "step")
+        end = (clock.epochs or 1) if scheduler.by_epoch else clock.steps
     if scheduler.converts:
-        epoch = clock.steps_per_epoch
         if epoch is None:
-            raise scheduler.wrong(
-                "epochs are converted to steps, but the steps of an epoch are unknown",
+            raise ConfigError(
+                f"{scheduler.where}: epochs are converted to steps, but the steps of an epoch are unknown",
                 hint="give the number of samples with --dataset-size",
             )
         begin, end = int(begin * epoch), end if end == FOREVER else int(end * epoch)
         if (value := arguments.get(kind.scales)) is not None:
             arguments[kind.scales] = value * epoch if is_number(value) else [each * epoch for each in value]
+    what = ""
     if end <= begin:
         written = f"begin={scheduler.begin}, end={'the end of the run' if scheduler.end is None else scheduler.end}"
-        raise scheduler.wrong(f"ends at {unit} {end}, but begins at {begin} ({written}; the run has {clock})")
-    if kind.whole and (end - begin) != int(end - begin):
-        raise scheduler.wrong(f"begin={begin:g} to end={end:g} is no whole number of {unit}s: its last move overshoots")
+        what = f"ends at {unit} {end}, but begins at {begin} ({written}; the run has {clock})"
+    elif kind.whole and (end - begin) != int(end - begin):
+        what = f"begin={begin:g} to end={end:g} is no whole number of {unit}s, and its last move overshoots"
+    if what:
+        raise ConfigError(f"{scheduler.where}: {what}")
     return replace(scheduler, arguments=arguments, begin=begin, end=end)
 
 
-def cuts_of(plateau: Scheduler, validation: tuple[int, int], clock: Clock) -> shapes.Link | None:
-    """All cuts of a metric that never improves; None where the run ends before the first.
+def cut_by_metric(
+    plateau: Scheduler,
+    known: Trajectory,
+    chain_with: Callable[[shapes.Link], Trajectory],
+    validation: tuple[int, int],
+    clock: Clock,
+) -> Trajectory:
+    """The course of a value that a metric may cut, but not below the minimum, after all other schedulers have moved.
 
     A cut comes once the metric has been bad more than `patience` times in a row, and the next `cooldown` metrics count
-    for nothing; the first metric of all is never bad. A run that counts steps validates every so many steps, and its
-    epoch, which never ends, is epoch 0.
+    for nothing; the first metric of all is never bad. `known` is the course if the metric always improves,
+    `chain_with(cuts)` that with all the cuts of one that never does.
     """
     begin, every = validation
     start = -(-max(begin, 1) // every) * every
     if clock.by_epoch:
-        last = min(int(plateau.end or 0), clock.length("epoch"))
+        last = min(int(plateau.end or 0), clock.epochs or 1)
         looks = [epoch for epoch in range(start, last, every) if epoch >= plateau.begin]
-    else:
+    else:  # it validates every so many steps, and its epoch, which never ends, is epoch 0
         looks = list(range(start, clock.steps, every)) if plateau.begin <= 0 else []
-    wait = int(plateau["patience"]) + 1
-    cuts = looks[wait :: wait + int(plateau["cooldown"])]
+    wait = int(plateau.arguments["patience"]) + 1
+    cuts = looks[wait :: wait + int(plateau.arguments["cooldown"])]
     if not cuts:
-        return None
-    shape = shapes.MultiStep(tuple(float(cut - cuts[0]) for cut in cuts), plateau["factor"])
-    return shapes.Link(shape, cuts[0], 10**15, "epoch" if clock.by_epoch else "step")
-
-
-def cut_by_metric(plateau: Scheduler, known: Trajectory, worst: Trajectory, first: int) -> Trajectory:
-    """The course of a value that a metric may cut from step `first` on, but not below the minimum.
-
-    `known` is its course if the metric always improves, `worst` that with all the cuts of one that never does.
-    """
+        return known
+    shape = shapes.MultiStep(tuple(float(cut - cuts[0]) for cut in cuts), plateau.arguments["factor"])
+    worst = chain_with(shapes.Link(shape, cuts[0], 10**15, "epoch" if clock.by_epoch else "step"))
+    first = cuts[0] * ((clock.steps_per_epoch or 1) if clock.by_epoch else 1)
 
     def lowest(steps: Steps, initial: float) -> Values:
-        held = np.minimum(np.ravel(plateau["min_value"]), known.values(steps, initial))
+        held = np.minimum(np.ravel(plateau.arguments["min_value"]), known.values(steps, initial))
         return np.asarray(np.maximum(worst.values(steps, initial), held))
 
     breaks = distinct(np.concatenate([known.breaks, worst.breaks, [first]]))
-    return replace(known, breaks=breaks, undecided=MetricDependent(first, lowest, plateau["monitor"]))
+    return replace(known, breaks=breaks, undecided=MetricDependent(first, lowest, plateau.arguments["monitor"]))

@@ -57,11 +57,8 @@ def groups_of(
 ) -> tuple[Group, ...]:
     """The parameter groups, those that start alike put together, in the order of the model.
 
-    Args:
-        layers: those of the model, if the rates decay layer by layer.
-
-    Raises:
-        ConfigError: there is no optimizer or learning rate.
+    `layers` are those of the model, if the rates decay layer by layer; without parameters they come from the last to the
+    first, once for every weight decay.
     """
     initial, paramwise = initial_values(optimization), optimization.paramwise
     if not paramwise:
@@ -69,7 +66,11 @@ def groups_of(
     elif parameters is not None:
         rules = [rule_for(parameter, paramwise, layers) for parameter in parameters]
     else:
-        rules = rules_of(paramwise) if layers is None else layer_rules(paramwise, layers)
+        rules = rules_of(paramwise)
+        if layers is not None:
+            decays = {rule.decay: rule for rule in reversed(rules) if rule.lr == 1}
+            alike = [decays[decay] for decay in sorted(decays, reverse=True)]
+            rules = [layer_rule(layer, rule, paramwise, layers) for layer in reversed(layers.used) for rule in alike]
     sizes = [0] * len(rules) if parameters is None else [prod(parameter.shape) for parameter in parameters]
     together: dict[tuple[float, ...], list[tuple[str, int]]] = {}
     for rule, size in zip(rules, sizes, strict=True):
@@ -89,11 +90,7 @@ def groups_of(
 
 
 def initial_values(optimization: Optimization) -> dict[str, float]:
-    """What the optimizer starts with: lr, momentum (Adam's first beta) where it has one, and weight decay.
-
-    Raises:
-        ConfigError: there is no optimizer, or no learning rate.
-    """
+    """What the optimizer starts with: lr, momentum (Adam's first beta) where it has one, and weight decay."""
     optimizer = optimization.optimizer
     if optimizer is None:
         raise ConfigError(
@@ -111,11 +108,7 @@ def initial_values(optimization: Optimization) -> dict[str, float]:
 
 
 def number(settings: Settings, name: str, default: float | None) -> float:
-    """A number of the config.
-
-    Raises:
-        ConfigError: it is something else, or missing without a default.
-    """
+    """A number of the config."""
     value = settings.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"optimizer: {name} is a number, not {value!r}", hint=f"set optimizer.{name}")
@@ -175,16 +168,6 @@ def rules_of(paramwise: Settings) -> list[Rule]:
             factor = number(paramwise, key, 1.0)
             rules.append(Rule(name, lr=factor) if key == "bias_lr_mult" else Rule(name, decay=factor))
     return rules + [custom_rule(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
-
-
-def layer_rules(paramwise: Settings, layers: Layers) -> list[Rule]:
-    """One rule for every layer and weight decay, from the last layer to the first."""
-    decays = {rule.decay: rule for rule in reversed(rules_of(paramwise)) if rule.lr == 1}
-    return [
-        layer_rule(layer, decays[decay], paramwise, layers)
-        for layer in reversed(layers.used)
-        for decay in sorted(decays, reverse=True)
-    ]
 
 
 def layer_rule(layer: int, rule: Rule, paramwise: Settings, layers: Layers) -> Rule:
@@ -253,13 +236,7 @@ def in_convnext(words: list[str], blocks: Blocks, last: int) -> int:
     return 3 + int(words[2]) // 3 if stage == 2 else stage + 1
 
 
-GROUPED: Mapping[tuple[int, int], tuple[int, int]] = {
-    (4, 6): (2, 3),
-    (4, 23): (2, 3),
-    (8, 36): (4, 4),
-    (24, 36): (4, 4),
-    (30, 48): (5, 6),
-}
+GROUPED = {(4, 6): (2, 3), (4, 23): (2, 3), (8, 36): (4, 4), (24, 36): (4, 4), (30, 48): (5, 6)}
 """By the blocks of a ResNet's second and third stage: how many of either are one layer."""
 
 
@@ -272,15 +249,10 @@ def in_resnet(words: list[str], blocks: Blocks, last: int) -> int:
 
 
 def last_in_resnet(blocks: Blocks) -> int:
-    """The depth of what follows a ResNet.
-
-    Raises:
-        ConfigError: upstream has no rule for a ResNet with so many blocks.
-    """
+    """Three more than the groups of the second and third stage; upstream has no rule for other numbers of blocks."""
     if (blocks[1], blocks[2]) not in GROUPED:
-        raise ConfigError(
-            f"upstream has no layers for a ResNet of {'-'.join(map(str, blocks))} blocks, and training stops"
-        )
+        numbers = "-".join(map(str, blocks))
+        raise ConfigError(f"upstream has no layers for a ResNet of {numbers} blocks, and training stops")
     second, third = GROUPED[blocks[1], blocks[2]]
     return 3 + ceil(blocks[1] / second) + ceil(blocks[2] / third)
 
@@ -300,12 +272,8 @@ class Family:
 
     names: str
     depth: Depth
-    last: Callable[[Blocks], int]
     archs: Mapping[str, Blocks] = field(default_factory=dict)
-
-
-def past_all(blocks: Blocks) -> int:
-    return sum(blocks) + 1
+    last: Callable[[Blocks], int] = lambda blocks: sum(blocks) + 1
 
 
 BEIT = {"small": (8,), "base": (12,), "large": (24,), "eva-giant": (40,)}
@@ -315,18 +283,18 @@ MIXMIM = {"base": (2, 2, 18, 2), "large": (2, 2, 18, 2), "huge": (2, 2, 18, 2)}
 HIVIT = {"tiny": (1, 1, 10), "small": (2, 2, 20), "base": (2, 2, 24), "large": (2, 2, 40)}
 CONVNEXT = {"tiny": (3, 3, 9, 3), "small": (3, 3, 27, 3), "base": (3, 3, 27, 3), "large": (3, 3, 27, 3)}
 RESNET = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3), "152": (3, 8, 36, 3), "200": (3, 24, 36, 3), "269": (3, 30, 48, 8)}
-PLAIN = Family(r"layers\.(\d+)\.", in_transformer, past_all)
-PYRAMID = Family(r"stages\.(\d+)\.(\d+)\.", in_convnext, lambda blocks: 13 if blocks[2] > 9 else 7, CONVNEXT)
-RESIDUAL = Family(r"layer(\d+)\.(\d+)\.", in_resnet, last_in_resnet, RESNET)
-HIERARCHY = Family(r"blocks\.(\d+)\.", in_hierarchy, last_in_hierarchy, HIVIT)
-MIXED = Family(r"layers\.(\d+)\.blocks\.(\d+)\.", in_mixmim, past_all, MIXMIM)
+PLAIN = Family(r"layers\.(\d+)\.", in_transformer)
+PYRAMID = Family(r"stages\.(\d+)\.(\d+)\.", in_convnext, CONVNEXT, lambda blocks: 13 if blocks[2] > 9 else 7)
+RESIDUAL = Family(r"layer(\d+)\.(\d+)\.", in_resnet, RESNET, last_in_resnet)
+HIERARCHY = Family(r"blocks\.(\d+)\.", in_hierarchy, HIVIT, last_in_hierarchy)
+MIXED = Family(r"layers\.(\d+)\.blocks\.(\d+)\.", in_mixmim, MIXMIM)
 
 FAMILIES: Mapping[str, Family] = {
-    "BEiTViT": Family(PLAIN.names, in_transformer, past_all, {**BEIT, **DEIT}),
+    "BEiTViT": Family(PLAIN.names, in_transformer, {**BEIT, **DEIT}),
     "HiViT": HIERARCHY,
     "MixMIMTransformer": MIXED,
-    "SwinTransformer": Family(r"stages\.(\d+)\.blocks\.(\d+)\.", in_swin, past_all),
-    "ViTSAM": Family(PLAIN.names, in_transformer, past_all, SAM),
+    "SwinTransformer": Family(r"stages\.(\d+)\.blocks\.(\d+)\.", in_swin),
+    "ViTSAM": Family(PLAIN.names, in_transformer, SAM),
     **dict.fromkeys(("DeiT3", "DistilledVisionTransformer", "ViTEVA02", "VisionTransformer"), PLAIN),
     **dict.fromkeys(("ConvNeXt", "SparseConvNeXt"), PYRAMID),
     **dict.fromkeys(("RegNet", "Res2Net", "ResNeSt", "ResNeXt", "ResNet", "ResNetV1c", "ResNetV1d"), RESIDUAL),
@@ -338,16 +306,12 @@ def has_layers(backbone: Settings) -> bool:
     return kind_of(backbone) in FAMILIES
 
 
-def kind_of(backbone: Settings) -> str:
-    return str(backbone.get("type", "a missing backbone")).rsplit(".", 1)[-1]
+def kind_of(settings: Settings) -> str:
+    return str(settings.get("type", "nothing")).rsplit(".", 1)[-1]
 
 
 def layers_of(backbone: Settings, names: Sequence[str] | None) -> Layers:
-    """The layers of a backbone, by the names of the model's parameters, or else by its architecture.
-
-    Raises:
-        ConfigError: upstream has none for it, or the architecture is unknown.
-    """
+    """The layers of a backbone, by the names of the model's parameters, or else by its architecture."""
     if not has_layers(backbone):
         raise ConfigError(f"upstream has no layers (get_layer_depth) for {kind_of(backbone)}, and training stops")
     family = FAMILIES[kind_of(backbone)]

@@ -8,12 +8,13 @@ generations call that momentum; here it is `ema_momentum`, because the optimizer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import ceil
 from types import MappingProxyType
 
 import numpy as np
 
-from classlens.adapters.openmm.parameter_groups import Layers, Parameter, groups_of, has_layers, layers_of
+from classlens.adapters.openmm.parameter_groups import Layers, Parameter, groups_of, has_layers, kind_of, layers_of
 from classlens.adapters.openmm.setup import Setup, Split
 from classlens.config.settings import Settings
 from classlens.errors import ClasslensError, ConfigError, MissingDependency
@@ -23,45 +24,43 @@ from classlens.schedule.shapes import cosine
 AVERAGE = "ema_momentum"
 
 
-def plain_type(settings: Settings, key: str = "type") -> str:
-    return str(settings.get(key, "")).rsplit(".", 1)[-1]
-
-
 def open_schedule(setup: Setup, *, count_groups: bool = False) -> Schedule:
     """What sets the hyper-parameters of a config's training run.
 
-    Args:
-        count_groups: build the model on torch's "meta" device, and count what is in its parameter groups. Otherwise
-            that is done for layer-wise decay only; the rules of `paramwise_cfg` are shown as groups of unknown size, and
-            torch is not loaded.
-
-    Raises:
-        ConfigError: the config has no optimizer, or a scheduler is wrong.
-        NotFound: the type of a scheduler is unknown.
+    `count_groups` builds the model on torch's "meta" device to count what is in its parameter groups. Otherwise that is
+    done for layer-wise decay only; `paramwise_cfg` is shown as groups of unknown size, and torch is not loaded.
     """
     optimization, layers, notes = setup.optimization, None, list[str]()
     parameters: Sequence[Parameter] | None = network_parameters(setup) if count_groups else None
     if any(word in str(optimization.constructor) for word in ("LearningRateDecay", "LayerDecay")):
         layers, parameters, notes = layer_wise(setup, parameters)
-    groups = groups_of(optimization, parameters, layers)
+    groups, rules = groups_of(optimization, parameters, layers), dict[str, Rule]()
     if setup.generation == "1.x":
         from classlens.adapters.openmm import param_schedulers
 
-        rules = param_schedulers.rules_of(optimization.param_scheduler or (), optimization.validation)
+        configs, together = optimization.param_scheduler or (), dict[str, list[param_schedulers.Scheduler]]()
+        for index, config in enumerate(configs):
+            place = f"param_scheduler[{index}]" if len(configs) > 1 else "param_scheduler"
+            scheduler = param_schedulers.check_scheduler(config, place)
+            together.setdefault(scheduler.name, []).append(scheduler)
+        for name, alike in together.items():
+            rules[name] = partial(param_schedulers.trajectory_of, alike, validation=optimization.validation)
     else:
         from classlens.adapters.openmm import lr_config
 
-        configs = {"lr": optimization.lr_config, "momentum": optimization.momentum_config}
-        rules = lr_config.rules_of(configs, by_epoch=optimization.epochs is not None)
+        for name, settings in (("lr", optimization.lr_config), ("momentum", optimization.momentum_config)):
+            if settings:
+                policy = lr_config.check_policy(settings, name, by_epoch=optimization.epochs is not None)
+                rules[name] = partial(lr_config.trajectory_of, policy)
     if not rules:
         notes.append("the config has no scheduler: every value stays as it starts")
     known = {name for group in groups for name in group.initial}
     notes += [f"{name} is scheduled, but the optimizer has none" for name in rules if name not in known]
     if optimization.accumulation > 1:
         notes.append(f"gradients of {optimization.accumulation} steps are summed before each update")
-    if (hook := next((hook for hook in setup.hooks if plain_type(hook) == "EMAHook"), None)) is not None:
+    if (hook := next((hook for hook in setup.hooks if kind_of(hook) == "EMAHook"), None)) is not None:
         group, rule = average_of(hook, setup.generation)
-        groups, rules = (*groups, group), {**rules, AVERAGE: rule}
+        groups, rules[AVERAGE] = (*groups, group), rule
     return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup))
 
 
@@ -96,7 +95,7 @@ def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
 
 def average_of(hook: Settings, generation: str) -> tuple[Group, Rule]:
     """The group of averaged weights and the rule of its momentum, which is 0 before the average begins."""
-    kind = plain_type(hook, "ema_type")
+    kind = str(hook.get("ema_type", "")).rsplit(".", 1)[-1]
 
     def trajectory_of(clock: Clock) -> Trajectory:
         begin = int(hook.get("begin_iter", 0)) or int(hook.get("begin_epoch", 0)) * (clock.steps_per_epoch or 0)
@@ -140,21 +139,11 @@ def batches_of(setup: Setup) -> Batches | None:
 
 
 def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
-    """The clock of training: every GPU gets its share of the samples, rounded up, in batches.
-
-    Raises:
-        ConfigError: the size of the dataset is needed and unknown, or too small for one batch, or the config does not
-            say how long it trains.
-    """
+    """The clock of training: every GPU gets its share of the samples, rounded up, in batches."""
     epochs, steps, train = setup.optimization.epochs, setup.optimization.steps, setup.splits.get("train")
     batch = None if train is None else train.batch_size
-    counts = {
-        "dataset size": dataset_size,
-        "number of GPUs": gpus,
-        "number of epochs": epochs,
-        "number of iterations": steps,
-        "batch size": batch,
-    }
+    counts = {"dataset size": dataset_size, "number of GPUs": gpus, "batch size": batch}
+    counts |= {"number of epochs": epochs, "number of iterations": steps}
     for name, count in counts.items():
         if count is not None and (not isinstance(count, int) or count < 1):
             raise ConfigError(f"{setup.path}: the {name} is a whole number of 1 or more, not {count!r}")
@@ -183,7 +172,7 @@ def count_steps(train: Split, batch_size: int, dataset_size: int, gpus: int) -> 
 
     An InfiniteSampler does not share the samples out; RepeatAugSampler shows as many as there are, some repeatedly.
     """
-    every_gpu_sees_all = plain_type(train.sampler) == "InfiniteSampler"
+    every_gpu_sees_all = str(train.sampler.get("type")).endswith("InfiniteSampler")
     share = dataset_size if every_gpu_sees_all else ceil(dataset_size / gpus)
     steps = share // batch_size if train.drop_last else ceil(share / batch_size)
     counted_gpus = f"{gpus} GPU" + ("s" if gpus > 1 else "")
@@ -207,5 +196,5 @@ KNOWN_SIZES: Mapping[str, int] = {
 
 def ask_size(setup: Setup) -> str:
     """The hint that asks for the size of the dataset, and suggests it where it is publicly known."""
-    kind = plain_type(setup.splits["train"].dataset) if "train" in setup.splits else ""
+    kind = kind_of(setup.splits["train"].dataset) if "train" in setup.splits else ""
     return f"--dataset-size {KNOWN_SIZES[kind]} is the size of {kind}" if kind in KNOWN_SIZES else "--dataset-size N"

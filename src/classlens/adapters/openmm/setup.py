@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +37,7 @@ class Split:
     def pipeline(self) -> tuple[Settings, ...]:
         """The dataset's own pipeline, or that of the first dataset inside a wrapper."""
         dataset = self.dataset
-        while inner := dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None):
+        while isinstance(inner := dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None), Mapping):
             dataset = inner
         return tuple(dataset.get("pipeline") or ())
 
@@ -239,5 +238,5 @@ def names_of(dataset: str) -> tuple[str, ...] | None:
 
     The sources of the lists and their licences are in ATTRIBUTION.md.
     """
-    file = files(__package__).joinpath(f"class_names/{dataset.lower()}.txt")
+    file = Path(__file__).parent / "class_names" / f"{dataset.lower()}.txt"
     return tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else None

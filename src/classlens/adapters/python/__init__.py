@@ -106,9 +106,7 @@ def importable(folder: str) -> Iterator[None]:
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
 
-WORDS: Mapping[str, type] = {
-    "epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int, "classes": str,
-}  # fmt: skip
+WORDS: Mapping[str, type] = {"epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int, "classes": str}
 """Keys of a dict whose values are plain numbers and words; class names come one by one."""
 
 KINDS: Mapping[str, Callable[[Thing], bool]] = {
@@ -140,7 +138,7 @@ class UsersObjects:
 
     origin: str
     options: Options
-    of_kind: Mapping[str, list[Thing]] = field(default_factory=lambda: defaultdict(list))
+    of_kind: defaultdict[str, list[Thing]] = field(default_factory=lambda: defaultdict(list))
     datasets: dict[str, Thing] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     words: dict[str, Thing] = field(default_factory=dict)
@@ -186,10 +184,7 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
 
 
 def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
-    """The members of nested dicts, lists and tuples, each with the key that it stands under.
-
-    A list of transforms or functions is one thing: a pipeline. So is a scheduler with its interval.
-    """
+    """The members of nested dicts, lists and tuples with their keys; a list of steps, or a scheduler's dict, is one."""
     if isinstance(thing, Mapping) and not is_configuration(thing):
         return [pair for name, value in thing.items() if name != "monitor" for pair in flatten(str(name), value)]
     if not isinstance(thing, (list, tuple)):
@@ -202,10 +197,10 @@ def kind_of(thing: Thing) -> str | None:
     return next((kind for kind, belongs in KINDS.items() if belongs(thing)), None)
 
 
-def sort_objects(named: Iterable[tuple[str, Thing]], origin: str, options: Options) -> UsersObjects:
+def sort_objects(pairs: Iterable[tuple[str, Thing]], origin: str, options: Options) -> UsersObjects:
     """The objects, each with the key that it stands under, in their places."""
     things = UsersObjects(origin, options)
-    for key, thing in named:
+    for key, thing in pairs:
         if isinstance(thing, WORDS.get(key, ())):
             things.words[key] = (*things.words.get(key, ()), thing) if key == "classes" else thing
             continue
@@ -244,27 +239,28 @@ def plan_of(things: UsersObjects) -> Plan | None:
 
 def open_dataset(things: UsersObjects, split: str) -> Dataset:
     """One of the datasets, with the transform and the augmentation that stand beside it behind its own stages."""
-    from classlens.adapters.python.mixing import read_batch_plan, unwrap_prefetching
-    from classlens.adapters.python.python_data import extend_dataset, load_loader, open_data
+    from classlens.adapters.python import loaders
+    from classlens.adapters.python.python_data import open_data
 
     mixing, augmentation = (things.one(kind) if split == "train" else None for kind in ("mixing", "augmentation"))
     transform = None if things.of_kind["classifier"] else things.one("transform")  # one beside a network feeds that
     behind = [one for one in (transform, augmentation) if one is not None]
     thing, data_module = things.datasets.get(split), things.one("data module")
     if thing is None and data_module is not None:
-        thing = load_loader(data_module, split)
+        thing = loaders.load_loader(data_module, split)
     if thing is None:
         if (source := things.source("dataset")) is None:
             raise NotFound("split", split, things.datasets, where=things.origin)
         thing = source.dataset(split)
     if isinstance(thing, Dataset):
-        return extend_dataset(thing, behind)
-    loader, in_loader = unwrap_prefetching(thing)
+        return loaders.extend_dataset(thing, behind)
+    loader, in_loader = loaders.unwrap_prefetching(thing)
     dataset = open_data(loader, split)
+    dataset = replace(dataset, remarks=loaders.add_repeat_remarks(dataset.remarks, loader))
     if mixing is None and augmentation is not None:
         mixing = next(filter(kinds.is_mixing, augmentation.modules()), None)
-    plan = read_batch_plan(loader, mixing, None if in_loader or behind else dataset)
-    return replace(extend_dataset(dataset, [*in_loader, *behind]), batch=plan)
+    plan = loaders.read_batch_plan(loader, mixing, None if in_loader or behind else dataset)
+    return replace(loaders.extend_dataset(dataset, [*in_loader, *behind]), batch=plan)
 
 
 def open_schedule(things: UsersObjects) -> Schedule:

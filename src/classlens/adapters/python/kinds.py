@@ -32,7 +32,7 @@ def bases_of(thing: Thing) -> set[str]:
     return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(thing).__mro__}
 
 
-def parts_of(thing: Thing) -> list[Thing]:
+def children_of(thing: Thing) -> list[Thing]:
     return list(thing.children()) if "torch.nn.modules.container.Sequential" in bases_of(thing) else []
 
 
@@ -40,7 +40,7 @@ def is_transform(thing: Thing) -> bool:
     """A transform, or a composition of them, of a known framework."""
     if is_known_transform(thing):
         return True
-    parts = parts_of(thing)
+    parts = children_of(thing)
     if parts and all(map(is_transform, parts)):  # those of torchvision and kornia are modules
         return True
     return callable(thing) and is_sequence(getattr(thing, "transforms", None)) and not is_dataset(thing)
@@ -52,7 +52,7 @@ def is_known_transform(thing: Thing) -> bool:
 
 def is_augmentation(thing: Thing) -> bool:
     """Kornia's augmentations, which stand beside a loader and run on its batches; a composition or a row of them."""
-    if parts := parts_of(thing):
+    if parts := children_of(thing):
         return all(map(is_augmentation, parts))
     return any(name.startswith("kornia.augmentation") for name in bases_of(thing))
 

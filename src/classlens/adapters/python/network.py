@@ -121,9 +121,9 @@ def infer_feeding(module: nn.Module, name: str, *, grey: bool) -> Feeding:
 
 def classes_of(module: nn.Module) -> tuple[str, ...] | None:
     """Class names that a network carries: `classes`, `class_names`, or `config.id2label` unless it only numbers them."""
-    for listed in (getattr(module, "classes", None), getattr(module, "class_names", None)):
-        if isinstance(listed, (list, tuple)) and all(isinstance(one, str) for one in listed):
-            return tuple(listed)
+    for names in (getattr(module, "classes", None), getattr(module, "class_names", None)):
+        if isinstance(names, (list, tuple)) and all(isinstance(one, str) for one in names):
+            return tuple(names)
     config = getattr(module, "config", None)
     labels = {int(index): str(label) for index, label in (getattr(config, "id2label", None) or {}).items()}
     names = tuple(labels.get(index, "") for index in range(getattr(config, "num_labels", len(labels))))
@@ -183,11 +183,11 @@ class Ancestry(TorchFunctionMode):
     ) -> object:
         """What torch calls in place of each of its functions."""
         result = func(*args, **(kwargs or {}))
-        made = [one for one in tree_leaves(result) if isinstance(one, Tensor)]
-        if made:
+        results = [one for one in tree_leaves(result) if isinstance(one, Tensor)]
+        if results:
             parents = (self.origin(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor))
             origin = set[int]().union(*parents)
-            for tensor in made:
+            for tensor in results:
                 self.origins[tensor] = (origin or self.origin(tensor)) | {next(self.numbers)}
         return result
 
@@ -238,8 +238,8 @@ def choose_scores(
     counts = {getattr(holder, name, None) for holder in holders for name in ("num_classes", "n_classes", "num_labels")}
     counts.add(len(classes_of(unwrap_module(module)) or ()))
     left = [path for path, one in fitting.items() if one.shape[1] in counts] or list(fitting)
-    named = [path for path in left if any("logit" in str(step).casefold() for step in path)]
-    for only in (named, left):
+    by_name = [path for path in left if any("logit" in str(step).casefold() for step in path)]
+    for only in (by_name, left):
         if len(only) == 1:
             return only[0]
     last = ancestry.last({path: tensors[path] for path in left})

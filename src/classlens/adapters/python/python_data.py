@@ -8,22 +8,17 @@ numbers with a fraction) gives no label.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from os import PathLike, fspath
-from types import SimpleNamespace
 from typing import NoReturn
-
-from PIL import Image as Pillow
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
-from classlens.adapters.python.workers import add_repeat_remarks
-from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
 from classlens.dataset.rng import generator, seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, to_image
-from classlens.errors import ClasslensError, ConfigError, DataError, NotFound
+from classlens.errors import ClasslensError, ConfigError, DataError
 from classlens.pipelines.encodings import loaded, remarks
 from classlens.pipelines.lay_open import lay_open
 from classlens.user_code import users_code
@@ -42,14 +37,8 @@ NO_HEADS = {"id", "image_id", "index", "idx", "path", "file_name", "filename", "
 LONGEST = 60
 """A text with more letters is a caption."""
 
-REMEMBERED = 4096
-"""How many labels are kept that had to be learnt by loading the sample."""
-
 JOINT = ("transforms",)
 """Where torchvision keeps a transform that takes picture and label together."""
-
-PROBES = 5
-"""How many samples, at least, are loaded to see what a dataset makes of its labels."""
 
 
 def open_data(thing: Thing, split: str) -> Dataset:
@@ -67,28 +56,9 @@ def open_data(thing: Thing, split: str) -> Dataset:
         sample=sample_reader(dataset, indices, joint=attributes == JOINT),
         classes=class_names(dataset),
         loader=name,
-        remarks=add_repeat_remarks(remarks, thing),
+        remarks=remarks,
         takes_transforms=True,
     )
-
-
-def load_loader(data_module: Thing, split: str) -> Thing:
-    """Lightning's loader of a split, after `setup`; nothing is downloaded, as `prepare_data` is not called."""
-    name, hook, stage = type(data_module).__name__, f"{split}_dataloader", "test" if split == "test" else "fit"
-    with users_code(f"{name}.setup({stage!r})"):
-        data_module.setup(stage)
-    try:
-        with users_code(f"{name}.{hook}"):
-            loader = getattr(data_module, hook)()
-    except ConfigError as error:
-        if "must be implemented" not in str(error.__cause__):
-            raise
-        raise NotFound("split", split, SPLITS.keys() - {split}, where=name) from error
-    if isinstance(loader, (list, tuple)) and len(loader) == 1:
-        (loader,) = loader
-    if not kinds.is_loader(loader):
-        raise ConfigError(f"{name}.{hook} gives a {type(loader).__name__}, not one DataLoader")
-    return loader
 
 
 def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int]]:
@@ -104,26 +74,6 @@ def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int]]:
     for selection in reversed(selections):
         indices = [indices[int(place)] for place in selection]
     return dataset, indices
-
-
-def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
-    """The dataset with transforms of any framework behind its own stages; a picture without any is given as Pillow's."""
-    if not transforms:
-        return dataset
-    if not dataset.takes_transforms:
-        if dataset.stages:
-            hint = "put it in front of pictures that have none, such as folder:PATH"
-            raise ConfigError(f"{dataset.name} has a pipeline: a transform cannot be put behind it", hint=hint)
-        original = dataset
-
-        def load(index: int) -> State:
-            state = original.load(index)
-            return State(Pillow.fromarray(original.to_image(state).pixels), remarks=original.remarks(state))
-
-        dataset = replace(dataset, load=load, to_image=to_image, remarks=remarks, takes_transforms=True)
-    stages = (*dataset.stages, *lay_open(list(transforms)))
-    standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
-    return replace(dataset, stages=stages, remarks=add_repeat_remarks(dataset.remarks, standing))
 
 
 class PipelineReached(BaseException):
@@ -206,7 +156,8 @@ def sample_reader(dataset: Thing, indices: Sequence[int], *, joint: bool) -> Cal
     frameworks do, after `target_transform`; of others, and of what a `joint` pipeline makes of labels, some are loaded
     to see. Rows of zeros and ones mark classes by their places only if all rows are such.
     """
-    classes, probes = class_names(dataset), indices[:: max(1, len(indices) // PROBES)]
+    classes = class_names(dataset)
+    probes = indices[:: max(1, len(indices) // 5)]  # five or more show what the dataset makes of its labels
     known = type(dataset).__module__.startswith(("torchvision.datasets.", "timm.data."))
     if hasattr(dataset, "select_columns"):
         known = dataset.format["type"] != "custom"
@@ -224,7 +175,7 @@ def sample_reader(dataset: Thing, indices: Sequence[int], *, joint: bool) -> Cal
     def is_hot() -> bool:
         return all(is_row(reader()(index)) for index in probes)
 
-    @lru_cache(REMEMBERED)
+    @lru_cache(4096)  # samples may have to be loaded for their labels
     def read_sample(number: int) -> Sample:
         index = indices[number]
         label = reader()(index)

@@ -80,9 +80,7 @@ def schedule_of_module(module: Thing) -> Schedule:
         if automatic and made_for(scheduler) == "step" and settings.get("interval", "epoch") == "epoch":
             notes.append(f'{kind} is made for steps, and Lightning steps it once an epoch: say "interval": "step"')
     if schedulers and not automatic:
-        notes = [
-            "optimization is manual: the module's own code steps the schedulers, after epochs if nothing else is said"
-        ]
+        notes = ["optimization is manual: the module's own code steps the schedulers, after epochs if it says nothing"]
     schedule = schedule_of_optimizers(optimizers, schedulers, "epoch")
     return replace(schedule, notes=(*schedule.notes, *notes))
 

@@ -53,10 +53,12 @@ class Method:
         return self.needs in ("gradients", "activations")
 
 
-at_input = partial(Method, needs="scores", at="input")
 masking = partial(Method, needs="scores", each="channel")
+at_input = partial(Method, needs="scores", at="input")
+of_attention = partial(Method, needs="attention", at="input")
 PCA = "weights:first_component"
 PCA_OF_EVIDENCE = "weights:first_component_of_evidence"
+KERNEL_PCA = "weights:first_kernel_component"
 METHODS: Mapping[str, Method] = {
     method.name: method
     for method in (
@@ -71,25 +73,11 @@ METHODS: Mapping[str, Method] = {
         Method("ShapleyCAM", "weights:shapley_cam", "Cai, 2025"),
         Method("FinerCAM", "weights:grad_cam", "Zhang et al., CVPR 2025", score="finer"),
         Method("FEM", "weights:fem", "Fuad et al., IPTA 2020", needs="activations", assumes_non_negative=True),
-        Method(
-            "KPCA-CAM",
-            "weights:activations_only",
-            "Karmani et al., 2024",
-            "weights:first_kernel_component",
-            "activations",
-        ),
+        Method("KPCA-CAM", "weights:activations_only", "Karmani et al., 2024", KERNEL_PCA, "activations"),
         Method("RandomCAM", "weights:random_cam", "a control", needs="activations"),
         Method("FullGrad", "probing:full_grad", "Srinivas & Fleuret, NeurIPS 2019", at="input"),
-        Method(
-            "AttentionRollout",
-            "attention:attention_rollout",
-            "Abnar & Zuidema, ACL 2020",
-            needs="attention",
-            at="input",
-        ),
-        Method(
-            "LeGrad", "attention:attention_gradients", "Bousselham et al., ICCV 2025", needs="attention", at="input"
-        ),
+        of_attention("AttentionRollout", "attention:attention_rollout", "Abnar & Zuidema, ACL 2020"),
+        of_attention("LeGrad", "attention:attention_gradients", "Bousselham et al., ICCV 2025"),
         masking("ScoreCAM", "probing:score_cam", "Wang et al., CVPRW 2020", asks=1, assumes_non_negative=True),
         masking("SS-CAM", "probing:ss_cam", "Wang et al., 2020", asks=10, assumes_non_negative=True),
         masking("IS-CAM", "probing:is_cam", "Naidu et al., 2020", asks=10, assumes_non_negative=True),
@@ -106,11 +94,7 @@ METHODS: Mapping[str, Method] = {
 
 
 def find_method(name: str) -> Method:
-    """The method of that name: `GradCAM++`, `gradcam++`, `grad-cam++` and `GradCAMPlusPlus` are one.
-
-    Raises:
-        NotFound: there is no such method.
-    """
+    """The method of that name: `GradCAM++`, `gradcam++`, `grad-cam++` and `GradCAMPlusPlus` are one."""
     plain = [re.sub(r"[^\w+]|_", "", one.casefold()).replace("plusplus", "++") for one in (name, *METHODS)]
     if plain[0] not in plain[1:]:
         raise NotFound("method", name, METHODS)

@@ -5,7 +5,7 @@ what stands behind `nn.MultiheadAttention` is computed in two steps instead, and
 dimensions puts out is noted, as nodes of the graph. What cannot be followed is refused: a map may not miss a layer.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from inspect import signature
@@ -16,11 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from classlens.arrays import Float
 from classlens.cam.classifier import Layer
 from classlens.cam.evidence import Evidence, Probe
 from classlens.cam.forward import hook_layers, logits_of
-from classlens.cam.layout import Layout, extra_tokens, layout_of
+from classlens.cam.layout import Grid, Layout, extra_tokens, layout_of
 from classlens.errors import ModelError
 
 SOFTMAXES = (torch.softmax, F.softmax, Tensor.softmax)
@@ -30,19 +29,12 @@ RARE = ("use_separate_proj_weight", "bias_k", "bias_v", "add_zero_attn", "static
 
 @dataclass(eq=False)
 class Watching(TorchFunctionMode):
-    """A mode of torch, which is why this is a class: it adds the attention `weights`, layer by layer, to a list.
-
-    They are (batch, heads, tokens, tokens).
-    """
+    """A mode of torch, hence a class: it lists attention `weights` (batch, heads, tokens, tokens), layer by layer."""
 
     weights: list[Tensor] = field(default_factory=list)
 
     def __torch_function__(
-        self,
-        func: Callable[..., object],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
         named = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
@@ -50,16 +42,11 @@ class Watching(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return self.attend_in_heads(*args, **named)
         result = func(*args, **named)
-        if func in SOFTMAXES and isinstance(result, Tensor) and result.ndim == 4:
-            dim = named.get("dim", args[1] if len(args) > 1 else None)
-            return self.note(result) if dim in (-1, 3) else result
-        return result
+        is_attention = func in SOFTMAXES and result.ndim == 4 and named.get("dim", *args[1:2]) in (-1, 3)
+        return self.note(result) if is_attention else result
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, *rest: object, **named: object) -> Tensor:
-        """The fused attention in two steps: its weights, which are what it makes of the identity, and their result.
-
-        So all else that it takes, such as masks, has the meaning that torch gives it.
-        """
+        """Fused attention in two steps: its weights, which are what it makes of the identity, and their result."""
         identity = torch.eye(key.shape[-2], dtype=key.dtype, device=key.device).expand(*key.shape[:-1], -1)
         weights = self.note(F.scaled_dot_product_attention(query, key, identity, *rest, **named))  # type: ignore[arg-type]
         if named.get("enable_gqa"):
@@ -67,11 +54,7 @@ class Watching(TorchFunctionMode):
         return weights @ value
 
     def attend_in_heads(self, *args: object, **named: object) -> tuple[Tensor, Tensor | None]:
-        """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node.
-
-        Raises:
-            ModelError: it is of a rare kind, whose values are not those of the tokens alone.
-        """
+        """`nn.MultiheadAttention`: torch's own weights, and from them its result once more, now behind a node."""
         bound = MULTI_HEAD.bind(*args, **named)
         bound.apply_defaults()
         known = bound.arguments
@@ -85,9 +68,8 @@ class Watching(TorchFunctionMode):
         weights: Tensor = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]  # type: ignore[assignment]
         node = self.note(weights)
         width, heads, bias = known["embed_dim_to_check"], known["num_heads"], known["in_proj_bias"]
-        value = F.linear(
-            known["value"], known["in_proj_weight"][2 * width :], None if bias is None else bias[2 * width :]
-        )
+        bias = None if bias is None else bias[2 * width :]
+        value = F.linear(known["value"], known["in_proj_weight"][2 * width :], bias)
         value = value.reshape(len(value), -1, heads, width // heads).permute(1, 2, 0, 3)
         mixed = (node @ value).permute(2, 0, 1, 3).reshape(node.shape[2], -1, width)
         output = F.linear(mixed, known["out_proj_weight"], known["out_proj_bias"])
@@ -100,14 +82,10 @@ class Watching(TorchFunctionMode):
         return node
 
 
-Weighted = Float[Tensor, "batch one height width"]
-
-
-def attention_rollout(evidence: Evidence) -> Weighted:
+def attention_rollout(evidence: Evidence) -> Grid:
     """Product over layers of (mean over heads + identity) / 2, from the class token, or from all, to the patches.
 
     The same for every class.
-
     Source: Abnar & Zuidema, Quantifying attention flow in transformers, ACL 2020, eq. 1.
     """
     weights: list[Tensor] = []
@@ -122,11 +100,10 @@ def attention_rollout(evidence: Evidence) -> Weighted:
     return layout.grid(read[:, :, None])
 
 
-def attention_gradients(evidence: Evidence) -> Weighted:
+def attention_gradients(evidence: Evidence) -> Grid:
     """relu(d score_l / d attention_l), averaged over layers l, heads and the tokens that attend.
 
     score_l is what the head of the network says when every token it reads is the mean of those that layer l puts out.
-
     Source: Bousselham et al., LeGrad, ICCV 2025, eqs. 3-7.
     """
     probe = evidence.model
@@ -134,50 +111,35 @@ def attention_gradients(evidence: Evidence) -> Weighted:
     with Watching(weights), note_blocks(probe.classifier.module, weights) as blocks:
         layout = run_attention(probe, weights)
     if len(blocks) < len(weights):
-        raise ModelError(
-            f"{probe.classifier.name} has attention that is not in a block of its own with tokens as its output",
-            hint="LeGrad needs a plain transformer, such as ViT or DeiT",
-        )
-    outputs = [blocks[number][1] for number in range(len(weights))]
-    scores = read_out(probe, blocks[len(weights) - 1][0], outputs)
-    slopes = [
-        torch.autograd.grad(score.sum(), layer, retain_graph=True)[0]
-        for score, layer in zip(scores, weights, strict=True)
-    ]
+        message = "has attention that is not in a block of its own with tokens as its output"
+        hint = "LeGrad needs a plain transformer, such as ViT or DeiT"
+        raise ModelError(f"{probe.classifier.name} {message}", hint=hint)
+    layers = range(len(weights))
+    means = torch.cat([blocks[number][1].mean(dim=1, keepdim=True) for number in layers])
+
+    def exchange(layer: Layer, entering: Tensor | None, leaving: Tensor) -> Tensor:
+        return means.expand(-1, leaving.shape[1], -1)
+
+    with hook_layers([Layer("last block", blocks[layers[-1]][0])], exchange):
+        logits = logits_of(probe.classifier, probe.batch.repeat(len(weights), 1, 1, 1))
+    of = torch.arange(len(probe.batch), device=probe.batch.device).repeat(len(weights))
+    scores = probe.objective.select(of).score(logits).reshape(len(weights), -1).sum(dim=1)
+    slopes = [torch.autograd.grad(scores[number], weights[number], retain_graph=True)[0] for number in layers]
     by_layer = torch.stack([slope.float().relu().mean(dim=(1, 2)) for slope in slopes])
     return layout.grid(by_layer.mean(dim=0)[:, :, None])
 
 
 def run_attention(probe: Probe, weights: list[Tensor]) -> Layout:
-    """Run the model while its attention `weights` are noted: how the tokens that attend to each other lie.
-
-    Raises:
-        ModelError: there is no attention over all tokens of a picture, or their number changes on the way.
-    """
+    """Run the model while its attention `weights` are noted: how the tokens that attend to each other lie."""
     logits_of(probe.classifier, probe.batch)
     shapes = {(len(layer), layer.ndim, *layer.shape[-2:]) for layer in weights}
     tokens = weights[0].shape[-1] if weights else 0
     if shapes != {(len(probe.batch), 4, tokens, tokens)}:
-        raise ModelError(
-            f"{probe.classifier.name} has no attention over all tokens of a picture from its first layer to its last",
-            hint="attention methods need a plain transformer, such as ViT or DeiT",
-        )
-    attention, tokens_of_picture = Layer("attention", nn.Identity()), (len(probe.batch), tokens, 1)
-    return layout_of(attention, tokens_of_picture, probe.batch.shape, extra_tokens(probe.classifier))
-
-
-def read_out(probe: Probe, last: nn.Module, outputs: list[Tensor]) -> Float[Tensor, "layers batch"]:
-    """The score of every picture, once for each layer, as if the last block had put out the mean of that layer's tokens."""
-    pictures = probe.batch.repeat(len(outputs), 1, 1, 1)
-    means = torch.cat([tokens.mean(dim=1, keepdim=True) for tokens in outputs])
-
-    def exchange(layer: Layer, entering: Tensor | None, leaving: Tensor) -> Tensor:
-        return means.expand(-1, leaving.shape[1], -1)
-
-    with hook_layers([Layer("last block", last)], exchange):
-        logits = logits_of(probe.classifier, pictures)
-    of = torch.arange(len(probe.batch), device=probe.batch.device).repeat(len(outputs))
-    return probe.objective.select(of).score(logits).reshape(len(outputs), -1)
+        message = "has no attention over all tokens of a picture from its first layer to its last"
+        hint = "attention methods need a plain transformer, such as ViT or DeiT"
+        raise ModelError(f"{probe.classifier.name} {message}", hint=hint)
+    place, shape = Layer("attention", nn.Identity()), (len(probe.batch), tokens, 1)
+    return layout_of(place, shape, probe.batch.shape, extra_tokens(probe.classifier))
 
 
 @contextmanager

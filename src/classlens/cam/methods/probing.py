@@ -1,7 +1,6 @@
 """Methods that run the model again: on masked, noisy or changed pictures, or with activations taken away.
 
-What weighs a channel by what the model says when only that channel is shown, or when it is missing, needs one run per
-channel and picture: hundreds to thousands. The others map the pixels of the input; FullGrad needs a single pass.
+What weighs channels, shown alone or missing, needs one run for each: hundreds to thousands. Others map the pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 from classlens.arrays import Float
 from classlens.cam.classifier import Layer
 from classlens.cam.evidence import Evidence, Probe, observe
+from classlens.cam.layout import Grid
 from classlens.errors import ModelError
 
-Weighted = Float[Tensor, "batch channels height width"]
 Mask = Callable[[Float[Tensor, "n height width"]], Float[Tensor, "n rows columns"]]
 
 NOISE = 2.0  # standard deviation of SS-CAM's noise beside activations scaled to 0..1, as in torch-cam
@@ -27,23 +26,21 @@ CELLS = 7
 SHOWN = 0.5  # A mask of RISE has `CELLS` x `CELLS` cells, of which `SHOWN` are shown on average
 
 
-def score_cam(evidence: Evidence) -> Weighted:
+def score_cam(evidence: Evidence) -> Grid:
     """softmax_c(score of the picture seen through A_c alone) A_c.
 
     Masks are enlarged with aligned corners, as in the reference.
-
     Source: Wang et al., Score-CAM, CVPR Workshops 2020, eqs. 5-8.
     """
     size = evidence.model.batch.shape[2:]
     return weigh_by_masks(evidence, [lambda maps: unit(enlarge(maps[None], size, aligned=True)[0])])
 
 
-def ss_cam(evidence: Evidence) -> Weighted:
+def ss_cam(evidence: Evidence) -> Grid:
     """Score-CAM with every mask replaced by `samples` noisy ones, whose scores are averaged.
 
     The same pictures of noise serve every channel, so that a map does not depend on what else is in the batch. Noisy
     masks are not scaled again, as in torch-cam.
-
     Source: Wang et al., SS-CAM, 2020, section 3.2.
     """
     generator = torch.Generator().manual_seed(0)
@@ -53,11 +50,10 @@ def ss_cam(evidence: Evidence) -> Weighted:
     return weigh_by_masks(evidence, masks)
 
 
-def is_cam(evidence: Evidence) -> Weighted:
+def is_cam(evidence: Evidence) -> Grid:
     """Score-CAM with the score averaged along a path of ever brighter masked pictures.
 
     The factors 0.1, 0.3, 0.6, ..., 5.5 (of ten) add up as in the paper's algorithm 1, and as in torch-cam.
-
     Source: Naidu et al., IS-CAM, 2020, algorithm 1.
     """
     steps, size = evidence.model.samples, evidence.model.batch.shape[2:]
@@ -66,7 +62,7 @@ def is_cam(evidence: Evidence) -> Weighted:
     return weigh_by_masks(evidence, masks)
 
 
-def weigh_by_masks(evidence: Evidence, masks: Sequence[Mask]) -> Weighted:
+def weigh_by_masks(evidence: Evidence, masks: Sequence[Mask]) -> Grid:
     """softmax_c(score of the picture through masks made of A_c, averaged over them) A_c.
 
     Channels that are the same everywhere make the same mask, and are asked about once.
@@ -83,7 +79,7 @@ def weigh_by_masks(evidence: Evidence, masks: Sequence[Mask]) -> Weighted:
     return (total / len(masks)).softmax(dim=1)[:, :, None, None] * activations
 
 
-def ablation_cam(evidence: Evidence) -> Weighted:
+def ablation_cam(evidence: Evidence) -> Grid:
     """(score - score without A_c) / score, times A_c; a channel is taken away by setting it to zero.
 
     Source: Desai & Ramaswamy, Ablation-CAM, WACV 2020, eq. 4.
@@ -92,23 +88,12 @@ def ablation_cam(evidence: Evidence) -> Weighted:
     shares = torch.zeros(activations.shape[:2], device=activations.device)
     for picture, maps in enumerate(activations):
         alive = maps.flatten(1).any(dim=1).nonzero()[:, 0]
-
-        def without(rows: range, maps: Tensor = maps, alive: Tensor = alive) -> Tensor:
-            """Variant 0 is the feature map as it is, variant n that without the n-th channel that is not zero."""
-            changed = maps.repeat(len(rows), 1, 1, 1)
-            for variant, place in zip(changed, rows, strict=True):
-                if place:
-                    variant[alive[place - 1]] = 0
-            return changed
-
-        scores = evidence.model.resumed(without, len(alive) + 1, picture)
+        scores = evidence.model.scores_without(alive, maps, picture)
         shares[picture, alive] = (scores[0] - scores[1:]) / scores[0]
     return shares[:, :, None, None] * activations
 
 
-def enlarge(
-    maps: Float[Tensor, "n channels height width"], size: torch.Size, *, aligned: bool = False
-) -> Float[Tensor, "n channels rows columns"]:
+def enlarge(maps: Grid, size: torch.Size, *, aligned: bool = False) -> Float[Tensor, "maps channels rows columns"]:
     return F.interpolate(maps, size, mode="bilinear", align_corners=aligned)
 
 
@@ -118,15 +103,11 @@ def unit(maps: Float[Tensor, "... height width"], epsilon: float = 1e-8) -> Floa
     return (maps - low) / (high - low + epsilon)
 
 
-def full_grad(evidence: Evidence) -> Float[Tensor, "batch parts rows columns"]:
+def full_grad(evidence: Evidence) -> Grid:
     """|x * gradient| and, for every convolution and BatchNorm with a bias, |bias * gradient| summed over its channels.
 
     Each part is scaled to 0..1 at the size of the picture before they are added up, as in the reference.
-
     Source: Srinivas & Fleuret, Full-gradient representation for neural network visualization, NeurIPS 2019, eq. 8.
-
-    Raises:
-        ModelError: the network has no convolution or BatchNorm with a bias.
     """
     probe = evidence.model
     biased: dict[Layer, Tensor] = {}
@@ -162,11 +143,10 @@ def variants(probe: Probe, count: int) -> Iterator[tuple[slice, Tensor]]:
         yield few, pictures.repeat(few.stop - few.start)
 
 
-def integrated_gradients(evidence: Evidence) -> Weighted:
+def integrated_gradients(evidence: Evidence) -> Grid:
     """(x - x0) times the mean gradient on the straight path from x0 to x; x0 is the encoding's zero (mean grey).
 
     The path is integrated by Gauss-Legendre, 50 points. Summed up it gives the score less that of x0.
-
     Source: Sundararajan et al., Axiomatic attribution for deep networks, ICML 2017, eqs. 1, 3.
     """
     probe = evidence.model
@@ -179,7 +159,7 @@ def integrated_gradients(evidence: Evidence) -> Weighted:
     return probe.batch * total
 
 
-def smooth_grad(evidence: Evidence) -> Weighted:
+def smooth_grad(evidence: Evidence) -> Grid:
     """|mean gradient| over 25 noisy copies of the picture; the noise has a seed of its own.
 
     Source: Smilkov et al., SmoothGrad, 2017, section 3.
@@ -195,7 +175,7 @@ def smooth_grad(evidence: Evidence) -> Weighted:
     return (total / probe.samples).abs()
 
 
-def rise(evidence: Evidence) -> Weighted:
+def rise(evidence: Evidence) -> Grid:
     """Mean of a thousand random masks, each weighted by the probability that is left when only it is shown.
 
     Source: Petsiuk et al., RISE, BMVC 2018, eq. 6 and section 3.2 (masks). The masks are always the same.
@@ -223,11 +203,10 @@ def random_mask(height: int, width: int, generator: torch.Generator) -> Float[Te
     return large[top : top + height, left : left + width]
 
 
-def occlusion(evidence: Evidence) -> Weighted:
+def occlusion(evidence: Evidence) -> Grid:
     """How much the score drops when a grey square hides a place, averaged over the squares that cover it.
 
     Fifteen places on the short side make a square an eighth of it, which moves by half of itself.
-
     Source: Zeiler & Fergus, Visualizing and understanding convolutional networks, ECCV 2014, section 4.2.
     """
     probe = evidence.model

@@ -108,7 +108,7 @@ def test_a_section_of_the_wrong_form_is_named(config, message):
     assert message in str(caught.value)
 
 
-SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("[!_]*/*.py"))
+SHIPPED = sorted((Path(__file__).parents[3] / "configs").glob("[!_]*/*.py"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
