@@ -101,7 +101,7 @@ def run_stages(dataset, index):
 
 def make(dataset, index, request):
     """One picture, from its file to its file, in one thread."""
-    render_sample(dataset, index, 0, request=request)()
+    render_sample(dataset, index, 0, None, request=request, replaces=False)()
 
 
 def shares(dataset, root, repetitions):
@@ -122,7 +122,7 @@ def shares(dataset, root, repetitions):
         for index in indices:
             make(dataset, index, request)
         found["one core, cpu"].append(alone_cpu / (time.process_time() - before))
-        job = partial(render_sample, request=replace(request, output_dir=tempfile.mkdtemp(dir=root)))
+        job = partial(render_sample, request=replace(request, output_dir=tempfile.mkdtemp(dir=root)), replaces=False)
         start = time.perf_counter()
         for _row in run_job(job, dataset, None, draws, total=len(draws), workers=0):
             pass

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from classlens.cam.classifier import Classifier, scale_whole
+from classlens.cam.classifier import Classifier, Layer, scale_whole
+from classlens.cam.layers import find_layers
 from classlens.dataset.decode import read_image
 from classlens.image import Encoding, Image
 
@@ -24,6 +25,10 @@ def one_thread():
 def classifier_of(module: nn.Module, *, size: tuple[int, int] = (8, 8), **facts) -> Classifier:
     """A classifier that takes pictures as they are and reads them as 0..1."""
     return Classifier("toy", module, module, Encoding(layout="CHW", white=1.0), size, **facts)
+
+
+def default_layer(classifier: Classifier) -> Layer:
+    return find_layers(classifier, None)[0]
 
 
 def noise_image(*size: int, seed: int = 0) -> Image:

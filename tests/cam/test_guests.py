@@ -11,9 +11,9 @@ from torch.utils.checkpoint import checkpoint
 
 from classlens.cam.classifier import preserved
 from classlens.cam.explain import explain
-from classlens.cam.layers import default_layer, preview
+from classlens.cam.layers import preview
 from classlens.errors import ModelError
-from tests.cam.conftest import classifier_of, noise_image
+from tests.cam.conftest import classifier_of, default_layer, noise_image
 from tests.cam.test_explain import same, state_of
 
 

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
-from classlens.cam.layers import default_layer
 from classlens.errors import ModelError
 from classlens.image import Encoding
-from tests.cam.conftest import classifier_of, noise_image
+from tests.cam.conftest import classifier_of, default_layer, noise_image
 
 
 def arm(channels: int = 4) -> nn.Module:

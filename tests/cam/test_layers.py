@@ -9,10 +9,10 @@ from classlens.cam.classifier import Classifier
 from classlens.cam.cost import estimate_peak
 from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import randomization_test
-from classlens.cam.layers import default_layer, find_layers, preview
+from classlens.cam.layers import find_layers, preview
 from classlens.errors import ModelError, NotFound
 from classlens.image import Encoding
-from tests.cam.conftest import classifier_of, noise_image
+from tests.cam.conftest import classifier_of, default_layer, noise_image
 
 
 def network(name: str, **settings) -> Classifier:

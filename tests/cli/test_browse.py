@@ -278,7 +278,7 @@ def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monk
     opening = DatasetSpec(f"deadly:{data}", "train", Options())
     monkeypatch.setattr("classlens.runs.processes.work", work_with_deadly)
 
-    job = partial(render_sample, request=BrowseRequest(mode="original"))
+    job = partial(render_sample, request=BrowseRequest(mode="original"), replaces=False)
     found = list(run_job(job, dataset, opening, ((index, 0) for index in range(6)), total=6, workers=2))
 
     assert [row.index for row in found] == list(range(6))

@@ -1,4 +1,5 @@
 import gc
+import json
 import subprocess
 import sys
 from argparse import SUPPRESS
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from classlens.cli.main import COMMANDS, main
-from classlens.cli.parsing import Parser, dashed
+from classlens.cli.parsing import Parser
 from classlens.runs.own_process import collecting_later
 
 TOOLS = Path(__file__).parents[2] / "tools" / "visualizations"
@@ -21,16 +22,14 @@ def output_of(words, capsys):
 
 
 @pytest.mark.parametrize(
-    ("word", "expected"),
-    [
-        ("--eigen_smooth", "--eigen-smooth"),
-        ("--aug_smooth=a_b", "--aug-smooth=a_b"),
-        ("model_a.py", "model_a.py"),
-        ("-n_1", "-n_1"),
-    ],
+    "words", [["--cfg_options", "a_b=c_d"], ["--cfg_options=a_b=c_d"], ["--cfg-options", "a_b=c_d"]]
 )
-def test_underscores_in_option_names_are_dashes(word, expected):
-    assert dashed(word) == expected
+def test_underscores_in_option_names_are_dashes_and_those_of_values_stay(words, tmp_path, capsys):
+    (tmp_path / "model_a.py").write_text("a_b = 1")
+
+    assert main(["config", str(tmp_path / "model_a.py"), *words, "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out) == {"a_b": "c_d"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -5,7 +5,7 @@ from classlens.dataset.trace import Snapshot, Trace
 from classlens.figures import draw
 from classlens.figures.filmstrip import CAPTION, bad_tile, describe_params, draw_trace, draw_under_title
 from classlens.figures.terminal import preview
-from classlens.figures.text import shortened, width_of, wrapped
+from classlens.figures.text import shorten_end, width_of, wrap_lines
 from classlens.image import Image
 
 
@@ -142,9 +142,9 @@ def test_an_unknown_mode_or_factor_is_refused():
 
 
 def test_text_is_cut_and_wrapped_to_its_room():
-    assert width_of(shortened("a long name of a class", CAPTION, 60), CAPTION) <= 60
-    assert all(width_of(line, CAPTION) <= 60 for line in wrapped("a long name of a class", CAPTION, 60))
-    assert " ".join(wrapped("a long name of a class", CAPTION, 60)) == "a long name of a class"
+    assert width_of(shorten_end("a long name of a class", CAPTION, 60), CAPTION) <= 60
+    assert all(width_of(line, CAPTION) <= 60 for line in wrap_lines("a long name of a class", CAPTION, 60))
+    assert " ".join(wrap_lines("a long name of a class", CAPTION, 60)) == "a long name of a class"
 
 
 def test_a_terminal_shows_two_pixels_per_letter():

@@ -6,9 +6,8 @@ import pytest
 from PIL import ImageFont
 
 from classlens import Clock, draw
-from classlens.figures.chart import chart_of
+from classlens.figures.chart import INK, STYLES, chart_of
 from classlens.figures.plot_layout import Area, Dot, Segment, Stroke, Words, lay_out, ticks
-from classlens.figures.style import INK, STYLES
 from classlens.figures.terminal import terminal_plot
 from classlens.figures.text import break_lines, estimated_width, font, shorten_middle
 from classlens.schedule.replay import summarize

@@ -10,9 +10,8 @@ from PIL import Image
 
 from classlens import draw
 from classlens.figures import curves
-from classlens.figures.chart import chart_of
+from classlens.figures.chart import STYLES, chart_of
 from classlens.figures.plot_layout import Stroke, lay_out
-from classlens.figures.style import STYLES
 from tests.figures.test_curves import bad_course, cosine, milestones, run
 from tests.figures.test_layout import undecided
 

@@ -15,7 +15,7 @@ from torch import nn
 from classlens.adapters.openmm.classifiers import load_weights
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import explain
-from classlens.cam.layers import default_layer
+from classlens.cam.layers import find_layers
 from classlens.checkpoints.load_checkpoint import read_weights
 from classlens.image import Encoding, Image
 from classlens.zoo.build import build_network
@@ -133,7 +133,7 @@ def test_the_logits_are_those_of_mmpretrain(pair):
 def test_the_layer_to_look_at_is_that_of_upstreams_tool(pair):
     expected = upstreams_layer(pair.peer, vit_like=pair.name.startswith(TRANSFORMERS))
 
-    assert default_layer(pair.classifier).name == OURS.get(pair.name, expected)
+    assert find_layers(pair.classifier, None)[0].name == OURS.get(pair.name, expected)
     assert pair.name not in OURS or OURS[pair.name] != expected
 
 
@@ -150,12 +150,12 @@ def test_the_layer_that_the_zoo_declares_is_the_one_that_probing_finds(pair):
     declared = pair.classifier.default_layer
 
     if declared is not None:
-        found = default_layer(replace(pair.classifier, default_layer=None)).name
+        found = find_layers(replace(pair.classifier, default_layer=None), None)[0].name
         assert found == PROBED.get(pair.name, declared)
 
 
 def test_the_map_is_that_of_grad_cam_on_mmpretrains_network(pair):
-    layer = default_layer(pair.classifier).name
+    layer = find_layers(pair.classifier, None)[0].name
     found = explain(pair.classifier, pair.picture, targets=list(range(10)))
     richest = max(found, key=lambda saliency: saliency.heatmap().values.std())
 

@@ -110,10 +110,7 @@ def is_random(stages: Sequence[Stage], entry: Entry) -> bool:
 
 
 def run_stages(stages: Sequence[Stage], value: Foreign, *, whole: bool = False, seed: int = 0) -> State:
-    """A picture sent through every stage, with chance that is the same every time.
-
-    Of a `whole` picture those stages are left out that change its size.
-    """
+    """A picture sent through every stage, chance being the same every time; of a `whole` one none may change its size."""
     state, chance = State(value), np.random.default_rng(seed)
     with seeded_globals(seed):
         for stage in stages:

@@ -1,8 +1,7 @@
 """The record that the CAM engine reads: a model, how to feed it, and where to look inside it; and pictures as it is fed.
 
-While it is looked at, the caller's model is `preserved`: in a known state for the time of one `with`, then exactly as it
-was. What is changed is written down first and put back last, also after an error: modes, `requires_grad`, the global
-random states. Modes are set attribute by attribute: calling `eval()` would run the overrides that some models put there.
+While it is looked at, the caller's model is `preserved`: in a known state, then exactly as it was, also after an error:
+modes, `requires_grad`, global random states. Modes are set one by one: `eval()` would run overrides of some models.
 """
 
 import random
@@ -29,8 +28,7 @@ from classlens.sharing import ALONE
 
 Batch = Float[Tensor, "batch 3 rows columns"]  # encoded pictures, as the model reads them
 Logits = Float[Tensor, "batch classes"]
-Kind: TypeAlias = Literal["softmax", "sigmoid"]
-"""What makes probabilities of logits: softmax for one class among several, sigmoid for labels by themselves."""
+Kind: TypeAlias = Literal["softmax", "sigmoid"]  # for one class among several; for labels by themselves
 
 
 def as_it_is(image: Image) -> Image:
@@ -43,10 +41,10 @@ class Classifier:
 
     `prepare` is the test pipeline: picture as read -> picture as fed, of `size` (height, width); `prepare_whole` is
     the same without resizing and cropping. The pictures that they return carry the numbers that are fed
-    (`Image.encoded`), or leave them to `encoding`. `logits` maps an encoded batch to class scores; what they are the
-    engine sees in the first pass (`cam.output`), and `output` makes probabilities of logits, None where nobody says.
-    `default_layer` and `extra_tokens` (class, distillation tokens in front of the patch tokens) say what the engine
-    would otherwise find by probing the model. `notes` are what the user should know about how it is fed.
+    (`Image.encoded`), or leave them to `encoding`. `logits` maps an encoded batch to class scores; what those are shows
+    in the first pass, and `output` makes probabilities of logits, None where nobody says. `default_layer` and
+    `extra_tokens` (class, distillation tokens in front of the patch tokens) say what is otherwise found by probing the
+    model. `notes` are what the user should know about how it is fed.
     """
 
     name: str
@@ -87,8 +85,7 @@ def layers_of(classifier: Classifier) -> list[Layer]:
     return [Layer(name, module) for name, module in plain.items() if name and f"{name}." != prefix]
 
 
-IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
-"""The records made here, so that what the engine finds out about one is known the next time."""
+IN_BF16: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()  # kept, for what is found out about them
 
 
 def in_bf16(classifier: Classifier) -> Classifier:
@@ -123,28 +120,22 @@ def encode_batch(classifier: Classifier, pictures: list[Image]) -> Batch:
     return torch.from_numpy(batch)
 
 
-def nothing_around(*arguments: object, **settings: object) -> Iterator[None]:
-    yield
-
-
 RECOMPUTING: Mapping[str, object] = {
     "CheckpointFunction": SimpleNamespace(apply=lambda function, preserve, *arguments: function(*arguments)),
-    "_checkpoint_without_reentrant_generator": nothing_around,
-    "_checkpoint_without_reentrant_generator_impl": nothing_around,
+    "_checkpoint_without_reentrant_generator": lambda *arguments, **settings: iter([None]),
+    "_checkpoint_without_reentrant_generator_impl": lambda *arguments, **settings: iter([None]),
 }
 """What `torch.utils.checkpoint.checkpoint` looks up to run a function, and what makes it just call it: reentrant, and
 not (the name of the second differs from version to version)."""
 
-LOANS: list[dict[str, object]] = []
-"""One for every `with` that is open; the first keeps what stood in the place of `RECOMPUTING`."""
+LOANS: list[dict[str, object]] = []  # one for every `with` that is open; the first keeps what `RECOMPUTING` replaced
 
 
 @contextmanager
 def preserved(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, no parameter wants a gradient, and autograd records, whatever the caller's own state is.
 
-    With no parameter in the graph, what runs before the first cut records nothing and costs no memory, and what
-    runs behind it records only what the gradient of the cut needs.
+    So what runs before the first cut costs no memory, and what is behind it records what the gradient of the cut needs.
     """
     # Part by part: walking the whole tree puts names together, which costs some percent of a small network's pass.
     parts = list(module.modules())

@@ -23,11 +23,11 @@ def count_runs(
     slow = [METHODS[name] for name in methods if METHODS[name].asks]
     layouts = [(one.layout, one.shape) for one in survey(classifier, layers) if one.layout]
     channels = [shape[1 if layout.kind == "channels first" else -1] for layout, shape in layouts]
-    return {
-        method.name: (len(VARIANTS) if options.aug_smooth else 1)
-        * sum(method.passes(count, options.samples) for count in (channels[:1] if method.at == "input" else channels))
-        for method in slow
-    }
+    runs = {}
+    for method in slow:
+        passes = [method.passes(count, options.samples) for count in channels]
+        runs[method.name] = sum(passes[:1] if method.at == "input" else passes)
+    return {name: count * (len(VARIANTS) if options.aug_smooth else 1) for name, count in runs.items()}
 
 
 def seconds_per_run(classifier: Classifier, batch_size: int) -> float:
@@ -52,8 +52,7 @@ def affordable_batch_size(classifier: Classifier, batch_size: int, megabytes: fl
 def estimate_peak(classifier: Classifier, layers: Sequence[Layer]) -> int:
     """Bytes that are held at most, estimated, while one picture of the classifier's size is explained at these layers.
 
-    They are what autograd keeps for the way back, and three times the largest output: a layer's input, its output and
-    one copy on the way. On common networks that is 0.95 to 1.5 times what torch hands out.
+    What autograd keeps, and three times the largest output: on common networks 0.95 to 1.5 times what torch hands out.
     """
     own = chain(classifier.module.parameters(), classifier.module.buffers())
     weights = {tensor.untyped_storage().data_ptr() for tensor in own}

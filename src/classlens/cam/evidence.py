@@ -67,17 +67,15 @@ def observe(classifier: Classifier, batch: Batch, layers: Sequence[Layer], *, st
 
 GROWTH = 4  # how many times larger than its picture the largest output of a network is at least: so much fits in memory
 CLOSE = 1e-3  # share of the largest logit in which those of a grown batch, tried with two variants, have to agree
-REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)
-"""What code that counts on the size of the batch may raise."""
+REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)  # of code that counts
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
     """The model with the pictures of a batch, the class explained for each, and the layer looked at.
 
-    Variants and activations come in any number n; `of` says for each which picture of the batch it belongs to.
-    `samples` is how often a method asks that samples, or goes in steps. Scores are asked for in memory `order`; `count`
-    is called after every run of the model with how many variants were in it.
+    Variants come in any number; `of` says for each which picture it belongs to. `samples` is how often a method asks that
+    samples, or goes in steps. Pictures are fed in memory `order`; `count` is called after a run with how many were in it.
     """
 
     classifier: Classifier

@@ -22,11 +22,8 @@ from classlens.image import Image
 PRECISIONS = ("float32", "bf16")
 SATURATED = 1e-5  # what a probability in float32 lacks of one is rounding in good part below this
 VARIANTS = tuple((flipped, factor) for flipped in (False, True) for factor in (0.9, 1.0, 1.1))
-AS_IT_IS = VARIANTS.index((False, 1.0))
-"""The variants of a picture for aug-smooth: turned over or not, brighter or darker."""
-
-ROUNDING = 1e-5
-"""Below this share of its terms a sum of float32 is rounding: measured where it must be zero, it is up to 3e-6."""
+AS_IT_IS = VARIANTS.index((False, 1.0))  # of the variants for aug-smooth: mirrored or not, darker to brighter
+ROUNDING = 1e-5  # a sum of float32 below this share of its terms: measured where it must be zero, it is up to 3e-6
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,8 @@ class ExplainOptions:
     channels by their first principal component, where a method has such a sum (`Method.adds_channels`). `aug_smooth`
     averages over six variants of the picture. `batch_size` pictures (variants count) go through the model at once.
     `precision` "bf16" runs the model under autocast; maps are float32 nevertheless. `samples` is how often methods run
-    the model that take samples or steps (`Method.asks` by default). `progress` is called with what is counted, how many of
-    them are done, and of how many: "pictures" after every batch; and the passes of a method that runs the model again
-    and again, by its name.
+    the model that take samples or steps (`Method.asks` by default). `progress` is called with what is counted, how many
+    are done, and of how many: "pictures" after every batch, and a method's name after its passes if it has many.
     """
 
     whole: bool = False
@@ -79,7 +75,7 @@ def explain(
     targets: Target | Sequence[Target] | None = None,
     options: ExplainOptions | None = None,
 ) -> Explanation:
-    """Map the evidence in every picture for every class, by every method, at every layer.
+    """Map the evidence in every picture for every class, by every method, at every layer; in this order.
 
     Costs one forward pass per batch, and for each class one backward pass over what follows the first layer. Methods
     that know no class, asked alone and without targets, stop at the last layer.
@@ -88,12 +84,9 @@ def explain(
         images: RGB pictures as read, of any size; the classifier's test pipeline prepares them.
         methods: names in `METHODS`, any case.
         layers: names as in `module.named_modules()`, also `backbone.layer4[-1]` or `backbone.layer?`; the default
-            layer (`cam.layers.default_layer`) if not given.
+            layer (`cam.layers.find_layers`) if not given.
         targets: class numbers, names, "top5", "predicted", "cat - dog", or a tuple of one number per picture; the
             predicted class of each picture if not given.
-
-    Returns:
-        The raw maps, picture by picture, then class by class, method by method, layer by layer.
 
     Raises:
         NotFound: no such method, layer or class.
@@ -141,10 +134,7 @@ def explain_fed(job: ExplainJob, pictures: list[Image]) -> Explanation:
 
 
 def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) -> Iterator[Saliency]:
-    """The maps of some of the pictures, all of one size: class by class, method by method, layer by layer.
-
-    The classes are read against the logits of the pictures as they are. To be called inside `preserved`.
-    """
+    """Inside `preserved`, the maps of some of the pictures, of one size: by class, by method, by layer."""
     classifier, smooth = job.classifier, job.options.aug_smooth
     batch = encode_batch(classifier, [pictures[index] for index in indices]).to(placement_of(classifier.module)[0])
     if smooth:  # every picture's first variant, then every picture's second, ...
@@ -159,10 +149,11 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
             for target in job.targets or (PREDICTED,)
         ]
         wanted = read_targets(targets, logits, OUTPUTS[classifier].names)
-    nobody: Sequence[ExplainedClass | None] = [None] * len(indices)
     kinds = sorted({method.score for method in job.methods})
     for objective in wanted:  # the gradients of one class are dropped before the next one's are made
-        subjects = nobody if objective is None else describe_classes(job, objective, logits)
+        subjects: Sequence[ExplainedClass | None] = [None] * len(indices)
+        if objective is not None:
+            subjects = describe_classes(job, objective, logits)
         evidence: dict[str, list[Evidence]] = {}
         for kind in kinds:
             last = objective is wanted[-1] and kind == kinds[-1]
@@ -204,10 +195,9 @@ def describe_classes(job: ExplainJob, objective: Objective, logits: Tensor) -> l
 def collect_evidence(
     job: ExplainJob, batch: Tensor, captured: Captured, objective: Objective | None, kind: str, *, keep: bool
 ) -> list[Evidence]:
-    """The evidence of every layer about one class, read as feature maps in float32; `keep` the graph for more.
+    """The evidence of every layer about one class, by one kind of score, in float32; `keep` the graph for more.
 
-    `kind` is that of the score to be differentiated. All variants explain the class of the picture itself. Without a
-    gradient, zeros stand for it.
+    All variants explain the class of the picture itself. Without a gradient, zeros stand for it.
     """
     slopes: Sequence[Tensor | None] = [None] * len(job.layers)
     by_gradients = any(method.needs == "gradients" for method in job.methods)
@@ -243,10 +233,9 @@ def collect_evidence(
 def make_map(
     method: Method, evidence: Evidence, options: ExplainOptions
 ) -> Float[Tensor, "variants pictures height width"]:
-    """The map of one method, zero where what is left of a sum over channels is rounding only.
+    """The map of one method, zero where what is left of a sum over channels is rounding, to be drawn as noise otherwise.
 
-    With a layer norm right behind a layer, G A adds up to nothing at every position: the score does not change with the
-    length of what is normalised. Scaled to 0..1, the rest would be drawn as a map of noise.
+    So it is with a layer norm right behind: the score does not change with the length of what is normalised.
     """
     if method.asks and evidence.probe is not None:
         probe, done = evidence.probe, 0

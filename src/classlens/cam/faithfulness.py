@@ -1,16 +1,17 @@
 """How true a map is: the picture is changed where the map is hot or cold, and the network asked again.
 
 Pixels that are left out are filled in from their surroundings, so that a network cannot see the shape of what was removed:
-Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5.
-
-And does a map depend on what the network has learnt? The weights are shuffled, from the head down, and the map is made
-again: one that stays as it is shows the picture, not what the network knows of it.
+Rong et al., A consistent and efficient evaluation strategy for attribution methods, ICML 2022, section 5. And does a map
+depend on what the network has learnt? It is made again with weights shuffled, from the head down: one that stays as it
+is shows the picture, not what the network knows of it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,9 +32,7 @@ from classlens.sharing import ALONE
 
 Maps = Sequence[Saliency | Fused]
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are not inside
-NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12
-"""Every missing pixel is the mean of its neighbours with these weights; those outside the picture do not count."""
-
+NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]], np.float32) / 12  # weights; none outside the picture counts
 ROUNDS, TOLERANCE = 600, 1e-4
 STEPS = 50
 SHARES = range(10, 100, 10)
@@ -64,10 +63,7 @@ BETTER = {one.name: "lower" if one.name in ("deletion", "drop") else "higher" fo
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a map, and those of two baselines on the same picture and class.
-
-    `random` is as coarse as the map of a last layer, and always the same.
-    """
+    """The scores of a map, of a uniform one, and of a random one, always the same, as coarse as that of a last layer."""
 
     own: Faithfulness
     uniform: Faithfulness
@@ -103,13 +99,15 @@ def evaluations(
     options = options or ExplainOptions()
     if options.precision == "bf16":
         classifier = in_bf16(classifier)
-    trial = Trial(classifier, encode_batch(classifier, [image])[0], subject, options.batch_size)
+    judge_map = partial(
+        judge, encode_batch(classifier, [image])[0], partial(ask, classifier, subject, options.batch_size)
+    )
     uniform = Heatmap(np.ones((height, width), np.float32))
     coarse = np.random.default_rng(0).random((max(2, height // 32), max(2, width // 32)), dtype=np.float32)
     random = Heatmap(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1))
-    baselines = [judge(trial, one, box) for one in (uniform, random)]
+    baselines = [judge_map(one, box) for one in (uniform, random)]
     for saliency in maps:
-        yield Evaluation(judge(trial, saliency.heatmap(), box), *baselines)
+        yield Evaluation(judge_map(saliency.heatmap(), box), *baselines)
 
 
 def mean(scores: Sequence[Faithfulness]) -> dict[str, float | None]:
@@ -132,47 +130,41 @@ def box_as_fed(feed: Callable[[Image], Image], size: tuple[int, int], box: Box) 
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One picture, as it is fed, and one class, to be looked at with parts of the picture changed."""
+def ask(
+    classifier: Classifier, subject: ExplainedClass, at_once: int, pictures: Iterable[Tensor]
+) -> tuple[Float32[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+    """The logit and the probability of the class for changed pictures.
 
-    classifier: Classifier
-    picture: Float[Tensor, "3 height width"]
-    subject: ExplainedClass
-    at_once: int
-
-    def ask(self, pictures: Iterable[Tensor]) -> tuple[Float32[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
-        """The logit and the probability of the class for each changed picture.
-
-        Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability
-        that of the first if just one of the two is there. Of a network with a single logit that is what it gives.
-        """
-        device, waiting = placement_of(self.classifier.module)[0], iter(pictures)
-        parts: list[Tensor] = []
-        order: torch.memory_format | None = None
-        with preserved(self.classifier.module), torch.no_grad():
-            while some := list(islice(waiting, self.at_once)):
-                fed = torch.stack(some).to(device)
-                order = order or quickest_order(self.classifier, fed[:1])
-                parts.append(logits_of(self.classifier, fed.contiguous(memory_format=order)).cpu())
-        logits, output = torch.cat(parts).float(), OUTPUTS[self.classifier]
-        target, against = self.subject.target, self.subject.against
-        if against is None:
-            return logits[:, target].numpy(), probabilities(logits, output.kind)[:, target].numpy()
-        logits = logits[:, [target, against]] / (2 if output.single else 1)
-        return (logits[:, 0] - logits[:, 1]).numpy(), probabilities(logits)[:, 0].numpy()
+    Of a contrast, the two classes compete alone: the score is the difference of their logits, and the probability
+    that of the first if just one of the two is there. Of a network with a single logit that is what it gives.
+    """
+    device, waiting = placement_of(classifier.module)[0], iter(pictures)
+    parts: list[Tensor] = []
+    order: torch.memory_format | None = None
+    with preserved(classifier.module), torch.no_grad():
+        while some := list(islice(waiting, at_once)):
+            fed = torch.stack(some).to(device)
+            order = order or quickest_order(classifier, fed[:1])
+            parts.append(logits_of(classifier, fed.contiguous(memory_format=order)).cpu())
+    logits, output, target = torch.cat(parts).float(), OUTPUTS[classifier], subject.target
+    if subject.against is None:
+        return logits[:, target].numpy(), probabilities(logits, output.kind)[:, target].numpy()
+    logits = logits[:, [target, subject.against]] / (2 if output.single else 1)
+    return (logits[:, 0] - logits[:, 1]).numpy(), probabilities(logits)[:, 0].numpy()
 
 
-def judge(trial: Trial, heatmap: Heatmap, box: Box | None) -> Faithfulness:
-    """All scores of one map."""
-    picture, values = trial.picture, heatmap.values
+def judge(
+    picture: Float[Tensor, "3 height width"], trial: Callable[..., Any], heatmap: Heatmap, box: Box | None
+) -> Faithfulness:
+    """All scores of one map of an encoded picture; the trial is `ask` for its class."""
+    values = heatmap.values
     blurred = torch.from_numpy(blur(picture.numpy()))
-    _, (before, hot_only) = trial.ask([picture, picture * torch.from_numpy(values)])
+    _, (before, hot_only) = trial([picture, picture * torch.from_numpy(values)])
     ways = ((picture, torch.zeros_like(picture)), (blurred, picture))
-    left = [trial.ask(replaced_hottest_first(start, end, heatmap))[1] for start, end in ways]
+    left = [trial(replaced_hottest_first(start, end, heatmap))[1] for start, end in ways]
     deletion, insertion = (float((one[1:] + one[:-1]).sum() / 2 / STEPS) for one in left)  # areas, by trapezoids
     missing = (heat >= np.percentile(heat, share) for heat in (1 - values, values) for share in SHARES)
-    logits, _ = trial.ask(torch.from_numpy(fill_in(picture.numpy(), pixels)) for pixels in missing)
+    logits, _ = trial(torch.from_numpy(fill_in(picture.numpy(), pixels)) for pixels in missing)
     road = float((logits[: len(SHARES)].mean() - logits[len(SHARES) :].mean()) / 2)
     drop = 100 * max(0.0, float(before - hot_only)) / max(float(before), 1e-7)
     in_box = (None, None) if box is None else pointing_and_energy(heatmap, box)
@@ -251,10 +243,7 @@ def spread(values: np.ndarray) -> np.ndarray:
 
 
 SHUFFLES = 5  # the head alone, then ever more of the layers, at last all
-WINDOW = 7
-STEADY = (0.01**2, 0.03**2)
-"""Side of the windows of SSIM, and the constants that keep it from dividing by nothing, for maps in 0..1."""
-
+WINDOW, STEADY = 7, (0.01**2, 0.03**2)  # side of the windows of SSIM, and what keeps it from dividing by nothing
 Values = Float32[np.ndarray, "height width"]
 
 

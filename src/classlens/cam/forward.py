@@ -26,15 +26,15 @@ from classlens.cam.classifier import Batch, Classifier, Kind, Layer, Logits, lay
 from classlens.errors import ModelError, NotFound, first_line
 
 Hook = Callable[[Layer, Tensor | None, Tensor], Tensor | None]
-"""Called with a layer that has run, the tensor that went in, if any, and the one that came out: of several the first.
-
-What it returns, if not None, takes the place of what came out. A layer that puts out no tensor is passed over.
-"""
 
 
 @contextmanager
 def hook_layers(layers: Iterable[Layer], hook: Hook) -> Iterator[None]:
-    """One forward hook on every layer, for the time of one `with`."""
+    """One forward hook on every layer, for the time of one `with`; layers that put out no tensor are passed over.
+
+    It is called with the layer, the tensor that went in, if any, and the one that came out, of several the first. What it
+    returns, if not None, takes the place of what came out.
+    """
 
     def call(layer: Layer, module: nn.Module, inputs: object, output: object) -> object:
         first = [value[0] if isinstance(value, (tuple, list)) and value else value for value in (inputs, output)]
@@ -58,23 +58,21 @@ def noise(classifier: Classifier, size: tuple[int, int] | None = None, count: in
     return pictures.to(placement_of(classifier.module)[0])
 
 
-MAKERS: Mapping[Callable[..., Tensor], Kind] = {
+MAKERS: Mapping[Callable[..., Tensor], Kind] = {  # what makes probabilities, or their logarithms, of logits
     **dict.fromkeys((torch.softmax, F.softmax, Tensor.softmax, torch.special.softmax), "softmax"),
     **dict.fromkeys((torch.log_softmax, F.log_softmax, Tensor.log_softmax, torch.special.log_softmax), "softmax"),
     **dict.fromkeys((torch.sigmoid, F.sigmoid, Tensor.sigmoid, torch.special.expit, F.logsigmoid), "sigmoid"),
     Tensor.sigmoid_: "sigmoid",
 }
-"""Functions that make probabilities, or their logarithms, of logits."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a network puts out.
+    """What a network puts out; `kind` makes probabilities of its logits, whose `names` are there if it has any.
 
-    `kind` makes probabilities of its logits. `ends` says where those are: they are what it returns; they went into the
-    function that ran last; or nothing but probabilities is there, which are turned back. A `single` one has two sides,
-    the second of which it speaks for, or the first if that alone has a name. `is_stated` says whether the head, a config
-    or the network itself states all this; if not, it is the most frequent. `names` are those of the logits, if any.
+    `ends` says where those are: they are what it returns; they went into the function that ran last; or nothing but
+    probabilities is there, which are turned back. A `single` one has two sides, the second of which it speaks for, or
+    the first if that alone has a name. Of what is not `is_stated` by anybody, it is the most frequent.
     """
 
     kind: Kind
@@ -84,8 +82,7 @@ class Output:
     names: tuple[str, ...] = ()
 
 
-OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()
-"""What the first pass of a classifier showed; there for all that has been run."""
+OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()  # what the first pass of a classifier showed
 
 
 class MakerCall(NamedTuple):
@@ -204,8 +201,7 @@ def read_output(classifier: Classifier, scores: Logits, calls: Sequence[MakerCal
 def find_maker(scores: Tensor, calls: Sequence[MakerCall], *, known: bool = False) -> MakerCall | None:
     """The last run whose result is the scores, whatever views, copies or casts came after.
 
-    Nothing but noughts and ones could also be the mean of several such results: unless it is `known` that one of them is
-    the scores, only the same memory is proof then.
+    Nothing but noughts and ones could also be a mean of several: unless one is `known` to be them, only memory is proof.
     """
     flat = scores.detach().flatten()
     plain = not known and bool(((flat == 0) | (flat == 1)).all())
@@ -239,9 +235,7 @@ def describe_output(classifier: Classifier) -> str:
     return f"{classifier.name} {words}"
 
 
-Target: TypeAlias = int | str | tuple[int, ...]
-"""What is explained in every picture of a call; a tuple names one class for each picture."""
-
+Target: TypeAlias = int | str | tuple[int, ...]  # explained in every picture; a tuple names one class for each of them
 PREDICTED = "predicted"
 TOP = re.compile(r"top[ -]?([1-9]\d*)", re.IGNORECASE)
 SIMILAR = 3  # how many classes Finer-CAM contrasts the target with

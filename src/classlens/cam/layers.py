@@ -3,10 +3,9 @@
 A name is a dotted path as in `module.named_modules()`. `[i]` counts the members of a sequence, also from its end:
 `backbone.layer4[-1]` is `backbone.layer4.2`. `*` stands for one step of the path.
 
-Without a name, it is the layer where everything that reaches the class comes together, read off the graph that autograd
-records from the pixels of a picture of noise on. A layer is a joint if no path leads from the score back to the pixels
-without it. A branch of an Inception block is none, nor is an arm of a network with two: its map shows a part of the
-evidence only. The bare shortcut around a residual block does not count: past the block goes what went in.
+Without a name, it is a joint: in the graph that autograd records of a picture of noise, no path leads from the score
+back to the pixels without it. A branch of an Inception block is none, nor is an arm of a network with two: its map shows
+a part of the evidence only. The bare shortcut around a residual block does not count: past the block goes what went in.
 """
 
 import re
@@ -30,18 +29,9 @@ from classlens.errors import ModelError, NotFound
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 INDEX = re.compile(r"\[(-?\d+)\]")
-SIDE_PATHS = {"downsample", "shortcut"}
-"""Steps of a name that lead to a norm beside a block, which may run after the block's last one."""
-
-DEFAULTS: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()
-"""Default layers by classifier; finding one costs as much as explaining a picture."""
-
-LISTED = 5  # how many candidates an error lists
-AT_ONCE = 4
-"""How many candidates one backward pass looks at, from the end, and how many joints in front of a branch are tried: a
-head that reads a class token hides the last two or three."""
-
-ARMS = 6  # how many arms of a network an error names
+SIDE_PATHS = {"downsample", "shortcut"}  # a norm below one of these is beside a block, and may run after its last norm
+DEFAULTS: WeakKeyDictionary[Classifier, str] = WeakKeyDictionary()  # finding one costs as much as explaining a picture
+AT_ONCE = 4  # candidates of a backward pass, and joints tried in front: a class-token head hides the last two or three
 
 
 def find_layers(
@@ -81,18 +71,12 @@ def find_layers(
     return tuple(layers.values())
 
 
-def default_layer(classifier: Classifier) -> Layer:
-    """The layer that is looked at if none is named; see `find_layers`."""
-    return find_layers(classifier, None)[0]
-
-
 def find_deciding_layer(classifier: Classifier) -> Layer:
     """The layer at which everything that decides the class can be seen, as late in the model as possible.
 
-    That is the last norm of the last block; with a head that reads a class token, whose patch tokens no longer matter
-    after the last attention, it is the norm in front of that attention. A model without norms, or whose last ones see
-    every position as an item of the batch, is looked at behind its last module that puts out a map. Where that is one
-    of several branches, it is the layer where they join. Found by two passes on noise, and a part of the way back.
+    That is the last norm of the last block, or, if the head reads a class token only, the norm in front of the last
+    attention. A model without norms, or whose last ones see every position as an item of the batch, is looked at behind
+    its last module that puts out a map. Where that is one of several branches, it is the layer where they join.
     """
     layers = layers_of(classifier)
     norms = [layer for layer in layers if is_norm(layer)]
@@ -109,7 +93,7 @@ def find_deciding_layer(classifier: Classifier) -> Layer:
                     chosen = last_with_gradient(classifier, survey(classifier, layers), graph)
             if chosen is not None:
                 return find_joint(classifier, graph, chosen, [one.layer for one in ran if one.layout])
-        several = [one for one in survey(classifier, layers) if len(one.shape) > 2 and one.shape[0] == 1][-LISTED:]
+        several = [one for one in survey(classifier, layers) if len(one.shape) > 2 and one.shape[0] == 1][-5:]
     listed = ", ".join(f"{one.layer.name} ({shape_text(one.shape)})" for one in several)
     hint = f"name one with --target-layers; the last candidates are {listed}"
     if not several:
@@ -157,9 +141,11 @@ def first_with_gradient(classifier: Classifier, graph: "PathGraph | None", layer
 
 def check_dependence(classifier: Classifier, graph: "PathGraph | None") -> None:
     """Refuse a model whose scores do not depend on the picture, most often because its head has zero weights."""
-    if graph is None:
+    slope = None
+    if graph is not None:
+        (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True, allow_unused=True)
+    if graph is None or slope is None:
         raise ModelError(f"{classifier.name} {NO_GRADIENT}", hint="name a layer with --target-layers")
-    (slope,) = torch.autograd.grad(graph.score, graph.picture, retain_graph=True)
     if slope.any():
         return
     columns = 1 if OUTPUTS[classifier].single else graph.classes
@@ -189,8 +175,7 @@ class RecordedOutput:
 class PathGraph:
     """Every path from the score back to the picture, and by name what the layers that ran once put out, in that order.
 
-    `leads` has where every node leads to, in an order in which paths only lead on; `places` numbers them in it.
-    `joints` are the nodes that no path avoids.
+    `leads` says where nodes lead to, in an order, `places`, in which paths only lead on; no path avoids the `joints`.
     """
 
     picture: Tensor
@@ -248,8 +233,8 @@ def record_paths(classifier: Classifier) -> PathGraph | None:
 def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, others: Sequence[Layer]) -> Layer:
     """The layer itself if everything that reaches the class passes through it, else the nearest one that has it all.
 
-    That is where the branches meet again, or, if nothing there can be drawn, where they part. If none is, those of the
-    `others` that lie on them are named. Where no gradient reaches the picture, there is nothing to go by.
+    That is where the branches meet again, or, if nothing there can be drawn, where they part; or else an error names
+    those of the `others`. Where no gradient reaches the picture, there is nothing to go by.
     """
     own = graph.outputs.get(branch.name) if graph else None
     if graph is None or own is None:
@@ -267,16 +252,15 @@ def find_joint(classifier: Classifier, graph: PathGraph | None, branch: Layer, o
     for candidates in (list(behind.values()), list(in_front.values())[: -AT_ONCE - 1 : -1]):
         if joint := first_with_gradient(classifier, graph, candidates):
             return joint
-    arms, names = [branch.name], {layer.name for layer in others}
-    named = set(walk_back(own.edge.node))
-    for name, one in reversed(graph.outputs.items()):  # that show something, and stand in front of none named already
-        apart = name in names and one.edge.node not in named
+    arms, names, in_front_of_arms = [branch.name], {layer.name for layer in others}, set(walk_back(own.edge.node))
+    for name, one in reversed(graph.outputs.items()):
+        apart = name in names and one.edge.node not in in_front_of_arms
         if apart and first_with_gradient(classifier, graph, [one.layer]):
             arms.append(name)
-            named.update(walk_back(one.edge.node))
+            in_front_of_arms.update(walk_back(one.edge.node))
     raise ModelError(
         f"{classifier.name} decides the class on several ways from the picture, which meet in no layer with a map",
-        hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:ARMS])}",
+        hint=f"look at each of them: --each-layer --target-layers {' '.join(arms[:6])}",
     )
 
 
@@ -379,7 +363,7 @@ def preview(classifier: Classifier) -> Preview:
     surveyed = {one.layer.name: one for one in survey(classifier, layers)}
     default = None
     with suppress(ModelError):
-        default = default_layer(classifier).name
+        default = find_layers(classifier, None)[0].name
     rows = []
     for layer in layers:
         one = surveyed.get(layer.name)

@@ -1,14 +1,14 @@
 """How to read the output of any layer as a feature map: (batch, channels, height, width).
 
-A layer may give channels first (convolutions), channels last (Swin in timm), a row of tokens (transformers) with class
-tokens in front, or windows of a map (inside Swin's attention). The reading is decided by the shape of the picture that
-was fed: a feature map covers the picture, so its height and width are those of the picture divided by one stride. For a
-shape that allows no reading, or two, the model is run once more; if that does not decide it, the layer is refused.
+A layer gives channels first (convolutions), channels last (Swin in timm), a row of tokens with class tokens in front, or
+windows of a map. The shape of the picture decides: a feature map covers it, so its height and width are those of the
+picture divided by one stride. For a shape that allows no reading, or two, the model is run once more; if that does not
+decide it, the layer is refused.
 
-Layers can see a map cut into pieces: the windows of Swin, the grids of MaxViT, the patches of MobileViT. Nothing is
-assumed about the way it is cut: shifts, padding, names. Two pictures of noise are run, and the row of numbers at every
-position of the map is looked up among the rows that went into the pieces. Cutting only copies, so the rows are equal to
-the last bit; where one is missing, or the second picture disagrees, the layer is left unread.
+Windows may be those of Swin, the grids of MaxViT, the patches of MobileViT: nothing is assumed about shifts, padding, or
+names. Two pictures of noise are run, and the row of numbers at every position of the map is looked up among those that
+went into the pieces: cutting copies them to the last bit. Where one is missing, or the second picture disagrees, the
+layer is left unread.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,21 +27,17 @@ from classlens.cam.forward import hook_layers, logits_of, noise
 from classlens.errors import ModelError
 
 CONVOLUTIONS_AND_NORMS = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
-POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-"""Modules whose four-dimensional output can be nothing else but channels first."""
-
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # these have channels first
 MOST_EXTRA_TOKENS = 16  # class, distillation and register tokens that a model may put in front without saying so
-
 
 Grid = Shaped[Tensor, "maps channels height width"]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One reading of a layer's output.
+    """One reading of a layer's output, without the `extra` tokens in front of a row of `height * width` tokens.
 
-    `extra` tokens in front of a row of `height * width` tokens are left out. In windows, every position of the map
-    lies somewhere among the `rows` of its picture, channels last: `order` says where, position by position.
+    In windows, `order` says where each position lies among the `rows` of its picture, channels last.
     """
 
     kind: Literal["channels first", "channels last", "tokens", "windows"]
@@ -104,10 +100,8 @@ def layout_of(layer: Layer, shape: Shape, fed: Shape, extra_tokens: int | None =
 def readings(layer: Layer, shape: Shape, fed: Shape, extra_tokens: int | None) -> list[Layout]:
     """Every reading that the shape of an output allows, if a batch of shape `fed` was fed.
 
-    Where channels first and last both fit, the norm layer itself decides by its channel count. A row of tokens is read
-    with the extra tokens that are known to be there, or with the fewest. Where some are known, layers that run before
-    they are put in front still have none. Unknown ones are believed to be no more than a side of the map is long: with
-    enough of them any number would fit.
+    A row of tokens is read with the extra tokens that are known to be there, or none: a layer may run before they are put
+    in front. Of unknown ones there are the fewest that fit, no more than a side is long: with enough any number would fit.
     """
     picture = (fed[2], fed[3])
     if shape[:1] != fed[:1] or len(shape) not in (3, 4):

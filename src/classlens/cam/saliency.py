@@ -18,8 +18,7 @@ from classlens.errors import NotFound
 from classlens.image import Image
 
 EPSILON = 1e-7  # added to a map's maximum before it divides, as in the reference: a hottest pixel is 1 - 1e-7
-ROUNDING = 1e-6
-"""What differs by less than this share of it is float32's rounding: layers that add up to a constant leave up to 4e-7."""
+ROUNDING = 1e-6  # a smaller share is float32's rounding: layers that add up to a constant leave up to 4e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,18 +70,17 @@ class ExplainedClass:
         return self.target if self.against is None else f"{self.target} - {self.against}"
 
 
-HEATMAPS: "WeakKeyDictionary[Saliency | Fused, Heatmap]" = WeakKeyDictionary()
-"""Those made so far: a picture, a line of text and a file of numbers all ask for one."""
+HEATMAPS: "WeakKeyDictionary[Saliency | Fused, Heatmap]" = WeakKeyDictionary()  # picture, text and numbers ask for one
 
 
 @dataclass(frozen=True, eq=False)
 class Saliency:
     """The evidence for a class at each position of a layer, in the method's own unit, at the layer's resolution.
 
-    `variants` holds one map, or with aug-smooth one for each variant of the input, each turned back to the picture's
-    own orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run
-    alone, has no subject. `signed` says that the layer put out negative numbers worth mentioning, which not every method
-    can read (`Method.assumes_non_negative`). `cap` is the share of positions below the hottest colour of the heat map.
+    `variants` holds one map, or with aug-smooth one for each variant of the input, turned back to the picture's own
+    orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run alone,
+    has no subject. `signed` says that the layer put out many negative numbers, which not every method can read
+    (`Method.assumes_non_negative`). `cap` is the share of positions below the hottest colour of the heat map.
     """
 
     image: Image
@@ -207,10 +205,7 @@ class Explanation(Sequence[Saliency]):
         return Explanation(left)
 
     def fused(self) -> "tuple[Saliency | Fused, ...]":
-        """One map over all layers for each picture, class and method, in the order of the explanation.
-
-        Of a single layer that is the layer's own map.
-        """
+        """One map over all layers for each picture, class and method; of a single layer that is its own map."""
         groups: dict[tuple[object, ...], list[Saliency]] = {}
         for saliency in self.saliencies:
             groups.setdefault((saliency.index, saliency.subject, saliency.method), []).append(saliency)
@@ -220,8 +215,7 @@ class Explanation(Sequence[Saliency]):
 def fuse(saliencies: Sequence[Saliency]) -> Heatmap:
     """Mean over layers of the normalised maps, normalised again; then the mean over variants, left as it is.
 
-    This is what several target layers, and aug-smooth, mean in the reference. But for layers that add up to the same
-    everywhere: nothing is hot then.
+    So it is in the reference, but for layers that add up to the same everywhere: nothing is hot then.
     """
     height, width = saliencies[0].image.size
     variants = len(saliencies[0].variants)

@@ -3,12 +3,13 @@
 import atexit
 import gc
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 import classlens
-from classlens.cli.parsing import Parser, dashed
+from classlens.cli.parsing import Parser
 from classlens.errors import ClasslensError
 from classlens.runs.own_process import exit_status, on_ending_signals
 
@@ -42,7 +43,9 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     parser = Parser(prog=prog, description=command.__doc__, allow_abbrev=False)
     command.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
-    arguments = parser.parse_args([dashed(word) for word in words])
+    # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
+    dashed = [re.sub("^--[^=]*", lambda name: name[0].replace("_", "-"), word) for word in words]
+    arguments = parser.parse_args(dashed)
     # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # On the way out Python looks for garbage among the million objects of torch, which the system takes back anyway.

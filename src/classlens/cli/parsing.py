@@ -1,10 +1,9 @@
-"""What the commands' parsers share: `_` and `-` are the same in option names, and config overrides.
+"""What the commands' parsers share: errors with a hint, config overrides, and types of arguments.
 
 Nothing heavy is imported here: `--help` and a wrong flag must cost no more than argparse itself.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,11 +17,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\nhint:  {self.prog} --help lists every option\n")
-
-
-def dashed(word: str) -> str:
-    """`--aug_smooth=x_y` is `--aug-smooth=x_y`; anything that is not an option stays as it is."""
-    return re.sub("^--[^=]*", lambda name: name[0].replace("_", "-"), word)
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

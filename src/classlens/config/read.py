@@ -197,7 +197,7 @@ def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
     if (notice := settings.pop("_deprecation_", None)) is not None:
         instead = notice.get("expected") if isinstance(notice, dict) else None
         scope.notes.append(f"{path.name} is deprecated by its authors" + (f"; use {instead}" if instead else ""))
-    return merge(settings, inherited, scope)
+    return merge(settings, inherited, scope) if inherited else settings
 
 
 def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:

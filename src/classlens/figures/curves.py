@@ -19,10 +19,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from classlens.errors import DataError
-from classlens.figures.chart import Chart, chart_of
+from classlens.figures.chart import DEFAULT, Chart, chart_of, find_style
 from classlens.figures.drawing import PIXELS, Drawing
 from classlens.figures.plot_layout import Area, Box, Dot, Numbers, Part, Point, Segment, Stroke, Words, lay_out
-from classlens.figures.style import DEFAULT, find_style
 from classlens.figures.text import font
 from classlens.image import Image
 from classlens.schedule.replay import Curve, Curves, finite

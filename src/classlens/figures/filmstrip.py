@@ -13,7 +13,7 @@ import numpy as np
 
 from classlens.dataset.batch import Batch
 from classlens.dataset.trace import Snapshot, Trace
-from classlens.figures.text import PAPER, Colour, Pixels, line_height, shortened, width_of, wrapped, write
+from classlens.figures.text import PAPER, Colour, Pixels, line_height, shorten_end, width_of, wrap_lines, write
 from classlens.image import Image
 
 Mode = Literal["original", "transformed", "concat", "pipeline"]
@@ -66,22 +66,22 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
         shown = list(result.snapshots)
     else:
         raise ValueError(f"the mode is original, transformed, concat or pipeline, not {mode!r}")
-    return Image(draw_tiles([captioned_tile(snapshot, rescale) for snapshot in shown], title, result.remarks))
+    return Image(draw_tiles([make_tile(snapshot, rescale) for snapshot in shown], title, result.remarks))
 
 
-def captioned_tile(snapshot: Snapshot, rescale: float | None) -> Tile:
+def make_tile(snapshot: Snapshot, rescale: float | None) -> Tile:
     """A snapshot over its stage, its size, and its random parameters, or why its stage left it alone."""
     height, width = snapshot.size
     pixels = resize(snapshot.image, rescale or tile_factor(max(snapshot.size)), snapshot.size)
     room = max(int(pixels.shape[1]), SMALLEST)
     size = f"{width} {TIMES} {height}"
     if not snapshot.changed:
-        size = shortened(f"{size}  no change", CAPTION, room)
+        size = shorten_end(f"{size}  no change", CAPTION, room)
     notes = describe_params(snapshot.params) or list(filter(None, [snapshot.note]))
-    params = [line for note in notes for line in wrapped(note, CAPTION, room)]
+    params = [line for note in notes for line in wrap_lines(note, CAPTION, room)]
     if len(params) > LINES:
         params = [*params[: LINES - 1], "…"]
-    name = shortened(snapshot.stage, CAPTION, room, bold=True)
+    name = shorten_end(snapshot.stage, CAPTION, room, bold=True)
     return Tile(pixels, room, ((name, INK), (size, FAINT), *((line, INK) for line in params)))
 
 
@@ -144,7 +144,7 @@ def draw_tiles(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Pix
     floors = [max(int(tile.pixels.shape[0]) for tile in row) for row in rows]
     captions = [max(len(tile.lines) for tile in row) * CAPTION_HEIGHT for row in rows]
     width = max(sum(tile.width + MARGIN for tile in row) + MARGIN for row in rows)
-    canvas, top = titled_canvas(sum(floors) + FOOT * len(rows) + sum(captions), width, title, remarks)
+    canvas, top = start_canvas(sum(floors) + FOOT * len(rows) + sum(captions), width, title, remarks)
     for row, floor, caption in zip(rows, floors, captions, strict=True):
         left = MARGIN
         for tile in row:
@@ -161,12 +161,12 @@ def draw_tiles(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Pix
 def draw_under_title(pixels: Pixels, title: str, remarks: Sequence[str]) -> Pixels:
     """One picture under its title, to the edges: whole datasets are drawn in this way, and every pixel costs time."""
     height, width = pixels.shape[:2]
-    canvas, top = titled_canvas(height, width, title, remarks, left=EDGE)
+    canvas, top = start_canvas(height, width, title, remarks, left=EDGE)
     canvas[top:, :width] = pixels
     return canvas
 
 
-def titled_canvas(
+def start_canvas(
     height: int, width: int, title: str, remarks: Sequence[str], *, left: int = MARGIN
 ) -> tuple[Pixels, int]:
     """White paper with a title and remarks above room for `height` x `width` pixels, and where that room begins."""
@@ -175,8 +175,8 @@ def titled_canvas(
     name, dot, facts = title.partition(DOT)
     left_for_name = room - width_of(dot + facts, TITLE)
     is_roomy = left_for_name > room // 4  # then number and size stay whole, and the class before them is cut
-    title = shortened(name, TITLE, left_for_name) + dot + facts if is_roomy else shortened(title, TITLE, room)
-    notes = [line for remark in remarks for line in wrapped(remark, CAPTION, width - 2 * MARGIN)]
+    title = shorten_end(name, TITLE, left_for_name) + dot + facts if is_roomy else shorten_end(title, TITLE, room)
+    notes = [line for remark in remarks for line in wrap_lines(remark, CAPTION, width - 2 * MARGIN)]
     y = MARGIN // 2 + TITLE_HEIGHT
     top = y + len(notes) * CAPTION_HEIGHT + MARGIN
     canvas = np.full((top + height, width, 3), PAPER[0], np.uint8)
@@ -212,7 +212,7 @@ def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequenc
         label = " + ".join(name if share == 1 else f"{share:.2f} {name}" for name, share in shares.items())
         room = max(int(pixels.shape[1]), SMALLEST)
         numbers = " + ".join(f"#{index}" for index in dict.fromkeys(pair))
-        lines = [(line, INK) for line in wrapped(label or "no label", CAPTION, room)]
+        lines = [(line, INK) for line in wrap_lines(label or "no label", CAPTION, room)]
         tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT))))
     tiles += [Tile(image.pixels, max(image.size[1], SMALLEST)) for image in left_out]
     params = describe_params({key: value for key, value in result.params.items() if key != "partners"})
@@ -222,15 +222,15 @@ def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequenc
 
 def draw_contact_sheet(pictures: Sequence[Image], columns: int) -> Image:
     """Pictures in rows of `columns`, each column as wide as its widest."""
-    rows = [[one.pixels for one in pictures[start : start + columns]] for start in range(0, len(pictures), columns)]
-    widths = [max(row[place].shape[1] for row in rows if place < len(row)) for place in range(len(rows[0]))]
-    heights = [max(pixels.shape[0] for pixels in row) for row in rows]
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    widths = [max(one.size[1] for one in pictures[place::columns]) for place in range(len(rows[0]))]
+    heights = [max(one.size[0] for one in row) for row in rows]
     canvas = np.full((sum(heights) + GAP * (len(heights) + 1), sum(widths) + GAP * (len(widths) + 1), 3), 255, np.uint8)
     top = GAP
     for row, height in zip(rows, heights, strict=True):
         left = GAP
-        for pixels, width in zip(row, widths, strict=False):
-            canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        for one, width in zip(row, widths, strict=False):
+            canvas[top : top + one.size[0], left : left + one.size[1]] = one.pixels
             left += width + GAP
         top += height + GAP
     return Image(canvas)

@@ -13,8 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from classlens.figures.chart import Chart, Panel, short
-from classlens.figures.style import WARNING, Style, blend
+from classlens.figures.chart import WARNING, Chart, Panel, Style, blend, short
 from classlens.figures.text import break_lines, estimated_width, shorten_middle
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]

@@ -65,7 +65,7 @@ def width_of(text: str, size: int, *, bold: bool = False) -> int:
 
 
 @lru_cache(maxsize=4096)
-def shortened(text: str, size: int, width: int, *, bold: bool = False) -> str:
+def shorten_end(text: str, size: int, width: int, *, bold: bool = False) -> str:
     if width_of(text, size, bold=bold) <= width:
         return text
     while text and width_of(text + ELLIPSIS, size, bold=bold) > width:
@@ -74,10 +74,10 @@ def shortened(text: str, size: int, width: int, *, bold: bool = False) -> str:
 
 
 @lru_cache(maxsize=4096)
-def wrapped(text: str, size: int, width: int) -> tuple[str, ...]:
+def wrap_lines(text: str, size: int, width: int) -> tuple[str, ...]:
     """The text in lines of at most `width` pixels; a word that is too long is cut."""
     return tuple(
-        fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shortened(word, size, width))
+        fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shorten_end(word, size, width))
     )
 
 

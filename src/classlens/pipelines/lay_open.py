@@ -12,6 +12,7 @@ from classlens.dataset.state import PLAIN, Foreign, State, array_of, arrays_of, 
 from classlens.errors import DataError
 from classlens.pipelines import listen
 from classlens.pipelines.encodings import encoding_after
+from classlens.pipelines.listen import is_sequence, name_of, probability
 from classlens.user_code import users_code
 
 
@@ -35,7 +36,7 @@ def members(transform: Foreign) -> Iterator[Foreign]:
 def parts(transform: Foreign) -> Sequence[Foreign] | None:
     """What a container runs in order and always, nothing if there is no transform; None for a single one."""
     kind = type(transform)
-    if transform is None or listen.is_sequence(transform):
+    if transform is None or is_sequence(transform):
         return list(transform or ())
     if kind.__name__ == "Sequential" and hasattr(transform, "children"):
         return list(transform.children())
@@ -43,11 +44,7 @@ def parts(transform: Foreign) -> Sequence[Foreign] | None:
         in_order = base.__name__ in ("AugmentationSequential", "ImageSequential") and not transform.random_apply
         return list(transform.children()) if in_order else None
     composed = any(base.__name__ == "Compose" for base in kind.__mro__)
-    if (
-        composed
-        and listen.is_sequence(getattr(transform, "transforms", None))
-        and listen.probability(transform) in (None, 1.0)
-    ):
+    if composed and is_sequence(getattr(transform, "transforms", None)) and probability(transform) in (None, 1.0):
         return list(transform.transforms)
     if kind.__name__ != "ImageClassification" or not kind.__module__.startswith("torchvision."):
         return None
@@ -78,7 +75,7 @@ def stage_of(transform: Foreign, *, joint: bool = False, encoder: Foreign = None
     def apply(before: State, random: np.random.Generator) -> Outcome:
         """Run the transform on the sample and say what it drew, or what it changed besides the picture."""
         value = before.value
-        with users_code(listen.name_of(transform), DataError):
+        with users_code(name_of(transform), DataError):
             if listen.is_albumentations(transform):
                 outcome = listen.watch_albumentations(transform, value, random)
             elif kornia_base(transform) is not None:
@@ -92,7 +89,7 @@ def stage_of(transform: Foreign, *, joint: bool = False, encoder: Foreign = None
         after = replace(before, value=output, encoding=encoding)
         return Outcome(after, outcome.params, outcome.note or describe_change(before, after))
 
-    return Stage(listen.name_of(transform), apply, settings, draws_globally=not listen.is_albumentations(transform))
+    return Stage(name_of(transform), apply, settings, draws_globally=not listen.is_albumentations(transform))
 
 
 def describe_change(before: State, after: State) -> str:

@@ -82,6 +82,7 @@ class BatchResult:
 
 Row: TypeAlias = SampleResult | BatchResult | Survey
 Result = TypeVar("Result")
+Split: TypeAlias = tuple[Dataset, DatasetSpec]
 
 
 @dataclass
@@ -124,11 +125,7 @@ class BrowseRun:
                 self.bad_rows.append(replace(row, jpeg=None, tile=None))
 
     def work(
-        self,
-        job: Job[Result],
-        samples: Iterable[SeededIndex],
-        total: int,
-        other: tuple[Dataset, DatasetSpec] | None = None,
+        self, job: Job[Result], samples: Iterable[SeededIndex], total: int, other: Split | None = None
     ) -> Iterator[Result]:
         """One result for each of `total` samples of the dataset, or of another one, counted."""
         self.total = total

@@ -144,13 +144,7 @@ class SampleResult:
 
 
 def render_sample(
-    dataset: Dataset,
-    index: int,
-    seed: int,
-    crash: SampleResult | None = None,
-    *,
-    request: BrowseRequest,
-    replaces: bool = False,
+    dataset: Dataset, index: int, seed: int, crash: SampleResult | None, *, request: BrowseRequest, replaces: bool
 ) -> Callable[[], SampleResult]:
     """Trace and draw one sample; what is returned encodes and writes it. Whatever is wrong with it is in its row.
 

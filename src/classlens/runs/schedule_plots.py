@@ -9,10 +9,9 @@ from typing import Any
 
 from classlens.adapters import Options, open_source
 from classlens.errors import DataError, NotFound, NotOffered
-from classlens.figures.chart import distinct_curves
+from classlens.figures.chart import distinct_curves, find_style
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
-from classlens.figures.style import find_style
 from classlens.files import check_place, write_whole
 from classlens.schedule.replay import Curves, Finding, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch

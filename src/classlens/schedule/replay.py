@@ -224,7 +224,7 @@ class Finding:
 
 def milestones(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
     """Milestones that never fire: fractions, and those at or after the end."""
-    steps: Any = setting.arguments.get("milestones", setting.arguments.get("step"))
+    steps = setting.arguments.get("milestones", setting.arguments.get("step"))
     if not isinstance(steps, list | tuple):
         return
     last = min(setting.end, length) - setting.begin
@@ -233,11 +233,11 @@ def milestones(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]
         yield Finding("wrong unit", what, hint="count steps")
     for milestone in steps:
         if milestone != int(milestone):
-            what = f"milestone {milestone:g} is no whole number of {setting.unit}s, so it never fires"
-            yield Finding("dead milestone", what)
+            why = f"is no whole number of {setting.unit}s, so it never fires"
+            yield Finding("dead milestone", f"milestone {milestone:g} {why}")
         elif milestone >= last:
-            what = f"milestone {milestone:g} never fires, the last {setting.unit} is {last - 1:g}"
-            yield Finding("dead milestone", what)
+            why = f"never fires, the last {setting.unit} is {last - 1:g}"
+            yield Finding("dead milestone", f"milestone {milestone:g} {why}")
 
 
 def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
@@ -245,12 +245,8 @@ def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
 
     A constant factor is given back one unit early: if that is the last of the run, it trains at the undecayed value.
     """
-    name, span, unit = (
-        "start_factor" if setting.kind == "Linear" else "factor",
-        setting.end - setting.begin,
-        setting.unit,
-    )
-    start: Any = setting.arguments[name]
+    name, span = "start_factor" if setting.kind == "Linear" else "factor", setting.end - setting.begin
+    start, unit = setting.arguments[name], setting.unit
     if span == 1 and start != 1 and setting.end <= length:
         hint = "set convert_to_iter_based=True" if unit == "epoch" else "give it more steps"
         what = f"lasts one {unit}, so the value stays at {start:g} of what it was for good"
@@ -274,7 +270,7 @@ def converted_gamma(setting: Setting, clock: Clock, length: int) -> Iterator[Fin
 def cosine_length(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
     """A cosine whose trough is not where it, or the run, ends; or whose period is in the wrong unit."""
     span = min(setting.end, length) - setting.begin
-    period: Any = setting.arguments.get("T_max") or setting.end - setting.begin
+    period = setting.arguments.get("T_max") or setting.end - setting.begin
     if abs(period - span) <= max(1, 0.001 * span):
         return
     what = f"falls for {period:,.10g} {setting.unit}s, but acts for {span:,.10g}"
@@ -288,8 +284,7 @@ def cosine_length(setting: Setting, clock: Clock, length: int) -> Iterator[Findi
 
 def short_cycle(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
     """A one-cycle that is over before the run is."""
-    total: Any = setting.arguments.get("total_steps")
-    span = min(setting.end, length) - setting.begin
+    total, span = setting.arguments.get("total_steps"), min(setting.end, length) - setting.begin
     if total is not None and total < span - 1:
         what = f"total_steps={total:g}, but it acts for {span:,g} {setting.unit}s: training stops with an error"
         yield Finding("short cycle", what, total + 1)
@@ -324,14 +319,11 @@ def check_curve(curve: Curve) -> Iterator[Finding]:
     """
     steps, values = curve.points
     of, initial = f"{curve.name} of {curve.group.name} is", curve.group.initial[curve.name]
-    for kind, places, what in (
-        ("not a number", ~np.isfinite(values), "{value} from step {step:,} on"),
-        ("negative", values < 0, "{value:.4g} at step {step:,}: below 0"),
-    ):
+    for kind, places in (("not a number", ~np.isfinite(values)), ("negative", values < 0)):
         if places.any():
-            first = int(np.argmax(places))
-            step = int(steps[first])
-            yield Finding(kind, f"{of} {what.format(value=values[first], step=step)}", step)
+            step, value = int(steps[np.argmax(places)]), values[np.argmax(places)]
+            what = f"{value:.4g} at step {step:,}: below 0" if kind == "negative" else f"{value} from step {step:,} on"
+            yield Finding(kind, f"{of} {what}", step)
     alive = np.flatnonzero(values > VANISHED * np.nanmax(values, initial=0.0))
     if curve.name == "lr" and alive.size and steps[alive[-1]] < 0.9 * (curve.clock.steps - 1):
         step = int(steps[alive[-1]]) + 1

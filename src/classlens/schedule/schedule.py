@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class Setting:
     unit: str
     begin: float = 0
     end: float = float("inf")
-    arguments: Mapping[str, object] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     converted: bool = False
 
 
@@ -213,13 +213,12 @@ def scale_by_batch(schedule: Schedule, gpus: int) -> Schedule:
             hint="auto_scale_lr.base_batch_size says it",
         )
     factor = batches.per_gpu * gpus / batches.chosen_for
-    groups = []
-    for group in schedule.groups:
-        rate = {"lr": group.initial["lr"] * factor} if "lr" in group.initial else {}
-        groups.append(replace(group, initial={**group.initial, **rate}))
+    rates = [{"lr": group.initial["lr"] * factor} if "lr" in group.initial else {} for group in schedule.groups]
+    pairs = zip(schedule.groups, rates, strict=True)
+    groups = tuple(replace(group, initial={**group.initial, **rate}) for group, rate in pairs)
     total = f"{gpus} x {batches.per_gpu} = {gpus * batches.per_gpu}"
     note = f"learning rates are scaled by {factor:g}: batches of {total}, chosen for {batches.chosen_for}"
-    return replace(schedule, groups=tuple(groups), notes=(*schedule.notes, note), batches=None)
+    return replace(schedule, groups=groups, notes=(*schedule.notes, note), batches=None)
 
 
 EVEN = 1024

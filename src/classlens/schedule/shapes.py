@@ -30,7 +30,7 @@ INITIAL = np.array([[1.0], [0.0]])
 
 
 def absolute(values: float | Numbers) -> Affine:
-    """Numbers that do not depend on the initial one."""
+    """Values that do not depend on the initial one."""
     shift = np.atleast_1d(np.asarray(values, np.float64))
     return np.stack([np.zeros(shift.shape), shift])
 
@@ -47,10 +47,6 @@ class Piece:
     stop: float = inf
     floor: Affine = field(default_factory=lambda: ZERO)
     lift: Callable[[Numbers, Numbers], Affine] | None = None
-
-    @property
-    def only_scales(self) -> bool:
-        return self.lift is None and not self.floor.any()
 
     def after(self, value: Affine, before: Numbers, steps: Numbers) -> Affine:
         """The value after each of `steps`, from the one after step `before`."""
@@ -447,7 +443,8 @@ def section_at(
         if piece.stop < link.end - link.begin:
             stops.append((ceil(piece.stop) + link.begin) * width)
     stop = min(stop for stop in stops if stop > first)
-    if len(movers) <= 1 or all(mover.piece.only_scales for mover in movers):
+    only_scale = all(mover.piece.lift is None and not mover.piece.floor.any() for mover in movers)
+    if len(movers) <= 1 or only_scale:
         return stop, partial(move_together, movers, value)
     units = {mover.link.unit for mover in movers}
     if units == {"step"}:

@@ -6,7 +6,6 @@ Source: Huang et al., Densely Connected Convolutional Networks, CVPR 2017, table
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +14,13 @@ from classlens.arrays import Float
 from classlens.config.settings import Settings
 from classlens.zoo.units import Chain, Features, activation, find_arch, norm_layer, stages_asked
 
-
-class DenseNetArch(NamedTuple):
-    """New channels per layer, layers per stage, channels of the stem."""
-
-    growth: int
-    depths: tuple[int, ...]
-    stem: int
-
-
-ARCHES: Mapping[str, DenseNetArch] = {
-    "121": DenseNetArch(32, (6, 12, 24, 16), 64),
-    "169": DenseNetArch(32, (6, 12, 32, 32), 64),
-    "201": DenseNetArch(32, (6, 12, 48, 32), 64),
-    "161": DenseNetArch(48, (6, 12, 36, 24), 96),
+ARCHES: Mapping[str, tuple[int, tuple[int, ...], int]] = {
+    "121": (32, (6, 12, 24, 16), 64),
+    "169": (32, (6, 12, 32, 32), 64),
+    "201": (32, (6, 12, 48, 32), 64),
+    "161": (48, (6, 12, 36, 24), 96),
 }
+"""New channels per layer, layers per stage, channels of the stem."""
 
 
 @dataclass(frozen=True)
@@ -82,18 +73,17 @@ class DenseNet(Chain):
 
     def __init__(self, options: DenseNetOptions) -> None:
         super().__init__()
-        arch = find_arch("DenseNet", str(options.arch), ARCHES)
+        growth, depths, width = find_arch("DenseNet", str(options.arch), ARCHES)
         act = activation(options.act_cfg)
-        conv = nn.Conv2d(options.in_channels, arch.stem, 7, 2, 3, bias=False)
-        self.stem = nn.Sequential(conv, norm_layer(arch.stem, options.norm_cfg), act(), nn.MaxPool2d(3, 2, 1))
+        conv = nn.Conv2d(options.in_channels, width, 7, 2, 3, bias=False)
+        self.stem = nn.Sequential(conv, norm_layer(width, options.norm_cfg), act(), nn.MaxPool2d(3, 2, 1))
         self.stages, self.transitions = nn.ModuleList(), nn.ModuleList()
-        width = arch.stem
-        for stage, depth in enumerate(arch.depths):
-            layers = [DenseLayer(width + place * arch.growth, arch.growth, options) for place in range(depth)]
+        for stage, depth in enumerate(depths):
+            layers = [DenseLayer(width + place * growth, growth, options) for place in range(depth)]
             self.stages.append(DenseStage(layers))
-            width += depth * arch.growth
+            width += depth * growth
             norm = norm_layer(width, options.norm_cfg)
-            if stage == len(arch.depths) - 1:
+            if stage == len(depths) - 1:
                 self.transitions.append(nn.Sequential(norm, act()))
                 continue
             half = int(width * options.compression_factor)
@@ -101,5 +91,5 @@ class DenseNet(Chain):
             parts: OrderedDict[str, nn.Module] = OrderedDict(norm=norm, act=act(), conv=smaller, pool=nn.AvgPool2d(2))
             self.transitions.append(nn.Sequential(parts))
             width = half
-        stages = range(stages_asked(options.out_indices, len(arch.depths))[-1] + 1)
+        stages = range(stages_asked(options.out_indices, len(depths))[-1] + 1)
         self.order = ["stem", *(f"{part}.{stage}" for stage in stages for part in ("stages", "transitions"))]

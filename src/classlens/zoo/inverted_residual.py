@@ -91,24 +91,9 @@ def residual_block(shape: BlockShape, parts: UnitParts, form: Form = "inverted",
     return Chain(units, shortcut=shortcut and stride == 1 and shape.entering == shape.leaving)
 
 
-class V2Row(NamedTuple):
-    """One row of the paper's table."""
+V2_ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+"""Expansion, channels, repeats and first stride: the rows of the paper's table."""
 
-    expansion: int
-    channels: int
-    repeats: int
-    stride: int
-
-
-V2_ROWS = (
-    V2Row(1, 16, 1, 1),
-    V2Row(6, 24, 2, 2),
-    V2Row(6, 32, 3, 2),
-    V2Row(6, 64, 4, 2),
-    V2Row(6, 96, 3, 1),
-    V2Row(6, 160, 3, 2),
-    V2Row(6, 320, 1, 1),
-)
 V2_STEM, V2_LAST = 32, 1280
 
 
@@ -134,11 +119,11 @@ class MobileNetV2(Chain):
         parts = UnitParts(nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
         entering = round_width(V2_STEM * options.widen_factor)
         self.conv1 = parts.unit((3, entering), 3, stride=2)
-        for number, row in enumerate(V2_ROWS, start=1):
-            leaving = round_width(row.channels * options.widen_factor)
+        for number, (expansion, channels, repeats, first) in enumerate(V2_ROWS, start=1):
+            leaving = round_width(channels * options.widen_factor)
             blocks = []
-            for stride in (row.stride, *[1] * (row.repeats - 1)):
-                shape = BlockShape(entering, entering * row.expansion, leaving, 3, stride)
+            for stride in (first, *[1] * (repeats - 1)):
+                shape = BlockShape(entering, entering * expansion, leaving, 3, stride)
                 block = residual_block(shape, parts)
                 blocks.append(Chain({"conv": nn.Sequential(*block.children())}, shortcut=block.shortcut))
                 entering = leaving

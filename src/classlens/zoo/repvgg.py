@@ -141,7 +141,7 @@ class RepVGG(Chain):
                 entering = leaving
                 count += 1
             self.add_module(f"stage_{stage + 1}", nn.Sequential(*rows))
-        last, self.norm_eps = stages_asked(options.out_indices, 4)[-1] + 1, options.norm_cfg.get("eps", 1e-5)
+        last = stages_asked(options.out_indices, 4)[-1] + 1
         self.order = ["stem", *(f"stage_{stage}" for stage in range(1, last + 1))]
         self.default_layer = f"stage_{last}.{arch.blocks[last - 1] - 1}"
 
@@ -212,6 +212,6 @@ class MobileOne(Chain):
                 blocks += [block(place, arch.branches, gated=gated) for place in (depthwise, pointwise)]
                 entering = leaving
             self.add_module(f"stage{stage + 1}", nn.Sequential(*blocks))
-        last, self.norm_eps = stages_asked(options.out_indices, 4)[-1] + 1, norm.get("eps", 1e-5)
+        last = stages_asked(options.out_indices, 4)[-1] + 1
         self.order = [f"stage{stage}" for stage in range(last + 1)]
         self.default_layer = f"stage{last}.{2 * DEPTHS[last - 1] - 1}"

@@ -18,17 +18,7 @@ from numpy.typing import NDArray
 from classlens.config.settings import Settings
 from classlens.errors import ConfigError, NotFound
 from classlens.schedule import shapes
-from classlens.schedule.schedule import (
-    CONSTANT,
-    Clock,
-    Mark,
-    Setting,
-    Stairs,
-    Steps,
-    Trajectory,
-    Values,
-    distinct,
-)
+from classlens.schedule.schedule import CONSTANT, Clock, Mark, Setting, Stairs, Steps, Trajectory, Values, distinct
 
 Numbers: TypeAlias = NDArray[np.float64]
 
@@ -221,9 +211,7 @@ POLICIES: Mapping[str, Formula] = {
 }
 
 
-MOST_MARKS = 24
-"""A policy that jumps more often than this is drawn without a mark for each jump."""
-
+WARM_UP: Settings = {"warmup": None, "warmup_iters": 0, "warmup_ratio": 0.1, "warmup_by_epoch": False}
 WARM_UPS: Mapping[str, Callable[[float, Numbers], Numbers]] = {
     "constant": lambda ratio, progress: np.full(progress.shape, ratio),
     "linear": lambda ratio, progress: 1 - (1 - progress) * (1 - ratio),
@@ -236,16 +224,6 @@ OWN_CLOCK = {"cyclic", "onecycle"}
 
 
 @dataclass(frozen=True)
-class Warmup:
-    """How the first `length` steps or epochs are scaled, starting at `ratio`."""
-
-    kind: str
-    length: float
-    ratio: float
-    in_epochs: bool
-
-
-@dataclass(frozen=True)
 class LrPolicy:
     """`lr_config` or `momentum_config`, checked."""
 
@@ -254,14 +232,12 @@ class LrPolicy:
     kind: str
     arguments: Settings
     by_epoch: bool
-    warmup: Warmup | None
 
 
 def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
     """Read `lr_config` (name "lr") or `momentum_config` (name "momentum").
 
-    Args:
-        by_epoch: whether training counts epochs, which is what a policy counts if it does not say.
+    `by_epoch` says whether training counts epochs, which is what a policy counts if it does not say.
     """
     where, written = f"{name}_config", settings.get("policy", settings.get("type"))
     if written is None:
@@ -272,55 +248,53 @@ def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
         raise NotFound("policy", str(written), [policy.name for policy in POLICIES.values()], where=where)
     policy = POLICIES[kind]
     needs = "" if (kind, name) == ("onecycle", "momentum") else policy.needs
-    arguments = {**policy.takes, **(MOMENTUM.get(kind, {}) if name == "momentum" else {})}
+    arguments = {**policy.takes, **WARM_UP}
+    if name == "momentum":
+        arguments |= {"warmup_ratio": 0.9, **MOMENTUM.get(kind, {})}
     keys = {"min": f"min_{name}", "min_ratio": f"min_{name}_ratio"}
     known = {keys.get(key, key): key for key in sorted({*arguments, needs} - {""})}
     for key, value in settings.items():
-        if key in {"policy", "type", "by_epoch"} or key.startswith("warmup"):
+        if key in {"policy", "type", "by_epoch"}:
             continue
         if key not in known:
-            takes = ", ".join(known) or "no argument of its own"
-            raise ConfigError(f"{where} ({written}): unknown argument {key!r}", hint=f"it takes {takes}")
-        if isinstance(value, str) and key != "anneal_strategy":
+            raise ConfigError(f"{where} ({written}): unknown argument {key!r}", hint=f"it takes {', '.join(known)}")
+        if isinstance(value, str) and key not in {"anneal_strategy", "warmup"}:
             raise ConfigError(f"{where} ({written}): {key} is a number, not {value!r}")
         arguments |= {} if value is None else {known[key]: value}
     if needs and needs not in arguments:
         raise ConfigError(f"{where} ({written}): {needs} is missing")
-    counts_epochs = bool(settings.get("by_epoch", by_epoch and kind not in OWN_CLOCK))
-    return LrPolicy(where, name, kind, arguments, counts_epochs, warmup_of(settings, name, where))
+    check_warm_up(arguments, where)
+    return LrPolicy(where, name, kind, arguments, bool(settings.get("by_epoch", by_epoch and kind not in OWN_CLOCK)))
 
 
-def warmup_of(settings: Settings, name: str, where: str) -> Warmup | None:
-    """The warm-up of a policy, if it has one."""
-    kind = settings.get("warmup")
-    if kind is None:
-        return None
-    if kind not in WARM_UPS:
+def check_warm_up(arguments: Settings, where: str) -> None:
+    """Refuse a warm-up that is none."""
+    kind, length, ratio = arguments["warmup"], arguments["warmup_iters"], arguments["warmup_ratio"]
+    if kind is not None and kind not in WARM_UPS:
         raise NotFound("warm-up", str(kind), WARM_UPS, where=where)
-    length, ratio = settings.get("warmup_iters", 0), settings.get("warmup_ratio", 0.1 if name == "lr" else 0.9)
-    if not length > 0:
+    if kind is not None and not length > 0:
         raise ConfigError(f"{where}: warmup_iters is above 0, not {length!r}")
-    if not 0 < ratio <= 1:
+    if kind is not None and not 0 < ratio <= 1:
         raise ConfigError(f"{where}: warmup_ratio lies above 0 and up to 1, not {ratio!r}")
-    return Warmup(str(kind), length, ratio, bool(settings.get("warmup_by_epoch", False)))
 
 
 def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:
     """The course of one hyper-parameter under a 0.x policy."""
-    formula, warmup, warm = POLICIES[policy.kind], policy.warmup, 0.0
+    formula, warmup, warm = POLICIES[policy.kind], policy.arguments["warmup"], 0.0
     unit, total, width = "step", clock.steps, 1
     if policy.by_epoch:
         unit, total, width = "epoch", clock.epochs or 1, clock.steps_per_epoch or 1
     run = {**policy.arguments, "total": total}
     settings = [Setting("Policy", f"{policy.where} ({formula.name})", unit, 0, total, run)]
     if warmup is not None:
-        if warmup.in_epochs and clock.steps_per_epoch is None:
+        in_epochs, epoch = run["warmup_by_epoch"], clock.steps_per_epoch
+        if in_epochs and epoch is None:
             raise ConfigError(
                 f"{policy.where}: the warm-up is given in epochs, but the steps of an epoch are unknown",
                 hint="give the number of samples with --dataset-size",
             )
-        warm = warmup.length * ((clock.steps_per_epoch or 1) if warmup.in_epochs else 1)
-        settings.append(Setting("Warmup", f"{policy.where} ({warmup.kind})", "step", 0, warm))
+        warm = run["warmup_iters"] * (epoch if in_epochs else 1)
+        settings.append(Setting("Warmup", f"{policy.where} ({warmup})", "step", 0, warm))
     if policy.by_epoch and not clock.by_epoch:
         # A run over steps never announces an epoch, and a policy by epoch waits for that to set anything at all.
         return replace(CONSTANT, settings=tuple(settings))
@@ -331,14 +305,16 @@ def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:
             plain = formula.values(run, initial, np.floor(steps / width))
             if warmup is None:
                 return plain
-            factors = WARM_UPS[warmup.kind](warmup.ratio, steps / warm)
+            factors = WARM_UPS[warmup](run["warmup_ratio"], steps / warm)
             return np.where(steps < warm, plain * factors if policy.name == "lr" else plain / factors, plain)
 
     jumps = [float(jump) for jump in formula.jumps(run)]
     places = np.array([0, warm, *(jump * width for jump in jumps)])
     breaks = distinct(np.ceil(places[places < clock.steps]).astype(np.int64))
     stairs = (Stairs(width, width, clock.steps),) if width > 1 and policy.kind != "fixed" else ()
-    marks = [Mark(round(jump * width), formula.what) for jump in jumps if formula.what and len(jumps) <= MOST_MARKS]
+    marks = [
+        Mark(round(jump * width), formula.what) for jump in jumps if formula.what and len(jumps) <= shapes.MOST_MARKS
+    ]
     marks.append(Mark(int(np.ceil(warm)), shapes.WARM_UP))
     inside = tuple(mark for mark in marks if 0 < mark.step < clock.steps)
     return Trajectory(values, breaks, stairs, inside, tuple(settings))

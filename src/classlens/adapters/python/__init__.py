@@ -184,10 +184,7 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
 
 
 def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
-    """The members of nested dicts, lists and tuples, each with the key that it stands under.
-
-    A list of transforms or functions is one thing: a pipeline. So is a scheduler with its interval.
-    """
+    """The members of nested dicts, lists and tuples with their keys; a list of steps, or a scheduler's dict, is one."""
     if isinstance(thing, Mapping) and not is_configuration(thing):
         return [pair for name, value in thing.items() if name != "monitor" for pair in flatten(str(name), value)]
     if not isinstance(thing, (list, tuple)):

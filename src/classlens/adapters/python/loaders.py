@@ -306,10 +306,7 @@ def find_generators(thing: Thing, path: str, met: set[int]) -> Iterator[tuple[Th
 
 
 def cure_of(thing: Thing) -> str:
-    """The code that seeds anew what workers copy as it stands; empty for what others see to, and for other objects.
-
-    Torch sees to the global generators, and newer versions of Albumentations to their own.
-    """
+    """The code that seeds anew what workers copy as it stands; empty where torch or a newer Albumentations sees to it."""
     if is_albumentations(thing):
         is_copied = "random_generator" in vars(thing) and not hasattr(thing, "_get_effective_seed")
         return f"{{0}}.{RESEED}({{1}})" if is_copied else ""

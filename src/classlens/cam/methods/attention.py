@@ -29,10 +29,7 @@ RARE = ("use_separate_proj_weight", "bias_k", "bias_v", "add_zero_attn", "static
 
 @dataclass(eq=False)
 class Watching(TorchFunctionMode):
-    """A mode of torch, which is why this is a class: it adds the attention `weights`, layer by layer, to a list.
-
-    They are (batch, heads, tokens, tokens).
-    """
+    """A mode of torch, hence a class: it lists attention `weights` (batch, heads, tokens, tokens), layer by layer."""
 
     weights: list[Tensor] = field(default_factory=list)
 
@@ -49,10 +46,7 @@ class Watching(TorchFunctionMode):
         return self.note(result) if is_attention else result
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, *rest: object, **named: object) -> Tensor:
-        """The fused attention in two steps: its weights, which are what it makes of the identity, and their result.
-
-        So all else that it takes, such as masks, has the meaning that torch gives it.
-        """
+        """Fused attention in two steps: its weights, which are what it makes of the identity, and their result."""
         identity = torch.eye(key.shape[-2], dtype=key.dtype, device=key.device).expand(*key.shape[:-1], -1)
         weights = self.note(F.scaled_dot_product_attention(query, key, identity, *rest, **named))  # type: ignore[arg-type]
         if named.get("enable_gqa"):

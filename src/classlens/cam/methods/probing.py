@@ -1,7 +1,6 @@
 """Methods that run the model again: on masked, noisy or changed pictures, or with activations taken away.
 
-What weighs a channel by what the model says when only that channel is shown, or when it is missing, needs one run per
-channel and picture: hundreds to thousands. The others map the pixels of the input; FullGrad needs a single pass.
+What weighs channels, shown alone or missing, needs one run for each: hundreds to thousands. Others map the pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence

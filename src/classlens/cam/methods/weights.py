@@ -1,8 +1,8 @@
 """CAM methods that weigh activations with gradients: evidence -> weighted activations, one pure function each.
 
-What they return still has its channels; summed over them, it is the raw map. Every formula is the one that the most
-used implementation (grad-cam on PyPI) computes, its small constants included; where that differs from the paper,
-the docstring says so. Notation: A activations, G gradients, c channel, i, j position.
+Summed over its channels, what they return is the raw map. Every formula, small constants included, is that of the most
+used implementation (grad-cam on PyPI); docstrings say where the paper differs. A activations, G gradients, c channel,
+i, j position.
 """
 
 from collections.abc import Callable

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Amount, Params, Rule, Transform
+from classlens.adapters.openmm.stages.rules import Amount, Params, Rule, Transform, is_number
 from classlens.dataset.decode import Pixels
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -36,14 +36,14 @@ def blend(first: Pixels, factor: float, second: Pixels) -> Pixels:
 
 
 def brightness(pixels: Pixels, factor: float) -> Pixels:
-    return apply_curve(pixels, blend(LEVELS, factor, np.zeros_like(LEVELS)).ravel())
+    return apply_curve(pixels, blend(LEVELS, factor, np.zeros_like(LEVELS)))
 
 
 def contrast(pixels: Pixels, factor: float) -> Pixels:
     """Blend with the mean grey."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     mean = round(grey.sum() / grey.size)
-    return apply_curve(pixels, blend(LEVELS, factor, np.full_like(LEVELS, mean)).ravel())
+    return apply_curve(pixels, blend(LEVELS, factor, np.full_like(LEVELS, mean)))
 
 
 def colour(pixels: Pixels, factor: float) -> Pixels:
@@ -102,7 +102,7 @@ def stretch(histogram: Pixels) -> Pixels:
     if low >= high:
         return LEVELS
     scale = 255.0 / (high - low)
-    curve: Pixels = np.clip(np.arange(256) * scale - low * scale, 0, 255).astype(np.uint8)
+    curve: Pixels = (np.arange(256) * scale - low * scale).clip(0, 255)
     return curve
 
 
@@ -118,13 +118,8 @@ def flatten(histogram: Pixels) -> Pixels:
 CV2 = {"brightness": brightness, "contrast": contrast, "saturation": colour, "hue": hue}
 PILLOW = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast, "saturation": ImageEnhance.Color}
 
-Factor: TypeAlias = Annotated[
-    float | Sequence[float],
-    (
-        lambda value: value >= 0 if isinstance(value, int | float) else len(value) == 2,
-        "is a number not below 0, or two",
-    ),
-]
+FACTOR: Rule = (lambda value: value >= 0 if is_number(value) else len(value) == 2, "is a number not below 0, or two")
+Factor: TypeAlias = Annotated[float | Sequence[float], FACTOR]
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def build_own(settings: Settings, registry: str, modules: Sequence[str], where: 
         with importable_here():
             if find_spec(module.partition(".")[0]) is not None:  # a scope such as `mmcls` need not be a package
                 places = [(module, attribute), *places]
-    own = [getattr(import_own(place, where), name_there, None) for place, name_there in places]
+    own = [getattr(import_own(place, where), member, None) for place, member in places]
     kind = next((one for one in own if callable(one)), None)
     hint = f"types of mmpretrain need it: {INSTALL}"
     if find_spec("mmpretrain") is not None:

@@ -196,12 +196,13 @@ def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> t
     return x, y, min(width, x + cut_width) - x, min(height, y + cut_height) - y
 
 
+SHARED = {key: rule for key, rule in rules.settings_of(Operation)[0].items() if key not in ("name", "amount", "extras")}
+
+
 def operation(settings: Settings, where: str) -> Operation:
     """The operation that the settings describe."""
     name = str(settings["type"])
-    shared, _ = rules.settings_of(Operation)
-    hidden = ("name", "amount", "extras", *(["random_negative_prob"] if name in UNSIGNED else []))
-    shared = {key: rule for key, rule in shared.items() if key not in hidden}
+    shared = {key: rule for key, rule in SHARED.items() if key != "random_negative_prob" or name not in UNSIGNED}
     values = rules.check_settings(settings, {**shared, **OWN[name]}, (), where)
     options = {key: values.pop(key) for key in shared if key in values}
     options |= {"name": name, "amount": values.pop(next(iter(OWN[name]), ""), None), "extras": values}

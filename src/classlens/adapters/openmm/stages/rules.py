@@ -69,7 +69,7 @@ def tuple_or(kind: type, *lengths: int) -> Rule:
 ANYTHING: Rule = (lambda value: True, "")
 SIDES: Rule = (lambda value: value is not True and min(pair(value)) > 0, "must be above 0")
 WHOLE_SIDES: Rule = (
-    lambda value: isinstance(value, int | tuple) and value is not True and np.broadcast_to(value, 2).min() > 0,
+    lambda value: type(value) in (int, tuple) and np.shape(value) in ((), (2,)) and np.min(value) > 0,
     "is a whole number or a tuple of two, above 0",
 )
 ABOVE_0: Rule = (lambda value: is_number(value) and value > 0, "must be above 0")

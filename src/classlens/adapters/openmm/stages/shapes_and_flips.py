@@ -27,7 +27,7 @@ CV2 = {
 }
 PILLOW = {
     name: Pillow.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "box", "lanczos", "hamming")
-}
+}  # newer releases have more, which upstream does not know
 BORDERS = {
     "constant": cv2.BORDER_CONSTANT,
     "edge": cv2.BORDER_REPLICATE,
