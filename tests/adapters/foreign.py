@@ -8,8 +8,7 @@ import torch
 from PIL import Image as Pillow
 
 from classlens.dataset.dataset import Dataset
-from classlens.pipelines.encodings import loaded
-from classlens.pipelines.lay_open import lay_open
+from classlens.pipelines.lay_open import lay_open, loaded
 
 PHOTO = Path(__file__).parents[2] / "demo" / "photos" / "chelsea.png"
 

@@ -78,6 +78,17 @@ def test_a_damaged_missing_or_compressed_archive_is_named(folder, tmp_path):
         open_source(f"folder:{tmp_path / 'gone.zip'}")
 
 
+def test_a_damaged_member_of_an_archive_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/1.jpg", bytes(range(256)) * 200)
+    data = bytearray((tmp_path / "all.zip").read_bytes())
+    data[60:90] = b"\xff" * 30
+    (tmp_path / "all.zip").write_bytes(data)
+
+    with pytest.raises(DataError, match=r"all\.zip::a/1\.jpg: cannot be read"):
+        open_source(f"folder:{tmp_path / 'all.zip'}").dataset().load(0)
+
+
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_members_of_a_tar_file_are_found_where_tarfile_finds_them(form, tmp_path):
     names = ["a/1.jpg", "b c/2.jpg", "é/3.jpg", f"{'long' * 20}/{'name' * 15}.jpg", "empty.jpg"]

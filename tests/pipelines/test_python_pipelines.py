@@ -8,8 +8,7 @@ import torch
 
 from classlens.dataset.state import State, to_image
 from classlens.errors import DataError
-from classlens.pipelines.encodings import remarks
-from classlens.pipelines.lay_open import lay_open
+from classlens.pipelines.lay_open import lay_open, remarks
 from tests.adapters.foreign import outcomes, photo
 
 

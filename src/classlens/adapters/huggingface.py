@@ -26,7 +26,7 @@ from classlens.dataset.decode import Pixels
 from classlens.dataset.state import Foreign, array_of
 from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image
-from classlens.pipelines.encodings import channels, fit_encoding
+from classlens.pipelines.lay_open import channels, fit_encoding
 from classlens.sharing import ALONE
 from classlens.source import Source
 from classlens.user_code import users_code

@@ -67,7 +67,7 @@ def observe(classifier: Classifier, batch: Batch, layers: Sequence[Layer], *, st
 
 GROWTH = 4  # how many times larger than its picture the largest output of a network is at least: so much fits in memory
 CLOSE = 1e-3  # share of the largest logit in which those of a grown batch, tried with two variants, have to agree
-REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)  # of code that counts
+REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, ModelError)  # where a batch must not grow
 
 
 @dataclass(frozen=True, eq=False)

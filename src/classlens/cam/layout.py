@@ -27,7 +27,7 @@ from classlens.cam.forward import hook_layers, logits_of, noise
 from classlens.errors import ModelError
 
 CONVOLUTIONS_AND_NORMS = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
-POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # these have channels first
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # channels first in 4 dimensions
 MOST_EXTRA_TOKENS = 16  # class, distillation and register tokens that a model may put in front without saying so
 
 Grid = Shaped[Tensor, "maps channels height width"]

@@ -88,8 +88,8 @@ def list_annotations(path: str, folder: str, classes: Classes = None, *, labelle
     Paths and labels are kept in two columns instead of a `Sample` per line: a million lines fit into 200 MB.
     """
     is_json = path.lower().endswith((".json", ".jsonl"))
-    columns, rows, stated = open_json(path) if is_json else open_text(path, labelled=labelled)
-    known: Sequence[str] | None = classes or stated
+    columns, rows, own = open_json(path) if is_json else open_text(path, labelled=labelled)
+    known: Sequence[str] | None = classes or own
     if columns.hot:
         columns, known = number_classes(columns, known, path)
     troubles: Troubles = defaultdict(list)
@@ -326,8 +326,8 @@ def stated_classes(metainfo: object) -> Classes:
 
 def with_ids(rows: object) -> list[JsonRow]:
     """The entries of a list that have a number under `id`."""
-    listed = rows if isinstance(rows, list | tuple) else ()
-    return [one for one in listed if isinstance(one, Mapping) and isinstance(one.get("id"), int)]
+    entries = rows if isinstance(rows, list | tuple) else ()
+    return [one for one in entries if isinstance(one, Mapping) and isinstance(one.get("id"), int)]
 
 
 def join_by_id(data: Mapping[str, Any]) -> list[JsonRow]:
@@ -425,26 +425,24 @@ class Table:
 
     def find_pictures(self) -> int:
         """The column of the pictures: by its cells, by its heading, or the first in which no cell comes twice."""
-        shown = [number for number, cells in enumerate(self.columns) if are_pictures(cells)]
-        by_heading = self.under(PATHS)
-        if len(shown) > 1:
-            by_heading = [number for number in by_heading if number in shown]
-            if not by_heading:
-                raise self.doubt("pictures", shown)
-            return by_heading[0]
-        if shown or self.heading:
-            return [*shown, *by_heading, 0][0]
+        pictures = [number for number, cells in enumerate(self.columns) if are_pictures(cells)]
+        by_heading = [number for number in self.under(PATHS) if len(pictures) < 2 or number in pictures]
+        if len(pictures) > 1 and not by_heading:
+            raise self.doubt("pictures", pictures)
+        best = pictures if len(pictures) == 1 else by_heading
+        if best or self.heading:
+            return [*best, 0][0]
         return next((number for number, cells in enumerate(self.columns) if len(set(cells)) == len(cells)), 0)
 
     def describe(self, number: int) -> str:
         return f"column {self.heading[number]!r}" if number < len(self.heading) else f"column {number + 1}"
 
     def doubt(self, what: str, numbers: Sequence[int]) -> DataError:
-        shown = [
+        columns = [
             f"{self.describe(number)} ({', '.join(dict.fromkeys(self.columns[number][:3]))}, ...)" for number in numbers
         ]
         return DataError(
-            f"{self.where}: not clear which column holds {what}: {join_first(shown, between=' or ')}",
+            f"{self.where}: not clear which column holds {what}: {join_first(columns, between=' or ')}",
             hint="name the columns in the first line, the pictures path and their classes label, or leave others out",
         )
 

@@ -50,7 +50,7 @@ class ClassFolders:
 
 def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PICTURE_ENDINGS) -> ClassFolders:
     """List the pictures below `root` on this disk; with `labelled`, every folder in it is a class."""
-    wanted = tuple(ending.lower() for ending in endings)
+    suffixes = tuple(ending.lower() for ending in endings)
     try:
         with os.scandir(root) as entries:
             names = sorted(entry.name for entry in entries if is_folder(entry)) if labelled else [""]
@@ -59,13 +59,13 @@ def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PI
     left_out = Counter(f"hidden folder {name}" for name in names if name.startswith("."))
     start = os.path.join(root, "")  # noqa: PTH118
     pictures = {
-        name: tuple(sorted(pictures_below(start + name, wanted, left_out)))
+        name: tuple(sorted(pictures_below(start + name, suffixes, left_out)))
         for name in names
         if not name.startswith(".")
     }
     if not any(pictures.values()):
         what = "in the folders of" if labelled else "in"
-        raise DataError(f"no picture {what} {root}", hint=f"files that end in {' '.join(wanted)} count")
+        raise DataError(f"no picture {what} {root}", hint=f"files that end in {' '.join(suffixes)} count")
     notes = tuple(f"left out: {times} {what}" for what, times in sorted(left_out.items()))
     if empty := [name for name, names in pictures.items() if not names]:
         notes += (f"classes without a picture: {join_first(empty)}",)
@@ -77,7 +77,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()  # noqa: PTH112
 
 
-def pictures_below(group: str, wanted: tuple[str, ...], left_out: Counter[str]) -> Iterator[str]:
+def pictures_below(group: str, suffixes: tuple[str, ...], left_out: Counter[str]) -> Iterator[str]:
     """Relative paths of the pictures in one folder and those below it, in no order."""
     waiting = [("", group)]
     visited = {os.path.realpath(group)}
@@ -91,7 +91,7 @@ def pictures_below(group: str, wanted: tuple[str, ...], left_out: Counter[str]) 
         with entries:
             for entry in entries:
                 name = entry.name
-                if name.lower().endswith(wanted) and name[0] != "." and entry.is_file(follow_symlinks=False):
+                if name.lower().endswith(suffixes) and name[0] != "." and entry.is_file(follow_symlinks=False):
                     yield prefix + name  # nearly always: of a million files no more is asked
                 elif is_folder(entry):
                     target = os.path.realpath(entry.path) if entry.is_symlink() else None
@@ -100,7 +100,7 @@ def pictures_below(group: str, wanted: tuple[str, ...], left_out: Counter[str]) 
                     else:
                         visited.update(filter(None, [target]))
                         waiting.append((f"{prefix}{name}/", entry.path))
-                elif reason := why_no_picture(name, wanted):
+                elif reason := why_no_picture(name, suffixes):
                     left_out[reason] += 1
                 elif os.path.exists(entry.path):  # noqa: PTH110 - asked of every link to a picture
                     yield prefix + name
@@ -108,23 +108,23 @@ def pictures_below(group: str, wanted: tuple[str, ...], left_out: Counter[str]) 
                     left_out[f"broken link {entry.path}"] += 1
 
 
-def why_no_picture(name: str, wanted: tuple[str, ...] = PICTURE_ENDINGS) -> str:
+def why_no_picture(name: str, suffixes: tuple[str, ...] = PICTURE_ENDINGS) -> str:
     """Why a file is left out, by its name; nothing for a picture."""
     if any(part.startswith((".", "__MACOSX")) for part in name.removeprefix("./").split("/")):
         return "hidden files"
-    if name.lower().endswith(wanted):
+    if name.lower().endswith(suffixes):
         return ""
     return f"files named *{os.path.splitext(name)[1].lower() or ' without extension'}"  # noqa: PTH122
 
 
 def list_elsewhere(paths: Sequence[str], split: str | None = None, *, flat: bool = False) -> Listing:
     """The pictures of archives or below an address, labelled in shards, or else by folder unless `flat`."""
-    listed = [list_files(path) for path in paths]
+    contents = [list_files(path) for path in paths]
     in_archive = is_archive(paths[0])
     left_out: Counter[str] = Counter()
     pictures: list[str] = []
     labels: set[str] = set()
-    for start, names in listed:
+    for start, names in contents:
         for name in names:
             if not (reason := why_no_picture(name)):
                 pictures.append(start + name)
@@ -136,7 +136,7 @@ def list_elsewhere(paths: Sequence[str], split: str | None = None, *, flat: bool
         raise DataError(f"no picture in {', '.join(paths[:3])}")
     notes = tuple(f"left out: {times} {what}" for what, times in sorted(left_out.items()))
     if len(paths) == 1 and not labels:
-        return group_by_folder(listed[0][0], sorted(pictures), split, notes, flat=flat).listing()
+        return group_by_folder(contents[0][0], sorted(pictures), split, notes, flat=flat).listing()
     return Listing(len(pictures), lambda index: shard_sample(pictures[index], labels), None, notes)
 
 
@@ -206,13 +206,13 @@ def find_misnamed(folders: Mapping[int, str], names: Sequence[str]) -> Iterator[
     known = {letters_of(name) for name in names}
     pairs = [(number, folder, names[number]) for number, folder in folders.items() if 0 <= number < len(names)]
     other = [(number, folder, name) for number, folder, name in pairs if letters_of(folder) != letters_of(name)]
-    moved = [
+    swaps = [
         f"class {number} is the folder {folder!r}, but it is called {name!r}"
         for number, folder, name in other
         if letters_of(folder) in known
     ]
-    if moved:
-        yield f"class names in another order than the folders: {join_first(moved, 1)}"
-    if len(moved) < len(other) <= len(pairs) / 2:
+    if swaps:
+        yield f"class names in another order than the folders: {join_first(swaps, 1)}"
+    if len(swaps) < len(other) <= len(pairs) / 2:
         slips = [f"{name!r} for {folder!r}" for _, folder, name in other if letters_of(folder) not in known]
         yield f"class names that differ from their folders: {join_first(slips)}"

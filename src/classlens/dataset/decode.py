@@ -133,8 +133,8 @@ def decode(
     """Decode as mmcv's loaders do, to BGR or grey; cv2 can shrink a JPEG by 2, 4 or 8, which is for looking at only."""
     if backend == "pillow":
         try:
-            with unwarned(), Pillow.open(BytesIO(data)) as opened:
-                return convert_as_mmcv(opened, color)
+            with unwarned(), Pillow.open(BytesIO(data)) as picture:
+                return convert_as_mmcv(picture, color)
         except PILLOW_TROUBLE as error:
             raise DataError(f"{where}: {why_not_decoded(data)}") from error
     try:
@@ -146,14 +146,14 @@ def decode(
     return np.asarray(pixels)
 
 
-def convert_as_mmcv(opened: Pillow.Image, color: str) -> Pixels:
-    """An opened picture as OpenMMLab's `imdecode_backend='pillow'` gives it for `color`."""
+def convert_as_mmcv(stored: Pillow.Image, color: str) -> Pixels:
+    """A picture as OpenMMLab's `imdecode_backend='pillow'` gives it for `color`."""
     if color == "unchanged":
-        array = np.array(opened)
+        array = np.array(stored)
         if array.ndim >= 3 and array.shape[2] >= 3:
             array[:, :, :3] = array[:, :, (2, 1, 0)]
         return array
-    picture = opened if color.endswith("orientation") else ImageOps.exif_transpose(opened)
+    picture = stored if color.endswith("orientation") else ImageOps.exif_transpose(stored)
     if picture.mode == "LA":
         with_alpha = picture.convert("RGBA")
         picture = Pillow.new("RGB", picture.size, ALPHA_BACKGROUND)
@@ -174,8 +174,8 @@ def why_not_decoded(data: bytes) -> str:
     if height * width > 2 * (Pillow.MAX_IMAGE_PIXELS or height * width):
         return f"Pillow refuses this {kind} as too large"
     try:
-        with unwarned(), Pillow.open(BytesIO(data)) as opened:
-            opened.load()
+        with unwarned(), Pillow.open(BytesIO(data)) as picture:
+            picture.load()
     except PILLOW_TROUBLE as error:
         reason = str(error).split("\n")[0].rstrip(".").lower()
         if any(word in reason for word in ("truncated", "premature", "not processed")):
@@ -200,8 +200,8 @@ def salvage(data: bytes) -> Image | None:
     with unwarned():
         before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
         try:
-            with Pillow.open(BytesIO(data)) as opened:
-                pixels = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+            with Pillow.open(BytesIO(data)) as picture:
+                pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
                 return Image(pixels) if pixels.any() else None
         except PILLOW_TROUBLE:
             return None

@@ -26,17 +26,17 @@ def of_classes(dataset: Dataset, names: Sequence[str]) -> list[int]:
     """The samples that carry one of the labels, named or numbered, in order."""
     classes = dataset.classes or ()
     by_name = dataset.length and any(isinstance(label, str) for label in dataset.sample(0).labels)
-    wanted: set[Label] = set()
+    labels: set[Label] = set()
     for name in names:
         if name in classes:
-            wanted.add(classes.index(name))
+            labels.add(classes.index(name))
         elif by_name:
-            wanted.add(name)
+            labels.add(name)
         elif name.isdigit() and (dataset.classes is None or int(name) < len(classes)):
-            wanted.add(int(name))
+            labels.add(int(name))
         else:
             raise NotFound("class", name, classes, where=dataset.name)
-    indices = [index for index in range(dataset.length) if wanted.intersection(dataset.sample(index).labels)]
+    indices = [index for index in range(dataset.length) if labels.intersection(dataset.sample(index).labels)]
     if not indices:
         raise DataError(f"no sample of {dataset.name} belongs to {', '.join(names)}")
     return indices

@@ -10,6 +10,7 @@ import re
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
@@ -134,7 +135,7 @@ def read_member(place: str) -> bytes:
     if path.lower().endswith(".zip"):
         try:
             return open_zip(path).read(name)
-        except (KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
+        except (KeyError, OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
             raise DataError(f"{place}: cannot be read: {str(error).strip(chr(34)).lower()}") from error
     if name not in tar_index(path):
         raise DataError(f"{place}: no such file in the archive")

@@ -116,10 +116,6 @@ class MapRow:
     subject: ExplainedClass | None
     values: dict[str, Any] = field(repr=False)
 
-    def facts(self) -> dict[str, Any]:
-        """The map as JSON can hold it."""
-        return {"picture": str(self.picture)} | self.values
-
     def __str__(self) -> str:
         """Picture, class, method, layer, and where the map is hottest."""
         subject, values = self.subject, self.values
@@ -152,7 +148,8 @@ class MapRun:
     def facts(self) -> dict[str, Any]:
         """The result as JSON can hold it."""
         means = {} if self.scores is None else {"means": self.scores.means()}
-        return {"maps": [one.facts() for one in self.maps], "written": list(map(str, self.written))} | means
+        maps = [{"picture": str(one.picture)} | one.values for one in self.maps]
+        return {"maps": maps, "written": list(map(str, self.written))} | means
 
     def text(self) -> str:
         """A line for every map and every bad picture."""

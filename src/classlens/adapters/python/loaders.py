@@ -35,8 +35,7 @@ from classlens.dataset.rng import seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, numbers_of, picture_in, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError, NotFound
 from classlens.image import Triple
-from classlens.pipelines.encodings import encoding_after, names_of, remarks, triple
-from classlens.pipelines.lay_open import lay_open
+from classlens.pipelines.lay_open import encoding_after, lay_open, names_of, remarks, triple
 from classlens.pipelines.listen import is_albumentations, name_of, package, parts_of, sample_of
 from classlens.user_code import users_code
 

@@ -19,8 +19,7 @@ from classlens.dataset.dataset import Dataset, Label, Sample, Stage
 from classlens.dataset.rng import generator, seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError
-from classlens.pipelines.encodings import loaded, remarks
-from classlens.pipelines.lay_open import lay_open
+from classlens.pipelines.lay_open import lay_open, loaded, remarks
 from classlens.user_code import users_code
 
 LISTS = ("targets", "labels", "_labels", "y")

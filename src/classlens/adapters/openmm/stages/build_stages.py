@@ -17,7 +17,7 @@ from classlens.adapters.openmm.stages import colours, crops, formats, rules, sha
 from classlens.adapters.openmm.stages.foreign import albumentations_stage, own_stage, torchvision_stage
 from classlens.adapters.openmm.stages.formats import FOLDED, LOADER, PACKING
 from classlens.adapters.openmm.stages.policies import KINDS, auto_augment, operation, rand_augment
-from classlens.adapters.openmm.stages.rules import ANYTHING, NativeStep, Rule, Transform, construct, listed, named
+from classlens.adapters.openmm.stages.rules import ANYTHING, NativeStep, Rule, Transform, as_list, construct, named
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.listing import LoadImageFromFile, Pipeline
@@ -192,7 +192,7 @@ def random_choice(values: Values, pipelines: Pipelines, state: State, random: np
 
 def multi_view(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
     """Several pictures of one sample: as many by each pipeline as `num_views` says."""
-    counts = zip(pipelines, listed(values["num_views"]), strict=True)
+    counts = zip(pipelines, as_list(values["num_views"]), strict=True)
     outcomes = [run(pipeline, state, random) for pipeline, count in counts for _ in range(count)]
     params = {f"view {number}": outcome.params for number, outcome in enumerate(outcomes, start=1)}
     return Outcome(replace(state, views=tuple(outcome.state for outcome in outcomes)), params)
@@ -204,7 +204,7 @@ WEIGHTS: Rule = (
     "are floats that add up to exactly 1 (write one of them as 1 minus the others)",
 )
 VIEWS: Rule = (
-    lambda value: all(isinstance(one, int) and one >= 0 for one in listed(value)) and sum(listed(value)) > 0,
+    lambda value: all(isinstance(one, int) and one >= 0 for one in as_list(value)) and sum(as_list(value)) > 0,
     "is a whole number for each pipeline, not all of them 0",
 )
 NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, State, np.random.Generator], Outcome]]] = {
@@ -232,7 +232,7 @@ def read_test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[
         values = rules.check_settings(settings, *SETTINGS[name], stage)
         try:
             steps.append(kind(**values))
-            steps[-1].apply(rules.PROBE, rules.NOTHING)
+            steps[-1].apply(rules.PROBE, {})
         except rules.REFUSALS as error:
             raise ConfigError(f"{stage}: {name}: {first_line(error)}") from error
     return partial(prepare, steps)
@@ -241,7 +241,7 @@ def read_test_pipeline(pipeline: Sequence[Settings], *, where: str) -> Callable[
 def prepare(steps: Sequence[Transform], image: Image) -> Image:
     pixels = np.ascontiguousarray(image.pixels[..., ::-1])
     for step in steps:
-        pixels = step.apply(pixels, rules.NOTHING)
+        pixels = step.apply(pixels, {})
     return Encoding("BGR").decode(pixels)
 
 

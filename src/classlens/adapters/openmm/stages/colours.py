@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Amount, Params, Rule, Transform, is_number
+from classlens.adapters.openmm.stages.rules import Amount, Params, Rule, Transform
 from classlens.dataset.decode import Pixels
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -118,7 +118,7 @@ def flatten(histogram: Pixels) -> Pixels:
 CV2 = {"brightness": brightness, "contrast": contrast, "saturation": colour, "hue": hue}
 PILLOW = {"brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast, "saturation": ImageEnhance.Color}
 
-FACTOR: Rule = (lambda value: value >= 0 if is_number(value) else len(value) == 2, "is a number not below 0, or two")
+FACTOR: Rule = (lambda value: value >= 0 if np.ndim(value) == 0 else len(value) == 2, "is a number not below 0, or two")
 Factor: TypeAlias = Annotated[float | Sequence[float], FACTOR]
 
 

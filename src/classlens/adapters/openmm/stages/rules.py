@@ -48,8 +48,7 @@ def pair(value: int | Sequence[int]) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def listed(value: Setting) -> Sequence[Any]:
-    """A list as it is, anything else as a list of it."""
+def as_list(value: Setting) -> Sequence[Any]:
     return value if isinstance(value, list) and value else [value]
 
 
@@ -135,7 +134,6 @@ def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequen
 
 
 Params: TypeAlias = Mapping[str, Any]
-NOTHING: Params = {}
 
 PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 """A made-up picture."""
@@ -154,7 +152,7 @@ class Transform(NativeStep):
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """What is random, sampled for this picture; nothing unless a transform says so."""
-        return NOTHING
+        return {}
 
     def apply(self, pixels: Pixels, params: Params) -> Pixels:
         """The picture that follows from the parameters; the given array stays as it is."""

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters.openmm.stages import rules
-from classlens.adapters.openmm.stages.rules import Params, Rule, Transform, arguments, listed, pair
+from classlens.adapters.openmm.stages.rules import Params, Rule, Transform, arguments, as_list, pair
 from classlens.dataset.decode import Pixels
 from classlens.errors import DataError
 
@@ -163,10 +163,10 @@ class CenterCrop(Transform):
 
 
 PROBABILITIES: Rule = (
-    lambda value: all(isinstance(part, float) for part in listed(value)) and 0 <= sum(listed(value)) <= 1,
+    lambda value: all(isinstance(part, float) for part in as_list(value)) and 0 <= sum(as_list(value)) <= 1,
     "is a float or a list of them, and in all must lie in [0, 1]",
 )
-DIRECTIONS: Rule = (lambda value: all(part in FLIPS for part in listed(value)), f"is one of {', '.join(FLIPS)}")
+DIRECTIONS: Rule = (lambda value: all(part in FLIPS for part in as_list(value)), f"is one of {', '.join(FLIPS)}")
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class RandomFlip(Transform):
 
     def sample_params(self, pixels: Pixels, random: np.random.Generator) -> Params:
         """The direction, or no."""
-        directions, weights = listed(self.direction), self.prob
+        directions, weights = as_list(self.direction), self.prob
         if isinstance(weights, float):
             weights = [weights / len(directions)] * len(directions)
         if len(weights) != len(directions):
