@@ -27,9 +27,7 @@ CLASSES: Mapping[str, str] = {
 }
 """Class name -> the photo that its samples are cut from."""
 
-CROPS: Mapping[str, int] = {"train": 32, "val": 6}
-"""Samples per class and split."""
-
+CROPS: Mapping[str, int] = {"train": 32, "val": 6}  # samples per class and split
 COMPLETE = ".complete-1"
 """Written last. A folder without it was interrupted, or made by another version, and is made again."""
 

@@ -15,11 +15,8 @@ exits with status 2. Wrong calls from Python code raise TypeError or ValueError,
 import re
 from collections.abc import Iterable
 
-NEAREST = 3
-"""How many names an error suggests."""
-
-LISTED = 12
-"""How many existing names an error lists before it stops and counts the rest."""
+NEAREST = 3  # how many names an error suggests
+LISTED = 12  # how many existing names an error lists before it stops and counts the rest
 
 
 class ClasslensError(Exception):

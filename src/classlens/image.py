@@ -69,8 +69,7 @@ class Image:
         return buffer.getvalue()
 
 
-GAP = 4
-"""Pixels between pictures that are put side by side."""
+GAP = 4  # pixels between pictures that are put side by side
 
 
 def side_by_side(*images: Image) -> Image:

@@ -65,8 +65,7 @@ PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 """Frameworks without an address of their own, whose objects `py:` knows: torchvision's and timm's it knows as well."""
 
-DEFAULT = "mm"
-"""What an address without a scheme is: the path of an OpenMMLab-style config."""
+DEFAULT = "mm"  # what an address without a scheme is: the path of an OpenMMLab-style config
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,7 @@ from classlens.source import Source
 from classlens.user_code import users_code
 
 THROUGH_PYTHON = "open the model through py:, in a module that takes pictures and returns the scores"
-PROCESSORS = ("preprocessor_config.json", "processor_config.json")
-"""Where a model keeps how its pictures are prepared."""
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")  # where a model keeps how its pictures are prepared
 
 
 def open_model(rest: str, options: Options) -> Source:

@@ -255,8 +255,7 @@ def epoch_of(clock: Clock) -> int:
     return clock.steps_per_epoch or clock.steps
 
 
-MOST_TICKS = 3_000_000
-"""How often copies may be stepped: some ten seconds."""
+MOST_TICKS = 3_000_000  # how often copies may be stepped: some ten seconds
 
 
 def stepped_rules(steppings: Sequence[Stepping]) -> list[dict[str, Rule]]:
@@ -360,8 +359,7 @@ def advance_of(each: Stepping, *, improves: bool) -> Callable[[], object]:
 # called: where the values of the optimizer are not those of a start, the first call that gives them is looked for. No
 # import of timm is needed to read its objects.
 
-MOST_CALLS = 1_000_000
-"""So many calls are looked through for the values of an optimizer: some seconds."""
+MOST_CALLS = 1_000_000  # so many calls are looked through for the values of an optimizer: some seconds
 
 
 def is_timm(scheduler: Thing) -> bool:

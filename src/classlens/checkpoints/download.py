@@ -57,13 +57,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-LARGEST = 4 * 1024**3
-"""Bytes after which a download is given up; the largest official checkpoint is under half of it."""
-
+LARGEST = 4 * 1024**3  # bytes after which a download is given up; the largest official checkpoint is under half of it
 CHUNK = 1 << 20
-PATIENCE = 30
-"""Seconds without a byte after which a server counts as gone."""
-
+PATIENCE = 30  # seconds without a byte after which a server counts as gone
 RESUMED = "a started download is resumed if its name ends in digits of its sha256"
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

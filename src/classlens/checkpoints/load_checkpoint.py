@@ -132,15 +132,11 @@ CONTAINERS = (
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 """Steps of names that come from DataParallel and `AveragedModel`, `torch.compile`, sharding, and checkpointing."""
 
-AVERAGE_COUNTERS = ("n_averaged", "steps")
-"""Single numbers that averages of weights keep beside them."""
-
+AVERAGE_COUNTERS = ("n_averaged", "steps")  # single numbers that averages of weights keep beside them
 BATCH_COUNTER = "num_batches_tracked"
 """How the name of a batch norm's counter ends. Old checkpoints lack it; it matters in training only."""
 
-LISTED = 6
-"""How many names of one kind an error lists before it counts the rest."""
-
+LISTED = 6  # how many names of one kind an error lists before it counts the rest
 FED_AS = "the checkpoint does not say how its pictures are prepared: they are fed as those of"
 """The note on a user's checkpoint in a network by name."""
 

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 Show = Callable[[bytes, str, float], None]
 """Shows an encoded picture with a line of text for some seconds."""
 
-FRAME = 80
-"""Pixels of a screen that a window cannot fill."""
+FRAME = 80  # pixels of a screen that a window cannot fill
 
 
 def find_screen() -> Show | None:

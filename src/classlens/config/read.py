@@ -168,8 +168,7 @@ def reads_base(node: ast.With) -> bool:
     return False
 
 
-MENTION = re.compile(r"_base_(?![\w/]|\s*=[^=])")
-"""`_base_` as a value: neither `_base_ = ...` nor part of a path."""
+MENTION = re.compile(r"_base_(?![\w/]|\s*=[^=])")  # `_base_` as a value: neither `_base_ = ...` nor part of a path
 
 
 def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]:

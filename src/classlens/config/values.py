@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 Value: TypeAlias = Any
 """A value of a config. Python's types cannot say more: the reader finds out as it goes."""
 
-DELETE = "_delete_"
-"""The key by which a dict asks to replace the inherited one instead of being merged into it."""
+DELETE = "_delete_"  # the key by which a dict asks to replace the inherited one instead of being merged into it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,18 +103,10 @@ def as_inherited(value: Value) -> Value:
     return value
 
 
-ALLOWANCE = 1_000_000
-"""Units of work for one config with all its bases; the largest upstream config needs about 60,000."""
-
-DEEPEST = 64
-"""How many lists and dicts may lie inside one another; upstream configs reach 14."""
-
-WIDEST_NUMBER = 4096
-"""Bits of the largest whole number."""
-
-WIDEST_KEY = 60
-"""Bits of the largest whole number as a key: beyond, Python gives many numbers the same hash."""
-
+ALLOWANCE = 1_000_000  # units of work for one config with all its bases; the largest upstream config needs about 60,000
+DEEPEST = 64  # how many lists and dicts may lie inside one another; upstream configs reach 14
+WIDEST_NUMBER = 4096  # bits of the largest whole number
+WIDEST_KEY = 60  # bits of the largest whole number as a key: beyond, Python gives many numbers the same hash
 COMPOUND_KEY = 5000
 """What a tuple costs as a key: tuples with the same hash can be made at will, and are compared one by one."""
 

@@ -61,8 +61,7 @@ def write_config(request: ConfigRequest) -> ConfigText:
     return ConfigText(text, as_data(rows), (*notes, *other.deprecations))
 
 
-ABSENT: Value = object()
-"""Stands where one of the two configs has no such key."""
+ABSENT: Value = object()  # stands where one of the two configs has no such key
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,7 @@ LAST_BLANK, WHOLE_LINE = "path label", "path"
 """Ways to part a line that no table has: paths may hold blanks, so OpenMMLab's own lists are parted at the last one."""
 
 SEPARATORS = {".csv": (",", ";", "\t", "|", LAST_BLANK), ".tsv": ("\t", ",", ";", "|", LAST_BLANK)}
-IN_TEXT = ("\t", " ", LAST_BLANK, ",", ";", "|")
-"""What may part the columns of a list, the likeliest first."""
-
+IN_TEXT = ("\t", " ", LAST_BLANK, ",", ";", "|")  # what may part the columns of a list, the likeliest first
 PATHS = (
     *("imgpath", "filepath", "imagepath", "path", "filename", "imagefilename", "imagename", "imgname", "imagefile"),
     *("imgfile", "file", "fname", "image", "img", "picture", "photo", "relativepath", "relpath", "imageid", "imgid"),

@@ -20,8 +20,7 @@ from classlens.dataset.listing import Listing
 from classlens.dataset.storage import SEPARATOR, is_archive, list_files, read_bytes
 from classlens.errors import DataError
 
-SHARD_LABELS = (".cls", ".json")
-"""Members of a WebDataset shard that carry the label of the picture of the same name."""
+SHARD_LABELS = (".cls", ".json")  # members of a WebDataset shard that carry the label of the picture of the same name
 
 
 @dataclass(frozen=True)

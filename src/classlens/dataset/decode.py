@@ -29,9 +29,7 @@ from classlens.sharing import ALONE, unwarned
 
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-MAX_PIXELS = 200_000_000
-"""Larger pictures are refused; 14,000 x 14,000 take 0.6 GB once decoded."""
-
+MAX_PIXELS = 200_000_000  # larger pictures are refused; 14,000 x 14,000 take 0.6 GB once decoded
 PILLOW_TROUBLE = (
     *(OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, RuntimeError, LookupError, TypeError),
     *(AttributeError, struct.error, zlib.error, Pillow.DecompressionBombError),

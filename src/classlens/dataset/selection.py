@@ -10,8 +10,7 @@ import numpy as np
 from classlens.dataset.dataset import Dataset, Label
 from classlens.errors import DataError, NotFound
 
-EXACT = 20_000
-"""Up to so many samples every label is looked up; beyond, a random part stands for all."""
+EXACT = 20_000  # up to so many samples every label is looked up; beyond, a random part stands for all
 
 
 def check_indices(dataset: Dataset, indices: Sequence[int]) -> list[int]:

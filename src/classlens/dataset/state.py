@@ -24,9 +24,7 @@ Layout: TypeAlias = Literal["HWC", "CHW"]
 PLAIN, BGR = Encoding(), Encoding(order="BGR")
 """A picture of whole numbers, 0..255, and the same as OpenCV and OpenMMLab keep it."""
 
-KEYS = ("image", "img", "pixel_values", "images", "input", "x")
-"""Where a sample that is a dict keeps its picture."""
-
+KEYS = ("image", "img", "pixel_values", "images", "input", "x")  # where a sample that is a dict keeps its picture
 CHANNELS = (1, 3, 4)
 
 

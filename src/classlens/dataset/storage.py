@@ -25,8 +25,7 @@ ADDRESS, SEPARATOR = "://", "::"
 ARCHIVE = re.compile(r"(.*?\.(?:zip|tar|tgz|tar\.\w+))(?:/(.*))?", re.IGNORECASE | re.DOTALL)
 HEADER, FOLDER, PLAIN_KINDS = 512, ord("5"), b"05\x00"
 
-NO_WAITING = getattr(os, "O_NONBLOCK", 0)
-"""A named pipe among the pictures would otherwise be waited for without end."""
+NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # a named pipe among the pictures would otherwise be waited for without end
 
 
 def read_bytes(path: str) -> bytes:

@@ -120,14 +120,9 @@ def describe_form(value: Foreign) -> str:
     return f"{several}{kind} {'tensor' if hasattr(picture, 'detach') else 'array'}, {order}"
 
 
-AFFINE_ERROR = 1e-4
-"""How far a normalisation may be from scale and shift, as a part of its range, by rounding alone."""
-
-PER_UNIT = 2.0
-"""A standard deviation below is one of pictures in 0..1."""
-
-DEEPEST = 6
-"""How many objects deep a Normalize is looked for inside a transform of the user's."""
+AFFINE_ERROR = 1e-4  # how far a normalisation may be from scale and shift, as a part of its range, by rounding alone
+PER_UNIT = 2.0  # a standard deviation below is one of pictures in 0..1
+DEEPEST = 6  # how many objects deep a Normalize is looked for inside a transform of the user's
 
 
 def remarks(state: State) -> tuple[str, ...]:

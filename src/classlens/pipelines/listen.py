@@ -22,9 +22,7 @@ from PIL import Image as Pillow
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.state import Foreign, array_of, numbers_of, with_picture
 
-LONGEST = 8
-"""Arrays with more values than this are noise or displacement fields: not worth showing as numbers."""
-
+LONGEST = 8  # arrays with more values than this are noise or displacement fields: not worth showing as numbers
 COLOURS = ("brightness", "contrast", "saturation", "hue")
 FACTORS = tuple(f"{name}_factor" for name in COLOURS)
 CROPS = ("RandomCrop", "RandomResizedCrop", "RandomResizedCropAndInterpolation", "RandomSizedCrop")

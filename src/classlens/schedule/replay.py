@@ -31,9 +31,7 @@ from classlens.schedule.schedule import (
     scale_by_batch,
 )
 
-EVEN_SAMPLES = 2048
-"""Even samples per curve; a smooth schedule is then drawn to 1e-6 of its peak."""
-
+EVEN_SAMPLES = 2048  # even samples per curve; a smooth schedule is then drawn to 1e-6 of its peak
 MOST_STAIRS = 4096
 """Stairs drawn exactly; beyond them neighbours fall on the same pixel, and evenly chosen ones are drawn."""
 
@@ -308,8 +306,7 @@ CHECKS: Mapping[str, Callable[[Setting, Clock, int], Iterable[Finding]]] = {
 }
 """The check of each kind of rule, given the length of the run in its unit; so are the steps that it names."""
 
-VANISHED = 1e-9
-"""A share of the peak below which a rate trains nothing."""
+VANISHED = 1e-9  # a share of the peak below which a rate trains nothing
 
 
 def check_curve(curve: Curve) -> Iterator[Finding]:
@@ -341,11 +338,8 @@ def check_curve(curve: Curve) -> Iterator[Finding]:
             yield Finding("idle plateau", f"{setting.where}: {what}")
 
 
-CHUNK = 1 << 16
-"""Rows that are computed at a time, so that a long run of many groups needs little memory."""
-
-COLUMNS = ("lr", "momentum", "weight_decay")
-"""Hyper-parameters that a table always has, in this order; others follow."""
+CHUNK = 1 << 16  # rows that are computed at a time, so that a long run of many groups needs little memory
+COLUMNS = ("lr", "momentum", "weight_decay")  # hyper-parameters that a table always has, in this order; others follow
 
 
 def summarize(run: Curves) -> dict[str, Any]:

@@ -223,11 +223,8 @@ def scale_by_batch(schedule: Schedule, gpus: int) -> Schedule:
 
 EVEN = 1024
 MOST_STRETCHES = 48
-LONGEST = 4096
-"""Stretches that are looked at step by step, and how long they may be: what a search may cost."""
-
-VISIBLE = 2e-4
-"""A bend of less than this share of the range cannot be seen on a plot."""
+LONGEST = 4096  # stretches that are looked at step by step, and how long they may be: what a search may cost
+VISIBLE = 2e-4  # a bend of less than this share of the range cannot be seen on a plot
 
 
 def follow_function(function: Callable[[Steps], Values], clock: Clock, *, width: int = 1) -> Trajectory:

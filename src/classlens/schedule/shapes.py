@@ -277,9 +277,7 @@ def cycle(steps: Numbers, phases: tuple[Phase, ...], annealing: Annealing) -> Nu
         return annealing((steps - begins[index]) / (ends - begins)[index], starts[index], stops[index])
 
 
-MOST_MARKS = 24
-"""A rule that moves more often is drawn without marks."""
-
+MOST_MARKS = 24  # a rule that moves more often is drawn without marks
 WARM_UP = "warm-up ends"
 
 MOST_SECTIONS = 200_000

@@ -15,7 +15,7 @@ POOLFORMER = "metaformer:PoolFormer"
 BACKBONES: Mapping[str, str] = {
     "ConvNeXt": "metaformer:ConvNeXt",
     "DeiT3": VIT,
-    "DenseNet": "densenet:DenseNet",
+    "DenseNet": "resnet:DenseNet",
     "DistilledVisionTransformer": VIT,
     "EfficientNet": "inverted_residual:EfficientNet",
     "EfficientNetV2": "inverted_residual:EfficientNet",

@@ -178,8 +178,7 @@ V3_ARCHES: Mapping[str, tuple[tuple[V3Row, ...], float]] = {
     "small_050": (SMALL, 0.5),
     "large": (LARGE, 1.0),
 }
-LAST_EXPANSION = 6
-"""How much wider the last convolution is than what enters it."""
+LAST_EXPANSION = 6  # how much wider the last convolution is than what enters it
 
 
 class MobileNetV3(Chain):

@@ -273,8 +273,7 @@ POOLFORMERS: Mapping[str, PoolFormerArch] = {
     "m36": ((6, 6, 18, 6), WIDE),
     "m48": ((8, 8, 24, 8), WIDE),
 }
-LAST = 6
-"""Index of the last stage in `network`, where stages and embeddings take turns."""
+LAST = 6  # index of the last stage in `network`, where stages and embeddings take turns
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,7 @@ from classlens.zoo.units import (
     stages_asked,
 )
 
-BASES = (64, 128, 256, 512)
-"""Channels of the four stages before they are widened."""
+BASES = (64, 128, 256, 512)  # channels of the four stages before they are widened
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,7 @@ class RepVGG(Chain):
         self.default_layer = f"stage_{last}.{arch.blocks[last - 1] - 1}"
 
 
-DEPTHS = (2, 8, 10, 1)
-"""How many pairs of blocks each stage of MobileOne has."""
+DEPTHS = (2, 8, 10, 1)  # how many pairs of blocks each stage of MobileOne has
 
 
 class MobileOneArch(NamedTuple):

@@ -1,17 +1,20 @@
-"""The ResNet family: ResNet, V1c, V1d, CIFAR, ResNeXt, SE-ResNet and SE-ResNeXt, 18 to 152 layers, and RegNet.
+"""The ResNet family: ResNet, V1c, V1d, CIFAR, ResNeXt, SE-ResNet and SE-ResNeXt, 18 to 152 layers; RegNet; DenseNet.
 
 Source: He et al., Deep Residual Learning, CVPR 2016, table 1; V1c and V1d (deep stem, average pooling on the
 shortcut): He et al., Bag of Tricks, CVPR 2019, figure 2; groups: Xie et al., ResNeXt, CVPR 2017; squeeze-and-excitation:
-Hu et al., CVPR 2018; RegNet: Radosavovic et al., Designing Network Design Spaces, CVPR 2020, equations 2 to 4. The
-variants differ in options only, so one set of blocks builds them all.
+Hu et al., CVPR 2018; RegNet: Radosavovic et al., Designing Network Design Spaces, CVPR 2020, equations 2 to 4. They differ
+in options only, so one set of blocks builds them all. DenseNet: Huang et al., Densely Connected Convolutional Networks,
+CVPR 2017, table 1; transitions halve the channels.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import log
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from classlens.arrays import Float
@@ -22,6 +25,7 @@ from classlens.zoo.units import (
     Chain,
     Features,
     SqueezeExcite,
+    activation,
     conv_unit,
     find_arch,
     norm_layer,
@@ -260,3 +264,84 @@ class RegNet(Chain):
         add_stem(self, options.stem_channels, like)
         stages = [(width, width, depth, width // min(line.group, width)) for width, depth in line.stages()]
         add_stages(self, options.stem_channels, stages, like)
+
+
+DENSENETS: Mapping[str, tuple[int, tuple[int, ...], int]] = {
+    "121": (32, (6, 12, 24, 16), 64),
+    "169": (32, (6, 12, 32, 32), 64),
+    "201": (32, (6, 12, 48, 32), 64),
+    "161": (48, (6, 12, 36, 24), 96),
+}
+"""New channels per layer, layers per stage, channels of the stem."""
+
+
+@dataclass(frozen=True)
+class DenseNetOptions:
+    """What a config can say; `bn_size` times the growth is the width inside a layer."""
+
+    arch: str | int = "121"
+    in_channels: int = 3
+    bn_size: int = 4
+    compression_factor: float = 0.5
+    norm_cfg: Settings = field(default_factory=lambda: {"type": "BN"})
+    act_cfg: Settings = field(default_factory=lambda: {"type": "ReLU"})
+    out_indices: int | tuple[int, ...] = -1
+
+
+class DenseLayer(nn.Module):
+    """Norm, 1x1, norm, 3x3 on all that came before."""
+
+    def __init__(self, entering: int, growth: int, options: DenseNetOptions) -> None:
+        super().__init__()
+        inside = options.bn_size * growth
+        self.norm1 = norm_layer(entering, options.norm_cfg)
+        self.conv1 = nn.Conv2d(entering, inside, 1, bias=False)
+        self.norm2 = norm_layer(inside, options.norm_cfg)
+        self.conv2 = nn.Conv2d(inside, growth, 3, padding=1, bias=False)
+        self.act = activation(options.act_cfg)()
+
+    def forward(self, features: Features) -> Float[Tensor, "b growth h w"]:
+        inside = self.conv1(self.act(self.norm1(features)))
+        return self.conv2(self.act(self.norm2(inside)))
+
+
+class DenseStage(nn.Module):
+    """Layers that each see the output of all before them; what leaves is that, and the last one's new channels."""
+
+    def __init__(self, layers: list[DenseLayer]) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(layers)
+
+    def forward(self, features: Features) -> Float[Tensor, "b d h w"]:
+        for layer in self.block:
+            features = torch.cat((features, layer(features)), dim=1)
+        return features
+
+
+class DenseNet(Chain):
+    """`stem`, `stages` and `transitions` in turn; the last transition is a norm only."""
+
+    OPTIONS = DenseNetOptions
+
+    def __init__(self, options: DenseNetOptions) -> None:
+        super().__init__()
+        growth, depths, width = find_arch("DenseNet", str(options.arch), DENSENETS)
+        act = activation(options.act_cfg)
+        conv = nn.Conv2d(options.in_channels, width, 7, 2, 3, bias=False)
+        self.stem = nn.Sequential(conv, norm_layer(width, options.norm_cfg), act(), nn.MaxPool2d(3, 2, 1))
+        self.stages, self.transitions = nn.ModuleList(), nn.ModuleList()
+        for stage, depth in enumerate(depths):
+            layers = [DenseLayer(width + place * growth, growth, options) for place in range(depth)]
+            self.stages.append(DenseStage(layers))
+            width += depth * growth
+            norm = norm_layer(width, options.norm_cfg)
+            if stage == len(depths) - 1:
+                self.transitions.append(nn.Sequential(norm, act()))
+                continue
+            half = int(width * options.compression_factor)
+            smaller = nn.Conv2d(width, half, 1, bias=False)
+            parts: OrderedDict[str, nn.Module] = OrderedDict(norm=norm, act=act(), conv=smaller, pool=nn.AvgPool2d(2))
+            self.transitions.append(nn.Sequential(parts))
+            width = half
+        stages = range(stages_asked(options.out_indices, len(depths))[-1] + 1)
+        self.order = ["stem", *(f"{part}.{stage}" for stage in stages for part in ("stages", "transitions"))]

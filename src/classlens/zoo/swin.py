@@ -22,8 +22,7 @@ from classlens.zoo.units import Chain, Features, find_arch, require_native, stag
 Map = Float[Tensor, "b height width channels"]
 Windows = Float[Tensor, "windows places channels"]
 Mask = Float[Tensor, "windows 1 places places"]
-APART = -100.0
-"""Added to the attention of tokens that are no neighbours; softmax makes it 0."""
+APART = -100.0  # added to the attention of tokens that are no neighbours; softmax makes it 0
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,7 @@ class WindowAttention(nn.Module):
         return self.proj(join_heads(functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)))
 
 
-LARGEST_LOGIT_SCALE = log(100)
-"""The paper's temperature is never below 0.01."""
+LARGEST_LOGIT_SCALE = log(100)  # the paper's temperature is never below 0.01
 
 
 def log_offsets(side: int, measured: int) -> Float[Tensor, "1 rows columns 2"]:
@@ -157,11 +155,7 @@ class ShiftedAttention(nn.Module):
         self.windowing, self.pad_small_map = windowing, pad_small_map
 
     def forward(self, tokens: Map) -> Map:
-        """The map of mixed tokens.
-
-        Raises:
-            ValueError: the map is smaller than a window.
-        """
+        """The map of mixed tokens."""
         windowing, (height, width) = self.windowing, tokens.shape[1:3]
         side, least = windowing.side, min(height, width)
         if least < side and not self.pad_small_map:
@@ -229,9 +223,7 @@ class SwinArch:
     extra_norm_every: int = 0
 
 
-SIZES = ("embed_dims", "depths", "num_heads")
-"""The sizes of a `SwinArch` by the names that they have in a config."""
-
+SIZES = ("embed_dims", "depths", "num_heads")  # the sizes of a `SwinArch` by the names that they have in a config
 ARCHES: Mapping[str, SwinArch] = {
     **dict.fromkeys(("t", "tiny"), SwinArch(96, (2, 2, 6, 2), (3, 6, 12, 24))),
     **dict.fromkeys(("s", "small"), SwinArch(96, (2, 2, 18, 2), (3, 6, 12, 24))),

@@ -36,11 +36,7 @@ SCOPES = ("mmpretrain.", "mmcls.", "mmengine.", "mmcv.")
 
 
 def plain_type(settings: Settings) -> str:
-    """The `type` of a config's dict without the scope of the library that registered it.
-
-    Raises:
-        ConfigError: there is no `type`.
-    """
+    """The `type` of a config's dict without the scope of the library that registered it."""
     name = settings.get("type")
     if not isinstance(name, str):
         raise ConfigError(f"part of the model has no type: {dict(settings)!r}", hint="write dict(type='ResNet', ...)")
@@ -54,9 +50,6 @@ def build_part(builder: Any, settings: Settings) -> nn.Module:  # noqa: ANN401 -
 
     Lists become tuples. A setting in the builder's `NATIVE` has one value with which it is built here; one named `family`
     is the plain type; what a type does not say is in `PRESETS` where it differs from its family.
-
-    Raises:
-        ConfigError: a setting is unknown or has a value that is not built here, or a required one is missing.
     """
     kind, native, family = getattr(builder, "OPTIONS", builder), getattr(builder, "NATIVE", {}), plain_type(settings)
     named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)  # nothing for a class that takes no settings
@@ -89,11 +82,7 @@ def find_arch(
     sizes: Sequence[str] = (),
     kind: Callable[..., Row] | None = None,
 ) -> Row:
-    """The row of an architecture table, by name in any case; or a `kind` of the `sizes` in a dict, for families that take one.
-
-    Raises:
-        ConfigError: the name is not in the table, or the dict lacks a size.
-    """
+    """The row of an architecture table, by name in any case; or a `kind` of the `sizes` in a dict, for families that take one."""
     if kind is not None and isinstance(arch, Mapping):
         try:
             return kind(*(to_tuples(arch[size]) for size in sizes))
@@ -107,11 +96,7 @@ def find_arch(
 
 
 def require_native(family: str, **required: tuple[object, object]) -> None:
-    """Refuse settings that this family reads but does not build: each given as (value seen, value supported).
-
-    Raises:
-        ConfigError: a value seen differs from the one supported.
-    """
+    """Refuse settings that this family reads but does not build: each given as (value seen, value supported)."""
     for name, (seen, supported) in required.items():
         if seen != supported:
             raise ConfigError(
@@ -174,11 +159,7 @@ RELU, SIGMOID = ACTIVATIONS["ReLU"], ACTIVATIONS["Sigmoid"]
 
 
 def activation(settings: Settings) -> Activation:
-    """What makes the activation named by a config's `act_cfg`.
-
-    Raises:
-        ConfigError: the name is unknown.
-    """
+    """What makes the activation named by a config's `act_cfg`."""
     name = plain_type(settings)
     if name not in ACTIVATIONS:
         raise ConfigError(f"no activation named {name!r}", hint=suggestion(name, ACTIVATIONS))
@@ -186,11 +167,7 @@ def activation(settings: Settings) -> Activation:
 
 
 def norm_layer(channels: int, settings: Settings) -> nn.BatchNorm2d | nn.GroupNorm:
-    """The norm of a config's `norm_cfg`: batch (synchronised statistics are the same when evaluating) or group.
-
-    Raises:
-        ConfigError: the config asks for another norm.
-    """
+    """The norm of a config's `norm_cfg`: batch (synchronised statistics are the same when evaluating) or group."""
     kind, eps = settings.get("type", "BN"), settings.get("eps", 1e-5)
     if kind == "GN":
         return nn.GroupNorm(settings["num_groups"], channels, eps=eps)

@@ -35,13 +35,9 @@ class LeNet(nn.Module):
         return self.classifier(features.flatten(1)) if self.classifies else features
 
 
-DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-"""Convolutions per stage."""
-
+DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # convolutions per stage
 CHANNELS = (64, 128, 256, 512, 512)
-LAST_MAP = 7
-"""Height and width of the map that the classifier flattens."""
-
+LAST_MAP = 7  # height and width of the map that the classifier flattens
 HIDDEN = 4096
 
 

@@ -79,11 +79,7 @@ class ViTOptions:
 
 
 def layer_options(options: ViTOptions, *, scaled: bool) -> LayerOptions:
-    """How the encoder layers of a config are built; its `layer_cfgs` have the last word.
-
-    Raises:
-        ConfigError: it asks for a kind of layer that is not built here.
-    """
+    """How the encoder layers of a config are built; its `layer_cfgs` have the last word."""
     settings, kind = options.layer_cfgs, options.layer_cfgs.get("ffn_type", "origin")
     known = {"act_cfg", "ffn_type", "drop_rate", "drop_path_rate", "attn_drop_rate", "num_fcs", "with_cp"}
     require_native(
@@ -165,8 +161,7 @@ class VisionTransformer(nn.Module):
         return (tokens[:, 0], tokens[:, 1]) if self.extra_tokens == 2 else tokens[:, 0]
 
 
-SPLITS = ((7, 4, 2), (3, 2, 1), (3, 2, 1))
-"""Kernel, stride and padding of the three soft splits."""
+SPLITS = ((7, 4, 2), (3, 2, 1), (3, 2, 1))  # kernel, stride and padding of the three soft splits
 
 
 @dataclass(frozen=True)

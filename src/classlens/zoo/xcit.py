@@ -18,9 +18,7 @@ from classlens.config.settings import Settings
 from classlens.zoo.transformer import FeedForward, Grid, Tokens, join_heads, split_heads
 from classlens.zoo.units import ACTIVATIONS, Features, conv_unit, require_native
 
-WAVES = 32
-"""Sine and cosine values for the row of a place, and as many for its column."""
-
+WAVES = 32  # sine and cosine values for the row of a place, and as many for its column
 SLOWEST = 10000.0
 GELU = ACTIVATIONS["GELU"]
 

@@ -42,8 +42,7 @@ USUAL_PIPELINE = ({"type": "ResizeEdge", "scale": 256, "edge": "short"}, {"type"
 
 NO_PIPELINE = "the config has no test pipeline: the middle 224 x 224 are fed of pictures with their short side at 256"
 
-PROBE = Image(np.zeros((512, 512, 3), np.uint8))
-"""A picture that shows to which size a pipeline brings pictures."""
+PROBE = Image(np.zeros((512, 512, 3), np.uint8))  # a picture that shows to which size a pipeline brings pictures
 
 
 def open_classifier(

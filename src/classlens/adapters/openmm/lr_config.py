@@ -219,8 +219,7 @@ WARM_UPS: Mapping[str, Callable[[float, Numbers], Numbers]] = {
 }
 """(ratio, progress) -> factors, from the ratio to 1 where the warm-up ends."""
 
-OWN_CLOCK = {"cyclic", "onecycle"}
-"""Policies that count steps unless the config says otherwise."""
+OWN_CLOCK = {"cyclic", "onecycle"}  # policies that count steps unless the config says otherwise
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,7 @@ def plateau(one: Scheduler) -> None:
         )
 
 
-EVERYTHING = ("LR", "Momentum", "ParamScheduler")
-"""The endings that most types come with: what they move."""
+EVERYTHING = ("LR", "Momentum", "ParamScheduler")  # the endings that most types come with: what they move
 
 
 @dataclass(frozen=True)
@@ -200,9 +199,7 @@ KINDS: Mapping[str, SchedulerKind] = {
 }  # fmt: skip
 KNOWN = {f"{kind}{ending}": (kind, ending) for kind in KINDS for ending in KINDS[kind].endings}
 COMMON = {"type", "begin", "end", "by_epoch", "convert_to_iter_based", "last_step", "verbose", "param_name", "_scope_"}
-FOREVER = 10**9
-"""An `end` of this size or more means: until training ends."""
-
+FOREVER = 10**9  # an `end` of this size or more means: until training ends
 ANY_END = 100
 NAMES: Mapping[str, str] = {"LR": "lr", "Momentum": "momentum", "WeightDecay": "weight_decay"}
 

@@ -22,12 +22,9 @@ from classlens.errors import ConfigError
 from classlens.schedule.schedule import Group
 
 DEFAULT_LR: Mapping[str, float] = {"SGD": 1e-3, "Adam": 1e-3, "AdamW": 1e-3, "RMSprop": 1e-2, "Adagrad": 1e-2}
-DEFAULT_DECAY: Mapping[str, float] = {"AdamW": 1e-2}
-"""What torch takes where the config says nothing."""
-
+DEFAULT_DECAY: Mapping[str, float] = {"AdamW": 1e-2}  # what torch takes where the config says nothing
 REST = "all other parameters"
-MOST_RULES = 3
-"""Rules that a group's name lists before it counts the rest."""
+MOST_RULES = 3  # rules that a group's name lists before it counts the rest
 
 
 @dataclass(frozen=True)

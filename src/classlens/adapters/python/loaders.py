@@ -42,8 +42,7 @@ from classlens.user_code import users_code
 STACKING = ("torch.utils.data", "timm.data", "transformers.data", "lightning", "pytorch_lightning")
 """Packages whose collate functions only stack samples, except those that are known to mix."""
 
-LEAST = 1e-6
-"""A smaller share of a class is rounding."""
+LEAST = 1e-6  # a smaller share of a class is rounding
 
 
 def load_loader(data_module: Thing, split: str) -> Thing:
@@ -206,9 +205,7 @@ def read_shares(sample: Thing) -> list[tuple[Thing, float]]:
 
 Remarks: TypeAlias = Callable[[State], tuple[str, ...]]
 
-RESEED = "set_random_seed"
-"""By what code seeds a composition of Albumentations anew."""
-
+RESEED = "set_random_seed"  # by what code seeds a composition of Albumentations anew
 CURES: Mapping[str, str] = {
     "numpy.random._generator.Generator": "setattr({0}.bit_generator, 'state', type({0}.bit_generator)({1}).state)",
     "numpy.random.mtrand.RandomState": "{0}.seed({1} % 2**32)",
@@ -217,11 +214,8 @@ CURES: Mapping[str, str] = {
 }
 """How a generator is seeded anew in a worker."""
 
-DEEPEST = 5
-"""How many objects deep a generator is looked for."""
-
-MANY = 100
-"""A list with more members holds samples."""
+DEEPEST = 5  # how many objects deep a generator is looked for
+MANY = 100  # a list with more members holds samples
 
 
 def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:

@@ -22,9 +22,7 @@ from classlens.errors import ClasslensError, ConfigError, DataError
 from classlens.pipelines.lay_open import lay_open, loaded, remarks
 from classlens.user_code import users_code
 
-LISTS = ("targets", "labels", "_labels", "y")
-"""Attributes under which datasets keep the labels of all samples."""
-
+LISTS = ("targets", "labels", "_labels", "y")  # attributes under which datasets keep the labels of all samples
 KEYS = ("label", "labels", "target", "targets", "fine_label", "y", "class", "category", "cls", "class_id")
 """Keys under which a sample that is a dict keeps its label."""
 
@@ -33,11 +31,8 @@ OF_OBJECTS = {"boxes", "bbox", "bboxes", "masks"}
 
 NO_HEADS = {"id", "image_id", "index", "idx", "path", "file_name", "filename", "size", "orig_size", "area", "iscrowd"}
 
-LONGEST = 60
-"""A text with more letters is a caption."""
-
-JOINT = ("transforms",)
-"""Where torchvision keeps a transform that takes picture and label together."""
+LONGEST = 60  # a text with more letters is a caption
+JOINT = ("transforms",)  # where torchvision keeps a transform that takes picture and label together
 
 
 def open_data(thing: Thing, split: str) -> Dataset:

@@ -23,8 +23,7 @@ from classlens.errors import DataError
 from classlens.image import Encoding
 
 LOADER = "LoadImageFromFile"
-PACKING = ("PackInputs", "PackClsInputs", "PackMultiTaskInputs")
-"""Stages that hand the picture over to the network."""
+PACKING = ("PackInputs", "PackClsInputs", "PackMultiTaskInputs")  # stages that hand the picture over to the network
 
 
 def are_names(value: Setting) -> bool:
@@ -156,8 +155,7 @@ class SimMIMMaskGenerator(MaskGenerator):
         return mask.reshape(side, side).repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-ATTEMPTS = 100_000
-"""After so many blocks that add no patch, a mask will never be full."""
+ATTEMPTS = 100_000  # after so many blocks that add no patch, a mask will never be full
 
 
 @dataclass(frozen=True)

@@ -135,8 +135,7 @@ def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequen
 
 Params: TypeAlias = Mapping[str, Any]
 
-PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-"""A made-up picture."""
+PROBE: Pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)  # a made-up picture
 
 
 class NativeStep:
