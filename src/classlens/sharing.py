@@ -20,7 +20,6 @@ if hasattr(os, "register_at_fork"):  # a copy of the process must not start with
 
 @contextmanager
 def unwarned() -> Iterator[None]:
-    """Let no warning be shown."""
     with ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

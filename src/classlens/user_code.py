@@ -48,7 +48,6 @@ def users_code(
 
 
 def summary(error: BaseException) -> str:
-    """The kind of an error and its first line."""
     words = str(error).strip().splitlines()
     return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
 

@@ -141,7 +141,6 @@ def extra_of(scheme: str, rest: str = "") -> str:
 
 
 def entry_points() -> "Iterable[EntryPoint]":
-    """The addresses that other packages add."""
     from importlib import metadata  # costs as much as reading a config
 
     return metadata.entry_points(group="classlens.adapters")

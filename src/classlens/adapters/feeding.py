@@ -25,8 +25,7 @@ from classlens.pipelines.lay_open import lay_open
 IMAGENET = Encoding("RGB", "CHW", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """What nearly every classifier is trained with, where nothing says otherwise."""
 
-Entry: TypeAlias = Callable[[Image], Foreign]
-"""Makes of a picture what the first transform takes."""
+Entry: TypeAlias = Callable[[Image], Foreign]  # makes of a picture what the first transform takes
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,10 @@ def read_grey(image: Image) -> Image:
 
 
 def noise_image() -> Image:
-    """The picture that is sent through a test pipeline to see what it makes of one."""
     return Image(np.random.default_rng(0).integers(0, 256, (640, 640, 3), dtype=np.uint8))
 
 
 def read_feeding(transform: Foreign, *, grey: bool = False) -> Feeding:
-    """How a network is fed through a transform of any framework."""
     return feed_through(lay_open(transform), as_colour, grey=grey)
 
 

@@ -26,7 +26,6 @@ def open_folder(path: str, options: Options) -> Source:
 
 
 def open_split(path: str, split: str) -> Dataset:
-    """The pictures of one split, without a pipeline."""
     listing, notes = list_pictures(path, split)
     return to_dataset(replace(listing, warnings=(*listing.warnings, *notes)), Path(path).name or path)
 
@@ -61,7 +60,6 @@ def list_pictures(path: str, split: str) -> tuple[Listing, Sequence[str]]:
 
 
 def entries_of(folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, without what is hidden."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]

@@ -12,9 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from classlens.errors import ConfigError, DataError, NotFound
 
-Setting: TypeAlias = Any
-"""A number, a string, a truth value or a tuple of them, as the framework wants it."""
-
+Setting: TypeAlias = Any  # a number, a string, a truth value or a tuple of them, as the framework wants it
 LITERALS = {"true": "True", "yes": "True", "false": "False", "no": "False", "none": "None"}
 
 UNTRAINED = "the weights are random unless a checkpoint is given: maps of an untrained network say nothing"
@@ -56,7 +54,6 @@ def reachable(url: str) -> bool:
 
 
 def is_cached(repository: str, *names: str, revision: str | None = None) -> bool:
-    """Whether one of some files of a repository of the Hub is on this machine."""
     from huggingface_hub import try_to_load_from_cache
 
     return any(isinstance(try_to_load_from_cache(repository, name, revision=revision), str) for name in names)

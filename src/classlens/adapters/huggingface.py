@@ -122,7 +122,6 @@ def read_processor(name: str, config: Foreign, where: Mapping[str, Foreign], *, 
 
 
 def arithmetic_of(processor: Foreign) -> dict[str, bool]:
-    """The settings that switch off what a processor does to the numbers."""
     top = {"include_top": False} if hasattr(processor, "include_top") else {}  # EfficientNet's divides by std once more
     return {"do_rescale": False, "do_normalize": False} | top
 

@@ -46,9 +46,7 @@ from classlens.schedule.schedule import (
 from classlens.sharing import unwarned
 from classlens.user_code import users_code
 
-Thing: TypeAlias = Any
-"""A scheduler: those of torch, timm and transformers have no type in common."""
-
+Thing: TypeAlias = Any  # a scheduler: those of torch, timm and transformers have no type in common
 FOREVER = 10**15
 FIRST = np.zeros(1, np.int64)
 
@@ -155,14 +153,12 @@ def schedule_together(steppings: Sequence[Stepping]) -> Schedule:
 
 
 def schedule_alone(optimizer: Optimizer) -> Schedule:
-    """The schedule of an optimizer without a scheduler: every value stays as it is."""
     pairs = zip(groups_of(optimizer), optimizer.param_groups, strict=True)
     groups = tuple(replace(group, initial=values_of(values)) for group, values in pairs)
     return Schedule(groups, notes=("there is no scheduler: every value stays as it starts",))
 
 
 def groups_of(optimizer: Optimizer, rules: Sequence[Mapping[str, Rule]] = ()) -> tuple[Group, ...]:
-    """The optimizer's groups with their sizes, and the rules of each."""
     several = len(optimizer.param_groups) > 1
     return tuple(
         Group(
@@ -177,7 +173,6 @@ def groups_of(optimizer: Optimizer, rules: Sequence[Mapping[str, Rule]] = ()) ->
 
 
 def values_of(group: Mapping[str, Any]) -> dict[str, float]:
-    """What is in force in a group."""
     momentum = group["momentum"] if "momentum" in group else group.get("betas", [None])[0]
     values = {"lr": group["lr"], "momentum": momentum, "weight_decay": group.get("weight_decay")}
     return {name: float(value) for name, value in values.items() if value is not None}

@@ -174,7 +174,6 @@ def preserved(module: nn.Module) -> Iterator[None]:
 
 
 def place(module: nn.Module, device: str) -> None:
-    """Move a model that is ours to a device, e.g. `cuda:1`."""
     try:
         module.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:

@@ -332,7 +332,6 @@ def rank_correlation(first: Values, second: Values) -> float:
 
 
 def average_ranks(values: np.ndarray) -> np.ndarray:
-    """The rank of every value; equal ones share the mean of theirs."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return np.asarray((ends - (counts - 1) / 2)[places])

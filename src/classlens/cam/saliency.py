@@ -66,7 +66,6 @@ class ExplainedClass:
 
     @property
     def as_target(self) -> int | str:
-        """The target that gives this class or contrast again."""
         return self.target if self.against is None else f"{self.target} - {self.against}"
 
 

@@ -55,7 +55,6 @@ MODES: tuple[tuple[str, int, str, Layout], ...] = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `classlens demo`."""
     place = "where everything goes (default: out/demo)"
     parser.add_argument("--output-dir", type=Path, default=Path("out/demo"), metavar="DIR", help=place)
 

@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
-Show = Callable[[bytes, str, float], None]
-"""Shows an encoded picture with a line of text for some seconds."""
-
+Show = Callable[[bytes, str, float], None]  # shows an encoded picture with a line of text for some seconds
 FRAME = 80  # pixels of a screen that a window cannot fill
 
 
 def find_screen() -> Show | None:
-    """How pictures can be shown here, if at all."""
     return find_window() or (show_in_terminal if sys.stdout.isatty() else None)
 
 

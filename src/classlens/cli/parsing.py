@@ -20,7 +20,6 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that opens a config."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",

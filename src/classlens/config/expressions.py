@@ -164,7 +164,6 @@ def attribute(node: ast.Attribute, scope: Scope) -> Value:
 
 
 def subscript(node: ast.Subscript, scope: Scope) -> Value:
-    """An item or a slice."""
     value = evaluate(node.value, scope)
     if type(value) is Symbol:
         raise Unsupported(f"an item of {value.name} is not read")
@@ -234,7 +233,6 @@ def comparison(node: ast.Compare, scope: Scope) -> Value:
 
 
 def text_field(node: ast.FormattedValue, scope: Scope) -> str:
-    """One `{value!r:form}` of an f-string."""
     value = evaluate(node.value, scope)
     form = str(evaluate(node.format_spec, scope)) if node.format_spec else ""
     pay_for_field(form, value, scope.budget)

@@ -73,7 +73,6 @@ def pay_for_field(form: str, value: Value, budget: Budget) -> None:
 
 
 def list_items(value: Value, budget: Budget) -> list[Value]:
-    """What a loop over `value` sees, as a list."""
     if not isinstance(value, list | tuple | set | dict | str | range):
         raise TypeError(f"a {type(value).__name__} has no items to go through")
     budget.spend(len(value))

@@ -146,7 +146,6 @@ def assigns_base(node: ast.AST) -> TypeGuard[ast.Assign]:
 
 
 def imports_types(node: ast.stmt) -> bool:
-    """Whether the statement imports what is not part of Python."""
     modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
     if isinstance(node, ast.ImportFrom):
         modules = ["." * node.level + (node.module or "")]

@@ -15,12 +15,10 @@ from typing import Any, NamedTuple
 
 from classlens.errors import ConfigError, suggestion
 
-Settings = Mapping[str, Any]
-"""A `dict(type=..., ...)` of a config, read only."""
+Settings = Mapping[str, Any]  # a `dict(type=..., ...)` of a config, read only
 
 
 def text(settings: Settings, key: str, where: str) -> str:
-    """A setting that is a text, empty where it is not given."""
     value = settings.get(key) or ""
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {key} is a text, not {value!r}")

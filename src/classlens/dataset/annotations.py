@@ -55,12 +55,8 @@ ON, OFF = ("1", "1.0", "true"), ("0", "0.0", "-1", "-1.0", "false")
 
 JsonRow = Mapping[str, Any]
 Cells = Sequence[str]
-Label = str | tuple[str, ...]
-"""A label as it is written, or several."""
-
-Rows = Iterator[tuple[int, Sequence[Any]]]
-"""The cells of every row of a list, and its number."""
-
+Label = str | tuple[str, ...]  # a label as it is written, or several
+Rows = Iterator[tuple[int, Sequence[Any]]]  # the cells of every row of a list, and its number
 Troubles = dict[str, list[tuple[int, str]]]
 """What is wrong with a list, by its kind: the numbers of the rows, and what more there is to say of each."""
 
@@ -177,7 +173,6 @@ def number_label(label: Label, classes: Sequence[str] | None) -> tuple[tuple[int
 
 
 def named_classes(labels: set[Label]) -> Classes:
-    """The classes of a list whose labels are all names, sorted as class folders would be; None if one is a number."""
     names = {part for label in labels for part in ([label] if isinstance(label, str) else label) if part}
     if any(NUMBER.fullmatch(name.partition(",")[0]) for name in names):
         return None
@@ -323,7 +318,6 @@ def stated_classes(metainfo: object) -> Classes:
 
 
 def with_ids(rows: object) -> list[JsonRow]:
-    """The entries of a list that have a number under `id`."""
     entries = rows if isinstance(rows, list | tuple) else ()
     return [one for one in entries if isinstance(one, Mapping) and isinstance(one.get("id"), int)]
 
@@ -350,7 +344,6 @@ def as_name(value: object) -> str:
 
 
 def as_cell(value: object) -> Label:
-    """A label, or several, as written; none where there is nothing."""
     return tuple(map(as_text, value or ())) if value is None or isinstance(value, list) else as_text(value)
 
 
@@ -379,7 +372,6 @@ def heading_of(rows: Sequence[Cells]) -> tuple[str, ...]:
 
 
 def find_columns(rows: Sequence[Cells], where: str) -> Columns:
-    """Understand the columns of a list by its first rows."""
     heading = heading_of(rows)
     return Table(heading, tuple(zip_longest(*rows[1 if heading else 0 :], fillvalue="")), where).find_columns()
 

@@ -46,7 +46,6 @@ def letters_of(name: str) -> str:
 
 
 def join_first(names: Sequence[str], number: int = 5, between: str = ", ") -> str:
-    """The first of many names, and how many there are more."""
     more = f" and {len(names) - number} more" if len(names) > number else ""
     return between.join(names[:number]) + more
 

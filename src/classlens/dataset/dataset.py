@@ -14,8 +14,7 @@ State: TypeAlias = Any
 MaxSide: TypeAlias = Callable[[int], float]
 """How many pixels of a picture's longer side, given in pixels, are enough for looking at it."""
 
-Params: TypeAlias = Mapping[str, object]
-"""What a stage sampled at random: a crop box, flip yes or no, a magnitude."""
+Params: TypeAlias = Mapping[str, object]  # what a stage sampled at random: a crop box, flip yes or no, a magnitude
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,7 @@ class Stage:
     draws_globally: bool = True
 
 
-Label: TypeAlias = int | str
-"""The number of a class, or a name where the dataset gives names."""
+Label: TypeAlias = int | str  # the number of a class, or a name where the dataset gives names
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ from classlens.dataset.decode import Pixels
 from classlens.errors import DataError
 from classlens.image import Encoding, Image, side_by_side
 
-Foreign: TypeAlias = Any
-"""An object of a framework: a transform, or what it takes and gives."""
-
+Foreign: TypeAlias = Any  # an object of a framework: a transform, or what it takes and gives
 Layout: TypeAlias = Literal["HWC", "CHW"]
 
 PLAIN, BGR = Encoding(), Encoding(order="BGR")
@@ -53,7 +51,6 @@ class State:
         return self.value
 
     def with_pixels(self, pixels: Pixels) -> "State":
-        """The same sample with another picture, held in the same way."""
         if isinstance(self.value, Pillow.Image):
             return replace(self, value=Pillow.fromarray(np.ascontiguousarray(pixels)))
         return self if pixels is self.value else replace(self, value=pixels)

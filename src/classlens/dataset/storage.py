@@ -82,7 +82,6 @@ def open_anywhere(path: str) -> BinaryIO:
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file, on this disk or behind an address."""
     if ADDRESS not in path:
         return Path(path).is_file()
     system, inside = file_system(path)
@@ -116,13 +115,11 @@ def list_files(path: str) -> tuple[str, list[str]]:
 
 
 def is_archive(path: str) -> bool:
-    """Whether a path is meant as an archive, or as a folder in one."""
     match = ARCHIVE.fullmatch(path)
     return match is not None and not Path(match[1]).is_dir()
 
 
 def split_archive(path: str) -> tuple[str, str]:
-    """The archive of a path, and the folder in it: empty, or ending in a slash."""
     match = ARCHIVE.fullmatch(path)
     archive, folder = match.groups(default="") if match else (path, "")
     return archive, folder.strip("/") + "/" if folder.strip("/") else ""
@@ -149,7 +146,6 @@ def read_member(place: str) -> bytes:
 
 @lru_cache(maxsize=16)
 def open_zip(path: str) -> zipfile.ZipFile:
-    """A zip file, kept open."""
     try:
         return zipfile.ZipFile(open_anywhere(path) if ADDRESS in path else path)
     except (OSError, ValueError, zipfile.BadZipFile) as error:

@@ -26,8 +26,7 @@ KEPT, FEWEST = 256 * 1024**2, 4
 TEXTS = ("string", "large_string")
 PICTURES, LABELS = ("image", "img", "picture", "jpg", "png"), ("label", "labels", "fine_label", "cls", "class")
 
-Arrow: TypeAlias = Any
-"""An object of pyarrow."""
+Arrow: TypeAlias = Any  # an object of pyarrow
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,6 @@ def register(shell: Any) -> None:  # noqa: ANN401 - IPython need not be there
 
 
 def show(result: object, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
-    """A result by media type, as IPython asks for it."""
     drawing = draw(result)
     bundle = drawing._repr_mimebundle_()
     return bundle if drawing.text else bundle | {"text/plain": repr(result)}

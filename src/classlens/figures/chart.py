@@ -265,6 +265,5 @@ def line_colours(count: int) -> Sequence[str]:
 
 
 def blend(low: str, high: str, share: float) -> str:
-    """The colour at a share (0 to 1) of the way between two."""
     pairs = [(int(low[at : at + 2], 16), int(high[at : at + 2], 16)) for at in (1, 3, 5)]
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)

@@ -82,7 +82,6 @@ PLAIN = OverlayStyle()
 
 @cache
 def color_table(style: OverlayStyle = PLAIN) -> UInt8[np.ndarray, "256 3"]:
-    """The 256 RGB colours of a scale, from cold to hot."""
     steps = np.arange(256, dtype=np.uint8)[:, None]
     return np.ascontiguousarray(cv2.applyColorMap(steps, COLORMAPS[style.colormap.casefold()])[:, 0, ::-1])
 

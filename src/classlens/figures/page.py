@@ -75,7 +75,6 @@ def write_gallery(path: Path, title: str, cells: Iterable[tuple[Mapping[str, Any
 
 
 def page_of(kind: str, title: str, body: str) -> bytes:
-    """A whole page of one kind, in UTF-8, from the templates."""
     for template in (kind, "page.html"):
         before, after = files("classlens.figures").joinpath(template).read_text(encoding="utf-8").split("@BODY@")
         body = before.replace("@TITLE@", escape(title)) + body + after

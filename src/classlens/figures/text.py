@@ -75,7 +75,6 @@ def shorten_end(text: str, size: int, width: int, *, bold: bool = False) -> str:
 
 @lru_cache(maxsize=4096)
 def wrap_lines(text: str, size: int, width: int) -> tuple[str, ...]:
-    """The text in lines of at most `width` pixels; a word that is too long is cut."""
     return tuple(
         fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shorten_end(word, size, width))
     )
@@ -117,7 +116,6 @@ BOLD = 1.13
 
 @lru_cache(maxsize=4096)
 def estimated_width(text: str, size: float, *, bold: bool = False) -> float:
-    """The width of a line of text whose letters are `size` high."""
     units = sum(WIDTHS[code - 32] if 32 <= (code := ord(letter)) < 127 else OTHER for letter in text)
     return units / 1000 * size * (BOLD if bold else 1.0)
 

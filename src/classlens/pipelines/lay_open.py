@@ -235,6 +235,5 @@ def fit_encoding(old: Pixels, new: Pixels, encoding: Encoding) -> Encoding | Non
 
 
 def names_of(code: CodeType) -> set[str]:
-    """The names and texts in a piece of code, and in the functions inside it."""
     names = {*code.co_names, *(part for part in code.co_consts if isinstance(part, str))}
     return names.union(*(names_of(part) for part in code.co_consts if isinstance(part, CodeType)))

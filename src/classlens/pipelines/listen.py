@@ -183,7 +183,6 @@ def spies(
 
 
 def timm_operations(transform: Foreign) -> Iterable[Foreign]:
-    """The operations of timm's RandAugment, AugMix and AutoAugment, each once."""
     ops, policy = getattr(transform, "ops", None), getattr(transform, "policy", None)
     groups = [ops] if is_sequence(ops) else policy if is_sequence(policy) and all(map(is_sequence, policy)) else []
     return {id(one): one for group in groups for one in group if hasattr(one, "aug_fn")}.values()
@@ -217,7 +216,6 @@ def attributes_kept(parts: Iterable[Foreign], **attributes: Foreign) -> Iterator
 
 
 def name_of(transform: Foreign) -> str:
-    """The name that a transform has in its framework, or that of the function."""
     inner = getattr(transform, "func", transform)
     return str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
 
@@ -384,7 +382,6 @@ def box_of(corners: Iterable[Foreign]) -> tuple[int, int, int, int]:
 
 
 def parts_of(transform: Foreign) -> Iterator[Foreign]:
-    """A composition with everything in it, or the transform itself."""
     yield transform
     if is_composition(transform):
         for child in transform.transforms:

@@ -220,7 +220,6 @@ def draw_sample(
 
 
 def draw_marked(row: SampleResult, picture: Image | None) -> Image:
-    """A bad sample with its reason, and what can still be seen of it."""
     return bad_tile(row.error, f"{', '.join(row.class_names) or 'no label'}{DOT}#{row.index}", rescue=picture)
 
 

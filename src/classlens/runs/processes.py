@@ -161,7 +161,6 @@ def prepare_worker(parent: int) -> None:
 
 @lru_cache(maxsize=1)
 def open_packed(packed: bytes) -> Dataset:
-    """The dataset of a pickled `DatasetSpec`, opened once per process."""
     spec: DatasetSpec = pickle.loads(packed)
     return open_source(spec.target, options=spec.options).dataset(spec.phase)
 

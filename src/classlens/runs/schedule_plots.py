@@ -88,7 +88,6 @@ class SchedulePlots:
         return tuple(finding for run in self.runs for finding in run.findings)
 
     def as_data(self) -> dict[str, Any]:
-        """The drawn points and the findings as plain data."""
         return {"runs": [summarize(run) for run in self.runs], "files": [str(path) for path in self.files]}
 
     def text(self) -> str:
@@ -114,12 +113,9 @@ class SchedulePlots:
         return "\n".join([*lines, *(f"wrote {path}" for path in self.files)])
 
 
-def draw_plots(plots: SchedulePlots, *, size: tuple[float, float] | None = None) -> Drawing:
-    """The curves of all targets in one plot, as the request wants it; `size` is another one, in inches."""
+def draw_plots(plots: SchedulePlots) -> Drawing:
     asked, (first, *others) = plots.request, plots.runs
-    return draw_curves(
-        first, others=others, title=asked.title, style=asked.style, size=size or asked.size, log=asked.log
-    )
+    return draw_curves(first, others=others, title=asked.title, style=asked.style, size=asked.size, log=asked.log)
 
 
 def plot_schedules(request: LrRequest, on_note: Report | None = None) -> SchedulePlots:

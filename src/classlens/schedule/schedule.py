@@ -158,8 +158,7 @@ class Batches:
     applied: bool = False
 
 
-Rule: TypeAlias = Callable[[Clock], Trajectory]
-"""What sets one hyper-parameter: its course in a run of some length."""
+Rule: TypeAlias = Callable[[Clock], Trajectory]  # what sets one hyper-parameter: its course in a run of some length
 
 
 @dataclass(frozen=True)

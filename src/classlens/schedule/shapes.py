@@ -30,7 +30,6 @@ INITIAL = np.array([[1.0], [0.0]])
 
 
 def absolute(values: float | Numbers) -> Affine:
-    """Values that do not depend on the initial one."""
     shift = np.atleast_1d(np.asarray(values, np.float64))
     return np.stack([np.zeros(shift.shape), shift])
 
@@ -58,7 +57,6 @@ STAY = Piece(lambda before, steps: 1.0)
 
 
 def set_to(values: Callable[[Numbers], Affine], stop: float = inf) -> Piece:
-    """Sets the value, whatever it was before."""
     return Piece(lambda before, steps: 0.0, stop, lift=lambda before, steps: values(steps))
 
 

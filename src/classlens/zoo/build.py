@@ -40,7 +40,7 @@ BACKBONES: Mapping[str, str] = {
     "VAN": "metaformer:VAN",
     "VGG": "vgg:VGG",
     "VisionTransformer": VIT,
-    "XCiT": "xcit:XCiT",
+    "XCiT": "vision_transformer:XCiT",
 }
 NECKS: Mapping[str, str] = {
     "ClsBatchNormNeck": "heads:BatchNormNeck",

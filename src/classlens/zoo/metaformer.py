@@ -31,23 +31,20 @@ class ConvNeXtArch(NamedTuple):
 
 
 SHALLOW, DEEP = (2, 2, 6, 2), (3, 3, 27, 3)
-
-
-def doubling(first: int) -> tuple[int, ...]:
-    return tuple(first * 2**stage for stage in range(4))
-
-
 CONVNEXTS: Mapping[str, ConvNeXtArch] = {
-    "atto": ConvNeXtArch(SHALLOW, doubling(40)),
-    "femto": ConvNeXtArch(SHALLOW, doubling(48)),
-    "pico": ConvNeXtArch(SHALLOW, doubling(64)),
-    "nano": ConvNeXtArch((2, 2, 8, 2), doubling(80)),
-    "tiny": ConvNeXtArch((3, 3, 9, 3), doubling(96)),
-    "small": ConvNeXtArch(DEEP, doubling(96)),
-    "base": ConvNeXtArch(DEEP, doubling(128)),
-    "large": ConvNeXtArch(DEEP, doubling(192)),
-    "xlarge": ConvNeXtArch(DEEP, doubling(256)),
-    "huge": ConvNeXtArch(DEEP, doubling(352)),
+    name: ConvNeXtArch(depths, tuple(first * 2**stage for stage in range(4)))  # every stage doubles the channels
+    for name, depths, first in (
+        ("atto", SHALLOW, 40),
+        ("femto", SHALLOW, 48),
+        ("pico", SHALLOW, 64),
+        ("nano", (2, 2, 8, 2), 80),
+        ("tiny", (3, 3, 9, 3), 96),
+        ("small", DEEP, 96),
+        ("base", DEEP, 128),
+        ("large", DEEP, 192),
+        ("xlarge", DEEP, 256),
+        ("huge", DEEP, 352),
+    )
 }
 
 
@@ -262,8 +259,7 @@ class VAN(nn.Module):
         return features
 
 
-PoolFormerArch = tuple[tuple[int, ...], tuple[int, ...]]
-"""Blocks and channels of the four stages."""
+PoolFormerArch = tuple[tuple[int, ...], tuple[int, ...]]  # blocks and channels of the four stages
 
 NARROW, WIDE = (64, 128, 320, 512), (96, 192, 384, 768)
 POOLFORMERS: Mapping[str, PoolFormerArch] = {

@@ -46,7 +46,6 @@ class LayerOptions:
 
 
 def layer_norm(settings: Settings) -> Callable[[int], nn.LayerNorm]:
-    """What makes the LayerNorm of a config's `norm_cfg`."""
     require_native("a transformer", norm_cfg=(settings.get("type", "LN"), "LN"))
     return partial(nn.LayerNorm, eps=settings.get("eps", 1e-5))
 

@@ -159,7 +159,6 @@ RELU, SIGMOID = ACTIVATIONS["ReLU"], ACTIVATIONS["Sigmoid"]
 
 
 def activation(settings: Settings) -> Activation:
-    """What makes the activation named by a config's `act_cfg`."""
     name = plain_type(settings)
     if name not in ACTIVATIONS:
         raise ConfigError(f"no activation named {name!r}", hint=suggestion(name, ACTIVATIONS))

@@ -104,7 +104,6 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
 
 
 def clock(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
-    """The length of the run, counted as training counts it."""
     from classlens.adapters.openmm import schedules
 
     return schedules.clock_of(setup, dataset_size, gpus)

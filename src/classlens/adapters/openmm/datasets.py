@@ -191,7 +191,6 @@ def describe_classes(part: Dataset) -> str:
 
 
 def repeat(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
-    """RepeatDataset: the same samples `times` times."""
     dataset = parts[0]
     return combine(parts, dataset.length * int(settings["times"]), lambda index: (dataset, index % dataset.length))
 

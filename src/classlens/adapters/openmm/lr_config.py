@@ -46,7 +46,6 @@ def milestones(run: Settings) -> Numbers:
 
 
 def drops_of(run: Settings) -> Iterable[float]:
-    """Where `step` drops, unless it does so all the time."""
     every = run["step"]
     if not isinstance(every, int):
         return [float(each) for each in milestones(run)]
@@ -102,13 +101,11 @@ def cyclic(run: Settings, initial: float, progress: Numbers) -> Numbers:
 
 
 def cycle_of(run: Settings) -> tuple[float, float]:
-    """The length of a cycle, and of its way up."""
     period = run["total"] // run["cyclic_times"]
     return period, int(run["step_ratio_up"] * period)
 
 
 def cycle_edges(run: Settings) -> Iterable[float]:
-    """Bottoms and tops of the cycles."""
     period, up = cycle_of(run)
     count = min(int(run["total"] // period), 4096) + 1 if period else 0
     return [k * period + part for k in range(count) for part in (0, up)]

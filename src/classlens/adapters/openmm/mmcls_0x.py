@@ -54,8 +54,7 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
 }
 """Transform -> the settings that it needs, and the others that it has."""
 
-Rule = tuple[Callable[[Any], bool], str]
-"""What a setting must be, and that in words."""
+Rule = tuple[Callable[[Any], bool], str]  # what a setting must be, and that in words
 
 
 def is_number(value: object) -> bool:

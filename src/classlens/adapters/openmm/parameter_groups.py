@@ -105,7 +105,6 @@ def initial_values(optimization: Optimization) -> dict[str, float]:
 
 
 def number(settings: Settings, name: str, default: float | None) -> float:
-    """A number of the config."""
     value = settings.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"optimizer: {name} is a number, not {value!r}", hint=f"set optimizer.{name}")
@@ -184,9 +183,7 @@ class Layers:
     used: Sequence[int]
 
 
-Blocks = Sequence[int]
-"""How many blocks each stage has; a backbone without stages is one stage."""
-
+Blocks = Sequence[int]  # how many blocks each stage has; a backbone without stages is one stage
 Depth = Callable[[list[str], Blocks, int], int]
 """The depth of a parameter of the backbone by the words of its name, the blocks, and the depth of what follows."""
 

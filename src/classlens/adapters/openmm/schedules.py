@@ -85,7 +85,6 @@ def layer_wise(
 
 
 def network_parameters(setup: Setup) -> tuple[Parameter, ...]:
-    """The parameters of the config's network."""
     try:
         from classlens.adapters.openmm.classifiers import build_module, parameters_of
     except ModuleNotFoundError as error:
@@ -190,6 +189,5 @@ KNOWN_SIZES: Mapping[str, int] = {
 
 
 def ask_size(setup: Setup) -> str:
-    """The hint that asks for the size of the dataset, and suggests it where it is publicly known."""
     kind = kind_of(setup.splits["train"].dataset) if "train" in setup.splits else ""
     return f"--dataset-size {KNOWN_SIZES[kind]} is the size of {kind}" if kind in KNOWN_SIZES else "--dataset-size N"

@@ -217,7 +217,6 @@ def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
 
 
 def old_optimization(config: Mapping[str, Any]) -> Optimization:
-    """Optimizer, schedule and length as 0.x writes them."""
     optimizer, runner, hook = (dict(config.get(key) or {}) for key in ("optimizer", "runner", "optimizer_config"))
     paramwise, constructor = optimizer.pop("paramwise_cfg", None) or {}, optimizer.pop("constructor", None)
     return Optimization(

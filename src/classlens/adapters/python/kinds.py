@@ -6,9 +6,7 @@ from typing import Any, TypeAlias
 
 from classlens.pipelines.listen import is_sequence
 
-Thing: TypeAlias = Any
-"""An object of the user."""
-
+Thing: TypeAlias = Any  # an object of the user
 MODULE = "torch.nn.modules.module.Module"
 PREFETCHING = "timm.data.loader.PrefetchLoader"
 OPTIMIZER = "torch.optim.optimizer.Optimizer"
@@ -74,7 +72,6 @@ def is_scheduler(thing: Thing) -> bool:
 
 
 def is_configuration(thing: Thing) -> bool:
-    """Whether a dict is that of a scheduler, or of a list of them."""
     if not isinstance(thing, Mapping) or "scheduler" not in thing or set(thing) - CONFIGURATION:
         return False
     inside = thing["scheduler"]

@@ -159,9 +159,7 @@ def kind_of(network: nn.Module) -> Kind | None:
     return "sigmoid" if names.isdisjoint(SOFTMAX_LOSSES) else "softmax"
 
 
-Path: TypeAlias = tuple[str | int, ...]
-"""The keys and places that lead to a tensor in what a network returns."""
-
+Path: TypeAlias = tuple[str | int, ...]  # the keys and places that lead to a tensor in what a network returns
 CHOSEN: WeakKeyDictionary[nn.Module, Path] = WeakKeyDictionary()
 """Which of several tensors were taken in the first pass of a network."""
 

@@ -106,7 +106,6 @@ def find_pipeline(dataset: Thing) -> tuple[str, ...]:
 
 
 def replace_pipeline(dataset: Thing, attributes: Sequence[str], answer: Callable[[Thing], Thing]) -> Thing:
-    """A shallow copy of the dataset with something else where its pipeline stood."""
     other = copy(dataset) if attributes else dataset
     for name in attributes:
         vars(other)[name] = StandIn(attributes == JOINT, answer)

@@ -169,6 +169,5 @@ def sample_trajectory(name: str, function: Function, index: int, interval: str |
 
 
 def call_function(name: str, function: Function, argument: float) -> Values:
-    """What a function gives, as a row of numbers."""
     with users_code(f"the function for {name}, called with {argument:g},"):
         return np.atleast_1d(np.asarray(function(argument), np.float64))

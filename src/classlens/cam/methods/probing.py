@@ -98,7 +98,6 @@ def enlarge(maps: Grid, size: torch.Size, *, aligned: bool = False) -> Float[Ten
 
 
 def unit(maps: Float[Tensor, "... height width"], epsilon: float = 1e-8) -> Float[Tensor, "... height width"]:
-    """Each map scaled to 0..1."""
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low + epsilon)
 

@@ -30,7 +30,6 @@ def apply_curve(pixels: Pixels, curve: Pixels) -> Pixels:
 
 
 def blend(first: Pixels, factor: float, second: Pixels) -> Pixels:
-    """Blend: first x factor + second x (1 - factor), clipped and truncated to whole levels."""
     mix = cv2.addWeighted(first.astype(np.float32), factor, second.astype(np.float32), 1 - factor, 0)
     return np.clip(mix, 0, 255).astype(np.uint8)
 
@@ -40,7 +39,6 @@ def brightness(pixels: Pixels, factor: float) -> Pixels:
 
 
 def contrast(pixels: Pixels, factor: float) -> Pixels:
-    """Blend with the mean grey."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     mean = round(grey.sum() / grey.size)
     return apply_curve(pixels, blend(LEVELS, factor, np.full_like(LEVELS, mean)))

@@ -29,7 +29,6 @@ def cut(pixels: Pixels, box: Box) -> Pixels:
 
 
 def place_box(size: Size, box_size: Size, random: np.random.Generator) -> Box:
-    """A box of the given (width, height) at a random place inside a picture."""
     (width, height), (box_width, box_height) = size, box_size
     y = int(random.integers(0, height - box_height + 1))
     x = int(random.integers(0, width - box_width + 1))
@@ -244,7 +243,6 @@ class RandomResizedCropAndInterpolationWithTwoPic(Transform):
         return resize(cut(pixels, params["box"]), pair(self.size), interpolation, "cv2")
 
     def second(self, pixels: Pixels, params: Params) -> Pixels:
-        """The picture of its target."""
         size = pair(self.second_size or self.size)
         return resize(cut(pixels, params["box"]), size, self.second_interpolation, "cv2")
 

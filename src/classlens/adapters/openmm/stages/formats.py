@@ -122,7 +122,6 @@ class MaskGenerator(NativeStep):
     """A stage that masks whatever there is: a picture, several views, or nothing that was loaded yet."""
 
     def mask(self, random: np.random.Generator) -> Pixels:
-        """The mask of one picture."""
         raise NotImplementedError
 
     def run(self, state: State, random: np.random.Generator) -> Outcome:

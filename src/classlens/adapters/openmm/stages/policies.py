@@ -286,8 +286,7 @@ class Policy(Transform):
         return pixels
 
 
-Build = Callable[[Settings, str], Transform]
-"""Makes a transform of its settings."""
+Build = Callable[[Settings, str], Transform]  # makes a transform of its settings
 
 
 def are_policies(rows: Setting) -> bool:

@@ -25,9 +25,7 @@ from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
 from classlens.errors import ConfigError, DataError, first_line, suggestion
 
-Setting: TypeAlias = Any
-"""One value of a config; its rule says what it must be."""
-
+Setting: TypeAlias = Any  # one value of a config; its rule says what it must be
 Rule: TypeAlias = tuple[Callable[[Setting], bool], str]
 """What holds for a value that makes sense, and how a sentence about it goes on after its name."""
 
@@ -43,7 +41,6 @@ def is_number(value: object) -> bool:
 
 
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
-    """One number for both sides, or two numbers."""
     first, second = (value, value) if isinstance(value, int) else value
     return int(first), int(second)
 
