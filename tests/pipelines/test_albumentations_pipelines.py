@@ -6,7 +6,7 @@ from classlens.adapters import open_source
 from classlens.dataset.state import to_image
 from classlens.dataset.trace import trace
 from classlens.pipelines.lay_open import lay_open
-from tests.adapters.foreign import dataset_of, outcomes, photo
+from tests.pipelines.foreign import dataset_of, outcomes, photo
 
 A = pytest.importorskip("albumentations")
 

@@ -5,7 +5,7 @@ import torch
 from classlens.dataset.state import to_image
 from classlens.dataset.trace import trace
 from classlens.pipelines.lay_open import lay_open
-from tests.adapters.foreign import dataset_of, outcomes, photo, whole
+from tests.pipelines.foreign import dataset_of, outcomes, photo, whole
 
 K = pytest.importorskip("kornia.augmentation")
 

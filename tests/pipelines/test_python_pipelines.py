@@ -9,7 +9,7 @@ import torch
 from classlens.dataset.state import State, to_image
 from classlens.errors import DataError
 from classlens.pipelines.lay_open import lay_open, remarks
-from tests.adapters.foreign import outcomes, photo
+from tests.pipelines.foreign import outcomes, photo
 
 
 def turned(picture, angle=90):

@@ -5,7 +5,7 @@ import torch
 import classlens
 from classlens.adapters import open_source
 from classlens.dataset.state import to_image
-from tests.adapters.foreign import outcomes, photo, seed_all, whole
+from tests.pipelines.foreign import outcomes, photo, seed_all, whole
 
 timm = pytest.importorskip("timm")
 from timm.data import create_transform  # noqa: E402

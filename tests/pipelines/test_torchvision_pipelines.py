@@ -8,7 +8,7 @@ from classlens.dataset.trace import trace
 from classlens.errors import DataError
 from classlens.image import GAP
 from classlens.pipelines.lay_open import lay_open
-from tests.adapters.foreign import dataset_of, outcomes, photo, whole
+from tests.pipelines.foreign import dataset_of, outcomes, photo, whole
 
 torchvision = pytest.importorskip("torchvision")
 from torchvision import transforms as first  # noqa: E402

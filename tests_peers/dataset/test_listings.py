@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain import datasets
 from mmpretrain.datasets import categories
 from mmpretrain.registry import DATASETS
-from tests.adapters import published
+from tests.adapters.openmm import published
 
 from classlens.adapters.openmm.dataset_kinds import KINDS
 from classlens.adapters.openmm.datasets import open_split

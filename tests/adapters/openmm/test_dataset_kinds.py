@@ -11,7 +11,7 @@ import pytest
 from classlens.adapters import open_source
 from classlens.dataset.trace import trace
 from classlens.errors import ConfigError, DataError
-from tests.adapters import published
+from tests.adapters.openmm import published
 from tests.dataset.listings import folder as folder
 from tests.dataset.listings import listed, opened, write, write_cifar
 from tests.dataset.listings import picture as picture

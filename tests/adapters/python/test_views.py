@@ -9,7 +9,7 @@ import classlens
 from classlens.adapters import open_source
 from classlens.dataset.state import State, to_image
 from classlens.image import GAP
-from tests.adapters.foreign import dataset_of, outcomes, photo
+from tests.pipelines.foreign import dataset_of, outcomes, photo
 
 torchvision = pytest.importorskip("torchvision")
 from torchvision import transforms  # noqa: E402
