@@ -220,6 +220,7 @@ CASES = [
     Case("half a ppm", half("PPM"), reason="truncated", file="a.ppm"),
     Case("drawing", b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', reason="text, not a picture", file="a.jpg"),
     Case("heic", b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(400), reason="a HEIC picture"),
+    Case("postscript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", reason="PostScript, not"),
     Case("pdf", b"%PDF-1.7\n\xe2\xe3\xcf\xd3" + bytes(200), reason="a PDF document"),
     Case("targa", saved(photo(), "TGA"), reason="OpenCV cannot decode this TGA", file="a.png"),
     Case("icon", saved(photo(), "ICO"), reason="OpenCV cannot decode this ICO", file="a.png"),

@@ -63,6 +63,30 @@ def test_nothing_is_said_about_ordinary_files(case, tmp_path):
     assert LoadImageFromFile().state(read_bytes(str(path)), str(path)).remarks == ()
 
 
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(any program) print\n%%EOF\n"
+IN_DOS = b"\xc5\xd0\xd3\xc6" + (30).to_bytes(4, "little") + len(POSTSCRIPT).to_bytes(4, "little") + bytes(18)
+
+
+@pytest.mark.parametrize("kind", ["gs that answers", "gs that fails"])
+@pytest.mark.parametrize("data", [POSTSCRIPT, IN_DOS + POSTSCRIPT], ids=["plain", "with a preview's header"])
+def test_no_picture_starts_ghostscript(data, kind, tmp_path, monkeypatch):
+    EpsImagePlugin = pytest.importorskip("PIL.EpsImagePlugin")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked for anew
+    program, calls = tmp_path / "bin" / "gs", tmp_path / "calls"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho $@ >> {calls}\necho 10.02.1\nexit {int('fails' in kind)}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    path = tmp_path / "x.jpg"
+    path.write_bytes(data)
+
+    with pytest.raises(DataError, match=r"x\.jpg: PostScript, not a picture"):
+        read_image(path)
+
+    assert salvage(data) is None
+    assert not calls.exists()
+
+
 def test_the_red_corner_is_where_exif_says(tmp_path):
     (tmp_path / "turned.jpg").write_bytes(turned(6))
 
@@ -134,8 +158,8 @@ def test_headers_are_read_where_pillow_keeps_its_tiles_as_plain_tuples(monkeypat
     """As Pillow 10 does, which is allowed."""
     open_now = Pillow.open
 
-    def open_as_pillow_10(file):
-        picture = open_now(file)
+    def open_as_pillow_10(file, **options):
+        picture = open_now(file, **options)
         picture.tile = [tuple(tile) for tile in picture.tile]
         return picture
 

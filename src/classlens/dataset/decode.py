@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
-from PIL import ExifTags, ImageFile, ImageOps
+from PIL import ExifTags, ImageFile, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
 
 from classlens.dataset.storage import read_bytes
@@ -49,8 +49,20 @@ SHRINKING = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_
 ALPHA_BACKGROUND = (124, 117, 104)
 """What OpenMMLab's Pillow loader puts behind a grey picture with alpha: the mean colour of ImageNet."""
 
+COMMON_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PPM", "PNG")  # those that Pillow's own first look knows
+OTHER_FORMATS = (
+    *("AVIF", "BLP", "CUR", "DCX", "DDS", "FLI", "FTEX", "GBR", "ICNS", "ICO", "IM", "JPEG2000", "MSP", "PCD", "PCX"),
+    *("PIXAR", "PSD", "QOI", "SGI", "SPIDER", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM", "XVTHUMB"),
+)
+"""What else Pillow decodes by itself. For PostScript (EPS) it starts Ghostscript, and a WMF is drawn by the system."""
+
 MAGIC = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"RIFF": "WebP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
-NO_PICTURES = {b"%PDF": "a PDF document", b"PK\x03\x04": "an archive"}
+NO_PICTURES = {
+    b"%PDF": "a PDF document",
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"PK\x03\x04": "an archive",
+}
 """How files begin that no reader of headers understands, and what they are."""
 
 COMPLAINTS = ("corrupt", "premature end", "extraneous bytes", "invalid", "crc", "inconsistent", "warning", "error")
@@ -74,7 +86,7 @@ def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) ->
     with unwarned():
         limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None  # nothing is decoded here
         try:
-            with Pillow.open(BytesIO(data)) as picture:
+            with open_with_pillow(data) as picture:
                 mode, info, (width, height) = picture.mode, picture.info, picture.size
                 has_tags = "exif" in info or picture.format in ("TIFF", "MPO")
                 orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1) if has_tags else 1
@@ -107,6 +119,15 @@ def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) ->
     return Header((height, width), picture.format or "?", mode, orientation, remarks)
 
 
+def open_with_pillow(data: bytes) -> ImageFile.ImageFile:
+    """The picture as Pillow reads it, in the formats for which no other program is started."""
+    try:
+        return Pillow.open(BytesIO(data), formats=COMMON_FORMATS)
+    except UnidentifiedImageError:
+        Pillow.init()
+        return Pillow.open(BytesIO(data), formats=[name for name in OTHER_FORMATS if name in Pillow.OPEN])
+
+
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
     """Read a picture of any common kind: upright by EXIF, 8 bits, RGB, the first frame of several.
 
@@ -131,7 +152,7 @@ def decode(
     """Decode as mmcv's loaders do, to BGR or grey; cv2 can shrink a JPEG by 2, 4 or 8, which is for looking at only."""
     if backend == "pillow":
         try:
-            with unwarned(), Pillow.open(BytesIO(data)) as picture:
+            with unwarned(), open_with_pillow(data) as picture:
                 return convert_as_mmcv(picture, color)
         except PILLOW_TROUBLE as error:
             raise DataError(f"{where}: {why_not_decoded(data)}") from error
@@ -172,7 +193,7 @@ def why_not_decoded(data: bytes) -> str:
     if height * width > 2 * (Pillow.MAX_IMAGE_PIXELS or height * width):
         return f"Pillow refuses this {kind} as too large"
     try:
-        with unwarned(), Pillow.open(BytesIO(data)) as picture:
+        with unwarned(), open_with_pillow(data) as picture:
             picture.load()
     except PILLOW_TROUBLE as error:
         reason = str(error).split("\n")[0].rstrip(".").lower()
@@ -198,7 +219,7 @@ def salvage(data: bytes) -> Image | None:
     with unwarned():
         before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
         try:
-            with Pillow.open(BytesIO(data)) as picture:
+            with open_with_pillow(data) as picture:
                 pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
                 return Image(pixels) if pixels.any() else None
         except PILLOW_TROUBLE:
