@@ -91,7 +91,7 @@ def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) ->
                 has_tags = "exif" in info or picture.format in ("TIFF", "MPO")
                 orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1) if has_tags else 1
                 frames = int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1
-                tiles = "".join(str(tile[3]) for tile in picture.tile)
+                tiles = "".join(str(tile[3]) for tile in picture.tile or ())  # an ICO of Pillow 10 has none
                 profile = info.get("icc_profile") or b"sRGB"
                 is_srgb = b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
         except PILLOW_TROUBLE:
