@@ -38,11 +38,11 @@ def find_config(address: str | Path) -> Path:
     return first_file(candidates, f"no such config: {address}")
 
 
-def first_file(candidates: Sequence[Path], complaint: str) -> Path:
-    for path in candidates:
+def first_file(candidates: Sequence[str | Path], complaint: str) -> Path:
+    for path in map(Path, candidates):
         if path.is_file():
             return path
-    raise ConfigError(complaint, hint=nearest(candidates[0]) if candidates else "")
+    raise ConfigError(complaint, hint=nearest(Path(candidates[0])) if candidates else "")
 
 
 def package_folder(package: str, where: str) -> Path:

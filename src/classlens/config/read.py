@@ -11,8 +11,9 @@ import codecs
 import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from os.path import normpath
 from pathlib import Path
@@ -204,11 +205,13 @@ def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
     if not isinstance(addresses, list | tuple) or not all(isinstance(address, str) for address in addresses):
         raise ConfigError(f"{where}: {BASE} is neither a path nor a list of paths: {bases!r}"[:200])
     together: dict[str, Value] = {}
+    folder = str(scope.path.parent)
     for address in addresses:
         package, in_package, _ = address.partition("::")
-        beside, missing = Path(normpath(scope.path.parent / address)), f"{scope.path}: no such base config: {address}"
-        file = find_config(address) if in_package else first_file([beside], missing)
-        settings = read_base(file, "older", f"{where}: {address}", scope).settings
+        place = address if in_package else normpath(f"{folder}/{address}")
+        missing = f"{scope.path}: no such base config: {address}"
+        find = partial(find_config, address) if in_package else partial(first_file, [place], missing)
+        settings = read_base(place, find, "older", f"{where}: {address}", scope).settings
         if twice := together.keys() & settings.keys():
             raise ConfigError(
                 f"{scope.path}: two of its bases define {min(twice)}, the second is {address}",
@@ -289,7 +292,7 @@ def read_newer(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
 def import_base(node: ast.ImportFrom, scope: Scope) -> None:
     """`from .base import *` makes all names of the base variables of this file, its imported ones included."""
     file, where = module_file(node, scope.path), f"{scope.path}:{node.lineno}"
-    base = read_base(file, "newer", f"{where}: {file.name}", scope)
+    base = read_base(str(file), lambda: file, "newer", f"{where}: {file.name}", scope)
     names = copy_value(base.names, scope.budget, Inherited)
     scope.imported.update(base.imported)
     for imported in node.names:
@@ -305,24 +308,24 @@ def import_base(node: ast.ImportFrom, scope: Scope) -> None:
 SETTLED = 2_000_000_000
 """Nanoseconds after a change before a file is kept: two changes within a tick of the clock look like one."""
 
-KEPT: dict[Path, tuple[Scope, int]] = {}
+KEPT: dict[str, tuple[Scope, int]] = {}
 """The bases read so far, and what each took of the budget; they count while their files are unchanged."""
 
 
-def read_base(file: Path, style: Style, where: str, scope: Scope) -> Scope:
-    """What a base of the file in `scope` holds, from memory if its files are unchanged."""
-    base, cost = KEPT.get(file, (None, 0))
+def read_base(place: str, find: Callable[[], Path], style: Style, where: str, scope: Scope) -> Scope:
+    """What a base of the file in `scope` holds, from memory if its files are unchanged, else from where `find` finds it."""
+    base, cost = KEPT.get(place, (None, 0))
     try:
         is_current = base is not None and all(STAMP(path.stat()) == stamp for path, stamp in base.stamps.items())
     except OSError:
         is_current = False
     if base is None or not is_current or scope.trust:
         now, before = time_ns(), scope.budget.left
-        base = read_file(file, scope.budget, trust=scope.trust, chain=scope.chain)
+        base = read_file(find(), scope.budget, trust=scope.trust, chain=scope.chain)
         if not scope.trust and all(stamp and now - stamp[0] > SETTLED for stamp in base.stamps.values()):
             if len(KEPT) >= 512:
                 KEPT.clear()
-            KEPT[file] = base, before - scope.budget.left
+            KEPT[place] = base, before - scope.budget.left
     else:
         scope.budget.spend(cost)
     if base.style not in (style, "either"):
