@@ -7,8 +7,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.datasets import CIFAR10
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.registry import DATASETS
-from tests.adapters.test_flow import CASES, RIGHT
-from tests.adapters.test_flow import places as places
+from tests.adapters.openmm.test_flow import CASES, RIGHT
+from tests.adapters.openmm.test_flow import places as places
 from tests.dataset.listings import folder as folder
 from tests.dataset.listings import opened
 
