@@ -52,6 +52,15 @@ def test_bases_in_other_folders_are_found_from_the_file_that_names_them(tmp_path
     assert read_config(child) == {"a": 1}
 
 
+@pytest.mark.parametrize("reads", [1, 2])  # the second one finds it in memory
+def test_a_base_may_be_named_by_its_whole_path(reads, tmp_path):
+    base = write(tmp_path, base="lr = 0.1")
+    os.utime(base, (0, 0))  # only files that have settled are kept
+
+    for _ in range(reads):
+        assert read(tmp_path, child=f"_base_ = {str(base)!r}\nb = 2") == {"lr": 0.1, "b": 2}
+
+
 def test_two_bases_must_not_define_the_same_setting(tmp_path):
     child = write(tmp_path, one="a = 1", two="a = 2", child="_base_ = ['one.py', 'two.py']")
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
-from os.path import normpath
+from os.path import join, normpath
 from pathlib import Path
 from time import time_ns
 from typing import TypeGuard
@@ -208,7 +208,7 @@ def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
     folder = str(scope.path.parent)
     for address in addresses:
         package, in_package, _ = address.partition("::")
-        place = address if in_package else normpath(f"{folder}/{address}")
+        place = address if in_package else normpath(join(folder, address))
         missing = f"{scope.path}: no such base config: {address}"
         find = partial(find_config, address) if in_package else partial(first_file, [place], missing)
         settings = read_base(place, find, "older", f"{where}: {address}", scope).settings
