@@ -208,7 +208,7 @@ def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
     folder = str(scope.path.parent)
     for address in addresses:
         package, in_package, _ = address.partition("::")
-        place = address if in_package else normpath(join(folder, address))
+        place = address if in_package else normpath(join(folder, address))  # noqa: PTH118 - path objects are slow
         missing = f"{scope.path}: no such base config: {address}"
         find = partial(find_config, address) if in_package else partial(first_file, [place], missing)
         settings = read_base(place, find, "older", f"{where}: {address}", scope).settings
