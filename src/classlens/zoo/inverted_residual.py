@@ -321,8 +321,8 @@ class EfficientNet(Chain):
     def __init__(self, options: EfficientNetOptions) -> None:
         super().__init__()
         arch = find_arch(options.family, options.arch, SECOND_ARCHES if options.family == "EfficientNetV2" else ARCHES)
-        act = ACTIVATIONS["ReLU6" if options.arch.casefold().startswith("lite") else "Swish"]
-        act = activation(options.act_cfg) if options.act_cfg else act
+        usual = {"type": "ReLU6" if options.arch.casefold().startswith("lite") else "Swish"}
+        act = activation(options.act_cfg or usual)
         same = options.conv_cfg.get("type") == "Conv2dAdaptivePadding"
         parts = UnitParts(SamePadConv2d if same else nn.Conv2d, options.norm_cfg, act, (act, SIGMOID))
         layers: list[list[nn.Module]] = [[parts.unit((options.in_channels, arch.stem), 3, stride=2)]]
