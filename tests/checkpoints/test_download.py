@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -48,15 +49,21 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server() -> Iterator[str]:
-    Handler.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
         thread = threading.Thread(target=served.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{served.server_address[1]}"
         served.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Handler.asked = []
+    with serving(Handler) as address:
+        yield address
 
 
 def test_a_file_is_fetched_once(server, tmp_path):
@@ -186,12 +193,8 @@ def careful(monkeypatch) -> Iterator[str]:
     Careful.asked = []
     monkeypatch.setattr(Careful, "content", CONTENT)
     monkeypatch.setattr(Careful, "misplaced", False)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Careful) as served:
-        thread = threading.Thread(target=served.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{served.server_address[1]}"
-        served.shutdown()
-        thread.join()
+    with serving(Careful) as address:
+        yield address
 
 
 FETCH = """
