@@ -1,0 +1,83 @@
+"""Run the command on a stranger's file under limits of time and memory, and look at how it ends."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SECONDS = 5  # of CPU: other programs on the machine must not decide
+MEGABYTES = 500  # over what the command needs to start
+PATIENCE = 60  # seconds on the clock: who waits for something uses no CPU
+MACHINE = 6 << 30  # bytes of data that a run may ask for at all, so that a failing test spares the machine
+
+needs_prlimit = pytest.mark.skipif(sys.platform != "linux", reason="limits are set by prlimit, which is Linux's")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended, what it printed, and what it took: its own CPU and memory and those of its children."""
+
+    status: int
+    out: str
+    err: str
+    seconds: float
+    megabytes: float
+
+    def is_bounded(self, *, needed: float = 0) -> bool:
+        """Whether the run took no more than the limits; `needed` is memory in MB of a run that does the same well."""
+        return self.seconds <= SECONDS and self.megabytes <= max(needed, megabytes_to_start()) + MEGABYTES
+
+
+def run_limited(words: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> Ending:
+    """Run `classlens` with `words`; it is ended after `SECONDS` of CPU or `PATIENCE` on the clock."""
+    limits = ["prlimit", f"--cpu={SECONDS}:{SECONDS + 1}", f"--data={MACHINE}", "--core=0"]
+    command = [*limits, sys.executable, "-m", "classlens", *words]
+    whole = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+    with (cwd / "stdout.run").open("w+b") as out, (cwd / "stderr.run").open("w+b") as err:
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, cwd=cwd, env=whole)
+        child.stdin.write(stdin)
+        child.stdin.close()
+        deadline = time.monotonic() + PATIENCE
+        while (ended := os.wait4(child.pid, os.WNOHANG))[0] == 0:
+            if time.monotonic() > deadline:
+                child.kill()
+            time.sleep(0.01)
+        child.returncode = os.waitstatus_to_exitcode(ended[1])
+        used = ended[2]
+        texts = [(stream.seek(0), stream.read().decode(errors="surrogateescape"))[1] for stream in (out, err)]
+    for name in ("stdout.run", "stderr.run"):
+        (cwd / name).unlink()
+    return Ending(child.returncode, *texts, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+@cache
+def megabytes_to_start() -> float:
+    return run_limited(["sources"], cwd=Path.cwd()).megabytes
+
+
+def assert_refused(ending: Ending, *, match: str = "", needed: float = 0) -> None:
+    """Status 2 and one error with at most one hint: short, printable, no traceback; within the limits."""
+    lines = ending.err.splitlines()
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert ending.status == 2, (ending.status, ending.seconds, ending.err[-2000:])
+    assert len(errors) == 1, ending.err[-2000:]
+    assert "Traceback" not in ending.err
+    assert len(ending.err) < 4000, len(ending.err)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", ending.err), ascii(ending.err)
+    assert re.search(match, ending.err), ending.err
+    assert ending.is_bounded(needed=needed), (ending.seconds, ending.megabytes)
+
+
+def assert_survived(ending: Ending, *, match: str = "", needed: float = 0, statuses: Sequence[int] = (0,)) -> None:
+    """The run went on to its end: no traceback, `match` is told on standard error, within the limits."""
+    assert ending.status in statuses, (ending.status, ending.seconds, ending.err[-2000:])
+    assert "Traceback" not in ending.err, ending.err[-2000:]
+    assert re.search(match, ending.err), ending.err
+    assert ending.is_bounded(needed=needed), (ending.seconds, ending.megabytes)
