@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "browse": "show a dataset: original, transformed, side by side, or after every stage of its pipeline",
     "lr": "draw the learning rate and the other scheduled values, before training",
     "cam": "draw where a trained classifier looks (class activation maps)",
+    "check": "look for silent mismatches: in the data, the classes, the network, the schedule",
     "config": "print a config as it is understood, or what differs between two",
     "sources": "list what can be opened: kinds of addresses, what each offers, and what is not installed",
     "demo": "run all three tools on shipped photos with a really trained network",
