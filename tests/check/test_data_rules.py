@@ -11,9 +11,9 @@ from sklearn.datasets import load_digits
 import classlens
 from classlens.check.examine import examine
 from classlens.check.inspection import Inspection
-from classlens.check.near_duplicates import find_pairs, small_copy
 from classlens.check.rule import choose_rules
 from classlens.cli.main import main
+from classlens.dataset.near_duplicates import find_pairs, small_copy
 from tests.check.pictures import KINDS, tiles
 
 TILES = tiles()

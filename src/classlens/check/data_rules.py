@@ -17,11 +17,11 @@ from PIL import ImageOps
 
 from classlens.check.finding import Exhibit, Finding
 from classlens.check.inspection import UNREADABLE, Inspection, label_of
-from classlens.check.near_duplicates import SIDE, TINY, Pair, find_pairs, small_copy
 from classlens.check.rule import Need, Rule
 from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import PILLOW_TROUBLE, damage_in, open_with_pillow
+from classlens.dataset.near_duplicates import SIDE, TINY, Pair, find_pairs, small_copy
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ClasslensError, DataError
 from classlens.image import Image
