@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "classlens"
 FILES = sorted(path for path in ROOT.rglob("*.py") if "shipped" not in path.relative_to(ROOT).parts)
-GROUND = {"errors", "image", "arrays", "files", "sharing", "user_code"}
+GROUND = {"errors", "image", "arrays", "files", "sharing", "user_code", "results"}
 ENGINES = {"config", "dataset", "schedule", "cam"}
 ROOMS = GROUND | ENGINES | {"pipelines", "checkpoints", "source"}
 MAY_IMPORT = {
@@ -17,11 +17,12 @@ MAY_IMPORT = {
     "files": {"errors"},
     "user_code": {"errors"},
     "sharing": set(),
-    "image": {"arrays", "errors", "files"},
+    "results": set(),
+    "image": {"arrays", "errors", "results"},
     "demo_photos": GROUND,
     "config": {"errors", "files", "sharing"},
     "dataset": GROUND,
-    "schedule": {"errors", "arrays", "sharing"},
+    "schedule": {"errors", "arrays", "sharing", "results"},
     "cam": GROUND,
     "pipelines": GROUND | {"dataset"},
     "checkpoints": GROUND,

@@ -27,6 +27,7 @@ from classlens.dataset.conventions import is_picture_name
 from classlens.errors import DataError, MissingDependency
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
+from classlens.results import Drawable
 from classlens.runs.own_process import Progress, collecting_later
 from classlens.source import Source
 
@@ -136,7 +137,7 @@ class BadPicture:
 
 
 @dataclass(frozen=True)
-class MapRun:
+class MapRun(Drawable):
     """The maps of `pictures`, the files that were written, the pictures that are bad, and scores if there are any."""
 
     pictures: tuple[Path, ...]
