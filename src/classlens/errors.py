@@ -66,7 +66,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in names}
     close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=NEAREST, cutoff=0.6)]
-    inside = [known for known in names if len(name) > 2 and re.search(rf"\b{re.escape(name)}\b", known, re.IGNORECASE)]
+    inside = [
+        known
+        for known in names
+        if len(name) > 2 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", known, re.IGNORECASE)
+    ]
     near = list(dict.fromkeys([*inside[:NEAREST], *close]))[:NEAREST]
     if near:
         return f"did you mean {' or '.join(near)}?"
