@@ -115,8 +115,8 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     names = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in names}
     close = [folded[match] for match in near_names(name.casefold(), folded)]
-    is_part = 2 < len(name) <= LONGEST_NAME
-    inside = [known for known in names if is_part and re.search(rf"\b{re.escape(name)}\b", known, re.IGNORECASE)]
+    pattern = rf"(?<!\w){re.escape(name)}(?!\w)" if 2 < len(name) <= LONGEST_NAME else r"(?!)"
+    inside = [known for known in names if re.search(pattern, known, re.IGNORECASE)]
     near = list(dict.fromkeys([*inside[:NEAREST], *close]))[:NEAREST]
     if near:
         return f"did you mean {' or '.join(near)}?"

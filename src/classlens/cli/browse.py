@@ -1,8 +1,9 @@
-"""Browse a dataset: pictures as loaded, as the network gets them, side by side, or after every stage.
+r"""Browse a dataset: pictures as loaded, as the network gets them, side by side, or after every stage.
 
 For example:
 
-  classlens browse configs/resnet/resnet50_8xb32_in1k.py --mode pipeline --show-number 20 --output-dir out
+  classlens browse configs/resnet/resnet50_8xb32_in1k.py --mode pipeline \
+      --show-number 20 --output-dir out
   classlens browse folder:photos --html photos.html
   classlens browse demo --batch 16 --output-dir out
 
@@ -32,14 +33,14 @@ rows_and_columns = pair_type(positive_int, "rows x columns, e.g. 4x6")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented options of browse_dataset.py in both generations' spelling, and our own."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    mode = f"what is shown of a sample: {', '.join(MODES)} (default: transformed)"
     add = parser.add_argument
     add("config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo")
     add("--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)")
     add("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)")
     add("--show-number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
     add("--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
-    add("--mode", "-m", choices=MODES, default="transformed", help="what is shown of a sample (default: transformed)")
+    add("--mode", "-m", choices=MODES, default="transformed", metavar="MODE", help=mode)
     rescale = "enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)"
     add("--rescale-factor", "-r", type=positive_float, metavar="F", help=rescale)
     add("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")

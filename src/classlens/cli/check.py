@@ -13,12 +13,12 @@ not offer are skipped. The exit status is 0 if nothing is found, 1 if something 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, positive_int, print_note
 from classlens.errors import ConfigError
+from classlens.printed import json_text, print_text
 
 if TYPE_CHECKING:
     from classlens.runs.check_run import CheckRequest
@@ -59,11 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     findings = run_checks(read_request(arguments), on_note=print_note, progress=progress_line())
     if style == "json":
-        print(json.dumps(findings.as_data(), indent=2))
+        print_text(json_text(findings.as_data(), indent=2))
     elif style == "text":
-        print(findings.text())
+        print_text(findings.text())
     elif findings.findings:
-        print(findings.github())
+        print_text(findings.github())
     return 1 if findings.findings else 0
 
 
@@ -97,12 +97,12 @@ def print_rules(code: str | None, select: tuple[str, ...], ignore: tuple[str, ..
     from classlens.check.rule import choose_rules, find_rule
 
     if code:
-        print(find_rule(code).explain())
+        print_text(find_rule(code).explain())
         return
     rules = choose_rules(select, ignore)
     if style == "json":
         keys = ("code", "name", "severity", "needs")
-        print(json.dumps([{key: getattr(rule, key) for key in keys} for rule in rules], indent=2))
+        print_text(json_text([{key: getattr(rule, key) for key in keys} for rule in rules], indent=2))
         return
     for rule in rules:
-        print(f"{rule.code}  {rule.severity:<8} {rule.name:<44} needs {', '.join(rule.needs) or 'nothing'}")
+        print_text(f"{rule.code}  {rule.severity:<8} {rule.name:<44} needs {', '.join(rule.needs) or 'nothing'}")
