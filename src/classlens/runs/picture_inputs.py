@@ -24,8 +24,8 @@ from PIL import ImageOps
 from classlens.cam import explain as engine
 from classlens.cam.classifier import Classifier
 from classlens.cam.explain import ExplainOptions
-from classlens.cam.forward import Target
 from classlens.cam.saliency import Explanation
+from classlens.cam.targets import Target
 from classlens.dataset.decode import PILLOW_TROUBLE
 from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image, pictures_in
