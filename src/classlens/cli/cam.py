@@ -55,6 +55,10 @@ BOX = (
     "with --evaluate: where the object is, in pixels of the picture as read; several pictures: a file of lines "
     "NAME,LEFT,TOP,RIGHT,BOTTOM"
 )
+NUMBERS = (
+    "write the numbers of all maps: meta (JSON: a list that says of each map its picture, method, class, scores and the "
+    "keys of its arrays), heatmap, saliency; heatmap_0, ... of several (docs/cam.md)"
+)
 SAMPLES = (
     "how many samples or steps slow methods take (default: SS-CAM, IS-CAM 10, RISE 1000, Occlusion 15 places a side, "
     "IntegratedGradients 50, SmoothGrad 25)"
@@ -91,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--contour", type=below_one, metavar="SHARE", help="line around what is hotter than this share")
     add("--titled", action="store_true", help="write titles and a colour bar also on a single map")
     add("--strict", action="store_true", help="exit with status 1 if a picture is bad")
-    add("--npz", type=Path, metavar="FILE", help="write the numbers: heatmap, saliency, meta")
+    add("--npz", type=Path, metavar="FILE", help=NUMBERS)
     add("--evaluate", action="store_true", help=EVALUATE)
     add("--box", nargs="+", metavar=("LEFT TOP RIGHT BOTTOM | FILE.csv", ""), help=BOX)
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,7 @@ def draw_maps(
             rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         return Image(np.ascontiguousarray(rgba[..., :3]))
 
-    encoders = {ending: partial(encode, ending[1:]) for ending in VECTORS}
+    encoders = {ending: partial(encode, ending[1:]) for ending in VECTORS} | {".npz": partial(pack_maps, several)}
     if len(several) == 1 and not titled:
         return Drawing(partial(overlay, several[0].image, several[0].heatmap(), style), encoders)
     return Drawing(rasterise, encoders)
@@ -195,19 +196,28 @@ def caption(subject: ExplainedClass | None) -> str:
 
 
 def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]) -> None:
-    """All maps of a call in one NPZ file: `heatmap`, `saliency` and `meta` if there is one map, else `heatmap_0`, ...
+    """All maps of a call in one NPZ file, see `pack_maps`."""
+    check_place(path)
+    write_whole(path, pack_maps(maps, names))
 
-    `heatmap` is float32 in 0..1 at the size of the picture as fed, `saliency` the raw map at the layer's size (of
-    several layers `saliency_0`, ...; of several maps and layers `saliency_0_0`, ...). `meta` is JSON text, a list
-    with the facts of each map; `names` are those of the pictures.
+
+def pack_maps(maps: Sequence[Saliency | Fused], names: Sequence[str] = ()) -> bytes:
+    """Maps as an NPZ file: `heatmap`, `saliency` and `meta` if there is one map, else `heatmap_0`, `heatmap_1`, ...
+
+    `meta` is JSON text, a list with the facts of each map: `picture` (of `names`, or what the picture was read from), and
+    under `heatmap` and `saliency` the keys of its arrays. A heatmap is float32 in 0..1 at the size of the picture as
+    fed; of every layer there is a raw map at the layer's size: `saliency_2` is that of the third map, and
+    `saliency_2_0`, `saliency_2_1` are those of its two layers (`saliency_0`, `saliency_1` if it is the only map).
     """
-    meta = [{"picture": names[one.index]} | facts(one) for one in maps]
-    arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
+    meta, arrays = [], dict[str, Any]()
     for number, one in enumerate(maps):
         of_map = "" if len(maps) == 1 else f"_{number}"
+        of_layers = [""] if len(one.parts) == 1 else [f"_{place}" for place in range(len(one.parts))]
+        keys = [f"saliency{of_map}{of_layer}" for of_layer in of_layers]
         arrays[f"heatmap{of_map}"] = one.heatmap().values
-        for place, part in enumerate(one.parts):
-            of_layer = "" if len(one.parts) == 1 else f"_{place}"
-            arrays[f"saliency{of_map}{of_layer}"] = part.values
-    check_place(path)
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+        arrays |= {key: part.values for key, part in zip(keys, one.parts, strict=True)}
+        picture = names[one.index] if names else one.image.name
+        meta.append({"picture": picture, "heatmap": f"heatmap{of_map}", "saliency": keys} | facts(one))
+    content = BytesIO()
+    np.savez_compressed(content, meta=np.array(json.dumps(meta)), **arrays)
+    return content.getvalue()
