@@ -26,6 +26,7 @@ from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
 from classlens.files import check_place, write_whole
+from classlens.results import Drawable
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
@@ -88,7 +89,7 @@ Split: TypeAlias = tuple[Dataset, DatasetSpec]
 
 
 @dataclass
-class BrowseRun:
+class BrowseRun(Drawable):
     """A run over chosen samples that goes on, and writes, while somebody iterates over it: once.
 
     Its rows are a `SampleResult` for every sample, a `BatchResult` for every batch, or one `Survey`, as asked for. It

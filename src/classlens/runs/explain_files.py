@@ -29,6 +29,7 @@ from classlens.errors import DataError, MissingDependency
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import CHECKPOINT_ENDINGS, check_place, suggest_path
+from classlens.results import Drawable
 from classlens.runs.own_process import Progress, collecting_later
 from classlens.source import Source
 
@@ -138,7 +139,7 @@ class BadPicture:
 
 
 @dataclass(frozen=True)
-class MapRun:
+class MapRun(Drawable):
     """The maps of `pictures`, the files that were written, the pictures that are bad, and scores if there are any."""
 
     pictures: tuple[Path, ...]

@@ -13,6 +13,7 @@ from classlens.figures.chart import distinct_curves, find_style
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
+from classlens.results import Drawable
 from classlens.schedule.replay import Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
@@ -75,7 +76,7 @@ class LrRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class SchedulePlots:
+class SchedulePlots(Drawable):
     """The curves of every target, of the hyper-parameter that was asked for, and the files that were written."""
 
     request: LrRequest

@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from io import StringIO
 from itertools import chain, repeat
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
+from classlens.results import Array, Drawable
 from classlens.schedule.schedule import (
     CONSTANT,
     Clock,
@@ -37,13 +38,14 @@ MOST_STAIRS = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class Curve(Drawable, Array):
     """One hyper-parameter of one parameter group over a whole run. The value at step i is in force during step i."""
 
     group: Group
     name: str
     clock: Clock
     trajectory: Trajectory
+    numbers: ClassVar[str] = "values"
 
     def at(self, steps: Steps | Sequence[int]) -> Values:
         """The values at the given steps, in any order.
@@ -107,7 +109,7 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(Sequence[Curve]):
+class Curves(Drawable, Sequence[Curve]):
     """What `replay` gives: one curve per group and hyper-parameter, on one clock.
 
     `title` names the run where several are drawn together.
