@@ -64,7 +64,8 @@ class Drawing(Array):
     @property
     def endings(self) -> tuple[str, ...]:
         """The endings of the files that `save` can write."""
-        return tuple(sorted([*self.encoders, *([".txt"] if self.rasterise is None else PIXELS)]))
+        own = [".txt"] if self.rasterise is None else PIXELS
+        return tuple(sorted([*self.encoders, *own]))
 
     @cached_property
     def image(self) -> Image:
