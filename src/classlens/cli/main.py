@@ -7,15 +7,16 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 import classlens
-from classlens.cli.parsing import Parser, print_note
+from classlens.cli.parsing import Help, Parser, print_note
 from classlens.errors import ClasslensError, NotFound
 from classlens.runs.own_process import exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "browse": (
-        "show a dataset: as loaded, as the network gets it, or after every stage",
+        "show a dataset: as loaded, as the network gets it, after every stage",
         "folder:photos --html page.html",
     ),
     "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
@@ -45,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = (
         f"  {name:<9}{what}\n{'':<11}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items()
     )
-    parser = Parser("classlens", WELCOME.format("\n".join(commands)))
-    parser.usage = "classlens COMMAND ..."
+    usage, welcome = "classlens COMMAND ...", WELCOME.format("\n".join(commands))
+    parser = Parser("classlens", usage, welcome, formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"classlens {classlens.__version__}")
     if words and not words[0].startswith("-"):
         return print_error(NotFound("command", words[0], COMMANDS))
@@ -58,12 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     """Parse the words of one command and run it; errors meant for the user become two lines and exit status 2."""
     command = import_module(f"classlens.cli.{name}")
-    parser = Parser(prog, command.__doc__)
+    parser = Parser(prog, description=command.__doc__, formatter_class=Help, allow_abbrev=False)
     command.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
     # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
     dashed = [re.sub("^--[^=]*", lambda name: name[0].replace("_", "-"), word) for word in words]
     arguments = parser.parse_args(dashed)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # one that cannot show a letter shows its number
+            stream.reconfigure(errors="backslashreplace")
     # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # On the way out Python looks for garbage among the million objects of torch, which the system takes back anyway.

@@ -21,9 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps([asdict(entry) for entry in entries], indent=2))
         return 0
     width = max(len(entry.example) for entry in entries)
-    offers = max(len(", ".join(entry.offers)) for entry in entries)
     for entry in entries:
-        print(f"{entry.example:<{width}}  {', '.join(entry.offers):<{offers}}  {entry.says}")
+        print(f"{entry.example:<{width}}  {', '.join(entry.offers)}\n    {entry.says}")
         if entry.missing:
-            print(f"{'':<{width}}  not installed: {', '.join(entry.missing)}; {entry.install}")
+            print(f"    not installed: {', '.join(entry.missing)}; {entry.install}")
     return 0
