@@ -13,13 +13,13 @@ A bad picture never ends a run: it becomes a marked tile with its reason and is 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from classlens.cli.parsing import add_overrides, pair_type, positive_float, positive_int, print_note, whole_number
+from classlens.printed import json_text, print_aside, print_text
 from classlens.runs.own_process import can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ def run(namespace: argparse.Namespace) -> int:
         namespace.workers = workers
         status = run_in_child(lambda: read_request(namespace)())
         crash = describe_crash_of_child(status)
+        if not crash and status < 0:
+            print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
+            return 128 - status
         if not crash:
             return status
         if workers != 1:
@@ -148,7 +151,7 @@ def browse_and_print(
         stopped.add_note(result.stopped_text())
         raise
     if as_json:
-        print(json.dumps(summarize(result, reports, left_out), indent=1))
+        print_text(json_text(summarize(result, reports, left_out), indent=1))
     else:
         print_summary(result, reports, is_shown=show is not None)
     return 1 if is_strict and result.bad else 0
@@ -175,7 +178,7 @@ def summarize(result: BrowseRun, data: list[dict[str, Any]], left_out: list[Samp
 def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> None:
     """What came of the run, where it is, what is unusual, and which samples are bad: statistics name them already."""
     request = result.request
-    print(*(lines or [result.text()]), sep="\n")
+    print_text("\n".join(lines or [result.text()]))
     if request.statistics:
         return
     if request.batch is None:
@@ -185,8 +188,7 @@ def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> Non
         for line in (*result.dataset.warnings, *remarks):
             print_note("note", line)
     if result.bad:
-        print(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:", file=sys.stderr)
-        for row in result.bad_rows:
-            print(f"  #{row.index}  {row.error}", file=sys.stderr)
+        print_aside(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:")
+        print_aside(*(f"  #{row.index}  {row.error}" for row in result.bad_rows))
         if result.bad > len(result.bad_rows):
-            print(f"  and {result.bad - len(result.bad_rows)} more (--json names all)", file=sys.stderr)
+            print_aside(f"  and {result.bad - len(result.bad_rows)} more (--json names all)")

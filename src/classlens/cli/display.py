@@ -11,6 +11,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from classlens.printed import ONE_LINE, print_text
+
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
@@ -100,5 +102,5 @@ def print_picture(letters: str, text: str, seconds: float) -> None:
     from classlens.figures.terminal import shorten
 
     print(letters)
-    print(shorten(text, terminal_size()[0]), flush=True)
+    print_text(shorten(text.translate(ONE_LINE), terminal_size()[0]))
     time.sleep(max(seconds, 0))

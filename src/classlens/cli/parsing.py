@@ -8,10 +8,10 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import NoReturn, TypeVar
 
 from classlens.errors import suggestion
+from classlens.printed import ONE_LINE, print_aside, print_text
 
 Number = TypeVar("Number", int, float)
 
@@ -39,7 +39,10 @@ class Parser(argparse.ArgumentParser):
             near = suggestion(option[1].replace("_", "-"), self._option_string_actions)
         print_note("error", message)
         print_note("hint", near if near.startswith("did") else f"{self.prog} --help lists every option")
-        self.exit(2)
+        sys.exit(2)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        print_text(message.removesuffix("\n"))  # what cannot be printed is not passed over
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -55,16 +58,15 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def print_note(kind: str, text: str) -> None:
-    """A message on the side: `note:  ...`, `warning: ...`, `error: ...`; on a terminal its lines end between words."""
-    lines = f"{kind + ': ':<7}{text}".splitlines()
+    """A message on the side: `note:  ...`, `warning: ...`, `error: ...`; on a terminal it is broken between words."""
+    lines = [f"{kind + ': ':<7}{text.translate(ONE_LINE)}"]
     if sys.stderr.isatty():
         from shutil import get_terminal_size
-        from textwrap import fill
+        from textwrap import wrap
 
         width, behind = get_terminal_size().columns, " " * 7
-        wrap = partial(fill, width=width, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
-        lines = list(map(wrap, lines))
-    print(*lines, sep="\n", file=sys.stderr)
+        lines = wrap(lines[0], width, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
+    print_aside(*lines)
 
 
 def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool], what: str) -> Callable[[str], Number]:
