@@ -13,14 +13,14 @@ from importlib import import_module
 from pathlib import Path
 
 import classlens
-from classlens.cli.parsing import Parser, print_note
+from classlens.cli.parsing import Help, Parser, print_note
 from classlens.errors import ClasslensError, NotFound, first_line
 from classlens.printed import print_aside
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "browse": (
-        "show a dataset: as loaded, as the network gets it, or after every stage",
+        "show a dataset: as loaded, as the network gets it, after every stage",
         "folder:photos --html page.html",
     ),
     "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
@@ -74,7 +74,7 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             if not name:
                 return print_welcome(words)
             command = import_module(f"classlens.cli.{name}")
-            parser = Parser(prog, command.__doc__)
+            parser = Parser(prog, description=command.__doc__, formatter_class=Help, allow_abbrev=False)
             command.add_arguments(parser)
             parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
@@ -96,12 +96,9 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
 
 
 def print_welcome(words: Sequence[str]) -> int:
-    """What there is to run: without a word, too."""
-    commands = (
-        f"  {name:<9}{what}\n{'':<11}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items()
-    )
-    parser = Parser("classlens", WELCOME.format("\n".join(commands)))
-    parser.usage = "classlens COMMAND ..."
+    """Answer `classlens` without a command, which asks for help; a word that is none was meant to be one."""
+    rows = (f"  {name:<9}{what}\n{'':<11}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items())
+    parser = Parser("classlens", "classlens COMMAND ...", WELCOME.format("\n".join(rows)), formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"classlens {classlens.__version__}")
     if words and not words[0].startswith("-"):
         raise NotFound("command", words[0], COMMANDS)

@@ -24,7 +24,7 @@ from classlens.dataset.annotations import stated_classes
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
 from classlens.dataset.listing import AS_STORED, Classes, Listing, combine, to_dataset
 from classlens.dataset.storage import read_bytes
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, count_of, suggestion
 
 SETTINGS = (
     *("ann_file", "backend_args", "classes", "data_prefix", "data_root", "difficult_as_postive", "download"),
@@ -187,7 +187,7 @@ def concatenate(parts: Sequence[Dataset], settings: Settings, where: str) -> Dat
 def describe_classes(part: Dataset) -> str:
     if part.classes is None:
         return "no class names"
-    return f"{len(part.classes)} classes ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"
+    return f"{count_of(len(part.classes), 'class')} ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"
 
 
 def repeat(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
