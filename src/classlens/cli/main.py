@@ -8,14 +8,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import classlens
 from classlens.cli.parsing import Help, Parser, print_note
 from classlens.errors import ClasslensError, NotFound, first_line
-from classlens.printed import print_aside
+from classlens.printed import drop, print_aside, print_text
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -85,7 +84,7 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.
             atexit.register(gc.freeze)
             status = int(command.run(arguments))
-            sys.stdout.flush()
+            print_text("", end="")  # what the user's code has printed may still wait
             return status
     except ClasslensError as error:
         return print_error(error)
@@ -115,18 +114,12 @@ def is_refused(error: Exception) -> bool:
 
 def report_refused(error: Exception) -> int:
     """Say what the system refused; nothing to a reader that is gone, as other commands do."""
-    place = ""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):  # what waits to be printed would fail once more at the very end
-        place = "standard output"
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
+        drop(sys.stdout)
         return 141
-    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or first_line(error)
-    place = str(getattr(error, "filename", None) or place)
-    print_aside(f"error: {place}{': ' if place else ''}{reason.lower() if number else reason}")
+    reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else first_line(error)
+    place = getattr(error, "filename", None)
+    print_aside(f"error: {place}: {reason}" if place else f"error: {reason}")
     return 2
 
 
