@@ -11,6 +11,7 @@ from importlib import import_module
 import classlens
 from classlens.cli.parsing import Parser
 from classlens.errors import ClasslensError
+from classlens.files import CHOSEN, limit
 from classlens.runs.own_process import exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, str] = {
@@ -43,6 +44,9 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     parser = Parser(prog=prog, description=command.__doc__, allow_abbrev=False)
     command.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+    parser.add_argument(
+        "--limit", action="append", default=[], metavar="NAME=NUMBER", help="allow larger files, e.g. pixels=400e6"
+    )
     # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
     dashed = [re.sub("^--[^=]*", lambda name: name[0].replace("_", "-"), word) for word in words]
     arguments = parser.parse_args(dashed)
@@ -51,6 +55,10 @@ def run_command(name: str, words: Sequence[str], *, prog: str) -> int:
     # On the way out Python looks for garbage among the million objects of torch, which the system takes back anyway.
     atexit.register(gc.freeze)
     try:
+        if arguments.limit:
+            os.environ[CHOSEN] = ",".join([*filter(None, [os.environ.get(CHOSEN)]), *arguments.limit])
+        # OpenCV reads some kinds of pictures whose headers nobody else can check.
+        os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
         with on_ending_signals():
             return int(command.run(arguments))
     except ClasslensError as error:
