@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "demo_photos": GROUND,
     "config": {"errors", "files", "sharing"},
     "dataset": GROUND,
-    "schedule": {"errors", "arrays", "printed", "sharing", "results"},
+    "schedule": {"errors", "arrays", "printed", "results", "sharing"},
     "cam": GROUND,
     "pipelines": GROUND | {"dataset"},
     "checkpoints": GROUND,

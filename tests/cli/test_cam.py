@@ -36,7 +36,7 @@ def test_one_map_is_saved_as_a_plain_overlay_of_the_size_as_fed(tmp_path, capsys
     said = capsys.readouterr().out
     assert "282 tiger cat" in said
     assert "GradCAM at backbone.layers.6.bn" in said
-    assert f"written: {path}" in said
+    assert f"wrote {path}" in said
     assert [entry.name for entry in path.parent.iterdir()] == ["cam.png"]
 
 

@@ -83,8 +83,9 @@ def run(namespace: argparse.Namespace) -> int:
         if not crash:
             return status
         if workers != 1:
-            print_aside(f"note: {crash}; now each is decoded in a process of its own")
-    print_aside(f"error: {crash}", "hint:  --in-order or --index I asks for no label but those of what is shown")
+            print_note("note", f"{crash}; now each is decoded in a process of its own")
+    print_note("error", crash)
+    print_note("hint", "--in-order or --index I asks for no label but those of what is shown")
     return 2
 
 
@@ -95,13 +96,15 @@ SAME_NAME = ("phase", "mode", "in_order", "shuffle", "seed", "repeat", "output_d
 def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
     """The options as a request, and the call that makes the run."""
     from classlens.adapters import Options
-    from classlens.cli.display import find_screen
+    from classlens.cli.display import find_window, has_colours, show_in_terminal, terminal_size
     from classlens.config import parse_overrides
     from classlens.runs.browse_samples import BrowseRequest
 
     is_saved = namespace.output_dir or namespace.html
     is_shown = not (namespace.not_show or namespace.json or (is_saved and not namespace.show))
-    show = find_screen() if is_shown else None
+    window = find_window() if is_shown else None
+    in_terminal = is_shown and window is None and has_colours()
+    show = show_in_terminal if in_terminal else window
     request = BrowseRequest(
         options=Options(parse_overrides(namespace.cfg_options), namespace.trust_config, epoch=namespace.epoch),
         number=namespace.show_number,
@@ -110,7 +113,8 @@ def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
         rescale=namespace.rescale_factor,
         swap_channels=namespace.bgr2rgb or namespace.channel_order == "RGB",
         statistics=namespace.stats,
-        keep_pictures=show is not None and not namespace.stats,
+        keep_pictures=(window is not None or (in_terminal and namespace.batch is not None)) and not namespace.stats,
+        terminal=terminal_size() if in_terminal else None,
         **{name: getattr(namespace, name) for name in SAME_NAME},
     )
     call = partial(browse_and_print, namespace.config, request, show=show, seconds=namespace.show_interval)
@@ -121,6 +125,7 @@ def browse_and_print(
     target: str, request: BrowseRequest, *, show: Show | None, seconds: float, as_json: bool, is_strict: bool
 ) -> int:
     """Make the run, show each picture for `seconds`, print what came of it; status 1 for a bad one if `is_strict`."""
+    from classlens.cli.display import print_picture
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
     from classlens.runs.browse_samples import SampleResult
@@ -138,10 +143,12 @@ def browse_and_print(
                 reports.append(row.text())
             if isinstance(row, BatchResult):
                 left_out += row.left_out
-            if show and not isinstance(row, Survey) and row.jpeg:
+            if isinstance(row, SampleResult) and row.preview:
+                print_picture(row.preview, row.title, seconds)
+            elif show and not isinstance(row, Survey) and row.jpeg:
                 show(row.jpeg, row.title, seconds)
     except KeyboardInterrupt as stopped:
-        stopped.add_note(f"stopped after {result.done} of {result.total} pictures; what was written is whole")
+        stopped.add_note(result.stopped_text())
         raise
     if as_json:
         print_text(json_text(summarize(result, reports, left_out), indent=1))
@@ -176,9 +183,10 @@ def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> Non
         return
     if request.batch is None:
         if not (request.output_dir or request.html or is_shown):
-            print_aside("note: nothing was saved or shown; --output-dir DIR saves the pictures")
+            print_note("note", "nothing was saved or shown; --output-dir DIR saves the pictures")
         remarks = (f"{times} x {remark}" for remark, times in result.remarks.most_common())
-        print_aside(*(f"note: {line}" for line in (*result.dataset.warnings, *remarks)))
+        for line in (*result.dataset.warnings, *remarks):
+            print_note("note", line)
     if result.bad:
         print_aside(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:")
         print_aside(*(f"  #{row.index}  {row.error}" for row in result.bad_rows))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, positive_float, positive_int, print_note, whole_number
-from classlens.errors import ClasslensError
+from classlens.errors import ClasslensError, count_of
 from classlens.printed import join_lines, json_text, print_aside, print_text
 
 if TYPE_CHECKING:
@@ -124,12 +124,12 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         if result.scores:
             print_text(f"\n{draw(result.scores)}\n")
-        written = join_lines(f"written: {path}" for path in result.written)
-        print_text(written or "nothing written: --save-path names a picture")
+        written = join_lines(f"wrote {path}" for path in result.written)
+        print_text(written or "nothing was written; --save-path FILE writes a picture")
     for bad in result.bad:
-        print_aside(f"bad:   {bad.reason}")
+        print_note("bad", bad.reason)
     if unread := sum(not bad.readable for bad in result.bad):
-        print_aside(f"{unread} of {len(result.pictures)} pictures could not be read")
+        print_aside(f"{unread} of {count_of(len(result.pictures), 'picture')} could not be read")
     return 1 if arguments.strict and result.bad else 0
 
 
@@ -187,7 +187,9 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
         hint = f"the order is IMG CONFIG CHECKPOINT: classlens cam {shlex.join(ordered)}"
         raise ClasslensError(f"the words are in the order {seen}: {' '.join(words)}", hint=hint)
     if len(rest) > 1:
-        raise ClasslensError(f"behind the config {words[place]} stand {len(rest)} words: {' '.join(rest)}", hint=ORDER)
+        raise ClasslensError(
+            f"behind the config {words[place]} stand {count_of(len(rest), 'word')}: {' '.join(rest)}", hint=ORDER
+        )
     return list(before), words[place], rest[0] if rest else None
 
 
@@ -200,12 +202,12 @@ def kind_of(word: str) -> str:
     from classlens.checkpoints.download import has_scheme
     from classlens.dataset.conventions import is_picture_name
     from classlens.files import CHECKPOINT_ENDINGS
-    from classlens.runs.explain_files import is_picture
 
     scheme, path = split_address(word)[0], Path(word)
-    if is_picture(path) or (scheme not in ADAPTERS.keys() - {DEFAULT} and is_picture_name(path.name)):
+    is_address = scheme in ADAPTERS and scheme != DEFAULT
+    if is_picture_name(path.name) and (not is_address or path.is_file()):
         return "IMG"
-    if scheme in ADAPTERS and scheme != DEFAULT:
+    if is_address:
         return "CONFIG"
     if path.is_dir() or has_magic(word):
         return "IMG"

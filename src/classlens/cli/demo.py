@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the photos, run the commands as if they had been typed, write the page, and say where it is."""
     from classlens.cli.main import run_command
     from classlens.demo_photos import make_pair, make_photos
+    from classlens.errors import count_of
     from classlens.figures.page import Picture, Section, write_page
     from classlens.files import PHOTOS
 
@@ -103,5 +104,6 @@ def run(arguments: argparse.Namespace) -> int:
         paths = [str(picture.path) for section in sections for picture in section.pictures]
         print_text(json_text({"page": str(page), "pictures": paths, "seconds": round(seconds, 1)}))
     else:
-        print_text(f"\nDone in {seconds:.0f} s. The pictures are in {folder}; open {page} to see them all.")
+        counted = count_of(sum(len(section.pictures) for section in sections), "picture")
+        print_text(f"\nwrote {page} with {counted} in {seconds:.0f} s; open it to see them all")
     return 0

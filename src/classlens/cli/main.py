@@ -8,19 +8,19 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import classlens
-from classlens.cli.parsing import Parser, print_note
+from classlens.cli.parsing import Help, Parser, print_note
 from classlens.errors import ClasslensError, NotFound, first_line
-from classlens.printed import print_aside
+from classlens.files import CHOSEN, limit
+from classlens.printed import drop, print_aside, print_text
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "browse": (
-        "show a dataset: as loaded, as the network gets it, or after every stage",
+        "show a dataset: as loaded, as the network gets it, after every stage",
         "folder:photos --html page.html",
     ),
     "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
@@ -74,18 +74,29 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             if not name:
                 return print_welcome(words)
             command = import_module(f"classlens.cli.{name}")
-            parser = Parser(prog, command.__doc__)
+            parser = Parser(prog, description=command.__doc__, formatter_class=Help, allow_abbrev=False)
             command.add_arguments(parser)
             parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+            parser.add_argument(
+                "--limit",
+                action="append",
+                default=[],
+                metavar="NAME=NUMBER",
+                help="allow larger files, e.g. pixels=4e8",
+            )
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
             dashed = [re.sub("^--[^=]*", lambda option: option[0].replace("_", "-"), word) for word in words]
             arguments = parser.parse_args(dashed)
+            if arguments.limit:
+                os.environ[CHOSEN] = ",".join([*filter(None, [os.environ.get(CHOSEN)]), *arguments.limit])
+            # OpenCV reads some kinds of pictures whose headers nobody else can check.
+            os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
             # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.
             atexit.register(gc.freeze)
             status = int(command.run(arguments))
-            sys.stdout.flush()
+            print_text("", end="")  # what the user's code has printed may still wait
             return status
     except ClasslensError as error:
         return print_error(error)
@@ -96,12 +107,9 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
 
 
 def print_welcome(words: Sequence[str]) -> int:
-    """What there is to run: without a word, too."""
-    commands = (
-        f"  {name:<9}{what}\n{'':<11}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items()
-    )
-    parser = Parser("classlens", WELCOME.format("\n".join(commands)))
-    parser.usage = "classlens COMMAND ..."
+    """Answer `classlens` without a command, which asks for help; a word that is none was meant to be one."""
+    rows = (f"  {name:<9}{what}\n{'':<11}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items())
+    parser = Parser("classlens", "classlens COMMAND ...", WELCOME.format("\n".join(rows)), formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"classlens {classlens.__version__}")
     if words and not words[0].startswith("-"):
         raise NotFound("command", words[0], COMMANDS)
@@ -118,18 +126,12 @@ def is_refused(error: Exception) -> bool:
 
 def report_refused(error: Exception) -> int:
     """Say what the system refused; nothing to a reader that is gone, as other commands do."""
-    place = ""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):  # what waits to be printed would fail once more at the very end
-        place = "standard output"
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
+        drop(sys.stdout)
         return 141
-    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or first_line(error)
-    place = str(getattr(error, "filename", None) or place)
-    print_aside(f"error: {place}{': ' if place else ''}{reason.lower() if number else reason}")
+    reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else first_line(error)
+    place = getattr(error, "filename", None)
+    print_aside(f"error: {place}: {reason}" if place else f"error: {reason}")
     return 2
 
 

@@ -25,7 +25,7 @@ from classlens.cam.targets import check_targets
 from classlens.checkpoints.class_names import read_names
 from classlens.checkpoints.download import has_scheme
 from classlens.dataset.conventions import is_picture_name
-from classlens.errors import DataError, MissingDependency
+from classlens.errors import DataError, MissingDependency, count_of
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import CHECKPOINT_ENDINGS, check_place, suggest_path
@@ -316,7 +316,7 @@ def read_boxes(words: Sequence[str], pictures: Sequence[Path]) -> Mapping[Path, 
     if len(words) > 1:
         if len(pictures) > 1:
             hint = "--box FILE.csv, with a line for every picture"
-            raise DataError(f"one box for {len(pictures)} pictures", hint=hint)
+            raise DataError(f"one box for {count_of(len(pictures), 'picture')}", hint=hint)
         return dict.fromkeys(pictures, as_box(words, where="--box"))
     path = Path(words[0]).expanduser()
     try:

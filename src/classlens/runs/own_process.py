@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from shutil import get_terminal_size
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -222,11 +223,11 @@ def describe_duration(seconds: float) -> str:
 def progress_line() -> Progress | None:
     """A function that keeps one line of the terminal up to date, with the time left, and wipes it out at the end.
 
-    None if standard error is no terminal.
+    None if standard error is no terminal, or one that cannot go back to the start of a line.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return None
-    began, written = monotonic(), 0.0
+    began, written, width = monotonic(), 0.0, min(WIDTH, get_terminal_size().columns - 1)
     last: tuple[str, int] = ("", 0)
 
     def write(what: str, done: int, total: int) -> None:
@@ -240,6 +241,6 @@ def progress_line() -> Progress | None:
         written = now
         left = f", {describe_duration((now - began) / done * (total - done))} left" if now > began else ""
         line = f"{what}: {done:,} of {total:,}{left}" if done < total else ""
-        print(f"\r{line:<{WIDTH}}", end="" if line else "\r", file=sys.stderr, flush=True)
+        print(f"\r{line[:width]:<{width}}", end="" if line else "\r", file=sys.stderr, flush=True)
 
     return write

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from classlens.adapters import Options, open_source
-from classlens.errors import DataError, NotFound, NotOffered
+from classlens.errors import DataError, NotFound, NotOffered, count_of
 from classlens.figures.chart import distinct_curves, find_style
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
@@ -63,7 +63,8 @@ class LrRequest:
         labels = self.targets if self.labels is None else self.labels
         if len(labels) != len(self.targets):
             raise DataError(
-                f"{len(labels)} labels for {len(self.targets)} configs", hint="give --label one name for each"
+                f"{count_of(len(labels), 'label')} for {count_of(len(self.targets), 'config')}",
+                hint="give --label one name for each",
             )
         find_style(self.style)
         for path in (self.picture, self.page):
