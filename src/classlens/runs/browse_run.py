@@ -302,7 +302,7 @@ def show_batches(run: BrowseRun, plan: BatchPlan, batches: Sequence[Sequence[int
         jpeg, file = None, None
         if request.has_pictures:
             marked = [draw_marked(one, rescue_picture(one.path)) for one in left_out]
-            jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked))
+            jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked).image)
         if jpeg and request.output_dir:
             file = str(Path(request.output_dir, f"batch_{number + 1:03d}.jpg"))
             write_whole(file, jpeg)
