@@ -82,3 +82,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+
+
+def count_of(number: int, what: str) -> str:
+    """`1 picture`, `2 pictures`, `20,000 pictures`, `0 classes`."""
+    ending = "" if number == 1 else "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{ending}"

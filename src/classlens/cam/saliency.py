@@ -80,6 +80,7 @@ class Saliency:
     orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run alone,
     has no subject. `signed` says that the layer put out many negative numbers, which not every method can read
     (`Method.assumes_non_negative`). `cap` is the share of positions below the hottest colour of the heat map.
+    `predicted` is the class with the highest score, whichever is explained.
     """
 
     image: Image
@@ -90,6 +91,7 @@ class Saliency:
     index: int = 0
     signed: bool = False
     cap: float = 1.0
+    predicted: ExplainedClass | None = None
 
     def __repr__(self) -> str:
         height, width = self.variants.shape[1:]
@@ -149,6 +151,10 @@ class Fused:
     @property
     def subject(self) -> ExplainedClass | None:
         return self.parts[0].subject
+
+    @property
+    def predicted(self) -> ExplainedClass | None:
+        return self.parts[0].predicted
 
     @property
     def index(self) -> int:
@@ -253,6 +259,9 @@ def facts(saliency: Saliency | Fused) -> dict[str, Any]:
         "layer_sizes": [list(part.variants.shape[1:]) for part in saliency.parts],
         "size_as_fed": list(saliency.image.size),
         **{name: getattr(saliency.subject, name, None) for name in about_class},
+        "predicted": getattr(saliency.predicted, "target", None),
+        "predicted_name": getattr(saliency.predicted, "class_name", None),
+        "predicted_probability": getattr(saliency.predicted, "probability", None),
         "hottest": list(hottest) if hottest else None,
         "empty": hottest is None,
     }

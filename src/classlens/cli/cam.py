@@ -19,17 +19,19 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from glob import has_magic
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, positive_float, positive_int, print_note, whole_number
-from classlens.errors import ClasslensError
+from classlens.errors import ClasslensError, count_of
 
 if TYPE_CHECKING:
-    from classlens.runs.explain_files import MapRequest
+    from classlens.runs.explain_files import MapRequest, MapRun
 
+FEW = 10  # pictures of which each has a line of its own
 ORDER = "the order is IMG [IMG ...] CONFIG [CHECKPOINT] [options]"
 CONFIGS = {".py", ".json", ".yml", ".yaml"}
 share = number_type(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
@@ -56,6 +58,12 @@ BOX = (
     "with --evaluate: where the object is, in pixels of the picture as read; several pictures: a file of lines "
     "NAME,LEFT,TOP,RIGHT,BOTTOM"
 )
+SAVE = (
+    "picture to write (of many pictures: pages FILE_1, FILE_2, ...), or a folder for one picture each, in their folders, "
+    "and an index.html"
+)
+TABLE = "write a table: file, prediction, probability, label where it is known, hottest place in pixels of the picture, scores"
+COMPARE = "weights; several are compared in one figure, with columns for each, and where they disagree"
 SAMPLES = (
     "how many samples or steps slow methods take (default: SS-CAM, IS-CAM 10, RISE 1000, Occlusion 15 places a side, "
     "IntegratedGradients 50, SmoothGrad 25)"
@@ -74,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--method", nargs="+", action="extend", metavar="METHOD", help=METHODS)
     add("--target-category", nargs="+", action="extend", metavar="CLASS", help=classes)
     add("--classes", metavar="FILE|NAME,...", help=CLASSES)
-    add("--save-path", type=Path, metavar="FILE", help="picture to write, or a folder for one picture each")
+    add("--save-path", type=Path, metavar="FILE", help=SAVE)
     add("--eigen-smooth", action="store_true", help="first principal component instead of the sum over channels")
     add("--aug-smooth", action="store_true", help="average over six variants of the picture")
     add("--vit-like", action="store_true", help="accepted; the layout of every layer is found anyway")
@@ -92,6 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--contour", type=below_one, metavar="SHARE", help="line around what is hotter than this share")
     add("--titled", action="store_true", help="write titles and a colour bar also on a single map")
     add("--strict", action="store_true", help="exit with status 1 if a picture is bad")
+    add("--csv", type=Path, metavar="FILE", help=TABLE)
+    add("--checkpoint", nargs="+", action="extend", default=[], metavar="FILE", help=COMPARE)
+    add("--verbose", action="store_true", help="a line for every map, however many pictures there are")
     add("--npz", type=Path, metavar="FILE", help="write the numbers: heatmap, saliency, meta")
     add("--evaluate", action="store_true", help=EVALUATE)
     add("--box", nargs="+", metavar=("LEFT TOP RIGHT BOTTOM | FILE.csv", ""), help=BOX)
@@ -114,20 +125,51 @@ def run(arguments: argparse.Namespace) -> int:
         layers = preview_model(request, on_note=print_note)
         print(json.dumps(layers.facts()) if arguments.json else draw(layers))
         return 0
-    on_map = None if arguments.json else print
-    result = explain_files(request, on_map=on_map, on_note=print_note, progress=progress_line())
-    if arguments.json:
-        print(json.dumps(result.facts(), indent=1))
-    else:
-        if result.scores:
-            print(f"\n{draw(result.scores)}\n")
-        written = "\n".join(f"written: {path}" for path in result.written)
-        print(written or "nothing written: --save-path names a picture")
-    for bad in result.bad:
-        print(f"bad:   {bad.reason}", file=sys.stderr)
-    if unread := sum(not bad.readable for bad in result.bad):
-        print(f"{unread} of {len(result.pictures)} pictures could not be read", file=sys.stderr)
+    is_told = arguments.verbose and not arguments.json
+    show = print_json if arguments.json else partial(print_run, verbose=arguments.verbose)
+    on_map = print if is_told else None
+    result = explain_files(request, on_map=on_map, on_note=print_note, on_stop=show, progress=progress_line())
+    show(result)
     return 1 if arguments.strict and result.bad else 0
+
+
+def print_json(result: MapRun) -> None:
+    """The whole result, and on the side how many pictures are bad."""
+    print(json.dumps(result.facts(), indent=1))
+    print_bad(result, len(result.bad))
+
+
+def print_run(result: MapRun, *, verbose: bool) -> None:
+    """A line for every map of a few pictures, one line for all of many; scores, and what was written."""
+    from classlens.figures import draw
+
+    is_few = len({row.picture for row in result.maps}) <= FEW
+    if is_few and not verbose:
+        print(*result.maps, sep="\n")
+    if len(result.pictures) > 1:
+        print(result.summary())
+    if result.scores:
+        print(f"\n{draw(result.scores)}\n")
+    written = [f"wrote {path}" for path in result.written]
+    if len(written) > FEW and not verbose:
+        others = [path for path in result.written if path.suffix in (".csv", ".npz")]
+        count = count_of(len(written) - len(others), "picture")
+        first, last = result.written[0], result.written[len(written) - len(others) - 1]
+        written = [f"wrote {count}: {first} to {last.name}", *(f"wrote {path}" for path in others)]
+        if result.page:
+            written[0] = f"wrote {count} in {result.page.parent}"
+    written += [f"wrote {result.page}"] if result.page else []
+    print("\n".join(written) or "nothing was written; --save-path FILE writes a picture")
+    print_bad(result, len(result.bad) if verbose else FEW)
+
+
+def print_bad(result: MapRun, most: int) -> None:
+    for bad in result.bad[:most]:
+        print_note("bad", bad.reason)
+    if len(result.bad) > most:
+        print_note("bad", f"and {len(result.bad) - most:,} more; --verbose or --csv FILE lists them")
+    if unread := sum(not bad.readable for bad in result.bad):
+        print(f"{unread} of {count_of(len(result.pictures), 'picture')} could not be read", file=sys.stderr)
 
 
 def read_request(arguments: argparse.Namespace) -> MapRequest:
@@ -140,7 +182,7 @@ def read_request(arguments: argparse.Namespace) -> MapRequest:
     pictures, target, checkpoint = split_words(arguments.words)
     model = ModelRequest(
         target,
-        checkpoint,
+        [*filter(None, [checkpoint]), *arguments.checkpoint],
         Options(parse_overrides(arguments.cfg_options), arguments.trust_config, arguments.trust_checkpoint),
         class_names=arguments.classes,
         extra_tokens=arguments.num_extra_tokens,
@@ -156,7 +198,9 @@ def read_request(arguments: argparse.Namespace) -> MapRequest:
         **{name: getattr(arguments, name) for name in SAME_NAME},
     )
     style = OverlayStyle(arguments.colormap, arguments.opacity, arguments.contour or None)
-    files = MapFiles(arguments.save_path, arguments.npz, style, arguments.titled, arguments.original_size)
+    files = MapFiles(
+        arguments.save_path, arguments.npz, arguments.csv, style, arguments.titled, arguments.original_size
+    )
     return MapRequest(pictures, model, maps, files)
 
 
@@ -197,15 +241,17 @@ def kind_of(word: str) -> str:
     from classlens.checkpoints.download import has_scheme
     from classlens.dataset.conventions import is_picture_name
     from classlens.files import CHECKPOINT_ENDINGS
-    from classlens.runs.explain_files import is_picture
+    from classlens.runs.picture_origins import ADDRESSES, is_picture
 
     scheme, path = split_address(word)[0], Path(word)
     if is_picture(path) or (scheme not in ADAPTERS.keys() - {DEFAULT} and is_picture_name(path.name)):
+        return "IMG"
+    if word.startswith(ADDRESSES):
         return "IMG"
     if scheme in ADAPTERS and scheme != DEFAULT:
         return "CONFIG"
     if path.is_dir() or has_magic(word):
         return "IMG"
-    if has_scheme(word) or (scheme == DEFAULT and word.lower().endswith(CHECKPOINT_ENDINGS)):
+    if has_scheme(word) or word.lower().endswith(CHECKPOINT_ENDINGS):
         return "CHECKPOINT"
     return "CONFIG" if scheme != DEFAULT or path.suffix in CONFIGS else ""
