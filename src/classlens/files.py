@@ -1,19 +1,30 @@
 """Files: those that Classlens writes, which are there whole or not at all, and those that it comes with.
 
 Pictures, pages, tables and numbers are written here alone. They grow beside their place, under a name of their own, and
-take it when they are complete. Whatever the disk refuses becomes one error that names the place and the reason.
+take it when they are complete. Whoever writes holds a lock on what grows; what nobody holds was left by a process that
+was killed, and is removed by the next one that writes there. Whatever the disk refuses becomes one error that names the
+place and the reason.
 """
 
 import os
+import re
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from classlens.errors import DataError, suggestion
+from classlens.printed import ONE_LINE, cell_text
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing is locked or removed
+    fcntl = None  # type: ignore[assignment]
 
 INSTALLED = Path(__file__).parent / "shipped"
 SHIPPED = INSTALLED if INSTALLED.is_dir() else Path(__file__).parents[2]
@@ -26,6 +37,11 @@ LOOKED_AT = 10_000  # entries of a folder among which a missing one is looked fo
 
 Content = bytes | Callable[[IO[bytes]], object]
 """What is written: bytes, or a function that writes them into an open file."""
+
+UNFINISHED: set[str] = set()
+"""What this process is writing."""
+
+PART = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 def suggest_path(path: Path, accept: Callable[[Path], bool] = Path.exists) -> str:
@@ -53,22 +69,17 @@ def writing(place: str | Path) -> Iterator[None]:
         raise DataError(f"cannot write {place}: {reason}", hint="choose another place, or make room") from error
 
 
-def cell_text(value: object) -> str:
-    """A value as a cell of a table: no spreadsheet takes a name for a formula, and every letter can be written."""
-    text = "" if value is None else str(value)
-    is_formula = isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{text}" if is_formula else text
-
-
 def write_table(path: str | Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file; text that a spreadsheet would run is quoted."""
     import csv  # other commands start faster without it
 
     def fill(file: IO[bytes]) -> None:
-        text = TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
         table = csv.writer(text, lineterminator="\n")
         table.writerow(heading)
-        table.writerows([cell_text(value) for value in row] for row in rows)
+        table.writerows(
+            [cell_text(one.translate(ONE_LINE)) if isinstance(one, str) else one for one in row] for row in rows
+        )
         text.flush()
         text.detach()
 
@@ -93,31 +104,57 @@ def write_whole(path: str | Path, content: Content) -> None:
     A link stays a link to what is replaced. What is no regular file, such as a pipe, is written as it comes. What
     replaces something waits until it is on the disk: a power cut soon after could leave neither the old nor the new.
     """
+    fill = content if callable(content) else lambda file: file.write(content)
     with writing(path):
         place = os.fspath(path)  # a path object costs as much as a small picture
         try:
             is_new, is_regular = False, stat.S_ISREG(os.stat(place).st_mode)  # noqa: PTH116
         except FileNotFoundError:
             is_new = is_regular = True
-        if is_regular and os.path.islink(place):  # noqa: PTH114
-            place = os.path.realpath(place)
+        if not is_regular:
+            with open(place, "wb") as file:  # noqa: PTH123
+                fill(file)
+            return
+        place = os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
         folder = os.path.dirname(place)  # noqa: PTH120
-        part = os.path.join(folder, f".{os.urandom(8).hex()}.part") if is_regular else place  # noqa: PTH118
         if is_new and folder and not os.path.isdir(folder):  # noqa: PTH112
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        remove_stale(folder or ".")
+        part = os.path.join(folder, f".{os.urandom(8).hex()}.part")  # noqa: PTH118
+        UNFINISHED.add(part)
         try:
-            with open(part, "xb" if is_regular else "wb") as file:  # noqa: PTH123
-                if callable(content):
-                    content(file)
-                else:
-                    file.write(content)
-                if is_regular and not is_new:
-                    file.flush()
+            with open(part, "xb") as file:  # noqa: PTH123
+                with suppress(OSError, AttributeError):  # there are disks and systems without locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                fill(file)
+                file.flush()
+                if not is_new:
                     os.fsync(file.fileno())
-            if is_regular:
+                if fcntl is None:
+                    file.close()  # Windows moves no open file
                 os.replace(part, place)  # noqa: PTH105
         except BaseException:
             with suppress(OSError):
-                if is_regular:
-                    os.unlink(part)  # noqa: PTH108
+                os.unlink(part)  # noqa: PTH108
             raise
+        finally:
+            UNFINISHED.discard(part)
+
+
+@lru_cache(maxsize=4096)
+def remove_stale(folder: str) -> None:
+    """Remove what processes that were killed have left unfinished in a folder; once is enough."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries if fcntl else ():
+            if PART.fullmatch(entry.name):
+                with suppress(OSError), open(entry.path, "rb") as file:  # noqa: PTH123
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    state = os.fstat(file.fileno())
+                    if state.st_size or time.time() - state.st_mtime > 1:  # else it may not be locked yet
+                        os.unlink(entry.path)  # noqa: PTH108
+
+
+def remove_unfinished() -> None:
+    for part in tuple(UNFINISHED):
+        with suppress(OSError):
+            os.unlink(part)  # noqa: PTH108

@@ -82,7 +82,8 @@ def explain(
     that know no class, asked alone and without targets, stop at the last layer.
 
     Args:
-        images: RGB pictures as read, of any size; the classifier's test pipeline prepares them.
+        images: RGB pictures as read, of any size, which the classifier's test pipeline prepares; those that carry
+            encoded numbers are fed as they are.
         methods: names in `METHODS`, any case.
         layers: names as in `module.named_modules()`, also `backbone.layer4[-1]` or `backbone.layer?`; the default
             layer (`cam.layers.find_layers`) if not given.
@@ -103,7 +104,8 @@ def explain(
         targets = [targets]  # a bare tuple of numbers is a single target, one class for each picture
     options = options or ExplainOptions()
     feed = partial(scale_whole, classifier) if options.whole else classifier.prepare
-    fed = [feed(picture) for picture in pictures]
+    fed = [picture if picture.encoded is not None else feed(picture) for picture in pictures]
+    fed = [replace(one, name=picture.name) for one, picture in zip(fed, pictures, strict=True)]
     where = find_layers(classifier, [layers] if isinstance(layers, str) else layers, fed[0].size)
     return explain_fed(ExplainJob(classifier, chosen, where, tuple(targets or ()), options), fed)
 

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from classlens.arrays import Float, Int
 from classlens.cam.classifier import Batch, Classifier, Kind, Layer, Logits, layers_of, placement_of
-from classlens.cam.targets import PREDICTED, TOP, Target, class_index, sides_of
+from classlens.cam.targets import CONTRAST, PREDICTED, TOP, Target, class_index, sides_of
 from classlens.errors import ModelError, first_line
 
 Hook = Callable[[Layer, Tensor | None, Tensor], Tensor | None]
@@ -283,7 +283,7 @@ def read_targets(targets: Sequence[Target], logits: Logits, classes: tuple[str, 
         if isinstance(target, str) and (top := TOP.fullmatch(target.strip())):
             answers += [Objective(best) for best in logits.topk(min(int(top[1]), count), dim=1).indices.unbind(1)]
             continue
-        sides = sides_of(target, classes)
+        sides = sides_of(target, classes) if CONTRAST.search(str(target)) else (target,)
         columns = []
         for side in sides:
             if isinstance(side, str) and side.strip().casefold() == PREDICTED:

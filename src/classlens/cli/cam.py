@@ -15,9 +15,7 @@ config's load_from, or what the address names, has weights of its own.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
-import sys
 from collections.abc import Sequence
 from functools import partial
 from glob import has_magic
@@ -27,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, positive_float, positive_int, print_note, whole_number
 from classlens.errors import ClasslensError, count_of
+from classlens.printed import join_lines, json_text, print_aside, print_text
 
 if TYPE_CHECKING:
     from classlens.runs.explain_files import MapRequest, MapRun
@@ -123,11 +122,10 @@ def run(arguments: argparse.Namespace) -> int:
     request = read_request(arguments)
     if arguments.preview_model:
         layers = preview_model(request, on_note=print_note)
-        print(json.dumps(layers.facts()) if arguments.json else draw(layers))
+        print_text(json_text(layers.facts()) if arguments.json else str(draw(layers)))
         return 0
-    is_told = arguments.verbose and not arguments.json
     show = print_json if arguments.json else partial(print_run, verbose=arguments.verbose)
-    on_map = print if is_told else None
+    on_map = (lambda row: print_text(str(row))) if arguments.verbose and not arguments.json else None
     result = explain_files(request, on_map=on_map, on_note=print_note, on_stop=show, progress=progress_line())
     show(result)
     return 1 if arguments.strict and result.bad else 0
@@ -135,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def print_json(result: MapRun) -> None:
     """The whole result, and on the side how many pictures are bad."""
-    print(json.dumps(result.facts(), indent=1))
+    print_text(json_text(result.facts(), indent=1))
     print_bad(result, len(result.bad))
 
 
@@ -143,23 +141,21 @@ def print_run(result: MapRun, *, verbose: bool) -> None:
     """A line for every map of a few pictures, one line for all of many; scores, and what was written."""
     from classlens.figures import draw
 
-    is_few = len({row.picture for row in result.maps}) <= FEW
-    if is_few and not verbose:
-        print(*result.maps, sep="\n")
-    if len(result.pictures) > 1:
-        print(result.summary())
+    lines = [] if verbose or len({row.picture for row in result.maps}) > FEW else list(map(str, result.maps))
+    is_known = any(row.values.get("label") or row.values.get("checkpoint") for row in result.maps)
+    lines += [result.summary()] if len(result.pictures) > (1 if is_known else FEW) else []
+    if lines:
+        print_text(join_lines(lines))
     if result.scores:
-        print(f"\n{draw(result.scores)}\n")
+        print_text(f"\n{draw(result.scores)}\n")
+    pictures = [path for path in result.written if path.suffix not in (".csv", ".npz")]
     written = [f"wrote {path}" for path in result.written]
-    if len(written) > FEW and not verbose:
-        others = [path for path in result.written if path.suffix in (".csv", ".npz")]
-        count = count_of(len(written) - len(others), "picture")
-        first, last = result.written[0], result.written[len(written) - len(others) - 1]
-        written = [f"wrote {count}: {first} to {last.name}", *(f"wrote {path}" for path in others)]
-        if result.page:
-            written[0] = f"wrote {count} in {result.page.parent}"
+    if len(pictures) > FEW and not verbose:
+        where = f"in {result.page.parent}" if result.page else f"{pictures[0]} to {pictures[-1].name}"
+        others = [f"wrote {path}" for path in result.written if path not in pictures]
+        written = [f"wrote {count_of(len(pictures), 'picture')}: {where}".replace(": in ", " in "), *others]
     written += [f"wrote {result.page}"] if result.page else []
-    print("\n".join(written) or "nothing was written; --save-path FILE writes a picture")
+    print_text(join_lines(written) or "nothing was written; --save-path FILE writes a picture")
     print_bad(result, len(result.bad) if verbose else FEW)
 
 
@@ -169,7 +165,7 @@ def print_bad(result: MapRun, most: int) -> None:
     if len(result.bad) > most:
         print_note("bad", f"and {len(result.bad) - most:,} more; --verbose or --csv FILE lists them")
     if unread := sum(not bad.readable for bad in result.bad):
-        print(f"{unread} of {count_of(len(result.pictures), 'picture')} could not be read", file=sys.stderr)
+        print_aside(f"{unread} of {count_of(len(result.pictures), 'picture')} could not be read")
 
 
 def read_request(arguments: argparse.Namespace) -> MapRequest:
@@ -228,7 +224,9 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
         hint = f"the order is IMG CONFIG CHECKPOINT: classlens cam {shlex.join(ordered)}"
         raise ClasslensError(f"the words are in the order {seen}: {' '.join(words)}", hint=hint)
     if len(rest) > 1:
-        raise ClasslensError(f"behind the config {words[place]} stand {len(rest)} words: {' '.join(rest)}", hint=ORDER)
+        raise ClasslensError(
+            f"behind the config {words[place]} stand {count_of(len(rest), 'word')}: {' '.join(rest)}", hint=ORDER
+        )
     return list(before), words[place], rest[0] if rest else None
 
 
@@ -241,14 +239,15 @@ def kind_of(word: str) -> str:
     from classlens.checkpoints.download import has_scheme
     from classlens.dataset.conventions import is_picture_name
     from classlens.files import CHECKPOINT_ENDINGS
-    from classlens.runs.picture_origins import ADDRESSES, is_picture
+    from classlens.runs.picture_origins import ADDRESSES
 
     scheme, path = split_address(word)[0], Path(word)
-    if is_picture(path) or (scheme not in ADAPTERS.keys() - {DEFAULT} and is_picture_name(path.name)):
+    is_address = scheme in ADAPTERS and scheme != DEFAULT
+    if is_picture_name(path.name) and (not is_address or path.is_file()):
         return "IMG"
     if word.startswith(ADDRESSES):
         return "IMG"
-    if scheme in ADAPTERS and scheme != DEFAULT:
+    if is_address:
         return "CONFIG"
     if path.is_dir() or has_magic(word):
         return "IMG"

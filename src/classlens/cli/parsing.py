@@ -8,14 +8,13 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import NoReturn, TypeVar
 
 from classlens.errors import suggestion
+from classlens.printed import ONE_LINE, print_aside, print_text
 
 Number = TypeVar("Number", int, float)
 
-WIDEST = 100  # columns of a help text: longer lines are hard to read
 CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (?:.*? )?(--?[^\s=]+)")
 
@@ -32,14 +31,6 @@ class Help(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """argparse, with a hint in its errors: the nearest option or choice, or where all of them are."""
 
-    def __init__(self, prog: str | None = None, description: str | None = None) -> None:
-        super().__init__(prog, description=description, allow_abbrev=False)
-
-    def _get_formatter(self) -> argparse.HelpFormatter:
-        from shutil import get_terminal_size  # a command without --help starts faster without it
-
-        return Help(self.prog, width=min(get_terminal_size().columns, WIDEST) - 2)
-
     def error(self, message: str) -> NoReturn:
         near = ""
         if choice := CHOICE.search(message):
@@ -48,7 +39,10 @@ class Parser(argparse.ArgumentParser):
             near = suggestion(option[1].replace("_", "-"), self._option_string_actions)
         print_note("error", message)
         print_note("hint", near if near.startswith("did") else f"{self.prog} --help lists every option")
-        self.exit(2)
+        sys.exit(2)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        print_text(message.removesuffix("\n"))  # what cannot be printed is not passed over
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -64,16 +58,15 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def print_note(kind: str, text: str) -> None:
-    """A message on the side: `note:  ...`, `warning: ...`, `error: ...`; on a terminal its lines end between words."""
-    lines = f"{kind + ': ':<7}{text}".splitlines()
+    """A message on the side: `note:  ...`, `warning: ...`, `error: ...`; on a terminal it is broken between words."""
+    lines = [f"{kind + ': ':<7}{text.translate(ONE_LINE)}"]
     if sys.stderr.isatty():
         from shutil import get_terminal_size
-        from textwrap import fill
+        from textwrap import wrap
 
         width, behind = get_terminal_size().columns, " " * 7
-        wrap = partial(fill, width=width, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
-        lines = list(map(wrap, lines))
-    print(*lines, sep="\n", file=sys.stderr)
+        lines = wrap(lines[0], width, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
+    print_aside(*lines)
 
 
 def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool], what: str) -> Callable[[str], Number]:

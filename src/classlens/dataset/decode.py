@@ -143,7 +143,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         if header is None:
             raise
         pixels = decode(data, backend="pillow", where=where)
-    return Image(np.ascontiguousarray(pixels[..., ::-1]))
+    return Image(np.ascontiguousarray(pixels[..., ::-1]), name=where)
 
 
 def decode(

@@ -2,21 +2,18 @@ r"""Maps of several pictures, methods or checkpoints in a grid: rows with the na
 
 A row is one picture and one class: the picture alone, then a map for every column. Rows stand below each other and in
 as many blocks side by side as make the sheet about square, so that a hundred pictures are no endless strip. Whatever
-is longer than its place is cut in its middle, and letters that no font has are spelled out (`\u732b`).
+is longer than its place is cut in its middle, and letters that no font has are spelled out.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classlens.figures.text import BOX, shorten_middle
+from classlens.figures.text import clean, families_for, shorten_middle
 from classlens.image import Image
 
 if TYPE_CHECKING:
@@ -111,7 +108,8 @@ def draw_sheet(rows: Sequence[GridRow], colours: np.ndarray) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    fonts = fonts_for({letter for row in rows for letter in row.name + row.label + "".join(c.note for c in row.cells)})
+    words = (word for row in rows for word in (row.name, row.label, *(cell.note for cell in row.cells)))
+    fonts = families_for("".join(words))
     for number, row in enumerate(rows):
         left = MARGIN + number // high * sizes.block
         top = MARGIN + sizes.heading + number % high * sizes.row
@@ -160,7 +158,7 @@ def draw_headings(axes: Axes, cells: Sequence[Cell], at: tuple[float, float], wi
 
 def put(axes: Axes, words: str, at: tuple[float, float], room: float, **looks: Any) -> None:  # noqa: ANN401 - matplotlib's
     """Write words into `room` points; names are text, never formulas."""
-    fitting = shorten_middle(legible(words, tuple(looks.get("family", FAMILY))), looks["fontsize"], room)
+    fitting = shorten_middle(clean(words), looks["fontsize"], room)
     axes.text(*at, fitting, parse_math=False, **looks)
 
 
@@ -172,63 +170,6 @@ def draw_bar(axes: Axes, colours: np.ndarray, at: tuple[float, float]) -> None:
         axes.text(*place, f"{share:g}", fontsize=7, va="center", color=INK)
     looks: dict[str, Any] = {"rotation": 90, "fontsize": 8, "ha": "center", "va": "center", "color": INK}
     axes.text(left + 0.52, top + CELL / 2, "share of the map's maximum", **looks)
-
-
-FAMILY = ("DejaVu Sans",)
-
-
-@cache
-def letters_in(path: str) -> Collection[int]:
-    from matplotlib.font_manager import get_font
-
-    try:
-        return get_font(path).get_charmap().keys()
-    except (RuntimeError, OSError):  # a damaged font, or one of a kind that matplotlib cannot read
-        return ()
-
-
-def fonts_for(letters: Collection[str]) -> Sequence[str]:
-    """The fonts that draw letters: the usual one, and of those installed the ones that have what it lacks."""
-    from matplotlib.font_manager import findfont, fontManager
-
-    missing = {ord(letter) for letter in letters if letter.isprintable()} - set(letters_in(findfont(FAMILY[0])))
-    fonts = list(FAMILY)
-    for font in fontManager.ttflist if missing else ():
-        if font.style == "normal" and font.name not in fonts and not missing.isdisjoint(letters_in(font.fname)):
-            fonts.append(font.name)
-            missing -= set(letters_in(font.fname))
-            if not missing:
-                break
-    return fonts
-
-
-@cache
-def legible(text: str, fonts: tuple[str, ...] = FAMILY) -> str:
-    """Text whose letters all can be drawn; others are spelled out, and such as no one could see are a box."""
-    from matplotlib.font_manager import FontProperties, findfont
-
-    if text.isascii() and text.isprintable():
-        return text
-    known: set[int] = set().union(*(letters_in(findfont(FontProperties(family=[font]))) for font in fonts))
-    composed = unicodedata.normalize("NFC", text)
-    shown = [(one if ord(one) in known else ascii(one)[1:-1]) if one.isprintable() else BOX for one in composed]
-    return "".join(shown)
-
-
-def encode_pages(figures: Sequence[Figure], kind: str) -> bytes:
-    """Sheets as one file: the pages of a PDF, or the only sheet of another format."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_pdf import PdfPages
-
-    content = BytesIO()
-    with rc_context({"image.composite_image": False}):  # pictures stay as sharp as they are
-        if kind == "pdf":
-            with PdfPages(content) as pages:
-                for figure in figures:
-                    pages.savefig(figure)
-        else:
-            figures[0].savefig(content, format=kind)
-    return content.getvalue()
 
 
 def page_size(rows: Sequence[GridRow]) -> int:

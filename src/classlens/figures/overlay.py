@@ -21,7 +21,8 @@ from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
 from classlens.errors import NotFound
 from classlens.figures.drawing import PIXELS, Drawing
-from classlens.figures.map_grid import Cell, GridRow, draw_sheet, encode_pages, pages_of
+from classlens.figures.map_grid import Cell, GridRow, draw_sheet, pages_of
+from classlens.figures.printing import VECTORS, print_figures
 from classlens.files import check_place, write_whole
 from classlens.image import Image
 from classlens.sharing import ALONE
@@ -32,8 +33,6 @@ COLORMAPS: Mapping[str, int] = {
     for name in ("inferno", "magma", "plasma", "viridis", "cividis", "turbo", "jet")
 }
 """Colour scales by name; the first five are perceptually uniform."""
-
-VECTORS = (".pdf", ".svg")  # formats of matplotlib, in which a single map, too, is drawn with its titles
 
 ENDINGS = (*PIXELS, *VECTORS)
 
@@ -119,8 +118,7 @@ def draw_rows(rows: Callable[[], Sequence[GridRow]], style: OverlayStyle) -> Dra
 
     def encode(kind: str) -> bytes:
         pages = pages_of(rows()) if kind == "pdf" else [rows()]
-        with ALONE:  # matplotlib reads its settings all the while
-            return encode_pages([draw_sheet(page, color_table(style)) for page in pages], kind)
+        return print_figures(lambda: [draw_sheet(page, color_table(style)) for page in pages], kind)
 
     def rasterise() -> Image:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -138,12 +136,13 @@ def grid_rows(
     maps: Mapping[str, Sequence[Saliency | Fused]],
     style: OverlayStyle = PLAIN,
     names: Sequence[str] = (),
-    labels: Sequence[str] = (),
+    labels: Sequence[tuple[str, int | None]] = (),
 ) -> list[GridRow]:
     """A row for every picture and class, in the order of the maps, with a column for every method and layer.
 
     Maps come by the checkpoint that made them, "" if there is one alone. Of several each has columns of its own with
-    its prediction below; those that differ are marked. `names` are those of the pictures, `labels` their true classes.
+    its prediction below; those that differ are marked. `names` are those of the pictures, `labels` their true classes by name and number, with
+    which a prediction that is wrong is marked.
     """
     groups: dict[tuple[int, int], dict[tuple[str, ...], tuple[str, Saliency | Fused]]] = {}
     for checkpoint, several in maps.items():
@@ -157,7 +156,7 @@ def grid_rows(
     for index, place in sorted(groups):
         cells, members = [], groups[index, place]
         first = next(iter(members.values()))[1]
-        true = labels[index] if labels else ""
+        true, number = labels[index] if labels else ("", None)
         seen = {checkpoint: one.predicted or one.subject for checkpoint, one in members.values()}
         differs = len({one.target if one else None for one in seen.values()}) > 1
         cells = [Cell(("picture", ""), first.image)]
@@ -172,8 +171,9 @@ def grid_rows(
             words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in seen.items()]
             said = f"differ: {', '.join(words)}" if differs else f"agree: {caption(first.predicted or first.subject)}"
         label = f"{said}, labelled {true}" if true else said
-        name = names[index] if names else str(getattr(first.image, "name", ""))
-        rows.append(GridRow(name, label, tuple(cells), differs))
+        name = names[index] if names else first.image.name
+        is_wrong = number is not None and any(one is not None and one.target != number for one in seen.values())
+        rows.append(GridRow(name, label, tuple(cells), differs or is_wrong))
     return rows
 
 

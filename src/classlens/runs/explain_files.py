@@ -25,10 +25,11 @@ from classlens.cam.targets import check_targets
 from classlens.checkpoints.class_names import read_names
 from classlens.checkpoints.download import has_scheme
 from classlens.dataset.conventions import join_first
-from classlens.errors import DataError, MissingDependency
+from classlens.errors import DataError, MissingDependency, count_of
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import CHECKPOINT_ENDINGS, check_place, suggest_path
+from classlens.results import Drawable
 from classlens.runs.own_process import Progress, collecting_later
 from classlens.runs.picture_origins import Origin, list_pictures, places_in
 from classlens.source import Source
@@ -149,7 +150,7 @@ class BadPicture:
 
 
 @dataclass(frozen=True)
-class MapRun:
+class MapRun(Drawable):
     """The maps of `pictures`, the files that were written, the pictures that are bad, and scores if there are any.
 
     `page` is the index of a folder. A run that was stopped has come as far as `done` pictures.
@@ -352,7 +353,7 @@ def read_boxes(words: Sequence[str], pictures: Sequence[Path]) -> Mapping[Path, 
     if len(words) > 1:
         if len(pictures) > 1:
             hint = "--box FILE.csv, with a line for every picture"
-            raise DataError(f"one box for {len(pictures)} pictures", hint=hint)
+            raise DataError(f"one box for {count_of(len(pictures), 'picture')}", hint=hint)
         return dict.fromkeys(pictures, as_box(words, where="--box"))
     path = Path(words[0]).expanduser()
     try:

@@ -71,14 +71,20 @@ def write_map_index(path: Path, run: MapRun, outputs: Mapping[Path, Path], style
         lines = [*dict.fromkeys(lines), *([f"labelled {label}"] if label else [])]
         targets = dict.fromkeys(f"map of {one['class_name']}" for one in rows if one["target"] != one["predicted"])
         differs = len({one["predicted"] for one in rows}) > 1
-        below = place.relative_to(path.parent)
+        folder = place.parent.relative_to(path.parent)
         is_marked = differs or any(one.get("correct") is False for one in rows)
-        cards.append(Card(place, picture.name, str(below.parent), (*lines, *targets), is_marked))
-    cards.sort(key=lambda card: card.folder != ".")
+        cards.append(Card(place, picture.name, str(folder) if folder.parts else "", (*lines, *targets), is_marked))
     cards.sort(key=lambda card: card.folder)
     methods = dict.fromkeys(f"{row.values['method']} at {' + '.join(row.values['layers'])}" for row in run.maps)
     colours = ", ".join("#" + bytes(colour).hex() for colour in color_table(style)[::32])
-    write_index(path, "Where the model looks", [run.summary(), "; ".join(methods)], cards, colours)
+    write_index(
+        path,
+        "Where the model looks",
+        [run.summary(), "; ".join(methods)],
+        cards,
+        colours,
+        "tiles" if len(run.maps) == len(cards) else "pairs",
+    )
     return path
 
 

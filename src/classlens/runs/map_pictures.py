@@ -33,6 +33,7 @@ from classlens.errors import DataError, count_of
 from classlens.figures.map_grid import GridRow, page_size
 from classlens.figures.overlay import caption, draw_rows, grid_rows, overlay, save_maps
 from classlens.image import Image
+from classlens.results import Drawable
 from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
 from classlens.runs.map_files import find_place, write_map_index, write_map_table
 from classlens.runs.own_process import Progress, describe_duration
@@ -49,6 +50,7 @@ BASELINES = ("uniform", "random")
 Thing = TypeVar("Thing")
 Key = TypeVar("Key", bound=Hashable)
 Map = Saliency | Fused
+Label = tuple[str, int | None]  # the name of the true class, and its number where the network has it
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ class MapScore:
 
 
 @dataclass(frozen=True)
-class MapScores:
+class MapScores(Drawable):
     """The scores of several maps; `classlens.draw` gives their tables."""
 
     scores: tuple[MapScore, ...]
@@ -162,7 +164,7 @@ class Gathered:
     scores: list[MapScore] = field(default_factory=list)
     written: dict[Path, None] = field(default_factory=dict)
     cells: list[GridRow] = field(default_factory=list)
-    labels: Mapping[Path, tuple[str, int | None]] | None = None
+    labels: Mapping[Path, Label] | None = None
     pages: int = 0
     done: int = 0
 
@@ -187,7 +189,7 @@ def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
     notify, total = cache(calls.notify), len(plan.pictures)
     calls = replace(calls, notify=notify)
     gathered = Gathered(plan, [])
-    portions = read_portions(plan, gathered.bad)
+    portions = read_portions(plan.pictures, plan.at_once, gathered.bad)
     first = next(portions)
     networks = open_networks(plan, next(iter(first.values())), notify)
     answer = MapAnswer(plan, networks, calls, gathered, monotonic())
@@ -237,7 +239,7 @@ def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
         some = next(iter(answer.networks.values())).classifier
         gathered.labels = true_classes(plan.origins, *known_classes(some))
     labels = gathered.labels
-    write_files(answer, maps, pictures, [labels.get(path, ("", None))[0] for path in paths])
+    write_files(answer, maps, pictures, [labels.get(path, ("", None)) for path in paths])
     per_picture: dict[int, dict[str, list[Map]]] = {}
     for name, several in maps.items():
         for one in several:
@@ -292,7 +294,7 @@ def counting(answer: MapAnswer, number: int, count: int) -> Progress | None:
 
 
 def describe_map(
-    one: Map, checkpoint: str, label: tuple[str, int | None] | None, place: Callable[[int, int], tuple[int, int]] | None
+    one: Map, checkpoint: str, label: Label | None, place: Callable[[int, int], tuple[int, int]] | None
 ) -> dict[str, Any]:
     """Everything about a map but its pixels, with what is known of its picture; as JSON can hold it."""
     values = ({"checkpoint": checkpoint} if checkpoint else {}) | facts(one)
@@ -317,18 +319,18 @@ def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
     """The layers at the size of the first picture, if there is one."""
     classifier, feed = open_classifier(plan, next(iter(plan.request.model.checkpoints), None), notify)
     if plan.pictures:
-        picture = next(iter(next(read_portions(plan, [])).values()))
+        picture = next(iter(next(read_portions(plan.pictures, plan.at_once, [])).values()))
         classifier = replace(classifier, size=feed(picture).size)
     notify("note", f"layers of {classifier.name}")
     return preview(classifier)
 
 
-def read_portions(plan: MapPlan, bad: list[BadPicture]) -> Iterator[dict[Path, Image]]:
+def read_portions(paths: Sequence[Path], at_once: int, bad: list[BadPicture]) -> Iterator[dict[Path, Image]]:
     """Every picture that can be read, a portion at a time; `bad` collects the others, and those that are damaged."""
     count, failed = 0, None
-    for start in range(0, len(plan.pictures), plan.at_once):
+    for start in range(0, len(paths), at_once):
         portion: dict[Path, Image] = {}
-        for path in plan.pictures[start : start + plan.at_once]:
+        for path in paths[start : start + at_once]:
             try:
                 with capture_damage() as complaints:
                     portion[path] = read_image(path)
@@ -359,7 +361,7 @@ def open_networks(plan: MapPlan, picture: Image, notify: Notify) -> dict[str, Ne
 def short_names(paths: Sequence[str]) -> list[str]:
     """As much of the end of every path as tells it from the others, without the ending of files."""
     parts = [PurePath(path).with_suffix("").parts for path in paths]
-    for length in range(1, max(map(len, parts))):
+    for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(one[-length:]) for one in parts]
         if len(set(names)) == len(paths):
             return names
@@ -423,7 +425,7 @@ def score_maps(answer: MapAnswer, name: str, maps: Sequence[Map], path: Path, pi
 
 
 def write_files(
-    answer: MapAnswer, maps: Mapping[str, Sequence[Map]], pictures: Mapping[Path, Image], labels: Sequence[str]
+    answer: MapAnswer, maps: Mapping[str, Sequence[Map]], pictures: Mapping[Path, Image], labels: Sequence[Label]
 ) -> None:
     """The pictures of the maps, and their numbers, as far as wanted; rows of a grid as soon as they fill a page."""
     plan, gathered, files = answer.plan, answer.gathered, answer.plan.request.files

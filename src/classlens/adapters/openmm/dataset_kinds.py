@@ -30,7 +30,7 @@ from classlens.dataset.decode import Pixels
 from classlens.dataset.listing import Classes, Listing
 from classlens.dataset.state import BGR
 from classlens.dataset.storage import ADDRESS, exists, is_archive, join_path, read_bytes
-from classlens.errors import ConfigError, DataError, MissingDependency, suggestion
+from classlens.errors import ConfigError, DataError, MissingDependency, short_repr, suggestion
 from classlens.image import Encoding
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")
@@ -147,7 +147,7 @@ def published(settings: Settings, classes: Classes, where: str) -> Listing:
         raise DataError(f"{where}: its lists name no picture")
     numbers = {name: number for number, name in enumerate(names or ())}
     if unknown := [label for _, label in rows if isinstance(label, str) and label not in numbers]:
-        raise DataError(f"{where}: no class named {unknown[0]!r}", hint=suggestion(unknown[0], numbers))
+        raise DataError(f"{where}: no class named {short_repr(unknown[0])}", hint=suggestion(unknown[0], numbers))
     labels = [numbers[label] if isinstance(label, str) else label for _, label in rows]
     names = classes or names
     return Listing(
@@ -167,7 +167,7 @@ def table(path: str, *kinds: Callable[[str], Any], heading: int = 0) -> list[tup
                 rows.append(tuple(kind(column) for kind, column in zip(kinds, columns, strict=True)))
         except ValueError as error:
             form = " ".join("NUMBER" if kind is int else "TEXT" for kind in kinds)
-            raise DataError(f"{path}:{number}: not of the form {form}: {line.strip()[:60]!r}") from error
+            raise DataError(f"{path}:{number}: not of the form {form}: {short_repr(line.strip()[:60])}") from error
     return rows
 
 
