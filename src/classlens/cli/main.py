@@ -14,6 +14,7 @@ from pathlib import Path
 import classlens
 from classlens.cli.parsing import Help, Parser, print_note
 from classlens.errors import ClasslensError, NotFound, first_line
+from classlens.files import CHOSEN, limit
 from classlens.printed import drop, print_aside, print_text
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
 
@@ -76,9 +77,20 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             parser = Parser(prog, description=command.__doc__, formatter_class=Help, allow_abbrev=False)
             command.add_arguments(parser)
             parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+            parser.add_argument(
+                "--limit",
+                action="append",
+                default=[],
+                metavar="NAME=NUMBER",
+                help="allow larger files, e.g. pixels=4e8",
+            )
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
             dashed = [re.sub("^--[^=]*", lambda option: option[0].replace("_", "-"), word) for word in words]
             arguments = parser.parse_args(dashed)
+            if arguments.limit:
+                os.environ[CHOSEN] = ",".join([*filter(None, [os.environ.get(CHOSEN)]), *arguments.limit])
+            # OpenCV reads some kinds of pictures whose headers nobody else can check.
+            os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
             # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.

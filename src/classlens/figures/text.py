@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
-from itertools import chain
+from itertools import accumulate, chain, takewhile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +21,8 @@ Colour = tuple[int, int, int]
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 PAPER: Colour = (255, 255, 255)
 ELLIPSIS = "…"
+LETTERS, LONGEST = 8, 2000
+"""So many letters for every pixel of room are looked at, a few of which may make one, and so many of a text in lines."""
 BOX = "\N{WHITE SQUARE}"
 FAMILY = "DejaVu Sans"
 
@@ -110,15 +112,17 @@ def width_of(text: str, size: int, *, bold: bool = False) -> int:
 
 @lru_cache(maxsize=4096)
 def shorten_end(text: str, size: int, width: int, *, bold: bool = False) -> str:
+    text = text[: LETTERS * max(width, 1)]  # the rest of a text without end is neither measured nor drawn
     if width_of(text, size, bold=bold) <= width:
         return text
-    while text and width_of(text + ELLIPSIS, size, bold=bold) > width:
-        text = text[:-1]
-    return text + ELLIPSIS
+    room = width - advance(ELLIPSIS, size, bold=bold)
+    ends = accumulate(advance(letter, size, bold=bold) for letter in clean(text))
+    return clean(text)[: sum(1 for _ in takewhile(lambda end: end <= room, ends))] + ELLIPSIS
 
 
 @lru_cache(maxsize=4096)
 def wrap_lines(text: str, size: int, width: int) -> tuple[str, ...]:
+    text = text if len(text) <= LONGEST else text[:LONGEST] + ELLIPSIS
     return tuple(
         fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shorten_end(word, size, width))
     )
@@ -174,12 +178,15 @@ def estimated_width(text: str, size: float, *, bold: bool = False) -> float:
 @lru_cache(maxsize=4096)
 def shorten_middle(text: str, size: float, room: float, *, bold: bool = False) -> str:
     """The text, cut in its middle until it fits: the ends of long names are what tells them apart."""
+    if len(text) > LONGEST:
+        text = text[: LONGEST // 2] + text[-LONGEST // 2 :]
     cuts = (text[: (kept + 1) // 2] + ELLIPSIS + text[len(text) - kept // 2 :] for kept in range(len(text) - 1, 0, -1))
     return next((one for one in chain([text], cuts) if estimated_width(one, size, bold=bold) <= room), "")
 
 
 @lru_cache(maxsize=4096)
 def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> tuple[str, ...]:
+    text = text if len(text) <= LONGEST else text[:LONGEST] + ELLIPSIS
     return fill(
         text.split(),
         lambda line: estimated_width(line, size, bold=bold) <= room,

@@ -42,7 +42,7 @@ from classlens.runs.picture_origins import true_classes
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
 WIDTH = 10  # characters of a column of scores
 TABLES = 12  # of so many pictures and classes scores are printed one by one
-WORTH_A_FORECAST, MEASURED = 10, 2  # seconds that scores take before it is said; after so many pictures it is known
+WORTH_A_FORECAST = 10  # seconds that all scores take, as far as the first picture tells
 
 PAGES = 12  # of a PDF, so that not all of many pictures have to be in memory
 
@@ -192,7 +192,7 @@ def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
     portions = read_portions(plan.pictures, plan.at_once, gathered.bad)
     first = next(portions)
     networks = open_networks(plan, next(iter(first.values())), notify)
-    answer = MapAnswer(plan, networks, calls, gathered, monotonic())
+    answer = MapAnswer(plan, networks, calls, gathered)
     try:
         for pictures in chain([first], portions):
             answer_portion(answer, pictures)
@@ -215,7 +215,6 @@ class MapAnswer:
     networks: Mapping[str, Network]
     calls: MapCalls
     gathered: Gathered
-    began: float
 
 
 def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
@@ -245,24 +244,24 @@ def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
         for one in several:
             per_picture.setdefault(one.index, {}).setdefault(name, []).append(one)
     for index, by_network in sorted(per_picture.items()):
-        path = paths[index]
+        path, began = paths[index], monotonic()
+        place = (
+            find_place(next(iter(answer.networks.values())).feed, pictures[path].size)
+            if plan.request.files.table
+            else None
+        )
         for name, several in by_network.items():
-            network = answer.networks[name]
-            scores = (
-                score_maps(answer, name, several, path, pictures[path]) if wanted.evaluate else [None] * len(several)
-            )
-            place = find_place(network.feed, pictures[path].size) if plan.request.files.table else None
-            for one, score in zip(several, scores, strict=True):
+            scores = score_maps(answer, name, several, path, pictures[path]) if wanted.evaluate else {}
+            for one in several:
                 row = MapRow(path, one.subject, describe_map(one, name, labels.get(path), place))
-                row.values.update({} if score is None else score.facts())
+                row.values.update(scores[id(one)].facts() if scores else {})
                 gathered.rows.append(row)
-                gathered.scores += [score] if score else []
                 calls.on_map(row)
                 warn_about(one, path, calls.notify)
+            gathered.scores += scores.values()
         gathered.done += 1
-        if wanted.evaluate and gathered.done == min(MEASURED, len(plan.pictures) - 1):
-            each = (monotonic() - answer.began) / gathered.done
-            forecast(each, len(plan.pictures), calls.notify)
+        if wanted.evaluate and gathered.done == 1 < len(plan.pictures):
+            forecast(monotonic() - began, len(plan.pictures), calls.notify)
 
 
 def check_boxes(boxes: Mapping[Path, Box], pictures: Mapping[Path, Image]) -> None:
@@ -408,8 +407,8 @@ def prepare(plan: MapPlan, fed: Classifier, notify: Notify) -> tuple[tuple[str, 
     return tuple(layer.name for layer in layers), options
 
 
-def score_maps(answer: MapAnswer, name: str, maps: Sequence[Map], path: Path, picture: Image) -> list[MapScore]:
-    """Score the maps of one picture; without a box where nothing is known of it, or nothing of it is left as fed."""
+def score_maps(answer: MapAnswer, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
+    """The scores of the maps of one picture, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
     network, options, box = answer.networks[name], answer.networks[name].options, answer.plan.boxes.get(path)
     fed_box = None if box is None else box_as_fed(network.feed, picture.size, box)
     scores: dict[int, MapScore] = {}
@@ -421,7 +420,7 @@ def score_maps(answer: MapAnswer, name: str, maps: Sequence[Map], path: Path, pi
             scores[id(one)] = MapScore(path, name, one.method, one.layer, one.subject, evaluation, sanity)
             if answer.calls.progress:
                 answer.calls.progress("maps scored", min(before + len(scores), total), total)
-    return [scores[id(one)] for one in maps]
+    return scores
 
 
 def write_files(

@@ -82,7 +82,7 @@ def class_names(settings: Settings, where: str) -> Classes:
     metainfo = settings.get("metainfo") or {}
     names = metainfo.get("classes") or settings.get("classes") or (stated_classes(metainfo) if metainfo else None)
     if isinstance(names, str):
-        lines = read_bytes(names).decode("utf-8-sig").splitlines()
+        lines = read_bytes(names, "list").decode("utf-8-sig").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
     if names is None or isinstance(names, Sequence):
         return tuple(map(str, names)) if names else None
