@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
-from classlens.errors import ConfigError, MissingDependency, NotFound
+from classlens.errors import ConfigError, MissingDependency, NotFound, install_command
 from classlens.source import Source
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def catalogue() -> Iterator[Entry]:
     rows += [(name, f"py:, with {name}", offers, says, (name,), name) for name, (offers, says) in PACKAGES.items()]
     for scheme, example, offers, says, needs, extra in rows:
         missing = tuple(package for package in needs if find_spec(package) is None)
-        yield Entry(scheme, example, offers, says, missing, f"pip install 'classlens[{extra}]'" if missing else "")
+        yield Entry(scheme, example, offers, says, missing, install_command(extra) if missing else "")
     for point in sorted(entry_points(), key=lambda point: point.name):
         if point.name not in ADAPTERS:
             author = point.dist.name if point.dist is not None else point.module
