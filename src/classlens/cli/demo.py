@@ -10,6 +10,7 @@ import contextlib
 import io
 import shlex
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,13 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     if photo.is_relative_to(Path.cwd()):
         photo = photo.relative_to(Path.cwd())
     names = {"PHOTO": str(photo), "PAIR": str(make_pair(folder / "cat-espresso.png"))}
-    steps: list[tuple[str, str, str, str, Layout]] = [
-        (*step, "strips") for step in STEPS if not (lacks and step[2].startswith("cam "))
-    ]
-    for mode, count, text, layout in MODES:
-        command = f"browse demo --mode {mode} --show-number {count} --output-dir"
-        steps.append((f"Data: {mode}", text, command, f"browse/{mode}", layout))
-    for title, text, command, place, layout in steps:
+    for title, text, command, place, layout in choose_steps(has_network=not lacks):
         output = folder / place
         words = [*(names.get(word, word) for word in command.split()), str(output)]
         command = shlex.join(["classlens", *words])
@@ -114,3 +109,11 @@ def run(arguments: argparse.Namespace) -> int:
         counted = count_of(sum(len(section.pictures) for section in sections), "picture")
         print_text(f"\nwrote {page} with {counted} in {seconds:.0f} s; open it to see them all")
     return 0
+
+
+def choose_steps(*, has_network: bool) -> Iterator[tuple[str, str, str, str, Layout]]:
+    """What is shown of the model, the schedule and the data; nothing of the model without a network."""
+    yield from ((*step, "strips") for step in STEPS if has_network or not step[2].startswith("cam "))
+    for mode, count, text, layout in MODES:
+        command = f"browse demo --mode {mode} --show-number {count} --output-dir"
+        yield f"Data: {mode}", text, command, f"browse/{mode}", layout
