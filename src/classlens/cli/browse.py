@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo")
     add("--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)")
     add("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)")
-    add("--show-number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
+    add("--show-number", "--number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
     add("--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
     add("--mode", "-m", choices=MODES, default="transformed", metavar="MODE", help=mode)
     rescale = "enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)"
@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--channel-order", "-c", choices=("BGR", "RGB"), default="BGR", help=order)
     add("--not-show", action="store_true", help="no window and no preview")
     add("--show", action="store_true", help="show the pictures even if they are saved")
+    add = parser.add_argument_group("of vis_pipeline.py").add_argument
+    add("--skip-type", nargs="*", default=(), metavar="TYPE", help="stages to leave out, e.g. RandomFlip ColorJitter")
+    add("--adaptive", action="store_true", help="enlarge or shrink what is shown until its edges fit these two:")
+    add("--min-edge-length", type=positive_int, default=200, metavar="PX", help="of the shorter edge (default: 200)")
+    add("--max-edge-length", type=positive_int, default=800, metavar="PX", help="of the longer edge (default: 800)")
+    window = "largest size of the window in inches, of 100 pixels each"
+    add("--window-size", type=pair_type(positive_float, "a size such as 12*7"), metavar="W*H", help=window)
     add = parser.add_argument_group("selection").add_argument
     add("--seed", type=int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
     add("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
@@ -102,15 +109,21 @@ def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
 
     is_saved = namespace.output_dir or namespace.html
     is_shown = not (namespace.not_show or namespace.json or (is_saved and not namespace.show))
-    window = find_window() if is_shown else None
+    window = find_window(namespace.window_size) if is_shown else None
     in_terminal = is_shown and window is None and has_colours()
     show = show_in_terminal if in_terminal else window
     request = BrowseRequest(
-        options=Options(parse_overrides(namespace.cfg_options), namespace.trust_config, epoch=namespace.epoch),
+        options=Options(
+            parse_overrides(namespace.cfg_options),
+            namespace.trust_config,
+            epoch=namespace.epoch,
+            skipped=tuple(namespace.skip_type),
+        ),
         number=namespace.show_number,
         indices=None if namespace.index is None else tuple(namespace.index),
         classes=tuple(namespace.classes),
         rescale=namespace.rescale_factor,
+        edges=(namespace.min_edge_length, namespace.max_edge_length) if namespace.adaptive else None,
         swap_channels=namespace.bgr2rgb or namespace.channel_order == "RGB",
         statistics=namespace.stats,
         keep_pictures=(window is not None or (in_terminal and namespace.batch is not None)) and not namespace.stats,

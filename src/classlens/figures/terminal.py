@@ -106,7 +106,7 @@ def terminal_plot(runs: Sequence[Curves], *, columns: int = 100, lines: int = 20
             else:
                 text.append(margin + word[:width])
         if len(panel.lines) > 1:
-            text += [f"{margin}{line.label}: {line.y[0]:.4g} → {line.end}" for line in panel.lines]
+            text += [f"{margin}{shorten(entry, width)}" for entry in panel.legend]
     return "\n".join(text)
 
 
