@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from classlens.adapters import Options, open_source
+from classlens.adapters import Options, RunLength, open_source
 from classlens.errors import DataError, NotFound, NotOffered
 from classlens.figures.chart import distinct_curves, find_style
 from classlens.figures.curves import ENDINGS, draw_curves
@@ -149,7 +149,8 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
 
 def replay_target(target: str, title: str, request: LrRequest, on_note: Report | None) -> Curves:
     """All curves of one target, over the length that the request says, and for the rest the source."""
-    source = open_source(target, options=request.options)
+    length = RunLength(request.epochs, request.epoch_length, request.steps, request.gpus)
+    source = open_source(target, options=replace(request.options, run=length))
     if on_note is not None:
         for note in source.notes:
             on_note("note", note)
