@@ -23,6 +23,7 @@ from classlens.schedule.schedule import (
     CONSTANT,
     Clock,
     Group,
+    Length,
     Schedule,
     Setting,
     Steps,
@@ -112,13 +113,14 @@ class Curve(Drawable, Array):
 class Curves(Drawable, Sequence[Curve]):
     """What `replay` gives: one curve per group and hyper-parameter, on one clock.
 
-    `title` names the run where several are drawn together.
+    `title` names the run where several are drawn together; `length` is the one that the schedule is made for.
     """
 
     curves: tuple[Curve, ...]
     clock: Clock
     title: str = ""
     notes: tuple[str, ...] = ()
+    length: Length | None = None
 
     @overload
     def __getitem__(self, index: int) -> Curve: ...
@@ -163,6 +165,9 @@ class Curves(Drawable, Sequence[Curve]):
             for curve in curves:
                 for finding in check_curve(curve):
                     findings.setdefault(finding.kind + name, replace(finding, name=name))
+        what = "" if self.length is None else self.length.mismatch(clock)
+        if what and {finding.kind for finding in findings.values()}.isdisjoint(("short cosine", "long cosine")):
+            findings[what] = Finding("other length", what, name="lr")
         return tuple(findings.values())
 
     def __repr__(self) -> str:
@@ -202,7 +207,7 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         for group in schedule.groups
         if name in group.initial
     )
-    return Curves(curves, clock, title, schedule.notes)
+    return Curves(curves, clock, title, schedule.notes, schedule.length)
 
 
 @dataclass(frozen=True)
