@@ -9,13 +9,15 @@ ClasslensError
 └── MissingDependency  a package must be installed                 (says the exact command)
 
 Each carries one line (what, where, what was seen) and a `hint` (what to do next); the command line prints both and
-exits with status 2. Wrong calls from Python code raise TypeError or ValueError, as Python does.
+exits with status 2; a notebook shows both instead of a traceback. Wrong calls from Python code raise TypeError or
+ValueError, as Python does.
 
 The rule of this file: an error is short, whatever it is about. Values that strangers wrote are put into it by
 `short_repr`, which stops when it has enough: `repr` of a list that holds itself ten times, ten times over, would never end.
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 
 NEAREST = 3  # how many names an error suggests
@@ -32,6 +34,19 @@ class ClasslensError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(cut_middle(message))
         self.hint = cut_middle(hint)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and notebooks show: message, hint and the line that called; all of it if `%xmode` was set."""
+        from traceback import extract_tb
+
+        reporter = sys.modules["IPython"].get_ipython().InteractiveTB
+        if reporter.mode != "Context":
+            lines: list[str] = reporter.structured_traceback(type(self), self, self.__traceback__)
+            return lines
+        frames, own = extract_tb(self.__traceback__), __file__.removesuffix("errors.py")
+        inside = next((place for place, one in enumerate(frames) if one.filename.startswith(own)), len(frames))
+        place = [f"line {one.lineno}: {one.line}" for one in frames[max(inside - 1, 0) : inside] if one.line]
+        return [f"{type(self).__name__}: {self}", *([f"hint: {self.hint}"] if self.hint else []), *place]
 
 
 class ConfigError(ClasslensError):
@@ -115,8 +130,8 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     names = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in names}
     close = [folded[match] for match in near_names(name.casefold(), folded)]
-    is_part = 2 < len(name) <= LONGEST_NAME
-    inside = [known for known in names if is_part and re.search(rf"\b{re.escape(name)}\b", known, re.IGNORECASE)]
+    pattern = rf"(?<!\w){re.escape(name)}(?!\w)" if 2 < len(name) <= LONGEST_NAME else r"(?!)"
+    inside = [known for known in names if re.search(pattern, known, re.IGNORECASE)]
     near = list(dict.fromkeys([*inside[:NEAREST], *close]))[:NEAREST]
     if near:
         return f"did you mean {' or '.join(near)}?"
@@ -128,3 +143,9 @@ def suggestion(name: object, known: Iterable[str]) -> str:
 
 def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+
+
+def count_of(number: int, what: str) -> str:
+    """`1 picture`, `2 pictures`, `20,000 pictures`, `0 classes`."""
+    ending = "" if number == 1 else "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{ending}"

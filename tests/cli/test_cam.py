@@ -36,7 +36,7 @@ def test_one_map_is_saved_as_a_plain_overlay_of_the_size_as_fed(tmp_path, capsys
     said = capsys.readouterr().out
     assert "282 tiger cat" in said
     assert "GradCAM at backbone.layers.6.bn" in said
-    assert f"written: {path}" in said
+    assert f"wrote {path}" in said
     assert [entry.name for entry in path.parent.iterdir()] == ["cam.png"]
 
 
@@ -480,7 +480,9 @@ def test_a_map_is_never_written_over_a_picture_that_is_looked_at(place, tmp_path
 def test_a_picture_in_the_place_of_the_checkpoint_is_told(capsys):
     assert main(["cam", CAT, "demo", CUP]) == 2
 
-    assert "coffee.png is a picture, not a checkpoint\nhint:  the order is IMG" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: the words are in the order IMG CONFIG IMG: {CAT} demo {CUP}\n")
+    assert said.endswith(f"hint:  the order is IMG CONFIG CHECKPOINT: classlens cam {CAT} {CUP} demo\n")
 
 
 def test_methods_may_be_separated_by_commas(capsys):

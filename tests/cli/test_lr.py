@@ -202,7 +202,7 @@ def test_strict_is_content_with_a_schedule_without_mistakes(config):
         (["-d", "1000", "--style", "nice"], "no plot style named 'nice'"),
         (["-d", "1000", "-p", "beta"], "no hyper-parameter named 'beta' in the optimizer of small"),
         (["-d", "1000", "--save-path", "lr"], "cannot write a picture under a name without ending"),
-        (["-d", "1000", "--label", "a", "b"], "2 labels for 1 configs"),
+        (["-d", "1000", "--label", "a", "b"], "2 labels for 1 config"),
     ],
 )
 def test_a_wrong_wish_is_one_line_with_a_hint(config, capsys, words, message):

@@ -11,11 +11,12 @@ from torch import Tensor
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Layer, encode_batch, in_bf16, placement_of, preserved, scale_whole
 from classlens.cam.evidence import NO_GRADIENT, Captured, Evidence, Probe, observe, quickest_order
-from classlens.cam.forward import OUTPUTS, PREDICTED, Objective, Target, probabilities, read_targets
+from classlens.cam.forward import OUTPUTS, Objective, probabilities, read_targets
 from classlens.cam.layers import find_layers
 from classlens.cam.layout import Grid
 from classlens.cam.methods import PCA, PCA_OF_EVIDENCE, Method, find_method
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
+from classlens.cam.targets import PREDICTED, Target
 from classlens.errors import ModelError
 from classlens.image import Image
 
@@ -81,7 +82,8 @@ def explain(
     that know no class, asked alone and without targets, stop at the last layer.
 
     Args:
-        images: RGB pictures as read, of any size; the classifier's test pipeline prepares them.
+        images: RGB pictures as read, of any size, which the classifier's test pipeline prepares; those that carry
+            encoded numbers are fed as they are.
         methods: names in `METHODS`, any case.
         layers: names as in `module.named_modules()`, also `backbone.layer4[-1]` or `backbone.layer?`; the default
             layer (`cam.layers.find_layers`) if not given.
@@ -102,7 +104,8 @@ def explain(
         targets = [targets]  # a bare tuple of numbers is a single target, one class for each picture
     options = options or ExplainOptions()
     feed = partial(scale_whole, classifier) if options.whole else classifier.prepare
-    fed = [feed(picture) for picture in pictures]
+    fed = [picture if picture.encoded is not None else feed(picture) for picture in pictures]
+    fed = [replace(one, name=picture.name) for one, picture in zip(fed, pictures, strict=True)]
     where = find_layers(classifier, [layers] if isinstance(layers, str) else layers, fed[0].size)
     return explain_fed(ExplainJob(classifier, chosen, where, tuple(targets or ()), options), fed)
 

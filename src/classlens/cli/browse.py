@@ -1,8 +1,9 @@
-"""Browse a dataset: pictures as loaded, as the network gets them, side by side, or after every stage.
+r"""Browse a dataset: pictures as loaded, as the network gets them, side by side, or after every stage.
 
 For example:
 
-  classlens browse configs/resnet/resnet50_8xb32_in1k.py --mode pipeline --show-number 20 --output-dir out
+  classlens browse configs/resnet/resnet50_8xb32_in1k.py --mode pipeline \
+      --show-number 20 --output-dir out
   classlens browse folder:photos --html photos.html
   classlens browse demo --batch 16 --output-dir out
 
@@ -12,13 +13,13 @@ A bad picture never ends a run: it becomes a marked tile with its reason and is 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from classlens.cli.parsing import add_overrides, pair_type, positive_float, positive_int, print_note, whole_number
+from classlens.printed import json_text, print_aside, print_text
 from classlens.runs.own_process import can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
@@ -32,14 +33,14 @@ rows_and_columns = pair_type(positive_int, "rows x columns, e.g. 4x6")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented options of browse_dataset.py in both generations' spelling, and our own."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    mode = f"what is shown of a sample: {', '.join(MODES)} (default: transformed)"
     add = parser.add_argument
     add("config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo")
     add("--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)")
     add("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)")
     add("--show-number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
     add("--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
-    add("--mode", "-m", choices=MODES, default="transformed", help="what is shown of a sample (default: transformed)")
+    add("--mode", "-m", choices=MODES, default="transformed", metavar="MODE", help=mode)
     rescale = "enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)"
     add("--rescale-factor", "-r", type=positive_float, metavar="F", help=rescale)
     add("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")
@@ -76,12 +77,15 @@ def run(namespace: argparse.Namespace) -> int:
         namespace.workers = workers
         status = run_in_child(lambda: read_request(namespace)())
         crash = describe_crash_of_child(status)
+        if not crash and status < 0:
+            print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
+            return 128 - status
         if not crash:
             return status
         if workers != 1:
-            print(f"note: {crash}; now each is decoded in a process of its own", file=sys.stderr)
-    print(f"error: {crash}", file=sys.stderr)
-    print("hint:  --in-order or --index I asks for no label but those of what is shown", file=sys.stderr)
+            print_note("note", f"{crash}; now each is decoded in a process of its own")
+    print_note("error", crash)
+    print_note("hint", "--in-order or --index I asks for no label but those of what is shown")
     return 2
 
 
@@ -92,13 +96,15 @@ SAME_NAME = ("phase", "mode", "in_order", "shuffle", "seed", "repeat", "output_d
 def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
     """The options as a request, and the call that makes the run."""
     from classlens.adapters import Options
-    from classlens.cli.display import find_screen
+    from classlens.cli.display import find_window, has_colours, show_in_terminal, terminal_size
     from classlens.config import parse_overrides
     from classlens.runs.browse_samples import BrowseRequest
 
     is_saved = namespace.output_dir or namespace.html
     is_shown = not (namespace.not_show or namespace.json or (is_saved and not namespace.show))
-    show = find_screen() if is_shown else None
+    window = find_window() if is_shown else None
+    in_terminal = is_shown and window is None and has_colours()
+    show = show_in_terminal if in_terminal else window
     request = BrowseRequest(
         options=Options(parse_overrides(namespace.cfg_options), namespace.trust_config, epoch=namespace.epoch),
         number=namespace.show_number,
@@ -107,7 +113,8 @@ def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
         rescale=namespace.rescale_factor,
         swap_channels=namespace.bgr2rgb or namespace.channel_order == "RGB",
         statistics=namespace.stats,
-        keep_pictures=show is not None and not namespace.stats,
+        keep_pictures=(window is not None or (in_terminal and namespace.batch is not None)) and not namespace.stats,
+        terminal=terminal_size() if in_terminal else None,
         **{name: getattr(namespace, name) for name in SAME_NAME},
     )
     call = partial(browse_and_print, namespace.config, request, show=show, seconds=namespace.show_interval)
@@ -118,6 +125,7 @@ def browse_and_print(
     target: str, request: BrowseRequest, *, show: Show | None, seconds: float, as_json: bool, is_strict: bool
 ) -> int:
     """Make the run, show each picture for `seconds`, print what came of it; status 1 for a bad one if `is_strict`."""
+    from classlens.cli.display import print_picture
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
     from classlens.runs.browse_samples import SampleResult
@@ -135,13 +143,15 @@ def browse_and_print(
                 reports.append(row.text())
             if isinstance(row, BatchResult):
                 left_out += row.left_out
-            if show and not isinstance(row, Survey) and row.jpeg:
+            if isinstance(row, SampleResult) and row.preview:
+                print_picture(row.preview, row.title, seconds)
+            elif show and not isinstance(row, Survey) and row.jpeg:
                 show(row.jpeg, row.title, seconds)
     except KeyboardInterrupt as stopped:
-        stopped.add_note(f"stopped after {result.done} of {result.total} pictures; what was written is whole")
+        stopped.add_note(result.stopped_text())
         raise
     if as_json:
-        print(json.dumps(summarize(result, reports, left_out), indent=1))
+        print_text(json_text(summarize(result, reports, left_out), indent=1))
     else:
         print_summary(result, reports, is_shown=show is not None)
     return 1 if is_strict and result.bad else 0
@@ -168,18 +178,17 @@ def summarize(result: BrowseRun, data: list[dict[str, Any]], left_out: list[Samp
 def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> None:
     """What came of the run, where it is, what is unusual, and which samples are bad: statistics name them already."""
     request = result.request
-    print(*(lines or [result.text()]), sep="\n")
+    print_text("\n".join(lines or [result.text()]))
     if request.statistics:
         return
     if request.batch is None:
         if not (request.output_dir or request.html or is_shown):
-            print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
+            print_note("note", "nothing was saved or shown; --output-dir DIR saves the pictures")
         remarks = (f"{times} x {remark}" for remark, times in result.remarks.most_common())
         for line in (*result.dataset.warnings, *remarks):
-            print(f"note: {line}", file=sys.stderr)
+            print_note("note", line)
     if result.bad:
-        print(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:", file=sys.stderr)
-        for row in result.bad_rows:
-            print(f"  #{row.index}  {row.error}", file=sys.stderr)
+        print_aside(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:")
+        print_aside(*(f"  #{row.index}  {row.error}" for row in result.bad_rows))
         if result.bad > len(result.bad_rows):
-            print(f"  and {result.bad - len(result.bad_rows)} more (--json names all)", file=sys.stderr)
+            print_aside(f"  and {result.bad - len(result.bad_rows)} more (--json names all)")

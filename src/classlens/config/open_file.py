@@ -12,8 +12,8 @@ from os.path import normpath
 from pathlib import Path
 
 from classlens.config.values import Budget
-from classlens.errors import ConfigError, suggestion
-from classlens.files import CONFIGS
+from classlens.errors import ConfigError, count_of, suggestion
+from classlens.files import CHECKPOINT_ENDINGS, CONFIGS, suggest_path
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 
@@ -76,19 +76,24 @@ def error_for_folder(folder: Path, address: str) -> ConfigError:
     hint = f"name a config file, or browse its pictures as folder:{address}"
     if names:
         hint = f"choose one, e.g. {Path(address, min(names)).as_posix()}; {suggestion('', names)}"
-    return ConfigError(f"{address} is a folder with {len(names)} configs, not a config", hint=hint)
+    return ConfigError(f"{address} is a folder with {count_of(len(names), 'config')}, not a config", hint=hint)
+
+
+def error_for_file(path: Path) -> ConfigError:
+    """The error for a file that is no config, with what it seems to be."""
+    from mimetypes import guess_type
+
+    hint = f"a config is a file in {', '.join(SUFFIXES)}"
+    if path.name.lower().endswith(CHECKPOINT_ENDINGS):
+        hint = "it seems to be a checkpoint, which goes with a config: classlens cam IMG CONFIG CHECKPOINT"
+    elif str(guess_type(path.name)[0]).startswith("image/"):
+        hint = f"it is a picture: classlens cam IMG CONFIG, or classlens browse folder:{path.parent}"
+    return ConfigError(f"{path} is no config", hint=hint)
 
 
 def nearest(path: Path) -> str:
-    """The names most like the missing one, in its folder or, if that is missing too, the folders like it."""
-    missing = path
-    while not missing.parent.is_dir():
-        missing = missing.parent
-    if missing == path:
-        configs = [part.name for part in path.parent.iterdir() if part.suffix in SUFFIXES]
-        return suggestion(path.name, configs) or f"there is no config in {path.parent}"
-    folders = [part.name for part in missing.parent.iterdir() if part.is_dir() and not part.name.startswith(".")]
-    return "; ".join(filter(None, (f"there is no folder {missing}", suggestion(missing.name, folders))))
+    """The configs most like the missing one, or the folders like one that is missing."""
+    return suggest_path(path, lambda one: one.suffix in SUFFIXES) or f"there is no config in {path.parent}"
 
 
 def module_file(node: ast.ImportFrom, path: Path) -> Path:

@@ -22,7 +22,7 @@ from typing import TypeGuard
 
 from classlens.config.data_files import BASE_REFERENCE, load_data, resolve_references
 from classlens.config.expressions import BASE, Scope, Style, error_at, evaluate
-from classlens.config.open_file import SUFFIXES, fill_variables, find_config, first_file, module_file
+from classlens.config.open_file import SUFFIXES, error_for_file, fill_variables, find_config, first_file, module_file
 from classlens.config.overrides import apply_overrides, misspelled
 from classlens.config.settings import Assignment, Config
 from classlens.config.statements import run, run_trusted
@@ -83,7 +83,7 @@ LONGEST_CHAIN = 50  # files of which each inherits from the next one; upstream h
 def read_file(path: Path, budget: Budget, *, trust: bool, chain: tuple[Path, ...] = ()) -> Scope:
     """Read one file with its bases; `chain` are the files that inherit from it, outermost first."""
     if path.suffix not in SUFFIXES:
-        raise ConfigError(f"{path} is no config", hint=f"a config is a file in {', '.join(SUFFIXES)}")
+        raise error_for_file(path)
     scope = Scope(path, "", budget, trust, (*chain, path), {"__file__": str(path), "__name__": path.stem})
     if path in chain:
         raise ConfigError(f"{path} inherits from itself: {' -> '.join(file.name for file in scope.chain)}")

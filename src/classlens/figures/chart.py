@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classlens.errors import NotFound
+from classlens.errors import NotFound, count_of
 from classlens.schedule.replay import Curve, Curves
 
 TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
@@ -195,7 +195,7 @@ def distinct_curves(run: Curves, name: str) -> list[tuple[str, Curve]]:
         if len(label) > LONGEST_LABEL:
             label = label[: LONGEST_LABEL - 1] + "…"
         counts = [curve.group.tensors for curve in curves if curve.group.tensors is not None]
-        labelled.append((label + (f" · {sum(counts)} tensors" if counts else ""), curves[0]))
+        labelled.append((label + (f" · {count_of(sum(counts), 'tensor')}" if counts else ""), curves[0]))
     return labelled
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from classlens.dataset.batch import Batch
 from classlens.dataset.trace import Snapshot, Trace
+from classlens.errors import count_of
 from classlens.figures.text import PAPER, Colour, Pixels, line_height, shorten_end, width_of, wrap_lines, write
 from classlens.image import Image
 
@@ -216,7 +217,7 @@ def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequenc
         tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT))))
     tiles += [Tile(image.pixels, max(image.size[1], SMALLEST)) for image in left_out]
     params = describe_params({key: value for key, value in result.params.items() if key != "partners"})
-    title = DOT.join([result.mixing, *params, f"{len(result.images)} samples of {result.dataset}"])
+    title = DOT.join([result.mixing, *params, f"{count_of(len(result.images), 'sample')} of {result.dataset}"])
     return Image(draw_tiles(tiles, title, ()))
 
 

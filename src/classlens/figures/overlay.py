@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
 from classlens.errors import NotFound
 from classlens.figures.drawing import PIXELS, Drawing
+from classlens.figures.printing import VECTORS, print_figures
 from classlens.files import check_place, write_whole
 from classlens.image import Image
 from classlens.sharing import ALONE
@@ -35,8 +35,6 @@ COLORMAPS: Mapping[str, int] = {
     for name in ("inferno", "magma", "plasma", "viridis", "cividis", "turbo", "jet")
 }
 """Colour scales by name; the first five are perceptually uniform."""
-
-VECTORS = (".pdf", ".svg")  # formats of matplotlib, in which a single map, too, is drawn with its titles
 
 ENDINGS = (*PIXELS, *VECTORS)
 
@@ -121,10 +119,7 @@ def draw_maps(
     several = [maps] if isinstance(maps, Saliency | Fused) else maps
 
     def encode(kind: str) -> bytes:
-        content = BytesIO()
-        with ALONE:  # matplotlib reads its settings all the while
-            figure_of_maps(several, style).savefig(content, format=kind)
-        return content.getvalue()
+        return print_figures(lambda: [figure_of_maps(several, style)], kind)
 
     def rasterise() -> Image:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -28,9 +28,21 @@ from classlens.config.writing import ABSENT, Difference, as_data, differences
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import damage_in, salvage
 from classlens.dataset.storage import read_bytes
-from classlens.dataset.trace import Extent, trace
+from classlens.dataset.trace import Extent, Snapshot, trace
 from classlens.errors import ClasslensError, DataError
-from classlens.figures.filmstrip import DOT, LARGEST, Mode, bad_picture, bad_tile, draw_trace, resize, tile_factor
+from classlens.figures.filmstrip import (
+    DOT,
+    LARGEST,
+    TIMES,
+    Mode,
+    bad_picture,
+    bad_tile,
+    describe_params,
+    draw_trace,
+    resize,
+    tile_factor,
+)
+from classlens.figures.terminal import preview_tiles
 from classlens.files import write_whole, writing
 from classlens.image import Image
 
@@ -38,6 +50,7 @@ KEPT_SNAPSHOTS: Mapping[str, Extent] = {"original": "first", "transformed": "las
 BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What decoders and transforms raise over one sample, which must not end a run."""
 
+ENDS = ("original", "transformed")
 TILE = 160  # longest side of a single picture on a page; strips keep their size
 
 JPEG_QUALITY = 90
@@ -68,7 +81,7 @@ class BrowseRequest:
 
     Pictures go to `output_dir`, one by one, as contact sheets of `grid` (rows, columns), or as training batches of
     `batch` samples (0: of the config's size); or to one page, `html`; with `statistics` there are numbers instead.
-    `keep_pictures` asks for the drawn picture in every row. `workers` are processes; None takes some if there is much
+    `keep_pictures` asks for the drawn picture in every row, `terminal` (columns, lines) for one as text. `workers` are processes; None takes some if there is much
     to do, which runs the main script again in each, as ever with `multiprocessing`.
     """
 
@@ -90,6 +103,7 @@ class BrowseRequest:
     batch: int | None = None
     statistics: bool = False
     keep_pictures: bool = False
+    terminal: tuple[int, int] | None = None
     workers: int | None = 0
 
     def __post_init__(self) -> None:
@@ -115,7 +129,8 @@ class BrowseRequest:
 class SampleResult:
     """What became of one sample: `error` is empty for a good one, `file` is None where nothing is written.
 
-    `jpeg` is the drawn picture and `tile` the cell of a page, as WebP, where they are wanted.
+    `jpeg` is the drawn picture, `tile` the cell of a page, as WebP, and `preview` a picture for a terminal, where they
+    are wanted.
     """
 
     index: int
@@ -129,6 +144,7 @@ class SampleResult:
     error: str = ""
     jpeg: bytes | None = field(default=None, repr=False)
     tile: bytes | None = field(default=None, repr=False)
+    preview: str = field(default="", repr=False)
 
     @property
     def title(self) -> str:
@@ -218,7 +234,17 @@ def draw_sample(
     )
     size, remarks = result.snapshots[0].size, result.remarks
     row = SampleResult(index, seed, result.path, result.class_names, size, remarks=remarks, stages=stages, error=error)
+    if request.terminal:
+        tiles = [(one.image, caption_of(one)) for one in result.snapshots]
+        if request.mode == "concat":
+            tiles = [(one.image, (name,)) for one, name in zip(result.snapshots, ENDS, strict=True)]
+        row = replace(row, preview=preview_tiles(tiles if is_strip else [(last.image, ())], *request.terminal))
     return row, sheet, cell
+
+
+def caption_of(snapshot: Snapshot) -> tuple[str, ...]:
+    height, width = snapshot.size
+    return snapshot.stage, f"{width} {TIMES} {height}", *describe_params(snapshot.params)
 
 
 def draw_marked(row: SampleResult, picture: Image | None) -> Image:

@@ -22,14 +22,16 @@ from classlens.cam.faithfulness import (
     mean,
     randomization_test,
 )
-from classlens.cam.forward import PREDICTED, describe_output
+from classlens.cam.forward import describe_output
 from classlens.cam.layers import Preview, find_layers, preview
 from classlens.cam.methods import METHODS
 from classlens.cam.saliency import Fused, Saliency, facts
+from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError
 from classlens.figures.overlay import caption, draw_maps, save_maps
 from classlens.image import Image
+from classlens.results import Drawable
 from classlens.runs.explain_files import BOX_HINT, BadPicture, MapPlan, MapRow, MapRun, Notify
 from classlens.runs.own_process import Progress, describe_duration
 
@@ -62,7 +64,7 @@ class MapScore:
 
 
 @dataclass(frozen=True)
-class MapScores:
+class MapScores(Drawable):
     """The scores of several maps; `classlens.draw` gives their tables."""
 
     scores: tuple[MapScore, ...]
@@ -131,7 +133,7 @@ def map_pictures(
     """Explain every picture; what was written stays if the run is stopped."""
     notify, wanted, total = cache(notify), plan.request.maps, len(plan.pictures)
     bad: list[BadPicture] = []
-    portions = read_portions(plan, bad)
+    portions = read_portions(plan.pictures, plan.at_once, bad)
     first = next(portions)
     classifier, feed = open_classifier(plan, notify)
     layers, options = prepare(plan, replace(classifier, size=feed(next(iter(first.values()))).size), notify)
@@ -177,18 +179,18 @@ def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
     """The layers at the size of the first picture, if there is one."""
     classifier, feed = open_classifier(plan, notify)
     if plan.pictures:
-        picture = next(iter(next(read_portions(plan, [])).values()))
+        picture = next(iter(next(read_portions(plan.pictures, plan.at_once, [])).values()))
         classifier = replace(classifier, size=feed(picture).size)
     notify("note", f"layers of {classifier.name}")
     return preview(classifier)
 
 
-def read_portions(plan: MapPlan, bad: list[BadPicture]) -> Iterator[dict[Path, Image]]:
+def read_portions(paths: Sequence[Path], at_once: int, bad: list[BadPicture]) -> Iterator[dict[Path, Image]]:
     """Every picture that can be read, a portion at a time; `bad` collects the others, and those that are damaged."""
     count, failed = 0, None
-    for start in range(0, len(plan.pictures), plan.at_once):
+    for start in range(0, len(paths), at_once):
         portion: dict[Path, Image] = {}
-        for path in plan.pictures[start : start + plan.at_once]:
+        for path in paths[start : start + at_once]:
             try:
                 with capture_damage() as complaints:
                     portion[path] = read_image(path)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from classlens.adapters import Options, open_source
-from classlens.errors import DataError, NotFound, NotOffered
+from classlens.errors import DataError, NotFound, NotOffered, count_of
 from classlens.figures.chart import distinct_curves, find_style
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
-from classlens.schedule.replay import Curves, Finding, replay, summarize, table
+from classlens.results import Drawable
+from classlens.schedule.replay import Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
 MOST_LINES = 16  # curves that are described in words
@@ -62,7 +63,8 @@ class LrRequest:
         labels = self.targets if self.labels is None else self.labels
         if len(labels) != len(self.targets):
             raise DataError(
-                f"{len(labels)} labels for {len(self.targets)} configs", hint="give --label one name for each"
+                f"{count_of(len(labels), 'label')} for {count_of(len(self.targets), 'config')}",
+                hint="give --label one name for each",
             )
         find_style(self.style)
         for path in (self.picture, self.page):
@@ -75,7 +77,7 @@ class LrRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class SchedulePlots:
+class SchedulePlots(Drawable):
     """The curves of every target, of the hyper-parameter that was asked for, and the files that were written."""
 
     request: LrRequest
@@ -83,7 +85,7 @@ class SchedulePlots:
     files: tuple[Path, ...]
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[Mistake, ...]:
         """Probable mistakes in the schedules."""
         return tuple(finding for run in self.runs for finding in run.findings)
 

@@ -3,12 +3,10 @@
 In trusted configs there are also datasets of the user's own classes, and those of mmpretrain that are not native.
 """
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate
 from math import ceil, sqrt
 from typing import Any
 
@@ -22,7 +20,7 @@ from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config.settings import Settings
 from classlens.dataset.annotations import stated_classes
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
-from classlens.dataset.listing import AS_STORED, Classes, Listing, combine, to_dataset
+from classlens.dataset.listing import AS_STORED, Classes, Listing, class_difference, combine, concatenate, to_dataset
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, short_repr, suggestion
 
@@ -84,7 +82,7 @@ def class_names(settings: Settings, where: str) -> Classes:
     metainfo = settings.get("metainfo") or {}
     names = metainfo.get("classes") or settings.get("classes") or (stated_classes(metainfo) if metainfo else None)
     if isinstance(names, str):
-        lines = read_bytes(names).decode("utf-8-sig").splitlines()
+        lines = read_bytes(names, "list").decode("utf-8-sig").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
     if names is None or isinstance(names, Sequence):
         return tuple(map(str, names)) if names else None
@@ -161,35 +159,20 @@ def inner_datasets(settings: Settings, where: str) -> dict[str, Settings]:
     return {"dataset": inside}
 
 
-def concatenate(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
+def concatenate_alike(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """ConcatDataset: one after the other, each with its own pipeline, and all with the same class names.
 
     These may differ with `ignore_keys`, which 0.x implies.
     """
     if not parts:
         raise ConfigError(f"{where}: ConcatDataset has no datasets")
-    starts = list(accumulate((part.length for part in parts), initial=0))
-
-    def origin(index: int) -> tuple[Dataset, int]:
-        number = bisect_right(starts, index) - 1
-        return parts[number], index - starts[number]
-
-    whole = combine(parts, starts[-1], origin)
-    other = next((number for number, part in enumerate(parts) if part.classes != parts[0].classes), None)
-    if other is None:
+    whole, differ = concatenate(parts), class_difference(parts)
+    if not differ:
         return whole
-    first, second = describe_classes(parts[0]), describe_classes(parts[other])
-    differ = f"dataset {other + 1} of ConcatDataset has {second}, the first one {first}"
     keys = settings.get("ignore_keys") or ()
     if "classes" not in ([keys] if isinstance(keys, str) else keys):
         raise ConfigError(f"{where}: {differ}", hint="training refuses that too; give both the same metainfo.classes")
     return replace(whole, warnings=(*whole.warnings, f"{differ}: names of the first are shown"))
-
-
-def describe_classes(part: Dataset) -> str:
-    if part.classes is None:
-        return "no class names"
-    return f"{len(part.classes)} classes ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"
 
 
 def repeat(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
@@ -226,7 +209,7 @@ def take_fold(parts: Sequence[Dataset], settings: Settings, where: str) -> Datas
 
 
 WRAPPERS: Mapping[str, Callable[[Sequence[Dataset], Settings, str], Dataset]] = {
-    "ConcatDataset": concatenate,
+    "ConcatDataset": concatenate_alike,
     "RepeatDataset": repeat,
     "ClassBalancedDataset": balance_classes,
     "KFoldDataset": take_fold,

@@ -17,7 +17,7 @@ import numpy as np
 from classlens.adapters.openmm.parameter_groups import Layers, Parameter, groups_of, has_layers, kind_of, layers_of
 from classlens.adapters.openmm.setup import Setup
 from classlens.config.settings import Settings
-from classlens.errors import ClasslensError, ConfigError, MissingDependency, short_repr
+from classlens.errors import ClasslensError, ConfigError, MissingDependency, count_of, short_repr
 from classlens.schedule.schedule import Batches, Clock, Group, Rule, Schedule, Steps, Trajectory, Values, distinct
 from classlens.schedule.shapes import cosine
 
@@ -171,13 +171,15 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     counted_gpus = f"{gpus} GPU" + ("s" if gpus > 1 else "")
     if per_epoch == 0:
         raise ConfigError(
-            f"{dataset_size:,} samples on {counted_gpus} do not fill one batch of {batch}, and drop_last drops it",
+            f"{count_of(dataset_size, 'sample')} on {counted_gpus} do not fill one batch of {batch}, and drop_last drops it",
             hint="an epoch would have no step; lower batch_size or set drop_last=False",
         )
-    batches = f"{dataset_size:,} samples / ({counted_gpus} x {batch})"
+    batches = f"{count_of(dataset_size, 'sample')} / ({counted_gpus} x {batch})"
     if every_gpu_sees_all:
-        batches = f"all {dataset_size:,} samples on every GPU / {batch}"
-    note = f"{batches}, the last batch {'dropped' if train.drop_last else 'kept'}: {per_epoch:,} steps per epoch"
+        batches = f"all {count_of(dataset_size, 'sample')} on every GPU / {batch}"
+    note = (
+        f"{batches}, the last batch {'dropped' if train.drop_last else 'kept'}: {count_of(per_epoch, 'step')} per epoch"
+    )
     return Clock(epochs if steps is None else None, per_epoch, steps, note, gpus)
 
 

@@ -259,7 +259,8 @@ def open_dataset(things: UsersObjects, split: str) -> Dataset:
     dataset = replace(dataset, remarks=loaders.add_repeat_remarks(dataset.remarks, loader))
     if mixing is None and augmentation is not None:
         mixing = next(filter(kinds.is_mixing, augmentation.modules()), None)
-    plan = loaders.read_batch_plan(loader, mixing, None if in_loader or behind else dataset)
+    alone = not (in_loader or behind or kinds.is_stream(getattr(loader, "dataset", None)))  # else collating needs more
+    plan = loaders.read_batch_plan(loader, mixing, dataset if alone else None)
     return replace(loaders.extend_dataset(dataset, [*in_loader, *behind]), batch=plan)
 
 
