@@ -198,6 +198,8 @@ def leaf(value: Value) -> str:
     """A number, a text or the like as Python; what a config fills in when it is read is not filled in once more."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({str(value)!r})"
+    if isinstance(value, dict):  # an empty one
+        return "dict()"
     if isinstance(value, date):  # which Python has no word for; a name that has to be imported is none
         return repr(str(value))
     text = repr(value)
