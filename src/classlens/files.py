@@ -1,20 +1,29 @@
 """Files: those that Classlens writes, which are there whole or not at all, those of strangers, and those it comes with.
 
 Pictures, pages, tables and numbers are written here alone. They grow beside their place, under a name of their own, and
-take it when they are complete. Whatever the disk refuses becomes one error that names the place and the reason.
+take it when they are complete. Whoever writes holds a lock on what grows; what nobody holds was left by a process that
+was killed, and is removed by the next one that writes there. Whatever the disk refuses becomes one error that names the
+place and the reason.
 What a stranger wrote is opened here alone: a regular file, so that nothing is waited for, and none too large.
 """
 
 import os
+import re
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
 from classlens.errors import DataError, suggestion
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing is locked or removed
+    fcntl = None  # type: ignore[assignment]
 
 INSTALLED = Path(__file__).parent / "shipped"
 SHIPPED = INSTALLED if INSTALLED.is_dir() else Path(__file__).parents[2]
@@ -24,6 +33,11 @@ CONFIGS, PHOTOS = SHIPPED / "configs", SHIPPED / "demo" / "photos"
 
 Content = bytes | Callable[[IO[bytes]], object]
 """What is written: bytes, or a function that writes them into an open file."""
+
+UNFINISHED: set[str] = set()
+"""What this process is writing."""
+
+PART = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 LIMITS = {
@@ -128,31 +142,57 @@ def write_whole(path: str | Path, content: Content) -> None:
     A link stays a link to what is replaced. What is no regular file, such as a pipe, is written as it comes. What
     replaces something waits until it is on the disk: a power cut soon after could leave neither the old nor the new.
     """
+    fill = content if callable(content) else lambda file: file.write(content)
     with writing(path):
         place = os.fspath(path)  # a path object costs as much as a small picture
         try:
             is_new, is_regular = False, stat.S_ISREG(os.stat(place).st_mode)  # noqa: PTH116
         except FileNotFoundError:
             is_new = is_regular = True
-        if is_regular and os.path.islink(place):  # noqa: PTH114
-            place = os.path.realpath(place)
+        if not is_regular:
+            with open(place, "wb") as file:  # noqa: PTH123
+                fill(file)
+            return
+        place = os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
         folder = os.path.dirname(place)  # noqa: PTH120
-        part = os.path.join(folder, f".{os.urandom(8).hex()}.part") if is_regular else place  # noqa: PTH118
         if is_new and folder and not os.path.isdir(folder):  # noqa: PTH112
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        remove_stale(folder or ".")
+        part = os.path.join(folder, f".{os.urandom(8).hex()}.part")  # noqa: PTH118
+        UNFINISHED.add(part)
         try:
-            with open(part, "xb" if is_regular else "wb") as file:  # noqa: PTH123
-                if callable(content):
-                    content(file)
-                else:
-                    file.write(content)
-                if is_regular and not is_new:
-                    file.flush()
+            with open(part, "xb") as file:  # noqa: PTH123
+                with suppress(OSError, AttributeError):  # there are disks and systems without locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                fill(file)
+                file.flush()
+                if not is_new:
                     os.fsync(file.fileno())
-            if is_regular:
+                if fcntl is None:
+                    file.close()  # Windows moves no open file
                 os.replace(part, place)  # noqa: PTH105
         except BaseException:
             with suppress(OSError):
-                if is_regular:
-                    os.unlink(part)  # noqa: PTH108
+                os.unlink(part)  # noqa: PTH108
             raise
+        finally:
+            UNFINISHED.discard(part)
+
+
+@lru_cache(maxsize=4096)
+def remove_stale(folder: str) -> None:
+    """Remove what processes that were killed have left unfinished in a folder; once is enough."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries if fcntl else ():
+            if PART.fullmatch(entry.name):
+                with suppress(OSError), open(entry.path, "rb") as file:  # noqa: PTH123
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    state = os.fstat(file.fileno())
+                    if state.st_size or time.time() - state.st_mtime > 1:  # else it may not be locked yet
+                        os.unlink(entry.path)  # noqa: PTH108
+
+
+def remove_unfinished() -> None:
+    for part in tuple(UNFINISHED):
+        with suppress(OSError):
+            os.unlink(part)  # noqa: PTH108

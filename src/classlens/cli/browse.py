@@ -12,13 +12,13 @@ A bad picture never ends a run: it becomes a marked tile with its reason and is 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from classlens.cli.parsing import add_overrides, pair_type, positive_float, positive_int, print_note, whole_number
+from classlens.printed import json_text, print_aside, print_text
 from classlens.runs.own_process import can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
@@ -76,12 +76,14 @@ def run(namespace: argparse.Namespace) -> int:
         namespace.workers = workers
         status = run_in_child(lambda: read_request(namespace)())
         crash = describe_crash_of_child(status)
+        if not crash and status < 0:
+            print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
+            return 128 - status
         if not crash:
             return status
         if workers != 1:
-            print(f"note: {crash}; now each is decoded in a process of its own", file=sys.stderr)
-    print(f"error: {crash}", file=sys.stderr)
-    print("hint:  --in-order or --index I asks for no label but those of what is shown", file=sys.stderr)
+            print_aside(f"note: {crash}; now each is decoded in a process of its own")
+    print_aside(f"error: {crash}", "hint:  --in-order or --index I asks for no label but those of what is shown")
     return 2
 
 
@@ -141,7 +143,7 @@ def browse_and_print(
         stopped.add_note(f"stopped after {result.done} of {result.total} pictures; what was written is whole")
         raise
     if as_json:
-        print(json.dumps(summarize(result, reports, left_out), indent=1))
+        print_text(json_text(summarize(result, reports, left_out), indent=1))
     else:
         print_summary(result, reports, is_shown=show is not None)
     return 1 if is_strict and result.bad else 0
@@ -168,18 +170,16 @@ def summarize(result: BrowseRun, data: list[dict[str, Any]], left_out: list[Samp
 def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> None:
     """What came of the run, where it is, what is unusual, and which samples are bad: statistics name them already."""
     request = result.request
-    print(*(lines or [result.text()]), sep="\n")
+    print_text("\n".join(lines or [result.text()]))
     if request.statistics:
         return
     if request.batch is None:
         if not (request.output_dir or request.html or is_shown):
-            print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
+            print_aside("note: nothing was saved or shown; --output-dir DIR saves the pictures")
         remarks = (f"{times} x {remark}" for remark, times in result.remarks.most_common())
-        for line in (*result.dataset.warnings, *remarks):
-            print(f"note: {line}", file=sys.stderr)
+        print_aside(*(f"note: {line}" for line in (*result.dataset.warnings, *remarks)))
     if result.bad:
-        print(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:", file=sys.stderr)
-        for row in result.bad_rows:
-            print(f"  #{row.index}  {row.error}", file=sys.stderr)
+        print_aside(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:")
+        print_aside(*(f"  #{row.index}  {row.error}" for row in result.bad_rows))
         if result.bad > len(result.bad_rows):
-            print(f"  and {result.bad - len(result.bad_rows)} more (--json names all)", file=sys.stderr)
+            print_aside(f"  and {result.bad - len(result.bad_rows)} more (--json names all)")

@@ -13,14 +13,13 @@ config's load_from, or what the address names, has weights of its own.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, positive_float, positive_int, print_note, whole_number
 from classlens.errors import ClasslensError, DataError
+from classlens.printed import join_lines, json_text, print_aside, print_text
 
 if TYPE_CHECKING:
     from classlens.runs.explain_files import MapRequest
@@ -108,21 +107,21 @@ def run(arguments: argparse.Namespace) -> int:
     request = read_request(arguments)
     if arguments.preview_model:
         layers = preview_model(request, on_note=print_note)
-        print(json.dumps(layers.facts()) if arguments.json else draw(layers))
+        print_text(json_text(layers.facts()) if arguments.json else str(draw(layers)))
         return 0
-    on_map = None if arguments.json else print
+    on_map = None if arguments.json else lambda row: print_text(str(row))
     result = explain_files(request, on_map=on_map, on_note=print_note, progress=progress_line())
     if arguments.json:
-        print(json.dumps(result.facts(), indent=1))
+        print_text(json_text(result.facts(), indent=1))
     else:
         if result.scores:
-            print(f"\n{draw(result.scores)}\n")
-        written = "\n".join(f"written: {path}" for path in result.written)
-        print(written or "nothing written: --save-path names a picture")
+            print_text(f"\n{draw(result.scores)}\n")
+        written = join_lines(f"written: {path}" for path in result.written)
+        print_text(written or "nothing written: --save-path names a picture")
     for bad in result.bad:
-        print(f"bad:   {bad.reason}", file=sys.stderr)
+        print_aside(f"bad:   {bad.reason}")
     if unread := sum(not bad.readable for bad in result.bad):
-        print(f"{unread} of {len(result.pictures)} pictures could not be read", file=sys.stderr)
+        print_aside(f"{unread} of {len(result.pictures)} pictures could not be read")
     return 1 if arguments.strict and result.bad else 0
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from classlens.printed import json_text, print_text
 
 if TYPE_CHECKING:
     from classlens.figures.page import Layout
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         words = [*(names.get(word, word) for word in command.split()), str(output)]
         command = shlex.join(["classlens", *words])
         with contextlib.redirect_stdout(io.StringIO()) if arguments.json else contextlib.nullcontext():
-            print(f"$ {command}", flush=True)
+            print_text(f"$ {command}")
             status = run_command(words[0], words[1:], prog=f"classlens {words[0]}")
         if status:
             return status
@@ -100,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = time.monotonic() - started
     if arguments.json:
         paths = [str(picture.path) for section in sections for picture in section.pictures]
-        print(json.dumps({"page": str(page), "pictures": paths, "seconds": round(seconds, 1)}))
+        print_text(json_text({"page": str(page), "pictures": paths, "seconds": round(seconds, 1)}))
     else:
-        print(f"\nDone in {seconds:.0f} s. The pictures are in {folder}; open {page} to see them all.")
+        print_text(f"\nDone in {seconds:.0f} s. The pictures are in {folder}; open {page} to see them all.")
     return 0

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from classlens.printed import ONE_LINE, print_text
+
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
@@ -78,5 +80,5 @@ def show_in_terminal(jpeg: bytes, text: str, seconds: float) -> None:
 
     columns = min(shutil.get_terminal_size().columns, 120)  # more would scroll the picture away
     print(preview(decode_jpeg(jpeg).pixels, columns))
-    print(text, flush=True)
+    print_text(text.translate(ONE_LINE))
     time.sleep(max(seconds, 0))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, pair_type, positive_int, print_note
+from classlens.printed import json_text, print_text
 from classlens.runs.own_process import collecting_later
 
 if TYPE_CHECKING:
@@ -73,11 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
         from classlens.runs.schedule_plots import plot_schedules
     plots = plot_schedules(read_request(arguments), print_note)
     if arguments.json:
-        import json
-
-        print(json.dumps(plots.as_data(), indent=2))
+        print_text(json_text(plots.as_data(), indent=2))
     elif plots.files or arguments.not_show:
-        print(plots.text())
+        print_text(plots.text())
     else:
         show(plots)
     return 1 if arguments.strict and plots.findings else 0
@@ -114,8 +113,10 @@ def show(plots: SchedulePlots) -> None:
         from classlens.figures.terminal import terminal_plot
 
         columns, lines = shutil.get_terminal_size((100, 30))
-        print(terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=plots.request.log))
-    print(plots.text())
+        print_text(
+            terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=plots.request.log)
+        )
+    print_text(plots.text())
     if show_picture is not None:
         with suppress(KeyboardInterrupt):
             show_picture(draw_plots(plots).encode(".png"), title, 24 * 3600)  # until it is closed, but not for ever

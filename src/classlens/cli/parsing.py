@@ -9,14 +9,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn, TypeVar
 
+from classlens.printed import print_aside, print_text
+
 Number = TypeVar("Number", int, float)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with a hint in its errors."""
+    """argparse, with a hint in its errors; what cannot be printed is not passed over."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\nhint:  {self.prog} --help lists every option\n")
+        print_aside(f"error: {message}", f"hint:  {self.prog} --help lists every option")
+        sys.exit(2)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        print_text(message.removesuffix("\n"))
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +39,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 def print_note(kind: str, text: str) -> None:
     """A message on the side: `note:  ...` or `warning: ...`."""
-    print(f"{kind + ': ':<7}{text}", file=sys.stderr)
+    print_aside(f"{kind + ': ':<7}{text}")
 
 
 def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool], what: str) -> Callable[[str], Number]:

@@ -15,8 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from classlens.adapters import open_source
+from classlens.adapters import open_source, split_address
 from classlens.dataset.batch import Batch, mix
+from classlens.dataset.class_folders import Listed, listed_before
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.selection import check_indices, of_classes, shuffle, spread
@@ -29,6 +30,7 @@ from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
     SampleResult,
+    annotation_lists,
     as_plain,
     claim_folder,
     decode_jpeg,
@@ -39,7 +41,7 @@ from classlens.runs.browse_samples import (
     rescue_picture,
 )
 from classlens.runs.own_process import Progress
-from classlens.runs.processes import DatasetSpec, Job, SeededIndex, run_job
+from classlens.runs.processes import DatasetSpec, Job, SeededIndex, run_job, stamp_of
 from classlens.source import Source
 
 NAMED_BAD = 20  # so many bad samples are kept by a run; the rest are counted
@@ -167,8 +169,12 @@ def browse(
         if on_note:
             for text in source.notes:
                 on_note("note", text)
-        spec = DatasetSpec(address, request.phase, request.options)
-        run = BrowseRun(source.dataset(request.phase), request, progress, source, spec)
+        listed: Listed = {}
+        with listed_before(listed):
+            dataset = source.dataset(request.phase)
+        files = [*map(str, annotation_lists(dataset.settings)), split_address(address)[1]]
+        spec = DatasetSpec(address, request.phase, request.options, listed, {one: stamp_of(one) for one in files})
+        run = BrowseRun(dataset, request, progress, source, spec)
     dataset = run.dataset
     if dataset.length == 0:
         raise DataError(f"{dataset.name} has no samples")
@@ -307,8 +313,10 @@ def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
     for phase in SPLITS:
         if run.source is None or run.spec is None or len(indices) < dataset.length or phase == run.spec.phase:
             continue
+        listed: Listed = {}
         try:
-            other = run.source.dataset(phase)
+            with listed_before(listed):
+                other = run.source.dataset(phase)
         except DataError as error:
             in_splits[phase] = str(error)
             continue
@@ -323,7 +331,7 @@ def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
         ):
             in_splits[phase] = "it has the same files"
         else:
-            spec = replace(run.spec, phase=phase)
+            spec = replace(run.spec, phase=phase, listed=listed)
             measures = run.work(measure_sample, ((index, 0) for index in range(length)), length, (other, spec))
             in_splits[phase] = pairs_with_same_pixels(survey, measures)
     yield replace(survey, in_splits=in_splits)
