@@ -173,7 +173,9 @@ def in_processes(
                 yield flying[0].result()
                 flying.popleft(), sent.popleft()
         except BrokenExecutor:
-            statuses = [one.exitcode or 0 for one in (pool._processes or {}).values()]
+            processes = list((pool._processes or {}).values())
+            end_processes(processes)  # and wait: the system says how they ended only when they have
+            statuses = [one.exitcode or 0 for one in processes]
             reason = next(filter(None, map(describe_slowness, statuses)), "the process that decoded it died")
     return sent, reason
 
