@@ -265,7 +265,7 @@ def draw_marked(row: SampleResult, picture: Image | None) -> Image:
 def rescue_picture(path: str | None) -> Image | None:
     try:
         return None if path is None else salvage(read_bytes(path))
-    except ClasslensError:
+    except (ClasslensError, MemoryError):
         return None
 
 
