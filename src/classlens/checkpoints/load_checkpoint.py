@@ -148,6 +148,16 @@ class Weights:
     classes: tuple[str, ...] | None = None
 
 
+class Misfit(DataError):
+    """Weights and a network that do not belong together: the names on one side only, and those of another shape."""
+
+    def __init__(
+        self, message: str, hint: str, missing: tuple[str, ...], unexpected: tuple[str, ...], unlike: tuple[str, ...]
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.missing, self.unexpected, self.unlike = missing, unexpected, unlike
+
+
 def load_checkpoint(network: nn.Module, address: str, *, trust: bool = False) -> tuple[str, ...] | None:
     """Put the weights at `address` (a path, an https URL or `package:NAME/PATH`) into the network; their class names."""
     path = find_checkpoint(address)
@@ -252,7 +262,8 @@ def fit_weights(
         shapes = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(slots[name].shape)}" for name in unlike]
         differences = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
         details = "; ".join(f"{len(names)} {kind}: {list_names(names)}" for kind, names in differences.items() if names)
-        raise DataError(f"{where} does not fit the model: {details}", hint=cause(missing, unexpected, unlike))
+        message, hint = f"{where} does not fit the model: {details}", cause(missing, unexpected, unlike)
+        raise Misfit(message, hint, tuple(missing), tuple(unexpected), tuple(shapes))
     is_meta = any(slot.is_meta for slot in slots.values())
     counters = {name: torch.zeros((), dtype=torch.int64) for name in slots if is_meta and name.endswith(BATCH_COUNTER)}
     network.load_state_dict({**counters, **tensors}, strict=False, assign=is_meta)
