@@ -29,9 +29,10 @@ MAY_IMPORT = {
     "zoo": GROUND | {"config"},
     "source": {"errors", "dataset", "schedule", "cam"},
     "adapters": ROOMS | {"zoo", "demo_photos"},
-    "figures": GROUND | {"dataset", "schedule", "cam"},
-    "runs": ROOMS | {"adapters", "figures", "demo_photos"},
-    "cli": ROOMS | {"runs"} | {"adapters", "figures", "demo_photos"},
+    "check": ROOMS,
+    "figures": GROUND | {"dataset", "schedule", "cam", "check"},
+    "runs": ROOMS | {"adapters", "figures", "check", "demo_photos"},
+    "cli": ROOMS | {"runs"} | {"adapters", "figures", "check", "demo_photos"},
     "__main__": {"cli"},
 }
 FRAMEWORKS = {
@@ -46,7 +47,7 @@ FRAMEWORKS = {
     "kornia",
 }
 KNOW_FRAMEWORKS = {"adapters", "pipelines"}
-KNOW_TORCH = {"cam", "adapters", "pipelines", "checkpoints", "zoo"}
+KNOW_TORCH = {"cam", "adapters", "pipelines", "check", "checkpoints", "zoo"}
 VERBS = {"classlens.dataset.trace", "classlens.schedule.replay", "classlens.cam.explain"}
 DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "manager"}
 

@@ -8,6 +8,11 @@ from .cam.saliency import Explanation as Explanation
 from .cam.saliency import Fused as Fused
 from .cam.saliency import Heatmap as Heatmap
 from .cam.saliency import Saliency as Saliency
+from .check import check as check
+from .check.finding import Finding as Finding
+from .check.finding import Findings as Findings
+from .check.inspection import Inspection as Inspection
+from .check.rule import Rule as Rule
 from .config import read_config as read_config
 from .config.writing import ConfigRequest as ConfigRequest
 from .config.writing import ConfigText as ConfigText
@@ -26,6 +31,8 @@ from .image import Image as Image
 from .runs.browse_run import BrowseRun as BrowseRun
 from .runs.browse_run import browse as browse
 from .runs.browse_samples import BrowseRequest as BrowseRequest
+from .runs.check_run import CheckRequest as CheckRequest
+from .runs.check_run import run_checks as run_checks
 from .runs.explain_files import MapFiles as MapFiles
 from .runs.explain_files import MapOptions as MapOptions
 from .runs.explain_files import MapRequest as MapRequest

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from classlens.errors import DataError
+from classlens.errors import DataError, suggestion
 
 try:
     import fcntl
@@ -29,6 +30,9 @@ SHIPPED = INSTALLED if INSTALLED.is_dir() else Path(__file__).parents[2]
 
 CONFIGS, PHOTOS = SHIPPED / "configs", SHIPPED / "demo" / "photos"
 
+CHECKPOINT_ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".pkl", ".pth.tar")
+LOOKED_AT = 10_000  # entries of a folder among which a missing one is looked for
+
 Content = bytes | Callable[[IO[bytes]], object]
 """What is written: bytes, or a function that writes them into an open file."""
 
@@ -36,6 +40,21 @@ UNFINISHED: set[str] = set()
 """What this process is writing."""
 
 PART = re.compile(r"\.[0-9a-f]{16}\.part")
+
+
+def suggest_path(path: Path, accept: Callable[[Path], bool] = Path.exists) -> str:
+    """The names most like a missing one, in its folder or, if that is missing too, the folders like it."""
+    missing = path.expanduser().absolute()
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    is_folder = missing != path.expanduser().absolute()
+    accept = Path.is_dir if is_folder else accept
+    names: list[str] = []
+    with suppress(OSError):
+        entries = islice(missing.parent.iterdir(), LOOKED_AT)
+        names = [one.name for one in entries if not one.name.startswith(".") and accept(one)]
+    near = suggestion(missing.name, names)
+    return "; ".join(filter(None, (f"there is no folder {missing}", near))) if is_folder else near
 
 
 @contextmanager
@@ -55,9 +74,9 @@ def check_place(path: Path) -> None:
             raise DataError(f"{path} is a folder, not a file", hint="add the name of a file")
         existing = next(folder for folder in path.absolute().parents if folder.exists())
         if not existing.is_dir():
-            raise DataError(f"cannot write {path}: {existing} is no folder")
+            raise DataError(f"cannot write {path}: {existing} is no folder", hint="choose another place")
         if not os.access(existing, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-            raise DataError(f"cannot write {path}: permission denied")
+            raise DataError(f"cannot write {path}: permission denied", hint="choose another place")
 
 
 def write_whole(path: str | Path, content: Content) -> None:

@@ -286,16 +286,13 @@ def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monk
     assert "the process that decoded it died" in found[2].error
 
 
-def work_with_deadly(packed, job, index, seed):
+def work_with_deadly(job, index, seed):
     """What a worker does, with the scheme known there too."""
-    import pickle
-
     from classlens import adapters
+    from classlens.runs import processes
 
     adapters.ADAPTERS = {"deadly": adapters.Adapter("deadly:open_deadly")}
-    opening = pickle.loads(packed)
-    dataset = adapters.open_source(opening.target, options=opening.options).dataset("train")
-    return job(dataset, index, seed, None)()
+    return job(processes.worker_dataset(), index, seed, None)()
 
 
 def test_browsing_imports_neither_torch_nor_matplotlib(config, tmp_path):

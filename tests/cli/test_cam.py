@@ -480,7 +480,9 @@ def test_a_map_is_never_written_over_a_picture_that_is_looked_at(place, tmp_path
 def test_a_picture_in_the_place_of_the_checkpoint_is_told(capsys):
     assert main(["cam", CAT, "demo", CUP]) == 2
 
-    assert "coffee.png is a picture, not a checkpoint\nhint:  the order is IMG" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: the words are in the order IMG CONFIG IMG: {CAT} demo {CUP}\n")
+    assert said.endswith(f"hint:  the order is IMG CONFIG CHECKPOINT: classlens cam {CAT} {CUP} demo\n")
 
 
 def test_methods_may_be_separated_by_commas(capsys):

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from classlens.config import read_config
+from classlens.config.values import Budget
 from classlens.config.writing import as_python
 from classlens.errors import ConfigError
 
@@ -198,7 +199,7 @@ VALUES = st.recursive(
 def test_what_is_written_reads_back_to_the_same_values(values):
     with tempfile.TemporaryDirectory() as folder:
         child = Path(folder, "child.py")
-        child.write_text(as_python(values), encoding="utf-8")
+        child.write_text(as_python(values, Budget()), encoding="utf-8")
 
         config = read_config(child)
 

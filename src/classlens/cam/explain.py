@@ -11,11 +11,12 @@ from torch import Tensor
 from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Layer, encode_batch, in_bf16, placement_of, preserved, scale_whole
 from classlens.cam.evidence import NO_GRADIENT, Captured, Evidence, Probe, observe, quickest_order
-from classlens.cam.forward import OUTPUTS, PREDICTED, Objective, Target, probabilities, read_targets
+from classlens.cam.forward import OUTPUTS, Objective, probabilities, read_targets
 from classlens.cam.layers import find_layers
 from classlens.cam.layout import Grid
 from classlens.cam.methods import PCA, PCA_OF_EVIDENCE, Method, find_method
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
+from classlens.cam.targets import PREDICTED, Target
 from classlens.errors import ModelError
 from classlens.image import Image
 

@@ -1,10 +1,12 @@
-"""Draw where a classifier looks: class activation maps over one or more pictures.
+r"""Draw where a classifier looks: class activation maps over one or more pictures.
 
 For example:
 
   classlens cam cat.png demo --save-path cam.png
-  classlens cam cat.png dog.png configs/resnet/resnet50_8xb32_in1k.py resnet50.pth --target-category tabby 238
-  classlens cam cat.png demo --method GradCAM LayerCAM --target-layers 'backbone.layers[-1]' --whole
+  classlens cam cat.png dog.png configs/resnet/resnet50_8xb32_in1k.py \
+      resnet50.pth --target-category tabby 238 --save-path maps.png
+  classlens cam cat.png demo --method GradCAM LayerCAM --whole \
+      --target-layers 'backbone.layers[-1]' --save-path layer.png
 
 CONFIG is an OpenMMLab-style config or another address, such as timm:resnet50; CHECKPOINT may be left out if the
 config's load_from, or what the address names, has weights of its own.
@@ -13,12 +15,15 @@ config's load_from, or what the address names, has weights of its own.
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
+from glob import has_magic
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, positive_float, positive_int, print_note, whole_number
-from classlens.errors import ClasslensError, DataError
+from classlens.errors import ClasslensError
 from classlens.printed import join_lines, json_text, print_aside, print_text
 
 if TYPE_CHECKING:
@@ -58,7 +63,6 @@ SAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented arguments, then ours."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.usage = "%(prog)s IMG [IMG ...] CONFIG [CHECKPOINT] [options]"
     pictures = "pictures (files, folders, patterns such as 'a/*.jpg'), what to open, and its weights (path or URL)"
     classes = "class numbers or names, top5, or 'a - b' (default: the predicted class)"
@@ -160,23 +164,47 @@ SAME_NAME = ("each_layer", "whole", "eigen_smooth", "aug_smooth", "precision", "
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
-    """Pictures, config and checkpoint: the config is the first word that looks like one.
+    """Pictures, config and checkpoint, which have to be in this order."""
+    kinds = list(map(kind_of, words))
+    configs = [word for word, kind in zip(words, kinds, strict=True) if kind == "CONFIG"]
+    if not configs:
+        hint = f"{ORDER}; `demo` is a config"
+        if "CHECKPOINT" in kinds:
+            hint = "a checkpoint goes with the config that it was trained with, or e.g. timm:resnet50, in front of it"
+        raise ClasslensError(f"no config among: {' '.join(words)}", hint=hint)
+    place = kinds.index("CONFIG")
+    kinds = [kind or ("IMG" if index < place else "CHECKPOINT") for index, kind in enumerate(kinds)]
+    before, rest = words[:place], words[place + 1 :]
+    if len(configs) > 1:
+        raise ClasslensError(f"{len(configs)} configs: {' '.join(configs)}", hint=f"a run takes one; {ORDER}")
+    if "CHECKPOINT" in kinds[:place] or "IMG" in kinds[place:]:
+        ordered = [word for rank in RANK for word, kind in zip(words, kinds, strict=True) if kind == rank]
+        seen = " ".join(kind for kind, _ in groupby(kinds))
+        hint = f"the order is IMG CONFIG CHECKPOINT: classlens cam {shlex.join(ordered)}"
+        raise ClasslensError(f"the words are in the order {seen}: {' '.join(words)}", hint=hint)
+    if len(rest) > 1:
+        raise ClasslensError(f"behind the config {words[place]} stand {len(rest)} words: {' '.join(rest)}", hint=ORDER)
+    return list(before), words[place], rest[0] if rest else None
 
-    A colon may also stand in the name of a picture, or in a pattern of names.
-    """
+
+RANK = ("IMG", "CONFIG", "CHECKPOINT")
+
+
+def kind_of(word: str) -> str:
+    """What a word seems to be, "" where only its place tells; a colon may stand in a picture's name or pattern, too."""
     from classlens.adapters import ADAPTERS, DEFAULT, split_address
+    from classlens.checkpoints.download import has_scheme
     from classlens.dataset.conventions import is_picture_name
+    from classlens.files import CHECKPOINT_ENDINGS
     from classlens.runs.explain_files import is_picture
 
-    for place, word in enumerate(words):
-        scheme, path = split_address(word)[0], Path(word)
-        names_picture = is_picture(path) or (scheme not in ADAPTERS and is_picture_name(path.name))
-        if names_picture or (scheme == DEFAULT and path.suffix not in CONFIGS):
-            continue
-        rest = words[place + 1 :]
-        if len(rest) > 1:
-            raise ClasslensError(f"behind the config {word} stand {len(rest)} words: {' '.join(rest)}", hint=ORDER)
-        if rest and is_picture(Path(rest[0])):
-            raise DataError(f"{rest[0]} is a picture, not a checkpoint", hint=ORDER)
-        return list(words[:place]), word, rest[0] if rest else None
-    raise ClasslensError(f"no config among: {' '.join(words)}", hint=f"{ORDER}; `demo` is a config")
+    scheme, path = split_address(word)[0], Path(word)
+    if is_picture(path) or (scheme not in ADAPTERS.keys() - {DEFAULT} and is_picture_name(path.name)):
+        return "IMG"
+    if scheme in ADAPTERS and scheme != DEFAULT:
+        return "CONFIG"
+    if path.is_dir() or has_magic(word):
+        return "IMG"
+    if has_scheme(word) or word.lower().endswith(CHECKPOINT_ENDINGS):
+        return "CHECKPOINT"
+    return "CONFIG" if scheme != DEFAULT or path.suffix in CONFIGS else ""

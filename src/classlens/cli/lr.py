@@ -1,10 +1,12 @@
-"""Draw the learning rate, and every other scheduled value, before training.
+r"""Draw the learning rate, and every other scheduled value, before training.
 
 For example:
 
-  classlens lr configs/resnet/resnet50_8xb32_in1k.py --dataset-size 1281167 --ngpus 8 --save-path lr.png
+  classlens lr configs/resnet/resnet50_8xb32_in1k.py \
+      --dataset-size 1281167 --ngpus 8 --save-path lr.png
   classlens lr a.py b.py --label old new -d 50000 --log --save-path compare.svg
-  classlens lr configs/swin_transformer/swin-small_16xb64_in1k.py -d 1281167 -n 16 --csv lr.csv --strict
+  classlens lr configs/swin_transformer/swin-small_16xb64_in1k.py \
+      -d 1281167 -n 16 --csv lr.csv --strict
 
 CONFIG is an OpenMMLab-style config or another address. Without a file to write, the plot is shown in a window where
 there is a display, and else in the terminal.
@@ -32,20 +34,19 @@ window_size = pair_type(side, "a size such as 12*7, each from 1 to 100 inches")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented arguments of both generations, then ours."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     log = "logarithmic values (default: where lines are more than 50 times apart)"
     add = parser.add_argument
     add("config", nargs="+", metavar="CONFIG", help="config, or another address; several are compared")
     add("-p", "--parameter", default="lr", metavar="NAME", help="lr (default), momentum, wd, another name, or all")
     samples = "training samples; the dataset is not looked at"
     add("-d", "--dataset-size", type=positive_int, metavar="N", help=samples)
-    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default 1)")
+    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
     add("-s", "--save-path", type=Path, metavar="FILE", help="picture: .png .jpg .pdf .svg .webp, or page: .html")
     add("--title", default="", help="title of the picture (default: the name of the config)")
     add(
         "--style", default="whitegrid", help="whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
     )
-    add("--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help="inches (default 12*7)")
+    add("--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help="inches (default: 12*7)")
     add_overrides(parser)
     add("--log-level", default="WARNING", help=argparse.SUPPRESS)
     add("--not-show", action="store_true", help="neither a window nor a plot in the terminal")

@@ -12,21 +12,34 @@ from importlib import import_module
 from pathlib import Path
 
 import classlens
-from classlens.cli.parsing import Parser
-from classlens.errors import ClasslensError, first_line
+from classlens.cli.parsing import Parser, print_note
+from classlens.errors import ClasslensError, NotFound, first_line
 from classlens.printed import drop, print_aside, print_text
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
 
-ABOUT = "See an image classifier: its data, its schedule, where it looks."
-
-COMMANDS: Mapping[str, str] = {
-    "browse": "show a dataset: original, transformed, side by side, or after every stage of its pipeline",
-    "lr": "draw the learning rate and the other scheduled values, before training",
-    "cam": "draw where a trained classifier looks (class activation maps)",
-    "config": "print a config as it is understood, or what differs between two",
-    "sources": "list what can be opened: kinds of addresses, what each offers, and what is not installed",
-    "demo": "run all three tools on shipped photos with a really trained network",
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "browse": (
+        "show a dataset: as loaded, as the network gets it, or after every stage",
+        "folder:photos --html page.html",
+    ),
+    "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
+    "cam": ("draw where a trained classifier looks (class activation maps)", "cat.png demo --save-path cam.png"),
+    "check": ("look for silent mismatches in data, classes, network and schedule", "demo"),
+    "config": ("print a config as it is understood, or what differs between two", "model.py --diff other.py"),
+    "sources": ("list what can be opened, and what is not installed", ""),
+    "demo": ("run all three tools on shipped photos, and show them on one page", ""),
 }
+"""What every command does, and how it is called."""
+
+WELCOME = """See an image classifier: its data, its schedule, where it looks.
+
+Commands, each with an example:
+
+{}
+
+`classlens COMMAND --help` lists the options of a command. In place of a
+config, `demo` is the shipped network with its photos and its schedule.
+"""
 
 
 REPORT_TO = "whoever gave you classlens"
@@ -57,15 +70,10 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
                     setattr(sys, stream, open(os.devnull, mode, errors="backslashreplace"))  # noqa: PTH123, SIM115
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(errors="backslashreplace")
-            command = import_module(f"classlens.cli.{name}") if name else None
-            parser = Parser(prog=prog, description=command.__doc__ if command else ABOUT, allow_abbrev=False)
-            if command is None:  # then parsing ends with help or an error
-                parser.add_argument("--version", action="version", version=f"classlens {classlens.__version__}")
-                commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-                for one, summary in COMMANDS.items():
-                    commands.add_parser(one, help=summary)
-                parser.parse_args(words)
-                return 0
+            if not name:
+                return print_welcome(words)
+            command = import_module(f"classlens.cli.{name}")
+            parser = Parser(prog, command.__doc__)
             command.add_arguments(parser)
             parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
@@ -79,12 +87,26 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             print_text("", end="")  # what the user's code has printed may still wait
             return status
     except ClasslensError as error:
-        print_aside(f"error: {error}", *([f"hint:  {error.hint}"] if error.hint else []))
-        return 2
+        return print_error(error)
     except KeyboardInterrupt as stopped:
         return exit_status(stopped)
     except Exception as error:  # the one place where anything may come: what is left is said in one line, too
         return report_refused(error) if is_refused(error) else report_unforeseen(error)
+
+
+def print_welcome(words: Sequence[str]) -> int:
+    """What there is to run: without a word, too."""
+    commands = (
+        f"  {name:<9}{what}\n{'':<11}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items()
+    )
+    parser = Parser("classlens", WELCOME.format("\n".join(commands)))
+    parser.usage = "classlens COMMAND ..."
+    parser.add_argument("--version", action="version", version=f"classlens {classlens.__version__}")
+    if words and not words[0].startswith("-"):
+        raise NotFound("command", words[0], COMMANDS)
+    parser.parse_args(words)
+    parser.print_help()
+    return 0
 
 
 def is_refused(error: Exception) -> bool:
@@ -120,3 +142,10 @@ def report_unforeseen(error: Exception) -> int:
         f"hint:  please report it to {REPORT_TO}, with the command; CLASSLENS_DEBUG=1 in front of it shows more",
     )
     return UNFORESEEN
+
+
+def print_error(error: ClasslensError) -> int:
+    print_note("error", str(error))
+    if error.hint:
+        print_note("hint", error.hint)
+    return 2

@@ -16,6 +16,7 @@ DRAWERS: dict[str, str] = {
     "classlens.cam.saliency.Fused": "classlens.figures.overlay:draw_maps",
     "classlens.cam.saliency.Heatmap": "classlens.figures.overlay:draw_heatmap",
     "classlens.cam.saliency.Saliency": "classlens.figures.overlay:draw_maps",
+    "classlens.check.finding.Findings": "classlens.figures.report:draw_findings",
     "classlens.dataset.batch.Batch": "classlens.figures.filmstrip:draw_batch",
     "classlens.dataset.statistics.Survey": "classlens.figures.drawing:draw_text",
     "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",

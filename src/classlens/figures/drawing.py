@@ -42,13 +42,14 @@ class Drawing:
 
     `rasterise` makes the pixels, once, when they are first needed; None for a drawing without pixels. `encoders` make
     the content of a file with a certain ending, e.g. ".svg"; every format of pixels comes from `rasterise`, saved by
-    Pillow with `settings`. `text` is what `print` shows.
+    Pillow with `settings`. `text` is what `print` shows, `html` what a notebook does.
     """
 
     rasterise: Callable[[], Image] | None = None
     encoders: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
+    html: str = ""
 
     def __repr__(self) -> str:
         return f"<Drawing: {' '.join(self.endings)}>"
@@ -59,8 +60,8 @@ class Drawing:
     @property
     def endings(self) -> tuple[str, ...]:
         """The endings of the files that `save` can write."""
-        own = [".txt"] if self.rasterise is None else [*self.encoders, *PIXELS]
-        return tuple(sorted(own))
+        own = [".txt"] if self.rasterise is None else PIXELS
+        return tuple(sorted([*self.encoders, *own]))
 
     @cached_property
     def image(self) -> Image:
@@ -105,7 +106,7 @@ class Drawing:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
         """What a notebook shows."""
         if self.rasterise is None:
-            return {"text/plain": self.text, "text/html": f"<pre>{escape(self.text)}</pre>"}
+            return {"text/plain": self.text, "text/html": self.html or f"<pre>{escape(self.text)}</pre>"}
         return {"text/plain": repr(self), "image/png": self.encode(".png")}
 
 

@@ -24,15 +24,21 @@ Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: fou
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file and what it shows."""
+    """A picture and what it shows: a file that the page links to, or the content of one (WebP) that it holds itself."""
 
-    path: Path
+    path: Path | bytes
     caption: str
+
+    def link(self, folder: Path) -> str:
+        """Where a page in `folder` finds it."""
+        if isinstance(self.path, bytes):
+            return f"data:image/webp;base64,{b64encode(self.path).decode('ascii')}"
+        return quote(Path(os.path.relpath(self.path, folder)).as_posix())
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, the command that makes its pictures, and the pictures, each as wide as `layout` says."""
+    """A heading, lines of text, the command that makes its pictures, and these, each as wide as `layout` says."""
 
     title: str
     text: str
@@ -43,20 +49,25 @@ class Section:
 
 def write_page(path: Path, title: str, introduction: str, sections: Sequence[Section]) -> Path:
     """Write a page of sections; return where it is."""
-    body = f"<p>{escape(introduction)}</p>\n"
-    for one in sections:
-        body += (
-            f"<section>\n<h2>{escape(one.title)}</h2>\n<p>{escape(one.text)}</p>\n<pre>{escape(one.command)}</pre>\n"
-        )
-        body += f'<div class="pictures {one.layout}">\n'
-        for picture in one.pictures:  # loaded when it comes near the screen
-            link = quote(Path(os.path.relpath(picture.path, path.parent)).as_posix())
-            caption = escape(picture.caption)
-            body += f'<figure><a href="{link}"><img src="{link}" alt="{caption}" loading="lazy"></a>'
-            body += f"<figcaption>{caption}</figcaption></figure>\n"
-        body += "</div>\n</section>\n"
+    body = f"<p>{escape(introduction)}</p>\n{sections_of(sections, path.parent)}"
     write_whole(path, page_of("sections.html", title, body))
     return path
+
+
+def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
+    """The HTML of sections for a page that will lie in `folder`."""
+    body = ""
+    for one in sections:
+        text = "".join(f"<p>{escape(line)}</p>\n" for line in one.text.splitlines())
+        body += f"<section>\n<h2>{escape(one.title)}</h2>\n{text}<pre>{escape(one.command)}</pre>\n"
+        body += f'<div class="pictures {one.layout}">\n'
+        for picture in one.pictures:  # loaded when it comes near the screen
+            link, caption = picture.link(folder), escape(picture.caption)
+            shown = f'<img src="{link}" alt="{caption}" loading="lazy">'
+            shown = shown if isinstance(picture.path, bytes) else f'<a href="{link}">{shown}</a>'
+            body += f"<figure>{shown}<figcaption>{caption}</figcaption></figure>\n"
+        body += "</div>\n</section>\n"
+    return body
 
 
 def write_gallery(path: Path, title: str, cells: Iterable[tuple[Mapping[str, Any], bytes]]) -> None:

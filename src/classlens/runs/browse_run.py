@@ -25,7 +25,7 @@ from classlens.dataset.statistics import Measurement, Survey, add_up, measure, p
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
-from classlens.files import write_whole
+from classlens.files import check_place, write_whole
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
@@ -200,8 +200,10 @@ def check_places(address: str, request: BrowseRequest) -> None:
         if read == written or read in written.parents:
             what = f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them"
             raise DataError(what, hint="choose an --output-dir outside")
-    if request.html and Path(request.html).suffix.casefold() not in PAGES:
-        raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")
+    if request.html:
+        if Path(request.html).suffix.casefold() not in PAGES:
+            raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")
+        check_place(Path(request.html))
     if request.grid and not request.output_dir:
         raise ConfigError("--grid makes files", hint="say where they go with --output-dir")
 

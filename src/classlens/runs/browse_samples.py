@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -22,6 +23,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from classlens.adapters import DEFAULT, Options, split_address
+from classlens.config.values import Budget
 from classlens.config.writing import ABSENT, Difference, as_data, differences
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import damage_in, salvage
@@ -273,7 +275,7 @@ def safe_name(name: str) -> str:
 def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -> bool:
     """Note in the output folder what makes its pictures; whether an earlier run of the same has been there."""
     place = Path(request.output_dir) / RECORD
-    contents = as_data(describe_contents(target, dataset, request))
+    contents = as_data(describe_contents(target, dataset, request), Budget(sys.maxsize))
     now: dict[str, Any] = json.loads(ADDRESS.sub("", json.dumps(contents)))
     try:
         before = json.loads(place.read_bytes())
@@ -283,7 +285,7 @@ def claim_folder(target: str | None, dataset: Dataset, request: BrowseRequest) -
         write_whole(place, json.dumps(now, indent=1).encode())
         return False
     if before != now:
-        changed = list(differences(before, now))
+        changed = list(differences(before, now, Budget(sys.maxsize)))
         listed = ", ".join(map(describe_difference, changed[:NAMED]))
         listed += f", and {len(changed) - NAMED} more differences" if len(changed) > NAMED else ""
         hint = "another --output-dir keeps both; delete that folder to have only the new ones"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from glob import glob
+from glob import glob, has_magic
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from classlens.adapters import Options, extra_of, open_source, split_address
 from classlens.cam.methods import METHODS, find_method
 from classlens.cam.saliency import ExplainedClass
+from classlens.cam.targets import check_targets
 from classlens.checkpoints.class_names import read_names
 from classlens.checkpoints.download import has_scheme
 from classlens.dataset.conventions import is_picture_name
 from classlens.errors import DataError, MissingDependency
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
+from classlens.files import CHECKPOINT_ENDINGS, check_place, suggest_path
 from classlens.runs.own_process import Progress, collecting_later
 from classlens.source import Source
 
@@ -227,10 +229,12 @@ def plan_maps(request: MapRequest) -> MapPlan:
     maps = replace(request.maps, whole=request.maps.whole or files.original_size)
     pictures = find_pictures(request.pictures)
     weights = model.checkpoint
-    if weights is not None and not has_scheme(weights) and not Path(weights).expanduser().is_file():
-        raise DataError(f"no such checkpoint: {weights}", hint="a checkpoint is a path or a URL")
+    if weights is not None and not has_scheme(weights) and not (place := Path(weights).expanduser()).is_file():
+        near = suggest_path(place, lambda one: one.name.lower().endswith(CHECKPOINT_ENDINGS))
+        what = f"the checkpoint {weights} is a folder" if place.is_dir() else f"no such checkpoint: {weights}"
+        raise DataError(what, hint=near or "a checkpoint is a file or a URL")
     methods: dict[str, None] = {}
-    for name in ",".join(maps.methods).split(","):
+    for name in filter(None, map(str.strip, ",".join(maps.methods).split(","))):
         if (kind := name.casefold()) in ("all", "every"):
             several = (one for one in METHODS.values() if one.quick or (kind == "every" and one.needs == "scores"))
             methods |= dict.fromkeys(one.name for one in several)
@@ -244,6 +248,8 @@ def plan_maps(request: MapRequest) -> MapPlan:
     if find_spec("torch") is None:
         raise MissingDependency("torch", extra=extra_of(*split_address(model.target)))
     source = open_source(model.target, options=model.options)
+    if maps.targets and (known := names or (source.class_names and weights is None and source.class_names())):
+        check_targets(maps.targets, known)
     together = files.numbers or maps.evaluate or (files.pictures and not outputs)
     at_once = max(1, len(pictures)) if together else BATCHES * maps.batch_size
     return MapPlan(replace(request, maps=maps), pictures, source, tuple(methods), boxes, names, outputs, at_once)
@@ -261,7 +267,10 @@ def find_pictures(words: Iterable[str | Path]) -> tuple[Path, ...]:
         several = sorted(one for one in inside if is_picture(one))
         if not several:
             what = f"no picture in folder {word}" if path.is_dir() else f"no such picture: {word}"
-            raise DataError(what, hint="name picture files, folders, or patterns such as 'photos/*.jpg'")
+            hint = "name picture files, folders, or patterns such as 'photos/*.jpg'"
+            if not (path.is_dir() or has_magic(word)):
+                hint = suggest_path(path, lambda one: one.is_dir() or is_picture(one)) or hint
+            raise DataError(what, hint=hint)
         pictures |= dict.fromkeys(several)
     return tuple(pictures)
 
@@ -287,8 +296,12 @@ def check_files(files: MapFiles, pictures: Sequence[Path]) -> dict[Path, Path]:
     elif target is not None:
         check_ending(target, ENDINGS)
         taken.add(target)
-    if files.numbers is not None and files.numbers.suffix != ".npz":
-        raise DataError(f"--npz writes .npz files, not {files.numbers}", hint="end the name in .npz")
+    if files.numbers is not None:
+        if files.numbers.suffix != ".npz":
+            raise DataError(f"--npz writes .npz files, not {files.numbers}", hint="end the name in .npz")
+        check_place(files.numbers)
+    if outputs:
+        check_place(min(taken))
     read = {path.resolve() for path in pictures}
     for place in taken:
         if place.resolve() in read:

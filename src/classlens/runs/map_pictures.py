@@ -22,10 +22,11 @@ from classlens.cam.faithfulness import (
     mean,
     randomization_test,
 )
-from classlens.cam.forward import PREDICTED, describe_output
+from classlens.cam.forward import describe_output
 from classlens.cam.layers import Preview, find_layers, preview
 from classlens.cam.methods import METHODS
 from classlens.cam.saliency import Fused, Saliency, facts
+from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError
 from classlens.figures.overlay import caption, draw_maps, save_maps

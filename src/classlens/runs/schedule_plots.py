@@ -13,7 +13,7 @@ from classlens.figures.chart import distinct_curves, find_style
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
-from classlens.schedule.replay import Curves, Finding, replay, summarize, table
+from classlens.schedule.replay import Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
 MOST_LINES = 16  # curves that are described in words
@@ -83,7 +83,7 @@ class SchedulePlots:
     files: tuple[Path, ...]
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[Mistake, ...]:
         """Probable mistakes in the schedules."""
         return tuple(finding for run in self.runs for finding in run.findings)
 

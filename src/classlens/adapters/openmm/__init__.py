@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.adapters.openmm.setup import read_setup
+from classlens.adapters.openmm.setup import names_of, read_setup
 from classlens.config import load_config
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ConfigError, DataError, NotFound, suggestion
@@ -62,7 +63,8 @@ def open_demo(rest: str, options: Options) -> Source:
     from platformdirs import user_cache_path
 
     path = CONFIGS / "demo" / "efficientnet-lite0_photos.py"
-    return open_config(path, options, user_cache_path("classlens") / "demo-photos")
+    source = open_config(path, options, user_cache_path("classlens") / "demo-photos")
+    return replace(source, class_names=partial(names_of, "ImageNet"))
 
 
 def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object] | None, name: str) -> Dataset:
