@@ -7,7 +7,6 @@ smooth. That is done in bands, so that the largest picture needs little memory.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
@@ -24,6 +23,7 @@ from classlens.figures.drawing import PIXELS, Drawing
 from classlens.figures.plot_layout import Area, Box, Dot, Numbers, Part, Point, Segment, Stroke, Words, lay_out
 from classlens.figures.text import font
 from classlens.image import Image
+from classlens.printed import ONE_LINE, json_text
 from classlens.schedule.replay import Curve, Curves, finite
 from classlens.sharing import ALONE
 
@@ -178,7 +178,7 @@ def svg_element(part: Part) -> str:
             weight = ' font-weight="bold"' if bold else ""
             return (
                 f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" fill="{colour}"'
-                f"{weight}{turn}>{escape(text, quote=False)}</text>"
+                f"{weight}{turn}>{escape(text.translate(ONE_LINE), quote=False)}</text>"
             )
         case Segment((x1, y1), (x2, y2), colour, width, dotted):
             dashes = ' stroke-dasharray="2 3"' if dotted else ""
@@ -229,7 +229,7 @@ def figure_of(parts: Sequence[Part], size: Point) -> Figure:
         match part:
             case Words((x, y), text, letters, colour, anchor, bold, turned):
                 axes.text(
-                    x, y, text.replace("$", r"\$"), size=letters, color=colour, weight="bold" if bold else "normal",
+                    x, y, text.translate(ONE_LINE).replace("$", r"\$"), size=letters, color=colour, weight="bold" if bold else "normal",
                     rotation=90 if turned else 0, rotation_mode="anchor", verticalalignment="baseline", zorder=order,
                     horizontalalignment={"start": "left", "middle": "center", "end": "right"}[anchor],
                 )  # fmt: skip
@@ -257,6 +257,7 @@ def html_of(chart: Chart) -> bytes:
         return list(map(finite, value.tolist())) if isinstance(value, np.ndarray) else vars(value)
 
     page = files("classlens.figures").joinpath("curves_page.html").read_text("utf-8")
-    # "</" would end the script element early, whatever stands in a title.
-    text = json.dumps(chart, default=plain, separators=(",", ":")).replace("</", "<\\/")
-    return page.replace("{{title}}", escape(chart.title or "schedule")).replace('"{{chart}}"', text).encode()
+    # "</" would end the script element early, and "<!--" never, whatever stands in a title.
+    text = json_text(chart, default=plain).replace("<", "\\u003c")
+    title = escape((chart.title or "schedule").translate(ONE_LINE))
+    return page.replace("{{title}}", title).replace('"{{chart}}"', text).encode()

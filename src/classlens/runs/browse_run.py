@@ -26,6 +26,7 @@ from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
 from classlens.files import check_place, write_whole
+from classlens.printed import ONE_LINE
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
@@ -73,7 +74,7 @@ class BatchResult:
         share = self.batch.params.get("share")
         mixing = self.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
         place = f" in {Path(self.file).parent}" if self.file else ""
-        return f"batch {self.number}: {len(self.batch.indices)} samples, {mixing}{place}"
+        return f"batch {self.number}: {len(self.batch.indices)} samples, {mixing}{place}".translate(ONE_LINE)
 
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
@@ -116,7 +117,8 @@ class BrowseRun:
         """How many pictures there are by now, and where they are."""
         place = " and ".join(filter(None, (self.request.output_dir, self.request.html)))
         sheets = f"{self.sheets} {'sheet' if self.sheets == 1 else 'sheets'} of " if self.sheets else ""
-        return f"{sheets}{self.done} pictures of {self.dataset.name}" + (f" in {place}" if place else "")
+        text = f"{sheets}{self.done} pictures of {self.dataset.name}" + (f" in {place}" if place else "")
+        return text.translate(ONE_LINE)
 
     def count(self, row: SampleResult) -> None:
         """Remember what is said about a sample."""

@@ -29,6 +29,7 @@ from classlens.errors import DataError, MissingDependency
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import CHECKPOINT_ENDINGS, check_place, suggest_path
+from classlens.printed import ONE_LINE, join_lines
 from classlens.runs.own_process import Progress, collecting_later
 from classlens.source import Source
 
@@ -125,7 +126,7 @@ class MapRow:
         apart = "" if subject is None or subject.against is None else f", logits {subject.logit:+.2f} apart"
         where = "empty" if values["empty"] else "hottest at row {}, column {}".format(*values["hottest"])
         method = f"{values['method']} at {' + '.join(values['layers'])}"
-        return f"{self.picture}: {number}{caption(subject)}{apart}, {method}, {where}"
+        return f"{self.picture}: {number}{caption(subject)}{apart}, {method}, {where}".translate(ONE_LINE)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class MapRun:
 
     def text(self) -> str:
         """A line for every map and every bad picture."""
-        return "\n".join([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
+        return join_lines([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
 
 
 Notify = Callable[[Literal["note", "warning"], str], object]  # the kind of a message, and its text

@@ -31,6 +31,7 @@ from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError
 from classlens.figures.overlay import caption, draw_maps, save_maps
 from classlens.image import Image
+from classlens.printed import join_lines
 from classlens.runs.explain_files import BOX_HINT, BadPicture, MapPlan, MapRow, MapRun, Notify
 from classlens.runs.own_process import Progress, describe_duration
 
@@ -123,7 +124,7 @@ def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float 
     for label, values in rows.items():
         cells = ["-" if one is None else f"{one:.3f}" if isinstance(one, float) else one for one in values]
         lines.append(f"  {label:<{widest}}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
-    return "\n".join(lines)
+    return join_lines(lines)
 
 
 def map_pictures(
