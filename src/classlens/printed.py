@@ -30,10 +30,10 @@ def join_lines(lines: Iterable[str]) -> str:
     return "\n".join(line.translate(ONE_LINE) for line in lines)
 
 
-def print_text(text: str, *, end: str = "\n") -> None:
+def print_text(text: str) -> None:
     """Print what a command was asked for; what the system refuses is an OSError that names the place."""
     try:
-        print(text.translate(LINES), end=end, flush=True)
+        print(text.translate(LINES), flush=True)
     except OSError as error:
         drop(sys.stdout)
         error.filename = "standard output"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from classlens.runs.browse_samples import BrowseRequest, SampleResult
 
 MODES = ("original", "transformed", "concat", "pipeline")
-pause = number_type(float, lambda value: value <= 86_400, "a number of seconds, a day at most")
+pause = number_type(float, lambda value: abs(value) <= 86_400, "a number of seconds, a day at most")
 repeats = number_type(int, lambda value: 1 <= value <= 1_000_000, "a whole number from 1 to 1,000,000")
 processes = number_type(int, lambda value: 0 <= value <= 256, "a whole number from 0 to 256")
 rows_and_columns = pair_type(positive_int, "rows x columns, e.g. 4x6")

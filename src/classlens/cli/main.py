@@ -15,7 +15,7 @@ import classlens
 from classlens.cli.parsing import Help, Parser, print_note
 from classlens.errors import ClasslensError, NotFound, first_line
 from classlens.files import CHOSEN, limit
-from classlens.printed import drop, print_aside, print_text
+from classlens.printed import drop, print_aside
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -93,7 +93,7 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             atexit.register(gc.freeze)
             set_limits(arguments.limit)
             status = int(command.run(arguments))
-            print_text("", end="")  # what the user's code has printed may still wait
+            sys.stdout.flush()  # what the user's code has printed may still wait
             return status
     except ClasslensError as error:
         return print_error(error)
@@ -131,8 +131,9 @@ def is_refused(error: Exception) -> bool:
 
 def report_refused(error: Exception) -> int:
     """Say what the system refused; nothing to a reader that is gone, as other commands do."""
-    if isinstance(error, BrokenPipeError):
+    if getattr(error, "filename", None) is None:  # it may be what waits to be printed
         drop(sys.stdout)
+    if isinstance(error, BrokenPipeError):
         return 141
     reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else first_line(error)
     place = getattr(error, "filename", None)

@@ -100,7 +100,7 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
 
 
-positive_int = number_type(int, lambda value: value >= 1, "a whole number of 1 or more")
+positive_int = number_type(int, lambda value: 1 <= value <= 10**15, "a whole number of 1 or more, up to 10^15")
 whole_number = number_type(int, lambda value: value >= 0, "a whole number of 0 or more")
 any_int = number_type(int, lambda value: True, "a whole number")
 positive_float = number_type(float, lambda value: 0 < value < float("inf"), "a number above 0")

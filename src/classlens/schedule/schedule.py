@@ -13,9 +13,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from classlens.arrays import Float64, Int64
-from classlens.errors import NotOffered, count_of
+from classlens.errors import ConfigError, NotOffered, count_of
 
 Unit: TypeAlias = Literal["step", "epoch"]
+
+MOST_STEPS = 10**15  # whole numbers up to here stay exact in everything that is computed with them
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Clock:
         for name, count in {**counts, "gpus": self.gpus}.items():
             if count is not None and count < 1:
                 raise ValueError(f"a clock needs {name} of 1 or more, not {count}")
+        per_epoch = self.steps_per_epoch or 0
+        if max(self.total or 0, self.epochs or 0, (self.epochs or 1) * per_epoch) > MOST_STEPS:
+            raise ConfigError(
+                f"a run of more than {MOST_STEPS:.0e} steps cannot be drawn", hint="no training is so long"
+            )
 
     @classmethod
     def of_steps(cls, steps: int, steps_per_epoch: int | None = None, *, note: str = "", gpus: int = 1) -> Clock:
