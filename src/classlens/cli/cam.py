@@ -63,6 +63,10 @@ SAVE = (
 )
 TABLE = "write a table: file, prediction, probability, label where it is known, hottest place in pixels of the picture, scores"
 COMPARE = "weights; several are compared in one figure, with columns for each, and where they disagree"
+NUMBERS = (
+    "write the numbers of all maps: meta (JSON: a list that says of each map its picture, method, class, scores and the "
+    "keys of its arrays), heatmap, saliency; heatmap_0, ... of several (docs/cam.md)"
+)
 SAMPLES = (
     "how many samples or steps slow methods take (default: SS-CAM, IS-CAM 10, RISE 1000, Occlusion 15 places a side, "
     "IntegratedGradients 50, SmoothGrad 25)"
@@ -102,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--csv", type=Path, metavar="FILE", help=TABLE)
     add("--checkpoint", nargs="+", action="extend", default=[], metavar="FILE", help=COMPARE)
     add("--verbose", action="store_true", help="a line for every map, however many pictures there are")
-    add("--npz", type=Path, metavar="FILE", help="write the numbers: heatmap, saliency, meta")
+    add("--npz", type=Path, metavar="FILE", help=NUMBERS)
     add("--evaluate", action="store_true", help=EVALUATE)
     add("--box", nargs="+", metavar=("LEFT TOP RIGHT BOTTOM | FILE.csv", ""), help=BOX)
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 import cv2
@@ -21,9 +21,8 @@ from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
 from classlens.errors import NotFound
 from classlens.figures.drawing import PIXELS, Drawing
-from classlens.figures.map_grid import Cell, GridRow, draw_sheet, pages_of
+from classlens.figures.map_grid import A4, Cell, GridRow, draw_sheet, pages_of
 from classlens.figures.printing import VECTORS, print_figures
-from classlens.files import check_place, write_whole
 from classlens.image import Image
 from classlens.sharing import ALONE
 
@@ -108,8 +107,9 @@ def draw_maps(
     """
     several = [maps] if isinstance(maps, Saliency | Fused) else maps
     drawing = draw_rows(lambda: grid_rows({"": several}, style), style)
+    drawing = replace(drawing, encoders={**drawing.encoders, ".npz": partial(pack_maps, several)})
     if len(several) == 1 and not titled:
-        return Drawing(partial(overlay, several[0].image, several[0].heatmap(), style), drawing.encoders)
+        return replace(drawing, rasterise=partial(overlay, several[0].image, several[0].heatmap(), style))
     return drawing
 
 
@@ -117,8 +117,8 @@ def draw_rows(rows: Callable[[], Sequence[GridRow]], style: OverlayStyle) -> Dra
     """Rows of maps, made when they are needed, on one sheet; in a PDF on pages."""
 
     def encode(kind: str) -> bytes:
-        pages = pages_of(rows()) if kind == "pdf" else [rows()]
-        return print_figures(lambda: [draw_sheet(page, color_table(style)) for page in pages], kind)
+        pages = pages_of(rows(), A4) if kind == "pdf" else [rows()]
+        return print_figures(lambda: [draw_sheet(page, color_table(style), A4) for page in pages], kind)
 
     def rasterise() -> Image:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -186,20 +186,24 @@ def caption(subject: ExplainedClass | None) -> str:
     return f"{name} ({subject.probability:.1%}{rival})"
 
 
-def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]) -> None:
-    """All maps of a call in one NPZ file: `heatmap`, `saliency` and `meta` if there is one map, else `heatmap_0`, ...
+def pack_maps(maps: Sequence[Saliency | Fused], names: Sequence[str] = (), checkpoints: Sequence[str] = ()) -> bytes:
+    """Maps as an NPZ file: `heatmap`, `saliency` and `meta` if there is one map, else `heatmap_0`, `heatmap_1`, ...
 
-    `heatmap` is float32 in 0..1 at the size of the picture as fed, `saliency` the raw map at the layer's size (of
-    several layers `saliency_0`, ...; of several maps and layers `saliency_0_0`, ...). `meta` is JSON text, a list
-    with the facts of each map; `names` are those of the pictures.
+    `meta` is JSON text, a list with the facts of each map: `picture` (of `names`, or what the picture was read from), and
+    under `heatmap` and `saliency` the keys of its arrays; `checkpoints` made the maps, if there are several. A heatmap is float32 in 0..1 at the size of the picture as
+    fed; of every layer there is a raw map at the layer's size: `saliency_2` is that of the third map, and
+    `saliency_2_0`, `saliency_2_1` are those of its two layers (`saliency_0`, `saliency_1` if it is the only map).
     """
-    meta = [{"picture": names[one.index]} | facts(one) for one in maps]
-    arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
+    meta, arrays = [], dict[str, Any]()
     for number, one in enumerate(maps):
         of_map = "" if len(maps) == 1 else f"_{number}"
+        of_layers = [""] if len(one.parts) == 1 else [f"_{place}" for place in range(len(one.parts))]
+        keys = [f"saliency{of_map}{of_layer}" for of_layer in of_layers]
         arrays[f"heatmap{of_map}"] = one.heatmap().values
-        for place, part in enumerate(one.parts):
-            of_layer = "" if len(one.parts) == 1 else f"_{place}"
-            arrays[f"saliency{of_map}{of_layer}"] = part.values
-    check_place(path)
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+        arrays |= {key: part.values for key, part in zip(keys, one.parts, strict=True)}
+        picture = names[one.index] if names else one.image.name
+        by = {"checkpoint": checkpoints[number]} if checkpoints else {}
+        meta.append({"picture": picture, **by, "heatmap": f"heatmap{of_map}", "saliency": keys} | facts(one))
+    content = BytesIO()
+    np.savez_compressed(content, meta=np.array(json.dumps(meta)), **arrays)
+    return content.getvalue()
