@@ -10,6 +10,7 @@ import pytest
 
 import classlens
 from classlens import Clock, Schedule, draw, replay
+from classlens.dataset.trace import Snapshot, Trace
 from classlens.figures.printing import VECTORS
 from classlens.schedule.schedule import Group
 
@@ -165,3 +166,44 @@ def test_maps_as_pdf_are_pictures_beside_text(maps):
     svg = draw(maps).encode(".svg").decode()
     assert svg.count("<image ") >= 12
     assert ">espresso" in svg
+
+
+def strip_of(stages: int):
+    picture = classlens.Image(np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8))
+    shots = tuple(Snapshot(f"Stage {number}", picture, {"angle": 1.5 * number}) for number in range(stages))
+    return Trace("toy", 3, 0, ("猫", "café"), shots, "/photos/猫の写真.jpg")
+
+
+@pytest.mark.parametrize("stages", [1, 4, 30])
+def test_a_film_strip_as_pdf_has_pages_of_paper_with_text_beside_pictures(silent, stages):
+    content = draw(strip_of(stages)).encode(".pdf")
+
+    pages, text = pages_of(content), text_of(content)
+    assert {kind for kind, _ in fonts_of(content)} == {"/Type0"}
+    assert all(
+        float(page.mediabox.width) <= 72 * PAPER[0] and float(page.mediabox.height) <= 72 * PAPER[1] for page in pages
+    )
+    assert len(pages) == {1: 1, 4: 1, 30: 3}[stages]
+    assert [f"Stage {number}\n" in text for number in range(stages)] == [True] * stages
+    assert text.count("猫, café  ·  #3  ·  400 \N{MULTIPLICATION SIGN} 300\n猫の写真.jpg") == len(pages)
+    assert [image.image.size for image in pages[0].images] == [(400, 300)] * stages  # pages share what they need
+
+
+def test_a_film_strip_as_svg_and_eps_is_one_sheet_of_text_and_pictures(silent):
+    svg, eps = (draw(strip_of(30)).encode(ending).decode() for ending in (".svg", ".eps"))
+
+    assert svg.count("<image ") == 30
+    assert ">猫の写真.jpg</text>" in svg
+    assert svg.count(">Stage ") == 30
+    assert set(re.findall(r"/FontType (\d+)", eps)) == {"42"}
+
+
+def test_a_picture_alone_fits_on_the_paper(silent):
+    large = classlens.Image(np.random.default_rng(0).integers(0, 256, (6000, 2000, 3), dtype=np.uint8))
+    alone = Trace("toy", 3, 0, ("x" * 300,), (Snapshot("load", large),))
+
+    (page,) = pages_of(draw(alone, mode="original").encode(".pdf"))
+
+    assert float(page.mediabox.height) <= 72 * PAPER[1]
+    (image,) = page.images
+    assert image.image.height == pytest.approx(0.8 * 1200 * 0.6 / 72 * 300, abs=1)  # 300 dots per inch
