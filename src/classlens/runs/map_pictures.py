@@ -149,17 +149,16 @@ def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """One checkpoint ready to be asked: its classifier, what makes its input of a picture, layers and options."""
+    """One checkpoint ready to be asked: its classifier, what makes its input of a picture, layers and options.
+
+    It has weights where the user's code gave the same module to several: they are put into it before it is asked.
+    """
 
     classifier: Classifier
     feed: Callable[[Image], Image]
     layers: tuple[str, ...]
     options: ExplainOptions
     weights: Sequence[Any] = ()
-
-    def take_turn(self) -> None:
-        """Put its weights into a module that it shares with other checkpoints: the user's code may have made just one."""
-        put_weights(self.classifier.module, self.weights)
 
 
 @dataclass(eq=False)
@@ -179,7 +178,8 @@ class Gathered:
     def finish(self, *, done: int | None = None) -> MapRun:
         """Write what is written at the end: the last page, the table, the index of a folder."""
         files = self.plan.request.files
-        write_pages(self, is_last=True)
+        if self.cells:
+            write_pages(self, is_last=True)
         if files.table:
             write_map_table(files.table, self.rows, self.bad)
             self.written[files.table] = None
@@ -235,7 +235,7 @@ def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
     maps: dict[str, Sequence[Map]] = {}
     for number, (name, network) in enumerate(answer.networks.items()):
         options = replace(network.options, progress=counting(answer, number, len(pictures)))
-        network.take_turn()
+        put_weights(network.classifier.module, network.weights)
         classifier, layers = network.classifier, network.layers
         explanation = explain(
             classifier, list(pictures.values()), methods=plan.methods, layers=layers, targets=targets, options=options
@@ -421,7 +421,7 @@ def prepare(plan: MapPlan, fed: Classifier, notify: Notify) -> tuple[tuple[str, 
 def score_maps(answer: MapAnswer, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
     """The scores of the maps of one picture, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
     network, options, box = answer.networks[name], answer.networks[name].options, answer.plan.boxes.get(path)
-    network.take_turn()
+    put_weights(network.classifier.module, network.weights)
     fed_box = None if box is None else box_as_fed(network.feed, picture.size, box)
     scores: dict[int, MapScore] = {}
     before, total = len(answer.gathered.scores), len(maps) * len(answer.plan.pictures) * len(answer.networks)
