@@ -57,16 +57,16 @@ BOX = (
     "with --evaluate: where the object is, in pixels of the picture as read; several pictures: a file of lines "
     "NAME,LEFT,TOP,RIGHT,BOTTOM"
 )
-NUMBERS = (
-    "write the numbers of all maps: meta (JSON: a list that says of each map its picture, method, class, scores and the "
-    "keys of its arrays), heatmap, saliency; heatmap_0, ... of several (docs/cam.md)"
-)
 SAVE = (
     "picture to write (of many pictures: pages FILE_1, FILE_2, ...), or a folder for one picture each, in their folders, "
     "and an index.html"
 )
 TABLE = "write a table: file, prediction, probability, label where it is known, hottest place in pixels of the picture, scores"
 COMPARE = "weights; several are compared in one figure, with columns for each, and where they disagree"
+NUMBERS = (
+    "write the numbers of all maps: meta (JSON: a list that says of each map its picture, method, class, scores and the "
+    "keys of its arrays), heatmap, saliency; heatmap_0, ... of several (docs/cam.md)"
+)
 SAMPLES = (
     "how many samples or steps slow methods take (default: SS-CAM, IS-CAM 10, RISE 1000, Occlusion 15 places a side, "
     "IntegratedGradients 50, SmoothGrad 25)"

@@ -20,16 +20,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CELL, GAP, MARGIN, BLOCK_GAP = 2.2, 0.08, 0.15, 0.3
-LINE, HEADING, BAR = 0.19, 0.4, 0.75
-"""Sizes in inches: the height of a picture, what lies between and around, a line of text, the headings of columns, and
-the place of the colour bar."""
+GAP, MARGIN, BLOCK_GAP = 0.08, 0.15, 0.3
+LINE, HEADING, BAR, BELOW = 0.19, 0.4, 0.75, 0.12
+"""Sizes in inches: what lies between cells, around the sheet and between blocks; a line of text, the headings of columns,
+the place of the colour bar, and what lies below a row."""
 
 WIDEST, WIDEST_ROWS = 6, 8
 """Cells in a line: a single row of more pictures than this is broken into several, and so is every row of a grid."""
 
-LARGEST = 20.0
-"""Inches of the longer side of a page: what does not fit goes onto the next one."""
+
+@dataclass(frozen=True)
+class Paper:
+    """How high a picture is, and how large a page may be, in inches: what does not fit goes onto the next one."""
+
+    cell: float
+    width: float
+    height: float
+
+
+SCREEN, A4 = Paper(2.2, 20, 20), Paper(1.45, 8.27, 11.69)
 
 ASPECTS = (0.6, 2.0)
 """Width of a column, as a share of its height, at least and at most: wider pictures are drawn smaller."""
@@ -61,45 +70,50 @@ class GridRow:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The cells of a line, and in inches how wide a cell is, a block, and how high a row and all headings are."""
+    """The cells of a line, and in inches how wide and high a cell is, a block and a row, and all headings.
+
+    `most` are the blocks and the rows of each that fit on a page.
+    """
 
     length: int
-    cell: float
+    cell: tuple[float, float]
     block: float
     row: float
     heading: float
+    most: tuple[int, int]
 
     def blocks_of(self, rows: int) -> int:
         """How many blocks of rows side by side make the longer side of a sheet shortest."""
-        return min(range(1, rows + 1), key=lambda blocks: max(blocks * self.block, -(-rows // blocks) * self.row))
-
-    @property
-    def capacity(self) -> int:
-        """Rows of a page, one at least."""
-        return max(1, int(LARGEST // self.block)) * max(1, int((LARGEST - self.heading) // self.row))
+        most = self.most[0] if rows <= self.most[0] * self.most[1] else rows
+        sides = {blocks: max(blocks * self.block, -(-rows // blocks) * self.row) for blocks in range(1, most + 1)}
+        return min(sides, key=lambda blocks: sides[blocks])
 
 
-def measure_rows(rows: Sequence[GridRow]) -> Sizes:
+def measure_rows(rows: Sequence[GridRow], paper: Paper) -> Sizes:
     """The sizes for rows like these."""
     cells = [cell for row in rows for cell in row.cells]
     widest, longest = (
         max(cell.image.size[1] / cell.image.size[0] for cell in cells),
         max(len(row.cells) for row in rows),
     )
-    lines = -(-longest // (WIDEST if len(rows) == 1 else WIDEST_ROWS))
+    wide, room = paper.cell * min(max(widest, ASPECTS[0]), ASPECTS[1]), paper.width - 2 * MARGIN - BAR
+    lines = -(-longest // min(WIDEST if len(rows) == 1 else WIDEST_ROWS, max(1, int((room + GAP) / (wide + GAP)))))
     length = -(-longest // lines)
-    width = CELL * min(max(widest, ASPECTS[0]), ASPECTS[1])
     notes = LINE if any(cell.note for cell in cells) else 0.0
     words = LINE * (any(row.name for row in rows) + any(row.label for row in rows))
-    high = words + lines * (CELL + notes + 0.12) + (lines * HEADING if lines > 1 else 0)
-    return Sizes(length, width, length * (width + GAP) + BLOCK_GAP, high, 0.0 if lines > 1 else HEADING)
+    heading = HEADING if lines == 1 else 0.0
+    row = words + lines * (HEADING - heading + paper.cell + notes + BELOW)
+    block = length * (wide + GAP) + BLOCK_GAP
+    down = int((paper.height - 2 * MARGIN - heading) / row)
+    most = max(1, int((room + BLOCK_GAP) / block)), max(1, down)
+    return Sizes(length, (wide, paper.cell), block, row, heading, most)
 
 
-def draw_sheet(rows: Sequence[GridRow], colours: np.ndarray) -> Figure:
+def draw_sheet(rows: Sequence[GridRow], colours: np.ndarray, paper: Paper = SCREEN) -> Figure:
     """All rows on one sheet, with the colour bar at its top right."""
     from matplotlib.figure import Figure
 
-    sizes = measure_rows(rows)
+    sizes = measure_rows(rows, paper)
     blocks = sizes.blocks_of(len(rows))
     high = -(-len(rows) // blocks)
     blocks = -(-len(rows) // high)
@@ -115,8 +129,8 @@ def draw_sheet(rows: Sequence[GridRow], colours: np.ndarray) -> Figure:
         top = MARGIN + sizes.heading + number % high * sizes.row
         draw_row(axes, row, (left, top), sizes, fonts)
         if number % high == 0 and sizes.heading:
-            draw_headings(axes, row.cells, (left, MARGIN), sizes.cell)
-    draw_bar(axes, colours, (width - MARGIN - BAR + GAP, MARGIN + sizes.heading + sizes.row - CELL - 0.12))
+            draw_headings(axes, row.cells, (left, MARGIN), sizes.cell[0])
+    draw_bar(axes, colours, (width - MARGIN - BAR + GAP, MARGIN + HEADING + 2 * LINE), sizes.cell[1])
     axes.set(xlim=(0, width), ylim=(height, 0))
     return figure
 
@@ -124,7 +138,8 @@ def draw_sheet(rows: Sequence[GridRow], colours: np.ndarray) -> Figure:
 def draw_row(axes: Axes, row: GridRow, at: tuple[float, float], sizes: Sizes, fonts: Sequence[str]) -> None:
     """The words of a row, and below them its cells, in lines if they are many."""
     left, top = at
-    room = (sizes.length * (sizes.cell + GAP) - GAP) * POINTS
+    wide, high = sizes.cell
+    room = (sizes.length * (wide + GAP) - GAP) * POINTS
     for words, colour, size in ((row.name, DIM, 8), (row.label, RED if row.is_marked else INK, 9)):
         if words:
             put(axes, words, (left, top + LINE / 2), room, color=colour, fontsize=size, va="center", family=fonts)
@@ -132,20 +147,20 @@ def draw_row(axes: Axes, row: GridRow, at: tuple[float, float], sizes: Sizes, fo
     for start in range(0, len(row.cells), sizes.length):
         line = row.cells[start : start + sizes.length]
         if not sizes.heading:
-            draw_headings(axes, line, (left, top), sizes.cell)
+            draw_headings(axes, line, (left, top), wide)
             top += HEADING
         for place, cell in enumerate(line):
-            middle = left + place * (sizes.cell + GAP) + sizes.cell / 2
-            high, wide = cell.image.size
-            scale = min(CELL / high, sizes.cell / wide)
-            x, y = wide * scale / 2, top + (CELL - high * scale) / 2
-            extent = (middle - x, middle + x, y + high * scale, y)
+            middle = left + place * (wide + GAP) + wide / 2
+            rows, columns = cell.image.size
+            scale = min(high / rows, wide / columns)
+            x, y = columns * scale / 2, top + (high - rows * scale) / 2
+            extent = (middle - x, middle + x, y + rows * scale, y)
             axes.imshow(cell.image.pixels, extent=extent, aspect="auto", interpolation="antialiased")
             if cell.note:
                 looks: dict[str, Any] = {"color": RED if cell.is_marked else INK, "fontsize": 8, "ha": "center"}
-                below = (middle, top + CELL + LINE / 2)
-                put(axes, cell.note, below, sizes.cell * POINTS, va="center", family=fonts, **looks)
-        top += CELL + 0.12 + (LINE if any(cell.note for cell in row.cells) else 0)
+                below = (middle, top + high + LINE / 2)
+                put(axes, cell.note, below, wide * POINTS, va="center", family=fonts, **looks)
+        top += high + BELOW + (LINE if any(cell.note for cell in row.cells) else 0)
 
 
 def draw_headings(axes: Axes, cells: Sequence[Cell], at: tuple[float, float], width: float) -> None:
@@ -162,22 +177,23 @@ def put(axes: Axes, words: str, at: tuple[float, float], room: float, **looks: A
     axes.text(*at, fitting, parse_math=False, **looks)
 
 
-def draw_bar(axes: Axes, colours: np.ndarray, at: tuple[float, float]) -> None:
+def draw_bar(axes: Axes, colours: np.ndarray, at: tuple[float, float], high: float) -> None:
     left, top = at
-    axes.imshow(colours[::-1, None], extent=(left, left + 0.14, top + CELL, top), aspect="auto")
+    axes.imshow(colours[::-1, None], extent=(left, left + 0.14, top + high, top), aspect="auto")
     for share in (0, 0.25, 0.5, 0.75, 1):
-        place = (left + 0.18, top + CELL * (1 - share))
+        place = (left + 0.18, top + high * (1 - share))
         axes.text(*place, f"{share:g}", fontsize=7, va="center", color=INK)
     looks: dict[str, Any] = {"rotation": 90, "fontsize": 8, "ha": "center", "va": "center", "color": INK}
-    axes.text(left + 0.52, top + CELL / 2, "share of the map's maximum", **looks)
+    axes.text(left + 0.52, top + high / 2, "share of the map's maximum", **looks)
 
 
-def page_size(rows: Sequence[GridRow]) -> int:
+def page_size(rows: Sequence[GridRow], paper: Paper) -> int:
     """How many rows like these fit on a page."""
-    return measure_rows(rows).capacity
+    across, down = measure_rows(rows, paper).most
+    return across * down
 
 
-def pages_of(rows: Sequence[GridRow]) -> list[Sequence[GridRow]]:
+def pages_of(rows: Sequence[GridRow], paper: Paper) -> list[Sequence[GridRow]]:
     """Rows as they fit on pages."""
-    size = page_size(rows)
+    size = page_size(rows, paper)
     return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,9 +21,8 @@ from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
 from classlens.errors import NotFound
 from classlens.figures.drawing import PIXELS, Drawing
-from classlens.figures.map_grid import Cell, GridRow, draw_sheet, pages_of
+from classlens.figures.map_grid import A4, Cell, GridRow, draw_sheet, pages_of
 from classlens.figures.printing import VECTORS, print_figures
-from classlens.files import check_place, write_whole
 from classlens.image import Image
 from classlens.sharing import ALONE
 
@@ -119,8 +117,8 @@ def draw_rows(rows: Callable[[], Sequence[GridRow]], style: OverlayStyle) -> Dra
     """Rows of maps, made when they are needed, on one sheet; in a PDF on pages."""
 
     def encode(kind: str) -> bytes:
-        pages = pages_of(rows()) if kind == "pdf" else [rows()]
-        return print_figures(lambda: [draw_sheet(page, color_table(style)) for page in pages], kind)
+        pages = pages_of(rows(), A4) if kind == "pdf" else [rows()]
+        return print_figures(lambda: [draw_sheet(page, color_table(style), A4) for page in pages], kind)
 
     def rasterise() -> Image:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -188,17 +186,11 @@ def caption(subject: ExplainedClass | None) -> str:
     return f"{name} ({subject.probability:.1%}{rival})"
 
 
-def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]) -> None:
-    """All maps of a call in one NPZ file, see `pack_maps`."""
-    check_place(path)
-    write_whole(path, pack_maps(maps, names))
-
-
-def pack_maps(maps: Sequence[Saliency | Fused], names: Sequence[str] = ()) -> bytes:
+def pack_maps(maps: Sequence[Saliency | Fused], names: Sequence[str] = (), checkpoints: Sequence[str] = ()) -> bytes:
     """Maps as an NPZ file: `heatmap`, `saliency` and `meta` if there is one map, else `heatmap_0`, `heatmap_1`, ...
 
     `meta` is JSON text, a list with the facts of each map: `picture` (of `names`, or what the picture was read from), and
-    under `heatmap` and `saliency` the keys of its arrays. A heatmap is float32 in 0..1 at the size of the picture as
+    under `heatmap` and `saliency` the keys of its arrays; `checkpoints` made the maps, if there are several. A heatmap is float32 in 0..1 at the size of the picture as
     fed; of every layer there is a raw map at the layer's size: `saliency_2` is that of the third map, and
     `saliency_2_0`, `saliency_2_1` are those of its two layers (`saliency_0`, `saliency_1` if it is the only map).
     """
@@ -210,7 +202,8 @@ def pack_maps(maps: Sequence[Saliency | Fused], names: Sequence[str] = ()) -> by
         arrays[f"heatmap{of_map}"] = one.heatmap().values
         arrays |= {key: part.values for key, part in zip(keys, one.parts, strict=True)}
         picture = names[one.index] if names else one.image.name
-        meta.append({"picture": picture, "heatmap": f"heatmap{of_map}", "saliency": keys} | facts(one))
+        by = {"checkpoint": checkpoints[number]} if checkpoints else {}
+        meta.append({"picture": picture, **by, "heatmap": f"heatmap{of_map}", "saliency": keys} | facts(one))
     content = BytesIO()
     np.savez_compressed(content, meta=np.array(json.dumps(meta)), **arrays)
     return content.getvalue()

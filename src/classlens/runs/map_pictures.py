@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from time import monotonic
 from typing import Any, TypeVar
 
-from classlens.cam.classifier import Classifier, place, scale_whole
+from classlens.cam.classifier import Classifier, copy_weights, place, put_weights, scale_whole
 from classlens.cam.cost import affordable_batch_size, count_runs, seconds_per_run
 from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import (
@@ -30,8 +30,10 @@ from classlens.cam.saliency import ExplainedClass, Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError, count_of
-from classlens.figures.map_grid import GridRow, page_size
-from classlens.figures.overlay import caption, draw_rows, grid_rows, overlay, save_maps
+from classlens.figures.map_grid import A4, SCREEN, GridRow, page_size
+from classlens.figures.overlay import caption, draw_rows, grid_rows, overlay, pack_maps
+from classlens.figures.printing import VECTORS
+from classlens.files import write_whole
 from classlens.image import Image
 from classlens.printed import join_lines
 from classlens.results import Drawable
@@ -45,7 +47,7 @@ WIDTH = 10  # characters of a column of scores
 TABLES = 12  # of so many pictures and classes scores are printed one by one
 WORTH_A_FORECAST = 10  # seconds that all scores take, as far as the first picture tells
 
-PAGES = 12  # of a PDF, so that not all of many pictures have to be in memory
+PAGES = 40  # of a PDF, so that not all of many pictures have to be in memory
 
 BASELINES = ("uniform", "random")
 Thing = TypeVar("Thing")
@@ -147,12 +149,16 @@ def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """One checkpoint ready to be asked: its classifier, what makes its input of a picture, layers and options."""
+    """One checkpoint ready to be asked: its classifier, what makes its input of a picture, layers and options.
+
+    It has weights where the user's code gave the same module to several: they are put into it before it is asked.
+    """
 
     classifier: Classifier
     feed: Callable[[Image], Image]
     layers: tuple[str, ...]
     options: ExplainOptions
+    weights: Sequence[Any] = ()
 
 
 @dataclass(eq=False)
@@ -172,7 +178,8 @@ class Gathered:
     def finish(self, *, done: int | None = None) -> MapRun:
         """Write what is written at the end: the last page, the table, the index of a folder."""
         files = self.plan.request.files
-        write_pages(self, is_last=True)
+        if self.cells:
+            write_pages(self, is_last=True)
         if files.table:
             write_map_table(files.table, self.rows, self.bad)
             self.written[files.table] = None
@@ -228,6 +235,7 @@ def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
     maps: dict[str, Sequence[Map]] = {}
     for number, (name, network) in enumerate(answer.networks.items()):
         options = replace(network.options, progress=counting(answer, number, len(pictures)))
+        put_weights(network.classifier.module, network.weights)
         classifier, layers = network.classifier, network.layers
         explanation = explain(
             classifier, list(pictures.values()), methods=plan.methods, layers=layers, targets=targets, options=options
@@ -350,12 +358,14 @@ def open_networks(plan: MapPlan, picture: Image, notify: Notify) -> dict[str, Ne
     """Every checkpoint, by a short name if there are several; one that does not fit is refused before any work."""
     checkpoints = plan.request.model.checkpoints
     names = short_names(checkpoints) if len(checkpoints) > 1 else [""]
-    networks = {}
+    networks: dict[str, Network] = {}
     for name, checkpoint in zip(names, checkpoints or (None,), strict=True):
         classifier, feed = open_classifier(plan, checkpoint, notify)
         layers, options = prepare(plan, replace(classifier, size=feed(picture).size), notify)
-        networks[name] = Network(classifier, feed, layers, options)
-    return networks
+        weights = copy_weights(classifier.module) if len(checkpoints) > 1 else ()
+        networks[name] = Network(classifier, feed, layers, options, weights)
+    are_apart = len({id(one.classifier.module) for one in networks.values()}) == len(networks)
+    return {name: replace(one, weights=()) if are_apart else one for name, one in networks.items()}
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -411,6 +421,7 @@ def prepare(plan: MapPlan, fed: Classifier, notify: Notify) -> tuple[tuple[str, 
 def score_maps(answer: MapAnswer, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
     """The scores of the maps of one picture, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
     network, options, box = answer.networks[name], answer.networks[name].options, answer.plan.boxes.get(path)
+    put_weights(network.classifier.module, network.weights)
     fed_box = None if box is None else box_as_fed(network.feed, picture.size, box)
     scores: dict[int, MapScore] = {}
     before, total = len(answer.gathered.scores), len(maps) * len(answer.plan.pictures) * len(answer.networks)
@@ -450,7 +461,9 @@ def write_files(
         drawing.save(place)
         gathered.written[place] = None
     if files.numbers:
-        save_maps(files.numbers, [one for several in maps.values() for one in several], [str(path) for path in paths])
+        pairs = [(name, one) for name, several in maps.items() for one in several]
+        by = [name for name, _ in pairs if name]
+        write_whole(files.numbers, pack_maps([one for _, one in pairs], [str(path) for path in paths], by))
         gathered.written[files.numbers] = None
 
 
@@ -458,7 +471,8 @@ def write_pages(gathered: Gathered, *, is_last: bool = False) -> None:
     """Write what fills a file, and at the end what is left: maps.png, or maps_1.png, maps_2.png, ... if several."""
     path, style, rows = gathered.plan.request.files.pictures, gathered.plan.request.files.style, gathered.cells
     while path and rows:
-        size = page_size(rows) * (PAGES if path.suffix.lower() == ".pdf" else 1)
+        ending = path.suffix.lower()
+        size = page_size(rows, A4 if ending in VECTORS else SCREEN) * (PAGES if ending == ".pdf" else 1)
         if len(rows) <= size and not is_last:
             break
         page, rows = rows[:size], rows[size:]
