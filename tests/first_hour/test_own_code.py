@@ -1,5 +1,6 @@
 """What people's own files hold in their first hour: datasets, schedulers, modules and checkpoints as they were written."""
 
+import json
 import subprocess
 import sys
 from functools import partial
@@ -20,6 +21,7 @@ from torchvision.datasets import ImageFolder
 import classlens as cl
 from classlens.adapters import Options, RunLength
 from classlens.checkpoints.load_checkpoint import load_checkpoint
+from classlens.cli.main import main
 from classlens.errors import ConfigError, DataError, NotOffered
 
 SMALL = transforms.Compose([transforms.Resize(16), transforms.CenterCrop(16), transforms.ToTensor()])
@@ -531,3 +533,25 @@ def test_a_class_that_is_not_there_says_where_it_may_be(tmp_path, monkeypatch):
         load_checkpoint(Whole(), "whole.pth", trust=True)
 
     assert caught.value.hint.endswith("open py:FILE.py:NAME, or save model.state_dict()")
+
+
+@pytest.mark.parametrize("names", ["tom,rex", '["tom", "rex"]', '{"0": "tom", "1": "rex"}', "tom\nrex\n"])
+def test_browse_shows_the_class_names_that_the_user_gives(names, folders, tmp_path, capsys):
+    path = tmp_path / ("names.json" if names[0] in "[{" else "names.txt")
+    path.write_text(names)
+    words = names if "," in names and names[0] == "t" else str(path)
+
+    status = main(["browse", f"folder:{folders / 'a'}", "--classes", words, "--json", "--workers", "1"])
+
+    assert (status, json.loads(capsys.readouterr().out)["classes"]) == (0, ["tom", "rex"])
+
+
+def test_class_names_of_the_command_name_a_dataset_without_any():
+    assert cl.open_source(Photos(), options=Options(class_names=("x", "y"))).dataset().classes == ("x", "y")
+
+
+def test_class_names_that_are_not_as_many_as_classes_are_refused(folders):
+    source = cl.open_source(f"folder:{folders / 'c'}", options=Options(class_names=("x", "y")))
+
+    with pytest.raises(DataError, match="2 class names for 3 classes"):
+        source.dataset()

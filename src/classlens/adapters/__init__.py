@@ -6,17 +6,19 @@ nobody else imports that module. Third parties add addresses with an entry point
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
-from classlens.errors import ConfigError, MissingDependency, NotFound
+from classlens.errors import ConfigError, DataError, MissingDependency, NotFound
 from classlens.source import Source
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from classlens.dataset.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Options:
 
     `untrained` takes a network with random weights where a config names none, instead of refusing it.
     `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows; `run` is how long training is, for code
-    that asks.
+    that asks. `class_names` name the classes of a dataset, in the order of their numbers.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class Options:
     untrained: bool = False
     epoch: int | None = None
     run: RunLength = RunLength()
+    class_names: tuple[str, ...] | None = None
 
 
 def open_source(address: object, *, options: Options | None = None) -> Source:
@@ -111,7 +114,7 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
     if not isinstance(address, (str, PathLike)):
         from classlens.adapters.python import source_of
 
-        return source_of(address, type(address).__name__, options)
+        return name_classes(source_of(address, type(address).__name__, options), options.class_names)
     scheme, rest = split_address(fspath(address))
     openers = {scheme: adapter.opener for scheme, adapter in ADAPTERS.items()}
     if scheme not in openers:
@@ -128,7 +131,23 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
             raise MissingDependency(error.name, extra=extra_of(scheme, rest)) from error
         hint = f"pip install {error.name}"
         raise ConfigError(f"{scheme}: addresses need {error.name}, which is not installed", hint=hint) from error
-    return opener(rest, options)
+    return name_classes(opener(rest, options), options.class_names)
+
+
+def name_classes(source: Source, names: tuple[str, ...] | None) -> Source:
+    """The source with other names for the classes of its datasets, one for each class."""
+    opener = source.open_dataset
+    if names is None or opener is None:
+        return source
+
+    def open_named(split: str) -> "Dataset":
+        dataset = opener(split)
+        if dataset.classes is not None and len(dataset.classes) != len(names):
+            what = f"{len(names)} class names for {len(dataset.classes)} classes of {dataset.name}"
+            raise DataError(what, hint="name all classes in the order of their numbers: --classes FILE")
+        return replace(dataset, classes=names)
+
+    return replace(source, open_dataset=open_named)
 
 
 def split_address(address: str) -> tuple[str, str]:
