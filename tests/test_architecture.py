@@ -8,29 +8,32 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "classlens"
 FILES = sorted(path for path in ROOT.rglob("*.py") if "shipped" not in path.relative_to(ROOT).parts)
-GROUND = {"errors", "image", "arrays", "files", "sharing", "user_code"}
+GROUND = {"errors", "image", "arrays", "files", "printed", "results", "sharing", "user_code"}
 ENGINES = {"config", "dataset", "schedule", "cam"}
 ROOMS = GROUND | ENGINES | {"pipelines", "checkpoints", "source"}
 MAY_IMPORT = {
     "errors": set(),
     "arrays": set(),
-    "files": {"errors"},
+    "files": {"errors", "printed"},
+    "printed": set(),
     "user_code": {"errors"},
     "sharing": set(),
-    "image": {"arrays", "errors", "files"},
+    "results": set(),
+    "image": {"arrays", "errors", "results"},
     "demo_photos": GROUND,
     "config": {"errors", "files", "sharing"},
     "dataset": GROUND,
-    "schedule": {"errors", "arrays", "sharing"},
+    "schedule": {"errors", "arrays", "printed", "results", "sharing"},
     "cam": GROUND,
     "pipelines": GROUND | {"dataset"},
     "checkpoints": GROUND,
     "zoo": GROUND | {"config"},
     "source": {"errors", "dataset", "schedule", "cam"},
     "adapters": ROOMS | {"zoo", "demo_photos"},
-    "figures": GROUND | {"dataset", "schedule", "cam"},
-    "runs": ROOMS | {"adapters", "figures", "demo_photos"},
-    "cli": ROOMS | {"runs"} | {"adapters", "figures", "demo_photos"},
+    "check": ROOMS,
+    "figures": GROUND | {"dataset", "schedule", "cam", "check"},
+    "runs": ROOMS | {"adapters", "figures", "check", "demo_photos"},
+    "cli": ROOMS | {"runs"} | {"adapters", "figures", "check", "demo_photos"},
     "__main__": {"cli"},
 }
 FRAMEWORKS = {
@@ -45,7 +48,7 @@ FRAMEWORKS = {
     "kornia",
 }
 KNOW_FRAMEWORKS = {"adapters", "pipelines"}
-KNOW_TORCH = {"cam", "adapters", "pipelines", "checkpoints", "zoo"}
+KNOW_TORCH = {"cam", "adapters", "pipelines", "check", "checkpoints", "zoo"}
 VERBS = {"classlens.dataset.trace", "classlens.schedule.replay", "classlens.cam.explain"}
 DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "manager"}
 

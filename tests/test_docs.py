@@ -14,7 +14,14 @@ from classlens.cli.parsing import Parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = {"browse": "browse.md", "lr": "lr.md", "cam": "cam.md", "config": "configs.md", "sources": "sources.md"}
+PAGES = {
+    "browse": "browse.md",
+    "lr": "lr.md",
+    "cam": "cam.md",
+    "check": "check.md",
+    "config": "configs.md",
+    "sources": "sources.md",
+}
 ANYWHERE = {"--help", "--json", "--cfg-options", "--trust-config"}
 
 

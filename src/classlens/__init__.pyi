@@ -2,12 +2,16 @@ from .adapters import open_source as open_source
 from .cam.classifier import Classifier as Classifier
 from .cam.classifier import Layer as Layer
 from .cam.explain import ExplainOptions as ExplainOptions
-from .cam.explain import explain as explain
 from .cam.faithfulness import evaluate as evaluate
 from .cam.saliency import Explanation as Explanation
 from .cam.saliency import Fused as Fused
 from .cam.saliency import Heatmap as Heatmap
 from .cam.saliency import Saliency as Saliency
+from .check import check as check
+from .check.finding import Finding as Finding
+from .check.finding import Findings as Findings
+from .check.inspection import Inspection as Inspection
+from .check.rule import Rule as Rule
 from .config import read_config as read_config
 from .config.writing import ConfigRequest as ConfigRequest
 from .config.writing import ConfigText as ConfigText
@@ -26,6 +30,8 @@ from .image import Image as Image
 from .runs.browse_run import BrowseRun as BrowseRun
 from .runs.browse_run import browse as browse
 from .runs.browse_samples import BrowseRequest as BrowseRequest
+from .runs.check_run import CheckRequest as CheckRequest
+from .runs.check_run import run_checks as run_checks
 from .runs.explain_files import MapFiles as MapFiles
 from .runs.explain_files import MapOptions as MapOptions
 from .runs.explain_files import MapRequest as MapRequest
@@ -33,6 +39,7 @@ from .runs.explain_files import MapRun as MapRun
 from .runs.explain_files import ModelRequest as ModelRequest
 from .runs.explain_files import explain_files as explain_files
 from .runs.explain_files import preview_model as preview_model
+from .runs.picture_inputs import explain as explain
 from .runs.schedule_plots import LrRequest as LrRequest
 from .runs.schedule_plots import SchedulePlots as SchedulePlots
 from .runs.schedule_plots import plot_schedules as plot_schedules

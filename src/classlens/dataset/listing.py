@@ -18,7 +18,7 @@ from classlens.dataset.dataset import Dataset, MaxSide, Sample, Stage
 from classlens.dataset.decode import CV2_FLAGS, DAMAGED, STOPS, Pixels, bad_chunk, capture_damage, decode, read_header
 from classlens.dataset.state import BGR, State, to_image
 from classlens.dataset.storage import read_bytes
-from classlens.errors import DataError
+from classlens.errors import DataError, count_of
 from classlens.image import Encoding
 
 Classes = tuple[str, ...] | None
@@ -181,4 +181,4 @@ def class_difference(parts: Sequence[Dataset]) -> str:
 def describe_classes(part: Dataset) -> str:
     if part.classes is None:
         return "no class names"
-    return f"{len(part.classes)} classes ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"
+    return f"{count_of(len(part.classes), 'class')} ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"

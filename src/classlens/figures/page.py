@@ -3,7 +3,6 @@
 Links are relative, so that the folder can be moved, zipped or served as it is.
 """
 
-import json
 import os
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,21 +17,28 @@ from urllib.parse import quote
 from PIL import Image as Pillow
 
 from classlens.files import write_whole
+from classlens.printed import LINES, json_text
 
 Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: four to a row, two to a row, or alone
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file and what it shows."""
+    """A picture and what it shows: a file that the page links to, or the content of one (WebP) that it holds itself."""
 
-    path: Path
+    path: Path | bytes
     caption: str
+
+    def link(self, folder: Path) -> str:
+        """Where a page in `folder` finds it."""
+        if isinstance(self.path, bytes):
+            return f"data:image/webp;base64,{b64encode(self.path).decode('ascii')}"
+        return quote(os.fsencode(Path(os.path.relpath(self.path, folder)).as_posix()))
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, the command that makes its pictures, and the pictures, each as wide as `layout` says."""
+    """A heading, lines of text, the command that makes its pictures, and these, each as wide as `layout` says."""
 
     title: str
     text: str
@@ -43,20 +49,67 @@ class Section:
 
 def write_page(path: Path, title: str, introduction: str, sections: Sequence[Section]) -> Path:
     """Write a page of sections; return where it is."""
-    body = f"<p>{escape(introduction)}</p>\n"
-    for one in sections:
-        body += (
-            f"<section>\n<h2>{escape(one.title)}</h2>\n<p>{escape(one.text)}</p>\n<pre>{escape(one.command)}</pre>\n"
-        )
-        body += f'<div class="pictures {one.layout}">\n'
-        for picture in one.pictures:  # loaded when it comes near the screen
-            link = quote(Path(os.path.relpath(picture.path, path.parent)).as_posix())
-            caption = escape(picture.caption)
-            body += f'<figure><a href="{link}"><img src="{link}" alt="{caption}" loading="lazy"></a>'
-            body += f"<figcaption>{caption}</figcaption></figure>\n"
-        body += "</div>\n</section>\n"
+    body = f"<p>{escape(introduction)}</p>\n{sections_of(sections, path.parent)}"
     write_whole(path, page_of("sections.html", title, body))
     return path
+
+
+def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
+    """The HTML of sections for a page that will lie in `folder`."""
+    body = ""
+    for one in sections:
+        text = "".join(f"<p>{escape(line)}</p>\n" for line in one.text.splitlines())
+        body += f"<section>\n<h2>{escape(one.title)}</h2>\n{text}<pre>{escape(one.command)}</pre>\n"
+        body += f'<div class="pictures {one.layout}">\n'
+        for picture in one.pictures:  # loaded when it comes near the screen
+            link, caption = picture.link(folder), escape(picture.caption)
+            shown = f'<img src="{link}" alt="{caption}" loading="lazy">'
+            shown = shown if isinstance(picture.path, bytes) else f'<a href="{link}">{shown}</a>'
+            body += f"<figure>{shown}<figcaption>{caption}</figcaption></figure>\n"
+        body += "</div>\n</section>\n"
+    return body
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture file in a page of many: what it is called, the folder it belongs to, and lines of what is known of it.
+
+    One that is marked is worth a look.
+    """
+
+    path: Path
+    name: str
+    folder: str
+    lines: tuple[str, ...]
+    is_marked: bool = False
+
+
+def write_index(
+    path: Path, title: str, introduction: Sequence[str], cards: Sequence[Card], colours: str, layout: Layout
+) -> None:
+    """Write a page of many pictures that lie beside it, folder by folder, with a search and a scale of `colours`.
+
+    It is shown without scripts, too; names are text wherever they stand, bytes that are no letters are spelled out.
+    """
+    body = "".join(f"<p>{escape(line)}</p>\n" for line in introduction)
+    body += (
+        f'<div class="scale"><span>0</span><i style="background: linear-gradient(90deg, {colours})"></i><span>1</span>'
+    )
+    body += "<span>share of the map's maximum</span></div>\n"
+    folder = None
+    for card in cards:
+        if card.folder != folder:
+            body += "</div></section>\n" if folder is not None else ""
+            folder = card.folder
+            heading = f"<h2>{escape(folder)}</h2>" if folder else ""
+            body += f'<section>{heading}<div class="pictures {layout}">\n'
+        link = quote(os.fsencode(os.path.relpath(card.path, path.parent)).replace(os.sep.encode(), b"/"))
+        first, *more = card.lines or ("",)
+        body += f'<figure{" class=marked" if card.is_marked else ""}><a href="{link}">'
+        body += f'<img src="{link}" alt="{escape(card.name)}" loading="lazy"></a><figcaption><b>{escape(first)}</b>'
+        body += "".join(f"<span>{escape(line)}</span>" for line in (*more, card.name)) + "</figcaption></figure>\n"
+    body += "</div></section>\n"
+    write_whole(path, page_of("index.html", title, body))
 
 
 def write_gallery(path: Path, title: str, cells: Iterable[tuple[Mapping[str, Any], bytes]]) -> None:
@@ -70,7 +123,7 @@ def write_gallery(path: Path, title: str, cells: Iterable[tuple[Mapping[str, Any
         width, height = Pillow.open(BytesIO(webp)).size
         shown = {key: value for key, value in facts.items() if key not in ("stages", "file")}
         rows.append({**shown, "width": width, "height": height, "image": b64encode(webp).decode("ascii")})
-    data = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json_text(rows).replace("<", "\\u003c")
     write_whole(path, page_of("gallery.html", title, data))
 
 
@@ -78,4 +131,4 @@ def page_of(kind: str, title: str, body: str) -> bytes:
     for template in (kind, "page.html"):
         before, after = files("classlens.figures").joinpath(template).read_text(encoding="utf-8").split("@BODY@")
         body = before.replace("@TITLE@", escape(title)) + body + after
-    return body.encode()
+    return body.translate(LINES).encode()

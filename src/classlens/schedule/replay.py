@@ -3,7 +3,7 @@
 A curve holds no list of values. It gives the value at any steps, so a run of a billion steps costs as much as one of
 a hundred; `points` are the steps a plot needs: both sides of every break and stair, and even samples between.
 
-A `Finding` is a mistake that a plot can show but its reader may miss: it says what happens in training, at which step,
+A `Mistake` is what a plot can show but its reader may miss: it says what happens in training, at which step,
 and what was probably meant. None of them stops a plot.
 """
 
@@ -14,10 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from io import StringIO
 from itertools import chain, repeat
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
+from classlens.printed import cell_text, join_lines
+from classlens.results import Array, Drawable
 from classlens.schedule.schedule import (
     CONSTANT,
     Clock,
@@ -38,13 +40,14 @@ MOST_STAIRS = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class Curve(Drawable, Array):
     """One hyper-parameter of one parameter group over a whole run. The value at step i is in force during step i."""
 
     group: Group
     name: str
     clock: Clock
     trajectory: Trajectory
+    numbers: ClassVar[str] = "values"
 
     def at(self, steps: Steps | Sequence[int]) -> Values:
         """The values at the given steps, in any order.
@@ -108,7 +111,7 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(Sequence[Curve]):
+class Curves(Drawable, Sequence[Curve]):
     """What `replay` gives: one curve per group and hyper-parameter, on one clock.
 
     `title` names the run where several are drawn together; `length` is the one that the schedule is made for.
@@ -144,9 +147,9 @@ class Curves(Sequence[Curve]):
         return replace(self, curves=tuple(curve for curve in self.curves if curve.name in names))
 
     @cached_property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[Mistake, ...]:
         """Probable mistakes in the schedule, each once."""
-        clock, findings = self.clock, dict[str, Finding]()
+        clock, findings = self.clock, dict[str, Mistake]()
         for name in self.names:
             curves = self.named(name)
             for setting in curves[0].trajectory.settings:
@@ -154,7 +157,7 @@ class Curves(Sequence[Curve]):
                 length, width = (clock.steps, 1) if by_step else (clock.epochs or 1, clock.steps_per_epoch or 1)
                 if not by_step and not clock.by_epoch:
                     what = f"{setting.where}: counts epochs, but the run counts steps and no epoch ever ends: it stays at its start"
-                    findings.setdefault(what, Finding("frozen", what, hint="set by_epoch=False", name=name))
+                    findings.setdefault(what, Mistake("frozen", what, hint="set by_epoch=False", name=name))
                 check = CHECKS.get(setting.kind)
                 for finding in check(setting, clock, length) if check else ():
                     what, step = f"{setting.where}: {finding.what}", finding.step
@@ -165,12 +168,12 @@ class Curves(Sequence[Curve]):
                     findings.setdefault(finding.kind + name, replace(finding, name=name))
         what = "" if self.length is None else self.length.mismatch(clock)
         if what and {finding.kind for finding in findings.values()}.isdisjoint(("short cosine", "long cosine")):
-            findings[what] = Finding("other length", what, name="lr")
+            findings[what] = Mistake("other length", what, name="lr")
         return tuple(findings.values())
 
     def __repr__(self) -> str:
         lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
-        return "\n".join(lines)
+        return join_lines(lines)
 
 
 def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = None, title: str = "") -> Curves:
@@ -209,7 +212,7 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
 
 
 @dataclass(frozen=True)
-class Finding:
+class Mistake:
     """One probable mistake: its kind, what happens, at which step (None: everywhere), and what to do.
 
     `name` is the hyper-parameter that is concerned.
@@ -225,7 +228,7 @@ class Finding:
         return self.what + (f" ({self.hint})" if self.hint else "")
 
 
-def milestones(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+def milestones(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
     """Milestones that never fire: fractions, and those at or after the end."""
     steps = setting.arguments.get("milestones", setting.arguments.get("step"))
     if not isinstance(steps, list | tuple):
@@ -233,17 +236,17 @@ def milestones(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]
     last = min(setting.end, length) - setting.begin
     if setting.unit == "step" and clock.epochs and steps and max(steps) <= clock.epochs < last:
         what = f"all milestones are within the first {clock.epochs} steps: they look like epochs"
-        yield Finding("wrong unit", what, hint="count steps")
+        yield Mistake("wrong unit", what, hint="count steps")
     for milestone in steps:
         if milestone != int(milestone):
             why = f"is no whole number of {setting.unit}s, so it never fires"
-            yield Finding("dead milestone", f"milestone {milestone:g} {why}")
+            yield Mistake("dead milestone", f"milestone {milestone:g} {why}")
         elif milestone >= last:
             why = f"never fires, the last {setting.unit} is {last - 1:g}"
-            yield Finding("dead milestone", f"milestone {milestone:g} {why}")
+            yield Mistake("dead milestone", f"milestone {milestone:g} {why}")
 
 
-def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
     """A warm-up over a single unit, which never gets to give its start back, and a start of 0.
 
     A constant factor is given back one unit early: if that is the last of the run, it trains at the undecayed value.
@@ -253,24 +256,24 @@ def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
     if span == 1 and start != 1 and setting.end <= length:
         hint = "set convert_to_iter_based=True" if unit == "epoch" else "give it more steps"
         what = f"lasts one {unit}, so the value stays at {start:g} of what it was for good"
-        yield Finding("stuck warm-up", what, hint=hint)
+        yield Mistake("stuck warm-up", what, hint=hint)
     if span > 1 and start == 0:
         # The next step divides by it.
-        yield Finding("zero start", f"{name}=0 makes training stop with a division by zero", hint="use 1e-6")
+        yield Mistake("zero start", f"{name}=0 makes training stop with a division by zero", hint="use 1e-6")
     elif setting.kind == "Constant" and span > 1 and setting.begin and setting.end == length:
         what = f"gives its factor back one {unit} early, so the last {unit} trains at {1 / start:g} x the value before"
-        yield Finding("restored", what, int(span) - 1, hint=f"end={setting.end + 1:g}")
+        yield Mistake("restored", what, int(span) - 1, hint=f"end={setting.end + 1:g}")
 
 
-def converted_gamma(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+def converted_gamma(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
     """An exponential decay converted to steps keeps its gamma, which then acts at every step."""
     if setting.converted:
         gamma = setting.arguments.get("gamma")
         what = f"converted to steps, gamma={gamma} acts at every step, not every epoch"
-        yield Finding("converted gamma", what, hint=f"use gamma={gamma} ** (1 / {clock.steps_per_epoch})")
+        yield Mistake("converted gamma", what, hint=f"use gamma={gamma} ** (1 / {clock.steps_per_epoch})")
 
 
-def cosine_length(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+def cosine_length(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
     """A cosine whose trough is not where it, or the run, ends; or whose period is in the wrong unit."""
     span = min(setting.end, length) - setting.begin
     period = setting.arguments.get("T_max") or setting.end - setting.begin
@@ -278,28 +281,28 @@ def cosine_length(setting: Setting, clock: Clock, length: int) -> Iterator[Findi
         return
     what = f"falls for {period:,.10g} {setting.unit}s, but acts for {span:,.10g}"
     if setting.unit == "step" and clock.epochs is not None and period <= clock.epochs < span:
-        yield Finding("wrong unit", f"{what} and swings up and down: T_max looks like epochs", hint="count steps")
+        yield Mistake("wrong unit", f"{what} and swings up and down: T_max looks like epochs", hint="count steps")
     elif period < span:
-        yield Finding("short cosine", f"{what}: it rises again after its end", int(period))
+        yield Mistake("short cosine", f"{what}: it rises again after its end", int(period))
     else:
-        yield Finding("long cosine", f"{what}: it never reaches its minimum", int(span) - 1)
+        yield Mistake("long cosine", f"{what}: it never reaches its minimum", int(span) - 1)
 
 
-def short_cycle(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+def short_cycle(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
     """A one-cycle that is over before the run is."""
     total, span = setting.arguments.get("total_steps"), min(setting.end, length) - setting.begin
     if total is not None and total < span - 1:
         what = f"total_steps={total:g}, but it acts for {span:,g} {setting.unit}s: training stops with an error"
-        yield Finding("short cycle", what, total + 1)
+        yield Mistake("short cycle", what, total + 1)
 
 
-def long_warmup(setting: Setting, clock: Clock, length: int) -> Iterator[Finding]:
+def long_warmup(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
     if setting.end >= clock.steps:
         what = f"the warm-up takes {setting.end:,g} steps, the run has {clock.steps:,}"
-        yield Finding("long warm-up", what)
+        yield Mistake("long warm-up", what)
 
 
-CHECKS: Mapping[str, Callable[[Setting, Clock, int], Iterable[Finding]]] = {
+CHECKS: Mapping[str, Callable[[Setting, Clock, int], Iterable[Mistake]]] = {
     "Constant": factors,
     "CosineAnnealing": cosine_length,
     "Exponential": converted_gamma,
@@ -314,7 +317,7 @@ CHECKS: Mapping[str, Callable[[Setting, Clock, int], Iterable[Finding]]] = {
 VANISHED = 1e-9  # a share of the peak below which a rate trains nothing
 
 
-def check_curve(curve: Curve) -> Iterator[Finding]:
+def check_curve(curve: Curve) -> Iterator[Mistake]:
     """Values that are no numbers, or below 0, or next to nothing for the last tenth of the run and more.
 
     An absolute minimum above the rate that a group starts with, and a plateau whose patience outlasts the run.
@@ -325,22 +328,22 @@ def check_curve(curve: Curve) -> Iterator[Finding]:
         if places.any():
             step, value = int(steps[np.argmax(places)]), values[np.argmax(places)]
             what = f"{value:.4g} at step {step:,}: below 0" if kind == "negative" else f"{value} from step {step:,} on"
-            yield Finding(kind, f"{of} {what}", step)
+            yield Mistake(kind, f"{of} {what}", step)
     alive = np.flatnonzero(values > VANISHED * np.nanmax(values, initial=0.0))
     if curve.name == "lr" and alive.size and steps[alive[-1]] < 0.9 * (curve.clock.steps - 1):
         step = int(steps[alive[-1]]) + 1
         what = f"{of} less than a billionth of its peak from step {step:,} on"
-        yield Finding("vanished", what, step, hint="does the decay count steps where epochs are meant?")
+        yield Mistake("vanished", what, step, hint="does the decay count steps where epochs are meant?")
     for setting in curve.trajectory.settings:
         lowest = setting.arguments.get("eta_min", setting.arguments.get("min"))
         # Weight decay and momentum are often meant to rise.
         if curve.name == "lr" and isinstance(lowest, int | float) and 0 < initial < lowest:
             what = f"the minimum {lowest:g} is above the {initial:g} of {curve.group.name}, which rises"
             hint = "use a minimum relative to each group (eta_min_ratio)"
-            yield Finding("minimum above start", f"{setting.where}: {what}", hint=hint)
+            yield Mistake("minimum above start", f"{setting.where}: {what}", hint=hint)
         if "Plateau" in setting.kind and curve.trajectory.undecided is None:
             what = f"patience={setting.arguments['patience']} outlasts the run: it never acts"
-            yield Finding("idle plateau", f"{setting.where}: {what}")
+            yield Mistake("idle plateau", f"{setting.where}: {what}")
 
 
 CHUNK = 1 << 16  # rows that are computed at a time, so that a long run of many groups needs little memory
@@ -401,7 +404,9 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
 
     names = list(dict.fromkeys([*COLUMNS, *(name for run in runs for name in run.names)]))
     first_column = ["run"] if len(runs) > 1 else []
-    yield ",".join([*first_column, "step", "epoch", "group", *names]) + "\n"
+    heading = StringIO()
+    csv.writer(heading, lineterminator="\n").writerow(map(cell_text, [*first_column, "step", "epoch", "group", *names]))
+    yield heading.getvalue()
     for run in runs:
         groups, epoch = {id(curve.group): curve.group for curve in run}.values(), run.clock.steps_per_epoch
         stride = max(1, CHUNK // len(groups))
@@ -411,7 +416,8 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
             blocks = []
             for group in groups:
                 values = {curve.name: curve.at(steps).tolist() for curve in run if curve.group is group}
-                columns = [repeat(run.title) for _ in first_column] + [steps.tolist(), epochs, repeat(group.name)]
+                titles = [repeat(cell_text(run.title)) for _ in first_column]
+                columns = [*titles, steps.tolist(), epochs, repeat(cell_text(group.name))]
                 blocks.append(zip(*columns, *(values.get(name, repeat("")) for name in names), strict=False))
             part = StringIO()
             csv.writer(part, lineterminator="\n").writerows(chain.from_iterable(zip(*blocks, strict=True)))

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from classlens.arrays import Float64, Int64
-from classlens.errors import NotOffered
+from classlens.errors import NotOffered, count_of
 
 Unit: TypeAlias = Literal["step", "epoch"]
 
@@ -61,12 +61,10 @@ class Clock:
         return self.total or (self.epochs or 0) * (self.steps_per_epoch or 0)
 
     def __str__(self) -> str:
+        steps, per_epoch = count_of(self.steps, "step"), self.steps_per_epoch
         if self.epochs is not None:
-            return f"{self.steps:,} steps = {self.epochs:,} epochs x {self.steps_per_epoch:,} steps"
-        passes = (
-            "" if self.steps_per_epoch is None else f", {self.steps / self.steps_per_epoch:,.4g} passes over the data"
-        )
-        return f"{self.steps:,} steps{passes}"
+            return f"{steps} = {count_of(self.epochs, 'epoch')} x {count_of(per_epoch or 0, 'step')}"
+        return steps if per_epoch is None else f"{steps}, {self.steps / per_epoch:,.4g} passes over the data"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from classlens.dataset.annotations import stated_classes
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
 from classlens.dataset.listing import AS_STORED, Classes, Listing, class_difference, combine, concatenate, to_dataset
 from classlens.dataset.storage import read_bytes
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, short_repr, suggestion
 
 SETTINGS = (
     *("ann_file", "backend_args", "classes", "data_prefix", "data_root", "difficult_as_postive", "download"),
@@ -56,7 +56,9 @@ def open_split(
         return replace(WRAPPERS[kind](parts, settings, where), settings=split.dataset)
     if kind not in KINDS and trusted is None:
         near, own = suggestion(kind, [*KINDS, *WRAPPERS]), "datasets of your own need --trust-config"
-        raise ConfigError(f"{where}: no dataset named {kind!r}", hint=f"{near} {own}" if "mean" in near else own)
+        raise ConfigError(
+            f"{where}: no dataset named {short_repr(kind)}", hint=f"{near} {own}" if "mean" in near else own
+        )
     pipeline = AS_STORED
     if has_stages:
         entries = tuple(split.dataset.get("pipeline") or ())
@@ -65,7 +67,7 @@ def open_split(
     if kind in KINDS:
         listing = KINDS[kind](settings, class_names(settings, where) or classes, where)
         unknown = (one for one in arguments(settings) if one not in SETTINGS)
-        slips = [f"{kind} has no setting {one!r}; {suggestion(one, SETTINGS)}" for one in unknown]
+        slips = [f"{kind} has no setting {short_repr(one)}; {suggestion(one, SETTINGS)}" for one in unknown]
         listing = replace(listing, classes=listing.classes or names_of(kind), warnings=(*listing.warnings, *slips))
     else:
         listing = own_listing(split.dataset, trusted or (), where)
@@ -80,11 +82,11 @@ def class_names(settings: Settings, where: str) -> Classes:
     metainfo = settings.get("metainfo") or {}
     names = metainfo.get("classes") or settings.get("classes") or (stated_classes(metainfo) if metainfo else None)
     if isinstance(names, str):
-        lines = read_bytes(names).decode("utf-8-sig").splitlines()
+        lines = read_bytes(names, "list").decode("utf-8-sig").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
     if names is None or isinstance(names, Sequence):
         return tuple(map(str, names)) if names else None
-    raise ConfigError(f"{where}: classes is a list of names or the path of one, not {names!r}")
+    raise ConfigError(f"{where}: classes is a list of names or the path of one, not {short_repr(names)}")
 
 
 def select_indices(dataset: Dataset, indices: object, where: str) -> Dataset:
@@ -144,7 +146,7 @@ def inner_datasets(settings: Settings, where: str) -> dict[str, Settings]:
     kind = str(settings["type"])
     needed = {"ConcatDataset": ("datasets",), "RepeatDataset": ("dataset", "times")}.get(kind, ("dataset",))
     if absent := [key for key in needed if key not in settings]:
-        raise ConfigError(f"{where}: {kind} needs the setting {absent[0]!r}")
+        raise ConfigError(f"{where}: {kind} needs the setting {short_repr(absent[0])}")
     if kind == "ConcatDataset":
         return {f"datasets.{number}": one for number, one in enumerate(settings["datasets"])}
     inside, (method, without) = settings["dataset"], LACKING.get(kind, ("", ()))
@@ -256,7 +258,7 @@ def mixings_of(settings: Settings) -> tuple[Mixing, ...]:
     for one, chance in zip(map(named, augments), chances, strict=True):
         kind, within = str(one.get("type")), one.get("cutmix_minmax")
         if kind not in MIXINGS:
-            raise ConfigError(f"no batch augmentation named {kind!r}", hint=suggestion(kind, MIXINGS))
+            raise ConfigError(f"no batch augmentation named {short_repr(kind)}", hint=suggestion(kind, MIXINGS))
         if not one.get("alpha"):
             raise ConfigError(f"{kind} needs an alpha above 0")
         mixings.append(

@@ -18,7 +18,7 @@ from math import ceil, prod
 
 from classlens.adapters.openmm.setup import Optimization
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, short_repr
 from classlens.schedule.schedule import Group
 
 DEFAULT_LR: Mapping[str, float] = {"SGD": 1e-3, "Adam": 1e-3, "AdamW": 1e-3, "RMSprop": 1e-2, "Adagrad": 1e-2}
@@ -37,7 +37,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Rule:
+class GroupRule:
     """What one line of `paramwise_cfg` does: its name on the plot, and factors on lr and weight decay.
 
     `values` are set as they are, whatever the optimizer says.
@@ -59,7 +59,7 @@ def groups_of(
     """
     initial, paramwise = initial_values(optimization), optimization.paramwise
     if not paramwise:
-        rules = [Rule("all parameters")] * (1 if parameters is None else len(parameters))
+        rules = [GroupRule("all parameters")] * (1 if parameters is None else len(parameters))
     elif parameters is not None:
         rules = [rule_for(parameter, paramwise, layers) for parameter in parameters]
     else:
@@ -107,11 +107,11 @@ def initial_values(optimization: Optimization) -> dict[str, float]:
 def number(settings: Settings, name: str, default: float | None) -> float:
     value = settings.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"optimizer: {name} is a number, not {value!r}", hint=f"set optimizer.{name}")
+        raise ConfigError(f"optimizer: {name} is a number, not {short_repr(value)}", hint=f"set optimizer.{name}")
     return float(value)
 
 
-def rule_for(parameter: Parameter, paramwise: Settings, layers: Layers | None = None) -> Rule:
+def rule_for(parameter: Parameter, paramwise: Settings, layers: Layers | None = None) -> GroupRule:
     """The rule that sets a parameter: a custom key beats all others; then norm, bias, depthwise, one-dimensional.
 
     Of the custom keys that its name holds it is the longest, of equally long ones the first in the alphabet.
@@ -126,12 +126,12 @@ def rule_for(parameter: Parameter, paramwise: Settings, layers: Layers | None = 
     return rule if layers is None else layer_rule(layers.depth(parameter.name), rule, paramwise, layers)
 
 
-def custom_rule(key: str, settings: Settings) -> Rule:
+def custom_rule(key: str, settings: Settings) -> GroupRule:
     values = {name: value for name, value in settings.items() if name not in {"lr_mult", "decay_mult"}}
-    return Rule(key, number(settings, "lr_mult", 1.0), number(settings, "decay_mult", 1.0), values)
+    return GroupRule(key, number(settings, "lr_mult", 1.0), number(settings, "decay_mult", 1.0), values)
 
 
-def plain_rule(parameter: Parameter, paramwise: Settings) -> Rule:
+def plain_rule(parameter: Parameter, paramwise: Settings) -> GroupRule:
     """The rule by kind of module and of tensor, as the optimizer's constructor decides."""
     is_norm, is_bias = parameter.module == "norm", parameter.name.rsplit(".", 1)[-1] == "bias"
     rate = paramwise.get("bias_lr_mult") if is_bias and not is_norm else None
@@ -142,8 +142,8 @@ def plain_rule(parameter: Parameter, paramwise: Settings) -> Rule:
         (len(parameter.shape) == 1, "flat_decay_mult"),
     ):
         if applies and paramwise.get(key) is not None:
-            return Rule(FACTORS[key], 1.0 if rate is None else float(rate), number(paramwise, key, 1.0))
-    return Rule(REST) if rate is None else Rule("biases", float(rate))
+            return GroupRule(FACTORS[key], 1.0 if rate is None else float(rate), number(paramwise, key, 1.0))
+    return GroupRule(REST) if rate is None else GroupRule("biases", float(rate))
 
 
 FACTORS: Mapping[str, str] = {
@@ -156,22 +156,22 @@ FACTORS: Mapping[str, str] = {
 """Factors of `paramwise_cfg` on the weight decay, the first on the rate, and what each is for."""
 
 
-def rules_of(paramwise: Settings) -> list[Rule]:
+def rules_of(paramwise: Settings) -> list[GroupRule]:
     """All rules that are written, and one for what none of them names."""
-    rules = [Rule(REST)]
+    rules = [GroupRule(REST)]
     for key, name in FACTORS.items():
         if paramwise.get(key) is not None:
             factor = number(paramwise, key, 1.0)
-            rules.append(Rule(name, lr=factor) if key == "bias_lr_mult" else Rule(name, decay=factor))
+            rules.append(GroupRule(name, lr=factor) if key == "bias_lr_mult" else GroupRule(name, decay=factor))
     return rules + [custom_rule(key, settings) for key, settings in (paramwise.get("custom_keys") or {}).items()]
 
 
-def layer_rule(layer: int, rule: Rule, paramwise: Settings, layers: Layers) -> Rule:
+def layer_rule(layer: int, rule: GroupRule, paramwise: Settings, layers: Layers) -> GroupRule:
     """The rule of a layer for what `rule` names: only the weight decay, and what else it sets, is left of that."""
     scale = number(paramwise, "layer_decay_rate", 1.0) ** (layers.count - layer - 1)
     decay = "" if rule.decay == 1 else ", no decay" if rule.decay == 0 else f", decay x{rule.decay:g}"
     values = {name: value for name, value in rule.values.items() if name != "lr"}
-    return Rule(f"layer {layer} (x{scale:.3g}){decay}", scale, rule.decay, values)
+    return GroupRule(f"layer {layer} (x{scale:.3g}){decay}", scale, rule.decay, values)
 
 
 @dataclass(frozen=True)
@@ -330,7 +330,7 @@ def blocks_of_arch(backbone: Settings, archs: Mapping[str, Blocks]) -> Blocks:
         head, dash, size = name.rpartition("-")
         if str(arch).lower() in {name, head + dash + size[0]}:
             return blocks
-    raise ConfigError(f"the layers of {kind_of(backbone)} {arch!r} are not known here")
+    raise ConfigError(f"the layers of {kind_of(backbone)} {short_repr(arch)} are not known here")
 
 
 def blocks_in(names: Sequence[str], pattern: str) -> Blocks:

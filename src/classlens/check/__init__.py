@@ -1,0 +1,24 @@
+"""A linter for image classifiers: rules that look for silent mismatches in a training setup.
+
+    source = classlens.open_source("configs/resnet/resnet50_8xb32_in1k.py")
+    print(classlens.draw(classlens.check(source, "epoch_100.pth", select=("C", "M"))))
+
+A `Source` goes in, `check` runs rules, `Findings` come out. What several rules look at (a split, the opened network, its
+predictions) is in one `Inspection`, where each is made once, when the first rule asks for it.
+
+How to add a rule:
+
+1. Write a function in the file of its family (`class_rules`, `data_rules`, ...) that takes the `Inspection` and yields a
+   `Finding` for whatever is wrong, and nothing else; `message`, `where`, `evidence` and `pictures` are its to say. Its
+   docstring is its page: what it does, and paragraphs that begin with "Why it matters:", "Example:" and "Cure:".
+2. Give it a line in the `RULES` at the end of that file: code, name, severity, what it needs, the function. Codes stay.
+3. Plant its fault in `tests/check/`, and its healthy twin, in which it must find nothing.
+4. Run `python scripts/write_rule_pages.py`.
+
+What several rules of a family share is made once by `inspection.once("name", make)`. A family is a line in
+`rule.FAMILIES`; other packages add theirs by an entry point in the group `classlens.rules` that names a tuple of rules.
+"""
+
+from classlens.check.examine import check
+
+__all__ = ["check"]
