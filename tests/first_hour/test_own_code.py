@@ -1,5 +1,8 @@
 """What people's own files hold in their first hour: datasets, schedulers, modules and checkpoints as they were written."""
 
+import json
+import subprocess
+import sys
 from functools import partial
 
 import lightning
@@ -17,6 +20,8 @@ from torchvision.datasets import ImageFolder
 
 import classlens as cl
 from classlens.adapters import Options, RunLength
+from classlens.checkpoints.load_checkpoint import load_checkpoint
+from classlens.cli.main import main
 from classlens.errors import ConfigError, DataError, NotOffered
 
 SMALL = transforms.Compose([transforms.Resize(16), transforms.CenterCrop(16), transforms.ToTensor()])
@@ -436,3 +441,117 @@ def test_plain_values_beside_the_objects_are_left_out_and_named():
 
     assert source.parts == ("classifier",)
     assert source.notes == ("of what dict holds, this says nothing here: epoch, best_acc, name, device",)
+
+
+class Whole(nn.Module):
+    """A network of a backbone and a head, as OpenMMLab's are."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.ModuleDict({"conv": nn.Conv2d(3, 4, 3), "norm": nn.BatchNorm2d(4)})
+        self.head = nn.ModuleDict({"fc": nn.Linear(4, 3)})
+
+
+def renamed(change):
+    return {change(name): tensor for name, tensor in Whole().state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda name: name.removeprefix("backbone."),
+        lambda name: name.removeprefix("backbone.").removeprefix("head."),
+        lambda name: f"model.{name}",
+        lambda name: f"module.model.{name}",
+        lambda name: f"net.{name}",
+    ],
+)
+def test_a_checkpoint_whose_names_differ_by_prefixes_only_is_fitted(change, tmp_path):
+    expected = renamed(change)
+    torch.save(expected, tmp_path / "last.pth")
+
+    network = Whole()
+    load_checkpoint(network, str(tmp_path / "last.pth"))
+
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, expected[change(name)])
+
+
+def test_a_head_of_another_shape_is_not_fitted_by_the_end_of_its_name(tmp_path):
+    weights = renamed(lambda name: name.removeprefix("backbone.").removeprefix("head."))
+    torch.save(weights | {"fc.weight": torch.zeros(5, 4)}, tmp_path / "last.pth")
+
+    with pytest.raises(DataError, match="does not fit the model"):
+        load_checkpoint(Whole(), str(tmp_path / "last.pth"))
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, nn.DataParallel, lambda one: {"model": one, "epoch": 3}])
+def test_a_whole_module_is_taken_apart_if_the_user_vouches_for_it(wrap, tmp_path):
+    trained = Whole()
+    torch.save(wrap(trained), tmp_path / "whole.pth")
+
+    with pytest.raises(DataError, match="was refused: it wants to load") as caught:
+        load_checkpoint(Whole(), str(tmp_path / "whole.pth"))
+    network = Whole()
+    load_checkpoint(network, str(tmp_path / "whole.pth"), trust=True)
+
+    assert "--trust-checkpoint" in caught.value.hint
+    assert all(map(torch.equal, network.state_dict().values(), trained.state_dict().values()))
+
+
+SCRIPT = """
+import torch
+from torch import nn
+
+class Net(nn.Sequential):
+    pass
+
+def build():
+    return Net(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+if __name__ == "__main__":
+    torch.save(build(), "whole.pth")
+"""
+
+
+def test_a_module_that_a_script_saved_finds_its_class_behind_py(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train_net.py").write_text(SCRIPT)
+    subprocess.run([sys.executable, "train_net.py"], check=True)
+
+    classifier = cl.open_source("py:train_net.py:build", options=Options(trust_checkpoint=True)).classifier("whole.pth")
+
+    assert type(classifier.module).__name__ == "Net"
+
+
+def test_a_class_that_is_not_there_says_where_it_may_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.py").write_text(SCRIPT.replace("Net", "Absent"))
+    subprocess.run([sys.executable, "other.py"], check=True)
+
+    with pytest.raises(DataError, match="Can't get attribute 'Absent'") as caught:
+        load_checkpoint(Whole(), "whole.pth", trust=True)
+
+    assert caught.value.hint.endswith("open py:FILE.py:NAME, or save model.state_dict()")
+
+
+@pytest.mark.parametrize("names", ["tom,rex", '["tom", "rex"]', '{"0": "tom", "1": "rex"}', "tom\nrex\n"])
+def test_browse_shows_the_class_names_that_the_user_gives(names, folders, tmp_path, capsys):
+    path = tmp_path / ("names.json" if names[0] in "[{" else "names.txt")
+    path.write_text(names)
+    words = names if "," in names and names[0] == "t" else str(path)
+
+    status = main(["browse", f"folder:{folders / 'a'}", "--classes", words, "--json", "--workers", "1"])
+
+    assert (status, json.loads(capsys.readouterr().out)["classes"]) == (0, ["tom", "rex"])
+
+
+def test_class_names_of_the_command_name_a_dataset_without_any():
+    assert cl.open_source(Photos(), options=Options(class_names=("x", "y"))).dataset().classes == ("x", "y")
+
+
+def test_class_names_that_are_not_as_many_as_classes_are_refused(folders):
+    source = cl.open_source(f"folder:{folders / 'c'}", options=Options(class_names=("x", "y")))
+
+    with pytest.raises(DataError, match="2 class names for 3 classes"):
+        source.dataset()

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
-from classlens.errors import ConfigError, MissingDependency, NotFound, install_command
+from classlens.errors import ConfigError, DataError, MissingDependency, NotFound, install_command
 from classlens.source import Source
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class Options:
 
     `untrained` takes a network with random weights where a config names none, instead of refusing it.
     `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows, without the stages that are `skipped`;
-    `run` is how long training is, for code that asks.
+    `run` is how long training is, for code that asks. `class_names` name the classes of a dataset, in the order of their
+    numbers.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -98,6 +99,7 @@ class Options:
     epoch: int | None = None
     skipped: tuple[str, ...] = ()
     run: RunLength = RunLength()
+    class_names: tuple[str, ...] | None = None
 
 
 def open_source(address: object, *, options: Options | None = None) -> Source:
@@ -115,7 +117,7 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
     if not isinstance(address, (str, PathLike)):
         from classlens.adapters.python import source_of
 
-        return source_of(address, type(address).__name__, options)
+        return name_classes(source_of(address, type(address).__name__, options), options.class_names)
     scheme, rest = split_address(fspath(address))
     openers = {scheme: adapter.opener for scheme, adapter in ADAPTERS.items()}
     if scheme not in openers:
@@ -135,7 +137,23 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
     source = opener(rest, options)
     if options.skipped and source.open_dataset:
         source = replace(source, open_dataset=partial(open_without, source.open_dataset, options.skipped))
-    return source
+    return name_classes(source, options.class_names)
+
+
+def name_classes(source: Source, names: tuple[str, ...] | None) -> Source:
+    """The source with other names for the classes of its datasets, one for each class."""
+    opener = source.open_dataset
+    if names is None or opener is None:
+        return source
+
+    def open_named(split: str) -> "Dataset":
+        dataset = opener(split)
+        if dataset.classes is not None and len(dataset.classes) != len(names):
+            what = f"{len(names)} class names for {len(dataset.classes)} classes of {dataset.name}"
+            raise DataError(what, hint="name all classes in the order of their numbers: --classes FILE")
+        return replace(dataset, classes=names)
+
+    return replace(source, open_dataset=open_named)
 
 
 def open_without(opener: Callable[[str], "Dataset"], skipped: tuple[str, ...], split: str) -> "Dataset":

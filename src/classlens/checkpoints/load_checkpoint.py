@@ -5,8 +5,10 @@ stand-ins for what trainers are known to log beside the weights. A network gets 
 """
 
 import hashlib
+import pickle
 import pickletools
 import re
+import sys
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter
@@ -16,7 +18,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import IO
+from types import SimpleNamespace
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
@@ -66,11 +69,31 @@ STAND_INS: Mapping[str, Callable[..., object]] = {
 """For everything else, `Inert`."""
 
 
+class UsersUnpickler(pickle.Unpickler):
+    """Finds the classes of a script, which pickles know as `__main__` or by its name, in the file behind a `py:` address."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the pickle names
+        try:
+            return super().find_class(module, name)
+        except (AttributeError, ModuleNotFoundError):
+            own = [one for key, one in sys.modules.items() if key.startswith("classlens_user_") and hasattr(one, name)]
+            if not own:
+                raise
+            return getattr(own[-1], name)
+
+
+USERS_PICKLE = SimpleNamespace(
+    __name__="pickle", Unpickler=UsersUnpickler, load=lambda file, **how: UsersUnpickler(file, **how).load()
+)
+"""What torch takes in place of the module `pickle`."""
+
+
 def unpickle(path: Path, *, trust: bool) -> object:
     """What torch wrote into `path`, with stand-ins for what is known to be harmless; run as it is if the user vouches."""
     try:
         if trust:
-            return torch.load(path, map_location="cpu", weights_only=False)
+            with unwarned():
+                return torch.load(path, map_location="cpu", weights_only=False, pickle_module=USERS_PICKLE)
         check_records(path)
         with unwarned():  # torch's restricted reader warns of pickles that it may fail to read; it fails by an error
             with suppress(UnpicklingError):
@@ -81,7 +104,8 @@ def unpickle(path: Path, *, trust: bool) -> object:
             with safe_globals([(STAND_INS.get(name, Inert), name) for name in names]):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
-        raise DataError(f"{path} needs another package: {error}", hint=f"pip install {error.name}") from error
+        hint = f"pip install {error.name}, or run from the folder of {error.name}.py where that is your own"
+        raise DataError(f"{path} needs another package: {error}", hint=hint) from error
     except UnpicklingError as error:
         if match := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
             raise refusal(path, match[1]) from error
@@ -90,7 +114,10 @@ def unpickle(path: Path, *, trust: bool) -> object:
     except STUMBLES as error:
         if "weights_only" in str(error):
             raise refusal(path, "a program: it is of TorchScript, or of torch's oldest kind") from error
-        raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
+        of_script = "Can't get attribute" in str(error)
+        hint = "it keeps a class of the script that wrote it: open py:FILE.py:NAME, or save model.state_dict()"
+        what = f"{path} cannot be read as a checkpoint: {first_line(error)}"
+        raise DataError(what, hint=hint if of_script else "") from error
 
 
 def refusal(path: Path, names: str) -> DataError:
@@ -177,9 +204,11 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
                 hint="install the package again that ships it",
             )
     content = read_safetensors(path) if path.suffix == ".safetensors" else unpickle(path, trust=trust)
+    content = {"model": content} if isinstance(content, nn.Module) else content  # torch.save(model)
     if not isinstance(content, Mapping):
         raise DataError(f"{path} holds a {type(content).__name__}, not weights by name")
-    state = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content)
+    state = next((content[key] for key in CONTAINERS if isinstance(content.get(key), (Mapping, nn.Module))), content)
+    state = state.state_dict() if isinstance(state, nn.Module) else state
     plain = {str(name): tensor for name, tensor in state.items() if isinstance(name, str | int)}
     tensors = {name: tensor for name, tensor in plain.items() if isinstance(tensor, Tensor)}
     if not tensors:
@@ -221,7 +250,8 @@ def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
 def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors under the network's own names, without what wrappers and trainers put in front of or into them.
 
-    One prefix, any number of steps long, is taken off or put in front: that with which most names match.
+    One prefix, any number of steps long, is taken off or put in front: that with which most names match. Where all that
+    are left over end as one free slot each does, and have its shape, they are put there: a head that lacks its own prefix.
     """
     slot_names, own, best = plain_names(slots), plain_names(tensors), []
     for long, short in ((own, slot_names), (slot_names, own)):
@@ -229,8 +259,21 @@ def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> d
         votes = Counter(name[:end] for name, end in starts if name[end:] in short)
         best.append(max(((count, -len(prefix), prefix) for prefix, count in votes.items()), default=(0, 0, "")))
     (matches_off, _, off), (matches_on, _, on) = best
-    named = {name.removeprefix(off) if matches_off >= matches_on else on + name: old for name, old in own.items()}
+
+    def rename(name: str) -> str:
+        if matches_off >= matches_on:
+            return name.removeprefix(off)
+        return name if name in slot_names and on + name not in slot_names else on + name
+
+    named = {rename(name): old for name, old in own.items()}
     named = named if len(named) == len(own) else own  # two that would become one stay as they are
+    free = [name for name in slot_names if name not in named]
+    left = {new: name for name in own if (new := rename(name)) not in slot_names} if len(free) < len(slot_names) else {}
+    ends = {new: [slot for slot in free if slot.endswith(f".{name}")] for new, name in left.items() if "." in name}
+    sure = {new: slots[0] for new, slots in ends.items() if len(slots) == 1}
+    alike = (tensors[named[new]].shape == slots[slot_names[slot]].shape for new, slot in sure.items() if new in named)
+    if left and len(set(sure.values())) == len(left) and all(alike):
+        named = {sure.get(new, new): old for new, old in named.items()}
     return {slot_names.get(name, name): tensors[old] for name, old in named.items()}
 
 

@@ -70,6 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=any_int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
     add("--index", type=any_int, nargs="+", metavar="I", help="these samples, counted from 0")
     add("--class", nargs="+", dest="classes", default=(), metavar="NAME", help="only these classes")
+    named = (
+        "the class names in the order of their numbers: a file (a name a line, or JSON), or names with commas between"
+    )
+    add("--classes", dest="class_names", metavar="FILE|NAME,...", help=named)
     add("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
     add("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
     add("--repeat", type=repeats, default=1, metavar="N", help="so many times, with other random parameters")
@@ -113,6 +117,7 @@ SAME_NAME = ("phase", "mode", "in_order", "shuffle", "seed", "repeat", "output_d
 def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
     """The options as a request, and the call that makes the run."""
     from classlens.adapters import Options
+    from classlens.checkpoints.class_names import read_names
     from classlens.cli.display import find_window, has_colours, show_in_terminal, terminal_size
     from classlens.config import parse_overrides
     from classlens.runs.browse_samples import BrowseRequest
@@ -128,6 +133,7 @@ def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
             namespace.trust_config,
             epoch=namespace.epoch,
             skipped=tuple(namespace.skip_type),
+            class_names=None if namespace.class_names is None else read_names(namespace.class_names),
         ),
         number=namespace.show_number,
         indices=None if namespace.index is None else tuple(namespace.index),

@@ -6,6 +6,7 @@ first sample, so that nothing may be shown here as if it had run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -150,7 +151,11 @@ def nested_stage(settings: Settings, where: str, trusted: Sequence[str] | None) 
     """One of `NESTED` as a stage; some have one pipeline, some a list of them, and each may be a single transform."""
     name = str(settings["type"])
     place, (known, apply) = f"{where}: {name}", NESTED[name]
-    values = rules.check_settings(settings, known, [key for key in known if key != "prob"], where)
+    values = rules.check_settings(
+        settings, known, [key for key in known if key in NEEDED.get(name, known) and key != "prob"], where
+    )
+    if values.get("auto_remap") and values.get("remapping") is not None:
+        raise ConfigError(f"{place}: remapping must be None if auto_remap is set")
     several = known["transforms"] is PIPELINES
     pipelines = []
     for option in values["transforms"] if several else [values["transforms"]]:
@@ -200,6 +205,29 @@ def multi_view(values: Values, pipelines: Pipelines, state: State, random: np.ra
     return Outcome(replace(state, views=tuple(outcome.state for outcome in outcomes)), params)
 
 
+def map_keys(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
+    """KeyMapper: what is mapped back is what the stages inside leave; without the picture in it they change nothing."""
+    outcome = run(pipelines[0], state, random)
+    back = values.get("remapping")
+    if back is None and values.get("auto_remap", True):
+        back = values.get("mapping")
+    return outcome if back is None or "img" in back else replace(outcome, state=state)
+
+
+def broadcast(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
+    """TransformBroadcaster: the stages once for each picture of the list; mapped back under one name, the last stays.
+
+    Shared random parameters are those of one generator in one state.
+    """
+    outcomes, start = [], deepcopy(random)
+    for _ in values["mapping"]["img"]:
+        outcomes.append(run(pipelines[0], state, deepcopy(start) if values.get("share_random_params") else random))
+    params = {f"picture {number}": outcome.params for number, outcome in enumerate(outcomes, start=1)}
+    if values.get("auto_remap", True) or values.get("remapping"):
+        return Outcome(outcomes[-1].state, params)
+    return Outcome(replace(state, views=tuple(outcome.state for outcome in outcomes)), params)
+
+
 PIPELINES: Rule = (lambda value: isinstance(value, list | tuple) and len(value) > 0, "is a list of pipelines")
 WEIGHTS: Rule = (
     lambda value: all(isinstance(one, float) and one >= 0 for one in value) and sum(value) == 1,
@@ -209,13 +237,37 @@ VIEWS: Rule = (
     lambda value: all(isinstance(one, int) and one >= 0 for one in as_list(value)) and sum(as_list(value)) > 0,
     "is a whole number for each pipeline, not all of them 0",
 )
+ONE_PICTURE: Rule = (
+    lambda value: (
+        value is None or (isinstance(value, Mapping) and all((key == "img") == (value[key] == "img") for key in value))
+    ),
+    "is a dict in which the picture, 'img', keeps its name (others are not shown here)",
+)
+SEVERAL_PICTURES: Rule = (
+    lambda value: set(value) == {"img"} and len(value["img"]) > 0 and set(value["img"]) == {"img"},
+    "is a dict such as {'img': ['img', 'img']}: the picture as often as it is wanted (others are not shown here)",
+)
+MAPPER = {"transforms": ANYTHING, "remapping": ONE_PICTURE, "auto_remap": ANYTHING, "allow_nonexist_keys": ANYTHING}
 NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, State, np.random.Generator], Outcome]]] = {
     "Compose": ({"transforms": ANYTHING}, lambda values, pipelines, state, random: run(pipelines[0], state, random)),
+    "KeyMapper": ({**MAPPER, "mapping": ONE_PICTURE}, map_keys),
+    "TransformBroadcaster": (
+        {
+            **MAPPER,
+            "mapping": SEVERAL_PICTURES,
+            "remapping": rules.or_none(SEVERAL_PICTURES),
+            "share_random_params": ANYTHING,
+        },
+        broadcast,
+    ),
     "RandomApply": ({"transforms": ANYTHING, "prob": rules.PROBABILITY}, random_apply),
     "RandomChoice": ({"transforms": PIPELINES, "prob": rules.or_none(WEIGHTS)}, random_choice),
     "MultiView": ({"transforms": PIPELINES, "num_views": VIEWS}, multi_view),
 }
 """Stages made of stages: the settings that they have, and what they do with their pipelines."""
+
+NEEDED = {"KeyMapper": ("transforms",), "TransformBroadcaster": ("transforms", "mapping")}
+"""What those must have that need not have all of their settings."""
 
 NATIVE = (*STEPS, *POLICIES, *NESTED, *ALBUMENTATIONS, *KINDS, LOADER, *FOLDED)
 
