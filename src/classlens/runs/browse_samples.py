@@ -43,7 +43,7 @@ from classlens.figures.filmstrip import (
     tile_factor,
 )
 from classlens.figures.terminal import preview_tiles
-from classlens.files import write_whole, writing
+from classlens.files import read_regular, write_whole, writing
 from classlens.image import Image
 
 KEPT_SNAPSHOTS: Mapping[str, Extent] = {"original": "first", "transformed": "last", "concat": "ends", "pipeline": "all"}
@@ -372,8 +372,8 @@ def digest(path: Path) -> str:
     """What is in a file; of a large one, its size."""
     try:
         size = path.stat().st_size
-        return f"{size} bytes" if size > LARGE else sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError:
+        return f"{size} bytes" if size > LARGE else sha256(read_regular(path, "list")).hexdigest()[:16]
+    except (OSError, DataError):
         return ""
 
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +29,7 @@ from classlens.dataset.conventions import join_first
 from classlens.errors import DataError, MissingDependency, count_of
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
-from classlens.files import CHECKPOINT_ENDINGS, check_place, suggest_path
+from classlens.files import CHECKPOINT_ENDINGS, check_place, read_regular, suggest_path
 from classlens.printed import ONE_LINE, join_lines
 from classlens.results import Drawable
 from classlens.runs.own_process import Progress, collecting_later
@@ -359,14 +360,14 @@ def read_boxes(words: Sequence[str], pictures: Sequence[Path]) -> Mapping[Path, 
         return dict.fromkeys(pictures, as_box(words, where="--box"))
     path = Path(words[0]).expanduser()
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [line for line in csv.reader(file) if line]
+        table = StringIO(read_regular(path, "list").decode("utf-8-sig"), newline="")
+        lines = [line for line in csv.reader(table) if line]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"no table of boxes can be read from {path}: {error}", hint=BOX_HINT) from error
     if lines and not lines[0][-1].strip().isdecimal():
         lines = lines[1:]
-    table = {line[0].strip(): as_box(line[1:], where=f"{path}: {line[0]}") for line in lines}
-    boxes = {picture: table[name] for picture in pictures for name in (str(picture), picture.name) if name in table}
+    by_name = {line[0].strip(): as_box(line[1:], where=f"{path}: {line[0]}") for line in lines}
+    boxes = {picture: by_name[name] for picture in pictures for name in (str(picture), picture.name) if name in by_name}
     if not boxes:
         raise DataError(f"{path} has a box for none of the pictures", hint=BOX_HINT)
     return boxes
