@@ -14,7 +14,7 @@ ROOMS = GROUND | ENGINES | {"pipelines", "checkpoints", "source"}
 MAY_IMPORT = {
     "errors": set(),
     "arrays": set(),
-    "files": {"errors"},
+    "files": {"errors", "printed"},
     "printed": set(),
     "user_code": {"errors"},
     "sharing": set(),

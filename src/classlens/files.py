@@ -11,15 +11,16 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
-from io import BufferedReader
+from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from classlens.errors import DataError, suggestion
+from classlens.printed import ONE_LINE, cell_text
 
 try:
     import fcntl
@@ -141,6 +142,23 @@ def writing(place: str | Path) -> Iterator[None]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"cannot write {place}: {reason}", hint="choose another place, or make room") from error
+
+
+def write_table(path: str | Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file; text that a spreadsheet would run is quoted."""
+    import csv  # other commands start faster without it
+
+    def fill(file: IO[bytes]) -> None:
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(heading)
+        table.writerows(
+            [cell_text(one.translate(ONE_LINE)) if isinstance(one, str) else one for one in row] for row in rows
+        )
+        text.flush()
+        text.detach()
+
+    write_whole(path, fill)
 
 
 def check_place(path: Path) -> None:

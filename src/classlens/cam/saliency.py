@@ -81,8 +81,8 @@ class Saliency(Drawable, Array):
     `variants` holds one map, or with aug-smooth one for each variant of the input, turned back to the picture's own
     orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run alone,
     has no subject. `signed` says that the layer put out many negative numbers, which not every method can read
-    (`Method.assumes_non_negative`). `cap` is the share of positions below the hottest colour of the heat map. To numpy it
-    is its raw `values`.
+    (`Method.assumes_non_negative`). `cap` is the share of positions below the hottest colour of the heat map.
+    `predicted` is the class with the highest score, whichever is explained. To numpy a map is its raw `values`.
     """
 
     image: Image
@@ -93,6 +93,7 @@ class Saliency(Drawable, Array):
     index: int = 0
     signed: bool = False
     cap: float = 1.0
+    predicted: ExplainedClass | None = None
     numbers: ClassVar[str] = "values"
 
     def __repr__(self) -> str:
@@ -153,6 +154,10 @@ class Fused(Drawable):
     @property
     def subject(self) -> ExplainedClass | None:
         return self.parts[0].subject
+
+    @property
+    def predicted(self) -> ExplainedClass | None:
+        return self.parts[0].predicted
 
     @property
     def index(self) -> int:
@@ -262,6 +267,9 @@ def facts(saliency: Saliency | Fused) -> dict[str, Any]:
         "layer_sizes": [list(part.variants.shape[1:]) for part in saliency.parts],
         "size_as_fed": list(saliency.image.size),
         **{name: getattr(saliency.subject, name, None) for name in about_class},
+        "predicted": getattr(saliency.predicted, "target", None),
+        "predicted_name": getattr(saliency.predicted, "class_name", None),
+        "predicted_probability": getattr(saliency.predicted, "probability", None),
         "hottest": list(hottest) if hottest else None,
         "empty": hottest is None,
     }

@@ -29,8 +29,9 @@ from classlens.cam.targets import Target
 from classlens.dataset.decode import PILLOW_TROUBLE
 from classlens.errors import DataError, first_line
 from classlens.image import Encoding, Image, pictures_in
-from classlens.runs.explain_files import BadPicture, find_pictures
+from classlens.runs.explain_files import BadPicture
 from classlens.runs.map_pictures import read_portions
+from classlens.runs.picture_origins import find_pictures
 
 Pictures: TypeAlias = object
 """An `Image`, a path, a folder or pattern, a picture of Pillow, an array or tensor; or several of these."""
