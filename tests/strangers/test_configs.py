@@ -313,7 +313,34 @@ COMMANDS = {
     "difference of laughs": ({"x.yaml": LAUGHS, "y.json": "{}"}, ["x.yaml", *DIFF]),
     "schedule": ({"x.py": f"lr_config = dict(policy='step', step={HUGE})"}, ["x.py"]),
 }
+TRAINING = """
+train_dataloader = dict(batch_size=8, dataset=dict(type='CustomDataset', data_root='d', pipeline=[]))
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
+train_cfg = dict(by_epoch=True, max_epochs=3)
+param_scheduler = dict(type='MultiStepLR', milestones=[1], gamma=0.1)
+"""
+SETTINGS = {
+    "epochs": "train_cfg['max_epochs'] = 10 ** 18",
+    "more epochs": "train_cfg['max_epochs'] = 10 ** 400",
+    "batch size": "train_dataloader['batch_size'] = 10 ** 400",
+    "learning rate": "optim_wrapper['optimizer']['lr'] = 10 ** 400",
+    "factor": "param_scheduler['gamma'] = 10 ** 400",
+    "milestones": "param_scheduler['milestones'] = [10 ** 400]",
+    "schedulers": "param_scheduler = [param_scheduler] * 60000",
+    "kind of scheduler": "param_scheduler['type'] = [[1] * 1000] * 200",
+    "setting of a scheduler": "param_scheduler['gamma'] = [[1] * 1000] * 200",
+    "list for a dict": "optim_wrapper['optimizer'] = [1]",
+    "number for a list": "param_scheduler = 7",
+    "text for a dict": "optim_wrapper['paramwise_cfg'] = dict(custom_keys='x')",
+    "dict for a name": "param_scheduler['type'] = {}",
+    "list of lists for stages": "train_dataloader['dataset']['pipeline'] = [[1]]\ndata_preprocessor = [1]",
+    "list for a name of the older style": "data = dict(train=dict(type=[1]))\ndel train_dataloader, optim_wrapper, param_scheduler",
+}
 CASES = {
+    **{
+        f"settings: {name}": ({"x.py": TRAINING + line}, ["lr", "x.py", "--dataset-size", "80"])
+        for name, line in SETTINGS.items()
+    },
     **{f"program: {name}": ({"x.py": text}, ["x.py"]) for name, text in PROGRAMS.items()},
     **{f"data: {name}": ({name: text}, [name]) for name, text in DATA.items()},
     **{
@@ -332,7 +359,7 @@ def endings(tmp_path_factory):
         place.mkdir()
         for name, content in files.items():
             (place / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        (place / "words.json").write_text(json.dumps(["config", *words]))
+        (place / "words.json").write_text(json.dumps(words if words[0] == "lr" else ["config", *words]))
     command = [sys.executable, "-c", RUNNER, str(folder), str(MACHINE)]
     subprocess.run(command, check=True, timeout=10 * PATIENCE, stdin=subprocess.DEVNULL)
     found = {}

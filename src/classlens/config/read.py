@@ -122,17 +122,13 @@ FORMATTED = re.compile(r"[fF][rR]?['\"]")
 SMALL = 1 << 16  # characters up to which it is not worth while to count words
 
 
-def pay_for_parsing(text: str, budget: Budget) -> None:
-    """Pay for a tree that takes up to 1 KB for every word and sign, and for f-strings: length times fields."""
+def parse(text: str, path: Path, budget: Budget) -> tuple[Style, list[ast.stmt]]:
+    """The style and the statements of a Python config; the first statement that belongs to one style decides."""
+    # The tree takes up to 1 KB for every word and sign, and an f-string its length times its fields.
     size = len(text)
     words = size if size <= SMALL else sum(1 for _ in WORD.finditer(text))
     fields = text.count("{") * size // 4096
     budget.spend(max(0, 4 * words - size) + (fields if size <= SMALL or FORMATTED.search(text) else 0))
-
-
-def parse(text: str, path: Path, budget: Budget) -> tuple[Style, list[ast.stmt]]:
-    """The style and the statements of a Python config; the first statement that belongs to one style decides."""
-    pay_for_parsing(text, budget)
     try:
         with unwarned():
             module = ast.parse(text)

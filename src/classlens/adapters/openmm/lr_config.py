@@ -256,7 +256,8 @@ def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
             raise ConfigError(
                 f"{where} ({written}): unknown argument {short_repr(key)}", hint=f"it takes {', '.join(known)}"
             )
-        if isinstance(value, str) and key not in {"anneal_strategy", "warmup"}:
+        is_huge = isinstance(value, int) and value.bit_length() > 63
+        if is_huge or (isinstance(value, str) and key not in {"anneal_strategy", "warmup"}):
             raise ConfigError(f"{where} ({written}): {key} is a number, not {short_repr(value)}")
         arguments |= {} if value is None else {known[key]: value}
     if needs and needs not in arguments:

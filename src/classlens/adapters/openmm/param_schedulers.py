@@ -46,7 +46,8 @@ class Scheduler:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether `value` is a number that arrays of 64 bits can hold."""
+    return isinstance(value, float) or (type(value) is int and value.bit_length() < 64)
 
 
 Check: TypeAlias = tuple[str, Callable[[Any], bool]]

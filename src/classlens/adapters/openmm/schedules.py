@@ -137,6 +137,9 @@ def batches_of(setup: Setup) -> Batches | None:
     return Batches(batch, base, applied=optimization.auto_scale)
 
 
+MOST = 10**9  # of anything that is counted: the steps of a run must fit into 64 bits
+
+
 def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     """The clock of training: every GPU gets its share of the samples, rounded up, in batches, as the sampler counts them.
 
@@ -147,8 +150,9 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     counts = {"dataset size": dataset_size, "number of GPUs": gpus, "batch size": batch}
     counts |= {"number of epochs": epochs, "number of iterations": steps}
     for name, count in counts.items():
-        if count is not None and (not isinstance(count, int) or count < 1):
-            raise ConfigError(f"{setup.path}: the {name} is a whole number of 1 or more, not {short_repr(count)}")
+        if count is not None and not (isinstance(count, int) and 1 <= count <= MOST):
+            words = f"a whole number of 1 or more, not {short_repr(count, 40)}"
+            raise ConfigError(f"{setup.path}: the {name} is {words}", hint=f"it is at most {MOST:,}")
     if epochs is None and steps is None:
         raise ConfigError(
             f"{setup.path}: the config does not say how long it trains",

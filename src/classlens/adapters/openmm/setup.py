@@ -87,6 +87,7 @@ class Setup:
     where: Callable[[str], str] = field(default=lambda key: "", compare=False)
 
 
+MOST_SCHEDULERS = 1000
 OLD_KEYS = frozenset({"data", "lr_config", "optimizer", "optimizer_config", "runner", "total_epochs"})
 NEW_KEYS = frozenset({"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "param_scheduler"})
 OLD_SECTIONS = ("model", "data", "optimizer", "optimizer_config", "runner", "lr_config", "momentum_config")
@@ -195,6 +196,8 @@ def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
     wrapper, loop, scaling = (config.get(key) or {} for key in ("optim_wrapper", "train_cfg", "auto_scale_lr"))
     schedulers = config.get("param_scheduler") or ()
     schedulers = (schedulers,) if isinstance(schedulers, Mapping) else tuple(schedulers)
+    if len(schedulers) > MOST_SCHEDULERS:
+        raise ConfigError(f"{place(config, 'param_scheduler') or path}: {len(schedulers):,} schedulers are too many")
     for entry in schedulers:
         if not isinstance(entry, Mapping) or "type" not in entry:
             raise ConfigError(
