@@ -22,7 +22,7 @@ from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
 from classlens.errors import NotFound
 from classlens.figures.drawing import PIXELS, Drawing
-from classlens.figures.map_grid import Cell, GridRow, draw_sheet, pages_of
+from classlens.figures.map_grid import Cell, GridRow, draw_sheet, pages_of, short_names
 from classlens.figures.printing import VECTORS, print_figures
 from classlens.files import check_place, write_whole
 from classlens.image import Image
@@ -120,7 +120,7 @@ def draw_rows(rows: Callable[[], Sequence[GridRow]], style: OverlayStyle) -> Dra
 
     def encode(kind: str) -> bytes:
         pages = pages_of(rows()) if kind == "pdf" else [rows()]
-        return print_figures(lambda: [draw_sheet(page, color_table(style)) for page in pages], kind)
+        return print_figures(lambda: [draw_sheet(page, color_table(style), on_paper=True) for page in pages], kind)
 
     def rasterise() -> Image:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -154,6 +154,8 @@ def grid_rows(
             place = of_picture.setdefault(one.subject, len(of_picture))
             groups.setdefault((one.index, place), {})[checkpoint, one.method, one.layer] = checkpoint, one
     rows, is_comparison = [], len(maps) > 1
+    files = list(dict.fromkeys(one.image.name for several in maps.values() for one in several))
+    called = dict(zip(files, short_names(files), strict=True))
     kinds = {(one.method, one.layer) for several in maps.values() for one in several}
     for index, place in sorted(groups):
         cells, members = [], groups[index, place]
@@ -173,7 +175,7 @@ def grid_rows(
             words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in seen.items()]
             said = f"differ: {', '.join(words)}" if differs else f"agree: {caption(first.predicted or first.subject)}"
         label = f"{said}, labelled {true}" if true else said
-        name = names[index] if names else first.image.name
+        name = names[index] if names else called[first.image.name]
         is_wrong = number is not None and any(one is not None and one.target != number for one in seen.values())
         rows.append(GridRow(name, label, tuple(cells), differs or is_wrong))
     return rows
