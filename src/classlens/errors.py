@@ -19,12 +19,15 @@ The rule of this file: an error is short, whatever it is about. Values that stra
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 NEAREST = 3  # how many names an error suggests
 LISTED = 12  # how many existing names an error lists before it stops and counts the rest
 LONGEST = 1200  # characters of a message or a hint; beyond, its middle is left out
 SHOWN = 200  # characters of a value in a message
 LONGEST_NAME = 100  # characters of a name that is compared with others: comparing takes length times length
+SOURCES = Path(__file__).parents[2]  # the top of a checkout, if this is one
 COMPARED = 20_000  # how many names are compared
 
 
@@ -77,8 +80,33 @@ class MissingDependency(ClasslensError):
     """A package is not installed: one that an extra of classlens brings, or one that `where`, the user's code, needs."""
 
     def __init__(self, package: str, *, extra: str | None, where: str = "") -> None:
-        hint = f"pip install 'classlens[{extra}]'" if extra else f"pip install {package}"
+        hint = install_command(extra) if extra else f"pip install {package}"
         super().__init__(f"{where}{': ' if where else ''}{package} is not installed", hint=hint)
+
+
+def install_command(extra: str) -> str:
+    """The command that brings an extra, from where Classlens itself was installed: a folder, an address, or an index.
+
+    Source: the Direct URL data structure of the PyPA specifications (PEP 610).
+    """
+    import json  # nobody who lacks nothing needs these
+    from importlib import metadata
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        origin = json.loads(metadata.distribution("classlens").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):  # it runs from its sources
+        origin = {"url": SOURCES.as_uri(), "dir_info": {"editable": True}}
+    url, editable = str(origin.get("url", "")), origin.get("dir_info", {}).get("editable")
+    folder = Path(unquote(urlsplit(url).path))
+    if "dir_info" in origin and (folder / "pyproject.toml").is_file():
+        with suppress(OSError):
+            folder = Path() if Path.cwd() == folder.resolve() else folder
+        return f"pip install {'-e ' if editable else ''}'{folder}[{extra}]'"
+    if url and "dir_info" not in origin:
+        system = origin.get("vcs_info", {}).get("vcs")
+        return f"pip install 'classlens[{extra}] @ {f'{system}+' if system else ''}{url}'"
+    return f"pip install 'classlens[{extra}]'"
 
 
 def cut_middle(text: str) -> str:

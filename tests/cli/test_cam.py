@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from classlens.cam.explain import explain
 from classlens.cli.main import main
 from classlens.dataset.decode import read_image
+from classlens.errors import install_command
 from classlens.runs import map_pictures, own_process
 from tests.cam.conftest import noise_image
 
@@ -248,6 +249,7 @@ SLIPS = [
 PROBE = """
 import sys
 from classlens.cli.main import main
+from classlens.errors import install_command
 try:
     status = main(sys.argv[1:])
 except SystemExit as stop:
@@ -274,7 +276,7 @@ def test_without_torch_the_error_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code, "cam", CAT, "demo"], capture_output=True, text=True)
 
     assert done.returncode == 2
-    assert done.stderr == "error: torch is not installed\nhint:  pip install 'classlens[demo]'\n"
+    assert done.stderr == f"error: torch is not installed\nhint:  {install_command('demo')}\n"
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,31 @@ def test_messages_count_in_words(tmp_path, capsys):
     assert said[-1] == f"wrote {out / 'lr.png'}"
 
 
+STEPS = """
+optim_wrapper = dict(optimizer=dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=0.0))
+param_scheduler = [dict(type="MultiStepLR", milestones=[100, 600], gamma=0.01, by_epoch=False)]
+train_cfg = dict(by_epoch=False, max_iters=1000)
+"""
+
+
+def test_a_schedule_in_words_says_what_is_constant_and_what_cannot_be_seen(tmp_path, capsys, monkeypatch):
+    (tmp_path / "steps.py").write_text(STEPS)
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["lr", "steps.py", "-p", "all", "--not-show"]) == 0
+    assert main(["lr", str(tmp_path / "steps.py"), "-p", "all", "--not-show"]) == 0
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[:5] == [
+        "steps: 1,000 steps",
+        "  lr: starts at its peak 0.1, ends 1e-05",
+        "  momentum: 0.9 throughout",
+        "  weight_decay: 0 throughout",
+        "  note: lr rests near 0, which only --log tells apart from 0",
+    ]
+    assert said[5:] == said[:5]  # the title is the same by any path
+
+
 @pytest.mark.parametrize(
     ("words", "end"),
     [

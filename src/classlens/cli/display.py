@@ -25,7 +25,7 @@ def has_display() -> bool:
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def find_window() -> Show | None:
+def find_window(inches: tuple[float, float] | None = None) -> Show | None:
     """What shows a picture in the one window, if that can be opened: until a key or a click, for some seconds at most.
 
     Who closes the window ends the run, as by Ctrl-C.
@@ -45,7 +45,10 @@ def find_window() -> Show | None:
 
     def show(encoded: bytes, text: str, seconds: float) -> None:
         content = io.BytesIO()
-        fit_screen(encoded, root.winfo_screenwidth(), root.winfo_screenheight()).save(content, "PPM")
+        width, height = root.winfo_screenwidth(), root.winfo_screenheight()
+        if inches:
+            width, height = min(width, round(100 * inches[0]) + FRAME), min(height, round(100 * inches[1]) + FRAME)
+        fit_screen(encoded, width, height).save(content, "PPM")
         picture = tkinter.PhotoImage(data=content.getvalue())
         label.configure(image=picture)
         root.title(text)

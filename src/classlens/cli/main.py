@@ -81,20 +81,17 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
                 "--limit",
                 action="append",
                 default=[],
-                metavar="NAME=NUMBER",
-                help="allow larger files, e.g. pixels=4e8",
+                metavar="NAME=N",
+                help="allow larger files, e.g. pixels=400e6",
             )
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
             dashed = [re.sub("^--[^=]*", lambda option: option[0].replace("_", "-"), word) for word in words]
             arguments = parser.parse_args(dashed)
-            if arguments.limit:
-                os.environ[CHOSEN] = ",".join([*filter(None, [os.environ.get(CHOSEN)]), *arguments.limit])
-            # OpenCV reads some kinds of pictures whose headers nobody else can check.
-            os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
             # Threads that spin while they wait make a forward pass 5 to 10 times slower on a machine that others use.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.
             atexit.register(gc.freeze)
+            set_limits(arguments.limit)
             status = int(command.run(arguments))
             print_text("", end="")  # what the user's code has printed may still wait
             return status
@@ -116,6 +113,14 @@ def print_welcome(words: Sequence[str]) -> int:
     parser.parse_args(words)
     parser.print_help()
     return 0
+
+
+def set_limits(chosen: Sequence[str]) -> None:
+    """Let this process, and those that it starts, know the limits that the user chose."""
+    if chosen:
+        os.environ[CHOSEN] = ",".join(filter(None, [os.environ.get(CHOSEN), *chosen]))
+    # OpenCV reads some kinds of pictures whose headers nobody else can check.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
 
 
 def is_refused(error: Exception) -> bool:

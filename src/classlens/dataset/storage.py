@@ -162,7 +162,10 @@ def read_member(place: str, kind: str) -> bytes:
 @lru_cache(maxsize=16)
 def open_zip(path: str) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(open_archive(path))
+        if ADDRESS in path:
+            return zipfile.ZipFile(open_archive(path))
+        open_regular(path).close()  # of a pipe or a device nobody looks for the end
+        return zipfile.ZipFile(path)
     except (*UNREADABLE, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be opened as a zip file: {reason_of(error).lower()}") from error
 

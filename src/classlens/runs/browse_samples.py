@@ -63,7 +63,12 @@ NAMED, LONGEST = 3, 60  # so many differences are named, each value in so many l
 LARGE = 100_000_000  # bytes of a file that is not read to see whether it has changed
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # where in memory an object lies, which is another place in every run
 
-ALWAYS = {"phase": "phase", "seed": "seed", "rescale_factor": "rescale", "bgr2rgb": "swap_channels"}
+ALWAYS = {
+    "phase": "phase",
+    "seed": "seed",
+    "rescale_factor": "rescale",
+    "bgr2rgb": "swap_channels",
+}
 ON_SHEETS = {name: name for name in ("in_order", "shuffle", "repeat", "grid", "batch")} | {
     "index": "indices",
     "show_number": "number",
@@ -77,7 +82,7 @@ class BrowseRequest:
 
     A split of an address is opened by `phase` and `options`. `number` samples are shown (of batches, so many), spread
     over the classes unless they are wanted `in_order` or `shuffle`d; or those of `indices`; of `classes` only; each one
-    `repeat` times. `rescale` enlarges or shrinks what is shown, `swap_channels` exchanges red and blue.
+    `repeat` times. `rescale` enlarges or shrinks what is shown, or as far as its `edges` (least, most) ask; `swap_channels` exchanges red and blue.
 
     Pictures go to `output_dir`, one by one, as contact sheets of `grid` (rows, columns), or as training batches of
     `batch` samples (0: of the config's size); or to one page, `html`; with `statistics` there are numbers instead.
@@ -96,6 +101,7 @@ class BrowseRequest:
     seed: int = 0
     repeat: int = 1
     rescale: float | None = None
+    edges: tuple[int, int] | None = None
     swap_channels: bool = False
     output_dir: str = ""
     html: str = ""
@@ -121,6 +127,8 @@ class BrowseRequest:
         """How many pixels of a picture's longer side are drawn."""
         if self.mode in ("concat", "pipeline") and self.rescale is None:
             return LARGEST
+        if self.edges:
+            return max(self.edges[1], longest)
         pixels = longest * (self.rescale or (tile_factor(longest) if self.grid else 1.0))
         return pixels if self.has_pictures else min(pixels, TILE)
 
@@ -219,6 +227,9 @@ def draw_sample(
         result = replace(result, snapshots=tuple(shots))
     sheet, cell, last = None, None, result.snapshots[-1]
     is_strip, longest, rescale = request.mode in ("concat", "pipeline"), max(last.size), request.rescale
+    if request.edges:
+        least, most = request.edges
+        rescale = min(max(least / min(last.size), 1.0), most / longest)
     if request.has_pictures or (request.html and is_strip):
         # a large picture that stands alone is shrunk on a contact sheet only
         fits = tile_factor(longest) if rescale is None and request.grid and not is_strip else rescale
@@ -254,7 +265,7 @@ def draw_marked(row: SampleResult, picture: Image | None) -> Image:
 def rescue_picture(path: str | None) -> Image | None:
     try:
         return None if path is None else salvage(read_bytes(path))
-    except ClasslensError:
+    except (ClasslensError, MemoryError):
         return None
 
 
@@ -325,6 +336,8 @@ def describe_contents(target: str | None, dataset: Dataset, request: BrowseReque
     words = ALWAYS | (ON_SHEETS if is_sheet else {}) | ({"mode": "mode"} if request.batch is None else {})
     contents = {word: getattr(request, name) for word, name in words.items()}
     contents |= {"epoch": request.options.epoch, "loader": dataset.loader}
+    contents |= {"skip_type": request.options.skipped} if request.options.skipped else {}
+    contents |= {"adaptive": request.edges} if request.edges else {}
     contents["samples"] = dataset.length  # where this changes, other pictures have the numbers
     contents |= {"classes": dataset.classes, "stages": [{"type": one.name, **one.settings} for one in dataset.stages]}
     if dataset.settings:  # these describe the stages, too

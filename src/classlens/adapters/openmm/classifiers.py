@@ -29,7 +29,7 @@ from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
 from classlens.checkpoints.load_checkpoint import LISTED, Weights, fit_weights, match_names, read_weights
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError, DataError, NotOffered, first_line, short_repr, suggestion
+from classlens.errors import ConfigError, DataError, NotOffered, first_line, install_command, short_repr, suggestion
 from classlens.image import Encoding, Image, Triple
 from classlens.zoo.build import build_network
 from classlens.zoo.transformer import interpolate_positions
@@ -195,7 +195,7 @@ def build_upstream(model: Settings, part: str, known: Iterable[str]) -> nn.Modul
             f"no native {part} named {short_repr(name)}",
             hint=(f"{near} " if near.endswith("?") else "")
             + "mmpretrain builds others, and your own (--trust-config follows custom_imports): "
-            f"pip install 'classlens[mmpretrain]'; native are {', '.join(known)}",
+            f"{install_command('mmpretrain')}; native are {', '.join(known)}",
         )
     from mmpretrain.models import build_classifier
 

@@ -68,6 +68,14 @@ def is_module(thing: Thing) -> bool:
     return MODULE in bases_of(thing) and not is_transform(thing)
 
 
+def is_loss(thing: Thing) -> bool:
+    return "torch.nn.modules.loss._Loss" in bases_of(thing)
+
+
+def is_timm_scheduler(thing: Thing) -> bool:
+    return is_scheduler(thing) and hasattr(thing, "param_group_field")
+
+
 def is_scheduler(thing: Thing) -> bool:
     return hasattr(thing, "optimizer") and callable(getattr(thing, "step", None)) and not is_module(thing)
 

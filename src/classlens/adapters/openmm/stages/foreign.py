@@ -24,7 +24,7 @@ from classlens.adapters.openmm.stages.rules import arguments, construct
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import Foreign, State
-from classlens.errors import ConfigError, DataError, short_repr, suggestion
+from classlens.errors import ConfigError, DataError, install_command, short_repr, suggestion
 from classlens.user_code import users_code
 
 INTERPOLATIONS = {name: name for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")} | {"hammimg": "hamming"}
@@ -108,9 +108,6 @@ def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
     return Stage(name, apply, arguments(settings))
 
 
-INSTALL = "pip install 'classlens[mmpretrain]'"
-
-
 def build_own(settings: Settings, registry: str, modules: Sequence[str], where: str) -> Foreign:
     """The object that the settings describe, of a type in a registry of mmpretrain or in the user's own modules."""
     name = str(settings.get("type"))
@@ -122,7 +119,7 @@ def build_own(settings: Settings, registry: str, modules: Sequence[str], where: 
                 places = [(module, attribute), *places]
     own = [getattr(import_own(place, where), member, None) for place, member in places]
     kind = next((one for one in own if callable(one)), None)
-    hint = f"types of mmpretrain need it: {INSTALL}"
+    hint = f"types of mmpretrain need it: {install_command('mmpretrain')}"
     if find_spec("mmpretrain") is not None:
         import_module("mmpretrain.datasets")  # fills the registries
         kind = kind or getattr(import_module("mmpretrain.registry"), registry).get(name)
@@ -162,5 +159,5 @@ def import_own(name: str, where: str) -> Foreign:
         if name == missing or name.startswith(f"{missing}."):
             hint = "run from the folder that it lies in, or set PYTHONPATH to that"
             raise ConfigError(f"{where}: no module named {short_repr(missing)}", hint=hint) from error
-        hint = INSTALL if missing.startswith("mm") else f"pip install {missing.partition('.')[0]}"
+        hint = install_command("mmpretrain") if missing.startswith("mm") else f"pip install {missing.partition('.')[0]}"
         raise ConfigError(f"{where}: {name} needs {missing}, which is not installed", hint=hint) from error
