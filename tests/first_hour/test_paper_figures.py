@@ -10,6 +10,7 @@ import pytest
 
 import classlens
 from classlens import Clock, Schedule, draw, replay
+from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
 from classlens.dataset.trace import Snapshot, Trace
 from classlens.figures.printing import VECTORS
 from classlens.schedule.schedule import Group
@@ -161,8 +162,9 @@ def test_maps_as_pdf_are_pictures_beside_text(maps):
     assert [word in text for word in ("GradCAM", "LayerCAM", "backbone.layers.6.bn", "tiger cat", "espresso")] == [
         True
     ] * 5
-    sizes = [(one.image.size) for page in pages_of(content) for one in page.images]
+    sizes = [one.image.size for one in pages_of(content)[0].images]  # pages share what they need
     assert sizes.count((224, 224)) == 12  # with their own pixels: 4 rows of a picture and 2 maps
+    assert [name in text for name in ("chelsea.png", "coffee.png")] == [True] * 2
     svg = draw(maps).encode(".svg").decode()
     assert svg.count("<image ") >= 12
     assert ">espresso" in svg
@@ -207,3 +209,27 @@ def test_a_picture_alone_fits_on_the_paper(silent):
     assert float(page.mediabox.height) <= 72 * PAPER[1]
     (image,) = page.images
     assert image.image.height == pytest.approx(0.8 * 1200 * 0.6 / 72 * 300, abs=1)  # 300 dots per inch
+
+
+@pytest.mark.parametrize(("pictures", "methods", "pages"), [(1, 1, 1), (3, 3, 1), (40, 2, 10), (2, 24, 2)])
+def test_a_grid_of_maps_has_pages_of_paper_on_which_every_file_is_named(pictures, methods, pages):
+    photos = [
+        classlens.Image(np.full((60, 80, 3), 100, np.uint8), name=f"/a/猫{index}.jpg") for index in range(pictures)
+    ]
+    values = np.random.default_rng(0).random((1, 4, 6), dtype=np.float32)
+    cat = ExplainedClass(0, 1.0, 0.5, "三毛猫")
+    grid = [
+        Saliency(photo, values, f"Method{number}", "layer4", cat, index)
+        for index, photo in enumerate(photos)
+        for number in range(methods)
+    ]
+
+    content = draw(Explanation(tuple(grid))).encode(".pdf")
+
+    sheets = pages_of(content)
+    assert all(float(one.mediabox.width) <= 72 * PAPER[0] and float(one.mediabox.height) <= 72 * 11 for one in sheets)
+    assert len(sheets) == pages
+    text = text_of(content)
+    assert [f"猫{index}.jpg" in text for index in range(pictures)] == [True] * pictures
+    assert "三毛猫 (50.0%)" in text
+    assert f"Method{methods - 1}" in text

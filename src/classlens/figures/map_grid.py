@@ -8,12 +8,13 @@ is longer than its place is cut in its middle, and letters that no font has are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classlens.figures.text import clean, families_for, shorten_middle
+from classlens.figures.text import clean, families_for, printable, shorten_middle
 from classlens.image import Image
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class Paper:
 
 
 SCREEN, A4 = Paper(2.2, 20, 20), Paper(1.45, 8.27, 11.69)
+
+PAPER, ACROSS = (8.2, 10.9), 5
+"""Inches of a printed page, which fits on A4 and on letter, and the cells in a line of it, which are as small as need be."""
 
 ASPECTS = (0.6, 2.0)
 """Width of a column, as a share of its height, at least and at most: wider pictures are drawn smaller."""
@@ -113,6 +117,7 @@ def draw_sheet(rows: Sequence[GridRow], colours: np.ndarray, paper: Paper = SCRE
     """All rows on one sheet, with the colour bar at its top right."""
     from matplotlib.figure import Figure
 
+    rows = [spell_out(row) for row in rows] if paper is SCREEN else rows
     sizes = measure_rows(rows, paper)
     blocks = sizes.blocks_of(len(rows))
     high = -(-len(rows) // blocks)
@@ -133,6 +138,14 @@ def draw_sheet(rows: Sequence[GridRow], colours: np.ndarray, paper: Paper = SCRE
     draw_bar(axes, colours, (width - MARGIN - BAR + GAP, MARGIN + HEADING + 2 * LINE), sizes.cell[1])
     axes.set(xlim=(0, width), ylim=(height, 0))
     return figure
+
+
+def spell_out(row: GridRow) -> GridRow:
+    """A row whose letters can all be drawn as pixels; on paper they are text, whether or not a font has them."""
+    cells = [
+        replace(one, column=(clean(one.column[0]), clean(one.column[1])), note=clean(one.note)) for one in row.cells
+    ]
+    return replace(row, name=clean(row.name), label=clean(row.label), cells=tuple(cells))
 
 
 def draw_row(axes: Axes, row: GridRow, at: tuple[float, float], sizes: Sizes, fonts: Sequence[str]) -> None:
@@ -173,7 +186,7 @@ def draw_headings(axes: Axes, cells: Sequence[Cell], at: tuple[float, float], wi
 
 def put(axes: Axes, words: str, at: tuple[float, float], room: float, **looks: Any) -> None:  # noqa: ANN401 - matplotlib's
     """Write words into `room` points; names are text, never formulas."""
-    fitting = shorten_middle(clean(words), looks["fontsize"], room)
+    fitting = shorten_middle(printable(words), looks["fontsize"], room)
     axes.text(*at, fitting, parse_math=False, **looks)
 
 
@@ -197,3 +210,14 @@ def pages_of(rows: Sequence[GridRow], paper: Paper) -> list[Sequence[GridRow]]:
     """Rows as they fit on pages."""
     size = page_size(rows, paper)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def short_names(paths: Sequence[str], *, with_endings: bool = True) -> list[str]:
+    """As much of the end of every path as tells it from the others, with or without the ending of files."""
+    places = [PurePath(path) if with_endings else PurePath(path).with_suffix("") for path in paths]
+    parts = [place.parts or ("",) for place in places]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(one[-length:]) for one in parts]
+        if len(set(names)) == len(paths):
+            return names
+    return list(paths)

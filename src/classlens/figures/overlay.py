@@ -21,7 +21,7 @@ from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
 from classlens.errors import NotFound
 from classlens.figures.drawing import PIXELS, Drawing
-from classlens.figures.map_grid import A4, Cell, GridRow, draw_sheet, pages_of
+from classlens.figures.map_grid import A4, Cell, GridRow, draw_sheet, pages_of, short_names
 from classlens.figures.printing import VECTORS, print_figures
 from classlens.image import Image
 from classlens.sharing import ALONE
@@ -152,6 +152,8 @@ def grid_rows(
             place = of_picture.setdefault(one.subject, len(of_picture))
             groups.setdefault((one.index, place), {})[checkpoint, one.method, one.layer] = checkpoint, one
     rows, is_comparison = [], len(maps) > 1
+    files = list(dict.fromkeys(one.image.name for several in maps.values() for one in several))
+    called = dict(zip(files, short_names(files), strict=True))
     kinds = {(one.method, one.layer) for several in maps.values() for one in several}
     for index, place in sorted(groups):
         cells, members = [], groups[index, place]
@@ -171,7 +173,7 @@ def grid_rows(
             words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in seen.items()]
             said = f"differ: {', '.join(words)}" if differs else f"agree: {caption(first.predicted or first.subject)}"
         label = f"{said}, labelled {true}" if true else said
-        name = names[index] if names else first.image.name
+        name = names[index] if names else called[first.image.name]
         is_wrong = number is not None and any(one is not None and one.target != number for one in seen.values())
         rows.append(GridRow(name, label, tuple(cells), differs or is_wrong))
     return rows

@@ -95,14 +95,18 @@ def advance(letter: str, size: int, *, bold: bool = False) -> int:
     return max(1, round(face.getlength(letter)))
 
 
+def printable(text: str) -> str:
+    composed = unicodedata.normalize("NFC", text)
+    return composed if composed.isprintable() else "".join(one if one.isprintable() else BOX for one in composed)
+
+
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
     """Text that can be drawn: letters that no font has are spelled out, and such as no one could see are a box."""
-    composed = unicodedata.normalize("NFC", text)
-    if composed.isprintable() and all(map(is_usual, composed)):
-        return composed
-    spelled = ((one if is_usual(one) or other_font(one)[1] else ascii(one)[1:-1]) for one in composed)
-    return "".join(one if one.isprintable() else BOX for one in spelled)
+    shown = printable(text)
+    if all(map(is_usual, shown)):
+        return shown
+    return "".join(one if is_usual(one) or other_font(one)[1] else ascii(one)[1:-1] for one in shown)
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from itertools import chain
-from pathlib import Path, PurePath
+from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ from classlens.cam.saliency import ExplainedClass, Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError, count_of
-from classlens.figures.map_grid import A4, SCREEN, GridRow, page_size
+from classlens.figures.map_grid import A4, SCREEN, GridRow, page_size, short_names
 from classlens.figures.overlay import caption, draw_rows, grid_rows, overlay, pack_maps
 from classlens.figures.printing import VECTORS
 from classlens.files import write_whole
@@ -357,7 +357,7 @@ def read_portions(paths: Sequence[Path], at_once: int, bad: list[BadPicture]) ->
 def open_networks(plan: MapPlan, picture: Image, notify: Notify) -> dict[str, Network]:
     """Every checkpoint, by a short name if there are several; one that does not fit is refused before any work."""
     checkpoints = plan.request.model.checkpoints
-    names = short_names(checkpoints) if len(checkpoints) > 1 else [""]
+    names = short_names(checkpoints, with_endings=False) if len(checkpoints) > 1 else [""]
     networks: dict[str, Network] = {}
     for name, checkpoint in zip(names, checkpoints or (None,), strict=True):
         classifier, feed = open_classifier(plan, checkpoint, notify)
@@ -366,16 +366,6 @@ def open_networks(plan: MapPlan, picture: Image, notify: Notify) -> dict[str, Ne
         networks[name] = Network(classifier, feed, layers, options, weights)
     are_apart = len({id(one.classifier.module) for one in networks.values()}) == len(networks)
     return {name: replace(one, weights=()) if are_apart else one for name, one in networks.items()}
-
-
-def short_names(paths: Sequence[str]) -> list[str]:
-    """As much of the end of every path as tells it from the others, without the ending of files."""
-    parts = [PurePath(path).with_suffix("").parts for path in paths]
-    for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(one[-length:]) for one in parts]
-        if len(set(names)) == len(paths):
-            return names
-    return list(paths)
 
 
 def open_classifier(
