@@ -77,6 +77,7 @@ class Options:
 
     `untrained` takes a network with random weights where a config names none, instead of refusing it.
     `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows, without the stages that are `skipped`.
+    With `as_loaded` only pictures as loaded are looked at: stages of other packages are not built.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +87,7 @@ class Options:
     untrained: bool = False
     epoch: int | None = None
     skipped: tuple[str, ...] = ()
+    as_loaded: bool = False
 
 
 def open_source(address: object, *, options: Options | None = None) -> Source:
