@@ -9,13 +9,15 @@ ClasslensError
 └── MissingDependency  a package must be installed                 (says the exact command)
 
 Each carries one line (what, where, what was seen) and a `hint` (what to do next); the command line prints both and
-exits with status 2. Wrong calls from Python code raise TypeError or ValueError, as Python does.
+exits with status 2; a notebook shows both instead of a traceback. Wrong calls from Python code raise TypeError or
+ValueError, as Python does.
 
 The rule of this file: an error is short, whatever it is about. Values that strangers wrote are put into it by
 `short_repr`, which stops when it has enough: `repr` of a list that holds itself ten times, ten times over, would never end.
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +37,19 @@ class ClasslensError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(cut_middle(message))
         self.hint = cut_middle(hint)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and notebooks show: message, hint and the line that called; all of it if `%xmode` was set."""
+        from traceback import extract_tb
+
+        reporter = sys.modules["IPython"].get_ipython().InteractiveTB
+        if reporter.mode != "Context":
+            lines: list[str] = reporter.structured_traceback(type(self), self, self.__traceback__)
+            return lines
+        frames, own = extract_tb(self.__traceback__), __file__.removesuffix("errors.py")
+        inside = next((place for place, one in enumerate(frames) if one.filename.startswith(own)), len(frames))
+        place = [f"line {one.lineno}: {one.line}" for one in frames[max(inside - 1, 0) : inside] if one.line]
+        return [f"{type(self).__name__}: {self}", *([f"hint: {self.hint}"] if self.hint else []), *place]
 
 
 class ConfigError(ClasslensError):

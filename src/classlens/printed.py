@@ -5,10 +5,12 @@ them (escape sequences, returns, marks that turn the direction of writing), and 
 be printed at all. They are spelled out here, as Python spells them: `\x1b`, `\n`, `\u202e`, `\xff`.
 """
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TextIO
 
 OBEYED = (*range(32), *range(127, 160), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 SPELLED = {code: ascii(chr(code))[1:-1] for code in OBEYED} | {
@@ -28,16 +30,29 @@ def join_lines(lines: Iterable[str]) -> str:
     return "\n".join(line.translate(ONE_LINE) for line in lines)
 
 
-def print_text(text: str) -> None:
-    """Print what a command was asked for; what the system refuses is an OSError."""
-    print(text.translate(LINES), flush=True)
+def print_text(text: str, *, end: str = "\n") -> None:
+    """Print what a command was asked for; what the system refuses is an OSError that names the place."""
+    try:
+        print(text.translate(LINES), end=end, flush=True)
+    except OSError as error:
+        drop(sys.stdout)
+        error.filename = "standard output"
+        raise
 
 
 def print_aside(*lines: str) -> None:
     """Print lines on standard error; where nobody can read them, nothing is lost by that."""
-    with suppress(OSError, ValueError):
+    try:
         if lines:
             print(join_lines(lines), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """Let a stream lead nowhere: what waits in it to be printed would fail once more when the process ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def json_text(data: object, *, indent: int | None = None, default: Callable[[object], object] | None = None) -> str:

@@ -110,7 +110,7 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
 
     assert main(["cam", str(tmp_path / "a"), str(tmp_path / "b" / "*.jpg"), "demo", "--save-path", str(out)]) == 0
 
-    assert sorted(path.name for path in out.iterdir()) == ["same.png", "same_2.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["index.html", "same.png", "same_2.png"]
 
 
 @pytest.mark.parametrize("ending", ["jpg", "pdf", "svg", "webp"])
@@ -429,7 +429,7 @@ def test_a_bad_picture_among_several_is_named_and_ends_nothing(tmp_path, capsys)
     assert "tiger cat" in told.out
     assert "broken.png" in told.err
     assert told.err.splitlines()[-1] == "1 of 2 pictures could not be read"
-    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["cat.png"]
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["cat.png", "index.html"]
 
 
 def test_many_pictures_are_read_a_portion_at_a_time_and_told_as_one(tmp_path, capsys, monkeypatch):
@@ -461,8 +461,8 @@ def test_many_pictures_are_read_a_portion_at_a_time_and_told_as_one(tmp_path, ca
     told = capsys.readouterr()
     assert sizes == [4, 6]
     assert len(json.loads(told.out)["maps"]) == len(json.loads(told.out)["written"]) == 5
-    names = sorted(path.name for path in (tmp_path / "maps").iterdir())
-    assert names == ["same.png", "same_2.png", "same_4.png", "same_5.png", "same_6.png"]
+    names = sorted(str(path.relative_to(tmp_path / "maps")) for path in (tmp_path / "maps").rglob("*.png"))
+    assert names == ["0/same.png", "1/same.png", "3/same.png", "4/same.png", "5/same.png"]
     assert told.err.splitlines()[-1] == "1 of 6 pictures could not be read"
 
 

@@ -72,12 +72,23 @@ DEFAULT = "mm"  # what an address without a scheme is: the path of an OpenMMLab-
 
 
 @dataclass(frozen=True)
+class RunLength:
+    """What the user says of the length of the run, in epochs, steps of an epoch, steps, and how many GPUs share it."""
+
+    epochs: int | None = None
+    steps_per_epoch: int | None = None
+    steps: int | None = None
+    gpus: int = 1
+
+
+@dataclass(frozen=True)
 class Options:
     """What the user says besides the address: overrides of a config, and which code may be run.
 
     `untrained` takes a network with random weights where a config names none, instead of refusing it.
-    `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows, without the stages that are `skipped`.
-    With `as_loaded` only pictures as loaded are looked at: stages of other packages are not built.
+    `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows, without the stages that are `skipped`;
+    `run` is how long training is, for code that asks. With `as_loaded` only pictures as loaded are looked at: stages of
+    other packages are not built.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +99,7 @@ class Options:
     epoch: int | None = None
     skipped: tuple[str, ...] = ()
     as_loaded: bool = False
+    run: RunLength = RunLength()
 
 
 def open_source(address: object, *, options: Options | None = None) -> Source:

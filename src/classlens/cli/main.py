@@ -8,14 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import classlens
 from classlens.cli.parsing import Help, Parser, print_note
 from classlens.errors import ClasslensError, NotFound, first_line
-from classlens.printed import print_aside
+from classlens.files import CHOSEN, limit
+from classlens.printed import drop, print_aside, print_text
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -77,6 +77,13 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             parser = Parser(prog, description=command.__doc__, formatter_class=Help, allow_abbrev=False)
             command.add_arguments(parser)
             parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+            parser.add_argument(
+                "--limit",
+                action="append",
+                default=[],
+                metavar="NAME=N",
+                help="allow larger files, e.g. pixels=400e6",
+            )
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
             dashed = [re.sub("^--[^=]*", lambda option: option[0].replace("_", "-"), word) for word in words]
             arguments = parser.parse_args(dashed)
@@ -84,8 +91,9 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.
             atexit.register(gc.freeze)
+            set_limits(arguments.limit)
             status = int(command.run(arguments))
-            sys.stdout.flush()
+            print_text("", end="")  # what the user's code has printed may still wait
             return status
     except ClasslensError as error:
         return print_error(error)
@@ -107,6 +115,14 @@ def print_welcome(words: Sequence[str]) -> int:
     return 0
 
 
+def set_limits(chosen: Sequence[str]) -> None:
+    """Let this process, and those that it starts, know the limits that the user chose."""
+    if chosen:
+        os.environ[CHOSEN] = ",".join(filter(None, [os.environ.get(CHOSEN), *chosen]))
+    # OpenCV reads some kinds of pictures whose headers nobody else can check.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
+
+
 def is_refused(error: Exception) -> bool:
     """Whether the system did not let us: that is no mistake of ours. Libraries that cannot be loaded say so in words."""
     reasons = map(os.strerror, SCARCE)
@@ -115,18 +131,12 @@ def is_refused(error: Exception) -> bool:
 
 def report_refused(error: Exception) -> int:
     """Say what the system refused; nothing to a reader that is gone, as other commands do."""
-    place = ""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):  # what waits to be printed would fail once more at the very end
-        place = "standard output"
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
+        drop(sys.stdout)
         return 141
-    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or first_line(error)
-    place = str(getattr(error, "filename", None) or place)
-    print_aside(f"error: {place}{': ' if place else ''}{reason.lower() if number else reason}")
+    reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else first_line(error)
+    place = getattr(error, "filename", None)
+    print_aside(f"error: {place}: {reason}" if place else f"error: {reason}")
     return 2
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 
 from classlens.figures.chart import WARNING, Chart, Panel, Style, blend, short
-from classlens.figures.text import break_lines, estimated_width, shorten_middle
+from classlens.figures.text import Pixels, break_lines, estimated_width, shorten_middle
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Point: TypeAlias = tuple[float, float]
@@ -78,7 +78,15 @@ class Area(NamedTuple):
     colour: str
 
 
-Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area
+class Raster(NamedTuple):
+    """An RGB picture: (left, top), and the (width, height) that it is given."""
+
+    at: Point
+    size: Point
+    pixels: Pixels
+
+
+Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area | Raster
 
 
 TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0  # sizes of letters

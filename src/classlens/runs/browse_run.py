@@ -26,6 +26,7 @@ from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, count_of
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
 from classlens.files import check_place, write_whole
+from classlens.results import Drawable
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
@@ -88,7 +89,7 @@ Split: TypeAlias = tuple[Dataset, DatasetSpec]
 
 
 @dataclass
-class BrowseRun:
+class BrowseRun(Drawable):
     """A run over chosen samples that goes on, and writes, while somebody iterates over it: once.
 
     Its rows are a `SampleResult` for every sample, a `BatchResult` for every batch, or one `Survey`, as asked for. It
@@ -304,7 +305,7 @@ def show_batches(run: BrowseRun, plan: BatchPlan, batches: Sequence[Sequence[int
         jpeg, file = None, None
         if request.has_pictures:
             marked = [draw_marked(one, rescue_picture(one.path)) for one in left_out]
-            jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked))
+            jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked).image)
         if jpeg and request.output_dir:
             file = str(Path(request.output_dir, f"batch_{number + 1:03d}.jpg"))
             write_whole(file, jpeg)

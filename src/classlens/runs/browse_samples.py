@@ -233,7 +233,7 @@ def draw_sample(
     if request.has_pictures or (request.html and is_strip):
         # a large picture that stands alone is shrunk on a contact sheet only
         fits = tile_factor(longest) if rescale is None and request.grid and not is_strip else rescale
-        sheet = draw_trace(result, mode=request.mode, rescale=fits)
+        sheet = draw_trace(result, mode=request.mode, rescale=fits).image
     if request.html:  # without a heading, unless it is a strip
         factor = tile_factor(longest, TILE) if rescale is None else min(rescale, TILE / longest)
         cell = sheet if is_strip else Image(resize(last.image, factor, last.size))
@@ -265,7 +265,7 @@ def draw_marked(row: SampleResult, picture: Image | None) -> Image:
 def rescue_picture(path: str | None) -> Image | None:
     try:
         return None if path is None else salvage(read_bytes(path))
-    except ClasslensError:
+    except (ClasslensError, MemoryError):
         return None
 
 

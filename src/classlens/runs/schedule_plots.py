@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from classlens.adapters import DEFAULT, Options, open_source, split_address
+from classlens.adapters import DEFAULT, Options, RunLength, open_source, split_address
 from classlens.errors import DataError, NotFound, NotOffered, count_of
 from classlens.figures.chart import FAR_APART, distinct_curves, find_style, is_flat
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
+from classlens.results import Drawable
 from classlens.schedule.replay import Curve, Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
@@ -78,7 +79,7 @@ class LrRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class SchedulePlots:
+class SchedulePlots(Drawable):
     """The curves of every target, of the hyper-parameter that was asked for, and the files that were written."""
 
     request: LrRequest
@@ -181,7 +182,8 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
 
 def replay_target(target: str, title: str, request: LrRequest, on_note: Report | None) -> Curves:
     """All curves of one target, over the length that the request says, and for the rest the source."""
-    source = open_source(target, options=request.options)
+    length = RunLength(request.epochs, request.epoch_length, request.steps, request.gpus)
+    source = open_source(target, options=replace(request.options, run=length))
     if on_note is not None:
         for note in source.notes:
             on_note("note", note)
