@@ -5,13 +5,17 @@ VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-peers test-oldest lint check bench fuzz clean
+.PHONY: demo test test-kills test-peers test-oldest lint check bench fuzz clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
 
 test: $(VENV)/test.done
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+# The whole counts of runs that are killed at random moments, of which the suite takes a share: a quarter of an hour.
+test-kills: $(VENV)/test.done
+	CLASSLENS_ALL_KILLS=1 $(VENV)/bin/python -m pytest tests/strangers/test_kills.py -n 0
 
 test-peers: .venv-peers/done
 	.venv-peers/bin/python -m pytest tests_peers -n 2 --dist loadfile

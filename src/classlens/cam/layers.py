@@ -26,6 +26,7 @@ from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
 from classlens.cam.layout import Layout, possible_layouts
 from classlens.errors import ModelError, NotFound
+from classlens.printed import join_lines
 from classlens.results import Drawable
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
@@ -351,7 +352,7 @@ class Preview(Drawable):
             for row in self.rows
         ]
         legend = "* the layer that is looked at if none is named; the last column: how a layer is read"
-        return "\n".join([*lines, "", legend])
+        return join_lines([*lines, "", legend])
 
 
 def shape_text(shape: tuple[int, ...] | None) -> str:

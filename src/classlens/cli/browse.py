@@ -18,9 +18,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from classlens.cli.parsing import add_overrides, pair_type, positive_float, positive_int, print_note, whole_number
+from classlens.cli.parsing import (
+    add_overrides,
+    any_int,
+    number_type,
+    pair_type,
+    positive_float,
+    positive_int,
+    print_note,
+)
 from classlens.printed import json_text, print_aside, print_text
-from classlens.runs.own_process import can_fork, describe_crash_of_child, run_in_child
+from classlens.runs.own_process import ENDING, can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
     from classlens.cli.display import Show
@@ -28,6 +36,9 @@ if TYPE_CHECKING:
     from classlens.runs.browse_samples import BrowseRequest, SampleResult
 
 MODES = ("original", "transformed", "concat", "pipeline")
+pause = number_type(float, lambda value: value <= 86_400, "a number of seconds, a day at most")
+repeats = number_type(int, lambda value: 1 <= value <= 1_000_000, "a whole number from 1 to 1,000,000")
+processes = number_type(int, lambda value: 0 <= value <= 256, "a whole number from 0 to 256")
 rows_and_columns = pair_type(positive_int, "rows x columns, e.g. 4x6")
 
 
@@ -39,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)")
     add("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)")
     add("--show-number", "--number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
-    add("--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
+    add("--show-interval", "-i", type=pause, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
     add("--mode", "-m", choices=MODES, default="transformed", metavar="MODE", help=mode)
     rescale = "enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)"
     add("--rescale-factor", "-r", type=positive_float, metavar="F", help=rescale)
@@ -56,12 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     window = "largest size of the window in inches, of 100 pixels each"
     add("--window-size", type=pair_type(positive_float, "a size such as 12*7"), metavar="W*H", help=window)
     add = parser.add_argument_group("selection").add_argument
-    add("--seed", type=int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
-    add("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
+    add("--seed", type=any_int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
+    add("--index", type=any_int, nargs="+", metavar="I", help="these samples, counted from 0")
     add("--class", nargs="+", dest="classes", default=(), metavar="NAME", help="only these classes")
     add("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
     add("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
-    add("--repeat", type=positive_int, default=1, metavar="N", help="so many times, with other random parameters")
+    add("--repeat", type=repeats, default=1, metavar="N", help="so many times, with other random parameters")
     add("--epoch", type=positive_int, metavar="N", help="as in this epoch, counted from 1: its pipeline and mixing")
     results = parser.add_argument_group("results")
     add = results.add_mutually_exclusive_group().add_argument
@@ -72,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--stats", action="store_true", help="numbers about the samples instead of pictures")
     results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
     workers = "processes (default: 0, this one, unless there is much to do)"
-    results.add_argument("--workers", type=whole_number, metavar="N", help=workers)
+    results.add_argument("--workers", type=processes, metavar="N", help=workers)
     add_overrides(parser)
 
 
@@ -84,11 +95,10 @@ def run(namespace: argparse.Namespace) -> int:
         namespace.workers = workers
         status = run_in_child(lambda: read_request(namespace)())
         crash = describe_crash_of_child(status)
-        if not crash and status < 0:
-            print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
-            return 128 - status
         if not crash:
-            return status
+            if status < 0 and -status not in ENDING:
+                print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
+            return status if status >= 0 else 128 - status
         if workers != 1:
             print_note("note", f"{crash}; now each is decoded in a process of its own")
     print_note("error", crash)

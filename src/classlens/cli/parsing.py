@@ -15,6 +15,8 @@ from classlens.printed import ONE_LINE, print_aside, print_text
 
 Number = TypeVar("Number", int, float)
 
+SHOWN = 40  # letters of a number that is none
+LONGEST = 400  # letters of an error about an option
 CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (?:.*? )?(--?[^\s=]+)")
 
@@ -37,7 +39,7 @@ class Parser(argparse.ArgumentParser):
             near = suggestion(choice[1], re.findall(r"[^\s',]+", choice[2]))
         elif option := UNKNOWN_OPTION.search(message):
             near = suggestion(option[1].replace("_", "-"), self._option_string_actions)
-        print_note("error", message)
+        print_note("error", message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")
         print_note("hint", near if near.startswith("did") else f"{self.prog} --help lists every option")
         sys.exit(2)
 
@@ -77,7 +79,7 @@ def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool]
             value = parse(text)
             if accept(value):
                 return value
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not {what}")
 
     return read
 
@@ -89,11 +91,16 @@ def pair_type(read: Callable[[str], Number], what: str) -> Callable[[str], tuple
         first, _, second = text.lower().replace("*", "x").partition("x")
         with suppress(argparse.ArgumentTypeError):
             return read(first), read(second)
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not {what}")
 
     return read_pair
 
 
+def shown(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+
+
 positive_int = number_type(int, lambda value: value >= 1, "a whole number of 1 or more")
 whole_number = number_type(int, lambda value: value >= 0, "a whole number of 0 or more")
+any_int = number_type(int, lambda value: True, "a whole number")
 positive_float = number_type(float, lambda value: 0 < value < float("inf"), "a number above 0")

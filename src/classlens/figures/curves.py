@@ -7,7 +7,6 @@ smooth. That is done in bands, so that the largest picture needs little memory.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
@@ -24,6 +23,7 @@ from classlens.figures.plot_layout import Area, Box, Dot, Part, Point, Segment, 
 from classlens.figures.printing import VECTORS, Encoders, vectors
 from classlens.figures.text import clean, font, is_usual, other_font
 from classlens.image import Image
+from classlens.printed import ONE_LINE, json_text
 from classlens.schedule.replay import Curve, Curves, finite, summarize, table
 
 ENDINGS = (*PIXELS, *VECTORS, ".html")
@@ -73,7 +73,7 @@ def draw_curves(
         **vectors(lambda: (parts, points)),
         ".html": partial(html_of, chart),
         ".csv": lambda: "".join(table([curves, *others])).encode(),
-        ".json": lambda: json.dumps([summarize(run) for run in (curves, *others)]).encode(),
+        ".json": lambda: json_text([summarize(run) for run in (curves, *others)]).encode(),
     }
     settings = {"dpi": (DOTS_PER_INCH, DOTS_PER_INCH), "lossless": True}
     return Drawing(partial(paint, parts, points), encoders, settings)
@@ -166,6 +166,7 @@ def html_of(chart: Chart) -> bytes:
         return list(map(finite, value.tolist())) if isinstance(value, np.ndarray) else vars(value)
 
     page = files("classlens.figures").joinpath("curves_page.html").read_text("utf-8")
-    # "</" would end the script element early, whatever stands in a title.
-    text = json.dumps(chart, default=plain, separators=(",", ":")).replace("</", "<\\/")
-    return page.replace("{{title}}", escape(chart.title or "schedule")).replace('"{{chart}}"', text).encode()
+    # "</" would end the script element early, and "<!--" never, whatever stands in a title.
+    text = json_text(chart, default=plain).replace("<", "\\u003c")
+    title = escape((chart.title or "schedule").translate(ONE_LINE))
+    return page.replace("{{title}}", title).replace('"{{chart}}"', text).encode()

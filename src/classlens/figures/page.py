@@ -3,7 +3,6 @@
 Links are relative, so that the folder can be moved, zipped or served as it is.
 """
 
-import json
 import os
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from PIL import Image as Pillow
 
 from classlens.files import write_whole
+from classlens.printed import LINES, json_text
 
 Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: four to a row, two to a row, or alone
 
@@ -33,7 +33,7 @@ class Picture:
         """Where a page in `folder` finds it."""
         if isinstance(self.path, bytes):
             return f"data:image/webp;base64,{b64encode(self.path).decode('ascii')}"
-        return quote(Path(os.path.relpath(self.path, folder)).as_posix())
+        return quote(os.fsencode(Path(os.path.relpath(self.path, folder)).as_posix()))
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def write_gallery(path: Path, title: str, cells: Iterable[tuple[Mapping[str, Any
         width, height = Pillow.open(BytesIO(webp)).size
         shown = {key: value for key, value in facts.items() if key not in ("stages", "file")}
         rows.append({**shown, "width": width, "height": height, "image": b64encode(webp).decode("ascii")})
-    data = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json_text(rows).replace("<", "\\u003c")
     write_whole(path, page_of("gallery.html", title, data))
 
 
@@ -131,4 +131,4 @@ def page_of(kind: str, title: str, body: str) -> bytes:
     for template in (kind, "page.html"):
         before, after = files("classlens.figures").joinpath(template).read_text(encoding="utf-8").split("@BODY@")
         body = before.replace("@TITLE@", escape(title)) + body + after
-    return body.encode(errors="backslashreplace")
+    return body.translate(LINES).encode()

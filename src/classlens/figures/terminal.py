@@ -10,6 +10,7 @@ from classlens.figures.chart import Line, chart_of, short
 from classlens.figures.plot_layout import Frame, ticks
 from classlens.figures.text import ELLIPSIS
 from classlens.image import Image
+from classlens.printed import join_lines
 from classlens.schedule.replay import Curves
 
 UPPER_HALF = "\N{UPPER HALF BLOCK}"
@@ -107,7 +108,7 @@ def terminal_plot(runs: Sequence[Curves], *, columns: int = 100, lines: int = 20
                 text.append(margin + word[:width])
         if len(panel.lines) > 1:
             text += [f"{margin}{shorten(entry, width)}" for entry in panel.legend]
-    return "\n".join(text)
+    return join_lines(text)
 
 
 def dots_of(line: Line, values: np.ndarray, frame: Frame) -> np.ndarray:

@@ -26,6 +26,7 @@ from classlens.dataset.trace import Trace, trace
 from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, count_of
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
 from classlens.files import check_place, write_whole
+from classlens.printed import ONE_LINE
 from classlens.results import Drawable
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
@@ -74,7 +75,8 @@ class BatchResult:
         share = self.batch.params.get("share")
         mixing = self.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
         place = f" in {Path(self.file).parent}" if self.file else ""
-        return f"batch {self.number}: {count_of(len(self.batch.indices), 'sample')}, {mixing}{place}"
+        text = f"batch {self.number}: {count_of(len(self.batch.indices), 'sample')}, {mixing}{place}"
+        return text.translate(ONE_LINE)
 
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
@@ -118,7 +120,7 @@ class BrowseRun(Drawable):
         place = " and ".join(filter(None, (self.request.output_dir, self.request.html)))
         sheets = f"{count_of(self.sheets, 'sheet')} of " if self.sheets else ""
         what = f"{sheets}{count_of(self.done, 'picture')} of {self.dataset.name}"
-        return f"wrote {what} to {place}" if place else what
+        return (f"wrote {what} to {place}" if place else what).translate(ONE_LINE)
 
     def stopped_text(self) -> str:
         """How far a run came that was stopped, and what there is of it."""

@@ -29,6 +29,7 @@ from classlens.errors import DataError, MissingDependency, count_of
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import CHECKPOINT_ENDINGS, check_place, suggest_path
+from classlens.printed import ONE_LINE, join_lines
 from classlens.results import Drawable
 from classlens.runs.own_process import Progress, collecting_later
 from classlens.runs.picture_origins import Origin, list_pictures, places_in
@@ -137,7 +138,8 @@ class MapRow:
         method = f"{values['method']} at {' + '.join(values['layers'])}"
         by = f"{values['checkpoint']}: " if values.get("checkpoint") else ""
         labelled = f", labelled {values['label']}" if values.get("label") else ""
-        return f"{self.picture}: {by}{number}{caption(subject)}{apart}{labelled}, {method}, {where}"
+        text = f"{self.picture}: {by}{number}{caption(subject)}{apart}{labelled}, {method}, {where}"
+        return text.translate(ONE_LINE)
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ class MapRun(Drawable):
 
     def text(self) -> str:
         """A line for every map and every bad picture."""
-        return "\n".join([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
+        return join_lines([*map(str, self.maps), *(f"bad: {one.reason}" for one in self.bad)])
 
 
 Notify = Callable[[Literal["note", "warning"], str], object]  # the kind of a message, and its text

@@ -33,6 +33,7 @@ from classlens.errors import DataError, count_of
 from classlens.figures.map_grid import GridRow, page_size
 from classlens.figures.overlay import caption, draw_rows, grid_rows, overlay, save_maps
 from classlens.image import Image
+from classlens.printed import join_lines
 from classlens.results import Drawable
 from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
 from classlens.runs.map_files import find_place, write_map_index, write_map_table
@@ -141,7 +142,7 @@ def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float 
     for label, values in rows.items():
         cells = ["-" if one is None else f"{one:.3f}" if isinstance(one, float) else one for one in values]
         lines.append(f"  {label:<{widest}}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
-    return "\n".join(lines)
+    return join_lines(lines)
 
 
 @dataclass(frozen=True, eq=False)

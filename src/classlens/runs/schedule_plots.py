@@ -15,6 +15,7 @@ from classlens.figures.chart import FAR_APART, distinct_curves, find_style, is_f
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
+from classlens.printed import join_lines
 from classlens.results import Drawable
 from classlens.schedule.replay import Curve, Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
@@ -114,7 +115,7 @@ class SchedulePlots(Drawable):
             ]
             lines += [f"  note: {note}" for note in run.notes]
             lines += [f"  warning: {finding}" for finding in run.findings]
-        return "\n".join([*lines, *(f"wrote {path}" for path in self.files)])
+        return join_lines([*lines, *(f"wrote {path}" for path in self.files)])
 
 
 def describe_course(curve: Curve) -> str:
@@ -215,4 +216,4 @@ def save_table(path: Path, runs: Sequence[Curves]) -> None:
     rows = sum(run.clock.steps * len({id(curve.group) for curve in run}) for run in runs)
     if rows > MOST_ROWS:
         raise DataError(f"{path}: a table of every step would have {rows:,} rows", hint="--json gives the drawn points")
-    write_whole(path, lambda file: file.writelines(line.encode() for line in table(runs)))
+    write_whole(path, lambda file: file.writelines(line.encode(errors="backslashreplace") for line in table(runs)))

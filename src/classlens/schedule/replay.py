@@ -18,6 +18,7 @@ from typing import Any, ClassVar, overload
 
 import numpy as np
 
+from classlens.printed import cell_text, join_lines
 from classlens.results import Array, Drawable
 from classlens.schedule.schedule import (
     CONSTANT,
@@ -167,12 +168,12 @@ class Curves(Drawable, Sequence[Curve]):
                     findings.setdefault(finding.kind + name, replace(finding, name=name))
         what = "" if self.length is None else self.length.mismatch(clock)
         if what and {finding.kind for finding in findings.values()}.isdisjoint(("short cosine", "long cosine")):
-            findings[what] = Finding("other length", what, name="lr")
+            findings[what] = Mistake("other length", what, name="lr")
         return tuple(findings.values())
 
     def __repr__(self) -> str:
         lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
-        return "\n".join(lines)
+        return join_lines(lines)
 
 
 def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = None, title: str = "") -> Curves:
@@ -403,7 +404,9 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
 
     names = list(dict.fromkeys([*COLUMNS, *(name for run in runs for name in run.names)]))
     first_column = ["run"] if len(runs) > 1 else []
-    yield ",".join([*first_column, "step", "epoch", "group", *names]) + "\n"
+    heading = StringIO()
+    csv.writer(heading, lineterminator="\n").writerow(map(cell_text, [*first_column, "step", "epoch", "group", *names]))
+    yield heading.getvalue()
     for run in runs:
         groups, epoch = {id(curve.group): curve.group for curve in run}.values(), run.clock.steps_per_epoch
         stride = max(1, CHUNK // len(groups))
@@ -413,7 +416,8 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
             blocks = []
             for group in groups:
                 values = {curve.name: curve.at(steps).tolist() for curve in run if curve.group is group}
-                columns = [repeat(run.title) for _ in first_column] + [steps.tolist(), epochs, repeat(group.name)]
+                titles = [repeat(cell_text(run.title)) for _ in first_column]
+                columns = [*titles, steps.tolist(), epochs, repeat(cell_text(group.name))]
                 blocks.append(zip(*columns, *(values.get(name, repeat("")) for name in names), strict=False))
             part = StringIO()
             csv.writer(part, lineterminator="\n").writerows(chain.from_iterable(zip(*blocks, strict=True)))

@@ -72,6 +72,8 @@ class StandInTrainer:
     """
 
     def __init__(self, run: RunLength, data_module: Thing, name: str) -> None:
+        self.name = name
+        self.asked: list[str] = []
         epochs, batches, steps = run.epochs, run.steps_per_epoch, run.steps
         max_epochs = -1 if epochs is None and steps is not None else epochs
         total = None if epochs is None or batches is None else epochs * batches
@@ -98,7 +100,6 @@ class StandInTrainer:
         )
         self.values = {**values, **lengths, "fit_loop": loop}
         self.unknown = {name for name, value in lengths.items() if value is None}
-        self.name, self.asked = name, list[str]()
 
     def __getattr__(self, name: str) -> Thing:
         if name not in self.values:
