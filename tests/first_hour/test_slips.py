@@ -126,6 +126,32 @@ def test_no_slip_costs_torch(weights):
     assert done.stderr.count("error: ") == len(slips)
 
 
+AUGMENTED = """
+pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="torchvision/RandomResizedCrop", size=100),
+    dict(type="RandomApply", transforms=[dict(type="Albumentations", transforms=[dict(type="Blur", p=1.0)])]),
+    dict(type="PackInputs"),
+]
+train_dataloader = dict(batch_size=4, dataset=dict(type="CustomDataset", data_root="DATA", pipeline=pipeline))
+"""
+AUGMENTING = """
+import sys
+from classlens.cli.main import main
+main(sys.argv[1:])
+print(*sorted({"torch", "torchvision", "albumentations", "kornia", "timm"} & sys.modules.keys()))
+"""
+
+
+def test_originals_need_no_augmentation_library(tmp_path):
+    (tmp_path / "config.py").write_text(AUGMENTED.replace("DATA", str(PHOTOS.parent)))
+    words = ["browse", str(tmp_path / "config.py"), "--mode", "original", "-n", "2", "-o", str(tmp_path / "out")]
+
+    done = subprocess.run([sys.executable, "-c", AUGMENTING, *words], capture_output=True, text=True)
+
+    assert done.stdout == f"wrote 2 pictures of train to {tmp_path / 'out'}\n\n"
+
+
 def test_names_of_methods_may_be_separated_by_commas_and_spaces(capsys):
     assert main(["cam", CAT, "demo", "--method", "GradCAM,", "LayerCAM,", "EigenCAM", "--json"]) == 0
 

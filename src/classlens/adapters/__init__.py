@@ -88,7 +88,7 @@ class Options:
     `untrained` takes a network with random weights where a config names none, instead of refusing it.
     `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows, without the stages that are `skipped`;
     `run` is how long training is, for code that asks. `class_names` name the classes of a dataset, in the order of their
-    numbers.
+    numbers. With `as_loaded` only pictures as loaded are looked at: stages of other packages are not built.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -98,6 +98,7 @@ class Options:
     untrained: bool = False
     epoch: int | None = None
     skipped: tuple[str, ...] = ()
+    as_loaded: bool = False
     run: RunLength = RunLength()
     class_names: tuple[str, ...] | None = None
 

@@ -27,6 +27,7 @@ Mode = Literal["original", "transformed", "concat", "pipeline"]
 
 LARGEST = 288  # longest side of a tile in a strip, unless a rescale factor says otherwise
 SMALLEST = 132  # narrowest tile: a caption needs room
+NAMED = 260  # a tile is widened by the name of its stage so far
 NARROWEST = 216  # narrowest sheet: a heading needs room
 WIDEST = 1600  # a strip wider than this continues in the next row
 
@@ -92,7 +93,8 @@ def make_tile(snapshot: Snapshot, rescale: float | None) -> Tile:
     """A snapshot over its stage, its size, and its random parameters, or why its stage left it alone."""
     height, width = snapshot.size
     pixels = resize(snapshot.image, rescale or tile_factor(max(snapshot.size)), snapshot.size)
-    room = max(int(pixels.shape[1]), SMALLEST)
+    named = min(width_of(snapshot.stage, CAPTION, bold=True), NAMED)
+    room = max(int(pixels.shape[1]), SMALLEST, named)
     size = f"{width} {TIMES} {height}"
     if not snapshot.changed:
         size = shorten_end(f"{size}  no change", CAPTION, room)

@@ -181,7 +181,10 @@ def browse(
     else:
         address = os.fspath(target)
         check_places(address, request)
-        source = open_source(address, options=request.options)
+        options = request.options
+        if request.mode == "original" and request.batch is None and not options.skipped:
+            options = replace(options, as_loaded=True)
+        source = open_source(address, options=options)
         if on_note:
             for text in source.notes:
                 on_note("note", text)
@@ -189,7 +192,7 @@ def browse(
         with listed_before(listed):
             dataset = source.dataset(request.phase)
         files = [*map(str, annotation_lists(dataset.settings)), split_address(address)[1]]
-        spec = DatasetSpec(address, request.phase, request.options, listed, {one: stamp_of(one) for one in files})
+        spec = DatasetSpec(address, request.phase, options, listed, {one: stamp_of(one) for one in files})
         run = BrowseRun(dataset, request, progress, source, spec)
     dataset = run.dataset
     if dataset.length == 0:

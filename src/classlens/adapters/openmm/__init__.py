@@ -72,12 +72,15 @@ def open_demo(rest: str, options: Options) -> Source:
 
 def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object] | None, name: str) -> Dataset:
     """The samples and stages of one split; for training also how they are batched, in the epoch asked for."""
-    from classlens.adapters.openmm.datasets import open_split, open_training
+    from classlens.adapters.openmm.datasets import native_only, open_split, open_training
 
     if name not in setup.splits:
         raise ConfigError(f"{setup.path} has no {name} split", hint=suggestion(name, setup.splits))
     if make_data:
         make_data()
+    if options.as_loaded:
+        splits = {split: replace(one, dataset=native_only(one.dataset)) for split, one in setup.splits.items()}
+        setup = replace(setup, splits=splits)
     trusted = setup.imports if options.trust_config else None
     try:
         if name == "train":

@@ -14,7 +14,7 @@ import numpy as np
 
 from classlens.adapters.openmm.dataset_kinds import KINDS
 from classlens.adapters.openmm.setup import Setup, Split, names_of
-from classlens.adapters.openmm.stages.build_stages import read_pipeline
+from classlens.adapters.openmm.stages.build_stages import ALBUMENTATIONS, read_pipeline
 from classlens.adapters.openmm.stages.foreign import build_own
 from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config.settings import Settings
@@ -238,6 +238,26 @@ def open_training(setup: Setup, *, epoch: int | None, trusted: Sequence[str] | N
         return replace(dataset, batch=BatchPlan(split.batch_size or DEFAULT_SIZE, mixings_of(augments)))
     except ConfigError as error:  # single samples can be browsed all the same
         return replace(dataset, warnings=(*dataset.warnings, f"batches cannot be mixed: {error}"))
+
+
+def native_only(dataset: Settings) -> Settings:
+    """The dataset without the stages of other packages, in every dataset inside it: their imports take seconds."""
+    inner: dict[str, Any] = {}
+    if dataset.get("pipeline"):
+        inner["pipeline"] = tuple(row for row in dataset["pipeline"] if not is_foreign(row))
+    if isinstance(dataset.get("dataset"), Mapping):
+        inner["dataset"] = native_only(dataset["dataset"])
+    if "datasets" in dataset:
+        inner["datasets"] = [native_only(one) if isinstance(one, Mapping) else one for one in dataset["datasets"]]
+    return {**dataset, **inner}
+
+
+def is_foreign(value: object) -> bool:
+    """Whether a stage, or one inside it, is of another package."""
+    if isinstance(value, Mapping):
+        kind = str(value.get("type"))
+        return kind in ALBUMENTATIONS or kind.startswith("torchvision/") or any(map(is_foreign, value.values()))
+    return isinstance(value, list | tuple) and any(map(is_foreign, value))
 
 
 def with_pipeline(dataset: Settings, pipeline: Sequence[Settings]) -> Settings:
