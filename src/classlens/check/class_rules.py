@@ -66,9 +66,7 @@ def other_number(inspection: Inspection) -> Iterator[Finding]:
 
     Why it matters: with too few, training stops at the first label outside, or on a GPU at some later line; with too
     many, the rest is never learnt, and answers from there are always wrong.
-
     Example: `num_classes=1000`, left as it was in the config that one started from, on data of 7 classes.
-
     Cure: set the number of classes of the head (`model.head.num_classes`) to that of the data.
     """
     head = head_of(inspection)
@@ -86,10 +84,8 @@ def other_names(inspection: Inspection) -> Iterator[Finding]:
     Names that differ only in case, spaces or accents count as the same.
 
     Why it matters: the number of an answer is looked up in the wrong list; every score and every name is wrong.
-
     Example: a checkpoint trained from folders sorted by torchvision (class10 before class2), tested on a list that timm
     made (class2 before class10).
-
     Cure: give both sides the same list of classes, in the same order: the one that the network was trained with.
     """
     head = head_of(inspection)
@@ -130,9 +126,7 @@ def other_order(inspection: Inspection) -> Iterator[Finding]:
     test, corrected for all that were tried, leaves less than one in a thousand to chance.
 
     Why it matters: the network is right and scores as if it knew nothing. In training it costs a whole run.
-
     Example: 1,001 classes with a background in front; a folder that is missing in val, so that all behind it move up.
-
     Cure: give both sides the same list of classes, in the same order: the one that the network was trained with.
     """
     predictions = compared(inspection)
@@ -185,9 +179,7 @@ def outside(inspection: Inspection) -> Iterator[Finding]:
     """A label that is no class: below 0, or as large as the number of classes, or larger.
 
     Why it matters: the loss stops with an index error, on a GPU with a device-side assert that names another line.
-
     Example: labels that count from 1 in an annotation list; a void class numbered 255.
-
     Cure: count classes from 0, and name as many as there are.
     """
     for split, dataset in inspection.splits.items():
@@ -211,9 +203,7 @@ def unlike_splits(inspection: Inspection) -> Iterator[Finding]:
 
     Why it matters: where a split lacks a folder, all classes behind it move up by one, and the network is tested
     against the wrong labels.
-
     Example: `train/` has 100 folders and `val/` 99, because no picture of one class was held out.
-
     Cure: give all splits one list of classes, or make the missing folder, empty.
     """
     named = {split: dataset.classes for split, dataset in inspection.splits.items() if dataset.classes}
@@ -245,9 +235,7 @@ def empty_classes(inspection: Inspection) -> Iterator[Finding]:
     """A class without a single picture to learn from.
 
     Why it matters: the network cannot learn it, and its mean accuracy over classes is that of one class fewer.
-
     Example: a folder of pictures whose ending is not known (.heic), or that was left empty by a failed copy.
-
     Cure: add pictures, or take the class out of the list.
     """
     train = inspection.splits.get("train")
@@ -267,9 +255,7 @@ def tiny_classes(inspection: Inspection) -> Iterator[Finding]:
     """A class with fewer than 5 pictures to learn from, where the others have ten times as many.
 
     Why it matters: the network learns to never answer it, and the overall accuracy does not show that.
-
     Example: 2 pictures that were sorted into `dgo/` beside 400 in `dog/`.
-
     Cure: look at the folder: a slip of the pen makes a class of its own. Else add pictures, or leave the class out.
     """
     train = inspection.splits.get("train")

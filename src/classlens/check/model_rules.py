@@ -52,9 +52,7 @@ def missing_weights(inspection: Inspection) -> Iterator[Finding]:
     """The network has layers for which the checkpoint holds no weights.
 
     Why it matters: loaded with `strict=False`, as many scripts do, these layers stay random, and nobody is told.
-
     Example: a checkpoint of a backbone alone, from self-supervised training, in a network with a head.
-
     Cure: take the checkpoint that belongs to this network, or train the layers that are missing.
     """
     misfit = misfit_of(inspection)
@@ -66,9 +64,7 @@ def unused_weights(inspection: Inspection) -> Iterator[Finding]:
     """The checkpoint holds weights for layers that the network lacks.
 
     Why it matters: loaded with `strict=False` they are dropped in silence: a neck, an attention, a second head.
-
     Example: a checkpoint of ResNet-50-D in a config of ResNet-50; `with_cp`, `neck` or `frozen` parts left out.
-
     Cure: give the config the layers that the checkpoint has; compare the names.
     """
     misfit = misfit_of(inspection)
@@ -80,9 +76,7 @@ def other_shapes(inspection: Inspection) -> Iterator[Finding]:
     """Layers of the checkpoint have another shape than those of the network: most often the head, for other classes.
 
     Why it matters: loaders that skip what does not fit leave the head random: right answers by chance only.
-
     Example: a checkpoint for 1,000 classes in a config with `num_classes=10`.
-
     Cure: set the number of classes to that of the checkpoint; where others differ, compare depth, width and picture size.
     """
     misfit = misfit_of(inspection)
@@ -98,9 +92,7 @@ def other_form(inspection: Inspection) -> Iterator[Finding]:
     """One of checkpoint and config is in the training form of a network, with several branches, the other in its deploy form.
 
     Why it matters: one does not fit the other; with `strict=False` nearly nothing is loaded.
-
     Example: `RepVGG-A0_deploy.py` with the checkpoint of the training.
-
     Cure: set `model.backbone.deploy` to match, or convert the checkpoint (tools/model_converters).
     """
     misfit = misfit_of(inspection)
@@ -137,9 +129,7 @@ def no_numbers(inspection: Inspection) -> Iterator[Finding]:
     """Weights or statistics that are NaN or infinite.
 
     Why it matters: every score that they touch is NaN, and `argmax` of NaN is class 0: accuracy looks like chance.
-
     Example: the last checkpoint of a run whose loss became NaN in mixed precision.
-
     Cure: take an earlier checkpoint; train with a lower rate, gradient clipping, or bfloat16.
     """
     tensors = inspection.classifier.module.state_dict()
@@ -233,10 +223,8 @@ def random_weights(inspection: Inspection) -> Iterator[Finding]:
     The distribution of a layer's weights is compared with those from which torch, timm, transformers and OpenMMLab draw.
 
     Why it matters: the checkpoint was not loaded, or not for these layers; the answers are chance.
-
     Example: `pretrained=False`; a new head on a pretrained backbone, tested before it was trained; a key that did not
     match and was skipped.
-
     Cure: load the checkpoint with `strict=True`, and look at which names do not match.
     """
     verdicts = {layer.name: is_initial(layer.module) for layer in layers_with_weights(inspection)}
@@ -261,9 +249,7 @@ def idle_norms(inspection: Inspection) -> Iterator[Finding]:
 
     Why it matters: in training they use those of the batch and the loss is fine; in testing they use these, and the
     answers are wrong.
-
     Example: a network trained with `momentum=0`, or in evaluation mode; statistics left out of an averaged checkpoint.
-
     Cure: run some hundred batches through the network in training mode without a step of the optimizer
     (`torch.optim.swa_utils.update_bn`), and save it again.
     """
@@ -291,9 +277,7 @@ def dead_channels(inspection: Inspection) -> Iterator[Finding]:
     """A layer in which at least half of the channels give the same number everywhere, in 32 real pictures.
 
     Why it matters: they carry nothing; the network has the capacity of one that is half as wide.
-
     Example: ReLUs that died at a high learning rate; channels that pruning or a wrong weight decay set to 0.
-
     Cure: train again with a lower rate or a warm-up; look at the rate at which the loss jumped.
     """
     layers = {layer.name: layer for layer in layers_with_weights(inspection)}
@@ -352,9 +336,7 @@ def one_answer(inspection: Inspection) -> Iterator[Finding]:
     """The network answers the same class to nearly every picture, whatever is in it.
 
     Why it matters: it learnt nothing, or what it learnt is not in these weights, or it is fed something it never saw.
-
     Example: a checkpoint of the first epoch; a head that was not loaded; pictures divided by 255 twice.
-
     Cure: look at the loss of the run; load the checkpoint with `strict=True`; compare how training feeds the network.
     """
     predictions = inspection.predictions

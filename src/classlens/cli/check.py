@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.target is None:
         raise ConfigError("nothing to check", hint="give a config or another address; --list names the rules")
+    from classlens.figures.report import annotations_of, text_of
     from classlens.runs.check_run import run_checks
     from classlens.runs.own_process import progress_line
 
@@ -60,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     if style == "json":
         print_text(json_text(findings.as_data(), indent=2))
     elif style == "text":
-        print_text(findings.text())
+        print_text(text_of(findings))
     elif findings.findings:
-        print_text(findings.github())
+        print_text(annotations_of(findings))
     return 1 if findings.findings else 0
 
 

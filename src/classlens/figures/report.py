@@ -1,14 +1,17 @@
-"""Findings as text, and as a page with the pictures that show them."""
+"""Findings as text, as annotations of GitHub, and as a page with the pictures that show them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from html import escape
 from io import BytesIO
-from typing import TYPE_CHECKING
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
-from classlens.check.finding import spell
 from classlens.figures.drawing import Drawing
 from classlens.figures.page import Picture, Section, page_of, sections_of
 
@@ -16,20 +19,26 @@ if TYPE_CHECKING:
     from classlens.check.finding import Finding, Findings
     from classlens.image import Image
 
-LARGEST = 480  # pixels of the longer side of a picture that shows a finding
+LARGEST, SMALLEST = 480, 120  # pixels of the longer side of a picture that shows a finding
 NOTEBOOK = '<div style="max-width: 60rem">{}</div>'
+
+COLUMNS = 110
+INDENT: dict[str, Any] = {"subsequent_indent": " " * 12, "break_long_words": False, "break_on_hyphens": False}
+"""A command or a path stays in one piece."""
+
+ANNOTATION = re.compile(r"(?P<file>.+?)(?::(?P<line>\d+))?$")
 
 
 def draw_findings(findings: Findings) -> Drawing:
     """What a check came to: text to print, in a notebook and as `.html` with pictures."""
     sections = [section_of(finding) for finding in findings.findings]
-    skipped = "".join(f"<p>skipped {escape(skip.code)}: {escape(skip.why)}</p>\n" for skip in findings.skipped)
+    skipped = "".join(f"<p>{escape(line)}</p>\n" for line in skipped_lines(findings))
     body = f"<p>{escape(findings.summary())}</p>\n{sections_of(sections)}{skipped}"
 
     def page() -> bytes:
         return page_of("sections.html", f"Check of {findings.target}", body)
 
-    return Drawing(text=findings.text(), encoders={".html": page, ".htm": page}, html=NOTEBOOK.format(body))
+    return Drawing(text=text_of(findings), encoders={".html": page, ".htm": page}, html=NOTEBOOK.format(body))
 
 
 def section_of(finding: Finding) -> Section:
@@ -44,7 +53,64 @@ def encode(image: Image) -> bytes:
     """A small WebP of a picture; tiny ones are enlarged, pixel by pixel."""
     picture, content = Pillow.fromarray(image.pixels), BytesIO()
     picture.thumbnail((LARGEST, LARGEST))
-    factor = max(1, LARGEST // 4 // max(picture.size))
+    factor = max(1, SMALLEST // max(picture.size))
     picture = picture.resize((picture.width * factor, picture.height * factor), Pillow.Resampling.NEAREST)
     picture.save(content, "WEBP", quality=80, method=2)
     return content.getvalue()
+
+
+def text_of(findings: Findings) -> str:
+    """The findings one below the other, then a line for every reason why rules were skipped, and the sum."""
+    lines = []
+    for one in findings.findings:
+        lines += wrap(f"{one.severity} {one.code}: {one.message}", COLUMNS, subsequent_indent="  ")
+        parts = {"where": one.where, "evidence": spell(one.evidence), "cure": one.cure, "again": one.command}
+        for name, words in parts.items():
+            lines += wrap(f"  {name + ':':<10}{words}", COLUMNS, **INDENT) if words else []
+        lines.append("")
+    return "\n".join([*lines, *skipped_lines(findings), f"{findings.target}: {findings.summary()}"])
+
+
+def skipped_lines(findings: Findings) -> list[str]:
+    """A line for every reason."""
+    reasons: dict[str, list[str]] = {}
+    for skip in findings.skipped:
+        reasons.setdefault(skip.why, []).append(skip.code)
+    return [f"skipped {spans(codes)}: {why}" for why, codes in reasons.items()]
+
+
+def annotations_of(findings: Findings) -> str:
+    """The findings as commands to GitHub Actions, which shows them beside the lines that they are about."""
+    lines = []
+    for one in findings.findings:
+        match = ANNOTATION.match(one.where)
+        place = f"file={quote(match['file'])}," if match and Path(match["file"]).is_file() else ""
+        place += f"line={match['line']}," if match and place and match["line"] else ""
+        words = "\n".join(filter(None, (one.message, one.where, one.cure, one.command)))
+        lines.append(f"::{one.severity} {place}title={quote(f'classlens {one.code}')}::{quote(words, ',:')}")
+    return "\n".join(lines)
+
+
+def spell(evidence: Mapping[str, Any]) -> str:
+    """Numbers by name, in one line."""
+    values = {name: f"{value:.4g}" if isinstance(value, float) else f"{value}" for name, value in evidence.items()}
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def spans(codes: list[str]) -> str:
+    """Codes in a row as their first and last: `S001-S016`."""
+    rows: list[list[str]] = []
+    for code in codes:
+        last = rows[-1][-1] if rows else ""
+        follows = last and code == f"{last[:-3]}{int(last[-3:]) + 1:03}"
+        if follows:
+            rows[-1].append(code)
+        else:
+            rows.append([code])
+    return ", ".join(row[0] if len(row) == 1 else f"{row[0]}-{row[-1]}" for row in rows)
+
+
+def quote(text: str, allowed: str = "") -> str:
+    """Text as GitHub's commands take it; commas and colons end a property, and are `allowed` in a message."""
+    codes = {"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"}
+    return "".join(letter if letter in allowed else codes.get(letter, letter) for letter in text)
