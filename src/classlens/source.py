@@ -31,7 +31,7 @@ class Source:
 
     A part that the framework cannot give is None: a timm model name has no schedule, and says so here rather than
     by failing later; to open it raises NotOffered. `open_classifier` takes the address of a checkpoint, or None for the
-    source's own weights. `notes` are what the user should hear about how the target was opened, such as an override
+    source's own weights, whose `class_names` may be known before they are read. `notes` are what the user should hear about how the target was opened, such as an override
     that hit nothing.
     """
 
@@ -40,6 +40,7 @@ class Source:
     open_schedule: Callable[[], Schedule] | None = None
     open_classifier: Callable[[str | None], Classifier] | None = None
     plan: Plan | None = None
+    class_names: Callable[[], tuple[str, ...] | None] | None = None
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

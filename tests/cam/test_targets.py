@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from classlens.cam.forward import class_index, probabilities, read_targets
+from classlens.cam.forward import probabilities, read_targets
+from classlens.cam.targets import class_index
 from classlens.errors import NotFound
 
 CLASSES = ("tench, Tinca tinca", "tabby, tabby cat", "crane", "crane", "T-shirt - red")

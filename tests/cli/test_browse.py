@@ -59,7 +59,7 @@ def test_every_mode_writes_one_file_per_sample_and_equal_names_stay_apart(mode, 
 
     assert status == 0
     assert files(out) == ["cat/0_0.jpg", "cat/1_1.jpg", "cat/2_2.jpg", "dog/3_0.jpg", "dog/4_1.jpg", "dog/5_2.jpg"]
-    assert f"6 pictures of train in {out}" in capsys.readouterr().out
+    assert f"wrote 6 pictures of train to {out}" in capsys.readouterr().out
 
 
 DOCUMENTED = [
@@ -286,16 +286,13 @@ def test_a_decoder_that_kills_its_process_costs_one_picture(data, tmp_path, monk
     assert "the process that decoded it died" in found[2].error
 
 
-def work_with_deadly(packed, job, index, seed):
+def work_with_deadly(job, index, seed):
     """What a worker does, with the scheme known there too."""
-    import pickle
-
     from classlens import adapters
+    from classlens.runs import processes
 
     adapters.ADAPTERS = {"deadly": adapters.Adapter("deadly:open_deadly")}
-    opening = pickle.loads(packed)
-    dataset = adapters.open_source(opening.target, options=opening.options).dataset("train")
-    return job(dataset, index, seed, None)()
+    return job(processes.worker_dataset(), index, seed, None)()
 
 
 def test_browsing_imports_neither_torch_nor_matplotlib(config, tmp_path):

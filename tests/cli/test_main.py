@@ -48,11 +48,10 @@ def test_commands_are_listed_with_what_they_do(capsys):
 
 
 def test_an_unknown_command_is_one_error_with_a_hint(capsys):
-    code, _, err = output_of(["brows"], capsys)
+    code, (_, err) = main(["brows"]), capsys.readouterr()
 
     assert code == 2
-    assert err.startswith("error: argument COMMAND: invalid choice: 'brows'")
-    assert err.splitlines()[-1] == "hint:  classlens --help lists every option"
+    assert err == "error: no command named 'brows'\nhint:  did you mean browse?\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -61,12 +60,18 @@ def test_a_wrong_option_is_refused_with_a_hint(command, capsys):
 
     assert code == 2
     assert err.startswith("error: ")
-    assert f"hint:  classlens {command} --help" in err
+    assert "hint:  " in err  # the nearest option, or where all are listed
 
 
 @pytest.mark.parametrize(
     ("script", "command"),
-    [("browse_dataset", "browse"), ("vis_lr", "lr"), ("vis_scheduler", "lr"), ("vis_cam", "cam")],
+    [
+        ("browse_dataset", "browse"),
+        ("vis_pipeline", "browse"),
+        ("vis_lr", "lr"),
+        ("vis_scheduler", "lr"),
+        ("vis_cam", "cam"),
+    ],
 )
 def test_the_documented_scripts_take_the_arguments_of_the_commands(script, command):
     words = [sys.executable, str(TOOLS / f"{script}.py"), "--help"]

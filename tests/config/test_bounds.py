@@ -68,7 +68,7 @@ BOMBS = {
     "a dict again and again": "for i in range(300000):\n    {" + "0: 0, " * 50000 + "}",
     "long sum": "x = " + "1+" * 20000 + "1",
     "long chain": "x = a" + ".b" * 20000,
-    "environment": "x = '" + "{{$A:" * 100_000 + "}'",
+    "environment": "x = '" + "{{$A:" * 20_000 + "}'",
     "text without end": "x = 1 # " + "a" * 1_100_000,
 }
 SHARED = {
@@ -84,7 +84,7 @@ SHARED = {
 def test_a_bomb_is_one_error(tmp_path, name):
     child = write(tmp_path, child=BOMBS[name])
     if name == "environment":
-        assert len(read_config(child)["x"]) == 500_001
+        assert len(read_config(child)["x"]) == 100_001
         return
 
     with pytest.raises(ConfigError, match=r"child\.py") as caught:

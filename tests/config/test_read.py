@@ -71,7 +71,7 @@ def test_two_bases_must_not_define_the_same_setting(tmp_path):
 def test_a_dict_over_something_else_names_the_line_and_the_key(tmp_path):
     child = write(tmp_path, base=BASE, child="_base_ = 'base.py'\n\nmodel = dict(depth=dict(x=1))")
 
-    with pytest.raises(ConfigError, match=r"child\.py:3: model\.depth is a dict, but in the base it is '50'") as caught:
+    with pytest.raises(ConfigError, match=r"child\.py:3: model\.depth is a dict, but in the base it is 50") as caught:
         read_config(child)
     assert "_delete_=True" in caught.value.hint
 

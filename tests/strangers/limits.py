@@ -1,10 +1,12 @@
 """Run the command on a stranger's file under limits of time and memory, and look at how it ends."""
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,26 +37,42 @@ class Ending:
         return self.seconds <= SECONDS and self.megabytes <= max(needed, megabytes_to_start()) + MEGABYTES
 
 
+LAUNCHER = """
+import json, os, sys
+if not (child := os.fork()):
+    os.execvp(sys.argv[2], sys.argv[2:])
+_, ended, used = os.wait4(child, 0)
+with open(sys.argv[1], "w") as report:
+    json.dump([os.waitstatus_to_exitcode(ended), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024], report)
+"""
+"""A small process in between: the memory of what starts a command counts as the command's own."""
+
+
 def run_limited(words: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> Ending:
     """Run `classlens` with `words`; it is ended after `SECONDS` of CPU or `PATIENCE` on the clock."""
     limits = ["prlimit", f"--cpu={SECONDS}:{SECONDS + 1}", f"--data={MACHINE}", "--core=0"]
-    command = [*limits, sys.executable, "-m", "classlens", *words]
-    whole = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
-    with (cwd / "stdout.run").open("w+b") as out, (cwd / "stderr.run").open("w+b") as err:
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, cwd=cwd, env=whole)
-        child.stdin.write(stdin)
-        child.stdin.close()
-        deadline = time.monotonic() + PATIENCE
-        while (ended := os.wait4(child.pid, os.WNOHANG))[0] == 0:
-            if time.monotonic() > deadline:
-                child.kill()
-            time.sleep(0.01)
-        child.returncode = os.waitstatus_to_exitcode(ended[1])
-        used = ended[2]
-        texts = [(stream.seek(0), stream.read().decode(errors="surrogateescape"))[1] for stream in (out, err)]
-    for name in ("stdout.run", "stderr.run"):
-        (cwd / name).unlink()
-    return Ending(child.returncode, *texts, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    with tempfile.TemporaryDirectory() as folder:
+        report, out, err = (Path(folder, name) for name in ("report", "out", "err"))
+        launcher = [sys.executable, "-IS", "-c", LAUNCHER, str(report)]
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            child = subprocess.Popen(
+                [*launcher, *limits, sys.executable, "-m", "classlens", *words],
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=cwd,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+                start_new_session=True,
+            )
+            try:
+                child.communicate(stdin, timeout=PATIENCE)
+                status, seconds, megabytes = json.loads(report.read_text())
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.communicate()
+                status, seconds, megabytes = -signal.SIGKILL, float(PATIENCE), 0.0
+        texts = [one.read_bytes().decode(errors="surrogateescape") for one in (out, err)]
+    return Ending(status, *texts, seconds, megabytes)
 
 
 @cache

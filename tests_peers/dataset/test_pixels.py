@@ -13,6 +13,7 @@ from mmpretrain.registry import TRANSFORMS
 from classlens.adapters.openmm.stages.build_stages import build_stages, read_test_pipeline, transform
 from classlens.adapters.openmm.stages.policies import Operation, operation
 from classlens.dataset.listing import LoadImageFromFile
+from classlens.dataset.state import BGR, State
 from classlens.image import Image
 
 PHOTOS = Path(__file__).parents[2] / "demo" / "photos"
@@ -322,3 +323,32 @@ def test_normalised_pictures_hold_the_same_numbers_and_can_be_looked_at(picture)
 
 
 assert peers is not None
+
+
+INSIDE = [{"type": "Resize", "scale": (64, 48)}, {"type": "RandomFlip", "prob": 1.0}]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"type": "KeyMapper"},
+        {"type": "KeyMapper", "mapping": {"img": "img"}},
+        {"type": "KeyMapper", "mapping": {"img": "img"}, "remapping": {"img": "img"}},
+        {"type": "KeyMapper", "mapping": {"img": "img"}, "auto_remap": False},
+        {"type": "KeyMapper", "remapping": {"img_shape": "size"}},
+        {"type": "TransformBroadcaster", "mapping": {"img": ["img", "img"]}},
+        {"type": "TransformBroadcaster", "mapping": {"img": ["img", "img"]}, "auto_remap": False},
+        {"type": "TransformBroadcaster", "mapping": {"img": ["img", "img"]}, "remapping": {"img": ["img", "img"]}},
+    ],
+    ids=str,
+)
+def test_mappers_of_mmcv_leave_the_same_pictures(settings, picture):
+    settings = {**settings, "transforms": INSIDE}
+
+    (stage,) = build_stages([settings], where="test")
+    state = stage.apply(State(picture, BGR), np.random.default_rng(0)).state
+
+    result = peer(settings, picture)
+    expected = result if isinstance(result, list) else [result]
+    for one, other in zip(state.views or [state], expected, strict=True):
+        np.testing.assert_array_equal(one.value, other)

@@ -15,13 +15,14 @@ from classlens.dataset.listing import Listing, to_dataset
 from classlens.dataset.storage import ADDRESS, is_archive, split_archive
 from classlens.dataset.tables import SUFFIXES, list_tables, tables_below
 from classlens.errors import DataError
+from classlens.files import suggest_path
 from classlens.source import Source
 
 
 def open_folder(path: str, options: Options) -> Source:
     """Offer the pictures at `path`; a folder with `train` and `val` in it has these splits, others have one."""
     if not (ADDRESS in path or Path(path).exists() or archives_at(path) or Path(split_archive(path)[0]).exists()):
-        raise DataError(f"{path}: no such folder, list or archive")
+        raise DataError(f"{path}: no such folder, list or archive", hint=suggest_path(Path(path)))
     return Source(origin=f"folder:{path}", open_dataset=partial(open_split, path))
 
 

@@ -7,7 +7,7 @@ modes, `requires_grad`, global random states. Modes are set one by one: `eval()`
 import random
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -179,6 +179,16 @@ def place(module: nn.Module, device: str) -> None:
     except (RuntimeError, AssertionError) as error:
         hint = "leave out --device to compute on cpu"
         raise ModelError(f"cannot compute on {device!r}: {first_line(error)}", hint=hint) from error
+
+
+def copy_weights(module: nn.Module) -> list[Tensor]:
+    return [tensor.detach().clone() for tensor in chain(module.parameters(), module.buffers())]
+
+
+def put_weights(module: nn.Module, weights: Sequence[Tensor]) -> None:
+    """Put back what `copy_weights` took, if anything."""
+    for tensor, values in zip(chain(module.parameters(), module.buffers()), weights, strict=False):
+        tensor.detach().copy_(values)
 
 
 def placement_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -4,16 +4,15 @@ Those are logits or probabilities; of one class among several, or labels by them
 softmax or sigmoid gradients vanish, and a class is explained together with its rivals. So a network's first pass is
 watched, and where a softmax or sigmoid made what came out, what went into it is taken instead.
 
-Which class is explained the user says: a number, a name, `top5`, `predicted`, or a contrast `a - b`. It is read against
-the logits of a batch, because "predicted" and "top5" differ from picture to picture.
+Which class is explained the user says (see targets.py). It is read against the logits of a batch, because "predicted"
+and "top5" differ from picture to picture.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,7 +22,8 @@ from torch.overrides import TorchFunctionMode
 
 from classlens.arrays import Float, Int
 from classlens.cam.classifier import Batch, Classifier, Kind, Layer, Logits, layers_of, placement_of
-from classlens.errors import ModelError, NotFound, first_line
+from classlens.cam.targets import CONTRAST, PREDICTED, TOP, Target, class_index, sides_of
+from classlens.errors import ModelError, first_line
 
 Hook = Callable[[Layer, Tensor | None, Tensor], Tensor | None]
 
@@ -72,7 +72,8 @@ class Output:
 
     `ends` says where those are: they are what it returns; they went into the function that ran last; or nothing but
     probabilities is there, which are turned back. A `single` one has two sides, the second of which it speaks for, or
-    the first if that alone has a name. Of what is not `is_stated` by anybody, it is the most frequent.
+    the first if that alone has a name. Of what is not `is_stated` by anybody, it is the most frequent. `count` is the
+    number of classes.
     """
 
     kind: Kind
@@ -80,6 +81,7 @@ class Output:
     single: bool = False
     is_stated: bool = True
     names: tuple[str, ...] = ()
+    count: int = 0
 
 
 OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()  # what the first pass of a classifier showed
@@ -137,7 +139,9 @@ def logits_of(classifier: Classifier, batch: Batch, *, rows: int | None = None) 
     if not scores.isfinite().all():
         check_finite(classifier, batch, scores)
     calls = watch.calls if watch else []
-    output = output or OUTPUTS.setdefault(classifier, read_output(classifier, scores, calls))
+    if output is None:
+        output = read_output(classifier, scores, calls)
+        output = OUTPUTS.setdefault(classifier, replace(output, count=2 if output.single else scores.shape[1]))
     logits = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
     maker = find_maker(scores, calls, known=True) if output.ends == "function" else None
     if maker is not None:
@@ -235,11 +239,7 @@ def describe_output(classifier: Classifier) -> str:
     return f"{classifier.name} {words}"
 
 
-Target: TypeAlias = int | str | tuple[int, ...]  # explained in every picture; a tuple names one class for each of them
-PREDICTED = "predicted"
-TOP = re.compile(r"top[ -]?([1-9]\d*)", re.IGNORECASE)
 SIMILAR = 3  # how many classes Finer-CAM contrasts the target with
-CONTRAST = re.compile(r"\s+-\s+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,13 +280,10 @@ def read_targets(targets: Sequence[Target], logits: Logits, classes: tuple[str, 
         raise ModelError(f"{len(classes)} class names for {count} scores", hint=hint)
     answers: list[Objective] = []
     for target in targets:
-        words = target.strip() if isinstance(target, str) else ""
-        if top := TOP.fullmatch(words):
+        if isinstance(target, str) and (top := TOP.fullmatch(target.strip())):
             answers += [Objective(best) for best in logits.topk(min(int(top[1]), count), dim=1).indices.unbind(1)]
             continue
-        sides: list[Target] = [*CONTRAST.split(words)]
-        if len(sides) != 2 or find_by_name(words, classes):  # a class may have a dash in its name
-            sides = [target]
+        sides = sides_of(target, classes) if CONTRAST.search(str(target)) else (target,)
         columns = []
         for side in sides:
             if isinstance(side, str) and side.strip().casefold() == PREDICTED:
@@ -297,27 +294,3 @@ def read_targets(targets: Sequence[Target], logits: Logits, classes: tuple[str, 
                 columns.append(torch.tensor(indices, device=logits.device).expand(batch))
         answers.append(Objective(*columns))
     return answers
-
-
-def class_index(target: int | str, count: int, classes: tuple[str, ...]) -> int:
-    """The index of one class, given by number or by name."""
-    if isinstance(target, int) or re.fullmatch(r"-?\d+", target.strip()):
-        if 0 <= int(target) < count:
-            return int(target)
-        raise NotFound("class", str(int(target)), [f"0 to {count - 1}"])
-    matches = find_by_name(target, classes)
-    if len(matches) > 1:
-        raise NotFound("single class", target, [str(match) for match in matches])
-    if not matches:
-        names = {part.strip() for name in classes for part in name.split(",")}
-        raise NotFound("class", target, names or [f"0 to {count - 1}, by number only"])
-    return matches[0]
-
-
-def find_by_name(target: str, classes: tuple[str, ...]) -> list[int]:
-    """Classes of that name, any case; failing that, classes with that name among several, as in `tench, Tinca tinca`."""
-    folded = target.strip().casefold()
-    whole = [index for index, name in enumerate(classes) if name.casefold() == folded]
-    return whole or [
-        index for index, name in enumerate(classes) if folded in (part.strip().casefold() for part in name.split(","))
-    ]

@@ -26,6 +26,8 @@ from classlens.cam.evidence import NO_GRADIENT, observe
 from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
 from classlens.cam.layout import Layout, possible_layouts
 from classlens.errors import ModelError, NotFound
+from classlens.printed import join_lines
+from classlens.results import Drawable
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 INDEX = re.compile(r"\[(-?\d+)\]")
@@ -332,7 +334,7 @@ class PreviewRow:
 
 
 @dataclass(frozen=True)
-class Preview:
+class Preview(Drawable):
     """Every layer of a model, as the model lists them; `text` is the table that draws it."""
 
     rows: tuple[PreviewRow, ...]
@@ -350,7 +352,7 @@ class Preview:
             for row in self.rows
         ]
         legend = "* the layer that is looked at if none is named; the last column: how a layer is read"
-        return "\n".join([*lines, "", legend])
+        return join_lines([*lines, "", legend])
 
 
 def shape_text(shape: tuple[int, ...] | None) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from classlens.results import Drawable
+
 if TYPE_CHECKING:
     from classlens.image import Image
 
@@ -58,7 +60,7 @@ class Skip:
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class Findings(Drawable):
     """All that a check found in `target`, what it `ran`, by code, and what it skipped."""
 
     target: str

@@ -22,6 +22,7 @@ from platformdirs import user_cache_path
 
 from classlens.errors import DataError, MissingDependency
 from classlens.files import writing
+from classlens.printed import ONE_LINE, print_aside
 
 PACKAGE = "package:"
 
@@ -106,7 +107,7 @@ def lock_part(target: Path) -> Iterator[BufferedRandom]:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    print(f"note:  {target.name} is being fetched by another process; waiting for it", file=sys.stderr)
+                    print_aside(f"note:  {target.name} is being fetched by another process; waiting for it")
                     fcntl.flock(file, fcntl.LOCK_EX)
             try:
                 is_same = os.path.samestat(part.stat(), os.fstat(file.fileno()))
@@ -189,7 +190,12 @@ def receive(url: str, name: str, part: BufferedRandom, largest: int) -> None:
                     part.flush()
                 if sys.stderr.isatty():
                     share = f"{have / total:4.0%} of {total / 1e6:.0f} MB" if total else f"{have / 1e6:.0f} MB"
-                    print(f"\r{name}: {share}", end="\n" if have == total else "", file=sys.stderr, flush=True)
+                    print(
+                        f"\r{name.translate(ONE_LINE)}: {share}",
+                        end="\n" if have == total else "",
+                        file=sys.stderr,
+                        flush=True,
+                    )
     except HTTPError as error:
         if error.code == 416 and have:  # the server has nothing behind that
             return

@@ -5,8 +5,10 @@ stand-ins for what trainers are known to log beside the weights. A network gets 
 """
 
 import hashlib
+import pickle
 import pickletools
 import re
+import sys
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter
@@ -16,15 +18,18 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import IO
+from types import SimpleNamespace
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
 from torch.serialization import safe_globals
 
+from classlens.checkpoints.check_records import LEGACY_PICKLES, STUMBLES, check_records
 from classlens.checkpoints.class_names import KEYS, names_in
 from classlens.checkpoints.download import find_checkpoint
 from classlens.errors import DataError, MissingDependency, first_line
+from classlens.files import open_regular
 from classlens.sharing import unwarned
 
 KNOWN_SHA256 = {
@@ -46,9 +51,6 @@ As stand-ins the latter do nothing either (`getattr` comes with bound methods).
 PLAIN = {"collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter"}
 """What torch's reader takes by itself, beside its own names."""
 
-LEGACY_PICKLES = 5
-"""Before its zip files torch wrote five pickles in a row: magic number, protocol, system, content, storage keys."""
-
 
 class Inert:
     """Takes any arguments and any state, keeps nothing, does nothing."""
@@ -67,11 +69,32 @@ STAND_INS: Mapping[str, Callable[..., object]] = {
 """For everything else, `Inert`."""
 
 
+class UsersUnpickler(pickle.Unpickler):
+    """Finds the classes of a script, which pickles know as `__main__` or by its name, in the file behind a `py:` address."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the pickle names
+        try:
+            return super().find_class(module, name)
+        except (AttributeError, ModuleNotFoundError):
+            own = [one for key, one in sys.modules.items() if key.startswith("classlens_user_") and hasattr(one, name)]
+            if not own:
+                raise
+            return getattr(own[-1], name)
+
+
+USERS_PICKLE = SimpleNamespace(
+    __name__="pickle", Unpickler=UsersUnpickler, load=lambda file, **how: UsersUnpickler(file, **how).load()
+)
+"""What torch takes in place of the module `pickle`."""
+
+
 def unpickle(path: Path, *, trust: bool) -> object:
     """What torch wrote into `path`, with stand-ins for what is known to be harmless; run as it is if the user vouches."""
     try:
         if trust:
-            return torch.load(path, map_location="cpu", weights_only=False)
+            with unwarned():
+                return torch.load(path, map_location="cpu", weights_only=False, pickle_module=USERS_PICKLE)
+        check_records(path)
         with unwarned():  # torch's restricted reader warns of pickles that it may fail to read; it fails by an error
             with suppress(UnpicklingError):
                 return torch.load(path, map_location="cpu", weights_only=True)
@@ -81,17 +104,20 @@ def unpickle(path: Path, *, trust: bool) -> object:
             with safe_globals([(STAND_INS.get(name, Inert), name) for name in names]):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
-        raise DataError(f"{path} needs another package: {error}", hint=f"pip install {error.name}") from error
+        hint = f"pip install {error.name}, or run from the folder of {error.name}.py where that is your own"
+        raise DataError(f"{path} needs another package: {error}", hint=hint) from error
     except UnpicklingError as error:
         if match := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
             raise refusal(path, match[1]) from error
         last = str(error).strip().splitlines()[-1:]
         raise DataError(f"{path} was refused: it is no checkpoint, or a damaged one", hint="".join(last)) from error
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        # A damaged pickle makes torch stumble in all these ways.
+    except STUMBLES as error:
         if "weights_only" in str(error):
             raise refusal(path, "a program: it is of TorchScript, or of torch's oldest kind") from error
-        raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
+        of_script = "Can't get attribute" in str(error)
+        hint = "it keeps a class of the script that wrote it: open py:FILE.py:NAME, or save model.state_dict()"
+        what = f"{path} cannot be read as a checkpoint: {first_line(error)}"
+        raise DataError(what, hint=hint if of_script else "") from error
 
 
 def refusal(path: Path, names: str) -> DataError:
@@ -178,12 +204,16 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
                 hint="install the package again that ships it",
             )
     content = read_safetensors(path) if path.suffix == ".safetensors" else unpickle(path, trust=trust)
+    content = {"model": content} if isinstance(content, nn.Module) else content  # torch.save(model)
     if not isinstance(content, Mapping):
         raise DataError(f"{path} holds a {type(content).__name__}, not weights by name")
-    state = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content)
-    tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    state = next((content[key] for key in CONTAINERS if isinstance(content.get(key), (Mapping, nn.Module))), content)
+    state = state.state_dict() if isinstance(state, nn.Module) else state
+    plain = {str(name): tensor for name, tensor in state.items() if isinstance(name, str | int)}
+    tensors = {name: tensor for name, tensor in plain.items() if isinstance(tensor, Tensor)}
     if not tensors:
-        raise DataError(f"{path} holds no weights", hint=f"its keys are: {', '.join(map(str, list(content)[:12]))}")
+        keys = ", ".join(str(key)[:40] for key in list(content)[:12] if isinstance(key, str | int))
+        raise DataError(f"{path} holds no weights", hint=f"its keys are: {keys}")
     # Class names are `meta.CLASSES` in 0.x, `meta.dataset_meta.classes` in 1.x; other trainers have other places.
     holders = [content, *(content.get(key) for key in ("meta", "hyper_parameters", "hparams", "config"))]
     holders += [one["dataset_meta"] for one in holders if isinstance(one, Mapping) and "dataset_meta" in one]
@@ -200,8 +230,9 @@ def read_safetensors(path: Path) -> object:
     except ModuleNotFoundError as error:
         raise MissingDependency("safetensors", extra="cam") from error
     try:
-        return {name: tensor.clone() for name, tensor in load_file(path).items()}
-    except (OSError, SafetensorError) as error:  # its header may promise what the file does not hold
+        with open_regular(path, "checkpoint"):
+            return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except (*STUMBLES, SafetensorError) as error:  # its header may promise what the file does not hold
         raise DataError(f"{path} is no readable safetensors file: {error}") from error
 
 
@@ -219,7 +250,8 @@ def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
 def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors under the network's own names, without what wrappers and trainers put in front of or into them.
 
-    One prefix, any number of steps long, is taken off or put in front: that with which most names match.
+    One prefix, any number of steps long, is taken off or put in front: that with which most names match. Where all that
+    are left over end as one free slot each does, and have its shape, they are put there: a head that lacks its own prefix.
     """
     slot_names, own, best = plain_names(slots), plain_names(tensors), []
     for long, short in ((own, slot_names), (slot_names, own)):
@@ -227,8 +259,21 @@ def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> d
         votes = Counter(name[:end] for name, end in starts if name[end:] in short)
         best.append(max(((count, -len(prefix), prefix) for prefix, count in votes.items()), default=(0, 0, "")))
     (matches_off, _, off), (matches_on, _, on) = best
-    named = {name.removeprefix(off) if matches_off >= matches_on else on + name: old for name, old in own.items()}
+
+    def rename(name: str) -> str:
+        if matches_off >= matches_on:
+            return name.removeprefix(off)
+        return name if name in slot_names and on + name not in slot_names else on + name
+
+    named = {rename(name): old for name, old in own.items()}
     named = named if len(named) == len(own) else own  # two that would become one stay as they are
+    free = [name for name in slot_names if name not in named]
+    left = {new: name for name in own if (new := rename(name)) not in slot_names} if len(free) < len(slot_names) else {}
+    ends = {new: [slot for slot in free if slot.endswith(f".{name}")] for new, name in left.items() if "." in name}
+    sure = {new: slots[0] for new, slots in ends.items() if len(slots) == 1}
+    alike = (tensors[named[new]].shape == slots[slot_names[slot]].shape for new, slot in sure.items() if new in named)
+    if left and len(set(sure.values())) == len(left) and all(alike):
+        named = {sure.get(new, new): old for new, old in named.items()}
     return {slot_names.get(name, name): tensors[old] for name, old in named.items()}
 
 

@@ -1,8 +1,9 @@
-"""Browse a dataset: pictures as loaded, as the network gets them, side by side, or after every stage.
+r"""Browse a dataset: pictures as loaded, as the network gets them, side by side, or after every stage.
 
 For example:
 
-  classlens browse configs/resnet/resnet50_8xb32_in1k.py --mode pipeline --show-number 20 --output-dir out
+  classlens browse configs/resnet/resnet50_8xb32_in1k.py --mode pipeline \
+      --show-number 20 --output-dir out
   classlens browse folder:photos --html photos.html
   classlens browse demo --batch 16 --output-dir out
 
@@ -12,14 +13,22 @@ A bad picture never ends a run: it becomes a marked tile with its reason and is 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from classlens.cli.parsing import add_overrides, pair_type, positive_float, positive_int, print_note, whole_number
-from classlens.runs.own_process import can_fork, describe_crash_of_child, run_in_child
+from classlens.cli.parsing import (
+    add_overrides,
+    any_int,
+    number_type,
+    pair_type,
+    positive_float,
+    positive_int,
+    print_note,
+)
+from classlens.printed import json_text, print_aside, print_text
+from classlens.runs.own_process import ENDING, can_fork, describe_crash_of_child, run_in_child
 
 if TYPE_CHECKING:
     from classlens.cli.display import Show
@@ -27,19 +36,22 @@ if TYPE_CHECKING:
     from classlens.runs.browse_samples import BrowseRequest, SampleResult
 
 MODES = ("original", "transformed", "concat", "pipeline")
+pause = number_type(float, lambda value: abs(value) <= 86_400, "a number of seconds, a day at most")
+repeats = number_type(int, lambda value: 1 <= value <= 1_000_000, "a whole number from 1 to 1,000,000")
+processes = number_type(int, lambda value: 0 <= value <= 256, "a whole number from 0 to 256")
 rows_and_columns = pair_type(positive_int, "rows x columns, e.g. 4x6")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented options of browse_dataset.py in both generations' spelling, and our own."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    mode = f"what is shown of a sample: {', '.join(MODES)} (default: transformed)"
     add = parser.add_argument
     add("config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo")
     add("--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)")
     add("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)")
-    add("--show-number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
-    add("--show-interval", "-i", type=float, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
-    add("--mode", "-m", choices=MODES, default="transformed", help="what is shown of a sample (default: transformed)")
+    add("--show-number", "--number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
+    add("--show-interval", "-i", type=pause, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
+    add("--mode", "-m", choices=MODES, default="transformed", metavar="MODE", help=mode)
     rescale = "enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)"
     add("--rescale-factor", "-r", type=positive_float, metavar="F", help=rescale)
     add("--bgr2rgb", action="store_true", help="flip the channel order of what is shown")
@@ -47,13 +59,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--channel-order", "-c", choices=("BGR", "RGB"), default="BGR", help=order)
     add("--not-show", action="store_true", help="no window and no preview")
     add("--show", action="store_true", help="show the pictures even if they are saved")
+    add = parser.add_argument_group("of vis_pipeline.py").add_argument
+    add("--skip-type", nargs="*", default=(), metavar="TYPE", help="stages to leave out, e.g. RandomFlip ColorJitter")
+    add("--adaptive", action="store_true", help="enlarge or shrink what is shown until its edges fit these two:")
+    add("--min-edge-length", type=positive_int, default=200, metavar="PX", help="of the shorter edge (default: 200)")
+    add("--max-edge-length", type=positive_int, default=800, metavar="PX", help="of the longer edge (default: 800)")
+    window = "largest size of the window in inches, of 100 pixels each"
+    add("--window-size", type=pair_type(positive_float, "a size such as 12*7"), metavar="W*H", help=window)
     add = parser.add_argument_group("selection").add_argument
-    add("--seed", type=int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
-    add("--index", type=int, nargs="+", metavar="I", help="these samples, counted from 0")
+    add("--seed", type=any_int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
+    add("--index", type=any_int, nargs="+", metavar="I", help="these samples, counted from 0")
     add("--class", nargs="+", dest="classes", default=(), metavar="NAME", help="only these classes")
+    named = (
+        "the class names in the order of their numbers: a file (a name a line, or JSON), or names with commas between"
+    )
+    add("--classes", dest="class_names", metavar="FILE|NAME,...", help=named)
     add("--in-order", action="store_true", help="the first ones instead of a spread over the classes")
     add("--shuffle", action="store_true", help="random ones instead of a spread over the classes")
-    add("--repeat", type=positive_int, default=1, metavar="N", help="so many times, with other random parameters")
+    add("--repeat", type=repeats, default=1, metavar="N", help="so many times, with other random parameters")
     add("--epoch", type=positive_int, metavar="N", help="as in this epoch, counted from 1: its pipeline and mixing")
     results = parser.add_argument_group("results")
     add = results.add_mutually_exclusive_group().add_argument
@@ -64,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--stats", action="store_true", help="numbers about the samples instead of pictures")
     results.add_argument("--strict", action="store_true", help="exit with status 1 if a picture is bad")
     workers = "processes (default: 0, this one, unless there is much to do)"
-    results.add_argument("--workers", type=whole_number, metavar="N", help=workers)
+    results.add_argument("--workers", type=processes, metavar="N", help=workers)
     add_overrides(parser)
 
 
@@ -77,11 +100,13 @@ def run(namespace: argparse.Namespace) -> int:
         status = run_in_child(lambda: read_request(namespace)())
         crash = describe_crash_of_child(status)
         if not crash:
-            return status
+            if status < 0 and -status not in ENDING:
+                print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
+            return status if status >= 0 else 128 - status
         if workers != 1:
-            print(f"note: {crash}; now each is decoded in a process of its own", file=sys.stderr)
-    print(f"error: {crash}", file=sys.stderr)
-    print("hint:  --in-order or --index I asks for no label but those of what is shown", file=sys.stderr)
+            print_note("note", f"{crash}; now each is decoded in a process of its own")
+    print_note("error", crash)
+    print_note("hint", "--in-order or --index I asks for no label but those of what is shown")
     return 2
 
 
@@ -92,22 +117,33 @@ SAME_NAME = ("phase", "mode", "in_order", "shuffle", "seed", "repeat", "output_d
 def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
     """The options as a request, and the call that makes the run."""
     from classlens.adapters import Options
-    from classlens.cli.display import find_screen
+    from classlens.checkpoints.class_names import read_names
+    from classlens.cli.display import find_window, has_colours, show_in_terminal, terminal_size
     from classlens.config import parse_overrides
     from classlens.runs.browse_samples import BrowseRequest
 
     is_saved = namespace.output_dir or namespace.html
     is_shown = not (namespace.not_show or namespace.json or (is_saved and not namespace.show))
-    show = find_screen() if is_shown else None
+    window = find_window(namespace.window_size) if is_shown else None
+    in_terminal = is_shown and window is None and has_colours()
+    show = show_in_terminal if in_terminal else window
     request = BrowseRequest(
-        options=Options(parse_overrides(namespace.cfg_options), namespace.trust_config, epoch=namespace.epoch),
+        options=Options(
+            parse_overrides(namespace.cfg_options),
+            namespace.trust_config,
+            epoch=namespace.epoch,
+            skipped=tuple(namespace.skip_type),
+            class_names=None if namespace.class_names is None else read_names(namespace.class_names),
+        ),
         number=namespace.show_number,
         indices=None if namespace.index is None else tuple(namespace.index),
         classes=tuple(namespace.classes),
         rescale=namespace.rescale_factor,
+        edges=(namespace.min_edge_length, namespace.max_edge_length) if namespace.adaptive else None,
         swap_channels=namespace.bgr2rgb or namespace.channel_order == "RGB",
         statistics=namespace.stats,
-        keep_pictures=show is not None and not namespace.stats,
+        keep_pictures=(window is not None or (in_terminal and namespace.batch is not None)) and not namespace.stats,
+        terminal=terminal_size() if in_terminal else None,
         **{name: getattr(namespace, name) for name in SAME_NAME},
     )
     call = partial(browse_and_print, namespace.config, request, show=show, seconds=namespace.show_interval)
@@ -118,6 +154,7 @@ def browse_and_print(
     target: str, request: BrowseRequest, *, show: Show | None, seconds: float, as_json: bool, is_strict: bool
 ) -> int:
     """Make the run, show each picture for `seconds`, print what came of it; status 1 for a bad one if `is_strict`."""
+    from classlens.cli.display import print_picture
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
     from classlens.runs.browse_samples import SampleResult
@@ -135,13 +172,15 @@ def browse_and_print(
                 reports.append(row.text())
             if isinstance(row, BatchResult):
                 left_out += row.left_out
-            if show and not isinstance(row, Survey) and row.jpeg:
+            if isinstance(row, SampleResult) and row.preview:
+                print_picture(row.preview, row.title, seconds)
+            elif show and not isinstance(row, Survey) and row.jpeg:
                 show(row.jpeg, row.title, seconds)
     except KeyboardInterrupt as stopped:
-        stopped.add_note(f"stopped after {result.done} of {result.total} pictures; what was written is whole")
+        stopped.add_note(result.stopped_text())
         raise
     if as_json:
-        print(json.dumps(summarize(result, reports, left_out), indent=1))
+        print_text(json_text(summarize(result, reports, left_out), indent=1))
     else:
         print_summary(result, reports, is_shown=show is not None)
     return 1 if is_strict and result.bad else 0
@@ -168,18 +207,17 @@ def summarize(result: BrowseRun, data: list[dict[str, Any]], left_out: list[Samp
 def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> None:
     """What came of the run, where it is, what is unusual, and which samples are bad: statistics name them already."""
     request = result.request
-    print(*(lines or [result.text()]), sep="\n")
+    print_text("\n".join(lines or [result.text()]))
     if request.statistics:
         return
     if request.batch is None:
         if not (request.output_dir or request.html or is_shown):
-            print("note: nothing was saved or shown; --output-dir DIR saves the pictures", file=sys.stderr)
+            print_note("note", "nothing was saved or shown; --output-dir DIR saves the pictures")
         remarks = (f"{times} x {remark}" for remark, times in result.remarks.most_common())
         for line in (*result.dataset.warnings, *remarks):
-            print(f"note: {line}", file=sys.stderr)
+            print_note("note", line)
     if result.bad:
-        print(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:", file=sys.stderr)
-        for row in result.bad_rows:
-            print(f"  #{row.index}  {row.error}", file=sys.stderr)
+        print_aside(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:")
+        print_aside(*(f"  #{row.index}  {row.error}" for row in result.bad_rows))
         if result.bad > len(result.bad_rows):
-            print(f"  and {result.bad - len(result.bad_rows)} more (--json names all)", file=sys.stderr)
+            print_aside(f"  and {result.bad - len(result.bad_rows)} more (--json names all)")

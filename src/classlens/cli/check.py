@@ -13,12 +13,12 @@ not offer are skipped. The exit status is 0 if nothing is found, 1 if something 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, positive_int, print_note
 from classlens.errors import ConfigError
+from classlens.printed import json_text, print_text
 
 if TYPE_CHECKING:
     from classlens.runs.check_run import CheckRequest
@@ -28,20 +28,19 @@ FORMATS = ("text", "json", "github")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is checked, by which rules, and how the findings are shown."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("target", nargs="?", metavar="TARGET", help="config, or another address")
     add("checkpoint", nargs="?", metavar="CHECKPOINT", help="weights: a path, a URL (default: the target's own)")
     add("--select", action="append", default=[], metavar="CODE,...", help="only these rules: D, C001, or S,M002")
     add("--ignore", action="append", default=[], metavar="CODE,...", help="leave out these rules")
-    add("--samples", type=positive_int, metavar="N", help="labelled pictures that the network is shown (default 300)")
+    add("--samples", type=positive_int, metavar="N", help="labelled pictures that the network is shown (default: 300)")
     add("--log", type=Path, metavar="RUN", help="what a training run wrote, or its folder")
     add("--output-format", choices=FORMATS, default="text", help="text (default), json, or annotations of GitHub")
     add("--html", type=Path, metavar="FILE", help="page with the findings and the pictures that show them")
     add("--list", action="store_true", help="list the rules")
     add("--explain", metavar="CODE", help="the page of a rule: what it does, why, an example, the cure")
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
-    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default 1)")
+    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
     add_overrides(parser)
 
@@ -60,11 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     findings = run_checks(read_request(arguments), on_note=print_note, progress=progress_line())
     if style == "json":
-        print(json.dumps(findings.as_data(), indent=2))
+        print_text(json_text(findings.as_data(), indent=2))
     elif style == "text":
-        print(text_of(findings))
+        print_text(text_of(findings))
     elif findings.findings:
-        print(annotations_of(findings))
+        print_text(annotations_of(findings))
     return 1 if findings.findings else 0
 
 
@@ -98,12 +97,12 @@ def print_rules(code: str | None, select: tuple[str, ...], ignore: tuple[str, ..
     from classlens.check.rule import choose_rules, find_rule
 
     if code:
-        print(find_rule(code).explain())
+        print_text(find_rule(code).explain())
         return
     rules = choose_rules(select, ignore)
     if style == "json":
         keys = ("code", "name", "severity", "needs")
-        print(json.dumps([{key: getattr(rule, key) for key in keys} for rule in rules], indent=2))
+        print_text(json_text([{key: getattr(rule, key) for key in keys} for rule in rules], indent=2))
         return
     for rule in rules:
-        print(f"{rule.code}  {rule.severity:<8} {rule.name:<44} needs {', '.join(rule.needs) or 'nothing'}")
+        print_text(f"{rule.code}  {rule.severity:<8} {rule.name:<44} needs {', '.join(rule.needs) or 'nothing'}")

@@ -4,10 +4,9 @@ The text is Python that can be saved and used as a config. Nothing in the file i
 """
 
 import argparse
-import json
-import sys
 
-from classlens.cli.parsing import add_overrides
+from classlens.cli.parsing import add_overrides, print_note
+from classlens.printed import json_text, print_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +24,6 @@ def run(arguments: argparse.Namespace) -> int:
     overrides = parse_overrides(arguments.cfg_options)
     result = write_config(ConfigRequest(arguments.config, arguments.diff, overrides, arguments.trust_config))
     for note in result.notes:
-        print(f"note:  {note}", file=sys.stderr)
-    print(json.dumps(result.data, indent=2) + "\n" if arguments.json else result.text, end="")
+        print_note("note", note)
+    print_text(json_text(result.data, indent=2) if arguments.json else result.text.removesuffix("\n"))
     return 0

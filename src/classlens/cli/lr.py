@@ -1,10 +1,12 @@
-"""Draw the learning rate, and every other scheduled value, before training.
+r"""Draw the learning rate, and every other scheduled value, before training.
 
 For example:
 
-  classlens lr configs/resnet/resnet50_8xb32_in1k.py --dataset-size 1281167 --ngpus 8 --save-path lr.png
+  classlens lr configs/resnet/resnet50_8xb32_in1k.py \
+      --dataset-size 1281167 --ngpus 8 --save-path lr.png
   classlens lr a.py b.py --label old new -d 50000 --log --save-path compare.svg
-  classlens lr configs/swin_transformer/swin-small_16xb64_in1k.py -d 1281167 -n 16 --csv lr.csv --strict
+  classlens lr configs/swin_transformer/swin-small_16xb64_in1k.py \
+      -d 1281167 -n 16 --csv lr.csv --strict
 
 CONFIG is an OpenMMLab-style config or another address. Without a file to write, the plot is shown in a window where
 there is a display, and else in the terminal.
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classlens.cli.parsing import add_overrides, number_type, pair_type, positive_int, print_note
+from classlens.printed import json_text, print_text
 from classlens.runs.own_process import collecting_later
 
 if TYPE_CHECKING:
@@ -31,20 +34,19 @@ window_size = pair_type(side, "a size such as 12*7, each from 1 to 100 inches")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The documented arguments of both generations, then ours."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     log = "logarithmic values (default: where lines are more than 50 times apart)"
     add = parser.add_argument
     add("config", nargs="+", metavar="CONFIG", help="config, or another address; several are compared")
     add("-p", "--parameter", default="lr", metavar="NAME", help="lr (default), momentum, wd, another name, or all")
     samples = "training samples; the dataset is not looked at"
     add("-d", "--dataset-size", type=positive_int, metavar="N", help=samples)
-    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default 1)")
+    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
     add("-s", "--save-path", type=Path, metavar="FILE", help="picture: .png .jpg .pdf .svg .webp, or page: .html")
     add("--title", default="", help="title of the picture (default: the name of the config)")
     add(
         "--style", default="whitegrid", help="whitegrid (default), darkgrid, white, dark, ticks, or one of matplotlib's"
     )
-    add("--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help="inches (default 12*7)")
+    add("--window-size", type=window_size, default=(12.0, 7.0), metavar="W*H", help="inches (default: 12*7)")
     add_overrides(parser)
     add("--log-level", default="WARNING", help=argparse.SUPPRESS)
     add("--not-show", action="store_true", help="neither a window nor a plot in the terminal")
@@ -73,11 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
         from classlens.runs.schedule_plots import plot_schedules
     plots = plot_schedules(read_request(arguments), print_note)
     if arguments.json:
-        import json
-
-        print(json.dumps(plots.as_data(), indent=2))
+        print_text(json_text(plots.as_data(), indent=2))
     elif plots.files or arguments.not_show:
-        print(plots.text())
+        print_text(plots.text())
     else:
         show(plots)
     return 1 if arguments.strict and plots.findings else 0
@@ -106,16 +106,18 @@ def read_request(arguments: argparse.Namespace) -> LrRequest:
 
 def show(plots: SchedulePlots) -> None:
     """Print the plots in words, and show them in a window where there is a display, else in the terminal."""
-    from classlens.cli.display import find_window
+    from classlens.cli.display import find_window, shows_dots
     from classlens.runs.schedule_plots import draw_plots
 
     title, show_picture = plots.request.title or plots.runs[0].title, find_window()
-    if show_picture is None:
+    if show_picture is None and shows_dots():
         from classlens.figures.terminal import terminal_plot
 
         columns, lines = shutil.get_terminal_size((100, 30))
-        print(terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=plots.request.log))
-    print(plots.text())
+        print_text(
+            terminal_plot(plots.runs, columns=min(columns, 140), lines=min(lines - 6, 24), log=plots.request.log)
+        )
+    print_text(plots.text())
     if show_picture is not None:
         with suppress(KeyboardInterrupt):
             show_picture(draw_plots(plots).encode(".png"), title, 24 * 3600)  # until it is closed, but not for ever

@@ -4,19 +4,47 @@ Nothing heavy is imported here: `--help` and a wrong flag must cost no more than
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn, TypeVar
 
+from classlens.errors import suggestion
+from classlens.printed import ONE_LINE, print_aside, print_text
+
 Number = TypeVar("Number", int, float)
+
+SHOWN = 40  # letters of a number that is none
+LONGEST = 400  # letters of an error about an option
+CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
+UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (?:.*? )?(--?[^\s=]+)")
+
+
+class Help(argparse.HelpFormatter):
+    """Paragraphs as wide as the terminal; indented ones are commands, and stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        paragraphs = text.strip("\n").split("\n\n")
+        return "\n\n".join(one if one.startswith(" ") else fill(one, width, indent) for one in paragraphs)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with a hint in its errors."""
+    """argparse, with a hint in its errors: the nearest option or choice, or where all of them are."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\nhint:  {self.prog} --help lists every option\n")
+        near = ""
+        if choice := CHOICE.search(message):
+            near = suggestion(choice[1], re.findall(r"[^\s',]+", choice[2]))
+        elif option := UNKNOWN_OPTION.search(message):
+            near = suggestion(option[1].replace("_", "-"), self._option_string_actions)
+        print_note("error", message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")
+        print_note("hint", near if near.startswith("did") else f"{self.prog} --help lists every option")
+        sys.exit(2)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        print_text(message.removesuffix("\n"))  # what cannot be printed is not passed over
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +60,15 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def print_note(kind: str, text: str) -> None:
-    """A message on the side: `note:  ...` or `warning: ...`."""
-    print(f"{kind + ': ':<7}{text}", file=sys.stderr)
+    """A message on the side: `note:  ...`, `warning: ...`, `error: ...`; on a terminal it is broken between words."""
+    lines = [f"{kind + ': ':<7}{text.translate(ONE_LINE)}"]
+    if sys.stderr.isatty():
+        from shutil import get_terminal_size
+        from textwrap import wrap
+
+        width, behind = get_terminal_size().columns, " " * 7
+        lines = wrap(lines[0], width, subsequent_indent=behind, break_long_words=False, break_on_hyphens=False)
+    print_aside(*lines)
 
 
 def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool], what: str) -> Callable[[str], Number]:
@@ -44,7 +79,7 @@ def number_type(parse: Callable[[str], Number], accept: Callable[[Number], bool]
             value = parse(text)
             if accept(value):
                 return value
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not {what}")
 
     return read
 
@@ -56,11 +91,16 @@ def pair_type(read: Callable[[str], Number], what: str) -> Callable[[str], tuple
         first, _, second = text.lower().replace("*", "x").partition("x")
         with suppress(argparse.ArgumentTypeError):
             return read(first), read(second)
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not {what}")
 
     return read_pair
 
 
-positive_int = number_type(int, lambda value: value >= 1, "a whole number of 1 or more")
+def shown(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+
+
+positive_int = number_type(int, lambda value: 1 <= value <= 10**15, "a whole number of 1 or more, up to 10^15")
 whole_number = number_type(int, lambda value: value >= 0, "a whole number of 0 or more")
+any_int = number_type(int, lambda value: True, "a whole number")
 positive_float = number_type(float, lambda value: 0 < value < float("inf"), "a number above 0")

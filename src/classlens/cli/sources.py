@@ -4,8 +4,9 @@ An address is what browse, lr and cam take as their target: the path of a config
 """
 
 import argparse
-import json
 from dataclasses import asdict
+
+from classlens.printed import json_text, print_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,12 +19,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     entries = list(catalogue())
     if arguments.json:
-        print(json.dumps([asdict(entry) for entry in entries], indent=2))
+        print_text(json_text([asdict(entry) for entry in entries], indent=2))
         return 0
     width = max(len(entry.example) for entry in entries)
-    offers = max(len(", ".join(entry.offers)) for entry in entries)
     for entry in entries:
-        print(f"{entry.example:<{width}}  {', '.join(entry.offers):<{offers}}  {entry.says}")
+        print_text(f"{entry.example:<{width}}  {', '.join(entry.offers)}\n    {entry.says}")
         if entry.missing:
-            print(f"{'':<{width}}  not installed: {', '.join(entry.missing)}; {entry.install}")
+            print_text(f"    not installed: {', '.join(entry.missing)}; {entry.install}")
     return 0

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.config.values import WIDEST_NUMBER, Budget, LimitExceeded, Value
-from classlens.errors import ConfigError
+from classlens.config.values import CONTAINER, WIDEST_NUMBER, Budget, LimitExceeded, Value
+from classlens.errors import ConfigError, short_repr
 
 if TYPE_CHECKING:
     import yaml
@@ -61,8 +61,8 @@ def build_node(node: "yaml.Node", loader: "yaml.SafeLoader", budget: Budget, dep
     import yaml
 
     if isinstance(node, yaml.ScalarNode):
-        return loader.construct_object(node)
-    budget.spend(len(node.value), depth)
+        return build_scalar(node, loader)
+    budget.spend(len(node.value) + CONTAINER, depth)
     if isinstance(node, yaml.SequenceNode) and node.tag in (f"{TAG}seq", f"{TAG}python/tuple"):
         items = [build_node(item, loader, budget, depth + 1) for item in node.value]
         return tuple(items) if node.tag.endswith("tuple") else items
@@ -80,18 +80,32 @@ def build_node(node: "yaml.Node", loader: "yaml.SafeLoader", budget: Budget, dep
                     raise ValueError("<< is followed by no mapping")
                 merged |= values
             continue
-        name = loader.construct_object(key)
+        name = build_scalar(key, loader)
         budget.spend_on_key(name)
         own[name] = build_node(part, loader, budget, depth + 1)
     return merged | own
 
 
-def resolve_references(value: Value, base: Value, where: str) -> Value:
+def build_scalar(node: "yaml.ScalarNode", loader: "yaml.SafeLoader") -> Value:
+    """The value of a YAML scalar; its tag may ask for anything, and PyYAML trusts that it fits."""
+    if node.tag != f"{TAG}str" and len(node.value) > WIDEST_NUMBER:
+        raise LimitExceeded("has a very long value that is no text")
+    try:
+        value = loader.construct_object(node)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        value = []
+    if isinstance(value, list | dict | set):  # which is what a scalar with the tag of a collection becomes
+        kind = node.tag.removeprefix(TAG)
+        raise ValueError(f"line {node.start_mark.line + 1}: {short_repr(node.value)} is no {kind}")
+    return value
+
+
+def resolve_references(value: Value, base: Value, where: str, budget: Budget) -> Value:
     """`value` with every `{{ _base_.key }}` replaced by what the base has there."""
     if isinstance(value, dict):
-        return {key: resolve_references(item, base, where) for key, item in value.items()}
+        return {key: resolve_references(item, base, where, budget) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([resolve_references(item, base, where) for item in value])
+        return type(value)([resolve_references(item, base, where, budget) for item in value])
     if not isinstance(value, str) or "_base_" not in value:
         return value
 
@@ -99,10 +113,16 @@ def resolve_references(value: Value, base: Value, where: str) -> Value:
         inherited = base
         for part in reference[1].split("."):
             if not isinstance(inherited, dict) or part not in inherited:
-                raise ConfigError(f"{where}: the base has no key {reference[1]!r}")
+                raise ConfigError(f"{where}: the base has no key {short_repr(reference[1])}")
             inherited = inherited[part]
         return inherited
 
     if whole := BASE_REFERENCE.fullmatch(value):
         return look_up(whole)
-    return BASE_REFERENCE.sub(lambda reference: str(look_up(reference)), value)
+
+    def as_text(reference: re.Match[str]) -> str:
+        inherited = look_up(reference)
+        budget.walk(inherited)
+        return str(inherited)
+
+    return BASE_REFERENCE.sub(as_text, value)

@@ -16,7 +16,7 @@ from typing import Literal
 from classlens.config.functions import CONSTANTS, FUNCTIONS, call_method, compute, list_items, make_set, pay_for_field
 from classlens.config.settings import Assignment
 from classlens.config.values import Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, short_repr, suggestion
 
 BASE = "_base_"
 
@@ -79,7 +79,7 @@ def error_at(node: ast.expr | ast.stmt, fault: Exception, scope: Scope) -> Confi
         case RecursionError():
             return ConfigError(f"{where}: `{shown}` is nested too deeply", hint="give parts of it a name of their own")
         case KeyError(args=(key, *_)):
-            return ConfigError(f"{where}: no key {key!r}: `{shown}`")
+            return ConfigError(f"{where}: no key {short_repr(key)}: `{shown}`")
         case NameError():
             known = [name for name in scope.names if not name.startswith("__")]
             return ConfigError(f"{where}: no variable {shown!r}", hint=suggestion(shown, known))
@@ -102,6 +102,8 @@ def evaluate(node: ast.expr, scope: Scope) -> Value:
         value = EXPRESSIONS[type(node)](node, scope)
         if isinstance(value, Sized):
             scope.budget.spend(len(value))
+        elif type(value) is int:
+            scope.budget.spend_on_number(value)
         return value
     except FAULTS as fault:
         raise error_at(node, fault, scope) from None
@@ -142,6 +144,8 @@ def dict_display(node: ast.Dict, scope: Scope) -> dict[Value, Value]:
     for key_node, value_node in zip(node.keys, node.values, strict=True):
         value = evaluate(value_node, scope)
         if key_node is None:
+            if not isinstance(value, dict):  # `update` would take pairs, whose keys nobody has paid for
+                raise TypeError(f"** is followed by a {type(value).__name__}")
             scope.budget.spend(len(value))
             result.update(value)
         else:

@@ -40,6 +40,8 @@ def compute(kind: type[ast.operator], left: Value, right: Value, budget: Budget,
     if kind is ast.Mod and isinstance(left, str | bytes):
         raise Unsupported("% on a text is not read, an f-string is")
     if isinstance(left, int) and isinstance(right, int):
+        budget.spend_on_number(left)
+        budget.spend_on_number(right)
         if bits_of_result(kind, left, right) > WIDEST_NUMBER:
             raise LimitExceeded(f"is a number of more than {WIDEST_NUMBER} bits")
     elif kind is ast.Mult:
@@ -67,8 +69,10 @@ def bits_of_result(kind: type[ast.operator], left: int, right: int) -> int:
 
 def pay_for_field(form: str, value: Value, budget: Budget) -> None:
     """Pay for one field of an f-string or of `str.format`, such as the `:>9` of `{value:>9}`."""
-    if re.search(r"\d{4}", form):
-        raise LimitExceeded("has a field of a thousand characters or more")
+    for width in re.findall(r"\d+", form) if form else ():
+        if len(width) > 3:
+            raise LimitExceeded("has a field of a thousand characters or more")
+        budget.spend(int(width))
     budget.walk(value)
 
 
@@ -108,6 +112,7 @@ def make_set(budget: Budget, values: Iterable[Value] = (), /) -> set[Value]:
 
 
 def round_number(budget: Budget, number: Value, ndigits: int | None = None) -> Value:
+    budget.walk(number)
     if ndigits is not None and abs(ndigits) > WIDEST_NUMBER:  # would take as long as the digits are many
         raise LimitExceeded(f"rounds to more than {WIDEST_NUMBER} digits")
     return round(number, ndigits)

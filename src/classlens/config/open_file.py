@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from os.path import normpath
 from pathlib import Path
 
-from classlens.errors import ConfigError, suggestion
-from classlens.files import CONFIGS
+from classlens.config.values import Budget
+from classlens.errors import ConfigError, count_of, suggestion
+from classlens.files import CHECKPOINT_ENDINGS, CONFIGS, suggest_path
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 
@@ -30,8 +31,12 @@ def find_config(address: str | Path) -> Path:
         candidates = [path for inside in folders if (path := Path(normpath(inside / name))).is_relative_to(inside)]
     else:
         # Unlike `Path.resolve` this follows no links, so that a base is found beside its link.
-        candidates = [Path(normpath(Path(address).expanduser().absolute()))]
-        if candidates[0].is_dir():
+        try:
+            candidates = [Path(normpath(Path(address).expanduser().absolute()))]
+            is_folder = candidates[0].is_dir()
+        except (OSError, RuntimeError) as fault:  # a name that is too long, a user that is not there
+            raise ConfigError(f"no such config: {address}: {getattr(fault, 'strerror', None) or fault}") from None
+        if is_folder:
             raise error_for_folder(candidates[0], str(address))
         if name.startswith("configs/"):
             candidates.append(CONFIGS / name.removeprefix("configs/"))
@@ -39,15 +44,22 @@ def find_config(address: str | Path) -> Path:
 
 
 def first_file(candidates: Sequence[str | Path], complaint: str) -> Path:
-    for path in map(Path, candidates):
-        if path.is_file():
-            return path
-    raise ConfigError(complaint, hint=nearest(Path(candidates[0])) if candidates else "")
+    try:
+        for path in map(Path, candidates):
+            if path.is_file():
+                return path
+        hint = nearest(Path(candidates[0])) if candidates else ""
+    except OSError as fault:  # a name of more than 255 bytes, a folder that may not be entered
+        raise ConfigError(f"{complaint}: {fault.strerror or fault}") from None
+    raise ConfigError(complaint, hint=hint)
 
 
 def package_folder(package: str, where: str) -> Path:
     """Where an installed package lies; it is looked up, not imported."""
-    spec = find_spec(package) if package.isidentifier() else None
+    try:
+        spec = find_spec(package) if package.isidentifier() else None
+    except (ImportError, ValueError):  # a module without a place, such as `__main__`
+        spec = None
     if not spec or not spec.submodule_search_locations:
         raise ConfigError(
             f"{where} lies in the package {package}, which is not installed",
@@ -64,19 +76,24 @@ def error_for_folder(folder: Path, address: str) -> ConfigError:
     hint = f"name a config file, or browse its pictures as folder:{address}"
     if names:
         hint = f"choose one, e.g. {Path(address, min(names)).as_posix()}; {suggestion('', names)}"
-    return ConfigError(f"{address} is a folder with {len(names)} configs, not a config", hint=hint)
+    return ConfigError(f"{address} is a folder with {count_of(len(names), 'config')}, not a config", hint=hint)
+
+
+def error_for_file(path: Path) -> ConfigError:
+    """The error for a file that is no config, with what it seems to be."""
+    from mimetypes import guess_type
+
+    hint = f"a config is a file in {', '.join(SUFFIXES)}"
+    if path.name.lower().endswith(CHECKPOINT_ENDINGS):
+        hint = "it seems to be a checkpoint, which goes with a config: classlens cam IMG CONFIG CHECKPOINT"
+    elif str(guess_type(path.name)[0]).startswith("image/"):
+        hint = f"it is a picture: classlens cam IMG CONFIG, or classlens browse folder:{path.parent}"
+    return ConfigError(f"{path} is no config", hint=hint)
 
 
 def nearest(path: Path) -> str:
-    """The names most like the missing one, in its folder or, if that is missing too, the folders like it."""
-    missing = path
-    while not missing.parent.is_dir():
-        missing = missing.parent
-    if missing == path:
-        configs = [part.name for part in path.parent.iterdir() if part.suffix in SUFFIXES]
-        return suggestion(path.name, configs) or f"there is no config in {path.parent}"
-    folders = [part.name for part in missing.parent.iterdir() if part.is_dir() and not part.name.startswith(".")]
-    return "; ".join(filter(None, (f"there is no folder {missing}", suggestion(missing.name, folders))))
+    """The configs most like the missing one, or the folders like one that is missing."""
+    return suggest_path(path, lambda one: one.suffix in SUFFIXES) or f"there is no config in {path.parent}"
 
 
 def module_file(node: ast.ImportFrom, path: Path) -> Path:
@@ -97,15 +114,20 @@ ENVIRONMENT = re.compile(r"""\{\{['"]?\s{0,20}\$(\w+)\s{0,20}:\s{0,20}([^\s{]*?)
 """No two repeats can match the same text: one of nothing but `{{$A:` would take hours otherwise."""
 
 
-def fill_variables(text: str, path: Path) -> str:
-    """The text with file variables and environment variables put in."""
+def fill_variables(text: str, path: Path, budget: Budget) -> str:
+    """The text with file variables and environment variables put in; what they add is paid for."""
     values = {
         "fileDirname": path.parent.as_posix(),
         "fileBasename": path.name,
         "fileBasenameNoExtension": path.stem,
         "fileExtname": path.suffix,
     }
-    text = FILE_VARIABLE.sub(lambda match: values[match[1]], text)
+
+    def paid(value: str) -> str:
+        budget.spend(len(value))
+        return value
+
+    text = FILE_VARIABLE.sub(lambda match: paid(values[match[1]]), text)
 
     def from_environment(match: re.Match[str]) -> str:
         value = os.environ.get(match[1], match[2])
@@ -115,6 +137,6 @@ def fill_variables(text: str, path: Path) -> str:
                 f"{path}:{line}: the environment variable {match[1]} is not set: `{match[0]}`",
                 hint=f"set it, or give a default: {{{{${match[1]}:default}}}}",
             )
-        return value
+        return paid(value)
 
     return ENVIRONMENT.sub(from_environment, text)

@@ -10,9 +10,10 @@ from contextlib import suppress
 from copy import deepcopy
 
 from classlens.config.values import DEEPEST, DELETE, Value
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, near_names, short_repr
 
 OPTION = "--cfg-options"
+LONGEST_WORD = 50_000  # characters of KEY=VALUE
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Value]:
@@ -25,7 +26,10 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Value]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not all(key.split(".")):
-            raise ConfigError(f"{OPTION} {word!r} is not KEY=VALUE", hint="e.g. model.backbone.depth=18")
+            raise ConfigError(f"{OPTION} {short_repr(word)} is not KEY=VALUE", hint="e.g. model.backbone.depth=18")
+        if key.count(".") >= DEEPEST or len(word) > LONGEST_WORD:
+            limits = f"at most {DEEPEST} keys deep and {LONGEST_WORD:,} characters long"
+            raise ConfigError(f"{OPTION} {short_repr(word, 60)} is too much: a setting is {limits}")
         overrides.pop(key, None)
         overrides[key] = parse_value(text, word)
     return overrides
@@ -34,7 +38,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Value]:
 def parse_value(text: str, word: str, depth: int = 0) -> Value:
     """One value; `word` is the whole option, for errors."""
     if depth > DEEPEST:
-        raise ConfigError(f"{OPTION} {word[:60]!r} is nested too deeply")
+        raise ConfigError(f"{OPTION} {short_repr(word, 60)} is nested too deeply")
     text = text.strip("'\"").replace(" ", "")
     kind = {"()": tuple, "[]": list}.get(text[:1] + text[-1:])
     if not kind and "," not in text:
@@ -46,7 +50,7 @@ def parse_value(text: str, word: str, depth: int = 0) -> Value:
     if kind and len(parts) == 1:
         parts = split(text[1:-1], word)
     elif parts == [text]:
-        raise ConfigError(f"{OPTION} {word[:60]!r}: the brackets do not match")
+        raise ConfigError(f"{OPTION} {short_repr(word, 60)}: the brackets do not match")
     else:
         kind = list
     return kind([parse_value(part, word, depth + 1) for part in parts])
@@ -54,15 +58,15 @@ def parse_value(text: str, word: str, depth: int = 0) -> Value:
 
 def split(text: str, word: str) -> list[str]:
     """The parts between the commas that lie outside all brackets; a comma at the end adds nothing."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
+    parts, depth, start = [], 0, 0
+    for sign in re.finditer(r"[(\[,)\]]", text):
+        depth += (sign[0] in "([") - (sign[0] in ")]")
+        if sign[0] == "," and depth == 0:
+            parts.append(text[start : sign.start()])
+            start = sign.end()
+    parts.append(text[start:])
     if depth:
-        raise ConfigError(f"{OPTION} {word[:60]!r}: the brackets do not match")
+        raise ConfigError(f"{OPTION} {short_repr(word, 60)}: the brackets do not match")
     return parts if parts[-1] else parts[:-1]
 
 
@@ -92,8 +96,8 @@ def change(value: Value, way: Sequence[str], new: Value, key: str) -> Value:
         return value | {part: change(value.get(part, {}), rest, new, key)}
     where = key.removesuffix("." + ".".join(way))
     if not isinstance(value, list | tuple):
-        complaint = f"{OPTION} {where}.{part}: {where} is {value!r}, which has no keys"
-        raise ConfigError(complaint[:200], hint=f"{where}=VALUE replaces it")
+        complaint = f"{OPTION} {where}.{part}: {where} is {short_repr(value)}, which has no keys"
+        raise ConfigError(complaint, hint=f"{where}=VALUE replaces it")
     if not has_item(value, part):
         last = f"0 to {len(value) - 1}, or -{len(value)} to -1" if value else "none, it is empty"
         complaint = f"{OPTION} {where}.{part}: {where} is a list of {len(value)}"
@@ -109,8 +113,6 @@ def has_item(items: Sequence[Value], key: str) -> bool:
 
 def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> list[str]:
     """Hints about overrides that create a key which nearly equals one that `config`, without them, has."""
-    from difflib import get_close_matches  # a command without overrides starts faster without it
-
     hints = []
     for key in overrides:
         value: Value = config
@@ -120,8 +122,8 @@ def misspelled(config: Mapping[str, Value], overrides: Mapping[str, Value]) -> l
             elif isinstance(value, Mapping) and part in value:
                 value = value[part]
             else:
-                known = [str(name) for name in value] if isinstance(value, Mapping) else []
-                if near := get_close_matches(part, known, n=1, cutoff=0.75):
+                known = value if isinstance(value, Mapping) else ()
+                if near := near_names(part, known, most=1, alike=0.75):
                     hints.append(f"{key} creates {part}; did you mean {near[0]}?")
                 break
     return hints

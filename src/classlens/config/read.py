@@ -22,12 +22,12 @@ from typing import TypeGuard
 
 from classlens.config.data_files import BASE_REFERENCE, load_data, resolve_references
 from classlens.config.expressions import BASE, Scope, Style, error_at, evaluate
-from classlens.config.open_file import SUFFIXES, fill_variables, find_config, first_file, module_file
+from classlens.config.open_file import SUFFIXES, error_for_file, fill_variables, find_config, first_file, module_file
 from classlens.config.overrides import apply_overrides, misspelled
 from classlens.config.settings import Assignment, Config
 from classlens.config.statements import run, run_trusted
 from classlens.config.values import DELETE, Budget, Inherited, LimitExceeded, Symbol, Unsupported, Value, copy_value
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import SHOWN, ConfigError, short_repr, suggestion
 from classlens.sharing import unwarned
 
 RESERVED = ("filename", "text", "pretty_text", "env_variables")
@@ -55,7 +55,10 @@ def read_config(path: str | Path, *, overrides: Mapping[str, Value] | None = Non
 def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: bool) -> Config:
     """As `read_config`, but deprecations are only noted in the result."""
     file, budget = find_config(address), Budget(sys.maxsize) if trust else Budget()
-    scope = read_file(file, budget, trust=trust)
+    try:
+        scope = read_file(file, budget, trust=trust)
+    except RecursionError:
+        raise ConfigError(f"{file} is nested too deeply") from None
     for name in RESERVED:
         if name in scope.names:
             lines = [f"{one.path}:{one.line}" for one in scope.assignments if one.name == name]
@@ -73,28 +76,34 @@ def load_config(address: str | Path, overrides: Mapping[str, Value], *, trust: b
 
 
 STAMP = attrgetter("st_mtime_ns", "st_size", "st_ino")
+LARGEST = 1_000_000  # bytes of a config; those of upstream have at most 20,000
+LONGEST_CHAIN = 50  # files of which each inherits from the next one; upstream has chains of 5
 
 
 def read_file(path: Path, budget: Budget, *, trust: bool, chain: tuple[Path, ...] = ()) -> Scope:
     """Read one file with its bases; `chain` are the files that inherit from it, outermost first."""
     if path.suffix not in SUFFIXES:
-        raise ConfigError(f"{path} is no config", hint=f"a config is a file in {', '.join(SUFFIXES)}")
+        raise error_for_file(path)
     scope = Scope(path, "", budget, trust, (*chain, path), {"__file__": str(path), "__name__": path.stem})
     if path in chain:
         raise ConfigError(f"{path} inherits from itself: {' -> '.join(file.name for file in scope.chain)}")
+    if len(chain) >= LONGEST_CHAIN:
+        raise ConfigError(f"{path}: more than {LONGEST_CHAIN} configs inherit from one another, from {chain[0]} on")
     try:
         stamp = STAMP(path.stat())
+        if stamp[1] > LARGEST and not trust:
+            raise ConfigError(f"{path} is no config: it has {stamp[1]:,} bytes, a config at most {LARGEST:,}")
         budget.spend(stamp[1] + 200)  # opening a file is like reading so many characters
         text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode()
-        scope = replace(scope, text=fill_variables(text, path) if "{{" in text else text)
+        scope = replace(scope, text=fill_variables(text, path, budget) if "{{" in text else text)
         if path.suffix == ".py":
-            style, statements = parse(scope.text, path)
+            style, statements = parse(scope.text, path, budget)
         else:
             style, statements = "older", []
             scope = replace(scope, names=load_data(scope.text, path, budget))
         if style == "newer" and scope.text != text:  # upstream puts no variables into configs of the newer style
             scope = replace(scope, text=text)
-            style, statements = parse(text, path)
+            style, statements = parse(text, path, budget)
         settings = read_newer(statements, scope) if style == "newer" else read_older(statements, scope)
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigError(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from None
@@ -108,8 +117,18 @@ def read_file(path: Path, budget: Budget, *, trust: bool, chain: tuple[Path, ...
 ONE_STYLE = "all files of a chain are of one style: `_base_ = [...]`, or `with read_base():` and imported types"
 
 
-def parse(text: str, path: Path) -> tuple[Style, list[ast.stmt]]:
+WORD = re.compile(r"\w+|[^\w ]")
+FORMATTED = re.compile(r"[fF][rR]?['\"]")
+SMALL = 1 << 16  # characters up to which it is not worth while to count words
+
+
+def parse(text: str, path: Path, budget: Budget) -> tuple[Style, list[ast.stmt]]:
     """The style and the statements of a Python config; the first statement that belongs to one style decides."""
+    # The tree takes up to 1 KB for every word and sign, and an f-string its length times its fields.
+    size = len(text)
+    words = size if size <= SMALL else sum(1 for _ in WORD.finditer(text))
+    fields = text.count("{") * size // 4096
+    budget.spend(max(0, 4 * words - size) + (fields if size <= SMALL or FORMATTED.search(text) else 0))
     try:
         with unwarned():
             module = ast.parse(text)
@@ -181,7 +200,7 @@ def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
     inherited = read_bases(bases, where, scope) if bases != [] else {}
     if path.suffix != ".py":
         scope.budget.walk(scope.names)
-        scope.names.update(resolve_references(scope.names, inherited, where))
+        scope.names.update(resolve_references(scope.names, inherited, where, scope.budget))
         scope.lines.update(dict.fromkeys(scope.names, 1))
     elif MENTION.search(scope.text):  # a file that never reads `_base_` does without the copy
         refuse_quoted_references(statements, scope)
@@ -195,6 +214,7 @@ def read_older(statements: Sequence[ast.stmt], scope: Scope) -> dict[str, Value]
     }
     if (notice := settings.pop("_deprecation_", None)) is not None:
         instead = notice.get("expected") if isinstance(notice, dict) else None
+        instead = instead[:SHOWN] if isinstance(instead, str) else instead and short_repr(instead)
         scope.notes.append(f"{path.name} is deprecated by its authors" + (f"; use {instead}" if instead else ""))
     return merge(settings, inherited, scope) if inherited else settings
 
@@ -203,7 +223,7 @@ def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
     """The settings of all bases of a file of the older style: `bases` is an address or a list of addresses."""
     addresses = [bases] if isinstance(bases, str) else bases
     if not isinstance(addresses, list | tuple) or not all(isinstance(address, str) for address in addresses):
-        raise ConfigError(f"{where}: {BASE} is neither a path nor a list of paths: {bases!r}"[:200])
+        raise ConfigError(f"{where}: {BASE} is neither a path nor a list of paths: {short_repr(bases)}")
     together: dict[str, Value] = {}
     folder = str(scope.path.parent)
     for address in addresses:
@@ -212,6 +232,7 @@ def read_bases(bases: Value, where: str, scope: Scope) -> dict[str, Value]:
         missing = f"{scope.path}: no such base config: {address}"
         find = partial(find_config, address) if in_package else partial(first_file, [place], missing)
         settings = read_base(place, find, "older", f"{where}: {address}", scope).settings
+        scope.budget.spend(len(settings))
         if twice := together.keys() & settings.keys():
             raise ConfigError(
                 f"{scope.path}: two of its bases define {min(twice)}, the second is {address}",
@@ -250,14 +271,15 @@ def merge(own: Mapping[str, Value], inherited: Value, scope: Scope, *key: str) -
     if not isinstance(inherited, dict):
         line = f":{scope.lines[key[0]]}" if key[0] in scope.lines else ""
         raise ConfigError(
-            f"{scope.path}{line}: {'.'.join(key)} is a dict, but in the base it is {str(inherited)[:40]!r}",
+            f"{scope.path}{line}: {'.'.join(key)} is a dict, but in the base it is {short_repr(inherited, 40)}",
             hint=f"{DELETE}=True in the dict replaces what the base has",
         )
-    scope.budget.spend(len(own), len(key))
+    scope.budget.spend(len(own) + len(inherited), len(key))
     result = dict(inherited)
     for name, value in own.items():
         result[name] = value
         if name in inherited and isinstance(value, dict):
+            scope.budget.spend(len(value))
             result[name] = {part: item for part, item in value.items() if part != DELETE}
             if not value.get(DELETE, False):
                 result[name] = merge(result[name], inherited[name], scope, *key, str(name))

@@ -13,7 +13,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, short_repr, suggestion
+from classlens.sharing import unwarned
 
 Settings = Mapping[str, Any]  # a `dict(type=..., ...)` of a config, read only
 
@@ -21,7 +22,7 @@ Settings = Mapping[str, Any]  # a `dict(type=..., ...)` of a config, read only
 def text(settings: Settings, key: str, where: str) -> str:
     value = settings.get(key) or ""
     if not isinstance(value, str):
-        raise ConfigError(f"{where}: {key} is a text, not {value!r}")
+        raise ConfigError(f"{where}: {key} is a text, not {short_repr(value)}")
     return value
 
 
@@ -30,7 +31,7 @@ def split_of(settings: Settings, where: str, *known: str) -> str:
     split = settings.get("split", known[0])
     if split not in known:
         kind = settings["type"]
-        raise ConfigError(f"{where}: {kind} has no split {split!r}", hint=suggestion(str(split), known))
+        raise ConfigError(f"{where}: {kind} has no split {short_repr(split)}", hint=suggestion(split, known))
     return str(split)
 
 
@@ -67,9 +68,11 @@ class Config(dict[str, Any]):
 
 @lru_cache(32)
 def assigned_values(path: Path, changed: int) -> dict[str, ast.expr]:
+    with unwarned():
+        module = ast.parse(path.read_text(encoding="utf-8"))
     return {
         target.id: node.value
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in module.body
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name)
@@ -84,7 +87,7 @@ def deepest_place(assignment: Assignment, way: Sequence[str]) -> tuple[int, str]
     name, path, line = assignment
     try:
         values = assigned_values(path, path.stat().st_mtime_ns) if path.suffix == ".py" else {}
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         values = {}
     node, depth = values.get(name), 0
     for part in way:

@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from classlens.config.expressions import FAULTS, Scope, base_reference, bind, error_at, evaluate, position, unsupported
 from classlens.config.functions import CONSTANTS, compute, list_items
 from classlens.config.values import Inherited, Symbol, Unsupported, Value
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, short_repr
 
 
 def run(statements: Sequence[ast.stmt], scope: Scope) -> None:
@@ -64,7 +64,8 @@ def delete(node: ast.Delete, scope: Scope) -> None:
 
 def check(node: ast.Assert, scope: Scope) -> None:
     if not evaluate(node.test, scope):
-        raise ValueError(evaluate(node.msg, scope) if node.msg else "the assertion does not hold")
+        complaint = evaluate(node.msg, scope) if node.msg else "the assertion does not hold"
+        raise ValueError(complaint if isinstance(complaint, str) else short_repr(complaint))
 
 
 def import_names(node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
@@ -74,7 +75,9 @@ def import_names(node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
             raise Unsupported("import * from something that is no base config is not read")
         if isinstance(node, ast.ImportFrom):
             short = imported.asname or imported.name
-            full = f"{'.' * node.level}{node.module or ''}.{imported.name}"
+            module = "." * node.level + (node.module or "")
+            scope.budget.spend(len(module))  # which every name gets a copy of
+            full = f"{module}.{imported.name}"
         else:
             short = imported.asname or imported.name.partition(".")[0]
             full = imported.name if imported.asname else short

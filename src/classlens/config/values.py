@@ -103,9 +103,12 @@ def as_inherited(value: Value) -> Value:
     return value
 
 
-ALLOWANCE = 1_000_000  # units of work for one config with all its bases; the largest upstream config needs about 60,000
+ALLOWANCE = 1_000_000  # units of work for one config with all its bases; the largest upstream config needs about 40,000
 DEEPEST = 64  # how many lists and dicts may lie inside one another; upstream configs reach 14
 WIDEST_NUMBER = 4096  # bits of the largest whole number
+BITS_PER_UNIT = 64  # of a whole number: its digits are paid for wherever it is made, looked at or copied
+CHARACTERS_PER_UNIT = 8  # of a text that is copied: it is shared, but whoever prints the copies writes it each time
+CONTAINER = 2  # what a list, set or dict costs besides its items: an empty one takes memory too
 WIDEST_KEY = 60  # bits of the largest whole number as a key: beyond, Python gives many numbers the same hash
 COMPOUND_KEY = 5000
 """What a tuple costs as a key: tuples with the same hash can be made at will, and are compared one by one."""
@@ -133,6 +136,12 @@ class Budget:
         if depth >= DEEPEST:
             raise LimitExceeded(f"is nested more than {DEEPEST} levels deep, or contains itself")
 
+    def spend_on_number(self, value: int) -> None:
+        bits = value.bit_length()
+        if bits > WIDEST_NUMBER:
+            raise LimitExceeded(f"is a number of more than {WIDEST_NUMBER} bits")
+        self.spend(bits // BITS_PER_UNIT)
+
     def spend_on_key(self, value: Value) -> None:
         """Pay for using a value as a key of a dict or a member of a set."""
         kind = type(value)
@@ -153,17 +162,19 @@ class Budget:
             self.spend(len(value))
         elif kind is Symbol:
             self.spend(len(value.name))
-        elif kind is int and value.bit_length() > WIDEST_NUMBER:
-            raise LimitExceeded(f"is a number of more than {WIDEST_NUMBER} bits")
+        elif kind is int:
+            self.spend_on_number(value)
         elif isinstance(value, list | tuple | set | dict):
-            self.spend(len(value), depth)
+            self.spend(len(value) + CONTAINER, depth)
             for item in value:
                 self.walk(item, depth + 1)
                 if isinstance(value, dict):
                     self.walk(value[item], depth + 1)
 
 
-SCALARS = frozenset((str, bool, float, NoneType))
+SCALARS = frozenset((bool, float, NoneType))
+LONG = 100  # characters above which a text in a copy is paid for
+WORD = 1 << BITS_PER_UNIT  # whole numbers below it cost nothing
 
 
 def copy_value(value: Value, budget: Budget, kind: type[dict[Value, Value]] | None = None, depth: int = 0) -> Value:
@@ -172,18 +183,33 @@ def copy_value(value: Value, budget: Budget, kind: type[dict[Value, Value]] | No
     Copied to plain dicts, imported names become text: that is what leaves the reader.
     """
     own = type(value)
-    if own in SCALARS:
-        return value
     if own is dict or own is Inherited:
-        budget.spend(len(value), depth)
+        budget.spend(len(value) + CONTAINER, depth)
         items = {
-            key: item if type(item) in SCALARS else copy_value(item, budget, kind, depth + 1)
+            key: item
+            if ((its := type(item)) is str and len(item) < LONG)
+            or (its is int and -WORD < item < WORD)
+            or its in SCALARS
+            else copy_value(item, budget, kind, depth + 1)
             for key, item in value.items()
         }
         return items if (kind or own) is dict else Inherited(items)
     if own in (list, tuple, set):
-        budget.spend(len(value), depth)
-        return own([item if type(item) in SCALARS else copy_value(item, budget, kind, depth + 1) for item in value])
-    if own is int and value.bit_length() > WIDEST_NUMBER:
-        budget.walk(value)  # which refuses it
+        budget.spend(len(value) + CONTAINER, depth)
+        return own(
+            [
+                item
+                if ((its := type(item)) is str and len(item) < LONG)
+                or (its is int and -WORD < item < WORD)
+                or its in SCALARS
+                else copy_value(item, budget, kind, depth + 1)
+                for item in value
+            ]
+        )
+    if own is int:
+        budget.spend_on_number(value)
+    elif own is str or own is bytes or own is range:
+        budget.spend(len(value) // (1 if own is range else CHARACTERS_PER_UNIT))
+    elif own is Symbol:
+        budget.spend(len(value.name) // CHARACTERS_PER_UNIT)
     return value.name if own is Symbol and kind is dict else value

@@ -11,8 +11,11 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
+from typing import TypeAlias
 
 from classlens.dataset.conventions import PICTURE_ENDINGS, SPLIT_OF, join_first, letters_of, note_no_splits, split_among
 from classlens.dataset.dataset import Sample
@@ -47,9 +50,27 @@ class ClassFolders:
         return Listing(starts[-1], sample, classes or None, self.warnings)
 
 
+Listed: TypeAlias = dict[tuple[str, bool, tuple[str, ...]], ClassFolders]
+"""What was found in folders, by what was asked of `scan_folder`."""
+
+LISTED: ContextVar[Listed] = ContextVar("LISTED")
+
+
+@contextmanager
+def listed_before(known: Listed) -> Iterator[None]:
+    """Take folders that are in `known` as they are listed there, and note there what is listed now."""
+    token = LISTED.set(known)
+    try:
+        yield
+    finally:
+        LISTED.reset(token)
+
+
 def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PICTURE_ENDINGS) -> ClassFolders:
     """List the pictures below `root` on this disk; with `labelled`, every folder in it is a class."""
-    suffixes = tuple(ending.lower() for ending in endings)
+    suffixes, known = tuple(ending.lower() for ending in endings), LISTED.get({})
+    if (request := (root, labelled, suffixes)) in known:
+        return known[request]
     try:
         with os.scandir(root) as entries:
             names = sorted(entry.name for entry in entries if is_folder(entry)) if labelled else [""]
@@ -68,7 +89,7 @@ def scan_folder(root: str, *, labelled: bool = True, endings: Sequence[str] = PI
     notes = tuple(f"left out: {times} {what}" for what, times in sorted(left_out.items()))
     if empty := [name for name, names in pictures.items() if not names]:
         notes += (f"classes without a picture: {join_first(empty)}",)
-    return ClassFolders(start, pictures, notes)
+    return known.setdefault(request, ClassFolders(start, pictures, notes))
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
@@ -175,12 +196,15 @@ def shard_sample(place: str, labels: Set[str]) -> Sample:
     member = next((one for one in beside if archive + separator + one in labels), None)
     if member is None:
         return Sample(place, trouble=f"no label: the shard has no {' or '.join(beside)}")
-    text = read_bytes(archive + separator + member).decode("utf-8", "replace")
+    try:
+        text = read_bytes(archive + separator + member).decode("utf-8", "replace")
+    except DataError as error:
+        return Sample(place, trouble=f"no label: {error}")
     try:
         content = json.loads(text)
         label = content.get("label", content.get("cls")) if isinstance(content, dict) else content
         return Sample(place, (int(str(label)),))
-    except ValueError:
+    except (ValueError, RecursionError, MemoryError):
         return Sample(place, trouble=f"no label: {member} holds {text.strip()[:40]!r}")
 
 

@@ -16,6 +16,8 @@ from classlens.dataset.conventions import join_first
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import Pixels, damage_in
 from classlens.errors import DataError
+from classlens.printed import join_lines
+from classlens.results import Drawable
 
 LEVELS = np.arange(256)
 BAR, LISTED, NAMED = 40, 30, 10
@@ -40,7 +42,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Survey(Drawable):
     """What is known of `samples` pictures of a dataset.
 
     `sizes` counts the readable pictures of each (height, width). `mean` and `std` are per channel (red, green, blue),
@@ -83,7 +85,7 @@ class Survey:
         notes += [f"bad: #{index} {reason}" for index, reason in self.bad]
         if self.samples < self.length:
             notes.insert(0, f"duplicates were looked for among these {self.samples} samples only")
-        return "\n".join([*lines_of_classes(self), *lines_of_pictures(self), *notes])
+        return join_lines([*lines_of_classes(self), *lines_of_pictures(self), *notes])
 
     def as_data(self) -> dict[str, Any]:
         """The numbers, as JSON can hold them."""

@@ -3,7 +3,6 @@
 Links are relative, so that the folder can be moved, zipped or served as it is.
 """
 
-import json
 import os
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from PIL import Image as Pillow
 
 from classlens.files import write_whole
+from classlens.printed import LINES, json_text
 
 Layout = Literal["tiles", "pairs", "strips"]  # how wide a picture is shown: four to a row, two to a row, or alone
 
@@ -33,7 +33,7 @@ class Picture:
         """Where a page in `folder` finds it."""
         if isinstance(self.path, bytes):
             return f"data:image/webp;base64,{b64encode(self.path).decode('ascii')}"
-        return quote(Path(os.path.relpath(self.path, folder)).as_posix())
+        return quote(os.fsencode(Path(os.path.relpath(self.path, folder)).as_posix()))
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,48 @@ def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
     return body
 
 
+@dataclass(frozen=True)
+class Card:
+    """A picture file in a page of many: what it is called, the folder it belongs to, and lines of what is known of it.
+
+    One that is marked is worth a look.
+    """
+
+    path: Path
+    name: str
+    folder: str
+    lines: tuple[str, ...]
+    is_marked: bool = False
+
+
+def write_index(
+    path: Path, title: str, introduction: Sequence[str], cards: Sequence[Card], colours: str, layout: Layout
+) -> None:
+    """Write a page of many pictures that lie beside it, folder by folder, with a search and a scale of `colours`.
+
+    It is shown without scripts, too; names are text wherever they stand, bytes that are no letters are spelled out.
+    """
+    body = "".join(f"<p>{escape(line)}</p>\n" for line in introduction)
+    body += (
+        f'<div class="scale"><span>0</span><i style="background: linear-gradient(90deg, {colours})"></i><span>1</span>'
+    )
+    body += "<span>share of the map's maximum</span></div>\n"
+    folder = None
+    for card in cards:
+        if card.folder != folder:
+            body += "</div></section>\n" if folder is not None else ""
+            folder = card.folder
+            heading = f"<h2>{escape(folder)}</h2>" if folder else ""
+            body += f'<section>{heading}<div class="pictures {layout}">\n'
+        link = quote(os.fsencode(os.path.relpath(card.path, path.parent)).replace(os.sep.encode(), b"/"))
+        first, *more = card.lines or ("",)
+        body += f'<figure{" class=marked" if card.is_marked else ""}><a href="{link}">'
+        body += f'<img src="{link}" alt="{escape(card.name)}" loading="lazy"></a><figcaption><b>{escape(first)}</b>'
+        body += "".join(f"<span>{escape(line)}</span>" for line in (*more, card.name)) + "</figcaption></figure>\n"
+    body += "</div></section>\n"
+    write_whole(path, page_of("index.html", title, body))
+
+
 def write_gallery(path: Path, title: str, cells: Iterable[tuple[Mapping[str, Any], bytes]]) -> None:
     """Write a page that needs no other file: a cell for each sample, from its facts and its picture as WebP.
 
@@ -81,7 +123,7 @@ def write_gallery(path: Path, title: str, cells: Iterable[tuple[Mapping[str, Any
         width, height = Pillow.open(BytesIO(webp)).size
         shown = {key: value for key, value in facts.items() if key not in ("stages", "file")}
         rows.append({**shown, "width": width, "height": height, "image": b64encode(webp).decode("ascii")})
-    data = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json_text(rows).replace("<", "\\u003c")
     write_whole(path, page_of("gallery.html", title, data))
 
 
@@ -89,4 +131,4 @@ def page_of(kind: str, title: str, body: str) -> bytes:
     for template in (kind, "page.html"):
         before, after = files("classlens.figures").joinpath(template).read_text(encoding="utf-8").split("@BODY@")
         body = before.replace("@TITLE@", escape(title)) + body + after
-    return body.encode()
+    return body.translate(LINES).encode()

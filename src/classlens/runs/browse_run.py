@@ -15,20 +15,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from classlens.adapters import open_source
+from classlens.adapters import open_source, split_address
 from classlens.dataset.batch import Batch, mix
+from classlens.dataset.class_folders import Listed, listed_before
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.selection import check_indices, of_classes, shuffle, spread
 from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
 from classlens.dataset.trace import Trace, trace
-from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
+from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, count_of
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
-from classlens.files import write_whole
+from classlens.files import check_place, write_whole
+from classlens.printed import ONE_LINE
+from classlens.results import Drawable
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
     SampleResult,
+    annotation_lists,
     as_plain,
     claim_folder,
     decode_jpeg,
@@ -39,7 +43,7 @@ from classlens.runs.browse_samples import (
     rescue_picture,
 )
 from classlens.runs.own_process import Progress
-from classlens.runs.processes import DatasetSpec, Job, SeededIndex, run_job
+from classlens.runs.processes import DatasetSpec, Job, SeededIndex, run_job, stamp_of
 from classlens.source import Source
 
 NAMED_BAD = 20  # so many bad samples are kept by a run; the rest are counted
@@ -71,7 +75,8 @@ class BatchResult:
         share = self.batch.params.get("share")
         mixing = self.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
         place = f" in {Path(self.file).parent}" if self.file else ""
-        return f"batch {self.number}: {len(self.batch.indices)} samples, {mixing}{place}"
+        text = f"batch {self.number}: {count_of(len(self.batch.indices), 'sample')}, {mixing}{place}"
+        return text.translate(ONE_LINE)
 
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
@@ -86,7 +91,7 @@ Split: TypeAlias = tuple[Dataset, DatasetSpec]
 
 
 @dataclass
-class BrowseRun:
+class BrowseRun(Drawable):
     """A run over chosen samples that goes on, and writes, while somebody iterates over it: once.
 
     Its rows are a `SampleResult` for every sample, a `BatchResult` for every batch, or one `Survey`, as asked for. It
@@ -111,10 +116,23 @@ class BrowseRun:
         return self.rows
 
     def text(self) -> str:
-        """How many pictures there are by now, and where they are."""
+        """How many pictures there are by now, and where they were written."""
         place = " and ".join(filter(None, (self.request.output_dir, self.request.html)))
-        sheets = f"{self.sheets} {'sheet' if self.sheets == 1 else 'sheets'} of " if self.sheets else ""
-        return f"{sheets}{self.done} pictures of {self.dataset.name}" + (f" in {place}" if place else "")
+        sheets = f"{count_of(self.sheets, 'sheet')} of " if self.sheets else ""
+        what = f"{sheets}{count_of(self.done, 'picture')} of {self.dataset.name}"
+        return (f"wrote {what} to {place}" if place else what).translate(ONE_LINE)
+
+    def stopped_text(self) -> str:
+        """How far a run came that was stopped, and what there is of it."""
+        request, end = self.request, "shown"
+        if request.statistics:
+            end = "measured; numbers are given of all only"
+        elif request.output_dir:
+            whole = f"what is in {request.output_dir} is whole"
+            end = f"{'written' if request.grid is None and request.batch is None else 'drawn'}; {whole}"
+        elif request.html:
+            end = f"drawn; {request.html} is written at the end, and was not"
+        return f"stopped, {self.done} of {self.total} {end}"
 
     def count(self, row: SampleResult) -> None:
         """Remember what is said about a sample."""
@@ -163,12 +181,19 @@ def browse(
     else:
         address = os.fspath(target)
         check_places(address, request)
-        source = open_source(address, options=request.options)
+        options = request.options
+        if request.mode == "original" and request.batch is None and not options.skipped:
+            options = replace(options, as_loaded=True)
+        source = open_source(address, options=options)
         if on_note:
             for text in source.notes:
                 on_note("note", text)
-        spec = DatasetSpec(address, request.phase, request.options)
-        run = BrowseRun(source.dataset(request.phase), request, progress, source, spec)
+        listed: Listed = {}
+        with listed_before(listed):
+            dataset = source.dataset(request.phase)
+        files = [*map(str, annotation_lists(dataset.settings)), split_address(address)[1]]
+        spec = DatasetSpec(address, request.phase, options, listed, {one: stamp_of(one) for one in files})
+        run = BrowseRun(dataset, request, progress, source, spec)
     dataset = run.dataset
     if dataset.length == 0:
         raise DataError(f"{dataset.name} has no samples")
@@ -194,8 +219,10 @@ def check_places(address: str, request: BrowseRequest) -> None:
         if read == written or read in written.parents:
             what = f"{request.output_dir} lies in {place}, whose pictures are shown: what is written would join them"
             raise DataError(what, hint="choose an --output-dir outside")
-    if request.html and Path(request.html).suffix.casefold() not in PAGES:
-        raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")
+    if request.html:
+        if Path(request.html).suffix.casefold() not in PAGES:
+            raise DataError(f"--html writes {' or '.join(PAGES)} files, not {request.html}")
+        check_place(Path(request.html))
     if request.grid and not request.output_dir:
         raise ConfigError("--grid makes files", hint="say where they go with --output-dir")
 
@@ -280,7 +307,7 @@ def show_batches(run: BrowseRun, plan: BatchPlan, batches: Sequence[Sequence[int
         jpeg, file = None, None
         if request.has_pictures:
             marked = [draw_marked(one, rescue_picture(one.path)) for one in left_out]
-            jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked))
+            jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked).image)
         if jpeg and request.output_dir:
             file = str(Path(request.output_dir, f"batch_{number + 1:03d}.jpg"))
             write_whole(file, jpeg)
@@ -307,8 +334,10 @@ def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
     for phase in SPLITS:
         if run.source is None or run.spec is None or len(indices) < dataset.length or phase == run.spec.phase:
             continue
+        listed: Listed = {}
         try:
-            other = run.source.dataset(phase)
+            with listed_before(listed):
+                other = run.source.dataset(phase)
         except DataError as error:
             in_splits[phase] = str(error)
             continue
@@ -317,13 +346,13 @@ def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
         length = other.length
         places = (0, length // 3, length // 2, length - 1)
         if length > max(dataset.length, COMPARED):
-            in_splits[phase] = f"it has {length:,} samples, --phase {phase} compares them all"
+            in_splits[phase] = f"it has {count_of(length, 'sample')}, --phase {phase} compares them all"
         elif length == dataset.length and all(
             dataset.sample(place).path == other.sample(place).path is not None for place in places
         ):
             in_splits[phase] = "it has the same files"
         else:
-            spec = replace(run.spec, phase=phase)
+            spec = replace(run.spec, phase=phase, listed=listed)
             measures = run.work(measure_sample, ((index, 0) for index in range(length)), length, (other, spec))
             in_splits[phase] = pairs_with_same_pixels(survey, measures)
     yield replace(survey, in_splits=in_splits)

@@ -1,7 +1,8 @@
 """A run and the process that it is in: how far it is, how it ends, and how it treats memory.
 
 Ctrl-C, `kill` and a terminal that closes become an exception, so that what is unfinished is taken away on the way up.
-Whoever knows how far the run came adds a note to it, which is the last thing that the user reads.
+Whoever knows how far the run came adds a note to it, which is the last thing that the user reads. Who asks again, and not
+at once, waits for nothing any more.
 
 A decoder that crashes kills its process, and a process per decoder costs half a second at the start. So a run is made
 in a child, forked while nothing but the parser is loaded: no thread that could hang, and a millisecond. If the child is
@@ -13,15 +14,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from shutil import get_terminal_size
 from time import monotonic
 from types import FrameType
+from typing import TYPE_CHECKING
 
-ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+from classlens.files import limit
+from classlens.printed import print_aside
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+NAMES = ("INT", "TERM", "HUP", "QUIT", "XCPU", "USR1", "USR2", "ALRM", "VTALRM")
+ENDING = tuple(getattr(signal, f"SIG{name}") for name in NAMES if hasattr(signal, f"SIG{name}"))
 """Signals that end a process at once unless it answers them."""
 
-CRASHES = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")}
+CRASHES = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGPROF")}
 
 HEAVY = frozenset(("cv2", "numpy", "torch"))
 """With one of these loaded, threads may be running that a forked child would lack."""
@@ -37,6 +47,13 @@ PAUSE = 0.2  # seconds until the line of progress is written again
 WIDTH = 70
 
 
+ASKED: list[tuple[int, float]] = []
+"""By which signals this process was asked to end, and when."""
+
+AT_ONCE = 1.0  # seconds in which a second signal is the same wish: a group and its leader are asked, or a key is held
+GRACE = 3.0  # seconds that processes have to end when they are asked to
+
+
 class Stopped(KeyboardInterrupt):
     """One of the signals `ENDING`; caught, or not, wherever Ctrl-C is."""
 
@@ -46,29 +63,78 @@ class Stopped(KeyboardInterrupt):
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number)
+    """Raise `Stopped`, once; who asks again when that has not helped ends the process where it is."""
+    if not ASKED:
+        ASKED.append((number, monotonic()))
+        raise Stopped(number)
+    if monotonic() - ASKED[0][1] > AT_ONCE:
+        end_here(number)
+
+
+def end_here(number: int) -> None:
+    """End at once, and leave nothing: no unfinished file, no process that works for this one."""
+    if "classlens.files" in sys.modules:
+        sys.modules["classlens.files"].remove_unfinished()
+    if "multiprocessing" in sys.modules:
+        end_processes(sys.modules["multiprocessing"].active_children())
+    os._exit(128 + number)
+
+
+def end_processes(processes: "Collection[BaseProcess]") -> None:
+    """Ask processes to end, and kill those that do not within `GRACE` seconds: they may be in a decoder for ever."""
+    for one in processes:
+        one.terminate()
+    latest = monotonic() + GRACE
+    for one in processes:
+        one.join(max(0, latest - monotonic()))
+        if one.is_alive():
+            one.kill()
 
 
 @contextmanager
-def on_ending_signals(answer: Callable[[int, FrameType | None], object] = stop) -> Iterator[None]:
-    """Answer signals that end a process, for the time of one `with`; those that are ignored (nohup) stay so."""
+def on_ending_signals(
+    answer: Callable[[int, FrameType | None], object] = stop, *, is_last: bool = False
+) -> Iterator[None]:
+    """Answer signals that end a process, for the time of one `with`; those that somebody answers or ignores stay so.
+
+    After a signal a process whose work this was (`is_last`) only ends: it takes no notice of further ones.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handlers = {one: signal.getsignal(one) for one in ENDING}
-    before = {one: handler for one, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    before = {one: handler for one, handler in handlers.items() if handler in REPLACED}
+    if stop not in before.values():
+        ASKED.clear()
     try:
         for one in before:
             signal.signal(one, answer)
         yield
     finally:
         for one, handler in before.items():
-            signal.signal(one, handler)
+            signal.signal(one, signal.SIG_IGN if ASKED and is_last else handler)
+
+
+REPLACED = (signal.SIG_DFL, signal.default_int_handler, stop)
+"""What answers a signal where nobody has asked for anything else."""
+
+
+@contextmanager
+def holding(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """Let signals wait for the time of one `with`; a process that is started in it never gets them, unless it asks."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def exit_status(stopped: KeyboardInterrupt) -> int:
     """The exit status, as shells give it; says on standard error how far the run came."""
-    print(*getattr(stopped, "__notes__", ["stopped"]), sep="\n", file=sys.stderr)
+    print_aside(*getattr(stopped, "__notes__", ["stopped"]))
     return 128 + int(getattr(stopped, "number", signal.SIGINT))
 
 
@@ -87,26 +153,55 @@ def can_fork() -> bool:
 
 
 def run_in_child(run: Callable[[], int]) -> int:
-    """The exit status of `run` in a forked child; a negative one is the signal that killed it."""
+    """The exit status of `run` in a forked child, which gets all signals too; a negative one is what killed it."""
     sys.stdout.flush()
     sys.stderr.flush()
-    parent, child = os.getpid(), os.fork()
-    if child == 0:
-        end_with(parent)
-        sys.exit(run())  # up the stack, so that errors are printed and exits run as without a child
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child too, which answers it
-    try:
-        with on_ending_signals(lambda number, frame: os.kill(child, number)):
-            _, status = os.waitpid(child, 0)
-    finally:
-        signal.signal(signal.SIGINT, before)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        ASKED.append((number, monotonic()))
+        is_stuck = monotonic() - ASKED[0][1] > AT_ONCE + GRACE
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL if is_stuck else number)
+
+    parent = os.getpid()
+    with ExitStack() as answered:
+        with holding(ENDING):
+            child = os.fork()
+            if child == 0:
+                SPARE.append(parent)
+                end_with(parent)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+                sys.exit(run())  # up the stack, so that errors are printed and exits run as without a child
+            answered.enter_context(on_ending_signals(pass_on, is_last=True))
+        _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
+
+
+SPARE: list[int] = []
+"""Of which process this one is a spare part: what it works on when it is killed is named, and the run goes on."""
+
+
+def allow_seconds(seconds: float) -> None:
+    """Have this process killed after so many seconds of CPU from now, if it is a spare one; 0 is for ever.
+
+    A decoder that is busy for hours answers nobody else. Windows has no such clock.
+    """
+    if SPARE and hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def describe_slowness(status: int) -> str:
+    """Whether a process was killed because of its time; nothing for any other end."""
+    is_slow = -status == getattr(signal, "SIGPROF", None)
+    return f"more than {limit('seconds'):g} s of work, which --limit seconds=N allows" if is_slow else ""
 
 
 def describe_crash_of_child(status: int) -> str:
     """What happened to a child that a decoder killed; nothing for any other end."""
     if -status not in CRASHES:
         return ""
+    if reason := describe_slowness(status):
+        return f"a picture takes {reason}"
     return f"a picture killed the process that decoded it ({signal.Signals(-status).name})"
 
 
@@ -151,11 +246,11 @@ def describe_duration(seconds: float) -> str:
 def progress_line() -> Progress | None:
     """A function that keeps one line of the terminal up to date, with the time left, and wipes it out at the end.
 
-    None if standard error is no terminal.
+    None if standard error is no terminal, or one that cannot go back to the start of a line.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return None
-    began, written = monotonic(), 0.0
+    began, written, width = monotonic(), 0.0, min(WIDTH, get_terminal_size().columns - 1)
     last: tuple[str, int] = ("", 0)
 
     def write(what: str, done: int, total: int) -> None:
@@ -169,6 +264,6 @@ def progress_line() -> Progress | None:
         written = now
         left = f", {describe_duration((now - began) / done * (total - done))} left" if now > began else ""
         line = f"{what}: {done:,} of {total:,}{left}" if done < total else ""
-        print(f"\r{line:<{WIDTH}}", end="" if line else "\r", file=sys.stderr, flush=True)
+        print(f"\r{line[:width]:<{width}}", end="" if line else "\r", file=sys.stderr, flush=True)
 
     return write

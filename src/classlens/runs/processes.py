@@ -1,8 +1,8 @@
 """Many samples, one after the other or over several processes: in order, with bounded memory.
 
 A run begins in its own process, which has the first pictures ready at once: one thread reads and renders, another one
-encodes and writes. Where much is left to do, new processes share it; one whose decoder dies costs one sample.
-What makes processes is imported where one is made.
+encodes and writes. Where much is left to do, new processes share it; one whose decoder dies costs one sample. They end
+with the run, however it ends. What makes processes is imported where one is made.
 """
 
 from __future__ import annotations
@@ -10,22 +10,38 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import stat
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import cv2
 
 from classlens.adapters import Options, open_source
+from classlens.dataset.class_folders import Listed, listed_before
 from classlens.dataset.dataset import Dataset
+from classlens.errors import DataError
+from classlens.files import limit
 from classlens.runs.browse_samples import SampleResult
-from classlens.runs.own_process import Stopped, end_with, keep_freed_memory, on_ending_signals
+from classlens.runs.own_process import (
+    GRACE,
+    SPARE,
+    Stopped,
+    allow_seconds,
+    describe_slowness,
+    end_processes,
+    end_with,
+    holding,
+    keep_freed_memory,
+    on_ending_signals,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -36,6 +52,7 @@ WORTHWHILE = 4.0  # seconds of work left that make new processes worthwhile: to 
 
 MOST_WORKERS = 8
 SeededIndex = tuple[int, int]  # the index and the seed of one picture
+Stamp: TypeAlias = tuple[int, int] | None
 
 Result = TypeVar("Result")
 
@@ -50,11 +67,35 @@ result is made of that row, and the sample is not opened again.
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """How to open the dataset: what a worker needs to know, and can be sent."""
+    """How to open the dataset: what a worker needs to know, and can be sent.
+
+    `listed` are the pictures in its folders as they were found: a file that comes or goes while a run starts must not
+    move the numbers of the others. `stamps` tell whether one of the lists that it is made of was changed.
+    """
 
     target: str
     phase: str
     options: Options
+    listed: Listed = field(default_factory=dict, repr=False)
+    stamps: Mapping[str, Stamp] = field(default_factory=dict, repr=False)
+
+    def open(self) -> Dataset:
+        """The dataset, as it was when it was opened first."""
+        with listed_before(self.listed):
+            dataset = open_source(self.target, options=self.options).dataset(self.phase)
+        for path, stamp in self.stamps.items():
+            if stamp_of(path) != stamp:
+                raise DataError(f"{path} was changed while it was read: its samples may have other numbers now")
+        return dataset
+
+
+def stamp_of(path: str) -> Stamp:
+    """When a file was changed, and how large it is; nothing of what is no file."""
+    try:
+        state = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return (state.st_mtime_ns, state.st_size) if stat.S_ISREG(state.st_mode) else None
 
 
 def run_job(
@@ -80,10 +121,12 @@ def run_job(
         yield from in_this_process(dataset, worthwhile_here(waiting, total), job)
     packed, workers = pickle.dumps(spec), workers or min(cores, MOST_WORKERS)
     for sample in waiting:
-        suspects = iter((yield from in_processes(packed, chain([sample], waiting), job, workers, workers * AHEAD)))
+        left, _ = yield from in_processes(packed, chain([sample], waiting), job, workers, workers * AHEAD)
+        suspects = iter(left)
         for suspect in suspects:  # one at a time, so that the one that kills its process is known
-            for index, seed in (yield from in_processes(packed, chain([suspect], suspects), job, 1, 1)):
-                yield job(dataset, index, seed, describe_crash(packed, index, seed))()
+            killed, reason = yield from in_processes(packed, chain([suspect], suspects), job, 1, 1)
+            for index, seed in killed:
+                yield job(dataset, index, seed, describe_crash(packed, index, seed, reason))()
 
 
 def worthwhile_here(waiting: Iterator[SeededIndex], total: int) -> Iterator[SeededIndex]:
@@ -101,79 +144,110 @@ def in_this_process(dataset: Dataset, samples: Iterable[SeededIndex], job: Job[R
     flying: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(1) as thread:
         for index, seed in samples:
+            allow_seconds(limit("seconds"))
             flying.append(thread.submit(job(dataset, index, seed, None)))
             while flying and (flying[0].done() or len(flying) > AHEAD):
                 yield flying.popleft().result()
         while flying:
             yield flying.popleft().result()
+        allow_seconds(0)
 
 
 def in_processes(
     packed: bytes, samples: Iterable[SeededIndex], job: Job[Result], workers: int, in_flight: int
-) -> Generator[Result, None, deque[SeededIndex]]:
-    """Results from a pool of processes; returns what was in flight when one of them died."""
+) -> Generator[Result, None, tuple[deque[SeededIndex], str]]:
+    """Results from a pool of processes; returns what was in flight when one of them died, and of what it did."""
     sent: deque[SeededIndex] = deque()
     flying: deque[Future[Result]] = deque()
-    with new_pool(workers) as pool, suppress(BrokenExecutor):
-        for index, seed in samples:
-            sent.append((index, seed))
-            flying.append(pool.submit(work, packed, job, index, seed))
-            if len(flying) == in_flight:
+    reason = ""
+    with new_pool(packed, workers) as pool:
+        try:
+            for index, seed in samples:
+                sent.append((index, seed))
+                with holding((signal.SIGINT,)):  # a process may be started here, and Ctrl-C is its parent's business
+                    flying.append(pool.submit(work, job, index, seed))
+                if len(flying) == in_flight:
+                    yield flying[0].result()
+                    flying.popleft(), sent.popleft()
+            while flying:
                 yield flying[0].result()
                 flying.popleft(), sent.popleft()
-        while flying:
-            yield flying[0].result()
-            flying.popleft(), sent.popleft()
-    return sent
+        except BrokenExecutor:
+            processes = list((pool._processes or {}).values())
+            end_processes(processes)  # and wait: the system says how they ended only when they have
+            statuses = [one.exitcode or 0 for one in processes]
+            reason = next(filter(None, map(describe_slowness, statuses)), "the process that decoded it died")
+    return sent, reason
 
 
-def describe_crash(packed: bytes, index: int, seed: int) -> SampleResult:
+def describe_crash(packed: bytes, index: int, seed: int, reason: str) -> SampleResult:
     """A sample that killed its process, named by another one: some datasets decode a picture to know its label."""
     path: str | None = None
     class_names: tuple[str, ...] = ()
-    with new_pool(1) as pool, suppress(BrokenExecutor):
-        path, class_names = pool.submit(path_and_classes, packed, index).result()
-    reason = f"{path or f'sample {index}'}: the process that decoded it died"
-    return SampleResult(index, seed, path, class_names, error=reason)
+    with new_pool(packed, 1) as pool, suppress(BrokenExecutor), holding((signal.SIGINT,)):
+        path, class_names = pool.submit(path_and_classes, index).result()
+    return SampleResult(index, seed, path, class_names, error=f"{path or f'sample {index}'}: {reason}")
 
 
 @contextmanager
-def new_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def new_pool(packed: bytes, workers: int) -> Iterator[ProcessPoolExecutor]:
     """Fresh processes: forked ones can hang in native code that already ran. At the end nothing waits any more."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     context = get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=prepare_worker, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(workers, context, initializer=prepare_worker, initargs=(os.getpid(), packed))
     try:
         yield pool
+    except BaseException:
+        end_processes(list((pool._processes or {}).values()))  # its own `terminate_workers` comes with Python 3.14
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def prepare_worker(parent: int) -> None:
-    """Ctrl-C is the parent's business; a worker has one thread, keeps its memory, and ends with its parent."""
+PACKED: list[bytes] = []
+"""In a worker: how the dataset is opened."""
+
+
+def prepare_worker(parent: int, packed: bytes) -> None:
+    """Ctrl-C is the parent's business; a worker keeps its memory, and ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    PACKED.append(packed)
+    SPARE.append(parent)
     end_with(parent)
+    threading.Thread(target=outlive_briefly, args=(parent,), daemon=True).start()
     cv2.setNumThreads(1)
     keep_freed_memory()
 
 
-@lru_cache(maxsize=1)
-def open_packed(packed: bytes) -> Dataset:
-    spec: DatasetSpec = pickle.loads(packed)
-    return open_source(spec.target, options=spec.options).dataset(spec.phase)
+def outlive_briefly(parent: int) -> None:
+    """End this process after `parent`, also where the system does not ask it to, or a decoder does not let it."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(128 + signal.SIGTERM)
 
 
-def path_and_classes(packed: bytes, index: int) -> tuple[str | None, tuple[str, ...]]:
-    dataset = open_packed(packed)
+@cache
+def worker_dataset() -> Dataset:
+    spec: DatasetSpec = pickle.loads(PACKED[0])
+    return spec.open()
+
+
+def path_and_classes(index: int) -> tuple[str | None, tuple[str, ...]]:
+    dataset = worker_dataset()
+    allow_seconds(limit("seconds"))
     return dataset.sample(index).path, dataset.class_names(index)
 
 
-def work(packed: bytes, job: Job[Result], index: int, seed: int) -> Result:
+def work(job: Job[Result], index: int, seed: int) -> Result:
     """One sample in a worker, which opens the dataset the first time and can be stopped while it works."""
     try:
         with on_ending_signals():
-            return job(open_packed(packed), index, seed, None)()
+            dataset = worker_dataset()
+            allow_seconds(limit("seconds"))
+            return job(dataset, index, seed, None)()
     except Stopped as stopped:  # a pool would send it to the parent as a result, and go on
         os._exit(128 + stopped.number)

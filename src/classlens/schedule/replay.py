@@ -14,14 +14,17 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from io import StringIO
 from itertools import chain, repeat
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
+from classlens.printed import cell_text, join_lines
+from classlens.results import Array, Drawable
 from classlens.schedule.schedule import (
     CONSTANT,
     Clock,
     Group,
+    Length,
     Schedule,
     Setting,
     Steps,
@@ -37,13 +40,14 @@ MOST_STAIRS = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class Curve(Drawable, Array):
     """One hyper-parameter of one parameter group over a whole run. The value at step i is in force during step i."""
 
     group: Group
     name: str
     clock: Clock
     trajectory: Trajectory
+    numbers: ClassVar[str] = "values"
 
     def at(self, steps: Steps | Sequence[int]) -> Values:
         """The values at the given steps, in any order.
@@ -107,16 +111,17 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(Sequence[Curve]):
+class Curves(Drawable, Sequence[Curve]):
     """What `replay` gives: one curve per group and hyper-parameter, on one clock.
 
-    `title` names the run where several are drawn together.
+    `title` names the run where several are drawn together; `length` is the one that the schedule is made for.
     """
 
     curves: tuple[Curve, ...]
     clock: Clock
     title: str = ""
     notes: tuple[str, ...] = ()
+    length: Length | None = None
 
     @overload
     def __getitem__(self, index: int) -> Curve: ...
@@ -161,11 +166,14 @@ class Curves(Sequence[Curve]):
             for curve in curves:
                 for finding in check_curve(curve):
                     findings.setdefault(finding.kind + name, replace(finding, name=name))
+        what = "" if self.length is None else self.length.mismatch(clock)
+        if what and {finding.kind for finding in findings.values()}.isdisjoint(("short cosine", "long cosine")):
+            findings[what] = Mistake("other length", what, name="lr")
         return tuple(findings.values())
 
     def __repr__(self) -> str:
         lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
-        return "\n".join(lines)
+        return join_lines(lines)
 
 
 def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = None, title: str = "") -> Curves:
@@ -200,7 +208,7 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         for group in schedule.groups
         if name in group.initial
     )
-    return Curves(curves, clock, title, schedule.notes)
+    return Curves(curves, clock, title, schedule.notes, schedule.length)
 
 
 @dataclass(frozen=True)
@@ -396,7 +404,9 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
 
     names = list(dict.fromkeys([*COLUMNS, *(name for run in runs for name in run.names)]))
     first_column = ["run"] if len(runs) > 1 else []
-    yield ",".join([*first_column, "step", "epoch", "group", *names]) + "\n"
+    heading = StringIO()
+    csv.writer(heading, lineterminator="\n").writerow(map(cell_text, [*first_column, "step", "epoch", "group", *names]))
+    yield heading.getvalue()
     for run in runs:
         groups, epoch = {id(curve.group): curve.group for curve in run}.values(), run.clock.steps_per_epoch
         stride = max(1, CHUNK // len(groups))
@@ -406,7 +416,8 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
             blocks = []
             for group in groups:
                 values = {curve.name: curve.at(steps).tolist() for curve in run if curve.group is group}
-                columns = [repeat(run.title) for _ in first_column] + [steps.tolist(), epochs, repeat(group.name)]
+                titles = [repeat(cell_text(run.title)) for _ in first_column]
+                columns = [*titles, steps.tolist(), epochs, repeat(cell_text(group.name))]
                 blocks.append(zip(*columns, *(values.get(name, repeat("")) for name in names), strict=False))
             part = StringIO()
             csv.writer(part, lineterminator="\n").writerows(chain.from_iterable(zip(*blocks, strict=True)))

@@ -245,6 +245,35 @@ def test_views_are_drawn_apart_and_shown_side_by_side():
     assert to_image(outcome.state).size == (20, 68)
 
 
+def test_key_mapper_runs_what_is_inside_unless_the_picture_is_not_mapped_back():
+    flip = [{"type": "RandomFlip", "prob": 1.0}]
+
+    mapped = run(type="KeyMapper", transforms=flip, mapping={"img": "img"}, auto_remap=True)
+    dropped = run(type="KeyMapper", transforms=flip, remapping={"label": "gt_label"})
+
+    assert mapped.params == {"1 RandomFlip": {"flip": "horizontal"}}
+    assert np.array_equal(mapped.state.value, PICTURE[:, ::-1])
+    assert dropped.state.value is PICTURE
+
+
+def test_a_broadcaster_runs_once_for_each_picture_and_may_share_what_is_drawn():
+    crop = {"transforms": [{"type": "RandomResizedCrop", "scale": 20}], "mapping": {"img": ["img", "img"]}}
+
+    shared = run(type="TransformBroadcaster", **crop, auto_remap=False, share_random_params=True)
+    apart = run(type="TransformBroadcaster", **crop, auto_remap=False)
+    last = run(type="TransformBroadcaster", **crop)
+
+    assert np.array_equal(*(view.value for view in shared.state.views))
+    assert apart.params["picture 1"] != apart.params["picture 2"]
+    assert not last.state.views
+
+
+@pytest.mark.parametrize("mapping", [{"img": "lq"}, {"x": "img"}])
+def test_a_key_mapper_of_other_pictures_is_refused(mapping):
+    with pytest.raises(ConfigError, match="keeps its name"):
+        run(type="KeyMapper", transforms=[], mapping=mapping)
+
+
 def test_a_test_pipeline_refuses_chance():
     with pytest.raises(ConfigError, match="RandomFlip is a random stage"):
         read_test_pipeline([{"type": "RandomFlip", "prob": 0.5}], where="test pipeline")

@@ -15,7 +15,7 @@ from classlens.adapters.openmm import mmcls_0x
 from classlens.config import Config
 from classlens.config.settings import Settings
 from classlens.dataset.conventions import SPLITS
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, short_repr
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class Setup:
     where: Callable[[str], str] = field(default=lambda key: "", compare=False)
 
 
+MOST_SCHEDULERS = 1000
 OLD_KEYS = frozenset({"data", "lr_config", "optimizer", "optimizer_config", "runner", "total_epochs"})
 NEW_KEYS = frozenset({"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "param_scheduler"})
 OLD_SECTIONS = ("model", "data", "optimizer", "optimizer_config", "runner", "lr_config", "momentum_config")
@@ -195,10 +196,12 @@ def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
     wrapper, loop, scaling = (config.get(key) or {} for key in ("optim_wrapper", "train_cfg", "auto_scale_lr"))
     schedulers = config.get("param_scheduler") or ()
     schedulers = (schedulers,) if isinstance(schedulers, Mapping) else tuple(schedulers)
+    if len(schedulers) > MOST_SCHEDULERS:
+        raise ConfigError(f"{place(config, 'param_scheduler') or path}: {len(schedulers):,} schedulers are too many")
     for entry in schedulers:
         if not isinstance(entry, Mapping) or "type" not in entry:
             raise ConfigError(
-                f"{place(config, 'param_scheduler') or path}: `param_scheduler` holds {entry!r:.60}, which is no scheduler",
+                f"{place(config, 'param_scheduler') or path}: `param_scheduler` holds {short_repr(entry, 60)}, which is no scheduler",
                 hint="write it as dict(type='CosineAnnealingLR', ...), or a list of those",
             )
     by_steps = str(loop.get("type", "")).endswith("IterBasedTrainLoop") or "max_epochs" not in loop

@@ -6,6 +6,7 @@ first sample, so that nothing may be shown here as if it had run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -23,7 +24,7 @@ from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.listing import LoadImageFromFile, Pipeline
 from classlens.dataset.state import State
 from classlens.dataset.storage import read_bytes
-from classlens.errors import ConfigError, first_line, suggestion
+from classlens.errors import ConfigError, first_line, short_repr, suggestion
 from classlens.image import Encoding, Image
 
 KINDS_OF_STEPS: Sequence[type[NativeStep]] = (
@@ -67,7 +68,7 @@ def read_pipeline(
     elif packing.get("_rows_first_"):
         unpacked = "the picture is collected with its channels last: ImageToTensor is missing"
     elif packing.get("input_key", "img") != "img":
-        unpacked = f"{packing['type']} packs {packing['input_key']!r}, but the picture is 'img'"
+        unpacked = f"{packing['type']} packs {short_repr(packing['input_key'])}, but the picture is 'img'"
     stops = find_stop(known, in_memory=False), find_stop(known, in_memory=True)
     return Pipeline(loader, stages, stops, unpacked)
 
@@ -85,7 +86,7 @@ def build_stages(
         place = f"{places[position]}: " if len(places) == len(pipeline) and places[position] else ""
         stage = f"{place}{where}: stage {position + 1}"
         if not isinstance(settings, Mapping) or "type" not in settings:
-            raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
+            raise ConfigError(f"{stage} is not a dict with a type: {short_repr(settings)}")
         name = named(settings)["type"]
         if name in FOLDED:
             rules.check_settings(named(settings), *SETTINGS[name], stage)
@@ -114,7 +115,7 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
     near = suggestion(name, NATIVE)
     own = "transforms of your own need --trust-config"
     hint = f"{near} {own}" if near.startswith("did you mean") else own
-    raise ConfigError(f"{where}: no transform named {name!r}", hint=hint)
+    raise ConfigError(f"{where}: no transform named {short_repr(name)}", hint=hint)
 
 
 def transform(settings: Settings, where: str) -> NativeStep | LoadImageFromFile | None:
@@ -131,7 +132,9 @@ def member(settings: Settings, where: str) -> Transform:
     """One policy of AutoAugment or RandAugment, which may be any transform that makes one picture of another."""
     step = transform(named(settings), where)
     if not isinstance(step, Transform) or type(step).run is not Transform.run:
-        raise ConfigError(f"{where}: no operation named {settings['type']!r}", hint=suggestion(settings["type"], KINDS))
+        raise ConfigError(
+            f"{where}: no operation named {short_repr(settings['type'])}", hint=suggestion(settings["type"], KINDS)
+        )
     return step
 
 
@@ -148,18 +151,22 @@ def nested_stage(settings: Settings, where: str, trusted: Sequence[str] | None) 
     """One of `NESTED` as a stage; some have one pipeline, some a list of them, and each may be a single transform."""
     name = str(settings["type"])
     place, (known, apply) = f"{where}: {name}", NESTED[name]
-    values = rules.check_settings(settings, known, [key for key in known if key != "prob"], where)
+    values = rules.check_settings(
+        settings, known, [key for key in known if key in NEEDED.get(name, known) and key != "prob"], where
+    )
+    if values.get("auto_remap") and values.get("remapping") is not None:
+        raise ConfigError(f"{place}: remapping must be None if auto_remap is set")
     several = known["transforms"] is PIPELINES
     pipelines = []
     for option in values["transforms"] if several else [values["transforms"]]:
         rows = [option] if isinstance(option, Mapping) else option
         if not isinstance(rows, (list, tuple)):
-            raise ConfigError(f"{place}: transforms are dicts, not {rows!r}")
+            raise ConfigError(f"{place}: transforms are dicts, not {short_repr(rows)}")
         pipelines.append(build_stages(rows, where=place, trusted=trusted))
     shares = values.get("num_views", values.get("prob"))
     count = len(shares) if isinstance(shares, list | tuple) else 1
     if shares is not None and count != len(pipelines):
-        raise ConfigError(f"{place}: {len(pipelines)} pipelines cannot share {shares!r}")
+        raise ConfigError(f"{place}: {len(pipelines)} pipelines cannot share {short_repr(shares)}")
     draws_globally = any(stage.draws_globally for pipeline in pipelines for stage in pipeline)
     return Stage(name, partial(apply, values, pipelines), values, draws_globally=draws_globally)
 
@@ -198,6 +205,29 @@ def multi_view(values: Values, pipelines: Pipelines, state: State, random: np.ra
     return Outcome(replace(state, views=tuple(outcome.state for outcome in outcomes)), params)
 
 
+def map_keys(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
+    """KeyMapper: what is mapped back is what the stages inside leave; without the picture in it they change nothing."""
+    outcome = run(pipelines[0], state, random)
+    back = values.get("remapping")
+    if back is None and values.get("auto_remap", True):
+        back = values.get("mapping")
+    return outcome if back is None or "img" in back else replace(outcome, state=state)
+
+
+def broadcast(values: Values, pipelines: Pipelines, state: State, random: np.random.Generator) -> Outcome:
+    """TransformBroadcaster: the stages once for each picture of the list; mapped back under one name, the last stays.
+
+    Shared random parameters are those of one generator in one state.
+    """
+    outcomes, start = [], deepcopy(random)
+    for _ in values["mapping"]["img"]:
+        outcomes.append(run(pipelines[0], state, deepcopy(start) if values.get("share_random_params") else random))
+    params = {f"picture {number}": outcome.params for number, outcome in enumerate(outcomes, start=1)}
+    if values.get("auto_remap", True) or values.get("remapping"):
+        return Outcome(outcomes[-1].state, params)
+    return Outcome(replace(state, views=tuple(outcome.state for outcome in outcomes)), params)
+
+
 PIPELINES: Rule = (lambda value: isinstance(value, list | tuple) and len(value) > 0, "is a list of pipelines")
 WEIGHTS: Rule = (
     lambda value: all(isinstance(one, float) and one >= 0 for one in value) and sum(value) == 1,
@@ -207,13 +237,37 @@ VIEWS: Rule = (
     lambda value: all(isinstance(one, int) and one >= 0 for one in as_list(value)) and sum(as_list(value)) > 0,
     "is a whole number for each pipeline, not all of them 0",
 )
+ONE_PICTURE: Rule = (
+    lambda value: (
+        value is None or (isinstance(value, Mapping) and all((key == "img") == (value[key] == "img") for key in value))
+    ),
+    "is a dict in which the picture, 'img', keeps its name (others are not shown here)",
+)
+SEVERAL_PICTURES: Rule = (
+    lambda value: set(value) == {"img"} and len(value["img"]) > 0 and set(value["img"]) == {"img"},
+    "is a dict such as {'img': ['img', 'img']}: the picture as often as it is wanted (others are not shown here)",
+)
+MAPPER = {"transforms": ANYTHING, "remapping": ONE_PICTURE, "auto_remap": ANYTHING, "allow_nonexist_keys": ANYTHING}
 NESTED: Mapping[str, tuple[Mapping[str, Rule], Callable[[Values, Pipelines, State, np.random.Generator], Outcome]]] = {
     "Compose": ({"transforms": ANYTHING}, lambda values, pipelines, state, random: run(pipelines[0], state, random)),
+    "KeyMapper": ({**MAPPER, "mapping": ONE_PICTURE}, map_keys),
+    "TransformBroadcaster": (
+        {
+            **MAPPER,
+            "mapping": SEVERAL_PICTURES,
+            "remapping": rules.or_none(SEVERAL_PICTURES),
+            "share_random_params": ANYTHING,
+        },
+        broadcast,
+    ),
     "RandomApply": ({"transforms": ANYTHING, "prob": rules.PROBABILITY}, random_apply),
     "RandomChoice": ({"transforms": PIPELINES, "prob": rules.or_none(WEIGHTS)}, random_choice),
     "MultiView": ({"transforms": PIPELINES, "num_views": VIEWS}, multi_view),
 }
 """Stages made of stages: the settings that they have, and what they do with their pipelines."""
+
+NEEDED = {"KeyMapper": ("transforms",), "TransformBroadcaster": ("transforms", "mapping")}
+"""What those must have that need not have all of their settings."""
 
 NATIVE = (*STEPS, *POLICIES, *NESTED, *ALBUMENTATIONS, *KINDS, LOADER, *FOLDED)
 
