@@ -5,7 +5,7 @@ VENV ?= .venv
 OUT ?= out/demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-kills test-peers test-oldest lint check bench clean
+.PHONY: demo test test-kills test-peers test-oldest lint check bench fuzz clean
 
 demo: $(VENV)/demo.done
 	$(VENV)/bin/classlens demo --output-dir $(OUT)
@@ -34,6 +34,14 @@ check: lint test
 
 bench: .venv-peers/done
 	.venv-peers/bin/python benchmarks/run.py
+
+# Ten minutes of inputs that strangers could send, shared by the harnesses; `make fuzz FUZZ_SECONDS=60` takes less.
+FUZZ_SECONDS ?= 600
+HARNESSES = $(sort $(wildcard fuzz/fuzz_*.py))
+fuzz: .venv-fuzz/done
+	for harness in $(HARNESSES); do \
+	  .venv-fuzz/bin/python $$harness $$(($(FUZZ_SECONDS) / $(words $(HARNESSES)))) || exit 1; \
+	done
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -67,5 +75,10 @@ $(VENV)/test.done: pyproject.toml | $(VENV)/bin/python
 	.venv-peers/bin/python -m pip install --quiet --no-deps --force-reinstall opencv-python-headless
 	touch $@
 
+.venv-fuzz/done: pyproject.toml
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --editable '.[fuzz]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-oldest .venv-peers out
+	rm -rf .venv .venv-fuzz .venv-oldest .venv-peers out

@@ -8,21 +8,22 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "classlens"
 FILES = sorted(path for path in ROOT.rglob("*.py") if "shipped" not in path.relative_to(ROOT).parts)
-GROUND = {"errors", "image", "arrays", "files", "printed", "sharing", "user_code"}
+GROUND = {"errors", "image", "arrays", "files", "printed", "results", "sharing", "user_code"}
 ENGINES = {"config", "dataset", "schedule", "cam"}
 ROOMS = GROUND | ENGINES | {"pipelines", "checkpoints", "source"}
 MAY_IMPORT = {
     "errors": set(),
     "arrays": set(),
-    "files": {"errors"},
+    "files": {"errors", "printed"},
     "printed": set(),
     "user_code": {"errors"},
     "sharing": set(),
-    "image": {"arrays", "errors", "files"},
+    "results": set(),
+    "image": {"arrays", "errors", "results"},
     "demo_photos": GROUND,
     "config": {"errors", "files", "sharing"},
     "dataset": GROUND,
-    "schedule": {"errors", "arrays", "printed", "sharing"},
+    "schedule": {"errors", "arrays", "printed", "results", "sharing"},
     "cam": GROUND,
     "pipelines": GROUND | {"dataset"},
     "checkpoints": GROUND,

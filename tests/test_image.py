@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from classlens.image import Encoding, Image
+from classlens.errors import DataError
+from classlens.image import Encoding, Image, pictures_in
 
 ENCODINGS = [
     Encoding(),
@@ -46,7 +47,63 @@ def test_a_picture_is_saved_as_its_ending_says_and_nothing_is_left_beside_it(ima
 
 
 def test_an_ending_that_is_no_picture_is_refused_before_anything_is_written(image, tmp_path):
-    with pytest.raises(ValueError, match=r"cannot write a picture with the ending '\.xyz'"):
+    with pytest.raises(DataError, match=r"cannot write a picture with the ending '\.xyz'") as caught:
         image.save(tmp_path / "a.xyz")
 
+    assert caught.value.hint == "use one of .bmp .gif .jpeg .jpg .png .tif .tiff .webp"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_numpy_reads_a_picture_as_its_pixels(image):
+    assert np.shares_memory(np.asarray(image), image.pixels)
+    assert np.asarray(image, np.float32).dtype == np.float32
+    assert not np.shares_memory(np.array(image, copy=True), image.pixels)
+    np.testing.assert_array_equal(np.asarray(Pillow.fromarray(np.asarray(image))), image.pixels)
+    with pytest.raises(ValueError, match="copy"):
+        np.asarray(image, np.float32, copy=False)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=str)
+def test_an_array_is_read_by_its_encoding_alone_or_in_a_batch(image, encoding):
+    numbers = encoding.encode(image)
+
+    (alone,) = pictures_in(numbers, encoding, where="x")
+    both = pictures_in(np.stack([numbers, numbers]), encoding, where="x")
+
+    np.testing.assert_array_equal(alone[0].pixels, image.pixels)
+    assert len(both) == 2
+    np.testing.assert_array_equal(both[1][0].pixels, image.pixels)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3), (5, 7, 4), (2, 5, 7, 3)])
+def test_bytes_with_the_channels_at_the_end_need_no_encoding(shape):
+    numbers = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+    pictures = pictures_in(numbers, None, where="x")
+
+    assert [picture.size for picture, _ in pictures] == [(5, 7)] * (shape[0] if len(shape) == 4 else 1)
+    np.testing.assert_array_equal(
+        pictures[0][0].pixels[..., 0], numbers.reshape(-1, 5, 7, shape[-1] if len(shape) > 2 else 1)[0, ..., 0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "encoding", "message"),
+    [
+        (np.zeros((5, 7, 3)), None, "x: an array of float64, 5 x 7 x 3, could be encoded in several ways"),
+        (np.zeros((3, 5, 7), np.uint8), None, "has no channels at the end"),
+        (np.zeros((5, 7, 2), np.uint8), None, "has no channels at the end"),
+        (np.zeros((5, 7, 3), np.uint16), None, "an array of uint16, 5 x 7 x 3, could be encoded in several ways"),
+        (np.zeros((5, 7), bool), None, "an array of bool, 5 x 7, is no picture"),
+        (np.zeros((0, 7), np.uint8), None, "is no picture"),
+        (np.zeros((5, 7, 3), np.uint8), Encoding(layout="CHW"), "has no channels in front of height and width"),
+        (np.full((5, 7, 3), 200, np.uint8), Encoding(white=1.0), "from 200 to 200, does not fit"),
+        (np.full((5, 7, 3), 0.5), Encoding(), "from 0.5 to 0.5, does not fit"),
+        (np.full((5, 7, 3), np.nan), Encoding(white=1.0), "from nan to nan, does not fit"),
+    ],
+)
+def test_numbers_that_can_be_read_in_several_ways_are_refused_with_the_way_to_say_it(numbers, encoding, message):
+    with pytest.raises(DataError, match=message) as caught:
+        pictures_in(numbers, encoding, where="x")
+
+    assert caught.value.hint

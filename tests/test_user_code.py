@@ -6,7 +6,7 @@ import pytest
 
 from classlens.adapters import open_source
 from classlens.cli.main import main
-from classlens.errors import ConfigError, MissingDependency
+from classlens.errors import ConfigError, MissingDependency, install_command
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_file_that_ends_the_program_is_told_what_guards_against_it(write):
     ("package", "hint"),
     [
         ("a_package_nobody_has", "pip install a_package_nobody_has"),
-        ("kornia.nowhere", "pip install 'classlens[kornia]'"),
+        ("kornia.nowhere", install_command("kornia")),
     ],
 )
 def test_a_package_that_the_file_needs_is_told_with_how_to_get_it(write, package, hint):

@@ -7,15 +7,8 @@ The names in `__init__.pyi` are the whole public API; they are loaded when first
 costs nothing and never imports a framework.
 """
 
-import sys
-
 import lazy_loader
 
 __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-if (_ipython := sys.modules.get("IPython")) is not None and (_shell := _ipython.get_ipython()) is not None:
-    from classlens.figures import register
-
-    register(_shell)

@@ -2,7 +2,6 @@ from .adapters import open_source as open_source
 from .cam.classifier import Classifier as Classifier
 from .cam.classifier import Layer as Layer
 from .cam.explain import ExplainOptions as ExplainOptions
-from .cam.explain import explain as explain
 from .cam.faithfulness import evaluate as evaluate
 from .cam.saliency import Explanation as Explanation
 from .cam.saliency import Fused as Fused
@@ -40,6 +39,7 @@ from .runs.explain_files import MapRun as MapRun
 from .runs.explain_files import ModelRequest as ModelRequest
 from .runs.explain_files import explain_files as explain_files
 from .runs.explain_files import preview_model as preview_model
+from .runs.picture_inputs import explain as explain
 from .runs.schedule_plots import LrRequest as LrRequest
 from .runs.schedule_plots import SchedulePlots as SchedulePlots
 from .runs.schedule_plots import plot_schedules as plot_schedules

@@ -9,20 +9,25 @@ ClasslensError
 └── MissingDependency  a package must be installed                 (says the exact command)
 
 Each carries one line (what, where, what was seen) and a `hint` (what to do next); the command line prints both and
-exits with status 2. Wrong calls from Python code raise TypeError or ValueError, as Python does.
+exits with status 2; a notebook shows both instead of a traceback. Wrong calls from Python code raise TypeError or
+ValueError, as Python does.
 
 The rule of this file: an error is short, whatever it is about. Values that strangers wrote are put into it by
 `short_repr`, which stops when it has enough: `repr` of a list that holds itself ten times, ten times over, would never end.
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 NEAREST = 3  # how many names an error suggests
 LISTED = 12  # how many existing names an error lists before it stops and counts the rest
 LONGEST = 1200  # characters of a message or a hint; beyond, its middle is left out
 SHOWN = 200  # characters of a value in a message
 LONGEST_NAME = 100  # characters of a name that is compared with others: comparing takes length times length
+SOURCES = Path(__file__).parents[2]  # the top of a checkout, if this is one
 COMPARED = 20_000  # how many names are compared
 
 
@@ -32,6 +37,19 @@ class ClasslensError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(cut_middle(message))
         self.hint = cut_middle(hint)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and notebooks show: message, hint and the line that called; all of it if `%xmode` was set."""
+        from traceback import extract_tb
+
+        reporter = sys.modules["IPython"].get_ipython().InteractiveTB
+        if reporter.mode != "Context":
+            lines: list[str] = reporter.structured_traceback(type(self), self, self.__traceback__)
+            return lines
+        frames, own = extract_tb(self.__traceback__), __file__.removesuffix("errors.py")
+        inside = next((place for place, one in enumerate(frames) if one.filename.startswith(own)), len(frames))
+        place = [f"line {one.lineno}: {one.line}" for one in frames[max(inside - 1, 0) : inside] if one.line]
+        return [f"{type(self).__name__}: {self}", *([f"hint: {self.hint}"] if self.hint else []), *place]
 
 
 class ConfigError(ClasslensError):
@@ -62,8 +80,33 @@ class MissingDependency(ClasslensError):
     """A package is not installed: one that an extra of classlens brings, or one that `where`, the user's code, needs."""
 
     def __init__(self, package: str, *, extra: str | None, where: str = "") -> None:
-        hint = f"pip install 'classlens[{extra}]'" if extra else f"pip install {package}"
+        hint = install_command(extra) if extra else f"pip install {package}"
         super().__init__(f"{where}{': ' if where else ''}{package} is not installed", hint=hint)
+
+
+def install_command(extra: str) -> str:
+    """The command that brings an extra, from where Classlens itself was installed: a folder, an address, or an index.
+
+    Source: the Direct URL data structure of the PyPA specifications (PEP 610).
+    """
+    import json  # nobody who lacks nothing needs these
+    from importlib import metadata
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        origin = json.loads(metadata.distribution("classlens").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):  # it runs from its sources
+        origin = {"url": SOURCES.as_uri(), "dir_info": {"editable": True}}
+    url, editable = str(origin.get("url", "")), origin.get("dir_info", {}).get("editable")
+    folder = Path(unquote(urlsplit(url).path))
+    if "dir_info" in origin and (folder / "pyproject.toml").is_file():
+        with suppress(OSError):
+            folder = Path() if Path.cwd() == folder.resolve() else folder
+        return f"pip install {'-e ' if editable else ''}'{folder}[{extra}]'"
+    if url and "dir_info" not in origin:
+        system = origin.get("vcs_info", {}).get("vcs")
+        return f"pip install 'classlens[{extra}] @ {f'{system}+' if system else ''}{url}'"
+    return f"pip install 'classlens[{extra}]'"
 
 
 def cut_middle(text: str) -> str:
@@ -128,3 +171,9 @@ def suggestion(name: object, known: Iterable[str]) -> str:
 
 def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+
+
+def count_of(number: int, what: str) -> str:
+    """`1 picture`, `2 pictures`, `20,000 pictures`, `0 classes`."""
+    ending = "" if number == 1 else "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{ending}"

@@ -1,23 +1,26 @@
-"""Files: those that Classlens writes, which are there whole or not at all, and those that it comes with.
+"""Files: those that Classlens writes, which are there whole or not at all, those of strangers, and those it comes with.
 
 Pictures, pages, tables and numbers are written here alone. They grow beside their place, under a name of their own, and
 take it when they are complete. Whoever writes holds a lock on what grows; what nobody holds was left by a process that
 was killed, and is removed by the next one that writes there. Whatever the disk refuses becomes one error that names the
-place and the reason.
+place and the reason. What a stranger wrote is opened here alone: a regular file, so that nothing is waited for, and none
+too large.
 """
 
 import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
+from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from classlens.errors import DataError, suggestion
+from classlens.printed import ONE_LINE, cell_text
 
 try:
     import fcntl
@@ -57,6 +60,80 @@ def suggest_path(path: Path, accept: Callable[[Path], bool] = Path.exists) -> st
     return "; ".join(filter(None, (f"there is no folder {missing}", near))) if is_folder else near
 
 
+LIMITS = {
+    "pixels": 200e6,  # of a picture
+    "picture": 256e6,  # bytes of a picture file, and of a member of an archive
+    "list": 512e6,  # bytes of a list, also once it is unpacked
+    "checkpoint": 8e9,  # bytes of a file of weights
+    "rows": 50e6,  # of a table
+    "seconds": 60.0,  # for one sample in a process of its own
+}
+"""How large a stranger's file may be, by kind. `limit` reads them, and SECURITY.md explains them."""
+
+CHOSEN = "CLASSLENS_LIMITS"
+"""The environment variable of other limits, as in `pixels=400e6,seconds=300`: processes that are started have it too."""
+
+NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)  # a named pipe would be waited for without end
+
+
+def limit(kind: str) -> float:
+    """The largest that is allowed of a kind; the user may have chosen it."""
+    return chosen_limits(os.environ.get(CHOSEN, "")).get(kind, LIMITS[kind])
+
+
+@cache
+def chosen_limits(text: str) -> dict[str, float]:
+    """The limits in a text of the form `NAME=NUMBER,NAME=NUMBER`."""
+    limits = {}
+    for part in filter(None, text.split(",")):
+        name, _, number = part.partition("=")
+        if name not in LIMITS:
+            raise DataError(f"no limit named {name[:40]!r}", hint=suggestion(name[:40], LIMITS))
+        try:
+            limits[name] = float(number)
+        except ValueError:
+            raise DataError(
+                f"limit {name}: {number[:40]!r} is no number", hint=f"e.g. {name}={LIMITS[name]:g}"
+            ) from None
+        if not limits[name] > 0:
+            raise DataError(f"limit {name}: {number[:40]} is not above 0", hint=f"e.g. {name}={LIMITS[name]:g}")
+    return limits
+
+
+def check_size(size: float, kind: str, where: str | Path) -> None:
+    """Refuse what is larger than the limit of its kind, before any of it is read."""
+    if size > limit(kind):
+        hint = f"if it is meant to be that large: --limit {kind}={size * 1.1:.2g}"
+        raise DataError(f"{where}: {size / 1e6:,.0f} MB, the limit is {limit(kind) / 1e6:,.0f} MB", hint=hint)
+
+
+def open_regular(path: str | Path, kind: str = "") -> BufferedReader:
+    """Open a stranger's file to read it: a regular one, however it is named, and not larger than its kind may be.
+
+    Raises:
+        OSError: there is no such file, or no right to read it.
+        DataError: it is a pipe, a socket, a device or a folder, or too large.
+    """
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_WAITING))  # noqa: SIM115
+    try:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{path}: not a regular file")
+        if kind:
+            check_size(status.st_size, kind, path)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_regular(path: str | Path, kind: str) -> bytes:
+    """The whole content of a stranger's file."""
+    with open_regular(path, kind) as file:
+        size = os.fstat(file.fileno()).st_size
+        return file.read(size)  # what the system makes up while it is read, as in /proc, has no size
+
+
 @contextmanager
 def writing(place: str | Path) -> Iterator[None]:
     """Work on the disk for `place`; what the disk refuses is a DataError."""
@@ -65,6 +142,23 @@ def writing(place: str | Path) -> Iterator[None]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"cannot write {place}: {reason}", hint="choose another place, or make room") from error
+
+
+def write_table(path: str | Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file; text that a spreadsheet would run is quoted."""
+    import csv  # other commands start faster without it
+
+    def fill(file: IO[bytes]) -> None:
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(heading)
+        table.writerows(
+            [cell_text(one.translate(ONE_LINE)) if isinstance(one, str) else one for one in row] for row in rows
+        )
+        text.flush()
+        text.detach()
+
+    write_whole(path, fill)
 
 
 def check_place(path: Path) -> None:

@@ -6,29 +6,29 @@ only `Encoding.decode` and `Encoding.encode` cross from one to the other.
 """
 
 from dataclasses import dataclass
-from io import BytesIO
-from os import PathLike
-from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from classlens.arrays import Float32, Shaped, UInt8
-from classlens.files import write_whole
+from classlens.errors import DataError
+from classlens.results import Array, Drawable
 
 Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Image:
+class Image(Drawable, Array):
     """A picture for human eyes: RGB, 0..255.
 
     `encoded` is what a test pipeline made of it, where it comes out of one: the numbers that a network is fed, of which
-    `pixels` are only the look.
+    `pixels` are only the look. `name` is that of the file it was read from, if any. To numpy it is its pixels.
     """
 
     pixels: UInt8[np.ndarray, "height width 3"]
     encoded: Float32[np.ndarray, "3 height width"] | None = None
+    name: str = ""
+    numbers: ClassVar[str] = "pixels"
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -44,29 +44,6 @@ class Image:
     def __repr__(self) -> str:
         height, width = self.size
         return f"<Image {width} x {height}>"
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a picture file, and the folders on the way; the ending says the format (.png, .jpg, ...).
-
-        Raises:
-            ValueError: the ending is no picture format.
-            DataError: the file cannot be written.
-        """
-        from PIL import Image as Pillow
-
-        target = Path(path)
-        kind = Pillow.registered_extensions().get(target.suffix.lower())
-        if kind is None:
-            raise ValueError(f"{target}: cannot write a picture with the ending {target.suffix!r}")
-        write_whole(target, lambda file: Pillow.fromarray(self.pixels).save(file, kind))
-
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
-        from PIL import Image as Pillow
-
-        buffer = BytesIO()
-        Pillow.fromarray(self.pixels).save(buffer, "PNG")
-        return buffer.getvalue()
 
 
 GAP = 4  # pixels between pictures that are put side by side
@@ -86,6 +63,9 @@ def side_by_side(*images: Image) -> Image:
     return Image(sheet)
 
 
+CHANNELS = {1: "grey", 3: "colour", 4: "colour and alpha"}
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How a framework writes a picture into an array.
@@ -101,6 +81,8 @@ class Encoding:
     std: Triple = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
+        for name in ("mean", "std"):  # a list or an array would equal no other encoding
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
         if self.white <= 0 or 0 in self.std:
             raise ValueError(f"white and std divide, so they cannot be 0: white {self.white}, std {self.std}")
 
@@ -118,3 +100,54 @@ class Encoding:
         scaled = pixels.astype(np.float32) * np.float32(self.white / 255.0)
         array = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(array.transpose(2, 0, 1) if self.layout == "CHW" else array)
+
+
+def pictures_in(numbers: object, encoding: Encoding | None, *, where: str) -> list[tuple[Image, np.ndarray]]:
+    """The pictures in an array or tensor of one or several, and the numbers of each, channels as the encoding has them.
+
+    Without an encoding only what can mean one thing is read: numpy arrays of uint8, height x width (grey), or with 1, 3
+    or 4 channels (RGB, alpha is left out) at the end.
+
+    Raises:
+        DataError: there is more than one way to read the numbers, or they do not fit the encoding.
+    """
+    is_tensor = hasattr(numbers, "detach")
+    if is_tensor:  # on any device, in any precision
+        tensor: Any = numbers.detach().cpu()  # type: ignore[attr-defined]
+        numbers = tensor.float() if tensor.is_floating_point() else tensor
+    array = np.asarray(numbers)
+    what = f"{where}: {'a tensor' if is_tensor else 'an array'} of {array.dtype}, {' x '.join(map(str, array.shape))}"
+    if array.dtype.kind not in "uif" or not array.size:
+        raise DataError(f"{what}, is no picture", hint="a picture has height x width numbers, or three times as many")
+    if encoding is None and (is_tensor or array.dtype != np.uint8):
+        raise DataError(f"{what}, could be encoded in several ways", hint=ENCODINGS_HINT)
+    layout = "HWC" if encoding is None else encoding.layout
+    if array.ndim == 2:
+        array = array[..., None] if layout == "HWC" else array[None]
+    batch = array[None] if array.ndim == 3 else array
+    axis = -1 if layout == "HWC" else -3
+    if batch.ndim != 4 or batch.shape[axis] not in CHANNELS:
+        place = "at the end" if axis == -1 else "in front of height and width"
+        hint = ENCODINGS_HINT if encoding is None else f"it says {layout}: 1, 3 or 4 channels {place}"
+        raise DataError(f"{what}, has no channels {place}", hint=hint)
+    encoding = encoding or Encoding()
+    colours = [0, 0, 0] if batch.shape[axis] == 1 else [0, 1, 2]  # grey is three equal channels
+    batch = np.take(batch, colours, axis)
+    check_range(batch, encoding, what)
+    return [(encoding.decode(one), one) for one in batch]
+
+
+ENCODINGS_HINT = (
+    "say how, e.g. encoding=cl.Encoding(layout='CHW', white=1.0) for 0..1 with channels first (white=255 for 0..255, "
+    "order='BGR' for OpenCV's), or encoding=classifier.encoding for numbers that are ready for the network"
+)
+
+
+def check_range(numbers: np.ndarray, encoding: Encoding, what: str) -> None:
+    """Refuse numbers that would be shown as white or black nearly everywhere: they are encoded otherwise."""
+    low, high = float(numbers.min()), float(numbers.max())
+    ends = np.array([low, high])[:, None] * encoding.std + encoding.mean
+    is_far = not np.isfinite(ends).all() or ends.min() < -encoding.white or ends.max() > 2 * encoding.white
+    is_dark = numbers.dtype.kind == "f" and 0 < high <= 1 < encoding.white and encoding.std == Encoding.std
+    if is_far or (is_dark and not any(encoding.mean)):
+        raise DataError(f"{what}, from {low:.4g} to {high:.4g}, does not fit {encoding}", hint=ENCODINGS_HINT)

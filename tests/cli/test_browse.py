@@ -59,7 +59,7 @@ def test_every_mode_writes_one_file_per_sample_and_equal_names_stay_apart(mode, 
 
     assert status == 0
     assert files(out) == ["cat/0_0.jpg", "cat/1_1.jpg", "cat/2_2.jpg", "dog/3_0.jpg", "dog/4_1.jpg", "dog/5_2.jpg"]
-    assert f"6 pictures of train in {out}" in capsys.readouterr().out
+    assert f"wrote 6 pictures of train to {out}" in capsys.readouterr().out
 
 
 DOCUMENTED = [

@@ -130,7 +130,15 @@ def test_a_stopped_run_says_how_far_it_came_and_keeps_what_is_whole(number, pict
     (tmp_path / "many").mkdir()
     for copy in range(60):
         (tmp_path / "many" / f"{copy:02}.jpg").write_bytes(picture.read_bytes())
-    words = [str(tmp_path / "many"), f"py:{tmp_path / 'slow.py'}:net", "--target-layers", "2", "--batch-size", "1"]
+    words = [
+        str(tmp_path / "many"),
+        f"py:{tmp_path / 'slow.py'}:net",
+        "--target-layers",
+        "2",
+        "--batch-size",
+        "1",
+        "--verbose",
+    ]
     command = [sys.executable, "-u", "-m", "classlens", "cam", *words, "--save-path", str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         run.stdout.readline()
@@ -138,7 +146,7 @@ def test_a_stopped_run_says_how_far_it_came_and_keeps_what_is_whole(number, pict
         _, said = run.communicate(timeout=60)
 
     assert run.returncode == 128 + number
-    assert said.splitlines()[-1].startswith("stopped after ")
+    assert said.splitlines()[-1].startswith("stopped, ")
     assert "of 60 pictures" in said
     names = [path.name for path in (tmp_path / "out").iterdir()]
     assert 0 < len(names) < 60

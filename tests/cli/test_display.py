@@ -80,4 +80,4 @@ def test_closing_the_window_ends_a_run(screen, capsys):
     assert main(["browse", "demo", "--show-number", "2"]) == 130
 
     assert len(screen.pictures) == 1
-    assert "stopped after" in capsys.readouterr().err
+    assert "stopped, 1 of 2 shown" in capsys.readouterr().err

@@ -65,7 +65,13 @@ def test_a_wrong_option_is_refused_with_a_hint(command, capsys):
 
 @pytest.mark.parametrize(
     ("script", "command"),
-    [("browse_dataset", "browse"), ("vis_lr", "lr"), ("vis_scheduler", "lr"), ("vis_cam", "cam")],
+    [
+        ("browse_dataset", "browse"),
+        ("vis_pipeline", "browse"),
+        ("vis_lr", "lr"),
+        ("vis_scheduler", "lr"),
+        ("vis_cam", "cam"),
+    ],
 )
 def test_the_documented_scripts_take_the_arguments_of_the_commands(script, command):
     words = [sys.executable, str(TOOLS / f"{script}.py"), "--help"]

@@ -91,7 +91,7 @@ def test_a_stopped_run_ends_with_all_its_processes_and_says_how_far_it_came(to, 
     written = list((tmp_path / "out").rglob("*.jpg"))
     assert run.returncode == 128 + number
     assert len(said.splitlines()) == 1
-    done = int(re.fullmatch(r"stopped after (\d+) of 300 pictures; what was written is whole\n", said)[1])
+    done = int(re.fullmatch(r"stopped, (\d+) of 300 written; what is in \S+ is whole\n", said)[1])
     assert 0 < done <= len(written) < 150
     until(lambda: of_session(run.pid) == [], seconds=5)  # the last one sees that its parent is gone
     assert list((tmp_path / "out").rglob(".*")) == []

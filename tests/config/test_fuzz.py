@@ -1,6 +1,8 @@
 """Random programs, inside and outside the subset: read, or refused with a ConfigError; nothing is ever called."""
 
+import json
 import tempfile
+import time
 import warnings
 from keyword import iskeyword
 from pathlib import Path
@@ -8,10 +10,12 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from classlens.config import read_config
+from classlens.config import parse_overrides, read_config
 from classlens.config.values import Budget
-from classlens.config.writing import as_python
+from classlens.config.writing import ConfigRequest, as_python, write_config
 from classlens.errors import ConfigError
+
+from .printed import check_printed
 
 NAMES = st.sampled_from(["a", "b", "c", "_base_", "dict", "len", "open", "__import__", "exec", "os", "Spy"])
 NUMBERS = st.sampled_from(["0", "1", "-1", "2.5", "10**9", "2**62", "1e308", "True", "None", "1j"])
@@ -205,3 +209,133 @@ def test_what_is_written_reads_back_to_the_same_values(values):
 
     assert config == values
     assert repr(dict(config)) == repr(values)
+
+
+# Programs that grow: each line makes something of the lines before it, a loop repeats it, and bases and texts carry it on.
+SMALL = st.sampled_from(
+    ["0", "7", "2**4000", "'ab'", "[a]", "(a, b)", "{'k': a}", "dict(k=b)", "a", "b", "c", "'k'", "{7}"]
+)
+GROWING = st.one_of(
+    st.builds(
+        "{} {} {}".format, SMALL, st.sampled_from(["+", "*", "%", "**", "<<", "//", "in", "==", "|", "-"]), SMALL
+    ),
+    st.builds("{} * {}".format, SMALL, st.sampled_from(["9", "999", "10**6", "10**12"])),
+    st.builds("[{}] * {}".format, SMALL, st.sampled_from(["9", "999", "10**5"])),
+    st.builds("[{} for i in range({})]".format, SMALL, st.sampled_from(["9", "999", "10**5", "10**9"])),
+    st.builds("f'{{{}:>{}}}'".format, st.sampled_from("abc"), st.sampled_from(["9", "999", "9999", "{a}"])),
+    st.builds("'{{0}}{{0:>999}}'.format({})".format, SMALL),
+    st.builds("{}.join([{}] * 999)".format, SMALL, SMALL),
+    st.builds("{}.replace({}, {})".format, SMALL, SMALL, SMALL),
+    st.builds("{}({})".format, st.sampled_from(["str", "sorted", "list", "set", "sum", "tuple", "zip", "len"]), SMALL),
+    st.builds("{}({}, {})".format, st.sampled_from(["divmod", "pow", "max", "round", "int", "range"]), SMALL, SMALL),
+    st.builds("{{**{}, 'k': {}}}".format, SMALL, SMALL),
+    st.builds("-{}".format, SMALL),
+    st.builds("{}[{}:]".format, SMALL, SMALL),
+)
+LINES = st.one_of(
+    st.builds("{} = {}".format, st.sampled_from("abc"), GROWING),
+    st.builds(
+        "for i in range({}):\n    {} = {}".format,
+        st.sampled_from(["9", "60", "10**5"]),
+        st.sampled_from("abc"),
+        GROWING,
+    ),
+    st.builds("{} {}= {}".format, st.sampled_from("abc"), st.sampled_from("+*|"), GROWING),
+    st.builds("assert {}, {}".format, GROWING, SMALL),
+    st.builds("{}[{}] = {}".format, st.sampled_from("abc"), SMALL, SMALL),
+    st.builds("_base_.a.{}({})".format, st.sampled_from(["update", "merge", "append", "extend"]), SMALL),
+)
+HOSTILE = st.lists(LINES, min_size=1, max_size=7).map("\n".join)
+STARTS = st.sampled_from(["a, b, c = 1, [1], dict(k=1)\n", "a = b = c = dict(k=[1, 2])\n", "a = b = c = 'ab'\n"])
+TEXTS_OF_DATA = st.text(st.characters(), max_size=12) | st.sampled_from(
+    [
+        "x = 1\rimport os",
+        "a\nb",
+        "{{$A:'+b+'}}",
+        "_base_",
+        "{{_base_.a}}",
+        "import os",
+        "a-b",
+        "\u2028",
+        "\x00",
+        "for",
+        "_delete_",
+    ]
+)
+DOCUMENTS = st.dictionaries(
+    TEXTS_OF_DATA,
+    st.recursive(
+        st.one_of(TEXTS_OF_DATA, st.floats(), st.integers(), st.none(), st.booleans()),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS_OF_DATA, inner, max_size=4),
+        max_leaves=12,
+    ),
+    max_size=5,
+)
+OPTIONS = st.lists(st.text("ab.=[](),0-1'_{}", max_size=14), max_size=2)
+
+
+def outcome_within_bounds(folder, name, options=()):
+    """The printed config, or nothing if it is refused, which takes one short message; at once in both cases."""
+    start = time.process_time()
+    try:
+        text = write_config(ConfigRequest(str(Path(folder, name)), overrides=parse_overrides(options))).text
+    except ConfigError as refusal:
+        text = ""
+        length = len(str(refusal)) + len(refusal.hint)
+    else:
+        length = 0
+    assert time.process_time() - start < 5
+    assert length < 3000
+    return text
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STARTS, HOSTILE, HOSTILE, OPTIONS)
+def test_a_hostile_program_over_a_hostile_base_ends_soon_and_prints_values_only(start, base, child, options):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "base.py").write_text(start + base)
+        Path(folder, "child.py").write_text("_base_ = 'base.py'\nb, c = _base_.b, _base_.c\na = _base_.a\n" + child)
+
+        printed = [outcome_within_bounds(folder, name, options) for name in ("base.py", "child.py")]
+
+    for text in printed:
+        check_printed(text)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(DOCUMENTS, OPTIONS, st.sampled_from(["json", "yaml"]))
+def test_a_document_of_anything_is_printed_as_values_only(document, options, suffix):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, f"child.{suffix}").write_text(json.dumps(document))
+        text = outcome_within_bounds(folder, f"child.{suffix}", options)
+        check_printed(text)
+        Path(folder, "again.py").write_text(text)
+
+        again = outcome_within_bounds(folder, "again.py")
+
+    check_printed(again)
+
+
+YAML_TAGS = [
+    "!!int",
+    "!!float",
+    "!!bool",
+    "!!null",
+    "!!timestamp",
+    "!!binary",
+    "!!set",
+    "!!seq",
+    "!!map",
+    "!!omap",
+    "!!str",
+    "!x",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(YAML_TAGS), st.text("0123456789abcdefx:.+-_TZ ~<&*'\"[]{},?#|>", max_size=20))
+def test_a_tag_over_anything_is_read_or_refused(tag, text):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "child.yaml").write_text(f"a: {tag} {text}\n")
+
+        check_printed(outcome_within_bounds(folder, "child.yaml"))

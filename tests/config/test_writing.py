@@ -1,6 +1,10 @@
 import json
+import math
+from datetime import date
 
-from classlens.config.values import Budget
+import pytest
+
+from classlens.config.values import Budget, LimitExceeded
 from classlens.config.writing import ABSENT, Difference, as_data, as_python, differences
 
 
@@ -20,6 +24,29 @@ def test_short_values_take_one_line_and_long_ones_a_line_per_item():
 
 def test_a_name_that_python_does_not_allow_becomes_a_comment():
     assert printed({"a-b": 1, "c": 2}) == "# a-b = 1\nc = 2\n"
+
+
+def test_empty_collections_are_written_as_configs_write_them():
+    assert printed({"a": {}, "b": [{}], "c": (), "d": set()}) == "a = dict()\nb = [dict()]\nc = ()\nd = set()\n"
+
+
+def test_a_printed_config_holds_no_code_that_was_not_in_it():
+    """A line break ended the comment; a name that Python reads as another is none; what reading fills in is broken up."""
+    settings = {"x = 1\rimport os\r#": 1, "ﬁt": 2, "a": "{{$A:'+b+'}}", "b": {"ﬁt": date(2001, 2, 3)}, "c": {math.nan}}
+
+    assert printed(settings) == (
+        "# 'x = 1\\rimport os\\r#' = 1\n# ﬁt = 2\n"
+        "a = \"{\\x7b$A:'+b+'}}\"\nb = {'ﬁt': '2001-02-03'}\nc = {float('nan')}\n"
+    )
+
+
+def test_what_is_indented_deeply_is_paid_for():
+    value = [1] * 50_000
+    for _ in range(60):
+        value = [value]
+
+    with pytest.raises(LimitExceeded, match="needs more than"):
+        printed({"a": value})
 
 
 def test_data_fits_into_json():

@@ -12,9 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from classlens import Clock, Schedule, draw, replay
 from classlens.errors import DataError, NotFound
 from classlens.figures.chart import STYLES, Pin, chart_of, line_colours, short
-from classlens.figures.curves import ENDINGS, figure_of
+from classlens.figures.curves import ENDINGS
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.figures.plot_layout import ROW, Stroke, Words, lay_out, ticks
+from classlens.figures.printing import figure_of
 from classlens.figures.terminal import terminal_plot
 from classlens.runs.schedule_plots import save_table
 from classlens.schedule.schedule import Group
@@ -124,7 +125,7 @@ def test_an_unknown_style_is_told_with_those_there_are():
 def test_groups_of_equal_values_share_a_line():
     chart = chart_of([run(0.1, 0.1, 0.01)])
 
-    assert [line.label for line in chart.panels[0].lines] == ["group 0 and 1 more", "group 2"]
+    assert [line.label for line in chart.panels[0].lines] == ["group 0, group 1", "group 2"]
 
 
 def test_runs_of_different_batch_sizes_meet_on_epochs():
@@ -222,8 +223,8 @@ def test_the_terminal_shows_the_curve_from_left_to_right():
 def test_the_terminal_names_several_lines():
     text = terminal_plot([run(0.1, 0.01)], columns=80, lines=8, log=True)
 
-    assert "group 0: " in text
-    assert "group 1: " in text
+    assert "group 0   0.001 → 0.1 → 2.73e-05" in text
+    assert "group 1   0.0001 → 0.01 → 2.73e-06" in text
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".pdf", ".svg", ".html", ".webp"])

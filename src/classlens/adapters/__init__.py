@@ -6,17 +6,20 @@ nobody else imports that module. Third parties add addresses with an entry point
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
-from classlens.errors import ConfigError, MissingDependency, NotFound
+from classlens.errors import ConfigError, MissingDependency, NotFound, install_command
 from classlens.source import Source
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from classlens.dataset.dataset import Dataset, Stage
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,22 @@ DEFAULT = "mm"  # what an address without a scheme is: the path of an OpenMMLab-
 
 
 @dataclass(frozen=True)
+class RunLength:
+    """What the user says of the length of the run, in epochs, steps of an epoch, steps, and how many GPUs share it."""
+
+    epochs: int | None = None
+    steps_per_epoch: int | None = None
+    steps: int | None = None
+    gpus: int = 1
+
+
+@dataclass(frozen=True)
 class Options:
     """What the user says besides the address: overrides of a config, and which code may be run.
 
     `untrained` takes a network with random weights where a config names none, instead of refusing it.
-    `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows.
+    `epoch`, counted from 1, is the one whose pipeline and mixing a dataset shows, without the stages that are `skipped`;
+    `run` is how long training is, for code that asks.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +96,8 @@ class Options:
     count_groups: bool = False
     untrained: bool = False
     epoch: int | None = None
+    skipped: tuple[str, ...] = ()
+    run: RunLength = RunLength()
 
 
 def open_source(address: object, *, options: Options | None = None) -> Source:
@@ -116,7 +132,31 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
             raise MissingDependency(error.name, extra=extra_of(scheme, rest)) from error
         hint = f"pip install {error.name}"
         raise ConfigError(f"{scheme}: addresses need {error.name}, which is not installed", hint=hint) from error
-    return opener(rest, options)
+    source = opener(rest, options)
+    if options.skipped and source.open_dataset:
+        source = replace(source, open_dataset=partial(open_without, source.open_dataset, options.skipped))
+    return source
+
+
+def open_without(opener: Callable[[str], "Dataset"], skipped: tuple[str, ...], split: str) -> "Dataset":
+    """A dataset whose pipeline lacks the stages of some types; those that make no picture may be named too."""
+    dataset = opener(split)
+    own = dataset.stages_of
+
+    def kept(stages: "tuple[Stage, ...]") -> "tuple[Stage, ...]":
+        return tuple(stage for stage in stages if stage.name not in skipped)
+
+    names = {stage.name for stage in dataset.stages}
+    if not own:
+        for name in skipped:
+            if name not in names | NO_PICTURE:
+                raise NotFound("stage", name, names, where=f"the {split} pipeline")
+    stages_of = (lambda index: kept(own(index))) if own else None
+    return replace(dataset, stages=kept(dataset.stages), stages_of=stages_of)
+
+
+NO_PICTURE = {"ToTensor", "Normalize", "ImageToTensor", "Collect", "ToPIL", "PackInputs", "PackClsInputs", "ToNumpy"}
+"""Stages that pack what is there: `vis_pipeline.py` skips some of them by default."""
 
 
 def split_address(address: str) -> tuple[str, str]:
@@ -166,7 +206,7 @@ def catalogue() -> Iterator[Entry]:
     rows += [(name, f"py:, with {name}", offers, says, (name,), name) for name, (offers, says) in PACKAGES.items()]
     for scheme, example, offers, says, needs, extra in rows:
         missing = tuple(package for package in needs if find_spec(package) is None)
-        yield Entry(scheme, example, offers, says, missing, f"pip install 'classlens[{extra}]'" if missing else "")
+        yield Entry(scheme, example, offers, says, missing, install_command(extra) if missing else "")
     for point in sorted(entry_points(), key=lambda point: point.name):
         if point.name not in ADAPTERS:
             author = point.dist.name if point.dist is not None else point.module

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from math import inf, isinf
+from types import CellType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +31,7 @@ from classlens.schedule import shapes
 from classlens.schedule.schedule import (
     Clock,
     Group,
+    Length,
     MetricDependent,
     Rule,
     Schedule,
@@ -105,6 +107,57 @@ def members_of(scheduler: Thing) -> list[Thing]:
     return list(getattr(scheduler, "_schedulers", ()))
 
 
+LENGTHS = ("total_steps", "T_max", "max_epochs", "max_steps", "num_training_steps")
+"""Under which names schedulers, and the functions of LambdaLR, keep the length of the run that they are made for."""
+
+
+def length_of(scheduler: Thing) -> tuple[int, str] | None:
+    """How many calls of `step()` a scheduler is made for, and where it says so; None where it does not.
+
+    A cosine falls for T_max calls and rises again, so a run is as long as that. A wave that restarts, steps, milestones
+    and a warm-up alone say nothing.
+    """
+    name = type(scheduler).__name__
+    if is_timm(scheduler):
+        cycles = getattr(scheduler, "get_cycle_length", None)
+        total = cycles() if cycles is not None else getattr(scheduler, "t_initial", None)
+        return None if total is None else (int(total), f"{name}(t_initial={scheduler.t_initial})")
+    lengths = [length_of(member) for member in members_of(scheduler)]
+    if lengths and hasattr(scheduler, "_milestones"):
+        start, last = ([0, *scheduler._milestones])[-1], lengths[-1]
+        return None if last is None else (start + last[0], f"{name} of {start} + {last[1]}")
+    if lengths:
+        return max(filter(None, lengths), default=None)
+    if name == "PolynomialLR":
+        return int(scheduler.total_iters), f"{name}(total_iters={scheduler.total_iters})"
+    values: Mapping[str, Any] = vars(scheduler)
+    for function in values.get("lr_lambdas", ()):
+        values = {**closure_of(function), **getattr(function, "keywords", {})}
+        name = getattr(getattr(function, "func", function), "__name__", "").strip("_").removesuffix("_lr_lambda")
+        if {"num_warmup_steps", "num_stable_steps", "num_decay_steps"} <= values.keys():
+            parts = [values[f"num_{part}_steps"] for part in ("warmup", "stable", "decay")]
+            return sum(parts), f"{name}({' + '.join(map(str, parts))} steps)"
+    key = next((key for key in LENGTHS if isinstance(values.get(key), int) and values[key] > 0), None)
+    return None if key is None else (values[key], f"{name}({key}={values[key]})")
+
+
+def closure_of(function: Thing) -> dict[str, Any]:
+    """The variables that a function keeps from where it was made."""
+    names, cells = (
+        getattr(getattr(function, "__code__", None), "co_freevars", ()),
+        getattr(function, "__closure__", None),
+    )
+    return {name: cell.cell_contents for name, cell in zip(names, cells or (), strict=True) if cell != CellType()}
+
+
+def length_from(stepping: Stepping, behind: int) -> Length | None:
+    """The length of the run from where the scheduler is, after so many calls."""
+    total = length_of(stepping.scheduler)
+    if total is None or total[0] <= behind:
+        return None
+    return Length((total[0] - behind) * stepping.frequency, stepping.every, total[1], holds=is_timm(stepping.scheduler))
+
+
 def schedule_of(scheduler: Thing, *, every: Unit | None = None, frequency: int = 1) -> Schedule:
     """The schedule of a scheduler object of torch, timm or transformers, from where the scheduler is.
 
@@ -137,19 +190,23 @@ def schedule_together(steppings: Sequence[Stepping]) -> Schedule:
         steppings = [Stepping(scheduler, "epoch" if by_epoch else "step")]
         if not steppings[0].waits_for_metric:
             return schedule_of_timm(steppings[0])
+    # a ChainedScheduler leaves the count to its members
+    counts = [
+        max(getattr(one, "last_epoch", 0) for one in (each.rule, *members_of(each.scheduler))) for each in steppings
+    ]
     notes = tuple(
         f"{each.name} is at {each.every} {behind:,} already: its values go on from there"
-        for each in steppings
-        # a ChainedScheduler leaves the count to its members
-        if (behind := max(getattr(one, "last_epoch", 0) for one in (each.rule, *members_of(each.scheduler)))) > 0
+        for each, behind in zip(steppings, counts, strict=True)
+        if behind > 0
     )
     if len(steppings) > 1:
         notes = (f"one optimizer is scheduled by {' and '.join(map(str, steppings))}", *notes)
+    length = next(filter(None, map(length_from, steppings, counts)), None)
     if (rule := closed_rule(steppings, optimizer)) is not None:
-        return Schedule(groups_of(optimizer), {"lr": rule}, notes)
+        return Schedule(groups_of(optimizer), {"lr": rule}, notes, length=length)
     is_lambda = len(steppings) == 1 and type(scheduler) is lr_scheduler.LambdaLR
     rules = lambda_rules(steppings[0]) if is_lambda else stepped_rules(steppings)
-    return Schedule(groups_of(optimizer, rules), notes=notes)
+    return Schedule(groups_of(optimizer, rules), notes=notes, length=length)
 
 
 def schedule_alone(optimizer: Optimizer) -> Schedule:
@@ -383,7 +440,7 @@ def schedule_of_timm(stepping: Stepping) -> Schedule:
         {field: partial(trajectory_of_calls, value, partial(later_value, index), stepping)}
         for index, value in enumerate(now)
     ]
-    return Schedule(groups_of(scheduler.optimizer, rules), notes=notes)
+    return Schedule(groups_of(scheduler.optimizer, rules), notes=notes, length=length_from(stepping, start))
 
 
 def timm_now(scheduler: Thing) -> list[float]:

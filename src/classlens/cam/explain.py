@@ -82,7 +82,8 @@ def explain(
     that know no class, asked alone and without targets, stop at the last layer.
 
     Args:
-        images: RGB pictures as read, of any size; the classifier's test pipeline prepares them.
+        images: RGB pictures as read, of any size, which the classifier's test pipeline prepares; those that carry
+            encoded numbers are fed as they are.
         methods: names in `METHODS`, any case.
         layers: names as in `module.named_modules()`, also `backbone.layer4[-1]` or `backbone.layer?`; the default
             layer (`cam.layers.find_layers`) if not given.
@@ -103,7 +104,8 @@ def explain(
         targets = [targets]  # a bare tuple of numbers is a single target, one class for each picture
     options = options or ExplainOptions()
     feed = partial(scale_whole, classifier) if options.whole else classifier.prepare
-    fed = [feed(picture) for picture in pictures]
+    fed = [picture if picture.encoded is not None else feed(picture) for picture in pictures]
+    fed = [replace(one, name=picture.name) for one, picture in zip(fed, pictures, strict=True)]
     where = find_layers(classifier, [layers] if isinstance(layers, str) else layers, fed[0].size)
     return explain_fed(ExplainJob(classifier, chosen, where, tuple(targets or ()), options), fed)
 
@@ -143,18 +145,21 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
     no_class = not job.targets and all(method.needs == "activations" for method in job.methods)
     captured = observe(classifier, batch, job.layers, stop=no_class)
     wanted: Sequence[Objective | None] = [None]
+    predicted: Sequence[ExplainedClass | None] = [None] * len(indices)
     if captured.logits is not None:
         logits = captured.logits.detach()[AS_IT_IS * len(indices) if smooth else 0 :][: len(indices)]
         targets = [
             tuple(target[index] for index in indices) if isinstance(target, tuple) else target
             for target in job.targets or (PREDICTED,)
         ]
-        wanted = read_targets(targets, logits, OUTPUTS[classifier].names)
+        best, *wanted = read_targets([PREDICTED, *targets], logits, OUTPUTS[classifier].names)
+        predicted = describe_classes(job, best, logits)
     kinds = sorted({method.score for method in job.methods})
     for objective in wanted:  # the gradients of one class are dropped before the next one's are made
         subjects: Sequence[ExplainedClass | None] = [None] * len(indices)
         if objective is not None:
             subjects = describe_classes(job, objective, logits)
+            refuse_saturated(job, objective, subjects)
         evidence: dict[str, list[Evidence]] = {}
         for kind in kinds:
             last = objective is wanted[-1] and kind == kinds[-1]
@@ -167,7 +172,7 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
                 place = (method.name, "input" if at_input else layer.name)
                 for number, index in enumerate(indices):
                     facts = (*place, subjects[number], index, signed, method.cap)
-                    yield Saliency(pictures[index], values[:, number], *facts)
+                    yield Saliency(pictures[index], values[:, number], *facts, predicted[number])
 
 
 def describe_classes(job: ExplainJob, objective: Objective, logits: Tensor) -> list[ExplainedClass]:
@@ -182,6 +187,12 @@ def describe_classes(job: ExplainJob, objective: Objective, logits: Tensor) -> l
         name = " - ".join(output.names[side] if output.names else str(side) for side in sides)
         beside = None if rival is None else share[rival]
         classes.append(ExplainedClass(target, score, share[target], name, rival, beside, output.kind))
+    return classes
+
+
+def refuse_saturated(job: ExplainJob, objective: Objective, classes: Sequence[ExplainedClass]) -> None:
+    """Refuse probabilities of which there is no way back to logits that have a gradient."""
+    output = OUTPUTS[job.classifier]
     by_gradients = objective.against is None and any(method.needs != "activations" for method in job.methods)
     known = [one.probability for one in classes if output.ends == "probabilities" and by_gradients]
     if any(one > 1 - SATURATED or one <= torch.finfo(torch.float32).tiny for one in known):
@@ -190,7 +201,6 @@ def describe_classes(job: ExplainJob, objective: Objective, logits: Tensor) -> l
             f"{max(known):.4%}, and its gradient is rounding only",
             hint="give the network without what turns its logits into probabilities",
         )
-    return classes
 
 
 def collect_evidence(

@@ -10,7 +10,7 @@ and "top5" differ from picture to picture.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from classlens.arrays import Float, Int
 from classlens.cam.classifier import Batch, Classifier, Kind, Layer, Logits, layers_of, placement_of
-from classlens.cam.targets import PREDICTED, TOP, Target, class_index, sides_of
+from classlens.cam.targets import CONTRAST, PREDICTED, TOP, Target, class_index, sides_of
 from classlens.errors import ModelError, first_line
 
 Hook = Callable[[Layer, Tensor | None, Tensor], Tensor | None]
@@ -72,7 +72,8 @@ class Output:
 
     `ends` says where those are: they are what it returns; they went into the function that ran last; or nothing but
     probabilities is there, which are turned back. A `single` one has two sides, the second of which it speaks for, or
-    the first if that alone has a name. Of what is not `is_stated` by anybody, it is the most frequent.
+    the first if that alone has a name. Of what is not `is_stated` by anybody, it is the most frequent. `count` is the
+    number of classes.
     """
 
     kind: Kind
@@ -80,6 +81,7 @@ class Output:
     single: bool = False
     is_stated: bool = True
     names: tuple[str, ...] = ()
+    count: int = 0
 
 
 OUTPUTS: WeakKeyDictionary[Classifier, Output] = WeakKeyDictionary()  # what the first pass of a classifier showed
@@ -137,7 +139,9 @@ def logits_of(classifier: Classifier, batch: Batch, *, rows: int | None = None) 
     if not scores.isfinite().all():
         check_finite(classifier, batch, scores)
     calls = watch.calls if watch else []
-    output = output or OUTPUTS.setdefault(classifier, read_output(classifier, scores, calls))
+    if output is None:
+        output = read_output(classifier, scores, calls)
+        output = OUTPUTS.setdefault(classifier, replace(output, count=2 if output.single else scores.shape[1]))
     logits = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
     maker = find_maker(scores, calls, known=True) if output.ends == "function" else None
     if maker is not None:
@@ -279,7 +283,7 @@ def read_targets(targets: Sequence[Target], logits: Logits, classes: tuple[str, 
         if isinstance(target, str) and (top := TOP.fullmatch(target.strip())):
             answers += [Objective(best) for best in logits.topk(min(int(top[1]), count), dim=1).indices.unbind(1)]
             continue
-        sides = sides_of(target, classes)
+        sides = sides_of(target, classes) if CONTRAST.search(str(target)) else (target,)
         columns = []
         for side in sides:
             if isinstance(side, str) and side.strip().casefold() == PREDICTED:

@@ -27,6 +27,7 @@ from classlens.cam.forward import OUTPUTS, hook_layers, logits_of, noise
 from classlens.cam.layout import Layout, possible_layouts
 from classlens.errors import ModelError, NotFound
 from classlens.printed import join_lines
+from classlens.results import Drawable
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 INDEX = re.compile(r"\[(-?\d+)\]")
@@ -333,7 +334,7 @@ class PreviewRow:
 
 
 @dataclass(frozen=True)
-class Preview:
+class Preview(Drawable):
     """Every layer of a model, as the model lists them; `text` is the table that draws it."""
 
     rows: tuple[PreviewRow, ...]

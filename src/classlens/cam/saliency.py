@@ -7,7 +7,7 @@ picture that was fed, and only it can be coloured. `Fused` is several layers see
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -16,16 +16,18 @@ import numpy as np
 from classlens.arrays import Float32
 from classlens.errors import NotFound
 from classlens.image import Image
+from classlens.results import Array, Drawable
 
 EPSILON = 1e-7  # added to a map's maximum before it divides, as in the reference: a hottest pixel is 1 - 1e-7
 ROUNDING = 1e-6  # a smaller share is float32's rounding: layers that add up to a constant leave up to 4e-7
 
 
 @dataclass(frozen=True, eq=False)
-class Heatmap:
+class Heatmap(Drawable, Array):
     """A map ready for a colour scale: 0 is cold, 1 is hot, nothing is outside."""
 
     values: Float32[np.ndarray, "height width"]
+    numbers: ClassVar[str] = "values"
 
     def __post_init__(self) -> None:
         low, high = self.values.min(), self.values.max()
@@ -73,13 +75,14 @@ HEATMAPS: "WeakKeyDictionary[Saliency | Fused, Heatmap]" = WeakKeyDictionary()  
 
 
 @dataclass(frozen=True, eq=False)
-class Saliency:
+class Saliency(Drawable, Array):
     """The evidence for a class at each position of a layer, in the method's own unit, at the layer's resolution.
 
     `variants` holds one map, or with aug-smooth one for each variant of the input, turned back to the picture's own
     orientation. `image` is the picture as fed, `index` its place in the call. A method that knows no class, run alone,
     has no subject. `signed` says that the layer put out many negative numbers, which not every method can read
     (`Method.assumes_non_negative`). `cap` is the share of positions below the hottest colour of the heat map.
+    `predicted` is the class with the highest score, whichever is explained. To numpy a map is its raw `values`.
     """
 
     image: Image
@@ -90,6 +93,8 @@ class Saliency:
     index: int = 0
     signed: bool = False
     cap: float = 1.0
+    predicted: ExplainedClass | None = None
+    numbers: ClassVar[str] = "values"
 
     def __repr__(self) -> str:
         height, width = self.variants.shape[1:]
@@ -129,7 +134,7 @@ class Saliency:
 
 
 @dataclass(frozen=True, eq=False)
-class Fused:
+class Fused(Drawable):
     """Several layers seen as one: same picture, method and class."""
 
     parts: tuple[Saliency, ...]
@@ -151,6 +156,10 @@ class Fused:
         return self.parts[0].subject
 
     @property
+    def predicted(self) -> ExplainedClass | None:
+        return self.parts[0].predicted
+
+    @property
     def index(self) -> int:
         return self.parts[0].index
 
@@ -160,13 +169,18 @@ class Fused:
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation(Sequence[Saliency]):
-    """All maps of one call, picture by picture, then class by class, method by method, layer by layer."""
+class Explanation(Drawable, Sequence[Saliency]):
+    """All maps of one call, picture by picture, then class by class, method by method, layer by layer.
+
+    `bad` are the files that could not be read, or are damaged, and why.
+    """
 
     saliencies: tuple[Saliency, ...]
+    bad: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return "\n".join([f"Explanation of {len(self)} maps:", *(f"  {saliency!r}" for saliency in self.saliencies)])
+        lines = [f"Explanation of {len(self)} map{'s' * (len(self) != 1)}:", *map("  {!r}".format, self.saliencies)]
+        return "\n".join([*lines, *(f"  bad: {reason}" for reason in self.bad)])
 
     def __len__(self) -> int:
         return len(self.saliencies)
@@ -253,6 +267,9 @@ def facts(saliency: Saliency | Fused) -> dict[str, Any]:
         "layer_sizes": [list(part.variants.shape[1:]) for part in saliency.parts],
         "size_as_fed": list(saliency.image.size),
         **{name: getattr(saliency.subject, name, None) for name in about_class},
+        "predicted": getattr(saliency.predicted, "target", None),
+        "predicted_name": getattr(saliency.predicted, "class_name", None),
+        "predicted_probability": getattr(saliency.predicted, "probability", None),
         "hottest": list(hottest) if hottest else None,
         "empty": hottest is None,
     }

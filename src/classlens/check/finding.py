@@ -14,6 +14,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
+from classlens.results import Drawable
+
 if TYPE_CHECKING:
     from classlens.image import Image
 
@@ -69,7 +71,7 @@ class Skip:
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class Findings(Drawable):
     """All that a check found in `target`, what it `ran`, by code, and what it skipped."""
 
     target: str

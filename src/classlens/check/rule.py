@@ -24,6 +24,8 @@ Need = Literal["schedule", "dataset", "labels", "classifier", "checkpoint", "log
 
 FAMILIES: Mapping[str, str] = {
     "S": "classlens.check.schedule_rules",
+    "C": "classlens.check.class_rules",
+    "M": "classlens.check.model_rules",
 }
 """The letter before the numbers of a family -> its file, which has a table of `RULES`."""
 

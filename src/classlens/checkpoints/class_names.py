@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from classlens.errors import DataError
+from classlens.files import read_regular
 
 KEYS = ("classes", "CLASSES", "class_names", "class_to_idx", "idx_to_class", "id2label", "label_names", "names")
 """Under which keys trainers save the names beside the weights."""
@@ -16,6 +17,8 @@ HOW = "one name a line, a JSON list, or a JSON table of names and numbers; or na
 def names_in(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - whatever a file holds
     """Names in the order of their numbers: out of a list, or a table from name to number or from number to name."""
     if isinstance(value, Mapping):
+        if not all(isinstance(key, str | int) for key in value):
+            return None
         by_number = {str(number): name for number, name in value.items()}
         if all(isinstance(number, int) for number in value.values()):
             by_number = {str(number): name for name, number in value.items()}
@@ -34,9 +37,9 @@ def read_names(names_or_file: str) -> tuple[str, ...]:
             raise DataError(f"no class names in {names_or_file!r}, and no such file", hint=hint)
         return parts
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, "list").decode("utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else text.splitlines()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"no class names can be read from {path}: {error}", hint=hint) from error
     if isinstance(content, list):
         content = [name.strip() if isinstance(name, str) else name for name in content if name != ""]

@@ -22,9 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.serialization import safe_globals
 
+from classlens.checkpoints.check_records import LEGACY_PICKLES, STUMBLES, check_records
 from classlens.checkpoints.class_names import KEYS, names_in
 from classlens.checkpoints.download import find_checkpoint
 from classlens.errors import DataError, MissingDependency, first_line
+from classlens.files import open_regular
 from classlens.sharing import unwarned
 
 KNOWN_SHA256 = {
@@ -45,9 +47,6 @@ As stand-ins the latter do nothing either (`getattr` comes with bound methods).
 
 PLAIN = {"collections.OrderedDict", "_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter"}
 """What torch's reader takes by itself, beside its own names."""
-
-LEGACY_PICKLES = 5
-"""Before its zip files torch wrote five pickles in a row: magic number, protocol, system, content, storage keys."""
 
 
 class Inert:
@@ -72,6 +71,7 @@ def unpickle(path: Path, *, trust: bool) -> object:
     try:
         if trust:
             return torch.load(path, map_location="cpu", weights_only=False)
+        check_records(path)
         with unwarned():  # torch's restricted reader warns of pickles that it may fail to read; it fails by an error
             with suppress(UnpicklingError):
                 return torch.load(path, map_location="cpu", weights_only=True)
@@ -87,8 +87,7 @@ def unpickle(path: Path, *, trust: bool) -> object:
             raise refusal(path, match[1]) from error
         last = str(error).strip().splitlines()[-1:]
         raise DataError(f"{path} was refused: it is no checkpoint, or a damaged one", hint="".join(last)) from error
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        # A damaged pickle makes torch stumble in all these ways.
+    except STUMBLES as error:
         if "weights_only" in str(error):
             raise refusal(path, "a program: it is of TorchScript, or of torch's oldest kind") from error
         raise DataError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
@@ -149,6 +148,16 @@ class Weights:
     classes: tuple[str, ...] | None = None
 
 
+class Misfit(DataError):
+    """Weights and a network that do not belong together: the names on one side only, and those of another shape."""
+
+    def __init__(
+        self, message: str, hint: str, missing: tuple[str, ...], unexpected: tuple[str, ...], unlike: tuple[str, ...]
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.missing, self.unexpected, self.unlike = missing, unexpected, unlike
+
+
 def load_checkpoint(network: nn.Module, address: str, *, trust: bool = False) -> tuple[str, ...] | None:
     """Put the weights at `address` (a path, an https URL or `package:NAME/PATH`) into the network; their class names."""
     path = find_checkpoint(address)
@@ -171,9 +180,11 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
     if not isinstance(content, Mapping):
         raise DataError(f"{path} holds a {type(content).__name__}, not weights by name")
     state = next((content[key] for key in CONTAINERS if isinstance(content.get(key), Mapping)), content)
-    tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    plain = {str(name): tensor for name, tensor in state.items() if isinstance(name, str | int)}
+    tensors = {name: tensor for name, tensor in plain.items() if isinstance(tensor, Tensor)}
     if not tensors:
-        raise DataError(f"{path} holds no weights", hint=f"its keys are: {', '.join(map(str, list(content)[:12]))}")
+        keys = ", ".join(str(key)[:40] for key in list(content)[:12] if isinstance(key, str | int))
+        raise DataError(f"{path} holds no weights", hint=f"its keys are: {keys}")
     # Class names are `meta.CLASSES` in 0.x, `meta.dataset_meta.classes` in 1.x; other trainers have other places.
     holders = [content, *(content.get(key) for key in ("meta", "hyper_parameters", "hparams", "config"))]
     holders += [one["dataset_meta"] for one in holders if isinstance(one, Mapping) and "dataset_meta" in one]
@@ -190,8 +201,9 @@ def read_safetensors(path: Path) -> object:
     except ModuleNotFoundError as error:
         raise MissingDependency("safetensors", extra="cam") from error
     try:
-        return {name: tensor.clone() for name, tensor in load_file(path).items()}
-    except (OSError, SafetensorError) as error:  # its header may promise what the file does not hold
+        with open_regular(path, "checkpoint"):
+            return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except (*STUMBLES, SafetensorError) as error:  # its header may promise what the file does not hold
         raise DataError(f"{path} is no readable safetensors file: {error}") from error
 
 
@@ -250,7 +262,8 @@ def fit_weights(
         shapes = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(slots[name].shape)}" for name in unlike]
         differences = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
         details = "; ".join(f"{len(names)} {kind}: {list_names(names)}" for kind, names in differences.items() if names)
-        raise DataError(f"{where} does not fit the model: {details}", hint=cause(missing, unexpected, unlike))
+        message, hint = f"{where} does not fit the model: {details}", cause(missing, unexpected, unlike)
+        raise Misfit(message, hint, tuple(missing), tuple(unexpected), tuple(shapes))
     is_meta = any(slot.is_meta for slot in slots.values())
     counters = {name: torch.zeros((), dtype=torch.int64) for name in slots if is_meta and name.endswith(BATCH_COUNTER)}
     network.load_state_dict({**counters, **tensors}, strict=False, assign=is_meta)

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("config", metavar="TARGET", help="a config file, folder:PATH (folder, list, archive, address), or demo")
     add("--output-dir", "-o", default="", metavar="DIR", help="folder for the pictures (default: not saved)")
     add("--phase", "-p", choices=("train", "val", "test"), default="train", help="which split (default: train)")
-    add("--show-number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
+    add("--show-number", "--number", "-n", type=positive_int, metavar="N", help="how many samples (default: all)")
     add("--show-interval", "-i", type=pause, default=2.0, metavar="S", help="seconds each one stays (default: 2)")
     add("--mode", "-m", choices=MODES, default="transformed", metavar="MODE", help=mode)
     rescale = "enlarge or shrink what is shown (default: 1; tiles of strips, sheets and pages are made to fit)"
@@ -59,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--channel-order", "-c", choices=("BGR", "RGB"), default="BGR", help=order)
     add("--not-show", action="store_true", help="no window and no preview")
     add("--show", action="store_true", help="show the pictures even if they are saved")
+    add = parser.add_argument_group("of vis_pipeline.py").add_argument
+    add("--skip-type", nargs="*", default=(), metavar="TYPE", help="stages to leave out, e.g. RandomFlip ColorJitter")
+    add("--adaptive", action="store_true", help="enlarge or shrink what is shown until its edges fit these two:")
+    add("--min-edge-length", type=positive_int, default=200, metavar="PX", help="of the shorter edge (default: 200)")
+    add("--max-edge-length", type=positive_int, default=800, metavar="PX", help="of the longer edge (default: 800)")
+    window = "largest size of the window in inches, of 100 pixels each"
+    add("--window-size", type=pair_type(positive_float, "a size such as 12*7"), metavar="W*H", help=window)
     add = parser.add_argument_group("selection").add_argument
     add("--seed", type=any_int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
     add("--index", type=any_int, nargs="+", metavar="I", help="these samples, counted from 0")
@@ -93,8 +100,9 @@ def run(namespace: argparse.Namespace) -> int:
                 print_aside(f"error: the process of the run was killed ({signal.Signals(-status).name})")
             return status if status >= 0 else 128 - status
         if workers != 1:
-            print_aside(f"note: {crash}; now each is decoded in a process of its own")
-    print_aside(f"error: {crash}", "hint:  --in-order or --index I asks for no label but those of what is shown")
+            print_note("note", f"{crash}; now each is decoded in a process of its own")
+    print_note("error", crash)
+    print_note("hint", "--in-order or --index I asks for no label but those of what is shown")
     return 2
 
 
@@ -105,22 +113,31 @@ SAME_NAME = ("phase", "mode", "in_order", "shuffle", "seed", "repeat", "output_d
 def read_request(namespace: argparse.Namespace) -> Callable[[], int]:
     """The options as a request, and the call that makes the run."""
     from classlens.adapters import Options
-    from classlens.cli.display import find_screen
+    from classlens.cli.display import find_window, has_colours, show_in_terminal, terminal_size
     from classlens.config import parse_overrides
     from classlens.runs.browse_samples import BrowseRequest
 
     is_saved = namespace.output_dir or namespace.html
     is_shown = not (namespace.not_show or namespace.json or (is_saved and not namespace.show))
-    show = find_screen() if is_shown else None
+    window = find_window(namespace.window_size) if is_shown else None
+    in_terminal = is_shown and window is None and has_colours()
+    show = show_in_terminal if in_terminal else window
     request = BrowseRequest(
-        options=Options(parse_overrides(namespace.cfg_options), namespace.trust_config, epoch=namespace.epoch),
+        options=Options(
+            parse_overrides(namespace.cfg_options),
+            namespace.trust_config,
+            epoch=namespace.epoch,
+            skipped=tuple(namespace.skip_type),
+        ),
         number=namespace.show_number,
         indices=None if namespace.index is None else tuple(namespace.index),
         classes=tuple(namespace.classes),
         rescale=namespace.rescale_factor,
+        edges=(namespace.min_edge_length, namespace.max_edge_length) if namespace.adaptive else None,
         swap_channels=namespace.bgr2rgb or namespace.channel_order == "RGB",
         statistics=namespace.stats,
-        keep_pictures=show is not None and not namespace.stats,
+        keep_pictures=(window is not None or (in_terminal and namespace.batch is not None)) and not namespace.stats,
+        terminal=terminal_size() if in_terminal else None,
         **{name: getattr(namespace, name) for name in SAME_NAME},
     )
     call = partial(browse_and_print, namespace.config, request, show=show, seconds=namespace.show_interval)
@@ -131,6 +148,7 @@ def browse_and_print(
     target: str, request: BrowseRequest, *, show: Show | None, seconds: float, as_json: bool, is_strict: bool
 ) -> int:
     """Make the run, show each picture for `seconds`, print what came of it; status 1 for a bad one if `is_strict`."""
+    from classlens.cli.display import print_picture
     from classlens.dataset.statistics import Survey
     from classlens.runs.browse_run import BatchResult, browse
     from classlens.runs.browse_samples import SampleResult
@@ -148,10 +166,12 @@ def browse_and_print(
                 reports.append(row.text())
             if isinstance(row, BatchResult):
                 left_out += row.left_out
-            if show and not isinstance(row, Survey) and row.jpeg:
+            if isinstance(row, SampleResult) and row.preview:
+                print_picture(row.preview, row.title, seconds)
+            elif show and not isinstance(row, Survey) and row.jpeg:
                 show(row.jpeg, row.title, seconds)
     except KeyboardInterrupt as stopped:
-        stopped.add_note(f"stopped after {result.done} of {result.total} pictures; what was written is whole")
+        stopped.add_note(result.stopped_text())
         raise
     if as_json:
         print_text(json_text(summarize(result, reports, left_out), indent=1))
@@ -186,9 +206,10 @@ def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> Non
         return
     if request.batch is None:
         if not (request.output_dir or request.html or is_shown):
-            print_aside("note: nothing was saved or shown; --output-dir DIR saves the pictures")
+            print_note("note", "nothing was saved or shown; --output-dir DIR saves the pictures")
         remarks = (f"{times} x {remark}" for remark, times in result.remarks.most_common())
-        print_aside(*(f"note: {line}" for line in (*result.dataset.warnings, *remarks)))
+        for line in (*result.dataset.warnings, *remarks):
+            print_note("note", line)
     if result.bad:
         print_aside(f"{result.bad} of them {'is' if result.bad == 1 else 'are'} bad:")
         print_aside(*(f"  #{row.index}  {row.error}" for row in result.bad_rows))

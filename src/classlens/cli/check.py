@@ -28,20 +28,19 @@ FORMATS = ("text", "json", "github")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is checked, by which rules, and how the findings are shown."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("target", nargs="?", metavar="TARGET", help="config, or another address")
     add("checkpoint", nargs="?", metavar="CHECKPOINT", help="weights: a path, a URL (default: the target's own)")
     add("--select", action="append", default=[], metavar="CODE,...", help="only these rules: D, C001, or S,M002")
     add("--ignore", action="append", default=[], metavar="CODE,...", help="leave out these rules")
-    add("--samples", type=positive_int, metavar="N", help="labelled pictures that the network is shown (default 300)")
+    add("--samples", type=positive_int, metavar="N", help="labelled pictures that the network is shown (default: 300)")
     add("--log", type=Path, metavar="RUN", help="what a training run wrote, or its folder")
     add("--output-format", choices=FORMATS, default="text", help="text (default), json, or annotations of GitHub")
     add("--html", type=Path, metavar="FILE", help="page with the findings and the pictures that show them")
     add("--list", action="store_true", help="list the rules")
     add("--explain", metavar="CODE", help="the page of a rule: what it does, why, an example, the cure")
     add("-d", "--dataset-size", type=positive_int, metavar="N", help="training samples, if the data are not here")
-    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default 1)")
+    add("-n", "--ngpus", type=positive_int, default=1, metavar="N", help="GPUs in training (default: 1)")
     add("--trust-checkpoint", action="store_true", help="unpickle the checkpoint even if it could run code")
     add_overrides(parser)
 

@@ -10,10 +10,12 @@ import contextlib
 import io
 import shlex
 import time
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classlens.printed import json_text, print_text
+from classlens.printed import json_text, print_aside, print_text
 
 if TYPE_CHECKING:
     from classlens.figures.page import Layout
@@ -62,12 +64,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the photos, run the commands as if they had been typed, write the page, and say where it is."""
+    from classlens.adapters import ADAPTERS
     from classlens.cli.main import run_command
     from classlens.demo_photos import make_pair, make_photos
+    from classlens.errors import count_of, install_command
     from classlens.figures.page import Picture, Section, write_page
     from classlens.files import PHOTOS
 
     folder: Path = arguments.output_dir
+    if lacks := [name for name in ADAPTERS["demo"].needs if find_spec(name) is None]:
+        what = f"without {' and '.join(lacks)} no picture shows where a network looks; the others are drawn"
+        print_aside(f"note:  {what}", f"hint:  {install_command('demo')}")
     started = time.monotonic()
     make_photos(folder / "photos")
     sections = []
@@ -75,11 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     if photo.is_relative_to(Path.cwd()):
         photo = photo.relative_to(Path.cwd())
     names = {"PHOTO": str(photo), "PAIR": str(make_pair(folder / "cat-espresso.png"))}
-    steps: list[tuple[str, str, str, str, Layout]] = [(*step, "strips") for step in STEPS]
-    for mode, count, text, layout in MODES:
-        command = f"browse demo --mode {mode} --show-number {count} --output-dir"
-        steps.append((f"Data: {mode}", text, command, f"browse/{mode}", layout))
-    for title, text, command, place, layout in steps:
+    for title, text, command, place, layout in choose_steps(has_network=not lacks):
         output = folder / place
         words = [*(names.get(word, word) for word in command.split()), str(output)]
         command = shlex.join(["classlens", *words])
@@ -103,5 +106,14 @@ def run(arguments: argparse.Namespace) -> int:
         paths = [str(picture.path) for section in sections for picture in section.pictures]
         print_text(json_text({"page": str(page), "pictures": paths, "seconds": round(seconds, 1)}))
     else:
-        print_text(f"\nDone in {seconds:.0f} s. The pictures are in {folder}; open {page} to see them all.")
+        counted = count_of(sum(len(section.pictures) for section in sections), "picture")
+        print_text(f"\nwrote {page} with {counted} in {seconds:.0f} s; open it to see them all")
     return 0
+
+
+def choose_steps(*, has_network: bool) -> Iterator[tuple[str, str, str, str, Layout]]:
+    """What is shown of the model, the schedule and the data; nothing of the model without a network."""
+    yield from ((*step, "strips") for step in STEPS if has_network or not step[2].startswith("cam "))
+    for mode, count, text, layout in MODES:
+        command = f"browse demo --mode {mode} --show-number {count} --output-dir"
+        yield f"Data: {mode}", text, command, f"browse/{mode}", layout

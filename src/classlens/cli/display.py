@@ -17,18 +17,15 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
 
 Show = Callable[[bytes, str, float], None]  # shows an encoded picture with a line of text for some seconds
+MOST_COLUMNS = 120
 FRAME = 80  # pixels of a screen that a window cannot fill
-
-
-def find_screen() -> Show | None:
-    return find_window() or (show_in_terminal if sys.stdout.isatty() else None)
 
 
 def has_display() -> bool:
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def find_window() -> Show | None:
+def find_window(inches: tuple[float, float] | None = None) -> Show | None:
     """What shows a picture in the one window, if that can be opened: until a key or a click, for some seconds at most.
 
     Who closes the window ends the run, as by Ctrl-C.
@@ -48,7 +45,10 @@ def find_window() -> Show | None:
 
     def show(encoded: bytes, text: str, seconds: float) -> None:
         content = io.BytesIO()
-        fit_screen(encoded, root.winfo_screenwidth(), root.winfo_screenheight()).save(content, "PPM")
+        width, height = root.winfo_screenwidth(), root.winfo_screenheight()
+        if inches:
+            width, height = min(width, round(100 * inches[0]) + FRAME), min(height, round(100 * inches[1]) + FRAME)
+        fit_screen(encoded, width, height).save(content, "PPM")
         picture = tkinter.PhotoImage(data=content.getvalue())
         label.configure(image=picture)
         root.title(text)
@@ -73,12 +73,37 @@ def fit_screen(encoded: bytes, width: int, height: int) -> Pillow.Image:
     return picture
 
 
+def has_colours() -> bool:
+    """Whether standard output is a terminal that shows pictures, and may: see https://no-color.org."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+
+
+def shows_dots() -> bool:
+    """Whether standard output can show a plot of braille characters."""
+    try:
+        "\N{BRAILLE PATTERN DOTS-1}".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return os.environ.get("TERM") != "dumb"
+
+
+def terminal_size() -> tuple[int, int]:
+    """Columns and lines that a picture may fill: more columns would say no more, and one line says what it shows."""
+    columns, lines = shutil.get_terminal_size()
+    return min(columns, MOST_COLUMNS), max(lines - 3, 10)
+
+
 def show_in_terminal(jpeg: bytes, text: str, seconds: float) -> None:
-    """A picture of half blocks, no wider than the terminal, and what it shows."""
-    from classlens.figures.terminal import preview
+    """A picture of half blocks that fits the terminal, and what it shows."""
+    from classlens.figures.terminal import preview_tiles
     from classlens.runs.browse_samples import decode_jpeg
 
-    columns = min(shutil.get_terminal_size().columns, 120)  # more would scroll the picture away
-    print(preview(decode_jpeg(jpeg).pixels, columns))
-    print_text(text.translate(ONE_LINE))
+    print_picture(preview_tiles([(decode_jpeg(jpeg), ())], *terminal_size()), text, seconds)
+
+
+def print_picture(letters: str, text: str, seconds: float) -> None:
+    from classlens.figures.terminal import shorten
+
+    print(letters)
+    print_text(shorten(text.translate(ONE_LINE), terminal_size()[0]))
     time.sleep(max(seconds, 0))

@@ -106,11 +106,11 @@ def read_request(arguments: argparse.Namespace) -> LrRequest:
 
 def show(plots: SchedulePlots) -> None:
     """Print the plots in words, and show them in a window where there is a display, else in the terminal."""
-    from classlens.cli.display import find_window
+    from classlens.cli.display import find_window, shows_dots
     from classlens.runs.schedule_plots import draw_plots
 
     title, show_picture = plots.request.title or plots.runs[0].title, find_window()
-    if show_picture is None:
+    if show_picture is None and shows_dots():
         from classlens.figures.terminal import terminal_plot
 
         columns, lines = shutil.get_terminal_size((100, 30))

@@ -12,14 +12,15 @@ from importlib import import_module
 from pathlib import Path
 
 import classlens
-from classlens.cli.parsing import Parser, print_note
+from classlens.cli.parsing import Help, Parser, print_note
 from classlens.errors import ClasslensError, NotFound, first_line
+from classlens.files import CHOSEN, limit
 from classlens.printed import drop, print_aside
 from classlens.runs.own_process import ASKED, Stopped, exit_status, on_ending_signals
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "browse": (
-        "show a dataset: as loaded, as the network gets it, or after every stage",
+        "show a dataset: as loaded, as the network gets it, after every stage",
         "folder:photos --html page.html",
     ),
     "lr": ("draw the learning rate and other scheduled values, before training", "demo --save-path lr.png"),
@@ -73,9 +74,16 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             if not name:
                 return print_welcome(words)
             command = import_module(f"classlens.cli.{name}")
-            parser = Parser(prog, command.__doc__)
+            parser = Parser(prog, description=command.__doc__, formatter_class=Help, allow_abbrev=False)
             command.add_arguments(parser)
             parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+            parser.add_argument(
+                "--limit",
+                action="append",
+                default=[],
+                metavar="NAME=N",
+                help="allow larger files, e.g. pixels=400e6",
+            )
             # The documented options are spelled with _ in one generation and with - in the other: --aug_smooth=x_y.
             dashed = [re.sub("^--[^=]*", lambda option: option[0].replace("_", "-"), word) for word in words]
             arguments = parser.parse_args(dashed)
@@ -83,6 +91,7 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             # On the way out Python looks for garbage among all objects of torch, which the system takes back anyway.
             atexit.register(gc.freeze)
+            set_limits(arguments.limit)
             status = int(command.run(arguments))
             sys.stdout.flush()  # what the user's code has printed may still wait
             return status
@@ -95,18 +104,23 @@ def run_command(name: str, words: Sequence[str], *, prog: str, is_last: bool = T
 
 
 def print_welcome(words: Sequence[str]) -> int:
-    """What there is to run: without a word, too."""
-    commands = (
-        f"  {name:<9}{what}\n{'':<11}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items()
-    )
-    parser = Parser("classlens", WELCOME.format("\n".join(commands)))
-    parser.usage = "classlens COMMAND ..."
+    """Answer `classlens` without a command, which asks for help; a word that is none was meant to be one."""
+    rows = (f"  {name:<9}{what}\n{'':<11}classlens {name} {rest}".rstrip() for name, (what, rest) in COMMANDS.items())
+    parser = Parser("classlens", "classlens COMMAND ...", WELCOME.format("\n".join(rows)), formatter_class=Help)
     parser.add_argument("--version", action="version", version=f"classlens {classlens.__version__}")
     if words and not words[0].startswith("-"):
         raise NotFound("command", words[0], COMMANDS)
     parser.parse_args(words)
     parser.print_help()
     return 0
+
+
+def set_limits(chosen: Sequence[str]) -> None:
+    """Let this process, and those that it starts, know the limits that the user chose."""
+    if chosen:
+        os.environ[CHOSEN] = ",".join(filter(None, [os.environ.get(CHOSEN), *chosen]))
+    # OpenCV reads some kinds of pictures whose headers nobody else can check.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", f"{limit('pixels'):.0f}")
 
 
 def is_refused(error: Exception) -> bool:

@@ -17,7 +17,6 @@ Number = TypeVar("Number", int, float)
 
 SHOWN = 40  # letters of a number that is none
 LONGEST = 400  # letters of an error about an option
-WIDEST = 100  # columns of a help text: longer lines are hard to read
 CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 UNKNOWN_OPTION = re.compile(r"unrecognized arguments: (?:.*? )?(--?[^\s=]+)")
 
@@ -33,14 +32,6 @@ class Help(argparse.HelpFormatter):
 
 class Parser(argparse.ArgumentParser):
     """argparse, with a hint in its errors: the nearest option or choice, or where all of them are."""
-
-    def __init__(self, prog: str | None = None, description: str | None = None) -> None:
-        super().__init__(prog, description=description, allow_abbrev=False)
-
-    def _get_formatter(self) -> argparse.HelpFormatter:
-        from shutil import get_terminal_size  # a command without --help starts faster without it
-
-        return Help(self.prog, width=min(get_terminal_size().columns, WIDEST) - 2)
 
     def error(self, message: str) -> NoReturn:
         near = ""

@@ -22,9 +22,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_text(json_text([asdict(entry) for entry in entries], indent=2))
         return 0
     width = max(len(entry.example) for entry in entries)
-    offers = max(len(", ".join(entry.offers)) for entry in entries)
     for entry in entries:
-        print_text(f"{entry.example:<{width}}  {', '.join(entry.offers):<{offers}}  {entry.says}")
+        print_text(f"{entry.example:<{width}}  {', '.join(entry.offers)}\n    {entry.says}")
         if entry.missing:
-            print_text(f"{'':<{width}}  not installed: {', '.join(entry.missing)}; {entry.install}")
+            print_text(f"    not installed: {', '.join(entry.missing)}; {entry.install}")
     return 0

@@ -12,7 +12,7 @@ from os.path import normpath
 from pathlib import Path
 
 from classlens.config.values import Budget
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, count_of, suggestion
 from classlens.files import CHECKPOINT_ENDINGS, CONFIGS, suggest_path
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
@@ -76,7 +76,7 @@ def error_for_folder(folder: Path, address: str) -> ConfigError:
     hint = f"name a config file, or browse its pictures as folder:{address}"
     if names:
         hint = f"choose one, e.g. {Path(address, min(names)).as_posix()}; {suggestion('', names)}"
-    return ConfigError(f"{address} is a folder with {len(names)} configs, not a config", hint=hint)
+    return ConfigError(f"{address} is a folder with {count_of(len(names), 'config')}, not a config", hint=hint)
 
 
 def error_for_file(path: Path) -> ConfigError:

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from difflib import SequenceMatcher
 from keyword import iskeyword
 from unicodedata import normalize
@@ -197,6 +198,10 @@ def leaf(value: Value) -> str:
     """A number, a text or the like as Python; what a config fills in when it is read is not filled in once more."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({str(value)!r})"
+    if isinstance(value, dict):  # an empty one
+        return "dict()"
+    if isinstance(value, date):  # which Python has no word for; a name that has to be imported is none
+        return repr(str(value))
     text = repr(value)
     if "{{" in text and any(pattern.search(text) for pattern in (FILE_VARIABLE, ENVIRONMENT, BASE_REFERENCE)):
         return text.replace("{{", "{\\x7b")

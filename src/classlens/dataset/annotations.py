@@ -9,6 +9,7 @@ import csv
 import json
 import re
 from array import array
+from codecs import BOM_UTF8
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from classlens.dataset.conventions import SPLIT_OF, is_picture_name, join_first,
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import Classes, Listing
 from classlens.dataset.storage import SEPARATOR, is_archive, join_path, read_bytes, split_archive
-from classlens.errors import DataError
+from classlens.errors import DataError, first_line
 
 LISTS = (".txt", ".csv", ".tsv", ".json", ".jsonl")
 SAMPLED_BYTES, SAMPLED_ROWS, MANY = 256 * 1024, 1000, 20
@@ -195,14 +196,22 @@ def note_repetitions(
 
 def read_text(path: str) -> str:
     """A text in UTF-8 or UTF-16, without its byte order mark."""
-    content = read_bytes(path)
-    is_wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    return content.decode("utf-16", "replace") if is_wide else content.decode("utf-8-sig", "surrogateescape")
+    return read_utf8(path).decode("utf-8", "surrogateescape")
+
+
+def read_utf8(path: str) -> bytes:
+    """The same as bytes, and in UTF-8; what is not valid in it stays."""
+    content = read_bytes(path, "list")
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", "replace").encode()
+    if b"\x00" in content[:SAMPLED_BYTES]:
+        raise DataError(f"{path}: not a text: there are zeros in it")
+    return content.removeprefix(BOM_UTF8)
 
 
 def open_text(path: str, *, labelled: bool) -> tuple[Columns, Rows, None]:
     """A list in lines: what parts its columns is what most speaks for, in its beginning."""
-    content, suffix = read_text(path).encode("utf-8", "surrogateescape"), Path(path).suffix.lower()
+    content, suffix = read_utf8(path), Path(path).suffix.lower()
     end = content.rfind(b"\n", 0, SAMPLED_BYTES) + 1 if len(content) > SAMPLED_BYTES else 0
     start = content[:end] or content
     candidates = SEPARATORS.get(suffix, IN_TEXT if labelled else (WHOLE_LINE,))
@@ -272,6 +281,10 @@ def open_json(path: str) -> tuple[Columns, Rows, Classes]:
             data = json.loads(content)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg.lower()}") from error
+    except (ValueError, RecursionError, MemoryError) as error:  # a number of thousands of digits, brackets as deep
+        raise DataError(
+            f"{path}: not a list in JSON: {type(error).__name__}: {first_line(error)[:80].lower()}"
+        ) from error
     whole = data if isinstance(data, Mapping) else {"data_list": data}
     rows = json_rows(whole, path)
     sample = rows[:SAMPLED_ROWS]

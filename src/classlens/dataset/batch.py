@@ -19,10 +19,11 @@ from classlens.dataset.rng import WORD
 from classlens.dataset.trace import Trace, trace
 from classlens.errors import DataError
 from classlens.image import Image
+from classlens.results import Drawable
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(Drawable):
     """One batch: the mixed pictures, the share of every class in each, how they were mixed, and by which parameters."""
 
     dataset: str

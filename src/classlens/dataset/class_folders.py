@@ -196,12 +196,15 @@ def shard_sample(place: str, labels: Set[str]) -> Sample:
     member = next((one for one in beside if archive + separator + one in labels), None)
     if member is None:
         return Sample(place, trouble=f"no label: the shard has no {' or '.join(beside)}")
-    text = read_bytes(archive + separator + member).decode("utf-8", "replace")
+    try:
+        text = read_bytes(archive + separator + member).decode("utf-8", "replace")
+    except DataError as error:
+        return Sample(place, trouble=f"no label: {error}")
     try:
         content = json.loads(text)
         label = content.get("label", content.get("cls")) if isinstance(content, dict) else content
         return Sample(place, (int(str(label)),))
-    except ValueError:
+    except (ValueError, RecursionError, MemoryError):
         return Sample(place, trouble=f"no label: {member} holds {text.strip()[:40]!r}")
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from classlens.errors import count_of
 from classlens.image import Image
 
 State: TypeAlias = Any
@@ -120,9 +121,9 @@ class Dataset:
         return self.stages_of(index) if self.stages_of else self.stages
 
     def __repr__(self) -> str:
-        classes = "" if self.classes is None else f", {len(self.classes)} classes"
+        classes = "" if self.classes is None else f", {count_of(len(self.classes), 'class')}"
         stages = " > ".join([self.loader, *(stage.name for stage in self.stages)])
-        return f"<Dataset {self.name}: {self.length:,} samples{classes}: {stages}>"
+        return f"<Dataset {self.name}: {count_of(self.length, 'sample')}{classes}: {stages}>"
 
     def class_names(self, index: int) -> tuple[str, ...]:
         """The names of the labels of a sample."""

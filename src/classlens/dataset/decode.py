@@ -24,12 +24,20 @@ from PIL import Image as Pillow
 
 from classlens.dataset.storage import read_bytes
 from classlens.errors import DataError
+from classlens.files import limit
 from classlens.image import Image
 from classlens.sharing import ALONE, unwarned
 
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-MAX_PIXELS = 200_000_000  # larger pictures are refused; 14,000 x 14,000 take 0.6 GB once decoded
+STEPS, STEPS_OF_PIXELS = 100_000, 1_000_000
+"""In so many steps Pillow reads a header, and the pixels of the formats that it unpacks byte by byte."""
+
+BYTE_BY_BYTE = ("BMP", "QOI")
+MOST_CHUNKS = 100_000  # of a PNG file: those with pixels are usually of 8 KB
+MOST_LETTERS = 10_000_000  # of a picture that is written as text, by whose numbers Pillow goes one by one
+MANY_SCANS, SCANNED_PIXELS = 30, 1e9  # a progressive JPEG has about ten scans, each of which takes time for every pixel
+
 PILLOW_TROUBLE = (
     *(OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, RuntimeError, LookupError, TypeError),
     *(AttributeError, struct.error, zlib.error, Pillow.DecompressionBombError),
@@ -81,28 +89,55 @@ class Header:
     oddities: tuple[str, ...]
 
 
-def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) -> Header | None:
+class Steps(BytesIO):
+    """Bytes that end a reader who takes too many steps: one of comments, chunks or pages without end."""
+
+    left = STEPS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes."""
+        self.step()
+        return super().read(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """The next line."""
+        self.step()
+        return super().readline(size)
+
+    def step(self) -> None:
+        """Count one."""
+        self.left -= 1
+        if self.left < 0:
+            raise OSError("it takes too many steps to read")
+
+
+def read_header(data: bytes, where: str = "", max_pixels: float | None = None) -> Header | None:
     """The header as Pillow reads it, or None where it knows no such format; refused if it claims too many pixels."""
+    max_pixels = max_pixels or limit("pixels")
     with unwarned():
-        limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None  # nothing is decoded here
+        before, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None  # nothing is decoded here
         try:
             with open_with_pillow(data) as picture:
                 mode, info, (width, height) = picture.mode, picture.info, picture.size
                 has_tags = "exif" in info or picture.format in ("TIFF", "MPO")
                 orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1) if has_tags else 1
-                frames = int(getattr(picture, "n_frames", 1)) if getattr(picture, "is_animated", False) else 1
                 tiles = "".join(str(tile[3]) for tile in picture.tile or ())  # an ICO of Pillow 10 has none
                 profile = info.get("icc_profile") or b"sRGB"
                 is_srgb = b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
+                frames = describe_frames(picture)
         except PILLOW_TROUBLE:
             return None
         finally:
-            Pillow.MAX_IMAGE_PIXELS = limit
+            Pillow.MAX_IMAGE_PIXELS = before
     if width * height > max_pixels:
         raise DataError(
             f"{where}: claims {width} x {height} pixels, the limit is {max_pixels / 1e6:g} million",
-            hint="a small file with such a header is a decompression bomb; shrink the picture if it is meant to be that large",
+            hint="a small file with such a header is a decompression bomb; "
+            f"shrink the picture if it is meant to be that large, or raise the limit: --limit pixels={width * height}",
         )
+    scans = data.count(b"\xff\xda") if picture.format in ("JPEG", "MPO") else 0
+    if scans > MANY_SCANS and scans * width * height > SCANNED_PIXELS:
+        raise DataError(f"{where}: {scans:,} scans of {width} x {height} pixels, which would take too long to decode")
     has_alpha = mode in ("RGBA", "LA", "PA", "La", "RGBa")
     deep = "torchvision.io keeps 16, others" if mode == "RGB" else "Pillow clips at 255, cv2 keeps"
     oddities = {
@@ -112,23 +147,38 @@ def read_header(data: bytes, where: str = "", max_pixels: float = MAX_PIXELS) ->
         "CMYK: every loader converts it in its own way": mode == "CMYK",
         "Lab colours: few loaders convert them": mode == "LAB",
         "colour profile other than sRGB: ignored by cv2, Pillow and torchvision": not is_srgb,
-        f"{frames} frames: only the first is used": frames > 1,
+        frames: bool(frames),
     }
     remarks = tuple(remark for remark, applies in oddities.items() if applies)
     orientation = orientation if 1 <= orientation <= 8 else 1
     return Header((height, width), picture.format or "?", mode, orientation, remarks)
 
 
-def open_with_pillow(data: bytes) -> ImageFile.ImageFile:
-    """The picture as Pillow reads it, in the formats for which no other program is started."""
+def describe_frames(picture: ImageFile.ImageFile) -> str:
+    """How many frames a picture has, if they are several; to count those of some formats takes a step for each."""
     try:
-        return Pillow.open(BytesIO(data), formats=COMMON_FORMATS)
+        frames = getattr(picture, "n_frames", 1) if getattr(picture, "is_animated", False) else 1
+    except (OSError, SyntaxError):
+        frames = "very many"
+    return f"{frames} frames: only the first is used" if frames != 1 else ""
+
+
+def open_with_pillow(data: bytes, *, to_decode: bool = False) -> ImageFile.ImageFile:
+    """The picture as Pillow reads it, in the formats for which no other program is started."""
+    file = Steps(data)
+    try:
+        picture = Pillow.open(file, formats=COMMON_FORMATS)
     except UnidentifiedImageError:
         Pillow.init()
-        return Pillow.open(BytesIO(data), formats=[name for name in OTHER_FORMATS if name in Pillow.OPEN])
+        file = Steps(data)
+        picture = Pillow.open(file, formats=[name for name in OTHER_FORMATS if name in Pillow.OPEN])
+    if to_decode and data[:2] in (b"P1", b"P2", b"P3") and len(data) > MOST_LETTERS:
+        raise OSError("too long for a picture that is written as text")
+    file.left += STEPS_OF_PIXELS if to_decode and picture.format in BYTE_BY_BYTE else 0
+    return picture
 
 
-def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Image:
     """Read a picture of any common kind: upright by EXIF, 8 bits, RGB, the first frame of several.
 
     Raises:
@@ -143,7 +193,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         if header is None:
             raise
         pixels = decode(data, backend="pillow", where=where)
-    return Image(np.ascontiguousarray(pixels[..., ::-1]))
+    return Image(np.ascontiguousarray(pixels[..., ::-1]), name=where)
 
 
 def decode(
@@ -152,7 +202,7 @@ def decode(
     """Decode as mmcv's loaders do, to BGR or grey; cv2 can shrink a JPEG by 2, 4 or 8, which is for looking at only."""
     if backend == "pillow":
         try:
-            with unwarned(), open_with_pillow(data) as picture:
+            with unwarned(), open_with_pillow(data, to_decode=True) as picture:
                 return convert_as_mmcv(picture, color)
         except PILLOW_TROUBLE as error:
             raise DataError(f"{where}: {why_not_decoded(data)}") from error
@@ -193,7 +243,7 @@ def why_not_decoded(data: bytes) -> str:
     if height * width > 2 * (Pillow.MAX_IMAGE_PIXELS or height * width):
         return f"Pillow refuses this {kind} as too large"
     try:
-        with unwarned(), open_with_pillow(data) as picture:
+        with unwarned(), open_with_pillow(data, to_decode=True) as picture:
             picture.load()
     except PILLOW_TROUBLE as error:
         reason = str(error).split("\n")[0].rstrip(".").lower()
@@ -216,10 +266,11 @@ def describe_beginning(data: bytes) -> str:
 
 def salvage(data: bytes) -> Image | None:
     """What there is of a truncated picture, for looking at only: training gets nothing of it. Black is nothing."""
+    read_header(data)  # which refuses what takes too much
     with unwarned():
         before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
         try:
-            with open_with_pillow(data) as picture:
+            with open_with_pillow(data, to_decode=True) as picture:
                 pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
                 return Image(pixels) if pixels.any() else None
         except PILLOW_TROUBLE:
@@ -266,8 +317,11 @@ def open_sink(process: int) -> int:
 
 def bad_chunk(png: bytes) -> str:
     """The first chunk of a PNG file whose checksum is wrong; nothing for an intact one, or another kind of file."""
-    start = 8 if png.startswith(b"\x89PNG") else len(png)
+    start, chunks = 8 if png.startswith(b"\x89PNG") else len(png), 0
     while start + 12 <= len(png):
+        chunks += 1
+        if chunks > MOST_CHUNKS:
+            return f"more than {MOST_CHUNKS:,} chunks"
         end = start + 8 + int.from_bytes(png[start : start + 4], "big")
         if zlib.crc32(png[start + 4 : end]) != int.from_bytes(png[end : end + 4], "big"):
             return f"wrong checksum of chunk {png[start + 4 : start + 8].decode('ascii', 'replace')}"

@@ -4,8 +4,10 @@ A `Listing` says which samples there are. With a `Pipeline`, whose loader reads 
 datasets are put together by `combine`, which leaves every sample the pipeline of the dataset that it comes from.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import cv2
@@ -16,7 +18,7 @@ from classlens.dataset.dataset import Dataset, MaxSide, Sample, Stage
 from classlens.dataset.decode import CV2_FLAGS, DAMAGED, STOPS, Pixels, bad_chunk, capture_damage, decode, read_header
 from classlens.dataset.state import BGR, State, to_image
 from classlens.dataset.storage import read_bytes
-from classlens.errors import DataError
+from classlens.errors import DataError, count_of
 from classlens.image import Encoding
 
 Classes = tuple[str, ...] | None
@@ -154,3 +156,29 @@ def combine(parts: Sequence[Dataset], length: int, origin: Callable[[int], tuple
         stages_of=on_part(Dataset.pipeline),
         warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
     )
+
+
+def concatenate(parts: Sequence[Dataset]) -> Dataset:
+    """The samples of several datasets, one dataset after the other."""
+    starts = list(accumulate((part.length for part in parts), initial=0))
+
+    def origin(index: int) -> tuple[Dataset, int]:
+        number = bisect_right(starts, index) - 1
+        return parts[number], index - starts[number]
+
+    return combine(parts, starts[-1], origin)
+
+
+def class_difference(parts: Sequence[Dataset]) -> str:
+    """In which datasets of a ConcatDataset the class names differ, in words; empty where all have the same."""
+    other = next((number for number, part in enumerate(parts) if part.classes != parts[0].classes), None)
+    if other is None:
+        return ""
+    first, second = describe_classes(parts[0]), describe_classes(parts[other])
+    return f"dataset {other + 1} of ConcatDataset has {second}, the first one {first}"
+
+
+def describe_classes(part: Dataset) -> str:
+    if part.classes is None:
+        return "no class names"
+    return f"{count_of(len(part.classes), 'class')} ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"

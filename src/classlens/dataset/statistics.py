@@ -17,6 +17,7 @@ from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import Pixels, damage_in
 from classlens.errors import DataError
 from classlens.printed import join_lines
+from classlens.results import Drawable
 
 LEVELS = np.arange(256)
 BAR, LISTED, NAMED = 40, 30, 10
@@ -41,7 +42,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Survey(Drawable):
     """What is known of `samples` pictures of a dataset.
 
     `sizes` counts the readable pictures of each (height, width). `mean` and `std` are per channel (red, green, blue),

@@ -2,22 +2,24 @@
 
 A file in an archive has the path `ARCHIVE::NAME`, and a folder in one is written `ARCHIVE/FOLDER`; members are read one
 by one, nothing is unpacked. Compressed tar files have no way to one member but through all before it, and are refused.
-Addresses are read with fsspec.
+Addresses are read with fsspec. Nothing is read, or unpacked, that is larger than the limit of its kind.
 """
 
 import os
 import re
-import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from classlens.errors import DataError, MissingDependency
+from classlens.files import check_size, open_regular, read_regular
 
 ADDRESS, SEPARATOR = "://", "::"
 """What is in every address, and what parts an archive from the name of a file in it."""
@@ -25,24 +27,28 @@ ADDRESS, SEPARATOR = "://", "::"
 ARCHIVE = re.compile(r"(.*?\.(?:zip|tar|tgz|tar\.\w+))(?:/(.*))?", re.IGNORECASE | re.DOTALL)
 HEADER, FOLDER, PLAIN_KINDS = 512, ord("5"), b"05\x00"
 
-NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # a named pipe among the pictures would otherwise be waited for without end
+STORED_OR_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What is read in a zip file: other ways of packing are unpacked in steps that nothing bounds."""
+
+UNREADABLE = (OSError, ValueError, LookupError, EOFError, OverflowError, RuntimeError, MemoryError, struct.error)
+"""What the readers of archives raise at damaged ones, beside errors of their own."""
+
+LARGEST_HEADER = 1 << 20  # bytes of a member's header in a tar file; names and times take some hundred
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a file: on this disk, behind an address, or in an archive."""
+def read_bytes(path: str, kind: str = "picture") -> bytes:
+    """The content of a file, no larger than its kind may be: on this disk, behind an address, or in an archive."""
     try:
         if SEPARATOR in path and is_archive(path.partition(SEPARATOR)[0]):
-            data = read_member(path)
+            data = read_member(path, kind)
         elif ADDRESS in path:
             system, inside = file_system(path)
+            check_size(system.size(inside) or 0, kind, path)
             data = system.cat_file(inside)
         else:
-            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_WAITING)) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise DataError(f"{path}: not a regular file")
-                data = file.read()
-    except (OSError, ValueError) as error:
-        is_broken_link = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
+            data = read_regular(path, kind)
+    except (OSError, ValueError, MemoryError) as error:
+        is_broken_link = isinstance(error, FileNotFoundError) and os.path.islink(path)  # noqa: PTH114
         raise DataError(f"{path}: {'broken link' if is_broken_link else reason_of(error)}") from error
     if not data:
         raise DataError(f"{path}: the file is empty (0 bytes)")
@@ -57,6 +63,8 @@ def reason_of(error: Exception) -> str:
         return "a folder, not a file"
     if isinstance(error, PermissionError):
         return "no permission to read it"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return error.strerror.lower()  # the text of such an error names the file once more
     return str(error) or type(error).__name__
@@ -74,9 +82,10 @@ def file_system(path: str) -> tuple[Any, str]:
     return system, inside
 
 
-def open_anywhere(path: str) -> BinaryIO:
+def open_archive(path: str) -> BinaryIO:
+    """An archive to read members of; it may be of any size."""
     if ADDRESS not in path:
-        return Path(path).open("rb")
+        return open_regular(path)
     system, inside = file_system(path)
     return cast(BinaryIO, system.open(inside, "rb"))
 
@@ -125,20 +134,26 @@ def split_archive(path: str) -> tuple[str, str]:
     return archive, folder.strip("/") + "/" if folder.strip("/") else ""
 
 
-def read_member(place: str) -> bytes:
+def read_member(place: str, kind: str) -> bytes:
     """The bytes behind `ARCHIVE::NAME`."""
     path, _, name = place.partition(SEPARATOR)
     if path.lower().endswith(".zip"):
         try:
-            return open_zip(path).read(name)
+            member = open_zip(path).getinfo(name)
+            check_size(member.file_size, kind, place)
+            if member.compress_type not in STORED_OR_DEFLATED:
+                raise DataError(f"{place}: cannot be read: packed in another way than zip files mostly are")
+            with open_zip(path).open(member) as file:
+                return file.read(member.file_size)
         except (KeyError, OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
             raise DataError(f"{place}: cannot be read: {str(error).strip(chr(34)).lower()}") from error
     if name not in tar_index(path):
         raise DataError(f"{place}: no such file in the archive")
     start, size = tar_index(path)[name]
-    with open_anywhere(path) as file:
-        file.seek(start)
-        data = file.read(size)
+    check_size(size, kind, place)
+    with open_archive(path) as archive:
+        archive.seek(start)
+        data = archive.read(size)
     if len(data) < size:
         raise DataError(f"{place}: the archive is cut short")
     return data
@@ -147,9 +162,33 @@ def read_member(place: str) -> bytes:
 @lru_cache(maxsize=16)
 def open_zip(path: str) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(open_anywhere(path) if ADDRESS in path else path)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        if ADDRESS in path:
+            return zipfile.ZipFile(open_archive(path))
+        open_regular(path).close()  # of a pipe or a device nobody looks for the end
+        return zipfile.ZipFile(path)
+    except (*UNREADABLE, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be opened as a zip file: {reason_of(error).lower()}") from error
+
+
+@dataclass(frozen=True)
+class Headers:
+    """A tar file for `tarfile` to look through: a header that claims to be huge is not read."""
+
+    file: BinaryIO
+
+    def read(self, size: int) -> bytes:
+        """The next part of a header."""
+        if size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        return self.file.read(size)
+
+    def seek(self, place: int) -> int:
+        """Go to a place counted from the start."""
+        return self.file.seek(place)
+
+    def tell(self) -> int:
+        """The place where it is."""
+        return self.file.tell()
 
 
 @lru_cache(maxsize=1024)
@@ -159,9 +198,10 @@ def tar_index(path: str) -> Mapping[str, tuple[int, int]]:
         index = None if ADDRESS in path else plain_index(path)
         if index is not None:
             return index
-        with open_anywhere(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
-    except (OSError, ValueError, tarfile.TarError) as error:
+        with open_archive(path) as file, tarfile.open(fileobj=cast(BinaryIO, Headers(file)), mode="r:") as archive:
+            plain = (member for member in archive if member.isfile() and not member.issparse())
+            return {member.name: (member.offset_data, member.size) for member in plain}
+    except (*UNREADABLE, tarfile.TarError) as error:
         hint = "" if isinstance(error, FileNotFoundError) else "unpack compressed archives first"
         reason = reason_of(error).lower()
         raise DataError(f"{path}: cannot be opened as a plain tar file: {reason}", hint=hint) from error
@@ -174,11 +214,11 @@ def plain_index(path: str) -> Mapping[str, tuple[int, int]] | None:
     at 0, the size in octal digits at 124, the kind at 156, and at 345 the start of a name too long for its field.
     """
     index: dict[str, tuple[int, int]] = {}
-    place, end = 0, os.path.getsize(path)  # noqa: PTH202 - this is called once per shard, of which there are thousands
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+    with open_regular(path) as file:
+        place, end, raw = 0, os.fstat(file.fileno()).st_size, file.raw  # a buffer would be filled at every header
         while place < end:
-            file.seek(place)
-            header = file.read(HEADER)
+            raw.seek(place, os.SEEK_SET)
+            header = raw.read(HEADER) or b""
             if header == bytes(HEADER):
                 return index
             size = header[124:136].strip(b" \x00")

@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 from classlens.dataset.dataset import Sample
 from classlens.dataset.listing import Classes, Listing
 from classlens.dataset.storage import SEPARATOR, read_bytes
-from classlens.errors import DataError, MissingDependency
+from classlens.errors import DataError, MissingDependency, first_line
+from classlens.files import limit, open_regular
 
 SUFFIXES = (".parquet", ".arrow")
 KEPT, FEWEST = 256 * 1024**2, 4
@@ -48,6 +49,7 @@ def open_table(path: str) -> TableFile:
     except ModuleNotFoundError as error:
         raise MissingDependency("pyarrow", extra="hfds") from error
     try:
+        open_regular(path).close()
         if path.endswith(".parquet"):
             file = files.ParquetFile(path)
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
@@ -65,8 +67,8 @@ def open_table(path: str) -> TableFile:
         except arrow.ArrowInvalid:
             table = files.open_file(source).read_all()
         return TableFile(table.schema, [0, table.num_rows], 0, lambda group, column: table.column(column))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a table: {str(error).splitlines()[0].lower()}") from error
+    except (OSError, ValueError, arrow.ArrowException) as error:
+        raise DataError(f"{path}: not a table: {first_line(error).lower()}") from error
 
 
 def tables_below(folder: str) -> list[str]:
@@ -87,6 +89,7 @@ def list_tables(paths: Sequence[str]) -> Listing:
         raise DataError(f"{paths[0]}: no column named {', '.join(PICTURES)}; it has {', '.join(schema.names)}")
     groups = {path: open_table(path).starts for path in paths}
     starts = list(accumulate((groups[path][-1] for path in paths), initial=0))
+    check_rows(starts[-1], paths[0])
     largest = max(1, *(open_table(path).largest for path in paths))
 
     @lru_cache(maxsize=max(FEWEST, KEPT // largest))
@@ -124,6 +127,12 @@ def list_tables(paths: Sequence[str]) -> Listing:
         return cell
 
     return Listing(starts[-1], sample, classes, picture=content)
+
+
+def check_rows(rows: int, where: str) -> None:
+    """Refuse a table that claims more rows than are read: their labels are in memory."""
+    if not 0 <= rows <= limit("rows"):
+        raise DataError(f"{where}: {rows:,} rows, the limit is {limit('rows'):,.0f}", hint=f"--limit rows={rows}")
 
 
 def names_in_schema(schema: Arrow, label: str | None) -> Classes:

@@ -6,13 +6,14 @@ The same dataset, index and seed give the same pixels: in any order, in any proc
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from classlens.dataset.dataset import Dataset, MaxSide, Outcome, Params, State
 from classlens.dataset.rng import generator, seed_of, seeded_globals
 from classlens.image import Image
+from classlens.results import Array, Drawable
 from classlens.sharing import ALONE
 
 Extent = Literal["all", "ends", "first", "last"]
@@ -20,7 +21,7 @@ Extent = Literal["all", "ends", "first", "last"]
 
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
+class Snapshot(Drawable, Array):
     """The sample as it left `stage`, the parameters sampled there, and whether its pixels or size changed.
 
     `note` says why a stage left the sample alone, where the stage knows. `full` is the true (height, width) where
@@ -33,6 +34,7 @@ class Snapshot:
     changed: bool = True
     note: str = ""
     full: tuple[int, int] | None = None
+    numbers: ClassVar[str] = "image"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -40,7 +42,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Trace(Drawable):
     """One sample on its way through its pipeline: the same dataset, index and seed give the same trace.
 
     The first snapshot is the picture as loaded (unless only the last one was kept). `class_names` has several entries

@@ -1,8 +1,7 @@
 """Turn results into drawings. `draw` is the one verb; it picks the drawer by the type of the result.
 
 Drawers are named in a table and imported when first used: drawing a curve never loads what colours a heatmap, and
-importing `classlens.figures` loads neither matplotlib nor numpy. A new kind of result is one line in `DRAWERS`. In
-Jupyter, VS Code and other front ends of IPython a result shows itself as its drawing.
+importing `classlens.figures` loads neither matplotlib nor numpy. A new kind of result is one line in `DRAWERS`.
 """
 
 from importlib import import_module
@@ -19,7 +18,9 @@ DRAWERS: dict[str, str] = {
     "classlens.check.finding.Findings": "classlens.figures.report:draw_findings",
     "classlens.dataset.batch.Batch": "classlens.figures.filmstrip:draw_batch",
     "classlens.dataset.statistics.Survey": "classlens.figures.drawing:draw_text",
+    "classlens.dataset.trace.Snapshot": "classlens.figures.drawing:draw_image",
     "classlens.dataset.trace.Trace": "classlens.figures.filmstrip:draw_trace",
+    "classlens.image.Image": "classlens.figures.drawing:draw_image",
     "classlens.runs.browse_run.BrowseRun": "classlens.figures.drawing:draw_text",
     "classlens.runs.explain_files.MapRun": "classlens.figures.drawing:draw_text",
     "classlens.runs.map_pictures.MapScores": "classlens.figures.drawing:draw_text",
@@ -47,17 +48,3 @@ def draw(result: object, **options: Any) -> Drawing:  # noqa: ANN401 - each draw
     module, _, drawer = address.partition(":")
     drawn: Drawing | Image = getattr(import_module(module), drawer)(result, **options)
     return Drawing(lambda: drawn) if isinstance(drawn, Image) else drawn
-
-
-def register(shell: Any) -> None:  # noqa: ANN401 - IPython need not be there
-    """Teach an IPython shell the results by name; their modules are not imported for it."""
-    formatter = shell.display_formatter.mimebundle_formatter
-    for name in DRAWERS:
-        module, _, kind = name.rpartition(".")
-        formatter.for_type_by_name(module, kind, show)
-
-
-def show(result: object, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
-    drawing = draw(result)
-    bundle = drawing._repr_mimebundle_()
-    return bundle if drawing.text else bundle | {"text/plain": repr(result)}

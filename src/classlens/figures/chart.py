@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from classlens.errors import NotFound
+from classlens.errors import NotFound, count_of
 from classlens.schedule.replay import Curve, Curves
 
 TITLES = {"lr": "learning rate", "momentum": "momentum", "weight_decay": "weight decay"}
@@ -160,8 +160,9 @@ def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bo
         end = " to ".join(f"{value:.4g}" for value in ends)
         lines.append(Line(label, steps / unit, values, colour, end, *bounds))
         peak = float(values[np.isfinite(values)].max(initial=-np.inf))
-        summary = f"{label}   {peak:.3g} → {' to '.join(f'{value:.3g}' for value in ends)}"
-        legend.append(label if peak == -np.inf else summary)
+        stations = [f"{values[0]:.3g}", f"{peak:.3g}", " to ".join(f"{value:.3g}" for value in ends)]
+        course = stations[:1] if is_flat(values) and undecided is None else stations
+        legend.append(label if peak == -np.inf else f"{label}   {' → '.join(course)}")
         peaks += [peak] if peak > 0 else []
     if log is None:
         log = bool(peaks) and max(peaks) > FAR_APART * min(peaks)
@@ -171,11 +172,12 @@ def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bo
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     if log:
         low = float(values[values > 0].min())
+    elif is_flat(values):
+        low, high = min(0.0, 1.25 * low), max(0.0, 1.25 * high) or float(low == 0)
     elif 0 <= low < 0.5 * high:
         low = 0.0
-    elif low == high:
-        low, high = low - (abs(high) or 1.0) / 2, high + (abs(high) or 1.0) / 2
-    words = tuple(legend) if len(lines) > 1 else ("final", lines[0].end)
+    named = "constant" if is_flat(values) else "final"
+    words = tuple(legend) if len(lines) > 1 else (named, lines[0].end)
     pins = pins_of(runs[0], name) if len(runs) == 1 else ()
     return Panel(TITLES.get(name, name.replace("_", " ")), tuple(lines), words, pins, low, high, log)
 
@@ -191,12 +193,20 @@ def distinct_curves(run: Curves, name: str) -> list[tuple[str, Curve]]:
         beginnings = {one.partition(",")[0] for one in names}
         label = names[0]
         if len(names) > 1:
-            label = beginnings.pop() if len(beginnings) == 1 else f"{names[0]} and {len(names) - 1} more"
+            names.sort(key=lambda one: one.startswith("all other"))
+            several = ", ".join(names) if len(names) == 2 else f"{names[0]} and {len(names) - 1} more groups"
+            label = beginnings.pop() if len(beginnings) == 1 else several
         if len(label) > LONGEST_LABEL:
             label = label[: LONGEST_LABEL - 1] + "…"
         counts = [curve.group.tensors for curve in curves if curve.group.tensors is not None]
-        labelled.append((label + (f" · {sum(counts)} tensors" if counts else ""), curves[0]))
+        labelled.append((label + (f" · {count_of(sum(counts), 'tensor')}" if counts else ""), curves[0]))
     return labelled
+
+
+def is_flat(values: NDArray[np.float64]) -> bool:
+    """Whether values are one value but for rounding."""
+    known = values[np.isfinite(values)]
+    return not known.size or bool(np.ptp(known) <= 1e-9 * np.abs(known).max())
 
 
 def pins_of(run: Curves, name: str) -> tuple[Pin, ...]:
@@ -204,7 +214,7 @@ def pins_of(run: Curves, name: str) -> tuple[Pin, ...]:
     curve = max(run.named(name), key=lambda each: each.group.initial[name])
     values = curve.points[1][np.isfinite(curve.points[1])]
     pins = []
-    if values.size and values.max() > values.min():
+    if not is_flat(values):
         step, value = curve.peak
         pins.append(Pin(step, f"peak {value:.4g}", value))
     if (undecided := curve.trajectory.undecided) is not None:

@@ -1,4 +1,4 @@
-"""Curves as a drawing: laid out once, then painted as pixels, as SVG, or, by matplotlib, as PDF or EPS; or as a page.
+"""Curves as a drawing: laid out once, then painted as pixels, printed as SVG, PDF or EPS, or shown on a page.
 
 Pixels are painted by Pillow in less time than it takes to import matplotlib: straight lines and boxes lie on whole
 pixels and are sharp; curves, dots and areas are painted several times as large and reduced, which makes their edges
@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
-from io import BytesIO
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image as Pillow
@@ -20,25 +19,19 @@ from PIL import ImageDraw
 from classlens.errors import DataError
 from classlens.figures.chart import DEFAULT, Chart, chart_of, find_style
 from classlens.figures.drawing import PIXELS, Drawing
-from classlens.figures.plot_layout import Area, Box, Dot, Numbers, Part, Point, Segment, Stroke, Words, lay_out
-from classlens.figures.text import font
+from classlens.figures.plot_layout import Area, Box, Dot, Part, Point, Segment, Stroke, Words, lay_out
+from classlens.figures.printing import VECTORS, Encoders, vectors
+from classlens.figures.text import clean, font, is_usual, other_font
 from classlens.image import Image
 from classlens.printed import ONE_LINE, json_text
-from classlens.schedule.replay import Curve, Curves, finite
-from classlens.sharing import ALONE
+from classlens.schedule.replay import Curve, Curves, finite, summarize, table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-ENDINGS = (*PIXELS, ".pdf", ".eps", ".svg", ".html")
+ENDINGS = (*PIXELS, *VECTORS, ".html")
 MOST_PIXELS = 10**8
 
 PLACES = {"start": "ls", "middle": "ms", "end": "rs"}  # of words, as Pillow calls them
 DOTS_PER_INCH = 100
 SCALE = DOTS_PER_INCH / 72  # pixels per point
-HAIR = 0.75  # points of a line that is one pixel wide on a screen
-CRISP = 'shape-rendering="crispEdges"'
-FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 
 FINE = 4  # how many times as large curves are painted before they are reduced
 MOST_FINE = 1 << 24  # pixels of a band at that size
@@ -76,11 +69,11 @@ def draw_curves(
     chart, points = chart_of([curves, *others], title=title, log=log), (size[0] * 72, size[1] * 72)
     parts = lay_out(chart, points, find_style(style))
 
-    encoders = {
-        ".pdf": partial(print_file, parts, points, "pdf"),
-        ".eps": partial(print_file, parts, points, "eps"),
-        ".svg": partial(svg_of, parts, points),
+    encoders: Encoders = {
+        **vectors(lambda: (parts, points)),
         ".html": partial(html_of, chart),
+        ".csv": lambda: "".join(table([curves, *others])).encode(),
+        ".json": lambda: json_text([summarize(run) for run in (curves, *others)]).encode(),
     }
     settings = {"dpi": (DOTS_PER_INCH, DOTS_PER_INCH), "lossless": True}
     return Drawing(partial(paint, parts, points), encoders, settings)
@@ -119,14 +112,16 @@ def paint(parts: Sequence[Part], size: Point) -> Image:
 
 def write_words(picture: Pillow.Image, words: Words) -> None:
     """One line of text; turned text is drawn apart and put down on its side."""
-    face, place = font(round(words.size * SCALE, 1), bold=words.bold), PLACES[words.anchor]
+    text, place = clean(words.text), PLACES[words.anchor]
+    path = next((other_font(letter)[0] for letter in text if not is_usual(letter)), "")
+    face = font(round(words.size * SCALE, 1), bold=words.bold, path=path)
     x, y = int(words.at[0] * SCALE), int(words.at[1] * SCALE)
     if not words.turned:
-        ImageDraw.Draw(picture).text((x, y), words.text, fill=words.colour, font=face, anchor=place)
+        ImageDraw.Draw(picture).text((x, y), text, fill=words.colour, font=face, anchor=place)
         return
-    left, top, right, bottom = (round(edge) for edge in face.getbbox(words.text, anchor=place))
+    left, top, right, bottom = (round(edge) for edge in face.getbbox(text, anchor=place))
     mask = Pillow.new("L", (right - left, bottom - top))
-    ImageDraw.Draw(mask).text((-left, -top), words.text, fill=255, font=face, anchor=place)
+    ImageDraw.Draw(mask).text((-left, -top), text, fill=255, font=face, anchor=place)
     picture.paste(words.colour, (x + top, y - right), mask.transpose(Pillow.Transpose.ROTATE_90))
 
 
@@ -161,92 +156,6 @@ def draw_stroke(draw: ImageDraw.ImageDraw, path: Path, width: float, *, dashed: 
         places = np.concatenate([[start], along[(along > start) & (along < stop)], [stop]])
         dash = np.stack([np.interp(places, along, path[:, 0]), np.interp(places, along, path[:, 1])], 1)
         draw.line(dash.ravel().tolist(), fill=255, width=thickness)
-
-
-def svg_of(parts: Sequence[Part], size: Point) -> bytes:
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0] / 0.75:.0f}" height="{size[1] / 0.75:.0f}" '
-        f'viewBox="0 0 {size[0]:.0f} {size[1]:.0f}" font-family="{FONT}" fill="none">'
-    )
-    return "\n".join([head, *map(svg_element, parts), "</svg>\n"]).encode()
-
-
-def svg_element(part: Part) -> str:
-    match part:
-        case Words((x, y), text, size, colour, anchor, bold, turned):
-            turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""
-            weight = ' font-weight="bold"' if bold else ""
-            return (
-                f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" fill="{colour}"'
-                f"{weight}{turn}>{escape(text.translate(ONE_LINE), quote=False)}</text>"
-            )
-        case Segment((x1, y1), (x2, y2), colour, width, dotted):
-            dashes = ' stroke-dasharray="2 3"' if dotted else ""
-            return (
-                f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" '
-                f'stroke-width="{HAIR * width:g}" {CRISP}{dashes}/>'
-            )
-        case Box((x, y), (width, height), fill, outline):
-            edge = f' stroke="{outline}" stroke-width="{HAIR}"' if outline else ""
-            return (
-                f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
-                f'fill="{fill or "none"}" {CRISP}{edge}/>'
-            )
-        case Dot((x, y), radius, colour):
-            return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" fill="{colour}"/>'
-        case Stroke(xs, ys, colour, width, dashed):
-            dashes = ' stroke-dasharray="6 4"' if dashed else ' stroke-linejoin="round"'
-            return f'<path d="{svg_path(xs, ys)}" stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
-        case Area(xs, ys, colour):
-            return f'<path d="{svg_path(xs, ys)}Z" fill="{colour}"/>'
-
-
-def svg_path(xs: Numbers, ys: Numbers) -> str:
-    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in zip(xs.tolist(), ys.tolist(), strict=True))
-
-
-def print_file(parts: Sequence[Part], size: Point, kind: str) -> bytes:
-    """A plot of `size` (width, height) in points as a file for printing: pdf or eps, by matplotlib."""
-    import matplotlib as mpl
-
-    content = BytesIO()
-    # matplotlib's settings are those of the whole process; none of the user's may move what is laid out already.
-    with ALONE, mpl.rc_context(mpl.rcParamsDefault):
-        figure_of(parts, size).savefig(content, format=kind)
-    return content.getvalue()
-
-
-def figure_of(parts: Sequence[Part], size: Point) -> Figure:
-    """A plot of `size` (width, height) in points as a figure of matplotlib, of one pair of axes over all of it."""
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Circle, Rectangle
-
-    width, height = size
-    figure = Figure(figsize=(width / 72, height / 72))
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
-    axes.set_axis_off()
-    for order, part in enumerate(parts):
-        match part:
-            case Words((x, y), text, letters, colour, anchor, bold, turned):
-                axes.text(
-                    x, y, text.translate(ONE_LINE).replace("$", r"\$"), size=letters, color=colour, weight="bold" if bold else "normal",
-                    rotation=90 if turned else 0, rotation_mode="anchor", verticalalignment="baseline", zorder=order,
-                    horizontalalignment={"start": "left", "middle": "center", "end": "right"}[anchor],
-                )  # fmt: skip
-            case Segment((x1, y1), (x2, y2), colour, thickness, dotted):
-                dashes = ":" if dotted else "-"
-                axes.plot([x1, x2], [y1, y2], dashes, color=colour, linewidth=HAIR * thickness, zorder=order)
-            case Box(corner, (across, down), fill, outline):
-                box = Rectangle(corner, across, down, facecolor=fill or "none", edgecolor=outline or "none")
-                box.set(linewidth=HAIR, zorder=order)
-                axes.add_patch(box)
-            case Dot(centre, radius, colour):
-                axes.add_patch(Circle(centre, radius, color=colour, linewidth=0, zorder=order))
-            case Stroke(xs, ys, colour, thickness, dashed):
-                axes.plot(xs, ys, "--" if dashed else "-", color=colour, linewidth=thickness, zorder=order)
-            case Area(xs, ys, colour):
-                axes.fill(xs, ys, color=colour, linewidth=0, zorder=order)
-    return figure
 
 
 def html_of(chart: Chart) -> bytes:

@@ -5,6 +5,7 @@ Nothing heavy is imported here: a drawing of text needs no numpy.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +13,11 @@ from html import escape
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from classlens.errors import DataError
 from classlens.files import check_place, write_whole
+from classlens.results import Array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from classlens.image import Image
 
 PIXELS: Mapping[str, str] = {
-    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP",
+    ".gif": "GIF",
 }  # fmt: skip
 """Formats of pixels, by Pillow's names; asking Pillow for them would import every format that it knows."""
 
@@ -37,7 +40,7 @@ BEST: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Drawing:
+class Drawing(Array):
     """A result as a picture, or, if it is a table, as text; the ending of a file name chooses the format.
 
     `rasterise` makes the pixels, once, when they are first needed; None for a drawing without pixels. `encoders` make
@@ -50,6 +53,7 @@ class Drawing:
     settings: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
     html: str = ""
+    numbers: ClassVar[str] = "pixels"
 
     def __repr__(self) -> str:
         return f"<Drawing: {' '.join(self.endings)}>"
@@ -93,8 +97,8 @@ class Drawing:
         Pillow.fromarray(self.image.pixels).save(content, name, **{**BEST.get(name, {}), **self.settings})
         return content.getvalue()
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a file, and the folders on the way; the ending says the format.
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write a file, and the folders on the way; the ending says the format. Returns the place.
 
         Raises:
             DataError: this drawing has no such format, or the file cannot be written.
@@ -102,6 +106,7 @@ class Drawing:
         place = Path(path)
         check_ending(place, self.endings)
         write_whole(place, self.encode(place.suffix))
+        return place
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str | bytes]:
         """What a notebook shows."""
@@ -119,4 +124,12 @@ def check_ending(path: Path, endings: Collection[str]) -> None:
 
 
 def draw_text(result: Any) -> Drawing:  # noqa: ANN401 - whatever has a `text()`
-    return Drawing(text=result.text())
+    """A table as text, and as JSON if it has its facts as data."""
+    data = getattr(result, "facts", None) or getattr(result, "as_data", None)
+    encoders = {".json": lambda: json.dumps(data(), indent=1).encode()} if data else {}
+    return Drawing(encoders=encoders, text=result.text())
+
+
+def draw_image(result: Any) -> Drawing:  # noqa: ANN401 - an `Image`, or what has one
+    """A picture as it is."""
+    return Drawing(lambda: getattr(result, "image", result))

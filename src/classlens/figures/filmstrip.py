@@ -1,11 +1,14 @@
 """A traced sample as one picture: alone, beside its original, or after every stage with its random parameters.
 
 Everything is composed with numpy and OpenCV; no figure library is involved. Tiles keep the picture's own pixels:
-large ones are shrunk and tiny ones are enlarged without smoothing, and the caption says the true size.
+large ones are shrunk and tiny ones are enlarged without smoothing, and the caption says the true size. On paper
+pictures are finer, words are text, and rows that do not fit go onto the next page.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -13,6 +16,10 @@ import numpy as np
 
 from classlens.dataset.batch import Batch
 from classlens.dataset.trace import Snapshot, Trace
+from classlens.errors import count_of
+from classlens.figures.drawing import Drawing
+from classlens.figures.plot_layout import Box, Part, Raster, Words
+from classlens.figures.printing import Encoders, Page, vectors
 from classlens.figures.text import PAPER, Colour, Pixels, line_height, shorten_end, width_of, wrap_lines, write
 from classlens.image import Image
 
@@ -32,17 +39,21 @@ TITLE, CAPTION = 14, 11
 TITLE_HEIGHT, CAPTION_HEIGHT = line_height(TITLE), line_height(CAPTION)
 LINES = 7  # at most so many lines of random parameters under a tile
 
+PAPER_SIZE, SCALE = (900, 1200), 0.6  # pixels of a printed page, and the points of each: it fits on A4 and on letter
+DOTS_PER_INCH = 300  # of pictures on paper, at most
+
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A picture with the lines under it, of which the first is bold, and the width of both."""
+    """A picture with the lines under it, of which the first is bold, and the width of both; `fine` is it on paper."""
 
     pixels: Pixels
     width: int
     lines: tuple[tuple[str, Colour], ...] = ()
+    fine: Image | None = None
 
 
-def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None = None) -> Image:
+def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None = None) -> Drawing:
     """Draw one trace.
 
     `original` and `transformed` show one picture at its own size times `rescale`; `concat` both, `pipeline` every
@@ -58,7 +69,9 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
     if mode in ("original", "transformed"):
         snapshot = result.original if mode == "original" else result.transformed
         pixels = resize(snapshot.image, rescale or 1.0, snapshot.size)
-        return Image(draw_under_title(pixels, title, result.remarks))
+        alone = (Tile(pixels, int(pixels.shape[1]), fine=snapshot.image),)
+        draw = partial(draw_under_title, pixels, title, result.remarks)
+        return Drawing(lambda: Image(draw()), print_tiles(alone, title, (*on_file(result), *result.remarks)))
     if mode == "concat":
         ends = (("original", result.original), ("transformed", result.transformed))
         shown = [replace(snapshot, stage=name, params={}, note="") for name, snapshot in ends]
@@ -66,7 +79,13 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
         shown = list(result.snapshots)
     else:
         raise ValueError(f"the mode is original, transformed, concat or pipeline, not {mode!r}")
-    return Image(draw_tiles([make_tile(snapshot, rescale) for snapshot in shown], title, result.remarks))
+    tiles = [make_tile(snapshot, rescale) for snapshot in shown]
+    printed = print_tiles(tiles, title, (*on_file(result), *result.remarks))
+    return Drawing(lambda: Image(draw_tiles(tiles, title, result.remarks)), printed)
+
+
+def on_file(result: Trace) -> tuple[str, ...]:
+    return (Path(result.path).name,) if result.path else ()
 
 
 def make_tile(snapshot: Snapshot, rescale: float | None) -> Tile:
@@ -82,7 +101,7 @@ def make_tile(snapshot: Snapshot, rescale: float | None) -> Tile:
     if len(params) > LINES:
         params = [*params[: LINES - 1], "…"]
     name = shorten_end(snapshot.stage, CAPTION, room, bold=True)
-    return Tile(pixels, room, ((name, INK), (size, FAINT), *((line, INK) for line in params)))
+    return Tile(pixels, room, ((name, INK), (size, FAINT), *((line, INK) for line in params)), snapshot.image)
 
 
 def describe_params(params: Mapping[str, object]) -> list[str]:
@@ -136,11 +155,7 @@ def resize(image: Image, factor: float, size: tuple[int, int] | None = None) -> 
 
 def draw_tiles(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Pixels:
     """Tiles in rows on white, under a title and what is unusual about the file; pictures of a row stand on one line."""
-    rows: list[list[Tile]] = [[]]
-    for tile in tiles:
-        if rows[-1] and sum(one.width + MARGIN for one in [*rows[-1], tile]) + MARGIN > WIDEST:
-            rows.append([])
-        rows[-1].append(tile)
+    rows = rows_of(tiles, WIDEST)
     floors = [max(int(tile.pixels.shape[0]) for tile in row) for row in rows]
     captions = [max(len(tile.lines) for tile in row) * CAPTION_HEIGHT for row in rows]
     width = max(sum(tile.width + MARGIN for tile in row) + MARGIN for row in rows)
@@ -156,6 +171,63 @@ def draw_tiles(tiles: Sequence[Tile], title: str, remarks: Sequence[str]) -> Pix
             left += tile.width + MARGIN
         top += floor + FOOT + caption
     return canvas
+
+
+def rows_of(tiles: Sequence[Tile], widest: int) -> list[list[Tile]]:
+    rows: list[list[Tile]] = [[]]
+    for tile in tiles:
+        if rows[-1] and sum(one.width + MARGIN for one in [*rows[-1], tile]) + MARGIN > widest:
+            rows.append([])
+        rows[-1].append(tile)
+    return rows
+
+
+def print_tiles(tiles: Sequence[Tile], title: str, notes: Sequence[str]) -> Encoders:
+    """What prints tiles in rows, under the title and notes: on one sheet, or in a PDF on pages."""
+    rows = rows_of(tiles, PAPER_SIZE[0])
+
+    def pages() -> list[Page]:
+        pages: list[list[list[Tile]]] = [[]]
+        for row in rows:
+            if pages[-1] and lay_out_page([*pages[-1], row], title, notes)[1][1] > PAPER_SIZE[1] * SCALE:
+                pages.append([])
+            pages[-1].append(row)
+        return [lay_out_page(page, title, notes) for page in pages]
+
+    return vectors(lambda: lay_out_page(rows, title, notes), pages)
+
+
+def lay_out_page(rows: Sequence[Sequence[Tile]], title: str, notes: Sequence[str]) -> Page:
+    """The words and pictures of a page, and its size in points."""
+    width = max(NARROWEST, *(min(sum(one.width + MARGIN for one in row) + MARGIN, PAPER_SIZE[0]) for row in rows))
+    parts: list[Part] = []
+
+    def say(text: str, left: float, top: float, size: float, colour: Colour, *, bold: bool = False) -> None:
+        at, hexed = (left * SCALE, (top + size) * SCALE), "#{:02x}{:02x}{:02x}".format(*colour)
+        parts.append(Words(at, text, size * SCALE, hexed, bold=bold))
+
+    say(shorten_end(title, TITLE, width - 2 * MARGIN), MARGIN, MARGIN / 2, TITLE, INK)
+    top = MARGIN / 2 + TITLE_HEIGHT
+    for line in [line for note in notes for line in wrap_lines(note, CAPTION, width - 2 * MARGIN)]:
+        say(line, MARGIN, top, CAPTION, FAINT)
+        top += CAPTION_HEIGHT
+    top += MARGIN
+    for row in rows:
+        sizes = [one.pixels.shape[:2] for one in row]
+        fits = [min(1.0, (PAPER_SIZE[0] - 2 * MARGIN) / w, 0.8 * PAPER_SIZE[1] / h) for h, w in sizes]
+        left, floor = MARGIN, max(h * fit for (h, _), fit in zip(sizes, fits, strict=True))
+        for tile, (h, w), fit in zip(row, sizes, fits, strict=True):
+            at, size = (left * SCALE, (top + floor - h * fit) * SCALE), (w * fit * SCALE, h * fit * SCALE)
+            is_finer = tile.fine is not None and max(tile.fine.size) > max(h, w)
+            source = tile.fine if tile.fine and is_finer else Image(tile.pixels)
+            dots = max(size) / 72 * DOTS_PER_INCH
+            parts.append(Raster(at, size, resize(source, min(1.0, dots / max(source.size)))))
+            for number, (line, colour) in enumerate(tile.lines):
+                say(line, left, top + floor + 4 + number * CAPTION_HEIGHT, CAPTION, colour, bold=number == 0)
+            left += tile.width + MARGIN
+        top += floor + FOOT + max(len(tile.lines) for tile in row) * CAPTION_HEIGHT
+    size = width * SCALE, top * SCALE
+    return [Box((0, 0), size, fill="#ffffff"), *parts], size
 
 
 def draw_under_title(pixels: Pixels, title: str, remarks: Sequence[str]) -> Pixels:
@@ -203,7 +275,7 @@ def bad_picture(rescue: Image | None, longest: int) -> Image:
     return Image(pixels)
 
 
-def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequence[Image] = ()) -> Image:
+def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequence[Image] = ()) -> Drawing:
     """Draw a batch in rows of tiles, under the mixing and its random parameters; marked tiles come last."""
     tiles = []
     pairs = zip(result.indices, result.partners, strict=True)
@@ -213,11 +285,11 @@ def draw_batch(result: Batch, *, rescale: float | None = None, left_out: Sequenc
         room = max(int(pixels.shape[1]), SMALLEST)
         numbers = " + ".join(f"#{index}" for index in dict.fromkeys(pair))
         lines = [(line, INK) for line in wrap_lines(label or "no label", CAPTION, room)]
-        tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT))))
+        tiles.append(Tile(pixels, room, (*lines, (numbers, FAINT)), image))
     tiles += [Tile(image.pixels, max(image.size[1], SMALLEST)) for image in left_out]
     params = describe_params({key: value for key, value in result.params.items() if key != "partners"})
-    title = DOT.join([result.mixing, *params, f"{len(result.images)} samples of {result.dataset}"])
-    return Image(draw_tiles(tiles, title, ()))
+    title = DOT.join([result.mixing, *params, f"{count_of(len(result.images), 'sample')} of {result.dataset}"])
+    return Drawing(lambda: Image(draw_tiles(tiles, title, ())), print_tiles(tiles, title, ()))
 
 
 def draw_contact_sheet(pictures: Sequence[Image], columns: int) -> Image:

@@ -8,12 +8,12 @@ hides others.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,12 +22,11 @@ from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
 from classlens.errors import NotFound
 from classlens.figures.drawing import PIXELS, Drawing
+from classlens.figures.map_grid import Cell, GridRow, draw_sheet, pages_of
+from classlens.figures.printing import VECTORS, print_figures
 from classlens.files import check_place, write_whole
 from classlens.image import Image
 from classlens.sharing import ALONE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 DEFAULT = "inferno"
 COLORMAPS: Mapping[str, int] = {
@@ -36,20 +35,9 @@ COLORMAPS: Mapping[str, int] = {
 }
 """Colour scales by name; the first five are perceptually uniform."""
 
-VECTORS = (".pdf", ".svg")  # formats of matplotlib, in which a single map, too, is drawn with its titles
-
 ENDINGS = (*PIXELS, *VECTORS)
 
 INK, HALO = (255, 255, 255), (0, 0, 0)
-
-CELL, WIDEST = 2.2, 6
-"""Height of a picture in a grid, in inches; a single row of more pictures than this is broken into several."""
-
-LONGEST, TALLEST = 26, 32
-"""Characters of a title that fit over a picture as wide as it is high, and of a label that fit beside a row."""
-
-ASPECTS = (0.6, 2.0)
-"""Width of a column, as a share of its height, at least and at most: wider pictures are drawn smaller."""
 
 
 @dataclass(frozen=True)
@@ -115,79 +103,80 @@ def draw_maps(
 ) -> Drawing:
     """Maps over their pictures, with a colour bar and titles: class, probability, method, layer.
 
-    Several maps stand in a row for every picture and class, and a column for every method and layer. A single one that
-    is not `titled` is the plain overlay of the picture's size; PDF and SVG have titles nevertheless.
+    Several maps stand in a row for every picture and class, and a column for every method and layer; a PDF of many rows
+    has pages. A single map that is not `titled` is the plain overlay of the picture's size; PDF and SVG have titles
+    nevertheless.
     """
     several = [maps] if isinstance(maps, Saliency | Fused) else maps
+    drawing = draw_rows(lambda: grid_rows({"": several}, style), style)
+    drawing = replace(drawing, encoders={**drawing.encoders, ".npz": partial(pack_maps, several)})
+    if len(several) == 1 and not titled:
+        return replace(drawing, rasterise=partial(overlay, several[0].image, several[0].heatmap(), style))
+    return drawing
+
+
+def draw_rows(rows: Callable[[], Sequence[GridRow]], style: OverlayStyle) -> Drawing:
+    """Rows of maps, made when they are needed, on one sheet; in a PDF on pages."""
 
     def encode(kind: str) -> bytes:
-        content = BytesIO()
-        with ALONE:  # matplotlib reads its settings all the while
-            figure_of_maps(several, style).savefig(content, format=kind)
-        return content.getvalue()
+        pages = pages_of(rows()) if kind == "pdf" else [rows()]
+        return print_figures(lambda: [draw_sheet(page, color_table(style)) for page in pages], kind)
 
     def rasterise() -> Image:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         with ALONE:
-            canvas = FigureCanvasAgg(figure_of_maps(several, style))
+            canvas = FigureCanvasAgg(draw_sheet(rows(), color_table(style)))
             canvas.draw()  # type: ignore[no-untyped-call]
             rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         return Image(np.ascontiguousarray(rgba[..., :3]))
 
-    encoders = {ending: partial(encode, ending[1:]) for ending in VECTORS}
-    if len(several) == 1 and not titled:
-        return Drawing(partial(overlay, several[0].image, several[0].heatmap(), style), encoders)
-    return Drawing(rasterise, encoders)
+    return Drawing(rasterise, {ending: partial(encode, ending[1:]) for ending in VECTORS})
 
 
-def figure_of_maps(maps: Sequence[Saliency | Fused], style: OverlayStyle) -> Figure:
-    """The maps over their pictures: a column for every method and layer, in front of them the picture alone.
+def grid_rows(
+    maps: Mapping[str, Sequence[Saliency | Fused]],
+    style: OverlayStyle = PLAIN,
+    names: Sequence[str] = (),
+    labels: Sequence[tuple[str, int | None]] = (),
+) -> list[GridRow]:
+    """A row for every picture and class, in the order of the maps, with a column for every method and layer.
 
-    The label of a row stands on its left, or above if there is only one row.
+    Maps come by the checkpoint that made them, "" if there is one alone. Of several each has columns of its own with
+    its prediction below; those that differ are marked. `names` are those of the pictures, `labels` their true classes by name and number, with
+    which a prediction that is wrong is marked.
     """
-    from matplotlib.cm import ScalarMappable  # a plain overlay is drawn without matplotlib
-    from matplotlib.colors import ListedColormap, Normalize
-    from matplotlib.figure import Figure
-
-    groups: dict[tuple[int, ExplainedClass | None], dict[tuple[str, str], Image]] = {}
-    for one in maps:
-        group = groups.setdefault((one.index, one.subject), {("picture", ""): one.image})
-        group[one.method, one.layer] = overlay(one.image, one.heatmap(), style)
-    rows, labels = [list(group.items()) for group in groups.values()], [caption(subject) for _, subject in groups]
-    is_row = len(rows) == 1
-    if is_row:  # if it is long, several of nearly the same length are made of it
-        (row,) = rows
-        length = -(-len(row) // -(-len(row) // WIDEST))
-        rows = [row[start : start + length] for start in range(0, len(row), length)]
-    widest = max(image.size[1] / image.size[0] for row in rows for _, image in row)
-    aspect, columns = min(max(widest, ASPECTS[0]), ASPECTS[1]), max(map(len, rows))
-    size = (columns * (CELL * aspect + 0.1) + 1.2, len(rows) * (CELL + 0.5) + 0.4)
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for place in axes.flat:
-        place.set_axis_off()
-    for places, row in zip(axes, rows, strict=True):
-        for place, ((title, small), image) in zip(places, row, strict=False):
-            place.imshow(image.pixels, interpolation="antialiased")
-            place.set_title(title, fontsize=9, pad=14)
-            longest = round(LONGEST * aspect)
-            cut = small if len(small) <= longest else "…" + small[1 - longest :]
-            place.text(0.5, 1.02, cut, transform=place.transAxes, ha="center", va="bottom", fontsize=7)
-    if is_row:
-        figure.suptitle(labels[0], fontsize=11)
-    else:
-        for place, label in zip(axes[:, 0], labels, strict=True):  # upright: the class, below it how probable it is
-            name, bracket, rest = label.rpartition(" (")
-            words = f"{name if len(name) <= TALLEST else name[: TALLEST - 1] + '…'}\n({rest}" if bracket else label
-            looks = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 9}
-            place.text(-0.04, 0.5, words, transform=place.transAxes, **looks)
-    scale = ScalarMappable(Normalize(0, 1), ListedColormap(color_table(style) / 255))
-    shrink = 0.8 if len(rows) == 1 else max(0.1, 0.9 / len(rows))
-    bar = figure.colorbar(scale, ax=list(axes.flat), shrink=shrink, pad=0.01, aspect=15, panchor=False)
-    bar.set_label("share of the map's maximum", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
-    return figure
+    groups: dict[tuple[int, int], dict[tuple[str, ...], tuple[str, Saliency | Fused]]] = {}
+    for checkpoint, several in maps.items():
+        subjects: dict[int, dict[ExplainedClass | None, int]] = {}
+        for one in several:
+            of_picture = subjects.setdefault(one.index, {})
+            place = of_picture.setdefault(one.subject, len(of_picture))
+            groups.setdefault((one.index, place), {})[checkpoint, one.method, one.layer] = checkpoint, one
+    rows, is_comparison = [], len(maps) > 1
+    kinds = {(one.method, one.layer) for several in maps.values() for one in several}
+    for index, place in sorted(groups):
+        cells, members = [], groups[index, place]
+        first = next(iter(members.values()))[1]
+        true, number = labels[index] if labels else ("", None)
+        seen = {checkpoint: one.predicted or one.subject for checkpoint, one in members.values()}
+        differs = len({one.target if one else None for one in seen.values()}) > 1
+        cells = [Cell(("picture", ""), first.image)]
+        for checkpoint, one in members.values():
+            column, note = (one.method, one.layer), ""
+            if is_comparison:
+                column = (checkpoint, one.method if len(kinds) == 1 else f"{one.method}, {one.layer}")
+                note = caption(one.subject)
+            cells.append(Cell(column, overlay(one.image, one.heatmap(), style), note, differs))
+        said = caption(first.subject)
+        if is_comparison:
+            words = [f"{checkpoint}: {caption(one)}" for checkpoint, one in seen.items()]
+            said = f"differ: {', '.join(words)}" if differs else f"agree: {caption(first.predicted or first.subject)}"
+        label = f"{said}, labelled {true}" if true else said
+        name = names[index] if names else first.image.name
+        is_wrong = number is not None and any(one is not None and one.target != number for one in seen.values())
+        rows.append(GridRow(name, label, tuple(cells), differs or is_wrong))
+    return rows
 
 
 def caption(subject: ExplainedClass | None) -> str:
@@ -200,19 +189,28 @@ def caption(subject: ExplainedClass | None) -> str:
 
 
 def save_maps(path: Path, maps: Sequence[Saliency | Fused], names: Sequence[str]) -> None:
-    """All maps of a call in one NPZ file: `heatmap`, `saliency` and `meta` if there is one map, else `heatmap_0`, ...
+    """All maps of a call in one NPZ file, see `pack_maps`."""
+    check_place(path)
+    write_whole(path, pack_maps(maps, names))
 
-    `heatmap` is float32 in 0..1 at the size of the picture as fed, `saliency` the raw map at the layer's size (of
-    several layers `saliency_0`, ...; of several maps and layers `saliency_0_0`, ...). `meta` is JSON text, a list
-    with the facts of each map; `names` are those of the pictures.
+
+def pack_maps(maps: Sequence[Saliency | Fused], names: Sequence[str] = ()) -> bytes:
+    """Maps as an NPZ file: `heatmap`, `saliency` and `meta` if there is one map, else `heatmap_0`, `heatmap_1`, ...
+
+    `meta` is JSON text, a list with the facts of each map: `picture` (of `names`, or what the picture was read from), and
+    under `heatmap` and `saliency` the keys of its arrays. A heatmap is float32 in 0..1 at the size of the picture as
+    fed; of every layer there is a raw map at the layer's size: `saliency_2` is that of the third map, and
+    `saliency_2_0`, `saliency_2_1` are those of its two layers (`saliency_0`, `saliency_1` if it is the only map).
     """
-    meta = [{"picture": names[one.index]} | facts(one) for one in maps]
-    arrays: dict[str, Any] = {"meta": np.array(json.dumps(meta))}
+    meta, arrays = [], dict[str, Any]()
     for number, one in enumerate(maps):
         of_map = "" if len(maps) == 1 else f"_{number}"
+        of_layers = [""] if len(one.parts) == 1 else [f"_{place}" for place in range(len(one.parts))]
+        keys = [f"saliency{of_map}{of_layer}" for of_layer in of_layers]
         arrays[f"heatmap{of_map}"] = one.heatmap().values
-        for place, part in enumerate(one.parts):
-            of_layer = "" if len(one.parts) == 1 else f"_{place}"
-            arrays[f"saliency{of_map}{of_layer}"] = part.values
-    check_place(path)
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+        arrays |= {key: part.values for key, part in zip(keys, one.parts, strict=True)}
+        picture = names[one.index] if names else one.image.name
+        meta.append({"picture": picture, "heatmap": f"heatmap{of_map}", "saliency": keys} | facts(one))
+    content = BytesIO()
+    np.savez_compressed(content, meta=np.array(json.dumps(meta)), **arrays)
+    return content.getvalue()

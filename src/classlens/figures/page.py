@@ -70,6 +70,48 @@ def sections_of(sections: Iterable[Section], folder: Path = Path()) -> str:
     return body
 
 
+@dataclass(frozen=True)
+class Card:
+    """A picture file in a page of many: what it is called, the folder it belongs to, and lines of what is known of it.
+
+    One that is marked is worth a look.
+    """
+
+    path: Path
+    name: str
+    folder: str
+    lines: tuple[str, ...]
+    is_marked: bool = False
+
+
+def write_index(
+    path: Path, title: str, introduction: Sequence[str], cards: Sequence[Card], colours: str, layout: Layout
+) -> None:
+    """Write a page of many pictures that lie beside it, folder by folder, with a search and a scale of `colours`.
+
+    It is shown without scripts, too; names are text wherever they stand, bytes that are no letters are spelled out.
+    """
+    body = "".join(f"<p>{escape(line)}</p>\n" for line in introduction)
+    body += (
+        f'<div class="scale"><span>0</span><i style="background: linear-gradient(90deg, {colours})"></i><span>1</span>'
+    )
+    body += "<span>share of the map's maximum</span></div>\n"
+    folder = None
+    for card in cards:
+        if card.folder != folder:
+            body += "</div></section>\n" if folder is not None else ""
+            folder = card.folder
+            heading = f"<h2>{escape(folder)}</h2>" if folder else ""
+            body += f'<section>{heading}<div class="pictures {layout}">\n'
+        link = quote(os.fsencode(os.path.relpath(card.path, path.parent)).replace(os.sep.encode(), b"/"))
+        first, *more = card.lines or ("",)
+        body += f'<figure{" class=marked" if card.is_marked else ""}><a href="{link}">'
+        body += f'<img src="{link}" alt="{escape(card.name)}" loading="lazy"></a><figcaption><b>{escape(first)}</b>'
+        body += "".join(f"<span>{escape(line)}</span>" for line in (*more, card.name)) + "</figcaption></figure>\n"
+    body += "</div></section>\n"
+    write_whole(path, page_of("index.html", title, body))
+
+
 def write_gallery(path: Path, title: str, cells: Iterable[tuple[Mapping[str, Any], bytes]]) -> None:
     """Write a page that needs no other file: a cell for each sample, from its facts and its picture as WebP.
 

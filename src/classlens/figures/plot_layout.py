@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 
 from classlens.figures.chart import WARNING, Chart, Panel, Style, blend, short
-from classlens.figures.text import break_lines, estimated_width, shorten_middle
+from classlens.figures.text import Pixels, break_lines, estimated_width, shorten_middle
 
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 Point: TypeAlias = tuple[float, float]
@@ -78,7 +78,15 @@ class Area(NamedTuple):
     colour: str
 
 
-Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area
+class Raster(NamedTuple):
+    """An RGB picture: (left, top), and the (width, height) that it is given."""
+
+    at: Point
+    size: Point
+    pixels: Pixels
+
+
+Part: TypeAlias = Words | Segment | Box | Dot | Stroke | Area | Raster
 
 
 TITLE, PLAIN, SMALL = 13.0, 10.0, 9.0  # sizes of letters
@@ -87,6 +95,7 @@ ROW, HEAD_LINE, FOOT_LINE = 14.0, 17.0, 13.0  # heights of a row of marks, of a 
 STEPS, NAME, EPOCHS = 20.0, 15.0, 34.0  # heights of the values below the panels, their name, and the axis of epochs
 TICK_WIDTH, TICK_HEIGHT = 66, 32  # about how far values on the axes are from each other
 SPACING, TIGHTEST = 14.0, 7.0  # between the lines of a legend: the usual distance, and the least that can be read
+ARROW = "→"
 KEY = 29.0  # what a piece of the line itself takes in a legend, with its gaps
 
 
@@ -308,6 +317,8 @@ def legend(panel: Panel, frame: Frame, beside: float, style: Style) -> Iterator[
     fitting = max(1, int(height / spacing))
     listed = count if count <= fitting else fitting - 1
     is_brief = any(estimated_width(entry, size) > room for entry in panel.legend)
+    if not is_brief and any(ARROW in entry for entry in panel.legend):
+        yield Words((x + 21, frame.top - 3), f"start {ARROW} peak {ARROW} end", size, style.faint)
     for index, (line, entry) in enumerate(zip(panel.lines[:listed], panel.legend, strict=False)):
         y = frame.top + spacing * (index + 0.7)
         yield Segment((x, y - 3), (x + 16, y - 3), line.colour, 2.0)

@@ -8,6 +8,8 @@ import numpy as np
 
 from classlens.figures.chart import Line, chart_of, short
 from classlens.figures.plot_layout import Frame, ticks
+from classlens.figures.text import ELLIPSIS
+from classlens.image import Image
 from classlens.printed import join_lines
 from classlens.schedule.replay import Curves
 
@@ -18,6 +20,8 @@ DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a braille character, by row and column. Source: The Unicode Standard, block 2800."""
 
 MARGIN = 11
+CAPTIONS = 4  # at most so many lines under a picture
+NARROWEST = 8  # columns in which something can be made out
 
 
 def preview(pixels: np.ndarray[Any, np.dtype[np.uint8]], columns: int) -> str:
@@ -34,6 +38,40 @@ def preview(pixels: np.ndarray[Any, np.dtype[np.uint8]], columns: int) -> str:
         )
         lines.append("".join(cells) + RESET)
     return "\n".join(lines)
+
+
+def preview_tiles(tiles: Sequence[tuple[Image, Sequence[str]]], columns: int, lines: int) -> str:
+    """Pictures side by side over their captions, in as many rows as make them largest on a terminal of that size."""
+    captions = min(max(len(words) for _, words in tiles), CAPTIONS)
+    shapes = [one.size for one, _ in tiles]
+
+    def width_of(across: int) -> int:
+        """Characters that every picture is wide, with so many in a row."""
+        most = 2 * (lines // -(-len(tiles) // across) - captions)  # a character is twice as high as wide
+        return int(min([columns // across - 1, *(most * width / height for height, width in shapes)]))
+
+    across = max(range(1, len(tiles) + 1), key=width_of)
+    width, cell, text = max(width_of(across), NARROWEST), columns // across, list[str]()
+    for start in range(0, len(tiles), across):
+        row = tiles[start : start + across]
+        pictures = [preview(one.pixels, width).split("\n") for one, _ in row]
+        shown = [min(width, one.size[1]) for one, _ in row]
+        for line in range(max(map(len, pictures))):
+            cells = [
+                (rows[line] if line < len(rows) else " " * drawn) + " " * (cell - drawn)
+                for rows, drawn in zip(pictures, shown, strict=True)
+            ]
+            text.append("".join(cells))
+        for line in range(captions):
+            words = [shorten(said[line] if line < len(said) else "", cell - 1) for _, said in row]
+            text.append("".join(f"{one:<{cell}}" for one in words).rstrip())
+    return "\n".join(text)
+
+
+def shorten(text: str, columns: int) -> str:
+    """The text, cut in its middle where it is too long."""
+    head = (columns - 1) // 2
+    return text if len(text) <= columns else f"{text[:head]}{ELLIPSIS}{text[len(text) - (columns - 1 - head) :]}"
 
 
 def terminal_plot(runs: Sequence[Curves], *, columns: int = 100, lines: int = 20, log: bool | None = None) -> str:
@@ -69,7 +107,7 @@ def terminal_plot(runs: Sequence[Curves], *, columns: int = 100, lines: int = 20
             else:
                 text.append(margin + word[:width])
         if len(panel.lines) > 1:
-            text += [f"{margin}{line.label}: {line.y[0]:.4g} → {line.end}" for line in panel.lines]
+            text += [f"{margin}{shorten(entry, width)}" for entry in panel.legend]
     return join_lines(text)
 
 

@@ -1,13 +1,15 @@
-"""Text as pixels: every letter is drawn once and then copied, which is a hundred times faster than drawing text.
+r"""Text as pixels: every letter is drawn once and then copied, which is a hundred times faster than drawing text.
 
 One font, DejaVu Sans as matplotlib ships it (matplotlib itself is not imported), or Pillow's own where that is absent.
+Letters that it lacks come from the fonts of the system; those that no font has are spelled out in pixels (`\u732b`), and
+are text nevertheless in PDF and SVG.
 """
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
-from itertools import chain
+from itertools import accumulate, chain, takewhile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,15 +21,54 @@ Colour = tuple[int, int, int]
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 PAPER: Colour = (255, 255, 255)
 ELLIPSIS = "…"
+LETTERS, LONGEST = 8, 2000
+"""So many letters for every pixel of room are looked at, a few of which may make one, and so many of a text in lines."""
 BOX = "\N{WHITE SQUARE}"
+FAMILY = "DejaVu Sans"
 
 
 @cache
-def font(size: float, *, bold: bool = False) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: float, *, bold: bool = False, path: str = "") -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font of a file, or the usual one."""
+    if path:
+        return ImageFont.truetype(path, size)
     package = find_spec("matplotlib")
     folder = Path((package and package.origin) or "").parent / "mpl-data" / "fonts" / "ttf"
-    path = folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
-    return ImageFont.truetype(str(path), size) if path.is_file() else ImageFont.load_default(size)
+    usual = folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+    return ImageFont.truetype(str(usual), size) if usual.is_file() else ImageFont.load_default(size)
+
+
+def is_usual(letter: str) -> bool:
+    """Whether DejaVu Sans has a letter for sure: Latin, Greek, Cyrillic, punctuation, arrows and mathematics."""
+    return letter < "\u0530" or "\u2010" <= letter < "\u2300"
+
+
+@cache
+def letters_in(path: str) -> Collection[int]:
+    from matplotlib.font_manager import get_font
+
+    try:
+        return get_font(path).get_charmap().keys()
+    except (RuntimeError, OSError):  # a damaged font, or one of a kind that matplotlib cannot read
+        return ()
+
+
+@cache
+def other_font(letter: str) -> tuple[str, str]:
+    """The file and the family of a font that has an unusual letter, both empty where no font has it."""
+    from matplotlib.font_manager import findfont, fontManager  # it knows the fonts of the system; few names need it
+
+    if is_usual(letter) or ord(letter) in letters_in(findfont(FAMILY)):
+        return "", FAMILY
+    upright = (one for one in fontManager.ttflist if one.style == "normal" and "Last Resort" not in one.name)
+    fonts = sorted(upright, key=lambda one: (abs(int(one.weight) - 400) if str(one.weight).isdigit() else 0, one.name))
+    return next(((one.fname, one.name) for one in fonts if ord(letter) in letters_in(one.fname)), ("", ""))
+
+
+def families_for(text: str) -> list[str]:
+    """The families of fonts by which a text is set, the usual one first."""
+    others = (other_font(letter)[1] for letter in dict.fromkeys(text) if not is_usual(letter))
+    return [*dict.fromkeys([FAMILY, *filter(None, others)])]
 
 
 def line_height(size: int) -> int:
@@ -37,7 +78,7 @@ def line_height(size: int) -> int:
 @cache
 def glyph(letter: str, size: int, colour: Colour, *, bold: bool = False) -> Pixels:
     """One letter in a colour on its own strip of white paper, as wide as it advances."""
-    face = font(size, bold=bold)
+    face = font(size, bold=bold, path="" if is_usual(letter) else other_font(letter)[0])
     paper = Pillow.new("RGB", (advance(letter, size, bold=bold), line_height(size)), PAPER)
     ImageDraw.Draw(paper).text((0, size * 0.08), letter, fill=colour, font=face)
     return np.asarray(paper)
@@ -50,13 +91,18 @@ def strip(text: str, size: int, colour: Colour, *, bold: bool = False) -> Pixels
 
 @cache
 def advance(letter: str, size: int, *, bold: bool = False) -> int:
-    return max(1, round(font(size, bold=bold).getlength(letter)))
+    face = font(size, bold=bold, path="" if is_usual(letter) else other_font(letter)[0])
+    return max(1, round(face.getlength(letter)))
 
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
+    """Text that can be drawn: letters that no font has are spelled out, and such as no one could see are a box."""
     composed = unicodedata.normalize("NFC", text)
-    return composed if composed.isprintable() else "".join(one if one.isprintable() else BOX for one in composed)
+    if composed.isprintable() and all(map(is_usual, composed)):
+        return composed
+    spelled = ((one if is_usual(one) or other_font(one)[1] else ascii(one)[1:-1]) for one in composed)
+    return "".join(one if one.isprintable() else BOX for one in spelled)
 
 
 @lru_cache(maxsize=4096)
@@ -66,15 +112,17 @@ def width_of(text: str, size: int, *, bold: bool = False) -> int:
 
 @lru_cache(maxsize=4096)
 def shorten_end(text: str, size: int, width: int, *, bold: bool = False) -> str:
+    text = text[: LETTERS * max(width, 1)]  # the rest of a text without end is neither measured nor drawn
     if width_of(text, size, bold=bold) <= width:
         return text
-    while text and width_of(text + ELLIPSIS, size, bold=bold) > width:
-        text = text[:-1]
-    return text + ELLIPSIS
+    room = width - advance(ELLIPSIS, size, bold=bold)
+    ends = accumulate(advance(letter, size, bold=bold) for letter in clean(text))
+    return clean(text)[: sum(1 for _ in takewhile(lambda end: end <= room, ends))] + ELLIPSIS
 
 
 @lru_cache(maxsize=4096)
 def wrap_lines(text: str, size: int, width: int) -> tuple[str, ...]:
+    text = text if len(text) <= LONGEST else text[:LONGEST] + ELLIPSIS
     return tuple(
         fill(text.split(" "), lambda line: width_of(line, size) <= width, lambda word: shorten_end(word, size, width))
     )
@@ -114,21 +162,31 @@ OTHER = 1000
 BOLD = 1.13
 
 
+def bare(letter: str) -> str:
+    """A letter without its accents, which make it no wider; nothing for an accent alone."""
+    base = unicodedata.normalize("NFD", letter)[0]
+    return "" if unicodedata.combining(base) else base
+
+
 @lru_cache(maxsize=4096)
 def estimated_width(text: str, size: float, *, bold: bool = False) -> float:
-    units = sum(WIDTHS[code - 32] if 32 <= (code := ord(letter)) < 127 else OTHER for letter in text)
+    letters = text if text.isascii() else "".join(map(bare, text))
+    units = sum(WIDTHS[code - 32] if 32 <= (code := ord(letter)) < 127 else OTHER for letter in letters)
     return units / 1000 * size * (BOLD if bold else 1.0)
 
 
 @lru_cache(maxsize=4096)
 def shorten_middle(text: str, size: float, room: float, *, bold: bool = False) -> str:
     """The text, cut in its middle until it fits: the ends of long names are what tells them apart."""
+    if len(text) > LONGEST:
+        text = text[: LONGEST // 2] + text[-LONGEST // 2 :]
     cuts = (text[: (kept + 1) // 2] + ELLIPSIS + text[len(text) - kept // 2 :] for kept in range(len(text) - 1, 0, -1))
     return next((one for one in chain([text], cuts) if estimated_width(one, size, bold=bold) <= room), "")
 
 
 @lru_cache(maxsize=4096)
 def break_lines(text: str, size: float, room: float, *, bold: bool = False) -> tuple[str, ...]:
+    text = text if len(text) <= LONGEST else text[:LONGEST] + ELLIPSIS
     return fill(
         text.split(),
         lambda line: estimated_width(line, size, bold=bold) <= room,

@@ -23,10 +23,11 @@ from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.selection import check_indices, of_classes, shuffle, spread
 from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
 from classlens.dataset.trace import Trace, trace
-from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered
+from classlens.errors import ClasslensError, ConfigError, DataError, NotOffered, count_of
 from classlens.figures.filmstrip import draw_batch, draw_contact_sheet
 from classlens.files import check_place, write_whole
 from classlens.printed import ONE_LINE
+from classlens.results import Drawable
 from classlens.runs.browse_samples import (
     BAD_SAMPLE,
     BrowseRequest,
@@ -74,7 +75,8 @@ class BatchResult:
         share = self.batch.params.get("share")
         mixing = self.batch.mixing + (f", own share {share:.3f}" if isinstance(share, float) else "")
         place = f" in {Path(self.file).parent}" if self.file else ""
-        return f"batch {self.number}: {len(self.batch.indices)} samples, {mixing}{place}".translate(ONE_LINE)
+        text = f"batch {self.number}: {count_of(len(self.batch.indices), 'sample')}, {mixing}{place}"
+        return text.translate(ONE_LINE)
 
     def as_data(self) -> dict[str, Any]:
         """The facts, as JSON can hold them."""
@@ -89,7 +91,7 @@ Split: TypeAlias = tuple[Dataset, DatasetSpec]
 
 
 @dataclass
-class BrowseRun:
+class BrowseRun(Drawable):
     """A run over chosen samples that goes on, and writes, while somebody iterates over it: once.
 
     Its rows are a `SampleResult` for every sample, a `BatchResult` for every batch, or one `Survey`, as asked for. It
@@ -114,11 +116,23 @@ class BrowseRun:
         return self.rows
 
     def text(self) -> str:
-        """How many pictures there are by now, and where they are."""
+        """How many pictures there are by now, and where they were written."""
         place = " and ".join(filter(None, (self.request.output_dir, self.request.html)))
-        sheets = f"{self.sheets} {'sheet' if self.sheets == 1 else 'sheets'} of " if self.sheets else ""
-        text = f"{sheets}{self.done} pictures of {self.dataset.name}" + (f" in {place}" if place else "")
-        return text.translate(ONE_LINE)
+        sheets = f"{count_of(self.sheets, 'sheet')} of " if self.sheets else ""
+        what = f"{sheets}{count_of(self.done, 'picture')} of {self.dataset.name}"
+        return (f"wrote {what} to {place}" if place else what).translate(ONE_LINE)
+
+    def stopped_text(self) -> str:
+        """How far a run came that was stopped, and what there is of it."""
+        request, end = self.request, "shown"
+        if request.statistics:
+            end = "measured; numbers are given of all only"
+        elif request.output_dir:
+            whole = f"what is in {request.output_dir} is whole"
+            end = f"{'written' if request.grid is None and request.batch is None else 'drawn'}; {whole}"
+        elif request.html:
+            end = f"drawn; {request.html} is written at the end, and was not"
+        return f"stopped, {self.done} of {self.total} {end}"
 
     def count(self, row: SampleResult) -> None:
         """Remember what is said about a sample."""
@@ -290,7 +304,7 @@ def show_batches(run: BrowseRun, plan: BatchPlan, batches: Sequence[Sequence[int
         jpeg, file = None, None
         if request.has_pictures:
             marked = [draw_marked(one, rescue_picture(one.path)) for one in left_out]
-            jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked))
+            jpeg = encode_jpeg(draw_batch(batch, rescale=request.rescale, left_out=marked).image)
         if jpeg and request.output_dir:
             file = str(Path(request.output_dir, f"batch_{number + 1:03d}.jpg"))
             write_whole(file, jpeg)
@@ -329,7 +343,7 @@ def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
         length = other.length
         places = (0, length // 3, length // 2, length - 1)
         if length > max(dataset.length, COMPARED):
-            in_splits[phase] = f"it has {length:,} samples, --phase {phase} compares them all"
+            in_splits[phase] = f"it has {count_of(length, 'sample')}, --phase {phase} compares them all"
         elif length == dataset.length and all(
             dataset.sample(place).path == other.sample(place).path is not None for place in places
         ):

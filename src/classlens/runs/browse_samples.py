@@ -28,9 +28,21 @@ from classlens.config.writing import ABSENT, Difference, as_data, differences
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.decode import damage_in, salvage
 from classlens.dataset.storage import read_bytes
-from classlens.dataset.trace import Extent, trace
+from classlens.dataset.trace import Extent, Snapshot, trace
 from classlens.errors import ClasslensError, DataError
-from classlens.figures.filmstrip import DOT, LARGEST, Mode, bad_picture, bad_tile, draw_trace, resize, tile_factor
+from classlens.figures.filmstrip import (
+    DOT,
+    LARGEST,
+    TIMES,
+    Mode,
+    bad_picture,
+    bad_tile,
+    describe_params,
+    draw_trace,
+    resize,
+    tile_factor,
+)
+from classlens.figures.terminal import preview_tiles
 from classlens.files import write_whole, writing
 from classlens.image import Image
 
@@ -38,6 +50,7 @@ KEPT_SNAPSHOTS: Mapping[str, Extent] = {"original": "first", "transformed": "las
 BAD_SAMPLE = (ClasslensError, cv2.error, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What decoders and transforms raise over one sample, which must not end a run."""
 
+ENDS = ("original", "transformed")
 TILE = 160  # longest side of a single picture on a page; strips keep their size
 
 JPEG_QUALITY = 90
@@ -50,7 +63,12 @@ NAMED, LONGEST = 3, 60  # so many differences are named, each value in so many l
 LARGE = 100_000_000  # bytes of a file that is not read to see whether it has changed
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # where in memory an object lies, which is another place in every run
 
-ALWAYS = {"phase": "phase", "seed": "seed", "rescale_factor": "rescale", "bgr2rgb": "swap_channels"}
+ALWAYS = {
+    "phase": "phase",
+    "seed": "seed",
+    "rescale_factor": "rescale",
+    "bgr2rgb": "swap_channels",
+}
 ON_SHEETS = {name: name for name in ("in_order", "shuffle", "repeat", "grid", "batch")} | {
     "index": "indices",
     "show_number": "number",
@@ -64,11 +82,11 @@ class BrowseRequest:
 
     A split of an address is opened by `phase` and `options`. `number` samples are shown (of batches, so many), spread
     over the classes unless they are wanted `in_order` or `shuffle`d; or those of `indices`; of `classes` only; each one
-    `repeat` times. `rescale` enlarges or shrinks what is shown, `swap_channels` exchanges red and blue.
+    `repeat` times. `rescale` enlarges or shrinks what is shown, or as far as its `edges` (least, most) ask; `swap_channels` exchanges red and blue.
 
     Pictures go to `output_dir`, one by one, as contact sheets of `grid` (rows, columns), or as training batches of
     `batch` samples (0: of the config's size); or to one page, `html`; with `statistics` there are numbers instead.
-    `keep_pictures` asks for the drawn picture in every row. `workers` are processes; None takes some if there is much
+    `keep_pictures` asks for the drawn picture in every row, `terminal` (columns, lines) for one as text. `workers` are processes; None takes some if there is much
     to do, which runs the main script again in each, as ever with `multiprocessing`.
     """
 
@@ -83,6 +101,7 @@ class BrowseRequest:
     seed: int = 0
     repeat: int = 1
     rescale: float | None = None
+    edges: tuple[int, int] | None = None
     swap_channels: bool = False
     output_dir: str = ""
     html: str = ""
@@ -90,6 +109,7 @@ class BrowseRequest:
     batch: int | None = None
     statistics: bool = False
     keep_pictures: bool = False
+    terminal: tuple[int, int] | None = None
     workers: int | None = 0
 
     def __post_init__(self) -> None:
@@ -107,6 +127,8 @@ class BrowseRequest:
         """How many pixels of a picture's longer side are drawn."""
         if self.mode in ("concat", "pipeline") and self.rescale is None:
             return LARGEST
+        if self.edges:
+            return max(self.edges[1], longest)
         pixels = longest * (self.rescale or (tile_factor(longest) if self.grid else 1.0))
         return pixels if self.has_pictures else min(pixels, TILE)
 
@@ -115,7 +137,8 @@ class BrowseRequest:
 class SampleResult:
     """What became of one sample: `error` is empty for a good one, `file` is None where nothing is written.
 
-    `jpeg` is the drawn picture and `tile` the cell of a page, as WebP, where they are wanted.
+    `jpeg` is the drawn picture, `tile` the cell of a page, as WebP, and `preview` a picture for a terminal, where they
+    are wanted.
     """
 
     index: int
@@ -129,6 +152,7 @@ class SampleResult:
     error: str = ""
     jpeg: bytes | None = field(default=None, repr=False)
     tile: bytes | None = field(default=None, repr=False)
+    preview: str = field(default="", repr=False)
 
     @property
     def title(self) -> str:
@@ -203,10 +227,13 @@ def draw_sample(
         result = replace(result, snapshots=tuple(shots))
     sheet, cell, last = None, None, result.snapshots[-1]
     is_strip, longest, rescale = request.mode in ("concat", "pipeline"), max(last.size), request.rescale
+    if request.edges:
+        least, most = request.edges
+        rescale = min(max(least / min(last.size), 1.0), most / longest)
     if request.has_pictures or (request.html and is_strip):
         # a large picture that stands alone is shrunk on a contact sheet only
         fits = tile_factor(longest) if rescale is None and request.grid and not is_strip else rescale
-        sheet = draw_trace(result, mode=request.mode, rescale=fits)
+        sheet = draw_trace(result, mode=request.mode, rescale=fits).image
     if request.html:  # without a heading, unless it is a strip
         factor = tile_factor(longest, TILE) if rescale is None else min(rescale, TILE / longest)
         cell = sheet if is_strip else Image(resize(last.image, factor, last.size))
@@ -218,7 +245,17 @@ def draw_sample(
     )
     size, remarks = result.snapshots[0].size, result.remarks
     row = SampleResult(index, seed, result.path, result.class_names, size, remarks=remarks, stages=stages, error=error)
+    if request.terminal:
+        tiles = [(one.image, caption_of(one)) for one in result.snapshots]
+        if request.mode == "concat":
+            tiles = [(one.image, (name,)) for one, name in zip(result.snapshots, ENDS, strict=True)]
+        row = replace(row, preview=preview_tiles(tiles if is_strip else [(last.image, ())], *request.terminal))
     return row, sheet, cell
+
+
+def caption_of(snapshot: Snapshot) -> tuple[str, ...]:
+    height, width = snapshot.size
+    return snapshot.stage, f"{width} {TIMES} {height}", *describe_params(snapshot.params)
 
 
 def draw_marked(row: SampleResult, picture: Image | None) -> Image:
@@ -228,7 +265,7 @@ def draw_marked(row: SampleResult, picture: Image | None) -> Image:
 def rescue_picture(path: str | None) -> Image | None:
     try:
         return None if path is None else salvage(read_bytes(path))
-    except ClasslensError:
+    except (ClasslensError, MemoryError):
         return None
 
 
@@ -299,6 +336,8 @@ def describe_contents(target: str | None, dataset: Dataset, request: BrowseReque
     words = ALWAYS | (ON_SHEETS if is_sheet else {}) | ({"mode": "mode"} if request.batch is None else {})
     contents = {word: getattr(request, name) for word, name in words.items()}
     contents |= {"epoch": request.options.epoch, "loader": dataset.loader}
+    contents |= {"skip_type": request.options.skipped} if request.options.skipped else {}
+    contents |= {"adaptive": request.edges} if request.edges else {}
     contents["samples"] = dataset.length  # where this changes, other pictures have the numbers
     contents |= {"classes": dataset.classes, "stages": [{"type": one.name, **one.settings} for one in dataset.stages]}
     if dataset.settings:  # these describe the stages, too

@@ -11,9 +11,9 @@ cannot be read becomes a row of the result.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from glob import glob, has_magic
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,13 +24,15 @@ from classlens.cam.saliency import ExplainedClass
 from classlens.cam.targets import check_targets
 from classlens.checkpoints.class_names import read_names
 from classlens.checkpoints.download import has_scheme
-from classlens.dataset.conventions import is_picture_name
-from classlens.errors import DataError, MissingDependency
+from classlens.dataset.conventions import join_first
+from classlens.errors import DataError, MissingDependency, count_of
 from classlens.figures.drawing import check_ending
 from classlens.figures.overlay import ENDINGS, PLAIN, OverlayStyle, caption
 from classlens.files import CHECKPOINT_ENDINGS, check_place, suggest_path
 from classlens.printed import ONE_LINE, join_lines
+from classlens.results import Drawable
 from classlens.runs.own_process import Progress, collecting_later
+from classlens.runs.picture_origins import Origin, list_pictures, places_in
 from classlens.source import Source
 
 if TYPE_CHECKING:
@@ -49,17 +51,23 @@ BOX_HINT = (
 class ModelRequest:
     """A classifier, and what the user knows better about it than its source.
 
-    `target` is an address, such as the path of a config; `checkpoint` the path or URL of weights, None for the source's
-    own. `class_names` is a file, or names with commas between. `output` makes probabilities of the logits.
+    `target` is an address, such as the path of a config; `checkpoint` the path or URL of weights, or several to compare,
+    None for the source's own. `class_names` is a file, or names with commas between. `output` makes probabilities of the logits.
     """
 
     target: str
-    checkpoint: str | None = None
+    checkpoint: str | Sequence[str] | None = None
     options: Options = field(default_factory=Options)
     class_names: str | None = None
     extra_tokens: int | None = None
     output: Literal["softmax", "sigmoid"] | None = None
     device: str = "cpu"
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The weights that are named."""
+        named = self.checkpoint
+        return () if named is None else (named,) if isinstance(named, str) else tuple(map(str, named))
 
 
 @dataclass(frozen=True)
@@ -90,12 +98,14 @@ class MapOptions:
 class MapFiles:
     """Where maps are written, and how they are drawn.
 
-    `pictures` is a picture file, or a folder for one file of each picture; `numbers` an NPZ file. `original_size` feeds
-    the whole picture, and lays the map over it as it was read.
+    `pictures` is a picture file, which becomes several pages if there are many maps, or a folder for one file of each
+    picture, in the folders it comes from, and a page, `index.html`. `numbers` is an NPZ file, `table` a CSV file with a
+    row for every map. `original_size` feeds the whole picture, and lays the map over it as it was read.
     """
 
     pictures: Path | None = None
     numbers: Path | None = None
+    table: Path | None = None
     style: OverlayStyle = PLAIN
     titled: bool = False
     original_size: bool = False
@@ -120,13 +130,16 @@ class MapRow:
     values: dict[str, Any] = field(repr=False)
 
     def __str__(self) -> str:
-        """Picture, class, method, layer, and where the map is hottest."""
+        """Picture, class, true class where it is known, method, layer, and where the map is hottest."""
         subject, values = self.subject, self.values
         number = "" if subject is None else f"{subject.as_target} "
         apart = "" if subject is None or subject.against is None else f", logits {subject.logit:+.2f} apart"
         where = "empty" if values["empty"] else "hottest at row {}, column {}".format(*values["hottest"])
         method = f"{values['method']} at {' + '.join(values['layers'])}"
-        return f"{self.picture}: {number}{caption(subject)}{apart}, {method}, {where}".translate(ONE_LINE)
+        by = f"{values['checkpoint']}: " if values.get("checkpoint") else ""
+        labelled = f", labelled {values['label']}" if values.get("label") else ""
+        text = f"{self.picture}: {by}{number}{caption(subject)}{apart}{labelled}, {method}, {where}"
+        return text.translate(ONE_LINE)
 
 
 @dataclass(frozen=True)
@@ -139,20 +152,46 @@ class BadPicture:
 
 
 @dataclass(frozen=True)
-class MapRun:
-    """The maps of `pictures`, the files that were written, the pictures that are bad, and scores if there are any."""
+class MapRun(Drawable):
+    """The maps of `pictures`, the files that were written, the pictures that are bad, and scores if there are any.
+
+    `page` is the index of a folder. A run that was stopped has come as far as `done` pictures.
+    """
 
     pictures: tuple[Path, ...]
     maps: tuple[MapRow, ...]
     written: tuple[Path, ...]
     bad: tuple[BadPicture, ...]
     scores: MapScores | None = None
+    page: Path | None = None
+    done: int = 0
 
     def facts(self) -> dict[str, Any]:
         """The result as JSON can hold it."""
         means = {} if self.scores is None else {"means": self.scores.means()}
         maps = [{"picture": str(one.picture)} | one.values for one in self.maps]
-        return {"maps": maps, "written": list(map(str, self.written))} | means
+        page = {} if self.page is None else {"page": str(self.page)}
+        stopped = {} if self.done == len(self.pictures) else {"stopped": {"done": self.done, "of": len(self.pictures)}}
+        return {"maps": maps, "written": list(map(str, self.written))} | page | means | stopped
+
+    def summary(self) -> str:
+        """One line: how many pictures, what they are predicted as, and how many of the known ones rightly."""
+        seen: dict[Path, dict[str, dict[str, Any]]] = {}
+        for one in self.maps:
+            seen.setdefault(one.picture, {})[one.values.get("checkpoint") or ""] = one.values
+        words = [f"{len(seen)} of {len(self.pictures)} pictures"]
+        for checkpoint in dict.fromkeys(name for of_picture in seen.values() for name in of_picture):
+            those = [of_picture[checkpoint] for of_picture in seen.values() if checkpoint in of_picture]
+            names = Counter(str(one["predicted_name"]).split(",")[0] for one in those if one["predicted_name"])
+            counts = [f"{name} {count}" for name, count in names.most_common()]
+            right = [one["correct"] for one in those if one.get("correct") is not None]
+            rate = f"{sum(right)} of {len(right)} labelled right" if right else ""
+            said = "; ".join(filter(None, (join_first(counts, 3), rate)))
+            words.append(f"{checkpoint}: {said}" if checkpoint else said)
+        if seen and max(map(len, seen.values())) > 1:
+            apart = sum(len({one["predicted"] for one in of_picture.values()}) > 1 for of_picture in seen.values())
+            words.append(f"predictions differ for {apart}")
+        return "; ".join(filter(None, words))
 
     def text(self) -> str:
         """A line for every map and every bad picture."""
@@ -162,17 +201,30 @@ class MapRun:
 Notify = Callable[[Literal["note", "warning"], str], object]  # the kind of a message, and its text
 
 
+@dataclass(frozen=True)
+class MapCalls:
+    """What a run calls on its way; see `explain_files`."""
+
+    on_map: Callable[[MapRow], object]
+    notify: Notify
+    on_stop: Callable[[MapRun], object]
+    progress: Progress | None
+
+
 def explain_files(
     request: MapRequest,
     *,
     on_map: Callable[[MapRow], object] | None = None,
     on_note: Notify | None = None,
+    on_stop: Callable[[MapRun], object] | None = None,
     progress: Progress | None = None,
 ) -> MapRun:
     """Explain pictures by their names, and write what the request asks for.
 
-    `on_map` is called with every map as soon as it is written, `on_note` with what is noteworthy about the source, the
-    model and the maps, `progress` with what is counted, how many of it are done, and of how many.
+    `on_map` is called with every map as soon as it is written (those of a page of many: as soon as they are there),
+    `on_note` with what is noteworthy about the source, the model and the maps, `progress` with what is counted, how
+    many of it are done, and of how many. A run that is stopped, by Ctrl-C or a signal, writes its tables and pages as far
+    as it came, calls `on_stop` with that, and raises KeyboardInterrupt.
 
     Raises:
         DataError: no picture can be read, or a file cannot be written.
@@ -187,7 +239,10 @@ def explain_files(
     with collecting_later("torch"):
         from classlens.runs.map_pictures import map_pictures
 
-    return map_pictures(plan, on_map or (lambda row: None), on_note or (lambda kind, text: None), progress)
+    def ignore(*words: object) -> None:
+        pass
+
+    return map_pictures(plan, MapCalls(on_map or ignore, on_note or ignore, on_stop or ignore, progress))
 
 
 def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Preview:
@@ -207,15 +262,14 @@ def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Prev
 
 @dataclass(frozen=True)
 class MapPlan:
-    """A request that was checked: the picture files, the source, the methods by name, and what is written where.
+    """A request that was checked: the picture files and what their places tell, the source, the methods by name, and what is written where.
 
     `outputs` is the file of every picture; empty if all go into one, or none. `at_once` pictures are read before the
-    first of them is explained: all, if they share a file or a table; else a few, as a folder of thousands need not fit
-    into memory.
+    first of them is explained: all, if their numbers share a file; else a few, as thousands need not fit into memory.
     """
 
     request: MapRequest
-    pictures: tuple[Path, ...]
+    origins: Mapping[Path, Origin]
     source: Source
     methods: tuple[str, ...]
     boxes: Mapping[Path, Box]
@@ -223,17 +277,17 @@ class MapPlan:
     outputs: Mapping[Path, Path]
     at_once: int
 
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        return tuple(self.origins)
+
 
 def plan_maps(request: MapRequest) -> MapPlan:
     """Find the pictures, open the source, check names and files; torch is looked for, not imported."""
     model, files = request.model, request.files
     maps = replace(request.maps, whole=request.maps.whole or files.original_size)
-    pictures = find_pictures(request.pictures)
-    weights = model.checkpoint
-    if weights is not None and not has_scheme(weights) and not (place := Path(weights).expanduser()).is_file():
-        near = suggest_path(place, lambda one: one.name.lower().endswith(CHECKPOINT_ENDINGS))
-        what = f"the checkpoint {weights} is a folder" if place.is_dir() else f"no such checkpoint: {weights}"
-        raise DataError(what, hint=near or "a checkpoint is a file or a URL")
+    origins = list_pictures(request.pictures)
+    check_checkpoints(model.checkpoints)
     methods: dict[str, None] = {}
     for name in filter(None, map(str.strip, ",".join(maps.methods).split(","))):
         if (kind := name.casefold()) in ("all", "every"):
@@ -243,57 +297,37 @@ def plan_maps(request: MapRequest) -> MapPlan:
             methods[find_method(name).name] = None
     if maps.boxes is not None and not maps.evaluate:
         raise DataError("--box without --evaluate says nothing", hint="add --evaluate, or leave out --box")
-    outputs = check_files(files, pictures)
-    boxes = read_boxes(maps.boxes, pictures) if maps.boxes else {}
+    outputs = check_files(files, origins)
+    boxes = read_boxes(maps.boxes, tuple(origins)) if maps.boxes else {}
     names = read_names(model.class_names) if model.class_names is not None else None
     if find_spec("torch") is None:
         raise MissingDependency("torch", extra=extra_of(*split_address(model.target)))
     source = open_source(model.target, options=model.options)
-    if maps.targets and (known := names or (source.class_names and weights is None and source.class_names())):
+    if maps.targets and (known := names or (source.class_names and not model.checkpoints and source.class_names())):
         check_targets(maps.targets, known)
-    together = files.numbers or maps.evaluate or (files.pictures and not outputs)
-    at_once = max(1, len(pictures)) if together else BATCHES * maps.batch_size
-    return MapPlan(replace(request, maps=maps), pictures, source, tuple(methods), boxes, names, outputs, at_once)
+    at_once = maps.batch_size if maps.evaluate else BATCHES * maps.batch_size
+    at_once = max(1, len(origins)) if files.numbers else at_once
+    return MapPlan(replace(request, maps=maps), origins, source, tuple(methods), boxes, names, outputs, at_once)
 
 
-def find_pictures(words: Iterable[str | Path]) -> tuple[Path, ...]:
-    """Every picture that the words name, each once, in their order; the pictures of a folder by name."""
-    pictures: dict[Path, None] = {}
-    for word in map(str, words):
-        path = Path(word).expanduser()
-        if path.is_file():
-            pictures[path] = None
-            continue
-        inside = path.rglob("*") if path.is_dir() else map(Path, glob(word, recursive=True))  # noqa: PTH207 - may be absolute
-        several = sorted(one for one in inside if is_picture(one))
-        if not several:
-            what = f"no picture in folder {word}" if path.is_dir() else f"no such picture: {word}"
-            hint = "name picture files, folders, or patterns such as 'photos/*.jpg'"
-            if not (path.is_dir() or has_magic(word)):
-                hint = suggest_path(path, lambda one: one.is_dir() or is_picture(one)) or hint
-            raise DataError(what, hint=hint)
-        pictures |= dict.fromkeys(several)
-    return tuple(pictures)
+def check_checkpoints(checkpoints: Sequence[str]) -> None:
+    """Refuse files that are not there, or named twice."""
+    for weights in checkpoints:
+        place = Path(weights).expanduser()
+        if not has_scheme(weights) and not place.is_file():
+            near = suggest_path(place, lambda one: one.name.lower().endswith(CHECKPOINT_ENDINGS))
+            what = f"the checkpoint {weights} is a folder" if place.is_dir() else f"no such checkpoint: {weights}"
+            raise DataError(what, hint=near or "a checkpoint is a file or a URL")
+    if twice := [one for one in checkpoints if checkpoints.count(one) > 1]:
+        raise DataError(f"the checkpoint {twice[0]} is named twice", hint="name others to compare it with")
 
 
-def is_picture(path: Path) -> bool:
-    return is_picture_name(path.name) and not path.name.startswith(".") and path.is_file()
-
-
-def check_files(files: MapFiles, pictures: Sequence[Path]) -> dict[Path, Path]:
-    """Refuse at once what could not be written at the end; the file of every picture, if they go into a folder.
-
-    Pictures of one name get numbers: a.png, b.png, a_2.png.
-    """
+def check_files(files: MapFiles, origins: Mapping[Path, Origin]) -> dict[Path, Path]:
+    """Refuse at once what could not be written at the end; the file of every picture, if they go into a folder."""
     target, outputs, taken = files.pictures, dict[Path, Path](), set[Path]()
     if target is not None and (target.is_dir() or not target.suffix):
-        for picture in pictures:
-            place, count = target / f"{picture.stem}.png", 1
-            while place in taken:
-                count += 1
-                place = target / f"{picture.stem}_{count}.png"
-            taken.add(place)
-            outputs[picture] = place
+        outputs = places_in(target, origins)
+        taken.update(outputs.values())
     elif target is not None:
         check_ending(target, ENDINGS)
         taken.add(target)
@@ -303,7 +337,12 @@ def check_files(files: MapFiles, pictures: Sequence[Path]) -> dict[Path, Path]:
         check_place(files.numbers)
     if outputs:
         check_place(min(taken))
-    read = {path.resolve() for path in pictures}
+    if files.table is not None:
+        if files.table.suffix.lower() != ".csv":
+            raise DataError(f"--csv writes .csv files, not {files.table}", hint="end the name in .csv")
+        check_place(files.table)
+        taken.add(files.table)
+    read = {path.resolve() for path in origins}
     for place in taken:
         if place.resolve() in read:
             what = f"{place} is one of the pictures to look at, and would be lost"
@@ -316,7 +355,7 @@ def read_boxes(words: Sequence[str], pictures: Sequence[Path]) -> Mapping[Path, 
     if len(words) > 1:
         if len(pictures) > 1:
             hint = "--box FILE.csv, with a line for every picture"
-            raise DataError(f"one box for {len(pictures)} pictures", hint=hint)
+            raise DataError(f"one box for {count_of(len(pictures), 'picture')}", hint=hint)
         return dict.fromkeys(pictures, as_box(words, where="--box"))
     path = Path(words[0]).expanduser()
     try:

@@ -4,10 +4,11 @@ Scores stand beside those of two baselines, and as means over pictures and class
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
+from time import monotonic
 from typing import Any, TypeVar
 
 from classlens.cam.classifier import Classifier, place, scale_whole
@@ -22,26 +23,35 @@ from classlens.cam.faithfulness import (
     mean,
     randomization_test,
 )
-from classlens.cam.forward import describe_output
+from classlens.cam.forward import OUTPUTS, describe_output
 from classlens.cam.layers import Preview, find_layers, preview
 from classlens.cam.methods import METHODS
-from classlens.cam.saliency import Fused, Saliency, facts
+from classlens.cam.saliency import ExplainedClass, Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
-from classlens.errors import DataError
-from classlens.figures.overlay import caption, draw_maps, save_maps
+from classlens.errors import DataError, count_of
+from classlens.figures.map_grid import GridRow, page_size
+from classlens.figures.overlay import caption, draw_rows, grid_rows, overlay, save_maps
 from classlens.image import Image
 from classlens.printed import join_lines
-from classlens.runs.explain_files import BOX_HINT, BadPicture, MapPlan, MapRow, MapRun, Notify
+from classlens.results import Drawable
+from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
+from classlens.runs.map_files import find_place, write_map_index, write_map_table
 from classlens.runs.own_process import Progress, describe_duration
+from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
 WIDTH = 10  # characters of a column of scores
+TABLES = 12  # of so many pictures and classes scores are printed one by one
+WORTH_A_FORECAST = 10  # seconds that all scores take, as far as the first picture tells
+
+PAGES = 12  # of a PDF, so that not all of many pictures have to be in memory
 
 BASELINES = ("uniform", "random")
 Thing = TypeVar("Thing")
 Key = TypeVar("Key", bound=Hashable)
 Map = Saliency | Fused
+Label = tuple[str, int | None]  # the name of the true class, and its number where the network has it
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +59,17 @@ class MapScore:
     """The scores of one map; no evaluation for a map without a class."""
 
     picture: Path
-    map: Map
+    checkpoint: str
+    method: str
+    layer: str
+    subject: ExplainedClass | None
     evaluation: Evaluation | None
     sanity: RandomizationTest
 
     @property
     def label(self) -> str:
-        """Method and layer."""
-        return f"{self.map.method} at {self.map.layer}"
+        """Method and layer, and the checkpoint if there are several."""
+        return f"{f'{self.checkpoint}: ' if self.checkpoint else ''}{self.method} at {self.layer}"
 
     def facts(self) -> dict[str, Any]:
         """The scores as JSON can hold them."""
@@ -64,30 +77,35 @@ class MapScore:
 
 
 @dataclass(frozen=True)
-class MapScores:
+class MapScores(Drawable):
     """The scores of several maps; `classlens.draw` gives their tables."""
 
     scores: tuple[MapScore, ...]
 
     def means(self) -> list[dict[str, Any]]:
         """The scores of every method and layer averaged over pictures and classes, as JSON can hold them."""
-        groups = group_by((one for one in self.scores if one.evaluation), lambda one: (one.map.method, one.map.layer))
+        scored = (one for one in self.scores if one.evaluation)
+        groups = group_by(scored, lambda one: (one.checkpoint, one.method, one.layer))
         return [
-            {"method": method, "layer": layer, "maps": len(several)}
+            ({"checkpoint": checkpoint} if checkpoint else {})
+            | {"method": method, "layer": layer, "maps": len(several)}
             | {whose: mean([getattr(one.evaluation, whose) for one in several]) for whose in ("own", *BASELINES)}
-            for (method, layer), several in groups.items()
+            for (checkpoint, method, layer), several in groups.items()
         ]
 
     def text(self) -> str:
-        """A table for every picture and class, one of the means if there are several, and one of the sanity check."""
+        """A table for every picture and class if they are few, one of the means, and one of the sanity check."""
         titled: list[tuple[str, dict[str, Any]]] = []
-        for group in group_by(self.scores, lambda one: (one.map.index, one.map.subject)).values():
+        groups = group_by(self.scores, lambda one: (one.picture, one.checkpoint, one.subject)).values()
+        for group in groups if len(groups) <= TABLES else ():
             if beside := group[0].evaluation:
                 rows: dict[str, Any] = {one.label: mean([one.evaluation.own]) for one in group if one.evaluation}
                 rows |= {whose: mean([getattr(beside, whose)]) for whose in BASELINES}
-                titled.append((f"{group[0].picture}: {caption(group[0].map.subject)}", rows))
+                titled.append((f"{group[0].picture}: {caption(group[0].subject)}", rows))
         if (means := self.means()) and means[0]["maps"] > 1:
             rows = {f"{one['method']} at {one['layer']}": one["own"] for one in means}
+            if "checkpoint" in means[0]:
+                rows = {f"{one['checkpoint']}: {one['method']} at {one['layer']}": one["own"] for one in means}
             titled.append((f"mean of {means[0]['maps']} maps each", rows | {one: means[0][one] for one in BASELINES}))
         tables = []
         for title, rows in titled:  # measures that need a box only where there is one
@@ -127,70 +145,192 @@ def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float 
     return join_lines(lines)
 
 
-def map_pictures(
-    plan: MapPlan, on_map: Callable[[MapRow], object], notify: Notify, progress: Progress | None
-) -> MapRun:
+@dataclass(frozen=True, eq=False)
+class Network:
+    """One checkpoint ready to be asked: its classifier, what makes its input of a picture, layers and options."""
+
+    classifier: Classifier
+    feed: Callable[[Image], Image]
+    layers: tuple[str, ...]
+    options: ExplainOptions
+
+
+@dataclass(eq=False)
+class Gathered:
+    """What a run has made so far; it changes as the run goes on, so that one that is stopped keeps it."""
+
+    plan: MapPlan
+    bad: list[BadPicture]
+    rows: list[MapRow] = field(default_factory=list)
+    scores: list[MapScore] = field(default_factory=list)
+    written: dict[Path, None] = field(default_factory=dict)
+    cells: list[GridRow] = field(default_factory=list)
+    labels: Mapping[Path, Label] | None = None
+    pages: int = 0
+    done: int = 0
+
+    def finish(self, *, done: int | None = None) -> MapRun:
+        """Write what is written at the end: the last page, the table, the index of a folder."""
+        files = self.plan.request.files
+        write_pages(self, is_last=True)
+        if files.table:
+            write_map_table(files.table, self.rows, self.bad)
+            self.written[files.table] = None
+        scores = MapScores(tuple(self.scores)) if self.scores else None
+        done = self.done if done is None else done
+        run = MapRun(self.plan.pictures, tuple(self.rows), tuple(self.written), tuple(self.bad), scores, done=done)
+        if self.plan.outputs and self.rows and files.pictures:
+            page = write_map_index(files.pictures / "index.html", run, self.plan.outputs, files.style)
+            run = replace(run, page=page)
+        return run
+
+
+def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
     """Explain every picture; what was written stays if the run is stopped."""
-    notify, wanted, total = cache(notify), plan.request.maps, len(plan.pictures)
-    bad: list[BadPicture] = []
-    portions = read_portions(plan, bad)
+    notify, total = cache(calls.notify), len(plan.pictures)
+    calls = replace(calls, notify=notify)
+    gathered = Gathered(plan, [])
+    portions = read_portions(plan.pictures, plan.at_once, gathered.bad)
     first = next(portions)
-    classifier, feed = open_classifier(plan, notify)
-    layers, options = prepare(plan, replace(classifier, size=feed(next(iter(first.values()))).size), notify)
-    rows: list[MapRow] = []
-    written: dict[Path, None] = {}
-    scores: list[MapScore] = []
-    done = 0
-
-    def count(what: str, number: int, of: int) -> None:
-        if progress:
-            progress(what, *((done + number, total) if what == "pictures" else (number, of)))
-
-    options = replace(options, progress=count if progress else None)
-    targets = wanted.targets or ([PREDICTED] if wanted.evaluate else None)
+    networks = open_networks(plan, next(iter(first.values())), notify)
+    answer = MapAnswer(plan, networks, calls, gathered)
     try:
         for pictures in chain([first], portions):
-            paths, images = list(pictures), list(pictures.values())
-            explanation = explain(
-                classifier, images, methods=plan.methods, layers=layers, targets=targets, options=options
-            )
-            if words := describe_output(classifier):
-                notify("note", words)
-            maps = explanation if wanted.each_layer else explanation.fused()
-            if wanted.evaluate:
-                scores += score_maps(plan, classifier, feed, maps, pictures, options)
-            written |= dict.fromkeys(write_files(plan, maps, pictures))
-            of_maps = {id(score.map): score.facts() for score in scores}
-            for one in maps:
-                rows.append(MapRow(paths[one.index], one.subject, facts(one) | of_maps.get(id(one), {})))
-                on_map(rows[-1])
-                warn_about(one, paths[one.index], notify)
-            done += len(pictures)
+            answer_portion(answer, pictures)
     except KeyboardInterrupt as stopped:
-        behind = len({row.picture for row in rows})
-        stopped.add_note(f"stopped after {behind} of {total} pictures; what was written is whole")
+        run = gathered.finish()
+        calls.on_stop(run)
+        kept = "; what was written is whole" if run.written or run.page else ""
+        stopped.add_note(f"stopped, {run.done} of {count_of(total, 'picture')} explained{kept}")
         raise
-    if progress:
-        progress("pictures", total, total)  # those that could not be read are behind, too
-    return MapRun(plan.pictures, tuple(rows), tuple(written), tuple(bad), MapScores(tuple(scores)) if scores else None)
+    if calls.progress:
+        calls.progress("pictures", total, total)  # those that could not be read are behind, too
+    return gathered.finish(done=total)
+
+
+@dataclass(frozen=True, eq=False)
+class MapAnswer:
+    """A run on its way: who is asked, who hears of it, and what there is by now."""
+
+    plan: MapPlan
+    networks: Mapping[str, Network]
+    calls: MapCalls
+    gathered: Gathered
+
+
+def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
+    """Explain some pictures by every checkpoint, write their files, and score them one by one."""
+    plan, gathered, calls = answer.plan, answer.gathered, answer.calls
+    wanted, paths = plan.request.maps, list(pictures)
+    check_boxes(plan.boxes, pictures)
+    needs_class = wanted.evaluate or plan.request.files.table is not None or len(answer.networks) > 1
+    targets = wanted.targets or ([PREDICTED] if needs_class else None)
+    maps: dict[str, Sequence[Map]] = {}
+    for number, (name, network) in enumerate(answer.networks.items()):
+        options = replace(network.options, progress=counting(answer, number, len(pictures)))
+        classifier, layers = network.classifier, network.layers
+        explanation = explain(
+            classifier, list(pictures.values()), methods=plan.methods, layers=layers, targets=targets, options=options
+        )
+        if words := describe_output(classifier):
+            calls.notify("note", words)
+        maps[name] = explanation if wanted.each_layer else explanation.fused()
+    if gathered.labels is None:
+        some = next(iter(answer.networks.values())).classifier
+        gathered.labels = true_classes(plan.origins, *known_classes(some))
+    labels = gathered.labels
+    write_files(answer, maps, pictures, [labels.get(path, ("", None)) for path in paths])
+    per_picture: dict[int, dict[str, list[Map]]] = {}
+    for name, several in maps.items():
+        for one in several:
+            per_picture.setdefault(one.index, {}).setdefault(name, []).append(one)
+    for index, by_network in sorted(per_picture.items()):
+        path, began = paths[index], monotonic()
+        place = (
+            find_place(next(iter(answer.networks.values())).feed, pictures[path].size)
+            if plan.request.files.table
+            else None
+        )
+        for name, several in by_network.items():
+            scores = score_maps(answer, name, several, path, pictures[path]) if wanted.evaluate else {}
+            for one in several:
+                row = MapRow(path, one.subject, describe_map(one, name, labels.get(path), place))
+                row.values.update(scores[id(one)].facts() if scores else {})
+                gathered.rows.append(row)
+                calls.on_map(row)
+                warn_about(one, path, calls.notify)
+            gathered.scores += scores.values()
+        gathered.done += 1
+        if wanted.evaluate and gathered.done == 1 < len(plan.pictures):
+            forecast(monotonic() - began, len(plan.pictures), calls.notify)
+
+
+def check_boxes(boxes: Mapping[Path, Box], pictures: Mapping[Path, Image]) -> None:
+    for path, box in boxes.items():
+        height, width = pictures[path].size if path in pictures else (box[3], box[2])
+        if box[2] > width or box[3] > height:
+            numbers = " ".join(map(str, box))
+            raise DataError(f"the box {numbers} does not lie in {path}, {width} wide and {height} high", hint=BOX_HINT)
+
+
+def forecast(each: float, total: int, notify: Notify) -> None:
+    """Say how long scores will take, if that is long."""
+    if each * total >= WORTH_A_FORECAST:
+        words = f"scores of {count_of(total, 'picture')} take about {describe_duration(each * total)}"
+        notify("note", f"{words} ({describe_duration(each)} each); Ctrl-C keeps those that are there")
+
+
+def counting(answer: MapAnswer, number: int, count: int) -> Progress | None:
+    """What counts the pictures of all checkpoints as those of one run; where maps are scored, those are counted."""
+    progress, total, networks = answer.calls.progress, len(answer.plan.pictures), len(answer.networks)
+
+    def count_on(what: str, done: int, of: int) -> None:
+        if progress and what != "pictures":
+            progress(what, done, of)
+        elif progress and not answer.plan.request.maps.evaluate:
+            progress(what, answer.gathered.done + (number * count + done) // networks, total)
+
+    return count_on if progress else None
+
+
+def describe_map(
+    one: Map, checkpoint: str, label: Label | None, place: Callable[[int, int], tuple[int, int]] | None
+) -> dict[str, Any]:
+    """Everything about a map but its pixels, with what is known of its picture; as JSON can hold it."""
+    values = ({"checkpoint": checkpoint} if checkpoint else {}) | facts(one)
+    if label:
+        name, number = label
+        known = number is not None and one.predicted is not None
+        values |= {"label": name, "label_index": number}
+        values["correct"] = one.predicted.target == number if known and one.predicted else None
+    if place and values["hottest"]:
+        values["hottest_in_picture"] = list(place(*values["hottest"]))
+    return values
+
+
+def known_classes(classifier: Classifier) -> tuple[Sequence[str], int]:
+    """The names of a classifier's classes, and how many scores it gives; after its first pass."""
+    shown = (one for key, one in OUTPUTS.items() if key.module is classifier.module)  # also in another precision
+    output = next(shown, None)  # none where methods that know no class stopped in front of the scores
+    return (output.names, output.count) if output else (classifier.classes or (), 0)
 
 
 def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
     """The layers at the size of the first picture, if there is one."""
-    classifier, feed = open_classifier(plan, notify)
+    classifier, feed = open_classifier(plan, next(iter(plan.request.model.checkpoints), None), notify)
     if plan.pictures:
-        picture = next(iter(next(read_portions(plan, [])).values()))
+        picture = next(iter(next(read_portions(plan.pictures, plan.at_once, [])).values()))
         classifier = replace(classifier, size=feed(picture).size)
     notify("note", f"layers of {classifier.name}")
     return preview(classifier)
 
 
-def read_portions(plan: MapPlan, bad: list[BadPicture]) -> Iterator[dict[Path, Image]]:
+def read_portions(paths: Sequence[Path], at_once: int, bad: list[BadPicture]) -> Iterator[dict[Path, Image]]:
     """Every picture that can be read, a portion at a time; `bad` collects the others, and those that are damaged."""
     count, failed = 0, None
-    for start in range(0, len(plan.pictures), plan.at_once):
+    for start in range(0, len(paths), at_once):
         portion: dict[Path, Image] = {}
-        for path in plan.pictures[start : start + plan.at_once]:
+        for path in paths[start : start + at_once]:
             try:
                 with capture_damage() as complaints:
                     portion[path] = read_image(path)
@@ -206,12 +346,36 @@ def read_portions(plan: MapPlan, bad: list[BadPicture]) -> Iterator[dict[Path, I
         raise failed
 
 
-def open_classifier(plan: MapPlan, notify: Notify) -> tuple[Classifier, Callable[[Image], Image]]:
+def open_networks(plan: MapPlan, picture: Image, notify: Notify) -> dict[str, Network]:
+    """Every checkpoint, by a short name if there are several; one that does not fit is refused before any work."""
+    checkpoints = plan.request.model.checkpoints
+    names = short_names(checkpoints) if len(checkpoints) > 1 else [""]
+    networks = {}
+    for name, checkpoint in zip(names, checkpoints or (None,), strict=True):
+        classifier, feed = open_classifier(plan, checkpoint, notify)
+        layers, options = prepare(plan, replace(classifier, size=feed(picture).size), notify)
+        networks[name] = Network(classifier, feed, layers, options)
+    return networks
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """As much of the end of every path as tells it from the others, without the ending of files."""
+    parts = [PurePath(path).with_suffix("").parts for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(one[-length:]) for one in parts]
+        if len(set(names)) == len(paths):
+            return names
+    return list(paths)
+
+
+def open_classifier(
+    plan: MapPlan, checkpoint: str | None, notify: Notify
+) -> tuple[Classifier, Callable[[Image], Image]]:
     """The classifier on its device, with what the user knows better about it; and what makes its input of a picture."""
     model = plan.request.model
     for note in plan.source.notes:
         notify("note", note)
-    classifier = plan.source.classifier(model.checkpoint)
+    classifier = plan.source.classifier(checkpoint)
     for note in classifier.notes:
         notify("note", note)
     better: dict[str, Any] = {"classes": plan.class_names, "extra_tokens": model.extra_tokens, "output": model.output}
@@ -244,51 +408,66 @@ def prepare(plan: MapPlan, fed: Classifier, notify: Notify) -> tuple[tuple[str, 
     return tuple(layer.name for layer in layers), options
 
 
-def score_maps(
-    plan: MapPlan,
-    classifier: Classifier,
-    feed: Callable[[Image], Image],
-    maps: Sequence[Map],
-    pictures: Mapping[Path, Image],
-    options: ExplainOptions,
-) -> list[MapScore]:
-    """Score every map; without a box where nothing is known of the picture, or nothing of it is left as fed."""
-    boxes = []
-    for path, picture in pictures.items():
-        box = plan.boxes.get(path)
-        height, width = picture.size
-        if box is not None and (box[2] > width or box[3] > height):
-            numbers = " ".join(map(str, box))
-            raise DataError(f"the box {numbers} does not lie in {path}, {width} wide and {height} high", hint=BOX_HINT)
-        boxes.append(None if box is None else box_as_fed(feed, picture.size, box))
-    scores: list[MapScore] = []
-    for group in group_by(maps, lambda one: (one.index, one.subject)).values():
-        index = group[0].index
-        several = evaluations(classifier, group, box=boxes[index], options=options) if group[0].subject else None
-        for one, sanity in zip(group, randomization_test(classifier, group, options=options), strict=True):
-            scores.append(MapScore(list(pictures)[index], one, next(several) if several else None, sanity))
-            if options.progress:
-                options.progress("maps scored", len(scores), len(maps))
+def score_maps(answer: MapAnswer, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
+    """The scores of the maps of one picture, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
+    network, options, box = answer.networks[name], answer.networks[name].options, answer.plan.boxes.get(path)
+    fed_box = None if box is None else box_as_fed(network.feed, picture.size, box)
+    scores: dict[int, MapScore] = {}
+    before, total = len(answer.gathered.scores), len(maps) * len(answer.plan.pictures) * len(answer.networks)
+    for group in group_by(maps, lambda one: one.subject).values():
+        several = evaluations(network.classifier, group, box=fed_box, options=options) if group[0].subject else None
+        for one, sanity in zip(group, randomization_test(network.classifier, group, options=options), strict=True):
+            evaluation = next(several) if several else None
+            scores[id(one)] = MapScore(path, name, one.method, one.layer, one.subject, evaluation, sanity)
+            if answer.calls.progress:
+                answer.calls.progress("maps scored", min(before + len(scores), total), total)
     return scores
 
 
-def write_files(plan: MapPlan, maps: Sequence[Map], pictures: Mapping[Path, Image]) -> list[Path]:
-    """The pictures of the maps, and their numbers, as far as wanted; what was written."""
-    files, paths, images = plan.request.files, list(pictures), list(pictures.values())
-    drawn: dict[Path, list[Map]] = {}
-    for one in maps:
-        if files.original_size:  # the map of a whole picture, over the picture as read
-            parts = tuple(replace(part, image=images[one.index]) for part in one.parts)
-            shown = Fused(parts) if isinstance(one, Fused) else parts[0]
-        else:
-            shown = one
-        if target := plan.outputs.get(paths[one.index], files.pictures):
-            drawn.setdefault(target, []).append(shown)
-    for path, several in drawn.items():
-        draw_maps(several, style=files.style, titled=files.titled).save(path)
+def write_files(
+    answer: MapAnswer, maps: Mapping[str, Sequence[Map]], pictures: Mapping[Path, Image], labels: Sequence[Label]
+) -> None:
+    """The pictures of the maps, and their numbers, as far as wanted; rows of a grid as soon as they fill a page."""
+    plan, gathered, files = answer.plan, answer.gathered, answer.plan.request.files
+    paths, images, names = list(pictures), list(pictures.values()), [str(plan.origins[path].below) for path in pictures]
+    shown: dict[int, dict[str, list[Map]]] = {}
+    for name, several in maps.items():
+        for one in several if files.pictures else ():
+            if files.original_size:  # the map of a whole picture, over the picture as read
+                parts = tuple(replace(part, image=images[one.index]) for part in one.parts)
+                one = Fused(parts) if isinstance(one, Fused) else parts[0]
+            shown.setdefault(one.index, {}).setdefault(name, []).append(one)
+    for index, by_network in sorted(shown.items()):
+        place = plan.outputs.get(paths[index]) or (files.pictures if len(plan.pictures) == 1 else None)
+        if place is None:
+            gathered.cells += grid_rows(by_network, files.style, names, labels)
+            write_pages(gathered)
+            continue
+        drawing = draw_rows(partial(grid_rows, by_network, files.style, names, labels), files.style)
+        if sum(map(len, by_network.values())) == 1 and not files.titled:
+            (one,) = next(iter(by_network.values()))
+            drawing = replace(drawing, rasterise=partial(overlay, one.image, one.heatmap(), files.style))
+        drawing.save(place)
+        gathered.written[place] = None
     if files.numbers:
-        save_maps(files.numbers, maps, [str(path) for path in paths])
-    return [*drawn, *filter(None, [files.numbers])]
+        save_maps(files.numbers, [one for several in maps.values() for one in several], [str(path) for path in paths])
+        gathered.written[files.numbers] = None
+
+
+def write_pages(gathered: Gathered, *, is_last: bool = False) -> None:
+    """Write what fills a file, and at the end what is left: maps.png, or maps_1.png, maps_2.png, ... if several."""
+    path, style, rows = gathered.plan.request.files.pictures, gathered.plan.request.files.style, gathered.cells
+    while path and rows:
+        size = page_size(rows) * (PAGES if path.suffix.lower() == ".pdf" else 1)
+        if len(rows) <= size and not is_last:
+            break
+        page, rows = rows[:size], rows[size:]
+        is_only = is_last and not gathered.pages and not rows
+        gathered.pages, gathered.cells = gathered.pages + 1, rows
+        digits = len(str(-(-len(gathered.plan.pictures) // size)))
+        place = path if is_only else path.with_name(f"{path.stem}_{gathered.pages:0{digits}}{path.suffix}")
+        draw_rows(partial(list, page), style).save(place)
+        gathered.written[place] = None
 
 
 def warn_about(one: Map, picture: Path, notify: Notify) -> None:

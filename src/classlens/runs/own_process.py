@@ -16,10 +16,12 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from shutil import get_terminal_size
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from classlens.files import limit
 from classlens.printed import print_aside
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ NAMES = ("INT", "TERM", "HUP", "QUIT", "XCPU", "USR1", "USR2", "ALRM", "VTALRM")
 ENDING = tuple(getattr(signal, f"SIG{name}") for name in NAMES if hasattr(signal, f"SIG{name}"))
 """Signals that end a process at once unless it answers them."""
 
-CRASHES = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")}
+CRASHES = {getattr(signal, name, None) for name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGPROF")}
 
 HEAVY = frozenset(("cv2", "numpy", "torch"))
 """With one of these loaded, threads may be running that a forked child would lack."""
@@ -166,6 +168,7 @@ def run_in_child(run: Callable[[], int]) -> int:
         with holding(ENDING):
             child = os.fork()
             if child == 0:
+                SPARE.append(parent)
                 end_with(parent)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
                 sys.exit(run())  # up the stack, so that errors are printed and exits run as without a child
@@ -174,10 +177,31 @@ def run_in_child(run: Callable[[], int]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+SPARE: list[int] = []
+"""Of which process this one is a spare part: what it works on when it is killed is named, and the run goes on."""
+
+
+def allow_seconds(seconds: float) -> None:
+    """Have this process killed after so many seconds of CPU from now, if it is a spare one; 0 is for ever.
+
+    A decoder that is busy for hours answers nobody else. Windows has no such clock.
+    """
+    if SPARE and hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def describe_slowness(status: int) -> str:
+    """Whether a process was killed because of its time; nothing for any other end."""
+    is_slow = -status == getattr(signal, "SIGPROF", None)
+    return f"more than {limit('seconds'):g} s of work, which --limit seconds=N allows" if is_slow else ""
+
+
 def describe_crash_of_child(status: int) -> str:
     """What happened to a child that a decoder killed; nothing for any other end."""
     if -status not in CRASHES:
         return ""
+    if reason := describe_slowness(status):
+        return f"a picture takes {reason}"
     return f"a picture killed the process that decoded it ({signal.Signals(-status).name})"
 
 
@@ -222,11 +246,11 @@ def describe_duration(seconds: float) -> str:
 def progress_line() -> Progress | None:
     """A function that keeps one line of the terminal up to date, with the time left, and wipes it out at the end.
 
-    None if standard error is no terminal.
+    None if standard error is no terminal, or one that cannot go back to the start of a line.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return None
-    began, written = monotonic(), 0.0
+    began, written, width = monotonic(), 0.0, min(WIDTH, get_terminal_size().columns - 1)
     last: tuple[str, int] = ("", 0)
 
     def write(what: str, done: int, total: int) -> None:
@@ -240,6 +264,6 @@ def progress_line() -> Progress | None:
         written = now
         left = f", {describe_duration((now - began) / done * (total - done))} left" if now > began else ""
         line = f"{what}: {done:,} of {total:,}{left}" if done < total else ""
-        print(f"\r{line:<{WIDTH}}", end="" if line else "\r", file=sys.stderr, flush=True)
+        print(f"\r{line[:width]:<{width}}", end="" if line else "\r", file=sys.stderr, flush=True)
 
     return write

@@ -28,10 +28,14 @@ from classlens.adapters import Options, open_source
 from classlens.dataset.class_folders import Listed, listed_before
 from classlens.dataset.dataset import Dataset
 from classlens.errors import DataError
+from classlens.files import limit
 from classlens.runs.browse_samples import SampleResult
 from classlens.runs.own_process import (
     GRACE,
+    SPARE,
     Stopped,
+    allow_seconds,
+    describe_slowness,
     end_processes,
     end_with,
     holding,
@@ -117,10 +121,12 @@ def run_job(
         yield from in_this_process(dataset, worthwhile_here(waiting, total), job)
     packed, workers = pickle.dumps(spec), workers or min(cores, MOST_WORKERS)
     for sample in waiting:
-        suspects = iter((yield from in_processes(packed, chain([sample], waiting), job, workers, workers * AHEAD)))
+        left, _ = yield from in_processes(packed, chain([sample], waiting), job, workers, workers * AHEAD)
+        suspects = iter(left)
         for suspect in suspects:  # one at a time, so that the one that kills its process is known
-            for index, seed in (yield from in_processes(packed, chain([suspect], suspects), job, 1, 1)):
-                yield job(dataset, index, seed, describe_crash(packed, index, seed))()
+            killed, reason = yield from in_processes(packed, chain([suspect], suspects), job, 1, 1)
+            for index, seed in killed:
+                yield job(dataset, index, seed, describe_crash(packed, index, seed, reason))()
 
 
 def worthwhile_here(waiting: Iterator[SeededIndex], total: int) -> Iterator[SeededIndex]:
@@ -138,41 +144,49 @@ def in_this_process(dataset: Dataset, samples: Iterable[SeededIndex], job: Job[R
     flying: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(1) as thread:
         for index, seed in samples:
+            allow_seconds(limit("seconds"))
             flying.append(thread.submit(job(dataset, index, seed, None)))
             while flying and (flying[0].done() or len(flying) > AHEAD):
                 yield flying.popleft().result()
         while flying:
             yield flying.popleft().result()
+        allow_seconds(0)
 
 
 def in_processes(
     packed: bytes, samples: Iterable[SeededIndex], job: Job[Result], workers: int, in_flight: int
-) -> Generator[Result, None, deque[SeededIndex]]:
-    """Results from a pool of processes; returns what was in flight when one of them died."""
+) -> Generator[Result, None, tuple[deque[SeededIndex], str]]:
+    """Results from a pool of processes; returns what was in flight when one of them died, and of what it did."""
     sent: deque[SeededIndex] = deque()
     flying: deque[Future[Result]] = deque()
-    with new_pool(packed, workers) as pool, suppress(BrokenExecutor):
-        for index, seed in samples:
-            sent.append((index, seed))
-            with holding((signal.SIGINT,)):  # a process may be started here, and Ctrl-C is its parent's business
-                flying.append(pool.submit(work, job, index, seed))
-            if len(flying) == in_flight:
+    reason = ""
+    with new_pool(packed, workers) as pool:
+        try:
+            for index, seed in samples:
+                sent.append((index, seed))
+                with holding((signal.SIGINT,)):  # a process may be started here, and Ctrl-C is its parent's business
+                    flying.append(pool.submit(work, job, index, seed))
+                if len(flying) == in_flight:
+                    yield flying[0].result()
+                    flying.popleft(), sent.popleft()
+            while flying:
                 yield flying[0].result()
                 flying.popleft(), sent.popleft()
-        while flying:
-            yield flying[0].result()
-            flying.popleft(), sent.popleft()
-    return sent
+        except BrokenExecutor:
+            processes = list((pool._processes or {}).values())
+            end_processes(processes)  # and wait: the system says how they ended only when they have
+            statuses = [one.exitcode or 0 for one in processes]
+            reason = next(filter(None, map(describe_slowness, statuses)), "the process that decoded it died")
+    return sent, reason
 
 
-def describe_crash(packed: bytes, index: int, seed: int) -> SampleResult:
+def describe_crash(packed: bytes, index: int, seed: int, reason: str) -> SampleResult:
     """A sample that killed its process, named by another one: some datasets decode a picture to know its label."""
     path: str | None = None
     class_names: tuple[str, ...] = ()
     with new_pool(packed, 1) as pool, suppress(BrokenExecutor), holding((signal.SIGINT,)):
         path, class_names = pool.submit(path_and_classes, index).result()
-    reason = f"{path or f'sample {index}'}: the process that decoded it died"
-    return SampleResult(index, seed, path, class_names, error=reason)
+    return SampleResult(index, seed, path, class_names, error=f"{path or f'sample {index}'}: {reason}")
 
 
 @contextmanager
@@ -200,6 +214,7 @@ def prepare_worker(parent: int, packed: bytes) -> None:
     """Ctrl-C is the parent's business; a worker keeps its memory, and ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     PACKED.append(packed)
+    SPARE.append(parent)
     end_with(parent)
     threading.Thread(target=outlive_briefly, args=(parent,), daemon=True).start()
     cv2.setNumThreads(1)
@@ -222,13 +237,17 @@ def worker_dataset() -> Dataset:
 
 
 def path_and_classes(index: int) -> tuple[str | None, tuple[str, ...]]:
-    return worker_dataset().sample(index).path, worker_dataset().class_names(index)
+    dataset = worker_dataset()
+    allow_seconds(limit("seconds"))
+    return dataset.sample(index).path, dataset.class_names(index)
 
 
 def work(job: Job[Result], index: int, seed: int) -> Result:
     """One sample in a worker, which opens the dataset the first time and can be stopped while it works."""
     try:
         with on_ending_signals():
-            return job(worker_dataset(), index, seed, None)()
+            dataset = worker_dataset()
+            allow_seconds(limit("seconds"))
+            return job(dataset, index, seed, None)()
     except Stopped as stopped:  # a pool would send it to the parent as a result, and go on
         os._exit(128 + stopped.number)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from classlens.adapters import Options, open_source
-from classlens.errors import DataError, NotFound, NotOffered
-from classlens.figures.chart import distinct_curves, find_style
+import numpy as np
+
+from classlens.adapters import DEFAULT, Options, RunLength, open_source, split_address
+from classlens.errors import DataError, NotFound, NotOffered, count_of
+from classlens.figures.chart import FAR_APART, distinct_curves, find_style, is_flat
 from classlens.figures.curves import ENDINGS, draw_curves
 from classlens.figures.drawing import Drawing, check_ending
 from classlens.files import check_place, write_whole
 from classlens.printed import join_lines
-from classlens.schedule.replay import Curves, Mistake, replay, summarize, table
+from classlens.results import Drawable
+from classlens.schedule.replay import Curve, Curves, Mistake, replay, summarize, table
 from classlens.schedule.schedule import Clock, scale_by_batch
 
 MOST_LINES = 16  # curves that are described in words
@@ -63,7 +66,8 @@ class LrRequest:
         labels = self.targets if self.labels is None else self.labels
         if len(labels) != len(self.targets):
             raise DataError(
-                f"{len(labels)} labels for {len(self.targets)} configs", hint="give --label one name for each"
+                f"{count_of(len(labels), 'label')} for {count_of(len(self.targets), 'config')}",
+                hint="give --label one name for each",
             )
         find_style(self.style)
         for path in (self.picture, self.page):
@@ -76,7 +80,7 @@ class LrRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class SchedulePlots:
+class SchedulePlots(Drawable):
     """The curves of every target, of the hyper-parameter that was asked for, and the files that were written."""
 
     request: LrRequest
@@ -95,23 +99,50 @@ class SchedulePlots:
         """What a reader wants to know at once: lengths, peaks, mistakes, files."""
         lines = []
         for run in self.runs:
-            lines.append(f"{run.title}: {run.clock}" + (f" ({run.clock.note})" if run.clock.note else ""))
+            lines += [f"{run.title}: {run.clock}", *([f"  {run.clock.note}"] if run.clock.note else [])]
             for name in run.names:
                 curves = distinct_curves(run, name)
                 for group, curve in curves[:MOST_LINES]:
-                    (step, peak), undecided = curve.peak, curve.trajectory.undecided
                     of_group = f" of {group}" if len(curves) > 1 else ""
-                    end = f"ends {curve.final:.6g}"
-                    if undecided is not None:
-                        bounds = f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}"
-                        end = f"{bounds}: it {undecided} from step {undecided.first:,} on"
-                    start = f"starts {curve.at([0])[0]:.6g}, peaks {peak:.6g} at step {step:,}"
-                    lines.append(f"  {name}{of_group}: {start}, {end}")
+                    lines.append(f"  {name}{of_group}: {describe_course(curve)}")
                 if len(curves) > MOST_LINES:
                     lines.append(f"  and {len(curves) - MOST_LINES} more (--json lists all)")
+            alone = len(self.runs) == 1 and self.request.log is None
+            lines += [
+                f"  note: {name} rests near 0, which only --log tells apart from 0"
+                for name in (run.names if alone else ())
+                if len(curves := distinct_curves(run, name)) == 1 and hides_plateaus(curves[0][1], run.clock.steps)
+            ]
             lines += [f"  note: {note}" for note in run.notes]
             lines += [f"  warning: {finding}" for finding in run.findings]
         return join_lines([*lines, *(f"wrote {path}" for path in self.files)])
+
+
+def describe_course(curve: Curve) -> str:
+    """Where a value starts, peaks and ends; a number alone where it stays what it is."""
+    start, (step, peak), end = curve.at([0])[0], curve.peak, f"ends {curve.final:.6g}"
+    if (undecided := curve.trajectory.undecided) is not None:
+        bounds = f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}"
+        end = f"{bounds}: it {undecided} from step {undecided.first:,} on"
+    elif is_flat(curve.points[1]):
+        return f"{start:.6g} throughout"
+    if step == 0:
+        return f"starts at its peak {start:.6g}, {end}"
+    return f"starts {start:.6g}, peaks {peak:.6g} at step {step:,}, {end}"
+
+
+def hides_plateaus(curve: Curve, steps: int) -> bool:
+    """Whether a value rests where a linear axis cannot tell it from 0."""
+    at, values = curve.points
+    starts = np.flatnonzero(np.diff(values, prepend=np.nan))
+    lengths, rests = np.diff(at[starts], append=steps), values[starts]
+    return bool(((lengths > steps / 20) & (rests > 0) & (rests < curve.peak[1] / FAR_APART)).any())
+
+
+def title_of(target: str) -> str:
+    """A file without folder and ending, another address as it is."""
+    scheme, place = split_address(target)
+    return Path(place).stem if scheme == DEFAULT else target
 
 
 def draw_plots(plots: SchedulePlots) -> Drawing:
@@ -131,7 +162,9 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
         NotOffered: a target has no schedule, or nothing says how long it trains.
         ConfigError: a config is missing, cannot be read, or has a schedule that does not fit its run.
     """
-    titles = request.labels or [Path(target).stem if "/" in target else target for target in request.targets]
+    titles = request.labels or tuple(map(title_of, request.targets))
+    if len(set(titles)) < len(titles) and not request.labels:
+        titles = request.targets
     every = [replay_target(*names, request, on_note) for names in zip(request.targets, titles, strict=True)]
     name = SHORT_NAMES.get(request.parameter, request.parameter)
     for run in every:
@@ -150,7 +183,8 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
 
 def replay_target(target: str, title: str, request: LrRequest, on_note: Report | None) -> Curves:
     """All curves of one target, over the length that the request says, and for the rest the source."""
-    source = open_source(target, options=request.options)
+    length = RunLength(request.epochs, request.epoch_length, request.steps, request.gpus)
+    source = open_source(target, options=replace(request.options, run=length))
     if on_note is not None:
         for note in source.notes:
             on_note("note", note)

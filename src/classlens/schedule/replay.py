@@ -14,15 +14,17 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from io import StringIO
 from itertools import chain, repeat
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
 from classlens.printed import cell_text, join_lines
+from classlens.results import Array, Drawable
 from classlens.schedule.schedule import (
     CONSTANT,
     Clock,
     Group,
+    Length,
     Schedule,
     Setting,
     Steps,
@@ -38,13 +40,14 @@ MOST_STAIRS = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class Curve(Drawable, Array):
     """One hyper-parameter of one parameter group over a whole run. The value at step i is in force during step i."""
 
     group: Group
     name: str
     clock: Clock
     trajectory: Trajectory
+    numbers: ClassVar[str] = "values"
 
     def at(self, steps: Steps | Sequence[int]) -> Values:
         """The values at the given steps, in any order.
@@ -108,16 +111,17 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(Sequence[Curve]):
+class Curves(Drawable, Sequence[Curve]):
     """What `replay` gives: one curve per group and hyper-parameter, on one clock.
 
-    `title` names the run where several are drawn together.
+    `title` names the run where several are drawn together; `length` is the one that the schedule is made for.
     """
 
     curves: tuple[Curve, ...]
     clock: Clock
     title: str = ""
     notes: tuple[str, ...] = ()
+    length: Length | None = None
 
     @overload
     def __getitem__(self, index: int) -> Curve: ...
@@ -162,6 +166,9 @@ class Curves(Sequence[Curve]):
             for curve in curves:
                 for finding in check_curve(curve):
                     findings.setdefault(finding.kind + name, replace(finding, name=name))
+        what = "" if self.length is None else self.length.mismatch(clock)
+        if what and {finding.kind for finding in findings.values()}.isdisjoint(("short cosine", "long cosine")):
+            findings[what] = Mistake("other length", what, name="lr")
         return tuple(findings.values())
 
     def __repr__(self) -> str:
@@ -201,7 +208,7 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         for group in schedule.groups
         if name in group.initial
     )
-    return Curves(curves, clock, title, schedule.notes)
+    return Curves(curves, clock, title, schedule.notes, schedule.length)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from classlens.arrays import Float64, Int64
-from classlens.errors import ConfigError, NotOffered
+from classlens.errors import ConfigError, NotOffered, count_of
 
 Unit: TypeAlias = Literal["step", "epoch"]
 
@@ -68,12 +68,42 @@ class Clock:
         return self.total or (self.epochs or 0) * (self.steps_per_epoch or 0)
 
     def __str__(self) -> str:
+        steps, per_epoch = count_of(self.steps, "step"), self.steps_per_epoch
         if self.epochs is not None:
-            return f"{self.steps:,} steps = {self.epochs:,} epochs x {self.steps_per_epoch:,} steps"
-        passes = (
-            "" if self.steps_per_epoch is None else f", {self.steps / self.steps_per_epoch:,.4g} passes over the data"
-        )
-        return f"{self.steps:,} steps{passes}"
+            return f"{steps} = {count_of(self.epochs, 'epoch')} x {count_of(per_epoch or 0, 'step')}"
+        return steps if per_epoch is None else f"{steps}, {self.steps / per_epoch:,.4g} passes over the data"
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a schedule is made to run, as its `source` says: OneCycleLR(total_steps=500).
+
+    `holds` says that it keeps its last value in a longer run, and is meant to.
+    """
+
+    count: int
+    unit: Unit
+    source: str
+    holds: bool = False
+
+    def clock(self, epochs: int | None = None, steps_per_epoch: int | None = None) -> Clock:
+        """The run that it is made for, in as many epochs or of such a length as the user says."""
+        note = f"as {self.source} says"
+        if self.unit == "step":
+            if epochs is None:
+                return Clock.of_steps(self.count, steps_per_epoch, note=note)
+            return Clock(epochs, steps_per_epoch or -(-self.count // epochs), note=note)
+        if steps_per_epoch is None:
+            note += "; nobody says how many steps an epoch has: it is drawn as one (--epoch-length N)"
+        return Clock(self.count if epochs is None else epochs, steps_per_epoch or 1, note=note)
+
+    def mismatch(self, clock: Clock) -> str:
+        """What is wrong with a run of another length, in words; empty if nothing is."""
+        actual = clock.steps if self.unit == "step" else clock.epochs
+        if actual is None or abs(actual - self.count) <= 1 or (self.holds and actual > self.count):
+            return ""
+        end = "it is cut off before its end" if actual < self.count else "it goes on after its end"
+        return f"{self.source} is made for {self.count:,} {self.unit}s, and the run has {actual:,}: {end}"
 
 
 Steps: TypeAlias = Int64[np.ndarray, " steps"]
@@ -189,13 +219,15 @@ class Schedule:
     """What sets the hyper-parameters of every parameter group.
 
     `rules` is by hyper-parameter; one without a rule keeps its initial value. `notes` are sentences for the reader of
-    the plot: what the source says that no curve shows. `batches` is there if the rate can still be scaled by batch size.
+    the plot: what the source says that no curve shows. `batches` is there if the rate can still be scaled by batch size,
+    `length` if the schedule itself is made for a run of some length.
     """
 
     groups: tuple[Group, ...]
     rules: Mapping[str, Rule] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     batches: Batches | None = None
+    length: Length | None = None
 
     def __repr__(self) -> str:
         moved = dict.fromkeys(name for group in self.groups for name in (*self.rules, *group.rules))

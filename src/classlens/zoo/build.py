@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from torch import nn
 
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError, NotOffered, suggestion
+from classlens.errors import ConfigError, NotOffered, short_repr, suggestion
 from classlens.zoo.units import Chain, build_part, plain_type
 
 RESNET, VIT = "resnet:ResNet", "vision_transformer:VisionTransformer"
@@ -70,7 +70,7 @@ Fallback = Callable[[Settings, str, Iterable[str]], nn.Module]
 
 def refuse(model: Settings, part: str, known: Iterable[str]) -> NoReturn:
     name = model.get(part, model)["type"]
-    raise ConfigError(f"no native {part} named {name!r}", hint=suggestion(str(name), known))
+    raise ConfigError(f"no native {part} named {short_repr(name)}", hint=suggestion(name, known))
 
 
 def build_network(model: Settings, *, fallback: Fallback = refuse) -> nn.Module:

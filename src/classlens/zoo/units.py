@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from classlens.arrays import Float
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, short_repr, suggestion
 
 Row = TypeVar("Row")
 Features = Float[Tensor, "b c h w"]
@@ -39,7 +39,9 @@ def plain_type(settings: Settings) -> str:
     """The `type` of a config's dict without the scope of the library that registered it."""
     name = settings.get("type")
     if not isinstance(name, str):
-        raise ConfigError(f"part of the model has no type: {dict(settings)!r}", hint="write dict(type='ResNet', ...)")
+        raise ConfigError(
+            f"part of the model has no type: {short_repr(dict(settings))}", hint="write dict(type='ResNet', ...)"
+        )
     for scope in SCOPES:
         name = name.removeprefix(scope)
     return name
@@ -57,7 +59,7 @@ def build_part(builder: Any, settings: Settings) -> nn.Module:  # noqa: ANN401 -
     settings = {**getattr(builder, "PRESETS", {}).get(family, {}), **settings}
     values = {name: to_tuples(value) for name, value in settings.items() if name != "type"}
     for name in values.keys() - known.keys() - native.keys() - WITHOUT_EFFECT:
-        raise ConfigError(f"{family} has no setting {name!r}", hint=suggestion(name, {**known, **native}))
+        raise ConfigError(f"{family} has no setting {short_repr(name)}", hint=suggestion(name, {**known, **native}))
     for name, value in native.items():
         require_native(family, **{name: (values.get(name, value), value)})
     values = {name: value for name, value in values.items() if name in known}
@@ -65,7 +67,10 @@ def build_part(builder: Any, settings: Settings) -> nn.Module:  # noqa: ANN401 -
         values["family"] = family
     for name, parameter in known.items():
         if parameter.default is Parameter.empty and name not in values:
-            raise ConfigError(f"{family} needs the setting {name!r}", hint=f"add {name}=... to dict(type={family!r})")
+            raise ConfigError(
+                f"{family} needs the setting {name!r}",
+                hint=f"add {name}=... to dict(type={family!r})",
+            )
     return kind(**values) if kind is builder else builder(kind(**values))
 
 
@@ -88,10 +93,12 @@ def find_arch(
             return kind(*(to_tuples(arch[size]) for size in sizes))
         except KeyError as error:
             example = next(iter(table))
-            raise ConfigError(f"{family} arch lacks {error}", hint=f"or name one, e.g. arch={example!r}") from error
+            raise ConfigError(
+                f"{family} arch lacks {error}", hint=f"or name one, e.g. arch={short_repr(example)}"
+            ) from error
     rows = {name.casefold(): row for name, row in table.items()}
     if not isinstance(arch, str) or arch.casefold() not in rows:
-        raise ConfigError(f"{family} has no arch {arch!r}", hint=suggestion(str(arch), table))
+        raise ConfigError(f"{family} has no arch {short_repr(arch)}", hint=suggestion(arch, table))
     return rows[arch.casefold()]
 
 
@@ -100,8 +107,8 @@ def require_native(family: str, **required: tuple[object, object]) -> None:
     for name, (seen, supported) in required.items():
         if seen != supported:
             raise ConfigError(
-                f"{family} with {name}={seen!r} is not built natively",
-                hint=f"native networks have {name}={supported!r}; pip install mmpretrain to build others",
+                f"{family} with {name}={short_repr(seen)} is not built natively",
+                hint=f"native networks have {name}={short_repr(supported)}; pip install mmpretrain to build others",
             )
 
 
@@ -161,7 +168,7 @@ RELU, SIGMOID = ACTIVATIONS["ReLU"], ACTIVATIONS["Sigmoid"]
 def activation(settings: Settings) -> Activation:
     name = plain_type(settings)
     if name not in ACTIVATIONS:
-        raise ConfigError(f"no activation named {name!r}", hint=suggestion(name, ACTIVATIONS))
+        raise ConfigError(f"no activation named {short_repr(name)}", hint=suggestion(name, ACTIVATIONS))
     return ACTIVATIONS[name]
 
 
@@ -171,7 +178,9 @@ def norm_layer(channels: int, settings: Settings) -> nn.BatchNorm2d | nn.GroupNo
     if kind == "GN":
         return nn.GroupNorm(settings["num_groups"], channels, eps=eps)
     if kind not in ("BN", "BN2d", "SyncBN"):
-        raise ConfigError(f"norm {kind!r} is not built natively in this family", hint="it has BN, SyncBN or GN")
+        raise ConfigError(
+            f"norm {short_repr(kind)} is not built natively in this family", hint="it has BN, SyncBN or GN"
+        )
     return nn.BatchNorm2d(channels, eps=eps, momentum=settings.get("momentum", 0.1))
 
 

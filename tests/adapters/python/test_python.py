@@ -396,7 +396,7 @@ def test_a_sample_that_cannot_be_read_is_a_data_error_with_its_file(photos):
         classlens.trace(open_source(folder).dataset(), 0)
 
 
-def test_a_stream_is_refused_as_it_has_no_samples_by_number():
+def test_a_stream_without_samples_is_refused():
     class Stream(IterableDataset):
         def __iter__(self):
             return iter(())
@@ -404,7 +404,7 @@ def test_a_stream_is_refused_as_it_has_no_samples_by_number():
         def __len__(self):
             return 3
 
-    with pytest.raises(ConfigError, match="no samples by number"):
+    with pytest.raises(DataError, match="Stream gives no sample"):
         open_source(DataLoader(Stream())).dataset()
 
 

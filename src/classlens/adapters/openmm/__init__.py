@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from classlens.adapters.openmm.setup import names_of, read_setup
 from classlens.config import load_config
 from classlens.dataset.conventions import SPLITS
-from classlens.errors import ConfigError, DataError, NotFound, suggestion
+from classlens.errors import ConfigError, DataError, NotFound, first_line, suggestion
 from classlens.files import CONFIGS
 from classlens.source import Plan, Source
 
@@ -46,7 +46,10 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
             dataset = config[f"{split}_dataloader"]["dataset"]
             if dataset["data_root"] == DEMO_DATA_ROOT:
                 dataset["data_root"] = str(photos)
-    setup = read_setup(config, Path(path))
+    try:
+        setup = read_setup(config, Path(path))
+    except MISFITS as fault:
+        raise misfit(str(path), fault) from fault
     trains = setup.optimization.optimizer is not None
     return Source(
         origin=str(setup.path),
@@ -76,9 +79,14 @@ def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object]
     if make_data:
         make_data()
     trusted = setup.imports if options.trust_config else None
-    if name == "train":
-        return open_training(setup, epoch=options.epoch, trusted=trusted)
-    return open_split(setup.splits[name], name=name, classes=setup.classes, trusted=trusted)
+    try:
+        if name == "train":
+            return open_training(setup, epoch=options.epoch, trusted=trusted)
+        return open_split(setup.splits[name], name=name, classes=setup.classes, trusted=trusted)
+    except MISFITS as fault:
+        if options.trust_config:  # it may be the user's own code that complains
+            raise
+        raise misfit(f"{setup.path}: the {name} data", fault) from fault
 
 
 def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:
@@ -108,7 +116,10 @@ def open_schedule(setup: Setup, options: Options) -> Schedule:
 def clock(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     from classlens.adapters.openmm import schedules
 
-    return schedules.clock_of(setup, dataset_size, gpus)
+    try:
+        return schedules.clock_of(setup, dataset_size, gpus)
+    except MISFITS as fault:
+        raise misfit(str(setup.path), fault) from fault
 
 
 def open_classifier(setup: Setup, options: Options, checkpoint: str | None) -> Classifier:
@@ -135,3 +146,16 @@ def building(setup: Setup, key: str, *, trust: bool) -> Iterator[None]:
         if not place or str(error).startswith((place, str(setup.path))):
             raise
         raise ConfigError(f"{place}: {error}", hint=error.hint) from error
+    except MISFITS as fault:
+        if trust:
+            raise
+        raise misfit(setup.where(key) or str(setup.path), fault) from fault
+
+
+MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a setting of another kind than the usual one leads to, such as a list where all configs have a dict."""
+
+
+def misfit(where: str, fault: Exception) -> ConfigError:
+    what = f"a setting is not of the kind that is needed: {first_line(fault)}"
+    return ConfigError(f"{where}: {what}", hint="compare it with the config that it was made from")

@@ -29,7 +29,7 @@ from classlens.cam.classifier import Classifier, Kind, as_it_is
 from classlens.checkpoints.download import find_checkpoint
 from classlens.checkpoints.load_checkpoint import LISTED, Weights, fit_weights, match_names, read_weights
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError, DataError, NotOffered, first_line, suggestion
+from classlens.errors import ConfigError, DataError, NotOffered, first_line, install_command, short_repr, suggestion
 from classlens.image import Encoding, Image, Triple
 from classlens.zoo.build import build_network
 from classlens.zoo.transformer import interpolate_positions
@@ -103,7 +103,7 @@ def encoding_of(preprocessing: Settings) -> Encoding:
         numbers = preprocessing.get(key) or [usual]
         if not isinstance(numbers, Sequence) or len(numbers) not in (1, 3) or (key == "std" and 0 in numbers):
             hint = "one for each channel; std divides, so it is never 0"
-            raise ConfigError(f"{key} is one or three numbers, not {numbers!r}", hint=hint)
+            raise ConfigError(f"{key} is one or three numbers, not {short_repr(numbers)}", hint=hint)
         first, second, third = (float(numbers[channel % len(numbers)]) for channel in range(3))
         triples.append((first, second, third))
     return Encoding("RGB" if preprocessing.get("to_rgb") else "BGR", "CHW", 255.0, *triples)
@@ -190,12 +190,12 @@ def build_upstream(model: Settings, part: str, known: Iterable[str]) -> nn.Modul
     """Have mmpretrain build the whole model, because nobody here builds its `part`."""
     name = model[part]["type"] if part in model else model["type"]
     if find_spec("mmpretrain") is None:
-        near = suggestion(str(name), known)
+        near = suggestion(name, known)
         raise ConfigError(
-            f"no native {part} named {name!r}",
+            f"no native {part} named {short_repr(name)}",
             hint=(f"{near} " if near.endswith("?") else "")
             + "mmpretrain builds others, and your own (--trust-config follows custom_imports): "
-            f"pip install 'classlens[mmpretrain]'; native are {', '.join(known)}",
+            f"{install_command('mmpretrain')}; native are {', '.join(known)}",
         )
     from mmpretrain.models import build_classifier
 
@@ -205,7 +205,7 @@ def build_upstream(model: Settings, part: str, known: Iterable[str]) -> nn.Modul
             return UpstreamClassifier(build_classifier(settings))
     except (KeyError, TypeError, ValueError, ImportError, AssertionError) as error:
         raise ConfigError(
-            f"mmpretrain cannot build the {part} {name!r}: {first_line(error)}",
+            f"mmpretrain cannot build the {part} {short_repr(name)}: {first_line(error)}",
             hint="a type of your own is registered by custom_imports, which --trust-config follows",
         ) from error
 

@@ -10,6 +10,7 @@ import pickle
 import re
 import struct
 import xml.etree.ElementTree as ET
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +31,8 @@ from classlens.dataset.decode import Pixels
 from classlens.dataset.listing import Classes, Listing
 from classlens.dataset.state import BGR
 from classlens.dataset.storage import ADDRESS, exists, is_archive, join_path, read_bytes
-from classlens.errors import ConfigError, DataError, MissingDependency, suggestion
+from classlens.errors import ConfigError, DataError, MissingDependency, short_repr, suggestion
+from classlens.files import check_size, limit
 from classlens.image import Encoding
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif")
@@ -147,7 +149,7 @@ def published(settings: Settings, classes: Classes, where: str) -> Listing:
         raise DataError(f"{where}: its lists name no picture")
     numbers = {name: number for number, name in enumerate(names or ())}
     if unknown := [label for _, label in rows if isinstance(label, str) and label not in numbers]:
-        raise DataError(f"{where}: no class named {unknown[0]!r}", hint=suggestion(unknown[0], numbers))
+        raise DataError(f"{where}: no class named {short_repr(unknown[0])}", hint=suggestion(unknown[0], numbers))
     labels = [numbers[label] if isinstance(label, str) else label for _, label in rows]
     names = classes or names
     return Listing(
@@ -167,7 +169,7 @@ def table(path: str, *kinds: Callable[[str], Any], heading: int = 0) -> list[tup
                 rows.append(tuple(kind(column) for kind, column in zip(kinds, columns, strict=True)))
         except ValueError as error:
             form = " ".join("NUMBER" if kind is int else "TEXT" for kind in kinds)
-            raise DataError(f"{path}:{number}: not of the form {form}: {line.strip()[:60]!r}") from error
+            raise DataError(f"{path}:{number}: not of the form {form}: {short_repr(line.strip()[:60])}") from error
     return rows
 
 
@@ -242,8 +244,8 @@ def matlab(path: str) -> Iterator[Mapping[str, Any]]:
     except ModuleNotFoundError as error:
         raise MissingDependency("scipy", extra="mat") from error
     try:
-        variables = loadmat(BytesIO(read_bytes(path)), simplify_cells=True)
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+        variables = loadmat(BytesIO(read_bytes(path, "list")), simplify_cells=True)
+    except (OSError, ValueError, TypeError, NotImplementedError, MemoryError, OverflowError) as error:
         raise DataError(f"{path}: not a MATLAB file: {str(error).splitlines()[0].lower()}") from error
     try:
         yield variables
@@ -325,12 +327,21 @@ def cifar(settings: Settings, classes: Classes, where: str) -> Listing:
         batches = [f"data_batch_{number}" for number in range(1, 6)] if split == "train" else ["test_batch"]
     else:
         folder, batches = join_path(folder, "cifar-100-python"), [split]
-    files = (BytesIO(read_bytes(join_path(folder, batch))) for batch in batches)
+    files = (BytesIO(read_bytes(join_path(folder, batch), "list")) for batch in batches)
     try:
         contents = [ArraysOnly(batch, encoding="latin1").load() for batch in files]
         pictures = np.vstack([batch["data"] for batch in contents]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = [int(label) for batch in contents for label in batch.get("labels") or batch["fine_labels"]]
-    except (pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        MemoryError,
+    ) as error:
         raise DataError(f"{folder}: not the batches of {settings['type']}: {error}") from error
     return in_memory(pictures, labels, classes, Encoding("RGB"))
 
@@ -348,10 +359,12 @@ def mnist(settings: Settings, classes: Classes, where: str) -> Listing:
 def idx_array(path: str, *, dimensions: int) -> Pixels:
     """An array in the IDX format of MNIST: a magic number, the sizes, the bytes."""
     is_packed = not Path(path).is_file() and Path(f"{path}.gz").is_file()
-    data = read_bytes(f"{path}.gz" if is_packed else path)
+    data = read_bytes(f"{path}.gz" if is_packed else path, "list")
     try:
-        data = gzip.decompress(data) if is_packed else data
-    except (OSError, EOFError) as error:
+        if is_packed:
+            data = gzip.GzipFile(fileobj=BytesIO(data)).read(int(limit("list")) + 1)
+            check_size(len(data), "list", path)
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}.gz: damaged archive: {error}") from error
     start = 4 + 4 * dimensions
     shape = struct.unpack_from(f">{dimensions}I", data, 4) if len(data) >= start else ()

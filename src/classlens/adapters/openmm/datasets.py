@@ -3,12 +3,10 @@
 In trusted configs there are also datasets of the user's own classes, and those of mmpretrain that are not native.
 """
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate
 from math import ceil, sqrt
 from typing import Any
 
@@ -22,9 +20,9 @@ from classlens.adapters.openmm.stages.rules import arguments, named
 from classlens.config.settings import Settings
 from classlens.dataset.annotations import stated_classes
 from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
-from classlens.dataset.listing import AS_STORED, Classes, Listing, combine, to_dataset
+from classlens.dataset.listing import AS_STORED, Classes, Listing, class_difference, combine, concatenate, to_dataset
 from classlens.dataset.storage import read_bytes
-from classlens.errors import ConfigError, suggestion
+from classlens.errors import ConfigError, short_repr, suggestion
 
 SETTINGS = (
     *("ann_file", "backend_args", "classes", "data_prefix", "data_root", "difficult_as_postive", "download"),
@@ -58,7 +56,9 @@ def open_split(
         return replace(WRAPPERS[kind](parts, settings, where), settings=split.dataset)
     if kind not in KINDS and trusted is None:
         near, own = suggestion(kind, [*KINDS, *WRAPPERS]), "datasets of your own need --trust-config"
-        raise ConfigError(f"{where}: no dataset named {kind!r}", hint=f"{near} {own}" if "mean" in near else own)
+        raise ConfigError(
+            f"{where}: no dataset named {short_repr(kind)}", hint=f"{near} {own}" if "mean" in near else own
+        )
     pipeline = AS_STORED
     if has_stages:
         entries = tuple(split.dataset.get("pipeline") or ())
@@ -67,7 +67,7 @@ def open_split(
     if kind in KINDS:
         listing = KINDS[kind](settings, class_names(settings, where) or classes, where)
         unknown = (one for one in arguments(settings) if one not in SETTINGS)
-        slips = [f"{kind} has no setting {one!r}; {suggestion(one, SETTINGS)}" for one in unknown]
+        slips = [f"{kind} has no setting {short_repr(one)}; {suggestion(one, SETTINGS)}" for one in unknown]
         listing = replace(listing, classes=listing.classes or names_of(kind), warnings=(*listing.warnings, *slips))
     else:
         listing = own_listing(split.dataset, trusted or (), where)
@@ -82,11 +82,11 @@ def class_names(settings: Settings, where: str) -> Classes:
     metainfo = settings.get("metainfo") or {}
     names = metainfo.get("classes") or settings.get("classes") or (stated_classes(metainfo) if metainfo else None)
     if isinstance(names, str):
-        lines = read_bytes(names).decode("utf-8-sig").splitlines()
+        lines = read_bytes(names, "list").decode("utf-8-sig").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
     if names is None or isinstance(names, Sequence):
         return tuple(map(str, names)) if names else None
-    raise ConfigError(f"{where}: classes is a list of names or the path of one, not {names!r}")
+    raise ConfigError(f"{where}: classes is a list of names or the path of one, not {short_repr(names)}")
 
 
 def select_indices(dataset: Dataset, indices: object, where: str) -> Dataset:
@@ -146,7 +146,7 @@ def inner_datasets(settings: Settings, where: str) -> dict[str, Settings]:
     kind = str(settings["type"])
     needed = {"ConcatDataset": ("datasets",), "RepeatDataset": ("dataset", "times")}.get(kind, ("dataset",))
     if absent := [key for key in needed if key not in settings]:
-        raise ConfigError(f"{where}: {kind} needs the setting {absent[0]!r}")
+        raise ConfigError(f"{where}: {kind} needs the setting {short_repr(absent[0])}")
     if kind == "ConcatDataset":
         return {f"datasets.{number}": one for number, one in enumerate(settings["datasets"])}
     inside, (method, without) = settings["dataset"], LACKING.get(kind, ("", ()))
@@ -159,35 +159,20 @@ def inner_datasets(settings: Settings, where: str) -> dict[str, Settings]:
     return {"dataset": inside}
 
 
-def concatenate(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
+def concatenate_alike(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
     """ConcatDataset: one after the other, each with its own pipeline, and all with the same class names.
 
     These may differ with `ignore_keys`, which 0.x implies.
     """
     if not parts:
         raise ConfigError(f"{where}: ConcatDataset has no datasets")
-    starts = list(accumulate((part.length for part in parts), initial=0))
-
-    def origin(index: int) -> tuple[Dataset, int]:
-        number = bisect_right(starts, index) - 1
-        return parts[number], index - starts[number]
-
-    whole = combine(parts, starts[-1], origin)
-    other = next((number for number, part in enumerate(parts) if part.classes != parts[0].classes), None)
-    if other is None:
+    whole, differ = concatenate(parts), class_difference(parts)
+    if not differ:
         return whole
-    first, second = describe_classes(parts[0]), describe_classes(parts[other])
-    differ = f"dataset {other + 1} of ConcatDataset has {second}, the first one {first}"
     keys = settings.get("ignore_keys") or ()
     if "classes" not in ([keys] if isinstance(keys, str) else keys):
         raise ConfigError(f"{where}: {differ}", hint="training refuses that too; give both the same metainfo.classes")
     return replace(whole, warnings=(*whole.warnings, f"{differ}: names of the first are shown"))
-
-
-def describe_classes(part: Dataset) -> str:
-    if part.classes is None:
-        return "no class names"
-    return f"{len(part.classes)} classes ({', '.join(part.classes[:3])}{', ...' if len(part.classes) > 3 else ''})"
 
 
 def repeat(parts: Sequence[Dataset], settings: Settings, where: str) -> Dataset:
@@ -224,7 +209,7 @@ def take_fold(parts: Sequence[Dataset], settings: Settings, where: str) -> Datas
 
 
 WRAPPERS: Mapping[str, Callable[[Sequence[Dataset], Settings, str], Dataset]] = {
-    "ConcatDataset": concatenate,
+    "ConcatDataset": concatenate_alike,
     "RepeatDataset": repeat,
     "ClassBalancedDataset": balance_classes,
     "KFoldDataset": take_fold,
@@ -273,7 +258,7 @@ def mixings_of(settings: Settings) -> tuple[Mixing, ...]:
     for one, chance in zip(map(named, augments), chances, strict=True):
         kind, within = str(one.get("type")), one.get("cutmix_minmax")
         if kind not in MIXINGS:
-            raise ConfigError(f"no batch augmentation named {kind!r}", hint=suggestion(kind, MIXINGS))
+            raise ConfigError(f"no batch augmentation named {short_repr(kind)}", hint=suggestion(kind, MIXINGS))
         if not one.get("alpha"):
             raise ConfigError(f"{kind} needs an alpha above 0")
         mixings.append(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError, NotFound
+from classlens.errors import ConfigError, NotFound, short_repr
 from classlens.schedule import shapes
 from classlens.schedule.schedule import CONSTANT, Clock, Mark, Setting, Stairs, Steps, Trajectory, Values, distinct
 
@@ -253,9 +253,11 @@ def check_policy(settings: Settings, name: str, *, by_epoch: bool) -> LrPolicy:
         if key in {"policy", "type", "by_epoch"}:
             continue
         if key not in known:
-            raise ConfigError(f"{where} ({written}): unknown argument {key!r}", hint=f"it takes {', '.join(known)}")
+            raise ConfigError(
+                f"{where} ({written}): unknown argument {short_repr(key)}", hint=f"it takes {', '.join(known)}"
+            )
         if isinstance(value, str) and key not in {"anneal_strategy", "warmup"}:
-            raise ConfigError(f"{where} ({written}): {key} is a number, not {value!r}")
+            raise ConfigError(f"{where} ({written}): {key} is a number, not {short_repr(value)}")
         arguments |= {} if value is None else {known[key]: value}
     if needs and needs not in arguments:
         raise ConfigError(f"{where} ({written}): {needs} is missing")
@@ -269,9 +271,9 @@ def check_warm_up(arguments: Settings, where: str) -> None:
     if kind is not None and kind not in WARM_UPS:
         raise NotFound("warm-up", str(kind), WARM_UPS, where=where)
     if kind is not None and not length > 0:
-        raise ConfigError(f"{where}: warmup_iters is above 0, not {length!r}")
+        raise ConfigError(f"{where}: warmup_iters is above 0, not {short_repr(length)}")
     if kind is not None and not 0 < ratio <= 1:
-        raise ConfigError(f"{where}: warmup_ratio lies above 0 and up to 1, not {ratio!r}")
+        raise ConfigError(f"{where}: warmup_ratio lies above 0 and up to 1, not {short_repr(ratio)}")
 
 
 def trajectory_of(policy: LrPolicy, clock: Clock) -> Trajectory:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from classlens.config.settings import Settings
+from classlens.errors import short_repr
 
 Renames = Mapping[str, str]
 
@@ -110,16 +111,16 @@ def reason_to_refuse(old: Settings) -> str:
     known = [*needed, *others]
     allowed = {*known, "type", "_scope_", "magnitude_key", "magnitude_range"}
     if unknown := [key for key in old if known and key not in allowed]:
-        return f"there is no setting {unknown[0]!r}, only {', '.join(known)}"
+        return f"there is no setting {short_repr(unknown[0])}, only {', '.join(known)}"
     if absent := [key for key in needed if key not in old]:
-        return f"the setting {absent[0]!r} is needed"
+        return f"the setting {short_repr(absent[0])} is needed"
     for key in ("prob", "interpolation"):
         if old.get(key, key) is None:
             return f"{key} is None"
     rules = {"backend": BACKEND} if kind == "CenterCrop" and old.get("efficientnet_style") else {}
     for key, (is_right, words) in {**RULES.get(kind, {}), **rules}.items():
         if key in old and not is_right(old[key]):
-            return f"{key} is {words}, not {old[key]!r}"
+            return f"{key} is {words}, not {short_repr(old[key])}"
     if kind == "Pad" and (old.get("size") is None) == (old.get("pad_to_square", False) is False):
         return "one of size and pad_to_square is given"
     return reason_to_refuse_policies(old, kind) if kind in ("AutoAugment", "RandAugment") else ""
@@ -130,9 +131,9 @@ def reason_to_refuse_policies(old: Settings, kind: str) -> str:
     rows, shared = old["policies"], old.get("hparams", {})
     groups = rows if kind == "AutoAugment" else [rows]
     if not isinstance(shared, Mapping):
-        return f"hparams is a dict, not {shared!r}"
+        return f"hparams is a dict, not {short_repr(shared)}"
     if not (isinstance(rows, list) and rows and all(isinstance(group, list) and group for group in groups)):
-        return f"policies is a list that is not empty, not {rows!r:.60}"
+        return f"policies is a list that is not empty, not {short_repr(rows, 60)}"
     inside = [row for group in groups for row in group]
     if not all(isinstance(row, Mapping) and "type" in row for row in inside):
         return "a policy is a dict with a type"

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError, NotFound
+from classlens.errors import ConfigError, NotFound, short_repr
 from classlens.schedule import shapes
 from classlens.schedule.schedule import Clock, MetricDependent, Setting, Steps, Trajectory, Unit, Values, distinct
 
@@ -214,10 +214,10 @@ def check_scheduler(settings: Settings, where: str) -> Scheduler:
     takes = (*kind.needs, *kind.takes)
     for key, value in settings.items():
         if key not in takes and key not in COMMON:
-            raise ConfigError(f"{where}: unknown argument {key!r}", hint=f"it takes {', '.join(takes)}")
+            raise ConfigError(f"{where}: unknown argument {short_repr(key)}", hint=f"it takes {', '.join(takes)}")
         words, is_right = ARGUMENTS.get(key, ANYTHING)
         if not is_right(value):
-            raise ConfigError(f"{where}: {key} {words}, not {value!r}")
+            raise ConfigError(f"{where}: {key} {words}, not {short_repr(value)}")
     for key in kind.needs if ending in NAMES else (*kind.needs, "param_name"):
         if key not in settings:
             raise ConfigError(f"{where}: {key} is missing")

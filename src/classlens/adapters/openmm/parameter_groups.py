@@ -18,7 +18,7 @@ from math import ceil, prod
 
 from classlens.adapters.openmm.setup import Optimization
 from classlens.config.settings import Settings
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, short_repr
 from classlens.schedule.schedule import Group
 
 DEFAULT_LR: Mapping[str, float] = {"SGD": 1e-3, "Adam": 1e-3, "AdamW": 1e-3, "RMSprop": 1e-2, "Adagrad": 1e-2}
@@ -107,7 +107,7 @@ def initial_values(optimization: Optimization) -> dict[str, float]:
 def number(settings: Settings, name: str, default: float | None) -> float:
     value = settings.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"optimizer: {name} is a number, not {value!r}", hint=f"set optimizer.{name}")
+        raise ConfigError(f"optimizer: {name} is a number, not {short_repr(value)}", hint=f"set optimizer.{name}")
     return float(value)
 
 
@@ -330,7 +330,7 @@ def blocks_of_arch(backbone: Settings, archs: Mapping[str, Blocks]) -> Blocks:
         head, dash, size = name.rpartition("-")
         if str(arch).lower() in {name, head + dash + size[0]}:
             return blocks
-    raise ConfigError(f"the layers of {kind_of(backbone)} {arch!r} are not known here")
+    raise ConfigError(f"the layers of {kind_of(backbone)} {short_repr(arch)} are not known here")
 
 
 def blocks_in(names: Sequence[str], pattern: str) -> Blocks:

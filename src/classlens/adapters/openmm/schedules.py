@@ -17,7 +17,7 @@ import numpy as np
 from classlens.adapters.openmm.parameter_groups import Layers, Parameter, groups_of, has_layers, kind_of, layers_of
 from classlens.adapters.openmm.setup import Setup
 from classlens.config.settings import Settings
-from classlens.errors import ClasslensError, ConfigError, MissingDependency
+from classlens.errors import ClasslensError, ConfigError, MissingDependency, count_of, short_repr
 from classlens.schedule.schedule import Batches, Clock, Group, Rule, Schedule, Steps, Trajectory, Values, distinct
 from classlens.schedule.shapes import cosine
 
@@ -133,7 +133,7 @@ def batches_of(setup: Setup) -> Batches | None:
             raise ConfigError(f"{setup.path}: auto_scale_lr is enabled, but {missing} is missing")
         return None
     if isinstance(base, bool) or not isinstance(base, int | float) or base <= 0:
-        raise ConfigError(f"{setup.path}: auto_scale_lr.base_batch_size is a number above 0, not {base!r}")
+        raise ConfigError(f"{setup.path}: auto_scale_lr.base_batch_size is a number above 0, not {short_repr(base)}")
     return Batches(batch, base, applied=optimization.auto_scale)
 
 
@@ -148,14 +148,14 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     counts |= {"number of epochs": epochs, "number of iterations": steps}
     for name, count in counts.items():
         if count is not None and (not isinstance(count, int) or count < 1):
-            raise ConfigError(f"{setup.path}: the {name} is a whole number of 1 or more, not {count!r}")
+            raise ConfigError(f"{setup.path}: the {name} is a whole number of 1 or more, not {short_repr(count)}")
     if epochs is None and steps is None:
         raise ConfigError(
             f"{setup.path}: the config does not say how long it trains",
             hint="train_cfg.max_epochs or train_cfg.max_iters (0.x: runner.max_epochs) does",
         )
     if train is not None and not isinstance(train.sampler, Mapping):
-        raise ConfigError(f"{setup.path}: a sampler is dict(type=...), not {train.sampler!r}")
+        raise ConfigError(f"{setup.path}: a sampler is dict(type=...), not {short_repr(train.sampler)}")
     if train is None or batch is None or dataset_size is None:
         if steps is not None:
             return Clock.of_steps(steps, gpus=gpus)
@@ -171,13 +171,15 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
     counted_gpus = f"{gpus} GPU" + ("s" if gpus > 1 else "")
     if per_epoch == 0:
         raise ConfigError(
-            f"{dataset_size:,} samples on {counted_gpus} do not fill one batch of {batch}, and drop_last drops it",
+            f"{count_of(dataset_size, 'sample')} on {counted_gpus} do not fill one batch of {batch}, and drop_last drops it",
             hint="an epoch would have no step; lower batch_size or set drop_last=False",
         )
-    batches = f"{dataset_size:,} samples / ({counted_gpus} x {batch})"
+    batches = f"{count_of(dataset_size, 'sample')} / ({counted_gpus} x {batch})"
     if every_gpu_sees_all:
-        batches = f"all {dataset_size:,} samples on every GPU / {batch}"
-    note = f"{batches}, the last batch {'dropped' if train.drop_last else 'kept'}: {per_epoch:,} steps per epoch"
+        batches = f"all {count_of(dataset_size, 'sample')} on every GPU / {batch}"
+    note = (
+        f"{batches}, the last batch {'dropped' if train.drop_last else 'kept'}: {count_of(per_epoch, 'step')} per epoch"
+    )
     return Clock(epochs if steps is None else None, per_epoch, steps, note, gpus)
 
 

@@ -15,7 +15,7 @@ from classlens.adapters.openmm import mmcls_0x
 from classlens.config import Config
 from classlens.config.settings import Settings
 from classlens.dataset.conventions import SPLITS
-from classlens.errors import ConfigError
+from classlens.errors import ConfigError, short_repr
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def new_optimization(config: Mapping[str, Any], path: Path) -> Optimization:
     for entry in schedulers:
         if not isinstance(entry, Mapping) or "type" not in entry:
             raise ConfigError(
-                f"{place(config, 'param_scheduler') or path}: `param_scheduler` holds {entry!r:.60}, which is no scheduler",
+                f"{place(config, 'param_scheduler') or path}: `param_scheduler` holds {short_repr(entry, 60)}, which is no scheduler",
                 hint="write it as dict(type='CosineAnnealingLR', ...), or a list of those",
             )
     by_steps = str(loop.get("type", "")).endswith("IterBasedTrainLoop") or "max_epochs" not in loop

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from classlens.adapters import Options, open_source
+from classlens.adapters import Options, RunLength, open_source, split_address
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing, is_configuration
 from classlens.adapters.python.python_schedules import (
@@ -31,10 +31,13 @@ from classlens.adapters.python.python_schedules import (
     schedule_of_module,
     schedule_of_optimizers,
 )
+from classlens.checkpoints.class_names import KEYS as CLASS_KEYS
+from classlens.checkpoints.class_names import names_in, read_names
 from classlens.dataset.conventions import SPLIT_OF, SPLITS
 from classlens.dataset.dataset import Dataset
-from classlens.errors import ClasslensError, ConfigError, NotFound
-from classlens.schedule.schedule import Clock, Schedule
+from classlens.errors import ClasslensError, ConfigError, NotFound, NotOffered
+from classlens.image import Encoding
+from classlens.schedule.schedule import Clock, Length, Schedule
 from classlens.sharing import ALONE
 from classlens.source import Plan, Source
 from classlens.user_code import users_code
@@ -106,11 +109,30 @@ def importable(folder: str) -> Iterator[None]:
 CLASSIFIER = "classlens.cam.classifier.Classifier"
 """Our own record by name: importing it imports torch, which a user with only a dataset may not have."""
 
-WORDS: Mapping[str, type] = {"epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int, "classes": str}
-"""Keys of a dict whose values are plain numbers and words; class names come one by one."""
+WORDS: Mapping[str, type | tuple[type, ...]] = {
+    "epochs": int, "steps_per_epoch": int, "interval": str, "frequency": int,
+    "classes": (tuple, str), "mean": tuple, "std": tuple, "size": (int, tuple),
+}  # fmt: skip
+"""Keys of a dict whose values are plain numbers and words. The names of classes may be a file of them."""
+
+SYNONYMS: Mapping[str, str] = {
+    **dict.fromkeys((*CLASS_KEYS, "labels"), "classes"),
+    **dict.fromkeys(("num_epochs", "max_epochs", "n_epochs"), "epochs"),
+    **dict.fromkeys(("input_size", "image_size", "img_size"), "size"),
+    "epoch_length": "steps_per_epoch",
+}
+NUMBERS = ("mean", "std", "size")
+
+NOT_OF_PICTURES = ("sched", "lambda", "loss", "criteri", "metric", "optim", "collate", "callback", "hook", "logger")
+"""Parts of keys under which a function does something else than transform pictures."""
+
+FUNCTION = "function that schedules"
+"""What stands under a scheduler's key and is none: a function of the epoch, or a class that waits for an optimizer."""
 
 KINDS: Mapping[str, Callable[[Thing], bool]] = {
     "source": lambda thing: isinstance(thing, Source),
+    "loss": kinds.is_loss,
+    "encoding": lambda thing: isinstance(thing, Encoding),
     "mixing": kinds.is_mixing,
     "clock": lambda thing: isinstance(thing, Clock),
     "schedule": lambda thing: isinstance(thing, Schedule),
@@ -134,7 +156,10 @@ TAKEN = (
 
 @dataclass(frozen=True, eq=False)
 class UsersObjects:
-    """The user's objects, sorted: those of each kind, datasets by split, functions by value, and plain words."""
+    """The user's objects, sorted: those of each kind, datasets by split, functions by value, and plain words.
+
+    `left_out` are the keys of plain values that say nothing here.
+    """
 
     origin: str
     options: Options
@@ -142,6 +167,7 @@ class UsersObjects:
     datasets: dict[str, Thing] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     words: dict[str, Thing] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def one(self, kind: str) -> Thing:
         """The object of a kind of which one can be meant, None if there is none; two are an error if one is asked for."""
@@ -161,9 +187,11 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
     """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name."""
     if isinstance(thing, Source):
         return thing
-    things = sort_objects(flatten(origin.rpartition(":")[2].rpartition(".")[2], thing), origin, options)
+    name = origin.rpartition(":")[2].rpartition(".")[2]
+    things = UsersObjects(origin, options)
+    sort_objects(flatten(name, thing), things, name)
     of_kind = things.of_kind
-    schedules = things.functions or of_kind["schedule"] or of_kind["optimizer"] or of_kind["scheduler"]
+    schedules = things.functions or any(of_kind[kind] for kind in ("schedule", "optimizer", "scheduler", FUNCTION))
     has_schedule = schedules or any(map(kinds.is_lightning, of_kind["classifier"])) or things.source("schedule")
     has_data = things.datasets or of_kind["data module"] or things.source("dataset")
     has_classifier = of_kind["classifier"] or things.source("classifier")
@@ -172,9 +200,12 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
         open_dataset=partial(open_dataset, things) if has_data else None,
         open_schedule=partial(open_schedule, things) if has_schedule else None,
         open_classifier=partial(open_classifier, things) if has_classifier else None,
-        plan=plan_of(things),
+        plan=plan_of(things) if has_schedule or has_data else None,
         notes=tuple(note for other in of_kind["source"] for note in other.notes),
     )
+    if things.left_out:
+        note = f"of what {origin} holds, this says nothing here: {', '.join(things.left_out)}"
+        source = replace(source, notes=(*source.notes, note))
     if source.parts:
         return source
     if of_kind["transform"] or of_kind["augmentation"] or of_kind["mixing"]:
@@ -185,10 +216,19 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
 
 def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
     """The members of nested dicts, lists and tuples with their keys; a list of steps, or a scheduler's dict, is one."""
+    word = SYNONYMS.get(key, key)
+    if word == "classes" and (names := names_in(thing)):
+        return [(word, names)]
+    if word in NUMBERS and isinstance(thing, (list, tuple)):
+        return [(word, tuple(thing))]
+    if word in WORDS and isinstance(thing, WORDS[word]):
+        return [(word, thing)]
     if isinstance(thing, Mapping) and not is_configuration(thing):
         return [pair for name, value in thing.items() if name != "monitor" for pair in flatten(str(name), value)]
     if not isinstance(thing, (list, tuple)):
         return [] if thing is None else [(key, thing)]
+    if isinstance(thing, tuple) and len(thing) == 2 and kinds.is_timm_scheduler(thing[0]) and type(thing[1]) is int:
+        return [(key, thing[0]), ("epochs", thing[1])]  # what timm's create_scheduler_v2 returns
     is_pipeline = isinstance(thing, list) and all(type(one) is not list and kind_of(one) in STEPS for one in thing)
     return [(key, thing)] if thing and is_pipeline else [pair for value in thing for pair in flatten(key, value)]
 
@@ -197,15 +237,17 @@ def kind_of(thing: Thing) -> str | None:
     return next((kind for kind, belongs in KINDS.items() if belongs(thing)), None)
 
 
-def sort_objects(pairs: Iterable[tuple[str, Thing]], origin: str, options: Options) -> UsersObjects:
-    """The objects, each with the key that it stands under, in their places."""
-    things = UsersObjects(origin, options)
+def sort_objects(pairs: Iterable[tuple[str, Thing]], things: UsersObjects, name: str) -> None:
+    """Put the objects, each with the key that it stands under, in their places; `name` is the key of a bare one."""
     for key, thing in pairs:
         if isinstance(thing, WORDS.get(key, ())):
-            things.words[key] = (*things.words.get(key, ()), thing) if key == "classes" else thing
+            things.words[key] = thing
+            continue
+        if key != name and is_plain(key, thing):
+            things.left_out.append(key)
             continue
         if isinstance(thing, (str, PathLike)):
-            thing = open_source(fspath(thing), options=options)
+            thing = open_source(fspath(thing), options=things.options)
         kind = kind_of(thing)
         functions = {} if kind == "source" else find_functions(key, thing)
         if functions:
@@ -216,25 +258,75 @@ def sort_objects(pairs: Iterable[tuple[str, Thing]], origin: str, options: Optio
                 split = next((one for one in SPLITS if one not in things.datasets), split)
             things.datasets[split] = thing
         elif kind is not None:
+            if key != name and any(part in key for part in NOT_OF_PICTURES) and not kinds.is_transform(thing):
+                of_schedule = "sched" in key or "lambda" in key
+                kind = {"transform": FUNCTION if of_schedule else "loss", "classifier": "loss"}.get(kind, kind)
             things.of_kind[kind].append(thing)
         else:
             what = f"an object of type {type(thing).__name__}"
-            raise ConfigError(f"{origin}: {what} is nothing to look at", hint=TAKEN)
-    return things
+            raise ConfigError(f"{things.origin}: {what} is nothing to look at", hint=TAKEN)
+
+
+PLACES = {
+    *SPLITS,
+    *SPLIT_OF,
+    "model",
+    "network",
+    "net",
+    "data",
+    "dataset",
+    "config",
+    "schedule",
+    "source",
+    "classifier",
+}
+"""Keys under which a word is meant as an address, even one that leads nowhere."""
+
+
+def is_plain(key: str, thing: Thing) -> bool:
+    """Whether a value beside the objects is only a number, or a word that is no address: `"device": "cpu"`."""
+    if not isinstance(thing, str):
+        return isinstance(thing, (int, float))
+    is_path = split_address(thing)[0] == "mm" and (Path(thing).suffix or Path(thing).exists())
+    return key not in PLACES and not is_path and ":" not in thing and thing != "demo"
+
+
+def run_length(things: UsersObjects) -> RunLength:
+    """How long training is: as the command says, else the words beside the objects, else the DataLoader for training."""
+    run, words = things.options.run, things.words
+    loader: Thing = things.datasets.get("train")
+    steps: int | None = run.steps_per_epoch or words.get("steps_per_epoch")
+    if steps is None and kinds.is_loader(loader):
+        with suppress(TypeError):  # that of a stream has no length
+            steps = len(loader)
+    return replace(run, epochs=run.epochs or words.get("epochs"), steps_per_epoch=steps)
 
 
 def plan_of(things: UsersObjects) -> Plan | None:
-    """The length of the run: a `Clock`, or `epochs` beside a DataLoader for training or beside `steps_per_epoch`."""
+    """The length of the run: a `Clock`; epochs beside a DataLoader or `steps_per_epoch`; or what the schedule knows."""
     clock: Clock | None = things.one("clock")
-    loader: Thing = things.datasets.get("train")
-    epochs, steps = things.words.get("epochs"), things.words.get("steps_per_epoch")
-    if clock is None and epochs is not None and steps is not None:
-        clock = Clock(epochs, steps)
-    elif clock is None and epochs is not None and kinds.is_loader(loader):
-        clock = Clock(epochs, len(loader), note="steps per epoch: the length of the DataLoader")
-    if clock is None:
-        return next((source.plan for source in things.of_kind["source"] if source.plan is not None), None)
-    return Plan(lambda size, gpus: clock)
+    run = run_length(things)
+    if clock is None and run.epochs is not None and run.steps_per_epoch is not None:
+        counted = "" if "steps_per_epoch" in things.words else "steps per epoch: the length of the DataLoader"
+        clock = Clock(run.epochs, run.steps_per_epoch, note=counted)
+    if clock is not None:
+        return Plan(lambda size, gpus: clock)
+    of_kind = things.of_kind
+    plan = next((source.plan for source in of_kind["source"] if source.plan is not None), None)
+    knowing = of_kind["schedule"] or of_kind["scheduler"] or any(map(kinds.is_lightning, of_kind["classifier"]))
+    return plan or (Plan(lambda size, gpus: clock_of_schedule(things)) if knowing else None)
+
+
+def clock_of_schedule(things: UsersObjects) -> Clock:
+    """The run that the schedule is made for; NotOffered where it does not know."""
+    run, schedule = run_length(things), open_schedule(things)
+    length, schedulers = schedule.length, things.of_kind["scheduler"]
+    if length is None and run.epochs and schedulers and all(getattr(one, "t_in_epochs", False) for one in schedulers):
+        length = Length(run.epochs, "epoch", "what stands beside the scheduler")
+    if length is None:
+        hint = "say --steps N, or --epochs N --epoch-length N"
+        raise NotOffered(f"{things.origin} does not say how long it trains", hint=hint)
+    return length.clock(run.epochs, run.steps_per_epoch)
 
 
 def open_dataset(things: UsersObjects, split: str) -> Dataset:
@@ -259,7 +351,8 @@ def open_dataset(things: UsersObjects, split: str) -> Dataset:
     dataset = replace(dataset, remarks=loaders.add_repeat_remarks(dataset.remarks, loader))
     if mixing is None and augmentation is not None:
         mixing = next(filter(kinds.is_mixing, augmentation.modules()), None)
-    plan = loaders.read_batch_plan(loader, mixing, None if in_loader or behind else dataset)
+    alone = not (in_loader or behind or kinds.is_stream(getattr(loader, "dataset", None)))  # else collating needs more
+    plan = loaders.read_batch_plan(loader, mixing, dataset if alone else None)
     return replace(loaders.extend_dataset(dataset, [*in_loader, *behind]), batch=plan)
 
 
@@ -271,11 +364,17 @@ def open_schedule(things: UsersObjects) -> Schedule:
         return schedule
     if things.functions:
         return schedule_of_functions(things.functions, interval)
-    if of_kind["optimizer"] or of_kind["scheduler"]:
+    if of_kind["optimizer"] or of_kind["scheduler"] or of_kind[FUNCTION]:
         frequency = things.words.get("frequency", 1)
+        if of_kind[FUNCTION] and not of_kind["scheduler"]:
+            what = getattr(of_kind[FUNCTION][0], "__name__", type(of_kind[FUNCTION][0]).__name__)
+            hint = (
+                "give torch.optim.lr_scheduler.LambdaLR(optimizer, function), or the scheduler made for the optimizer"
+            )
+            raise ConfigError(f"{things.origin}: what stands for the scheduler is a function: {what}", hint=hint)
         return schedule_of_optimizers(of_kind["optimizer"], of_kind["scheduler"], interval, frequency=frequency)
     if any(map(kinds.is_lightning, of_kind["classifier"])):
-        return schedule_of_module(things.one("classifier"))
+        return schedule_of_module(things.one("classifier"), run_length(things), things.one("data module"))
     beside: Schedule = things.source("schedule").schedule()
     return beside
 
@@ -296,6 +395,10 @@ def open_classifier(things: UsersObjects, checkpoint: str | None) -> "Classifier
                 datasets[split] = source.dataset(split)
     if network is None:  # a transform beside the name of a network is that of the pictures
         network, transform, checkpoint = things.source("classifier").classifier(checkpoint), None, None
-    trust = things.options.trust_checkpoint
+    trust, words = things.options.trust_checkpoint, things.words
+    if transform is None and network is not None and (things.of_kind["encoding"] or {*NUMBERS} & words.keys()):
+        transform = {key: words[key] for key in NUMBERS if key in words} | {"encoding": things.one("encoding")}
+    names = words.get("classes")
+    names = read_names(names) if isinstance(names, str) else names
     classifier = classifier_of(network, things.origin, checkpoint, transform=transform, datasets=datasets, trust=trust)
-    return replace(classifier, classes=things.words.get("classes") or classifier.classes)
+    return replace(classifier, classes=names or classifier.classes)

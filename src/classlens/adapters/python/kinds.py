@@ -1,6 +1,6 @@
 """What an object is, told by the names of its classes, so that no framework is imported to find out."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from types import FunctionType
 from typing import Any, TypeAlias
 
@@ -9,6 +9,7 @@ from classlens.pipelines.listen import is_sequence
 Thing: TypeAlias = Any  # an object of the user
 MODULE = "torch.nn.modules.module.Module"
 PREFETCHING = "timm.data.loader.PrefetchLoader"
+SUBSET, CONCAT = "torch.utils.data.dataset.Subset", "torch.utils.data.dataset.ConcatDataset"
 OPTIMIZER = "torch.optim.optimizer.Optimizer"
 TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data", "kornia.augmentation")
 
@@ -67,6 +68,14 @@ def is_module(thing: Thing) -> bool:
     return MODULE in bases_of(thing) and not is_transform(thing)
 
 
+def is_loss(thing: Thing) -> bool:
+    return "torch.nn.modules.loss._Loss" in bases_of(thing)
+
+
+def is_timm_scheduler(thing: Thing) -> bool:
+    return is_scheduler(thing) and hasattr(thing, "param_group_field")
+
+
 def is_scheduler(thing: Thing) -> bool:
     return hasattr(thing, "optimizer") and callable(getattr(thing, "step", None)) and not is_module(thing)
 
@@ -86,8 +95,15 @@ def is_loader(thing: Thing) -> bool:
     return bool({"torch.utils.data.dataloader.DataLoader", PREFETCHING} & bases_of(thing))
 
 
+def is_stream(thing: Thing) -> bool:
+    """What gives its samples one after the other only: an IterableDataset of torch or Hugging Face, or a generator."""
+    return isinstance(thing, Generator) or any(kind.__name__ == "IterableDataset" for kind in type(thing).__mro__)
+
+
 def is_dataset(thing: Thing) -> bool:
-    """Anything with samples by number: a Dataset of torch, of Hugging Face, or a class of the user's own."""
+    """Anything with samples, by number or as a stream: a Dataset of torch, of Hugging Face, or a class of the user's."""
+    if is_stream(thing):
+        return True
     if isinstance(thing, (str, bytes, tuple, list, Mapping, FunctionType)) or MODULE in bases_of(thing):
         return False
     return hasattr(thing, "__getitem__") and hasattr(thing, "__len__") and not is_known_transform(thing)

@@ -108,9 +108,14 @@ def extend_dataset(dataset: Dataset, transforms: Sequence[Thing]) -> Dataset:
             return State(Pillow.fromarray(original.to_image(state).pixels), remarks=original.remarks(state))
 
         dataset = replace(dataset, load=load, to_image=to_image, remarks=remarks, takes_transforms=True)
-    stages = (*dataset.stages, *lay_open(list(transforms)))
+    behind, stages_of = lay_open(list(transforms)), dataset.stages_of
     standing = SimpleNamespace(transform=transforms[0] if len(transforms) == 1 else transforms)
-    return replace(dataset, stages=stages, remarks=add_repeat_remarks(dataset.remarks, standing))
+    return replace(
+        dataset,
+        stages=(*dataset.stages, *behind),
+        stages_of=(lambda index: (*stages_of(index), *behind)) if stages_of else None,
+        remarks=add_repeat_remarks(dataset.remarks, standing),
+    )
 
 
 def read_batch_plan(loader: Thing, mixing: Thing, dataset: Dataset | None) -> BatchPlan | None:
@@ -156,7 +161,9 @@ def read_mixings(thing: Thing, share: float = 1.0) -> tuple[Mixing, ...]:
 def collate_batch(loader: Thing, dataset: Dataset, indices: Sequence[int], seeds: Sequence[int], seed: int) -> Collated:
     """The pictures and the shares of the classes in a batch, as the loader's collate function makes it."""
     name = name_of(loader.collate_fn)
-    samples = [play_sample(loader, dataset.stages, *draw) for draw in zip(indices, seeds, strict=True)]
+    samples = [
+        play_sample(loader, dataset.pipeline(index), index, own) for index, own in zip(indices, seeds, strict=True)
+    ]
     with seeded_globals(seed_of(seed, indices[0])), users_code(name, DataError):
         batch = loader.collate_fn([item for item, _ in samples])
     images, shares = [], []

@@ -41,7 +41,8 @@ from classlens.checkpoints.load_checkpoint import load_checkpoint
 from classlens.dataset.dataset import Dataset
 from classlens.dataset.state import array_of, picture_in, put_in_place
 from classlens.errors import ClasslensError, ModelError
-from classlens.image import Image
+from classlens.image import Encoding, Image
+from classlens.pipelines.lay_open import triple
 from classlens.user_code import users_code
 
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -54,7 +55,10 @@ def classifier_of(
     module = thing.module if isinstance(thing, Classifier) else thing
     names = load_checkpoint(module, checkpoint, trust=trust) if checkpoint is not None else None
     grey = takes_grey(module)
-    fed = read_feeding(transform, grey=grey) if transform is not None else find_feeding(datasets, grey=grey)
+    if isinstance(transform, Mapping):
+        fed: Feeding | None = stated_feeding(transform, name, grey=grey)
+    else:
+        fed = read_feeding(transform, grey=grey) if transform is not None else find_feeding(datasets, grey=grey)
     if isinstance(thing, Classifier):
         record = replace(thing, **(vars(fed) if fed else {}))
     else:
@@ -88,6 +92,22 @@ def find_feeding(datasets: Mapping[str, Dataset], *, grey: bool) -> Feeding | No
             if split in ("val", "test") or not is_random(dataset.stages, entry):
                 return feed_through(dataset.stages, entry, grey=grey)
     return None
+
+
+def stated_feeding(numbers: Mapping[str, Thing], name: str, *, grey: bool) -> Feeding:
+    """Resized and cropped as ImageNet models are fed, with what is said beside the network: mean, std, size, encoding."""
+    size = numbers.get("size", 224)
+    sides = tuple(size)[-2:] if isinstance(size, tuple) else (size,)  # (3, 224, 224), (224, 224) or 224
+    fed = usual_feeding(sides[0] if len(sides) == 1 else sides, f"{name} says no more", grey=grey)
+    encoding: Encoding | None = numbers.get("encoding")
+    if encoding is None and ("mean" in numbers or "std" in numbers):
+        mean, std = (triple(numbers.get(key, usual)) for key, usual in (("mean", 0.0), ("std", 1.0)))
+        encoding = Encoding("RGB", "CHW", 255.0 if max(*mean, *std) > 2 else 1.0, mean, std)
+    if encoding is None:
+        return fed
+    height, width = fed.size
+    note = f"pictures are fed as {name} says: the middle {height} x {width}, mean {encoding.mean}, std {encoding.std}"
+    return replace(fed, encoding=replace(encoding, layout="CHW"), notes=(note,))
 
 
 def enter_like(sample: Thing, image: Image) -> Thing:

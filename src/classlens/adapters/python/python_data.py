@@ -5,17 +5,21 @@ of zeros and ones, or several of these: one for each head of the network. What i
 numbers with a fraction) gives no label.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
+from itertools import islice
 from os import PathLike, fspath
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import NoReturn
 
 from classlens.adapters.python import kinds
 from classlens.adapters.python.kinds import Thing
 from classlens.dataset.dataset import Dataset, Label, Sample, Stage
+from classlens.dataset.listing import class_difference, combine, concatenate
 from classlens.dataset.rng import generator, seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError
@@ -32,15 +36,21 @@ OF_OBJECTS = {"boxes", "bbox", "bboxes", "masks"}
 NO_HEADS = {"id", "image_id", "index", "idx", "path", "file_name", "filename", "size", "orig_size", "area", "iscrowd"}
 
 LONGEST = 60  # a text with more letters is a caption
+IN_CLASSES = (FunctionType, classmethod, staticmethod, property, type, MemberDescriptorType, GetSetDescriptorType)
+"""What stands in the body of a class and is no transform kept there."""
+
 JOINT = ("transforms",)  # where torchvision keeps a transform that takes picture and label together
 
 
 def open_data(thing: Thing, split: str) -> Dataset:
-    """A Dataset or DataLoader of torch, or any object with samples by number, with its pipeline laid open."""
+    """A Dataset or DataLoader of torch, or any object with samples, with its pipeline laid open."""
     dataset, indices = unwrap_subsets(thing)
+    if kinds.CONCAT in kinds.bases_of(dataset):
+        return open_members(dataset, indices, split)
     attributes, name = find_pipeline(dataset), type(dataset).__name__
     raw = replace_pipeline(dataset, attributes, stop_at_pipeline)
-    transform = vars(dataset)[attributes[0]] if attributes else None
+    transform = getattr(dataset, attributes[0]) if attributes else None
+    name, warnings = (dataset.name, (dataset.note,)) if isinstance(dataset, FirstSamples) else (name, ())
     return Dataset(
         name=f"{name} {split}",
         length=len(indices),
@@ -51,23 +61,95 @@ def open_data(thing: Thing, split: str) -> Dataset:
         classes=class_names(dataset),
         loader=name,
         remarks=remarks,
+        warnings=warnings,
         takes_transforms=True,
     )
+
+
+def open_members(concatenation: Thing, indices: Sequence[int], split: str) -> Dataset:
+    """The samples of a ConcatDataset, each with the file, label and pipeline that its member gives it.
+
+    Training gets numbers. Where these have other names in other members, each sample is named as its own member has it.
+    """
+    parts = [open_data(member, split) for member in concatenation.datasets]
+    name, differ = type(concatenation).__name__, class_difference(parts)
+    if differ:
+        parts = [replace(part, classes=None, sample=partial(name_labels, part)) for part in parts]
+    whole = concatenate(parts)
+    chosen = combine([whole], len(indices), lambda index: (whole, indices[index] % whole.length))
+    loaders = {part.loader for part in parts}
+    warnings = (f"{differ}: a number is not one class, and each sample is named as its own dataset has it",)
+    return replace(
+        chosen,
+        name=f"{name} {split}",
+        loader=loaders.pop() if len(loaders) == 1 else name,
+        warnings=(*chosen.warnings, *(warnings if differ else ())),
+    )
+
+
+def name_labels(part: Dataset, index: int) -> Sample:
+    return replace(part.sample(index), labels=part.class_names(index))
+
+
+FIRST = 64  # so many samples of a stream are shown
+
+
+@dataclass(frozen=True)
+class FirstSamples:
+    """The first samples of a stream, by their numbers; `classes` are the stream's own."""
+
+    name: str
+    items: Sequence[Thing]
+    classes: Sequence[str] | None
+    note: str
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Thing:
+        return self.items[index]
+
+
+def first_samples(stream: Thing) -> FirstSamples:
+    """What one pass over the stream gives first, with chance fixed: a sample in it cannot be drawn again."""
+    name = type(stream).__name__
+    with seeded_globals(0), users_code(f"{name}, asked for its first {FIRST} samples,", DataError):
+        samples = list(islice(stream, FIRST))
+    those = f"the first {FIRST}" if len(samples) == FIRST else "all"
+    if not samples:
+        raise DataError(f"{name} gives no sample")
+    note = (
+        f"{name} gives its samples one after the other, none by its number: {those} of one pass are shown as they come"
+    )
+    return FirstSamples(name, samples, class_names(stream), note)
 
 
 def unwrap_subsets(thing: Thing) -> tuple[Thing, Sequence[int]]:
     """The dataset of a loader inside all subsets, and the numbers of the samples that these select."""
     dataset, selections = thing.dataset if kinds.is_loader(thing) else thing, []
-    while "torch.utils.data.dataset.Subset" in kinds.bases_of(dataset):
+    while kinds.SUBSET in kinds.bases_of(dataset):
         selections.append(dataset.indices)
         dataset = dataset.dataset
-    if "torch.utils.data.dataset.IterableDataset" in kinds.bases_of(dataset) or not hasattr(dataset, "__getitem__"):
+    if kinds.is_stream(dataset):
+        dataset = first_samples(dataset)
+    if not hasattr(dataset, "__getitem__"):
         hint = "a sample must be reachable by its index to be drawn again: give a map-style dataset"
         raise ConfigError(f"{type(dataset).__name__} has no samples by number", hint=hint)
     indices: Sequence[int] = range(len(dataset))
     for selection in reversed(selections):
         indices = [indices[int(place)] for place in selection]
     return dataset, indices
+
+
+def find_member(thing: Thing, index: int) -> tuple[Thing, int]:
+    """The dataset inside all subsets and concatenations that sample `index` comes from, and its number there."""
+    dataset, indices = unwrap_subsets(thing)
+    place = indices[index]
+    if kinds.CONCAT not in kinds.bases_of(dataset):
+        return dataset, place
+    starts = [0, *dataset.cumulative_sizes]
+    number = bisect_right(starts, place % starts[-1]) - 1
+    return find_member(dataset.datasets[number], place % starts[-1] - starts[number])
 
 
 class PipelineReached(BaseException):
@@ -95,8 +177,15 @@ class StandIn:
 
 
 def find_pipeline(dataset: Thing) -> tuple[str, ...]:
-    """The attributes with the transform that the dataset applies to its pictures: the usual, or the only one there is."""
-    own: Mapping[str, Thing] = getattr(dataset, "__dict__", {})
+    """The attributes with the transform that the dataset applies to its pictures: the usual, or the only one there is.
+
+    They are its own, or those of its class; but functions in a class are methods.
+    """
+    of_class: dict[str, Thing] = {}
+    for kind in reversed(type(dataset).__mro__):
+        of_class |= vars(kind)
+    own = {name: value for name, value in of_class.items() if not isinstance(value, IN_CLASSES)}
+    own |= getattr(dataset, "__dict__", {})
     if own.get("transforms") is not None and type(own["transforms"]).__name__ != "StandardTransform":
         return JOINT
     if own.get("transform") is not None:
@@ -125,8 +214,8 @@ def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
 
 def play_sample(loader: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, State]:
     """A sample as the dataset gives it to its loader, drawn as `trace` draws it, and its picture as it is encoded."""
-    dataset, indices = unwrap_subsets(loader)
-    attributes, place = find_pipeline(dataset), indices[index]
+    dataset, place = find_member(loader, index)
+    attributes = find_pipeline(dataset)
     states: list[State] = []
 
     def play(value: Thing) -> Thing:

@@ -7,12 +7,15 @@ Functions are as fastai writes them: f(position in the run, 0..1) -> value, or o
 return, are known by themselves. With `interval` "step" or "epoch" the function is given that number.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
+from classlens.adapters import RunLength
 from classlens.adapters.python.kinds import OPTIMIZER, Thing, bases_of, is_scheduler
 from classlens.errors import ConfigError
 from classlens.schedule.schedule import Clock, Group, Rule, Schedule, Trajectory, Values, elementwise, follow_function
@@ -51,21 +54,89 @@ def schedule_of_optimizers(
         for group in part.groups
     )
     notes = (f"optimizer {place}: {note}" for place, part in enumerate(parts) for note in part.notes)
-    return Schedule(tuple(groups), notes=tuple(notes))
+    length = next((part.length for part in parts if part.length is not None), None)
+    return Schedule(tuple(groups), notes=tuple(notes), length=length)
 
 
 def configuration_of(scheduler: Thing) -> Mapping[str, Thing]:
     return scheduler if isinstance(scheduler, Mapping) else {"scheduler": scheduler}
 
 
-def schedule_of_module(module: Thing) -> Schedule:
+LENGTHS_OF_TRAINERS = 5  # what a trainer is asked for that nobody knows if nobody says how long the run is
+
+
+class StandInTrainer:
+    """What a Lightning module may ask of its trainer before training: the length of the run, in one process, plain.
+
+    A class, because it answers what it is asked for, and notes it.
+    """
+
+    def __init__(self, run: RunLength, data_module: Thing, name: str) -> None:
+        self.name = name
+        self.asked: list[str] = []
+        epochs, batches, steps = run.epochs, run.steps_per_epoch, run.steps
+        max_epochs = -1 if epochs is None and steps is not None else epochs
+        total = None if epochs is None or batches is None else epochs * batches
+        lengths = {
+            "max_epochs": max_epochs,
+            "max_steps": steps or (None if epochs is None else -1),
+            "num_training_batches": batches,
+            "estimated_stepping_batches": steps or total,
+            "train_dataloader": None if batches is None else range(batches),  # it is asked for its length
+        }
+        values: dict[str, Thing] = {
+            "accumulate_grad_batches": 1,
+            "current_epoch": 0,
+            "global_step": 0,
+            "num_nodes": 1,
+            "global_rank": 0,
+        }
+        values |= {"local_rank": 0, "limit_train_batches": 1.0, "check_val_every_n_epoch": 1, "val_check_interval": 1.0}
+        values |= {"world_size": run.gpus, "num_devices": run.gpus, "min_epochs": None, "min_steps": None}
+        values |= {"is_global_zero": True, "training": True, "fast_dev_run": False, "overfit_batches": 0.0}
+        values |= {"datamodule": data_module, "logger": None, "loggers": [], "callbacks": [], "callback_metrics": {}}
+        loop = SimpleNamespace(
+            setup_data=lambda: self.asked.append("estimated_stepping_batches"), max_epochs=max_epochs
+        )
+        self.values = {**values, **lengths, "fit_loop": loop}
+        self.unknown = {name for name, value in lengths.items() if value is None}
+
+    def __getattr__(self, name: str) -> Thing:
+        if name not in self.values:
+            raise AttributeError(f"the stand-in for the trainer has no {name!r}")
+        if name in self.unknown:
+            hint = "say --epochs N --epoch-length N, in steps of the optimizer"
+            raise ConfigError(f"{self.name} asks for trainer.{name}, and nothing says how long the run is", hint=hint)
+        self.asked.append(name)
+        return self.values[name]
+
+
+@contextmanager
+def lend_trainer(module: Thing, trainer: StandInTrainer) -> Iterator[None]:
+    """Let a module of Lightning that has no trainer ask a stand-in, if anything is known of the run."""
+    is_lent = getattr(module, "_trainer", True) is None and len(trainer.unknown) < LENGTHS_OF_TRAINERS
+    if is_lent:
+        module.trainer = trainer
+    try:
+        yield
+    finally:
+        if is_lent:
+            module.trainer = None
+
+
+def schedule_of_module(module: Thing, run: RunLength, data_module: Thing) -> Schedule:
     """The schedule that Lightning's `configure_optimizers` asks for, with notes where its habit may not be what is meant."""
     from classlens.adapters.torch_schedule import made_for
 
     name = f"{type(module).__name__}.configure_optimizers"
-    optimizers, schedulers = call_configure_optimizers(module, name)
+    trainer = StandInTrainer(run, data_module, name)
+    with lend_trainer(module, trainer):
+        optimizers, schedulers = call_configure_optimizers(module, name)
     automatic = getattr(module, "automatic_optimization", True)
-    notes = []
+    notes = ["what it asks of its trainer is answered for this run, without accumulation"] if trainer.asked else []
+    batches, counting = "num_training_batches", "estimated_stepping_batches"  # the latter loads the data
+    if batches in trainer.asked and counting not in trainer.asked[: trainer.asked.index(batches)]:
+        notes.append(f"Lightning answers {batches} with inf until the data are set up: ask for {counting} before it")
     for settings in schedulers:
         scheduler: Thing = settings.get("scheduler")
         kind = type(scheduler).__name__
@@ -80,7 +151,7 @@ def schedule_of_module(module: Thing) -> Schedule:
         if automatic and made_for(scheduler) == "step" and settings.get("interval", "epoch") == "epoch":
             notes.append(f'{kind} is made for steps, and Lightning steps it once an epoch: say "interval": "step"')
     if schedulers and not automatic:
-        notes = ["optimization is manual: the module's own code steps the schedulers, after epochs if it says nothing"]
+        notes += ["optimization is manual: the module's own code steps the schedulers, after epochs if it says nothing"]
     schedule = schedule_of_optimizers(optimizers, schedulers, "epoch")
     return replace(schedule, notes=(*schedule.notes, *notes))
 
@@ -98,7 +169,7 @@ def call_configure_optimizers(module: Thing, name: str) -> tuple[list[Thing], li
         cause = error.__cause__
         if cause is None or "trainer" not in str(cause).casefold():
             raise
-        hint = "let py: point at a function that returns (optimizer, scheduler)"
+        hint = "say --epochs N --epoch-length N, or let py: point at a function that returns (optimizer, scheduler)"
         raise ConfigError(f"{name} cannot be called outside training: {summary(cause)}", hint=hint) from error
     rows = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     optimizers, schedulers = rows, []

@@ -23,7 +23,7 @@ from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.listing import LoadImageFromFile, Pipeline
 from classlens.dataset.state import State
 from classlens.dataset.storage import read_bytes
-from classlens.errors import ConfigError, first_line, suggestion
+from classlens.errors import ConfigError, first_line, short_repr, suggestion
 from classlens.image import Encoding, Image
 
 KINDS_OF_STEPS: Sequence[type[NativeStep]] = (
@@ -67,7 +67,7 @@ def read_pipeline(
     elif packing.get("_rows_first_"):
         unpacked = "the picture is collected with its channels last: ImageToTensor is missing"
     elif packing.get("input_key", "img") != "img":
-        unpacked = f"{packing['type']} packs {packing['input_key']!r}, but the picture is 'img'"
+        unpacked = f"{packing['type']} packs {short_repr(packing['input_key'])}, but the picture is 'img'"
     stops = find_stop(known, in_memory=False), find_stop(known, in_memory=True)
     return Pipeline(loader, stages, stops, unpacked)
 
@@ -85,7 +85,7 @@ def build_stages(
         place = f"{places[position]}: " if len(places) == len(pipeline) and places[position] else ""
         stage = f"{place}{where}: stage {position + 1}"
         if not isinstance(settings, Mapping) or "type" not in settings:
-            raise ConfigError(f"{stage} is not a dict with a type: {settings!r}")
+            raise ConfigError(f"{stage} is not a dict with a type: {short_repr(settings)}")
         name = named(settings)["type"]
         if name in FOLDED:
             rules.check_settings(named(settings), *SETTINGS[name], stage)
@@ -114,7 +114,7 @@ def build_stage(settings: Settings, where: str, trusted: Sequence[str] | None) -
     near = suggestion(name, NATIVE)
     own = "transforms of your own need --trust-config"
     hint = f"{near} {own}" if near.startswith("did you mean") else own
-    raise ConfigError(f"{where}: no transform named {name!r}", hint=hint)
+    raise ConfigError(f"{where}: no transform named {short_repr(name)}", hint=hint)
 
 
 def transform(settings: Settings, where: str) -> NativeStep | LoadImageFromFile | None:
@@ -131,7 +131,9 @@ def member(settings: Settings, where: str) -> Transform:
     """One policy of AutoAugment or RandAugment, which may be any transform that makes one picture of another."""
     step = transform(named(settings), where)
     if not isinstance(step, Transform) or type(step).run is not Transform.run:
-        raise ConfigError(f"{where}: no operation named {settings['type']!r}", hint=suggestion(settings["type"], KINDS))
+        raise ConfigError(
+            f"{where}: no operation named {short_repr(settings['type'])}", hint=suggestion(settings["type"], KINDS)
+        )
     return step
 
 
@@ -154,12 +156,12 @@ def nested_stage(settings: Settings, where: str, trusted: Sequence[str] | None) 
     for option in values["transforms"] if several else [values["transforms"]]:
         rows = [option] if isinstance(option, Mapping) else option
         if not isinstance(rows, (list, tuple)):
-            raise ConfigError(f"{place}: transforms are dicts, not {rows!r}")
+            raise ConfigError(f"{place}: transforms are dicts, not {short_repr(rows)}")
         pipelines.append(build_stages(rows, where=place, trusted=trusted))
     shares = values.get("num_views", values.get("prob"))
     count = len(shares) if isinstance(shares, list | tuple) else 1
     if shares is not None and count != len(pipelines):
-        raise ConfigError(f"{place}: {len(pipelines)} pipelines cannot share {shares!r}")
+        raise ConfigError(f"{place}: {len(pipelines)} pipelines cannot share {short_repr(shares)}")
     draws_globally = any(stage.draws_globally for pipeline in pipelines for stage in pipeline)
     return Stage(name, partial(apply, values, pipelines), values, draws_globally=draws_globally)
 

@@ -24,7 +24,7 @@ from classlens.adapters.openmm.stages.rules import arguments, construct
 from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.state import Foreign, State
-from classlens.errors import ConfigError, DataError, suggestion
+from classlens.errors import ConfigError, DataError, install_command, short_repr, suggestion
 from classlens.user_code import users_code
 
 INTERPOLATIONS = {name: name for name in ("nearest", "bilinear", "bicubic", "box", "lanczos")} | {"hammimg": "hamming"}
@@ -41,11 +41,13 @@ def torchvision_stage(settings: Settings, where: str) -> Stage:
     name = str(settings["type"]).removeprefix("torchvision/")
     kinds = {known: kind for known, kind in vars(module).items() if isclass(kind) and not isinstance(kind, EnumMeta)}
     if name not in kinds or not name[:1].isupper():
-        raise ConfigError(f"{where}: torchvision has no transform named {name!r}", hint=suggestion(name, kinds))
+        raise ConfigError(
+            f"{where}: torchvision has no transform named {short_repr(name)}", hint=suggestion(name, kinds)
+        )
     if isinstance(options.get("interpolation"), str):
         word = options["interpolation"].lower()
         if word not in INTERPOLATIONS:
-            raise ConfigError(f"{what}: no interpolation {word!r}", hint=suggestion(word, INTERPOLATIONS))
+            raise ConfigError(f"{what}: no interpolation {short_repr(word)}", hint=suggestion(word, INTERPOLATIONS))
         options["interpolation"] = module.InterpolationMode(INTERPOLATIONS[word])
     if isinstance(options.get("dtype"), str):
         options["dtype"] = getattr(import_module("torch"), options["dtype"], options["dtype"])
@@ -65,7 +67,7 @@ def albumentations_stage(settings: Settings, where: str) -> Stage:
     with users_code(what):
         module = import_module("albumentations")
     if not isinstance(rows, list):
-        raise ConfigError(f"{what}: transforms is a list, not {rows!r}")
+        raise ConfigError(f"{what}: transforms is a list, not {short_repr(rows)}")
     if (settings.get("keymap") or {"img": "image"}).get("img") != "image":
         raise ConfigError(f"{what}: keymap gives the picture another name than 'image', which is the one looked for")
     composed = module.Compose([albumentation(module, one, where) for one in rows])
@@ -83,7 +85,7 @@ def albumentation(module: Foreign, settings: Settings, where: str) -> Foreign:
     """One of Albumentations' transforms, with those nested in it."""
     if not isinstance(settings, Mapping) or not hasattr(module, str(settings.get("type"))):
         name = settings.get("type") if isinstance(settings, Mapping) else settings
-        raise ConfigError(f"{where}: albumentations has no transform named {name!r}")
+        raise ConfigError(f"{where}: albumentations has no transform named {short_repr(name)}")
     options = arguments(settings)
     if "transforms" in options:
         options["transforms"] = [albumentation(module, one, where) for one in options["transforms"]]
@@ -106,9 +108,6 @@ def own_stage(settings: Settings, modules: Sequence[str], where: str) -> Stage:
     return Stage(name, apply, arguments(settings))
 
 
-INSTALL = "pip install 'classlens[mmpretrain]'"
-
-
 def build_own(settings: Settings, registry: str, modules: Sequence[str], where: str) -> Foreign:
     """The object that the settings describe, of a type in a registry of mmpretrain or in the user's own modules."""
     name = str(settings.get("type"))
@@ -120,13 +119,15 @@ def build_own(settings: Settings, registry: str, modules: Sequence[str], where: 
                 places = [(module, attribute), *places]
     own = [getattr(import_own(place, where), member, None) for place, member in places]
     kind = next((one for one in own if callable(one)), None)
-    hint = f"types of mmpretrain need it: {INSTALL}"
+    hint = f"types of mmpretrain need it: {install_command('mmpretrain')}"
     if find_spec("mmpretrain") is not None:
         import_module("mmpretrain.datasets")  # fills the registries
         kind = kind or getattr(import_module("mmpretrain.registry"), registry).get(name)
         modules, hint = [*modules, f"mmpretrain's {registry}"], "does custom_imports name its module?"
     if kind is None:
-        raise ConfigError(f"{where}: nothing named {name!r} in {', '.join(modules) or 'custom_imports'}", hint=hint)
+        raise ConfigError(
+            f"{where}: nothing named {short_repr(name)} in {', '.join(modules) or 'custom_imports'}", hint=hint
+        )
     options = {key: value for key, value in settings.items() if key not in ("type", "_scope_")}
     return construct(kind, options, f"{where}: {name}")
 
@@ -157,6 +158,6 @@ def import_own(name: str, where: str) -> Foreign:
         missing = error.name or name
         if name == missing or name.startswith(f"{missing}."):
             hint = "run from the folder that it lies in, or set PYTHONPATH to that"
-            raise ConfigError(f"{where}: no module named {missing!r}", hint=hint) from error
-        hint = INSTALL if missing.startswith("mm") else f"pip install {missing.partition('.')[0]}"
+            raise ConfigError(f"{where}: no module named {short_repr(missing)}", hint=hint) from error
+        hint = install_command("mmpretrain") if missing.startswith("mm") else f"pip install {missing.partition('.')[0]}"
         raise ConfigError(f"{where}: {name} needs {missing}, which is not installed", hint=hint) from error

@@ -20,6 +20,7 @@ from classlens.adapters.openmm.stages.rules import Amount, Params, Rule, Setting
 from classlens.adapters.openmm.stages.shapes_and_flips import CV2, Interpolation
 from classlens.config.settings import Settings
 from classlens.dataset.decode import Pixels
+from classlens.errors import short_repr
 
 Direction: TypeAlias = Annotated[str, rules.one_of("horizontal", "vertical")]
 Fill: TypeAlias = Annotated[float | Sequence[float], rules.COLOUR]
@@ -166,7 +167,7 @@ class Operation(Transform):
             return {"box": cutout_box(pixels, amount, random)}
         if self.name == "Posterize":
             if ceil(amount) > 8:
-                raise ValueError(f"bits is at most 8, not {amount!r}")
+                raise ValueError(f"bits is at most 8, not {short_repr(amount)}")
             return {"bits": max(ceil(amount), 0)}  # below 0 is black as 0 is
         negative = self.name not in UNSIGNED and random.random() < self.random_negative_prob
         return {setting: float(-amount if negative else amount)}
@@ -189,7 +190,7 @@ def cutout_box(pixels: Pixels, shape: Setting, random: np.random.Generator) -> t
     """A box around a random centre, cut at the left and top border and then moved to fit."""
     cut_height, cut_width = map(int, shape if isinstance(shape, tuple) else (shape, shape))
     if min(cut_height, cut_width) < 0:
-        raise ValueError(f"shape is not below 0, as it is here: {shape!r}")
+        raise ValueError(f"shape is not below 0, as it is here: {short_repr(shape)}")
     height, width = pixels.shape[:2]
     y = int(max(0, random.uniform(0, height) - cut_height / 2.0))
     x = int(max(0, random.uniform(0, width) - cut_width / 2.0))

@@ -23,7 +23,7 @@ from classlens.config.settings import Settings
 from classlens.dataset.dataset import Outcome
 from classlens.dataset.decode import Pixels
 from classlens.dataset.state import State
-from classlens.errors import ConfigError, DataError, first_line, suggestion
+from classlens.errors import ConfigError, DataError, first_line, short_repr, suggestion
 
 Setting: TypeAlias = Any  # one value of a config; its rule says what it must be
 Rule: TypeAlias = tuple[Callable[[Setting], bool], str]
@@ -116,17 +116,17 @@ def check_settings(settings: Settings, rules: Mapping[str, Rule], needed: Sequen
         raise ConfigError(f"{what}: {values['_refused_']}")
     for key, value in values.items():
         if key not in rules:
-            raise ConfigError(f"{what} has no setting {key!r}", hint=suggestion(key, rules))
+            raise ConfigError(f"{what} has no setting {short_repr(key)}", hint=suggestion(key, rules))
         holds, words = rules[key]
         try:
             keeps_rule = holds(value)
         except REFUSALS:
             keeps_rule = False
         if not keeps_rule:
-            raise ConfigError(f"{what}: {key} {words}, not {value!r:.99}")
+            raise ConfigError(f"{what}: {key} {words}, not {short_repr(value, 99)}")
     for key in needed:
         if key not in values:
-            raise ConfigError(f"{what} needs the setting {key!r}")
+            raise ConfigError(f"{what} needs the setting {short_repr(key)}")
     return values
 
 

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from classlens.adapters.openmm.stages import rules
 from classlens.adapters.openmm.stages.rules import Params, Rule, Transform, arguments, as_list, pair
 from classlens.dataset.decode import Pixels
-from classlens.errors import DataError
+from classlens.errors import DataError, short_repr
 
 CV2 = {
     "nearest": cv2.INTER_NEAREST,
@@ -47,7 +47,9 @@ def resize(pixels: Pixels, size: tuple[int, int], interpolation: str, backend: s
     """Resample to `size` = (width, height); a ValueError for an interpolation that the backend does not have."""
     known = PILLOW if backend == "pillow" else CV2
     if interpolation not in known:
-        raise ValueError(f"{backend or 'cv2'} has no interpolation {interpolation!r}; it has {', '.join(known)}")
+        raise ValueError(
+            f"{backend or 'cv2'} has no interpolation {short_repr(interpolation)}; it has {', '.join(known)}"
+        )
     if backend == "pillow":
         return np.array(Pillow.fromarray(pixels).resize(size, PILLOW[interpolation]))
     return cv2.resize(pixels, size, interpolation=CV2[interpolation])
@@ -248,7 +250,9 @@ class RandomChoiceResize(SampledSize):
         options: list[Any] = self.scales if isinstance(self.scales, list) else [self.scales]
         kind = int if self.resize_type == "ResizeEdge" else tuple
         if not options or not all(isinstance(one, kind) and min(pair(one)) > 0 for one in options):
-            raise ValueError(f"{self.resize_type} needs scales of type {kind.__name__} above 0, not {self.scales!r}")
+            raise ValueError(
+                f"{self.resize_type} needs scales of type {kind.__name__} above 0, not {short_repr(self.scales)}"
+            )
         return {"scale": options[int(random.integers(len(options)))]}
 
 

@@ -1,0 +1,107 @@
+"""What is written about many maps: a table with a row for each, and the page of a folder of pictures.
+
+A place in a map is told in pixels of the picture as it was read, whatever a test pipeline did to it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classlens.cam.faithfulness import Faithfulness, box_as_fed
+from classlens.figures.overlay import OverlayStyle, color_table
+from classlens.figures.page import Card, write_index
+from classlens.files import write_table
+from classlens.image import Image
+from classlens.runs.explain_files import BadPicture, MapRow, MapRun
+
+PLAIN = {
+    "prediction": "predicted_name",
+    "class index": "predicted",
+    "probability": "predicted_probability",
+    "label": "label",
+    "correct": "correct",
+    "target": "class_name",
+    "target probability": "probability",
+    "method": "method",
+}
+"""Columns of the table, and where a row has what stands in them."""
+
+SCORES = tuple(field.name for field in fields(Faithfulness))
+
+
+def write_map_table(path: Path, rows: Sequence[MapRow], bad: Sequence[BadPicture]) -> None:
+    """Write a row for every map, and one for every bad picture with its error."""
+    is_scored = any("sanity" in row.values for row in rows)
+    is_comparison = any("checkpoint" in row.values for row in rows)
+    heading = ["file", *(["checkpoint"] if is_comparison else []), *PLAIN, "layer", "hottest x", "hottest y"]
+    heading += [*SCORES, "sanity"] if is_scored else []
+    damaged = {one.picture: one.reason for one in bad}
+    cells = []
+    for row in rows:
+        values = row.values
+        x, y = values.get("hottest_in_picture") or (None, None)
+        line: dict[str, Any] = {name: values.get(key) for name, key in PLAIN.items()}
+        line |= {"file": str(row.picture), "checkpoint": values.get("checkpoint"), "hottest x": x, "hottest y": y}
+        line |= {"layer": " + ".join(values["layers"]), "error": damaged.get(row.picture)}
+        if is_scored:
+            line |= (values.get("faithfulness") or {}).get("own", {})
+            line["sanity"] = values["sanity"]["rank"][-1] if values["sanity"]["rank"] else None
+        cells.append(line)
+    cells += [{"file": str(one.picture), "error": one.reason} for one in bad if not one.readable]
+    heading.append("error")
+    write_table(path, heading, ([line.get(name) for name in heading] for line in cells))
+
+
+def write_map_index(path: Path, run: MapRun, outputs: Mapping[Path, Path], style: OverlayStyle) -> Path:
+    """Write the page of a folder: every picture with what is predicted; the wrong ones and those that differ are marked."""
+    by_picture: dict[Path, list[dict[str, Any]]] = {}
+    for row in run.maps:
+        by_picture.setdefault(row.picture, []).append(row.values)
+    cards = []
+    for picture, rows in by_picture.items():
+        place, lines = outputs[picture], []
+        for values in rows:
+            name, share = values["predicted_name"], values["predicted_probability"]
+            said = f"{name.split(',')[0]} ({share:.1%})" if name else "no class"
+            lines.append(f"{values['checkpoint']}: {said}" if "checkpoint" in values else said)
+        label = rows[0].get("label")
+        lines = [*dict.fromkeys(lines), *([f"labelled {label}"] if label else [])]
+        targets = dict.fromkeys(f"map of {one['class_name']}" for one in rows if one["target"] != one["predicted"])
+        differs = len({one["predicted"] for one in rows}) > 1
+        folder = place.parent.relative_to(path.parent)
+        is_marked = differs or any(one.get("correct") is False for one in rows)
+        cards.append(Card(place, picture.name, str(folder) if folder.parts else "", (*lines, *targets), is_marked))
+    cards.sort(key=lambda card: card.folder)
+    methods = dict.fromkeys(f"{row.values['method']} at {' + '.join(row.values['layers'])}" for row in run.maps)
+    colours = ", ".join("#" + bytes(colour).hex() for colour in color_table(style)[::32])
+    write_index(
+        path,
+        "Where the model looks",
+        [run.summary(), "; ".join(methods)],
+        cards,
+        colours,
+        "tiles" if len(run.maps) == len(cards) else "pairs",
+    )
+    return path
+
+
+def find_place(feed: Callable[[Image], Image], size: tuple[int, int]) -> Callable[[int, int], tuple[int, int]]:
+    """What turns (row, column) of a picture of that size as fed into (x, y) in pixels of it as read.
+
+    Two ramps go the way of the picture: whatever a pipeline does, their brightness says where a pixel comes from. What
+    it puts around a picture is nowhere in it, so that the nearest pixel of the picture is taken.
+    """
+    height, width = size
+    left, top, right, bottom = box_as_fed(feed, size, (0, 0, width, height)) or (0, 0, width, height)
+    across = np.broadcast_to(np.linspace(0, 255, width)[None, :, None], (height, width, 3))
+    down = np.broadcast_to(np.linspace(0, 255, height)[:, None, None], (height, width, 3))
+    fed_x, fed_y = (feed(Image(ramp.round().astype(np.uint8))).pixels[..., 1] for ramp in (across, down))
+
+    def place(row: int, column: int) -> tuple[int, int]:
+        at = min(max(row, top), bottom - 1), min(max(column, left), right - 1)
+        return round(fed_x[at] / 255 * (width - 1)), round(fed_y[at] / 255 * (height - 1))
+
+    return place
