@@ -140,7 +140,7 @@ def figure_of(parts: Sequence[Part], size: Point) -> Figure:
         match part:
             case Words((x, y), text, letters, colour, anchor, bold, turned):
                 axes.text(
-                    x, y, text, size=letters, color=colour, weight="bold" if bold else "normal", parse_math=False,
+                    x, y, text.translate(ONE_LINE), size=letters, color=colour, weight="bold" if bold else "normal", parse_math=False,
                     rotation=90 if turned else 0, family=families, rotation_mode="anchor", verticalalignment="baseline", zorder=order,
                     horizontalalignment={"start": "left", "middle": "center", "end": "right"}[anchor],
                 )  # fmt: skip
