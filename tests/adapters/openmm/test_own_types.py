@@ -7,7 +7,7 @@ import pytest
 
 from classlens.adapters import Options, open_source
 from classlens.dataset.trace import trace
-from classlens.errors import ConfigError, install_command
+from classlens.errors import ConfigError
 from tests.dataset.listings import write
 
 CONFIG = """
@@ -112,7 +112,7 @@ def test_labels_of_a_dataset_of_ones_own_may_have_several_forms(label, expected,
         ({"data": "type='Pictures', size=6", "trust": False}, "no dataset named 'Pictures'", "--trust-config"),
         ({"kind": "Lighter"}, "stage 2: nothing named 'Lighter' in plain_types", ""),
         ({"imports": ["no_types"]}, "no module named 'no_types'", "PYTHONPATH"),
-        ({"imports": ["needy_types"]}, "needy_types needs mmpretrain_of_tomorrow", install_command("mmpretrain")),
+        ({"imports": ["needy_types"]}, "needy_types needs mmpretrain_of_tomorrow", "[mmpretrain]"),
         ({"data": "type='NoDataset'"}, r"NoDataset has no get_data_info\(index\)", ""),
         ({"data": "type='Pictures'"}, "Pictures: .*missing 1 required positional argument: 'size'", ""),
     ],
