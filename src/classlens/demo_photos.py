@@ -30,7 +30,7 @@ CLASSES: Mapping[str, str] = {
 
 CROPS: Mapping[str, int] = {"train": 32, "val": 6}  # samples per class and split
 Box = tuple[int, int, int, int]
-TRIES = 150  # boxes of which the one is taken that overlaps the earlier ones least
+TRIES = 50  # boxes of which the one is taken that overlaps the earlier ones least
 COMPLETE = ".complete-2"
 """Written last. A folder without it was interrupted, or made by another version, and is made again."""
 
