@@ -96,6 +96,8 @@ class Inspection:
         """Raise NotOffered if there is no such part; it is not opened for that."""
         if need in ("schedule", "dataset", "classifier") and need not in self.source.parts:
             raise NotOffered(f"there is no {need}")
+        if need == "loader" and self.source.open_loading is None:
+            raise NotOffered("there is no loader of training samples")
         if need == "labels" and not self.labelled:
             raise NotOffered("its pictures have no class labels, or several each")
         if need in ("checkpoint", "log") and getattr(self, need) is None:
