@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from classlens.errors import NotOffered
@@ -32,7 +32,8 @@ class Loading:
     `open(rank, ranks)` gives the loader as that process of training has it, whose global generators start at
     `seed(rank)`; at least so many `ranks` share the samples. Where training makes the loader anew before every epoch,
     `remade` says so; `sets_epoch` says whether its samplers hear of a new one. Of an `assumed` loader only the dataset is
-    the user's. `cure` is for draws that the framework repeats.
+    the user's. `cures` say what to change in the framework's words: for generators that are "seeded" in workers or
+    "copied" to them, for the "order" of samples, and for a "shuffle" that is missing.
     """
 
     open: Callable[[int, int], Any]
@@ -41,7 +42,7 @@ class Loading:
     remade: str = ""
     sets_epoch: bool = True
     assumed: bool = False
-    cure: str = ""
+    cures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

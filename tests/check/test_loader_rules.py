@@ -11,6 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, get_worker_info
 from torchvision.transforms import v2
 
+import classlens
 from classlens.adapters import Options
 from classlens.adapters.python import source_of
 from classlens.check.examine import examine
@@ -136,7 +137,7 @@ FAULTS = {
     "a composition of Albumentations": (
         lambda: loader_of(albumented(), num_workers=3),
         "L004",
-        "every worker and every epoch: 1 distinct sequence for 6 (epoch, worker) pairs",
+        "every worker and in every epoch: 1 distinct sequence for 6 (epoch, worker) pairs",
     ),
     "a composition in lasting workers": (
         lambda: loader_of(albumented(), persistent_workers=True),
@@ -146,7 +147,7 @@ FAULTS = {
     "a numpy generator made in __init__": (
         lambda: loader_of(Pictures(by_own_numpy, rng=np.random.default_rng())),
         "L004",
-        "dataset.rng: the draws are the same in every worker and every epoch",
+        "dataset.rng: the draws are the same in every worker and in every epoch",
     ),
     "random.Random(0) kept in the dataset": (
         lambda: loader_of(Pictures(by_own_python, rng=random.Random(0))),
@@ -156,12 +157,12 @@ FAULTS = {
     "a generator in a closure": (
         lambda: loader_of(Pictures(hidden_generator())),
         "L001",
-        "a generator that cannot be seen from outside are the same in every worker and every epoch",
+        "a generator that cannot be seen from outside are the same in every worker and in every epoch",
     ),
     "a fixed seed in worker_init_fn": (
         lambda: loader_of(Pictures(by_global_numpy), worker_init_fn=seed_the_same),
         "L001",
-        "numpy.random are the same in every worker and every epoch: worker_init_fn seeds",
+        "numpy.random are the same in every worker and in every epoch: worker_init_fn seeds",
     ),
     "workers seeded by their number": (
         lambda: loader_of(Pictures(by_global_numpy), worker_init_fn=seed_by_number),
@@ -176,7 +177,7 @@ FAULTS = {
     "a generator for all ranks": (
         lambda: loader_of(tensors(), generator=torch.Generator().manual_seed(0), sampler=shared(tensors())),
         "L003",
-        "the same in every rank: the DataLoader's generator",
+        "the same on every rank: the DataLoader's generator",
     ),
     "no shuffling": (lambda: loader_of(tensors(), shuffle=False), "L006", "0, 1, 2, 3, ..."),
     "a generator made for every sample": (
@@ -303,3 +304,74 @@ def test_what_the_training_loop_does_is_read_off_the_file(tmp_path, capsys, name
     text = capsys.readouterr().out
     assert status == bool(codes)
     assert [code for code in (f"L{number:03}" for number in range(1, 10)) if f"{code}: " in text] == codes
+
+
+CONFIG = """
+train_pipeline = [dict(type='LoadImageFromFile'), {stages}, dict(type='PackInputs')]
+train_dataloader = dict(
+    batch_size=4, num_workers={workers}, {settings}
+    sampler=dict(type='DefaultSampler', shuffle={shuffle}),
+    dataset=dict(type='CustomDataset', data_root='{root}', pipeline=train_pipeline))
+train_cfg = dict(by_epoch=True, max_epochs=10)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
+"""
+NATIVE = "dict(type='RandomResizedCrop', scale=24), dict(type='RandomFlip', prob=0.5)"
+ALBU = "dict(type='Albu', transforms=[dict(type='RandomCrop', height=24, width=24)])"
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "codes"),
+    [
+        ({}, [], []),
+        ({"workers": 0}, [], []),
+        ({"settings": "persistent_workers=False,"}, [], ["L002"]),
+        ({"stages": ALBU}, [], ["L004"]),
+        ({"shuffle": False}, [], ["L006"]),
+        ({"end": "default_hooks = dict(sampler_seed=None)"}, [], ["L005"]),
+        ({"workers": 0}, ["--ngpus", "2"], ["L003"]),
+        ({"workers": 0, "end": "randomness = dict(diff_rank_seed=True)"}, ["--ngpus", "2"], []),
+        ({}, ["--ngpus", "2"], []),
+    ],
+)
+def test_the_loader_of_a_config_is_run_as_openmmlab_builds_it(tmp_path, capsys, changes, options, codes):
+    for index in range(8):
+        folder = tmp_path / "photos" / "ab"[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.roll(PICTURE, index, axis=0)).save(folder / f"{index}.png")
+    usual = {"stages": NATIVE, "workers": 2, "settings": "", "shuffle": True, "root": tmp_path / "photos", "end": ""}
+    config = tmp_path / "config.py"
+    config.write_text(CONFIG.format(**usual | changes) + (usual | changes)["end"])
+
+    main(["check", str(config), "--select", "L", *options])
+
+    text = capsys.readouterr().out
+    assert [code for code in (f"L{number:03}" for number in range(1, 10)) if f"{code}: " in text] == codes
+
+
+def test_browse_says_what_a_config_repeats_in_training(tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "0.png")
+    usual = {"workers": 2, "settings": "persistent_workers=False,", "shuffle": True, "root": tmp_path}
+    config = tmp_path / "config.py"
+    config.write_text(CONFIG.format(stages=ALBU, **usual).replace("CustomDataset'", "CustomDataset', with_label=False"))
+
+    remarks = classlens.trace(classlens.open_source(str(config)).dataset("train"), 0).remarks
+
+    assert [remark.partition(",")[0] for remark in remarks] == [
+        "Albumentations draws the same in every worker of training",
+        "every epoch of training draws the same",
+    ]
+
+
+def test_a_data_module_of_lightning_is_run_with_the_loader_that_it_makes():
+    lightning = pytest.importorskip("lightning")
+
+    class Module(lightning.LightningDataModule):
+        def train_dataloader(self):
+            return loader_of(albumented())
+
+    class Network(lightning.LightningModule):
+        def train_dataloader(self):
+            return loader_of(tensors(), shuffle=False)
+
+    assert [one.code for one in check(Module()).findings] == ["L004"]
+    assert [one.code for one in check(Network()).findings] == ["L006"]

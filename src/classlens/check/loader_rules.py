@@ -52,8 +52,8 @@ class Repeat:
 
     @property
     def places(self) -> str:
-        words = {"worker": self.in_workers, "epoch": self.in_epochs, "rank": self.on_ranks}
-        return " and ".join(f"every {word}" for word, repeats in words.items() if repeats)
+        words = {"in every worker": self.in_workers, "in every epoch": self.in_epochs, "on every rank": self.on_ranks}
+        return " and ".join(word for word, repeats in words.items() if repeats)
 
     @property
     def evidence(self) -> dict[str, int]:
@@ -127,16 +127,18 @@ def global_repeats(inspection: Inspection, kind: str) -> Iterator[Finding]:
     loading, run = loading_of(inspection), run_of(inspection)
     known = [one.name for one in of_kind if one.name in GLOBAL]
     names = join_first(known, len(GLOBAL)) if known else "a generator that cannot be seen from outside"
-    message = f"the draws of {names} are the same in {of_kind[0].places}"
-    cure = loading.cure or "; ".join(SEEDS[name] for name in known)
-    if not loading.cure and getattr(run.loader, "worker_init_fn", None) is not None and cure:
+    message = f"the draws of {names} are the same {of_kind[0].places}"
+    cure = loading.cures.get("seeded") or "; ".join(SEEDS[name] for name in known)
+    if "seeded" in loading.cures:
+        message += ": workers are seeded by their number and rank, whatever the epoch" if kind == "epochs" else ""
+    elif getattr(run.loader, "worker_init_fn", None) is not None and cure:
         message += ": worker_init_fn seeds them with the same numbers"
         cure = f"leave out worker_init_fn, or seed in it from what torch gives the worker: {cure}"
-    elif not loading.cure and run.generator is not None:
+    elif run.generator is not None:
         message += ": the DataLoader's generator starts at the same state"
         cure = "make the generator once, before the loop over epochs"
         cure = "seed the generator with a number that has the rank in it" if kind == "ranks" else cure
-    elif not loading.cure:
+    else:
         cure = ""
     if loading.remade:
         message += f" ({loading.remade})"
@@ -187,15 +189,18 @@ def frozen_generator(inspection: Inspection) -> Iterator[Finding]:
     """
     from classlens.check.loader_run import GLOBAL
 
+    loading = loading_of(inspection)
     holders = {path: holder for holder, path in copied_generators(run_of(inspection).loader.dataset)}
     for repeat in repeats_of(inspection):
         if repeat.name in GLOBAL or repeat.name not in holders:
             continue
         holder, path = holders[repeat.name], repeat.name
-        who = " ".join(dict.fromkeys((path, name_of_generator(holder, path)))).replace(" Alb", ", Alb")
-        cure = loading_of(inspection).cure or line_that_renews(holder, path)
+        who, cure = name_of_generator(holder, path), line_that_renews(holder, path)
+        who = who if who == path else f"{path}, {who}"
+        if "copied" in loading.cures:
+            who, cure = "Albumentations, which has a generator of its own", loading.cures["copied"]
         yield Finding(
-            f"{who}: the draws are the same in {repeat.places}: {count_of(repeat.distinct, 'distinct sequence')} "
+            f"{who}: the draws are the same {repeat.places}: {count_of(repeat.distinct, 'distinct sequence')} "
             f"for {repeat.pairs} (epoch, worker) pairs",
             where=inspection.source.origin,
             evidence=repeat.evidence,
@@ -216,7 +221,7 @@ def same_order(inspection: Inspection) -> Iterator[Finding]:
         sampler = getattr(run.loader.batch_sampler, "sampler", run.loader.sampler)
         told = "call loader.sampler.set_epoch(epoch) before every epoch" if hasattr(sampler, "set_epoch") else ""
         cure = (
-            loading.cure
+            loading.cures.get("order")
             or told
             or "let the sampler draw anew: without a seed of its own, or with one that has the epoch in it"
         )
@@ -236,7 +241,8 @@ def no_shuffling(inspection: Inspection) -> Iterator[Finding]:
     order = orders_alike(run, loading)
     if order and is_sequential(order):
         message = f"training is not shuffled: the samples come as {', '.join(order[:4])}, ... in every epoch"
-        yield Finding(message, inspection.source.origin, {"samples compared": len(order)})
+        cure = loading.cures.get("shuffle", "")
+        yield Finding(message, inspection.source.origin, {"samples compared": len(order)}, cure=cure)
 
 
 def orders_alike(run: Run, loading: Loading) -> Sequence[str]:

@@ -80,6 +80,11 @@ def cure_of(thing: Foreign) -> str:
     return "" if any(thing is one for one in of_module) else CURES.get(kind, "")
 
 
+def compositions_are_copied() -> bool:
+    """Whether those of the Albumentations that is imported have a generator that workers copy."""
+    return "albumentations" in sys.modules and bool(cure_of(package().Compose([])))
+
+
 def find_names(function: Foreign) -> dict[str, Foreign]:
     """The names and attributes that a function uses, and the functions that it calls by a global name; what is global."""
     function = getattr(function, "func", function)
