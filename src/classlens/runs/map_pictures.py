@@ -30,7 +30,7 @@ from classlens.cam.saliency import ExplainedClass, Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError, count_of
-from classlens.figures.map_grid import A4, SCREEN, GridRow, page_size, short_names
+from classlens.figures.map_grid import PRINTED, SCREEN, GridRow, page_size, short_names
 from classlens.figures.overlay import caption, draw_rows, grid_rows, overlay, pack_maps
 from classlens.figures.printing import VECTORS
 from classlens.files import write_whole
@@ -462,7 +462,7 @@ def write_pages(gathered: Gathered, *, is_last: bool = False) -> None:
     path, style, rows = gathered.plan.request.files.pictures, gathered.plan.request.files.style, gathered.cells
     while path and rows:
         ending = path.suffix.lower()
-        size = page_size(rows, A4 if ending in VECTORS else SCREEN) * (PAGES if ending == ".pdf" else 1)
+        size = page_size(rows, PRINTED if ending in VECTORS else SCREEN) * (PAGES if ending == ".pdf" else 1)
         if len(rows) <= size and not is_last:
             break
         page, rows = rows[:size], rows[size:]
