@@ -40,10 +40,9 @@ TITLE, CAPTION = 14, 11
 TITLE_HEIGHT, CAPTION_HEIGHT = line_height(TITLE), line_height(CAPTION)
 LINES = 7  # at most so many lines of random parameters under a tile
 
-PAPER_SIZE, SCALE = (
-    (900, 1200),
-    0.6,
-)  # pixels of a printed page, and the points of each: it fits on A4 and on letter
+PAPER_SIZE, SCALE = (900, 1200), 0.6
+"""Pixels of a printed page, which fits on A4 and on letter, and the points of each."""
+
 DOTS_PER_INCH = 300  # of pictures on paper, at most
 
 

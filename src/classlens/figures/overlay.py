@@ -22,7 +22,6 @@ from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, 
 from classlens.errors import NotFound
 from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.map_grid import PRINTED, Cell, GridRow, draw_sheet, pages_of, short_names
-from classlens.figures.printing import VECTORS, print_figures
 from classlens.image import Image
 from classlens.sharing import ALONE
 

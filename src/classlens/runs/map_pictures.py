@@ -26,7 +26,6 @@ from classlens.errors import DataError, count_of
 from classlens.figures.drawing import VECTORS
 from classlens.figures.map_grid import PRINTED, SCREEN, GridRow, page_size, short_names
 from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
-from classlens.figures.printing import VECTORS
 from classlens.files import write_whole
 from classlens.image import Image
 from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
