@@ -116,6 +116,7 @@ def draw_rows(rows: Callable[[], Sequence[GridRow]], style: OverlayStyle) -> Dra
     """Rows of maps, made when they are needed, on one sheet; in a PDF on pages."""
 
     def encode(kind: str) -> bytes:
+        from classlens.figures.printing import print_figures  # most maps are pixels
 
         pages = pages_of(rows(), PRINTED) if kind == "pdf" else [rows()]
         return print_figures(lambda: [draw_sheet(page, color_table(style), PRINTED) for page in pages], kind)
