@@ -106,6 +106,33 @@ def test_a_slip_is_answered_by_what_was_meant(words, error, hint, weights, capsy
     assert hint in was_helped
 
 
+TRAINING = "import torch, timm\nfrom torch import nn\n\ndef main():\n    pass\n\nfolder = nn.Linear(2, 3)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (
+            ["browse", "train.py"],
+            "train.py:1: several modules in one import",
+            "your own Python, write py:train.py:NAME",
+        ),
+        (["lr", "train.py:folder"], "no such config: train.py:folder", "write py:train.py:folder"),
+        (["browse", "py:train.py"], "names no object", "write py:train.py:NAME; there is: folder, main"),
+        (["browse", "py:trian.py:folder"], "no such file: trian.py", "did you mean train.py?"),
+        (["browse", "py:trian.py"], "no such file: trian.py", "did you mean train.py?"),
+    ],
+)
+def test_a_training_script_is_opened_with_py(words, error, hint, tmp_path, monkeypatch, capsys):
+    (tmp_path / "train.py").write_text(TRAINING)
+    monkeypatch.chdir(tmp_path)
+
+    was_told, was_helped = told(words, capsys)
+
+    assert error in was_told
+    assert hint in was_helped
+
+
 def test_no_slip_costs_torch(weights):
     slips = [
         *(["cam", *words] for words in list(permutations([CAT, RESNET, weights]))[1:]),

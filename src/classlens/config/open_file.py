@@ -38,6 +38,8 @@ def find_config(address: str | Path) -> Path:
             raise ConfigError(f"no such config: {address}: {getattr(fault, 'strerror', None) or fault}") from None
         if is_folder:
             raise error_for_folder(candidates[0], str(address))
+        if name.rpartition(":")[0].endswith(".py") and Path(name.rpartition(":")[0]).is_file():
+            raise ConfigError(f"no such config: {address}", hint=f"for your own Python, write py:{address}")
         if name.startswith("configs/"):
             candidates.append(CONFIGS / name.removeprefix("configs/"))
     return first_file(candidates, f"no such config: {address}")
@@ -89,6 +91,39 @@ def error_for_file(path: Path) -> ConfigError:
     elif str(guess_type(path.name)[0]).startswith("image/"):
         hint = f"it is a picture: classlens cam IMG CONFIG, or classlens browse folder:{path.parent}"
     return ConfigError(f"{path} is no config", hint=hint)
+
+
+STATEMENT = re.compile(r"^(?:import|from|def|class)\s|^if __name__", re.MULTILINE)
+SETTING = re.compile(
+    r"^(?:_base_|model|data|optimizer|\w+_(?:pipeline|dataloader|config|cfg|scheduler))\s*=\s*(?:dict\(|[\[{'\"])"
+    r"|read_base\(",
+    re.MULTILINE,
+)
+NAME = re.compile(r"^(?:(?:def|class)\s+(?=[^\W_])(\w+)|(?=[^\W_])(\w+)\s*(?::[^=\n]*)?=(?!=))", re.MULTILINE)
+
+
+def hint_for_own_python(path: Path) -> str:
+    """What to write for a file that is code of the user and sets nothing that a config sets; else nothing."""
+    text = read_start(path)
+    if path.suffix != ".py" or not STATEMENT.search(text) or SETTING.search(text):
+        return ""
+    return f"for your own Python, write py:{path}:NAME"
+
+
+def names_in_file(path: Path) -> list[str]:
+    """The public names that a Python file makes at its top level, as far as its text says; nothing is run."""
+    return list(dict.fromkeys(match[1] or match[2] for match in NAME.finditer(read_start(path))))
+
+
+def read_start(path: Path) -> str:
+    """The text of a file, of a long one the start; empty if it cannot be read."""
+    try:
+        if not path.is_file():  # nothing is waited for, such as a pipe
+            return ""
+        with path.open("rb") as file:
+            return file.read(1 << 20).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def nearest(path: Path) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from classlens.adapters.openmm.setup import names_of, read_setup
 from classlens.config import load_config
+from classlens.config.open_file import hint_for_own_python
 from classlens.dataset.conventions import SPLITS
 from classlens.errors import ConfigError, DataError, NotFound, first_line, suggestion
 from classlens.files import CONFIGS
@@ -38,7 +39,13 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
 
     `photos` is where the demo's photos are made when data are first asked for.
     """
-    config, make_data = load_config(path, options.overrides, trust=options.trust_config), None
+    make_data = None
+    try:
+        config = load_config(path, options.overrides, trust=options.trust_config)
+    except ConfigError as fault:
+        if hint := hint_for_own_python(Path(path)):
+            raise ConfigError(str(fault), hint=hint) from fault
+        raise
     if photos:
         from classlens.demo_photos import make_photos
 
@@ -52,7 +59,7 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
     except MISFITS as fault:
         raise misfit(str(path), fault) from fault
     trains = setup.optimization.optimizer is not None
-    return Source(
+    source = Source(
         origin=str(setup.path),
         open_dataset=partial(open_dataset, setup, options, make_data) if setup.splits else None,
         open_schedule=partial(open_schedule, setup, options) if trains else None,
@@ -61,6 +68,9 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
         plan=Plan(partial(clock, setup), partial(count, setup, make_data) if "train" in setup.splits else None),
         notes=(*config.deprecations, *config.slips),
     )
+    if not source.parts and (hint := hint_for_own_python(Path(path))):
+        raise ConfigError(f"{path} sets nothing that a config sets", hint=hint)
+    return source
 
 
 def open_demo(rest: str, options: Options) -> Source:

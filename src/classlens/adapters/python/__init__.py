@@ -33,9 +33,11 @@ from classlens.adapters.python.python_schedules import (
 )
 from classlens.checkpoints.class_names import KEYS as CLASS_KEYS
 from classlens.checkpoints.class_names import names_in, read_names
+from classlens.config.open_file import names_in_file
 from classlens.dataset.conventions import SPLIT_OF, SPLITS
 from classlens.dataset.dataset import Dataset
-from classlens.errors import ClasslensError, ConfigError, NotFound, NotOffered
+from classlens.errors import ClasslensError, ConfigError, NotFound, NotOffered, suggestion
+from classlens.files import suggest_path
 from classlens.image import Encoding
 from classlens.schedule.schedule import Clock, Length, Schedule
 from classlens.sharing import ALONE
@@ -55,8 +57,12 @@ def open_target(rest: str, options: Options) -> Source:
     `momentum`) and takes the position in the run is handed on as it is.
     """
     place, _, name = rest.rpartition(":")
+    if name.endswith(".py") and not Path(name).is_file():  # one that is there needs a NAME behind it
+        raise no_such_file(rest)
     if not place or not name:
-        raise ConfigError(f"{rest!r} names no object in a file or module", hint=USAGE)
+        holds = suggestion("", names_in_file(Path(name or place)))
+        hint = f"write py:{name or place}:NAME; {holds}" if holds else USAGE
+        raise ConfigError(f"{rest!r} names no object in a file or module", hint=hint)
     folder, factory = str(Path(place).resolve().parent if place.endswith(".py") else Path.cwd()), None
     with importable(folder), users_code(f"py:{rest}"):
         thing: Thing = load_module(place)
@@ -88,12 +94,17 @@ def load_module(place: str) -> ModuleType:
     name = f"classlens_user_{Path(place).stem}"
     spec = spec_from_file_location(name, place)
     if not Path(place).is_file() or spec is None or spec.loader is None:
-        raise ConfigError(f"no such file: {place}", hint=USAGE)
+        raise no_such_file(place)
     module = module_from_spec(spec)
     with ALONE:
         sys.modules[name] = module  # dataclasses and pickle look their module up there
         spec.loader.exec_module(module)
     return module
+
+
+def no_such_file(place: str) -> ConfigError:
+    near = suggest_path(Path(place), lambda one: one.suffix == ".py")
+    return ConfigError(f"no such file: {place}", hint=near if "did you mean" in near else USAGE)
 
 
 @contextmanager
