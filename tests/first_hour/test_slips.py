@@ -1,6 +1,7 @@
 """Slips of the first hour, as they were typed: each is one error that says what was meant, and costs no torch."""
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import permutations
@@ -133,6 +134,44 @@ def test_a_training_script_is_opened_with_py(words, error, hint, tmp_path, monke
     assert hint in was_helped
 
 
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (["cam", CAT, "hf:hfvitt"], "no such folder: hfvitt", "did you mean hf:hfvit?"),
+        (["cam", CAT, "hf:./hfvitt"], "no such folder: ./hfvitt", "did you mean hf:./hfvit?"),
+        (["cam", CAT, "hf:out/hfvitt"], "no such folder: out/hfvitt", "did you mean hf:out/hfvit?"),
+        (["cam", CAT, "hfvit"], "no config among", "write hf:hfvit"),
+        (["browse", "hfvit"], "hfvit is a folder of Hugging Face, not a config", "write hf:hfvit"),
+        (["browse", "rows"], "rows is a folder of Hugging Face, not a config", "write hfds:rows"),
+    ],
+)
+def test_a_saved_model_is_opened_with_hf(words, error, hint, tmp_path, monkeypatch, capsys):
+    for folder in ("hfvit", "out/hfvit"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "config.json").write_text('{"model_type": "vit"}')
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "dataset_info.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+
+    was_told, was_helped = told(words, capsys)
+
+    assert error in was_told
+    assert hint in was_helped
+
+
+@pytest.mark.parametrize("phase", ["train", "val"])
+def test_a_folder_without_splits_is_compared_with_none(phase, tmp_path, capsys):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        shutil.copy(CAT, tmp_path / name)
+
+    main(["browse", f"folder:{tmp_path}", "--stats", "--phase", phase])
+    printed = "".join(capsys.readouterr())
+
+    assert "not compared" not in printed
+    assert ("has no splits: all of it is shown as val" in printed) == (phase == "val")
+
+
 def test_no_slip_costs_torch(weights):
     slips = [
         *(["cam", *words] for words in list(permutations([CAT, RESNET, weights]))[1:]),
@@ -146,6 +185,7 @@ def test_no_slip_costs_torch(weights):
         ["cam", CAT, "demo", "--cfg-options", "modle.head.num_classes"],
         ["cam", CAT, RESNET, "nothere.pth"],
         ["cam", "nothere.png", RESNET],
+        ["cam", CAT, "hf:./nothere"],
     ]
     done = subprocess.run([sys.executable, "-c", BEFORE_TORCH], input=json.dumps(slips), capture_output=True, text=True)
 

@@ -126,6 +126,10 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
         openers |= {point.name: point.value for point in entry_points()}
     if scheme not in openers:
         raise NotFound("kind of source", scheme, openers)
+    if scheme == "hf":
+        from classlens.adapters.hub import refuse_slip
+
+        refuse_slip(rest)
     module, _, function = openers[scheme].partition(":")
     try:
         opener: Callable[[str, Options], Source] = getattr(import_module(module), function)

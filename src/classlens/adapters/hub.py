@@ -6,11 +6,13 @@
 import socket
 from ast import literal_eval
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from classlens.errors import ConfigError, DataError, NotFound
+from classlens.files import suggest_path
 
 Setting: TypeAlias = Any  # a number, a string, a truth value or a tuple of them, as the framework wants it
 LITERALS = {"true": "True", "yes": "True", "false": "False", "no": "False", "none": "None"}
@@ -35,6 +37,24 @@ def split_settings(rest: str, known: Collection[str] | None = None) -> tuple[str
         except (ValueError, SyntaxError):
             settings[key] = text
     return name, settings
+
+
+def refuse_slip(rest: str) -> None:
+    """Refuse a path that is no folder, and a name that is almost one of a folder with a model in it.
+
+    It is asked before transformers is imported, which takes seconds.
+    """
+    name = rest.partition("?")[0]
+    is_path = name.count("/") > 1 or name.startswith((".", "~", "/"))
+    if Path(name).expanduser().is_dir() or not (is_path or Path(name).parent.is_dir()):
+        return
+    near = suggest_path(Path(name), lambda one: (one / "config.json").is_file())
+    if near.startswith("did you mean "):
+        prefix = f"hf:{name[: name.rfind('/') + 1]}"
+        near = near.replace("did you mean ", f"did you mean {prefix}").replace(" or ", f" or {prefix}")
+        raise DataError(f"no such folder: {name}", hint=near)
+    if is_path:
+        raise DataError(f"no such folder: {name}", hint="hf: takes a folder, or USER/MODEL on the Hub")
 
 
 def reachable(url: str) -> bool:

@@ -43,8 +43,6 @@ def open_model(rest: str, options: Options) -> Source:
         name = str(folder)
         if not (folder / "config.json").is_file():
             raise DataError(f"{name} holds no config.json", hint="hf: takes a folder that save_pretrained wrote")
-    elif name.count("/") > 1 or name.startswith((".", "~", "/")):
-        raise DataError(f"no such folder: {name}", hint="hf: takes a folder, or USER/MODEL on the Hub")
     notes = () if settings.get("pretrained", True) else (UNTRAINED,)
     return Source(f"hf:{rest}", open_classifier=partial(build, name, settings, options), notes=notes)
 

@@ -218,7 +218,10 @@ def split_words(words: Sequence[str]) -> tuple[list[str], str, str | None]:
         hint = f"{ORDER}; `demo` is a config"
         if "CHECKPOINT" in kinds:
             hint = "a checkpoint goes with the config that it was trained with, or e.g. timm:resnet50, in front of it"
-        raise ClasslensError(f"no config among: {' '.join(words)}", hint=hint)
+        from classlens.config.open_file import address_of_hugging_face
+
+        saved = (address_of_hugging_face(Path(word), word) for word in reversed(words))
+        raise ClasslensError(f"no config among: {' '.join(words)}", hint=next(filter(None, saved), hint))
     place = kinds.index("CONFIG")
     kinds = [kind or ("IMG" if index < place else "CHECKPOINT") for index, kind in enumerate(kinds)]
     before, rest = words[:place], words[place + 1 :]

@@ -76,9 +76,20 @@ def error_for_folder(folder: Path, address: str) -> ConfigError:
     # Folders such as `_base_` hold only parts.
     names = [path.relative_to(folder).as_posix() for path in paths if not path.parent.name.startswith(("_", "."))]
     hint = f"name a config file, or browse its pictures as folder:{address}"
+    if hf := address_of_hugging_face(folder, address):
+        return ConfigError(f"{address} is a folder of Hugging Face, not a config", hint=hf)
     if names:
         hint = f"choose one, e.g. {Path(address, min(names)).as_posix()}; {suggestion('', names)}"
     return ConfigError(f"{address} is a folder with {count_of(len(names), 'config')}, not a config", hint=hint)
+
+
+def address_of_hugging_face(folder: Path, address: str) -> str:
+    """What to write for a folder that transformers or datasets saved; nothing for others."""
+    if '"model_type"' in read_start(folder / "config.json"):
+        return f"for a model of transformers, write hf:{address}: classlens cam IMG hf:{address}"
+    if any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
+        return f"for a dataset of Hugging Face, write hfds:{address}: classlens browse hfds:{address}"
+    return ""
 
 
 def error_for_file(path: Path) -> ConfigError:

@@ -76,5 +76,8 @@ def files_of_split(files: Sequence[str], split: str, where: str) -> Sequence[str
     return by_split.get(split, files)
 
 
+WHOLE = "has no splits: all of it is shown as"
+
+
 def note_no_splits(where: str, split: str) -> tuple[str, ...]:
-    return () if split == "train" else (f"{where} has no splits: all of it is shown as {split}",)
+    return () if split == "train" else (f"{where} {WHOLE} {split}",)

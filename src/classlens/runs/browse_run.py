@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 from classlens.adapters import open_source, split_address
 from classlens.dataset.batch import Batch, mix
 from classlens.dataset.class_folders import Listed, listed_before
-from classlens.dataset.conventions import SPLITS
+from classlens.dataset.conventions import SPLITS, WHOLE
 from classlens.dataset.dataset import BatchPlan, Dataset
 from classlens.dataset.selection import check_indices, of_classes, shuffle, spread
 from classlens.dataset.statistics import Measurement, Survey, add_up, measure, pairs_with_same_pixels
@@ -342,6 +342,8 @@ def survey_samples(run: BrowseRun, indices: Sequence[int]) -> Iterator[Survey]:
             in_splits[phase] = str(error)
             continue
         except ClasslensError:  # there is no such split
+            continue
+        if any(WHOLE in warning for warning in (*dataset.warnings, *other.warnings)):
             continue
         length = other.length
         places = (0, length // 3, length // 2, length - 1)
