@@ -6,7 +6,14 @@ import torch
 from datasets import Dataset
 from PIL import Image
 from torchvision import transforms
-from transformers import ViTImageProcessor
+from transformers import (
+    Trainer,
+    TrainingArguments,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessor,
+    get_cosine_schedule_with_warmup,
+)
 
 import classlens as cl
 from classlens.dataset.trace import trace
@@ -89,3 +96,49 @@ def test_values_of_an_unknown_normalisation_are_stretched_and_the_note_says_so(t
 
     assert (pixels.min(), pixels.max()) == (0, 255)
     assert "nothing says how they were normalised: shown stretched" in result.remarks[0]
+
+
+@pytest.fixture
+def trainer(rows, tmp_path):
+    pytest.importorskip("accelerate")
+    config = ViTConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=20, patch_size=10,
+        num_labels=2,
+    )  # fmt: skip
+
+    def build(**settings):
+        words = {"per_device_train_batch_size": 2, "warmup_steps": 2, "lr_scheduler_type": "cosine", "use_cpu": True}
+        arguments = TrainingArguments(str(tmp_path), learning_rate=0.1, report_to=[], **words | settings)
+        data = rows.with_transform(beside)
+        return Trainer(ViTForImageClassification(config), arguments, train_dataset=data, eval_dataset=data)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs", "steps"),
+    [
+        ({"num_train_epochs": 5}, 5, 2),
+        ({"num_train_epochs": 5, "gradient_accumulation_steps": 2}, 5, 1),
+        ({"num_train_epochs": 5, "dataloader_drop_last": True}, 5, 1),
+        ({"num_train_epochs": 2.5}, 1, 5),
+        ({"max_steps": 7}, 1, 7),
+    ],
+)
+def test_a_trainer_offers_its_model_its_data_and_its_schedule(settings, epochs, steps, trainer):
+    own = trainer(**settings)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+    real, values = get_cosine_schedule_with_warmup(optimizer, 2, epochs * steps), []
+    for _ in range(epochs * steps):
+        values.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        real.step()
+
+    source = cl.open_source(own)
+    curves = cl.replay(source.schedule(), source.clock())
+
+    assert (source.clock().epochs, source.clock().steps_per_epoch) == (epochs, steps)
+    np.testing.assert_allclose(np.asarray(curves.curves[0].values), values, rtol=1e-6, atol=1e-12)
+    assert [stage.name for stage in source.dataset("val").stages] == ["beside"]
+    assert source.classifier().module is own.model
+    assert own.optimizer is None

@@ -11,10 +11,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
+from math import ceil, floor
 from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
@@ -238,6 +240,8 @@ def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
         return [(word, tuple(thing))]
     if word in WORDS and isinstance(thing, WORDS[word]):
         return [(word, thing)]
+    if kinds.TRAINER in kinds.bases_of(thing):
+        thing = parts_of_trainer(thing)
     if isinstance(thing, Mapping) and not is_configuration(thing):
         return [pair for name, value in thing.items() if name != "monitor" for pair in flatten(str(name), value)]
     if not isinstance(thing, (list, tuple)):
@@ -246,6 +250,30 @@ def flatten(key: str, thing: Thing) -> list[tuple[str, Thing]]:
         return [(key, thing[0]), ("epochs", thing[1])]  # what timm's create_scheduler_v2 returns
     is_pipeline = isinstance(thing, list) and all(type(one) is not list and kind_of(one) in STEPS for one in thing)
     return [(key, thing)] if thing and is_pipeline else [pair for value in thing for pair in flatten(key, value)]
+
+
+def parts_of_trainer(trainer: Thing) -> dict[str, Thing]:
+    """What a Trainer of transformers holds, and the optimizer and scheduler that it makes for its run, on a copy of it.
+
+    Source: `Trainer.train`, which counts the last, smaller step of gradient accumulation too.
+    """
+    args, train, val, own = trainer.args, trainer.train_dataset, trainer.eval_dataset, copy(trainer)
+    processor = getattr(trainer, "processing_class", None)
+    parts = {"model": trainer.model, "train": train, "val": None if isinstance(val, Mapping) else val}
+    parts["processor"] = processor if hasattr(processor, "image_mean") else None
+    if not hasattr(train, "__len__") or args.deepspeed or args.fsdp:
+        return parts
+    batches = len(train) / args.train_batch_size
+    batches = floor(batches) if args.dataloader_drop_last else ceil(batches)
+    steps = max(1, ceil(batches / args.gradient_accumulation_steps))
+    total = args.max_steps if args.max_steps > 0 else ceil(steps * args.num_train_epochs)
+    with suppress(ClasslensError), users_code("create_optimizer_and_scheduler"):
+        own.create_optimizer_and_scheduler(total)
+        parts |= {"optimizer": own.optimizer, "scheduler": own.lr_scheduler, "interval": "step"}
+        epochs, rest = divmod(total, steps)
+        # A run that ends within an epoch is as long as it is, and counted as one epoch.
+        parts |= {"epochs": 1, "steps_per_epoch": total} if rest else {"epochs": epochs, "steps_per_epoch": steps}
+    return parts
 
 
 def kind_of(thing: Thing) -> str | None:

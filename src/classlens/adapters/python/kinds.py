@@ -10,6 +10,7 @@ Thing: TypeAlias = Any  # an object of the user
 MODULE = "torch.nn.modules.module.Module"
 PREFETCHING = "timm.data.loader.PrefetchLoader"
 SUBSET, CONCAT = "torch.utils.data.dataset.Subset", "torch.utils.data.dataset.ConcatDataset"
+TRAINER = "transformers.trainer.Trainer"
 OPTIMIZER = "torch.optim.optimizer.Optimizer"
 TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data", "kornia.augmentation")
 
