@@ -12,7 +12,7 @@ import classlens
 from classlens import Clock, Schedule, draw, replay
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
 from classlens.dataset.trace import Snapshot, Trace
-from classlens.figures.printing import VECTORS
+from classlens.figures.drawing import VECTORS
 from classlens.schedule.schedule import Group
 
 pypdf = pytest.importorskip("pypdf")

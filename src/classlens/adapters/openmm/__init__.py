@@ -68,7 +68,7 @@ def open_demo(rest: str, options: Options) -> Source:
     from platformdirs import user_cache_path
 
     path = CONFIGS / "demo" / "efficientnet-lite0_photos.py"
-    source = open_config(path, options, user_cache_path("classlens") / "demo-photos")
+    source = open_config(path, options, user_cache_path("classlens") / "demo-photos-2")
     return replace(source, class_names=partial(names_of, "ImageNet"))
 
 
