@@ -83,6 +83,19 @@ def measure_classes() -> Iterator[Row]:
     yield "C classes, cause named", f"{named} of {len(FAULTS)}", f"{alarms} of {len(twins)}", f"{spent:.2f} s a setup"
 
 
+def measure_loaders() -> Iterator[Row]:
+    """Loaders that run with their workers: faults of every rule, and healthy ones, eight times each."""
+    from tests.check.test_loader_rules import FAULTS, HEALTHY, check
+
+    began, found = monotonic(), 0
+    for plant, wanted, words in FAULTS.values():
+        findings = check(plant()).findings
+        found += [one.code for one in findings] == wanted.split() and words in findings[0].message
+    spent, twins = (monotonic() - began) / len(FAULTS), [make for make in HEALTHY.values() for _ in range(8)]
+    alarms = sum(bool(check(make()).findings) for make in twins)
+    yield "L loader, cause named", f"{found} of {len(FAULTS)}", f"{alarms} of {len(twins)}", f"{spent:.2f} s a loader"
+
+
 def measure_models() -> Iterator[Row]:
     """Six faults in the weights of a network, and networks from twelve seeds."""
     from copy import deepcopy
@@ -129,7 +142,12 @@ def save(pieces: Sequence[object], folder: Path) -> None:
         piece.save(place, quality=90)  # type: ignore[attr-defined]
 
 
-FAMILIES: tuple[Callable[[], Iterator[Row]], ...] = (measure_classes, measure_models, measure_data)
+FAMILIES: tuple[Callable[[], Iterator[Row]], ...] = (
+    measure_loaders,
+    measure_classes,
+    measure_models,
+    measure_data,
+)
 """One function for each family, which gives its rows of the table."""
 
 Pairs = set[tuple[int, int]]
