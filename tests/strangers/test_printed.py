@@ -63,8 +63,8 @@ def test_json_can_be_read_by_strict_readers(text, expected):
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-cmd|' /C calc'!A0", "@SUM(1)", "\t=1", "\r=1"])
 def test_no_cell_is_a_formula(text):
-    assert cell_text(text) == "'" + text
-    assert cell_text("x" + text) == "x" + text
+    assert cell_text(text).startswith(("'", "\\"))
+    assert cell_text("x" + text) == "x" + text.translate(ONE_LINE)
 
 
 @pytest.fixture

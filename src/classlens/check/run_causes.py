@@ -9,24 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from classlens.check.run_courses import (
+    Course,
+    Predict,
+    after_restarts,
+    begun,
+    compounded,
+    held,
+    lengthened,
+    moved,
+    multiplied,
+    rewarmed,
+    slowed,
+    sped,
+)
 from classlens.check.training_logs import LoggedRates, TrainingLog
 from classlens.errors import ClasslensError
 from classlens.schedule.replay import Curve, Curves, replay
 from classlens.schedule.schedule import Clock, Schedule
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Predict = Callable[[Array], Array]  # steps -> values; NaN where nothing is predicted
 
 MOST_PLACES = 400  # logged places that causes are tried on, evenly chosen
 MOST_FACTOR = 64  # processes, or accumulated batches
 MOST_STARTS = 4096  # steps at which a restart is looked for
 CLOSE = 0.02  # share of the peak that a cause may leave and still be named, if that is much less than without it
-MOST_KEPT = 100_000  # steps of a run whose values are all kept
 MOST_MOVES = 10**6  # how often a schedule may move that is followed behind its end
 
 
@@ -65,54 +77,6 @@ class Case:
     curves: Curves
     schedule: Schedule
     gpus: int
-
-
-@dataclass(frozen=True, eq=False)
-class Course:
-    """The intended values of the group, or of the mean of groups, that a log may mean, anywhere inside the run."""
-
-    curves: tuple[Curve, ...]
-
-    def at(self, steps: Array) -> Array:
-        """The values at steps, between two of them too; NaN outside the run and where a metric decides."""
-        whole = np.floor(steps)
-        low, high = self.whole(whole), self.whole(whole + 1)
-        share = steps - whole
-        return np.where(share > 0, low * (1 - share) + high * share, low)
-
-    def whole(self, steps: Array) -> Array:
-        """The values at whole steps."""
-        inside = (steps >= 0) & (steps < self.end)
-        values = np.full(steps.shape, np.nan)
-        asked = steps[inside].astype(np.int64)
-        if self.end <= MOST_KEPT:
-            values[inside] = self.table[asked]
-        elif asked.size:
-            known, places = np.unique(asked, return_inverse=True)
-            values[inside] = np.mean([one.at(known) for one in self.curves], axis=0)[places]
-        return values
-
-    @cached_property
-    def end(self) -> int:
-        """The first step of which nothing is known."""
-        ends = [one.trajectory.undecided.first for one in self.curves if one.trajectory.undecided is not None]
-        return min([self.curves[0].clock.steps, *ends])
-
-    @cached_property
-    def table(self) -> Array:
-        """All values of a short run: a script's function of the step is slow, and asked for the same steps often."""
-        return np.asarray(np.mean([one.at(np.arange(self.end)) for one in self.curves], axis=0))
-
-    @cached_property
-    def peak(self) -> tuple[int, float]:
-        """The first step of the highest value, and that value."""
-        return max((one.peak for one in self.curves), key=lambda peak: peak[1])
-
-    @cached_property
-    def last_at_peak(self) -> int:
-        """Where the values leave the peak."""
-        steps = np.arange(self.peak[0], min(self.end, self.peak[0] + MOST_KEPT))
-        return int(steps[np.argmax(np.append(self.at(steps.astype(np.float64)) < self.peak[1] * (1 - 1e-9), True)) - 1])
 
 
 def compare_rates(case: Case) -> Comparison | None:
@@ -172,7 +136,9 @@ def explanations(
 ) -> list[Comparison]:
     """What each cause would leave unexplained, up to the first that leaves nothing."""
     fits = list[Comparison]()
-    for make in CAUSES:
+    bounds, width = plain.rates.epoch_bounds, case.curves.clock.steps_per_epoch
+    other_width = bounds and width and not bounds[0] <= width <= (bounds[1] or width)
+    for make in (other_length, *CAUSES) if other_width else CAUSES:
         if make is other_length and fits and min(fit.residual for fit in fits) < min(CLOSE, plain.before / 20):
             break  # it tries hundreds of lengths, one of which is near to anything
         for cause in make(case, plain, course):
@@ -226,8 +192,16 @@ def shifts_of(rates: LoggedRates, course: Course, clock: Clock) -> tuple[int, ..
 
 def stuck(case: Case, plain: Comparison, course: Course) -> Iterator[Cause]:
     """One value throughout, where the schedule moves."""
-    value = plain.logged[0]
-    if len(plain.logged) >= 3 and np.ptp(plain.logged) <= 1e-9 * abs(value) and np.nanstd(plain.intended) > 0:
+    value, ends = plain.logged[0], course.at(np.array([0.0, course.end - 1]))
+    is_over = (
+        abs(value - ends[1]) < 1e-6 * course.peak[1] and ends[0] != ends[1]
+    )  # a schedule that ran through too fast
+    if (
+        len(plain.logged) >= 3
+        and np.ptp(plain.logged) <= 1e-9 * abs(value)
+        and np.nanstd(plain.intended) > 0
+        and not is_over
+    ):
         words = f"the rate stays at {value:.6g}: the scheduler is never stepped"
         yield Cause("stuck", words, partial(np.full_like, fill_value=value), {"rate": float(value)})
 
@@ -287,7 +261,9 @@ def stretched(case: Case, plain: Comparison, course: Course) -> Iterator[Cause]:
         if not whole or factor == case.gpus:  # a log that ends with the schedule is that of a shorter run
             away = np.abs(course.at(plain.steps * factor) - plain.logged)
             further = course if np.nanmax(away, initial=0.0) > 0.3 * course.peak[1] else extended(case, course, factor)
-            yield Cause(keys[0], fast, partial(sped, further, factor), {"factor": factor})
+            # Behind its end a schedule goes on, or keeps its last value.
+            for predict in (partial(sped, further, factor), partial(sped, course, factor, hold=True)):
+                yield Cause(keys[0], fast, predict, {"factor": factor})
         for in_stairs in (True, False):
             yield Cause(keys[1], slow, partial(slowed, course, factor, in_stairs), {"factor": 1 / factor})
 
@@ -372,8 +348,9 @@ def restarted(case: Case, plain: Comparison, course: Course) -> Iterator[Cause]:
         return
     for back in possible_backs(steps, first, 0):
         with np.errstate(divide="ignore", invalid="ignore"):
-            factors = logged[first:] / course.at(steps[first:] - back)
-        if len(factors) > 2 and np.isfinite(factors).all() and np.ptp(factors) <= 1e-3 * abs(factors[0]):
+            again = course.at(steps[first:] - back)
+            factors = logged[first:] / again
+        if len(np.unique(again)) > 3 and np.isfinite(factors).all() and np.ptp(factors) <= 1e-3 * abs(factors[0]):
             words = f"the schedule starts again at step {back:,.0f}, on top of the rate that was restored: {factors[0]:.4g} times too high"
             predict = partial(compounded, course, steps[first], back, float(factors[0]))
             yield Cause("restart", words + end, predict, {"step": int(steps[first]), "factor": float(factors[0])})
@@ -387,13 +364,6 @@ def possible_backs(steps: Array, first: int, width: int) -> Array:
     further = np.arange(1, min(at, MOST_STARTS) + 1) * (1 if at <= MOST_STARTS else width) if width else window[:0]
     backs = np.concatenate([window, further, -further])
     return np.asarray(backs[backs != 0])
-
-
-def after_restarts(starts: Sequence[tuple[float, float]], course: Course, steps: Array) -> Array:
-    back = np.zeros(steps.shape)
-    for first, by in starts:
-        back[steps >= first] = by
-    return course.at(steps - back)
 
 
 def other_length(case: Case, plain: Comparison, course: Course) -> Iterator[Cause]:
@@ -418,8 +388,9 @@ def other_length(case: Case, plain: Comparison, course: Course) -> Iterator[Caus
             words = f"the schedule that ran is made for {other}, not {clock}"
             yield Cause("length", words, remade.at, {"steps": other.steps, "intended_steps": clock.steps})
     total = clock.steps
+    rounded = [-(-last // unit) * unit for unit in (5, 10, 50, 100, 500, 1000, clock.steps_per_epoch or 1)]
     for peak in dict.fromkeys((course.peak[0], course.last_at_peak)):
-        for other_total in dict.fromkeys([last, *(round(total * size) for size in sizes)]):
+        for other_total in dict.fromkeys([last, *rounded, *(round(total * size) for size in sizes)]):
             if other_total > max(peak + 1, last - 2) and other_total != total:
                 share = (total - peak) / (other_total - peak)
                 words = f"the schedule that ran is made for {other_total:,} steps, not {total:,}"
@@ -427,54 +398,27 @@ def other_length(case: Case, plain: Comparison, course: Course) -> Iterator[Caus
                 yield Cause("length", words, partial(lengthened, course, peak, share), numbers)
 
 
-def without_warmup(case: Case, plain: Comparison, course: Course) -> Iterator[Cause]:
-    """The warm-up is missing, and what follows it begins later, at once, or is stretched over the run."""
+def other_warmup(case: Case, plain: Comparison, course: Course) -> Iterator[Cause]:
+    """The warm-up is missing, or has another length; what follows begins where it did, at once, or is stretched."""
     (peak, _), total = course.peak, case.curves.clock.steps
     if peak == 0 or course.at(np.zeros(1))[0] >= course.peak[1]:
         return
-    words = f"the warm-up of {peak:,} steps is missing"
-    rest = (total - peak) / total
+    words, numbers = f"the warm-up of {peak:,} steps is missing", {"warm_up_steps": peak}
+    share = (total - peak) / total
     ways = (
         partial(lengthened, course, peak, 1.0, hold=True),
         partial(moved, course.at, peak),
-        partial(begun, course, peak, rest),
+        partial(begun, course, peak, share),
     )
     for predict in ways:
-        yield Cause("warm-up", words, predict, {"warm_up_steps": peak})
-
-
-def moved(predict: Predict, by: int, at: Array) -> Array:
-    return predict(at + by)
-
-
-def compounded(course: Course, first: float, back: float, factor: float, at: Array) -> Array:
-    return np.where(at < first, course.at(at), course.at(at - back) * factor)
-
-
-def held(course: Course, by: int, at: Array) -> Array:
-    """Moved by some steps; before the schedule begins, its first value is in force."""
-    return course.at(np.maximum(at + by, 0))
-
-
-def multiplied(course: Course, factor: float, at: Array) -> Array:
-    return course.at(at) * factor
-
-
-def sped(course: Course, factor: int, at: Array) -> Array:
-    return course.at(at * factor)
-
-
-def slowed(course: Course, factor: int, in_stairs: bool, at: Array) -> Array:  # noqa: FBT001 - given by position alone
-    return course.at(np.floor(at / factor) if in_stairs else at / factor)
-
-
-def lengthened(course: Course, peak: int, share: float, at: Array, *, hold: bool = False) -> Array:
-    """What follows the peak is passed through at a share of the speed; `hold` puts the peak in place of the warm-up."""
-    return course.at(np.where(at < peak, peak if hold else at, peak + (at - peak) * share))
-
-
-def begun(course: Course, peak: int, share: float, at: Array) -> Array:
-    return course.at(peak + at * share)
+        yield Cause("warm-up", words, predict, numbers)
+    top = int(np.argmax(plain.logged))
+    near = (int(plain.steps[place]) for place in (max(top - 1, 0), top, min(top + 1, len(plain.steps) - 1)))
+    low, middle, high = near
+    for other in sorted(range(max(1, low), high + 1), key=lambda length: abs(length - middle))[:MOST_FACTOR]:
+        if other != peak and other < total:
+            words = f"the warm-up takes {other:,} steps, not {peak:,}"
+            yield Cause("warm-up", words, partial(rewarmed, course, peak, other), numbers | {"logged_warm_up": other})
 
 
 CAUSES: tuple[Callable[[Case, Comparison, Course], Iterator[Cause]], ...] = (
@@ -483,7 +427,7 @@ CAUSES: tuple[Callable[[Case, Comparison, Course], Iterator[Cause]], ...] = (
     stretched,
     shifted,
     restarted,
-    without_warmup,
+    other_warmup,
     other_length,
 )
 """In the order in which they are tried."""

@@ -140,8 +140,8 @@ KINDS = {
         Example: epochs were raised on the command line, and the length of the schedule was not; other data or GPUs.
         Cure: let one number say both. If the log is right, say so: `--ngpus`, `--dataset-size`.
         """),
-    "R010": ("warm-up", "missing warm-up", "warning", """
-        The run began at the full rate, without the warm-up of the schedule.
+    "R010": ("warm-up", "other warm-up", "warning", """
+        The run began at the full rate, without the warm-up of the schedule, or with one of another length.
 
         Why it matters: large rates on random weights make training diverge, of transformers above all.
         Example: the wrapped scheduler is stepped, and the warm-up around it is not.

@@ -22,7 +22,7 @@ WAVES = 8  # frequencies in each direction by which pictures are compared
 ZOOMS = (1.0, 0.92, 0.84)  # the middle of a picture that is compared with whole other ones
 ALIKE, NEIGHBOURS = 0.7, 4  # the cosine from which a pair is looked at, and how many pairs of one picture
 SAME, SAME_TINY, SAME_ALIGNED = 0.8, 0.99, 0.88  # the correlation of fine structure from which a pair counts
-PROMISING = 0.5  # the correlation at the best place from which two pictures are laid over each other
+PROMISING = 0.6  # the correlation at the best place from which two pictures are laid over each other
 TINY = 48  # pixels of a shorter side below which two different drawings may agree in all that there is
 FAINT = 0.3  # levels of fine structure below which there is nothing to compare
 FLAT = 3.0  # levels of contrast below which there is nothing to compare
@@ -59,15 +59,17 @@ def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> I
     whole = np.stack([describe(copy) for copy in copies])
     fine = np.stack([unit(fine_structure(copy.astype(np.float32))) for copy in copies])
     odd = np.array([u % 2 for v in range(WAVES) for u in range(WAVES) if u + v], bool)
-    seen: set[tuple[int, int]] = set()
+    tried: set[tuple[int, int, bool]] = set()
+    found: set[tuple[int, int]] = set()
     zooms = ZOOMS[:1] if tiny and all(tiny) else ZOOMS
     for zoom, flipped in (*((zoom, False) for zoom in zooms), (1.0, True)):
         views = whole if zoom == 1 else np.stack([describe(middle(copy, zoom)) for copy in copies])
         views = np.where(odd, -views, views) if flipped else views
         for one, other in likely_pairs(views, whole):
             key = (min(one, other), max(one, other))
-            if key in seen:
+            if key in found or (*key, flipped) in tried:
                 continue
+            tried.add((*key, flipped))
             first, second = copies[key[0]], copies[key[1]]
             second = second[:, ::-1] if flipped else second
             is_tiny = bool(tiny and (tiny[one] or tiny[other]))
@@ -76,7 +78,7 @@ def find_pairs(copies: Sequence[Array], tiny: Sequence[bool] | None = None) -> I
             if likeness < (SAME_TINY if is_tiny else SAME):
                 likeness, kind = 0.0 if is_tiny else lay_over(first, second), kind if flipped else "cropped"
             if likeness:
-                seen.add(key)
+                found.add(key)
                 yield Pair(*key, kind, likeness)
 
 

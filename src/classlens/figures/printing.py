@@ -24,7 +24,6 @@ from classlens.sharing import ALONE, unwarned
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VECTORS = (".pdf", ".eps", ".svg")
 Page: TypeAlias = tuple[Sequence[Part], Point]
 """Parts, and the (width, height) of their paper, in points."""
 Encoders: TypeAlias = dict[str, Callable[[], bytes]]
