@@ -40,6 +40,10 @@ def longer(optimizer):
     return warm(optimizer, 400)
 
 
+def longer_linear(optimizer):
+    return importlib.import_module("transformers").get_linear_schedule_with_warmup(optimizer, 10, 160)
+
+
 def stairs(optimizer):
     return torch_schedules.StepLR(optimizer, 3)
 
@@ -76,6 +80,14 @@ FAULTS = {
     ),
     "timm: epoch, not epoch + 1": (TIMM, with_timm, dict(late=True, **WARMUP), "R007", "one epoch late"),
     "timm: resumed from 0": (TIMM, with_timm, dict(resume=6, **WARMUP), "R008", "beginning at step 60"),
+    "transformers: batches counted": (
+        LINEAR,
+        with_transformers,
+        dict(make=longer_linear, gradient_accumulation_steps=4),
+        "R005",
+        "160 steps for 40",
+    ),
+    "lightning: went on": (FALLING, with_lightning, dict(make=falling, epochs=8), "R009", "went on to step 79"),
     "timm: scaled rate": (TIMM, with_timm, dict(lr=0.2, **WARMUP), "R003", "2 times the intended"),
 }
 HEALTHY = {

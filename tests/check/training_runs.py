@@ -105,8 +105,8 @@ def with_lightning(
             trainer.save_checkpoint(checkpoint)
 
 
-def with_transformers(folder, *, steps=40, lr=1e-3, schedulers=(None, None), logged=1, **settings):
-    """The Trainer of transformers, which writes trainer_state.json with its checkpoint; `schedulers` as it takes them."""
+def with_transformers(folder, *, steps=40, lr=1e-3, make=None, logged=1, **settings):
+    """The Trainer of transformers, which writes trainer_state.json with its checkpoint; `make(optimizer)` gives another scheduler than its own."""
     from transformers import Trainer, TrainingArguments
 
     class Network(nn.Module):
@@ -120,7 +120,6 @@ def with_transformers(folder, *, steps=40, lr=1e-3, schedulers=(None, None), log
     data = [{"x": one, "labels": label} for one, label in numbers()]
     network = Network()
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr)
-    make = schedulers[1]
     with quiet():
         arguments = TrainingArguments(
             str(folder), max_steps=steps, per_device_train_batch_size=8, learning_rate=lr, logging_steps=logged,

@@ -118,15 +118,17 @@ def compare(case: Case, rates: LoggedRates, course: Course) -> Comparison | None
         if not beyond and any(fit.before == 0 for fit in plain):
             return None
         nearest = min(plain, key=lambda fit: (fit.first == 0, fit.before, abs(fit.cause.numbers["shift"])))
+        went_on = f"the run went on to step {int(steps.max()):,}, the schedule is made for {clock.steps:,} steps"
         if beyond and nearest.before == 0:
-            words = f"the run went on to step {int(steps.max()):,}, the schedule is made for {clock.steps:,}"
-            nearest = replace(nearest, cause=Cause("length", words, nearest.cause.predict))
+            nearest = replace(nearest, cause=Cause("length", went_on, nearest.cause.predict))
             return replace(nearest, first=int(np.argmax(steps >= clock.steps)))
         fits += explanations(case, nearest, judge, shifts, course)
     exact = next((fit for fit in fits if fit.residual == 0), None)
     best = exact or min(fits, key=lambda fit: fit.residual)
     if best.residual > CLOSE or best.residual > best.before / 5:
         unknown = Cause("other", "no known mistake explains the difference: another schedule was run", course.at)
+        if beyond:
+            unknown = Cause("length", f"{went_on}, and has other values", course.at)
         best = replace(best, cause=unknown, residual=best.before)
     return best
 
@@ -386,7 +388,7 @@ def other_length(case: Case, plain: Comparison, course: Course) -> Iterator[Caus
     for other in clocks if follows(case, course) else ():
         if other != clock and other.steps >= last - 1 and (remade := remake(case, course, other)):
             words = f"the schedule that ran is made for {other}, not {clock}"
-            yield Cause("length", words, remade.at, {"steps": other.steps, "intended_steps": clock.steps})
+            yield length_cause(words, remade.at, other.steps, clock.steps, last)
     total = clock.steps
     rounded = [-(-last // unit) * unit for unit in (5, 10, 50, 100, 500, 1000, clock.steps_per_epoch or 1)]
     for peak in dict.fromkeys((course.peak[0], course.last_at_peak)):
@@ -394,8 +396,18 @@ def other_length(case: Case, plain: Comparison, course: Course) -> Iterator[Caus
             if other_total > max(peak + 1, last - 2) and other_total != total:
                 share = (total - peak) / (other_total - peak)
                 words = f"the schedule that ran is made for {other_total:,} steps, not {total:,}"
-                numbers = {"steps": other_total, "intended_steps": total}
-                yield Cause("length", words, partial(lengthened, course, peak, share), numbers)
+                yield length_cause(words, partial(lengthened, course, peak, share), other_total, total, last)
+
+
+def length_cause(words: str, predict: Predict, steps: int, intended: int, last: int) -> Cause:
+    """A schedule of another length; one that is several times as long as the run counts what is less than a step."""
+    factor, rest = divmod(steps, intended)
+    numbers = {"steps": steps, "intended_steps": intended}
+    if rest or factor < 2 or last < 0.5 * intended or last > 1.1 * intended:
+        return Cause("length", words, predict, numbers)
+    why = f"it counts each of {factor} accumulated batches, or the steps of {factor} processes"
+    words = f"the schedule is {factor} times as long as the run, {steps:,} steps for {intended:,}: {why}"
+    return Cause("accumulation", words, predict, numbers | {"factor": factor})
 
 
 def other_warmup(case: Case, plain: Comparison, course: Course) -> Iterator[Cause]:
