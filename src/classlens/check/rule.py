@@ -28,6 +28,7 @@ FAMILIES: Mapping[str, str] = {
     "C": "classlens.check.class_rules",
     "D": "classlens.check.data_rules",
     "M": "classlens.check.model_rules",
+    "R": "classlens.check.run_rules",
 }
 """The letter before the numbers of a family -> its file, which has a table of `RULES`."""
 
