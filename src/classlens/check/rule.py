@@ -24,6 +24,7 @@ Need = Literal["schedule", "dataset", "labels", "classifier", "checkpoint", "log
 
 FAMILIES: Mapping[str, str] = {
     "S": "classlens.check.schedule_rules",
+    "F": "classlens.check.feed_rules",
     "C": "classlens.check.class_rules",
     "D": "classlens.check.data_rules",
     "M": "classlens.check.model_rules",
