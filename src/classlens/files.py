@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
-from io import BufferedReader, TextIOWrapper
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from classlens.errors import DataError, suggestion
-from classlens.printed import ONE_LINE, cell_text
+from classlens.printed import cell_text, csv_text
 
 try:
     import fcntl
@@ -146,19 +146,8 @@ def writing(place: str | Path) -> Iterator[None]:
 
 def write_table(path: str | Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file; text that a spreadsheet would run is quoted."""
-    import csv  # other commands start faster without it
-
-    def fill(file: IO[bytes]) -> None:
-        text = TextIOWrapper(file, encoding="utf-8", newline="")
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(heading)
-        table.writerows(
-            [cell_text(one.translate(ONE_LINE)) if isinstance(one, str) else one for one in row] for row in rows
-        )
-        text.flush()
-        text.detach()
-
-    write_whole(path, fill)
+    cells = ([cell_text(one) if isinstance(one, str) else one for one in row] for row in rows)
+    write_whole(path, csv_text([heading, *cells]).encode())
 
 
 def check_place(path: Path) -> None:

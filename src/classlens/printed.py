@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from io import StringIO
 from typing import TextIO
 
 OBEYED = (*range(32), *range(127, 160), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
@@ -64,10 +65,21 @@ def json_text(data: object, *, indent: int | None = None, default: Callable[[obj
 
     import json  # `--help` starts faster without it
 
-    text = json.dumps(data, indent=indent, default=default).replace("\x7f", r"\u007f")
+    separators = (",", ":") if indent is None else None  # pages hold long lists
+    text = json.dumps(data, indent=indent, separators=separators, default=default).replace("\x7f", r"\u007f")
     return ESCAPE.sub(spell, text) if r"\ud" in text else text
 
 
 def cell_text(text: str) -> str:
-    """A text as a cell of a table that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """A text as a cell of a table: one line that no spreadsheet takes for a formula."""
+    line = text.translate(ONE_LINE)
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Lines of a CSV table; texts of strangers go through `cell_text` first, which costs too much for every number."""
+    import csv  # few commands write tables
+
+    part = StringIO()
+    csv.writer(part, lineterminator="\n").writerows(rows)
+    return part.getvalue()

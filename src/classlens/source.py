@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from classlens.errors import NotOffered
 
@@ -25,6 +25,26 @@ class Plan:
     dataset_size: Callable[[], int | None] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Loading:
+    """How training loads its samples: torch's DataLoader, for who runs it.
+
+    `open(rank, ranks)` gives the loader as that process of training has it, whose global generators start at
+    `seed(rank)`; at least so many `ranks` share the samples. Where training makes the loader anew before every epoch,
+    `remade` says so; `sets_epoch` says whether its samplers hear of a new one. Of an `assumed` loader only the dataset is
+    the user's. `cures` say what to change in the framework's words: for generators that are "seeded" in workers or
+    "copied" to them, for the "order" of samples, and for a "shuffle" that is missing.
+    """
+
+    open: Callable[[int, int], Any]
+    seed: Callable[[int], int] = lambda rank: 1 + rank
+    ranks: int = 1
+    remade: str = ""
+    sets_epoch: bool = True
+    assumed: bool = False
+    cures: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Source:
     """A training setup, opened but not yet built.
@@ -40,6 +60,7 @@ class Source:
     open_schedule: Callable[[], Schedule] | None = None
     open_classifier: Callable[[str | None], Classifier] | None = None
     plan: Plan | None = None
+    open_loading: Callable[[], Loading] | None = None
     class_names: Callable[[], tuple[str, ...] | None] | None = None
     notes: tuple[str, ...] = ()
 
@@ -72,6 +93,12 @@ class Source:
             dataset_size = self.plan.dataset_size()
         clock = self.plan.clock(dataset_size, gpus)
         return replace(clock, gpus=gpus) if gpus > 1 else clock
+
+    def loading(self) -> Loading:
+        """Open what loads the samples of training."""
+        if self.open_loading is None:
+            raise self._lacks("loader of training samples")
+        return self.open_loading()
 
     def classifier(self, checkpoint: str | None = None) -> Classifier:
         """Build the model with the weights at `checkpoint`, or with the source's own."""

@@ -59,7 +59,7 @@ def test_a_documented_config_is_found_without_a_clone(tmp_path, monkeypatch):
 
 
 def test_the_demo_makes_its_photos_only_when_they_are_asked_for(tmp_path, monkeypatch):
-    folder = tmp_path / "classlens" / "demo-photos"
+    folder = tmp_path / "classlens" / "demo-photos-2"
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
 
     source = classlens.open_source("demo")

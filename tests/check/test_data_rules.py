@@ -128,12 +128,12 @@ def add_a_strip(folder):
 
 
 FAULTS = {
-    leak: ("D003", "1 pictures are in two splits (train and val)"),
-    repeat: ("D004", "1 pictures are twice in a split"),
-    relabel: ("D005", "1 pictures are there under another label"),
+    leak: ("D003", "1 of 31 pictures are in two splits (train and val)"),
+    repeat: ("D004", "1 of 31 pictures are twice in a split"),
+    relabel: ("D005", "1 of 31 pictures are there under another label"),
     save_page: ("D001", "text, not a picture"),
-    cut_off: ("D001", "1 pictures cannot be read"),
-    damage: ("D002", "1 pictures are damaged"),
+    cut_off: ("D001", "1 of 30 pictures cannot be read"),
+    damage: ("D002", "1 of 30 pictures are damaged"),
     turn_by_exif: ("D006", "(EXIF orientation): Pillow and cv2 differ in shape"),
     make_transparent: ("D006", "(alpha): Pillow and Pillow on white differ"),
     save_16_bits: ("D006", "(more than 8 bits): Pillow and cv2 differ"),

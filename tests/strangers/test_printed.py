@@ -63,8 +63,8 @@ def test_json_can_be_read_by_strict_readers(text, expected):
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-cmd|' /C calc'!A0", "@SUM(1)", "\t=1", "\r=1"])
 def test_no_cell_is_a_formula(text):
-    assert cell_text(text) == "'" + text
-    assert cell_text("x" + text) == "x" + text
+    assert cell_text(text).startswith(("'", "\\"))
+    assert cell_text("x" + text) == "x" + text.translate(ONE_LINE)
 
 
 @pytest.fixture
@@ -142,6 +142,7 @@ def test_every_page_escapes_every_name(name, tmp_path):
 @pytest.mark.parametrize("label", ["=HYPERLINK(1)", "</script><b>", "a\x1b[31m\nb", "\udcff", "<!--"], ids=ascii)
 def test_a_label_of_a_schedule_is_text_everywhere(label, tmp_path, capsys):
     files = [tmp_path / name for name in ("a.svg", "a.html", "a.csv")]
+    assert main(["lr", "demo", "--label", label, "--save-path", str(tmp_path / "a.pdf"), "--not-show"]) == 0
     for words in (["--save-path", str(files[0]), "--html", str(files[1])], ["--csv", str(files[2])]):
         assert main(["lr", "demo", "demo", "--label", label, "x", *words, "--not-show"]) == 0
     assert main(["lr", "demo", "--label", label, "--json"]) == 0

@@ -204,7 +204,7 @@ def test_a_foreign_type_names_the_extra_that_builds_it():
     with pytest.raises(ConfigError, match="no native backbone named 'LeViT'") as caught:
         on_meta(classifier({"type": "LeViT"}, 128))
 
-    assert "classlens[mmpretrain]" in caught.value.hint
+    assert "[mmpretrain]" in caught.value.hint
     assert "native are ConvNeXt, DeiT3," in caught.value.hint
 
 

@@ -118,7 +118,8 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
     if not isinstance(address, (str, PathLike)):
         from classlens.adapters.python import source_of
 
-        return name_classes(source_of(address, type(address).__name__, options), options.class_names)
+        source = source_of(address, type(address).__name__, options)
+        return source if options.class_names is None else name_classes(source, options.class_names)
     scheme, rest = split_address(fspath(address))
     openers = {scheme: adapter.opener for scheme, adapter in ADAPTERS.items()}
     if scheme not in openers:
@@ -138,13 +139,13 @@ def open_source(address: object, *, options: Options | None = None) -> Source:
     source = opener(rest, options)
     if options.skipped and source.open_dataset:
         source = replace(source, open_dataset=partial(open_without, source.open_dataset, options.skipped))
-    return name_classes(source, options.class_names)
+    return source if options.class_names is None else name_classes(source, options.class_names)
 
 
-def name_classes(source: Source, names: tuple[str, ...] | None) -> Source:
+def name_classes(source: Source, names: tuple[str, ...]) -> Source:
     """The source with other names for the classes of its datasets, one for each class."""
     opener = source.open_dataset
-    if names is None or opener is None:
+    if opener is None:
         return source
 
     def open_named(split: str) -> "Dataset":

@@ -186,8 +186,8 @@ def copy_weights(module: nn.Module) -> list[Tensor]:
 
 
 def put_weights(module: nn.Module, weights: Sequence[Tensor]) -> None:
-    """Put back what `copy_weights` took, if anything."""
-    for tensor, values in zip(chain(module.parameters(), module.buffers()), weights, strict=False):
+    """Put back what `copy_weights` took."""
+    for tensor, values in zip(chain(module.parameters(), module.buffers()), weights, strict=True):
         tensor.detach().copy_(values)
 
 

@@ -159,7 +159,8 @@ def explain_batch(job: ExplainJob, pictures: list[Image], indices: list[int]) ->
         subjects: Sequence[ExplainedClass | None] = [None] * len(indices)
         if objective is not None:
             subjects = describe_classes(job, objective, logits)
-            refuse_saturated(job, objective, subjects)
+            if OUTPUTS[classifier].ends == "probabilities":
+                refuse_saturated(job, objective, subjects)
         evidence: dict[str, list[Evidence]] = {}
         for kind in kinds:
             last = objective is wanted[-1] and kind == kinds[-1]
@@ -192,12 +193,11 @@ def describe_classes(job: ExplainJob, objective: Objective, logits: Tensor) -> l
 
 def refuse_saturated(job: ExplainJob, objective: Objective, classes: Sequence[ExplainedClass]) -> None:
     """Refuse probabilities of which there is no way back to logits that have a gradient."""
-    output = OUTPUTS[job.classifier]
     by_gradients = objective.against is None and any(method.needs != "activations" for method in job.methods)
-    known = [one.probability for one in classes if output.ends == "probabilities" and by_gradients]
+    known = [one.probability for one in classes] if by_gradients else []
     if any(one > 1 - SATURATED or one <= torch.finfo(torch.float32).tiny for one in known):
         raise ModelError(
-            f"the {output.kind} at the end of {job.classifier.name} is saturated: it gives the class "
+            f"the {OUTPUTS[job.classifier].kind} at the end of {job.classifier.name} is saturated: it gives the class "
             f"{max(known):.4%}, and its gradient is rounding only",
             hint="give the network without what turns its logits into probabilities",
         )

@@ -13,10 +13,11 @@ How to add a rule:
    docstring is its page: what it does, and paragraphs that begin with "Why it matters:", "Example:" and "Cure:".
 2. Give it a line in the `RULES` at the end of that file: code, name, severity, what it needs, the function. Codes stay.
 3. Plant its fault in `tests/check/`, and its healthy twin, in which it must find nothing.
-4. Run `python scripts/write_rule_pages.py`.
+4. Run `python scripts/write_rule_pages.py`; `scripts/measure_check.py` counts faults and alarms for docs/check.md.
 
 What several rules of a family share is made once by `inspection.once("name", make)`. A family is a line in
 `rule.FAMILIES`; other packages add theirs by an entry point in the group `classlens.rules` that names a tuple of rules.
+Modules of this room are imported by `from classlens.check import ...`: `classlens.check` itself is the verb.
 """
 
 from classlens.check.examine import check

@@ -19,7 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 RARE = 1e-3  # how likely chance alone may be to favour an order, all that were tried taken together
 CLEAR = 0.2  # by how much the recall of the classes that an order moves must grow
-HALF = 0.5  # the recall that a few moved classes must come to
+HALF = 0.5  # the recall that classes must come to, moved or not, where an order moves few of them
 MOST = 0.7  # the share of these classes that must gain
 PLAIN = 0.9  # a named cause is taken if it explains this share of what the likeliest assignment does
 NAMELESS = "the classes are in another order that has no name, as os.listdir or a set gives them"
@@ -81,7 +81,8 @@ def weigh(order: Order, labels: Array, answers: Array, tried: int) -> Verdict | 
         return None
     # A network that gives one answer to everything is right about one class under any order: each counts alike.
     recalls, old = ([float(hits[one].mean()) for one in among] for hits in (right, before))
-    if np.mean(recalls) < HALF and 2 * len(among) < len(np.unique(labels)):  # an order of few classes has to be certain
+    stay = [float(right[labels == label].mean()) for label in np.setdiff1d(labels, moved)]
+    if len(stay) > len(among) and min(np.mean(recalls), np.mean(stay)) < HALF:  # only who knows most can mix up a few
         return None
     pairs = [
         pair

@@ -6,7 +6,7 @@ Every picture of every split is looked at once, shrunk, 20,000 of a split at mos
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,13 +24,14 @@ from classlens.dataset.decode import PILLOW_TROUBLE, damage_in, open_with_pillow
 from classlens.dataset.near_duplicates import SIDE, TINY, Pair, find_pairs, small_copy
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ClasslensError, DataError
-from classlens.image import Image
+from classlens.image import Image, side_by_side
 from classlens.sharing import unwarned
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST = 20_000  # pictures of a split that are looked at
 NAMED, SHOWN = 3, 4  # pictures that a message names, and pairs beside a finding
+HEIGHT = 160  # of a picture beside a finding
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ def unreadable(inspection: Inspection) -> Iterator[Finding]:
     Cure: get the files again, or take them out of the list.
     """
     if bad := [one for one in looks(inspection) if one.error]:
-        yield describe(inspection, bad, f"{len(bad)} pictures cannot be read: {bad[0].error}")
+        yield describe(inspection, bad, f"{share_of(inspection, bad)} cannot be read: {bad[0].error}")
 
 
 def damaged(inspection: Inspection) -> Iterator[Finding]:
@@ -104,14 +105,26 @@ def damaged(inspection: Inspection) -> Iterator[Finding]:
     Cure: get the files again, or take them out of the list.
     """
     if bad := [one for one in looks(inspection) if not one.error and damage_in(one.remarks)]:
-        yield describe(inspection, bad, f"{len(bad)} pictures are damaged: {damage_in(bad[0].remarks)}")
+        yield describe(inspection, bad, f"{share_of(inspection, bad)} are damaged: {damage_in(bad[0].remarks)}")
 
 
 def describe(inspection: Inspection, found: Sequence[Look], message: str, **evidence: object) -> Finding:
     """A finding about some pictures, with the first of them."""
-    numbers = {"pictures": len(found), "of": len(looks(inspection)), **evidence}
-    shown = tuple(Exhibit(Image(np.stack([one.copy] * 3, axis=-1)), str(one)) for one in found[:SHOWN] if not one.error)
+    numbers = {"pictures": len(found), "looked at": len(looks(inspection)), **evidence}
+    shown = tuple(Exhibit(picture_of(inspection, one), str(one)) for one in found[:SHOWN] if not one.error)
     return Finding(message, where=where_of(found), evidence=numbers, pictures=shown)
+
+
+def share_of(inspection: Inspection, found: Sized) -> str:
+    return f"{len(found)} of {len(looks(inspection))} pictures"
+
+
+def picture_of(inspection: Inspection, one: Look) -> Image:
+    """The picture as it is read, no higher than a few lines of text."""
+    dataset = inspection.splits[one.split]
+    pixels = dataset.to_image(dataset.load(one.index)).pixels
+    width = max(1, round(HEIGHT * pixels.shape[1] / pixels.shape[0]))
+    return Image(np.asarray(cv2.resize(pixels, (min(width, 4 * HEIGHT), HEIGHT), interpolation=cv2.INTER_AREA)))
 
 
 Twins = tuple[Look, Look, Pair]
@@ -173,17 +186,21 @@ def describe_twins(inspection: Inspection, chosen: Callable[[Look, Look], bool],
     for one, other, pair in found:
         kinds[pair.kind] += 1
         if len(shown) < SHOWN:
-            names = [f"{look} ({inspection.splits[look.split].class_names(look.index)})" for look in (one, other)]
-            sheet = np.concatenate([one.copy, np.full((SIDE, 4), 255, np.uint8), other.copy], axis=1)
-            shown.append(Exhibit(Image(np.stack([sheet] * 3, axis=-1)), " and ".join(names)))
+            names = [f"{each} ({label_names(inspection, each)})" for each in (one, other)]
+            sheet = side_by_side(*(picture_of(inspection, each) for each in (one, other)))
+            shown.append(Exhibit(sheet, f"{pair.kind}: {names[0]} and {names[1]}"))
     first = {(one.split, one.index) for one, _, _ in found}
     splits = sorted({f"{one.split} and {other.split}" for one, other, _ in found if one.split != other.split})
     yield Finding(
-        f"{len(first)} pictures {words}" + (f" ({join_first(splits)})" if splits else ""),
+        f"{share_of(inspection, first)} {words}" + (f" ({join_first(splits)})" if splits else ""),
         where=join_first([f"{one} = {other}" for one, other, _ in found], NAMED),
-        evidence={"pairs": len(found), **kinds, "pictures looked at": len(looks(inspection))},
+        evidence={"pairs": len(found), **kinds, "looked at": len(looks(inspection))},
         pictures=tuple(shown),
     )
+
+
+def label_names(inspection: Inspection, one: Look) -> str:
+    return ", ".join(inspection.splits[one.split].class_names(one.index)) or "no label"
 
 
 ODD = ("EXIF orientation", "more than 8 bits", "alpha", "a transparent colour", "CMYK", "Lab colours")
@@ -206,7 +223,7 @@ def read_otherwise(inspection: Inspection) -> Iterator[Finding]:
         gaps = {one: gap for one in found[:TRIED] if (gap := disagreement(one.path or "")) and gap[0] > UNLIKE}
         if gaps:
             levels, words = max(gaps.values(), key=lambda gap: gap[0])
-            message = f"{len(found)} pictures are read differently by the usual loaders ({kind}): {words}"
+            message = f"{share_of(inspection, found)} are read differently by the usual loaders ({kind}): {words}"
             yield describe(inspection, list(gaps), message, tried=len(found[:TRIED]), levels=round(levels, 1))
 
 
@@ -289,7 +306,7 @@ def odd_sizes(inspection: Inspection) -> Iterator[Finding]:
     ]
     if found and len(found) <= len(good) / 10:
         least = min(found, key=lambda one: min(one.size))
-        message = f"{len(found)} pictures are far smaller or longer than the others, such as one of {least.size[1]} x {least.size[0]}"
+        message = f"{share_of(inspection, found)} are far smaller or longer than the others, such as one of {least.size[1]} x {least.size[0]}"
         yield describe(inspection, found, message, usual=usual)
 
 

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -96,6 +97,10 @@ class Inspection:
         """Raise NotOffered if there is no such part; it is not opened for that."""
         if need in ("schedule", "dataset", "classifier") and need not in self.source.parts:
             raise NotOffered(f"there is no {need}")
+        if need == "loader" and self.source.open_loading is None:
+            raise NotOffered("there is no loader of training samples")
+        if need == "loader" and find_spec("torch") is None:
+            raise NotOffered("torch is not installed, which runs loaders")
         if need == "labels" and not self.labelled:
             raise NotOffered("its pictures have no class labels, or several each")
         if need in ("checkpoint", "log") and getattr(self, need) is None:

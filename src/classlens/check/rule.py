@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from classlens.check.finding import Finding, Severity
     from classlens.check.inspection import Inspection
 
-Need = Literal["schedule", "dataset", "labels", "classifier", "checkpoint", "log"]
+Need = Literal["schedule", "dataset", "labels", "loader", "classifier", "checkpoint", "log"]
 """What a rule cannot do without: a part of the source, class labels beside pictures, or a word of the user."""
 
 FAMILIES: Mapping[str, str] = {
     "S": "classlens.check.schedule_rules",
+    "L": "classlens.check.loader_rules",
     "F": "classlens.check.feed_rules",
     "C": "classlens.check.class_rules",
     "D": "classlens.check.data_rules",

@@ -89,12 +89,14 @@ USERS_PICKLE = SimpleNamespace(
 
 
 def unpickle(path: Path, *, trust: bool) -> object:
-    """What torch wrote into `path`, with stand-ins for what is known to be harmless; run as it is if the user vouches."""
+    """What torch wrote into `path`, with stand-ins for what is known to be harmless; run as it is if the user vouches.
+
+    Its records are checked before.
+    """
     try:
         if trust:
             with unwarned():
                 return torch.load(path, map_location="cpu", weights_only=False, pickle_module=USERS_PICKLE)
-        check_records(path)
         with unwarned():  # torch's restricted reader warns of pickles that it may fail to read; it fails by an error
             with suppress(UnpicklingError):
                 return torch.load(path, map_location="cpu", weights_only=True)
@@ -203,6 +205,8 @@ def read_weights(path: Path, *, trust: bool = False) -> Weights:
                 f"{path} is not the file it claims to be: sha256 {actual[:16]}..., expected {expected[:16]}...",
                 hint="install the package again that ships it",
             )
+    elif not trust and path.suffix != ".safetensors":
+        check_records(path)
     content = read_safetensors(path) if path.suffix == ".safetensors" else unpickle(path, trust=trust)
     content = {"model": content} if isinstance(content, nn.Module) else content  # torch.save(model)
     if not isinstance(content, Mapping):
@@ -259,16 +263,13 @@ def match_names(tensors: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> d
         votes = Counter(name[:end] for name, end in starts if name[end:] in short)
         best.append(max(((count, -len(prefix), prefix) for prefix, count in votes.items()), default=(0, 0, "")))
     (matches_off, _, off), (matches_on, _, on) = best
-
-    def rename(name: str) -> str:
-        if matches_off >= matches_on:
-            return name.removeprefix(off)
-        return name if name in slot_names and on + name not in slot_names else on + name
-
-    named = {rename(name): old for name, old in own.items()}
+    is_longer = matches_off >= matches_on
+    stays = {name for name in own if not is_longer and name in slot_names and on + name not in slot_names}
+    renamed = {name: name.removeprefix(off) if is_longer else name if name in stays else on + name for name in own}
+    named = {renamed[name]: old for name, old in own.items()}
     named = named if len(named) == len(own) else own  # two that would become one stay as they are
     free = [name for name in slot_names if name not in named]
-    left = {new: name for name in own if (new := rename(name)) not in slot_names} if len(free) < len(slot_names) else {}
+    left = {new: name for name, new in renamed.items() if new not in slot_names} if len(free) < len(slot_names) else {}
     ends = {new: [slot for slot in free if slot.endswith(f".{name}")] for new, name in left.items() if "." in name}
     sure = {new: slots[0] for new, slots in ends.items() if len(slots) == 1}
     alike = (tensors[named[new]].shape == slots[slot_names[slot]].shape for new, slot in sure.items() if new in named)

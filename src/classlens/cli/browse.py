@@ -40,6 +40,7 @@ pause = number_type(float, lambda value: abs(value) <= 86_400, "a number of seco
 repeats = number_type(int, lambda value: 1 <= value <= 1_000_000, "a whole number from 1 to 1,000,000")
 processes = number_type(int, lambda value: 0 <= value <= 256, "a whole number from 0 to 256")
 rows_and_columns = pair_type(positive_int, "rows x columns, e.g. 4x6")
+window_size = pair_type(positive_float, "a size such as 12*7")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--min-edge-length", type=positive_int, default=200, metavar="PX", help="of the shorter edge (default: 200)")
     add("--max-edge-length", type=positive_int, default=800, metavar="PX", help="of the longer edge (default: 800)")
     window = "largest size of the window in inches, of 100 pixels each"
-    add("--window-size", type=pair_type(positive_float, "a size such as 12*7"), metavar="W*H", help=window)
+    add("--window-size", type=window_size, metavar="W*H", help=window)
     add = parser.add_argument_group("selection").add_argument
     add("--seed", type=any_int, default=0, metavar="N", help="fixes the choice and all random parameters (default: 0)")
     add("--index", type=any_int, nargs="+", metavar="I", help="these samples, counted from 0")

@@ -138,7 +138,8 @@ def run(arguments: argparse.Namespace) -> int:
 def print_json(result: MapRun) -> None:
     """The whole result, and on the side how many pictures are bad."""
     print_text(json_text(result.facts(), indent=1))
-    print_bad(result, len(result.bad))
+    if result.bad:
+        print_bad(result, len(result.bad))
 
 
 def print_run(result: MapRun, *, verbose: bool) -> None:
@@ -160,7 +161,8 @@ def print_run(result: MapRun, *, verbose: bool) -> None:
         written = [f"wrote {count_of(len(pictures), 'picture')}: {where}".replace(": in ", " in "), *others]
     written += [f"wrote {result.page}"] if result.page else []
     print_text(join_lines(written) or "nothing was written; --save-path FILE writes a picture")
-    print_bad(result, len(result.bad) if verbose else FEW)
+    if result.bad:
+        print_bad(result, len(result.bad) if verbose else FEW)
 
 
 def print_bad(result: MapRun, most: int) -> None:

@@ -23,7 +23,7 @@ DRAWERS: dict[str, str] = {
     "classlens.image.Image": "classlens.figures.drawing:draw_image",
     "classlens.runs.browse_run.BrowseRun": "classlens.figures.drawing:draw_text",
     "classlens.runs.explain_files.MapRun": "classlens.figures.drawing:draw_text",
-    "classlens.runs.map_pictures.MapScores": "classlens.figures.drawing:draw_text",
+    "classlens.runs.map_scores.MapScores": "classlens.figures.drawing:draw_text",
     "classlens.runs.schedule_plots.SchedulePlots": "classlens.runs.schedule_plots:draw_plots",
     "classlens.schedule.replay.Curve": "classlens.figures.curves:draw_curve",
     "classlens.schedule.replay.Curves": "classlens.figures.curves:draw_curves",

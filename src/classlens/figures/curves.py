@@ -18,9 +18,9 @@ from PIL import ImageDraw
 
 from classlens.errors import DataError
 from classlens.figures.chart import DEFAULT, Chart, chart_of, find_style
-from classlens.figures.drawing import PIXELS, Drawing
+from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.plot_layout import Area, Box, Dot, Part, Point, Segment, Stroke, Words, lay_out
-from classlens.figures.printing import VECTORS, Encoders, vectors
+from classlens.figures.printing import Encoders, vectors
 from classlens.figures.text import clean, font, is_usual, other_font
 from classlens.image import Image
 from classlens.printed import ONE_LINE, json_text

@@ -31,6 +31,9 @@ PIXELS: Mapping[str, str] = {
 }  # fmt: skip
 """Formats of pixels, by Pillow's names; asking Pillow for them would import every format that it knows."""
 
+VECTORS = (".pdf", ".eps", ".svg")
+"""Formats for print, which figures/printing.py makes."""
+
 BEST: Mapping[str, Mapping[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "PNG": {"compress_level": 3},

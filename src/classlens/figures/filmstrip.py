@@ -40,7 +40,9 @@ TITLE, CAPTION = 14, 11
 TITLE_HEIGHT, CAPTION_HEIGHT = line_height(TITLE), line_height(CAPTION)
 LINES = 7  # at most so many lines of random parameters under a tile
 
-PAPER_SIZE, SCALE = (900, 1200), 0.6  # pixels of a printed page, and the points of each: it fits on A4 and on letter
+PAPER_SIZE, SCALE = (900, 1200), 0.6
+"""Pixels of a printed page, which fits on A4 and on letter, and the points of each."""
+
 DOTS_PER_INCH = 300  # of pictures on paper, at most
 
 
@@ -67,12 +69,13 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
         raise ValueError(f"rescale must be above 0, not {rescale}")
     height, width = result.snapshots[0].size
     title = f"{', '.join(result.class_names) or 'no label'}{DOT}#{result.index}{DOT}{width} {TIMES} {height}"
+    on_paper = (*([Path(result.path).name] if result.path else []), *result.remarks)
     if mode in ("original", "transformed"):
         snapshot = result.original if mode == "original" else result.transformed
         pixels = resize(snapshot.image, rescale or 1.0, snapshot.size)
         alone = (Tile(pixels, int(pixels.shape[1]), fine=snapshot.image),)
         draw = partial(draw_under_title, pixels, title, result.remarks)
-        return Drawing(lambda: Image(draw()), print_tiles(alone, title, (*on_file(result), *result.remarks)))
+        return Drawing(lambda: Image(draw()), print_tiles(alone, title, on_paper))
     if mode == "concat":
         ends = (("original", result.original), ("transformed", result.transformed))
         shown = [replace(snapshot, stage=name, params={}, note="") for name, snapshot in ends]
@@ -81,12 +84,7 @@ def draw_trace(result: Trace, *, mode: Mode = "pipeline", rescale: float | None 
     else:
         raise ValueError(f"the mode is original, transformed, concat or pipeline, not {mode!r}")
     tiles = [make_tile(snapshot, rescale) for snapshot in shown]
-    printed = print_tiles(tiles, title, (*on_file(result), *result.remarks))
-    return Drawing(lambda: Image(draw_tiles(tiles, title, result.remarks)), printed)
-
-
-def on_file(result: Trace) -> tuple[str, ...]:
-    return (Path(result.path).name,) if result.path else ()
+    return Drawing(lambda: Image(draw_tiles(tiles, title, result.remarks)), print_tiles(tiles, title, on_paper))
 
 
 def make_tile(snapshot: Snapshot, rescale: float | None) -> Tile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isqrt
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -32,17 +33,19 @@ WIDEST, WIDEST_ROWS = 6, 8
 
 @dataclass(frozen=True)
 class Paper:
-    """How high a picture is, and how large a page may be, in inches: what does not fit goes onto the next one."""
+    """How high a picture is, and how large a page may be, in inches: what does not fit goes onto the next one.
+
+    A line of at most so many pictures `across` is made to fit by smaller ones; else by fewer.
+    """
 
     cell: float
     width: float
     height: float
+    across: int = 0
 
 
-SCREEN, A4 = Paper(2.2, 20, 20), Paper(1.45, 8.27, 11.69)
-
-PAPER, ACROSS = (8.2, 10.9), 5
-"""Inches of a printed page, which fits on A4 and on letter, and the cells in a line of it, which are as small as need be."""
+SCREEN, PRINTED = Paper(2.2, 20, 20), Paper(1.45, 8.2, 10.9, across=5)
+"""A printed page fits on A4 and on letter."""
 
 ASPECTS = (0.6, 2.0)
 """Width of a column, as a share of its height, at least and at most: wider pictures are drawn smaller."""
@@ -100,17 +103,21 @@ def measure_rows(rows: Sequence[GridRow], paper: Paper) -> Sizes:
         max(cell.image.size[1] / cell.image.size[0] for cell in cells),
         max(len(row.cells) for row in rows),
     )
-    wide, room = paper.cell * min(max(widest, ASPECTS[0]), ASPECTS[1]), paper.width - 2 * MARGIN - BAR
-    lines = -(-longest // min(WIDEST if len(rows) == 1 else WIDEST_ROWS, max(1, int((room + GAP) / (wide + GAP)))))
+    aspect, room = min(max(widest, ASPECTS[0]), ASPECTS[1]), paper.width - 2 * MARGIN - BAR - GAP
+    across = min(WIDEST if len(rows) == 1 else WIDEST_ROWS, int((room + GAP) / (paper.cell * aspect + GAP)))
+    if paper.across:
+        across = max(paper.across, isqrt(longest) + 1)
+    lines = -(-longest // across)
     length = -(-longest // lines)
+    tall = min(paper.cell, ((room + GAP) / length - GAP) / aspect)
     notes = LINE if any(cell.note for cell in cells) else 0.0
     words = LINE * (any(row.name for row in rows) + any(row.label for row in rows))
     heading = HEADING if lines == 1 else 0.0
-    row = words + lines * (HEADING - heading + paper.cell + notes + BELOW)
-    block = length * (wide + GAP) + BLOCK_GAP
+    row = words + lines * (HEADING - heading + tall + notes + BELOW)
+    block = length * (tall * aspect + GAP) + BLOCK_GAP
     down = int((paper.height - 2 * MARGIN - heading) / row)
     most = max(1, int((room + BLOCK_GAP) / block)), max(1, down)
-    return Sizes(length, (wide, paper.cell), block, row, heading, most)
+    return Sizes(length, (tall * aspect, tall), block, row, heading, most)
 
 
 def draw_sheet(rows: Sequence[GridRow], colours: np.ndarray, paper: Paper = SCREEN) -> Figure:

@@ -20,9 +20,8 @@ import numpy as np
 from classlens.arrays import UInt8
 from classlens.cam.saliency import ExplainedClass, Explanation, Fused, Heatmap, Saliency, facts
 from classlens.errors import NotFound
-from classlens.figures.drawing import PIXELS, Drawing
-from classlens.figures.map_grid import A4, Cell, GridRow, draw_sheet, pages_of, short_names
-from classlens.figures.printing import VECTORS, print_figures
+from classlens.figures.drawing import PIXELS, VECTORS, Drawing
+from classlens.figures.map_grid import PRINTED, Cell, GridRow, draw_sheet, pages_of, short_names
 from classlens.image import Image
 from classlens.sharing import ALONE
 
@@ -117,8 +116,10 @@ def draw_rows(rows: Callable[[], Sequence[GridRow]], style: OverlayStyle) -> Dra
     """Rows of maps, made when they are needed, on one sheet; in a PDF on pages."""
 
     def encode(kind: str) -> bytes:
-        pages = pages_of(rows(), A4) if kind == "pdf" else [rows()]
-        return print_figures(lambda: [draw_sheet(page, color_table(style), A4) for page in pages], kind)
+        from classlens.figures.printing import print_figures  # most maps are pixels
+
+        pages = pages_of(rows(), PRINTED) if kind == "pdf" else [rows()]
+        return print_figures(lambda: [draw_sheet(page, color_table(style), PRINTED) for page in pages], kind)
 
     def rasterise() -> Image:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -18,12 +18,12 @@ from PIL import Image as Pillow
 
 from classlens.figures.plot_layout import Area, Box, Dot, Numbers, Part, Point, Raster, Segment, Stroke, Words
 from classlens.figures.text import families_for
+from classlens.printed import ONE_LINE
 from classlens.sharing import ALONE, unwarned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VECTORS = (".pdf", ".eps", ".svg")
 Page: TypeAlias = tuple[Sequence[Part], Point]
 """Parts, and the (width, height) of their paper, in points."""
 Encoders: TypeAlias = dict[str, Callable[[], bytes]]
@@ -91,7 +91,7 @@ def svg_element(part: Part) -> str:
             weight = ' font-weight="bold"' if bold else ""
             return (
                 f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" fill="{colour}"'
-                f"{weight}{turn}>{escape(text, quote=False)}</text>"
+                f"{weight}{turn}>{escape(text.translate(ONE_LINE), quote=False)}</text>"
             )
         case Segment((x1, y1), (x2, y2), colour, width, dotted):
             dashes = ' stroke-dasharray="2 3"' if dotted else ""
@@ -139,7 +139,7 @@ def figure_of(parts: Sequence[Part], size: Point) -> Figure:
         match part:
             case Words((x, y), text, letters, colour, anchor, bold, turned):
                 axes.text(
-                    x, y, text, size=letters, color=colour, weight="bold" if bold else "normal", parse_math=False,
+                    x, y, text.translate(ONE_LINE), size=letters, color=colour, weight="bold" if bold else "normal", parse_math=False,
                     rotation=90 if turned else 0, family=families, rotation_mode="anchor", verticalalignment="baseline", zorder=order,
                     horizontalalignment={"start": "left", "middle": "center", "end": "right"}[anchor],
                 )  # fmt: skip

@@ -44,9 +44,9 @@ def draw_findings(findings: Findings) -> Drawing:
 def section_of(finding: Finding) -> Section:
     """A finding with its code as the heading, and its pictures in the file."""
     parts = {"where": finding.where, "evidence": spell(finding.evidence), "cure": finding.cure}
-    text = "\n".join([finding.message, *(f"{name}: {words}" for name, words in parts.items() if words)])
+    text = "\n".join(f"{name}: {words}" for name, words in parts.items() if words)
     pictures = tuple(Picture(encode(one.image), one.caption) for one in finding.pictures)
-    return Section(f"{finding.severity} {finding.code}", text, finding.command, pictures)
+    return Section(f"{finding.severity} {finding.code}: {finding.message}", text, finding.command, pictures)
 
 
 def encode(image: Image) -> bytes:

@@ -38,7 +38,7 @@ from classlens.source import Source
 
 if TYPE_CHECKING:
     from classlens.cam.layers import Preview
-    from classlens.runs.map_pictures import MapScores
+    from classlens.runs.map_scores import MapScores
 
 BATCHES = 4  # how many batches of pictures are read at once
 
@@ -206,9 +206,9 @@ Notify = Callable[[Literal["note", "warning"], str], object]  # the kind of a me
 class MapCalls:
     """What a run calls on its way; see `explain_files`."""
 
-    on_map: Callable[[MapRow], object]
+    on_map: Callable[[MapRow], object] | None
     notify: Notify
-    on_stop: Callable[[MapRun], object]
+    on_stop: Callable[[MapRun], object] | None
     progress: Progress | None
 
 
@@ -240,10 +240,7 @@ def explain_files(
     with collecting_later("torch"):
         from classlens.runs.map_pictures import map_pictures
 
-    def ignore(*words: object) -> None:
-        pass
-
-    return map_pictures(plan, MapCalls(on_map or ignore, on_note or ignore, on_stop or ignore, progress))
+    return map_pictures(plan, MapCalls(on_map, on_note or (lambda kind, text: None), on_stop, progress))
 
 
 def preview_model(request: MapRequest, *, on_note: Notify | None = None) -> Preview:
@@ -278,17 +275,14 @@ class MapPlan:
     outputs: Mapping[Path, Path]
     at_once: int
 
-    @property
-    def pictures(self) -> tuple[Path, ...]:
-        return tuple(self.origins)
-
 
 def plan_maps(request: MapRequest) -> MapPlan:
     """Find the pictures, open the source, check names and files; torch is looked for, not imported."""
     model, files = request.model, request.files
     maps = replace(request.maps, whole=request.maps.whole or files.original_size)
     origins = list_pictures(request.pictures)
-    check_checkpoints(model.checkpoints)
+    if model.checkpoints:
+        check_checkpoints(model.checkpoints)
     methods: dict[str, None] = {}
     for name in filter(None, map(str.strip, ",".join(maps.methods).split(","))):
         if (kind := name.casefold()) in ("all", "every"):

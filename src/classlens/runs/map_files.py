@@ -12,7 +12,6 @@ import numpy as np
 
 from classlens.cam.faithfulness import Faithfulness, box_as_fed
 from classlens.figures.overlay import OverlayStyle, color_table
-from classlens.figures.page import Card, write_index
 from classlens.files import write_table
 from classlens.image import Image
 from classlens.runs.explain_files import BadPicture, MapRow, MapRun
@@ -57,6 +56,8 @@ def write_map_table(path: Path, rows: Sequence[MapRow], bad: Sequence[BadPicture
 
 def write_map_index(path: Path, run: MapRun, outputs: Mapping[Path, Path], style: OverlayStyle) -> Path:
     """Write the page of a folder: every picture with what is predicted; the wrong ones and those that differ are marked."""
+    from classlens.figures.page import Card, write_index  # a single map has no page
+
     by_picture: dict[Path, list[dict[str, Any]]] = {}
     for row in run.maps:
         by_picture.setdefault(row.picture, []).append(row.values)

@@ -1,150 +1,46 @@
-"""From a checked request to maps: the classifier is built, pictures are read, explained, drawn and scored.
+"""From a checked request to maps: the classifier is built, pictures are read, explained, drawn and scored."""
 
-Scores stand beside those of two baselines, and as means over pictures and classes.
-"""
-
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from classlens.cam.classifier import Classifier, copy_weights, place, put_weights, scale_whole
 from classlens.cam.cost import affordable_batch_size, count_runs, seconds_per_run
 from classlens.cam.explain import ExplainOptions, explain
 from classlens.cam.faithfulness import (
-    BETTER,
-    Evaluation,
-    RandomizationTest,
     box_as_fed,
     evaluations,
-    mean,
     randomization_test,
 )
 from classlens.cam.forward import OUTPUTS, describe_output
 from classlens.cam.layers import Preview, find_layers, preview
 from classlens.cam.methods import METHODS
-from classlens.cam.saliency import ExplainedClass, Fused, Saliency, facts
+from classlens.cam.saliency import Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError, count_of
-from classlens.figures.map_grid import A4, SCREEN, GridRow, page_size, short_names
-from classlens.figures.overlay import caption, draw_rows, grid_rows, overlay, pack_maps
-from classlens.figures.printing import VECTORS
+from classlens.figures.drawing import VECTORS
+from classlens.figures.map_grid import PRINTED, SCREEN, GridRow, page_size, short_names
+from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
 from classlens.files import write_whole
 from classlens.image import Image
-from classlens.printed import join_lines
-from classlens.results import Drawable
 from classlens.runs.explain_files import BOX_HINT, BadPicture, Box, MapCalls, MapPlan, MapRow, MapRun, Notify
 from classlens.runs.map_files import find_place, write_map_index, write_map_table
+from classlens.runs.map_scores import MapScore, MapScores, group_by
 from classlens.runs.own_process import Progress, describe_duration
 from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
-WIDTH = 10  # characters of a column of scores
-TABLES = 12  # of so many pictures and classes scores are printed one by one
 WORTH_A_FORECAST = 10  # seconds that all scores take, as far as the first picture tells
 
 PAGES = 40  # of a PDF, so that not all of many pictures have to be in memory
 
-BASELINES = ("uniform", "random")
-Thing = TypeVar("Thing")
-Key = TypeVar("Key", bound=Hashable)
 Map = Saliency | Fused
 Label = tuple[str, int | None]  # the name of the true class, and its number where the network has it
-
-
-@dataclass(frozen=True, eq=False)
-class MapScore:
-    """The scores of one map; no evaluation for a map without a class."""
-
-    picture: Path
-    checkpoint: str
-    method: str
-    layer: str
-    subject: ExplainedClass | None
-    evaluation: Evaluation | None
-    sanity: RandomizationTest
-
-    @property
-    def label(self) -> str:
-        """Method and layer, and the checkpoint if there are several."""
-        return f"{f'{self.checkpoint}: ' if self.checkpoint else ''}{self.method} at {self.layer}"
-
-    def facts(self) -> dict[str, Any]:
-        """The scores as JSON can hold them."""
-        return {"faithfulness": asdict(self.evaluation) if self.evaluation else None, "sanity": asdict(self.sanity)}
-
-
-@dataclass(frozen=True)
-class MapScores(Drawable):
-    """The scores of several maps; `classlens.draw` gives their tables."""
-
-    scores: tuple[MapScore, ...]
-
-    def means(self) -> list[dict[str, Any]]:
-        """The scores of every method and layer averaged over pictures and classes, as JSON can hold them."""
-        scored = (one for one in self.scores if one.evaluation)
-        groups = group_by(scored, lambda one: (one.checkpoint, one.method, one.layer))
-        return [
-            ({"checkpoint": checkpoint} if checkpoint else {})
-            | {"method": method, "layer": layer, "maps": len(several)}
-            | {whose: mean([getattr(one.evaluation, whose) for one in several]) for whose in ("own", *BASELINES)}
-            for (checkpoint, method, layer), several in groups.items()
-        ]
-
-    def text(self) -> str:
-        """A table for every picture and class if they are few, one of the means, and one of the sanity check."""
-        titled: list[tuple[str, dict[str, Any]]] = []
-        groups = group_by(self.scores, lambda one: (one.picture, one.checkpoint, one.subject)).values()
-        for group in groups if len(groups) <= TABLES else ():
-            if beside := group[0].evaluation:
-                rows: dict[str, Any] = {one.label: mean([one.evaluation.own]) for one in group if one.evaluation}
-                rows |= {whose: mean([getattr(beside, whose)]) for whose in BASELINES}
-                titled.append((f"{group[0].picture}: {caption(group[0].subject)}", rows))
-        if (means := self.means()) and means[0]["maps"] > 1:
-            rows = {f"{one['method']} at {one['layer']}": one["own"] for one in means}
-            if "checkpoint" in means[0]:
-                rows = {f"{one['checkpoint']}: {one['method']} at {one['layer']}": one["own"] for one in means}
-            titled.append((f"mean of {means[0]['maps']} maps each", rows | {one: means[0][one] for one in BASELINES}))
-        tables = []
-        for title, rows in titled:  # measures that need a box only where there is one
-            measures = [measure for measure in BETTER if any(scores[measure] is not None for scores in rows.values())]
-            rows["better"] = BETTER
-            tables.append(
-                table(title, measures, {label: [one[name] for name in measures] for label, one in rows.items()})
-            )
-        return "\n\n".join([*tables, self.sanity()])
-
-    def sanity(self) -> str:
-        """How like itself every method's map stays as weights are shuffled, the mean over pictures and classes."""
-        rows = {}
-        for label, several in group_by(self.scores, lambda one: one.label).items():
-            columns = zip(*(one.sanity.rank for one in several), strict=True)
-            known = [[rank for rank in column if rank is not None] for column in columns]
-            rows[label] = [sum(ranks) / len(ranks) if ranks else None for ranks in known]
-        layers = {str(number): layer for number, layer in enumerate(self.scores[0].sanity.layers, start=1)}
-        title = "sanity: rank correlation with the map after weights are shuffled, better near 0"
-        shuffled = ", ".join(f"{number} down to {layer}" for number, layer in layers.items())
-        return f"{table(title, list(layers), rows)}\n  shuffled: {shuffled}"
-
-
-def group_by(those: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, list[Thing]]:
-    groups: dict[Key, list[Thing]] = {}
-    for one in those:
-        groups.setdefault(key(one), []).append(one)
-    return groups
-
-
-def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float | str | None]]) -> str:
-    widest = max(map(len, rows))
-    lines = [title, " " * (widest + 2) + "".join(f"{name:>{WIDTH}}" for name in columns)]
-    for label, values in rows.items():
-        cells = ["-" if one is None else f"{one:.3f}" if isinstance(one, float) else one for one in values]
-        lines.append(f"  {label:<{widest}}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
-    return join_lines(lines)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +81,9 @@ class Gathered:
             self.written[files.table] = None
         scores = MapScores(tuple(self.scores)) if self.scores else None
         done = self.done if done is None else done
-        run = MapRun(self.plan.pictures, tuple(self.rows), tuple(self.written), tuple(self.bad), scores, done=done)
+        run = MapRun(
+            tuple(self.plan.origins), tuple(self.rows), tuple(self.written), tuple(self.bad), scores, done=done
+        )
         if self.plan.outputs and self.rows and files.pictures:
             page = write_map_index(files.pictures / "index.html", run, self.plan.outputs, files.style)
             run = replace(run, page=page)
@@ -194,10 +92,10 @@ class Gathered:
 
 def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
     """Explain every picture; what was written stays if the run is stopped."""
-    notify, total = cache(calls.notify), len(plan.pictures)
+    notify, total = cache(calls.notify), len(plan.origins)
     calls = replace(calls, notify=notify)
     gathered = Gathered(plan, [])
-    portions = read_portions(plan.pictures, plan.at_once, gathered.bad)
+    portions = read_portions(tuple(plan.origins), plan.at_once, gathered.bad)
     first = next(portions)
     networks = open_networks(plan, next(iter(first.values())), notify)
     answer = MapAnswer(plan, networks, calls, gathered)
@@ -206,7 +104,8 @@ def map_pictures(plan: MapPlan, calls: MapCalls) -> MapRun:
             answer_portion(answer, pictures)
     except KeyboardInterrupt as stopped:
         run = gathered.finish()
-        calls.on_stop(run)
+        if calls.on_stop:
+            calls.on_stop(run)
         kept = "; what was written is whole" if run.written or run.page else ""
         stopped.add_note(f"stopped, {run.done} of {count_of(total, 'picture')} explained{kept}")
         raise
@@ -229,16 +128,23 @@ def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
     """Explain some pictures by every checkpoint, write their files, and score them one by one."""
     plan, gathered, calls = answer.plan, answer.gathered, answer.calls
     wanted, paths = plan.request.maps, list(pictures)
-    check_boxes(plan.boxes, pictures)
+    if plan.boxes:
+        check_boxes(plan.boxes, pictures)
     needs_class = wanted.evaluate or plan.request.files.table is not None or len(answer.networks) > 1
     targets = wanted.targets or ([PREDICTED] if needs_class else None)
     maps: dict[str, Sequence[Map]] = {}
     for number, (name, network) in enumerate(answer.networks.items()):
-        options = replace(network.options, progress=counting(answer, number, len(pictures)))
-        put_weights(network.classifier.module, network.weights)
-        classifier, layers = network.classifier, network.layers
+        progress = counting(answer, number, len(pictures)) if calls.progress else None
+        if network.weights:
+            put_weights(network.classifier.module, network.weights)
+        classifier = network.classifier
         explanation = explain(
-            classifier, list(pictures.values()), methods=plan.methods, layers=layers, targets=targets, options=options
+            classifier,
+            list(pictures.values()),
+            methods=plan.methods,
+            layers=network.layers,
+            targets=targets,
+            options=replace(network.options, progress=progress),
         )
         if words := describe_output(classifier):
             calls.notify("note", words)
@@ -253,24 +159,33 @@ def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
         for one in several:
             per_picture.setdefault(one.index, {}).setdefault(name, []).append(one)
     for index, by_network in sorted(per_picture.items()):
-        path, began = paths[index], monotonic()
-        place = (
-            find_place(next(iter(answer.networks.values())).feed, pictures[path].size)
-            if plan.request.files.table
-            else None
-        )
-        for name, several in by_network.items():
-            scores = score_maps(answer, name, several, path, pictures[path]) if wanted.evaluate else {}
-            for one in several:
-                row = MapRow(path, one.subject, describe_map(one, name, labels.get(path), place))
-                row.values.update(scores[id(one)].facts() if scores else {})
-                gathered.rows.append(row)
+        report_maps(answer, paths[index], pictures[paths[index]], by_network)
+
+
+def report_maps(answer: MapAnswer, path: Path, picture: Image, by_network: Mapping[str, Sequence[Map]]) -> None:
+    """Score the maps of a picture, if that is wanted, and give out a row for each."""
+    plan, gathered, calls, began = answer.plan, answer.gathered, answer.calls, monotonic()
+    evaluate, label = plan.request.maps.evaluate, (gathered.labels or {}).get(path)
+    feed = next(iter(answer.networks.values())).feed
+    place = find_place(feed, picture.size) if plan.request.files.table else None
+    for name, several in by_network.items():
+        scores = score_maps(answer, name, several, path, picture) if evaluate else {}
+        for one in several:
+            values = ({"checkpoint": name} if name else {}) | facts(one)
+            if label:
+                known = one.predicted.target == label[1] if one.predicted and label[1] is not None else None
+                values |= {"label": label[0], "label_index": label[1], "correct": known}
+            if place and values["hottest"]:
+                values["hottest_in_picture"] = list(place(*values["hottest"]))
+            row = MapRow(path, one.subject, values | (scores[id(one)].facts() if scores else {}))
+            gathered.rows.append(row)
+            if calls.on_map:
                 calls.on_map(row)
-                warn_about(one, path, calls.notify)
-            gathered.scores += scores.values()
-        gathered.done += 1
-        if wanted.evaluate and gathered.done == 1 < len(plan.pictures):
-            forecast(monotonic() - began, len(plan.pictures), calls.notify)
+            warn_about(one, path, calls.notify)
+        gathered.scores += scores.values()
+    gathered.done += 1
+    if evaluate and gathered.done == 1 < len(plan.origins):
+        forecast(monotonic() - began, len(plan.origins), calls.notify)
 
 
 def check_boxes(boxes: Mapping[Path, Box], pictures: Mapping[Path, Image]) -> None:
@@ -288,9 +203,9 @@ def forecast(each: float, total: int, notify: Notify) -> None:
         notify("note", f"{words} ({describe_duration(each)} each); Ctrl-C keeps those that are there")
 
 
-def counting(answer: MapAnswer, number: int, count: int) -> Progress | None:
+def counting(answer: MapAnswer, number: int, count: int) -> Progress:
     """What counts the pictures of all checkpoints as those of one run; where maps are scored, those are counted."""
-    progress, total, networks = answer.calls.progress, len(answer.plan.pictures), len(answer.networks)
+    progress, total, networks = answer.calls.progress, len(answer.plan.origins), len(answer.networks)
 
     def count_on(what: str, done: int, of: int) -> None:
         if progress and what != "pictures":
@@ -298,22 +213,7 @@ def counting(answer: MapAnswer, number: int, count: int) -> Progress | None:
         elif progress and not answer.plan.request.maps.evaluate:
             progress(what, answer.gathered.done + (number * count + done) // networks, total)
 
-    return count_on if progress else None
-
-
-def describe_map(
-    one: Map, checkpoint: str, label: Label | None, place: Callable[[int, int], tuple[int, int]] | None
-) -> dict[str, Any]:
-    """Everything about a map but its pixels, with what is known of its picture; as JSON can hold it."""
-    values = ({"checkpoint": checkpoint} if checkpoint else {}) | facts(one)
-    if label:
-        name, number = label
-        known = number is not None and one.predicted is not None
-        values |= {"label": name, "label_index": number}
-        values["correct"] = one.predicted.target == number if known and one.predicted else None
-    if place and values["hottest"]:
-        values["hottest_in_picture"] = list(place(*values["hottest"]))
-    return values
+    return count_on
 
 
 def known_classes(classifier: Classifier) -> tuple[Sequence[str], int]:
@@ -326,8 +226,8 @@ def known_classes(classifier: Classifier) -> tuple[Sequence[str], int]:
 def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
     """The layers at the size of the first picture, if there is one."""
     classifier, feed = open_classifier(plan, next(iter(plan.request.model.checkpoints), None), notify)
-    if plan.pictures:
-        picture = next(iter(next(read_portions(plan.pictures, plan.at_once, [])).values()))
+    if plan.origins:
+        picture = next(iter(next(read_portions(tuple(plan.origins), plan.at_once, [])).values()))
         classifier = replace(classifier, size=feed(picture).size)
     notify("note", f"layers of {classifier.name}")
     return preview(classifier)
@@ -411,10 +311,11 @@ def prepare(plan: MapPlan, fed: Classifier, notify: Notify) -> tuple[tuple[str, 
 def score_maps(answer: MapAnswer, name: str, maps: Sequence[Map], path: Path, picture: Image) -> dict[int, MapScore]:
     """The scores of the maps of one picture, by the maps' ids; without a box where nothing is known of it, or nothing of it is left as fed."""
     network, options, box = answer.networks[name], answer.networks[name].options, answer.plan.boxes.get(path)
-    put_weights(network.classifier.module, network.weights)
+    if network.weights:
+        put_weights(network.classifier.module, network.weights)
     fed_box = None if box is None else box_as_fed(network.feed, picture.size, box)
     scores: dict[int, MapScore] = {}
-    before, total = len(answer.gathered.scores), len(maps) * len(answer.plan.pictures) * len(answer.networks)
+    before, total = len(answer.gathered.scores), len(maps) * len(answer.plan.origins) * len(answer.networks)
     for group in group_by(maps, lambda one: one.subject).values():
         several = evaluations(network.classifier, group, box=fed_box, options=options) if group[0].subject else None
         for one, sanity in zip(group, randomization_test(network.classifier, group, options=options), strict=True):
@@ -439,7 +340,7 @@ def write_files(
                 one = Fused(parts) if isinstance(one, Fused) else parts[0]
             shown.setdefault(one.index, {}).setdefault(name, []).append(one)
     for index, by_network in sorted(shown.items()):
-        place = plan.outputs.get(paths[index]) or (files.pictures if len(plan.pictures) == 1 else None)
+        place = plan.outputs.get(paths[index]) or (files.pictures if len(plan.origins) == 1 else None)
         if place is None:
             gathered.cells += grid_rows(by_network, files.style, names, labels)
             write_pages(gathered)
@@ -462,13 +363,13 @@ def write_pages(gathered: Gathered, *, is_last: bool = False) -> None:
     path, style, rows = gathered.plan.request.files.pictures, gathered.plan.request.files.style, gathered.cells
     while path and rows:
         ending = path.suffix.lower()
-        size = page_size(rows, A4 if ending in VECTORS else SCREEN) * (PAGES if ending == ".pdf" else 1)
+        size = page_size(rows, PRINTED if ending in VECTORS else SCREEN) * (PAGES if ending == ".pdf" else 1)
         if len(rows) <= size and not is_last:
             break
         page, rows = rows[:size], rows[size:]
         is_only = is_last and not gathered.pages and not rows
         gathered.pages, gathered.cells = gathered.pages + 1, rows
-        digits = len(str(-(-len(gathered.plan.pictures) // size)))
+        digits = len(str(-(-len(gathered.plan.origins) // size)))
         place = path if is_only else path.with_name(f"{path.stem}_{gathered.pages:0{digits}}{path.suffix}")
         draw_rows(partial(list, page), style).save(place)
         gathered.written[place] = None

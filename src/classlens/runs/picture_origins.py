@@ -117,7 +117,9 @@ def true_classes(
     numbers = {letters_of(part): number for number, name in enumerate(classes) for part in name.split(",")}
     numbers |= {letters_of(name): number for number, name in enumerate(classes)}
     numbers.pop("", None)
-    tops = {path: top for path, origin in origins.items() if (top := class_folder(origin))}
+    # The first folder below what was named, or below the folder of a split.
+    below = {path: [one for one in origin.folders[:-1] if one not in SPLIT_OF] for path, origin in origins.items()}
+    tops = {path: folders[-1] for path, folders in below.items() if folders}
     by_order = {top: number for number, top in enumerate(sorted(set(tops.values())))}
     if len(by_order) != (len(classes) or count) or any(letters_of(top) in numbers for top in by_order):
         by_order = {}
@@ -133,8 +135,3 @@ def true_classes(
         elif folders := [folder for folder in origin.folders if letters_of(folder) in numbers]:
             known[path] = (folders[0], numbers[letters_of(folders[0])])
     return known
-
-
-def class_folder(origin: Origin) -> str:
-    """The first folder below what was named, or below the folder of a split; nothing if there is none."""
-    return next((one for one in reversed(origin.folders[:-1]) if one not in SPLIT_OF), "")

@@ -139,12 +139,6 @@ def hides_plateaus(curve: Curve, steps: int) -> bool:
     return bool(((lengths > steps / 20) & (rests > 0) & (rests < curve.peak[1] / FAR_APART)).any())
 
 
-def title_of(target: str) -> str:
-    """A file without folder and ending, another address as it is."""
-    scheme, place = split_address(target)
-    return Path(place).stem if scheme == DEFAULT else target
-
-
 def draw_plots(plots: SchedulePlots) -> Drawing:
     asked, (first, *others) = plots.request, plots.runs
     return draw_curves(first, others=others, title=asked.title, style=asked.style, size=asked.size, log=asked.log)
@@ -162,7 +156,9 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
         NotOffered: a target has no schedule, or nothing says how long it trains.
         ConfigError: a config is missing, cannot be read, or has a schedule that does not fit its run.
     """
-    titles = request.labels or tuple(map(title_of, request.targets))
+    places = ((target, *split_address(target)) for target in request.targets)
+    names = tuple(Path(place).stem if scheme == DEFAULT else target for target, scheme, place in places)
+    titles = request.labels or names
     if len(set(titles)) < len(titles) and not request.labels:
         titles = request.targets
     every = [replay_target(*names, request, on_note) for names in zip(request.targets, titles, strict=True)]

@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from io import StringIO
 from itertools import chain, repeat
 from typing import Any, ClassVar, overload
 
 import numpy as np
 
-from classlens.printed import cell_text, join_lines
+from classlens.printed import cell_text, csv_text, join_lines
 from classlens.results import Array, Drawable
 from classlens.schedule.schedule import (
     CONSTANT,
@@ -400,13 +399,9 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
     Columns: step, epoch, group, lr, momentum, weight_decay, then other hyper-parameters; empty where a group or a
     clock has none.
     """
-    import csv  # few want a table
-
     names = list(dict.fromkeys([*COLUMNS, *(name for run in runs for name in run.names)]))
     first_column = ["run"] if len(runs) > 1 else []
-    heading = StringIO()
-    csv.writer(heading, lineterminator="\n").writerow(map(cell_text, [*first_column, "step", "epoch", "group", *names]))
-    yield heading.getvalue()
+    yield csv_text([map(cell_text, [*first_column, "step", "epoch", "group", *names])])
     for run in runs:
         groups, epoch = {id(curve.group): curve.group for curve in run}.values(), run.clock.steps_per_epoch
         stride = max(1, CHUNK // len(groups))
@@ -419,6 +414,4 @@ def table(runs: Sequence[Curves]) -> Iterator[str]:
                 titles = [repeat(cell_text(run.title)) for _ in first_column]
                 columns = [*titles, steps.tolist(), epochs, repeat(cell_text(group.name))]
                 blocks.append(zip(*columns, *(values.get(name, repeat("")) for name in names), strict=False))
-            part = StringIO()
-            csv.writer(part, lineterminator="\n").writerows(chain.from_iterable(zip(*blocks, strict=True)))
-            yield part.getvalue()
+            yield csv_text(chain.from_iterable(zip(*blocks, strict=True)))

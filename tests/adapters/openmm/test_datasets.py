@@ -87,7 +87,7 @@ def test_parts_with_other_classes_are_refused_as_training_does(folder, tmp_path)
     write(tmp_path / "other" / "ant" / "1.png")
     parts = [resized(folder), resized(tmp_path / "other")]
 
-    with pytest.raises(ConfigError, match=r"dataset 2 of ConcatDataset has 1 classes \(ant\), the first one 3 classes"):
+    with pytest.raises(ConfigError, match=r"dataset 2 of ConcatDataset has 1 class \(ant\), the first one 3 classes"):
         opened(type="ConcatDataset", datasets=parts)
     told = opened(type="ConcatDataset", datasets=parts, ignore_keys="classes").warnings
     assert any("names of the first are shown" in warning for warning in told)

@@ -11,7 +11,7 @@ from classlens import Clock, open_source, replay
 from classlens.adapters.openmm.schedules import clock_of, open_schedule
 from classlens.adapters.openmm.setup import read_setup
 from classlens.config import read_config
-from classlens.errors import ConfigError, NotFound
+from classlens.errors import ConfigError, NotFound, count_of
 
 NEW = """
     optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, betas=(0.8, 0.999)))
@@ -109,7 +109,7 @@ def test_steps_are_counted_as_training_counts_them(tmp_path, size, gpus, drop_la
     clock = clock_of(replace(setup, splits={"train": train}), size, gpus)
 
     assert clock.steps_per_epoch == steps
-    assert f"{steps:,} steps per epoch" in clock.note
+    assert f": {count_of(steps, 'step')} per epoch" in clock.note
 
 
 def test_an_infinite_sampler_does_not_share_the_samples_out(tmp_path):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from classlens.cam.classifier import Classifier
     from classlens.dataset.dataset import Dataset
     from classlens.schedule.schedule import Clock, Schedule
+    from classlens.source import Loading
 
 
 DEMO_DATA_ROOT = "out/demo/photos"
@@ -56,6 +57,7 @@ def open_config(path: str | Path, options: Options, photos: Path | None = None) 
         open_dataset=partial(open_dataset, setup, options, make_data) if setup.splits else None,
         open_schedule=partial(open_schedule, setup, options) if trains else None,
         open_classifier=partial(open_classifier, setup, options) if setup.model else None,
+        open_loading=partial(open_loading, setup, options, make_data) if "train" in setup.splits else None,
         plan=Plan(partial(clock, setup), partial(count, setup, make_data) if "train" in setup.splits else None),
         notes=(*config.deprecations, *config.slips),
     )
@@ -66,7 +68,7 @@ def open_demo(rest: str, options: Options) -> Source:
     from platformdirs import user_cache_path
 
     path = CONFIGS / "demo" / "efficientnet-lite0_photos.py"
-    source = open_config(path, options, user_cache_path("classlens") / "demo-photos")
+    source = open_config(path, options, user_cache_path("classlens") / "demo-photos-2")
     return replace(source, class_names=partial(names_of, "ImageNet"))
 
 
@@ -90,6 +92,17 @@ def open_dataset(setup: Setup, options: Options, make_data: Callable[[], object]
         if options.trust_config:  # it may be the user's own code that complains
             raise
         raise misfit(f"{setup.path}: the {name} data", fault) from fault
+
+
+def open_loading(setup: Setup, options: Options, make_data: Callable[[], object] | None) -> Loading:
+    """How training loads the samples, as mmengine builds its DataLoader."""
+    from classlens.adapters.openmm import loading
+
+    dataset = open_dataset(setup, options, make_data, "train")
+    try:
+        return loading.open_loading(setup, dataset)
+    except MISFITS as fault:
+        raise misfit(f"{setup.path}: the training loader", fault) from fault
 
 
 def count(setup: Setup, make_data: Callable[[], object] | None) -> int | None:

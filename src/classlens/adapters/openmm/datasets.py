@@ -23,6 +23,7 @@ from classlens.dataset.dataset import BatchPlan, Dataset, Mixing, Sample
 from classlens.dataset.listing import AS_STORED, Classes, Listing, class_difference, combine, concatenate, to_dataset
 from classlens.dataset.storage import read_bytes
 from classlens.errors import ConfigError, short_repr, suggestion
+from classlens.pipelines.copied_generators import compositions_are_copied
 
 SETTINGS = (
     *("ann_file", "backend_args", "classes", "data_prefix", "data_root", "difficult_as_postive", "download"),
@@ -234,10 +235,49 @@ def open_training(setup: Setup, *, epoch: int | None, trusted: Sequence[str] | N
             split = replace(split, dataset=settings, places=lambda key: ())
         augments = recipe.get("batch_augments", augments) or {}  # None switches them off
     dataset = open_split(split, name="train", classes=setup.classes, trusted=trusted)
+    if notes := repeated_draws(setup, dataset):
+        remarks = dataset.remarks
+        dataset = replace(dataset, remarks=lambda state: (*remarks(state), *notes))
     try:
         return replace(dataset, batch=BatchPlan(split.batch_size or DEFAULT_SIZE, mixings_of(augments)))
     except ConfigError as error:  # single samples can be browsed all the same
         return replace(dataset, warnings=(*dataset.warnings, f"batches cannot be mixed: {error}"))
+
+
+PERSISTENT = {
+    "1.x": "train_dataloader = dict(..., persistent_workers=True)",
+    "0.x": "data = dict(..., persistent_workers=True)",
+}
+RESEED = (
+    "worker_init_fn=dict(type='reseed') in train_dataloader, with a function (worker_id, num_workers, rank, seed) of that "
+    "name in the registry FUNCTIONS, which calls torch.utils.data.get_worker_info().dataset.pipeline.transforms[{}].aug"
+    ".set_random_seed(torch.initial_seed())"
+)
+"""How draws are renewed: those that mmengine seeds alike for every epoch, and those of compositions, which it does not seed."""
+
+
+def places_of_copied(dataset: Dataset) -> list[int]:
+    """The stages that are compositions with a generator of their own, which workers copy as it stands."""
+    stages = dataset.pipeline(0) if dataset.length else dataset.stages
+    places = [at for at, stage in enumerate(stages) if stage.name in ALBUMENTATIONS]
+    return places if places and compositions_are_copied() else []
+
+
+def repeated_draws(setup: Setup, dataset: Dataset) -> tuple[str, ...]:
+    """What training will not draw as freely as a strip shows it, and the cure."""
+    loader = setup.splits["train"].loader
+    if not loader.get("num_workers") or loader.get("worker_init_fn") or not dataset.stages:
+        return ()
+    notes = [
+        f"Albumentations draws the same in every worker of training, not freely as here; cure: {RESEED.format(at + 1)}"
+        for at in places_of_copied(dataset)
+    ]
+    if not loader.get("persistent_workers", True):
+        cure = PERSISTENT[setup.generation]
+        notes.append(
+            f"every epoch of training draws the same, not freely as here: its workers start anew; cure: {cure}"
+        )
+    return tuple(notes)
 
 
 def native_only(dataset: Settings) -> Settings:

@@ -31,6 +31,7 @@ class Split:
     batch_size: int | None = None
     drop_last: bool = False
     sampler: Settings = field(default_factory=dict)
+    loader: Settings = field(default_factory=dict)
     places: Callable[[str], Sequence[str]] = field(default=lambda key: (), compare=False)
 
     @property
@@ -70,6 +71,7 @@ class Setup:
 
     `preprocessing` is the normalisation that follows the pipeline: mean and std in 0..255, in the order that the
     network sees, and `to_rgb`, without which that is BGR. `batch_augments` are Mixup and the like, with their `probs`.
+    `randomness` is how generators are seeded; `tells_epoch` says that the sampler hears of every new epoch.
     """
 
     path: Path
@@ -83,6 +85,8 @@ class Setup:
     hooks: tuple[Settings, ...] = ()
     load_from: str | None = None
     imports: tuple[str, ...] = ()
+    randomness: Settings = field(default_factory=dict)
+    tells_epoch: bool = True
     may_lack_imports: bool = False
     where: Callable[[str], str] = field(default=lambda key: "", compare=False)
 
@@ -132,6 +136,8 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
         hooks=tuple(hook for hook in config.get("custom_hooks") or () if isinstance(hook, Mapping)),
         load_from=config.get("load_from"),
         imports=(imports,) if isinstance(imports, str) else tuple(map(str, imports)),
+        randomness=config.get("randomness") or {},
+        tells_epoch=(config.get("default_hooks") or {}).get("sampler_seed", True) is not None,
         may_lack_imports=bool(custom.get("allow_failed_imports", False)),
         where=partial(place, config),
     )
@@ -169,6 +175,7 @@ def read_splits(config: Mapping[str, Any], path: Path, *, is_old: bool) -> dict[
             batch_size=loader.get("samples_per_gpu" if is_old else "batch_size"),
             drop_last=bool(loader.get("drop_last", False)),
             sampler=loader.get("sampler") or {},
+            loader={**loader, "num_workers": loader.get("workers_per_gpu")} if is_old else loader,
             places=partial(stage_places, config, key, original),
         )
     return splits

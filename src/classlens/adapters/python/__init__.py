@@ -39,7 +39,7 @@ from classlens.errors import ClasslensError, ConfigError, NotFound, NotOffered
 from classlens.image import Encoding
 from classlens.schedule.schedule import Clock, Length, Schedule
 from classlens.sharing import ALONE
-from classlens.source import Plan, Source
+from classlens.source import Loading, Plan, Source
 from classlens.user_code import users_code
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def open_target(rest: str, options: Options) -> Source:
     place, _, name = rest.rpartition(":")
     if not place or not name:
         raise ConfigError(f"{rest!r} names no object in a file or module", hint=USAGE)
-    folder = str(Path(place).resolve().parent if place.endswith(".py") else Path.cwd())
+    folder, factory = str(Path(place).resolve().parent if place.endswith(".py") else Path.cwd()), None
     with importable(folder), users_code(f"py:{rest}"):
         thing: Thing = load_module(place)
         for step in name.split("."):
@@ -72,8 +72,8 @@ def open_target(rest: str, options: Options) -> Source:
                 if step not in NAMES:
                     raise ConfigError(f"py:{rest} cannot be called without arguments: {error}", hint=USAGE) from error
             else:
-                thing = thing()
-    return source_of(thing, f"py:{rest}", options)
+                factory, thing = thing, thing()
+    return source_of(thing, f"py:{rest}", options, factory)
 
 
 def load_module(place: str) -> ModuleType:
@@ -183,8 +183,11 @@ class UsersObjects:
         return next((source for source in self.of_kind["source"] if part in source.parts), None)
 
 
-def source_of(thing: Thing, origin: str, options: Options) -> Source:
-    """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name."""
+def source_of(thing: Thing, origin: str, options: Options, factory: Callable[[], Thing] | None = None) -> Source:
+    """Offer what an object, or the objects in a tuple or dict, can give. The key of a bare object is its own name.
+
+    `factory` is the function that made it, if one did.
+    """
     if isinstance(thing, Source):
         return thing
     name = origin.rpartition(":")[2].rpartition(".")[2]
@@ -201,6 +204,7 @@ def source_of(thing: Thing, origin: str, options: Options) -> Source:
         open_schedule=partial(open_schedule, things) if has_schedule else None,
         open_classifier=partial(open_classifier, things) if has_classifier else None,
         plan=plan_of(things) if has_schedule or has_data else None,
+        open_loading=partial(open_loading, things, factory) if loaded_by(things) is not None else None,
         notes=tuple(note for other in of_kind["source"] for note in other.notes),
     )
     if things.left_out:
@@ -354,6 +358,19 @@ def open_dataset(things: UsersObjects, split: str) -> Dataset:
     alone = not (in_loader or behind or kinds.is_stream(getattr(loader, "dataset", None)))  # else collating needs more
     plan = loaders.read_batch_plan(loader, mixing, dataset if alone else None)
     return replace(loaders.extend_dataset(dataset, [*in_loader, *behind]), batch=plan)
+
+
+def loaded_by(things: UsersObjects) -> Thing:
+    """What training takes its samples from, if it is an object of the user: a loader, a dataset, a module of Lightning."""
+    modules = [*things.of_kind["data module"], *filter(kinds.is_lightning, things.of_kind["classifier"])]
+    thing = things.datasets.get("train")
+    return next(iter(modules), None) if thing is None else None if isinstance(thing, Dataset) else thing
+
+
+def open_loading(things: UsersObjects, factory: Callable[[], Thing] | None) -> Loading:
+    from classlens.adapters.python.loaders import loading_of
+
+    return loading_of(loaded_by(things), things.origin, factory)
 
 
 def open_schedule(things: UsersObjects) -> Schedule:

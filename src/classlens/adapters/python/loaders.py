@@ -5,29 +5,35 @@ paired is drawn by classlens. timm's modes that draw for each element, and korni
 draw for the batch. A collate function that nobody knows is run on whole batches: it is handed what the dataset gives,
 the samples drawn as their traces are, and what it returns is taken apart again, a picture and its labels for each.
 
-Every worker gets a copy of the dataset. torch seeds the global generators of Python, numpy and torch anew in each;
-a generator that is part of the dataset is copied as it stands, so that all workers, and the workers of every epoch,
-draw the same. A trace draws freely, and says so.
+A generator that is part of the dataset is copied to every worker as it stands. A trace draws freely, and says so.
 """
 
+import ast
 import multiprocessing
-import pickle
-import random
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from itertools import chain
-from types import FunctionType, MethodType, ModuleType, SimpleNamespace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeAlias
 
 import numpy as np
 from PIL import Image as Pillow
 
-from classlens.adapters.python.kinds import MIXINGS, PREFETCHING, TIMM_MIXUP, Thing, bases_of, is_loader, is_mixing
+from classlens.adapters.python.kinds import (
+    MIXINGS,
+    PREFETCHING,
+    TIMM_MIXUP,
+    Thing,
+    bases_of,
+    is_loader,
+    is_mixing,
+    is_stream,
+)
 from classlens.adapters.python.python_data import as_labels, play_sample
 from classlens.dataset.conventions import SPLITS
 from classlens.dataset.dataset import BatchPlan, Collated, Dataset, Mixing
@@ -35,8 +41,17 @@ from classlens.dataset.rng import seed_of, seeded_globals
 from classlens.dataset.state import State, holds_picture, numbers_of, picture_in, to_image
 from classlens.errors import ClasslensError, ConfigError, DataError, NotFound
 from classlens.image import Triple
-from classlens.pipelines.lay_open import encoding_after, lay_open, names_of, remarks, triple
-from classlens.pipelines.listen import is_albumentations, name_of, package, parts_of, sample_of
+from classlens.pipelines.copied_generators import (
+    RESEED,
+    copied_generators,
+    find_names,
+    line_that_renews,
+    name_of_generator,
+    pickle_state,
+)
+from classlens.pipelines.lay_open import encoding_after, lay_open, remarks, triple
+from classlens.pipelines.listen import is_albumentations, name_of, parts_of, sample_of
+from classlens.source import Loading
 from classlens.user_code import users_code
 
 STACKING = ("torch.utils.data", "timm.data", "transformers.data", "lightning", "pytorch_lightning")
@@ -212,18 +227,6 @@ def read_shares(sample: Thing) -> list[tuple[Thing, float]]:
 
 Remarks: TypeAlias = Callable[[State], tuple[str, ...]]
 
-RESEED = "set_random_seed"  # by what code seeds a composition of Albumentations anew
-CURES: Mapping[str, str] = {
-    "numpy.random._generator.Generator": "setattr({0}.bit_generator, 'state', type({0}.bit_generator)({1}).state)",
-    "numpy.random.mtrand.RandomState": "{0}.seed({1} % 2**32)",
-    "random.Random": "{0}.seed({1})",
-    "torch._C.Generator": "{0}.manual_seed({1})",
-}
-"""How a generator is seeded anew in a worker."""
-
-DEEPEST = 5  # how many objects deep a generator is looked for
-MANY = 100  # a list with more members holds samples
-
 
 def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:
     """Remarks on loaded samples that also say which draws workers repeat, and the cure."""
@@ -235,11 +238,10 @@ def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:
     renewals = find_names(getattr(loader, "worker_init_fn", None)).keys() | ({RESEED} & names.keys())
     context = getattr(loader, "multiprocessing_context", None) or multiprocessing
     start = context.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
-    # Only forked workers share the globals of a module: others import it anew.
-    of_module = [(names[name], name) for name in sorted(names) if start == "fork" and cure_of(names[name])]
     places = [
         (holder, path)
-        for holder, path in chain(find_generators(dataset, "dataset", set()), of_module)
+        # Only forked workers share the globals of a module: others import it anew.
+        for holder, path in copied_generators(dataset, of_module=start == "fork")
         if re.findall(r"\w+", path)[-1] not in renewals and not (is_albumentations(holder) and RESEED in renewals)
     ]
     persistent = bool(getattr(loader, "persistent_workers", False))
@@ -256,11 +258,9 @@ def add_repeat_remarks(remarks: Remarks, thing: Thing) -> Remarks:
 
 
 def describe_repeat(holder: Thing, path: str, *, persistent: bool) -> str:
-    who = f"Albumentations {package().__version__}" if is_albumentations(holder) else path
     when = "every DataLoader worker" if persistent else "every worker and epoch of a DataLoader"
-    place = re.sub(r"^dataset(?=[.\[])", "torch.utils.data.get_worker_info().dataset", path)
-    cure = cure_of(holder).format(place, "torch.initial_seed()")
-    return f"{who} draws the same in {when}, not freely as here; cure: worker_init_fn=lambda _: {cure}"
+    line = line_that_renews(holder, path)
+    return f"{name_of_generator(holder, path)} draws the same in {when}, not freely as here; cure: {line}"
 
 
 def is_random(holder: Thing, dataset: Thing, state: State) -> bool:
@@ -284,46 +284,54 @@ def is_random(holder: Thing, dataset: Thing, state: State) -> bool:
         return True
 
 
-def pickle_state(generator: Thing) -> bytes:
-    return pickle.dumps(generator.get_state() if hasattr(generator, "get_state") else generator)
+TELLS_EPOCH = re.compile(r"set_epoch|lightning|accelerat|Trainer\(")
+RELOADS = re.compile(r"reload_dataloaders_every_n_epochs\s*=\s*[1-9]")
 
 
-def find_generators(thing: Thing, path: str, met: set[int]) -> Iterator[tuple[Thing, str]]:
-    """The generators in the attributes of an object, and compositions of Albumentations, with the way to each."""
-    too_deep = path.count(".") + path.count("[") > DEEPEST
-    if too_deep or id(thing) in met or isinstance(thing, (str, bytes, type, FunctionType, ModuleType)):
-        return
-    met.add(id(thing))
-    if cure_of(thing) or is_albumentations(thing):
-        yield from [(thing, path)] if cure_of(thing) else []
-        return
-    parts = {f".{name}": part for name, part in getattr(thing, "__dict__", {}).items()}
-    if isinstance(thing, (list, tuple, dict)) and len(thing) < MANY:
-        pairs = thing.items() if isinstance(thing, dict) else enumerate(thing)
-        parts = {f"[{place!r}]": part for place, part in pairs}
-    for step, part in parts.items():
-        yield from find_generators(part, path + step, met)
+def loading_of(thing: Thing, origin: str, factory: Callable[[], Thing] | None) -> Loading:
+    """How training loads the samples of a DataLoader, of a dataset, or of what has a `train_dataloader`.
+
+    What the training loop does is read off the text of the user's file: whether it tells samplers the epoch, and whether
+    it calls the `factory` of the loader, or reloads it, in every epoch.
+    """
+    file, name = users_file(origin), origin.rpartition(":")[2]
+    text = file.read_text(encoding="utf-8", errors="replace") if file else ""
+    beside = (one.read_text(encoding="utf-8", errors="replace") for one in (file.parent.glob("*.py") if file else ()))
+    if callable(getattr(thing, "train_dataloader", None)):
+        remade = f"{file and file.name}: reload_dataloaders_every_n_epochs" if RELOADS.search(text) else ""
+        return Loading(lambda rank, ranks: unwrap_prefetching(load_loader(thing, "train"))[0], remade=remade)
+    if not is_loader(thing):
+        return Loading(lambda rank, ranks: assumed_loader(thing), assumed=True)
+    loader, _ = unwrap_prefetching(thing)
+    sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
+    told = file is None or any(map(TELLS_EPOCH.search, beside))
+    ranks = int(getattr(sampler, "num_replicas", None) or 1)
+    line = line_in_loop(text, name) if factory is not None else 0
+    if file is None or factory is None or not line:
+        return Loading(lambda rank, ranks: loader, ranks=ranks, sets_epoch=told)
+    made = factory
+    remade = f"{file.name}:{line} calls {name}() in every epoch"
+    return Loading(lambda rank, ranks: unwrap_prefetching(made())[0], ranks=ranks, sets_epoch=told, remade=remade)
 
 
-def cure_of(thing: Thing) -> str:
-    """The code that seeds anew what workers copy as it stands; empty where torch or a newer Albumentations sees to it."""
-    if is_albumentations(thing):
-        is_copied = "random_generator" in vars(thing) and not hasattr(thing, "_get_effective_seed")
-        return f"{{0}}.{RESEED}({{1}})" if is_copied else ""
-    torch = sys.modules.get("torch")
-    of_module = (random._inst, np.random.mtrand._rand, getattr(torch, "default_generator", None))
-    kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
-    return "" if any(thing is one for one in of_module) else CURES.get(kind, "")
+def assumed_loader(dataset: Thing) -> Thing:
+    """Torch's usual loader around a dataset."""
+    data = import_module("torch.utils.data")
+    return data.DataLoader(dataset, batch_size=2, num_workers=2, shuffle=None if is_stream(dataset) else True)
 
 
-def find_names(function: Thing) -> dict[str, Thing]:
-    """The names and attributes that a function uses, and the functions that it calls by a global name; what is global."""
-    function = getattr(function, "func", function)
-    function = function.__func__ if isinstance(function, MethodType) else function
-    if not isinstance(function, FunctionType):
-        return {}
-    around = function.__globals__
-    names = names_of(function.__code__)
-    called = [around.get(name) for name in names]
-    names = names.union(*(names_of(one.__code__) for one in called if isinstance(one, FunctionType)))
-    return {name: around.get(name) for name in names}
+def users_file(origin: str) -> Path | None:
+    """The file that an address `py:FILE.py:NAME` or `py:module:NAME` leads to; None for objects."""
+    place = origin.removeprefix("py:").rpartition(":")[0]
+    name = place if place.endswith(".py") else getattr(sys.modules.get(place), "__file__", None)
+    return Path(name) if name and Path(name).is_file() else None
+
+
+def line_in_loop(text: str, name: str) -> int:
+    """The line of a loop's body that calls a function by its name; 0 if there is none."""
+    for loop in ast.walk(ast.parse(text)):
+        for part in loop.body if isinstance(loop, (ast.For, ast.While)) else ():
+            for call in ast.walk(part):
+                if isinstance(call, ast.Call) and getattr(call.func, "id", getattr(call.func, "attr", "")) == name:
+                    return call.lineno
+    return 0

@@ -1,0 +1,364 @@
+"""Family L: a loader that draws less than it seems to, or shows the samples in another way than was meant.
+
+The user's own loader is run with its workers (`loader_run`): the states of all generators, and the samples, are compared
+for every process of training (rank), epoch and worker. Ranks are simulated by their seeds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log
+from typing import TYPE_CHECKING, Any
+
+from classlens.check.finding import Finding
+from classlens.check.inspection import UNREADABLE, Inspection
+from classlens.check.rule import Rule
+from classlens.dataset.conventions import join_first
+from classlens.dataset.trace import trace
+from classlens.errors import ClasslensError, count_of
+from classlens.pipelines.copied_generators import copied_generators, find_names, line_that_renews, name_of_generator
+from classlens.source import Loading
+
+if TYPE_CHECKING:
+    from classlens.check.loader_run import Run
+
+CHANCE = 1e-6  # how likely two sequences of samples may be alike by chance, if that is all there is
+FEWEST = 6  # samples in an epoch, below which two shuffled orders may be alike by chance
+STRIPS = 8  # traces that show whether a pipeline draws
+MAKERS = {"default_rng", "RandomState", "Random", "Generator", "manual_seed", "seed"}
+"""What a dataset calls that makes a generator, or seeds one, for every sample."""
+
+SEEDS: Mapping[str, str] = {
+    "random": "random.seed(torch.initial_seed())",
+    "numpy.random": "numpy.random.seed(torch.initial_seed() % 2**32)",
+    "torch": "torch.manual_seed(torch.initial_seed())",
+}
+"""How a worker seeds a global generator as torch does."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A generator whose draws come again: in all workers, in all epochs, on all ranks; `distinct` sequences are left."""
+
+    name: str
+    in_workers: bool
+    in_epochs: bool
+    on_ranks: bool
+    distinct: int
+    pairs: int
+
+    @property
+    def places(self) -> str:
+        words = {"in every worker": self.in_workers, "in every epoch": self.in_epochs, "on every rank": self.on_ranks}
+        return " and ".join(word for word, repeats in words.items() if repeats)
+
+    @property
+    def evidence(self) -> dict[str, int]:
+        return {"distinct sequences": self.distinct, "(epoch, worker) pairs": self.pairs}
+
+
+def loading_of(inspection: Inspection) -> Loading:
+    return inspection.once("loading", inspection.source.loading)
+
+
+def run_of(inspection: Inspection, *, is_long: bool = False) -> Run:
+    """The run of the loader that all rules look at; a long one where two short ones may be alike by chance."""
+    from classlens.check.loader_run import DRAWS, MANY_DRAWS, run_loader
+
+    loading = loading_of(inspection)
+    ranks = min(2, max(inspection.gpus, loading.ranks))
+    draws = MANY_DRAWS if is_long else DRAWS
+    return inspection.once(f"loader run of {draws}", lambda: run_loader(loading, ranks=ranks, draws=draws))
+
+
+def repeat_of(run: Run, name: str) -> Repeat | None:
+    """Where the draws of one generator come again; None where they do not, or where it draws nothing."""
+    sequences = run.sequences(name)
+    if run.is_stream or not sequences or any(len(set(one)) < 2 for one in sequences.values()):
+        return None
+    first = sequences[0, 0, 0]
+    workers, epochs, ranks = (sequences.get(place) == first for place in ((0, 0, 1), (0, 1, 0), (1, 0, 0)))
+    own = [one for (rank, _, _), one in sequences.items() if rank == 0]
+    return Repeat(name, workers, epochs, ranks, len(set(own)), len(own)) if workers or epochs or ranks else None
+
+
+def repeats_of(inspection: Inspection) -> Sequence[Repeat]:
+    """All generators whose draws come again, and matter to the samples; else the samples, if no generator is known."""
+    from classlens.check.loader_run import GLOBAL, draws_of_its_own
+
+    def compare() -> list[Repeat]:
+        run = run_of(inspection)
+        if len({draw.sample for draws in run.draws.values() for draw in draws}) < 2:
+            return []
+        repeats = [one for one in (repeat_of(run, name) for name in run.names) if one]
+        if any(one.name not in GLOBAL for one in repeats) and not draws_of_its_own(run.loader.dataset):
+            repeats = [one for one in repeats if one.name in GLOBAL]
+        if repeats or (alike := repeat_of(run, "sample")) is None:
+            return repeats
+        if is_chance(run):
+            run = run_of(inspection, is_long=True)
+            alike = None if is_chance(run) else repeat_of(run, "sample")
+        return [alike] if alike else []
+
+    return inspection.once("repeated draws", compare)
+
+
+def is_chance(run: Run) -> bool:
+    """Whether two sequences of independent samples could well be alike: they are as likely as their samples are frequent."""
+    sequences = run.sequences("sample").values()
+    counts = Counter(sample for one in sequences for sample in one)
+    alike = sum((count / counts.total()) ** 2 for count in counts.values())
+    return len(next(iter(sequences))) * log(alike) > log(CHANCE)
+
+
+def global_repeats(inspection: Inspection, kind: str) -> Iterator[Finding]:
+    """Repeated draws of generators that are seeded in every worker: one finding for all of them."""
+    from classlens.check.loader_run import GLOBAL
+
+    def kind_of(repeat: Repeat) -> str:
+        return "workers" if repeat.in_workers else "epochs" if repeat.in_epochs else "ranks"
+
+    of_kind = [one for one in repeats_of(inspection) if one.name in (*GLOBAL, "sample") and kind_of(one) == kind]
+    if not of_kind:
+        return
+    loading, run = loading_of(inspection), run_of(inspection)
+    known = [one.name for one in of_kind if one.name in GLOBAL]
+    names = join_first(known, len(GLOBAL)) if known else "a generator that cannot be seen from outside"
+    message = f"the draws of {names} are the same {of_kind[0].places}"
+    cure = loading.cures.get("seeded") or "; ".join(SEEDS[name] for name in known)
+    if "seeded" in loading.cures:
+        message += ": workers are seeded by their number and rank, whatever the epoch" if kind == "epochs" else ""
+    elif getattr(run.loader, "worker_init_fn", None) is not None and cure:
+        message += ": worker_init_fn seeds them with the same numbers"
+        cure = f"leave out worker_init_fn, or seed in it from what torch gives the worker: {cure}"
+    elif run.generator is not None:
+        message += ": the DataLoader's generator starts at the same state"
+        cure = "make the generator once, before the loop over epochs"
+        cure = "seed the generator with a number that has the rank in it" if kind == "ranks" else cure
+    else:
+        cure = ""
+    if loading.remade:
+        message += f" ({loading.remade})"
+    yield Finding(message, where=inspection.source.origin, evidence=of_kind[0].evidence, cure=cure)
+
+
+def same_in_workers(inspection: Inspection) -> Iterator[Finding]:
+    """Several workers of the loader draw the same random numbers.
+
+    Why it matters: of N pictures that N workers make, all are cropped and flipped alike: augmentation is N times weaker.
+    Example: `worker_init_fn=lambda worker: numpy.random.seed(0)`.
+    Cure: leave out what seeds the workers; or seed from `torch.initial_seed()`, which differs by worker and epoch.
+    """
+    yield from global_repeats(inspection, "workers")
+
+
+def same_in_epochs(inspection: Inspection) -> Iterator[Finding]:
+    """Every epoch draws the same random numbers.
+
+    Why it matters: a network that trains for 300 epochs sees the augmentations of one.
+    Example: `numpy.random.seed(worker)` in `worker_init_fn`; a loader that is made anew in every epoch with a generator of
+    the same seed; `persistent_workers=False` with mmengine, which seeds the workers of every epoch alike.
+    Cure: seed workers from `torch.initial_seed()`; make the loader once; with mmengine set `persistent_workers=True`.
+    """
+    yield from global_repeats(inspection, "epochs")
+
+
+def same_on_ranks(inspection: Inspection) -> Iterator[Finding]:
+    """The processes of distributed training (ranks) draw the same random numbers.
+
+    Only where training is known to have several: `--ngpus`, or a sampler that shares the samples out.
+
+    Why it matters: the pictures that make up a batch are augmented alike on all GPUs.
+    Example: `generator=torch.Generator().manual_seed(0)` on every rank, from which all workers get their seeds.
+    Cure: add the rank to the seed.
+    """
+    yield from global_repeats(inspection, "ranks")
+
+
+def frozen_generator(inspection: Inspection) -> Iterator[Finding]:
+    """A generator that was made with the dataset, and that every worker copies as it stands.
+
+    torch seeds `random`, `numpy.random` and torch anew in each worker; what has a generator of its own is left out.
+
+    Why it matters: all workers draw the same, and, where they are started anew, so does every epoch.
+    Example: `self.rng = numpy.random.default_rng()` in `__init__`; a composition of Albumentations 2.
+    Cure: seed it anew in every worker, by `worker_init_fn`, from `torch.initial_seed()`.
+    """
+    from classlens.check.loader_run import GLOBAL
+
+    loading = loading_of(inspection)
+    holders = {path: holder for holder, path in copied_generators(run_of(inspection).loader.dataset)}
+    for repeat in repeats_of(inspection):
+        if repeat.name in GLOBAL or repeat.name not in holders:
+            continue
+        holder, path = holders[repeat.name], repeat.name
+        who, cure = name_of_generator(holder, path), line_that_renews(holder, path)
+        who = who if who == path else f"{path}, {who}"
+        if "copied" in loading.cures:
+            who, cure = "Albumentations, which has a generator of its own", loading.cures["copied"]
+        yield Finding(
+            f"{who}: the draws are the same {repeat.places}: {count_of(repeat.distinct, 'distinct sequence')} "
+            f"for {repeat.pairs} (epoch, worker) pairs",
+            where=inspection.source.origin,
+            evidence=repeat.evidence,
+            cure=cure,
+        )
+
+
+def same_order(inspection: Inspection) -> Iterator[Finding]:
+    """The samples are shuffled, but come in the same order in every epoch.
+
+    Why it matters: every batch consists of the same samples for the whole training.
+    Example: a `DistributedSampler` whose `set_epoch` nobody calls; a generator with the same seed in every epoch.
+    Cure: call `loader.sampler.set_epoch(epoch)` before every epoch.
+    """
+    run, loading = run_of(inspection), loading_of(inspection)
+    order = orders_alike(run, loading)
+    if order and not is_sequential(order):
+        sampler = getattr(run.loader.batch_sampler, "sampler", run.loader.sampler)
+        told = "call loader.sampler.set_epoch(epoch) before every epoch" if hasattr(sampler, "set_epoch") else ""
+        cure = (
+            loading.cures.get("order")
+            or told
+            or "let the sampler draw anew: without a seed of its own, or with one that has the epoch in it"
+        )
+        because = f" ({loading.remade})" if loading.remade else ""
+        message = f"{type(sampler).__name__} gives the samples in the same order in every epoch{because}"
+        yield Finding(message, inspection.source.origin, {"samples compared": len(order)}, cure=cure)
+
+
+def no_shuffling(inspection: Inspection) -> Iterator[Finding]:
+    """Training reads the samples in the order of the dataset.
+
+    Why it matters: folders are sorted by class, so that a batch has one class: batch norm and the gradient follow it.
+    Example: `DataLoader(dataset, batch_size=32)`, whose default is `shuffle=False`.
+    Cure: `shuffle=True`.
+    """
+    run, loading = run_of(inspection), loading_of(inspection)
+    order = orders_alike(run, loading)
+    if order and is_sequential(order):
+        message = f"training is not shuffled: the samples come as {', '.join(order[:4])}, ... in every epoch"
+        cure = loading.cures.get("shuffle", "")
+        yield Finding(message, inspection.source.origin, {"samples compared": len(order)}, cure=cure)
+
+
+def orders_alike(run: Run, loading: Loading) -> Sequence[str]:
+    """The order of the samples, if it is the same in all epochs, and the user's."""
+    alike = len(run.orders) > 1 and all(one == run.orders[0] for one in run.orders)
+    return run.orders[0] if alike and len(run.orders[0]) >= FEWEST and not loading.assumed else ()
+
+
+def is_sequential(order: Sequence[str]) -> bool:
+    numbers = [int(one) if one.isdecimal() else -1 for one in order]
+    return all(one < other for one, other in pairwise(numbers))
+
+
+def last_batch(inspection: Inspection) -> Iterator[Finding]:
+    """The loader treats the last batch of an epoch in another way than the schedule counts it.
+
+    Why it matters: a schedule of total_steps ends before the run does, or long after; OneCycleLR stops training.
+    Example: `total_steps=epochs * (len(dataset) // batch_size)` with `drop_last=False`.
+    Cure: count with `len(loader)`, which knows of `drop_last` and of the samples that a sampler pads.
+    """
+    run, loading = run_of(inspection), loading_of(inspection)
+    loader, batch = run.loader, getattr(run.loader, "batch_size", None)
+    if run.is_stream or loading.assumed or not batch:
+        return
+    ranks, steps, samples = max(inspection.gpus, loading.ranks), len(loader), len(loader.dataset)
+    if steps == 0:
+        message = f"drop_last drops the only batch: {samples} samples on {count_of(ranks, 'GPU')}, batches of {batch}"
+        yield Finding(message, inspection.source.origin, {"samples": samples}, cure="set drop_last=False")
+        return
+    if "schedule" not in inspection.source.parts:
+        return
+    clock, length = inspection.curves.clock, inspection.curves.length
+    counts = {clock.steps_per_epoch: "the run"}
+    if length is not None and length.unit == "step" and clock.epochs and length.count % clock.epochs == 0:
+        counts[length.count // clock.epochs] = length.source
+    whole = samples // (ranks * batch)
+    for counted, who in counts.items():
+        if counted is not None and counted != steps and {counted, steps} <= {whole, whole + 1}:
+            words = "dropped" if loader.drop_last else "kept, with fewer samples or padded"
+            message = f"the loader gives {steps} batches in an epoch (the last is {words}), and {who} counts {counted}"
+            evidence = {"batches of the loader": steps, "batches counted": counted, "samples": samples}
+            yield Finding(message, inspection.source.origin, evidence)
+
+
+def never_varies(inspection: Inspection) -> Iterator[Finding]:
+    """A pipeline that draws random parameters, and comes to the same ones for a sample at every draw.
+
+    Why it matters: augmentation that looks right on one picture adds nothing over the epochs.
+    Example: `rng = numpy.random.default_rng(index)` or `random.seed(0)` in `__getitem__`; a cache of augmented pictures.
+    Cure: draw from a generator that lives longer than a sample, and seed it once for each worker.
+    """
+    from classlens.check.loader_run import samples_with, seeds_itself
+
+    run = run_of(inspection)
+    if run.is_stream or len({draw.sample for draws in run.draws.values() for draw in draws}) > 1:
+        return
+    dataset = run.loader.dataset
+    seeded, makers = seeds_itself(dataset), sorted(calls_of(dataset) & MAKERS)
+    because = ""
+    if seeded:
+        because = f"the dataset seeds {join_first(seeded, 3)} with the same number for every sample"
+    elif strips_vary(inspection):
+        because = "its transforms draw, but what they drew first is kept"
+    elif makers:
+        because = f"{makers[0]} is called for every sample, with the same number"
+    draws = sum(map(len, run.draws.values()))
+    if because and len(samples_with(dataset, range(draws))) == 1:
+        message = f"a sample is the same at all {2 * draws} draws: {because}"
+        yield Finding(message, inspection.source.origin, {"draws": 2 * draws, "different samples": 1})
+
+
+def calls_of(dataset: Any) -> set[str]:  # noqa: ANN401 - the user's object
+    """The names that reading a sample uses: in the dataset's class, and in the functions and objects that it holds."""
+    inside = [getattr(type(dataset), "__getitem__", None)]
+    for part in getattr(dataset, "__dict__", {}).values():
+        inside += [part, *(vars(type(part)).get(name) for name in ("__call__", "forward"))]
+    return {name for function in inside for name in find_names(function)}
+
+
+def strips_vary(inspection: Inspection) -> bool:
+    """Whether the pipeline, laid open, gives different pictures at different seeds."""
+    try:
+        dataset = inspection.source.dataset("train")
+        if not dataset.stages:
+            return False
+        pictures = {trace(dataset, 0, seed, keep="last").transformed.image.pixels.tobytes() for seed in range(STRIPS)}
+    except (*UNREADABLE, ClasslensError):
+        return False
+    return len(pictures) > 1
+
+
+def stream_not_shared(inspection: Inspection) -> Iterator[Finding]:
+    """Every worker reads the whole of a stream (an iterable dataset), instead of a share of its own.
+
+    Why it matters: every sample comes once for each worker: an epoch is N times as long, and not what is counted.
+    Example: an `IterableDataset` whose `__iter__` does not ask `get_worker_info()`.
+    Cure: in `__iter__`, `info = torch.utils.data.get_worker_info()` and `itertools.islice(samples, info.id, None,
+    info.num_workers)`.
+    """
+    run = run_of(inspection)
+    sequences = [tuple(draw.sample for draw in draws) for draws in run.draws.values()]
+    if run.is_stream and len(sequences) > 1 and len(set(sequences)) == 1 and len(set(sequences[0])) > 1:
+        workers = run.loader.num_workers
+        message = f"every sample of the stream comes {workers} times: each of {workers} workers reads all of it"
+        evidence = {"workers": workers, "samples compared": len(sequences[0])}
+        yield Finding(message, inspection.source.origin, evidence)
+
+
+RULES = (
+    Rule("L001", "same draws in several workers", "error", ("loader",), same_in_workers),
+    Rule("L002", "same draws in several epochs", "error", ("loader",), same_in_epochs),
+    Rule("L003", "same draws on several ranks", "warning", ("loader",), same_on_ranks),
+    Rule("L004", "generator frozen at construction", "error", ("loader",), frozen_generator),
+    Rule("L005", "same order in every epoch", "warning", ("loader",), same_order),
+    Rule("L006", "training is not shuffled", "warning", ("loader",), no_shuffling),
+    Rule("L007", "last batch counted differently", "warning", ("loader",), last_batch),
+    Rule("L008", "draws that never vary", "error", ("loader",), never_varies),
+    Rule("L009", "stream not shared between workers", "error", ("loader",), stream_not_shared),
+)
