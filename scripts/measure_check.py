@@ -142,6 +142,25 @@ def save(pieces: Sequence[object], folder: Path) -> None:
         piece.save(place, quality=90)  # type: ignore[attr-defined]
 
 
+def measure_feeds() -> Iterator[Row]:
+    """Twelve ways of feeding three networks otherwise than in training, and twenty fed as they were."""
+    from tests.check.test_feed_rules import FAULTS, HEALTHY, NETWORKS, check_feed, is_ranked_first
+
+    for trained in HEALTHY:
+        trained.network()
+    began = monotonic()
+    first = sum(is_ranked_first(network, fault) for network in NETWORKS for fault in FAULTS)
+    alarms = sum(bool(check_feed(one.source(one.feed))) for one in HEALTHY)
+    count = len(FAULTS) * len(NETWORKS)
+    spent = (monotonic() - began) / (count + len(HEALTHY))
+    yield (
+        "F feed, the cure ranked first",
+        f"{first} of {count}",
+        f"{alarms} of {len(HEALTHY)}",
+        f"{spent:.1f} s a setup",
+    )
+
+
 def measure_runs() -> Iterator[Row]:
     """Faults planted in training scripts of five frameworks, which really train, and healthy scripts."""
     from tests.check.test_run_rules import FAULTS, HEALTHY, LOGS, MMENGINE, findings_of
@@ -174,6 +193,7 @@ def measure_runs() -> Iterator[Row]:
 
 FAMILIES: tuple[Callable[[], Iterator[Row]], ...] = (
     measure_loaders,
+    measure_feeds,
     measure_classes,
     measure_models,
     measure_data,
