@@ -142,11 +142,62 @@ def save(pieces: Sequence[object], folder: Path) -> None:
         piece.save(place, quality=90)  # type: ignore[attr-defined]
 
 
+def measure_feeds() -> Iterator[Row]:
+    """Twelve ways of feeding three networks otherwise than in training, and twenty fed as they were."""
+    from tests.check.test_feed_rules import FAULTS, HEALTHY, NETWORKS, check_feed, is_ranked_first
+
+    for trained in HEALTHY:
+        trained.network()
+    began = monotonic()
+    first = sum(is_ranked_first(network, fault) for network in NETWORKS for fault in FAULTS)
+    alarms = sum(bool(check_feed(one.source(one.feed))) for one in HEALTHY)
+    count = len(FAULTS) * len(NETWORKS)
+    spent = (monotonic() - began) / (count + len(HEALTHY))
+    yield (
+        "F feed, the cure ranked first",
+        f"{first} of {count}",
+        f"{alarms} of {len(HEALTHY)}",
+        f"{spent:.1f} s a setup",
+    )
+
+
+def measure_runs() -> Iterator[Row]:
+    """Faults planted in training scripts of five frameworks, which really train, and healthy scripts."""
+    from tests.check.test_run_rules import FAULTS, HEALTHY, LOGS, MMENGINE, findings_of
+
+    named = alarms = 0
+    spent = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (address, run, settings, *cause) in enumerate([*FAULTS.values(), *HEALTHY.values()]):
+            place = Path(folder) / str(number)
+            run(place, **settings)
+            began = monotonic()
+            found = findings_of(address, place)
+            spent += monotonic() - began
+            named += len(found) == 1 and bool(cause) and found[0].code == cause[0] and cause[1] in found[0].message
+            alarms += not cause and bool(found)
+    for name, expected in MMENGINE.items():
+        config = LOGS / f"{'steps' if name in ('healthy_steps', 'epochs_as_steps') else 'cosine'}.py"
+        found = findings_of(str(config), LOGS / f"mmengine_{name}.json", dataset_size=80)
+        named += expected is not None and [one.code for one in found] == [expected[0]]
+        alarms += expected is None and bool(found)
+    healthy = len(HEALTHY) + sum(expected is None for expected in MMENGINE.values())
+    faults = len(FAULTS) + len(MMENGINE) + len(HEALTHY) - healthy
+    yield (
+        "R run, cause named",
+        f"{named} of {faults}",
+        f"{alarms} of {healthy}",
+        f"{spent / len(FAULTS | HEALTHY):.2f} s a log",
+    )
+
+
 FAMILIES: tuple[Callable[[], Iterator[Row]], ...] = (
     measure_loaders,
+    measure_feeds,
     measure_classes,
     measure_models,
     measure_data,
+    measure_runs,
 )
 """One function for each family, which gives its rows of the table."""
 

@@ -113,7 +113,9 @@ class Curve(Drawable, Array):
 class Curves(Drawable, Sequence[Curve]):
     """What `replay` gives: one curve per group and hyper-parameter, on one clock.
 
-    `title` names the run where several are drawn together; `length` is the one that the schedule is made for.
+    `title` names the run where several are drawn together; `length` is the one that the schedule is made for. `measured`
+    says that the values are those of a run that took place, NaN where it logged none: nothing is found about them.
+    `mistakes` are known beforehand.
     """
 
     curves: tuple[Curve, ...]
@@ -121,6 +123,8 @@ class Curves(Drawable, Sequence[Curve]):
     title: str = ""
     notes: tuple[str, ...] = ()
     length: Length | None = None
+    measured: bool = False
+    mistakes: tuple[Mistake, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Curve: ...
@@ -148,6 +152,8 @@ class Curves(Drawable, Sequence[Curve]):
     @cached_property
     def findings(self) -> tuple[Mistake, ...]:
         """Probable mistakes in the schedule, each once."""
+        if self.measured:
+            return ()
         clock, findings = self.clock, dict[str, Mistake]()
         for name in self.names:
             curves = self.named(name)
@@ -168,7 +174,7 @@ class Curves(Drawable, Sequence[Curve]):
         what = "" if self.length is None else self.length.mismatch(clock)
         if what and {finding.kind for finding in findings.values()}.isdisjoint(("short cosine", "long cosine")):
             findings[what] = Mistake("other length", what, name="lr")
-        return tuple(findings.values())
+        return (*self.mistakes, *findings.values())
 
     def __repr__(self) -> str:
         lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
