@@ -131,7 +131,7 @@ def python_line(name: str, encoding: Encoding) -> str:
 
     behind = f"transforms.ToTensor(), transforms.Normalize(({spelled(encoding.mean)}), ({spelled(encoding.std)}))"
     if "instead of" in name:
-        return f"picture = picture[..., ::-1] where it is read, so that it is {encoding.order}; then {behind}"
+        return f"turn the colours round where the picture is read, picture = picture[..., ::-1]; then {behind}"
     return f"{behind}, which timm calls mean= and std=" + ("; on BGR" if encoding.order == "BGR" else "")
 
 
