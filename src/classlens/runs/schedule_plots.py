@@ -145,7 +145,9 @@ def hides_plateaus(curve: Curve, steps: int) -> bool:
 
 def draw_plots(plots: SchedulePlots) -> Drawing:
     asked, (first, *others) = plots.request, plots.runs
-    title = asked.title or (f"{first.title}, intended and logged" if asked.logged and len(plots.runs) == 2 else "")
+    title = asked.title
+    if asked.logged is not None and len(asked.targets) == 1:
+        title, first = title or f"{first.title}, intended and logged", replace(first, title="intended")
     return draw_curves(first, others=others, title=title, style=asked.style, size=asked.size, log=asked.log)
 
 
