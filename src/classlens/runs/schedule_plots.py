@@ -172,7 +172,7 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
     every = add_run(every, request)
     name = SHORT_NAMES.get(request.parameter, request.parameter)
     for run in every:
-        if name not in (*run.names, "all"):
+        if name not in (*run.names, "all") and not run.measured:  # of a log only the rate is read
             raise NotFound("hyper-parameter", name, run.names, where=f"the optimizer of {run.title}")
     runs = tuple(every if name == "all" else (run.only(name) for run in every))
     files = tuple(path for path in (request.picture, request.page, request.table) if path is not None)
