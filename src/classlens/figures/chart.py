@@ -111,6 +111,7 @@ class Chart:
     per_epoch: float | None
     panels: tuple[Panel, ...]
     findings: tuple[str, ...] = ()
+    axis: str = ""
 
 
 def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None) -> Chart:
@@ -141,6 +142,7 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None
         per_epoch=lengths.pop() if len(lengths) == 1 else None,
         panels=tuple(panel_of(name, runs, units, log=log) for name in names),
         findings=tuple(findings),
+        axis="epoch" if in_epochs else clock.step_words if len({run.clock.step_words for run in runs}) == 1 else "step",
     )
 
 

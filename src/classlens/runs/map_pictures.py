@@ -23,7 +23,7 @@ from classlens.cam.saliency import Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError, count_of
-from classlens.figures.drawing import VECTORS
+from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.map_grid import PRINTED, SCREEN, GridRow, page_size, short_names
 from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
 from classlens.files import write_whole
@@ -151,7 +151,10 @@ def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
         maps[name] = explanation if wanted.each_layer else explanation.fused()
     if gathered.labels is None:
         some = next(iter(answer.networks.values())).classifier
-        gathered.labels = true_classes(plan.origins, *known_classes(some))
+        shown = (one for key, one in OUTPUTS.items() if key.module is some.module)  # also in another precision
+        output = next(shown, None)  # none where methods that know no class stopped in front of the scores
+        known = (output.names, output.count) if output else (some.classes or (), 0)
+        gathered.labels = true_classes(plan.origins, *known)
     labels = gathered.labels
     write_files(answer, maps, pictures, [labels.get(path, ("", None)) for path in paths])
     per_picture: dict[int, dict[str, list[Map]]] = {}
@@ -214,13 +217,6 @@ def counting(answer: MapAnswer, number: int, count: int) -> Progress:
             progress(what, answer.gathered.done + (number * count + done) // networks, total)
 
     return count_on
-
-
-def known_classes(classifier: Classifier) -> tuple[Sequence[str], int]:
-    """The names of a classifier's classes, and how many scores it gives; after its first pass."""
-    shown = (one for key, one in OUTPUTS.items() if key.module is classifier.module)  # also in another precision
-    output = next(shown, None)  # none where methods that know no class stopped in front of the scores
-    return (output.names, output.count) if output else (classifier.classes or (), 0)
 
 
 def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
@@ -345,11 +341,11 @@ def write_files(
             gathered.cells += grid_rows(by_network, files.style, names, labels)
             write_pages(gathered)
             continue
-        drawing = draw_rows(partial(grid_rows, by_network, files.style, names, labels), files.style)
-        if sum(map(len, by_network.values())) == 1 and not files.titled:
-            (one,) = next(iter(by_network.values()))
-            drawing = replace(drawing, rasterise=partial(overlay, one.image, one.heatmap(), files.style))
-        drawing.save(place)
+        every = [one for several in by_network.values() for one in several]
+        if len(every) == 1 and not files.titled and place.suffix.casefold() in PIXELS:
+            Drawing(partial(overlay, every[0].image, every[0].heatmap(), files.style)).save(place)
+        else:
+            draw_rows(partial(grid_rows, by_network, files.style, names, labels), files.style).save(place)
         gathered.written[place] = None
     if files.numbers:
         pairs = [(name, one) for name, several in maps.items() for one in several]

@@ -201,6 +201,7 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         raise ValueError("a schedule needs at least one parameter group")
     if schedule.batches is not None and schedule.batches.applied:
         schedule = scale_by_batch(schedule, clock.gpus)
+    clock = replace(clock, accumulation=schedule.accumulation) if schedule.accumulation.batches > 1 else clock
     known = tuple(dict.fromkeys(name for group in schedule.groups for name in group.initial))
     wanted = known if names is None else tuple(names)
     for name in wanted:
@@ -363,6 +364,7 @@ def summarize(run: Curves) -> dict[str, Any]:
         "steps": clock.steps,
         "epochs": clock.epochs,
         "steps_per_epoch": clock.steps_per_epoch,
+        "updates": clock.updates,
         "counted": clock.note,
         "notes": list(run.notes),
         "findings": [asdict(finding) for finding in run.findings],

@@ -18,7 +18,18 @@ from classlens.adapters.openmm.parameter_groups import Layers, Parameter, groups
 from classlens.adapters.openmm.setup import Setup
 from classlens.config.settings import Settings
 from classlens.errors import ClasslensError, ConfigError, MissingDependency, count_of, short_repr
-from classlens.schedule.schedule import Batches, Clock, Group, Rule, Schedule, Steps, Trajectory, Values, distinct
+from classlens.schedule.schedule import (
+    Accumulation,
+    Batches,
+    Clock,
+    Group,
+    Rule,
+    Schedule,
+    Steps,
+    Trajectory,
+    Values,
+    distinct,
+)
 from classlens.schedule.shapes import cosine
 
 AVERAGE = "ema_momentum"
@@ -61,7 +72,8 @@ def open_schedule(setup: Setup, *, count_groups: bool = False) -> Schedule:
     if (hook := next((hook for hook in setup.hooks if kind_of(hook) == "EMAHook"), None)) is not None:
         group, rule = average_of(hook, setup.generation)
         groups, rules[AVERAGE] = (*groups, group), rule
-    return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup))
+    summed = Accumulation(int(optimization.accumulation))
+    return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup), accumulation=summed)
 
 
 def layer_wise(
