@@ -18,6 +18,7 @@ from classlens.check.run_causes import Case, compare_rates
 from classlens.check.training_logs import LoggedRates, TrainingLog, read_training_log
 from classlens.cli.main import main
 from classlens.errors import NotOffered
+from classlens.figures.terminal import terminal_plot
 from classlens.schedule.replay import replay
 from classlens.schedule.schedule import Clock
 from tests.check.training_runs import with_accelerate, with_lightning, with_timm, with_torch, with_transformers
@@ -308,3 +309,15 @@ def test_a_log_for_the_option_of_the_axis_is_pointed_to_its_own(capsys, monkeypa
         main(arguments)
 
     assert "did you mean --logged RUN?" in capsys.readouterr().err
+
+
+def test_a_log_that_begins_late_is_not_drawn_before(tmp_path):
+    lines = [json.dumps({"lr": 0.05, "step": step + 1, "epoch": 7}) for step in range(60, 90)]
+    (tmp_path / "scalars.json").write_text("\n".join(lines))
+
+    plots = classlens.plot_schedules(classlens.LrRequest((WARM,), logged=tmp_path))
+    drawn = terminal_plot(plots.runs[1:], columns=80, lines=12, log=False)
+
+    assert np.isnan(plots.runs[1][0].at([0, 59])).all()
+    assert "starts 0.05" in plots.text() or "0.05 throughout" in plots.text()
+    assert all(set(line.partition("│")[2][:35]) <= {" "} for line in drawn.splitlines() if "│" in line)
