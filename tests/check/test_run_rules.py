@@ -16,7 +16,9 @@ from classlens.check.inspection import Inspection
 from classlens.check.rule import choose_rules
 from classlens.check.run_causes import Case, compare_rates
 from classlens.check.training_logs import LoggedRates, TrainingLog, read_training_log
+from classlens.cli.main import main
 from classlens.errors import NotOffered
+from classlens.figures.terminal import terminal_plot
 from classlens.schedule.replay import replay
 from classlens.schedule.schedule import Clock
 from tests.check.training_runs import with_accelerate, with_lightning, with_timm, with_torch, with_transformers
@@ -263,3 +265,59 @@ def test_intended_and_logged_are_drawn_in_one_plot(tmp_path):
     assert logged[0].at([50])[0] == 0 < intended[0].at([50])[0]
     assert logged.findings == ()
     assert (tmp_path / "plot.png").stat().st_size > 10_000
+    assert b"intended and logged" in classlens.draw(plots).encode(".svg")
+
+
+LONG = "schedule:hf.cosine(lr=5e-5, steps=20000, num_warmup_steps=500)"
+SIBLINGS = {
+    "8 processes": (lambda at, value: value(np.minimum(at * 8, 19_999)), "R004", "8 processes"),
+    "restarted between two logged steps": (lambda at, value: value(np.where(at >= 7010, at - 7010, at)), "R008", "7,010"),
+    "another warm-up": (lambda at, value: value(at / 2) * (at < 1000) + later(at, 1000, 20_000), "R010", "1,000 steps, not 500"),
+    "no warm-up": (lambda at, value: later(at, 0, 20_000), "R010", "500 steps is missing"),
+    "another length": (lambda at, value: value(at) * (at < 500) + later(at, 500, 31_000), "R011", "another schedule"),
+    "twice the length": (lambda at, value: value(at) * (at < 500) + later(at, 500, 40_000), "R005", "2 times as long"),
+    "half the rate": (lambda at, value: value(at) / 2, "R003", "0.5 times"),
+}  # fmt: skip
+
+
+def later(at, warm_up, length):
+    """What follows a warm-up in a cosine over a run of some length."""
+    return np.where(at >= warm_up, 5e-5 * 0.5 * (1 + np.cos(np.pi * (at - warm_up) / (length - warm_up))), 0)
+
+
+@pytest.mark.parametrize("name", SIBLINGS)
+def test_faults_are_named_in_long_runs_that_log_now_and_then(name, tmp_path):
+    change, code, words = SIBLINGS[name]
+    source = classlens.open_source(LONG)
+    curve = replay(source.schedule(), source.clock())[0]
+    steps = np.arange(0, 20_000, 50)
+    values = change(steps, lambda at: curve.at(np.asarray(at, np.int64))).tolist()
+    entries = [{"step": step + 1, "learning_rate": rate} for step, rate in zip(steps.tolist(), values, strict=True)]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": entries}))
+
+    (finding,) = findings_of(LONG, tmp_path)
+
+    assert finding.code == code
+    assert words in finding.message
+
+
+def test_a_log_for_the_option_of_the_axis_is_pointed_to_its_own(capsys, monkeypatch):
+    arguments = ["lr", WARM, "--log", "metrics.csv"]
+    monkeypatch.setattr("sys.argv", ["classlens", *arguments])
+
+    with pytest.raises(SystemExit):
+        main(arguments)
+
+    assert "did you mean --logged RUN?" in capsys.readouterr().err
+
+
+def test_a_log_that_begins_late_is_not_drawn_before(tmp_path):
+    lines = [json.dumps({"lr": 0.05, "step": step + 1, "epoch": 7}) for step in range(60, 90)]
+    (tmp_path / "scalars.json").write_text("\n".join(lines))
+
+    plots = classlens.plot_schedules(classlens.LrRequest((WARM,), logged=tmp_path))
+    drawn = terminal_plot(plots.runs[1:], columns=80, lines=12, log=False)
+
+    assert np.isnan(plots.runs[1][0].at([0, 59])).all()
+    assert "starts 0.05" in plots.text() or "0.05 throughout" in plots.text()
+    assert all(set(line.partition("│")[2][:35]) <= {" "} for line in drawn.splitlines() if "│" in line)

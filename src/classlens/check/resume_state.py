@@ -102,7 +102,7 @@ def state_in(content: Mapping[Any, Any], path: Path) -> ResumeState:
     rates = by_optimizer or by_scheduler  # what trains counts
     if (step is None and epoch is None and counter is None) or not rates:
         raise NotOffered(
-            f"{path} holds no state of an optimizer or scheduler, and a step", hint="it is made of weights"
+            f"{path} holds no state of an optimizer or scheduler with a step", hint="it is made of weights"
         )
     return ResumeState(path, step, epoch, tuple(rates), counter)
 
@@ -142,7 +142,8 @@ def resume_step(state: ResumeState, curves: Curves) -> int:
         return state.step
     if state.epoch is not None:
         return (state.epoch + 1) * (clock.steps_per_epoch or 1)
-    return int(state.counter or 0)
+    counter = state.counter or 0  # of a scheduler alone, which is stepped after epochs if there are as many
+    return counter * (clock.steps_per_epoch or 1) if counter <= (clock.epochs or 0) else counter
 
 
 def jump_of(state: ResumeState, curves: Curves) -> Jump | None:
@@ -156,6 +157,7 @@ def jump_of(state: ResumeState, curves: Curves) -> Jump | None:
         return None
     width = curves.clock.steps_per_epoch or 1 if state.step is None else 1
     near = {step - 1, step, step + 1, step - width, step - width - 1, *([] if state.step else [step + width])}
+    near |= {state.counter} if state.step is None and state.epoch is None and state.counter is not None else set()
     places = [place for place in sorted(near) if 0 <= place < curves.clock.steps]
     one_each = len(state.rates) == len(lines)
     for number, rate in enumerate(state.rates):

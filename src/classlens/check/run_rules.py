@@ -35,7 +35,9 @@ def find_cause(key: str, inspection: Inspection) -> Iterator[Finding]:
         "largest_difference": round(comparison.before, 6),
         "left_unexplained": round(comparison.residual, 6),
     }
-    about = "" if comparison.residual == 0 else f" (to {comparison.residual:.2g} of the peak)"
+    left = comparison.residual
+    about = "" if left == 0 else f" (but for {left:.2g} of the peak)"
+    about = f" (they differ by up to {left:.2g} of the peak)" if left and left == comparison.before else about
     causes = {name: value for name, value in comparison.cause.numbers.items() if name != "shift"}
     words = ("--logged", str(inspection.log))
     yield Finding(comparison.cause.words + about, place, numbers | causes, command=inspection.command("lr", *words))

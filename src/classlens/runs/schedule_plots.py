@@ -145,7 +145,9 @@ def hides_plateaus(curve: Curve, steps: int) -> bool:
 
 def draw_plots(plots: SchedulePlots) -> Drawing:
     asked, (first, *others) = plots.request, plots.runs
-    title = asked.title or (f"{first.title}, intended and logged" if asked.logged and len(plots.runs) == 2 else "")
+    title = asked.title
+    if asked.logged is not None and len(asked.targets) == 1:
+        title, first = title or f"{first.title}, intended and logged", replace(first, title="intended")
     return draw_curves(first, others=others, title=title, style=asked.style, size=asked.size, log=asked.log)
 
 
@@ -170,7 +172,7 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
     every = add_run(every, request)
     name = SHORT_NAMES.get(request.parameter, request.parameter)
     for run in every:
-        if name not in (*run.names, "all"):
+        if name not in (*run.names, "all") and not run.measured:  # of a log only the rate is read
             raise NotFound("hyper-parameter", name, run.names, where=f"the optimizer of {run.title}")
     runs = tuple(every if name == "all" else (run.only(name) for run in every))
     files = tuple(path for path in (request.picture, request.page, request.table) if path is not None)
