@@ -90,7 +90,8 @@ def test_a_sample_without_a_picture_is_refused(value, message):
 
 
 def test_values_that_no_picture_has_are_remarked_upon():
-    wild = State(np.full((4, 4, 3), -3.0, np.float32))
+    wild, normalised = (State(np.full((4, 4, 3), value, np.float32)) for value in (300.0, -3.0))
 
     assert "outside 0..255" in remarks(wild)[0]
+    assert "shown stretched" in remarks(normalised)[0]
     assert remarks(State(photo())) == ()

@@ -27,6 +27,7 @@ from classlens.cli.parsing import (
     positive_int,
     print_note,
 )
+from classlens.errors import count_of
 from classlens.printed import json_text, print_aside, print_text
 from classlens.runs.own_process import ENDING, can_fork, describe_crash_of_child, run_in_child
 
@@ -214,7 +215,7 @@ def print_summary(result: BrowseRun, lines: list[str], *, is_shown: bool) -> Non
     if request.batch is None:
         if not (request.output_dir or request.html or is_shown):
             print_note("note", "nothing was saved or shown; --output-dir DIR saves the pictures")
-        remarks = (f"{times} x {remark}" for remark, times in result.remarks.most_common())
+        remarks = (f"{count_of(times, 'sample')}: {remark}" for remark, times in result.remarks.most_common())
         for line in (*result.dataset.warnings, *remarks):
             print_note("note", line)
     if result.bad:

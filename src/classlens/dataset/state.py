@@ -22,7 +22,8 @@ Layout: TypeAlias = Literal["HWC", "CHW"]
 PLAIN, BGR = Encoding(), Encoding(order="BGR")
 """A picture of whole numbers, 0..255, and the same as OpenCV and OpenMMLab keep it."""
 
-KEYS = ("image", "img", "pixel_values", "images", "input", "x")  # where a sample that is a dict keeps its picture
+KEYS = ("pixel_values", "image", "img", "images", "input", "x")
+"""Where a sample that is a dict keeps its picture. First is what transformers feed: the photo often stays beside it."""
 CHANNELS = (1, 3, 4)
 
 
@@ -57,7 +58,10 @@ class State:
 
 
 def to_image(state: State) -> Image:
-    """Any state as a picture for human eyes: normalisation undone, grey as grey, views side by side."""
+    """Any state as a picture for human eyes: normalisation undone, grey as grey, views side by side.
+
+    Of an unknown normalisation the lowest value is shown black, and the highest white.
+    """
     if state.views:
         return side_by_side(*map(to_image, state.views))
     value, encoding = state.value, state.encoding
@@ -69,9 +73,22 @@ def to_image(state: State) -> Image:
             array = (array >> 8).astype(np.uint8)  # OpenCV's own 16 bits, shown as viewers do: by the high byte
         if array.dtype == np.uint8:
             images.append(Encoding(encoding.order, layout).decode(array))
+        elif is_stretched(array, encoding):
+            low, span = float(array.min()), max(float(np.ptp(array)), 1e-6)
+            images.append(Encoding(encoding.order, layout, span, (-low, -low, -low)).decode(array.astype(np.float32)))
         else:
             images.append(replace(encoding, layout=layout).decode(array.astype(np.float32, copy=False)))
     return side_by_side(*images)
+
+
+def is_stretched(array: Pixels, encoding: Encoding) -> bool:
+    """Whether floats lie so far below 0 that something normalised them, and nothing says how.
+
+    What resizing leaves below 0 is less than a tenth.
+    """
+    if array.dtype.kind != "f" or not array.size or (encoding.mean, encoding.std) != (PLAIN.mean, PLAIN.std):
+        return False
+    return float(array.min()) < -0.1 * max(1.0, float(array.max()))
 
 
 def picture_in(value: Foreign) -> Foreign:

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from classlens.dataset.dataset import Outcome, Stage
 from classlens.dataset.decode import Pixels
-from classlens.dataset.state import PLAIN, Foreign, State, array_of, arrays_of, numbers_of, picture_in
+from classlens.dataset.state import PLAIN, Foreign, State, array_of, arrays_of, is_stretched, numbers_of, picture_in
 from classlens.errors import DataError
 from classlens.image import Encoding, Triple
 from classlens.pipelines import listen
@@ -106,6 +106,8 @@ def describe_change(before: State, after: State) -> str:
     if scale not in ((before.encoding.mean, before.encoding.std), (PLAIN.mean, PLAIN.std)):
         mean, std = (", ".join(f"{value:.4g}" for value in values) for values in scale)
         changes.append(f"normalised: mean {mean}, std {std}")
+    if is_stretched(array_of(picture_in(after.value))[0], after.encoding):
+        changes.append(STRETCHED)
     return "; ".join(changes)
 
 
@@ -122,13 +124,19 @@ def describe_form(value: Foreign) -> str:
 
 AFFINE_ERROR = 1e-4  # how far a normalisation may be from scale and shift, as a part of its range, by rounding alone
 PER_UNIT = 2.0  # a standard deviation below is one of pictures in 0..1
+LONGEST = 100  # a longer list is one of samples
 DEEPEST = 6  # how many objects deep a Normalize is looked for inside a transform of the user's
+STRETCHED = "its values go far below 0, and nothing says how they were normalised: shown stretched to black and white"
 
 
 def remarks(state: State) -> tuple[str, ...]:
     """What is unusual about a sample as loaded: numbers that no picture has."""
     white = state.encoding.white
     for array, _ in arrays_of(state.value):
+        if is_stretched(array, state.encoding):
+            return (*state.remarks, STRETCHED)
+        if (state.encoding.mean, state.encoding.std) != (PLAIN.mean, PLAIN.std):
+            return state.remarks
         low, high = float(array.min()), float(array.max())
         if array.dtype != np.uint8 and (low < -1e-3 or high > white * 1.001):
             outside = f"its values lie in {low:.3g}..{high:.3g}, outside 0..{white:g}: what is outside is cut off"
@@ -136,11 +144,17 @@ def remarks(state: State) -> tuple[str, ...]:
     return state.remarks
 
 
-def loaded(value: Foreign) -> State:
-    """A sample as a dataset gives it; floats up to 1 are taken as 0..1, larger ones as 0..255."""
+def loaded(value: Foreign, origin: Foreign = None) -> State:
+    """A sample as a dataset gives it; floats up to 1 are taken as 0..1, larger ones as 0..255.
+
+    Where they are normalised, a transform in the dataset, `origin`, may say how.
+    """
     array, layout = array_of(picture_in(value))
     white = 1.0 if array.dtype.kind == "f" and array.max(initial=0) <= 2 else 255.0
-    return State(value, Encoding("RGB", layout, white))
+    encoding = Encoding("RGB", layout, white)
+    if is_stretched(array, encoding) and origin is not None and not hasattr(origin, "select_columns"):
+        encoding = nested_encoding([type(origin).__getitem__, origin], replace(encoding, white=1.0)) or encoding
+    return State(value, encoding)
 
 
 def encoding_after(transform: Foreign, before: State, value: Foreign) -> Encoding:
@@ -179,6 +193,10 @@ def stated_encoding(transform: Foreign, encoding: Encoding) -> Encoding | None:
     """The encoding after a transform that carries mean and std; None for others."""
     name, flags = type(transform).__name__.casefold(), getattr(transform, "flags", None) or {}
     mean, std = (getattr(transform, key, flags.get(key)) for key in ("mean", "std"))
+    if getattr(transform, "do_normalize", False) and hasattr(
+        transform, "image_mean"
+    ):  # an image processor of transformers
+        name, mean, std = "normalize", transform.image_mean, transform.image_std
     if "normalize" not in name or "denormalize" in name or mean is None or std is None:
         return None
     if getattr(transform, "normalization", "standard") != "standard":
@@ -196,7 +214,7 @@ def nested_encoding(transform: Foreign, encoding: Encoding, depth: int = 0) -> E
     if own is not None:
         return replace(own, white=1.0) if max(own.std) < PER_UNIT else own
     parts = parts_of(transform) if depth < DEEPEST else ()
-    parts = [part for part in parts if callable(part) or isinstance(part, (list, tuple, dict))]
+    parts = [one for one in parts if callable(one) or (isinstance(one, (list, tuple, dict)) and len(one) < LONGEST)]
     encodings = (nested_encoding(part, encoding, depth + 1) for part in parts)
     return next((one for one in encodings if one is not None), None)
 

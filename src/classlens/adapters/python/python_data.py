@@ -40,6 +40,7 @@ IN_CLASSES = (FunctionType, classmethod, staticmethod, property, type, MemberDes
 """What stands in the body of a class and is no transform kept there."""
 
 JOINT = ("transforms",)  # where torchvision keeps a transform that takes picture and label together
+OF_BATCH = ("_format_kwargs",)  # where Hugging Face keeps the function that `set_transform` is given
 
 
 def open_data(thing: Thing, split: str) -> Dataset:
@@ -49,7 +50,8 @@ def open_data(thing: Thing, split: str) -> Dataset:
         return open_members(dataset, indices, split)
     attributes, name = find_pipeline(dataset), type(dataset).__name__
     raw = replace_pipeline(dataset, attributes, stop_at_pipeline)
-    transform = getattr(dataset, attributes[0]) if attributes else None
+    transform: Thing = getattr(dataset, attributes[0]) if attributes else None
+    transform = OfRow(transform["transform"]) if attributes == OF_BATCH else transform
     name, warnings = (dataset.name, (dataset.note,)) if isinstance(dataset, FirstSamples) else (name, ())
     return Dataset(
         name=f"{name} {split}",
@@ -176,11 +178,33 @@ class StandIn:
         return iter([self])
 
 
+@dataclass(frozen=True)
+class OfRow:
+    """A function of batches, as `set_transform` of Hugging Face takes it, as one of a single row."""
+
+    func: Callable[[Thing], Thing]
+
+    def __call__(self, row: Mapping[str, Thing]) -> Thing:
+        return {key: values[0] for key, values in self.func({key: [value] for key, value in row.items()}).items()}
+
+
+@dataclass(frozen=True)
+class OfBatch:
+    """A function of a row, where Hugging Face calls one of a batch; it asks for one row at a time."""
+
+    func: Callable[[Thing], Thing]
+
+    def __call__(self, batch: Mapping[str, Thing]) -> Thing:
+        return {key: [value] for key, value in self.func({key: batch[key][0] for key in batch}).items()}
+
+
 def find_pipeline(dataset: Thing) -> tuple[str, ...]:
     """The attributes with the transform that the dataset applies to its pictures: the usual, or the only one there is.
 
     They are its own, or those of its class; but functions in a class are methods.
     """
+    if hasattr(dataset, "select_columns") and dataset.format["type"] == "custom":
+        return OF_BATCH
     of_class: dict[str, Thing] = {}
     for kind in reversed(type(dataset).__mro__):
         of_class |= vars(kind)
@@ -197,7 +221,8 @@ def find_pipeline(dataset: Thing) -> tuple[str, ...]:
 def replace_pipeline(dataset: Thing, attributes: Sequence[str], answer: Callable[[Thing], Thing]) -> Thing:
     other = copy(dataset) if attributes else dataset
     for name in attributes:
-        vars(other)[name] = StandIn(attributes == JOINT, answer)
+        stand_in = StandIn(attributes == JOINT, answer)
+        vars(other)[name] = {"transform": OfBatch(stand_in)} if attributes == OF_BATCH else stand_in
     return other
 
 
@@ -209,7 +234,7 @@ def load_sample(raw: Thing, index: int, *, repeatable: bool) -> State:
             value = raw[index]
     except PipelineReached as reached:
         (value,) = reached.args
-    return loaded(value)
+    return loaded(value, raw)
 
 
 def play_sample(loader: Thing, stages: Sequence[Stage], index: int, seed: int) -> tuple[Thing, State]:
