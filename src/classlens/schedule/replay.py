@@ -269,6 +269,22 @@ def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
     elif setting.kind == "Constant" and span > 1 and setting.begin and setting.end == length:
         what = f"gives its factor back one {unit} early, so the last {unit} trains at {1 / start:g} x the value before"
         yield Mistake("restored", what, int(span) - 1, hint=f"end={setting.end + 1:g}")
+    if not (setting.kind == "Constant" and (setting.begin or start == 1)):  # a later factor is a decay, meant to stay
+        yield from unfinished_ramp(setting, clock, length)
+
+
+def unfinished_ramp(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
+    """A warm-up, or a linear decay, that the run cuts off; torch calls its length `total_iters`."""
+    numbers, unit = setting.arguments, setting.unit
+    span, acts = numbers.get("total_iters", setting.end - setting.begin), length - setting.begin
+    if not 0 < acts < span or (unit == "epoch" and not clock.by_epoch):
+        return
+    falls, is_constant = numbers.get("start_factor", 0) > numbers.get("end_factor", 1), setting.kind == "Constant"
+    if numbers.get("start_factor", 0) != numbers.get("end_factor", 1):
+        what = "decay takes" if falls else "warm-up holds the value down for" if is_constant else "warm-up takes"
+        what = f"the {what} {span:,.10g} {unit}s, but acts for {acts:,.10g}: it never ends"
+        hint = "are steps meant?" if unit == "epoch" and span <= clock.steps else ""
+        yield Mistake("long warm-up", what, int(acts) - 1, hint=hint)
 
 
 def converted_gamma(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
@@ -316,6 +332,7 @@ CHECKS: Mapping[str, Callable[[Setting, Clock, int], Iterable[Mistake]]] = {
     "MultiStep": milestones,
     "OneCycle": short_cycle,
     "Policy": milestones,
+    "QuadraticWarmup": unfinished_ramp,
     "Warmup": long_warmup,
 }
 """The check of each kind of rule, given the length of the run in its unit; so are the steps that it names."""
