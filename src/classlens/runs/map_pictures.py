@@ -17,7 +17,7 @@ from classlens.cam.faithfulness import (
     randomization_test,
 )
 from classlens.cam.forward import OUTPUTS, describe_output
-from classlens.cam.layers import Preview, find_layers, preview
+from classlens.cam.layers import Preview, find_layers, find_unsigned, preview
 from classlens.cam.methods import METHODS
 from classlens.cam.saliency import Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
@@ -122,6 +122,7 @@ class MapAnswer:
     networks: Mapping[str, Network]
     calls: MapCalls
     gathered: Gathered
+    find_behind: Callable[[Classifier, str, tuple[int, int]], str] = field(default_factory=lambda: cache(find_unsigned))
 
 
 def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
@@ -181,7 +182,7 @@ def report_maps(answer: MapAnswer, path: Path, picture: Image, by_network: Mappi
             gathered.rows.append(row)
             if calls.on_map:
                 calls.on_map(row)
-            warn_about(one, path, calls.notify)
+            warn_about(one, path, partial(answer.find_behind, answer.networks[name].classifier), calls.notify)
         gathered.scores += scores.values()
     gathered.done += 1
     if evaluate and gathered.done == 1 < len(plan.origins):
@@ -375,13 +376,17 @@ def write_pages(gathered: Gathered, *, is_last: bool = False) -> None:
         gathered.written[place] = None
 
 
-def warn_about(one: Map, picture: Path, notify: Notify) -> None:
+def warn_about(one: Map, picture: Path, find_behind: Callable[..., str], notify: Notify) -> None:
     """Warn of a map that is empty, and, once for each layer, of one that another layer would explain better."""
     if one.heatmap().hottest is None:
         notify("warning", f"{picture}: the {one.method} map at {one.layer} is empty: no evidence for this class")
     for part in one.parts:
         if part.signed:
-            behind = part.layer.rpartition(".")[0]
+            behind = find_behind(part.layer, part.image.size)
             what = f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part"
-            hint = "choose a layer behind the activation" + (f", e.g. --target-layers {behind}" if behind else "")
+            hint = (
+                f"choose a layer behind the activation, e.g. --target-layers {behind}"
+                if behind
+                else "choose another method"
+            )
             notify("warning", f"{what}: its map can mislead; {hint}")
