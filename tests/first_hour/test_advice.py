@@ -1,5 +1,7 @@
 """What a new user was told, and followed: every word of advice has to work when it is taken."""
 
+import csv
+import json
 import re
 
 import pytest
@@ -23,3 +25,16 @@ def test_the_layer_that_a_warning_recommends_can_be_used_and_warns_no_more(layer
 def test_a_list_of_layers_is_told_as_one_that_does_not_run(capsys):
     assert main(["cam", CAT, LITE, "--target-layers", "backbone.layers"]) == 2
     assert "layer 'backbone.layers' did not run, or put out no tensor" in capsys.readouterr().err
+
+
+def test_the_line_the_table_and_the_json_name_one_hottest_place_in_pixels_of_the_picture(tmp_path, capsys):
+    words = ["cam", CAT, "demo", "--csv", str(tmp_path / "maps.csv")]
+    assert main(words) == 0
+    x, y = re.search(r"hottest at x (\d+), y (\d+)", capsys.readouterr().out).groups()
+    with (tmp_path / "maps.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["hottest x"], row["hottest y"]) == (x, y)
+
+    main([*words, "--json"])
+    (one,) = json.loads(capsys.readouterr().out)["maps"]
+    assert one["hottest_in_picture"] == [int(x), int(y)]

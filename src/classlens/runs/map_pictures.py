@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -36,6 +36,8 @@ from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
 WORTH_A_FORECAST = 10  # seconds that all scores take, as far as the first picture tells
+
+SIZES = 64  # of pictures, for which it is known where a pixel that is fed comes from
 
 PAGES = 40  # of a PDF, so that not all of many pictures have to be in memory
 
@@ -123,6 +125,9 @@ class MapAnswer:
     calls: MapCalls
     gathered: Gathered
     find_behind: Callable[[Classifier, str, tuple[int, int]], str] = field(default_factory=lambda: cache(find_unsigned))
+    find_place: Callable[..., Callable[[int, int], tuple[int, int]]] = field(
+        default_factory=lambda: lru_cache(SIZES)(find_place)
+    )
 
 
 def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
@@ -168,7 +173,7 @@ def report_maps(answer: MapAnswer, path: Path, picture: Image, by_network: Mappi
     plan, gathered, calls, began = answer.plan, answer.gathered, answer.calls, monotonic()
     evaluate, label = plan.request.maps.evaluate, (gathered.labels or {}).get(path)
     feed = next(iter(answer.networks.values())).feed
-    place = find_place(feed, picture.size) if plan.request.files.table else None
+    place = answer.find_place(feed, picture.size)
     for name, several in by_network.items():
         scores = score_maps(answer, name, several, path, picture) if evaluate else {}
         for one in several:
@@ -176,7 +181,7 @@ def report_maps(answer: MapAnswer, path: Path, picture: Image, by_network: Mappi
             if label:
                 known = one.predicted.target == label[1] if one.predicted and label[1] is not None else None
                 values |= {"label": label[0], "label_index": label[1], "correct": known}
-            if place and values["hottest"]:
+            if values["hottest"]:
                 values["hottest_in_picture"] = list(place(*values["hottest"]))
             row = MapRow(path, one.subject, values | (scores[id(one)].facts() if scores else {}))
             gathered.rows.append(row)
