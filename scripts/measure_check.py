@@ -83,6 +83,19 @@ def measure_classes() -> Iterator[Row]:
     yield "C classes, cause named", f"{named} of {len(FAULTS)}", f"{alarms} of {len(twins)}", f"{spent:.2f} s a setup"
 
 
+def measure_loaders() -> Iterator[Row]:
+    """Loaders that run with their workers: faults of every rule, and healthy ones, eight times each."""
+    from tests.check.test_loader_rules import FAULTS, HEALTHY, check
+
+    began, found = monotonic(), 0
+    for plant, wanted, words in FAULTS.values():
+        findings = check(plant()).findings
+        found += [one.code for one in findings] == wanted.split() and words in findings[0].message
+    spent, twins = (monotonic() - began) / len(FAULTS), [make for make in HEALTHY.values() for _ in range(8)]
+    alarms = sum(bool(check(make()).findings) for make in twins)
+    yield "L loader, cause named", f"{found} of {len(FAULTS)}", f"{alarms} of {len(twins)}", f"{spent:.2f} s a loader"
+
+
 def measure_models() -> Iterator[Row]:
     """Six faults in the weights of a network, and networks from twelve seeds."""
     from copy import deepcopy
@@ -129,7 +142,63 @@ def save(pieces: Sequence[object], folder: Path) -> None:
         piece.save(place, quality=90)  # type: ignore[attr-defined]
 
 
-FAMILIES: tuple[Callable[[], Iterator[Row]], ...] = (measure_classes, measure_models, measure_data)
+def measure_feeds() -> Iterator[Row]:
+    """Twelve ways of feeding three networks otherwise than in training, and twenty fed as they were."""
+    from tests.check.test_feed_rules import FAULTS, HEALTHY, NETWORKS, check_feed, is_ranked_first
+
+    for trained in HEALTHY:
+        trained.network()
+    began = monotonic()
+    first = sum(is_ranked_first(network, fault) for network in NETWORKS for fault in FAULTS)
+    alarms = sum(bool(check_feed(one.source(one.feed))) for one in HEALTHY)
+    count = len(FAULTS) * len(NETWORKS)
+    spent = (monotonic() - began) / (count + len(HEALTHY))
+    yield (
+        "F feed, the cure ranked first",
+        f"{first} of {count}",
+        f"{alarms} of {len(HEALTHY)}",
+        f"{spent:.1f} s a setup",
+    )
+
+
+def measure_runs() -> Iterator[Row]:
+    """Faults planted in training scripts of five frameworks, which really train, and healthy scripts."""
+    from tests.check.test_run_rules import FAULTS, HEALTHY, LOGS, MMENGINE, findings_of
+
+    named = alarms = 0
+    spent = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (address, run, settings, *cause) in enumerate([*FAULTS.values(), *HEALTHY.values()]):
+            place = Path(folder) / str(number)
+            run(place, **settings)
+            began = monotonic()
+            found = findings_of(address, place)
+            spent += monotonic() - began
+            named += len(found) == 1 and bool(cause) and found[0].code == cause[0] and cause[1] in found[0].message
+            alarms += not cause and bool(found)
+    for name, expected in MMENGINE.items():
+        config = LOGS / f"{'steps' if name in ('healthy_steps', 'epochs_as_steps') else 'cosine'}.py"
+        found = findings_of(str(config), LOGS / f"mmengine_{name}.json", dataset_size=80)
+        named += expected is not None and [one.code for one in found] == [expected[0]]
+        alarms += expected is None and bool(found)
+    healthy = len(HEALTHY) + sum(expected is None for expected in MMENGINE.values())
+    faults = len(FAULTS) + len(MMENGINE) + len(HEALTHY) - healthy
+    yield (
+        "R run, cause named",
+        f"{named} of {faults}",
+        f"{alarms} of {healthy}",
+        f"{spent / len(FAULTS | HEALTHY):.2f} s a log",
+    )
+
+
+FAMILIES: tuple[Callable[[], Iterator[Row]], ...] = (
+    measure_loaders,
+    measure_feeds,
+    measure_classes,
+    measure_models,
+    measure_data,
+    measure_runs,
+)
 """One function for each family, which gives its rows of the table."""
 
 Pairs = set[tuple[int, int]]

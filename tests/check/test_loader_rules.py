@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, Subset, get_worker_info
 from torchvision.transforms import v2
 
 import classlens
@@ -86,6 +86,27 @@ def tensors():
     return Pictures(by_torchvision, v2.Compose([v2.RandomResizedCrop(24), v2.RandomHorizontalFlip(), v2.ToImage()]))
 
 
+class Cached(Pictures):
+    """Keeps every picture as it was first drawn."""
+
+    def __getitem__(self, index):
+        kept = vars(self).setdefault("kept", {})
+        if index not in kept:
+            kept[index] = super().__getitem__(index)
+        return kept[index]
+
+
+MODULE = np.random.default_rng(5)
+
+
+def by_module(dataset, picture):
+    return crop(picture, int(MODULE.integers(16)))
+
+
+def by_own_torch(dataset, picture):
+    return crop(picture, int(torch.randint(16, (1,), generator=dataset.rng)))
+
+
 class Stream(IterableDataset):
     def __init__(self, *, is_shared):
         self.is_shared = is_shared
@@ -153,6 +174,21 @@ FAULTS = {
         lambda: loader_of(Pictures(by_own_python, rng=random.Random(0))),
         "L004",
         "dataset.rng: the draws",
+    ),
+    "a generator of torch kept in the dataset": (
+        lambda: loader_of(Pictures(by_own_torch, rng=torch.Generator())),
+        "L004",
+        "dataset.rng: the draws",
+    ),
+    "a generator of the module, in a subset": (
+        lambda: loader_of(Subset(Pictures(by_module), range(3, 17))),
+        "L004",
+        "MODULE: the draws are the same in every worker and in every epoch",
+    ),
+    "a cache of augmented pictures": (
+        lambda: loader_of(Cached(by_torchvision, v2.RandomCrop(24))),
+        "L008",
+        "what its transforms draw first is kept",
     ),
     "a generator in a closure": (
         lambda: loader_of(Pictures(hidden_generator())),

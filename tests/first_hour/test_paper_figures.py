@@ -107,7 +107,7 @@ def test_curves_save_their_numbers_too(tmp_path):
         .read_text()
         .startswith("step,epoch,group,lr,momentum,weight_decay\n0,0.0,all,0.1,")
     )
-    assert '"steps": 36' in run.save(tmp_path / "lr.json").read_text()
+    assert '"steps":36' in run.save(tmp_path / "lr.json").read_text()
     with pytest.raises(classlens.ClasslensError, match=r"cannot write a picture with the ending '\.docx'") as caught:
         run.save(tmp_path / "lr.docx")
     assert set(VECTORS) <= set(caught.value.hint.split())

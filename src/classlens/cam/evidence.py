@@ -52,7 +52,8 @@ def observe(classifier: Classifier, batch: Batch, layers: Sequence[Layer], *, st
         if (times := len(outputs[layer.name])) != 1:
             hint = "choose one that does so once: what stands in front of it or behind it, or the block around it; "
             hint += "--preview-model shows which layers run, and what they put out"
-            message = f"layer {layer.name!r} ran {times} times in one forward pass and put out a tensor"
+            ran = f"ran {times} times in one forward pass" if times else "did not run, or put out no tensor"
+            message = f"layer {layer.name!r} {ran}"
             raise ModelError(message, hint=hint)
     nodes = tuple(node for (node,) in outputs.values())
     if logits is None and not all(node.isfinite().all() for node in nodes):

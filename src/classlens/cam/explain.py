@@ -12,8 +12,7 @@ from classlens.arrays import Float
 from classlens.cam.classifier import Classifier, Layer, encode_batch, in_bf16, placement_of, preserved, scale_whole
 from classlens.cam.evidence import NO_GRADIENT, Captured, Evidence, Probe, observe, quickest_order
 from classlens.cam.forward import OUTPUTS, Objective, probabilities, read_targets
-from classlens.cam.layers import find_layers
-from classlens.cam.layout import Grid
+from classlens.cam.layers import find_layers, is_signed
 from classlens.cam.methods import PCA, PCA_OF_EVIDENCE, Method, find_method
 from classlens.cam.saliency import ExplainedClass, Explanation, Saliency
 from classlens.cam.targets import PREDICTED, Target
@@ -273,7 +272,3 @@ def make_map(
         return values[None]
     turned = zip(values.chunk(len(VARIANTS)), VARIANTS, strict=True)
     return torch.stack([one.flip(-1) if flipped else one for one, (flipped, _) in turned])
-
-
-def is_signed(activations: Grid) -> bool:
-    return float(activations.clamp_max(0).abs().sum()) > float(activations.abs().sum()) / 20

@@ -321,6 +321,30 @@ def survey(classifier: Classifier, layers: Sequence[Layer]) -> list[Surveyed]:
     return [Surveyed(layer, shape, layout) for (layer, shape), layout in zip(once, layouts, strict=True)]
 
 
+def is_signed(activations: Tensor) -> bool:
+    return float(activations.clamp_max(0).abs().sum()) > float(activations.abs().sum()) / 20
+
+
+def find_unsigned(classifier: Classifier, name: str, size: tuple[int, int]) -> str:
+    """The layer with a map of no negative features that is next behind a layer, or right around it; "" if none.
+
+    It is looked for at the `size` of a picture that is fed.
+    """
+    classifier, unsigned = replace(classifier, size=size), set[str]()
+
+    def note(layer: Layer, entering: Tensor | None, leaving: Tensor) -> None:
+        if leaving.is_floating_point() and not is_signed(leaving):
+            unsigned.add(layer.name)
+
+    maps = [one.layer for one in survey(classifier, layers_of(classifier)) if one.layout and one.layout.positions > 1]
+    with preserved(classifier.module), torch.no_grad(), hook_layers(maps, note):
+        logits_of(classifier, noise(classifier))
+    names = [layer.name for layer in maps]
+    behind = [one for one in names[names.index(name) + 1 if name in names else 0 :] if one in unsigned]
+    around = name.rpartition(".")[0]
+    return around if around in behind else next(iter(behind), "")
+
+
 @dataclass(frozen=True)
 class PreviewRow:
     """One layer of the preview; shape and layout are None where it did not run once or puts out no map."""

@@ -36,7 +36,7 @@ class Heatmap(Drawable, Array):
 
     def __repr__(self) -> str:
         height, width = self.values.shape
-        return f"<Heatmap {width} x {height}: {'empty' if self.empty else f'hottest at {self.hottest}'}>"
+        return f"<Heatmap {width} x {height}: {'hottest at row {}, column {}'.format(*self.hottest) if self.hottest else 'empty'}>"
 
     @property
     def empty(self) -> bool:

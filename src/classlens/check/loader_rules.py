@@ -131,13 +131,15 @@ def global_repeats(inspection: Inspection, kind: str) -> Iterator[Finding]:
     cure = loading.cures.get("seeded") or "; ".join(SEEDS[name] for name in known)
     if "seeded" in loading.cures:
         message += ": workers are seeded by their number and rank, whatever the epoch" if kind == "epochs" else ""
-    elif getattr(run.loader, "worker_init_fn", None) is not None and cure:
+    elif getattr(run.loader, "worker_init_fn", None) is not None and known:
         message += ": worker_init_fn seeds them with the same numbers"
         cure = f"leave out worker_init_fn, or seed in it from what torch gives the worker: {cure}"
-    elif run.generator is not None:
+    elif run.generator is not None and known:
         message += ": the DataLoader's generator starts at the same state"
         cure = "make the generator once, before the loop over epochs"
         cure = "seed the generator with a number that has the rank in it" if kind == "ranks" else cure
+    elif not known:
+        cure = "keep the generator where worker_init_fn reaches it, and seed it there with torch.initial_seed()"
     else:
         cure = ""
     if loading.remade:
@@ -297,21 +299,24 @@ def never_varies(inspection: Inspection) -> Iterator[Finding]:
     from classlens.check.loader_run import samples_with, seeds_itself
 
     run = run_of(inspection)
-    if run.is_stream or len({draw.sample for draws in run.draws.values() for draw in draws}) > 1:
+    sequences = run.sequences("sample")
+    if run.is_stream or any(len(set(one)) > 1 for one in sequences.values()):
         return
-    dataset = run.loader.dataset
+    dataset, because = run.loader.dataset, ""
     seeded, makers = seeds_itself(dataset), sorted(calls_of(dataset) & MAKERS)
-    because = ""
-    if seeded:
+    if len(set(sequences.values())) > 1:  # each worker has its own, and one that is started anew another: chance
+        drew = sequences.get((0, 0, 0)) != sequences.get((0, 1, 0))
+        because = "what its transforms draw first is kept" if drew else ""
+    elif seeded:
         because = f"the dataset seeds {join_first(seeded, 3)} with the same number for every sample"
     elif strips_vary(inspection):
-        because = "its transforms draw, but what they drew first is kept"
+        because = "what its transforms draw first is kept"
     elif makers:
         because = f"{makers[0]} is called for every sample, with the same number"
     draws = sum(map(len, run.draws.values()))
     if because and len(samples_with(dataset, range(draws))) == 1:
-        message = f"a sample is the same at all {2 * draws} draws: {because}"
-        yield Finding(message, inspection.source.origin, {"draws": 2 * draws, "different samples": 1})
+        message = f"a sample is the same at all of {draws} draws: {because}"
+        yield Finding(message, inspection.source.origin, {"draws": draws, "different samples": 1})
 
 
 def calls_of(dataset: Any) -> set[str]:  # noqa: ANN401 - the user's object

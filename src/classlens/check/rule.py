@@ -25,9 +25,11 @@ Need = Literal["schedule", "dataset", "labels", "loader", "classifier", "checkpo
 FAMILIES: Mapping[str, str] = {
     "S": "classlens.check.schedule_rules",
     "L": "classlens.check.loader_rules",
+    "F": "classlens.check.feed_rules",
     "C": "classlens.check.class_rules",
     "D": "classlens.check.data_rules",
     "M": "classlens.check.model_rules",
+    "R": "classlens.check.run_rules",
 }
 """The letter before the numbers of a family -> its file, which has a table of `RULES`."""
 

@@ -94,10 +94,10 @@ KINDS = {
         Cure: let `total_steps` be the number of steps in the run.
         """),
     "S010": ("long warm-up", "warning", """
-        A warm-up that is as long as the run, or longer.
+        A warm-up, or a linear decay, that is longer than the run.
 
-        Why it matters: the rate that the config names is never reached.
-        Example: `warmup_iters=5000` on a dataset that trains for 3,000 steps.
+        Why it matters: the rate that the config names, or the low one at the end, is never reached.
+        Example: `dict(type='LinearLR', by_epoch=True, end=500)` in a run of 40 epochs: 500 steps were meant.
         Cure: shorten the warm-up to a few percent of the run.
         """),
     "S011": ("frozen", "warning", """

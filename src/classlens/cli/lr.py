@@ -7,6 +7,7 @@ For example:
   classlens lr a.py b.py --label old new -d 50000 --log --save-path compare.svg
   classlens lr configs/swin_transformer/swin-small_16xb64_in1k.py \
       -d 1281167 -n 16 --csv lr.csv --strict
+  classlens lr configs/resnet/resnet50_8xb32_in1k.py -d 1281167 -n 8 --logged work_dirs/resnet50
 
 CONFIG is an OpenMMLab-style config or another address. Without a file to write, the plot is shown in a window where
 there is a display, and else in the terminal.
@@ -56,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epoch-length", type=positive_int, metavar="N", help="steps of an epoch, instead of counting")
     add("--steps", type=positive_int, metavar="N", help="steps of a run without epochs")
     add("--log", action=argparse.BooleanOptionalAction, help=log)
+    add("--logged", type=Path, metavar="RUN", help="draw what a training run logged, too: its file or folder")
+    add(
+        "--resume",
+        metavar="CHECKPOINT",
+        help="where training would go on from a checkpoint, and whether the rate jumps",
+    )
     add("--groups", action="store_true", help="build the model (needs torch) to count parameter groups")
     add("--auto-scale-lr", action="store_true", help="scale the learning rate by batch size, as training can")
     add("--csv", type=Path, metavar="FILE", help="table: one row for every step and group")
@@ -63,7 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--strict", action="store_true", help="exit with status 1 if the schedule looks mistaken")
 
 
-SAME_NAME = ("parameter", "dataset_size", "epochs", "epoch_length", "steps", "title", "style", "log")
+SAME_NAME = (
+    "parameter",
+    "dataset_size",
+    "epochs",
+    "epoch_length",
+    "steps",
+    "title",
+    "style",
+    "log",
+    "logged",
+    "resume",
+)
 """Options of the command that are called so in the request too."""
 
 

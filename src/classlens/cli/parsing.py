@@ -39,6 +39,8 @@ class Parser(argparse.ArgumentParser):
             near = suggestion(choice[1], re.findall(r"[^\s',]+", choice[2]))
         elif option := UNKNOWN_OPTION.search(message):
             near = suggestion(option[1].replace("_", "-"), self._option_string_actions)
+        elif "unrecognized" in message and "--log" in sys.argv and "--logged" in self._option_string_actions:
+            near = "did you mean --logged RUN? --log is the logarithmic axis"
         print_note("error", message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")
         print_note("hint", near if near.startswith("did") else f"{self.prog} --help lists every option")
         sys.exit(2)

@@ -111,6 +111,7 @@ class Chart:
     per_epoch: float | None
     panels: tuple[Panel, ...]
     findings: tuple[str, ...] = ()
+    axis: str = ""
 
 
 def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None) -> Chart:
@@ -141,6 +142,7 @@ def chart_of(runs: Sequence[Curves], *, title: str = "", log: bool | None = None
         per_epoch=lengths.pop() if len(lengths) == 1 else None,
         panels=tuple(panel_of(name, runs, units, log=log) for name in names),
         findings=tuple(findings),
+        axis="epoch" if in_epochs else clock.step_words if len({run.clock.step_words for run in runs}) == 1 else "step",
     )
 
 
@@ -160,7 +162,8 @@ def panel_of(name: str, runs: Sequence[Curves], units: Sequence[int], *, log: bo
         end = " to ".join(f"{value:.4g}" for value in ends)
         lines.append(Line(label, steps / unit, values, colour, end, *bounds))
         peak = float(values[np.isfinite(values)].max(initial=-np.inf))
-        stations = [f"{values[0]:.3g}", f"{peak:.3g}", " to ".join(f"{value:.3g}" for value in ends)]
+        start = values[np.isfinite(values)][:1].sum()  # a log may begin late
+        stations = [f"{start:.3g}", f"{peak:.3g}", " to ".join(f"{value:.3g}" for value in ends)]
         course = stations[:1] if is_flat(values) and undecided is None else stations
         legend.append(label if peak == -np.inf else f"{label}   {' → '.join(course)}")
         peaks += [peak] if peak > 0 else []

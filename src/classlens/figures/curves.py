@@ -113,7 +113,8 @@ def paint(parts: Sequence[Part], size: Point) -> Image:
 def write_words(picture: Pillow.Image, words: Words) -> None:
     """One line of text; turned text is drawn apart and put down on its side."""
     text, place = clean(words.text), PLACES[words.anchor]
-    path = next((other_font(letter)[0] for letter in text if not is_usual(letter)), "")
+    unusual = "" if text.isascii() else (letter for letter in text if not is_usual(letter))
+    path = next((other_font(letter)[0] for letter in unusual), "")
     face = font(round(words.size * SCALE, 1), bold=words.bold, path=path)
     x, y = int(words.at[0] * SCALE), int(words.at[1] * SCALE)
     if not words.turned:

@@ -99,10 +99,8 @@ class Sizes:
 def measure_rows(rows: Sequence[GridRow], paper: Paper) -> Sizes:
     """The sizes for rows like these."""
     cells = [cell for row in rows for cell in row.cells]
-    widest, longest = (
-        max(cell.image.size[1] / cell.image.size[0] for cell in cells),
-        max(len(row.cells) for row in rows),
-    )
+    widest = max(cell.image.size[1] / cell.image.size[0] for cell in cells)
+    longest = max(len(row.cells) for row in rows)
     aspect, room = min(max(widest, ASPECTS[0]), ASPECTS[1]), paper.width - 2 * MARGIN - BAR - GAP
     across = min(WIDEST if len(rows) == 1 else WIDEST_ROWS, int((room + GAP) / (paper.cell * aspect + GAP)))
     if paper.across:

@@ -163,7 +163,7 @@ def lay_out(chart: Chart, size: Point, style: Style) -> list[Part]:
             parts.append(Words(((left + right) / 2, start - 21), "epoch", PLAIN, style.ink, "middle"))
     parts += [Words((frame.x(step), bottom + 16), short(step), SMALL, style.ink, "middle") for step in steps]
     if has_name:
-        parts.append(Words(((left + right) / 2, bottom + 30), chart.x_label, PLAIN, style.ink, "middle"))
+        parts.append(Words(((left + right) / 2, bottom + 30), chart.axis, PLAIN, style.ink, "middle"))
     return parts
 
 
@@ -174,7 +174,7 @@ def lay_out_margins(chart: Chart, size: Point, style: Style) -> tuple[list[Words
     findings = [line for one in chart.findings for line in break_lines(f"! {one}", SMALL, width - 16)]
     wanted = (
         ("title", HEAD_LINE, titles[:1]),
-        ("name", NAME, (chart.x_label,)),
+        ("name", NAME, (chart.axis,)),
         ("findings", FOOT_LINE, findings),
         ("epochs", EPOCHS, ("epoch",) if chart.per_epoch else ()),
         ("more", HEAD_LINE, titles[1:]),

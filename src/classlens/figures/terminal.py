@@ -120,7 +120,7 @@ def dots_of(line: Line, values: np.ndarray, frame: Frame) -> np.ndarray:
         return paper
     edges = np.interp(np.linspace(0, frame.right, paper.shape[1] + 1), xs[known], ys[known]).tolist()
     dashed_from = np.inf if line.undecided is None else frame.x(line.undecided)
-    for column in range(int(xs[known].max()) + 1):
+    for column in range(int(xs[known].min()), int(xs[known].max()) + 1):
         if column < dashed_from or column % 4 < 2:
             low, high = sorted(edges[column : column + 2])
             paper[round(low) : round(high) + 1, column] = 1

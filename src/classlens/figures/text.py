@@ -104,7 +104,7 @@ def printable(text: str) -> str:
 def clean(text: str) -> str:
     """Text that can be drawn: letters that no font has are spelled out, and such as no one could see are a box."""
     shown = printable(text)
-    if all(map(is_usual, shown)):
+    if shown.isascii() or all(map(is_usual, shown)):
         return shown
     return "".join(one if is_usual(one) or other_font(one)[1] else ascii(one)[1:-1] for one in shown)
 

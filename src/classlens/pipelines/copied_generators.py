@@ -33,7 +33,12 @@ MANY = 100  # a list with more members holds samples
 
 def copied_generators(dataset: Foreign, *, of_module: bool = True) -> list[tuple[Foreign, str]]:
     """The generators in a dataset, and those global in its module that it samples with, each with the way to it."""
-    names = find_names(getattr(type(dataset), "__getitem__", None)) if of_module else {}
+    inside, names = [dataset], dict[str, Foreign]()
+    while of_module and inside:  # of subsets and concatenations
+        one = inside.pop()
+        functions = [getattr(type(one), "__getitem__", None), *getattr(one, "__dict__", {}).values()]
+        names |= {name: value for function in functions for name, value in find_names(function).items()}
+        inside += [*getattr(one, "datasets", ()), *([one.dataset] if hasattr(one, "dataset") else [])][:MANY]
     shared = [(names[name], name) for name in sorted(names) if cure_of(names[name])]
     return [*find_generators(dataset, "dataset", set()), *shared]
 
@@ -49,7 +54,8 @@ def line_that_renews(holder: Foreign, path: str) -> str:
 
 
 def pickle_state(generator: Foreign) -> bytes:
-    return pickle.dumps(generator.get_state() if hasattr(generator, "get_state") else generator)
+    state = generator.get_state() if hasattr(generator, "get_state") else generator
+    return bytes(state.numpy()) if hasattr(state, "numpy") else pickle.dumps(state)  # pickled tensors are never alike
 
 
 def find_generators(thing: Foreign, path: str, met: set[int]) -> Iterator[tuple[Foreign, str]]:

@@ -131,11 +131,11 @@ class MapRow:
     values: dict[str, Any] = field(repr=False)
 
     def __str__(self) -> str:
-        """Picture, class, true class where it is known, method, layer, and where the map is hottest."""
+        """Picture, class, true class where it is known, method, layer, and where the map is hottest, as read."""
         subject, values = self.subject, self.values
         number = "" if subject is None else f"{subject.as_target} "
         apart = "" if subject is None or subject.against is None else f", logits {subject.logit:+.2f} apart"
-        where = "empty" if values["empty"] else "hottest at row {}, column {}".format(*values["hottest"])
+        where = "empty" if values["empty"] else "hottest at x {}, y {}".format(*values["hottest_in_picture"])
         method = f"{values['method']} at {' + '.join(values['layers'])}"
         by = f"{values['checkpoint']}: " if values.get("checkpoint") else ""
         labelled = f", labelled {values['label']}" if values.get("label") else ""

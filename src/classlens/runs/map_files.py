@@ -97,9 +97,9 @@ def find_place(feed: Callable[[Image], Image], size: tuple[int, int]) -> Callabl
     """
     height, width = size
     left, top, right, bottom = box_as_fed(feed, size, (0, 0, width, height)) or (0, 0, width, height)
-    across = np.broadcast_to(np.linspace(0, 255, width)[None, :, None], (height, width, 3))
-    down = np.broadcast_to(np.linspace(0, 255, height)[:, None, None], (height, width, 3))
-    fed_x, fed_y = (feed(Image(ramp.round().astype(np.uint8))).pixels[..., 1] for ramp in (across, down))
+    across, down = (np.linspace(0, 255, side).round().astype(np.uint8) for side in (width, height))
+    ramps = (np.broadcast_to(ramp, (height, width, 3)).copy() for ramp in (across[None, :, None], down[:, None, None]))
+    fed_x, fed_y = (feed(Image(ramp)).pixels[..., 1] for ramp in ramps)
 
     def place(row: int, column: int) -> tuple[int, int]:
         at = min(max(row, top), bottom - 1), min(max(column, left), right - 1)

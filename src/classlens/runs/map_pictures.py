@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -17,13 +17,13 @@ from classlens.cam.faithfulness import (
     randomization_test,
 )
 from classlens.cam.forward import OUTPUTS, describe_output
-from classlens.cam.layers import Preview, find_layers, preview
+from classlens.cam.layers import Preview, find_layers, find_unsigned, preview
 from classlens.cam.methods import METHODS
 from classlens.cam.saliency import Fused, Saliency, facts
 from classlens.cam.targets import PREDICTED
 from classlens.dataset.decode import DAMAGED, capture_damage, read_image
 from classlens.errors import DataError, count_of
-from classlens.figures.drawing import VECTORS
+from classlens.figures.drawing import PIXELS, VECTORS, Drawing
 from classlens.figures.map_grid import PRINTED, SCREEN, GridRow, page_size, short_names
 from classlens.figures.overlay import draw_rows, grid_rows, overlay, pack_maps
 from classlens.files import write_whole
@@ -36,6 +36,8 @@ from classlens.runs.picture_origins import true_classes
 
 WORTH_A_NOTE = 500  # so many runs of the network take so long that their number is worth a note beforehand
 WORTH_A_FORECAST = 10  # seconds that all scores take, as far as the first picture tells
+
+SIZES = 64  # of pictures, for which it is known where a pixel that is fed comes from
 
 PAGES = 40  # of a PDF, so that not all of many pictures have to be in memory
 
@@ -122,6 +124,10 @@ class MapAnswer:
     networks: Mapping[str, Network]
     calls: MapCalls
     gathered: Gathered
+    find_behind: Callable[[Classifier, str, tuple[int, int]], str] = field(default_factory=lambda: cache(find_unsigned))
+    find_place: Callable[..., Callable[[int, int], tuple[int, int]]] = field(
+        default_factory=lambda: lru_cache(SIZES)(find_place)
+    )
 
 
 def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
@@ -151,7 +157,10 @@ def answer_portion(answer: MapAnswer, pictures: Mapping[Path, Image]) -> None:
         maps[name] = explanation if wanted.each_layer else explanation.fused()
     if gathered.labels is None:
         some = next(iter(answer.networks.values())).classifier
-        gathered.labels = true_classes(plan.origins, *known_classes(some))
+        shown = (one for key, one in OUTPUTS.items() if key.module is some.module)  # also in another precision
+        output = next(shown, None)  # none where methods that know no class stopped in front of the scores
+        known = (output.names, output.count) if output else (some.classes or (), 0)
+        gathered.labels = true_classes(plan.origins, *known)
     labels = gathered.labels
     write_files(answer, maps, pictures, [labels.get(path, ("", None)) for path in paths])
     per_picture: dict[int, dict[str, list[Map]]] = {}
@@ -167,7 +176,7 @@ def report_maps(answer: MapAnswer, path: Path, picture: Image, by_network: Mappi
     plan, gathered, calls, began = answer.plan, answer.gathered, answer.calls, monotonic()
     evaluate, label = plan.request.maps.evaluate, (gathered.labels or {}).get(path)
     feed = next(iter(answer.networks.values())).feed
-    place = find_place(feed, picture.size) if plan.request.files.table else None
+    place = answer.find_place(feed, picture.size)
     for name, several in by_network.items():
         scores = score_maps(answer, name, several, path, picture) if evaluate else {}
         for one in several:
@@ -175,13 +184,13 @@ def report_maps(answer: MapAnswer, path: Path, picture: Image, by_network: Mappi
             if label:
                 known = one.predicted.target == label[1] if one.predicted and label[1] is not None else None
                 values |= {"label": label[0], "label_index": label[1], "correct": known}
-            if place and values["hottest"]:
+            if values["hottest"]:
                 values["hottest_in_picture"] = list(place(*values["hottest"]))
             row = MapRow(path, one.subject, values | (scores[id(one)].facts() if scores else {}))
             gathered.rows.append(row)
             if calls.on_map:
                 calls.on_map(row)
-            warn_about(one, path, calls.notify)
+            warn_about(one, path, partial(answer.find_behind, answer.networks[name].classifier), calls.notify)
         gathered.scores += scores.values()
     gathered.done += 1
     if evaluate and gathered.done == 1 < len(plan.origins):
@@ -214,13 +223,6 @@ def counting(answer: MapAnswer, number: int, count: int) -> Progress:
             progress(what, answer.gathered.done + (number * count + done) // networks, total)
 
     return count_on
-
-
-def known_classes(classifier: Classifier) -> tuple[Sequence[str], int]:
-    """The names of a classifier's classes, and how many scores it gives; after its first pass."""
-    shown = (one for key, one in OUTPUTS.items() if key.module is classifier.module)  # also in another precision
-    output = next(shown, None)  # none where methods that know no class stopped in front of the scores
-    return (output.names, output.count) if output else (classifier.classes or (), 0)
 
 
 def preview_layers(plan: MapPlan, notify: Notify) -> Preview:
@@ -345,11 +347,11 @@ def write_files(
             gathered.cells += grid_rows(by_network, files.style, names, labels)
             write_pages(gathered)
             continue
-        drawing = draw_rows(partial(grid_rows, by_network, files.style, names, labels), files.style)
-        if sum(map(len, by_network.values())) == 1 and not files.titled:
-            (one,) = next(iter(by_network.values()))
-            drawing = replace(drawing, rasterise=partial(overlay, one.image, one.heatmap(), files.style))
-        drawing.save(place)
+        every = [one for several in by_network.values() for one in several]
+        if len(every) == 1 and not files.titled and place.suffix.casefold() in PIXELS:
+            Drawing(partial(overlay, every[0].image, every[0].heatmap(), files.style)).save(place)
+        else:
+            draw_rows(partial(grid_rows, by_network, files.style, names, labels), files.style).save(place)
         gathered.written[place] = None
     if files.numbers:
         pairs = [(name, one) for name, several in maps.items() for one in several]
@@ -375,13 +377,17 @@ def write_pages(gathered: Gathered, *, is_last: bool = False) -> None:
         gathered.written[place] = None
 
 
-def warn_about(one: Map, picture: Path, notify: Notify) -> None:
+def warn_about(one: Map, picture: Path, find_behind: Callable[..., str], notify: Notify) -> None:
     """Warn of a map that is empty, and, once for each layer, of one that another layer would explain better."""
     if one.heatmap().hottest is None:
         notify("warning", f"{picture}: the {one.method} map at {one.layer} is empty: no evidence for this class")
     for part in one.parts:
         if part.signed:
-            behind = part.layer.rpartition(".")[0]
+            behind = find_behind(part.layer, part.image.size)
             what = f"{part.method} assumes non-negative features, and those of {part.layer} are negative in part"
-            hint = "choose a layer behind the activation" + (f", e.g. --target-layers {behind}" if behind else "")
+            hint = (
+                f"choose a layer behind the activation, e.g. --target-layers {behind}"
+                if behind
+                else "choose another method"
+            )
             notify("warning", f"{what}: its map can mislead; {hint}")

@@ -37,7 +37,8 @@ class LrRequest:
     `labels` are what the targets are called, one for each; by default the names of their files. `parameter` is lr,
     momentum, wd, the name of another hyper-parameter, or all. `epochs`, `epoch_length` and `steps` say the length of the
     run instead of the target; without `dataset_size` the dataset is counted. `scale_by_batch` scales the learning rate
-    by the batch size of all GPUs. `size` is (width, height) in inches.
+    by the batch size of all GPUs. `size` is (width, height) in inches. `logged` is what a training run of the first target
+    wrote, or its folder, drawn beside it; `resume` a checkpoint from which its training would go on.
 
     Raises:
         DataError: there are not as many labels as targets, or a file cannot be written, or is no table.
@@ -61,6 +62,8 @@ class LrRequest:
     picture: Path | None = None
     page: Path | None = None
     table: Path | None = None
+    logged: Path | None = None
+    resume: str | None = None
 
     def __post_init__(self) -> None:
         labels = self.targets if self.labels is None else self.labels
@@ -120,7 +123,8 @@ class SchedulePlots(Drawable):
 
 def describe_course(curve: Curve) -> str:
     """Where a value starts, peaks and ends; a number alone where it stays what it is."""
-    start, (step, peak), end = curve.at([0])[0], curve.peak, f"ends {curve.final:.6g}"
+    values = curve.points[1]
+    start, (step, peak), end = values[np.isfinite(values)][:1].sum(), curve.peak, f"ends {curve.final:.6g}"
     if (undecided := curve.trajectory.undecided) is not None:
         bounds = f"ends between {curve.lowest[-1]:.6g} and {curve.final:.6g}"
         end = f"{bounds}: it {undecided} from step {undecided.first:,} on"
@@ -141,7 +145,10 @@ def hides_plateaus(curve: Curve, steps: int) -> bool:
 
 def draw_plots(plots: SchedulePlots) -> Drawing:
     asked, (first, *others) = plots.request, plots.runs
-    return draw_curves(first, others=others, title=asked.title, style=asked.style, size=asked.size, log=asked.log)
+    title = asked.title
+    if asked.logged is not None and len(asked.targets) == 1:
+        title, first = title or f"{first.title}, intended and logged", replace(first, title="intended")
+    return draw_curves(first, others=others, title=title, style=asked.style, size=asked.size, log=asked.log)
 
 
 def plot_schedules(request: LrRequest, on_note: Report | None = None) -> SchedulePlots:
@@ -162,9 +169,10 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
     if len(set(titles)) < len(titles) and not request.labels:
         titles = request.targets
     every = [replay_target(*names, request, on_note) for names in zip(request.targets, titles, strict=True)]
+    every = add_run(every, request)
     name = SHORT_NAMES.get(request.parameter, request.parameter)
     for run in every:
-        if name not in (*run.names, "all"):
+        if name not in (*run.names, "all") and not run.measured:  # of a log only the rate is read
             raise NotFound("hyper-parameter", name, run.names, where=f"the optimizer of {run.title}")
     runs = tuple(every if name == "all" else (run.only(name) for run in every))
     files = tuple(path for path in (request.picture, request.page, request.table) if path is not None)
@@ -175,6 +183,20 @@ def plot_schedules(request: LrRequest, on_note: Report | None = None) -> Schedul
         else:
             draw_plots(plots).save(path)
     return plots
+
+
+def add_run(every: list[Curves], request: LrRequest) -> list[Curves]:
+    """The intended curves, what a run of the first target has logged, and where it would be resumed."""
+    if request.resume is not None:
+        from classlens.check.resume_state import mark_resume
+
+        every = [mark_resume(every[0], request.resume), *every[1:]]
+    if request.logged is not None:
+        from classlens.check.training_logs import read_training_log
+
+        log = read_training_log(request.logged)
+        every.append(log.curves(every[0].clock, f"logged by {log.framework}"))
+    return every
 
 
 def replay_target(target: str, title: str, request: LrRequest, on_note: Report | None) -> Curves:

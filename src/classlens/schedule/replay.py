@@ -113,7 +113,9 @@ class Curve(Drawable, Array):
 class Curves(Drawable, Sequence[Curve]):
     """What `replay` gives: one curve per group and hyper-parameter, on one clock.
 
-    `title` names the run where several are drawn together; `length` is the one that the schedule is made for.
+    `title` names the run where several are drawn together; `length` is the one that the schedule is made for. `measured`
+    says that the values are those of a run that took place, NaN where it logged none: nothing is found about them.
+    `mistakes` are known beforehand.
     """
 
     curves: tuple[Curve, ...]
@@ -121,6 +123,8 @@ class Curves(Drawable, Sequence[Curve]):
     title: str = ""
     notes: tuple[str, ...] = ()
     length: Length | None = None
+    measured: bool = False
+    mistakes: tuple[Mistake, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Curve: ...
@@ -148,6 +152,8 @@ class Curves(Drawable, Sequence[Curve]):
     @cached_property
     def findings(self) -> tuple[Mistake, ...]:
         """Probable mistakes in the schedule, each once."""
+        if self.measured:
+            return ()
         clock, findings = self.clock, dict[str, Mistake]()
         for name in self.names:
             curves = self.named(name)
@@ -168,7 +174,7 @@ class Curves(Drawable, Sequence[Curve]):
         what = "" if self.length is None else self.length.mismatch(clock)
         if what and {finding.kind for finding in findings.values()}.isdisjoint(("short cosine", "long cosine")):
             findings[what] = Mistake("other length", what, name="lr")
-        return tuple(findings.values())
+        return (*self.mistakes, *findings.values())
 
     def __repr__(self) -> str:
         lines = [f"Curves {self.title}".rstrip() + f": {self.clock}", *(f"  {curve!r}" for curve in self.curves)]
@@ -195,6 +201,7 @@ def replay(schedule: Schedule, clock: Clock, *, names: Sequence[str] | None = No
         raise ValueError("a schedule needs at least one parameter group")
     if schedule.batches is not None and schedule.batches.applied:
         schedule = scale_by_batch(schedule, clock.gpus)
+    clock = replace(clock, accumulation=schedule.accumulation) if schedule.accumulation.batches > 1 else clock
     known = tuple(dict.fromkeys(name for group in schedule.groups for name in group.initial))
     wanted = known if names is None else tuple(names)
     for name in wanted:
@@ -262,6 +269,22 @@ def factors(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
     elif setting.kind == "Constant" and span > 1 and setting.begin and setting.end == length:
         what = f"gives its factor back one {unit} early, so the last {unit} trains at {1 / start:g} x the value before"
         yield Mistake("restored", what, int(span) - 1, hint=f"end={setting.end + 1:g}")
+    if not (setting.kind == "Constant" and (setting.begin or start == 1)):  # a later factor is a decay, meant to stay
+        yield from unfinished_ramp(setting, clock, length)
+
+
+def unfinished_ramp(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
+    """A warm-up, or a linear decay, that the run cuts off; torch calls its length `total_iters`."""
+    numbers, unit = setting.arguments, setting.unit
+    span, acts = numbers.get("total_iters", setting.end - setting.begin), length - setting.begin
+    if not 0 < acts < span or (unit == "epoch" and not clock.by_epoch):
+        return
+    falls, is_constant = numbers.get("start_factor", 0) > numbers.get("end_factor", 1), setting.kind == "Constant"
+    if numbers.get("start_factor", 0) != numbers.get("end_factor", 1):
+        what = "decay takes" if falls else "warm-up holds the value down for" if is_constant else "warm-up takes"
+        what = f"the {what} {span:,.10g} {unit}s, but acts for {acts:,.10g}: it never ends"
+        hint = "are steps meant?" if unit == "epoch" and span <= clock.steps else ""
+        yield Mistake("long warm-up", what, int(acts) - 1, hint=hint)
 
 
 def converted_gamma(setting: Setting, clock: Clock, length: int) -> Iterator[Mistake]:
@@ -309,6 +332,7 @@ CHECKS: Mapping[str, Callable[[Setting, Clock, int], Iterable[Mistake]]] = {
     "MultiStep": milestones,
     "OneCycle": short_cycle,
     "Policy": milestones,
+    "QuadraticWarmup": unfinished_ramp,
     "Warmup": long_warmup,
 }
 """The check of each kind of rule, given the length of the run in its unit; so are the steps that it names."""
@@ -357,6 +381,7 @@ def summarize(run: Curves) -> dict[str, Any]:
         "steps": clock.steps,
         "epochs": clock.epochs,
         "steps_per_epoch": clock.steps_per_epoch,
+        "updates": clock.updates,
         "counted": clock.note,
         "notes": list(run.notes),
         "findings": [asdict(finding) for finding in run.findings],

@@ -21,13 +21,32 @@ MOST_STEPS = 10**15  # whole numbers up to here stay exact in everything that is
 
 
 @dataclass(frozen=True)
+class Accumulation:
+    """Of how many batches the gradients are summed for one update of the optimizer.
+
+    `flushes` says that what is left at the end of an epoch is an update of its own.
+    """
+
+    batches: int = 1
+    flushes: bool = False
+
+    def updates_before(self, steps: Steps, steps_per_epoch: int | None) -> Steps:
+        """How many updates there were before each step."""
+        if not self.flushes or steps_per_epoch is None:
+            return np.asarray(steps // self.batches)
+        per_epoch = -(-steps_per_epoch // self.batches)
+        return np.asarray(steps // steps_per_epoch * per_epoch + steps % steps_per_epoch // self.batches)
+
+
+@dataclass(frozen=True)
 class Clock:
     """How long a training run is.
 
     `Clock(epochs=100, steps_per_epoch=5005)` is a run over epochs. `Clock.of_steps(160_000)` is one that counts steps
     only, where nothing happens at the end of an epoch; it may still know how many steps a pass over the data takes.
     `note` says in words how the steps were counted, `gpus` how many share each of them: where the source scales its
-    learning rate by batch size, they decide it.
+    learning rate by batch size, they decide it. A step is a batch on each GPU; the optimizer updates the weights after
+    every step, or after as many as `accumulation` says.
 
     Raises:
         ValueError: the run has no step, or an epoch has none.
@@ -38,12 +57,13 @@ class Clock:
     total: int | None = None
     note: str = ""
     gpus: int = 1
+    accumulation: Accumulation = Accumulation()
 
     def __post_init__(self) -> None:
         if self.total is None and (self.epochs is None or self.steps_per_epoch is None):
             raise ValueError("a clock needs epochs and steps_per_epoch; for a run counted in steps use Clock.of_steps")
         counts = {"epochs": self.epochs, "steps_per_epoch": self.steps_per_epoch, "steps": self.total}
-        for name, count in {**counts, "gpus": self.gpus}.items():
+        for name, count in {**counts, "gpus": self.gpus, "accumulation": self.accumulation.batches}.items():
             if count is not None and count < 1:
                 raise ValueError(f"a clock needs {name} of 1 or more, not {count}")
         per_epoch = self.steps_per_epoch or 0
@@ -67,8 +87,23 @@ class Clock:
         """Steps in the whole run."""
         return self.total or (self.epochs or 0) * (self.steps_per_epoch or 0)
 
+    @property
+    def updates(self) -> int:
+        """Updates of the optimizer in the whole run; batches that are left at its end are one, too."""
+        last = np.array([self.steps - 1])
+        return int(self.accumulation.updates_before(last, self.steps_per_epoch)[0]) + 1
+
+    @property
+    def step_words(self) -> str:
+        """What a step is, for the axis that counts them."""
+        each = f" on each of {self.gpus} GPUs" if self.gpus > 1 else ""
+        update = f", {self.accumulation.batches} to an update of the optimizer" if self.accumulation.batches > 1 else ""
+        return f"step: a batch{each}{update}" if each or update else "step"
+
     def __str__(self) -> str:
         steps, per_epoch = count_of(self.steps, "step"), self.steps_per_epoch
+        if self.accumulation.batches > 1:
+            steps += f" ({count_of(self.updates, 'update')})"
         if self.epochs is not None:
             return f"{steps} = {count_of(self.epochs, 'epoch')} x {count_of(per_epoch or 0, 'step')}"
         return steps if per_epoch is None else f"{steps}, {self.steps / per_epoch:,.4g} passes over the data"
@@ -220,7 +255,7 @@ class Schedule:
 
     `rules` is by hyper-parameter; one without a rule keeps its initial value. `notes` are sentences for the reader of
     the plot: what the source says that no curve shows. `batches` is there if the rate can still be scaled by batch size,
-    `length` if the schedule itself is made for a run of some length.
+    `length` if the schedule itself is made for a run of some length. `accumulation` is what `replay` gives the clock.
     """
 
     groups: tuple[Group, ...]
@@ -228,6 +263,7 @@ class Schedule:
     notes: tuple[str, ...] = ()
     batches: Batches | None = None
     length: Length | None = None
+    accumulation: Accumulation = Accumulation()
 
     def __repr__(self) -> str:
         moved = dict.fromkeys(name for group in self.groups for name in (*self.rules, *group.rules))
@@ -257,6 +293,49 @@ def scale_by_batch(schedule: Schedule, gpus: int) -> Schedule:
     total = f"{gpus} x {batches.per_gpu} = {gpus * batches.per_gpu}"
     note = f"learning rates are scaled by {factor:g}: batches of {total}, chosen for {batches.chosen_for}"
     return replace(schedule, groups=groups, notes=(*schedule.notes, note), batches=None)
+
+
+def called_at_updates(rule: Rule, calls: Callable[[Clock], int], most: int | None = None) -> Rule:
+    """The rule of a scheduler that is stepped at updates of the optimizer, `calls` times at each, and `most` in all."""
+
+    def trajectory_of(clock: Clock) -> Trajectory:
+        times, per_epoch = calls(clock), clock.steps_per_epoch
+        if times == 1 and clock.accumulation.batches == 1 and most is None:
+            return rule(clock)
+
+        def called(steps: Steps) -> Steps:
+            count = clock.accumulation.updates_before(steps, per_epoch) * times
+            return np.asarray(count if most is None else np.minimum(count, most))
+
+        def steps_at(count: Steps) -> Steps:  # the first at which so many calls are behind
+            low, high = np.zeros(count.shape, np.int64), np.full(count.shape, clock.steps)
+            while (low < high).any():
+                middle = (low + high) // 2
+                enough = called(middle) >= count
+                low, high = np.where(enough, low, np.minimum(middle + 1, high)), np.where(enough, middle, high)
+            return low
+
+        last = int(called(np.array([clock.steps - 1]))[0]) + 1
+        epoch = None if per_epoch is None else max(1, int(called(np.array([per_epoch]))[0]))
+        inner = rule(Clock.of_steps(last, epoch))
+        jumps = [np.arange(one.origin, one.stop, one.width)[:LONGEST] for one in inner.stairs]
+        breaks = steps_at(np.concatenate([inner.breaks, *jumps]).astype(np.int64))
+        width, wait = clock.accumulation.batches, inner.undecided
+        return replace(
+            inner,
+            values=lambda steps, initial: inner.values(called(steps), initial),
+            breaks=distinct(breaks[breaks < clock.steps]),
+            stairs=(Stairs(width, width, clock.steps),) if width > 1 else (),
+            marks=tuple(Mark(int(steps_at(np.array([mark.step]))[0]), mark.what) for mark in inner.marks),
+            undecided=wait
+            and replace(
+                wait,
+                first=int(steps_at(np.array([wait.first]))[0]),
+                lowest=lambda steps, initial: wait.lowest(called(steps), initial),
+            ),
+        )
+
+    return trajectory_of
 
 
 EVEN = 1024

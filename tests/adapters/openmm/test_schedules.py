@@ -106,7 +106,7 @@ def test_steps_are_counted_as_training_counts_them(tmp_path, size, gpus, drop_la
     setup = setup_of(tmp_path, NEW)
     train = replace(setup.splits["train"], drop_last=drop_last)
 
-    clock = clock_of(replace(setup, splits={"train": train}), size, gpus)
+    clock = clock_of(replace(setup, training=train), size, gpus)
 
     assert clock.steps_per_epoch == steps
     assert f": {count_of(steps, 'step')} per epoch" in clock.note
@@ -116,7 +116,7 @@ def test_an_infinite_sampler_does_not_share_the_samples_out(tmp_path):
     setup = setup_of(tmp_path, NEW)
     train = replace(setup.splits["train"], sampler={"type": "InfiniteSampler"})
 
-    assert clock_of(replace(setup, splits={"train": train}), 320, 8).steps_per_epoch == 20
+    assert clock_of(replace(setup, training=train), 320, 8).steps_per_epoch == 20
 
 
 def test_a_run_over_steps_needs_no_size(tmp_path):
@@ -155,7 +155,7 @@ def test_a_dataset_smaller_than_a_dropped_batch_is_told(tmp_path):
     train = replace(setup.splits["train"], drop_last=True)
 
     with pytest.raises(ConfigError, match="15 samples on 1 GPU do not fill one batch of 16"):
-        clock_of(replace(setup, splits={"train": train}), 15, 1)
+        clock_of(replace(setup, training=train), 15, 1)
 
 
 def test_no_scheduler_is_a_flat_line_that_says_so(tmp_path):
@@ -314,6 +314,27 @@ def test_a_scheduler_that_does_not_fit_is_told_with_its_place(tmp_path, schedule
 def test_a_wrong_number_in_a_config_is_told(tmp_path, old, new, message):
     with pytest.raises(ConfigError, match=message):
         curves_of(setup_of(tmp_path, NEW.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train_dataloader = dict(batch_size=16, drop_last=True)\ntrain_cfg = dict(max_epochs=4)\n"
+        "optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))\n",
+        "data = dict(samples_per_gpu=16, drop_last=True)\nrunner = dict(max_epochs=4)\n"
+        "optimizer = dict(type='SGD', lr=0.1)\n",
+        "data = dict(samples_per_gpu=2, train_dataloader=dict(samples_per_gpu=16, drop_last=True))\n"
+        "runner = dict(max_epochs=4)\noptimizer = dict(type='SGD', lr=0.1)\n",
+    ],
+)
+def test_batches_count_without_a_dataset(tmp_path, text):
+    setup = setup_of(tmp_path, text)
+
+    assert clock_of(setup, 230, 1).steps == 4 * 14
+    assert not setup.splits
+    with pytest.raises(ConfigError, match="the number of training samples is unknown") as error:
+        clock_of(setup, None, 1)
+    assert "--dataset-size N" in error.value.hint
 
 
 def test_every_documented_config_has_a_schedule():

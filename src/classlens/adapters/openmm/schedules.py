@@ -18,7 +18,18 @@ from classlens.adapters.openmm.parameter_groups import Layers, Parameter, groups
 from classlens.adapters.openmm.setup import Setup
 from classlens.config.settings import Settings
 from classlens.errors import ClasslensError, ConfigError, MissingDependency, count_of, short_repr
-from classlens.schedule.schedule import Batches, Clock, Group, Rule, Schedule, Steps, Trajectory, Values, distinct
+from classlens.schedule.schedule import (
+    Accumulation,
+    Batches,
+    Clock,
+    Group,
+    Rule,
+    Schedule,
+    Steps,
+    Trajectory,
+    Values,
+    distinct,
+)
 from classlens.schedule.shapes import cosine
 
 AVERAGE = "ema_momentum"
@@ -61,7 +72,8 @@ def open_schedule(setup: Setup, *, count_groups: bool = False) -> Schedule:
     if (hook := next((hook for hook in setup.hooks if kind_of(hook) == "EMAHook"), None)) is not None:
         group, rule = average_of(hook, setup.generation)
         groups, rules[AVERAGE] = (*groups, group), rule
-    return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup))
+    summed = Accumulation(int(optimization.accumulation))
+    return Schedule(groups, MappingProxyType(rules), tuple(notes), batches_of(setup), accumulation=summed)
 
 
 def layer_wise(
@@ -125,8 +137,8 @@ def average_of(hook: Settings, generation: str) -> tuple[Group, Rule]:
 
 def batches_of(setup: Setup) -> Batches | None:
     """The batch sizes by which the learning rate can be scaled; None where the config does not say."""
-    train, optimization = setup.splits.get("train"), setup.optimization
-    batch, base = None if train is None else train.batch_size, optimization.base_batch_size
+    optimization = setup.optimization
+    batch, base = setup.training.batch_size, optimization.base_batch_size
     if batch is None or base is None:
         if optimization.auto_scale:
             missing = "auto_scale_lr.base_batch_size" if base is None else "train_dataloader.batch_size"
@@ -145,8 +157,8 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
 
     An InfiniteSampler does not share the samples out; RepeatAugSampler shows as many as there are, some repeatedly.
     """
-    epochs, steps, train = setup.optimization.epochs, setup.optimization.steps, setup.splits.get("train")
-    batch = None if train is None else train.batch_size
+    epochs, steps, train = setup.optimization.epochs, setup.optimization.steps, setup.training
+    batch = train.batch_size
     counts = {"dataset size": dataset_size, "number of GPUs": gpus, "batch size": batch}
     counts |= {"number of epochs": epochs, "number of iterations": steps}
     for name, count in counts.items():
@@ -158,9 +170,9 @@ def clock_of(setup: Setup, dataset_size: int | None, gpus: int) -> Clock:
             f"{setup.path}: the config does not say how long it trains",
             hint="train_cfg.max_epochs or train_cfg.max_iters (0.x: runner.max_epochs) does",
         )
-    if train is not None and not isinstance(train.sampler, Mapping):
+    if not isinstance(train.sampler, Mapping):
         raise ConfigError(f"{setup.path}: a sampler is dict(type=...), not {short_repr(train.sampler)}")
-    if train is None or batch is None or dataset_size is None:
+    if batch is None or dataset_size is None:
         if steps is not None:
             return Clock.of_steps(steps, gpus=gpus)
         if batch is None:
@@ -195,5 +207,5 @@ KNOWN_SIZES: Mapping[str, int] = {
 
 
 def ask_size(setup: Setup) -> str:
-    kind = kind_of(setup.splits["train"].dataset) if "train" in setup.splits else ""
+    kind = kind_of(setup.training.dataset)
     return f"--dataset-size {KNOWN_SIZES[kind]} is the size of {kind}" if kind in KNOWN_SIZES else "--dataset-size N"

@@ -43,6 +43,9 @@ class Split:
         return tuple(dataset.get("pipeline") or ())
 
 
+NO_DATASET: Settings = {}
+
+
 @dataclass(frozen=True)
 class Optimization:
     """Optimizer, parameter groups and schedule, with the length of the run in epochs or in steps.
@@ -69,6 +72,8 @@ class Optimization:
 class Setup:
     """Everything that Classlens reads out of one config file; `where` tells the place that set a dotted key.
 
+    `training` is the train split even where it has no dataset, for its batches; `splits` are those that have one.
+
     `preprocessing` is the normalisation that follows the pipeline: mean and std in 0..255, in the order that the
     network sees, and `to_rgb`, without which that is BGR. `batch_augments` are Mixup and the like, with their `probs`.
     `randomness` is how generators are seeded; `tells_epoch` says that the sampler hears of every new epoch.
@@ -78,6 +83,7 @@ class Setup:
     generation: Literal["0.x", "1.x"]
     model: Settings | None = None
     splits: Mapping[str, Split] = field(default_factory=dict)
+    training: Split = field(default_factory=lambda: Split(NO_DATASET))
     preprocessing: Settings = field(default_factory=dict)
     batch_augments: Settings = field(default_factory=dict)
     optimization: Optimization = field(default_factory=Optimization)
@@ -111,7 +117,8 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
                 f"{place(config, key) or path}: `{key}` is of type {type(config[key]).__name__}, not dict",
                 hint=f"write {key} = dict(...)",
             )
-    splits = read_splits(config, path, is_old=is_old)
+    written = {name: read_split(config, path, name, is_old=is_old) for name in SPLITS}
+    splits = {name: split for name, split in written.items() if split.dataset is not NO_DATASET}
     model = config.get("model") or {}
     preprocessing = model.get("data_preprocessor") or config.get("data_preprocessor")
     if preprocessing is None:  # 0.x has a stage for it
@@ -129,6 +136,7 @@ def read_setup(config: Mapping[str, Any], path: Path) -> Setup:
         generation="0.x" if is_old else "1.x",
         model=config.get("model"),
         splits=splits,
+        training=written["train"],
         preprocessing=preprocessing,
         batch_augments=mmcls_0x.translate_batch_augments(mixing) if is_old else mixing,
         optimization=old_optimization(config) if is_old else new_optimization(config, path),
@@ -152,33 +160,33 @@ def place(config: Mapping[str, Any], key: str) -> str:
     return f"{file if near.startswith('..') else near}:{line}"
 
 
-def read_splits(config: Mapping[str, Any], path: Path, *, is_old: bool) -> dict[str, Split]:
-    """The splits: one dataloader each in 1.x; in 0.x one dict for all, with settings of the loaders beside the datasets."""
-    splits, data = {}, config.get("data") or {}
-    for name in SPLITS:
-        if is_old:
-            key, dataset = f"data.{name}", data.get(name)
-            loader = {**data, **(data.get(f"{name}_dataloader") or {})}
-        else:
-            loader = config.get(f"{name}_dataloader") or {}
-            key, dataset = f"{name}_dataloader.dataset", loader.get("dataset")
-        if dataset is None:
-            continue
-        original = dataset
-        if is_old and isinstance(dataset, list | tuple):
-            dataset = {"type": "ConcatDataset", "datasets": list(dataset)}
-        if not isinstance(dataset, Mapping):
-            where = place(config, key) or path
-            raise ConfigError(f"{where}: `{key}` is of type {type(dataset).__name__}, not dict")
-        splits[name] = Split(
-            dataset=mmcls_0x.translate_dataset(dataset, tested=name != "train") if is_old else dataset,
-            batch_size=loader.get("samples_per_gpu" if is_old else "batch_size"),
-            drop_last=bool(loader.get("drop_last", False)),
-            sampler=loader.get("sampler") or {},
-            loader={**loader, "num_workers": loader.get("workers_per_gpu")} if is_old else loader,
-            places=partial(stage_places, config, key, original),
-        )
-    return splits
+def read_split(config: Mapping[str, Any], path: Path, name: str, *, is_old: bool) -> Split:
+    """A split: a dataloader in 1.x; in 0.x one dict holds all, with settings of the loaders beside the datasets."""
+    data = config.get("data") or {}
+    if is_old:
+        key, dataset = f"data.{name}", data.get(name)
+        loader = {**data, **(data.get(f"{name}_dataloader") or {})}
+    else:
+        loader = config.get(f"{name}_dataloader") or {}
+        key, dataset = f"{name}_dataloader.dataset", loader.get("dataset")
+    original = dataset
+    if is_old and isinstance(dataset, list | tuple):
+        dataset = {"type": "ConcatDataset", "datasets": list(dataset)}
+    if not isinstance(dataset, Mapping | None):
+        where = place(config, key) or path
+        raise ConfigError(f"{where}: `{key}` is of type {type(dataset).__name__}, not dict")
+    if dataset is None:
+        dataset = NO_DATASET
+    elif is_old:
+        dataset = mmcls_0x.translate_dataset(dataset, tested=name != "train")
+    return Split(
+        dataset=dataset,
+        batch_size=loader.get("samples_per_gpu" if is_old else "batch_size"),
+        drop_last=bool(loader.get("drop_last", False)),
+        sampler=loader.get("sampler") or {},
+        loader={**loader, "num_workers": loader.get("workers_per_gpu")} if is_old else loader,
+        places=partial(stage_places, config, key, original),
+    )
 
 
 def stage_places(config: Mapping[str, Any], start: str, dataset: Any, key: str) -> list[str]:  # noqa: ANN401

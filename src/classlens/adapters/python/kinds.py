@@ -14,6 +14,8 @@ TRAINER = "transformers.trainer.Trainer"
 OPTIMIZER = "torch.optim.optimizer.Optimizer"
 TRANSFORMS = ("torchvision.transforms", "albumentations", "timm.data", "kornia.augmentation")
 
+ACCELERATED = "accelerate.scheduler.AcceleratedScheduler"
+
 TIMM_MIXUP = "timm.data.mixup.Mixup"
 MIXINGS: Mapping[str, str] = {
     TIMM_MIXUP: "Mixup, CutMix or both",
@@ -78,7 +80,8 @@ def is_timm_scheduler(thing: Thing) -> bool:
 
 
 def is_scheduler(thing: Thing) -> bool:
-    return hasattr(thing, "optimizer") and callable(getattr(thing, "step", None)) and not is_module(thing)
+    around_one = hasattr(thing, "optimizer") or ACCELERATED in bases_of(thing)
+    return around_one and callable(getattr(thing, "step", None)) and not is_module(thing)
 
 
 def is_configuration(thing: Thing) -> bool:

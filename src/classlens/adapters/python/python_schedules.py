@@ -16,9 +16,20 @@ from types import SimpleNamespace
 import numpy as np
 
 from classlens.adapters import RunLength
-from classlens.adapters.python.kinds import OPTIMIZER, Thing, bases_of, is_scheduler
+from classlens.adapters.python.kinds import ACCELERATED, OPTIMIZER, Thing, bases_of, is_scheduler
 from classlens.errors import ConfigError
-from classlens.schedule.schedule import Clock, Group, Rule, Schedule, Trajectory, Values, elementwise, follow_function
+from classlens.schedule.schedule import (
+    Accumulation,
+    Clock,
+    Group,
+    Rule,
+    Schedule,
+    Trajectory,
+    Values,
+    called_at_updates,
+    elementwise,
+    follow_function,
+)
 from classlens.user_code import summary, users_code
 
 
@@ -31,6 +42,10 @@ def schedule_of_optimizers(
     """
     from classlens.adapters.torch_schedule import Stepping, made_for, members_of, schedule_alone, schedule_together
 
+    wrapped = [one for one in schedulers if ACCELERATED in bases_of(one)]
+    if wrapped:
+        bare = [{"scheduler": one.scheduler, "interval": "step"} if one in wrapped else one for one in schedulers]
+        return step_like_accelerate(schedule_of_optimizers(optimizers, bare, interval, frequency=frequency), wrapped[0])
     steppings: dict[int, Stepping] = {}
     for settings in map(configuration_of, schedulers):
         inside, often = settings["scheduler"], settings.get("frequency", frequency)
@@ -56,6 +71,29 @@ def schedule_of_optimizers(
     notes = (f"optimizer {place}: {note}" for place, part in enumerate(parts) for note in part.notes)
     length = next((part.length for part in parts if part.length is not None), None)
     return Schedule(tuple(groups), notes=tuple(notes), length=length)
+
+
+def step_like_accelerate(schedule: Schedule, scheduler: Thing) -> Schedule:
+    """The schedule as accelerate's wrapper steps it: at updates only, and, unless it splits batches, once for each process.
+
+    OneCycleLR, which knows its `total_steps`, is not stepped any more after them.
+    """
+    if not scheduler.step_with_optimizer:
+        return schedule
+    state, most = scheduler.gradient_state, getattr(scheduler.scheduler, "total_steps", None)
+    summed = Accumulation(state.num_steps, flushes=bool(state.sync_with_dataloader))
+    often, end = (lambda clock: 1 if scheduler.split_batches else clock.gpus), None if most is None else most - 1
+    groups = tuple(
+        replace(group, rules={name: called_at_updates(rule, often, end) for name, rule in group.rules.items()})
+        for group in schedule.groups
+    )
+    rules = {name: called_at_updates(rule, often, end) for name, rule in schedule.rules.items()}
+    times = "once" if scheduler.split_batches else "once for each process (--ngpus N)"
+    notes = (*schedule.notes, f"accelerate steps the scheduler {times} at every update of the optimizer")
+    if summed.batches > 1:
+        notes = (*notes, f"gradients of {summed.batches} steps are summed before each update")
+    length = schedule.length and replace(schedule.length, count=schedule.length.count * summed.batches)
+    return replace(schedule, groups=groups, rules=rules, notes=notes, length=length, accumulation=summed)
 
 
 def configuration_of(scheduler: Thing) -> Mapping[str, Thing]:

@@ -1,0 +1,321 @@
+"""Other ways of feeding a network: each changes one thing about how pictures reach it, and says which line to change.
+
+A variant starts from a picture that was decoded once. Those of colours and numbers encode the prepared picture
+otherwise, those of geometry prepare it otherwise and encode it as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from classlens.dataset.decode import PILLOW_TROUBLE, open_with_pillow
+from classlens.dataset.storage import read_bytes
+from classlens.errors import ClasslensError
+from classlens.image import Encoding, Image, Triple
+from classlens.sharing import unwarned
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A picture as read, as it was prepared for the network, and the numbers that the network gets."""
+
+    read: Image
+    prepared: Image
+    numbers: Array
+    path: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """Another feed: what it is in words, the numbers it makes of a picture, and the line to change.
+
+    `config` is the line in OpenMMLab's words, `python` in those of torchvision and timm. `encoding` is there where colours
+    and numbers alone are changed.
+    """
+
+    name: str
+    numbers: Callable[[Served], Array]
+    config: str
+    python: str
+    encoding: Encoding | None = None
+
+
+CAFFE = Encoding("BGR", "CHW", 255.0, (103.53, 116.28, 123.675))
+
+
+def variants_of(encoding: Encoding, prepare: Callable[[Image], Image], served: Sequence[Served]) -> list[Variant]:
+    """All ways that make other numbers of some pictures than the feed and than each other; cheap ones first."""
+    kept: list[Variant] = []
+    known = [[one.numbers for one in served]]
+    candidates = list(encodings(encoding, served))
+    if is_same([encode(encoding, one) for one in served], known[0]):  # else the feed does more than its encoding says
+        candidates += [*contents(encoding, prepare), *fits(encoding, served)]
+    for variant in candidates:
+        made = [variant.numbers(one) for one in served]
+        if not any(is_same(made, others) for others in known):
+            known.append(made)
+            kept.append(variant)
+    return kept
+
+
+def is_same(one: Sequence[Array], other: Sequence[Array]) -> bool:
+    """Whether the numbers differ by less than half a level of 255."""
+    return all(
+        left.shape == right.shape and float(np.abs(left - right).max()) <= 0.002 * max(float(np.ptp(right)), 1e-9)
+        for left, right in zip(one, other, strict=True)
+    )
+
+
+def encodings(encoding: Encoding, served: Sequence[Served]) -> Iterator[Variant]:
+    """Colours in the other order, other ranges, other means and deviations; what is more usual comes first."""
+    pixels = np.concatenate([one.prepared.pixels.reshape(-1, 3) for one in served]) / 255
+    own = (*pixels.mean(axis=0).round(3).tolist(),), (*pixels.std(axis=0).clip(1e-3).round(3).tolist(),)
+    order, white, mean, std = encoding.order, encoding.white, np.array(encoding.mean), np.array(encoding.std)
+    other: Literal["RGB", "BGR"] = "BGR" if order == "RGB" else "RGB"
+    plain = Encoding(order, "CHW", 1.0)
+    ready = {
+        f"{other} instead of {order}": replace(encoding, order=other),
+        "numbers from 0 to 255, then the same mean and std": replace(encoding, white=255.0),
+        "numbers from 0 to 1, then the same mean and std": replace(encoding, white=1.0),
+        "numbers from 0 to 255, without mean and std": replace(plain, white=255.0),
+        "numbers from 0 to 1, without mean and std": plain,
+        "numbers from -1 to 1 (mean and std 0.5)": triples(plain, (0.5,) * 3, (0.5,) * 3),
+        "mean and std of ImageNet": triples(plain, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        "mean and std of CIFAR-10": triples(plain, (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
+        f"{other} instead of {order}, and mean and std of ImageNet": triples(
+            replace(plain, order=other), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        ),
+        f"{other} instead of {order}, and numbers from -1 to 1": triples(
+            replace(plain, order=other), (0.5,) * 3, (0.5,) * 3
+        ),
+        "Caffe's feed: BGR from 0 to 255 less the mean, not divided": CAFFE,
+        "the same mean and std applied twice": triples(encoding, mean + mean * std, std * std),
+        "divided by 255 once more": replace(encoding, white=white / 255),
+        "mean and std of these pictures": triples(plain, *(way[:: 1 if order == "RGB" else -1] for way in own)),
+    }
+    for name, way in ready.items():
+        yield Variant(name, partial(encode, way), config_line(way), python_line(name, way), way)
+
+
+def triples(encoding: Encoding, mean: Sequence[float] | Array, std: Sequence[float] | Array) -> Encoding:
+    first, second = ((float(a), float(b), float(c)) for a, b, c in (mean, std))
+    return replace(encoding, mean=first, std=second)
+
+
+def encode(encoding: Encoding, one: Served) -> Array:
+    return encoding.encode(one.prepared)
+
+
+def config_line(encoding: Encoding) -> str:
+    """The preprocessor of an OpenMMLab config, which counts from 0 to 255."""
+    scale = 255 / encoding.white
+    mean, std = (", ".join(f"{value * scale:.6g}" for value in triple) for triple in (encoding.mean, encoding.std))
+    return f"data_preprocessor = dict(mean=[{mean}], std=[{std}], to_rgb={encoding.order == 'RGB'})"
+
+
+def python_line(name: str, encoding: Encoding) -> str:
+    """The transforms of torchvision, which count from 0 to 1 behind ToTensor; timm's cfg has the same mean and std."""
+
+    def spelled(triple: Triple) -> str:
+        return ", ".join(f"{value / encoding.white:.6g}" for value in triple)
+
+    behind = f"transforms.ToTensor(), transforms.Normalize(({spelled(encoding.mean)}), ({spelled(encoding.std)}))"
+    if "instead of" in name:
+        return f"turn the colours round where the picture is read, picture = picture[..., ::-1]; then {behind}"
+    return f"{behind}, which timm calls mean= and std=" + ("; on BGR" if encoding.order == "BGR" else "")
+
+
+def contents(encoding: Encoding, prepare: Callable[[Image], Image]) -> Iterator[Variant]:
+    """The same encoding of a picture in grey, transposed, or turned as its file says."""
+
+    def grey(one: Served) -> Array:
+        return encoding.encode(in_grey(one.prepared))
+
+    def transposed(one: Served) -> Array:
+        return encoding.encode(Image(np.ascontiguousarray(one.prepared.pixels.transpose(1, 0, 2))))
+
+    def turned(one: Served) -> Array:
+        other = read_turned(one)
+        if other is None:
+            return one.numbers
+        prepared = prepare(other)
+        return encoding.encode(prepared) if prepared.encoded is None else prepared.encoded
+
+    yield Variant(
+        "grey pictures",
+        grey,
+        "dict(type='LoadImageFromFile', color_type='grayscale') in the test pipeline, or dict(type='Grayscale')",
+        "transforms.Grayscale(3) in front",
+        encoding,
+    )
+    yield Variant(
+        "height and width exchanged",
+        transposed,
+        "no transpose in the test pipeline: PackInputs makes channels first of height x width x channels",
+        "array.transpose(2, 0, 1), not (2, 1, 0) or .T, to make channels first",
+    )
+    yield Variant(
+        "pictures turned the other way that EXIF allows",
+        turned,
+        "dict(type='LoadImageFromFile', color_type='color'), which turns by EXIF ('color_ignore_orientation' does not)",
+        "PIL.ImageOps.exif_transpose(picture) where it is read in one place, and nowhere or everywhere else",
+    )
+
+
+def keep(image: Image) -> Image:
+    return image
+
+
+def in_grey(image: Image) -> Image:
+    return Image(np.array(Pillow.fromarray(image.pixels).convert("L").convert("RGB")))
+
+
+def read_turned(one: Served) -> Image | None:
+    """The picture upright if it was read as stored, and as stored if it was read upright; None without such a tag."""
+    try:
+        data = read_bytes(one.path or "")
+        with unwarned(), open_with_pillow(data) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            readings = [np.array(picture.convert("RGB")), np.array(upright.convert("RGB"))]
+    except (ClasslensError, *PILLOW_TROUBLE):
+        return None
+    if np.array_equal(readings[0], readings[1]):
+        return None
+
+    def distance(pixels: Array) -> float:
+        shape = pixels.shape == one.read.pixels.shape
+        return float(np.abs(pixels.astype(np.int16) - one.read.pixels).mean()) if shape else 256.0
+
+    return Image(max(readings, key=distance))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a picture is brought to a size: squashed, padded, or a share of its short side cut out of the middle."""
+
+    kind: str
+    share: float = 1.0
+    resampling: str = "bicubic"
+
+    def apply(self, image: Image, size: tuple[int, int]) -> Image:
+        """A picture of that height and width."""
+        height, width = size
+        if self.kind == "squash":
+            return Image(resize(image.pixels, size, self.resampling))
+        scales = [wanted / side for wanted, side in zip(size, image.size, strict=True)]
+        scale = min(scales) if self.kind == "letterbox" else max(scales) / self.share
+        within = height, width
+        rows, columns = (max(1, round(side * scale)) for side in image.size)
+        if self.kind == "letterbox":
+            rows, columns = min(rows, height), min(columns, width)
+            canvas = np.full((*within, 3), 114, np.uint8)
+            top, left = (height - rows) // 2, (width - columns) // 2
+            canvas[top : top + rows, left : left + columns] = resize(image.pixels, (rows, columns), self.resampling)
+            return Image(canvas)
+        rows, columns = max(rows, height), max(columns, width)
+        large = resize(image.pixels, (rows, columns), self.resampling)
+        top, left = (rows - height) // 2, (columns - width) // 2
+        return Image(np.ascontiguousarray(large[top : top + height, left : left + width]))
+
+    def lines(self, size: tuple[int, int]) -> tuple[str, str]:
+        """The line in the words of a config, and of torchvision and timm."""
+        height, width = size
+        edge = round(min(size) / self.share)
+        if self.kind == "squash":
+            config = f"dict(type='Resize', scale=({width}, {height}), interpolation='{self.resampling}')"
+            return config, f"transforms.Resize(({height}, {width})), timm's crop_mode='squash'"
+        if self.kind == "letterbox":
+            config = f"dict(type='Resize', scale=({width}, {height}), keep_ratio=True), dict(type='Pad', ...)"
+            return config, f"resize the long side to {max(size)} and pad: timm's crop_mode='border'"
+        config = f"dict(type='ResizeEdge', scale={edge}, edge='short', interpolation='{self.resampling}'), "
+        python = f"transforms.Resize({edge}, interpolation={self.resampling!r}), transforms.CenterCrop({size}), "
+        return (
+            config + f"dict(type='CenterCrop', crop_size=({height}, {width}))",
+            python + f"timm's input_size, crop_pct={self.share:g} and interpolation={self.resampling!r}",
+        )
+
+
+PILLOWS = {
+    "bilinear": Pillow.Resampling.BILINEAR,
+    "bicubic": Pillow.Resampling.BICUBIC,
+    "nearest": Pillow.Resampling.NEAREST,
+}
+FILTERS = (*PILLOWS, "bilinear without antialias")
+
+
+def resize(pixels: Array, size: tuple[int, int], resampling: str) -> Array:
+    """Pixels in another size; without antialias as OpenCV does it, and torchvision on tensors unless it is asked to."""
+    if pixels.shape[:2] == size:
+        return pixels
+    if resampling not in PILLOWS:
+        return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR))
+    return np.asarray(Pillow.fromarray(pixels).resize(size[::-1], PILLOWS[resampling]))
+
+
+FITS = {
+    "the whole picture squashed": Fit("squash"),
+    "the whole picture padded (letterbox)": Fit("letterbox"),
+    "the middle of the picture, the whole short side": Fit("crop"),
+    "the middle 87.5 % of the short side": Fit("crop", 0.875),
+    "the middle 70 % of the short side": Fit("crop", 0.7),
+}
+
+
+def likeliest_fit(pictures: Sequence[Image], prepared: Sequence[Image]) -> tuple[Fit, float]:
+    """How the feed brings pictures to its size, as far as some show, and the levels of 255 that this leaves open."""
+
+    def distance(fit: Fit) -> float:
+        pairs = zip(pictures, prepared, strict=True)
+        return float(
+            np.mean(
+                [np.abs(fit.apply(one, made.size).pixels.astype(np.int16) - made.pixels).mean() for one, made in pairs]
+            )
+        )
+
+    nearest = min(FITS.values(), key=distance)
+    best = min((replace(nearest, resampling=name) for name in FILTERS), key=distance)
+    return best, distance(best)
+
+
+UNEXPLAINED = 8.0  # a feed that is so many levels from all fits does more than bring pictures to a size
+
+
+def fits(encoding: Encoding, served: Sequence[Served]) -> Iterator[Variant]:
+    """Nothing but a fit, other crops, other interpolations, other sizes."""
+    is_grey = all(not np.ptp(one.prepared.pixels, axis=2).any() for one in served)
+    as_read = in_grey if is_grey else keep
+    given, rest = likeliest_fit([as_read(one.read) for one in served[:3]], [one.prepared for one in served[:3]])
+
+    def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+        height, width = (max(8, round(side * scale / 8) * 8) for side in size)
+        return size if scale == 1 else (height, width)
+
+    def variant(name: str, fit: Fit, scale: float = 1.0, read: Callable[[Image], Image] = as_read) -> Variant:
+        def numbers(one: Served) -> Array:
+            return encoding.encode(fit.apply(read(one.read), scaled(one.prepared.size, scale)))
+
+        return Variant(name, numbers, *fit.lines(scaled(served[0].prepared.size, scale)))
+
+    if is_grey or rest > UNEXPLAINED:
+        name = "pictures in colour" if is_grey else "pictures that are brought to their size, and nothing else"
+        yield replace(
+            variant(name, given, read=keep),
+            config="take out of the test pipeline what changes more than the size (Grayscale, color_type, Equalize, ...)",
+            python="take out of the test transform what changes more than the size (Grayscale, convert('L'), ...)",
+        )
+    for name, fit in FITS.items():
+        yield variant(name, replace(fit, resampling=given.resampling))
+    for resampling in FILTERS:
+        yield variant(f"resized {resampling}", replace(given, resampling=resampling))
+    for scale in (0.75, 1.25):
+        yield variant(f"pictures of {scale:g} times the size", given, scale)
