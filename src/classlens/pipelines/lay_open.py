@@ -126,7 +126,10 @@ AFFINE_ERROR = 1e-4  # how far a normalisation may be from scale and shift, as a
 PER_UNIT = 2.0  # a standard deviation below is one of pictures in 0..1
 LONGEST = 100  # a longer list is one of samples
 DEEPEST = 6  # how many objects deep a Normalize is looked for inside a transform of the user's
-STRETCHED = "its values go far below 0, and nothing says how they were normalised: shown stretched to black and white"
+STRETCHED = (
+    "its values go far below 0, and nothing says how they were normalised: shown stretched, the lowest black, "
+    "the highest white"
+)
 
 
 def remarks(state: State) -> tuple[str, ...]:
